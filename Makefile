@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# dmatrack. 'make' builds everything that can be built on this machine;
+# 'make help' lists the rest. Objects go to $(O), never beside sources.
+#
+# VARIANT chooses how user space is built, each in a folder of its own:
+#   release   as shipped
+#   asan      under AddressSanitizer and UBSan: what tests run
+#   tsan      under ThreadSanitizer: tests of what is concurrent
+#   static    linked statically, for the initramfs of a VM
+
+O	?= build
+VARIANT	?= release
+KERNEL	?= 6.12
+B	:= $(O)/$(VARIANT)
+
+CC	:= gcc
+CSTD	:= -std=gnu11
+WARN	:= -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes \
+	   -Wmissing-prototypes -Wshadow=compatible-local -Wvla -Werror
+OPT	:= -O2 -g -fno-strict-aliasing
+
+FLAGS_release	:=
+FLAGS_asan	:= -fsanitize=address,undefined -fno-sanitize-recover=all \
+		   -fno-omit-frame-pointer
+FLAGS_tsan	:= -fsanitize=thread
+FLAGS_static	:=
+LDFLAGS_static	:= -static
+
+CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iinclude/uapi -Iengine \
+	    -Imodule/testdev -Ilib -Itest
+ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
+ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
+LIBS	:= -lurcu-bp -lurcu-common -lpthread
+
+CORE	:= $(wildcard module/core/*.c)
+ENGINE	:= $(wildcard engine/*.c)
+LIB	:= $(wildcard lib/*.c)
+CLI	:= $(wildcard cli/*.c)
+
+objs	= $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
+
+# A program for each folder, or for each file of a folder of small tests
+CONFORM	:= $(wildcard test/conform/*.c)
+BENCH	:= $(wildcard bench/*.c)
+SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c)
+PROGS	:= $(if $(CLI),$(B)/dmatrack) $(if $(CONFORM),$(B)/conform) \
+	   $(if $(BENCH),$(B)/bench) $(patsubst %.c,$(B)/%,$(SINGLE))
+
+# make V=1 shows the commands.
+Q	:= $(if $(V),,@)
+say	= @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
+
+.DELETE_ON_ERROR:
+.PHONY: all user module check bench shell clean help
+
+all: user module
+
+user: $(PROGS)
+
+$(B)/libdmatrack.a: $(LIBOBJS)
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
+
+$(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
+$(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
+$(B)/bench: $(call objs,$(BENCH)) $(B)/libdmatrack.a
+$(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a
+
+$(PROGS):
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLLD) -o $@ $^ $(LIBS)
+
+$(B)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# The kernel's build writes beside its sources: give it a copy.
+KHEADERS = $(O)/kernel/$(KERNEL)/headers
+KMOD	 = $(O)/kmod/$(KERNEL)
+
+module:
+	@scripts/kernel $(KERNEL)
+	@mkdir -p $(KMOD)/uapi
+	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
+		--exclude='.*' --exclude=Module.symvers --exclude=modules.order \
+		--exclude=/uapi module/ $(KMOD)/
+	@rsync -a --delete include/uapi/ $(KMOD)/uapi/
+	@$(MAKE) --no-print-directory -s -C $(KHEADERS) M=$(abspath $(KMOD)) \
+		modules
+
+check:
+	@test/run
+
+shell: module
+	@test/vm/run --shell
+
+clean:
+	rm -rf $(O)/release $(O)/asan $(O)/tsan $(O)/static $(O)/kmod
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
+	@echo 'make module [KERNEL=6.12]              dmatrack.ko and its test device'
+	@echo 'make check                             all tests'
+	@echo 'make shell                             a shell in a VM with the module loaded'
