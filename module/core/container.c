@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Container: one I/O address space, and what its user and its devices may do.
+ *
+ * How a device operation and an unmap meet. An operation enters the gate, looks
+ * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
+ * drains the gate: from then on no write, read or pin is under way there, and
+ * none begins. Then it has drivers unpin (unpinning goes on in a leaving
+ * mapping), takes the last word on what was written, takes the mapping out of
+ * the space, and drains the gate again, for unpins; then nobody has it but
+ * dmt_mark_dirty(), in RCU read-side sections. So it is freed after a grace
+ * period, but nobody waits for one.
+ *
+ * If the last word can't be delivered, leaving is taken back and nothing has
+ * happened, but that drivers may have unpinned, which they were told to do, and
+ * that operations in between were refused.
+ */
+#include "container.h"
+#include "harvest.h"
+
+#define DMT_PGSHIFT	12	/* the least page that is offered */
+
+int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
+		       unsigned int limit)
+{
+	int err;
+
+	c->host = host;
+	c->v2 = v2;
+	c->avail = limit;
+	err = dmt_space_init(&c->space, host);
+	if (err)
+		return err;
+	mutex_init(&c->lock);
+	dmt_gate_init(&c->gate);
+	dmt_set_pgsizes(c, ~0ULL << DMT_PGSHIFT);
+	return 0;
+}
+
+void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
+{
+	c->pgsizes = pgsizes;
+	c->pgshift = __ffs64(pgsizes);
+}
+
+void dmt_container_fini(struct dmt_container *c)
+{
+	mutex_lock(&c->lock);
+	dmt_unmap_all(c);
+	mutex_unlock(&c->lock);
+	dmt_space_fini(&c->space);
+	dmt_harvest_free(c->harvest);
+	mutex_destroy(&c->lock);
+}
+
+/* Map ------------------------------------------------------------------------ */
+
+static bool is_in_ranges(const struct dmt_container *c, u64 iova, u64 last)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_ranges; i++)
+		if (iova >= c->ranges[i].start && last <= c->ranges[i].last)
+			return true;
+	return !c->nr_ranges;
+}
+
+static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
+{
+	u64 mask = (1ULL << c->pgshift) - 1;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+
+	if ((iova | (last + 1) | vaddr) & mask)
+		return -EINVAL;
+	m = dmt_space_first(&c->space, iova, &it);
+	if (m && m->iova <= last)
+		return -EEXIST;
+	if (!c->avail)
+		return -ENOSPC;
+	if (!is_in_ranges(c, iova, last))
+		return -EINVAL;
+	return 0;
+}
+
+static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
+		      u32 prot)
+{
+	struct dmt_mapping *m;
+	int err;
+
+	err = map_check(c, iova, last, vaddr);
+	if (err)
+		return err;
+	m = dmt_mapping_new(c, iova, last, vaddr, prot);
+	if (!m)
+		return -ENOMEM;
+	if (c->accounted) {
+		err = dmt_iommu_map(c->host, m);
+		if (err)
+			goto err_free;
+		m->iommu_mapped = true;
+	}
+	err = dmt_space_insert(&c->space, m);
+	if (err)
+		goto err_unmap;
+	c->avail--;
+	return 0;
+
+err_unmap:
+	if (m->iommu_mapped)
+		dmt_iommu_unmap(c->host, m);
+err_free:
+	dmt_mapping_free(m);
+	return err;
+}
+
+int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
+{
+	int err;
+
+	mutex_lock(&c->lock);
+	err = map_locked(c, iova, last, vaddr, prot);
+	mutex_unlock(&c->lock);
+	return err;
+}
+
+/* Unmap ---------------------------------------------------------------------- */
+
+/*
+ * The mappings to unmap: those that begin in [*iova, last]. Sets *iova to where
+ * the first begins, and *end to where the last ends.
+ */
+static int unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
+		       u64 *end)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, *iova, &it);
+
+	if (!m || m->iova > last)
+		return -ENOENT;
+	if (m->iova < *iova)
+		return c->v2 && !all ? -EINVAL : -ENOENT;
+	*iova = m->iova;
+	m = dmt_space_first(&c->space, last, &it);
+	*end = last;
+	if (m && m->iova <= last && m->last > last) {
+		if (c->v2 && !all)
+			return -EINVAL;
+		*end = m->last;
+	}
+	return 0;
+}
+
+static void set_leaving(struct dmt_container *c, u64 iova, u64 last,
+			bool leaving)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it))
+		WRITE_ONCE(m->leaving, leaving);
+}
+
+/*
+ * Have drivers unpin. One that had just pinned may not have come to note it
+ * when it was told; it will have the next time.
+ */
+static void notify(struct dmt_container *c, u64 iova, u64 last)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+	unsigned int tries;
+
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+		for (tries = 0; READ_ONCE(m->pins.count) && tries < 10; tries++)
+			dmt_notify_unmap(c->host, m->iova,
+					 dmt_mapping_span(m) + 1);
+		WARN_ONCE(READ_ONCE(m->pins.count),
+			  "dmatrack: a driver keeps pages pinned in a range that goes\n");
+	}
+}
+
+/* Nobody finds them any more. Frees them; returns their bytes. */
+static u64 unmap_list(struct dmt_container *c, struct dmt_mapping *list)
+{
+	u64 size = 0;
+
+	while (list) {
+		struct dmt_mapping *m = list;
+
+		list = m->next;
+		size += dmt_mapping_span(m) + 1;
+		dmt_pins_drop_all(m, !c->accounted);
+		if (m->iommu_mapped)
+			dmt_iommu_unmap(c->host, m);
+		dmt_mapping_free_rcu(m);
+		c->avail++;
+	}
+	return size;
+}
+
+/* Take what is leaving out of the space, and away. Returns its bytes. */
+static u64 unmap_finish(struct dmt_container *c, u64 iova, u64 last)
+{
+	struct dmt_mapping *list = NULL, **tail = &list;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+		*tail = m;
+		tail = &m->next;
+	}
+	dmt_space_erase(&c->space, iova, last);
+	dmt_gate_drain(&c->gate);
+	return unmap_list(c, list);
+}
+
+static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
+			const struct dmt_bitmap *bitmap, u64 *size)
+{
+	u64 start = iova, end;
+	int err;
+
+	if (bitmap && !c->tracking)
+		return -EINVAL;
+	err = unmap_check(c, &start, last, all, &end);
+	if (err && err != -ENOENT)
+		return err;
+	if (bitmap && dmt_harvest_prepare(c, iova, last, bitmap))
+		return -EFAULT;
+	if (err)
+		return 0;
+
+	set_leaving(c, start, end, true);
+	dmt_gate_drain(&c->gate);
+	notify(c, start, end);
+	if (bitmap) {
+		err = dmt_harvest_range(c, iova, last, bitmap);
+		if (err) {
+			set_leaving(c, start, end, false);
+			return err;
+		}
+	}
+	*size = unmap_finish(c, start, end);
+	return 0;
+}
+
+int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
+	      const struct dmt_bitmap *bitmap, u64 *size)
+{
+	int err;
+
+	*size = 0;
+	mutex_lock(&c->lock);
+	err = unmap_locked(c, iova, last, all, bitmap, size);
+	mutex_unlock(&c->lock);
+	return err;
+}
+
+void dmt_unmap_all(struct dmt_container *c)
+{
+	u64 size;
+
+	unmap_locked(c, 0, ~0ULL, true, NULL, &size);
+}
+
+/* Tracking ------------------------------------------------------------------- */
+
+int dmt_start(struct dmt_container *c)
+{
+	int err = 0;
+
+	mutex_lock(&c->lock);
+	if (!c->harvest)
+		c->harvest = dmt_harvest_new(c->host);
+	if (!c->harvest)
+		err = -ENOMEM;
+	else
+		WRITE_ONCE(c->tracking, true);
+	mutex_unlock(&c->lock);
+	/* Writes that aren't logged yet are seen by the caller: is_tracked() */
+	smp_mb();
+	return err;
+}
+
+void dmt_stop(struct dmt_container *c)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+
+	mutex_lock(&c->lock);
+	if (!c->tracking)
+		goto out;
+	WRITE_ONCE(c->tracking, false);
+	synchronize_rcu();	/* for marks that saw it set */
+	for (m = dmt_space_first(&c->space, 0, &it); m;
+	     m = dmt_space_next(&c->space, &it))
+		dmt_log_free(&m->log);
+	dmt_harvest_free(c->harvest);
+	c->harvest = NULL;
+out:
+	mutex_unlock(&c->lock);
+}
+
+int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
+		   const struct dmt_bitmap *bitmap)
+{
+	int err = -EINVAL;
+
+	mutex_lock(&c->lock);
+	if (c->tracking) {
+		err = dmt_harvest_prepare(c, iova, last, bitmap);
+		if (!err)
+			err = dmt_harvest_range(c, iova, last, bitmap);
+	}
+	mutex_unlock(&c->lock);
+	return err;
+}
+
+void dmt_scope_widen(struct dmt_container *c)
+{
+	lockdep_assert_held(&c->lock);
+	c->scope_all++;
+}
+
+void dmt_scope_narrow(struct dmt_container *c)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+
+	lockdep_assert_held(&c->lock);
+	for (m = dmt_space_first(&c->space, 0, &it); m;
+	     m = dmt_space_next(&c->space, &it))
+		if (m->iommu_mapped && (m->prot & DMT_WRITE))
+			dmt_mapping_mark(m, 0, m->log.npages - 1, true);
+	c->scope_all--;
+}
+
+/* The devices' side ------------------------------------------------------------ */
+
+/* Inside the gate: the mapping that @iova is in, if an operation may begin */
+static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m;
+
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	rcu_read_unlock();
+	return m;
+}
+
+static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m = find(c, iova);
+
+	return m && !READ_ONCE(m->leaving) ? m : NULL;
+}
+
+/* The page of the mapping that @iova is in */
+static u64 page_of(const struct dmt_mapping *m, u64 iova)
+{
+	return (iova - m->iova) >> m->c->pgshift;
+}
+
+/* Bytes of [iova, iova + size) that are in the same mapping as @iova */
+static u64 in_mapping(const struct dmt_mapping *m, u64 iova, u64 size)
+{
+	return min(size - 1, m->last - iova) + 1;
+}
+
+static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
+		       size_t size)
+{
+	size_t done = 0;
+	int err;
+
+	err = dmt_owner_write(&m->owner, m->vaddr + (iova - m->iova), data,
+			      size, &done);
+	if (done)
+		dmt_mapping_mark(m, page_of(m, iova),
+				 page_of(m, iova + done - 1), true);
+	return err;
+}
+
+int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
+{
+	unsigned int ticket = dmt_gate_enter(&c->gate);
+	int err = 0;
+
+	while (size && !err) {
+		struct dmt_mapping *m = find_live(c, iova);
+		size_t n;
+
+		if (!m) {
+			err = -EINVAL;
+		} else if (~m->prot & (DMT_READ | DMT_WRITE)) {
+			err = -EPERM;
+		} else {
+			n = in_mapping(m, iova, size);
+			err = write_piece(m, iova, data, n);
+			iova += n;
+			data = (const char *)data + n;
+			size -= n;
+		}
+	}
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size)
+{
+	unsigned int ticket = dmt_gate_enter(&c->gate);
+	int err = 0;
+
+	while (size && !err) {
+		struct dmt_mapping *m = find_live(c, iova);
+		size_t n, done;
+
+		if (!m) {
+			err = -EINVAL;
+		} else if (!(m->prot & DMT_READ)) {
+			err = -EPERM;
+		} else {
+			n = in_mapping(m, iova, size);
+			err = dmt_owner_read(&m->owner,
+					     m->vaddr + (iova - m->iova), data,
+					     n, &done);
+			iova += n;
+			data = (char *)data + n;
+			size -= n;
+		}
+	}
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+/* Pages of [iova, iova + npages) that are in the same mapping as @iova */
+static unsigned long pages_in(const struct dmt_mapping *m, u64 iova,
+			      unsigned long npages)
+{
+	unsigned int shift = m->c->pgshift;
+
+	return in_mapping(m, iova, (u64)npages << shift) >> shift;
+}
+
+static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
+		     u32 prot, struct page **pages, unsigned long *n)
+{
+	struct dmt_mapping *m = find_live(c, iova);
+
+	if (!m)
+		return -EINVAL;
+	if (prot & ~m->prot)
+		return -EPERM;
+	*n = pages_in(m, iova, npages);
+	if (page_of(m, iova) + *n > m->log.npages)
+		return -EFAULT;		/* beyond the end of user memory */
+	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE,
+			    !c->accounted, pages);
+}
+
+/* Inside the gate since they were pinned, so all of them are still there. */
+static void write_pieces(struct dmt_container *c, u64 iova,
+			 unsigned long npages)
+{
+	while (npages) {
+		struct dmt_mapping *m = find(c, iova);
+		unsigned long n = pages_in(m, iova, npages);
+
+		dmt_pins_write(m, page_of(m, iova), n);
+		iova += (u64)n << c->pgshift;
+		npages -= n;
+	}
+}
+
+/* Inside the gate. False: some were not pinned. */
+static bool unpin_pieces(struct dmt_container *c, u64 iova,
+			 unsigned long npages, bool mark)
+{
+	bool whole = true;
+
+	while (npages) {
+		struct dmt_mapping *m = find(c, iova);
+		unsigned long n;
+
+		if (!m)
+			return false;
+		n = pages_in(m, iova, npages);
+		whole &= dmt_pins_drop(m, page_of(m, iova), n, !c->accounted,
+				       mark);
+		iova += (u64)n << c->pgshift;
+		npages -= n;
+	}
+	return whole;
+}
+
+int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
+	    struct page **pages)
+{
+	unsigned long done = 0, n;
+	unsigned int ticket;
+	int err = 0;
+	u64 last;
+
+	if (!npages || iova & ((1ULL << c->pgshift) - 1))
+		return -EINVAL;
+	if (npages > ~0UL >> c->pgshift ||
+	    check_add_overflow(iova, ((u64)npages << c->pgshift) - 1, &last))
+		return -EOVERFLOW;
+
+	ticket = dmt_gate_enter(&c->gate);
+	while (done < npages) {
+		err = pin_piece(c, iova + ((u64)done << c->pgshift),
+				npages - done, prot, pages + done, &n);
+		if (err)
+			break;
+		done += n;
+	}
+	if (err)
+		unpin_pieces(c, iova, done, false);
+	else if (prot & DMT_WRITE)
+		write_pieces(c, iova, npages);
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
+{
+	unsigned int ticket = dmt_gate_enter(&c->gate);
+	bool whole = unpin_pieces(c, iova, npages, true);
+
+	dmt_gate_exit(&c->gate, ticket);
+	return whole ? 0 : -EINVAL;
+}
+
+/* In an RCU read-side section: may all of [iova, last] be marked? */
+static int mark_check(struct dmt_container *c, u64 iova, u64 last)
+{
+	for (;;) {
+		struct dmt_mapping *m = dmt_space_find(&c->space, iova);
+
+		if (!m)
+			return -EINVAL;
+		if (!(m->prot & DMT_WRITE))
+			return -EPERM;
+		if (last <= m->last)
+			return 0;
+		iova = m->last + 1;
+	}
+}
+
+int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
+{
+	struct dmt_mapping *m;
+	u64 last;
+	int err;
+
+	if (!size)
+		return -EINVAL;
+	if (check_add_overflow(iova, size - 1, &last))
+		return -EOVERFLOW;
+
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	if (likely(m && last <= m->last && (m->prot & DMT_WRITE))) {
+		dmt_mapping_mark(m, page_of(m, iova), page_of(m, last), false);
+		rcu_read_unlock();
+		return 0;
+	}
+	err = mark_check(c, iova, last);
+	while (!err) {
+		/* A mapping that has gone since needs no mark. */
+		m = dmt_space_find(&c->space, iova);
+		if (!m)
+			break;
+		dmt_mapping_mark(m, page_of(m, iova),
+				 page_of(m, min(last, m->last)), false);
+		if (last <= m->last)
+			break;
+		iova = m->last + 1;
+	}
+	rcu_read_unlock();
+	return err;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Container: one I/O address space, and what its user and its devices may do.
+ *
+ * The user's side is dmt_type1_ioctl(), which decodes the type1 calls of
+ * <linux/vfio.h>. The devices' side is dmt_write() and what follows it.
+ *
+ * Locks, outermost first: @lock (map, unmap, harvest, start, stop, attach;
+ * never taken by a device operation but the first pin of a group that hadn't
+ * pinned), then a mapping's pins.lock. dmt_gate_drain() is called with @lock
+ * held, so nothing takes @lock inside the gate.
+ */
+#ifndef DMT_CONTAINER_H
+#define DMT_CONTAINER_H
+
+#include "gate.h"
+#include "host.h"
+#include "mapping.h"
+#include "space.h"
+
+struct dmt_harvest;
+
+/* IOVAs [start, last] that may be mapped */
+struct dmt_iova_range {
+	u64 start;
+	u64 last;
+};
+
+/**
+ * struct dmt_container - one I/O address space
+ * @host: the host's side of it
+ * @v2: VFIO_TYPE1v2_IOMMU; else VFIO_TYPE1_IOMMU
+ * @tracking: writes are logged. Written under @lock, read by marks
+ * @scope_all: groups whose DMA can't be seen: while there are any, every page
+ *	       of every writable mapping that the IOMMU maps counts as written
+ * @accounted: the IOMMU's domains pin and account every page, so that pins
+ *	       need not; set by the host when it has a domain
+ * @no_vaddr_update: VFIO_DMA_UNMAP_FLAG_VADDR is refused: an emulated group
+ * @pgshift: log2 of the page: the smallest page of @pgsizes
+ * @pgsizes: bit n: pages of 2^n bytes are supported; 4096 up, whatever domains
+ * @avail: mappings that can still be made
+ * @ranges: where mappings may lie; none: anywhere
+ * @nr_ranges: how many
+ * @lock: of all of the above, and of changes to @space
+ * @space: the mappings
+ * @gate: device operations under way
+ * @harvest: scratch memory, while @tracking
+ */
+struct dmt_container {
+	struct dmt_host *host;
+	bool v2;
+	bool tracking;
+	bool accounted;
+	bool no_vaddr_update;
+	unsigned int scope_all;
+	unsigned int pgshift;
+	u64 pgsizes;
+	unsigned int avail;
+	unsigned int nr_ranges;
+	struct dmt_iova_range *ranges;
+	struct mutex lock;
+	struct dmt_space space;
+	struct dmt_gate gate;
+	struct dmt_harvest *harvest;
+};
+
+/**
+ * dmt_container_init - an empty container
+ * @c: zeroed
+ * @host: the host's side of it
+ * @v2: which rules
+ * @limit: most mappings at a time
+ *
+ * Page sizes are @pgsizes = ~4095 until the host, under @lock, sets others by
+ * dmt_set_pgsizes(). Return: 0 or -ENOMEM.
+ */
+int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
+		       unsigned int limit);
+
+/**
+ * dmt_container_fini - unmap everything and free
+ * @c: with no device in it any more, and no call under way
+ *
+ * Can't fail. Mappings are freed after a grace period (rcu_barrier()).
+ */
+void dmt_container_fini(struct dmt_container *c);
+
+/* Unmap everything, as when the last group leaves. @c->lock is held. */
+void dmt_unmap_all(struct dmt_container *c);
+
+/* The page sizes that all domains have in common. @c->lock is held. */
+void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes);
+
+/**
+ * dmt_map - make a mapping
+ * @c: container
+ * @iova: first
+ * @last: last, inclusive
+ * @vaddr: in the caller's memory
+ * @prot: DMT_READ and/or DMT_WRITE
+ *
+ * Return: 0; -EINVAL (not page-aligned, outside of @c->ranges), -EEXIST
+ * (overlaps), -ENOSPC (no more mappings), -ENOMEM, or what dmt_iommu_map()
+ * says. Takes @c->lock.
+ */
+int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot);
+
+/**
+ * struct dmt_bitmap - where an answer goes
+ * @data: the user's buffer: 64-bit words, bit 0 of the first is the first page
+ * @pgshift: log2 of what a bit stands for; @c->pgshift or more
+ *
+ * The buffer is written as far as the range goes, rounded up to a word.
+ */
+struct dmt_bitmap {
+	u64 __user *data;
+	unsigned int pgshift;
+};
+
+/**
+ * dmt_unmap - remove all mappings in a range
+ * @c: container
+ * @iova: first
+ * @last: last
+ * @all: whatever lies there; else v2 refuses to cut a mapping, and v1 unmaps
+ *	 nothing if the first is cut, and the last as a whole
+ * @bitmap: if not NULL, gets the last word on what was written
+ * @size: out: bytes unmapped
+ *
+ * Takes @c->lock; waits for device operations under way. Return: 0, -EINVAL
+ * (a mapping would be cut; not tracking), -EFAULT, -EINTR; after an error
+ * nothing is unmapped and everything dirty is still dirty.
+ */
+int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
+	      const struct dmt_bitmap *bitmap, u64 *size);
+
+/* Begin and end logging; both are fine if it's so already. Take @c->lock. */
+int dmt_start(struct dmt_container *c);
+void dmt_stop(struct dmt_container *c);
+
+/**
+ * dmt_get_bitmap - harvest a range
+ * @c: container
+ * @iova: first; page-aligned
+ * @last: last; the last byte of a page
+ * @bitmap: where to
+ *
+ * Return: 0, -EINVAL (not tracking), -EFAULT, -EINTR; after an error
+ * everything that was dirty is still dirty. Takes @c->lock, which no device
+ * operation does.
+ */
+int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
+		   const struct dmt_bitmap *bitmap);
+
+/**
+ * dmt_type1_ioctl - a call on the container's descriptor
+ * @c: container
+ * @cmd: VFIO_CHECK_EXTENSION, VFIO_IOMMU_GET_INFO, _MAP_DMA, _UNMAP_DMA,
+ *	 _DIRTY_PAGES
+ * @arg: as the call has it: a number, or a user pointer
+ *
+ * Return: as the ioctl; -ENOTTY for others.
+ */
+long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
+		     unsigned long arg);
+
+/* Extensions as they are without a container (VFIO_CHECK_EXTENSION) */
+long dmt_type1_extension(const struct dmt_container *c, unsigned long arg);
+
+/* Groups whose DMA can't be seen -------------------------------------------- */
+
+/**
+ * dmt_scope_widen - such a group came
+ * dmt_scope_narrow - it went, or its driver pinned for the first time
+ * @c: container, with @lock held
+ *
+ * Narrowing leaves everything that such a group may have written dirty: it's
+ * reported once more.
+ */
+void dmt_scope_widen(struct dmt_container *c);
+void dmt_scope_narrow(struct dmt_container *c);
+
+/* The devices' side ----------------------------------------------------------- */
+
+/**
+ * dmt_write - a device writes
+ * @c: container
+ * @iova: any
+ * @data: host memory
+ * @size: bytes, may cross mappings
+ *
+ * May sleep. Return: 0; -EINVAL (not mapped), -EPERM (not both readable and
+ * writable, as type1 has it), -EFAULT. What was written before the error is
+ * logged.
+ */
+int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size);
+
+/* A device reads; likewise, from readable mappings. */
+int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size);
+
+/**
+ * dmt_pin - a driver pins pages
+ * @c: container
+ * @iova: page-aligned
+ * @npages: at least 1; may cross mappings
+ * @prot: DMT_READ and/or DMT_WRITE
+ * @pages: out: @npages of them
+ *
+ * May sleep. Return: 0; -EINVAL (not mapped), -EPERM, -EOVERFLOW (beyond 2^64;
+ * pinned too often), -EFAULT, -ENOMEM, -ENODEV; then nothing is pinned and
+ * nothing is dirty that wasn't.
+ */
+int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
+	    struct page **pages);
+
+/**
+ * dmt_unpin - a driver unpins pages
+ * @c: container
+ * @iova: page-aligned
+ * @npages: how many
+ *
+ * Return: 0, or -EINVAL if some were not pinned; the others are unpinned.
+ */
+int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages);
+
+/**
+ * dmt_mark_dirty - a driver reports what its device wrote
+ * @c: container
+ * @iova: any
+ * @size: bytes, at least 1
+ *
+ * Never sleeps. Return: 0; -EINVAL (not all mapped), -EPERM (not all
+ * writable), -EOVERFLOW; then nothing is marked.
+ */
+int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size);
+
+#endif

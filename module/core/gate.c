@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Gate: device operations under way.
+ *
+ *	operation: (1) count++			drain: (1) make it unfit
+ *		   (2) look it up, is it fit?	       (2) count 0? done
+ *
+ * with a full barrier in between on both sides: an operation whose count the
+ * drain doesn't see finds the thing unfit. An operation that is seen is waited
+ * for. Two phases keep the wait finite: new operations count themselves in the
+ * other phase once it has begun; one that read @phase before that may still
+ * come to the old one, each thread once.
+ *
+ * An exit that brings a count to 0 must wake a drain that sleeps:
+ *
+ *	exit:  (1) count--			drain: (1) waiting = 1
+ *	       (2) waiting? wake it		       (2) count 0? sleep
+ *
+ * again with a full barrier in between.
+ */
+#include "gate.h"
+
+void dmt_gate_init(struct dmt_gate *gate)
+{
+	unsigned int i;
+
+	gate->phase = 0;
+	gate->waiting = 0;
+	init_waitqueue_head(&gate->wait);
+	for (i = 0; i < DMT_GATE_SLOTS; i++) {
+		atomic_set(&gate->slot[i].in[0], 0);
+		atomic_set(&gate->slot[i].in[1], 0);
+	}
+}
+
+unsigned int dmt_gate_enter(struct dmt_gate *gate)
+{
+	unsigned int slot = raw_smp_processor_id() % DMT_GATE_SLOTS;
+	unsigned int phase = READ_ONCE(gate->phase);
+
+	atomic_inc(&gate->slot[slot].in[phase]);
+	smp_mb__after_atomic();
+	return slot * 2 + phase;
+}
+
+void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket)
+{
+	smp_mb__before_atomic();
+	atomic_dec(&gate->slot[ticket / 2].in[ticket % 2]);
+	smp_mb__after_atomic();
+	if (unlikely(READ_ONCE(gate->waiting)))
+		wake_up(&gate->wait);
+}
+
+static bool is_empty(const struct dmt_gate *gate, unsigned int phase)
+{
+	unsigned int i;
+
+	for (i = 0; i < DMT_GATE_SLOTS; i++)
+		if (atomic_read(&gate->slot[i].in[phase]))
+			return false;
+	return true;
+}
+
+static void wait_empty(struct dmt_gate *gate, unsigned int phase)
+{
+	WRITE_ONCE(gate->waiting, 1);
+	smp_mb();
+	wait_event(gate->wait, is_empty(gate, phase));
+	WRITE_ONCE(gate->waiting, 0);
+}
+
+void dmt_gate_drain(struct dmt_gate *gate)
+{
+	unsigned int phase = gate->phase;
+
+	smp_mb();
+	if (is_empty(gate, 0) && is_empty(gate, 1))
+		goto out;
+	wait_empty(gate, !phase);
+	WRITE_ONCE(gate->phase, !phase);
+	smp_mb();
+	wait_empty(gate, phase);
+out:
+	smp_mb();	/* what the operations did is seen after this */
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Harvest: read and clear, into a user's bitmap.
+ */
+#ifndef DMT_HARVEST_H
+#define DMT_HARVEST_H
+
+#include "container.h"
+
+/* Scratch memory of one harvest at a time, allocated while tracking */
+struct dmt_harvest *dmt_harvest_new(struct dmt_host *host);
+void dmt_harvest_free(struct dmt_harvest *h);
+
+/**
+ * dmt_harvest_prepare - write zeros to all of an answer
+ * @c: container
+ * @iova: first
+ * @last: last
+ * @bitmap: where to
+ *
+ * So that holes read as clean, and a buffer that isn't there is found out
+ * before anything is cleared. Return: 0, -EFAULT, -EINTR.
+ */
+int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
+			const struct dmt_bitmap *bitmap);
+
+/**
+ * dmt_harvest_range - take what is dirty, and add it to a prepared answer
+ * @c: tracking; @c->lock is held
+ * @iova: first
+ * @last: last
+ * @bitmap: prepared
+ *
+ * Return: 0; or -EFAULT, -EINTR, and everything taken has been put back.
+ */
+int dmt_harvest_range(struct dmt_container *c, u64 iova, u64 last,
+		      const struct dmt_bitmap *bitmap);
+
+#endif

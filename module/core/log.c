@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Log: what was written and not yet harvested, of one mapping.
+ *
+ * Shape. log->table[] has a pointer for each 256 chunks, a table has a slot of
+ * 16 bytes for each chunk, a slot has the chunk's bitmap and the bitmap's
+ * summary. A mapping of up to 32 GiB of 4 KiB pages has one table, which is
+ * part of it; of a larger one tables come as pages get dirty. A bitmap comes
+ * with the first mark in its chunk that is not of the whole chunk, and goes
+ * with a harvest that finds it dense (by being handed over whole) or clean. A
+ * log of up to 64 pages has no bitmap: its only summary word is the bitmap.
+ *
+ * Who may run. Any number of threads mark, in RCU read-side sections. One
+ * thread takes (the container's lock). Both at the same time.
+ *
+ *	mark:  (1) write data			take:  (1) take summary
+ *	       (2) set bit			       (2) take words
+ *	       (3) summary not set? set it	       (3) copy the pages
+ *	       (4) bitmap replaced? once more
+ *
+ * There is a full barrier between each two steps: atomics with a value
+ * returned, and xchg, have it on both sides; the others get it from
+ * smp_mb__before_atomic() and smp_mb__after_atomic(). Why nothing is lost:
+ *
+ * Bit and data. A mark sets its bit, whether it was set before or not, by a
+ * full barrier's atomic: (1) is visible before (2). Where a mark finds nothing
+ * to set (all dirty) it runs smp_mb() and looks again: then whoever takes what
+ * it saw copies the pages later than that, and sees the data.
+ *
+ * Bit and summary. Mark (2) (3) against take (1) (2): if the mark sees the
+ * summary bit set, that is before some take's (1) clears it, so that take's
+ * (2) sees the bit. A bit found set by another's mark is no excuse to skip (3):
+ * the other may not have come to its own (3) yet.
+ *
+ * Bit and bitmap. A take of a whole chunk may pull the bitmap out (slot->bits
+ * = NULL, by xchg) and read it at leisure. Mark (2) (4) against that: if the
+ * take's read misses the bit, the mark's (4) sees that the bitmap was replaced,
+ * and marks again in what is there now. Both may happen; the page is reported
+ * twice, and nothing is lost. A summary bit may then be set without a bitmap;
+ * such a bit stays, and costs the next take a look at an empty line.
+ *
+ * A bitmap that was pulled out is freed after a grace period: marks that found
+ * it in the slot may still write to it.
+ *
+ * Only takers change slot->bits from anything but NULL, so for the one taker
+ * it is stable once it is not NULL. The same goes for table[].
+ */
+#include "log.h"
+
+#define DMT_ALL	1UL	/* in place of a pointer: all dirty */
+
+struct dmt_retire {
+	struct rcu_head rcu;
+	unsigned int count;
+	void *mem[(DMT_NEED_SIZE - sizeof(struct rcu_head) - 8) / sizeof(void *)];
+};
+
+static inline bool is_all(const void *p)
+{
+	return (unsigned long)p == DMT_ALL;
+}
+
+static inline bool is_pointer(const void *p)
+{
+	return (unsigned long)p > DMT_ALL;
+}
+
+/* The log's bits fit its only summary word. */
+static inline bool is_small(const struct dmt_log *log)
+{
+	return log->npages <= 64;
+}
+
+static u64 nchunks(const struct dmt_log *log)
+{
+	return (log->npages + DMT_CHUNK_PAGES - 1) >> DMT_CHUNK_SHIFT;
+}
+
+static unsigned int table_chunks(const struct dmt_log *log, unsigned int ti)
+{
+	u64 left = nchunks(log) - ((u64)ti << DMT_TABLE_SHIFT);
+
+	return left < DMT_TABLE_CHUNKS ? left : DMT_TABLE_CHUNKS;
+}
+
+static size_t table_size(const struct dmt_log *log, unsigned int ti)
+{
+	return table_chunks(log, ti) * sizeof(struct dmt_slot);
+}
+
+/* A bitmap is whole cache lines. */
+static size_t bits_size(unsigned int npages)
+{
+	return DIV_ROUND_UP(npages, 1U << DMT_LINE_SHIFT) *
+		DMT_LINE_WORDS * sizeof(u64);
+}
+
+/* Bits [first, last] of a word */
+static inline u64 word_mask(unsigned int first, unsigned int last)
+{
+	return (~0ULL << first) & (~0ULL >> (63 - last));
+}
+
+size_t dmt_log_size(u64 npages)
+{
+	struct dmt_log log = { .npages = npages };
+	unsigned int ntables = DIV_ROUND_UP(nchunks(&log), DMT_TABLE_CHUNKS);
+	size_t size = struct_size_t(struct dmt_log, table, ntables);
+
+	return ntables == 1 ? size + table_size(&log, 0) : size;
+}
+
+void dmt_log_init(struct dmt_log *log, u64 npages)
+{
+	log->npages = npages;
+	log->ntables = DIV_ROUND_UP(nchunks(log), DMT_TABLE_CHUNKS);
+	memset(log->table, 0, dmt_log_size(npages) - sizeof(*log));
+	if (log->ntables == 1)
+		log->table[0] = (struct dmt_slot *)&log->table[1];
+}
+
+static void table_free(struct dmt_slot *table, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (is_pointer(table[i].bits))
+			dmt_free(table[i].bits);
+}
+
+void dmt_log_free(struct dmt_log *log)
+{
+	unsigned int ti;
+
+	for (ti = 0; ti < log->ntables; ti++) {
+		struct dmt_slot *table = log->table[ti];
+
+		if (!is_pointer(table))
+			continue;
+		table_free(table, table_chunks(log, ti));
+		if (log->ntables > 1)
+			dmt_free(table);
+	}
+	dmt_log_init(log, log->npages);
+}
+
+/* Marks ------------------------------------------------------------------- */
+
+/*
+ * Memory for a bitmap or a table. NULL: the caller has to sleep for it first.
+ * DMT_ALL: there is none.
+ */
+static void *need_take(struct dmt_need *need, size_t size)
+{
+	void *mem = need->spare;
+
+	if (mem) {
+		need->spare = NULL;
+		return mem;
+	}
+	mem = dmt_zalloc_nowait(need->host, size);
+	if (mem || !need->settle)
+		return mem;
+	return (void *)DMT_ALL;
+}
+
+/* Another was quicker to publish: @mem was seen by nobody. */
+static void need_put(struct dmt_need *need, void *mem, size_t size)
+{
+	if (!is_pointer(mem))
+		return;
+	if (need->spare || size < DMT_NEED_SIZE) {
+		dmt_free(mem);
+		return;
+	}
+	memset(mem, 0, DMT_NEED_SIZE);
+	need->spare = mem;
+}
+
+/*
+ * The table of @ti for a mark. NULL: memory is wanted. DMT_ALL: it's all dirty,
+ * and a full barrier has come before that was seen.
+ */
+static struct dmt_slot *mark_table(struct dmt_log *log, unsigned int ti,
+				   struct dmt_need *need)
+{
+	size_t size = table_size(log, ti);
+
+	for (;;) {
+		struct dmt_slot *table = smp_load_acquire(&log->table[ti]);
+
+		if (is_pointer(table))
+			return table;
+		if (table) {
+			smp_mb();	/* data before this test */
+			if (is_all(READ_ONCE(log->table[ti])))
+				return table;
+			continue;
+		}
+		table = need_take(need, size);
+		if (!table)
+			return NULL;
+		if (!cmpxchg(&log->table[ti], NULL, table))
+			return table;
+		need_put(need, table, size);
+	}
+}
+
+static u64 lines_mask(unsigned int first, unsigned int last)
+{
+	return word_mask(first >> DMT_LINE_SHIFT, last >> DMT_LINE_SHIFT);
+}
+
+/* Set [first, last] in a bitmap that nobody else can see yet. */
+static void bits_fill(atomic64_t *bits, unsigned int first, unsigned int last)
+{
+	unsigned int w = first / 64, end = last / 64;
+
+	for (; w <= end; w++)
+		atomic64_set(&bits[w],
+			     atomic64_read(&bits[w]) |
+			     (s64)word_mask(w == first / 64 ? first % 64 : 0,
+					    w == end ? last % 64 : 63));
+}
+
+/*
+ * Set [first, last] in a bitmap that others mark and take. A whole word is
+ * stored: nothing that another sets at the same time can get lost by that, and
+ * what a taker takes before it is set again.
+ */
+static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
+{
+	unsigned int w = first / 64, end = last / 64;
+
+	if (first % 64 || (w == end && last % 64 != 63)) {
+		atomic64_or((s64)word_mask(first % 64,
+					   w == end ? last % 64 : 63),
+			    &bits[w]);
+		w++;
+	}
+	for (; w < end; w++)
+		atomic64_set(&bits[w], -1);
+	if (w == end) {
+		if (last % 64 == 63)
+			atomic64_set(&bits[w], -1);
+		else
+			atomic64_or((s64)word_mask(0, last % 64), &bits[w]);
+	}
+}
+
+/* A clean chunk's first mark. False: memory is wanted. */
+static bool mark_clean(struct dmt_slot *slot, unsigned int npages,
+		       unsigned int first, unsigned int last,
+		       struct dmt_need *need)
+{
+	size_t size = bits_size(npages);
+	atomic64_t *bits = (atomic64_t *)DMT_ALL;
+
+	if (first || last != npages - 1) {
+		bits = need_take(need, size);
+		if (!bits)
+			return false;
+		if (is_pointer(bits))
+			bits_fill(bits, first, last);
+	}
+	if (cmpxchg(&slot->bits, NULL, bits)) {
+		/* no longer clean: start over */
+		need_put(need, bits, size);
+		return true;
+	}
+	if (is_pointer(bits))
+		atomic64_or((s64)lines_mask(first, last), &slot->summary);
+	return true;
+}
+
+/* Is all of the chunk dirty, with a full barrier before that is seen? */
+static bool mark_found_all(struct dmt_slot *slot)
+{
+	smp_mb();
+	return is_all(READ_ONCE(slot->bits));
+}
+
+static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
+		       unsigned int first, unsigned int last,
+		       struct dmt_need *need)
+{
+	u64 lines = lines_mask(first, last);
+	atomic64_t *bits;
+
+	for (;;) {
+		bits = smp_load_acquire(&slot->bits);
+		if (!bits) {
+			if (!mark_clean(slot, npages, first, last, need))
+				return false;
+			/* Marked, or beaten to it: either way look again. */
+			bits = smp_load_acquire(&slot->bits);
+			if (!bits)
+				continue;
+		}
+		if (is_all(bits)) {
+			if (mark_found_all(slot))
+				return true;
+			continue;
+		}
+		bits_set(bits, first, last);
+		/* Not 'if it is not set': this is the barrier after the stores. */
+		smp_mb__before_atomic();
+		atomic64_or((s64)lines, &slot->summary);
+		smp_mb__after_atomic();
+		if (likely(READ_ONCE(slot->bits) == bits))
+			return true;
+	}
+}
+
+/* The usual case: one page, and its chunk has a bitmap. False: not so. */
+static inline bool mark_page(struct dmt_log *log, u64 page)
+{
+	struct dmt_slot *table, *slot;
+	atomic64_t *bits;
+	s64 line;
+
+	table = smp_load_acquire(&log->table[page >> (DMT_CHUNK_SHIFT +
+						      DMT_TABLE_SHIFT)]);
+	if (unlikely(!is_pointer(table)))
+		return false;
+	slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
+	bits = smp_load_acquire(&slot->bits);
+	if (unlikely(!is_pointer(bits)))
+		return false;
+
+	smp_mb__before_atomic();
+	atomic64_or((s64)(1ULL << (page & 63)),
+		    &bits[(page >> 6) & (DMT_CHUNK_WORDS - 1)]);
+	smp_mb__after_atomic();
+	line = (s64)(1ULL << ((page >> DMT_LINE_SHIFT) & 63));
+	if (unlikely(!(atomic64_read(&slot->summary) & line)))
+		atomic64_or(line, &slot->summary);
+	return likely(READ_ONCE(slot->bits) == bits);
+}
+
+static void mark_small(struct dmt_log *log, u64 first, u64 last)
+{
+	smp_mb__before_atomic();
+	atomic64_or((s64)word_mask(first, last), &log->table[0]->summary);
+	smp_mb__after_atomic();
+}
+
+bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
+		  struct dmt_need *need)
+{
+	u64 chunk = first >> DMT_CHUNK_SHIFT;
+	u64 last_chunk = last >> DMT_CHUNK_SHIFT;
+
+	if (is_small(log)) {
+		mark_small(log, first, last);
+		return true;
+	}
+	if (first == last && mark_page(log, first))
+		return true;
+
+	smp_wmb();	/* data before whole words, which are stored */
+	for (; chunk <= last_chunk; chunk++) {
+		unsigned int ti = chunk >> DMT_TABLE_SHIFT;
+		struct dmt_slot *table = mark_table(log, ti, need);
+
+		if (!table)
+			return false;
+		if (is_all(table)) {
+			chunk |= DMT_TABLE_CHUNKS - 1;
+			continue;
+		}
+		if (!mark_chunk(&table[chunk & (DMT_TABLE_CHUNKS - 1)],
+				dmt_chunk_pages(log, chunk),
+				chunk == first >> DMT_CHUNK_SHIFT ?
+					first & (DMT_CHUNK_PAGES - 1) : 0,
+				chunk == last_chunk ?
+					last & (DMT_CHUNK_PAGES - 1) :
+					DMT_CHUNK_PAGES - 1,
+				need))
+			return false;
+	}
+	return true;
+}
+
+/* Takes ------------------------------------------------------------------- */
+
+static void retire_free(struct rcu_head *rcu)
+{
+	struct dmt_retire *r = container_of(rcu, struct dmt_retire, rcu);
+
+	while (r->count)
+		dmt_free(r->mem[--r->count]);
+	dmt_free(r);
+}
+
+static void retire_flush(struct dmt_taker *t)
+{
+	if (t->retire)
+		call_rcu(&t->retire->rcu, retire_free);
+	t->retire = NULL;
+}
+
+/* @t->held is no longer looked at; marks may still write to it. */
+static void taker_drop(struct dmt_taker *t)
+{
+	atomic64_t *bits = t->held;
+
+	t->held = NULL;
+	if (!bits)
+		return;
+	if (t->retire && t->retire->count == ARRAY_SIZE(t->retire->mem))
+		retire_flush(t);
+	if (!t->retire)
+		t->retire = dmt_zalloc(t->host, sizeof(*t->retire));
+	if (t->retire) {
+		t->retire->mem[t->retire->count++] = bits;
+	} else {
+		synchronize_rcu();
+		dmt_free(bits);
+	}
+}
+
+void dmt_taker_fini(struct dmt_taker *t)
+{
+	taker_drop(t);
+	retire_flush(t);
+}
+
+u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk)
+{
+	u64 end = nchunks(log);
+
+	while (chunk < end) {
+		const struct dmt_slot *table, *slot, *stop;
+		unsigned int ti = chunk >> DMT_TABLE_SHIFT;
+		unsigned int ci = chunk & (DMT_TABLE_CHUNKS - 1);
+
+		table = smp_load_acquire(&log->table[ti]);
+		if (is_pointer(table)) {
+			stop = table + table_chunks(log, ti);
+			for (slot = table + ci; slot < stop; slot++)
+				if (READ_ONCE(slot->bits) || is_small(log))
+					return chunk + (slot - table) - ci;
+		} else if (table) {
+			return chunk;
+		}
+		chunk = (u64)(ti + 1) << DMT_TABLE_SHIFT;
+	}
+	return end;
+}
+
+static enum dmt_taken take_small(struct dmt_slot *slot, unsigned int first,
+				 unsigned int end, struct dmt_taker *t)
+{
+	u64 mask = word_mask(first, end - 1);
+	u64 word = atomic64_read(&slot->summary);
+
+	if (!(word & mask))
+		return DMT_TAKEN_NONE;
+	t->scratch[0] = atomic64_fetch_andnot((s64)mask, &slot->summary) & mask;
+	memset(t->scratch + 1, 0, (DMT_LINE_WORDS - 1) * sizeof(u64));
+	t->words = t->scratch;
+	t->lines = 1;
+	return DMT_TAKEN_WORDS;
+}
+
+/* All of the chunk is dirty; take a part, and leave a bitmap of the rest. */
+static void take_split(struct dmt_slot *slot, unsigned int npages,
+		       unsigned int first, unsigned int end,
+		       struct dmt_taker *t)
+{
+	atomic64_t *bits = dmt_zalloc(t->host, bits_size(npages));
+	u64 lines = 0;
+
+	if (!bits)
+		return;		/* it stays all dirty: too much is not lost */
+	if (first) {
+		bits_fill(bits, 0, first - 1);
+		lines |= lines_mask(0, first - 1);
+	}
+	if (end < npages) {
+		bits_fill(bits, end, npages - 1);
+		lines |= lines_mask(end, npages - 1);
+	}
+	xchg(&slot->bits, bits);
+	atomic64_or((s64)lines, &slot->summary);
+}
+
+/* Pull the bitmap out and read it without atomics. */
+static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
+			       bool clean, struct dmt_taker *t)
+{
+	unsigned int i, n = bits_size(npages) / sizeof(u64);
+	u64 any = 0;
+
+	t->held = xchg(&slot->bits, NULL);
+	t->words = (const u64 *)t->held;
+	t->lines = lines_mask(0, npages - 1);
+	if (!clean)
+		return DMT_TAKEN_WORDS;
+	/* Clean but for marks that have not come to the summary yet */
+	for (i = 0; i < n; i++)
+		any |= READ_ONCE(t->words[i]);
+	return any ? DMT_TAKEN_WORDS : DMT_TAKEN_NONE;
+}
+
+/* Take [first, end), which is in one line, word by word. */
+static bool take_line(atomic64_t *bits, unsigned int first, unsigned int end,
+		      u64 *words)
+{
+	unsigned int w = first / 64;
+	u64 any = 0;
+
+	for (; w <= (end - 1) / 64; w++) {
+		u64 mask = word_mask(w == first / 64 ? first % 64 : 0,
+				     w == (end - 1) / 64 ? (end - 1) % 64 : 63);
+		u64 word = atomic64_read(&bits[w]) & mask;
+
+		if (word && mask == ~0ULL)
+			word = atomic64_xchg(&bits[w], 0);
+		else if (word)
+			word = atomic64_fetch_andnot((s64)mask, &bits[w]) & mask;
+		words[w] = word;
+		any |= word;
+	}
+	return any;
+}
+
+static bool line_left(const atomic64_t *bits, unsigned int line)
+{
+	unsigned int w;
+
+	for (w = 0; w < DMT_LINE_WORDS; w++)
+		if (atomic64_read(&bits[line * DMT_LINE_WORDS + w]))
+			return true;
+	return false;
+}
+
+/* Take [first, end) of the lines @todo, whose summary bits are cleared. */
+static enum dmt_taken take_lines(struct dmt_slot *slot, atomic64_t *bits,
+				 u64 todo, unsigned int first,
+				 unsigned int end, struct dmt_taker *t)
+{
+	t->lines = 0;
+	t->words = t->scratch;
+	while (todo) {
+		unsigned int line = __ffs64(todo);
+		unsigned int a = line << DMT_LINE_SHIFT;
+		unsigned int b = a + (1U << DMT_LINE_SHIFT);
+		bool part = a < first || b > end;
+		u64 bit = 1ULL << line;
+
+		todo &= ~bit;
+		if (part)
+			memset(&t->scratch[line * DMT_LINE_WORDS], 0,
+			       DMT_LINE_WORDS * sizeof(u64));
+		if (take_line(bits, max(a, first), min(b, end), t->scratch))
+			t->lines |= bit;
+		/* What is left of a line in part taken keeps its summary. */
+		if (part && line_left(bits, line))
+			atomic64_or((s64)bit, &slot->summary);
+	}
+	return t->lines ? DMT_TAKEN_WORDS : DMT_TAKEN_NONE;
+}
+
+/* Replace an all-dirty table by slots that say so. NULL: no memory. */
+static struct dmt_slot *table_split(struct dmt_log *log, unsigned int ti,
+				    struct dmt_host *host)
+{
+	struct dmt_slot *table = dmt_zalloc(host, table_size(log, ti));
+	unsigned int i;
+
+	if (!table)
+		return NULL;
+	for (i = 0; i < table_chunks(log, ti); i++)
+		table[i].bits = (atomic64_t *)DMT_ALL;
+	xchg(&log->table[ti], table);
+	return table;
+}
+
+/* Is pulling the bitmap out cheaper than an exchange for each word? */
+static bool is_dense(u64 lines, unsigned int npages)
+{
+	return hweight64(lines) > bits_size(npages) / sizeof(u64) /
+				  DMT_LINE_WORDS / 2;
+}
+
+enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
+			    unsigned int end, struct dmt_taker *t)
+{
+	unsigned int npages = dmt_chunk_pages(log, chunk);
+	unsigned int ti = chunk >> DMT_TABLE_SHIFT;
+	bool whole = !first && end == npages;
+	struct dmt_slot *table, *slot;
+	atomic64_t *bits;
+	u64 lines;
+
+	taker_drop(t);
+	table = smp_load_acquire(&log->table[ti]);
+	if (!table)
+		return DMT_TAKEN_NONE;
+	if (is_all(table)) {
+		table = table_split(log, ti, t->host);
+		if (!table)
+			return DMT_TAKEN_ALL;
+	}
+	slot = &table[chunk & (DMT_TABLE_CHUNKS - 1)];
+	if (is_small(log))
+		return take_small(slot, first, end, t);
+
+	bits = smp_load_acquire(&slot->bits);
+	if (!bits)
+		return DMT_TAKEN_NONE;
+	if (is_all(bits)) {
+		if (whole)
+			xchg(&slot->bits, NULL);
+		else
+			take_split(slot, npages, first, end, t);
+		return DMT_TAKEN_ALL;
+	}
+
+	lines = lines_mask(first, end - 1);
+	if (!(atomic64_read(&slot->summary) & lines))
+		lines = 0;
+	else if (whole)
+		lines = atomic64_xchg(&slot->summary, 0);
+	else
+		lines &= atomic64_fetch_andnot((s64)lines, &slot->summary);
+	if (whole && (!lines || is_dense(lines, npages)))
+		return take_out(slot, npages, !lines, t);
+	return take_lines(slot, bits, lines, first, end, t);
+}

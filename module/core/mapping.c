@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Mapping: one MAP_DMA.
+ */
+#include "container.h"
+
+/*
+ * Pages of a mapping that can be written at all. A container without an IOMMU
+ * domain lets a user map addresses that no process can have; memory to log
+ * those is not for the asking.
+ */
+static u64 writable_pages(struct dmt_container *c, u64 span, u64 vaddr)
+{
+	u64 end = dmt_user_end(c->host);
+	u64 npages = (span >> c->pgshift) + 1;	/* of 4 KiB at least: fits */
+
+	if (vaddr >= end)
+		return 0;
+	return min(npages, ((end - vaddr - 1) >> c->pgshift) + 1);
+}
+
+struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
+				    u64 last, u64 vaddr, u32 prot)
+{
+	u64 npages = writable_pages(c, last - iova, vaddr);
+	struct dmt_mapping *m;
+	int err;
+
+	m = dmt_zalloc(c->host, offsetof(struct dmt_mapping, log) +
+				dmt_log_size(npages));
+	if (!m)
+		return NULL;
+	err = dmt_owner_init(&m->owner, c->host);
+	if (err) {
+		dmt_free(m);
+		return NULL;
+	}
+	m->iova = iova;
+	m->last = last;
+	m->vaddr = vaddr;
+	m->prot = prot;
+	m->c = c;
+	dmt_pins_init(&m->pins, npages);
+	dmt_log_init(&m->log, npages);
+	return m;
+}
+
+static void mapping_free(struct rcu_head *rcu)
+{
+	struct dmt_mapping *m = container_of(rcu, struct dmt_mapping, rcu);
+
+	dmt_log_free(&m->log);
+	dmt_pins_fini(&m->pins);
+	dmt_free(m);
+}
+
+void dmt_mapping_free(struct dmt_mapping *m)
+{
+	dmt_owner_fini(&m->owner);
+	mapping_free(&m->rcu);
+}
+
+void dmt_mapping_free_rcu(struct dmt_mapping *m)
+{
+	dmt_owner_fini(&m->owner);
+	call_rcu(&m->rcu, mapping_free);
+}
+
+/*
+ * Is anybody interested in a write that is complete? Either this sees that
+ * tracking has begun, or whoever began it sees the data: data, barrier, test
+ * here; tracking, barrier, copy there.
+ */
+static bool is_tracked(const struct dmt_container *c)
+{
+	if (likely(READ_ONCE(c->tracking)))
+		return true;
+	smp_mb();
+	return READ_ONCE(c->tracking);
+}
+
+/* With memory to be had by sleeping, outside of RCU */
+static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
+{
+	struct dmt_need need = { .host = m->c->host };
+	bool done;
+
+	do {
+		need.spare = dmt_zalloc(need.host, DMT_NEED_SIZE);
+		need.settle = !need.spare;
+		rcu_read_lock();
+		done = !is_tracked(m->c) ||
+			dmt_log_mark(&m->log, first, last, &need);
+		rcu_read_unlock();
+	} while (!done);
+	dmt_free(need.spare);
+}
+
+void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
+		      bool may_sleep)
+{
+	struct dmt_need need = { .host = m->c->host, .settle = !may_sleep };
+	bool done;
+
+	if (unlikely(last >= m->log.npages)) {
+		if (first >= m->log.npages)
+			return;
+		last = m->log.npages - 1;
+	}
+	/* Tracking doesn't end between test and mark: dmt_stop() waits. */
+	rcu_read_lock();
+	done = !is_tracked(m->c) || dmt_log_mark(&m->log, first, last, &need);
+	rcu_read_unlock();
+	if (unlikely(!done))
+		mark_slowly(m, first, last);
+}

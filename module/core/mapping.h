@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Mapping: one MAP_DMA.
+ */
+#ifndef DMT_MAPPING_H
+#define DMT_MAPPING_H
+
+#include "host.h"
+#include "log.h"
+#include "pins.h"
+
+struct dmt_container;
+
+/* Rights, from the device's point of view; the values of VFIO_DMA_MAP_FLAG_* */
+#define DMT_READ	(1U << 0)
+#define DMT_WRITE	(1U << 1)
+
+/**
+ * struct dmt_mapping - one MAP_DMA
+ * @iova: first
+ * @last: last, inclusive
+ * @vaddr: where @iova is in the owner's memory; both are page-aligned
+ * @prot: DMT_READ and DMT_WRITE
+ * @leaving: about to be unmapped: no device operation may begin. Written under
+ *	     the container's lock, read by operations inside the gate.
+ * @iommu_mapped: its pages are pinned and mapped in the container's domains
+ * @c: whose it is
+ * @owner: whose memory
+ * @next: in a list of mappings that have left the space
+ * @rcu: to free it
+ * @pins: pages that drivers hold
+ * @log: what was written
+ *
+ * The first four never change while it is in the space.
+ */
+struct dmt_mapping {
+	u64 iova;
+	u64 last;
+	u64 vaddr;
+	u32 prot;
+	bool leaving;
+	bool iommu_mapped;
+	struct dmt_container *c;
+	struct dmt_owner owner;
+	struct dmt_mapping *next;
+	struct rcu_head rcu;
+	struct dmt_pins pins;
+	struct dmt_log log;		/* must be last: it has a tail */
+};
+
+/* Bytes less one: the size of a mapping of 2^64 bytes would not fit. */
+static inline u64 dmt_mapping_span(const struct dmt_mapping *m)
+{
+	return m->last - m->iova;
+}
+
+struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
+				    u64 last, u64 vaddr, u32 prot);
+
+/* Free one that was never in the space; or that left it. */
+void dmt_mapping_free(struct dmt_mapping *m);
+void dmt_mapping_free_rcu(struct dmt_mapping *m);
+
+/**
+ * dmt_mapping_mark - pages were written
+ * @m: writable; found in this RCU read-side section or inside the gate
+ * @first: page, counted from the mapping's start
+ * @last: page; may be beyond the mapping's last: it's clipped
+ * @may_sleep: memory may be waited for
+ *
+ * Nothing, if nobody tracks. Never fails: see dmt_log_mark().
+ */
+void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
+		      bool may_sleep);
+
+#endif

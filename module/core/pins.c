@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pins: pages of one mapping that device drivers hold.
+ *
+ * Shape. Chunks of pages as in the log. A chunk that ever had a pin has three
+ * things for each 64 pages: which are pinned, which of them for writing, and
+ * an array with 8 bytes for each pinned page, in the order of the pages: the
+ * page's frame and how often it is pinned. The entry of page i is found at the
+ * number of pinned pages below i. An array holds 1, 2, 4 ... 64 entries.
+ *
+ * Memory is thus 8 bytes a pinned page where pages are pinned densely, and up
+ * to 12 KiB for each 128 MiB of 4 KiB pages that has pins at all.
+ *
+ * Locking. @pins->lock, a mutex, for everything: it's held while the owner's
+ * pages are faulted in, so that two drivers that pin the same page at the same
+ * time get one entry. It's a lock of this mapping's pins alone; no harvest
+ * takes it. Harvests read the words of pages pinned for writing, and the
+ * pointers that lead there, without; those stay until the mapping goes.
+ *
+ *	unpin: (1) mark in the log		harvest: (1) read pinned words
+ *	       (2) clear the pinned bit			 (2) take from the log
+ *	       (3) let go of the page
+ *
+ * with barriers in between: where the harvest's (1) no longer finds the bit,
+ * its (2) finds the mark.
+ */
+#include "container.h"
+
+/* An entry: the frame, two flags, and a count. */
+#define PIN_COUNT	((1ULL << 22) - 1)
+#define PIN_WRITE	(1ULL << 22)	/* some driver may write to it */
+#define PIN_WRITABLE	(1ULL << 23)	/* it was faulted in for writing */
+#define PIN_FRAME	24
+
+#define WORD_PAGES	64U
+/* An empty array of this many entries or fewer stays for the next pin. */
+#define ENTRIES_KEPT	8U
+
+struct dmt_pin_word {
+	atomic64_t written;		/* pinned for writing */
+	u64 present;			/* pinned */
+	unsigned long entries;		/* array of u64; log2 of its length */
+};
+#define ENTRIES_ORDER	7UL		/* the array is 8-byte aligned */
+
+struct dmt_pin_chunk {
+	atomic64_t lines;		/* where some word's @written isn't 0 */
+	unsigned int nwords;		/* whole lines */
+	struct dmt_pin_word word[];
+};
+
+static u64 *word_entries(const struct dmt_pin_word *w)
+{
+	return (u64 *)(w->entries & ~ENTRIES_ORDER);
+}
+
+static unsigned int word_room(const struct dmt_pin_word *w)
+{
+	return w->entries ? 1U << (w->entries & ENTRIES_ORDER) : 0;
+}
+
+static u64 *word_entry(const struct dmt_pin_word *w, unsigned int bit)
+{
+	return word_entries(w) + hweight64(w->present & ((1ULL << bit) - 1));
+}
+
+static u64 range_mask(unsigned int first, unsigned int n)
+{
+	return (~0ULL >> (64 - n)) << first;
+}
+
+void dmt_pins_init(struct dmt_pins *pins, u64 npages)
+{
+	mutex_init(&pins->lock);
+	pins->count = 0;
+	pins->nchunks = (npages + DMT_CHUNK_PAGES - 1) >> DMT_CHUNK_SHIFT;
+	pins->table = NULL;
+}
+
+static unsigned int ntables(const struct dmt_pins *pins)
+{
+	return DIV_ROUND_UP(pins->nchunks, DMT_TABLE_CHUNKS);
+}
+
+static struct dmt_pin_chunk *pin_chunk(const struct dmt_pins *pins, u64 chunk)
+{
+	struct dmt_pin_chunk ***top = smp_load_acquire(&pins->table);
+	struct dmt_pin_chunk **table;
+
+	if (!top)
+		return NULL;
+	table = smp_load_acquire(&top[chunk >> DMT_TABLE_SHIFT]);
+	if (!table)
+		return NULL;
+	return smp_load_acquire(&table[chunk & (DMT_TABLE_CHUNKS - 1)]);
+}
+
+static struct dmt_pin_word *pin_word(const struct dmt_pins *pins, u64 page)
+{
+	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
+
+	if (!pc)
+		return NULL;
+	return &pc->word[(page & (DMT_CHUNK_PAGES - 1)) / WORD_PAGES];
+}
+
+static void chunk_free(struct dmt_pin_chunk *pc)
+{
+	unsigned int w;
+
+	for (w = 0; w < pc->nwords; w++)
+		dmt_free(word_entries(&pc->word[w]));
+	dmt_free(pc);
+}
+
+void dmt_pins_fini(struct dmt_pins *pins)
+{
+	unsigned int ti, ci;
+
+	for (ti = 0; pins->table && ti < ntables(pins); ti++) {
+		struct dmt_pin_chunk **table = pins->table[ti];
+
+		for (ci = 0; table && ci < DMT_TABLE_CHUNKS; ci++)
+			if (table[ci])
+				chunk_free(table[ci]);
+		dmt_free(table);
+	}
+	dmt_free(pins->table);
+	mutex_destroy(&pins->lock);
+}
+
+/* Adding ------------------------------------------------------------------ */
+
+static int chunk_make(struct dmt_mapping *m, u64 chunk)
+{
+	struct dmt_host *host = m->c->host;
+	struct dmt_pins *pins = &m->pins;
+	struct dmt_pin_chunk **table, *pc;
+	unsigned int nwords = DMT_LINE_WORDS *
+		DIV_ROUND_UP(dmt_chunk_pages(&m->log, chunk),
+			     1U << DMT_LINE_SHIFT);
+
+	if (!pins->table) {
+		void *top = dmt_zalloc(host, ntables(pins) * sizeof(void *));
+
+		if (!top)
+			return -ENOMEM;
+		smp_store_release(&pins->table, top);
+	}
+	table = pins->table[chunk >> DMT_TABLE_SHIFT];
+	if (!table) {
+		table = dmt_zalloc(host, DMT_TABLE_CHUNKS * sizeof(void *));
+		if (!table)
+			return -ENOMEM;
+		smp_store_release(&pins->table[chunk >> DMT_TABLE_SHIFT], table);
+	}
+	pc = dmt_zalloc(host, struct_size_t(struct dmt_pin_chunk, word, nwords));
+	if (!pc)
+		return -ENOMEM;
+	pc->nwords = nwords;
+	smp_store_release(&table[chunk & (DMT_TABLE_CHUNKS - 1)], pc);
+	return 0;
+}
+
+/* Make room for @mask's pages to be pinned in @w as well. */
+static int word_grow(struct dmt_mapping *m, struct dmt_pin_word *w, u64 mask)
+{
+	unsigned int want = hweight64(w->present | mask), order;
+	u64 *entries;
+
+	if (want <= word_room(w))
+		return 0;
+	order = want > 1 ? fls(want - 1) : 0;
+	entries = dmt_zalloc(m->c->host, sizeof(u64) << order);
+	if (!entries)
+		return -ENOMEM;
+	if (w->entries)
+		memcpy(entries, word_entries(w),
+		       hweight64(w->present) * sizeof(u64));
+	dmt_free(word_entries(w));
+	w->entries = (unsigned long)entries | order;
+	return 0;
+}
+
+/* Pages of [page, page + npages) that are in the same word as @page */
+static unsigned int in_word(u64 page, unsigned long npages)
+{
+	unsigned int room = WORD_PAGES - page % WORD_PAGES;
+
+	return npages < room ? npages : room;
+}
+
+/* All the memory that pinning will need */
+static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
+{
+	while (npages) {
+		unsigned int n = in_word(page, npages);
+		struct dmt_pin_word *w = pin_word(&m->pins, page);
+		int err = w ? 0 : chunk_make(m, page >> DMT_CHUNK_SHIFT);
+
+		if (!err) {
+			w = pin_word(&m->pins, page);
+			err = word_grow(m, w, range_mask(page % WORD_PAGES, n));
+		}
+		if (err)
+			return err;
+		page += n;
+		npages -= n;
+	}
+	return 0;
+}
+
+/* Pin @n pages that have no entry; all or none. */
+static int pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
+		   bool write, bool *writable, struct page **pages)
+{
+	unsigned long vaddr = m->vaddr + (page << m->c->pgshift);
+	unsigned long done = 0;
+	long got;
+
+	/*
+	 * For writing wherever that can be, so that another driver may pin
+	 * the page for writing later and gets the same page.
+	 */
+	*writable = m->prot & DMT_WRITE;
+	while (done < n) {
+		got = dmt_owner_pin(&m->owner, vaddr + (done << m->c->pgshift),
+				    n - done, *writable, pages + done);
+		if (got == -EFAULT && *writable && !write) {
+			dmt_owner_unpin(&m->owner, pages, done, false);
+			*writable = false;
+			done = 0;
+			continue;
+		}
+		if (got <= 0) {
+			dmt_owner_unpin(&m->owner, pages, done, false);
+			return got ?: -EFAULT;
+		}
+		done += got;
+	}
+	return 0;
+}
+
+/* Pages from @page on without an entry, up to @npages; or with one: 0 */
+static unsigned long missing(const struct dmt_pins *pins, u64 page,
+			     unsigned long npages)
+{
+	unsigned long n = 0;
+
+	while (n < npages) {
+		const struct dmt_pin_word *w = pin_word(pins, page + n);
+		unsigned int in = in_word(page + n, npages - n);
+		u64 here = w->present & range_mask((page + n) % WORD_PAGES, in);
+
+		if (here)
+			return n + __ffs64(here) - (page + n) % WORD_PAGES;
+		n += in;
+	}
+	return n;
+}
+
+/* A new page's entry; @writable and @write as for the run that it's of */
+static void entry_insert(struct dmt_pin_word *w, unsigned int bit, u64 entry)
+{
+	u64 *at = word_entry(w, bit);
+	unsigned int above = hweight64(w->present & ~((2ULL << bit) - 1));
+
+	memmove(at + 1, at, above * sizeof(*at));
+	*at = entry;
+	w->present |= 1ULL << bit;
+}
+
+/* Count [page, page + n) of one word once more. */
+static void count_word(struct dmt_pins *pins, u64 page, unsigned int n)
+{
+	u64 *entry = word_entry(pin_word(pins, page), page % WORD_PAGES);
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		entry[i]++;
+}
+
+/* From now on they count as written. */
+static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
+{
+	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
+	struct dmt_pin_word *w = pin_word(pins, page);
+	u64 line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
+	u64 mask = range_mask(page % WORD_PAGES, n);
+	u64 *entry = word_entry(w, page % WORD_PAGES);
+	unsigned int i;
+
+	if ((atomic64_read(&w->written) & mask) == mask)
+		return;
+	for (i = 0; i < n; i++)
+		entry[i] |= PIN_WRITE;
+	atomic64_or((s64)mask, &w->written);
+	atomic64_or((s64)(1ULL << line), &pc->lines);
+}
+
+/* Do something to [page, page + npages), of which all are pinned. */
+static void each_word(struct dmt_pins *pins, u64 page, unsigned long npages,
+		      void (*fn)(struct dmt_pins *pins, u64 page,
+				 unsigned int n))
+{
+	while (npages) {
+		unsigned int n = in_word(page, npages);
+
+		fn(pins, page, n);
+		page += n;
+		npages -= n;
+	}
+}
+
+/* Look at entries that are there: can they be pinned once more? */
+static int pins_check(struct dmt_pins *pins, u64 page, unsigned long npages,
+		      bool write, struct page **pages)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++) {
+		struct dmt_pin_word *w = pin_word(pins, page + i);
+		unsigned int bit = (page + i) % WORD_PAGES;
+		u64 entry;
+
+		if (!(w->present & (1ULL << bit)))
+			return i;
+		entry = *word_entry(w, bit);
+		if ((entry & PIN_COUNT) == PIN_COUNT)
+			return -EOVERFLOW;
+		if (write && !(entry & PIN_WRITABLE))
+			return -EFAULT;
+		pages[i] = pfn_to_page(entry >> PIN_FRAME);
+	}
+	return i;
+}
+
+/* Give the new entries, counted 0 times, back. */
+static void pins_unwind(struct dmt_mapping *m, u64 page, unsigned long npages,
+			struct page **pages)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++) {
+		struct dmt_pin_word *w = pin_word(&m->pins, page + i);
+		unsigned int bit = (page + i) % WORD_PAGES;
+		u64 *at = word_entry(w, bit);
+
+		if (*at & PIN_COUNT)
+			continue;
+		w->present &= ~(1ULL << bit);
+		memmove(at, at + 1, hweight64(w->present & (~0ULL << bit)) *
+				    sizeof(*at));
+		dmt_owner_unpin(&m->owner, &pages[i], 1, false);
+	}
+}
+
+/*
+ * Give each page of the range an entry: new ones count 0. Returns how many are
+ * new, or -errno with none left.
+ */
+static long pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
+		       bool write, struct page **pages)
+{
+	unsigned long i = 0, fresh = 0, run, k;
+	bool writable;
+	long n;
+
+	while (i < npages) {
+		n = pins_check(&m->pins, page + i, npages - i, write, pages + i);
+		if (n < 0)
+			goto err;
+		i += n;
+		run = missing(&m->pins, page + i, npages - i);
+		if (!run)
+			continue;
+		n = pin_run(m, page + i, run, write, &writable, pages + i);
+		if (n < 0)
+			goto err;
+		for (k = 0; k < run; k++, i++)
+			entry_insert(pin_word(&m->pins, page + i),
+				     (page + i) % WORD_PAGES,
+				     (u64)page_to_pfn(pages[i]) << PIN_FRAME |
+				     (writable ? PIN_WRITABLE : 0));
+		fresh += run;
+	}
+	return fresh;
+err:
+	pins_unwind(m, page, i, pages);
+	return n;
+}
+
+int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
+		 bool write, bool account, struct page **pages)
+{
+	struct dmt_pins *pins = &m->pins;
+	long fresh;
+	int err;
+
+	mutex_lock(&pins->lock);
+	err = pins_reserve(m, page, npages);
+	if (err)
+		goto out;
+	fresh = pins_enter(m, page, npages, write, pages);
+	if (fresh < 0) {
+		err = fresh;
+		goto out;
+	}
+	if (account && fresh) {
+		err = dmt_owner_account(&m->owner, fresh);
+		if (err) {
+			pins_unwind(m, page, npages, pages);
+			goto out;
+		}
+	}
+	each_word(pins, page, npages, count_word);
+	WRITE_ONCE(pins->count, pins->count + fresh);
+out:
+	mutex_unlock(&pins->lock);
+	return err;
+}
+
+void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages)
+{
+	mutex_lock(&m->pins.lock);
+	each_word(&m->pins, page, npages, write_word);
+	mutex_unlock(&m->pins.lock);
+	smp_mb();	/* harvests see it before the driver gets the pages */
+}
+
+/* Dropping ---------------------------------------------------------------- */
+
+/* A batch of pages to let go of, all written or none */
+struct drop {
+	struct dmt_mapping *m;
+	unsigned int count;
+	bool dirty;
+	unsigned long total;
+	struct page *pages[WORD_PAGES];
+};
+
+static void drop_flush(struct drop *d)
+{
+	if (d->count)
+		dmt_owner_unpin(&d->m->owner, d->pages, d->count, d->dirty);
+	d->total += d->count;
+	d->count = 0;
+}
+
+static void drop_add(struct drop *d, struct page *page, bool dirty)
+{
+	if (d->count == ARRAY_SIZE(d->pages) || d->dirty != dirty)
+		drop_flush(d);
+	d->dirty = dirty;
+	d->pages[d->count++] = page;
+}
+
+/* Would one less unpin the page, and may it have been written? */
+static bool is_last_write(const struct dmt_pins *pins, u64 page)
+{
+	const struct dmt_pin_word *w = pin_word(pins, page);
+	unsigned int bit = page % WORD_PAGES;
+	u64 entry;
+
+	if (!w || !(w->present & (1ULL << bit)))
+		return false;
+	entry = *word_entry(w, bit);
+	return (entry & PIN_WRITE) && (entry & PIN_COUNT) == 1;
+}
+
+/* Mark all that is about to be unpinned, run by run. */
+static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
+{
+	u64 end = page + npages, first;
+
+	while (page < end) {
+		if (!is_last_write(&m->pins, page)) {
+			page++;
+			continue;
+		}
+		first = page;
+		do
+			page++;
+		while (page < end && is_last_write(&m->pins, page));
+		dmt_mapping_mark(m, first, page - 1, true);
+	}
+}
+
+/* Is the line of @page free of pages pinned for writing? */
+static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
+{
+	unsigned int w;
+
+	for (w = 0; w < DMT_LINE_WORDS; w++)
+		if (atomic64_read(&pc->word[line * DMT_LINE_WORDS + w].written))
+			return false;
+	return true;
+}
+
+/* [page, page + n) of one word, once less each. False: not all are pinned. */
+static bool uncount_word(struct drop *d, u64 page, unsigned int n)
+{
+	struct dmt_pins *pins = &d->m->pins;
+	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
+	struct dmt_pin_word *w = pin_word(pins, page);
+	u64 mask = range_mask(page % WORD_PAGES, n), gone = 0, here;
+	bool whole = w && (w->present & mask) == mask;
+	unsigned int line;
+	u64 *from, *to;
+
+	here = w ? w->present & mask : 0;
+	if (!here)
+		return whole;
+	/* Entries that stay move down over those that go, in one pass. */
+	from = word_entry(w, __ffs64(here));
+	to = from;
+	for (; here; here &= here - 1, from++) {
+		u64 entry = *from;
+
+		if ((entry & PIN_COUNT) > 1) {
+			*to++ = entry - 1;
+			continue;
+		}
+		gone |= here & -here;
+		drop_add(d, pfn_to_page(entry >> PIN_FRAME), entry & PIN_WRITE);
+	}
+	if (!gone)
+		return whole;
+	memmove(to, from, (word_entries(w) + hweight64(w->present) - from) *
+			  sizeof(*to));
+	w->present &= ~gone;
+	if (atomic64_read(&w->written) & gone) {
+		smp_mb__before_atomic();	/* after the marks */
+		atomic64_andnot((s64)gone, &w->written);
+		line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
+		if (line_empty(pc, line))
+			atomic64_andnot((s64)(1ULL << line), &pc->lines);
+	}
+	if (!w->present && word_room(w) > ENTRIES_KEPT) {
+		dmt_free(word_entries(w));
+		w->entries = 0;
+	}
+	return whole;
+}
+
+bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
+		   bool account, bool mark)
+{
+	struct drop d = { .m = m };
+	bool whole = true;
+
+	mutex_lock(&m->pins.lock);
+	if (mark)
+		mark_runs(m, page, npages);
+	while (npages) {
+		unsigned int n = in_word(page, npages);
+
+		whole &= uncount_word(&d, page, n);
+		page += n;
+		npages -= n;
+	}
+	drop_flush(&d);
+	WRITE_ONCE(m->pins.count, m->pins.count - d.total);
+	if (account && d.total)
+		dmt_owner_account(&m->owner, -(long)d.total);
+	mutex_unlock(&m->pins.lock);
+	return whole;
+}
+
+void dmt_pins_drop_all(struct dmt_mapping *m, bool account)
+{
+	/* Once round drops one count of each page. */
+	while (m->pins.count) {
+		u64 chunk = 0;
+
+		while ((chunk = dmt_pins_next(&m->pins, chunk)) <
+		       m->pins.nchunks) {
+			dmt_pins_drop(m, chunk << DMT_CHUNK_SHIFT,
+				      dmt_chunk_pages(&m->log, chunk),
+				      account, true);
+			chunk++;
+		}
+	}
+}
+
+/* Harvests ---------------------------------------------------------------- */
+
+u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk)
+{
+	struct dmt_pin_chunk ***top = smp_load_acquire(&pins->table);
+
+	if (!top || !READ_ONCE(pins->count))
+		return pins->nchunks;
+	for (; chunk < pins->nchunks; chunk++) {
+		if (!smp_load_acquire(&top[chunk >> DMT_TABLE_SHIFT]))
+			chunk |= DMT_TABLE_CHUNKS - 1;
+		else if (pin_chunk(pins, chunk))
+			return chunk;
+	}
+	return pins->nchunks;
+}
+
+u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words)
+{
+	const struct dmt_pin_chunk *pc = pin_chunk(pins, chunk);
+	u64 lines, todo;
+	unsigned int w;
+
+	if (!pc)
+		return 0;
+	lines = atomic64_read(&pc->lines);
+	for (todo = lines; todo; todo &= todo - 1) {
+		unsigned int first = __ffs64(todo) * DMT_LINE_WORDS;
+
+		for (w = first; w < first + DMT_LINE_WORDS; w++)
+			words[w] = atomic64_read(&pc->word[w].written);
+	}
+	smp_mb();	/* before the caller takes from the log */
+	return lines;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Pins: pages of one mapping that device drivers hold.
+ *
+ * A page pinned for writing may be written at any time until it is unpinned;
+ * a harvest reports it without a mark having been made.
+ */
+#ifndef DMT_PINS_H
+#define DMT_PINS_H
+
+#include "host.h"
+
+struct dmt_pin_chunk;
+
+/**
+ * struct dmt_pins - of one mapping
+ * @lock: of everything but the bitmap of pages pinned for writing, which is
+ *	  changed under it and read without; held while pages are pinned
+ * @count: pages pinned; read without @lock to skip a mapping that has none
+ * @nchunks: that the mapping has
+ * @table: NULL before the first pin; then tables of 256 chunks, or NULL
+ */
+struct dmt_pins {
+	struct mutex lock;
+	u64 count;
+	u64 nchunks;
+	struct dmt_pin_chunk ***table;
+};
+
+void dmt_pins_init(struct dmt_pins *pins, u64 npages);
+
+/* Free an empty one, that nobody harvests any more. */
+void dmt_pins_fini(struct dmt_pins *pins);
+
+/**
+ * dmt_pins_add - pin pages
+ * @m: the mapping that they are in
+ * @page: first, counted from the mapping's start
+ * @npages: all within the mapping
+ * @write: for writing: dmt_pins_write() will follow
+ * @account: count new ones against the owner's locked memory
+ * @pages: out
+ *
+ * A page that is pinned already is counted once more. Takes @m->pins.lock; may
+ * sleep. Return: 0, or -errno with nothing pinned.
+ */
+int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
+		 bool write, bool account, struct page **pages);
+
+/**
+ * dmt_pins_write - pages that were added for writing may be written from now on
+ * @m: the mapping that they are in
+ * @page: first
+ * @npages: how many
+ *
+ * A step of its own, for pins over several mappings of which a later one may
+ * fail: until this, dmt_pins_drop() leaves no trace. Harvests report the pages
+ * before this returns.
+ */
+void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
+
+/**
+ * dmt_pins_drop - unpin pages
+ * @m: the mapping that they are in
+ * @page: first
+ * @npages: how many
+ * @account: as when they were pinned
+ * @mark: mark what was pinned for writing; false unwinds dmt_pins_add()
+ *
+ * Return: false if one was not pinned: it's passed over.
+ */
+bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
+		   bool account, bool mark);
+
+/* Let go of all that a driver kept when its range went. */
+void dmt_pins_drop_all(struct dmt_mapping *m, bool account);
+
+/**
+ * dmt_pins_read - which pages of a chunk are pinned for writing
+ * @pins: of a mapping
+ * @chunk: which, in the log's counting
+ * @words: out: DMT_CHUNK_WORDS, of which those of the lines returned are valid
+ *
+ * Lock-free against pins and unpins. Read this before taking the log: an unpin
+ * marks first. Return: a bit for each line that holds something.
+ */
+u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words);
+
+/* The first chunk at or after @chunk that has pins, or @pins->nchunks */
+u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk);
+
+#endif

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Space: a directory of leaves, each a short sorted array.
+ *
+ * A leaf holds up to LEAF_MAX mappings in the order of their IOVAs. The
+ * directory holds the leaves in order, each with the lowest key that belongs
+ * into it; the first leaf's is 0. With n mappings a look-up is two binary
+ * searches, and a change copies one leaf, and once in LEAF_MAX/2 changes or
+ * more seldom the directory, which is 16 bytes a leaf: at 65,535 mappings
+ * some 20 KiB. That is quicker here than a balanced tree, and nothing that a
+ * reader can reach is ever written but the directory's pointers to leaves.
+ *
+ * Concurrency. Changes are serialised by the caller. A change builds a new
+ * leaf (or directory) and publishes it by rcu_assign_pointer(); what it
+ * replaced is freed after a grace period. So a reader sees each leaf as it was
+ * at some moment. It may look at two leaves (the predecessor of an address can
+ * be the last of an earlier leaf) that changed between its two looks; what it
+ * looks for is one mapping, and a mapping that nobody inserts or erases
+ * meanwhile stands in every version of the one leaf that it belongs into: in
+ * the one of the directory that the reader holds, even when a split has
+ * published another directory, because leaves of a replaced directory are
+ * never written again.
+ *
+ * Erasing must not fail. Only the first and the last leaf of a range keep
+ * anything, so it needs two leaves at the most, which are put by beforehand;
+ * leaves in between become the empty leaf. An emptied leaf goes when a
+ * directory without it can be had, and else stays, which is harmless.
+ */
+#include "mapping.h"
+#include "space.h"
+
+#define LEAF_MAX	62	/* a leaf is a kilobyte */
+
+struct dmt_space_leaf {
+	u64 count;
+	u64 key[LEAF_MAX];			/* mapping[i]->iova */
+	struct dmt_mapping *mapping[LEAF_MAX];
+	struct rcu_head rcu;
+};
+
+struct dmt_space_dir {
+	struct rcu_head rcu;
+	unsigned int count;
+	u64 *key;				/* lowest that belongs there */
+	struct dmt_space_leaf __rcu *leaf[];
+};
+
+static struct dmt_space_leaf empty_leaf;
+
+static void leaf_free_rcu(struct rcu_head *rcu)
+{
+	dmt_free(container_of(rcu, struct dmt_space_leaf, rcu));
+}
+
+static void dir_free_rcu(struct rcu_head *rcu)
+{
+	dmt_free(container_of(rcu, struct dmt_space_dir, rcu));
+}
+
+static void leaf_retire(struct dmt_space_leaf *leaf)
+{
+	if (leaf != &empty_leaf)
+		call_rcu(&leaf->rcu, leaf_free_rcu);
+}
+
+static struct dmt_space_leaf *leaf_alloc(struct dmt_space *space)
+{
+	return dmt_zalloc(space->host, sizeof(struct dmt_space_leaf));
+}
+
+static struct dmt_space_dir *dir_alloc(struct dmt_space *space,
+				       unsigned int count)
+{
+	size_t size = struct_size_t(struct dmt_space_dir, leaf, count);
+	struct dmt_space_dir *dir;
+
+	dir = dmt_zalloc(space->host, size + count * sizeof(u64));
+	if (!dir)
+		return NULL;
+	dir->count = count;
+	dir->key = (u64 *)((char *)dir + size);
+	return dir;
+}
+
+/* For callers that hold the lock of changes */
+static struct dmt_space_dir *dir_of(const struct dmt_space *space)
+{
+	return rcu_dereference_protected(space->dir, true);
+}
+
+static struct dmt_space_leaf *dir_leaf(const struct dmt_space_dir *dir,
+				       unsigned int i)
+{
+	return rcu_dereference_protected(dir->leaf[i], true);
+}
+
+static void dir_publish(struct dmt_space *space, struct dmt_space_dir *dir)
+{
+	struct dmt_space_dir *old = dir_of(space);
+
+	rcu_assign_pointer(space->dir, dir);
+	call_rcu(&old->rcu, dir_free_rcu);
+}
+
+/* How many of @n ascending keys are at or below @x. */
+static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
+{
+	const u64 *base = key;
+
+	if (!n)
+		return 0;
+	while (n > 1) {
+		unsigned int half = n / 2;
+
+		/* a conditional move, not a branch: x is anything */
+		base = base[half] <= x ? base + half : base;
+		n -= half;
+	}
+	return (unsigned int)(base - key) + (*base <= x);
+}
+
+struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova)
+{
+	const struct dmt_space_dir *dir = rcu_dereference(space->dir);
+	unsigned int i = keys_upto(dir->key, dir->count, iova);
+
+	/* The first key is 0, so i >= 1. Step back over empty leaves only. */
+	while (i--) {
+		const struct dmt_space_leaf *leaf = rcu_dereference(dir->leaf[i]);
+		unsigned int n = keys_upto(leaf->key, leaf->count, iova);
+
+		if (n) {
+			struct dmt_mapping *m = leaf->mapping[n - 1];
+
+			return iova <= m->last ? m : NULL;
+		}
+	}
+	return NULL;
+}
+
+struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
+				   struct dmt_space_iter *it)
+{
+	const struct dmt_space_dir *dir = dir_of(space);
+
+	it->slot++;
+	while (it->slot >= dir_leaf(dir, it->leaf)->count) {
+		if (it->leaf + 1 >= dir->count)
+			return NULL;
+		it->leaf++;
+		it->slot = 0;
+	}
+	return dir_leaf(dir, it->leaf)->mapping[it->slot];
+}
+
+struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
+				    struct dmt_space_iter *it)
+{
+	const struct dmt_space_dir *dir = dir_of(space);
+	unsigned int i = keys_upto(dir->key, dir->count, iova);
+
+	while (i--) {
+		const struct dmt_space_leaf *leaf = dir_leaf(dir, i);
+		unsigned int n = keys_upto(leaf->key, leaf->count, iova);
+
+		if (!n)
+			continue;
+		it->leaf = i;
+		it->slot = n - 1;
+		if (leaf->mapping[n - 1]->last >= iova)
+			return leaf->mapping[n - 1];
+		return dmt_space_next(space, it);
+	}
+	it->leaf = 0;
+	it->slot = -1U;		/* next is the very first */
+	return dmt_space_next(space, it);
+}
+
+static void leaf_put(struct dmt_space_leaf *leaf, unsigned int at,
+		     struct dmt_mapping *m)
+{
+	leaf->key[at] = m->iova;
+	leaf->mapping[at] = m;
+}
+
+static void leaf_append(struct dmt_space_leaf *to,
+			const struct dmt_space_leaf *from,
+			unsigned int first, unsigned int end)
+{
+	memcpy(to->key + to->count, from->key + first,
+	       (end - first) * sizeof(to->key[0]));
+	memcpy(to->mapping + to->count, from->mapping + first,
+	       (end - first) * sizeof(to->mapping[0]));
+	to->count += end - first;
+}
+
+/* A directory as @old with @left and @right in place of leaf @at. */
+static struct dmt_space_dir *dir_split(struct dmt_space *space,
+				       const struct dmt_space_dir *old,
+				       unsigned int at,
+				       struct dmt_space_leaf *left,
+				       struct dmt_space_leaf *right)
+{
+	struct dmt_space_dir *dir = dir_alloc(space, old->count + 1);
+	unsigned int i;
+
+	if (!dir)
+		return NULL;
+	for (i = 0; i <= at; i++) {
+		dir->key[i] = old->key[i];
+		RCU_INIT_POINTER(dir->leaf[i], dir_leaf(old, i));
+	}
+	RCU_INIT_POINTER(dir->leaf[at], left);
+	RCU_INIT_POINTER(dir->leaf[at + 1], right);
+	dir->key[at + 1] = right->key[0];
+	for (i = at + 1; i < old->count; i++) {
+		dir->key[i + 1] = old->key[i];
+		RCU_INIT_POINTER(dir->leaf[i + 1], dir_leaf(old, i));
+	}
+	return dir;
+}
+
+/* Add @m at @n of the full leaf @at. */
+static int insert_split(struct dmt_space *space, unsigned int at,
+			unsigned int n, struct dmt_mapping *m)
+{
+	struct dmt_space_leaf *old = dir_leaf(dir_of(space), at);
+	struct dmt_space_leaf *left = old, *right;
+	struct dmt_space_dir *dir;
+
+	right = leaf_alloc(space);
+	if (!right)
+		return -ENOMEM;
+	if (n == LEAF_MAX) {
+		/* Ascending order is common: leave full leaves behind. */
+		leaf_put(right, right->count++, m);
+	} else {
+		unsigned int half = LEAF_MAX / 2;
+
+		left = leaf_alloc(space);
+		if (!left)
+			goto err_right;
+		leaf_append(left, old, 0, min(n, half));
+		if (n <= half) {
+			leaf_put(left, left->count++, m);
+			leaf_append(left, old, n, half);
+			leaf_append(right, old, half, LEAF_MAX);
+		} else {
+			leaf_append(right, old, half, n);
+			leaf_put(right, right->count++, m);
+			leaf_append(right, old, n, LEAF_MAX);
+		}
+	}
+
+	dir = dir_split(space, dir_of(space), at, left, right);
+	if (!dir)
+		goto err_left;
+	dir_publish(space, dir);
+	if (left != old)
+		leaf_retire(old);
+	return 0;
+
+err_left:
+	if (left != old)
+		dmt_free(left);
+err_right:
+	dmt_free(right);
+	return -ENOMEM;
+}
+
+int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
+{
+	struct dmt_space_dir *dir = dir_of(space);
+	unsigned int at = keys_upto(dir->key, dir->count, m->iova) - 1;
+	struct dmt_space_leaf *old = dir_leaf(dir, at), *leaf;
+	unsigned int n = keys_upto(old->key, old->count, m->iova);
+
+	if (old->count == LEAF_MAX) {
+		int err = insert_split(space, at, n, m);
+
+		if (!err)
+			space->count++;
+		return err;
+	}
+
+	leaf = leaf_alloc(space);
+	if (!leaf)
+		return -ENOMEM;
+	leaf_append(leaf, old, 0, n);
+	leaf_put(leaf, leaf->count++, m);
+	leaf_append(leaf, old, n, old->count);
+	rcu_assign_pointer(dir->leaf[at], leaf);
+	leaf_retire(old);
+	space->count++;
+	return 0;
+}
+
+/*
+ * A leaf put by, and another in its place. There is always one: when none can
+ * be allocated, wait until the leaf that is about to be replaced is nobody's,
+ * which needs no memory, and put that by (see erase_from()).
+ */
+static struct dmt_space_leaf *spare_take(struct dmt_space *space,
+					 unsigned int i)
+{
+	struct dmt_space_leaf *leaf = space->spare[i];
+
+	space->spare[i] = leaf_alloc(space);
+	return leaf;
+}
+
+/* Drop entries [first, end) of leaf @at, which keeps some others. */
+static void erase_from(struct dmt_space *space, unsigned int at,
+		       unsigned int first, unsigned int end,
+		       unsigned int spare)
+{
+	struct dmt_space_leaf *old = dir_leaf(dir_of(space), at);
+	struct dmt_space_leaf *leaf = spare_take(space, spare);
+
+	leaf_append(leaf, old, 0, first);
+	leaf_append(leaf, old, end, old->count);
+	rcu_assign_pointer(dir_of(space)->leaf[at], leaf);
+	if (space->spare[spare]) {
+		leaf_retire(old);
+	} else {
+		synchronize_rcu();
+		memset(old, 0, sizeof(*old));
+		space->spare[spare] = old;
+	}
+}
+
+/* A directory without empty leaves, if memory can be had. */
+static void dir_compact(struct dmt_space *space)
+{
+	struct dmt_space_dir *old = dir_of(space), *dir;
+	unsigned int i, n = 0;
+
+	for (i = 0; i < old->count; i++)
+		n += dir_leaf(old, i)->count != 0;
+	dir = dir_alloc(space, n ?: 1);
+	if (!dir)
+		return;
+	if (!n)
+		RCU_INIT_POINTER(dir->leaf[0], &empty_leaf);
+	for (i = 0, n = 0; i < old->count; i++) {
+		struct dmt_space_leaf *leaf = dir_leaf(old, i);
+
+		if (!leaf->count) {
+			leaf_retire(leaf);
+			continue;
+		}
+		dir->key[n] = n ? old->key[i] : 0;
+		RCU_INIT_POINTER(dir->leaf[n++], leaf);
+	}
+	dir_publish(space, dir);
+}
+
+void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
+{
+	struct dmt_space_dir *dir = dir_of(space);
+	unsigned int at = keys_upto(dir->key, dir->count, iova) - 1;
+	bool emptied = false;
+	unsigned int spare = 0;
+
+	for (; at < dir->count && dir->key[at] <= last; at++) {
+		struct dmt_space_leaf *leaf = dir_leaf(dir, at);
+		unsigned int end = keys_upto(leaf->key, leaf->count, last);
+		unsigned int first = iova ?
+			keys_upto(leaf->key, leaf->count, iova - 1) : 0;
+
+		if (first == end)
+			continue;
+		space->count -= end - first;
+		if (end - first == leaf->count) {
+			rcu_assign_pointer(dir->leaf[at], &empty_leaf);
+			leaf_retire(leaf);
+			emptied = true;
+		} else {
+			erase_from(space, at, first, end, spare++);
+		}
+	}
+	if (emptied && dir->count > 1)
+		dir_compact(space);
+}
+
+int dmt_space_init(struct dmt_space *space, struct dmt_host *host)
+{
+	struct dmt_space_dir *dir;
+
+	space->host = host;
+	space->count = 0;
+	dir = dir_alloc(space, 1);
+	space->spare[0] = leaf_alloc(space);
+	space->spare[1] = leaf_alloc(space);
+	if (!dir || !space->spare[0] || !space->spare[1]) {
+		dmt_free(dir);
+		dmt_free(space->spare[0]);
+		dmt_free(space->spare[1]);
+		return -ENOMEM;
+	}
+	RCU_INIT_POINTER(dir->leaf[0], &empty_leaf);
+	RCU_INIT_POINTER(space->dir, dir);
+	return 0;
+}
+
+void dmt_space_fini(struct dmt_space *space)
+{
+	struct dmt_space_dir *dir = dir_of(space);
+	unsigned int i;
+
+	for (i = 0; i < dir->count; i++) {
+		struct dmt_space_leaf *leaf = dir_leaf(dir, i);
+
+		if (leaf != &empty_leaf)
+			dmt_free(leaf);
+	}
+	dmt_free(dir);
+	dmt_free(space->spare[0]);
+	dmt_free(space->spare[1]);
+}

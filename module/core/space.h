@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Space: the ordered set of mappings of a container.
+ *
+ * Intervals are inclusive: [iova, last], so that one may end at 2^64-1.
+ * Mappings in a space never overlap.
+ */
+#ifndef DMT_SPACE_H
+#define DMT_SPACE_H
+
+#include "host.h"
+
+struct dmt_space_dir;
+struct dmt_space_leaf;
+
+/**
+ * struct dmt_space - mappings by IOVA
+ * @dir: read under RCU or the lock of changes
+ * @host: whose memory is charged
+ * @count: mappings in it
+ * @spare: leaves put by so that dmt_space_erase() can't fail
+ */
+struct dmt_space {
+	struct dmt_space_dir __rcu *dir;
+	struct dmt_host *host;
+	unsigned int count;
+	struct dmt_space_leaf *spare[2];
+};
+
+/* A place in a space. Good while the lock of changes is held. */
+struct dmt_space_iter {
+	unsigned int leaf;
+	unsigned int slot;
+};
+
+int dmt_space_init(struct dmt_space *space, struct dmt_host *host);
+void dmt_space_fini(struct dmt_space *space);
+
+/**
+ * dmt_space_find - the mapping that an address is in
+ * @space: searched
+ * @iova: any
+ *
+ * Lock-free; the caller is in an RCU read-side section (or holds the lock of
+ * changes), and so long the mapping stays allocated. A mapping that was
+ * inserted before the call and not erased before its end is found.
+ */
+struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova);
+
+/* Changes, and walks, are serialised by the caller: the container's lock. */
+
+/* The first mapping that ends at or after @iova, or NULL; and the next. */
+struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
+				    struct dmt_space_iter *it);
+struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
+				   struct dmt_space_iter *it);
+
+/**
+ * dmt_space_insert - add a mapping
+ * @space: changed
+ * @m: overlaps none in it
+ *
+ * Return: 0 or -ENOMEM, which changes nothing.
+ */
+int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m);
+
+/**
+ * dmt_space_erase - remove all mappings that lie in [iova, last]
+ * @space: changed
+ * @iova: first
+ * @last: last
+ *
+ * No mapping may straddle either end. Needs no memory and can't fail. Readers
+ * may find the mappings until a grace period has passed.
+ */
+void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last);
+
+#endif

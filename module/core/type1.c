@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The type1 calls of <linux/vfio.h>: decoding, checks and their errno.
+ *
+ * Which error a call with several faults gets is that of Linux 7.3's type1
+ * driver; where that has a limit that dmatrack does without, there is none.
+ */
+#include "container.h"
+
+/* Copy in the first @minsz bytes of a structure that begins with argsz. */
+#define get_args(c, args, arg, last_member)				\
+	dmt_copy_from_user((c)->host, args, (const void __user *)(arg),	\
+			   offsetofend(typeof(*(args)), last_member))
+
+/* Bytes of a bitmap of @npages bits: whole 64-bit words */
+static u64 bitmap_bytes(u64 npages)
+{
+	return ((npages - 1) / 64 + 1) * sizeof(u64);
+}
+
+long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
+{
+	switch (arg) {
+	case VFIO_TYPE1_IOMMU:
+	case VFIO_TYPE1v2_IOMMU:
+	case VFIO_UNMAP_ALL:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* GET_INFO ------------------------------------------------------------------- */
+
+/* A capability chain that is built up front, and copied out in one piece */
+struct caps {
+	char *buf;
+	size_t size;
+	u32 *next;		/* of the last capability so far */
+};
+
+/* Where the chain will stand: behind the structure, as the uapi has it */
+#define CAPS_OFFSET	sizeof(struct vfio_iommu_type1_info)
+
+static void *caps_add(struct caps *caps, u16 id, size_t size)
+{
+	struct vfio_info_cap_header *header = (void *)(caps->buf + caps->size);
+
+	header->id = id;
+	header->version = 1;
+	header->next = 0;
+	if (caps->next)
+		*caps->next = CAPS_OFFSET + caps->size;
+	caps->next = &header->next;
+	caps->size += ALIGN(size, sizeof(u64));
+	return header;
+}
+
+static size_t ranges_cap_size(const struct dmt_container *c)
+{
+	return struct_size_t(struct vfio_iommu_type1_info_cap_iova_range,
+			     iova_ranges, c->nr_ranges);
+}
+
+static void caps_fill(const struct dmt_container *c, struct caps *caps)
+{
+	struct vfio_iommu_type1_info_cap_migration *mig;
+	struct vfio_iommu_type1_info_dma_avail *avail;
+	struct vfio_iommu_type1_info_cap_iova_range *ranges;
+	unsigned int i;
+
+	mig = caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, sizeof(*mig));
+	mig->pgsize_bitmap = 1ULL << c->pgshift;
+	/* All of the address space fits; the field is in bytes. */
+	mig->max_dirty_bitmap_size = 1ULL << (64 - c->pgshift - 3);
+
+	avail = caps_add(caps, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, sizeof(*avail));
+	avail->avail = c->avail;
+
+	if (!c->nr_ranges)
+		return;
+	ranges = caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+			  ranges_cap_size(c));
+	ranges->nr_iovas = c->nr_ranges;
+	for (i = 0; i < c->nr_ranges; i++) {
+		ranges->iova_ranges[i].start = c->ranges[i].start;
+		ranges->iova_ranges[i].end = c->ranges[i].last;
+	}
+}
+
+static size_t caps_room(const struct dmt_container *c)
+{
+	size_t size = ALIGN(sizeof(struct vfio_iommu_type1_info_cap_migration),
+			    sizeof(u64)) +
+		      ALIGN(sizeof(struct vfio_iommu_type1_info_dma_avail),
+			    sizeof(u64));
+
+	return c->nr_ranges ? size + ALIGN(ranges_cap_size(c), sizeof(u64)) :
+			      size;
+}
+
+static int get_info_locked(struct dmt_container *c,
+			   struct vfio_iommu_type1_info *info,
+			   struct caps *caps)
+{
+	lockdep_assert_held(&c->lock);
+	info->flags = VFIO_IOMMU_INFO_PGSIZES;
+	info->iova_pgsizes = c->pgsizes;
+	caps->buf = dmt_zalloc(c->host, caps_room(c));
+	if (!caps->buf)
+		return -ENOMEM;
+	caps_fill(c, caps);
+	return 0;
+}
+
+static long get_info(struct dmt_container *c, unsigned long arg)
+{
+	struct vfio_iommu_type1_info info = {};
+	struct caps caps = {};
+	size_t size;
+	int err;
+
+	if (get_args(c, &info, arg, iova_pgsizes))
+		return -EFAULT;
+	size = offsetofend(struct vfio_iommu_type1_info, iova_pgsizes);
+	if (info.argsz < size)
+		return -EINVAL;
+	size = min_t(size_t, info.argsz, sizeof(info));
+
+	mutex_lock(&c->lock);
+	err = get_info_locked(c, &info, &caps);
+	mutex_unlock(&c->lock);
+	if (err)
+		return err;
+
+	info.flags |= VFIO_IOMMU_INFO_CAPS;
+	if (info.argsz < CAPS_OFFSET + caps.size) {
+		info.argsz = CAPS_OFFSET + caps.size;
+	} else {
+		err = dmt_copy_to_user(c->host, (char __user *)arg + CAPS_OFFSET,
+				       caps.buf, caps.size);
+		info.cap_offset = CAPS_OFFSET;
+	}
+	dmt_free(caps.buf);
+	if (!err)
+		err = dmt_copy_to_user(c->host, (void __user *)arg, &info, size);
+	return err;
+}
+
+/* MAP_DMA -------------------------------------------------------------------- */
+
+/*
+ * A mapping's address can't be updated yet: none is ever invalid, and the
+ * extension isn't announced.
+ */
+static long map_vaddr(struct dmt_container *c,
+		      const struct vfio_iommu_type1_dma_map *map)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+	long err = -EINVAL;
+
+	mutex_lock(&c->lock);
+	m = dmt_space_first(&c->space, map->iova, &it);
+	if (!((map->size | map->iova | map->vaddr) & ((1ULL << c->pgshift) - 1)) &&
+	    (!m || m->iova > map->iova + (map->size - 1)))
+		err = -ENOENT;
+	mutex_unlock(&c->lock);
+	return err;
+}
+
+static long map_dma(struct dmt_container *c, unsigned long arg)
+{
+	const u32 rights = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	struct vfio_iommu_type1_dma_map map;
+	u64 last, vlast;
+	u32 prot = 0;
+
+	if (get_args(c, &map, arg, size))
+		return -EFAULT;
+	if (map.argsz < offsetofend(typeof(map), size) ||
+	    map.flags & ~(rights | VFIO_DMA_MAP_FLAG_VADDR))
+		return -EINVAL;
+	if (map.vaddr != (unsigned long)map.vaddr)
+		return -EOVERFLOW;
+	if (!map.size)
+		return -EINVAL;
+	if (check_add_overflow(map.iova, map.size - 1, &last) ||
+	    check_add_overflow(map.vaddr, map.size - 1, &vlast))
+		return -EOVERFLOW;
+
+	if (map.flags & VFIO_DMA_MAP_FLAG_VADDR)
+		return map.flags & rights ? -EINVAL : map_vaddr(c, &map);
+	if (map.flags & VFIO_DMA_MAP_FLAG_READ)
+		prot |= DMT_READ;
+	if (map.flags & VFIO_DMA_MAP_FLAG_WRITE)
+		prot |= DMT_WRITE;
+	if (!prot)
+		return -EINVAL;
+	return dmt_map(c, map.iova, last, map.vaddr, prot);
+}
+
+/* Bitmaps -------------------------------------------------------------------- */
+
+/*
+ * A bitmap's description, for @size bytes. What its page size may be depends
+ * on the container, and is checked later.
+ */
+static int check_bitmap(struct dmt_container *c, const struct vfio_bitmap *b,
+			u64 size, struct dmt_bitmap *bitmap)
+{
+	u64 npages;
+
+	if (!dmt_user_range_ok(c->host, b->data, b->size))
+		return -EINVAL;
+	if (!is_power_of_2(b->pgsize) || !size || !b->size)
+		return -EINVAL;
+	bitmap->data = (u64 __user *)b->data;
+	bitmap->pgshift = __ffs64(b->pgsize);
+	npages = ((size - 1) >> bitmap->pgshift) + 1;
+	if (b->size < bitmap_bytes(npages))
+		return -EINVAL;
+	return 0;
+}
+
+/* UNMAP_DMA ------------------------------------------------------------------ */
+
+static int unmap_check(struct dmt_container *c,
+		       const struct vfio_iommu_type1_dma_unmap *unmap,
+		       u64 *last)
+{
+	u64 mask = (1ULL << c->pgshift) - 1;
+
+	if (unmap->iova & mask)
+		return -EINVAL;
+	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
+		if (unmap->iova || unmap->size)
+			return -EINVAL;
+		*last = ~0ULL;
+		return 0;
+	}
+	if (!unmap->size || unmap->size & mask)
+		return -EINVAL;
+	if (check_add_overflow(unmap->iova, unmap->size - 1, last))
+		return -EOVERFLOW;
+	return 0;
+}
+
+/* The bitmap that UNMAP_DMA has behind its structure */
+static int unmap_bitmap(struct dmt_container *c, unsigned long arg,
+			const struct vfio_iommu_type1_dma_unmap *unmap,
+			struct dmt_bitmap *bitmap)
+{
+	size_t minsz = offsetofend(typeof(*unmap), size);
+	struct vfio_bitmap b;
+
+	if (unmap->flags & (VFIO_DMA_UNMAP_FLAG_ALL |
+			    VFIO_DMA_UNMAP_FLAG_VADDR) ||
+	    unmap->argsz < minsz + sizeof(b))
+		return -EINVAL;
+	if (dmt_copy_from_user(c->host, &b, (const char __user *)arg + minsz,
+			       sizeof(b)))
+		return -EFAULT;
+	return check_bitmap(c, &b, unmap->size, bitmap);
+}
+
+static long unmap_dma(struct dmt_container *c, unsigned long arg)
+{
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct dmt_bitmap bitmap, *want = NULL;
+	size_t minsz = offsetofend(typeof(unmap), size);
+	u64 last;
+	int err;
+
+	if (get_args(c, &unmap, arg, size))
+		return -EFAULT;
+	if (unmap.argsz < minsz ||
+	    unmap.flags & ~(VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP |
+			    VFIO_DMA_UNMAP_FLAG_VADDR |
+			    VFIO_DMA_UNMAP_FLAG_ALL))
+		return -EINVAL;
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) {
+		err = unmap_bitmap(c, arg, &unmap, &bitmap);
+		if (err)
+			return err;
+		want = &bitmap;
+	}
+	/* See map_vaddr(). */
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR)
+		return c->no_vaddr_update ? -EBUSY : -EINVAL;
+	err = unmap_check(c, &unmap, &last);
+	if (err)
+		return err;
+	/* Here alone GET_BITMAP's choice of page sizes isn't offered. */
+	if (want && bitmap.pgshift != c->pgshift)
+		return -EINVAL;
+	/* The answer must have a place before anything is unmapped. */
+	if (dmt_copy_to_user(c->host, (void __user *)arg, &unmap, minsz))
+		return -EFAULT;
+	err = dmt_unmap(c, unmap.iova, last,
+			unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, want,
+			&unmap.size);
+	if (err)
+		return err;
+	return dmt_copy_to_user(c->host, (void __user *)arg, &unmap, minsz);
+}
+
+/* DIRTY_PAGES ---------------------------------------------------------------- */
+
+static long get_bitmap(struct dmt_container *c, unsigned long arg, u32 argsz)
+{
+	size_t minsz = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags);
+	struct vfio_iommu_type1_dirty_bitmap_get range;
+	struct dmt_bitmap bitmap;
+	u64 last;
+	int err;
+
+	if (argsz - minsz < sizeof(range))
+		return -EINVAL;
+	if (dmt_copy_from_user(c->host, &range, (const char __user *)arg + minsz,
+			       sizeof(range)))
+		return -EFAULT;
+	if (!range.size)
+		return -EINVAL;
+	if (check_add_overflow(range.iova, range.size - 1, &last))
+		return -EOVERFLOW;
+	err = check_bitmap(c, &range.bitmap, range.size, &bitmap);
+	if (err)
+		return err;
+	if (bitmap.pgshift < c->pgshift ||
+	    (range.iova | range.size) & ((1ULL << c->pgshift) - 1))
+		return -EINVAL;
+	return dmt_get_bitmap(c, range.iova, last, &bitmap);
+}
+
+static long dirty_pages(struct dmt_container *c, unsigned long arg)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty;
+
+	if (get_args(c, &dirty, arg, flags))
+		return -EFAULT;
+	if (dirty.argsz < offsetofend(typeof(dirty), flags))
+		return -EINVAL;
+	switch (dirty.flags) {		/* one at a time, and no others */
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+		return dmt_start(c);
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+		dmt_stop(c);
+		return 0;
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
+		return get_bitmap(c, arg, dirty.argsz);
+	default:
+		return -EINVAL;
+	}
+}
+
+long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
+		     unsigned long arg)
+{
+	switch (cmd) {
+	case VFIO_CHECK_EXTENSION:
+		return dmt_type1_extension(c, arg);
+	case VFIO_IOMMU_GET_INFO:
+		return get_info(c, arg);
+	case VFIO_IOMMU_MAP_DMA:
+		return map_dma(c, arg);
+	case VFIO_IOMMU_UNMAP_DMA:
+		return unmap_dma(c, arg);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		return dirty_pages(c, arg);
+	default:
+		return -ENOTTY;
+	}
+}
