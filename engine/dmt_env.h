@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The kernel's names that core uses, in a process.
+ *
+ * Each keeps the kernel's meaning: atomics that return no value order nothing,
+ * xchg, cmpxchg and the fetch_ forms are full barriers, READ_ONCE is a single
+ * access. On x86 every locked instruction is a full barrier, so the barriers
+ * around atomics cost nothing there; elsewhere they are fences.
+ *
+ * RCU is liburcu's bulletproof flavour, whose readers need not register: the
+ * threads are the program's.
+ */
+#ifndef DMT_ENGINE_ENV_H
+#define DMT_ENGINE_ENV_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include <linux/vfio.h>
+
+#ifndef __SANITIZE_ADDRESS__	/* where UBSan would find its alignment odd */
+#define _LGPL_SOURCE	/* liburcu's read side inline, as its licence lets us */
+#endif
+#define URCU_API_MAP	/* under the kernel's names */
+#include <urcu/urcu-bp.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s64 s64;
+
+#define __user
+#define __rcu
+#define ____cacheline_aligned	__attribute__((aligned(64)))
+#ifndef likely
+#define likely(x)		__builtin_expect(!!(x), 1)
+#define unlikely(x)		__builtin_expect(!!(x), 0)
+#endif
+
+#define container_of(p, type, m) \
+	((type *)((char *)(p) - offsetof(type, m)))
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define ALIGN(n, a)		(((n) + (a) - 1) & ~((typeof(n))(a) - 1))
+#define offsetofend(type, m)	(offsetof(type, m) + sizeof(((type *)0)->m))
+#define struct_size_t(type, m, n) \
+	(offsetof(type, m) + (size_t)(n) * sizeof(((type *)0)->m[0]))
+#define min_t(type, a, b) \
+	({ type a_ = (a), b_ = (b); a_ < b_ ? a_ : b_; })
+#define min(a, b) \
+	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ < b_ ? a_ : b_; })
+#define max(a, b) \
+	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ > b_ ? a_ : b_; })
+#define check_add_overflow(a, b, d)	__builtin_add_overflow(a, b, d)
+
+static inline bool is_power_of_2(unsigned long n)
+{
+	return n && !(n & (n - 1));
+}
+
+static inline unsigned int __ffs64(u64 n)
+{
+	return __builtin_ctzll(n);
+}
+
+static inline int fls(unsigned int n)
+{
+	return n ? 32 - __builtin_clz(n) : 0;
+}
+
+static inline unsigned int hweight64(u64 n)
+{
+	n -= (n >> 1) & 0x5555555555555555ULL;
+	n = (n & 0x3333333333333333ULL) + ((n >> 2) & 0x3333333333333333ULL);
+	n = (n + (n >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (n * 0x0101010101010101ULL) >> 56;
+}
+
+/* Memory model ------------------------------------------------------------- */
+
+#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
+#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+#if defined(__x86_64__)
+#define barrier()		__asm__ __volatile__("" : : : "memory")
+/* A locked add of nothing: quicker than mfence, and orders all but non-temporal
+ * accesses and device memory, which core has none of. */
+#define smp_mb() \
+	__asm__ __volatile__("lock; addl $0,-4(%%rsp)" : : : "memory", "cc")
+#define smp_rmb()		barrier()
+#define smp_wmb()		barrier()
+#define smp_mb__before_atomic()	barrier()
+#define smp_mb__after_atomic()	barrier()
+#define full_before()		barrier()
+#define full_after()		barrier()
+#else
+#define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
+#define smp_mb__before_atomic()	smp_mb()
+#define smp_mb__after_atomic()	smp_mb()
+#define full_before()		smp_mb()
+#define full_after()		smp_mb()
+#endif
+
+/* Full barriers on both sides */
+#define xchg(p, v) \
+	({ full_before(); \
+	   typeof(*(p)) old_ = __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST); \
+	   full_after(); old_; })
+#define cmpxchg(p, o, n) \
+	({ typeof(*(p)) old_ = (o); full_before(); \
+	   __atomic_compare_exchange_n(p, &old_, n, false, __ATOMIC_SEQ_CST, \
+				       __ATOMIC_SEQ_CST); \
+	   full_after(); old_; })
+
+typedef struct { int counter; } atomic_t;
+typedef struct { s64 counter; } atomic64_t;
+
+#define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
+/* Release and acquire are more than the kernel promises, and tell TSan. */
+#define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_dec(v)		((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+
+#define atomic64_read(v)	__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic64_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
+#define atomic64_or(n, v)	((void)__atomic_fetch_or(&(v)->counter, n, __ATOMIC_ACQ_REL))
+#define atomic64_andnot(n, v)	((void)__atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_ACQ_REL))
+#define atomic64_xchg(v, n)	xchg(&(v)->counter, n)
+#define atomic64_fetch_andnot(n, v) \
+	({ full_before(); \
+	   s64 old_ = __atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_SEQ_CST); \
+	   full_after(); old_; })
+
+/* RCU ------------------------------------------------------------------------ */
+
+#define RCU_INIT_POINTER(p, v)	WRITE_ONCE(p, v)
+#define rcu_dereference_protected(p, c)	READ_ONCE(p)
+#undef rcu_dereference
+#define rcu_dereference(p)	smp_load_acquire(&(p))
+#undef rcu_assign_pointer
+#define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
+
+#ifdef __SANITIZE_THREAD__
+/*
+ * TSan doesn't see into liburcu: tell it that what readers did happens before
+ * memory is freed (dmt_free() acquires).
+ */
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+extern char dmt_tsan_rcu;
+#define dmt_tsan_acquire()	__tsan_acquire(&dmt_tsan_rcu)
+static inline void dmt_rcu_read_unlock(void)
+{
+	__tsan_release(&dmt_tsan_rcu);
+	rcu_read_unlock();
+}
+#undef rcu_read_unlock
+#define rcu_read_unlock()	dmt_rcu_read_unlock()
+#else
+#define dmt_tsan_acquire()	((void)0)
+#endif
+
+/* Locks and waiting ---------------------------------------------------------- */
+
+struct mutex {
+	pthread_mutex_t m;
+};
+
+#define mutex_init(l)		((void)pthread_mutex_init(&(l)->m, NULL))
+#define mutex_destroy(l)	((void)pthread_mutex_destroy(&(l)->m))
+#define mutex_lock(l)		((void)pthread_mutex_lock(&(l)->m))
+#define mutex_unlock(l)		((void)pthread_mutex_unlock(&(l)->m))
+#define lockdep_assert_held(l)	((void)(l))
+
+typedef struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+} wait_queue_head_t;
+
+static inline void init_waitqueue_head(wait_queue_head_t *q)
+{
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->cond, NULL);
+}
+
+static inline void wake_up(wait_queue_head_t *q)
+{
+	pthread_mutex_lock(&q->lock);
+	pthread_cond_broadcast(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+}
+
+#define wait_event(q, condition) \
+	do { \
+		pthread_mutex_lock(&(q).lock); \
+		while (!(condition)) \
+			pthread_cond_wait(&(q).cond, &(q).lock); \
+		pthread_mutex_unlock(&(q).lock); \
+	} while (0)
+
+/* A number that threads which run at the same time rather don't share */
+extern __thread unsigned int dmt_thread_id;
+unsigned int dmt_thread_id_new(void);
+
+static inline unsigned int raw_smp_processor_id(void)
+{
+	unsigned int id = dmt_thread_id;
+
+	return likely(id) ? id : dmt_thread_id_new();
+}
+
+#define WARN_ONCE(condition, ...) \
+	do { \
+		static bool warned_; \
+		if (unlikely(condition) && \
+		    !__atomic_exchange_n(&warned_, true, __ATOMIC_RELAXED)) \
+			fprintf(stderr, __VA_ARGS__); \
+	} while (0)
+
+/* Pages ------------------------------------------------------------------------ */
+
+/* A pinned page is just where it is in this process. */
+struct page;
+
+static inline unsigned long page_to_pfn(const struct page *page)
+{
+	return (unsigned long)page >> 12;
+}
+
+static inline struct page *pfn_to_page(unsigned long pfn)
+{
+	return (struct page *)(pfn << 12);
+}
+
+/* The owner of a mapping's memory is this process. */
+struct dmt_owner {
+	struct dmt_host *host;
+};
+
+#endif

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The host of a container inside a process: see core/host.h for what each
+ * function must do.
+ *
+ * Pointers are trusted, as everywhere in C, unless the engine was made with
+ * DMATRACK_ENGINE_CHECKED. Then the kernel is asked to make each access, which
+ * ends in EFAULT where an own access would end the process.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "engine/host.h"
+
+#define PAGE		4096UL
+#define USER_END	(1UL << 47)	/* four-level page tables; less a page */
+#define CACHE_LINE	64UL
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+
+__thread unsigned int dmt_thread_id;
+
+unsigned int dmt_thread_id_new(void)
+{
+	static unsigned int last;
+
+	do
+		dmt_thread_id = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	while (!dmt_thread_id);
+	return dmt_thread_id;
+}
+
+#ifdef __SANITIZE_THREAD__
+char dmt_tsan_rcu;
+#endif
+
+/* Is this the one that is to fail? */
+static bool fault(struct dmt_host *host, unsigned int kind)
+{
+	if (likely(!(READ_ONCE(host->fault_kinds) & kind)))
+		return false;
+	return __atomic_fetch_sub(&host->fault_nth, 1, __ATOMIC_RELAXED) == 1;
+}
+
+/* Memory --------------------------------------------------------------------- */
+
+void *dmt_zalloc(struct dmt_host *host, size_t size)
+{
+	void *mem;
+
+	if (fault(host, DMT_FAULT_MEMORY))
+		return NULL;
+	if (size < CACHE_LINE)
+		return calloc(1, size);
+	/* Bitmaps and tables begin on a cache line. */
+	if (posix_memalign(&mem, CACHE_LINE, size))
+		return NULL;
+	return memset(mem, 0, size);
+}
+
+void *dmt_zalloc_nowait(struct dmt_host *host, size_t size)
+{
+	return dmt_zalloc(host, size);
+}
+
+void dmt_free(void *mem)
+{
+	dmt_tsan_acquire();
+	free(mem);
+}
+
+/* Accesses ------------------------------------------------------------------- */
+
+/*
+ * The kernel's copy between our memory and an address that may be bad. Returns
+ * how much was copied, from the first byte on.
+ */
+static size_t kernel_copy(void *mem, const void *addr, size_t size, bool write)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		struct iovec local = {
+			.iov_base = (char *)mem + done, .iov_len = size - done,
+		};
+		struct iovec remote = {
+			.iov_base = (char *)addr + done, .iov_len = size - done,
+		};
+		ssize_t n = write ?
+			process_vm_writev(getpid(), &local, 1, &remote, 1, 0) :
+			process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	return done;
+}
+
+int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
+		       size_t size)
+{
+	if (fault(host, DMT_FAULT_COPY))
+		return -EFAULT;
+	if (host->checked)
+		return kernel_copy(to, from, size, false) == size ? 0 : -EFAULT;
+	memcpy(to, from, size);
+	return 0;
+}
+
+int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
+		     size_t size)
+{
+	if (fault(host, DMT_FAULT_COPY))
+		return -EFAULT;
+	if (host->checked)
+		return kernel_copy((void *)from, to, size, true) == size ?
+			0 : -EFAULT;
+	memcpy(to, from, size);
+	return 0;
+}
+
+int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
+{
+	size_t done = 0;
+
+	if (fault(host, DMT_FAULT_COPY))
+		return -EFAULT;
+	if (!host->checked) {
+		memset(to, 0, size);
+		return 0;
+	}
+	while (done < size) {
+		ssize_t n = read(host->zero, (char *)to + done, size - done);
+
+		if (n <= 0)
+			return -EFAULT;
+		done += n;
+	}
+	return 0;
+}
+
+bool dmt_user_range_ok(struct dmt_host *host, const void *addr, u64 size)
+{
+	unsigned long at = (unsigned long)addr;
+
+	return size <= dmt_user_end(host) && at <= dmt_user_end(host) - size;
+}
+
+bool dmt_interrupted(void)
+{
+	return false;
+}
+
+/* The owner ------------------------------------------------------------------ */
+
+int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host)
+{
+	owner->host = host;
+	return 0;
+}
+
+void dmt_owner_fini(struct dmt_owner *owner)
+{
+	(void)owner;
+}
+
+/*
+ * A device writes while the program reads: that's what DMA is like, and no
+ * news to TSan.
+ */
+static void dma_copy(void *to, const void *from, size_t size)
+{
+#ifdef __SANITIZE_THREAD__
+	__asm__ __volatile__("rep movsb"
+			     : "+D" (to), "+S" (from), "+c" (size)
+			     : : "memory");
+#else
+	memcpy(to, from, size);
+#endif
+}
+
+static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		      size_t size, size_t *done, bool write)
+{
+	*done = 0;
+	if (owner->host->checked) {
+		*done = kernel_copy(data, (void *)vaddr, size, write);
+		return *done == size ? 0 : -EFAULT;
+	}
+	if (fault(owner->host, DMT_FAULT_COPY))
+		return -EFAULT;
+	if (write)
+		dma_copy((void *)vaddr, data, size);
+	else
+		dma_copy(data, (void *)vaddr, size);
+	*done = size;
+	return 0;
+}
+
+int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		    const void *data, size_t size, size_t *done)
+{
+	return owner_copy(owner, vaddr, (void *)data, size, done, true);
+}
+
+int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
+		   void *data, size_t size, size_t *done)
+{
+	return owner_copy(owner, vaddr, data, size, done, false);
+}
+
+long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
+		   unsigned long npages, bool write, struct page **pages)
+{
+	unsigned long i;
+
+	if (fault(owner->host, DMT_FAULT_PIN))
+		return -ENOMEM;
+	if (owner->host->checked &&
+	    madvise((void *)vaddr, npages * PAGE,
+		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ))
+		return -EFAULT;
+	for (i = 0; i < npages; i++)
+		pages[i] = (struct page *)(vaddr + i * PAGE);
+	return npages;
+}
+
+void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
+		     unsigned long npages, bool dirty)
+{
+	(void)owner;
+	(void)pages;
+	(void)npages;
+	(void)dirty;
+}
+
+int dmt_owner_account(struct dmt_owner *owner, long npages)
+{
+	return npages > 0 && fault(owner->host, DMT_FAULT_PIN) ? -ENOMEM : 0;
+}
+
+unsigned long dmt_user_end(struct dmt_host *host)
+{
+	(void)host;
+	return USER_END - PAGE;
+}
+
+/* No IOMMU; devices are whoever asked to be told. ------------------------------ */
+
+int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
+{
+	(void)host;
+	(void)m;
+	return -ENODEV;
+}
+
+void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
+{
+	(void)host;
+	(void)m;
+}
+
+void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
+{
+	void (*unmap)(void *opaque, uint64_t iova, uint64_t size) =
+		smp_load_acquire(&host->unmap);
+
+	if (unmap)
+		unmap(host->opaque, iova, size);
+}
+
+int dmt_host_init(struct dmt_host *host, bool checked)
+{
+	host->checked = checked;
+	host->zero = -1;
+	if (checked) {
+		host->zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+		if (host->zero < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+void dmt_host_fini(struct dmt_host *host)
+{
+	if (host->zero >= 0)
+		close(host->zero);
+}

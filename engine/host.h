@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The engine's side of a container. Private to the engine and its tests.
+ */
+#ifndef DMT_ENGINE_HOST_H
+#define DMT_ENGINE_HOST_H
+
+#include "module/core/container.h"
+
+/* What can be made to fail, for tests */
+#define DMT_FAULT_MEMORY	(1U << 0)	/* allocations */
+#define DMT_FAULT_COPY		(1U << 1)	/* copies from and to the user */
+#define DMT_FAULT_PIN		(1U << 2)	/* pins, accounting */
+
+/**
+ * struct dmt_host - whom a container's memory and devices belong to
+ * @checked: DMATRACK_ENGINE_CHECKED
+ * @zero: a descriptor of /dev/zero, for clearing memory that may not be there
+ * @unmap: see dmatrack_engine_on_unmap()
+ * @opaque: for it
+ * @fault_kinds: DMT_FAULT_* that count
+ * @fault_nth: the next so-manieth one fails; 0: none
+ */
+struct dmt_host {
+	bool checked;
+	int zero;
+	void (*unmap)(void *opaque, uint64_t iova, uint64_t size);
+	void *opaque;
+	unsigned int fault_kinds;
+	long fault_nth;
+};
+
+struct dmatrack_engine {
+	struct dmt_container c;
+	struct dmt_host host;
+};
+
+int dmt_host_init(struct dmt_host *host, bool checked);
+void dmt_host_fini(struct dmt_host *host);
+
+#endif
