@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A mediated device with a DMA engine that does what testdev.h lets the user
+ * order: a parent device without hardware, the mediated devices made below it
+ * (mdev type dmt_testdev-engine), and their ioctls.
+ *
+ * What differs between kernel versions is in module/compat; here that concerns
+ * the IOMMUFD entries of dmt_device_ops at most.
+ */
+#include <linux/device.h>
+#include <linux/err.h>
+#include <linux/ktime.h>
+#include <linux/mdev.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "device.h"
+
+/* Of dmatrack.ko, which need not be there */
+int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t len);
+
+static struct dmt_device *to_dmt(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct dmt_device, vdev);
+}
+
+/* Transfers */
+
+/**
+ * struct dmt_transfer - one DMT_TESTDEV_WRITE or _READ
+ * @vdev: the device
+ * @io: the user's wishes
+ * @buf: io->size bytes
+ * @write: to memory
+ */
+struct dmt_transfer {
+	struct vfio_device *vdev;
+	struct dmt_testdev_io *io;
+	void *buf;
+	bool write;
+};
+
+static int dmt_transfer(void *arg)
+{
+	struct dmt_transfer *x = arg;
+	u64 began = ktime_get_ns();
+	int ret = vfio_dma_rw(x->vdev, x->io->iova, x->buf, x->io->size,
+			      x->write);
+
+	x->io->nsec = ktime_get_ns() - began;
+	return ret;
+}
+
+/* The user's data, or zeros for @write == false. @size is bounded. */
+static void *dmt_buffer(const struct dmt_testdev_io *io, bool write)
+{
+	void *buf;
+
+	if (!io->size || io->size > DMT_TESTDEV_SIZE_MAX)
+		return ERR_PTR(-EINVAL);
+	buf = kvzalloc(io->size, GFP_KERNEL_ACCOUNT);
+	if (!buf)
+		return ERR_PTR(-ENOMEM);
+	if (write && copy_from_user(buf, u64_to_user_ptr(io->data), io->size)) {
+		kvfree(buf);
+		return ERR_PTR(-EFAULT);
+	}
+	return buf;
+}
+
+static int dmt_io_rw(struct dmt_device *dev, struct dmt_testdev_io *io,
+		     bool write)
+{
+	struct dmt_transfer x = { &dev->vdev, io, NULL, write };
+	int ret;
+
+	if (io->flags & ~DMT_TESTDEV_IO_KTHREAD)
+		return -EINVAL;
+	x.buf = dmt_buffer(io, write);
+	if (IS_ERR(x.buf))
+		return PTR_ERR(x.buf);
+	if (io->flags & DMT_TESTDEV_IO_KTHREAD)
+		ret = dmt_call(dmt_transfer, &x, NULL);
+	else
+		ret = dmt_transfer(&x);
+	if (!ret && !write &&
+	    copy_to_user(u64_to_user_ptr(io->data), x.buf, io->size))
+		ret = -EFAULT;
+	kvfree(x.buf);
+	return ret;
+}
+
+/* Pins */
+
+static int dmt_check_pages(const struct dmt_testdev_io *io)
+{
+	u64 last;
+
+	if (!io->size || io->size > DMT_TESTDEV_SIZE_MAX)
+		return -EINVAL;
+	if (!PAGE_ALIGNED(io->iova) || !PAGE_ALIGNED(io->size))
+		return -EINVAL;
+	return check_add_overflow(io->iova, io->size - 1, &last) ? -EINVAL : 0;
+}
+
+static int dmt_io_pin(struct dmt_device *dev, struct dmt_testdev_io *io)
+{
+	if (!io->flags ||
+	    (io->flags & ~(DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE)))
+		return -EINVAL;
+	return dmt_check_pages(io) ?: dmt_pins_pin(&dev->pins, io);
+}
+
+static int dmt_io_unpin(struct dmt_device *dev, struct dmt_testdev_io *io)
+{
+	if (io->flags)
+		return -EINVAL;
+	return dmt_check_pages(io) ?: dmt_pins_unpin(&dev->pins, io);
+}
+
+static int dmt_io_pinned_write(struct dmt_device *dev,
+			       struct dmt_testdev_io *io)
+{
+	void *buf;
+	u64 last;
+	int ret;
+
+	if (io->flags || !io->size ||
+	    check_add_overflow(io->iova, io->size - 1, &last))
+		return -EINVAL;
+	buf = dmt_buffer(io, true);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	ret = dmt_pins_write(&dev->pins, io, buf);
+	kvfree(buf);
+	return ret;
+}
+
+/* The symbol is looked up for each call: dmatrack.ko may come and go */
+static int dmt_io_mark(struct dmt_device *dev, struct dmt_testdev_io *io)
+{
+	typeof(&dmatrack_mark_dirty) mark;
+	u64 began;
+	int ret;
+
+	if (io->flags)
+		return -EINVAL;
+	mark = symbol_get(dmatrack_mark_dirty);
+	if (!mark)
+		return -ENOTTY;
+	began = ktime_get_ns();
+	ret = mark(&dev->vdev, io->iova, io->size);
+	io->nsec = ktime_get_ns() - began;
+	symbol_put(dmatrack_mark_dirty);
+	return ret;
+}
+
+/* Ioctls */
+
+/* A structure that starts with its argsz; a longer one of a newer user is ok */
+static int dmt_get_arg(void *to, size_t size, const void __user *arg)
+{
+	u32 argsz;
+
+	if (get_user(argsz, (const u32 __user *)arg))
+		return -EFAULT;
+	if (argsz < size)
+		return -EINVAL;
+	return copy_from_user(to, arg, size) ? -EFAULT : 0;
+}
+
+static int dmt_ioctl_io(struct dmt_device *dev, unsigned int cmd,
+			struct dmt_testdev_io __user *arg)
+{
+	struct dmt_testdev_io io;
+	int ret;
+
+	ret = dmt_get_arg(&io, sizeof(io), arg);
+	if (ret)
+		return ret;
+	switch (cmd) {
+	case DMT_TESTDEV_WRITE:
+		ret = dmt_io_rw(dev, &io, true);
+		break;
+	case DMT_TESTDEV_READ:
+		ret = dmt_io_rw(dev, &io, false);
+		break;
+	case DMT_TESTDEV_PIN:
+		ret = dmt_io_pin(dev, &io);
+		break;
+	case DMT_TESTDEV_UNPIN:
+		ret = dmt_io_unpin(dev, &io);
+		break;
+	case DMT_TESTDEV_PINNED_WRITE:
+		ret = dmt_io_pinned_write(dev, &io);
+		break;
+	case DMT_TESTDEV_MARK:
+		ret = dmt_io_mark(dev, &io);
+		break;
+	}
+	if (ret)
+		return ret;
+	return put_user(io.nsec, &arg->nsec);
+}
+
+static int dmt_ioctl_run(struct dmt_device *dev, const void __user *arg)
+{
+	struct dmt_testdev_run spec;
+
+	return dmt_get_arg(&spec, sizeof(spec), arg) ?:
+	       dmt_run_start(&dev->run, &spec);
+}
+
+static int dmt_ioctl_stats(struct dmt_device *dev, void __user *arg)
+{
+	struct dmt_testdev_stats stats;
+	u32 argsz;
+	int ret;
+
+	ret = dmt_get_arg(&stats, sizeof(stats), arg);
+	if (ret)
+		return ret;
+	argsz = stats.argsz;
+	memset(&stats, 0, sizeof(stats));
+	stats.argsz = argsz;
+	dmt_run_stats(&dev->run, &stats);
+	stats.pinned = atomic64_read(&dev->pins.count);
+	stats.unmaps = atomic64_read(&dev->unmaps);
+	return copy_to_user(arg, &stats, sizeof(stats)) ? -EFAULT : 0;
+}
+
+static int dmt_ioctl_bench(struct dmt_device *dev, void __user *arg)
+{
+	struct dmt_testdev_bench bench;
+	int ret;
+
+	ret = dmt_get_arg(&bench, sizeof(bench), arg);
+	if (!ret)
+		ret = dmt_bench(dev, &bench);
+	if (!ret && copy_to_user(arg, &bench, sizeof(bench)))
+		ret = -EFAULT;
+	return ret;
+}
+
+/* No regions, no interrupts: all is done by the ioctls above */
+static int dmt_ioctl_info(struct vfio_device_info __user *arg)
+{
+	size_t size = offsetofend(struct vfio_device_info, num_irqs);
+	struct vfio_device_info info = {};
+	int ret;
+
+	ret = dmt_get_arg(&info, size, arg);
+	if (ret)
+		return ret;
+	info.flags = VFIO_DEVICE_FLAGS_RESET;
+	info.num_regions = 0;
+	info.num_irqs = 0;
+	if (info.argsz >= offsetofend(struct vfio_device_info, cap_offset))
+		size = offsetofend(struct vfio_device_info, cap_offset);
+	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
+}
+
+static int dmt_ioctl_reset(struct dmt_device *dev)
+{
+	int ret = dmt_run_halt(&dev->run);
+
+	if (!ret)
+		dmt_pins_drop(&dev->pins);
+	return ret;
+}
+
+static long dmt_ioctl(struct vfio_device *vdev, unsigned int cmd,
+		      unsigned long arg)
+{
+	struct dmt_device *dev = to_dmt(vdev);
+	void __user *uarg = (void __user *)arg;
+
+	switch (cmd) {
+	case DMT_TESTDEV_WRITE:
+	case DMT_TESTDEV_READ:
+	case DMT_TESTDEV_PIN:
+	case DMT_TESTDEV_UNPIN:
+	case DMT_TESTDEV_PINNED_WRITE:
+	case DMT_TESTDEV_MARK:
+		return dmt_ioctl_io(dev, cmd, uarg);
+	case DMT_TESTDEV_RUN:
+		return dmt_ioctl_run(dev, uarg);
+	case DMT_TESTDEV_HALT:
+		return dmt_run_halt(&dev->run);
+	case DMT_TESTDEV_WAIT:
+		return dmt_run_wait(&dev->run);
+	case DMT_TESTDEV_STATS:
+		return dmt_ioctl_stats(dev, uarg);
+	case DMT_TESTDEV_BENCH:
+		return dmt_ioctl_bench(dev, uarg);
+	case VFIO_DEVICE_GET_INFO:
+		return dmt_ioctl_info(uarg);
+	case VFIO_DEVICE_GET_REGION_INFO:
+	case VFIO_DEVICE_GET_IRQ_INFO:
+	case VFIO_DEVICE_SET_IRQS:
+		return -EINVAL;
+	case VFIO_DEVICE_RESET:
+		return dmt_ioctl_reset(dev);
+	}
+	return -ENOTTY;
+}
+
+/* The device in the VFIO core */
+
+static int dmt_init(struct vfio_device *vdev)
+{
+	struct dmt_device *dev = to_dmt(vdev);
+
+	dmt_pins_init(&dev->pins, vdev);
+	dmt_run_init(&dev->run, vdev, &dev->pins);
+	return 0;
+}
+
+static int dmt_open(struct vfio_device *vdev)
+{
+	atomic64_set(&to_dmt(vdev)->unmaps, 0);
+	return 0;
+}
+
+static void dmt_close(struct vfio_device *vdev)
+{
+	struct dmt_device *dev = to_dmt(vdev);
+
+	dmt_run_close(&dev->run);
+	dmt_pins_drop(&dev->pins);
+}
+
+static void dmt_unmap(struct vfio_device *vdev, u64 iova, u64 length)
+{
+	struct dmt_device *dev = to_dmt(vdev);
+
+	atomic64_inc(&dev->unmaps);
+	dmt_pins_unmap(&dev->pins, iova, length);
+}
+
+static const struct vfio_device_ops dmt_device_ops = {
+	.name		= "dmt_testdev",
+	.init		= dmt_init,
+	.open_device	= dmt_open,
+	.close_device	= dmt_close,
+	.ioctl		= dmt_ioctl,
+	.dma_unmap	= dmt_unmap,
+	.bind_iommufd	= vfio_iommufd_emulated_bind,
+	.unbind_iommufd	= vfio_iommufd_emulated_unbind,
+	.attach_ioas	= vfio_iommufd_emulated_attach_ioas,
+	.detach_ioas	= vfio_iommufd_emulated_detach_ioas,
+};
+
+/* Mediated devices and their parent */
+
+static int dmt_probe(struct mdev_device *mdev)
+{
+	struct dmt_device *dev;
+	int ret;
+
+	dev = vfio_alloc_device(dmt_device, vdev, &mdev->dev, &dmt_device_ops);
+	if (IS_ERR(dev))
+		return PTR_ERR(dev);
+	dev_set_drvdata(&mdev->dev, dev);
+	ret = vfio_register_emulated_iommu_dev(&dev->vdev);
+	if (ret)
+		vfio_put_device(&dev->vdev);
+	return ret;
+}
+
+static void dmt_remove(struct mdev_device *mdev)
+{
+	struct dmt_device *dev = dev_get_drvdata(&mdev->dev);
+
+	vfio_unregister_group_dev(&dev->vdev);
+	vfio_put_device(&dev->vdev);
+}
+
+static ssize_t dmt_show_description(struct mdev_type *type, char *buf)
+{
+	return sysfs_emit(buf, "DMA engine driven by ioctls, for tests\n");
+}
+
+static struct mdev_driver dmt_driver = {
+	.device_api	= "vfio-dmt-testdev",
+	.max_instances	= 64,
+	.probe		= dmt_probe,
+	.remove		= dmt_remove,
+	.show_description = dmt_show_description,
+	.driver = {
+		.name		= "dmt_testdev",
+		.owner		= THIS_MODULE,
+		.mod_name	= KBUILD_MODNAME,
+	},
+};
+
+static struct mdev_type dmt_engine_type = {
+	.sysfs_name	= "engine",
+	.pretty_name	= "DMA engine for tests",
+};
+static struct mdev_type *dmt_types[] = { &dmt_engine_type };
+
+static struct device *dmt_parent_dev;
+static struct mdev_parent dmt_parent;
+
+static int __init dmt_module_init(void)
+{
+	int ret;
+
+	ret = mdev_register_driver(&dmt_driver);
+	if (ret)
+		return ret;
+	dmt_parent_dev = root_device_register("dmt_testdev");
+	if (IS_ERR(dmt_parent_dev)) {
+		ret = PTR_ERR(dmt_parent_dev);
+		goto err_driver;
+	}
+	ret = mdev_register_parent(&dmt_parent, dmt_parent_dev, &dmt_driver,
+				   dmt_types, ARRAY_SIZE(dmt_types));
+	if (ret)
+		goto err_parent;
+	return 0;
+
+err_parent:
+	root_device_unregister(dmt_parent_dev);
+err_driver:
+	mdev_unregister_driver(&dmt_driver);
+	return ret;
+}
+
+static void __exit dmt_module_exit(void)
+{
+	mdev_unregister_parent(&dmt_parent);
+	root_device_unregister(dmt_parent_dev);
+	mdev_unregister_driver(&dmt_driver);
+	dmt_fence_exit();
+}
+
+module_init(dmt_module_init);
+module_exit(dmt_module_exit);
+
+module_param_named(instances, dmt_driver.max_instances, uint, 0444);
+MODULE_PARM_DESC(instances, "mediated devices at the most");
+MODULE_DESCRIPTION("Mediated DMA engine, driven by tests");
+MODULE_AUTHOR("The dmatrack authors");
+MODULE_LICENSE("GPL");

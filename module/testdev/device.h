@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The mediated DMA engine: what its files share.
+ *
+ *	device.c	the mediated device and its ioctls
+ *	pins.c		the pages that the device holds; who may touch them when
+ *	fence.c		ranges that are being unmapped
+ *	run.c		kernel threads that write
+ *	bench.c		many small operations, timed
+ *	call.c		one function in a kernel thread
+ *
+ * A user can do with the device's ioctls whatever they like, so: what they may
+ * allocate is bounded and charged to them, what takes long heeds signals, and
+ * whatever a kernel thread waits for can be broken off by SIGKILL, which its
+ * owner sends when waiting gets nowhere (a page that a userfaultfd never
+ * delivers, for example).
+ */
+#ifndef DMT_DEVICE_H
+#define DMT_DEVICE_H
+
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
+
+#include "testdev.h"
+
+/**
+ * struct dmt_pins - the pages that a device holds by vfio_pin_pages()
+ * @vdev: the device
+ * @gate: held for reading by whoever pins or touches pinned pages, for writing
+ *	  by whoever releases pages that others may be using. See pins.c
+ * @lock: protects @tree while @gate is held for reading
+ * @tree: struct dmt_pin by page number
+ * @count: pages pinned, a page pinned twice counted twice
+ * @closing: how many wait for @gate to release pages
+ * @fence_lock: protects @fences
+ * @fences: ranges being unmapped
+ * @fence_wait: woken when a fence falls
+ */
+struct dmt_pins {
+	struct vfio_device *vdev;
+	struct rw_semaphore gate;
+	spinlock_t lock;
+	struct rb_root tree;
+	atomic64_t count;
+	atomic_t closing;
+	spinlock_t fence_lock;
+	struct list_head fences;
+	wait_queue_head_t fence_wait;
+};
+
+/* The most that vfio_pin_pages() takes in one call */
+#define DMT_PIN_BATCH	((unsigned long)VFIO_PIN_PAGES_MAX_ENTRIES)
+
+void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev);
+int dmt_pins_enter(struct dmt_pins *pins, u64 iova, u64 size, const bool *stop);
+void dmt_pins_leave(struct dmt_pins *pins);
+bool dmt_pins_wanted(struct dmt_pins *pins);
+int dmt_pins_pin(struct dmt_pins *pins, struct dmt_testdev_io *io);
+int dmt_pins_unpin(struct dmt_pins *pins, struct dmt_testdev_io *io);
+int dmt_pins_write(struct dmt_pins *pins, struct dmt_testdev_io *io,
+		   const void *data);
+void dmt_pins_drop(struct dmt_pins *pins);
+void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length);
+int dmt_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
+		  int prot, struct page **pages);
+void dmt_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages);
+void dmt_pages_write(struct page **pages, size_t offset, const void *data,
+		     size_t size);
+
+bool dmt_fence_in(struct dmt_pins *pins, u64 first, u64 last);
+void dmt_fence_raise(struct dmt_pins *pins, u64 first, u64 last);
+void dmt_fence_exit(void);
+
+struct dmt_run_thread;
+
+/**
+ * struct dmt_run - the threads that write, if any
+ * @vdev: the device
+ * @pins: the device's, for its gate
+ * @lock: protects @spec, @threads and @nthreads; held for short times only
+ * @spec: what the user asked for
+ * @threads: kept after they have ended, for their statistics
+ * @nthreads: how many
+ * @live: those that haven't ended
+ * @stop: they are to end
+ * @number: counts the runs
+ * @wait: woken when the last thread ends, or when @stop is set
+ */
+struct dmt_run {
+	struct vfio_device *vdev;
+	struct dmt_pins *pins;
+	struct mutex lock;
+	struct dmt_testdev_run spec;
+	struct dmt_run_thread *threads;
+	unsigned int nthreads;
+	atomic_t live;
+	bool stop;
+	u64 number;
+	wait_queue_head_t wait;
+};
+
+void dmt_run_init(struct dmt_run *run, struct vfio_device *vdev,
+		  struct dmt_pins *pins);
+int dmt_run_start(struct dmt_run *run, const struct dmt_testdev_run *spec);
+int dmt_run_halt(struct dmt_run *run);
+int dmt_run_wait(struct dmt_run *run);
+void dmt_run_close(struct dmt_run *run);
+void dmt_run_stats(struct dmt_run *run, struct dmt_testdev_stats *stats);
+
+/**
+ * struct dmt_device - one mediated device
+ * @vdev: as the VFIO core knows it
+ * @pins: the pages it holds
+ * @run: its threads
+ * @unmaps: calls of dma_unmap since it was opened
+ */
+struct dmt_device {
+	struct vfio_device vdev;
+	struct dmt_pins pins;
+	struct dmt_run run;
+	atomic64_t unmaps;
+};
+
+int dmt_bench(struct dmt_device *dev, struct dmt_testdev_bench *bench);
+
+int dmt_call(int (*fn)(void *arg), void *arg, bool *cancel);
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fences: ranges that are being unmapped, where nothing may be pinned.
+ *
+ * The driver isn't told when an unmap is over, but the task that unmaps can't
+ * return to user mode before it is, so a fence falls there, by task work. A
+ * task has one fence a device; further callbacks widen it, holes included,
+ * since it stands for one call.
+ *
+ * Fences outlive the opening of the device that they were put up for, since
+ * another thread may close it meanwhile: they hold the device and the module.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/task_work.h>
+
+#include "device.h"
+
+struct dmt_fence {
+	struct list_head entry;
+	struct callback_head work;
+	struct dmt_pins *pins;
+	struct task_struct *task;
+	u64 first, last;
+};
+
+/**
+ * dmt_fence_in - whether part of a range is being unmapped
+ * @pins: the device's pins
+ * @first: first byte
+ * @last: last byte
+ */
+bool dmt_fence_in(struct dmt_pins *pins, u64 first, u64 last)
+{
+	struct dmt_fence *fence;
+	bool found = false;
+
+	spin_lock(&pins->fence_lock);
+	list_for_each_entry(fence, &pins->fences, entry) {
+		if (fence->first <= last && first <= fence->last) {
+			found = true;
+			break;
+		}
+	}
+	spin_unlock(&pins->fence_lock);
+	return found;
+}
+
+static void dmt_fence_remove(struct dmt_fence *fence)
+{
+	struct dmt_pins *pins = fence->pins;
+
+	spin_lock(&pins->fence_lock);
+	list_del(&fence->entry);
+	spin_unlock(&pins->fence_lock);
+	wake_up_all(&pins->fence_wait);
+	kfree(fence);
+	vfio_put_device(pins->vdev);
+	module_put(THIS_MODULE);	/* see dmt_fence_exit() */
+}
+
+static void dmt_fence_work(struct callback_head *work)
+{
+	dmt_fence_remove(container_of(work, struct dmt_fence, work));
+}
+
+/* Only current puts up and takes down fences of its own: no race to find one */
+static bool dmt_fence_widen(struct dmt_pins *pins, u64 first, u64 last)
+{
+	struct dmt_fence *fence;
+	bool found = false;
+
+	spin_lock(&pins->fence_lock);
+	list_for_each_entry(fence, &pins->fences, entry) {
+		if (fence->task == current) {
+			fence->first = min(fence->first, first);
+			fence->last = max(fence->last, last);
+			found = true;
+			break;
+		}
+	}
+	spin_unlock(&pins->fence_lock);
+	return found;
+}
+
+/**
+ * dmt_fence_raise - close a range until the calling task is back in user mode
+ * @pins: the device's pins
+ * @first: first byte
+ * @last: last byte
+ */
+void dmt_fence_raise(struct dmt_pins *pins, u64 first, u64 last)
+{
+	struct dmt_fence *fence;
+
+	if (current->flags & PF_KTHREAD)	/* never returns to user mode */
+		return;
+	if (dmt_fence_widen(pins, first, last))
+		return;
+
+	/* There is nobody to tell that it failed; small, and one a task */
+	fence = kmalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	fence->pins = pins;
+	fence->task = current;
+	fence->first = first;
+	fence->last = last;
+	init_task_work(&fence->work, dmt_fence_work);
+	get_device(&pins->vdev->device);
+	__module_get(THIS_MODULE);
+
+	spin_lock(&pins->fence_lock);
+	list_add(&fence->entry, &pins->fences);
+	spin_unlock(&pins->fence_lock);
+	if (task_work_add(current, &fence->work, TWA_RESUME))
+		dmt_fence_remove(fence);
+}
+
+/**
+ * dmt_fence_exit - wait until no code of fences runs, for the module's unloading
+ *
+ * Fences hold the module, so there are none; but the task work that took down
+ * the last one may not have returned. It has when each task has been through
+ * user mode or slept.
+ */
+void dmt_fence_exit(void)
+{
+	synchronize_rcu_tasks();
+}

@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pages that the device holds.
+ *
+ * What the driver owes the type1 driver: once its dma_unmap callback has
+ * returned, it holds no page of the range, and it pins none until the unmap is
+ * over. The second half matters: the stock driver calls back again if it finds
+ * a page pinned, and gives up with a BUG() after eleven times, which a few
+ * threads that pin flat out reach at once.
+ *
+ * The gate. Whoever pins pages, or touches pages found in the tree, holds it
+ * for reading from before the pin until the pages are in the tree (or unpinned
+ * again) and no pointer to them is left. Whoever releases pages that others may
+ * be using holds it for writing: the callback, UNPIN, RESET, close. So there:
+ *
+ *   - every page that the device has pinned is in the tree, none is on its way;
+ *   - nobody is writing through a pinned page;
+ *   - after close, nothing is left for a callback to release, so that it makes
+ *     no call into the VFIO core (the core is taking its locks for the close
+ *     by then).
+ *
+ * A reader may sleep in vfio_pin_pages(), on the type1 driver's locks and on
+ * page faults; the callback waits for it as vfio_unpin_pages() would. The type1
+ * driver must hold no lock in the callback that pinning takes, or it would
+ * deadlock by itself.
+ *
+ * The fence (fence.c). The callback puts it up around the range before it takes
+ * the gate. Whoever wants to pin in the range waits outside the gate until it
+ * falls, and finds the range unmapped, or mapped anew.
+ *
+ * Locks, outermost first: gate, the type1 driver's, mmap_lock; lock and
+ * fence_lock inside everything.
+ */
+#include <linux/highmem.h>
+#include <linux/iommu.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "device.h"
+
+/* One page can be pinned so often; the stock driver's count is 32 bits wide */
+#define DMT_PIN_MAX	U16_MAX
+
+/**
+ * struct dmt_pin - a page that the device has pinned
+ * @node: in the tree. A list of spares is linked by its rb_right
+ * @index: page number in the I/O address space
+ * @page: where it is
+ * @count: how often it is pinned; never 0 in the tree
+ * @write: pinned for writing, at least once since it is in the tree: the core
+ *	   takes back pins without being told which
+ */
+struct dmt_pin {
+	struct rb_node node;
+	u64 index;
+	struct page *page;
+	u32 count;
+	bool write;
+};
+
+void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev)
+{
+	pins->vdev = vdev;
+	init_rwsem(&pins->gate);
+	spin_lock_init(&pins->lock);
+	pins->tree = RB_ROOT;
+	atomic64_set(&pins->count, 0);
+	atomic_set(&pins->closing, 0);
+	spin_lock_init(&pins->fence_lock);
+	INIT_LIST_HEAD(&pins->fences);
+	init_waitqueue_head(&pins->fence_wait);
+}
+
+/* The gate */
+
+/**
+ * dmt_pins_enter - get the right to pin and use pages in a range
+ * @pins: the device's pins
+ * @iova: first byte of the range
+ * @size: not 0, and the range doesn't wrap around
+ * @stop: gives up waiting when it gets true and @pins->fence_wait is woken. May
+ *	  be NULL
+ *
+ * Waits while the range is being unmapped.
+ *
+ * Return: 0, and dmt_pins_leave() is to be called; -EINTR after a signal or
+ * @stop.
+ */
+int dmt_pins_enter(struct dmt_pins *pins, u64 iova, u64 size, const bool *stop)
+{
+	u64 last = iova + (size - 1);
+
+	for (;;) {
+		if (down_read_killable(&pins->gate))
+			return -EINTR;
+		if (!dmt_fence_in(pins, iova, last))
+			return 0;
+		up_read(&pins->gate);
+
+		if (wait_event_interruptible(pins->fence_wait,
+					     (stop && READ_ONCE(*stop)) ||
+					     !dmt_fence_in(pins, iova, last)))
+			return -EINTR;
+		if (stop && READ_ONCE(*stop))
+			return -EINTR;
+	}
+}
+
+void dmt_pins_leave(struct dmt_pins *pins)
+{
+	up_read(&pins->gate);
+}
+
+/**
+ * dmt_pins_wanted - whether a holder of the gate should let go soon
+ * @pins: the device's pins
+ *
+ * For those who'd hold it for long.
+ */
+bool dmt_pins_wanted(struct dmt_pins *pins)
+{
+	return atomic_read(&pins->closing);
+}
+
+static void dmt_pins_close(struct dmt_pins *pins)
+{
+	atomic_inc(&pins->closing);
+	down_write(&pins->gate);
+	atomic_dec(&pins->closing);
+}
+
+static int dmt_pins_close_killable(struct dmt_pins *pins)
+{
+	int ret;
+
+	atomic_inc(&pins->closing);
+	ret = down_write_killable(&pins->gate);
+	atomic_dec(&pins->closing);
+	return ret ? -EINTR : 0;
+}
+
+/* The core's calls, for any number of pages */
+
+void dmt_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
+{
+	while (npages) {
+		unsigned long n = min(npages, DMT_PIN_BATCH);
+
+		vfio_unpin_pages(vdev, iova, n);
+		iova += (u64)n << PAGE_SHIFT;
+		npages -= n;
+	}
+}
+
+/**
+ * dmt_pin_range - vfio_pin_pages() without a limit
+ * @vdev: the device
+ * @iova: first page; the range doesn't wrap around
+ * @npages: how many
+ * @prot: IOMMU_READ, IOMMU_WRITE
+ * @pages: out, unless NULL: @npages pages
+ *
+ * The caller holds the gate. All or none are pinned.
+ */
+int dmt_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
+		  int prot, struct page **pages)
+{
+	unsigned long done = 0;
+
+	while (done < npages) {
+		unsigned long n = min(npages - done, DMT_PIN_BATCH);
+		int ret = vfio_pin_pages(vdev, iova + ((u64)done << PAGE_SHIFT),
+					 n, prot, pages + done);
+
+		if (ret != n) {
+			if (ret > 0)
+				done += ret;
+			dmt_unpin_range(vdev, iova, done);
+			return ret < 0 ? ret : -EFAULT;
+		}
+		done += n;
+	}
+	return 0;
+}
+
+/* The tree */
+
+static struct dmt_pin *dmt_pin_of(struct rb_node *node)
+{
+	return rb_entry_safe(node, struct dmt_pin, node);
+}
+
+/* The first page from @index on */
+static struct dmt_pin *dmt_pin_from(struct dmt_pins *pins, u64 index)
+{
+	struct rb_node *node = pins->tree.rb_node;
+	struct dmt_pin *found = NULL;
+
+	while (node) {
+		struct dmt_pin *pin = dmt_pin_of(node);
+
+		if (pin->index >= index) {
+			found = pin;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return found;
+}
+
+static struct dmt_pin *dmt_pin_at(struct dmt_pins *pins, u64 index)
+{
+	struct dmt_pin *pin = dmt_pin_from(pins, index);
+
+	return pin && pin->index == index ? pin : NULL;
+}
+
+static struct dmt_pin *dmt_pin_next(struct dmt_pin *pin)
+{
+	return dmt_pin_of(rb_next(&pin->node));
+}
+
+static void dmt_pin_insert(struct dmt_pins *pins, struct dmt_pin *new)
+{
+	struct rb_node **link = &pins->tree.rb_node, *parent = NULL;
+
+	while (*link) {
+		parent = *link;
+		link = new->index < dmt_pin_of(parent)->index ?
+			       &parent->rb_left : &parent->rb_right;
+	}
+	rb_link_node(&new->node, parent, link);
+	rb_insert_color(&new->node, &pins->tree);
+}
+
+/* Spares, allocated before the pin, so that nothing can fail after it */
+
+static void dmt_spares_free(struct rb_node *spares)
+{
+	while (spares) {
+		struct dmt_pin *pin = dmt_pin_of(spares);
+
+		spares = spares->rb_right;
+		kfree(pin);
+	}
+}
+
+static int dmt_spares_alloc(struct rb_node **spares, unsigned long n)
+{
+	*spares = NULL;
+	while (n--) {
+		struct dmt_pin *pin = kmalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+
+		if (!pin) {
+			dmt_spares_free(*spares);
+			return -ENOMEM;
+		}
+		pin->node.rb_right = *spares;
+		*spares = &pin->node;
+	}
+	return 0;
+}
+
+static void dmt_pin_add(struct dmt_pins *pins, u64 index, struct page *page,
+			bool write, struct rb_node **spares)
+{
+	struct dmt_pin *pin;
+
+	spin_lock(&pins->lock);
+	pin = dmt_pin_at(pins, index);
+	if (!pin) {
+		pin = dmt_pin_of(*spares);
+		*spares = (*spares)->rb_right;
+		*pin = (struct dmt_pin){ .index = index, .page = page };
+		dmt_pin_insert(pins, pin);
+	}
+	pin->count++;
+	pin->write |= write;
+	spin_unlock(&pins->lock);
+	atomic64_inc(&pins->count);
+}
+
+/* Only @pins->lock or the gate held for writing keep it from changing */
+static bool dmt_pins_room(struct dmt_pins *pins, u64 index, unsigned long n)
+{
+	struct dmt_pin *pin;
+	bool room = true;
+
+	spin_lock(&pins->lock);
+	for (pin = dmt_pin_from(pins, index);
+	     room && pin && pin->index - index < n; pin = dmt_pin_next(pin))
+		room = pin->count < DMT_PIN_MAX;
+	spin_unlock(&pins->lock);
+	return room;
+}
+
+static int dmt_pins_pin_entered(struct dmt_pins *pins,
+				struct dmt_testdev_io *io, struct page **pages,
+				struct rb_node **spares)
+{
+	unsigned long i, n = io->size >> PAGE_SHIFT;
+	u64 index = io->iova >> PAGE_SHIFT, began;
+	bool write = io->flags & DMT_TESTDEV_PIN_WRITE;
+	int prot = 0, ret;
+
+	if (io->flags & DMT_TESTDEV_PIN_READ)
+		prot |= IOMMU_READ;
+	if (write)
+		prot |= IOMMU_WRITE;
+
+	/* Concurrent pins may get past it, each once: the limit isn't hard */
+	if (!dmt_pins_room(pins, index, n))
+		return -EOVERFLOW;
+
+	began = ktime_get_ns();
+	ret = dmt_pin_range(pins->vdev, io->iova, n, prot, pages);
+	io->nsec = ktime_get_ns() - began;
+	if (ret)
+		return ret;
+	for (i = 0; i < n; i++)
+		dmt_pin_add(pins, index + i, pages[i], write, spares);
+	return 0;
+}
+
+/**
+ * dmt_pins_pin - DMT_TESTDEV_PIN
+ * @pins: the device's pins
+ * @io: iova and size are whole pages, not 0, no wrap-around, of bounded size
+ */
+int dmt_pins_pin(struct dmt_pins *pins, struct dmt_testdev_io *io)
+{
+	unsigned long n = io->size >> PAGE_SHIFT;
+	struct rb_node *spares;
+	struct page **pages;
+	int ret;
+
+	pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	if (!pages)
+		return -ENOMEM;
+	ret = dmt_spares_alloc(&spares, n);
+	if (ret)
+		goto out;
+	ret = dmt_pins_enter(pins, io->iova, io->size, NULL);
+	if (!ret) {
+		ret = dmt_pins_pin_entered(pins, io, pages, &spares);
+		dmt_pins_leave(pins);
+	}
+	dmt_spares_free(spares);
+out:
+	kvfree(pages);
+	return ret;
+}
+
+/* Whether all pages are there; the gate is held for writing, or the lock */
+static bool dmt_pins_hold(struct dmt_pins *pins, u64 index, unsigned long n,
+			  bool write)
+{
+	struct dmt_pin *pin = dmt_pin_from(pins, index);
+
+	for (; n; n--, index++, pin = dmt_pin_next(pin)) {
+		if (!pin || pin->index != index || (write && !pin->write))
+			return false;
+	}
+	return true;
+}
+
+/**
+ * dmt_pins_unpin - DMT_TESTDEV_UNPIN
+ * @pins: the device's pins
+ * @io: as for dmt_pins_pin()
+ */
+int dmt_pins_unpin(struct dmt_pins *pins, struct dmt_testdev_io *io)
+{
+	unsigned long i, n = io->size >> PAGE_SHIFT;
+	u64 index = io->iova >> PAGE_SHIFT, began;
+	struct dmt_pin *pin, *next;
+	int ret;
+
+	ret = dmt_pins_close_killable(pins);
+	if (ret)
+		return ret;
+	if (!dmt_pins_hold(pins, index, n, false)) {
+		ret = -EINVAL;
+		goto out;
+	}
+	for (i = 0, pin = dmt_pin_at(pins, index); i < n; i++, pin = next) {
+		next = dmt_pin_next(pin);
+		if (--pin->count)
+			continue;
+		rb_erase(&pin->node, &pins->tree);
+		kfree(pin);
+	}
+	atomic64_sub(n, &pins->count);
+
+	began = ktime_get_ns();
+	dmt_unpin_range(pins->vdev, io->iova, n);
+	io->nsec = ktime_get_ns() - began;
+out:
+	up_write(&pins->gate);
+	return ret;
+}
+
+/* The core takes back as many pins as there were, a stretch of pages a call */
+static void dmt_pins_release(struct dmt_pins *pins, u64 first, u64 last)
+{
+	struct dmt_pin *pin = dmt_pin_from(pins, first), *next;
+	u64 start = 0;
+	unsigned long n = 0;
+
+	for (; pin && pin->index <= last; pin = next) {
+		next = dmt_pin_next(pin);
+		if (pin->index != start + n) {
+			dmt_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
+			start = pin->index;
+			n = 0;
+		}
+		n++;
+		atomic64_sub(pin->count, &pins->count);
+		while (--pin->count)
+			vfio_unpin_pages(pins->vdev, pin->index << PAGE_SHIFT,
+					 1);
+		rb_erase(&pin->node, &pins->tree);
+		kfree(pin);
+		cond_resched();
+	}
+	dmt_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
+}
+
+/**
+ * dmt_pins_drop - release all pages
+ * @pins: the device's pins
+ */
+void dmt_pins_drop(struct dmt_pins *pins)
+{
+	dmt_pins_close(pins);
+	dmt_pins_release(pins, 0, U64_MAX);
+	up_write(&pins->gate);
+}
+
+/**
+ * dmt_pins_unmap - release all pages of a range and keep it so while the
+ *		    calling task unmaps it
+ * @pins: the device's pins
+ * @iova: start of the range; a range that wraps ends at the last address
+ * @length: of the range
+ */
+void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length)
+{
+	u64 last;
+
+	if (!length)
+		return;
+	if (check_add_overflow(iova, length - 1, &last))
+		last = U64_MAX;
+	dmt_fence_raise(pins, iova, last);
+	dmt_pins_close(pins);
+	dmt_pins_release(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT);
+	up_write(&pins->gate);
+}
+
+/* Writing through pinned pages */
+
+/**
+ * dmt_pages_write - copy to consecutive pages
+ * @pages: the pages, pinned by the caller
+ * @offset: in the first one, less than a page
+ * @data: what to write
+ * @size: how much
+ */
+void dmt_pages_write(struct page **pages, size_t offset, const void *data,
+		     size_t size)
+{
+	while (size) {
+		size_t n = min_t(size_t, size, PAGE_SIZE - offset);
+
+		memcpy_to_page(*pages++, offset, data, n);
+		data += n;
+		size -= n;
+		offset = 0;
+	}
+}
+
+/**
+ * dmt_pins_write - DMT_TESTDEV_PINNED_WRITE
+ * @pins: the device's pins
+ * @io: iova and size: not 0, no wrap-around
+ * @data: what to write
+ *
+ * The gate, held for reading, keeps every page that is in the tree there.
+ */
+int dmt_pins_write(struct dmt_pins *pins, struct dmt_testdev_io *io,
+		   const void *data)
+{
+	u64 first = io->iova >> PAGE_SHIFT;
+	u64 last = (io->iova + (io->size - 1)) >> PAGE_SHIFT;
+	size_t offset = offset_in_page(io->iova), left = io->size, n;
+	u64 began, index;
+	bool hold;
+
+	if (down_read_killable(&pins->gate))
+		return -EINTR;
+	began = ktime_get_ns();
+	spin_lock(&pins->lock);
+	hold = dmt_pins_hold(pins, first, last - first + 1, true);
+	spin_unlock(&pins->lock);
+
+	for (index = first; hold && index <= last; index++, offset = 0) {
+		struct page *page;
+
+		spin_lock(&pins->lock);
+		page = dmt_pin_at(pins, index)->page;
+		spin_unlock(&pins->lock);
+		n = min_t(size_t, left, PAGE_SIZE - offset);
+		dmt_pages_write(&page, offset, data, n);
+		data += n;
+		left -= n;
+		cond_resched();
+	}
+	io->nsec = ktime_get_ns() - began;
+	up_read(&pins->gate);
+	return hold ? 0 : -EINVAL;
+}

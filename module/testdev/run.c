@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Runs: kernel threads that write, as a busy device does.
+ *
+ * A thread's order and data depend on the seed, its number and how many
+ * operations it has done, so two runs with the same specification write the
+ * same, whatever the timing; where threads write to the same place, the last
+ * one wins.
+ *
+ * What is written is such that a lost page is noticed by comparing memory:
+ *
+ *   - no byte is ever 0 (bit 6 is always set);
+ *   - in ascending order, bit 7 of every byte is the parity of the pass over
+ *     the region, so each byte differs from what the pass before wrote;
+ *   - the other bits are of a word that hardly any two operations share. In
+ *     random order bit 7 is one of them.
+ *
+ * A run ends by its count or by @stop, and its threads leave the statistics
+ * behind; the next run, or the close, frees them. Whoever sets @stop wakes both
+ * places where threads wait: for their next turn, and for a fence (pins.c).
+ */
+#include <linux/err.h>
+#include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/log2.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include "device.h"
+
+#define DMT_RUN_SIZE_MAX	65536
+#define DMT_RUN_PAGES_MAX	(DMT_RUN_SIZE_MAX / PAGE_SIZE + 1)
+#define DMT_RUN_FLAGS \
+	(DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_PIN | DMT_TESTDEV_RUN_VARY)
+
+/* How long a close waits for the threads before it kills them */
+#define DMT_RUN_PATIENCE	(5 * HZ)
+
+#define DMT_BYTES(x)	((u64)(x) * 0x0101010101010101ull)
+
+/**
+ * struct dmt_run_thread - one thread of a run
+ * @run: its run
+ * @task: a reference to it
+ * @base: start of its region
+ * @length: of its region
+ * @cursor: where it is in the region, in ascending order
+ * @pass: how often it has been through, modulo 2
+ * @state: of the random numbers
+ * @left: operations to do, if the run has a count
+ * @turn: when its next operation is due, in ns
+ * @fraction: what is missing from @turn, in units of 1/rate ns
+ * @buf: what is written
+ * @pages: of an operation with pins
+ * @stats: what it has done; only the thread writes
+ */
+struct dmt_run_thread {
+	struct dmt_run *run;
+	struct task_struct *task;
+	u64 base, length;
+	u64 cursor;
+	unsigned int pass;
+	u64 state;
+	u64 left;
+	u64 turn, fraction;
+	__le64 *buf;
+	struct page *pages[DMT_RUN_PAGES_MAX];
+	struct dmt_testdev_stats stats;
+} ____cacheline_aligned_in_smp;
+
+/* Random numbers and data */
+
+static u64 dmt_mix(u64 x)
+{
+	x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ull;
+	x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ull;
+	return x ^ (x >> 32);
+}
+
+static u64 dmt_random(struct dmt_run_thread *t)
+{
+	t->state += 0x9e3779b97f4a7c15ull;
+	return dmt_mix(t->state);
+}
+
+/* 0 to @n - 1 */
+static u64 dmt_random_below(struct dmt_run_thread *t, u64 n)
+{
+	return mul_u64_u64_shr(dmt_random(t), n, 64);
+}
+
+static void dmt_run_fill(struct dmt_run_thread *t, size_t size)
+{
+	u64 value = dmt_random(t), keep = DMT_BYTES(0x3f), set = DMT_BYTES(0x40);
+	size_t i;
+
+	if (t->run->spec.flags & DMT_TESTDEV_RUN_RANDOM)
+		keep = DMT_BYTES(0xbf);
+	else if (t->pass & 1)
+		set = DMT_BYTES(0xc0);
+	for (i = 0; i < DIV_ROUND_UP(size, sizeof(u64)); i++) {
+		t->buf[i] = cpu_to_le64((value & keep) | set);
+		value += 0x9e3779b97f4a7c15ull;
+	}
+}
+
+/* Where: set *@iova, return the size. The region is at least spec.size long. */
+static size_t dmt_run_next(struct dmt_run_thread *t, u64 *iova)
+{
+	const struct dmt_testdev_run *spec = &t->run->spec;
+	bool vary = spec->flags & DMT_TESTDEV_RUN_VARY;
+	size_t size = spec->size, skip = 0;
+
+	if (vary)
+		size = 1 + dmt_random_below(t, spec->size);
+	if (spec->flags & DMT_TESTDEV_RUN_RANDOM) {
+		u64 places = vary ? t->length - (size - 1) :
+				    div64_u64(t->length, size);
+
+		*iova = dmt_random_below(t, places);
+		if (!vary)
+			*iova *= size;
+		*iova += t->base;
+		return size;
+	}
+
+	if (vary)
+		skip = dmt_random_below(t, size);
+	if (t->length - t->cursor < skip + size) {
+		t->cursor = 0;
+		t->pass ^= 1;
+		skip = min_t(u64, skip, t->length - size);
+	}
+	*iova = t->base + t->cursor + skip;
+	t->cursor += skip + size;
+	return size;
+}
+
+/* Operations: they return 0 or -errno and add the time of the driver's calls */
+
+static int dmt_run_rw(struct dmt_run_thread *t, u64 iova, size_t size, u64 *ns)
+{
+	u64 began = ktime_get_ns();
+	int ret = vfio_dma_rw(t->run->vdev, iova, t->buf, size, true);
+
+	*ns = ktime_get_ns() - began;
+	return ret;
+}
+
+static int dmt_run_pin(struct dmt_run_thread *t, u64 iova, size_t size, u64 *ns)
+{
+	struct dmt_run *run = t->run;
+	u64 first = iova & PAGE_MASK, began;
+	unsigned long n = ((iova + (size - 1)) >> PAGE_SHIFT) -
+			  (iova >> PAGE_SHIFT) + 1;
+	int ret;
+
+	ret = dmt_pins_enter(run->pins, iova, size, &run->stop);
+	if (ret)
+		return ret;
+
+	/* Not in the tree: the gate is held until they are unpinned */
+	began = ktime_get_ns();
+	ret = dmt_pin_range(run->vdev, first, n, IOMMU_WRITE, t->pages);
+	if (!ret) {
+		atomic64_add(n, &run->pins->count);
+		dmt_pages_write(t->pages, offset_in_page(iova), t->buf, size);
+		dmt_unpin_range(run->vdev, first, n);
+		atomic64_sub(n, &run->pins->count);
+	}
+	*ns = ktime_get_ns() - began;
+	dmt_pins_leave(run->pins);
+	return ret;
+}
+
+/* STATS may read at any time: each number is whole, not all of one moment */
+static void dmt_add(u64 *counter, u64 n)
+{
+	WRITE_ONCE(*counter, *counter + n);
+}
+
+static void dmt_run_account(struct dmt_testdev_stats *s, size_t size, u64 ns)
+{
+	unsigned int i = min_t(unsigned int, ilog2(ns | 1),
+			       ARRAY_SIZE(s->histogram) - 1);
+
+	dmt_add(&s->ops, 1);
+	dmt_add(&s->bytes, size);
+	dmt_add(&s->ns_total, ns);
+	dmt_add(&s->histogram[i], 1);
+	if (ns > s->ns_max)
+		WRITE_ONCE(s->ns_max, ns);
+	if (ns > NSEC_PER_MSEC) {
+		dmt_add(&s->stalls, 1);
+		dmt_add(&s->ns_stalled, ns);
+	}
+}
+
+static void dmt_run_op(struct dmt_run_thread *t)
+{
+	u64 iova, ns = 0;
+	size_t size = dmt_run_next(t, &iova);
+	int ret;
+
+	dmt_run_fill(t, size);
+	if (t->run->spec.flags & DMT_TESTDEV_RUN_PIN)
+		ret = dmt_run_pin(t, iova, size, &ns);
+	else
+		ret = dmt_run_rw(t, iova, size, &ns);
+	if (ret)
+		dmt_add(&t->stats.failed, 1);
+	else
+		dmt_run_account(&t->stats, size, ns);
+}
+
+/* Threads */
+
+static bool dmt_run_stopped(struct dmt_run *run)
+{
+	return READ_ONCE(run->stop) || signal_pending(current);
+}
+
+/*
+ * Wait for the thread's turn. Each has every nthreads-th of the run's turns.
+ * Who is late catches up.
+ */
+static void dmt_run_pace(struct dmt_run_thread *t)
+{
+	struct dmt_run *run = t->run;
+	u64 rate = run->spec.rate, period, rest, now;
+
+	if (!rate)
+		return;
+	now = ktime_get_ns();
+	if (now < t->turn)
+		wait_event_interruptible_hrtimeout(run->wait,
+						   READ_ONCE(run->stop),
+						   ns_to_ktime(t->turn - now));
+	period = div64_u64_rem(run->nthreads * (u64)NSEC_PER_SEC, rate, &rest);
+	t->turn += period;
+	if (rest >= rate - t->fraction) {
+		t->fraction -= rate - rest;
+		t->turn++;
+	} else {
+		t->fraction += rest;
+	}
+}
+
+static int dmt_run_thread(void *data)
+{
+	struct dmt_run_thread *t = data;
+	struct dmt_run *run = t->run;
+
+	allow_kernel_signal(SIGKILL);
+	t->turn = ktime_get_ns();
+	if (run->spec.rate)
+		t->turn += div64_u64((t - run->threads) * (u64)NSEC_PER_SEC,
+				     run->spec.rate);
+	while (!run->spec.count || t->left--) {
+		dmt_run_pace(t);
+		if (dmt_run_stopped(run))
+			break;
+		dmt_run_op(t);
+		cond_resched();
+	}
+	if (atomic_dec_and_test(&run->live))
+		wake_up_all(&run->wait);
+	return 0;
+}
+
+/* Starting and ending */
+
+void dmt_run_init(struct dmt_run *run, struct vfio_device *vdev,
+		  struct dmt_pins *pins)
+{
+	run->vdev = vdev;
+	run->pins = pins;
+	mutex_init(&run->lock);
+	run->threads = NULL;
+	run->nthreads = 0;
+	atomic_set(&run->live, 0);
+	run->stop = false;
+	run->number = 0;
+	init_waitqueue_head(&run->wait);
+}
+
+/* No thread of it is running, or none has ever been woken */
+static void dmt_run_free(struct dmt_run *run)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&run->lock);
+	for (i = 0; i < run->nthreads; i++) {
+		struct dmt_run_thread *t = &run->threads[i];
+
+		if (t->task) {
+			kthread_stop(t->task);
+			put_task_struct(t->task);
+		}
+		kvfree(t->buf);
+	}
+	kvfree(run->threads);
+	run->threads = NULL;
+	run->nthreads = 0;
+}
+
+static int dmt_run_check(const struct dmt_testdev_run *spec)
+{
+	u64 last;
+
+	if (spec->flags & ~DMT_RUN_FLAGS)
+		return -EINVAL;
+	if (!spec->threads || spec->threads > DMT_TESTDEV_THREADS_MAX)
+		return -EINVAL;
+	if (!spec->size || spec->size > DMT_RUN_SIZE_MAX)
+		return -EINVAL;
+	if (!spec->length ||
+	    check_add_overflow(spec->iova, spec->length - 1, &last))
+		return -EINVAL;
+	if (spec->flags & DMT_TESTDEV_RUN_RANDOM)
+		return spec->length < spec->size ? -EINVAL : 0;
+	return div_u64(spec->length, spec->threads) < spec->size ? -EINVAL : 0;
+}
+
+static int dmt_run_create(struct dmt_run *run, unsigned int i)
+{
+	const struct dmt_testdev_run *spec = &run->spec;
+	struct dmt_run_thread *t = &run->threads[i];
+	u64 whole;
+	u32 rest;
+
+	t->run = run;
+	t->base = spec->iova;
+	t->length = spec->length;
+	if (!(spec->flags & DMT_TESTDEV_RUN_RANDOM)) {
+		t->length = div_u64(spec->length, spec->threads);
+		t->base += i * t->length;
+	}
+	whole = div_u64_rem(spec->count, spec->threads, &rest);
+	t->left = whole + (i < rest);
+	t->state = dmt_mix(spec->seed + dmt_mix(i + 1));
+	t->buf = kvmalloc(round_up(spec->size, sizeof(u64)),
+			  GFP_KERNEL_ACCOUNT);
+	if (!t->buf)
+		return -ENOMEM;
+	t->task = kthread_create(dmt_run_thread, t, "dmt_run/%u", i);
+	if (IS_ERR(t->task)) {
+		int ret = PTR_ERR(t->task);
+
+		t->task = NULL;
+		return ret;
+	}
+	get_task_struct(t->task);
+	return 0;
+}
+
+/**
+ * dmt_run_start - DMT_TESTDEV_RUN
+ * @run: the device's
+ * @spec: the user's wishes, unchecked
+ */
+int dmt_run_start(struct dmt_run *run, const struct dmt_testdev_run *spec)
+{
+	unsigned int i;
+	int ret;
+
+	ret = dmt_run_check(spec);
+	if (ret)
+		return ret;
+	mutex_lock(&run->lock);
+	if (atomic_read(&run->live)) {
+		ret = -EBUSY;
+		goto out;
+	}
+	dmt_run_free(run);
+	run->threads = kvcalloc(spec->threads, sizeof(*run->threads),
+				GFP_KERNEL_ACCOUNT);
+	if (!run->threads) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	run->spec = *spec;
+	run->nthreads = spec->threads;
+	for (i = 0; i < run->nthreads; i++) {
+		ret = dmt_run_create(run, i);
+		if (ret) {
+			dmt_run_free(run);
+			goto out;
+		}
+	}
+	WRITE_ONCE(run->stop, false);
+	WRITE_ONCE(run->number, run->number + 1);
+	atomic_set(&run->live, run->nthreads);
+	for (i = 0; i < run->nthreads; i++)
+		wake_up_process(run->threads[i].task);
+out:
+	mutex_unlock(&run->lock);
+	return ret;
+}
+
+static void dmt_run_stop(struct dmt_run *run)
+{
+	WRITE_ONCE(run->stop, true);
+	wake_up_all(&run->wait);
+	wake_up_all(&run->pins->fence_wait);
+}
+
+/**
+ * dmt_run_wait - DMT_TESTDEV_WAIT
+ * @run: the device's
+ *
+ * Waits for the run under way, not for one that is started meanwhile.
+ */
+int dmt_run_wait(struct dmt_run *run)
+{
+	u64 number = READ_ONCE(run->number);
+
+	return wait_event_interruptible(run->wait,
+					!atomic_read(&run->live) ||
+					READ_ONCE(run->number) != number) ?
+		       -EINTR : 0;
+}
+
+/**
+ * dmt_run_halt - DMT_TESTDEV_HALT
+ * @run: the device's
+ *
+ * After -EINTR the run is ending, but may not have.
+ */
+int dmt_run_halt(struct dmt_run *run)
+{
+	mutex_lock(&run->lock);		/* not between a start's two steps */
+	if (atomic_read(&run->live))
+		dmt_run_stop(run);
+	mutex_unlock(&run->lock);
+	return dmt_run_wait(run);
+}
+
+/**
+ * dmt_run_close - end the run for good
+ * @run: the device's
+ *
+ * No other call on @run is under way, and no signal can break this one off.
+ */
+void dmt_run_close(struct dmt_run *run)
+{
+	unsigned int i;
+
+	mutex_lock(&run->lock);
+	dmt_run_stop(run);
+	if (!wait_event_timeout(run->wait, !atomic_read(&run->live),
+				DMT_RUN_PATIENCE)) {
+		for (i = 0; i < run->nthreads; i++)
+			send_sig(SIGKILL, run->threads[i].task, 1);
+		wait_event(run->wait, !atomic_read(&run->live));
+	}
+	dmt_run_free(run);
+	mutex_unlock(&run->lock);
+}
+
+/**
+ * dmt_run_stats - add up what the threads have done
+ * @run: the device's
+ * @stats: out; zeroed by the caller
+ */
+void dmt_run_stats(struct dmt_run *run, struct dmt_testdev_stats *stats)
+{
+	unsigned int i, j;
+
+	mutex_lock(&run->lock);
+	stats->running = atomic_read(&run->live);
+	smp_rmb();	/* no thread running: all that they counted is seen */
+	for (i = 0; i < run->nthreads; i++) {
+		const struct dmt_testdev_stats *s = &run->threads[i].stats;
+
+		stats->ops += READ_ONCE(s->ops);
+		stats->failed += READ_ONCE(s->failed);
+		stats->bytes += READ_ONCE(s->bytes);
+		stats->ns_total += READ_ONCE(s->ns_total);
+		stats->ns_max = max(stats->ns_max, READ_ONCE(s->ns_max));
+		stats->stalls += READ_ONCE(s->stalls);
+		stats->ns_stalled += READ_ONCE(s->ns_stalled);
+		for (j = 0; j < ARRAY_SIZE(stats->histogram); j++)
+			stats->histogram[j] += READ_ONCE(s->histogram[j]);
+	}
+	mutex_unlock(&run->lock);
+}
