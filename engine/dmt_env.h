@@ -127,6 +127,7 @@ typedef struct { int counter; } atomic_t;
 typedef struct { s64 counter; } atomic64_t;
 
 #define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic_read_acquire(v)	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
 #define atomic_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
 /* Release and acquire are more than the kernel promises, and tell TSan. */
 #define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
@@ -153,22 +154,29 @@ typedef struct { s64 counter; } atomic64_t;
 
 #ifdef __SANITIZE_THREAD__
 /*
- * TSan doesn't see into liburcu: tell it that what readers did happens before
- * memory is freed (dmt_free() acquires).
+ * TSan doesn't see into liburcu: tell it that what readers did, and who handed
+ * memory over, happens before callbacks.
  */
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 extern char dmt_tsan_rcu;
-#define dmt_tsan_acquire()	__tsan_acquire(&dmt_tsan_rcu)
 static inline void dmt_rcu_read_unlock(void)
 {
 	__tsan_release(&dmt_tsan_rcu);
 	rcu_read_unlock();
 }
+void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
+static inline void dmt_synchronize_rcu(void)
+{
+	synchronize_rcu();
+	__tsan_acquire(&dmt_tsan_rcu);
+}
 #undef rcu_read_unlock
 #define rcu_read_unlock()	dmt_rcu_read_unlock()
-#else
-#define dmt_tsan_acquire()	((void)0)
+#undef call_rcu
+#define call_rcu(head, func)	dmt_call_rcu(head, func)
+#undef synchronize_rcu
+#define synchronize_rcu()	dmt_synchronize_rcu()
 #endif
 
 /* Locks and waiting ---------------------------------------------------------- */

@@ -191,7 +191,7 @@ static u64 unmap_list(struct dmt_container *c, struct dmt_mapping *list)
 
 		list = m->next;
 		size += dmt_mapping_span(m) + 1;
-		dmt_pins_drop_all(m, !c->accounted);
+		dmt_pins_drop_all(m);
 		if (m->iommu_mapped)
 			dmt_iommu_unmap(c->host, m);
 		dmt_mapping_free_rcu(m);
@@ -456,8 +456,7 @@ static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
 	*n = pages_in(m, iova, npages);
 	if (page_of(m, iova) + *n > m->log.npages)
 		return -EFAULT;		/* beyond the end of user memory */
-	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE,
-			    !c->accounted, pages);
+	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE, pages);
 }
 
 /* Inside the gate since they were pinned, so all of them are still there. */
@@ -487,8 +486,7 @@ static bool unpin_pieces(struct dmt_container *c, u64 iova,
 		if (!m)
 			return false;
 		n = pages_in(m, iova, npages);
-		whole &= dmt_pins_drop(m, page_of(m, iova), n, !c->accounted,
-				       mark);
+		whole &= dmt_pins_drop(m, page_of(m, iova), n, mark);
 		iova += (u64)n << c->pgshift;
 		npages -= n;
 	}

@@ -57,7 +57,7 @@ static bool is_empty(const struct dmt_gate *gate, unsigned int phase)
 	unsigned int i;
 
 	for (i = 0; i < DMT_GATE_SLOTS; i++)
-		if (atomic_read(&gate->slot[i].in[phase]))
+		if (atomic_read_acquire(&gate->slot[i].in[phase]))
 			return false;
 	return true;
 }

@@ -23,7 +23,8 @@ struct dmt_container;
  * @prot: DMT_READ and DMT_WRITE
  * @leaving: about to be unmapped: no device operation may begin. Written under
  *	     the container's lock, read by operations inside the gate.
- * @iommu_mapped: its pages are pinned and mapped in the container's domains
+ * @iommu_mapped: its pages are pinned, accounted and mapped in the container's
+ *		  domains. Changed under the container's lock and @pins.lock
  * @c: whose it is
  * @owner: whose memory
  * @next: in a list of mappings that have left the space

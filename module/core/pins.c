@@ -391,7 +391,7 @@ err:
 }
 
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
-		 bool write, bool account, struct page **pages)
+		 bool write, struct page **pages)
 {
 	struct dmt_pins *pins = &m->pins;
 	long fresh;
@@ -406,7 +406,7 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		err = fresh;
 		goto out;
 	}
-	if (account && fresh) {
+	if (!m->iommu_mapped && fresh) {
 		err = dmt_owner_account(&m->owner, fresh);
 		if (err) {
 			pins_unwind(m, page, npages, pages);
@@ -544,7 +544,7 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 }
 
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
-		   bool account, bool mark)
+		   bool mark)
 {
 	struct drop d = { .m = m };
 	bool whole = true;
@@ -561,13 +561,13 @@ bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
 	}
 	drop_flush(&d);
 	WRITE_ONCE(m->pins.count, m->pins.count - d.total);
-	if (account && d.total)
+	if (!m->iommu_mapped && d.total)
 		dmt_owner_account(&m->owner, -(long)d.total);
 	mutex_unlock(&m->pins.lock);
 	return whole;
 }
 
-void dmt_pins_drop_all(struct dmt_mapping *m, bool account)
+void dmt_pins_drop_all(struct dmt_mapping *m)
 {
 	/* Once round drops one count of each page. */
 	while (m->pins.count) {
@@ -576,8 +576,7 @@ void dmt_pins_drop_all(struct dmt_mapping *m, bool account)
 		while ((chunk = dmt_pins_next(&m->pins, chunk)) <
 		       m->pins.nchunks) {
 			dmt_pins_drop(m, chunk << DMT_CHUNK_SHIFT,
-				      dmt_chunk_pages(&m->log, chunk),
-				      account, true);
+				      dmt_chunk_pages(&m->log, chunk), true);
 			chunk++;
 		}
 	}

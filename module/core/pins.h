@@ -38,14 +38,14 @@ void dmt_pins_fini(struct dmt_pins *pins);
  * @page: first, counted from the mapping's start
  * @npages: all within the mapping
  * @write: for writing: dmt_pins_write() will follow
- * @account: count new ones against the owner's locked memory
  * @pages: out
  *
- * A page that is pinned already is counted once more. Takes @m->pins.lock; may
- * sleep. Return: 0, or -errno with nothing pinned.
+ * A page that is pinned already is counted once more. New ones go against the
+ * owner's locked memory, unless the IOMMU maps @m: then all of it does anyway.
+ * Takes @m->pins.lock; may sleep. Return: 0, or -errno with nothing pinned.
  */
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
-		 bool write, bool account, struct page **pages);
+		 bool write, struct page **pages);
 
 /**
  * dmt_pins_write - pages that were added for writing may be written from now on
@@ -64,16 +64,15 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
  * @m: the mapping that they are in
  * @page: first
  * @npages: how many
- * @account: as when they were pinned
  * @mark: mark what was pinned for writing; false unwinds dmt_pins_add()
  *
  * Return: false if one was not pinned: it's passed over.
  */
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
-		   bool account, bool mark);
+		   bool mark);
 
 /* Let go of all that a driver kept when its range went. */
-void dmt_pins_drop_all(struct dmt_mapping *m, bool account);
+void dmt_pins_drop_all(struct dmt_mapping *m);
 
 /**
  * dmt_pins_read - which pages of a chunk are pinned for writing

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Everything at once, and a copy that must be exact in the end.
+ *
+ * Devices write all over the address space: a run of the device's own threads,
+ * and threads of this program that write, that pin, write through the pages and
+ * unpin, and that write by themselves and report it. Meanwhile one thread
+ * harvests ranges of all kinds and copies the pages reported; one unmaps pieces
+ * with a last bitmap, copies what that reports, and maps them again; one maps
+ * and unmaps thousands of small mappings beside. A page that is reported dirty
+ * and isn't copied after that, or written and never reported, differs at the
+ * end.
+ *
+ * What may fail: an operation on a piece that is unmapped just then. Nothing
+ * else.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "lib/copy.h"
+#include "lib/device.h"
+#include "test/random.h"
+
+#define PAGE		4096ULL
+#define BASE		(1ULL << 40)
+#define PIECE		(4ULL << 20)	/* unmapped and mapped again */
+#define PIECES		8ULL
+#define HOLE		(1ULL << 30)	/* where the small mappings come and go */
+#define SMALL		2048ULL
+#define MAX_OP		(40 * 1024)
+
+/* Memory: stable, then pieces; mapped in that order from BASE on. */
+static uint64_t stable = 96ULL << 20, total;
+static char *memory, *copy;
+static struct dmatrack *t;
+static struct dmt_device *dev;
+static atomic_bool stop;
+static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, reported;
+
+/* Harvest and copy, or unmap and copy, without the other in between. */
+static pthread_mutex_t copying = PTHREAD_MUTEX_INITIALIZER;
+
+static void die(const char *what, long err)
+{
+	printf("# %s: %s\n", what, strerror((int)-err));
+	printf("not ok 1 - stress\n1..1\n");
+	fflush(stdout);
+	_exit(1);
+}
+
+static void check(const char *what, long ret)
+{
+	if (ret < 0)
+		die(what, ret);
+}
+
+static uint64_t seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* Is an operation on [off, off + size) owed success? */
+static bool is_stable(uint64_t off, uint64_t size)
+{
+	return off + size <= stable;
+}
+
+static void check_op(const char *what, int ret, uint64_t off, uint64_t size)
+{
+	if (ret && (is_stable(off, size) || ret != -EINVAL))
+		die(what, ret);
+}
+
+static void fill(uint64_t *rng, char *data, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size; i += 8) {
+		uint64_t r = random_next(rng);
+
+		memcpy(data + i, &r, size - i < 8 ? size - i : 8);
+	}
+}
+
+/* Devices ------------------------------------------------------------------ */
+
+static void *writer(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg;
+	char *data = malloc(MAX_OP);
+
+	while (!stop) {
+		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
+						 200 : MAX_OP);
+		uint64_t off = random_below(&rng, total - size);
+
+		fill(&rng, data, size);
+		check_op("write", dmt_device_write(dev, BASE + off, data, size),
+			 off, size);
+		writes++;
+	}
+	free(data);
+	return NULL;
+}
+
+static void *pinner(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg;
+	char *data = malloc(16 * PAGE);
+
+	while (!stop) {
+		uint64_t n = 1 + random_below(&rng, random_below(&rng, 4) ? 4 : 16);
+		uint64_t off = random_below(&rng, (total - n * PAGE) / PAGE) * PAGE;
+		unsigned int i, again = random_below(&rng, 4);
+		int ret;
+
+		ret = dmt_device_pin(dev, BASE + off, n, DMT_TESTDEV_PIN_READ |
+							 DMT_TESTDEV_PIN_WRITE);
+		check_op("pin", ret, off, n * PAGE);
+		if (ret)
+			continue;
+		for (i = 0; i < again; i++) {
+			uint64_t at = random_below(&rng, n * PAGE);
+			uint64_t size = 1 + random_below(&rng, n * PAGE - at);
+
+			fill(&rng, data, size);
+			check_op("pinned write",
+				 dmt_device_pinned_write(dev, BASE + off + at,
+							 data, size),
+				 off, n * PAGE);
+		}
+		check_op("unpin", dmt_device_unpin(dev, BASE + off, n), off,
+			 n * PAGE);
+		pins++;
+	}
+	free(data);
+	return NULL;
+}
+
+/* A device with a log of its own; in the stable part, for it can't be refused */
+static void *marker(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg;
+	char *data = malloc(MAX_OP);
+
+	while (!stop) {
+		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
+						 100 : MAX_OP);
+		uint64_t off = random_below(&rng, stable - size);
+		int ret;
+
+		fill(&rng, data, size);
+		dmt_copy_racy(memory + off, data, size);
+		ret = dmt_device_mark(dev, BASE + off, size);
+		if (ret == -EOPNOTSUPP || ret == -ENOTTY) {
+			/* no such driver: dma_rw then, to be exact in the end */
+			check("write", dmt_device_write(dev, BASE + off, data,
+							size));
+			break;
+		}
+		check("mark", ret);
+		marks++;
+	}
+	free(data);
+	return NULL;
+}
+
+/* The user ------------------------------------------------------------------- */
+
+static void map(uint64_t off, uint64_t size)
+{
+	check("map", dmatrack_map(t, BASE + off, memory + off, size,
+				  DMATRACK_MAP_READ | DMATRACK_MAP_WRITE));
+}
+
+/* Copy what the bitmap says of [off, ...), a bit standing for @page. */
+static void copy_dirty(uint64_t off, uint64_t size, uint64_t page,
+		       const uint64_t *bitmap)
+{
+	uint64_t nbits = (size + page - 1) / page, pos = 0, len;
+
+	for (; dmatrack_next_run(bitmap, nbits, &pos, &len); pos += len) {
+		uint64_t at = pos * page, n = len * page;
+
+		if (at + n > size)
+			n = size - at;
+		dmt_copy_racy(copy + off + at, memory + off + at, n);
+		reported += n / PAGE;
+	}
+}
+
+static void harvest(uint64_t off, uint64_t size, uint64_t page,
+		    uint64_t *bitmap)
+{
+	pthread_mutex_lock(&copying);
+	check("harvest", dmatrack_harvest(t, BASE + off, size, page, bitmap));
+	copy_dirty(off, size, page, bitmap);
+	pthread_mutex_unlock(&copying);
+	harvests++;
+}
+
+static void *harvester(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg;
+	uint64_t *bitmap = malloc(dmatrack_bitmap_size(total, PAGE));
+
+	while (!stop) {
+		uint64_t off = 0, size = total, page = PAGE;
+
+		if (random_below(&rng, 3)) {
+			off = random_below(&rng, total / PAGE) * PAGE;
+			size = (1 + random_below(&rng, (total - off) / PAGE)) *
+				PAGE;
+		}
+		if (!random_below(&rng, 4))
+			page <<= random_below(&rng, 6);
+		memset(bitmap, 0xff, dmatrack_bitmap_size(size, page));
+		harvest(off, size, page, bitmap);
+	}
+	free(bitmap);
+	return NULL;
+}
+
+static void *unmapper(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg;
+	uint64_t *bitmap = malloc(dmatrack_bitmap_size(PIECE, PAGE));
+
+	while (!stop) {
+		uint64_t off = stable + random_below(&rng, PIECES) * PIECE;
+		struct {
+			struct vfio_iommu_type1_dma_unmap unmap;
+			struct vfio_bitmap b;
+		} args = {
+			.unmap = {
+				.argsz = sizeof(args),
+				.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+				.iova = BASE + off, .size = PIECE,
+			},
+			.b = {
+				.pgsize = PAGE, .data = (void *)bitmap,
+				.size = dmatrack_bitmap_size(PIECE, PAGE),
+			},
+		};
+
+		pthread_mutex_lock(&copying);
+		memset(bitmap, 0, args.b.size);
+		check("unmap", dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA,
+					      (unsigned long)&args));
+		if (args.unmap.size != PIECE)
+			die("unmap's size", -EIO);
+		copy_dirty(off, PIECE, PAGE, bitmap);
+		pthread_mutex_unlock(&copying);
+		map(off, PIECE);
+		unmaps++;
+	}
+	free(bitmap);
+	return NULL;
+}
+
+/* Small mappings beside, all onto the same page */
+static void *churner(void *arg)
+{
+	static bool there[SMALL];
+	uint64_t rng = (uintptr_t)arg, i, n;
+
+	while (!stop) {
+		i = random_below(&rng, SMALL);
+		n = 1 + random_below(&rng, 40);
+		for (; n && i < SMALL; n--, i++) {
+			uint64_t iova = BASE + HOLE + i * PAGE;
+
+			if (there[i])
+				check("unmap", dmatrack_unmap(t, iova, PAGE));
+			else
+				check("map", dmatrack_map(t, iova, memory, PAGE,
+							  DMATRACK_MAP_READ));
+			there[i] = !there[i];
+			smalls++;
+		}
+	}
+	check("unmap", dmatrack_unmap(t, BASE + HOLE, SMALL * PAGE));
+	return NULL;
+}
+
+/* The run -------------------------------------------------------------------- */
+
+static void run_device(uint64_t seed)
+{
+	struct dmt_testdev_run run = {
+		.argsz = sizeof(run), .threads = 2, .size = 3000, .iova = BASE,
+		.length = total, .rate = 20000, .seed = seed,
+		.flags = DMT_TESTDEV_RUN_RANDOM |
+			 (seed & 1 ? DMT_TESTDEV_RUN_PIN : 0) |
+			 (seed & 2 ? DMT_TESTDEV_RUN_VARY : 0),
+	};
+
+	check("run", dmt_device_run(dev, &run));
+}
+
+static void progress(uint64_t left)
+{
+	fprintf(stderr, "# %3lu s left: %lu writes, %lu pins, %lu marks, %lu unmaps, %lu small, %lu harvests, %lu pages copied\n",
+		(unsigned long)left, (unsigned long)writes, (unsigned long)pins,
+		(unsigned long)marks, (unsigned long)unmaps,
+		(unsigned long)smalls, (unsigned long)harvests,
+		(unsigned long)reported);
+}
+
+static void stress(uint64_t duration, uint64_t seed)
+{
+	void *(*const body[])(void *) = {
+		writer, writer, pinner, marker, harvester, unmapper, churner,
+	};
+	enum { THREADS = sizeof(body) / sizeof(body[0]) };
+	pthread_t thread[THREADS];
+	uint64_t end = seconds() + duration, said = 0, now, i;
+
+	for (i = 0; i < THREADS; i++)
+		check("thread", -pthread_create(&thread[i], NULL, body[i],
+						(void *)(seed * 100 + i + 1)));
+	while ((now = seconds()) < end) {
+		struct timespec pace = { .tv_sec = 1 };
+
+		/* another kind of run every second */
+		run_device(now);
+		nanosleep(&pace, NULL);
+		check("halt", dmt_device_halt(dev));
+		if (now >= said + 10) {
+			said = now;
+			progress(end - now);
+		}
+	}
+	stop = true;
+	for (i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+}
+
+static uint64_t first_difference(void)
+{
+	uint64_t off;
+
+	for (off = 0; off < total; off += PAGE)
+		if (memcmp(memory + off, copy + off, PAGE))
+			return off;
+	return total;
+}
+
+static void *memory_new(void)
+{
+	void *mem = mmap(NULL, total, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		die("memory", -ENOMEM);
+	return mem;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "device", required_argument, NULL, 'd' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "size", required_argument, NULL, 'm' },
+		{ "seed", required_argument, NULL, 'r' },
+		{ 0 },
+	};
+	uint64_t duration = 60, seed = 1, off, *bitmap;
+	const char *device = NULL;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			device = optarg;
+			break;
+		case 's':
+			duration = strtoull(optarg, NULL, 0);
+			break;
+		case 'm':
+			stable = strtoull(optarg, NULL, 0) << 20;
+			break;
+		case 'r':
+			seed = strtoull(optarg, NULL, 0);
+			break;
+		default:
+			fprintf(stderr, "usage: stress [--device UUID] [--seconds N] [--size MIB] [--seed N]\n");
+			return 2;
+		}
+	}
+	total = stable + PIECES * PIECE;
+	memory = memory_new();
+	copy = memory_new();
+	check("container", device ?
+	      dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU) :
+	      dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0));
+	check("device", dmt_device_open(&dev, t));
+	map(0, stable / 2);
+	map(stable / 2, stable - stable / 2);
+	for (off = stable; off < total; off += PIECE)
+		map(off, PIECE);
+	check("start", dmatrack_start(t));
+
+	stress(duration, seed);
+
+	bitmap = malloc(dmatrack_bitmap_size(total, PAGE));
+	harvest(0, total, PAGE, bitmap);
+	progress(0);
+	off = first_difference();
+	if (off < total)
+		printf("# page %lu differs\n", (unsigned long)(off / PAGE));
+	printf("%sok 1 - %s under stress: an exact copy\n1..1\n",
+	       off < total ? "not " : "", dmatrack_driver(t));
+	free(bitmap);
+	dmt_device_close(dev);
+	dmatrack_close(t);
+	munmap(memory, total);
+	munmap(copy, total);
+	return off < total;
+}
