@@ -6,6 +6,7 @@
  * driver; where that has a limit that dmatrack does without, there is none.
  */
 #include "container.h"
+#include "uapi/dmatrack.h"
 
 /* Copy in the first @minsz bytes of a structure that begins with argsz. */
 #define get_args(c, args, arg, last_member)				\
@@ -354,6 +355,24 @@ static long dirty_pages(struct dmt_container *c, unsigned long arg)
 	}
 }
 
+/* Beyond <linux/vfio.h> ----------------------------------------------------- */
+
+static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
+{
+	struct dmatrack_info info = {};
+	size_t minsz = offsetofend(typeof(info), features);
+
+	if (get_args(c, &info, arg, flags))
+		return -EFAULT;
+	if (info.argsz < minsz || info.flags)
+		return -EINVAL;
+	info.version = DMATRACK_VERSION;
+	info.features = DMATRACK_FEATURE_ANY_RANGE |
+			DMATRACK_FEATURE_COARSE_PAGES |
+			DMATRACK_FEATURE_NOTHING_LOST;
+	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
+}
+
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		     unsigned long arg)
 {
@@ -368,6 +387,8 @@ long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		return unmap_dma(c, arg);
 	case VFIO_IOMMU_DIRTY_PAGES:
 		return dirty_pages(c, arg);
+	case DMATRACK_GET_INFO:
+		return get_dmatrack_info(c, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the VFIO core wants of an IOMMU driver.
+ *
+ * The core exports the two functions to modules, but declares them in a header
+ * of its own folder (drivers/vfio/vfio.h). The layout below is that of the
+ * kernels named here and no others: one that has not been tried may have
+ * changed it, and nothing but a crash would tell.
+ */
+#ifndef DMT_COMPAT_VFIO_DRIVER_H
+#define DMT_COMPAT_VFIO_DRIVER_H
+
+#include <linux/types.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || \
+	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#error "dmatrack has not been tried on this kernel; it is known to work on 6.12"
+#endif
+
+struct iommu_domain;
+struct iommu_group;
+struct module;
+struct page;
+struct vfio_device;
+
+/* VFIO_IOMMU: behind an IOMMU; VFIO_EMULATED_IOMMU: DMA through us alone */
+enum vfio_group_type {
+	VFIO_IOMMU,
+	VFIO_EMULATED_IOMMU,
+	VFIO_NO_IOMMU,
+};
+
+struct vfio_iommu_driver_ops {
+	char *name;
+	struct module *owner;
+	void *(*open)(unsigned long arg);
+	void (*release)(void *data);
+	long (*ioctl)(void *data, unsigned int cmd, unsigned long arg);
+	int (*attach_group)(void *data, struct iommu_group *group,
+			    enum vfio_group_type type);
+	void (*detach_group)(void *data, struct iommu_group *group);
+	int (*pin_pages)(void *data, struct iommu_group *group, dma_addr_t iova,
+			 int npage, int prot, struct page **pages);
+	void (*unpin_pages)(void *data, dma_addr_t iova, int npage);
+	void (*register_device)(void *data, struct vfio_device *vdev);
+	void (*unregister_device)(void *data, struct vfio_device *vdev);
+	int (*dma_rw)(void *data, dma_addr_t iova, void *buf, size_t size,
+		      bool write);
+	struct iommu_domain *(*group_iommu_domain)(void *data,
+						   struct iommu_group *group);
+};
+
+int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
+void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
+
+#endif

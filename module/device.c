@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Device: one that is open, in a container of ours.
+ *
+ * Each is in a hash table of the module, by which dmatrack_mark_dirty() finds
+ * its container without knowing the VFIO core's structures, in an RCU read-side
+ * section. Those whose driver wants to know when memory is unmapped are in
+ * their container's list as well.
+ */
+#include <linux/hashtable.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/vfio.h>
+
+#include "kernel_host.h"
+
+struct dmt_device {
+	struct hlist_node hash;		/* under table_lock; read under RCU */
+	struct list_head next;		/* under host->device_lock */
+	struct vfio_device *vdev;
+	struct dmt_host *host;
+	struct rcu_head rcu;
+};
+
+static DEFINE_HASHTABLE(table, 6);
+static DEFINE_SPINLOCK(table_lock);
+
+/* Under RCU or table_lock */
+static struct dmt_device *device_find(const struct vfio_device *vdev)
+{
+	struct dmt_device *device;
+
+	hash_for_each_possible_rcu(table, device, hash, (unsigned long)vdev,
+				   lockdep_is_held(&table_lock))
+		if (device->vdev == vdev)
+			return device;
+	return NULL;
+}
+
+static bool wants_unmaps(const struct vfio_device *vdev)
+{
+	return vdev->ops->dma_unmap;
+}
+
+/**
+ * dmt_device_add - a device was opened
+ * @host: of the container that it is in
+ * @vdev: the device
+ *
+ * The VFIO core has no way to be told of a failure, so there is none.
+ */
+void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev)
+{
+	struct dmt_device *device = kzalloc(sizeof(*device),
+					    GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+
+	device->vdev = vdev;
+	device->host = host;
+	spin_lock(&table_lock);
+	hash_add_rcu(table, &device->hash, (unsigned long)vdev);
+	spin_unlock(&table_lock);
+	if (!wants_unmaps(vdev))
+		return;
+	mutex_lock(&host->device_lock);
+	list_add(&device->next, &host->devices);
+	WRITE_ONCE(host->nr_devices, host->nr_devices + 1);
+	mutex_unlock(&host->device_lock);
+}
+
+/**
+ * dmt_device_remove - a device was closed
+ * @host: of the container that it is in
+ * @vdev: the device
+ *
+ * Its driver isn't called any more after this.
+ */
+void dmt_device_remove(struct dmt_host *host, struct vfio_device *vdev)
+{
+	struct dmt_device *device;
+
+	spin_lock(&table_lock);
+	device = device_find(vdev);
+	if (!WARN_ON(!device))
+		hash_del_rcu(&device->hash);
+	spin_unlock(&table_lock);
+	if (!device)
+		return;
+	if (wants_unmaps(vdev)) {
+		mutex_lock(&host->device_lock);
+		list_del(&device->next);
+		WRITE_ONCE(host->nr_devices, host->nr_devices - 1);
+		mutex_unlock(&host->device_lock);
+	}
+	kfree_rcu(device, rcu);
+}
+
+void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
+{
+	struct dmt_device *device;
+
+	mutex_lock(&host->device_lock);
+	list_for_each_entry(device, &host->devices, next)
+		device->vdev->ops->dma_unmap(device->vdev, iova, size);
+	mutex_unlock(&host->device_lock);
+}
+
+/**
+ * dmatrack_mark_dirty - a driver reports what its device wrote
+ * @vdev: the device; may be any
+ * @iova: of the first byte
+ * @size: bytes, at least 1
+ *
+ * For devices that keep a log of their own, or whose driver knows what they
+ * write without pinning pages or copying: call it once the write is complete.
+ * The pages are reported by the next harvest. May be called in any context that
+ * may allocate without sleeping, from any number of threads.
+ *
+ * A driver that must work on the kernel's own type1 driver as well gets at this
+ * function by symbol_get().
+ *
+ * Return: 0; -ENODEV, if the device isn't open in a container of dmatrack's;
+ * -EINVAL (not all mapped), -EPERM (not all writable) or -EOVERFLOW; then
+ * nothing is marked.
+ */
+int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t size)
+{
+	struct dmt_device *device;
+	int err = -ENODEV;
+
+	rcu_read_lock();
+	device = device_find(vdev);
+	if (device)
+		err = dmt_mark_dirty(&device->host->c, iova, size);
+	rcu_read_unlock();
+	return err;
+}
+EXPORT_SYMBOL_GPL(dmatrack_mark_dirty);

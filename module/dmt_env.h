@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kernel, as core knows it: the headers that have the names which it calls,
+ * and the owner of a mapping's memory.
+ */
+#ifndef DMT_ENV_H
+#define DMT_ENV_H
+
+#include <linux/align.h>
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/bug.h>
+#include <linux/cache.h>
+#include <linux/container_of.h>
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/limits.h>
+#include <linux/lockdep.h>
+#include <linux/log2.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/overflow.h>
+#include <linux/rcupdate.h>
+#include <linux/smp.h>
+#include <linux/stddef.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include <uapi/linux/vfio.h>
+
+struct mm_struct;
+struct task_struct;
+
+/**
+ * struct dmt_owner - the process whose memory a mapping maps
+ * @mm: its memory; grabbed, so that it can be told from others for good, but
+ *	not kept from going away with the process
+ * @task: thread group leader, for its RLIMIT_MEMLOCK; referenced
+ * @lock_cap: it was capable(CAP_IPC_LOCK): no limit
+ * @run_shift: iommu.c: the mapping's 2^@run_shift pages from any multiple of
+ *	       that on are one piece of physical memory
+ * @held: iommu.c: pages that are pinned and counted because the IOMMU maps them
+ *
+ * The first three never change. The others are written under the container's
+ * lock, in a mapping that has @iommu_mapped or is about to.
+ */
+struct dmt_owner {
+	struct mm_struct *mm;
+	struct task_struct *task;
+	bool lock_cap;
+	unsigned char run_shift;
+	unsigned long held;
+};
+
+#endif

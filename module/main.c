@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dmatrack: a type1 IOMMU driver for the kernel's VFIO core, which tracks the
+ * pages that devices write by DMA.
+ *
+ * Here is the seam to the VFIO core: its calls, with their checks. It calls
+ * open, release, attach and detach one at a time for a container, the rest at
+ * any time in between, from any number of threads.
+ */
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/vfio.h>
+
+#include "kernel_host.h"
+
+static void *type1_open(unsigned long arg)
+{
+	switch (arg) {
+	case VFIO_TYPE1_IOMMU:
+	case VFIO_TYPE1v2_IOMMU:
+		return dmt_host_new(arg == VFIO_TYPE1v2_IOMMU);
+	default:
+		return ERR_PTR(-EINVAL);
+	}
+}
+
+static void type1_release(void *data)
+{
+	dmt_host_free(data);
+}
+
+/* Do all domains make DMA coherent? Also where there is none. */
+static long is_coherent(struct dmt_host *host)
+{
+	bool coherent;
+
+	mutex_lock(&host->c.lock);
+	coherent = !host->domain || host->coherent;
+	mutex_unlock(&host->c.lock);
+	return coherent;
+}
+
+/* @data is NULL where the core asks what any container of ours would have. */
+static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
+{
+	struct dmt_host *host = data;
+
+	if (cmd == VFIO_CHECK_EXTENSION) {
+		if (arg == VFIO_DMA_CC_IOMMU)
+			return host && is_coherent(host);
+		return dmt_type1_extension(host ? &host->c : NULL, arg);
+	}
+	return host ? dmt_type1_ioctl(&host->c, cmd, arg) : -ENOTTY;
+}
+
+static int type1_attach_group(void *data, struct iommu_group *group,
+			      enum vfio_group_type type)
+{
+	return dmt_group_attach(data, group, type);
+}
+
+static void type1_detach_group(void *data, struct iommu_group *group)
+{
+	dmt_group_detach(data, group);
+}
+
+/* Does [iova, iova + npage pages) end below 2^64? */
+static bool is_range(dma_addr_t iova, int npage)
+{
+	dma_addr_t last;
+	size_t size;
+
+	return !check_mul_overflow(npage, PAGE_SIZE, &size) &&
+		!check_add_overflow(iova, size - 1, &last);
+}
+
+/*
+ * A driver that pins must be able to let go when the user unmaps, so where no
+ * driver in the container wants to be told of that, none may pin.
+ */
+static int type1_pin_pages(void *data, struct iommu_group *group,
+			   dma_addr_t iova, int npage, int prot,
+			   struct page **pages)
+{
+	struct dmt_host *host = data;
+	u32 rights = 0;
+	int err;
+
+	if (!host || !pages || npage <= 0)
+		return -EINVAL;
+	if (!host->c.v2)
+		return -EACCES;
+	if (!is_range(iova, npage))
+		return -EOVERFLOW;
+	if (!READ_ONCE(host->nr_devices))
+		return -EINVAL;
+	if (prot & IOMMU_READ)
+		rights |= DMT_READ;
+	if (prot & IOMMU_WRITE)
+		rights |= DMT_WRITE;
+	err = dmt_pin(&host->c, iova & PAGE_MASK, npage, rights, pages);
+	if (err)
+		return err;
+	dmt_group_pinned(host, group);
+	return npage;
+}
+
+static bool is_mapped(struct dmt_container *c, dma_addr_t iova, int npage)
+{
+	bool mapped = true;
+	int i;
+
+	rcu_read_lock();
+	for (i = 0; i < npage && mapped; i++)
+		mapped = dmt_space_find(&c->space, iova + i * PAGE_SIZE);
+	rcu_read_unlock();
+	return mapped;
+}
+
+/*
+ * As with the kernel's own driver, it's worth a warning to unpin what isn't
+ * mapped, and not, what isn't pinned.
+ */
+static void type1_unpin_pages(void *data, dma_addr_t iova, int npage)
+{
+	struct dmt_host *host = data;
+
+	if (WARN_ON(!host->c.v2) || WARN_ON(npage <= 0) ||
+	    WARN_ON(!is_range(iova, npage)))
+		return;
+	if (dmt_unpin(&host->c, iova & PAGE_MASK, npage))
+		WARN_ON(!is_mapped(&host->c, iova, npage));
+}
+
+static void type1_register_device(void *data, struct vfio_device *vdev)
+{
+	dmt_device_add(data, vdev);
+}
+
+static void type1_unregister_device(void *data, struct vfio_device *vdev)
+{
+	dmt_device_remove(data, vdev);
+}
+
+static int type1_dma_rw(void *data, dma_addr_t iova, void *buf, size_t size,
+			bool write)
+{
+	struct dmt_host *host = data;
+
+	return write ? dmt_write(&host->c, iova, buf, size) :
+		       dmt_read(&host->c, iova, buf, size);
+}
+
+static struct iommu_domain *type1_group_iommu_domain(void *data,
+						     struct iommu_group *group)
+{
+	if (!data || !group)
+		return ERR_PTR(-EINVAL);
+	return dmt_group_domain(data, group);
+}
+
+static const struct vfio_iommu_driver_ops type1_ops = {
+	.name			= "dmatrack",
+	.owner			= THIS_MODULE,
+	.open			= type1_open,
+	.release		= type1_release,
+	.ioctl			= type1_ioctl,
+	.attach_group		= type1_attach_group,
+	.detach_group		= type1_detach_group,
+	.pin_pages		= type1_pin_pages,
+	.unpin_pages		= type1_unpin_pages,
+	.register_device	= type1_register_device,
+	.unregister_device	= type1_unregister_device,
+	.dma_rw			= type1_dma_rw,
+	.group_iommu_domain	= type1_group_iommu_domain,
+};
+
+static int __init dmatrack_init(void)
+{
+	return vfio_register_iommu_driver(&type1_ops);
+}
+
+/* Mappings and logs are freed by RCU callbacks that are code of this module. */
+static void __exit dmatrack_exit(void)
+{
+	vfio_unregister_iommu_driver(&type1_ops);
+	rcu_barrier();
+}
+
+module_init(dmatrack_init);
+module_exit(dmatrack_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The dmatrack authors");
+MODULE_DESCRIPTION("VFIO type1 IOMMU driver with DMA write tracking");

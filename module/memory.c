@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory: what core allocates, and the caller's, that it copies from and to.
+ *
+ * Everything is charged to the memory control group of the process that made
+ * the container, also where a device's thread or another process needs it. A
+ * group at its limit refuses: core has an answer to that, so neither is the OOM
+ * killer called (__GFP_RETRY_MAYFAIL) nor a warning printed.
+ */
+#include <linux/memcontrol.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "kernel_host.h"
+
+void *dmt_zalloc(struct dmt_host *host, size_t size)
+{
+	struct mem_cgroup *old = set_active_memcg(host->memcg);
+	void *mem = kvzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
+				   __GFP_NOWARN);
+
+	set_active_memcg(old);
+	return mem;
+}
+
+void *dmt_zalloc_nowait(struct dmt_host *host, size_t size)
+{
+	struct mem_cgroup *old = set_active_memcg(host->memcg);
+	void *mem = kzalloc(size, GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+
+	set_active_memcg(old);
+	return mem;
+}
+
+void dmt_free(void *mem)
+{
+	kvfree(mem);
+}
+
+int dmt_copy_from_user(struct dmt_host *host, void *to, const void __user *from,
+		       size_t size)
+{
+	return copy_from_user(to, from, size) ? -EFAULT : 0;
+}
+
+int dmt_copy_to_user(struct dmt_host *host, void __user *to, const void *from,
+		     size_t size)
+{
+	return copy_to_user(to, from, size) ? -EFAULT : 0;
+}
+
+int dmt_clear_user(struct dmt_host *host, void __user *to, size_t size)
+{
+	return clear_user(to, size) ? -EFAULT : 0;
+}
+
+bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr, u64 size)
+{
+	return access_ok(addr, size);
+}
+
+bool dmt_interrupted(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current);
+}

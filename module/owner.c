@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Owner: the process whose memory a mapping maps.
+ *
+ * A mapping grabs the process's mm but does not use it (mmgrab, not mmget): the
+ * memory goes away with the process, whatever its descriptors do. So everyone
+ * who touches the memory gets a use of it first, unless it is their own, which
+ * can't go away. Uses are put without waiting (mmput_async): the last one tears
+ * the whole address space down, and no device should do that in the middle of a
+ * write.
+ */
+#include <linux/capability.h>
+#include <linux/kthread.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/uaccess.h>
+#include <linux/unaligned.h>
+
+#include "kernel_host.h"
+
+int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host)
+{
+	if (!current->mm)
+		return -ENODEV;
+	owner->mm = current->mm;
+	mmgrab(owner->mm);
+	owner->task = get_task_struct(current->group_leader);
+	owner->lock_cap = capable(CAP_IPC_LOCK);
+	return 0;
+}
+
+void dmt_owner_fini(struct dmt_owner *owner)
+{
+	put_task_struct(owner->task);
+	mmdrop(owner->mm);
+}
+
+/* Device reads and writes --------------------------------------------------- */
+
+/*
+ * Make @owner's memory the one that user copies go to. A kernel thread takes it
+ * on; a thread of another process can't. Return: 0, -EPERM (it is gone),
+ * -EFAULT.
+ */
+static int owner_enter(struct dmt_owner *owner)
+{
+	if (!mmget_not_zero(owner->mm))
+		return -EPERM;
+	if (current->mm) {
+		mmput_async(owner->mm);
+		return -EFAULT;
+	}
+	kthread_use_mm(owner->mm);
+	return 0;
+}
+
+static void owner_leave(struct dmt_owner *owner)
+{
+	kthread_unuse_mm(owner->mm);
+	mmput_async(owner->mm);
+}
+
+/*
+ * An aligned word is one store, as it is for a device. More is copied. Both
+ * return how much was left, and exactly so on x86: where a copy faults, it goes
+ * on by the byte up to the fault.
+ */
+static size_t copy_out(void __user *to, const void *from, size_t size)
+{
+	if (size == sizeof(u64) && IS_ALIGNED((unsigned long)to, sizeof(u64)) &&
+	    !put_user(get_unaligned((const u64 *)from), (u64 __user *)to))
+		return 0;
+	if (size == sizeof(u32) && IS_ALIGNED((unsigned long)to, sizeof(u32)) &&
+	    !put_user(get_unaligned((const u32 *)from), (u32 __user *)to))
+		return 0;
+	return copy_to_user(to, from, size);
+}
+
+static size_t copy_in(void *to, const void __user *from, size_t size)
+{
+	u64 word;
+	u32 half;
+
+	if (size == sizeof(u64) && IS_ALIGNED((unsigned long)from, sizeof(u64)) &&
+	    !get_user(word, (const u64 __user *)from)) {
+		put_unaligned(word, (u64 *)to);
+		return 0;
+	}
+	if (size == sizeof(u32) && IS_ALIGNED((unsigned long)from, sizeof(u32)) &&
+	    !get_user(half, (const u32 __user *)from)) {
+		put_unaligned(half, (u32 *)to);
+		return 0;
+	}
+	return copy_from_user(to, from, size);
+}
+
+int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		    const void *data, size_t size, size_t *done)
+{
+	bool foreign = current->mm != owner->mm;
+	int err;
+
+	*done = 0;
+	if (foreign) {
+		err = owner_enter(owner);
+		if (err)
+			return err;
+	}
+	*done = size - copy_out((void __user *)vaddr, data, size);
+	if (foreign)
+		owner_leave(owner);
+	return *done == size ? 0 : -EFAULT;
+}
+
+int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		   size_t size, size_t *done)
+{
+	bool foreign = current->mm != owner->mm;
+	int err;
+
+	*done = 0;
+	if (foreign) {
+		err = owner_enter(owner);
+		if (err)
+			return err;
+	}
+	*done = size - copy_in(data, (const void __user *)vaddr, size);
+	if (foreign)
+		owner_leave(owner);
+	return *done == size ? 0 : -EFAULT;
+}
+
+/* Pins ---------------------------------------------------------------------- */
+
+long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
+		   unsigned long npages, bool write, struct page **pages)
+{
+	unsigned int flags = FOLL_LONGTERM | (write ? FOLL_WRITE : 0);
+	struct mm_struct *mm = owner->mm;
+	long n;
+
+	npages = min(npages, (unsigned long)INT_MAX);
+	if (current->mm == mm) {
+		n = pin_user_pages_fast(vaddr, npages, flags, pages);
+		return n ?: -EFAULT;
+	}
+	if (!mmget_not_zero(mm))
+		return -ENODEV;
+	mmap_read_lock(mm);
+	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
+	mmap_read_unlock(mm);
+	mmput_async(mm);
+	return n ?: -EFAULT;
+}
+
+void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
+		     unsigned long npages, bool dirty)
+{
+	unpin_user_pages_dirty_lock(pages, npages, dirty);
+}
+
+/* Accounting ---------------------------------------------------------------- */
+
+/*
+ * A process that is gone has no locked memory: nothing is left to count down,
+ * and counting up fails. Counting down waits for the lock even when the caller
+ * is being killed, for the owner may be another process, that lives on.
+ */
+int dmt_owner_account(struct dmt_owner *owner, long npages)
+{
+	struct mm_struct *mm = owner->mm;
+	bool foreign = current->mm != mm;
+	int err = 0;
+
+	if (!npages)
+		return 0;
+	if (foreign && !mmget_not_zero(mm))
+		return npages > 0 ? -ESRCH : 0;
+	if (npages > 0)
+		err = mmap_write_lock_killable(mm);
+	else
+		mmap_write_lock(mm);
+	if (!err) {
+		err = __account_locked_vm(mm, abs(npages), npages > 0,
+					  owner->task, owner->lock_cap);
+		mmap_write_unlock(mm);
+	}
+	if (foreign)
+		mmput_async(mm);
+	return err;
+}
+
+unsigned long dmt_user_end(struct dmt_host *host)
+{
+	return TASK_SIZE_MAX;
+}
