@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the backends of libdmatrack share: a container is its operations and
+ * what they need. Backends: engine.c (in this process), vfio.c (/dev/vfio/vfio,
+ * with dmatrack.ko or the stock driver).
+ */
+#ifndef DMT_LIB_BACKEND_H
+#define DMT_LIB_BACKEND_H
+
+#include <stdbool.h>
+
+#include "dmatrack.h"
+
+/**
+ * struct dmatrack_ops - what a backend does
+ * @ioctl: any type1 call; returns as the call does, or a negative errno
+ * @close: end and free the container
+ */
+struct dmatrack_ops {
+	long (*ioctl)(struct dmatrack *t, unsigned long cmd, unsigned long arg);
+	void (*close)(struct dmatrack *t);
+};
+
+/**
+ * struct dmatrack - one container; backends embed it
+ * @ops: the backend
+ * @driver: who tracks: "engine", "dmatrack" or "stock"
+ * @engine: the engine, or NULL
+ * @device_fd: the VFIO device, or -1
+ * @zero_bitmap: the driver adds its bits to what is in the caller's bitmap
+ *
+ * Nothing here changes after the container is open.
+ */
+struct dmatrack {
+	const struct dmatrack_ops *ops;
+	const char *driver;
+	struct dmatrack_engine *engine;
+	int device_fd;
+	bool zero_bitmap;
+};
+
+#endif

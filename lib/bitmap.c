@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Walk a bitmap, run by run.
+ *
+ * Bit n is bit n % 64 of word n / 64. Bits of the last word beyond the bitmap's
+ * end may hold anything.
+ */
+#include "dmatrack.h"
+
+#define WORD_BITS	64
+#define BLOCK		8	/* words: a cache line */
+
+static uint64_t div_up(uint64_t n, uint64_t by)
+{
+	return n / by + !!(n % by);
+}
+
+size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size)
+{
+	if (!page_size)
+		return 0;
+	return div_up(div_up(size, page_size), WORD_BITS) * sizeof(uint64_t);
+}
+
+/* The first word from @i on that isn't @flip; @words if there is none */
+static uint64_t skip_words(const uint64_t *bitmap, uint64_t words, uint64_t i,
+			   uint64_t flip)
+{
+	while (words - i >= BLOCK) {
+		uint64_t other = 0;
+		unsigned int j;
+
+		for (j = 0; j < BLOCK; j++)
+			other |= bitmap[i + j] ^ flip;
+		if (other)
+			break;
+		i += BLOCK;
+	}
+	while (i < words && bitmap[i] == flip)
+		i++;
+	return i;
+}
+
+/*
+ * The first bit from @pos on that is set, or with @flip = ~0 clear; @nbits if
+ * there is none.
+ */
+static uint64_t next_bit(const uint64_t *bitmap, uint64_t nbits, uint64_t pos,
+			 uint64_t flip)
+{
+	uint64_t words = div_up(nbits, WORD_BITS), i = pos / WORD_BITS, word;
+
+	if (pos >= nbits)
+		return nbits;
+	word = (bitmap[i] ^ flip) & (~0ULL << (pos % WORD_BITS));
+	if (!word) {
+		i = skip_words(bitmap, words, i + 1, flip);
+		if (i == words)
+			return nbits;
+		word = bitmap[i] ^ flip;
+	}
+	pos = i * WORD_BITS + (unsigned int)__builtin_ctzll(word);
+	return pos < nbits ? pos : nbits;
+}
+
+bool dmatrack_next_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
+		       uint64_t *len)
+{
+	uint64_t first = next_bit(bitmap, nbits, *pos, 0);
+
+	if (first == nbits)
+		return false;
+	*len = next_bit(bitmap, nbits, first + 1, ~0ULL) - first;
+	*pos = first;
+	return true;
+}

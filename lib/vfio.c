@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Backend: a container in the kernel, with one device.
+ *
+ * The kernel's way there: a device is in an IOMMU group, which has a file
+ * /dev/vfio/<number> once all its devices are bound to VFIO drivers; the group
+ * joins a container (an open /dev/vfio/vfio); the first group that does lets
+ * the container choose an IOMMU driver; then the group hands out its devices.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "backend.h"
+#include "uapi/dmatrack.h"
+
+#define CONTAINER_PATH	"/dev/vfio/vfio"
+
+/**
+ * struct vfio_container - an open /dev/vfio/vfio
+ * @base: what is common; @base.device_fd is the device's
+ * @fd: the container's
+ * @group_fd: of the device's group
+ */
+struct vfio_container {
+	struct dmatrack base;
+	int fd;
+	int group_fd;
+};
+
+static struct vfio_container *to_vfio(struct dmatrack *t)
+{
+	return (struct vfio_container *)t;
+}
+
+static int call(int fd, unsigned long cmd, const void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int call_number(int fd, unsigned long cmd, unsigned long arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+{
+	return call_number(to_vfio(t)->fd, cmd, arg);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void vfio_close(struct dmatrack *t)
+{
+	close_fd(t->device_fd);
+	close_fd(to_vfio(t)->group_fd);
+	close_fd(to_vfio(t)->fd);
+	free(t);
+}
+
+static const struct dmatrack_ops vfio_ops = {
+	.ioctl = vfio_ioctl,
+	.close = vfio_close,
+};
+
+/* '0' stands for any hexadecimal digit */
+static bool looks_like(const char *name, const char *pattern)
+{
+	static const char hex[] = "0123456789abcdefABCDEF";
+
+	for (; *pattern; name++, pattern++) {
+		if (*pattern == '0' ? !*name || !strchr(hex, *name) :
+				      *name != *pattern)
+			return false;
+	}
+	return !*name;
+}
+
+/* The number of the IOMMU group of a PCI address or a UUID, or -errno */
+static int find_group(const char *device)
+{
+	char path[PATH_MAX], link[PATH_MAX];
+	const char *bus, *number;
+	ssize_t len;
+
+	if (looks_like(device, "0000:00:00.0"))
+		bus = "pci";
+	else if (looks_like(device, "00000000-0000-0000-0000-000000000000"))
+		bus = "mdev";
+	else
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s/iommu_group", bus,
+		 device);
+	len = readlink(path, link, sizeof(link) - 1);
+	if (len < 0)
+		return errno == ENOENT ? -ENODEV : -errno;
+	link[len] = '\0';
+	number = strrchr(link, '/');
+	return number ? atoi(number + 1) : -ENODEV;
+}
+
+static int open_group(int number)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	char path[64];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ENODEV : -errno;
+	ret = call(fd, VFIO_GROUP_GET_STATUS, &status);
+	if (!ret && !(status.flags & VFIO_GROUP_FLAGS_VIABLE))
+		ret = -EBUSY;	/* a neighbour has a driver of the kernel's */
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+static int open_container(void)
+{
+	int fd = open(CONTAINER_PATH, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENODEV || errno == ENXIO ? -ENOENT : -errno;
+	if (ioctl(fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION) {
+		close(fd);
+		return -EPROTO;
+	}
+	return fd;
+}
+
+/* Only dmatrack.ko knows this call; others say ENOTTY. */
+static bool is_dmatrack(int fd)
+{
+	struct dmatrack_info info = { .argsz = sizeof(info) };
+
+	return !ioctl(fd, DMATRACK_GET_INFO, &info);
+}
+
+static int attach(struct vfio_container *c, const char *device,
+		  unsigned int type)
+{
+	int ret;
+
+	if (call_number(c->fd, VFIO_CHECK_EXTENSION, type) <= 0)
+		return -EOPNOTSUPP;
+	ret = call(c->group_fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
+	if (ret)
+		return ret;
+	ret = call_number(c->fd, VFIO_SET_IOMMU, type);
+	if (ret)
+		return ret;
+	ret = call(c->group_fd, VFIO_GROUP_GET_DEVICE_FD, device);
+	if (ret < 0)
+		return ret;
+	c->base.device_fd = ret;
+	return 0;
+}
+
+static int open_device(struct vfio_container *c, const char *device,
+		       unsigned int type)
+{
+	int number = find_group(device), ret;
+
+	if (number < 0)
+		return number;
+	c->fd = open_container();
+	if (c->fd < 0)
+		return c->fd;
+	c->group_fd = open_group(number);
+	if (c->group_fd < 0)
+		return c->group_fd;
+	ret = attach(c, device, type);
+	if (ret)
+		return ret;
+	if (is_dmatrack(c->fd)) {
+		c->base.driver = "dmatrack";
+		c->base.zero_bitmap = false;
+	}
+	return 0;
+}
+
+int dmatrack_open_vfio(struct dmatrack **t, const char *device,
+		       unsigned int type)
+{
+	struct vfio_container *c = malloc(sizeof(*c));
+	int ret;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct vfio_container){
+		.base.ops = &vfio_ops,
+		.base.driver = "stock",
+		.base.device_fd = -1,
+		.base.zero_bitmap = true,
+		.fd = -1,
+		.group_fd = -1,
+	};
+	ret = type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU ?
+		      open_device(c, device, type) : -EINVAL;
+	if (ret) {
+		vfio_close(&c->base);
+		return ret;
+	}
+	*t = &c->base;
+	return 0;
+}
