@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the subcommands of 'dmatrack' share. Each is a file cmd_<name>.c, or a
+ * few that start with its name, with one struct cli_command, listed in main.c.
+ */
+#ifndef DMT_CLI_H
+#define DMT_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifndef CLI_VERSION
+#define CLI_VERSION "0.1"
+#endif
+
+/* Exit statuses, the same for all subcommands */
+enum {
+	CLI_OK		= 0,	/* done; the answer is yes */
+	CLI_NO		= 1,	/* done; the answer is no: a copy differs */
+	CLI_USAGE	= 2,	/* not understood */
+	CLI_FAILED	= 3,	/* understood, but can't be done */
+};
+
+/**
+ * struct cli_command - a subcommand
+ * @name: what users type
+ * @summary: a line for the list
+ * @help: all of its help, several lines
+ * @run: do it; argv[0] is the subcommand. Returns the exit status
+ */
+struct cli_command {
+	const char *name;
+	const char *summary;
+	const char *help;
+	int (*run)(const struct cli_command *cmd, int argc, char **argv);
+};
+
+extern const struct cli_command cli_demo;
+
+/* To stderr, 'dmatrack <subcommand>: ...': what's wrong */
+__attribute__((format(printf, 1, 2)))
+void cli_error(const char *format, ...);
+
+/* The same with how to learn more. Return: CLI_USAGE */
+__attribute__((format(printf, 1, 2)))
+int cli_usage(const char *format, ...);
+
+/* Numbers as users write them. Return: false: it isn't one */
+bool cli_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */
+bool cli_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G */
+
+/* As people read them. @buf has room for CLI_TEXT bytes; returns @buf */
+#define CLI_TEXT	32
+char *cli_format_count(char *buf, uint64_t n);		  /* 1,234,567 */
+char *cli_format_size(char *buf, uint64_t bytes);	  /* 1.5 GiB */
+
+/*
+ * Progress on stderr while a command works: on a terminal one line that is
+ * overwritten, elsewhere (if asked for) a line now and then.
+ */
+void cli_progress_init(bool forced, bool quiet);
+__attribute__((format(printf, 1, 2)))
+void cli_progress(const char *format, ...);
+void cli_progress_clear(void);	/* before anything else is printed */
+
+#endif

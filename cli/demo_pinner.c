@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The pinner: what a driver does that keeps pages pinned and writes through
+ * them, while the device's other writes go on. Each step lets go of the page
+ * that it has held longest, pins another one for writing, and writes to any of
+ * those it holds. A step a millisecond: pins that are kept are rare events.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "demo.h"
+
+#define PERIOD_NS	1000000
+#define NOT_HELD	UINT64_MAX
+
+/**
+ * struct demo_pinner - the thread
+ * @device: whose driver it is
+ * @memory: where it pins
+ * @thread: it
+ * @lock: of @stop
+ * @changed: @stop is set
+ * @stop: it is to end
+ * @random: state of its random numbers
+ * @writes: so far; anybody reads
+ * @error: -errno of the first call that failed; read when it has ended
+ * @npins: pages it holds at a time
+ * @held: their IOVAs, or NOT_HELD
+ */
+struct demo_pinner {
+	struct dmt_device *device;
+	const struct demo_memory *memory;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool stop;
+	uint64_t random;
+	uint64_t writes;
+	int error;
+	unsigned int npins;
+	uint64_t held[];
+};
+
+static uint64_t draw_below(struct demo_pinner *p, uint64_t n)
+{
+	p->random = p->random * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint64_t)(((unsigned __int128)p->random * n) >> 64);
+}
+
+static int unpin(struct demo_pinner *p, unsigned int slot)
+{
+	uint64_t iova = p->held[slot];
+
+	p->held[slot] = NOT_HELD;
+	return iova == NOT_HELD ? 0 : dmt_device_unpin(p->device, iova, 1);
+}
+
+static int pin(struct demo_pinner *p, unsigned int slot)
+{
+	uint64_t page = draw_below(p, p->memory->size / DEMO_PAGE);
+	uint64_t iova = demo_memory_iova(p->memory, page * DEMO_PAGE);
+	int ret = dmt_device_pin(p->device, iova, 1, DMT_TESTDEV_PIN_WRITE);
+
+	if (!ret)
+		p->held[slot] = iova;
+	return ret;
+}
+
+static int write_pinned(struct demo_pinner *p)
+{
+	uint64_t iova = p->held[draw_below(p, p->npins)], data[8], offset;
+	unsigned int i;
+	int ret;
+
+	if (iova == NOT_HELD)
+		return 0;
+	for (i = 0; i < 8; i++)
+		data[i] = draw_below(p, UINT64_MAX);
+	offset = draw_below(p, DEMO_PAGE - sizeof(data) + 1);
+	ret = dmt_device_pinned_write(p->device, iova + offset, data,
+				      sizeof(data));
+	if (!ret)
+		__atomic_fetch_add(&p->writes, 1, __ATOMIC_RELAXED);
+	return ret;
+}
+
+static int step(struct demo_pinner *p, unsigned int slot)
+{
+	int ret = unpin(p, slot);
+
+	if (!ret)
+		ret = pin(p, slot);
+	return ret ? ret : write_pinned(p);
+}
+
+/* Return: whether to go on */
+static bool pause_step(struct demo_pinner *p)
+{
+	struct timespec ts;
+	int ret = 0;
+	bool on;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_nsec += PERIOD_NS;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_nsec -= 1000000000;
+		ts.tv_sec++;
+	}
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop && !ret)
+		ret = pthread_cond_timedwait(&p->changed, &p->lock, &ts);
+	on = !p->stop;
+	pthread_mutex_unlock(&p->lock);
+	return on;
+}
+
+static void *run(void *arg)
+{
+	struct demo_pinner *p = arg;
+	unsigned int slot = 0, i;
+	int ret;
+
+	do {
+		p->error = step(p, slot);
+		slot = (slot + 1) % p->npins;
+	} while (!p->error && pause_step(p));
+	for (i = 0; i < p->npins; i++) {
+		ret = unpin(p, i);
+		if (!p->error)
+			p->error = ret;
+	}
+	return NULL;
+}
+
+int demo_pinner_start(struct demo_pinner **pp, struct dmt_device *device,
+		      const struct demo_memory *m,
+		      const struct demo_options *o)
+{
+	struct demo_pinner *p;
+	unsigned int i, n = (unsigned int)o->pins;
+	int ret;
+
+	p = calloc(1, sizeof(*p) + n * sizeof(p->held[0]));
+	if (!p)
+		return -ENOMEM;
+	p->device = device;
+	p->memory = m;
+	p->random = o->seed ^ 0x5851f42d4c957f2dull;
+	p->npins = n;
+	for (i = 0; i < n; i++)
+		p->held[i] = NOT_HELD;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->changed, NULL);
+	ret = pthread_create(&p->thread, NULL, run, p);
+	if (ret) {
+		free(p);
+		return -ret;
+	}
+	*pp = p;
+	return 0;
+}
+
+uint64_t demo_pinner_writes(struct demo_pinner *p)
+{
+	return __atomic_load_n(&p->writes, __ATOMIC_RELAXED);
+}
+
+int demo_pinner_stop(struct demo_pinner *p)
+{
+	int ret;
+
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_signal(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	ret = p->error;
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+	return ret;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* What people and programs get to see of the demonstration. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "demo.h"
+
+static double ms(uint64_t ns)
+{
+	return (double)ns / 1e6;
+}
+
+static const char *who_tracks(const struct demo_result *r)
+{
+	if (!strcmp(r->driver, "engine"))
+		return "dmatrack's engine in this process";
+	if (!strcmp(r->driver, "dmatrack"))
+		return "dmatrack in the kernel";
+	return "the stock driver in the kernel";
+}
+
+static void print_device(const struct demo_options *o,
+			 const struct demo_result *r)
+{
+	char count[CLI_TEXT], size[CLI_TEXT];
+
+	if (!strcmp(r->kind, "edu"))
+		printf("Device: edu at %s, its DMA engine", o->device);
+	else if (!strcmp(r->kind, "testdev"))
+		printf("Device: %s, %" PRIu64 " kernel threads", o->device,
+		       o->threads);
+	else
+		printf("Device: %" PRIu64 " threads of this process",
+		       o->threads);
+	printf(", up to %s a write, at random places, ",
+	       cli_format_size(size, o->write_size));
+	if (o->rate)
+		printf("%s writes a second", cli_format_count(count, o->rate));
+	else
+		printf("flat out");
+	if (o->pins)
+		printf("; %" PRIu64 " pages pinned at a time", o->pins);
+	puts(".");
+}
+
+void demo_report_begin(const struct demo_options *o,
+		       const struct demo_memory *m,
+		       const struct demo_result *r)
+{
+	char size[CLI_TEXT], hole[CLI_TEXT];
+
+	if (o->json)
+		return;
+	cli_progress_clear();
+	printf("Memory: %s in %u mapping%s at %#" PRIx64,
+	       cli_format_size(size, m->size), m->nmappings,
+	       m->nmappings == 1 ? "" : "s", m->mapping[0].iova);
+	if (m->hole)
+		printf(", with a hole of %s", cli_format_size(hole, m->hole));
+	printf(", tracked by %s.\n", who_tracks(r));
+	print_device(o, r);
+	printf("Tracking started in %.3f ms.\n\n", ms(r->start_ns));
+	printf("%5s %13s %7s %9s %11s %9s %13s\n", "round", "pages dirty",
+	       "of all", "copied", "harvest ms", "copy ms", "writes before");
+	fflush(stdout);
+}
+
+void demo_report_round(const struct demo_options *o,
+		       const struct demo_memory *m,
+		       const struct demo_round *round)
+{
+	char dirty[CLI_TEXT], copied[CLI_TEXT], writes[CLI_TEXT];
+
+	if (o->json)
+		return;
+	cli_progress_clear();
+	cli_format_size(copied, round->bytes);
+	if (!round->harvest_ns) {	/* all of it */
+		printf("%5s %13s %7s %9s %11s %9.1f %13s\n", round->name, "-",
+		       "-", copied, "-", ms(round->copy_ns), "-");
+		return;
+	}
+	printf("%5s %13s %5.1f %% %9s %11.3f %9.1f %13s\n", round->name,
+	       cli_format_count(dirty, round->dirty),
+	       100.0 * (double)round->dirty / (double)(m->size / DEMO_PAGE),
+	       copied, ms(round->harvest_ns), ms(round->copy_ns),
+	       cli_format_count(writes, round->writes));
+	fflush(stdout);
+}
+
+/* Notes */
+
+static void print_diverging(const struct demo_result *r)
+{
+	puts("Each harvest reported every page, so the rounds got no shorter:");
+	if (!strcmp(r->kind, "edu"))
+		puts("nobody sees where this device writes, as its IOMMU keeps no dirty bits.");
+	else
+		puts("the device writes all of the memory faster than it can be copied.");
+}
+
+static void print_notes(const struct demo_memory *m,
+			const struct demo_result *r)
+{
+	char count[CLI_TEXT];
+
+	if (r->failed && m->hole)
+		printf("%s writes touched the hole and failed, as they must.\n",
+		       cli_format_count(count, r->failed));
+	else if (r->failed)
+		printf("%s writes failed.\n", cli_format_count(count, r->failed));
+	if (r->all_dirty && r->nrounds > 2)
+		print_diverging(r);
+	if (r->stray)
+		printf("FAULT: %s pages were reported where nothing is mapped.\n",
+		       cli_format_count(count, r->stray));
+}
+
+static void print_difference(const struct demo_memory *m,
+			     const struct demo_result *r)
+{
+	char count[CLI_TEXT];
+	uint64_t iova = demo_memory_iova(m, r->first);
+
+	printf("THE COPY DIFFERS in %s bytes, first at IOVA %#" PRIx64
+	       " (page %" PRIu64 ", byte %" PRIu64 "): memory %#04x, copy %#04x\n",
+	       cli_format_count(count, r->differ), iova, r->first / DEMO_PAGE,
+	       r->first % DEMO_PAGE, m->live[r->first], m->copy[r->first]);
+}
+
+static void print_verdict(const struct demo_memory *m,
+			  const struct demo_result *r)
+{
+	char size[CLI_TEXT], writes[CLI_TEXT], bytes[CLI_TEXT];
+
+	if (r->differ) {
+		print_difference(m, r);
+		return;
+	}
+	printf("exact copy: all %s compared, byte for byte, after %s writes of %s\n",
+	       cli_format_size(size, m->size),
+	       cli_format_count(writes, r->writes + r->pinned_writes),
+	       cli_format_size(bytes, r->bytes));
+}
+
+/* JSON. Strings are ours or checked by dmatrack_open_vfio(): no escapes needed. */
+
+static void print_json_round(const struct demo_round *round, bool more)
+{
+	printf("    {\"round\": \"%s\", \"pages_dirty\": %" PRIu64
+	       ", \"bytes_copied\": %" PRIu64 ", \"harvest_ns\": %" PRIu64
+	       ", \"copy_ns\": %" PRIu64 ", \"writes\": %" PRIu64
+	       ", \"writes_failed\": %" PRIu64 "}%s\n",
+	       round->name, round->dirty, round->bytes, round->harvest_ns,
+	       round->copy_ns, round->writes, round->failed, more ? "," : "");
+}
+
+static void print_json_mappings(const struct demo_memory *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nmappings; i++)
+		printf("    {\"iova\": %" PRIu64 ", \"size\": %" PRIu64 "}%s\n",
+		       m->mapping[i].iova, m->mapping[i].size,
+		       i + 1 < m->nmappings ? "," : "");
+}
+
+static void print_json_device(const struct demo_options *o,
+			      const struct demo_result *r)
+{
+	if (o->device)
+		printf("  \"device\": \"%s\",\n", o->device);
+	else
+		printf("  \"device\": null,\n");
+	printf("  \"driver\": \"%s\",\n  \"kind\": \"%s\",\n", r->driver,
+	       r->kind);
+	printf("  \"threads\": %" PRIu64 ",\n  \"rate\": %" PRIu64
+	       ",\n  \"pins\": %" PRIu64 ",\n  \"seed\": %" PRIu64 ",\n",
+	       o->threads, o->rate, o->pins, o->seed);
+}
+
+static void print_json_verdict(const struct demo_memory *m,
+			       const struct demo_result *r)
+{
+	printf("  \"writes\": %" PRIu64 ",\n  \"pinned_writes\": %" PRIu64
+	       ",\n  \"bytes_written\": %" PRIu64
+	       ",\n  \"writes_failed\": %" PRIu64 ",\n",
+	       r->writes, r->pinned_writes, r->bytes, r->failed);
+	printf("  \"converges\": %s,\n  \"stray_pages\": %" PRIu64 ",\n",
+	       r->all_dirty ? "false" : "true", r->stray);
+	printf("  \"bytes_different\": %" PRIu64 ",\n", r->differ);
+	if (r->differ)
+		printf("  \"first_difference\": %" PRIu64 ",\n",
+		       demo_memory_iova(m, r->first));
+	printf("  \"exact\": %s\n", r->differ ? "false" : "true");
+}
+
+static void print_json(const struct demo_options *o,
+		       const struct demo_memory *m, const struct demo_result *r)
+{
+	unsigned int i;
+
+	puts("{");
+	print_json_device(o, r);
+	printf("  \"size\": %" PRIu64 ",\n  \"mappings\": [\n", m->size);
+	print_json_mappings(m);
+	printf("  ],\n  \"start_ns\": %" PRIu64 ",\n  \"rounds\": [\n",
+	       r->start_ns);
+	for (i = 0; i < r->nrounds; i++)
+		print_json_round(&r->round[i], i + 1 < r->nrounds);
+	puts("  ],");
+	print_json_verdict(m, r);
+	puts("}");
+}
+
+void demo_report_end(const struct demo_options *o, const struct demo_memory *m,
+		     const struct demo_result *r)
+{
+	cli_progress_clear();
+	if (o->json) {
+		print_json(o, m, r);
+		return;
+	}
+	putchar('\n');
+	print_notes(m, r);
+	print_verdict(m, r);
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* dmatrack: which subcommand, and what's said when there's none. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct cli_command *const commands[] = {
+	&cli_demo,
+};
+
+#define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
+
+static const char *running;	/* the subcommand, for messages */
+
+static void vprint_error(const char *format, va_list args)
+{
+	cli_progress_clear();
+	fflush(stdout);
+	fprintf(stderr, "dmatrack%s%s: ", running ? " " : "",
+		running ? running : "");
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
+void cli_error(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vprint_error(format, args);
+	va_end(args);
+}
+
+int cli_usage(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vprint_error(format, args);
+	va_end(args);
+	fprintf(stderr, "'dmatrack%s%s --help' explains.\n", running ? " " : "",
+		running ? running : "");
+	return CLI_USAGE;
+}
+
+static void print_help(FILE *to)
+{
+	size_t i;
+
+	fputs("usage: dmatrack COMMAND [OPTION]...\n"
+	      "\n"
+	      "dmatrack tracks which pages of memory devices have written by DMA, so that\n"
+	      "a program that copies memory while devices write to it (to migrate a virtual\n"
+	      "machine, to take a snapshot) need copy only those again.\n"
+	      "\n"
+	      "Commands:\n", to);
+	for (i = 0; i < NCOMMANDS; i++)
+		fprintf(to, "  %-10s %s\n", commands[i]->name,
+			commands[i]->summary);
+	fputs("  help       explain a command: dmatrack help COMMAND\n"
+	      "\n"
+	      "Options:\n"
+	      "  --help     this text\n"
+	      "  --version  print the version\n"
+	      "\n"
+	      "Try it, without a device and without privileges:\n"
+	      "  dmatrack demo\n"
+	      "\n"
+	      "Exit status: 0 done (a copy is exact), 1 a copy differs, 2 the command line\n"
+	      "is not understood, 3 it can't be done here.\n", to);
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NCOMMANDS; i++) {
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	}
+	return NULL;
+}
+
+static int help(int argc, char **argv)
+{
+	const struct cli_command *cmd;
+
+	if (argc < 2) {
+		print_help(stdout);
+		return CLI_OK;
+	}
+	cmd = find_command(argv[1]);
+	if (!cmd)
+		return cli_usage("there's no command '%s'", argv[1]);
+	fputs(cmd->help, stdout);
+	return CLI_OK;
+}
+
+/* So that a full disk or a closed pipe doesn't look like success */
+static int finish(int status)
+{
+	if (fflush(stdout) || ferror(stdout)) {
+		cli_error("can't write the output: %m");
+		return CLI_FAILED;
+	}
+	return status;
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const struct cli_command *cmd;
+
+	if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h") ||
+	    !strcmp(argv[0], "help"))
+		return help(argc, argv);
+	if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "-V")) {
+		puts("dmatrack " CLI_VERSION);
+		return CLI_OK;
+	}
+	cmd = find_command(argv[0]);
+	if (!cmd)
+		return cli_usage("there's no %s '%s'",
+				 argv[0][0] == '-' ? "option" : "command",
+				 argv[0]);
+	running = cmd->name;
+	return cmd->run(cmd, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_help(stderr);
+		return CLI_USAGE;
+	}
+	return finish(dispatch(argc - 1, argv + 1));
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Numbers, as users write and read them. */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static bool parse(const char *text, uint64_t *value, char **end)
+{
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*value = strtoull(text, end, 0);
+	return !errno;
+}
+
+bool cli_parse_number(const char *text, uint64_t *value)
+{
+	char *end;
+
+	return parse(text, value, &end) && !*end;
+}
+
+bool cli_parse_size(const char *text, uint64_t *value)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+
+	if (!parse(text, value, &end))
+		return false;
+	if (!*end)
+		return true;
+	unit = strchr(units, toupper((unsigned char)*end));
+	if (!unit || (end[1] && strcmp(end + 1, "iB") && strcmp(end + 1, "B")))
+		return false;
+	return !__builtin_mul_overflow(*value, 1ull << (10 * (unit - units + 1)),
+				       value);
+}
+
+char *cli_format_count(char *buf, uint64_t n)
+{
+	char digits[CLI_TEXT];
+	int len = snprintf(digits, sizeof(digits), "%" PRIu64, n), i;
+	char *to = buf;
+
+	for (i = 0; i < len; i++) {
+		if (i && !((len - i) % 3))
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = '\0';
+	return buf;
+}
+
+char *cli_format_size(char *buf, uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double value = (double)bytes;
+	unsigned int i = 0;
+
+	while (value >= 1023.5 && i + 1 < sizeof(units) / sizeof(units[0])) {
+		value /= 1024;
+		i++;
+	}
+	if (i && value < 9.95 && bytes % (1ull << (10 * i)))
+		snprintf(buf, CLI_TEXT, "%.1f %s", value, units[i]);
+	else
+		snprintf(buf, CLI_TEXT, "%.0f %s", value, units[i]);
+	return buf;
+}
