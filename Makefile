@@ -27,7 +27,7 @@ FLAGS_tsan	:= -fsanitize=thread
 FLAGS_static	:=
 LDFLAGS_static	:= -static
 
-CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iinclude/uapi -Iengine \
+CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine \
 	    -Imodule/testdev -Ilib -Itest
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
@@ -44,7 +44,8 @@ LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
 
 # A program for each folder, or for each file of a folder of small tests
 CONFORM	:= $(wildcard test/conform/*.c)
-BENCH	:= $(wildcard bench/*.c)
+# no use under a sanitizer
+BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c)
 PROGS	:= $(if $(CLI),$(B)/dmatrack) $(if $(CONFORM),$(B)/conform) \
 	   $(if $(BENCH),$(B)/bench) $(patsubst %.c,$(B)/%,$(SINGLE))
