@@ -28,7 +28,7 @@ FLAGS_static	:=
 LDFLAGS_static	:= -static
 
 CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine \
-	    -Imodule/testdev -Ilib -Itest
+	    -Ilib -Imodule/testdev -Itest
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 LIBS	:= -lurcu-bp -lurcu-common -lpthread

@@ -60,6 +60,13 @@ typedef __s64 s64;
 	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ > b_ ? a_ : b_; })
 #define check_add_overflow(a, b, d)	__builtin_add_overflow(a, b, d)
 
+/* Errors in pointers, as the kernel has them */
+#define ERR_PTR(err)		((void *)(long)(err))
+#define PTR_ERR(p)		((long)(p))
+#define IS_ERR(p)		((unsigned long)(p) >= -4095UL)
+
+#define prefetchw(p)		__builtin_prefetch(p, 1)
+
 static inline bool is_power_of_2(unsigned long n)
 {
 	return n && !(n & (n - 1));
@@ -130,6 +137,7 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic_read_acquire(v)	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
 #define atomic_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
 /* Release and acquire are more than the kernel promises, and tell TSan. */
+#define atomic_xchg(v, n)	xchg(&(v)->counter, n)
 #define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
 #define atomic_dec(v)		((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_ACQ_REL))
 

@@ -140,6 +140,21 @@ int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
 	return 0;
 }
 
+/*
+ * Devices write memory while others read it, and marks that come late set bits
+ * in a bitmap that is being handed out: that's no news to TSan.
+ */
+static void racy_copy(void *to, const void *from, size_t size)
+{
+#ifdef __SANITIZE_THREAD__
+	__asm__ __volatile__("rep movsb"
+			     : "+D" (to), "+S" (from), "+c" (size)
+			     : : "memory");
+#else
+	memcpy(to, from, size);
+#endif
+}
+
 int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 		     size_t size)
 {
@@ -148,7 +163,7 @@ int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 	if (host->checked)
 		return kernel_copy((void *)from, to, size, true) == size ?
 			0 : -EFAULT;
-	memcpy(to, from, size);
+	racy_copy(to, from, size);
 	return 0;
 }
 
@@ -197,21 +212,6 @@ void dmt_owner_fini(struct dmt_owner *owner)
 	(void)owner;
 }
 
-/*
- * A device writes while the program reads: that's what DMA is like, and no
- * news to TSan.
- */
-static void dma_copy(void *to, const void *from, size_t size)
-{
-#ifdef __SANITIZE_THREAD__
-	__asm__ __volatile__("rep movsb"
-			     : "+D" (to), "+S" (from), "+c" (size)
-			     : : "memory");
-#else
-	memcpy(to, from, size);
-#endif
-}
-
 static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
 		      size_t size, size_t *done, bool write)
 {
@@ -223,9 +223,9 @@ static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
 	if (fault(owner->host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (write)
-		dma_copy((void *)vaddr, data, size);
+		racy_copy((void *)vaddr, data, size);
 	else
-		dma_copy(data, (void *)vaddr, size);
+		racy_copy(data, (void *)vaddr, size);
 	*done = size;
 	return 0;
 }

@@ -40,7 +40,9 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
  * @type: as above
  *
  * Return: 0; -ENODEV (no such device, or not bound to a VFIO driver), -ENOENT
- * (no /dev/vfio), -EBUSY (the group is in use), -EPERM, -EACCES, -EINVAL.
+ * (no /dev/vfio), -EBUSY (the group is in use, or a device in it has another
+ * driver), -EOPNOTSUPP (no IOMMU driver of that type), -EPERM, -EACCES, -EINVAL
+ * (not the name of a device, not a type).
  */
 int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 		       unsigned int type);

@@ -92,20 +92,22 @@ int dmatrack_stop(struct dmatrack *t)
 int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} dirty = {
-		.head.argsz = sizeof(dirty),
-		.head.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = iova,
-		.get.size = size,
-		.get.bitmap.pgsize = page_size,
-		.get.bitmap.size = dmatrack_bitmap_size(size, page_size),
-		.get.bitmap.data = (void *)bitmap,
+	struct vfio_iommu_type1_dirty_bitmap_get get = {
+		.iova = iova,
+		.size = size,
+		.bitmap.pgsize = page_size,
+		.bitmap.size = dmatrack_bitmap_size(size, page_size),
+		.bitmap.data = (void *)bitmap,
 	};
+	struct vfio_iommu_type1_dirty_bitmap head = {
+		.argsz = sizeof(head) + sizeof(get),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+	};
+	uint64_t arg[(sizeof(head) + sizeof(get)) / sizeof(uint64_t)];
 
+	memcpy(arg, &head, sizeof(head));
+	memcpy(arg + sizeof(head) / sizeof(arg[0]), &get, sizeof(get));
 	if (t->zero_bitmap)
-		memset(bitmap, 0, dirty.get.bitmap.size);
-	return call(t, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+		memset(bitmap, 0, get.bitmap.size);
+	return call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
 }

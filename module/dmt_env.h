@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
+#include <linux/prefetch.h>
 #include <linux/rcupdate.h>
 #include <linux/smp.h>
 #include <linux/stddef.h>

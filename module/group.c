@@ -96,9 +96,9 @@ int dmt_group_attach(struct dmt_host *host, struct iommu_group *iommu_group,
 	group->emulated = type == VFIO_EMULATED_IOMMU;
 	group->pins = group->emulated;
 
-	mutex_lock(&host->c.lock);
+	dmt_lock(&host->c);
 	err = group_attach(host, group);
-	mutex_unlock(&host->c.lock);
+	dmt_unlock(&host->c);
 	if (err)
 		kfree(group);
 	return err;
@@ -132,11 +132,11 @@ void dmt_group_detach(struct dmt_host *host, struct iommu_group *iommu_group)
 {
 	struct dmt_group *group;
 
-	mutex_lock(&host->c.lock);
+	dmt_lock(&host->c);
 	group = group_find(host, iommu_group);
 	if (!WARN_ON(!group))
 		group_detach(host, group);
-	mutex_unlock(&host->c.lock);
+	dmt_unlock(&host->c);
 	kfree_rcu(group, rcu);
 }
 
@@ -145,30 +145,21 @@ void dmt_group_detach(struct dmt_host *host, struct iommu_group *iommu_group)
  * @host: of the container
  * @iommu_group: the group that its device is in
  *
- * From a group's first pin on, what its devices write is what it pins. Only that
- * first time is the container's lock taken.
+ * From a group's first pin on, what its devices write is what it pins. Called
+ * with whatever locks a driver holds while it pins, so the container's lock is
+ * not taken: core follows up when somebody else takes it.
  */
 void dmt_group_pinned(struct dmt_host *host, struct iommu_group *iommu_group)
 {
 	struct dmt_group *group;
-	bool known;
 
 	if (likely(!READ_ONCE(host->c.scope_all)))
 		return;
 	rcu_read_lock();
 	group = group_find(host, iommu_group);
-	known = !group || READ_ONCE(group->pins);
+	if (group && !READ_ONCE(group->pins) && !xchg(&group->pins, true))
+		dmt_scope_pinned(&host->c);
 	rcu_read_unlock();
-	if (known)
-		return;
-
-	mutex_lock(&host->c.lock);
-	group = group_find(host, iommu_group);
-	if (group && !group->pins) {
-		WRITE_ONCE(group->pins, true);
-		dmt_scope_narrow(&host->c);
-	}
-	mutex_unlock(&host->c.lock);
 }
 
 /* The domain that a group is attached to, or ERR_PTR(-ENODEV) */
@@ -178,10 +169,10 @@ struct iommu_domain *dmt_group_domain(struct dmt_host *host,
 	struct iommu_domain *domain = ERR_PTR(-ENODEV);
 	struct dmt_group *group;
 
-	mutex_lock(&host->c.lock);
+	dmt_lock(&host->c);
 	group = group_find(host, iommu_group);
 	if (group && !group->emulated)
 		domain = host->domain;
-	mutex_unlock(&host->c.lock);
+	dmt_unlock(&host->c);
 	return domain;
 }

@@ -34,9 +34,9 @@ static long is_coherent(struct dmt_host *host)
 {
 	bool coherent;
 
-	mutex_lock(&host->c.lock);
+	dmt_lock(&host->c);
 	coherent = !host->domain || host->coherent;
-	mutex_unlock(&host->c.lock);
+	dmt_unlock(&host->c);
 	return coherent;
 }
 

@@ -37,6 +37,23 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 	return 0;
 }
 
+/* Groups that began to pin leave all that they may have written before dirty. */
+void dmt_lock(struct dmt_container *c)
+{
+	int n;
+
+	mutex_lock(&c->lock);
+	if (likely(!atomic_read(&c->scope_narrowed)))
+		return;
+	for (n = atomic_xchg(&c->scope_narrowed, 0); n; n--)
+		dmt_scope_narrow(c);
+}
+
+void dmt_unlock(struct dmt_container *c)
+{
+	mutex_unlock(&c->lock);
+}
+
 void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
 {
 	c->pgsizes = pgsizes;
@@ -45,9 +62,9 @@ void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
 
 void dmt_container_fini(struct dmt_container *c)
 {
-	mutex_lock(&c->lock);
+	dmt_lock(c);
 	dmt_unmap_all(c);
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 	dmt_space_fini(&c->space);
 	dmt_harvest_free(c->harvest);
 	mutex_destroy(&c->lock);
@@ -93,8 +110,8 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	if (err)
 		return err;
 	m = dmt_mapping_new(c, iova, last, vaddr, prot);
-	if (!m)
-		return -ENOMEM;
+	if (IS_ERR(m))
+		return PTR_ERR(m);
 	if (c->accounted) {
 		err = dmt_iommu_map(c->host, m);
 		if (err)
@@ -119,9 +136,9 @@ int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 {
 	int err;
 
-	mutex_lock(&c->lock);
+	dmt_lock(c);
 	err = map_locked(c, iova, last, vaddr, prot);
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 	return err;
 }
 
@@ -181,27 +198,23 @@ static void notify(struct dmt_container *c, u64 iova, u64 last)
 	}
 }
 
-/* Nobody finds them any more. Frees them; returns their bytes. */
-static u64 unmap_list(struct dmt_container *c, struct dmt_mapping *list)
+/* Nobody finds them any more. */
+static void unmap_list(struct dmt_container *c, struct dmt_mapping *list)
 {
-	u64 size = 0;
-
 	while (list) {
 		struct dmt_mapping *m = list;
 
 		list = m->next;
-		size += dmt_mapping_span(m) + 1;
 		dmt_pins_drop_all(m);
 		if (m->iommu_mapped)
 			dmt_iommu_unmap(c->host, m);
 		dmt_mapping_free_rcu(m);
 		c->avail++;
 	}
-	return size;
 }
 
-/* Take what is leaving out of the space, and away. Returns its bytes. */
-static u64 unmap_finish(struct dmt_container *c, u64 iova, u64 last)
+/* Take what is leaving out of the space, and away. */
+static void unmap_finish(struct dmt_container *c, u64 iova, u64 last)
 {
 	struct dmt_mapping *list = NULL, **tail = &list;
 	struct dmt_space_iter it;
@@ -213,56 +226,76 @@ static u64 unmap_finish(struct dmt_container *c, u64 iova, u64 last)
 	}
 	dmt_space_erase(&c->space, iova, last);
 	dmt_gate_drain(&c->gate);
-	return unmap_list(c, list);
+	unmap_list(c, list);
+}
+
+/* Bytes that are mapped in [iova, last], which cuts no mapping */
+static u64 mapped_bytes(struct dmt_container *c, u64 iova, u64 last)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+	u64 size = 0;
+
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it))
+		size += dmt_mapping_span(m) + 1;
+	return size;
+}
+
+/* The answers: all that can still fail. */
+static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
+			const struct dmt_bitmap *bitmap, u64 bytes,
+			u64 __user *size)
+{
+	if (size && dmt_copy_to_user(c->host, size, &bytes, sizeof(bytes)))
+		return -EFAULT;
+	return bitmap ? dmt_harvest_range(c, iova, last, bitmap) : 0;
 }
 
 static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
-			const struct dmt_bitmap *bitmap, u64 *size)
+			const struct dmt_bitmap *bitmap, u64 __user *size)
 {
 	u64 start = iova, end;
-	int err;
+	int none, err;
 
-	if (bitmap && !c->tracking)
+	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
 		return -EINVAL;
-	err = unmap_check(c, &start, last, all, &end);
-	if (err && err != -ENOENT)
-		return err;
-	if (bitmap && dmt_harvest_prepare(c, iova, last, bitmap))
-		return -EFAULT;
-	if (err)
-		return 0;
+	none = unmap_check(c, &start, last, all, &end);
+	if (none && none != -ENOENT)
+		return none;
+	if (bitmap) {
+		err = dmt_harvest_prepare(c, iova, last, bitmap);
+		if (err)
+			return err;
+	}
+	if (none)
+		return unmap_answer(c, iova, last, NULL, 0, size);
 
 	set_leaving(c, start, end, true);
 	dmt_gate_drain(&c->gate);
 	notify(c, start, end);
-	if (bitmap) {
-		err = dmt_harvest_range(c, iova, last, bitmap);
-		if (err) {
-			set_leaving(c, start, end, false);
-			return err;
-		}
-	}
-	*size = unmap_finish(c, start, end);
-	return 0;
+	err = unmap_answer(c, iova, last, bitmap, mapped_bytes(c, start, end),
+			   size);
+	if (err)
+		set_leaving(c, start, end, false);
+	else
+		unmap_finish(c, start, end);
+	return err;
 }
 
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
-	      const struct dmt_bitmap *bitmap, u64 *size)
+	      const struct dmt_bitmap *bitmap, u64 __user *size)
 {
 	int err;
 
-	*size = 0;
-	mutex_lock(&c->lock);
+	dmt_lock(c);
 	err = unmap_locked(c, iova, last, all, bitmap, size);
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 	return err;
 }
 
 void dmt_unmap_all(struct dmt_container *c)
 {
-	u64 size;
-
-	unmap_locked(c, 0, ~0ULL, true, NULL, &size);
+	unmap_locked(c, 0, ~0ULL, true, NULL, NULL);
 }
 
 /* Tracking ------------------------------------------------------------------- */
@@ -271,14 +304,14 @@ int dmt_start(struct dmt_container *c)
 {
 	int err = 0;
 
-	mutex_lock(&c->lock);
+	dmt_lock(c);
 	if (!c->harvest)
 		c->harvest = dmt_harvest_new(c->host);
 	if (!c->harvest)
 		err = -ENOMEM;
 	else
 		WRITE_ONCE(c->tracking, true);
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 	/* Writes that aren't logged yet are seen by the caller: is_tracked() */
 	smp_mb();
 	return err;
@@ -289,7 +322,7 @@ void dmt_stop(struct dmt_container *c)
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
 
-	mutex_lock(&c->lock);
+	dmt_lock(c);
 	if (!c->tracking)
 		goto out;
 	WRITE_ONCE(c->tracking, false);
@@ -300,7 +333,7 @@ void dmt_stop(struct dmt_container *c)
 	dmt_harvest_free(c->harvest);
 	c->harvest = NULL;
 out:
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 }
 
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
@@ -308,13 +341,13 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 {
 	int err = -EINVAL;
 
-	mutex_lock(&c->lock);
-	if (c->tracking) {
+	dmt_lock(c);
+	if (c->tracking && bitmap->pgshift >= c->pgshift) {
 		err = dmt_harvest_prepare(c, iova, last, bitmap);
 		if (!err)
 			err = dmt_harvest_range(c, iova, last, bitmap);
 	}
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 	return err;
 }
 
@@ -333,8 +366,13 @@ void dmt_scope_narrow(struct dmt_container *c)
 	for (m = dmt_space_first(&c->space, 0, &it); m;
 	     m = dmt_space_next(&c->space, &it))
 		if (m->iommu_mapped && (m->prot & DMT_WRITE))
-			dmt_mapping_mark(m, 0, m->log.npages - 1, true);
+			dmt_mapping_mark_range(m, 0, m->log.npages - 1, true);
 	c->scope_all--;
+}
+
+void dmt_scope_pinned(struct dmt_container *c)
+{
+	atomic_inc(&c->scope_narrowed);
 }
 
 /* The devices' side ------------------------------------------------------------ */
@@ -369,6 +407,14 @@ static u64 in_mapping(const struct dmt_mapping *m, u64 iova, u64 size)
 	return min(size - 1, m->last - iova) + 1;
 }
 
+/* Does [iova, iova + size) go beyond the last address? */
+static bool wraps(u64 iova, u64 size)
+{
+	u64 last;
+
+	return size && check_add_overflow(iova, size - 1, &last);
+}
+
 static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 		       size_t size)
 {
@@ -385,9 +431,12 @@ static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 
 int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
 {
-	unsigned int ticket = dmt_gate_enter(&c->gate);
+	unsigned int ticket;
 	int err = 0;
 
+	if (wraps(iova, size))
+		return -EINVAL;
+	ticket = dmt_gate_enter(&c->gate);
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
 		size_t n;
@@ -410,9 +459,12 @@ int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
 
 int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size)
 {
-	unsigned int ticket = dmt_gate_enter(&c->gate);
+	unsigned int ticket;
 	int err = 0;
 
+	if (wraps(iova, size))
+		return -EINVAL;
+	ticket = dmt_gate_enter(&c->gate);
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
 		size_t n, done;
@@ -475,22 +527,30 @@ static void write_pieces(struct dmt_container *c, u64 iova,
 
 /* Inside the gate. False: some were not pinned. */
 static bool unpin_pieces(struct dmt_container *c, u64 iova,
-			 unsigned long npages, bool mark)
+			 unsigned long npages)
 {
 	bool whole = true;
 
 	while (npages) {
 		struct dmt_mapping *m = find(c, iova);
-		unsigned long n;
+		unsigned long n = m ? pages_in(m, iova, npages) : 1;
 
-		if (!m)
-			return false;
-		n = pages_in(m, iova, npages);
-		whole &= dmt_pins_drop(m, page_of(m, iova), n, mark);
+		whole &= m && dmt_pins_drop(m, page_of(m, iova), n);
 		iova += (u64)n << c->pgshift;
 		npages -= n;
 	}
 	return whole;
+}
+
+/* Is that a range of pages that a driver may pin? */
+static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
+{
+	if (!npages || iova & ((1ULL << c->pgshift) - 1))
+		return -EINVAL;
+	if (npages > ~0UL >> c->pgshift ||
+	    wraps(iova, (u64)npages << c->pgshift))
+		return -EOVERFLOW;
+	return 0;
 }
 
 int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
@@ -498,15 +558,11 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 {
 	unsigned long done = 0, n;
 	unsigned int ticket;
-	int err = 0;
-	u64 last;
+	int err;
 
-	if (!npages || iova & ((1ULL << c->pgshift) - 1))
-		return -EINVAL;
-	if (npages > ~0UL >> c->pgshift ||
-	    check_add_overflow(iova, ((u64)npages << c->pgshift) - 1, &last))
-		return -EOVERFLOW;
-
+	err = check_pages(c, iova, npages);
+	if (err)
+		return err;
 	ticket = dmt_gate_enter(&c->gate);
 	while (done < npages) {
 		err = pin_piece(c, iova + ((u64)done << c->pgshift),
@@ -516,7 +572,7 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 		done += n;
 	}
 	if (err)
-		unpin_pieces(c, iova, done, false);
+		unpin_pieces(c, iova, done);
 	else if (prot & DMT_WRITE)
 		write_pieces(c, iova, npages);
 	dmt_gate_exit(&c->gate, ticket);
@@ -525,18 +581,22 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 
 int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
 {
-	unsigned int ticket = dmt_gate_enter(&c->gate);
-	bool whole = unpin_pieces(c, iova, npages, true);
+	unsigned int ticket;
+	bool whole;
 
+	if (check_pages(c, iova, npages))
+		return -EINVAL;
+	ticket = dmt_gate_enter(&c->gate);
+	whole = unpin_pieces(c, iova, npages);
 	dmt_gate_exit(&c->gate, ticket);
 	return whole ? 0 : -EINVAL;
 }
 
-/* In an RCU read-side section: may all of [iova, last] be marked? */
+/* Inside the gate: may all of [iova, last] be marked? */
 static int mark_check(struct dmt_container *c, u64 iova, u64 last)
 {
 	for (;;) {
-		struct dmt_mapping *m = dmt_space_find(&c->space, iova);
+		struct dmt_mapping *m = find_live(c, iova);
 
 		if (!m)
 			return -EINVAL;
@@ -548,36 +608,42 @@ static int mark_check(struct dmt_container *c, u64 iova, u64 last)
 	}
 }
 
+/* Over several mappings: all or none, and inside the gate none goes. */
+static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
+{
+	unsigned int ticket = dmt_gate_enter(&c->gate);
+	int err = mark_check(c, iova, last);
+
+	while (!err) {
+		struct dmt_mapping *m = find(c, iova);
+
+		dmt_mapping_mark_range(m, page_of(m, iova),
+				       page_of(m, min(last, m->last)), false);
+		if (last <= m->last)
+			break;
+		iova = m->last + 1;
+	}
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
 int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
 {
 	struct dmt_mapping *m;
+	bool done = false;
 	u64 last;
-	int err;
 
-	if (!size)
+	if (unlikely(!size))
 		return -EINVAL;
-	if (check_add_overflow(iova, size - 1, &last))
+	if (unlikely(check_add_overflow(iova, size - 1, &last)))
 		return -EOVERFLOW;
 
 	rcu_read_lock();
 	m = dmt_space_find(&c->space, iova);
 	if (likely(m && last <= m->last && (m->prot & DMT_WRITE))) {
 		dmt_mapping_mark(m, page_of(m, iova), page_of(m, last), false);
-		rcu_read_unlock();
-		return 0;
-	}
-	err = mark_check(c, iova, last);
-	while (!err) {
-		/* A mapping that has gone since needs no mark. */
-		m = dmt_space_find(&c->space, iova);
-		if (!m)
-			break;
-		dmt_mapping_mark(m, page_of(m, iova),
-				 page_of(m, min(last, m->last)), false);
-		if (last <= m->last)
-			break;
-		iova = m->last + 1;
+		done = true;
 	}
 	rcu_read_unlock();
-	return err;
+	return likely(done) ? 0 : mark_pieces(c, iova, last);
 }

@@ -6,9 +6,9 @@
  * <linux/vfio.h>. The devices' side is dmt_write() and what follows it.
  *
  * Locks, outermost first: @lock (map, unmap, harvest, start, stop, attach;
- * never taken by a device operation but the first pin of a group that hadn't
- * pinned), then a mapping's pins.lock. dmt_gate_drain() is called with @lock
- * held, so nothing takes @lock inside the gate.
+ * never taken by a device operation), then a mapping's pins.lock. Drivers are
+ * called with @lock held (dmt_notify_unmap()), and dmt_gate_drain() waits with
+ * it held.
  */
 #ifndef DMT_CONTAINER_H
 #define DMT_CONTAINER_H
@@ -33,6 +33,8 @@ struct dmt_iova_range {
  * @tracking: writes are logged. Written under @lock, read by marks
  * @scope_all: groups whose DMA can't be seen: while there are any, every page
  *	       of every writable mapping that the IOMMU maps counts as written
+ * @scope_narrowed: how many of them have begun to pin, which has not been
+ *		    followed up yet; not under @lock
  * @accounted: the IOMMU's domains pin and account every page, so that pins
  *	       need not; set by the host when it has a domain
  * @no_vaddr_update: VFIO_DMA_UNMAP_FLAG_VADDR is refused: an emulated group
@@ -53,6 +55,7 @@ struct dmt_container {
 	bool accounted;
 	bool no_vaddr_update;
 	unsigned int scope_all;
+	atomic_t scope_narrowed;
 	unsigned int pgshift;
 	u64 pgsizes;
 	unsigned int avail;
@@ -84,6 +87,13 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
  * Can't fail. Mappings are freed after a grace period (rcu_barrier()).
  */
 void dmt_container_fini(struct dmt_container *c);
+
+/*
+ * Take and release @c->lock: so, and not by itself, because what was put off
+ * for want of the lock is followed up first (dmt_scope_pinned()).
+ */
+void dmt_lock(struct dmt_container *c);
+void dmt_unlock(struct dmt_container *c);
 
 /* Unmap everything, as when the last group leaves. @c->lock is held. */
 void dmt_unmap_all(struct dmt_container *c);
@@ -125,14 +135,15 @@ struct dmt_bitmap {
  * @all: whatever lies there; else v2 refuses to cut a mapping, and v1 unmaps
  *	 nothing if the first is cut, and the last as a whole
  * @bitmap: if not NULL, gets the last word on what was written
- * @size: out: bytes unmapped
+ * @size: if not NULL, where the user wants to know how many bytes were unmapped
  *
  * Takes @c->lock; waits for device operations under way. Return: 0, -EINVAL
- * (a mapping would be cut; not tracking), -EFAULT, -EINTR; after an error
- * nothing is unmapped and everything dirty is still dirty.
+ * (a mapping would be cut; not tracking; not bits of the smallest pages),
+ * -EFAULT, -EINTR; after an error nothing is unmapped and everything dirty is
+ * still dirty.
  */
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
-	      const struct dmt_bitmap *bitmap, u64 *size);
+	      const struct dmt_bitmap *bitmap, u64 __user *size);
 
 /* Begin and end logging; both are fine if it's so already. Take @c->lock. */
 int dmt_start(struct dmt_container *c);
@@ -145,8 +156,8 @@ void dmt_stop(struct dmt_container *c);
  * @last: last; the last byte of a page
  * @bitmap: where to
  *
- * Return: 0, -EINVAL (not tracking), -EFAULT, -EINTR; after an error
- * everything that was dirty is still dirty. Takes @c->lock, which no device
+ * Return: 0, -EINVAL (not tracking; bits of less than a page), -EFAULT, -EINTR;
+ * after an error everything that was dirty is still dirty. Takes @c->lock, which no device
  * operation does.
  */
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
@@ -171,7 +182,7 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg);
 
 /**
  * dmt_scope_widen - such a group came
- * dmt_scope_narrow - it went, or its driver pinned for the first time
+ * dmt_scope_narrow - it went
  * @c: container, with @lock held
  *
  * Narrowing leaves everything that such a group may have written dirty: it's
@@ -180,7 +191,47 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg);
 void dmt_scope_widen(struct dmt_container *c);
 void dmt_scope_narrow(struct dmt_container *c);
 
+/**
+ * dmt_scope_pinned - its driver has pinned for the first time
+ * @c: container; no lock is needed or taken
+ *
+ * From now on the group's scope is its pins. dmt_scope_narrow() follows when
+ * somebody next takes @c->lock, before anything is harvested.
+ */
+void dmt_scope_pinned(struct dmt_container *c);
+
 /* The devices' side ----------------------------------------------------------- */
+
+/*
+ * Is anybody interested in a write that is complete? Either this sees that
+ * tracking has begun, or whoever began it sees the data: data, barrier, test
+ * here; tracking, barrier, copy there. Tracking doesn't end between this test
+ * and a mark in the same RCU read-side section: dmt_stop() waits.
+ */
+static inline bool dmt_is_tracked(const struct dmt_container *c)
+{
+	if (likely(READ_ONCE(c->tracking)))
+		return true;
+	smp_mb();
+	return READ_ONCE(c->tracking);
+}
+
+/* As dmt_mapping_mark_range(), quick for one page that has a bitmap. */
+static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
+				    bool may_sleep)
+{
+	bool done;
+
+	if (likely(first == last && first < m->log.npages)) {
+		rcu_read_lock();
+		done = READ_ONCE(m->c->tracking) &&
+			dmt_log_mark_page(&m->log, first);
+		rcu_read_unlock();
+		if (likely(done))
+			return;
+	}
+	dmt_mapping_mark_range(m, first, last, may_sleep);
+}
 
 /**
  * dmt_write - a device writes
@@ -189,8 +240,8 @@ void dmt_scope_narrow(struct dmt_container *c);
  * @data: host memory
  * @size: bytes, may cross mappings
  *
- * May sleep. Return: 0; -EINVAL (not mapped), -EPERM (not both readable and
- * writable, as type1 has it), -EFAULT. What was written before the error is
+ * May sleep. Return: 0; -EINVAL (not mapped; beyond 2^64), -EPERM (not both
+ * readable and writable, as type1 has it), -EFAULT. What was written before the error is
  * logged.
  */
 int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size);
@@ -219,7 +270,8 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
  * @iova: page-aligned
  * @npages: how many
  *
- * Return: 0, or -EINVAL if some were not pinned; the others are unpinned.
+ * Return: 0, or -EINVAL if some were not pinned (the others are unpinned), or
+ * the range is none.
  */
 int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages);
 

@@ -278,6 +278,29 @@ static u64 clip_lines(u64 *words, u64 lines, unsigned int first,
 	return lines;
 }
 
+/*
+ * Can @nwords words that are no longer anybody else's go to the user as they
+ * are? They must fall on lines of the answer, for the window is handed out by
+ * lines, which would overwrite them.
+ */
+static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
+{
+	return h->taker.held && !h->coarse && pos >= 0 &&
+		!((u64)pos % (1U << DMT_LINE_SHIFT)) &&
+		!(npages % (1U << DMT_LINE_SHIFT));
+}
+
+static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
+		       unsigned int nwords)
+{
+	window_flush(h);
+	if (!h->err && dmt_copy_to_user(h->c->host, h->data + w, words,
+					nwords * sizeof(u64)))
+		h->err = -EFAULT;
+	if (h->err)
+		put_back_words(h, w, words, nwords);
+}
+
 /* Pages [first, end) of a chunk whose page 0 is at @pos */
 static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 			  u64 chunk, unsigned int first, unsigned int end,
@@ -294,6 +317,10 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 		return;
 	case DMT_TAKEN_WORDS:
 		lines = t->lines;
+		if (!pinned && is_direct(h, pos, end)) {
+			put_direct(h, pos / 64, t->words, end / 64);
+			return;
+		}
 		break;
 	default:
 		lines = 0;
@@ -330,6 +357,7 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 		from = start < first ? first - start : 0;
 		end = min_t(u64, last - start + 1,
 			    dmt_chunk_pages(&m->log, chunk));
+		dmt_log_prefetch(&m->log, chunk + 1);
 		if (from < end)
 			harvest_chunk(h, m, chunk, from, end, pos + (s64)start);
 		chunk++;
@@ -355,8 +383,8 @@ static void mark_range(struct dmt_container *c, u64 iova, u64 last)
 		u64 end = min(last, m->last) - m->iova;
 
 		if ((m->prot & DMT_WRITE) && !is_scope_all(m))
-			dmt_mapping_mark(m, first >> c->pgshift,
-					 end >> c->pgshift, true);
+			dmt_mapping_mark_range(m, first >> c->pgshift,
+					       end >> c->pgshift, true);
 	}
 }
 
@@ -458,5 +486,6 @@ int dmt_harvest_range(struct dmt_container *c, u64 iova, u64 last,
 	dmt_taker_fini(&h->taker);
 	if (h->err)
 		put_back(h);
+	smp_mb();	/* bits, some read without an atomic, before the pages */
 	return h->err;
 }

@@ -42,12 +42,13 @@
  * A bitmap that was pulled out is freed after a grace period: marks that found
  * it in the slot may still write to it.
  *
- * Only takers change slot->bits from anything but NULL, so for the one taker
- * it is stable once it is not NULL. The same goes for table[].
+ * A mark of a whole chunk that has a bitmap leaves it in place and sets DMT_ALL
+ * in the pointer. To a mark of a page in the bitmap that is as if the bitmap had
+ * been replaced; a take may still get some of its bits, and gets all the chunk
+ * next time. But for that, only takers change slot->bits and table[] from
+ * anything but NULL.
  */
 #include "log.h"
-
-#define DMT_ALL	1UL	/* in place of a pointer: all dirty */
 
 struct dmt_retire {
 	struct rcu_head rcu;
@@ -57,12 +58,18 @@ struct dmt_retire {
 
 static inline bool is_all(const void *p)
 {
-	return (unsigned long)p == DMT_ALL;
+	return (unsigned long)p & DMT_ALL;
 }
 
 static inline bool is_pointer(const void *p)
 {
-	return (unsigned long)p > DMT_ALL;
+	return p && !is_all(p);
+}
+
+/* The memory behind it, whatever it says */
+static inline void *memory_of(const void *p)
+{
+	return (void *)((unsigned long)p & ~DMT_ALL);
 }
 
 /* The log's bits fit its only summary word. */
@@ -124,8 +131,7 @@ static void table_free(struct dmt_slot *table, unsigned int n)
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		if (is_pointer(table[i].bits))
-			dmt_free(table[i].bits);
+		dmt_free(memory_of(table[i].bits));
 }
 
 void dmt_log_free(struct dmt_log *log)
@@ -263,12 +269,9 @@ static bool mark_clean(struct dmt_slot *slot, unsigned int npages,
 		if (is_pointer(bits))
 			bits_fill(bits, first, last);
 	}
-	if (cmpxchg(&slot->bits, NULL, bits)) {
-		/* no longer clean: start over */
-		need_put(need, bits, size);
-		return true;
-	}
-	if (is_pointer(bits))
+	if (cmpxchg(&slot->bits, NULL, bits))
+		need_put(need, bits, size);	/* another was quicker */
+	else if (is_pointer(bits))
 		atomic64_or((s64)lines_mask(first, last), &slot->summary);
 	return true;
 }
@@ -302,6 +305,11 @@ static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
 				return true;
 			continue;
 		}
+		if (!first && last == npages - 1) {
+			cmpxchg(&slot->bits, bits,
+				(atomic64_t *)((unsigned long)bits | DMT_ALL));
+			continue;	/* to see that it's so */
+		}
 		bits_set(bits, first, last);
 		/* Not 'if it is not set': this is the barrier after the stores. */
 		smp_mb__before_atomic();
@@ -310,32 +318,6 @@ static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
 		if (likely(READ_ONCE(slot->bits) == bits))
 			return true;
 	}
-}
-
-/* The usual case: one page, and its chunk has a bitmap. False: not so. */
-static inline bool mark_page(struct dmt_log *log, u64 page)
-{
-	struct dmt_slot *table, *slot;
-	atomic64_t *bits;
-	s64 line;
-
-	table = smp_load_acquire(&log->table[page >> (DMT_CHUNK_SHIFT +
-						      DMT_TABLE_SHIFT)]);
-	if (unlikely(!is_pointer(table)))
-		return false;
-	slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
-	bits = smp_load_acquire(&slot->bits);
-	if (unlikely(!is_pointer(bits)))
-		return false;
-
-	smp_mb__before_atomic();
-	atomic64_or((s64)(1ULL << (page & 63)),
-		    &bits[(page >> 6) & (DMT_CHUNK_WORDS - 1)]);
-	smp_mb__after_atomic();
-	line = (s64)(1ULL << ((page >> DMT_LINE_SHIFT) & 63));
-	if (unlikely(!(atomic64_read(&slot->summary) & line)))
-		atomic64_or(line, &slot->summary);
-	return likely(READ_ONCE(slot->bits) == bits);
 }
 
 static void mark_small(struct dmt_log *log, u64 first, u64 last)
@@ -355,7 +337,7 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 		mark_small(log, first, last);
 		return true;
 	}
-	if (first == last && mark_page(log, first))
+	if (first == last && dmt_log_mark_page(log, first))
 		return true;
 
 	smp_wmb();	/* data before whole words, which are stored */
@@ -464,6 +446,12 @@ static enum dmt_taken take_small(struct dmt_slot *slot, unsigned int first,
 	return DMT_TAKEN_WORDS;
 }
 
+/* All of the chunk is dirty; take it. */
+static void take_all(struct dmt_slot *slot, struct dmt_taker *t)
+{
+	t->held = memory_of(xchg(&slot->bits, NULL));
+}
+
 /* All of the chunk is dirty; take a part, and leave a bitmap of the rest. */
 static void take_split(struct dmt_slot *slot, unsigned int npages,
 		       unsigned int first, unsigned int end,
@@ -482,7 +470,7 @@ static void take_split(struct dmt_slot *slot, unsigned int npages,
 		bits_fill(bits, end, npages - 1);
 		lines |= lines_mask(end, npages - 1);
 	}
-	xchg(&slot->bits, bits);
+	t->held = memory_of(xchg(&slot->bits, bits));
 	atomic64_or((s64)lines, &slot->summary);
 }
 
@@ -491,9 +479,12 @@ static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
 			       bool clean, struct dmt_taker *t)
 {
 	unsigned int i, n = bits_size(npages) / sizeof(u64);
+	atomic64_t *bits = xchg(&slot->bits, NULL);
 	u64 any = 0;
 
-	t->held = xchg(&slot->bits, NULL);
+	t->held = memory_of(bits);
+	if (is_all(bits))	/* just now */
+		return DMT_TAKEN_ALL;
 	t->words = (const u64 *)t->held;
 	t->lines = lines_mask(0, npages - 1);
 	if (!clean)
@@ -585,6 +576,25 @@ static bool is_dense(u64 lines, unsigned int npages)
 				  DMT_LINE_WORDS / 2;
 }
 
+void dmt_log_prefetch(const struct dmt_log *log, u64 chunk)
+{
+	const struct dmt_slot *table, *slot;
+	const atomic64_t *bits;
+	u64 lines;
+
+	if (chunk >= nchunks(log) || is_small(log))
+		return;
+	table = smp_load_acquire(&log->table[chunk >> DMT_TABLE_SHIFT]);
+	if (!is_pointer(table))
+		return;
+	slot = &table[chunk & (DMT_TABLE_CHUNKS - 1)];
+	bits = smp_load_acquire(&slot->bits);
+	if (!is_pointer(bits))
+		return;
+	for (lines = atomic64_read(&slot->summary); lines; lines &= lines - 1)
+		prefetchw(&bits[__ffs64(lines) * DMT_LINE_WORDS]);
+}
+
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 			    unsigned int end, struct dmt_taker *t)
 {
@@ -613,7 +623,7 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 		return DMT_TAKEN_NONE;
 	if (is_all(bits)) {
 		if (whole)
-			xchg(&slot->bits, NULL);
+			take_all(slot, t);
 		else
 			take_split(slot, npages, first, end, t);
 		return DMT_TAKEN_ALL;

@@ -15,6 +15,8 @@
 #define DMT_CHUNK_SHIFT	15			/* pages of a chunk */
 #define DMT_TABLE_SHIFT	8			/* chunks of a table */
 
+#define DMT_ALL		1UL			/* in a pointer: all dirty */
+
 #define DMT_LINE_WORDS	8
 #define DMT_CHUNK_PAGES	(1UL << DMT_CHUNK_SHIFT)
 #define DMT_CHUNK_WORDS	(DMT_CHUNK_PAGES / 64)
@@ -22,7 +24,8 @@
 
 /**
  * struct dmt_slot - one chunk
- * @bits: NULL: clean; DMT_ALL: all dirty; else its bitmap
+ * @bits: NULL: clean; with DMT_ALL set: all dirty, and the rest of it is a
+ *	  bitmap no longer needed, or NULL; else its bitmap
  * @summary: bit i: cache line i of @bits may hold something
  */
 struct dmt_slot {
@@ -59,7 +62,8 @@ void dmt_log_free(struct dmt_log *log);
 /**
  * struct dmt_need - memory that a mark may need
  * @host: whose
- * @spare: one bitmap or table, allocated while sleeping was possible, or NULL
+ * @spare: one bitmap or table, allocated while sleeping was possible, or NULL;
+ *	   to be freed by the caller if it is set after a mark
  * @settle: where there is no memory, settle for a larger piece marked dirty
  */
 struct dmt_need {
@@ -90,13 +94,47 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 		  struct dmt_need *need);
 
 /**
+ * dmt_log_mark_page - one page was written, in the usual case
+ * @log: of its mapping
+ * @page: < @log->npages
+ *
+ * As dmt_log_mark(), if the page's chunk has a bitmap already. It's what every
+ * device write comes to, so it's inline. Return: false: not the usual case; use
+ * dmt_log_mark().
+ */
+static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
+{
+	u64 line = 1ULL << ((page >> DMT_LINE_SHIFT) & 63);
+	struct dmt_slot *table, *slot;
+	atomic64_t *bits;
+
+	table = smp_load_acquire(&log->table[page >> (DMT_CHUNK_SHIFT +
+						      DMT_TABLE_SHIFT)]);
+	if (unlikely((unsigned long)table <= DMT_ALL))
+		return false;
+	slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
+	bits = smp_load_acquire(&slot->bits);
+	if (unlikely(!bits || (unsigned long)bits & DMT_ALL))
+		return false;
+
+	smp_mb__before_atomic();
+	atomic64_or((s64)(1ULL << (page & 63)),
+		    &bits[(page >> 6) & (DMT_CHUNK_WORDS - 1)]);
+	smp_mb__after_atomic();
+	if (unlikely(!(atomic64_read(&slot->summary) & line)))
+		atomic64_or((s64)line, &slot->summary);
+	return likely(READ_ONCE(slot->bits) == bits);
+}
+
+/**
  * struct dmt_taker - state of a harvest, for one log after the other
  * @host: whose
  * @words: a chunk's words, of which those of @lines are valid; until the next
  *	   call, and each to be read once, for marks that come late may still
  *	   set bits in them
  * @lines: bit i: words 8 i to 8 i + 7
- * @held: the bitmap that @words are in, if it was pulled out of its slot
+ * @held: the bitmap that @words are in, if it was pulled out of its slot; with
+ *	  DMT_TAKEN_ALL one that was no longer needed
  * @retire: bitmaps pulled out before, to be freed a grace period from now
  * @scratch: where @words are otherwise
  */
@@ -124,6 +162,9 @@ enum dmt_taken {
  * behind the last.
  */
 u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk);
+
+/* A chunk will soon be taken: have the processor fetch what it holds. */
+void dmt_log_prefetch(const struct dmt_log *log, u64 chunk);
 
 /**
  * dmt_log_take - read and clear pages of one chunk

@@ -29,11 +29,11 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 	m = dmt_zalloc(c->host, offsetof(struct dmt_mapping, log) +
 				dmt_log_size(npages));
 	if (!m)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	err = dmt_owner_init(&m->owner, c->host);
 	if (err) {
 		dmt_free(m);
-		return NULL;
+		return ERR_PTR(err);
 	}
 	m->iova = iova;
 	m->last = last;
@@ -66,19 +66,6 @@ void dmt_mapping_free_rcu(struct dmt_mapping *m)
 	call_rcu(&m->rcu, mapping_free);
 }
 
-/*
- * Is anybody interested in a write that is complete? Either this sees that
- * tracking has begun, or whoever began it sees the data: data, barrier, test
- * here; tracking, barrier, copy there.
- */
-static bool is_tracked(const struct dmt_container *c)
-{
-	if (likely(READ_ONCE(c->tracking)))
-		return true;
-	smp_mb();
-	return READ_ONCE(c->tracking);
-}
-
 /* With memory to be had by sleeping, outside of RCU */
 static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 {
@@ -86,18 +73,19 @@ static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 	bool done;
 
 	do {
-		need.spare = dmt_zalloc(need.host, DMT_NEED_SIZE);
+		if (!need.spare)
+			need.spare = dmt_zalloc(need.host, DMT_NEED_SIZE);
 		need.settle = !need.spare;
 		rcu_read_lock();
-		done = !is_tracked(m->c) ||
+		done = !dmt_is_tracked(m->c) ||
 			dmt_log_mark(&m->log, first, last, &need);
 		rcu_read_unlock();
 	} while (!done);
 	dmt_free(need.spare);
 }
 
-void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
-		      bool may_sleep)
+void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
+			    bool may_sleep)
 {
 	struct dmt_need need = { .host = m->c->host, .settle = !may_sleep };
 	bool done;
@@ -107,10 +95,12 @@ void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
 			return;
 		last = m->log.npages - 1;
 	}
-	/* Tracking doesn't end between test and mark: dmt_stop() waits. */
 	rcu_read_lock();
-	done = !is_tracked(m->c) || dmt_log_mark(&m->log, first, last, &need);
+	done = !dmt_is_tracked(m->c) ||
+		dmt_log_mark(&m->log, first, last, &need);
 	rcu_read_unlock();
+	if (unlikely(need.spare))
+		dmt_free(need.spare);
 	if (unlikely(!done))
 		mark_slowly(m, first, last);
 }

@@ -55,6 +55,7 @@ static inline u64 dmt_mapping_span(const struct dmt_mapping *m)
 	return m->last - m->iova;
 }
 
+/* Return: a mapping that's in no space yet, or an ERR_PTR */
 struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 				    u64 last, u64 vaddr, u32 prot);
 
@@ -63,7 +64,7 @@ void dmt_mapping_free(struct dmt_mapping *m);
 void dmt_mapping_free_rcu(struct dmt_mapping *m);
 
 /**
- * dmt_mapping_mark - pages were written
+ * dmt_mapping_mark_range - pages were written
  * @m: writable; found in this RCU read-side section or inside the gate
  * @first: page, counted from the mapping's start
  * @last: page; may be beyond the mapping's last: it's clipped
@@ -71,7 +72,7 @@ void dmt_mapping_free_rcu(struct dmt_mapping *m);
  *
  * Nothing, if nobody tracks. Never fails: see dmt_log_mark().
  */
-void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
-		      bool may_sleep);
+void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
+			    bool may_sleep);
 
 #endif

@@ -210,35 +210,26 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 	return 0;
 }
 
-/* Pin @n pages that have no entry; all or none. */
-static int pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
-		   bool write, bool *writable, struct page **pages)
+/*
+ * Pin some of @n pages that have no entry, at least one, all of them @writable
+ * or none. For writing wherever that can be, so that another driver may pin the
+ * page for writing later and gets the same page.
+ */
+static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
+		    bool write, bool *writable, struct page **pages)
 {
 	unsigned long vaddr = m->vaddr + (page << m->c->pgshift);
-	unsigned long done = 0;
-	long got;
+	long got = -EFAULT;
 
-	/*
-	 * For writing wherever that can be, so that another driver may pin
-	 * the page for writing later and gets the same page.
-	 */
 	*writable = m->prot & DMT_WRITE;
-	while (done < n) {
-		got = dmt_owner_pin(&m->owner, vaddr + (done << m->c->pgshift),
-				    n - done, *writable, pages + done);
-		if (got == -EFAULT && *writable && !write) {
-			dmt_owner_unpin(&m->owner, pages, done, false);
-			*writable = false;
-			done = 0;
-			continue;
-		}
-		if (got <= 0) {
-			dmt_owner_unpin(&m->owner, pages, done, false);
-			return got ?: -EFAULT;
-		}
-		done += got;
+	if (*writable)
+		got = dmt_owner_pin(&m->owner, vaddr, n, true, pages);
+	if (got == -EFAULT && !write) {
+		n = *writable ? 1 : n;	/* the next may be writable again */
+		*writable = false;
+		got = dmt_owner_pin(&m->owner, vaddr, n, false, pages);
 	}
-	return 0;
+	return got ?: -EFAULT;
 }
 
 /* Pages from @page on without an entry, up to @npages; or with one: 0 */
@@ -286,19 +277,19 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
 	struct dmt_pin_word *w = pin_word(pins, page);
 	u64 line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
-	u64 mask = range_mask(page % WORD_PAGES, n);
-	u64 *entry = word_entry(w, page % WORD_PAGES);
-	unsigned int i;
+	u64 mask = range_mask(page % WORD_PAGES, n), left;
 
+	/* What a driver at fault has unpinned meanwhile has no entry. */
+	mask &= w->present;
 	if ((atomic64_read(&w->written) & mask) == mask)
 		return;
-	for (i = 0; i < n; i++)
-		entry[i] |= PIN_WRITE;
+	for (left = mask; left; left &= left - 1)
+		*word_entry(w, __ffs64(left)) |= PIN_WRITE;
 	atomic64_or((s64)mask, &w->written);
 	atomic64_or((s64)(1ULL << line), &pc->lines);
 }
 
-/* Do something to [page, page + npages), of which all are pinned. */
+/* Do something to [page, page + npages), word by word. */
 static void each_word(struct dmt_pins *pins, u64 page, unsigned long npages,
 		      void (*fn)(struct dmt_pins *pins, u64 page,
 				 unsigned int n))
@@ -362,7 +353,7 @@ static void pins_unwind(struct dmt_mapping *m, u64 page, unsigned long npages,
 static long pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 		       bool write, struct page **pages)
 {
-	unsigned long i = 0, fresh = 0, run, k;
+	unsigned long i = 0, fresh = 0, run;
 	bool writable;
 	long n;
 
@@ -377,12 +368,12 @@ static long pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 		n = pin_run(m, page + i, run, write, &writable, pages + i);
 		if (n < 0)
 			goto err;
-		for (k = 0; k < run; k++, i++)
+		fresh += n;
+		for (; n; n--, i++)
 			entry_insert(pin_word(&m->pins, page + i),
 				     (page + i) % WORD_PAGES,
 				     (u64)page_to_pfn(pages[i]) << PIN_FRAME |
 				     (writable ? PIN_WRITABLE : 0));
-		fresh += run;
 	}
 	return fresh;
 err:
@@ -543,15 +534,13 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 	return whole;
 }
 
-bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
-		   bool mark)
+bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
 	struct drop d = { .m = m };
 	bool whole = true;
 
 	mutex_lock(&m->pins.lock);
-	if (mark)
-		mark_runs(m, page, npages);
+	mark_runs(m, page, npages);
 	while (npages) {
 		unsigned int n = in_word(page, npages);
 
@@ -576,7 +565,7 @@ void dmt_pins_drop_all(struct dmt_mapping *m)
 		while ((chunk = dmt_pins_next(&m->pins, chunk)) <
 		       m->pins.nchunks) {
 			dmt_pins_drop(m, chunk << DMT_CHUNK_SHIFT,
-				      dmt_chunk_pages(&m->log, chunk), true);
+				      dmt_chunk_pages(&m->log, chunk));
 			chunk++;
 		}
 	}

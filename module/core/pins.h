@@ -54,8 +54,8 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
  * @npages: how many
  *
  * A step of its own, for pins over several mappings of which a later one may
- * fail: until this, dmt_pins_drop() leaves no trace. Harvests report the pages
- * before this returns.
+ * fail: until this, dmt_pins_drop() marks only what others wrote. Harvests
+ * report the pages before this returns.
  */
 void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
 
@@ -64,12 +64,11 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
  * @m: the mapping that they are in
  * @page: first
  * @npages: how many
- * @mark: mark what was pinned for writing; false unwinds dmt_pins_add()
  *
- * Return: false if one was not pinned: it's passed over.
+ * What was pinned for writing is marked. Return: false if one was not pinned:
+ * it's passed over.
  */
-bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages,
-		   bool mark);
+bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages);
 
 /* Let go of all that a driver kept when its range went. */
 void dmt_pins_drop_all(struct dmt_mapping *m);

@@ -292,18 +292,9 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 	err = unmap_check(c, &unmap, &last);
 	if (err)
 		return err;
-	/* Here alone GET_BITMAP's choice of page sizes isn't offered. */
-	if (want && bitmap.pgshift != c->pgshift)
-		return -EINVAL;
-	/* The answer must have a place before anything is unmapped. */
-	if (dmt_copy_to_user(c->host, (void __user *)arg, &unmap, minsz))
-		return -EFAULT;
-	err = dmt_unmap(c, unmap.iova, last,
-			unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, want,
-			&unmap.size);
-	if (err)
-		return err;
-	return dmt_copy_to_user(c->host, (void __user *)arg, &unmap, minsz);
+	return dmt_unmap(c, unmap.iova, last,
+			 unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, want,
+			 (u64 __user *)(arg + offsetof(typeof(unmap), size)));
 }
 
 /* DIRTY_PAGES ---------------------------------------------------------------- */
