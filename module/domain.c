@@ -204,7 +204,7 @@ static int domain_adopt(struct dmt_host *host, struct iommu_group *iommu_group,
 	err = ranges_check(host, ranges, nr_ranges);
 	if (err)
 		goto err_ranges;
-	host->coherent = enforce_coherency(domain);
+	host->c.incoherent = !enforce_coherency(domain);
 	host->domain = domain;
 	err = replay_all(host);
 	if (err)
@@ -286,7 +286,7 @@ void dmt_domain_detach(struct dmt_host *host, struct iommu_group *iommu_group,
 
 	iommu_domain_free(host->domain);
 	host->domain = NULL;
-	host->coherent = false;
+	host->c.incoherent = false;
 	dmt_free(host->scratch);
 	host->scratch = NULL;
 	dmt_free(host->c.ranges);

@@ -11,9 +11,13 @@
  * asked before it forgets. A span is as many runs as there is room to note;
  * they are looked up, unmapped in one call, flushed from the IOTLB, and only
  * then let go: a device must not reach memory that is somebody else's. Spans end
- * between runs, for a huge page can't be unmapped in part. The mapping remembers
- * what the boundaries of its runs were multiples of, so that memory in huge
- * pages is looked up by the huge page.
+ * between runs, for a huge page can't be unmapped in part. So as not to look up
+ * each page, the mapping remembers what the boundaries of its runs are multiples
+ * of; of boundaries that are not even multiples of a block, just which blocks
+ * they are in, a bit each.
+ *
+ * Frames that are no memory (a device's registers) are mapped for other devices
+ * to reach, and neither pinned nor counted.
  *
  * All of this runs under the container's lock.
  */
@@ -30,6 +34,9 @@ MODULE_PARM_DESC(disable_hugepages, "Map by single pages, not by huge ones");
 
 #define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
 
+#define BLOCK_SHIFT	6
+#define BLOCK_PAGES	(1UL << BLOCK_SHIFT)
+
 static unsigned long mapping_pages(const struct dmt_mapping *m)
 {
 	return (dmt_mapping_span(m) >> PAGE_SHIFT) + 1;
@@ -45,6 +52,56 @@ static bool is_writable(const struct dmt_mapping *m)
 	return m->prot & DMT_WRITE;
 }
 
+/* What pinning never yields: no memory, or not the kernel's to hand out */
+static bool is_frame(unsigned long pfn)
+{
+	return !pfn_valid(pfn) || PageReserved(pfn_to_page(pfn));
+}
+
+/* Runs: where they end ------------------------------------------------------- */
+
+static bool make_cuts(struct dmt_host *host, struct dmt_mapping *m)
+{
+	unsigned long nblocks = DIV_ROUND_UP(mapping_pages(m), BLOCK_PAGES);
+
+	if (!m->owner.cuts)
+		m->owner.cuts = dmt_zalloc(host, BITS_TO_LONGS(nblocks) *
+						 sizeof(unsigned long));
+	return m->owner.cuts;
+}
+
+/* A run ends before @page. */
+static void note_boundary(struct dmt_host *host, struct dmt_mapping *m,
+			  unsigned long page)
+{
+	unsigned char shift = __ffs(page);
+
+	if (shift < BLOCK_SHIFT && make_cuts(host, m)) {
+		__set_bit(page >> BLOCK_SHIFT, m->owner.cuts);
+		shift = BLOCK_SHIFT;
+	}
+	m->owner.run_shift = min(m->owner.run_shift, shift);
+}
+
+/* Pages from @page on that are contiguous for sure */
+static unsigned long sure_pages(const struct dmt_mapping *m, unsigned long page)
+{
+	unsigned long step = 1UL << m->owner.run_shift;
+
+	if (m->owner.cuts && test_bit(page >> BLOCK_SHIFT, m->owner.cuts))
+		return 1;
+	return step - (page & (step - 1));
+}
+
+static void forget_runs(struct dmt_mapping *m)
+{
+	dmt_free(m->owner.cuts);
+	m->owner.cuts = NULL;
+	m->owner.run_shift = BITS_PER_LONG - PAGE_SHIFT - 1;
+	m->owner.frames = false;
+	m->owner.held = 0;
+}
+
 /* Unmapping ----------------------------------------------------------------- */
 
 /* Physically contiguous pages: the first frame, and how many */
@@ -57,24 +114,34 @@ struct run {
 
 /**
  * struct span - part of a mapping that is being unmapped
+ * @frames: some of the runs may not be memory
  * @first: page, counted from the mapping's start
  * @npages: how many
  * @nr_runs: what they are
  * @run: room for SPAN_RUNS
  */
 struct span {
+	bool frames;
 	unsigned long first;
 	unsigned long npages;
 	unsigned int nr_runs;
 	struct run *run;
 };
 
+/* Do pages at @pfn continue @run? */
+static bool run_goes_on(const struct span *span, const struct run *run,
+			unsigned long pfn)
+{
+	return pfn == run->pfn + run->npages &&
+		(!span->frames || is_frame(pfn) == is_frame(run->pfn));
+}
+
 /* Add @n pages. False: there is no room, and the span ends before them. */
 static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 {
 	struct run *run = &span->run[span->nr_runs];
 
-	if (span->nr_runs && pfn == run[-1].pfn + run[-1].npages) {
+	if (span->nr_runs && run_goes_on(span, run - 1, pfn)) {
 		run[-1].npages += n;
 	} else {
 		if (span->nr_runs == SPAN_RUNS)
@@ -91,13 +158,12 @@ static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 static void span_look_up(struct dmt_host *host, const struct dmt_mapping *m,
 			 struct span *span, unsigned long end)
 {
-	unsigned long step = 1UL << m->owner.run_shift;
 	unsigned long page = span->first;
 
 	while (page < end) {
 		phys_addr_t phys = iommu_iova_to_phys(host->domain,
 						      page_iova(m, page));
-		unsigned long n = min(step - (page & (step - 1)), end - page);
+		unsigned long n = min(sure_pages(m, page), end - page);
 
 		if (!phys || !span_add(span, phys >> PAGE_SHIFT, n))
 			break;
@@ -107,18 +173,22 @@ static void span_look_up(struct dmt_host *host, const struct dmt_mapping *m,
 
 static void span_unpin(const struct span *span, bool dirty)
 {
-	unsigned int i;
+	const struct run *run = span->run, *end = run + span->nr_runs;
 
-	for (i = 0; i < span->nr_runs; i++)
-		unpin_user_page_range_dirty_lock(pfn_to_page(span->run[i].pfn),
-						 span->run[i].npages, dirty);
+	for (; run < end; run++)
+		if (!span->frames || !is_frame(run->pfn))
+			unpin_user_page_range_dirty_lock(pfn_to_page(run->pfn),
+							 run->npages, dirty);
 }
 
 /* Unmap and unpin the first @npages pages of @m. */
 static void unmap_pages(struct dmt_host *host, struct dmt_mapping *m,
 			unsigned long npages)
 {
-	struct span span = { .run = host->scratch };
+	struct span span = {
+		.frames = m->owner.frames,
+		.run = host->scratch,
+	};
 	struct iommu_iotlb_gather gather;
 	size_t size;
 
@@ -146,7 +216,7 @@ void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
 {
 	unmap_pages(host, m, mapping_pages(m));
 	dmt_owner_account(&m->owner, (long)m->pins.count - (long)m->owner.held);
-	m->owner.held = 0;
+	forget_runs(m);
 }
 
 /* Mapping ------------------------------------------------------------------- */
@@ -158,6 +228,8 @@ void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
  * @done: pages mapped
  * @npages: pages in the run under way, behind @done
  * @pfn: its first frame
+ * @frames: it is no memory
+ * @pinned: pages pinned, in all runs
  * @credit: pages left that needn't be counted: drivers pin them already
  * @accounted: pages that were
  */
@@ -167,6 +239,8 @@ struct run_map {
 	unsigned long done;
 	unsigned long npages;
 	unsigned long pfn;
+	bool frames;
+	unsigned long pinned;
 	unsigned long credit;
 	unsigned long accounted;
 };
@@ -192,15 +266,24 @@ static int run_flush(struct run_map *r)
 	return 0;
 }
 
-/* A new run begins where the mapped pages end. */
-static void run_begin(struct run_map *r, unsigned long pfn)
+/* The run goes on with @n pages at @pfn, or else ends, and a new one begins. */
+static int run_add(struct run_map *r, unsigned long pfn, unsigned long n,
+		   bool frames)
 {
-	struct dmt_owner *owner = &r->m->owner;
+	int err;
 
-	r->pfn = pfn;
-	if (r->done)
-		owner->run_shift = min_t(unsigned int, owner->run_shift,
-					 __ffs(r->done));
+	if (!r->npages || pfn != r->pfn + r->npages || frames != r->frames ||
+	    READ_ONCE(disable_hugepages)) {
+		err = run_flush(r);
+		if (err)
+			return err;
+		r->pfn = pfn;
+		r->frames = frames;
+		if (r->done)
+			note_boundary(r->host, r->m, r->done);
+	}
+	r->npages += n;
+	return 0;
 }
 
 /* How many of @pages are contiguous? */
@@ -213,28 +296,23 @@ static unsigned long contiguous(struct page *const *pages, unsigned long npages)
 	return n;
 }
 
-/* Pinned and counted @pages go on from the run. On failure they are unpinned. */
+/* Pinned and counted @pages follow. On failure they are unpinned. */
 static int run_extend(struct run_map *r, struct page **pages, unsigned long npages)
 {
-	bool single = READ_ONCE(disable_hugepages);
 	unsigned long i = 0, n;
 	int err;
 
 	while (i < npages) {
-		unsigned long pfn = page_to_pfn(pages[i]);
-
-		n = single ? 1 : contiguous(pages + i, npages - i);
-		if (single || !r->npages || pfn != r->pfn + r->npages) {
-			err = run_flush(r);
-			if (err) {
-				unpin_user_pages(pages + i, npages - i);
-				return err;
-			}
-			run_begin(r, pfn);
+		n = READ_ONCE(disable_hugepages) ? 1 :
+			contiguous(pages + i, npages - i);
+		err = run_add(r, page_to_pfn(pages[i]), n, false);
+		if (err) {
+			unpin_user_pages(pages + i, npages - i);
+			return err;
 		}
-		r->npages += n;
 		i += n;
 	}
+	r->pinned += npages;
 	return 0;
 }
 
@@ -251,18 +329,35 @@ static int run_account(struct run_map *r, unsigned long npages)
 	return 0;
 }
 
-/* The next pages of the mapping. */
+/* The next page of the mapping, which can't be pinned */
+static int map_frame(struct run_map *r, unsigned long vaddr)
+{
+	unsigned long pfn;
+	int err;
+
+	err = dmt_owner_frame(&r->m->owner, vaddr, is_writable(r->m), &pfn);
+	if (err)
+		return err;
+	if (!is_frame(pfn))
+		return -EFAULT;
+	r->m->owner.frames = true;
+	return run_add(r, pfn, 1, true);
+}
+
+/* The next pages of the mapping */
 static int map_batch(struct run_map *r)
 {
 	struct page **pages = r->host->scratch;
 	struct dmt_mapping *m = r->m;
 	unsigned long page = r->done + r->npages;
+	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT);
 	long n;
 	int err;
 
 	n = min(BATCH_PAGES, mapping_pages(m) - page);
-	n = dmt_owner_pin(&m->owner, m->vaddr + (page << PAGE_SHIFT), n,
-			  is_writable(m), pages);
+	n = dmt_owner_pin(&m->owner, vaddr, n, is_writable(m), pages);
+	if (n == -EFAULT)
+		return map_frame(r, vaddr);
 	if (n < 0)
 		return n;
 	err = run_account(r, n);
@@ -275,11 +370,12 @@ static int map_batch(struct run_map *r)
 
 static void map_unwind(struct run_map *r)
 {
-	if (r->npages)
+	if (r->npages && !r->frames)
 		unpin_user_page_range_dirty_lock(pfn_to_page(r->pfn), r->npages,
 						 false);
 	unmap_pages(r->host, r->m, r->done);
 	dmt_owner_account(&r->m->owner, -(long)r->accounted);
+	forget_runs(r->m);
 }
 
 int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
@@ -288,16 +384,15 @@ int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
 	unsigned long npages = mapping_pages(m);
 	int err = 0;
 
-	m->owner.run_shift = BITS_PER_LONG - PAGE_SHIFT - 1;
-	while (!err && r.done + r.npages < npages) {
+	forget_runs(m);
+	while (!err && r.done + r.npages < npages)
 		err = dmt_interrupted() ? -EINTR : map_batch(&r);
-	}
 	if (!err)
 		err = run_flush(&r);
 	if (err) {
 		map_unwind(&r);
 		return err;
 	}
-	m->owner.held = npages;
+	m->owner.held = r.pinned;
 	return 0;
 }

@@ -30,7 +30,6 @@ struct mem_cgroup;
  * @groups: struct dmt_group; changed under @c.lock, read under RCU too
  * @domain: the IOMMU domain that maps what the container maps, or NULL;
  *	    under @c.lock
- * @coherent: @domain makes devices snoop caches, whatever they ask for
  * @scratch: DMT_SCRATCH_SIZE bytes while there is a @domain; under @c.lock. Put
  *	     by so that unmapping needs no memory
  * @device_lock: of @devices
@@ -43,7 +42,6 @@ struct dmt_host {
 
 	struct list_head groups;
 	struct iommu_domain *domain;
-	bool coherent;
 	void *scratch;
 
 	struct mutex device_lock;
@@ -69,6 +67,10 @@ struct iommu_domain *dmt_group_domain(struct dmt_host *host,
 int dmt_domain_attach(struct dmt_host *host, struct iommu_group *iommu_group);
 void dmt_domain_detach(struct dmt_host *host, struct iommu_group *iommu_group,
 		       bool pins, bool last);
+
+/* owner.c */
+int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
+		    unsigned long *pfn);
 
 /* range.c */
 int dmt_ranges_make(struct dmt_host *host, const struct list_head *resv,

@@ -29,27 +29,13 @@ static void type1_release(void *data)
 	dmt_host_free(data);
 }
 
-/* Do all domains make DMA coherent? Also where there is none. */
-static long is_coherent(struct dmt_host *host)
-{
-	bool coherent;
-
-	dmt_lock(&host->c);
-	coherent = !host->domain || host->coherent;
-	dmt_unlock(&host->c);
-	return coherent;
-}
-
 /* @data is NULL where the core asks what any container of ours would have. */
 static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 {
 	struct dmt_host *host = data;
 
-	if (cmd == VFIO_CHECK_EXTENSION) {
-		if (arg == VFIO_DMA_CC_IOMMU)
-			return host && is_coherent(host);
+	if (cmd == VFIO_CHECK_EXTENSION)
 		return dmt_type1_extension(host ? &host->c : NULL, arg);
-	}
 	return host ? dmt_type1_ioctl(&host->c, cmd, arg) : -ENOTTY;
 }
 

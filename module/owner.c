@@ -159,6 +159,64 @@ void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
 	unpin_user_pages_dirty_lock(pages, npages, dirty);
 }
 
+/* What is not memory -------------------------------------------------------- */
+
+/* With mmap_lock held for reading, which may be dropped meanwhile */
+static int frame_locked(struct mm_struct *mm, unsigned long vaddr, bool write,
+			unsigned long *pfn)
+{
+	struct follow_pfnmap_args args = { .address = vaddr };
+	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
+	bool unlocked = false;
+	int err;
+
+	for (;;) {
+		args.vma = vma_lookup(mm, vaddr);
+		if (!args.vma || !(args.vma->vm_flags & VM_PFNMAP))
+			return -EFAULT;
+		err = follow_pfnmap_start(&args);
+		if (!err)
+			break;
+		err = fixup_user_fault(mm, vaddr, flags, &unlocked);
+		if (err)
+			return err;
+		if (dmt_interrupted())
+			return -EINTR;
+	}
+	if (write && !args.writable)
+		err = -EFAULT;
+	*pfn = args.pfn;
+	follow_pfnmap_end(&args);
+	return err;
+}
+
+/**
+ * dmt_owner_frame - what the owner has at an address that can't be pinned
+ * @owner: of the mapping
+ * @vaddr: page-aligned
+ * @write: to be written
+ * @pfn: out: the frame
+ *
+ * A device's registers, say, that another device is to reach. Return: 0;
+ * -EFAULT: it is something else, or nothing, or not writable; -EINTR, -ENODEV.
+ */
+int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
+		    unsigned long *pfn)
+{
+	struct mm_struct *mm = owner->mm;
+	bool foreign = current->mm != mm;
+	int err;
+
+	if (foreign && !mmget_not_zero(mm))
+		return -ENODEV;
+	mmap_read_lock(mm);
+	err = frame_locked(mm, vaddr, write, pfn);
+	mmap_read_unlock(mm);
+	if (foreign)
+		mmput_async(mm);
+	return err;
+}
+
 /* Accounting ---------------------------------------------------------------- */
 
 /*

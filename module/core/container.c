@@ -630,8 +630,7 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
 {
 	struct dmt_mapping *m;
-	bool done = false;
-	u64 last;
+	u64 last, page;
 
 	if (unlikely(!size))
 		return -EINVAL;
@@ -640,10 +639,14 @@ int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
 
 	rcu_read_lock();
 	m = dmt_space_find(&c->space, iova);
-	if (likely(m && last <= m->last && (m->prot & DMT_WRITE))) {
-		dmt_mapping_mark(m, page_of(m, iova), page_of(m, last), false);
-		done = true;
+	if (unlikely(!m || last > m->last || !(m->prot & DMT_WRITE))) {
+		rcu_read_unlock();
+		return mark_pieces(c, iova, last);
 	}
+	page = (iova - m->iova) >> c->pgshift;
+	last = (last - m->iova) >> c->pgshift;
+	if (unlikely(page != last || !dmt_mapping_mark_page(m, page)))
+		dmt_mapping_mark_range(m, page, last, false);
 	rcu_read_unlock();
-	return likely(done) ? 0 : mark_pieces(c, iova, last);
+	return 0;
 }

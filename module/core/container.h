@@ -38,6 +38,7 @@ struct dmt_iova_range {
  * @accounted: the IOMMU's domains pin and account every page, so that pins
  *	       need not; set by the host when it has a domain
  * @no_vaddr_update: VFIO_DMA_UNMAP_FLAG_VADDR is refused: an emulated group
+ * @incoherent: some domain lets devices bypass the processor's caches
  * @pgshift: log2 of the page: the smallest page of @pgsizes
  * @pgsizes: bit n: pages of 2^n bytes are supported; 4096 up, whatever domains
  * @avail: mappings that can still be made
@@ -54,6 +55,7 @@ struct dmt_container {
 	bool tracking;
 	bool accounted;
 	bool no_vaddr_update;
+	bool incoherent;
 	unsigned int scope_all;
 	atomic_t scope_narrowed;
 	unsigned int pgshift;
@@ -175,7 +177,7 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		     unsigned long arg);
 
-/* Extensions as they are without a container (VFIO_CHECK_EXTENSION) */
+/* VFIO_CHECK_EXTENSION; @c is NULL where there is no container yet. */
 long dmt_type1_extension(const struct dmt_container *c, unsigned long arg);
 
 /* Groups whose DMA can't be seen -------------------------------------------- */
@@ -216,21 +218,29 @@ static inline bool dmt_is_tracked(const struct dmt_container *c)
 	return READ_ONCE(c->tracking);
 }
 
-/* As dmt_mapping_mark_range(), quick for one page that has a bitmap. */
+/*
+ * In an RCU read-side section: a page was written, in the usual case, which is
+ * that its chunk has a bitmap. False: not so; use dmt_mapping_mark_range().
+ */
+static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
+{
+	return likely(page < m->log.npages && READ_ONCE(m->c->tracking)) &&
+		dmt_log_mark_page(&m->log, page);
+}
+
+/* As dmt_mapping_mark_range(), quick for one page. */
 static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
 				    bool may_sleep)
 {
-	bool done;
+	bool done = false;
 
-	if (likely(first == last && first < m->log.npages)) {
+	if (likely(first == last)) {
 		rcu_read_lock();
-		done = READ_ONCE(m->c->tracking) &&
-			dmt_log_mark_page(&m->log, first);
+		done = dmt_mapping_mark_page(m, first);
 		rcu_read_unlock();
-		if (likely(done))
-			return;
 	}
-	dmt_mapping_mark_range(m, first, last, may_sleep);
+	if (unlikely(!done))
+		dmt_mapping_mark_range(m, first, last, may_sleep);
 }
 
 /**

@@ -254,10 +254,16 @@ static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 	}
 }
 
-/* A clean chunk's first mark. False: memory is wanted. */
-static bool mark_clean(struct dmt_slot *slot, unsigned int npages,
-		       unsigned int first, unsigned int last,
-		       struct dmt_need *need)
+enum marked {
+	MARKED,
+	MARK_AGAIN,		/* another has changed the slot */
+	MARK_NEEDS_MEMORY,
+};
+
+/* A clean chunk's first mark */
+static enum marked mark_clean(struct dmt_slot *slot, unsigned int npages,
+			      unsigned int first, unsigned int last,
+			      struct dmt_need *need)
 {
 	size_t size = bits_size(npages);
 	atomic64_t *bits = (atomic64_t *)DMT_ALL;
@@ -265,59 +271,66 @@ static bool mark_clean(struct dmt_slot *slot, unsigned int npages,
 	if (first || last != npages - 1) {
 		bits = need_take(need, size);
 		if (!bits)
-			return false;
+			return MARK_NEEDS_MEMORY;
 		if (is_pointer(bits))
 			bits_fill(bits, first, last);
 	}
-	if (cmpxchg(&slot->bits, NULL, bits))
-		need_put(need, bits, size);	/* another was quicker */
-	else if (is_pointer(bits))
+	if (cmpxchg(&slot->bits, NULL, bits)) {
+		need_put(need, bits, size);
+		return MARK_AGAIN;
+	}
+	/* A take that comes before the summary finds the bits all the same. */
+	if (is_pointer(bits))
 		atomic64_or((s64)lines_mask(first, last), &slot->summary);
-	return true;
+	return MARKED;
 }
 
-/* Is all of the chunk dirty, with a full barrier before that is seen? */
-static bool mark_found_all(struct dmt_slot *slot)
+/* A whole chunk that has a bitmap */
+static enum marked mark_all(struct dmt_slot *slot, atomic64_t *bits)
+{
+	atomic64_t *all = (atomic64_t *)((unsigned long)bits | DMT_ALL);
+
+	return cmpxchg(&slot->bits, bits, all) == bits ? MARKED : MARK_AGAIN;
+}
+
+/* A chunk that is all dirty: is it still, after a full barrier? */
+static enum marked mark_found_all(struct dmt_slot *slot)
 {
 	smp_mb();
-	return is_all(READ_ONCE(slot->bits));
+	return is_all(READ_ONCE(slot->bits)) ? MARKED : MARK_AGAIN;
 }
 
+static enum marked mark_bits(struct dmt_slot *slot, atomic64_t *bits,
+			     unsigned int first, unsigned int last)
+{
+	bits_set(bits, first, last);
+	/* Not 'if it is not set': this is the barrier after the stores. */
+	smp_mb__before_atomic();
+	atomic64_or((s64)lines_mask(first, last), &slot->summary);
+	smp_mb__after_atomic();
+	return likely(READ_ONCE(slot->bits) == bits) ? MARKED : MARK_AGAIN;
+}
+
+/* False: memory is wanted. */
 static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
 		       unsigned int first, unsigned int last,
 		       struct dmt_need *need)
 {
-	u64 lines = lines_mask(first, last);
-	atomic64_t *bits;
+	enum marked marked;
 
-	for (;;) {
-		bits = smp_load_acquire(&slot->bits);
-		if (!bits) {
-			if (!mark_clean(slot, npages, first, last, need))
-				return false;
-			/* Marked, or beaten to it: either way look again. */
-			bits = smp_load_acquire(&slot->bits);
-			if (!bits)
-				continue;
-		}
-		if (is_all(bits)) {
-			if (mark_found_all(slot))
-				return true;
-			continue;
-		}
-		if (!first && last == npages - 1) {
-			cmpxchg(&slot->bits, bits,
-				(atomic64_t *)((unsigned long)bits | DMT_ALL));
-			continue;	/* to see that it's so */
-		}
-		bits_set(bits, first, last);
-		/* Not 'if it is not set': this is the barrier after the stores. */
-		smp_mb__before_atomic();
-		atomic64_or((s64)lines, &slot->summary);
-		smp_mb__after_atomic();
-		if (likely(READ_ONCE(slot->bits) == bits))
-			return true;
-	}
+	do {
+		atomic64_t *bits = smp_load_acquire(&slot->bits);
+
+		if (!bits)
+			marked = mark_clean(slot, npages, first, last, need);
+		else if (is_all(bits))
+			marked = mark_found_all(slot);
+		else if (!first && last == npages - 1)
+			marked = mark_all(slot, bits);
+		else
+			marked = mark_bits(slot, bits, first, last);
+	} while (marked == MARK_AGAIN);
+	return marked == MARKED;
 }
 
 static void mark_small(struct dmt_log *log, u64 first, u64 last)

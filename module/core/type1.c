@@ -26,6 +26,8 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
 	case VFIO_TYPE1v2_IOMMU:
 	case VFIO_UNMAP_ALL:
 		return 1;
+	case VFIO_DMA_CC_IOMMU:
+		return c && !READ_ONCE(c->incoherent);
 	default:
 		return 0;
 	}
