@@ -225,6 +225,8 @@ static inline void wake_up(wait_queue_head_t *q)
 		pthread_mutex_unlock(&(q).lock); \
 	} while (0)
 
+#define nr_cpu_ids		32U	/* threads to tell apart, at the most */
+
 /* A number that threads which run at the same time rather don't share */
 extern __thread unsigned int dmt_thread_id;
 unsigned int dmt_thread_id_new(void);

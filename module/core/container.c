@@ -6,10 +6,10 @@
  * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
  * drains the gate: from then on no write, read or pin is under way there, and
  * none begins. Then it has drivers unpin (unpinning goes on in a leaving
- * mapping), takes the last word on what was written, takes the mapping out of
- * the space, and drains the gate again, for unpins; then nobody has it but
- * dmt_mark_dirty(), in RCU read-side sections. So it is freed after a grace
- * period, but nobody waits for one.
+ * mapping that has had pins), takes the last word on what was written, takes the
+ * mapping out of the space, and drains the gate again, for unpins if there was a
+ * pin; then nobody has it but dmt_mark_dirty(), in RCU read-side sections. So it
+ * is freed after a grace period, but nobody waits for one.
  *
  * If the last word can't be delivered, leaving is taken back and nothing has
  * happened, but that drivers may have unpinned, which they were told to do, and
@@ -159,7 +159,8 @@ static int unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
 	if (m->iova < *iova)
 		return c->v2 && !all ? -EINVAL : -ENOENT;
 	*iova = m->iova;
-	m = dmt_space_first(&c->space, last, &it);
+	if (m->last < last)
+		m = dmt_space_first(&c->space, last, &it);
 	*end = last;
 	if (m && m->iova <= last && m->last > last) {
 		if (c->v2 && !all)
@@ -169,27 +170,55 @@ static int unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
 	return 0;
 }
 
-static void set_leaving(struct dmt_container *c, u64 iova, u64 last,
-			bool leaving)
+/**
+ * struct leaving - mappings on their way out
+ * @list: linked by next
+ * @bytes: of them all
+ * @pinned: one has ever had a page pinned
+ */
+struct leaving {
+	struct dmt_mapping *list;
+	u64 bytes;
+	bool pinned;
+};
+
+/* All that begins in [iova, last] is leaving. */
+static void leave(struct dmt_container *c, u64 iova, u64 last,
+		  struct leaving *l)
 {
+	struct dmt_mapping **tail = &l->list;
 	struct dmt_space_iter it;
 	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
 
-	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it))
-		WRITE_ONCE(m->leaving, leaving);
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+		WRITE_ONCE(m->leaving, true);
+		l->bytes += dmt_mapping_span(m) + 1;
+		*tail = m;
+		tail = &m->next;
+	}
+	*tail = NULL;
+}
+
+/* It stays after all. */
+static void stay(struct leaving *l)
+{
+	struct dmt_mapping *m;
+
+	for (m = l->list; m; m = m->next)
+		WRITE_ONCE(m->leaving, false);
 }
 
 /*
  * Have drivers unpin. One that had just pinned may not have come to note it
  * when it was told; it will have the next time.
  */
-static void notify(struct dmt_container *c, u64 iova, u64 last)
+static void notify(struct dmt_container *c, struct leaving *l)
 {
-	struct dmt_space_iter it;
-	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+	struct dmt_mapping *m;
 	unsigned int tries;
 
-	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+	for (m = l->list; m; m = m->next) {
+		l->pinned |= dmt_pins_ever(&m->pins);
 		for (tries = 0; READ_ONCE(m->pins.count) && tries < 10; tries++)
 			dmt_notify_unmap(c->host, m->iova,
 					 dmt_mapping_span(m) + 1);
@@ -198,47 +227,23 @@ static void notify(struct dmt_container *c, u64 iova, u64 last)
 	}
 }
 
-/* Nobody finds them any more. */
-static void unmap_list(struct dmt_container *c, struct dmt_mapping *list)
+/* Take what is leaving, which is all that [iova, last] has, away. */
+static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
+			 struct leaving *l)
 {
-	while (list) {
-		struct dmt_mapping *m = list;
+	struct dmt_mapping *m = l->list, *next;
 
-		list = m->next;
+	dmt_space_erase(&c->space, iova, last);
+	if (l->pinned)
+		dmt_gate_drain(&c->gate);
+	for (; m; m = next) {
+		next = m->next;
 		dmt_pins_drop_all(m);
 		if (m->iommu_mapped)
 			dmt_iommu_unmap(c->host, m);
 		dmt_mapping_free_rcu(m);
 		c->avail++;
 	}
-}
-
-/* Take what is leaving out of the space, and away. */
-static void unmap_finish(struct dmt_container *c, u64 iova, u64 last)
-{
-	struct dmt_mapping *list = NULL, **tail = &list;
-	struct dmt_space_iter it;
-	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
-
-	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
-		*tail = m;
-		tail = &m->next;
-	}
-	dmt_space_erase(&c->space, iova, last);
-	dmt_gate_drain(&c->gate);
-	unmap_list(c, list);
-}
-
-/* Bytes that are mapped in [iova, last], which cuts no mapping */
-static u64 mapped_bytes(struct dmt_container *c, u64 iova, u64 last)
-{
-	struct dmt_space_iter it;
-	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
-	u64 size = 0;
-
-	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it))
-		size += dmt_mapping_span(m) + 1;
-	return size;
 }
 
 /* The answers: all that can still fail. */
@@ -255,6 +260,7 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 			const struct dmt_bitmap *bitmap, u64 __user *size)
 {
 	u64 start = iova, end;
+	struct leaving l = {};
 	int none, err;
 
 	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
@@ -270,15 +276,14 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	if (none)
 		return unmap_answer(c, iova, last, NULL, 0, size);
 
-	set_leaving(c, start, end, true);
+	leave(c, start, end, &l);
 	dmt_gate_drain(&c->gate);
-	notify(c, start, end);
-	err = unmap_answer(c, iova, last, bitmap, mapped_bytes(c, start, end),
-			   size);
+	notify(c, &l);
+	err = unmap_answer(c, iova, last, bitmap, l.bytes, size);
 	if (err)
-		set_leaving(c, start, end, false);
+		stay(&l);
 	else
-		unmap_finish(c, start, end);
+		unmap_finish(c, start, end, &l);
 	return err;
 }
 
@@ -395,6 +400,22 @@ static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 	return m && !READ_ONCE(m->leaving) ? m : NULL;
 }
 
+/*
+ * The mapping to unpin in. One that is leaving and has never had a pin won't
+ * get one, and may be gone before this operation is over.
+ */
+static struct dmt_mapping *find_pinned(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m;
+
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	if (m && READ_ONCE(m->leaving) && !dmt_pins_ever(&m->pins))
+		m = NULL;
+	rcu_read_unlock();
+	return m;
+}
+
 /* The page of the mapping that @iova is in */
 static u64 page_of(const struct dmt_mapping *m, u64 iova)
 {
@@ -496,8 +517,9 @@ static unsigned long pages_in(const struct dmt_mapping *m, u64 iova,
 	return in_mapping(m, iova, (u64)npages << shift) >> shift;
 }
 
+/* @all: all that is to be pinned, or a part of it that others follow? */
 static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
-		     u32 prot, struct page **pages, unsigned long *n)
+		     u32 prot, bool all, struct page **pages, unsigned long *n)
 {
 	struct dmt_mapping *m = find_live(c, iova);
 
@@ -508,7 +530,8 @@ static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
 	*n = pages_in(m, iova, npages);
 	if (page_of(m, iova) + *n > m->log.npages)
 		return -EFAULT;		/* beyond the end of user memory */
-	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE, pages);
+	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE,
+			    all && *n == npages, pages);
 }
 
 /* Inside the gate since they were pinned, so all of them are still there. */
@@ -532,7 +555,7 @@ static bool unpin_pieces(struct dmt_container *c, u64 iova,
 	bool whole = true;
 
 	while (npages) {
-		struct dmt_mapping *m = find(c, iova);
+		struct dmt_mapping *m = find_pinned(c, iova);
 		unsigned long n = m ? pages_in(m, iova, npages) : 1;
 
 		whole &= m && dmt_pins_drop(m, page_of(m, iova), n);
@@ -556,7 +579,7 @@ static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	    struct page **pages)
 {
-	unsigned long done = 0, n;
+	unsigned long done = 0, n = 0;
 	unsigned int ticket;
 	int err;
 
@@ -566,14 +589,14 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	ticket = dmt_gate_enter(&c->gate);
 	while (done < npages) {
 		err = pin_piece(c, iova + ((u64)done << c->pgshift),
-				npages - done, prot, pages + done, &n);
+				npages - done, prot, !done, pages + done, &n);
 		if (err)
 			break;
 		done += n;
 	}
 	if (err)
 		unpin_pieces(c, iova, done);
-	else if (prot & DMT_WRITE)
+	else if ((prot & DMT_WRITE) && n < npages)
 		write_pieces(c, iova, npages);
 	dmt_gate_exit(&c->gate, ticket);
 	return err;

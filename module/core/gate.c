@@ -20,6 +20,12 @@
  */
 #include "gate.h"
 
+/* Slots in use: no more than there are processors */
+static unsigned int nslots(void)
+{
+	return min_t(unsigned int, DMT_GATE_SLOTS, nr_cpu_ids);
+}
+
 void dmt_gate_init(struct dmt_gate *gate)
 {
 	unsigned int i;
@@ -35,7 +41,7 @@ void dmt_gate_init(struct dmt_gate *gate)
 
 unsigned int dmt_gate_enter(struct dmt_gate *gate)
 {
-	unsigned int slot = raw_smp_processor_id() % DMT_GATE_SLOTS;
+	unsigned int slot = raw_smp_processor_id() % nslots();
 	unsigned int phase = READ_ONCE(gate->phase);
 
 	atomic_inc(&gate->slot[slot].in[phase]);
@@ -56,7 +62,7 @@ static bool is_empty(const struct dmt_gate *gate, unsigned int phase)
 {
 	unsigned int i;
 
-	for (i = 0; i < DMT_GATE_SLOTS; i++)
+	for (i = 0; i < nslots(); i++)
 		if (atomic_read_acquire(&gate->slot[i].in[phase]))
 			return false;
 	return true;

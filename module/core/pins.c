@@ -303,25 +303,45 @@ static void each_word(struct dmt_pins *pins, u64 page, unsigned long npages,
 	}
 }
 
-/* Look at entries that are there: can they be pinned once more? */
-static int pins_check(struct dmt_pins *pins, u64 page, unsigned long npages,
+/*
+ * Look at the entries from @page on, up to the first that isn't there or to the
+ * end of the word: can they be pinned once more? Returns how many, or -errno.
+ */
+static int word_check(const struct dmt_pins *pins, u64 page, unsigned int n,
 		      bool write, struct page **pages)
 {
-	unsigned long i;
+	const struct dmt_pin_word *w = pin_word(pins, page);
+	unsigned int bit = page % WORD_PAGES, i;
+	u64 absent = ~(w->present >> bit);
+	const u64 *entry = word_entry(w, bit);
 
-	for (i = 0; i < npages; i++) {
-		struct dmt_pin_word *w = pin_word(pins, page + i);
-		unsigned int bit = (page + i) % WORD_PAGES;
-		u64 entry;
-
-		if (!(w->present & (1ULL << bit)))
-			return i;
-		entry = *word_entry(w, bit);
-		if ((entry & PIN_COUNT) == PIN_COUNT)
+	if (absent)
+		n = min_t(unsigned int, n, __ffs64(absent));
+	for (i = 0; i < n; i++) {
+		if ((entry[i] & PIN_COUNT) == PIN_COUNT)
 			return -EOVERFLOW;
-		if (write && !(entry & PIN_WRITABLE))
+		if (write && !(entry[i] & PIN_WRITABLE))
 			return -EFAULT;
-		pages[i] = pfn_to_page(entry >> PIN_FRAME);
+		pages[i] = pfn_to_page(entry[i] >> PIN_FRAME);
+	}
+	return n;
+}
+
+/* The same for a range: up to the first that isn't there */
+static long pins_check(const struct dmt_pins *pins, u64 page,
+		       unsigned long npages, bool write, struct page **pages)
+{
+	unsigned long i = 0;
+
+	while (i < npages) {
+		int in = in_word(page + i, npages - i);
+		int n = word_check(pins, page + i, in, write, pages + i);
+
+		if (n < 0)
+			return n;
+		i += n;
+		if (n < in)
+			break;
 	}
 	return i;
 }
@@ -382,7 +402,7 @@ err:
 }
 
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
-		 bool write, struct page **pages)
+		 bool write, bool all, struct page **pages)
 {
 	struct dmt_pins *pins = &m->pins;
 	long fresh;
@@ -406,8 +426,11 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 	}
 	each_word(pins, page, npages, count_word);
 	WRITE_ONCE(pins->count, pins->count + fresh);
+	if (write && all)
+		each_word(pins, page, npages, write_word);
 out:
 	mutex_unlock(&pins->lock);
+	smp_mb();	/* harvests see it before the driver gets the pages */
 	return err;
 }
 
@@ -446,35 +469,58 @@ static void drop_add(struct drop *d, struct page *page, bool dirty)
 	d->pages[d->count++] = page;
 }
 
-/* Would one less unpin the page, and may it have been written? */
-static bool is_last_write(const struct dmt_pins *pins, u64 page)
+/* Those of @mask that one less would unpin, and that may have been written */
+static u64 last_writes(const struct dmt_pin_word *w, u64 mask)
 {
-	const struct dmt_pin_word *w = pin_word(pins, page);
-	unsigned int bit = page % WORD_PAGES;
-	u64 entry;
+	const u64 *entry;
+	u64 found = 0;
 
-	if (!w || !(w->present & (1ULL << bit)))
-		return false;
-	entry = *word_entry(w, bit);
-	return (entry & PIN_WRITE) && (entry & PIN_COUNT) == 1;
+	mask &= w->present;
+	if (!(atomic64_read(&w->written) & mask))
+		return 0;
+	entry = word_entry(w, __ffs64(mask));
+	for (; mask; mask &= mask - 1, entry++)
+		if ((*entry & PIN_WRITE) && (*entry & PIN_COUNT) == 1)
+			found |= mask & -mask;
+	return found;
 }
 
-/* Mark all that is about to be unpinned, run by run. */
+/* Pages [first, end) are about to be unpinned. */
+static void mark_run(struct dmt_mapping *m, u64 first, u64 end)
+{
+	if (first < end)
+		dmt_mapping_mark(m, first, end - 1, true);
+}
+
+/* Mark all of [page, page + npages) that is about to be unpinned, by runs. */
 static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
-	u64 end = page + npages, first;
+	u64 first = page, end = page;
 
-	while (page < end) {
-		if (!is_last_write(&m->pins, page)) {
-			page++;
-			continue;
+	while (npages) {
+		const struct dmt_pin_word *w = pin_word(&m->pins, page);
+		unsigned int n = in_word(page, npages);
+		u64 found = w ? last_writes(w, range_mask(page % WORD_PAGES, n)) :
+				0;
+
+		while (found) {
+			unsigned int bit = __ffs64(found);
+			u64 rest = ~(found >> bit);
+			unsigned int len = rest ? __ffs64(rest) : WORD_PAGES;
+			u64 at = page - page % WORD_PAGES + bit;
+
+			if (at != end) {
+				mark_run(m, first, end);
+				first = at;
+			}
+			end = at + len;
+			found &= bit + len < WORD_PAGES ?
+				~0ULL << (bit + len) : 0;
 		}
-		first = page;
-		do
-			page++;
-		while (page < end && is_last_write(&m->pins, page));
-		dmt_mapping_mark(m, first, page - 1, true);
+		page += n;
+		npages -= n;
 	}
+	mark_run(m, first, end);
 }
 
 /* Is the line of @page free of pages pinned for writing? */

@@ -29,6 +29,12 @@ struct dmt_pins {
 
 void dmt_pins_init(struct dmt_pins *pins, u64 npages);
 
+/* Has a page ever been pinned, or nearly so? */
+static inline bool dmt_pins_ever(const struct dmt_pins *pins)
+{
+	return smp_load_acquire(&pins->table);
+}
+
 /* Free an empty one, that nobody harvests any more. */
 void dmt_pins_fini(struct dmt_pins *pins);
 
@@ -37,7 +43,8 @@ void dmt_pins_fini(struct dmt_pins *pins);
  * @m: the mapping that they are in
  * @page: first, counted from the mapping's start
  * @npages: all within the mapping
- * @write: for writing: dmt_pins_write() will follow
+ * @write: for writing
+ * @all: that's all; else, if it's for writing, dmt_pins_write() will follow
  * @pages: out
  *
  * A page that is pinned already is counted once more. New ones go against the
@@ -45,7 +52,7 @@ void dmt_pins_fini(struct dmt_pins *pins);
  * Takes @m->pins.lock; may sleep. Return: 0, or -errno with nothing pinned.
  */
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
-		 bool write, struct page **pages);
+		 bool write, bool all, struct page **pages);
 
 /**
  * dmt_pins_write - pages that were added for writing may be written from now on

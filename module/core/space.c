@@ -12,8 +12,14 @@
  *
  * Concurrency. Changes are serialised by the caller. A change builds a new
  * leaf (or directory) and publishes it by rcu_assign_pointer(); what it
- * replaced is freed after a grace period. So a reader sees each leaf as it was
- * at some moment. It may look at two leaves (the predecessor of an address can
+ * replaced is freed after a grace period. Only behind its last mapping a leaf
+ * is written in place, and its count set then: adding and taking away there,
+ * which is what happens most, needs no memory. A reader that saw a larger count
+ * may find one mapping there or another; keys still ascend, as those in front
+ * are smaller than either, and it checks the bounds of what it found.
+ *
+ * So a reader sees each leaf as it was at some moment, but for its last entry.
+ * It may look at two leaves (the predecessor of an address can
  * be the last of an earlier leaf) that changed between its two looks; what it
  * looks for is one mapping, and a mapping that nobody inserts or erases
  * meanwhile stands in every version of the one leaf that it belongs into: in
@@ -21,10 +27,11 @@
  * published another directory, because leaves of a replaced directory are
  * never written again.
  *
- * Erasing must not fail. Only the first and the last leaf of a range keep
- * anything, so it needs two leaves at the most, which are put by beforehand;
- * leaves in between become the empty leaf. An emptied leaf goes when a
- * directory without it can be had, and else stays, which is harmless.
+ * Erasing must not fail. In the first leaf of a range the last mappings go, in
+ * those in between all; only in the last leaf, or where the range is within one,
+ * may mappings go that others follow. That needs one leaf, which is put by
+ * beforehand. An emptied leaf goes when a directory without it can be had, and
+ * else stays, which is harmless.
  */
 #include "mapping.h"
 #include "space.h"
@@ -32,7 +39,7 @@
 #define LEAF_MAX	62	/* a leaf is a kilobyte */
 
 struct dmt_space_leaf {
-	u64 count;
+	u64 count;				/* set last, read first */
 	u64 key[LEAF_MAX];			/* mapping[i]->iova */
 	struct dmt_mapping *mapping[LEAF_MAX];
 	struct rcu_head rcu;
@@ -113,10 +120,10 @@ static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
 		unsigned int half = n / 2;
 
 		/* a conditional move, not a branch: x is anything */
-		base = base[half] <= x ? base + half : base;
+		base = READ_ONCE(base[half]) <= x ? base + half : base;
 		n -= half;
 	}
-	return (unsigned int)(base - key) + (*base <= x);
+	return (unsigned int)(base - key) + (READ_ONCE(*base) <= x);
 }
 
 struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova)
@@ -127,12 +134,15 @@ struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova)
 	/* The first key is 0, so i >= 1. Step back over empty leaves only. */
 	while (i--) {
 		const struct dmt_space_leaf *leaf = rcu_dereference(dir->leaf[i]);
-		unsigned int n = keys_upto(leaf->key, leaf->count, iova);
+		unsigned int n = keys_upto(leaf->key,
+					   smp_load_acquire(&leaf->count),
+					   iova);
 
 		if (n) {
-			struct dmt_mapping *m = leaf->mapping[n - 1];
+			struct dmt_mapping *m =
+				smp_load_acquire(&leaf->mapping[n - 1]);
 
-			return iova <= m->last ? m : NULL;
+			return m->iova <= iova && iova <= m->last ? m : NULL;
 		}
 	}
 	return NULL;
@@ -179,8 +189,8 @@ struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
 static void leaf_put(struct dmt_space_leaf *leaf, unsigned int at,
 		     struct dmt_mapping *m)
 {
-	leaf->key[at] = m->iova;
-	leaf->mapping[at] = m;
+	WRITE_ONCE(leaf->key[at], m->iova);
+	smp_store_release(&leaf->mapping[at], m);
 }
 
 static void leaf_append(struct dmt_space_leaf *to,
@@ -275,6 +285,12 @@ int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
 	struct dmt_space_leaf *old = dir_leaf(dir, at), *leaf;
 	unsigned int n = keys_upto(old->key, old->count, m->iova);
 
+	if (n == old->count && n < LEAF_MAX && old != &empty_leaf) {
+		leaf_put(old, n, m);
+		smp_store_release(&old->count, n + 1);
+		space->count++;
+		return 0;
+	}
 	if (old->count == LEAF_MAX) {
 		int err = insert_split(space, at, n, m);
 
@@ -300,32 +316,30 @@ int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
  * be allocated, wait until the leaf that is about to be replaced is nobody's,
  * which needs no memory, and put that by (see erase_from()).
  */
-static struct dmt_space_leaf *spare_take(struct dmt_space *space,
-					 unsigned int i)
+static struct dmt_space_leaf *spare_take(struct dmt_space *space)
 {
-	struct dmt_space_leaf *leaf = space->spare[i];
+	struct dmt_space_leaf *leaf = space->spare;
 
-	space->spare[i] = leaf_alloc(space);
+	space->spare = leaf_alloc(space);
 	return leaf;
 }
 
 /* Drop entries [first, end) of leaf @at, which keeps some others. */
 static void erase_from(struct dmt_space *space, unsigned int at,
-		       unsigned int first, unsigned int end,
-		       unsigned int spare)
+		       unsigned int first, unsigned int end)
 {
 	struct dmt_space_leaf *old = dir_leaf(dir_of(space), at);
-	struct dmt_space_leaf *leaf = spare_take(space, spare);
+	struct dmt_space_leaf *leaf = spare_take(space);
 
 	leaf_append(leaf, old, 0, first);
 	leaf_append(leaf, old, end, old->count);
 	rcu_assign_pointer(dir_of(space)->leaf[at], leaf);
-	if (space->spare[spare]) {
+	if (space->spare) {
 		leaf_retire(old);
 	} else {
 		synchronize_rcu();
 		memset(old, 0, sizeof(*old));
-		space->spare[spare] = old;
+		space->spare = old;
 	}
 }
 
@@ -360,7 +374,6 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 	struct dmt_space_dir *dir = dir_of(space);
 	unsigned int at = keys_upto(dir->key, dir->count, iova) - 1;
 	bool emptied = false;
-	unsigned int spare = 0;
 
 	for (; at < dir->count && dir->key[at] <= last; at++) {
 		struct dmt_space_leaf *leaf = dir_leaf(dir, at);
@@ -371,12 +384,11 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 		if (first == end)
 			continue;
 		space->count -= end - first;
-		if (end - first == leaf->count) {
-			rcu_assign_pointer(dir->leaf[at], &empty_leaf);
-			leaf_retire(leaf);
-			emptied = true;
+		if (end == leaf->count) {
+			smp_store_release(&leaf->count, first);
+			emptied |= !first;
 		} else {
-			erase_from(space, at, first, end, spare++);
+			erase_from(space, at, first, end);
 		}
 	}
 	if (emptied && dir->count > 1)
@@ -390,12 +402,10 @@ int dmt_space_init(struct dmt_space *space, struct dmt_host *host)
 	space->host = host;
 	space->count = 0;
 	dir = dir_alloc(space, 1);
-	space->spare[0] = leaf_alloc(space);
-	space->spare[1] = leaf_alloc(space);
-	if (!dir || !space->spare[0] || !space->spare[1]) {
+	space->spare = leaf_alloc(space);
+	if (!dir || !space->spare) {
 		dmt_free(dir);
-		dmt_free(space->spare[0]);
-		dmt_free(space->spare[1]);
+		dmt_free(space->spare);
 		return -ENOMEM;
 	}
 	RCU_INIT_POINTER(dir->leaf[0], &empty_leaf);
@@ -415,6 +425,5 @@ void dmt_space_fini(struct dmt_space *space)
 			dmt_free(leaf);
 	}
 	dmt_free(dir);
-	dmt_free(space->spare[0]);
-	dmt_free(space->spare[1]);
+	dmt_free(space->spare);
 }

@@ -18,13 +18,13 @@ struct dmt_space_leaf;
  * @dir: read under RCU or the lock of changes
  * @host: whose memory is charged
  * @count: mappings in it
- * @spare: leaves put by so that dmt_space_erase() can't fail
+ * @spare: a leaf put by so that dmt_space_erase() can't fail
  */
 struct dmt_space {
 	struct dmt_space_dir __rcu *dir;
 	struct dmt_host *host;
 	unsigned int count;
-	struct dmt_space_leaf *spare[2];
+	struct dmt_space_leaf *spare;
 };
 
 /* A place in a space. Good while the lock of changes is held. */
