@@ -14,6 +14,7 @@
 #define DMT_ENGINE_ENV_H
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>

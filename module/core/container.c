@@ -246,14 +246,24 @@ static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
 	}
 }
 
-/* The answers: all that can still fail. */
+/*
+ * The answers: all that can still fail. The size comes first, because it can be
+ * taken back, and is, if the bitmap can't be delivered.
+ */
 static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap, u64 bytes,
 			u64 __user *size)
 {
+	u64 asked = last - iova + 1;
+	int err;
+
 	if (size && dmt_copy_to_user(c->host, size, &bytes, sizeof(bytes)))
 		return -EFAULT;
-	return bitmap ? dmt_harvest_range(c, iova, last, bitmap) : 0;
+	err = bitmap ? dmt_harvest_range(c, iova, last, bitmap) : 0;
+	if (err && size && dmt_copy_to_user(c->host, size, &asked,
+					    sizeof(asked)))
+		return err;	/* it has gone as well */
+	return err;
 }
 
 static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
@@ -570,7 +580,7 @@ static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 {
 	if (!npages || iova & ((1ULL << c->pgshift) - 1))
 		return -EINVAL;
-	if (npages > ~0UL >> c->pgshift ||
+	if (npages > INT_MAX ||		/* as vfio_pin_pages() has it */
 	    wraps(iova, (u64)npages << c->pgshift))
 		return -EOVERFLOW;
 	return 0;

@@ -36,7 +36,8 @@
  * @coarse: log2 of pages a bit
  * @err: the first error; nothing is handed out after it, and what no longer
  *	 fits the window is put back at once
- * @at: the window's first word in the answer; a multiple of WINDOW_WORDS
+ * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
+ *	before has been handed out, and nothing behind
  * @lines: lines of the window that hold something; the others are zeros
  * @window: see above
  * @pinned: a chunk's words of pages pinned for writing
@@ -293,12 +294,16 @@ static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
 static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		       unsigned int nwords)
 {
+	u64 last = w + nwords - 1;
+
 	window_flush(h);
 	if (!h->err && dmt_copy_to_user(h->c->host, h->data + w, words,
 					nwords * sizeof(u64)))
 		h->err = -EFAULT;
 	if (h->err)
 		put_back_words(h, w, words, nwords);
+	else
+		h->at = last - last % WINDOW_WORDS;	/* handed out so far */
 }
 
 /* Pages [first, end) of a chunk whose page 0 is at @pos */
