@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The harness: choose the container, run each case in a child, judge, report
+ * in TAP. A case tells its parent what happened through shared memory, so that
+ * its checks count even if it dies.
+ */
+#include <fnmatch.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "conform.h"
+#include "differences.h"
+
+#define CASE_SECONDS	240	/* then it is killed: emulation is slow */
+
+/* What a case tells */
+struct news {
+	unsigned int checks, failed;
+	bool ended;		/* it came to its end, or gave up by itself */
+	char driver[16];
+	char kind[16];
+	char skip[256];
+	char context[128];
+	size_t used;
+	char text[1 << 16];
+};
+
+struct bed bed;
+static struct news *news;
+static jmp_buf end;
+static struct conform_case *first, **next = &first;
+
+static const char *device;	/* NULL: the engine */
+
+void conform_register(struct conform_case *c)
+{
+	*next = c;
+	next = &c->next;
+}
+
+static void say(const char *format, va_list args)
+{
+	size_t left = sizeof(news->text) - news->used;
+	int n = vsnprintf(news->text + news->used, left, format, args);
+
+	if (n > 0)
+		news->used += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+void conform_note(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
+bool conform_check(const char *file, int line, bool ok, const char *format, ...)
+{
+	const char *base = strrchr(file, '/');
+	va_list args;
+
+	news->checks++;
+	if (ok)
+		return true;
+	news->failed++;
+	conform_note("%s:%d: ", base ? base + 1 : file, line);
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	if (*news->context)
+		conform_note(" (%s)", news->context);
+	conform_note("\n");
+	return false;
+}
+
+void conform_context(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(news->context, sizeof(news->context), format, args);
+	va_end(args);
+}
+
+static const char *value(long long v, char *buf, size_t size)
+{
+	const char *name = v < 0 && v > -134 ? strerrorname_np(-v) : NULL;
+
+	if (name)
+		snprintf(buf, size, "-%s", name);
+	else if (v > 99999 || v < -99999)
+		snprintf(buf, size, "%#llx", v);
+	else
+		snprintf(buf, size, "%lld", v);
+	return buf;
+}
+
+bool conform_eq(const char *file, int line, const char *what, long long got,
+		long long want)
+{
+	char a[32], b[32];
+
+	return conform_check(file, line, got == want, "%s: %s, not %s", what,
+			     value(got, a, sizeof(a)), value(want, b, sizeof(b)));
+}
+
+void conform_end(void)
+{
+	longjmp(end, 1);
+}
+
+void conform_skip(const char *why)
+{
+	snprintf(news->skip, sizeof(news->skip), "%s", why);
+	longjmp(end, 1);
+}
+
+/* Running ----------------------------------------------------------------- */
+
+static int open_bed(unsigned int where)
+{
+	unsigned int type = where & V1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
+	int ret;
+
+	if (device)
+		ret = dmatrack_open_vfio(&bed.t, device, type);
+	else
+		ret = dmatrack_open_engine(&bed.t, type, DMATRACK_ENGINE_CHECKED);
+	if (ret)
+		return ret;
+	ret = dmt_device_open(&bed.d, bed.t);
+	if (ret)
+		return ret;
+	bed.engine = !strcmp(dmatrack_driver(bed.t), "engine");
+	bed.stock = !strcmp(dmatrack_driver(bed.t), "stock");
+	bed.iommu = !strcmp(dmt_device_kind(bed.d), "edu");
+	snprintf(news->driver, sizeof(news->driver), "%s",
+		 dmatrack_driver(bed.t));
+	snprintf(news->kind, sizeof(news->kind), "%s", dmt_device_kind(bed.d));
+	return 0;
+}
+
+static void close_bed(void)
+{
+	if (bed.d)
+		dmt_device_close(bed.d);
+	if (bed.t)
+		dmatrack_close(bed.t);
+}
+
+/* Why a case can't run here; NULL if it can */
+static const char *cannot(unsigned int where)
+{
+	if (bed.iommu && !(where & IOMMU) && where & EMULATED)
+		return "only without an IOMMU";
+	if (!bed.iommu && !(where & EMULATED) && where & IOMMU)
+		return "only with an IOMMU";
+	if ((where & ENGINE) == ENGINE && !bed.engine)
+		return "only in the engine";
+	if (where & KERNEL && bed.engine)
+		return "only in the kernel";
+	return NULL;
+}
+
+static void child(const struct conform_case *c)
+{
+	const char *why;
+	int ret;
+
+	alarm(CASE_SECONDS);
+	ret = open_bed(c->where);
+	if (ret) {
+		conform_check(c->name, 0, false, "no container: %s",
+			      strerror(-ret));
+	} else if (!setjmp(end)) {
+		why = cannot(c->where);
+		if (why)
+			conform_skip(why);
+		c->run();
+	}
+	close_bed();
+	news->ended = true;
+	fflush(NULL);
+	exit(0);
+}
+
+static int run(const struct conform_case *c)
+{
+	int status;
+	pid_t pid;
+
+	memset(news, 0, sizeof(*news));
+	pid = fork();
+	if (!pid)
+		child(c);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+		perror("conform");
+		exit(2);
+	}
+	if (WIFSIGNALED(status))
+		conform_check(c->name, 0, false, "killed by %s",
+			      strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) || !news->ended)
+		conform_check(c->name, 0, false, "exit status %d",
+			      WEXITSTATUS(status));
+	else
+		return 0;
+	return -1;
+}
+
+/* Judging ----------------------------------------------------------------- */
+
+static unsigned int number, passed, failed, skipped;
+
+static void comment(const char *prefix, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		printf("# %s%.*s\n", prefix, (int)n, text);
+		text += n + !!text[n];
+	}
+}
+
+static void ok(const char *name, const char *note)
+{
+	passed++;
+	printf("ok %u - %s%s%s\n", number, name, *note ? " # " : "", note);
+}
+
+static void not_ok(const char *name, const char *note)
+{
+	failed++;
+	printf("not ok %u - %s # %s\n", number, name, note);
+}
+
+/* The stock driver, and a case that it's known to fail */
+static void judge_difference(const char *name, const struct difference *d,
+			     bool died)
+{
+	char note[512];
+
+	if (died) {
+		not_ok(name, "it died");
+	} else if (!news->failed) {
+		snprintf(note, sizeof(note), "the difference is gone: %s",
+			 d->what);
+		not_ok(name, note);
+	} else if (d->seen && !strstr(news->text, d->seen)) {
+		snprintf(note, sizeof(note), "it differs in another way than '%s'",
+			 d->seen);
+		not_ok(name, note);
+	} else {
+		snprintf(note, sizeof(note), "differs: %s (%s)", d->what,
+			 d->row);
+		ok(name, note);
+	}
+	comment("stock: ", news->text);
+}
+
+static void judge(const struct conform_case *c, bool died)
+{
+	const struct difference *d = NULL;
+	char note[64];
+
+	number++;
+	if (!strcmp(news->driver, "stock"))
+		d = difference_of(c->name);
+
+	if (*news->skip && !news->failed) {
+		skipped++;
+		printf("ok %u - %s # SKIP %s\n", number, c->name, news->skip);
+	} else if (d) {
+		judge_difference(c->name, d, died);
+	} else if (news->failed || !news->checks) {
+		snprintf(note, sizeof(note), "%u of %u checks failed",
+			 news->failed, news->checks);
+		not_ok(c->name, note);
+		comment("", news->text);
+	} else {
+		ok(c->name, "");
+		comment("", news->text);
+	}
+	fflush(stdout);
+}
+
+static bool wanted(const char *name, char **patterns)
+{
+	if (!*patterns)
+		return true;
+	for (; *patterns; patterns++) {
+		if (!fnmatch(*patterns, name, 0))
+			return true;
+	}
+	return false;
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: conform --engine [PATTERN]...\n"
+	      "       conform --device UUID|PCI-ADDRESS [PATTERN]...\n"
+	      "       conform --list\n"
+	      "\n"
+	      "Run the cases whose names match (shell patterns; default all) "
+	      "against the engine,\n"
+	      "or the kernel's type1 driver with a device. TAP on stdout. Exit "
+	      "status: 0 all\n"
+	      "passed, 1 some failed, 2 usage.\n", to);
+}
+
+static void check_differences(void)
+{
+	const struct conform_case *c;
+	const char *name;
+	int i;
+
+	for (i = 0; (name = difference_name(i)); i++) {
+		for (c = first; c && strcmp(c->name, name); c = c->next)
+			;
+		if (c)
+			continue;
+		number++;
+		not_ok(name, "differences.c lists a case that there isn't");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct conform_case *c;
+	char **patterns;
+	bool named = false;
+
+	if (argc == 2 && !strcmp(argv[1], "--list")) {
+		for (c = first; c; c = c->next)
+			puts(c->name);
+		return 0;
+	} else if (argc == 2 && !strcmp(argv[1], "--help")) {
+		usage(stdout);
+		return 0;
+	} else if (argc >= 2 && !strcmp(argv[1], "--engine")) {
+		patterns = argv + 2;
+	} else if (argc >= 3 && !strcmp(argv[1], "--device")) {
+		device = argv[2];
+		patterns = argv + 3;
+	} else {
+		usage(stderr);
+		return 2;
+	}
+
+	news = mmap(NULL, sizeof(*news), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (news == MAP_FAILED) {
+		perror("conform");
+		return 2;
+	}
+	for (c = first; c; c = c->next) {
+		bool died;
+
+		if (!wanted(c->name, patterns))
+			continue;
+		died = run(c);
+		if (!named && *news->driver) {
+			printf("# %s, %s\n", news->driver, news->kind);
+			named = true;
+		}
+		judge(c, died);
+	}
+	if (!*patterns)
+		check_differences();
+	printf("1..%u\n", number);
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	return failed || !passed;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The conformance suite: what every type1 container must do, said once and run
+ * against each: the engine, dmatrack.ko, and the stock kernel driver as oracle.
+ *
+ * A case is a function. It runs in a process of its own with a fresh container
+ * (bed) and a device in it, so it neither cleans up nor can it harm another. A
+ * check that fails says where, what was expected and what was seen; EXPECT*
+ * goes on, ASSERT* ends the case.
+ *
+ * Cases whose checks the stock driver can't fulfil are listed in
+ * differences.c: there, on that driver, they must fail.
+ *
+ * In names and comments 'page' is 4096 bytes; IOVAs are in bytes.
+ */
+#ifndef CONFORM_H
+#define CONFORM_H
+
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "lib/device.h"
+#include "dmatrack.h"
+#include "dmatrack_engine.h"
+
+typedef uint64_t u64;
+
+#define PAGE	4096ull
+#define MiB	(1ull << 20)
+#define GiB	(1ull << 30)
+#define TiB	(1ull << 40)
+
+/* Where mappings go unless it matters: within reach of a 28-bit device */
+#define BASE	(64 * MiB)
+
+#define PIN_R	DMT_TESTDEV_PIN_READ
+#define PIN_W	DMT_TESTDEV_PIN_WRITE
+#define MAP_R	VFIO_DMA_MAP_FLAG_READ
+#define MAP_W	VFIO_DMA_MAP_FLAG_WRITE
+#define MAP_RW	(MAP_R | MAP_W)
+
+/*
+ * Where a case applies: a container without an IOMMU (the engine, a mediated
+ * device), one with an IOMMU (vfio-pci), the engine alone, the kernel's alone.
+ */
+#define EMULATED	(1u << 0)
+#define IOMMU		(1u << 1)
+#define ANY		(EMULATED | IOMMU)
+#define ENGINE		(EMULATED | 1u << 2)
+#define KERNEL		(1u << 3)
+#define V1		(1u << 4)	/* a VFIO_TYPE1_IOMMU container */
+
+/**
+ * struct bed - the container of the case under way
+ * @t: container
+ * @d: a device in it
+ * @engine: it is in this process; else in the kernel
+ * @stock: by the stock driver
+ * @iommu: with an IOMMU-backed group
+ */
+struct bed {
+	struct dmatrack *t;
+	struct dmt_device *d;
+	bool engine;
+	bool stock;
+	bool iommu;
+};
+extern struct bed bed;
+
+struct conform_case {
+	const char *name;
+	unsigned int where;
+	void (*run)(void);
+	struct conform_case *next;
+};
+void conform_register(struct conform_case *c);
+
+/* CASE(name, where) { ... }: define a case */
+#define CASE(id, where)							\
+	static void case_##id(void);					\
+	__attribute__((constructor)) static void register_##id(void)	\
+	{								\
+		static struct conform_case c = { #id, where,	\
+						 case_##id, NULL };	\
+									\
+		conform_register(&c);					\
+	}								\
+	static void case_##id(void)
+
+/* Checks ------------------------------------------------------------------ */
+
+bool conform_check(const char *file, int line, bool ok, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+bool conform_eq(const char *file, int line, const char *what, long long got,
+		long long want);
+bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
+		   const char *want);
+void conform_note(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+/* Said with every check that fails from now on */
+void conform_context(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+_Noreturn void conform_end(void);
+_Noreturn void conform_skip(const char *why);
+
+#define EXPECT(c)							\
+	conform_check(__FILE__, __LINE__, (c), "%s is false", #c)
+#define CONFORM_EQ(got, want, what)					\
+	conform_eq(__FILE__, __LINE__, what, (long long)(got),		\
+		   (long long)(want))
+#define CONFORM_ELSE_END(ok)	((ok) ? (void)0 : conform_end())
+
+#define EXPECT_EQ(got, want)	CONFORM_EQ(got, want, #got)
+#define EXPECT_OK(got)		CONFORM_EQ(got, 0, #got)
+#define ASSERT(c)							\
+	CONFORM_ELSE_END(conform_check(__FILE__, __LINE__, (c),		\
+				       "%s is false", #c))
+#define ASSERT_EQ(got, want)	CONFORM_ELSE_END(CONFORM_EQ(got, want, #got))
+#define ASSERT_OK(got)		CONFORM_ELSE_END(CONFORM_EQ(got, 0, #got))
+
+/*
+ * Harvest @npages from @iova on: exactly the pages listed must be dirty, as in
+ * "0 3-5"; "" for none. The buffer is zeroed, ends at unmapped memory, and the
+ * bits beyond the range must be 0.
+ */
+#define EXPECT_DIRTY(iova, npages, want)				\
+	conform_dirty(__FILE__, __LINE__, iova, npages, want)
+#define EXPECT_CLEAN(iova, npages)	EXPECT_DIRTY(iova, npages, "")
+
+/* The container's user ---------------------------------------------------- */
+
+/* What the call returned: 0 or more, or -errno */
+long call(unsigned long cmd, const void *arg);
+
+struct vfio_iommu_type1_dma_map map_arg(u64 iova, const void *vaddr, u64 size,
+					unsigned int flags);
+long map(u64 iova, const void *vaddr, u64 size, unsigned int flags);
+long unmap_flags(unsigned int flags, u64 iova, u64 size, u64 *unmapped);
+long unmap(u64 iova, u64 size);		/* bytes unmapped, or -errno */
+
+/* UNMAP_DMA with the bitmap's description behind it */
+struct unmap_bitmap {
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_bitmap bitmap;
+};
+void unmap_bitmap_arg(struct unmap_bitmap *u, u64 iova, u64 size, u64 pgsize,
+		      void *data, u64 bytes);
+long unmap_bitmap(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes,
+		  u64 *unmapped);
+
+/* DIRTY_PAGES with the range behind it */
+struct dirty_range {
+	struct vfio_iommu_type1_dirty_bitmap dirty;
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+};
+void harvest_arg(struct dirty_range *r, u64 iova, u64 size, u64 pgsize,
+		 void *data, u64 bytes);
+long harvest(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes);
+long dirty_flags(unsigned int flags);
+long start(void);
+long stop(void);
+
+/* DMA_AVAIL, or -errno */
+long avail(void);
+
+/* Memory and mapping of @npages at @iova in one; ends the case if it fails */
+char *mapped(u64 iova, u64 npages);
+
+/* The device's side ------------------------------------------------------- */
+
+/* Writes a pattern that differs from one call to the next */
+int dma_write(u64 iova, u64 size);
+int dma_read(u64 iova, void *data, u64 size);
+int pin(u64 iova, u64 npages, unsigned int prot);
+int unpin(u64 iova, u64 npages);
+
+/* Memory ------------------------------------------------------------------ */
+
+void *memory(u64 size);			/* zeroed, readable and writable */
+void *reserve(u64 size);		/* no access: addresses alone */
+size_t bitmap_bytes(u64 nbits);		/* whole 64-bit words */
+
+/* @size bytes that end where an unmapped page begins */
+void *guarded(size_t size);
+
+/* A copy of @size bytes of which only the first @there can be read or written */
+void *cut(const void *data, size_t size, size_t there);
+
+/* A copy that can't be written */
+void *readonly(const void *data, size_t size);
+
+/* Pointers that nobody can use: NULL, unmapped, at user space's end */
+#define BAD_POINTERS	3
+void *bad_pointer(int n);
+
+/* A page at user space's very end */
+void *last_user_page(void);
+
+/* @size bytes of a file that is a page long */
+void *file_page(u64 size);
+
+bool bit(const void *bitmap, u64 n);
+
+/* kB of /proc/FILE's line NAME, such as VmLck; -1 */
+long proc_kb(const char *file, const char *name);
+
+double seconds(void);			/* of a monotonic clock */
+
+/* Repeatable random numbers */
+u64 draw(u64 *state);
+
+#endif

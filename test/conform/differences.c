@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The deliberate differences from the stock driver, by case; and what differs
+ * between kernel versions.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "differences.h"
+
+#define LINUX_7_3	0x703
+
+/* design.md's row, and what the stock driver does, where several cases show it */
+#define WHOLE_MAPPINGS \
+	"GET_BITMAP range", \
+	"a range must begin and end where mappings do"
+#define BUFFER_STAYS \
+	"GET_BITMAP buffer", \
+	"what the buffer held stays in the answer"
+#define SMALLEST_PAGE \
+	"GET_BITMAP page size", \
+	"the smallest page size alone"
+#define TOO_LARGE \
+	"bitmap size", \
+	"mappings of 2^31 pages and more can't be tracked"
+#define STALE_BITS \
+	"failure in the middle", \
+	"bits shifted beyond the end come again"
+#define LATE_FAULT \
+	"failure in the middle", \
+	"it fails when all is done"
+#define LOST_WRITE \
+	"failure in the middle", \
+	"a write that fails on its way isn't reported"
+#define FAILED_PIN \
+	"failure in the middle", \
+	"a failed pin leaves pages dirty"
+#define ONE_MUTEX \
+	"device writes during a harvest", \
+	"one mutex for harvests and devices"
+#define READONLY \
+	"read-only mappings", \
+	"a mapping only for reading counts as written"
+#define READ_PIN \
+	"dirty rules", \
+	"a page pinned only for reading counts as written"
+#define V1_REFUSED \
+	"DIRTY_PAGES on a v1 container", \
+	"refused"
+#define NO_MARK \
+	"mark_dirty", \
+	"there is no such call"
+#define OVERFLOW \
+	"kernel version", \
+	"-EINVAL where 7.3 says -EOVERFLOW"
+#define LAST_IOVA \
+	"kernel version", \
+	"mappings that end with the last IOVA aren't found"
+
+static const struct difference differences[] = {
+	{ "harvest_part_of_mapping", WHOLE_MAPPINGS,
+	  "harvest: -EINVAL, not 0", 0 },
+	{ "harvest_parts_and_hole", WHOLE_MAPPINGS,
+	  "harvest: -EINVAL, not 0", 0 },
+	{ "pin_harvest_part", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0", 0 },
+	{ "fault_whole_mapping_only", WHOLE_MAPPINGS,
+	  "harvest: -EINVAL, not 0", 0 },
+	{ "fault_part_clears_beyond", WHOLE_MAPPINGS,
+	  "harvest: -EINVAL, not 0", 0 },
+	{ "fault_query_off_base_refused", WHOLE_MAPPINGS,
+	  "harvest: -EINVAL, not 0", 0 },
+	{ "iommu_part_of_mapping", WHOLE_MAPPINGS,
+	  "harvest: -EINVAL, not 0", 0 },
+	{ "model_full", WHOLE_MAPPINGS, ": -EINVAL, not 0", 0 },
+	{ "model_last_iova", WHOLE_MAPPINGS, ": -EINVAL, not 0", 0 },
+	{ "harvest_dirty_buffer", BUFFER_STAYS, "room[2]: ", 0 },
+	{ "unmap_bitmap_dirty_buffer", BUFFER_STAYS, "words[1]: ", 0 },
+	{ "fault_false_bits_from_buffer", BUFFER_STAYS, "word: ", 0 },
+	{ "harvest_coarse", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_coarse_pairs", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_coarse_unaligned", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_coarse_rest", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_coarse_whole", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_coarse_across", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_coarse_all_sizes", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_16_terabytes", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_whole_space", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "pin_harvest_coarse", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "fault_page_size_4_gib", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "fault_page_255_wraps", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "iommu_coarse", SMALLEST_PAGE, ": -EINVAL, not 0", 0 },
+	{ "harvest_buffer_huge", "bitmap size",
+	  "buffers above 256 MiB are refused", ": -EINVAL, not 0", 0 },
+	{ "track_beyond_8_tib", TOO_LARGE, "start(): -EINVAL, not 0", 0 },
+	{ "fault_start_8_tib_fails", TOO_LARGE, "start(): -EINVAL, not 0", 0 },
+	{ "fault_map_8_tib_while_tracking_fails", "bitmap size",
+	  "nor made while tracking", ": -EINVAL, not 0", 0 },
+	{ "fault_start_memory", "START",
+	  "a bit for each page that is mapped", "< 64 * 1024 is false", 0 },
+	{ "fault_lost_pages", "failure in the middle",
+	  "the first mapping's pages are lost",
+	  "dirty of 128 pages: 70, not 5 70", 0 },
+	{ "fault_unmap_lost_pages", "failure in the middle",
+	  "the first mapping is gone, its pages unreported",
+	  "dirty of 128 pages: 70, not 5 70", 0 },
+	{ "fault_unmap_wrong_size", "failure in the middle",
+	  "a failed call has unmapped the first mapping", "-EINVAL, not 0", 0 },
+	{ "fault_shifted_pages", "failure in the middle",
+	  "the log stays shifted", "32777, not 32776", 0 },
+	{ "fault_stale_bits_beyond_end", STALE_BITS,
+	  "dirty of 64 pages: 63, not none", 0 },
+	{ "harvest_several_unaligned", STALE_BITS, ", not none", 0 },
+	{ "unmap_readonly_argument", LATE_FAULT,
+	  "unmap(BASE, PAGE): 0, not 4096", 0 },
+	{ "unmap_bitmap_readonly_argument", LATE_FAULT,
+	  "dirty of 2 pages: none, not 1", 0 },
+	{ "unmap_bitmap_bad_buffer_pinned", "failure in the middle",
+	  "drivers have unpinned for nothing",
+	  "unpin(BASE + 3 * PAGE, 1): -EINVAL, not 0", 0 },
+	{ "fault_unreported_write", LOST_WRITE,
+	  "dirty of 2 pages: none, not 0", 0 },
+	{ "fault_unreported_write_readonly", LOST_WRITE,
+	  "dirty of 2 pages: none, not 0", 0 },
+	{ "fault_unreported_write_file_end", LOST_WRITE,
+	  "dirty of 2 pages: none, not 0", 0 },
+	{ "fault_failed_pin_is_dirty", FAILED_PIN,
+	  "dirty of 4 pages: 2-3, not none", 0 },
+	{ "pin_fails_halfway", FAILED_PIN, "0-2 6-7, not none", 0 },
+	{ "fault_write_stops_harvest", ONE_MUTEX, "ended is false", 0 },
+	{ "fault_harvest_stops_write", ONE_MUTEX, "ended is false", 0 },
+	{ "fault_harvest_stops_pin", ONE_MUTEX, "ended is false", 0 },
+	{ "fault_harvest_scans_mappings", "device writes during a harvest",
+	  "a harvest looks at every mapping before",
+	  "last < 10 * first is false", 0 },
+	{ "fault_harvest_walks_pins", "device writes during a harvest",
+	  "a harvest walks the pins one by one",
+	  "pinned < 10 * plain is false", 0 },
+	{ "fault_readonly_mapping_is_dirty", READONLY, "0-15, not none", 0 },
+	{ "iommu_rights", READONLY, "0-191, not 0-63 128-191", 0 },
+	{ "fault_read_pin_is_dirty", READ_PIN, "1, not none", 0 },
+	{ "pin_read_dirties_nothing", READ_PIN, "1-3 6, not none", 0 },
+	{ "pin_read_then_write", READ_PIN, "0-1, not none", 0 },
+	{ "pin_readonly_mapping", READ_PIN, "0-1, not none", 0 },
+	{ "pin_and_write", READ_PIN, "1, not none", 0 },
+	{ "fault_pin_faults_with_mapping_rights", "dirty rules",
+	  "a pin for reading wants memory that can be written",
+	  "-EFAULT, not 0", 0 },
+	{ "v1_dirty_pages", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "v1_unmap_bitmap", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "mark", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "mark_errors", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "mark_writeonly_mapping", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "mark_user_end", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "mark_large", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_first", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_first_readonly", NO_MARK,
+	  "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_second", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_second_readonly", NO_MARK,
+	  "-EOPNOTSUPP, not ", 0 },
+	{ "map_iova_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
+	{ "map_vaddr_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
+	{ "unmap_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
+	{ "harvest_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
+	{ "map_last_iova", LAST_IOVA, NULL, LINUX_7_3 },
+	{ "unmap_last_iova", LAST_IOVA, NULL, LINUX_7_3 },
+	{ "unmap_bitmap_last_iova", LAST_IOVA, NULL, LINUX_7_3 },
+	{ "harvest_last_iova", LAST_IOVA, NULL, LINUX_7_3 },
+	{ "harvest_nothing_mapped_last_iova", "kernel version",
+	  "a range up to the last IOVA counts as wrapping around",
+	  "harvest: -EINVAL, not 0", LINUX_7_3 },
+	{ "extension_nesting", "kernel version",
+	  "two-stage translation is announced", "1, not 0", LINUX_7_3 },
+};
+
+#define COUNT	(int)(sizeof(differences) / sizeof(*differences))
+
+static unsigned int kernel_version(void)
+{
+	struct utsname u;
+	unsigned int major = 0, minor = 0;
+
+	if (uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2)
+		return 0;
+	return major << 8 | minor;
+}
+
+const struct difference *difference_of(const char *name)
+{
+	const struct difference *d;
+
+	for (d = differences; d < differences + COUNT; d++) {
+		if (!strcmp(d->name, name))
+			return d->before && kernel_version() >= d->before ?
+				       NULL : d;
+	}
+	return NULL;
+}
+
+const char *difference_name(int n)
+{
+	return n < COUNT ? differences[n].name : NULL;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef CONFORM_DIFFERENCES_H
+#define CONFORM_DIFFERENCES_H
+
+/**
+ * struct difference - a case that the stock driver must fail
+ * @name: of the case
+ * @row: the row of design.md that says so, or "kernel version"
+ * @what: what the stock driver does
+ * @seen: what is said by a check that fails; NULL: anything
+ * @before: the first kernel version (as 0x703 for 7.3) that passes; 0: none
+ */
+struct difference {
+	const char *name;
+	const char *row;
+	const char *what;
+	const char *seen;
+	unsigned int before;
+};
+
+/* NULL: none on the kernel that runs */
+const struct difference *difference_of(const char *name);
+
+/* The nth difference's case, or NULL after the last */
+const char *difference_name(int n);
+
+#endif

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * What cases are made of: calls on the container, the device, awkward memory.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conform.h"
+
+/* The container's user ---------------------------------------------------- */
+
+long call(unsigned long cmd, const void *arg)
+{
+	return dmatrack_ioctl(bed.t, cmd, (unsigned long)arg);
+}
+
+struct vfio_iommu_type1_dma_map map_arg(u64 iova, const void *vaddr, u64 size,
+					unsigned int flags)
+{
+	return (struct vfio_iommu_type1_dma_map){
+		.argsz = sizeof(struct vfio_iommu_type1_dma_map),
+		.flags = flags,
+		.vaddr = (uintptr_t)vaddr,
+		.iova = iova,
+		.size = size,
+	};
+}
+
+long map(u64 iova, const void *vaddr, u64 size, unsigned int flags)
+{
+	struct vfio_iommu_type1_dma_map m = map_arg(iova, vaddr, size, flags);
+
+	return call(VFIO_IOMMU_MAP_DMA, &m);
+}
+
+long unmap_flags(unsigned int flags, u64 iova, u64 size, u64 *unmapped)
+{
+	struct vfio_iommu_type1_dma_unmap u = {
+		.argsz = sizeof(u),
+		.flags = flags,
+		.iova = iova,
+		.size = size,
+	};
+	long ret = call(VFIO_IOMMU_UNMAP_DMA, &u);
+
+	if (unmapped)
+		*unmapped = u.size;
+	return ret;
+}
+
+long unmap(u64 iova, u64 size)
+{
+	u64 unmapped;
+	long ret = unmap_flags(0, iova, size, &unmapped);
+
+	return ret ? ret : (long)unmapped;
+}
+
+void unmap_bitmap_arg(struct unmap_bitmap *u, u64 iova, u64 size, u64 pgsize,
+		      void *data, u64 bytes)
+{
+	memset(u, 0, sizeof(*u));
+	u->unmap.argsz = sizeof(*u);
+	u->unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	u->unmap.iova = iova;
+	u->unmap.size = size;
+	u->bitmap.pgsize = pgsize;
+	u->bitmap.size = bytes;
+	u->bitmap.data = data;
+}
+
+long unmap_bitmap(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes,
+		  u64 *unmapped)
+{
+	struct unmap_bitmap u;
+	long ret;
+
+	unmap_bitmap_arg(&u, iova, size, pgsize, data, bytes);
+	ret = call(VFIO_IOMMU_UNMAP_DMA, &u);
+	if (unmapped)
+		*unmapped = u.unmap.size;
+	return ret;
+}
+
+void harvest_arg(struct dirty_range *r, u64 iova, u64 size, u64 pgsize,
+		 void *data, u64 bytes)
+{
+	memset(r, 0, sizeof(*r));
+	r->dirty.argsz = sizeof(*r);
+	r->dirty.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
+	r->get.iova = iova;
+	r->get.size = size;
+	r->get.bitmap.pgsize = pgsize;
+	r->get.bitmap.size = bytes;
+	r->get.bitmap.data = data;
+}
+
+long harvest(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes)
+{
+	struct dirty_range r;
+
+	harvest_arg(&r, iova, size, pgsize, data, bytes);
+	return call(VFIO_IOMMU_DIRTY_PAGES, &r);
+}
+
+long dirty_flags(unsigned int flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap d = {
+		.argsz = sizeof(d),
+		.flags = flags,
+	};
+
+	return call(VFIO_IOMMU_DIRTY_PAGES, &d);
+}
+
+long start(void)
+{
+	return dirty_flags(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+}
+
+long stop(void)
+{
+	return dirty_flags(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+}
+
+long avail(void)
+{
+	union {
+		struct vfio_iommu_type1_info info;
+		char bytes[4096];
+	} u = { .info.argsz = sizeof(u) };
+	const struct vfio_iommu_type1_info_dma_avail *cap;
+	const struct vfio_info_cap_header *h;
+	long ret = call(VFIO_IOMMU_GET_INFO, &u);
+	unsigned int at;
+
+	if (ret)
+		return ret;
+	for (at = u.info.cap_offset; at && at < sizeof(u); at = h->next) {
+		h = (const void *)(u.bytes + at);
+		cap = (const void *)h;
+		if (h->id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
+			return cap->avail;
+	}
+	return -ENOENT;
+}
+
+char *mapped(u64 iova, u64 npages)
+{
+	char *mem = memory(npages * PAGE);
+
+	ASSERT_OK(map(iova, mem, npages * PAGE, MAP_RW));
+	return mem;
+}
+
+/* The device's side ------------------------------------------------------- */
+
+int dma_write(u64 iova, u64 size)
+{
+	static unsigned char pattern;
+	char *data = malloc(size);
+	int ret;
+
+	memset(data, ++pattern, size);
+	ret = dmt_device_write(bed.d, iova, data, size);
+	free(data);
+	return ret;
+}
+
+int dma_read(u64 iova, void *data, u64 size)
+{
+	return dmt_device_read(bed.d, iova, data, size);
+}
+
+int pin(u64 iova, u64 npages, unsigned int prot)
+{
+	return dmt_device_pin(bed.d, iova, npages, prot);
+}
+
+int unpin(u64 iova, u64 npages)
+{
+	return dmt_device_unpin(bed.d, iova, npages);
+}
+
+/* Memory ------------------------------------------------------------------ */
+
+static void *space(u64 size, int prot)
+{
+	void *mem = mmap(NULL, size, prot,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		conform_skip("no address space");
+	return mem;
+}
+
+void *memory(u64 size)
+{
+	return space(size, PROT_READ | PROT_WRITE);
+}
+
+void *reserve(u64 size)
+{
+	return space(size, PROT_NONE);
+}
+
+size_t bitmap_bytes(u64 nbits)
+{
+	return nbits / 64 * 8 + (nbits % 64 ? 8 : 0);
+}
+
+void *guarded(size_t size)
+{
+	size_t whole = (size + PAGE - 1) / PAGE * PAGE;
+	char *mem = reserve(whole + PAGE);
+
+	mprotect(mem, whole, PROT_READ | PROT_WRITE);
+	return mem + whole - size;
+}
+
+void *cut(const void *data, size_t size, size_t there)
+{
+	char *mem = guarded(there);
+
+	memcpy(mem, data, there < size ? there : size);
+	return mem;
+}
+
+void *readonly(const void *data, size_t size)
+{
+	char *mem = memory(PAGE);
+
+	memcpy(mem, data, size);
+	mprotect(mem, PAGE, PROT_READ);
+	return mem;
+}
+
+/*
+ * x86-64's addresses of 56 or 47 bits, whichever the processor has, less a page
+ * that is never mapped. A page there, if nobody has it.
+ */
+static void *map_last_page(u64 *end)
+{
+	static const u64 ends[] = { (1ull << 56) - PAGE, (1ull << 47) - PAGE };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		void *want = (void *)(ends[i] - PAGE);
+		void *mem = mmap(want, PAGE, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS |
+					 MAP_FIXED_NOREPLACE, -1, 0);
+
+		*end = ends[i];
+		if (mem == want)
+			return mem;
+		if (mem != MAP_FAILED)
+			munmap(mem, PAGE);
+	}
+	return NULL;
+}
+
+void *bad_pointer(int n)
+{
+	void *mem;
+	u64 end;
+
+	switch (n) {
+	case 0:
+		return NULL;
+	case 1:
+		return reserve(PAGE);
+	default:
+		mem = map_last_page(&end);
+		if (mem)
+			munmap(mem, PAGE);
+		return (void *)(end - 16);
+	}
+}
+
+void *last_user_page(void)
+{
+	u64 end;
+	void *mem = map_last_page(&end);
+
+	if (!mem)
+		conform_skip("user space's last page isn't to be had");
+	return mem;
+}
+
+void *file_page(u64 size)
+{
+	int fd = memfd_create("conform", MFD_CLOEXEC);
+	void *mem;
+
+	if (fd < 0 || ftruncate(fd, PAGE))
+		conform_skip("no memfd");
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (mem == MAP_FAILED)
+		conform_skip("no file mapping");
+	return mem;
+}
+
+bool bit(const void *bitmap, u64 n)
+{
+	return ((const unsigned char *)bitmap)[n / 8] >> (n % 8) & 1;
+}
+
+/* Is @n in a list such as "0 3-5"? */
+static bool listed(const char *list, u64 n)
+{
+	while (*list) {
+		char *rest;
+		u64 from = strtoull(list, &rest, 10), to = from;
+
+		if (*rest == '-')
+			to = strtoull(rest + 1, &rest, 10);
+		if (n >= from && n <= to)
+			return true;
+		list = rest + strspn(rest, " ");
+	}
+	return false;
+}
+
+/* The list of @nbits in @bitmap, cut off where it gets long */
+static void list(const void *bitmap, u64 nbits, char *out, size_t size)
+{
+	size_t used = 0;
+	u64 from, to;
+
+	*out = 0;
+	for (from = 0; from < nbits && used + 50 < size; from = to) {
+		to = from + 1;
+		if (!bit(bitmap, from))
+			continue;
+		while (to < nbits && bit(bitmap, to))
+			to++;
+		used += snprintf(out + used, size - used, "%s%llu",
+				 used ? " " : "", (unsigned long long)from);
+		if (to > from + 1)
+			used += snprintf(out + used, size - used, "-%llu",
+					 (unsigned long long)to - 1);
+	}
+}
+
+bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
+		   const char *want)
+{
+	size_t bytes = bitmap_bytes(npages);
+	void *bitmap = guarded(bytes);
+	char got[400];
+	u64 n;
+	long ret = harvest(iova, npages * PAGE, PAGE, bitmap, bytes);
+
+	if (ret)
+		return conform_eq(file, line, "harvest", ret, 0);
+	for (n = 0; n < bytes * 8; n++) {
+		if (bit(bitmap, n) != (n < npages && listed(want, n)))
+			break;
+	}
+	list(bitmap, bytes * 8, got, sizeof(got));
+	return conform_check(file, line, n == bytes * 8,
+			     "dirty of %llu pages: %s, not %s",
+			     (unsigned long long)npages, *got ? got : "none",
+			     *want ? want : "none");
+}
+
+long proc_kb(const char *file, const char *name)
+{
+	FILE *f = fopen(file, "r");
+	char line[256];
+	long kb = -1;
+	size_t n = strlen(name);
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, name, n) && line[n] == ':')
+			kb = strtol(line + n + 1, NULL, 10);
+	}
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+u64 draw(u64 *state)
+{
+	u64 x = *state += 0x9e3779b97f4a7c15ull;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+	return x ^ (x >> 31);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* A container that two processes have: memory is that of whoever mapped it. */
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "conform.h"
+
+/* A process that maps 8 pages at BASE, and ends when it's told to */
+struct owner {
+	pid_t pid;
+	int told;
+};
+
+static struct owner owner_fork(void)
+{
+	int ready[2], told[2];
+	char c = 0;
+	pid_t pid;
+
+	ASSERT_OK(pipe(ready) | pipe(told));
+	pid = fork();
+	if (!pid) {
+		close(told[1]);
+		c = !!map(BASE, memory(8 * PAGE), 8 * PAGE, MAP_RW);
+		if (write(ready[1], &c, 1) == 1)
+			while (read(told[0], &c, 1) > 0)
+				;
+		_exit(0);
+	}
+	ASSERT(pid > 0);
+	ASSERT_EQ(read(ready[0], &c, 1), 1);
+	ASSERT_EQ(c, 0);
+	return (struct owner){ .pid = pid, .told = told[1] };
+}
+
+static void owner_end(const struct owner *o)
+{
+	close(o->told);
+	ASSERT_EQ(waitpid(o->pid, NULL, 0), o->pid);
+}
+
+/* A copy by the caller can't reach another process's memory; a pin can. */
+CASE(process_of_another, EMULATED | KERNEL)
+{
+	struct owner o = owner_fork();
+	char got[4] = "";
+
+	ASSERT_OK(start());
+	EXPECT_EQ(dma_write(BASE, 1), -EFAULT);
+	EXPECT_EQ(dma_read(BASE, got, 1), -EFAULT);
+	EXPECT_CLEAN(BASE, 8);
+	EXPECT_OK(pin(BASE + PAGE, 1, PIN_W));
+	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + PAGE, "abc", 4));
+	EXPECT_DIRTY(BASE, 8, "1");
+	EXPECT_OK(unpin(BASE + PAGE, 1));
+	EXPECT_DIRTY(BASE, 8, "1");
+	EXPECT_CLEAN(BASE, 8);
+	owner_end(&o);
+}
+
+/* It's gone, and its memory with it, but for the pages that are pinned. */
+CASE(process_gone, EMULATED | KERNEL)
+{
+	struct owner o = owner_fork();
+
+	ASSERT_OK(start());
+	EXPECT_OK(pin(BASE + PAGE, 2, PIN_W));
+	owner_end(&o);
+	EXPECT_EQ(dma_write(BASE, 1), -EPERM);
+	EXPECT_EQ(pin(BASE + 5 * PAGE, 1, PIN_W), -ENODEV);
+	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + PAGE, "abc", 4));
+	EXPECT_DIRTY(BASE, 8, "1-2");
+	EXPECT_OK(unpin(BASE + PAGE, 1));
+	EXPECT_DIRTY(BASE, 8, "1-2");
+	EXPECT_DIRTY(BASE, 8, "2");
+	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
+	mapped(BASE, 8);
+	EXPECT_OK(dma_write(BASE, 1));
+	EXPECT_DIRTY(BASE, 8, "0");
+}
+
+/* Locked memory is the owner's. */
+CASE(process_iommu_memory, IOMMU)
+{
+	struct owner o = owner_fork();
+
+	EXPECT_EQ(proc_kb("/proc/self/status", "VmLck"), 0);
+	ASSERT_OK(start());
+	EXPECT_DIRTY(BASE, 8, "0-7");
+	owner_end(&o);
+	EXPECT_DIRTY(BASE, 8, "0-7");
+	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Who waits for whom: devices and harvests that sleep in a page fault where the
+ * test wants them to.
+ */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conform.h"
+
+/*
+ * Memory whose first touch sleeps until the test lets it go: whoever the test
+ * wants asleep at a certain point is, and the test knows when it is.
+ */
+struct trap {
+	int fd;
+	char *mem;
+	u64 size;
+};
+
+static struct trap trap_set(void *mem, u64 size)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct trap t = { .mem = mem, .size = size };
+
+	t.fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (t.fd < 0)
+		conform_skip("no userfaultfd");
+	ASSERT_OK(ioctl(t.fd, UFFDIO_API, &api));
+	reg.range.start = (uintptr_t)mem;
+	reg.range.len = size;
+	ASSERT_OK(ioctl(t.fd, UFFDIO_REGISTER, &reg));
+	return t;
+}
+
+/* Until somebody has stepped into it */
+static void trap_wait(const struct trap *t)
+{
+	struct uffd_msg msg;
+
+	ASSERT_EQ(read(t->fd, &msg, sizeof(msg)), sizeof(msg));
+}
+
+/* Whoever is asleep goes on. */
+static void trap_release(const struct trap *t)
+{
+	struct uffdio_range r = { .start = (uintptr_t)t->mem, .len = t->size };
+
+	ioctl(t->fd, UFFDIO_UNREGISTER, &r);
+	close(t->fd);
+}
+
+struct job {
+	pthread_t thread;
+	u64 iova, pages;
+	void *bitmap;
+	int ret;
+};
+
+static void *do_write(void *arg)
+{
+	struct job *j = arg;
+
+	j->ret = dma_write(j->iova, j->pages * PAGE);
+	return NULL;
+}
+
+static void *do_harvest(void *arg)
+{
+	struct job *j = arg;
+
+	j->ret = harvest(j->iova, j->pages * PAGE, PAGE, j->bitmap,
+			 bitmap_bytes(j->pages));
+	return NULL;
+}
+
+static void *do_pin(void *arg)
+{
+	struct job *j = arg;
+
+	j->ret = pin(j->iova, j->pages, PIN_W);
+	return NULL;
+}
+
+static void begin(struct job *j, void *(*what)(void *))
+{
+	ASSERT_OK(pthread_create(&j->thread, NULL, what, j));
+}
+
+static bool ends_within(struct job *j, int secs)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec += secs;
+	return !pthread_timedjoin_np(j->thread, NULL, &t);
+}
+
+/* It's known that the stock driver's never ends: no need to wait for long. */
+static int patience(void)
+{
+	return bed.stock ? 2 : 60;
+}
+
+/* A device write sleeps in a page fault: harvests go on. */
+CASE(fault_write_stops_harvest, EMULATED)
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job w = { .iova = BASE, .pages = 1 };
+	struct job h = { .iova = BASE + 64 * PAGE, .pages = 64,
+			 .bitmap = memory(8) };
+	bool ended;
+
+	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	EXPECT_OK(dma_write(BASE + 65 * PAGE, 1));
+	begin(&w, do_write);
+	trap_wait(&t);
+	begin(&h, do_harvest);
+	ended = ends_within(&h, patience());
+	EXPECT(ended);
+	trap_release(&t);
+	if (!ended)
+		pthread_join(h.thread, NULL);
+	pthread_join(w.thread, NULL);
+	EXPECT_OK(h.ret);
+	EXPECT_OK(w.ret);
+	EXPECT_EQ(*(u64 *)h.bitmap, 1 << 1);
+	EXPECT_DIRTY(BASE, 1, "0");
+}
+
+/* A harvest sleeps in a page fault of its buffer: devices go on. */
+static void harvest_stops(void *(*what)(void *))
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job h = { .iova = BASE, .pages = 64, .bitmap = t.mem };
+	struct job w = { .iova = BASE, .pages = 1 };
+	bool ended;
+
+	mapped(BASE, 64);
+	ASSERT_OK(start());
+	begin(&h, do_harvest);
+	trap_wait(&t);
+	begin(&w, what);
+	ended = ends_within(&w, patience());
+	EXPECT(ended);
+	trap_release(&t);
+	if (!ended)
+		pthread_join(w.thread, NULL);
+	pthread_join(h.thread, NULL);
+	EXPECT_OK(h.ret);
+	EXPECT_OK(w.ret);
+	if (!bit(h.bitmap, 0))
+		EXPECT_DIRTY(BASE, 64, "0");
+}
+
+CASE(fault_harvest_stops_write, EMULATED)
+{
+	harvest_stops(do_write);
+}
+
+CASE(fault_harvest_stops_pin, EMULATED)
+{
+	harvest_stops(do_pin);
+}
+
+/*
+ * libvfio-user: marks before it writes. A harvest while the write is under way
+ * must not take the only mark there will be.
+ */
+CASE(fault_marks_before_write, EMULATED)
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job w = { .iova = BASE, .pages = 1 };
+	struct job h = { .iova = BASE, .pages = 1, .bitmap = memory(8) };
+	bool ended;
+
+	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
+	ASSERT_OK(start());
+	begin(&w, do_write);
+	trap_wait(&t);
+	begin(&h, do_harvest);
+	ended = ends_within(&h, 1);
+	trap_release(&t);
+	if (!ended)
+		pthread_join(h.thread, NULL);
+	pthread_join(w.thread, NULL);
+	EXPECT_OK(h.ret);
+	EXPECT_OK(w.ret);
+	if (ended || !bit(h.bitmap, 0))
+		EXPECT_DIRTY(BASE, 1, "0");
+	EXPECT_CLEAN(BASE, 1);
+}
+
+#define GONE_PAGES	(3 * 32768ull)		/* three pages of answer */
+
+static void expect_at_least(u64 pages)
+{
+	static const u64 dirty[] = { 7, 8, 32767, 32768, 70000 };
+	static u64 words[GONE_PAGES / 64];
+	unsigned int i;
+
+	ASSERT_OK(harvest(BASE, pages * PAGE, PAGE, words, sizeof(words)));
+	for (i = 0; i < sizeof(dirty) / sizeof(*dirty); i++)
+		EXPECT(bit(words, dirty[i]));
+}
+
+/*
+ * A buffer that goes while the harvest runs: it was there when the harvest
+ * looked, page @gone isn't any more when the answer is handed out. What was
+ * taken by then must be put back. Where it can't even be read again, more may be
+ * reported the next time than was dirty, but not less.
+ */
+static void buffer_goes(int gone, int prot)
+{
+	const u64 pages = GONE_PAGES;
+	char *buffer = memory(3 * PAGE);
+	struct trap t = trap_set(buffer + 2 * PAGE, PAGE);
+	struct job h = { .iova = BASE, .pages = pages, .bitmap = buffer };
+
+	memset(buffer, 0, 2 * PAGE);	/* these are there */
+	ASSERT_OK(map(BASE, reserve(pages * PAGE), pages * PAGE, MAP_RW));
+	ASSERT_OK(start());
+	ASSERT_OK(dmt_device_mark(bed.d, BASE + 7 * PAGE, 2 * PAGE));
+	ASSERT_OK(dmt_device_mark(bed.d, BASE + 32767 * PAGE, 2 * PAGE));
+	ASSERT_OK(dmt_device_mark(bed.d, BASE + 70000 * PAGE, 1));
+	begin(&h, do_harvest);
+	trap_wait(&t);
+	mprotect(buffer + gone * PAGE, PAGE, prot);
+	trap_release(&t);
+	pthread_join(h.thread, NULL);
+	EXPECT_EQ(h.ret, -EFAULT);
+	if (prot & PROT_READ)
+		EXPECT_DIRTY(BASE, pages, "7-8 32767-32768 70000");
+	else
+		expect_at_least(pages);
+	EXPECT_CLEAN(BASE, pages);
+	EXPECT_EQ(unmap(BASE, pages * PAGE), pages * PAGE);
+	ASSERT_OK(stop());
+}
+
+CASE(harvest_buffer_goes_first, EMULATED)
+{
+	buffer_goes(0, PROT_NONE);
+}
+
+CASE(harvest_buffer_goes_first_readonly, EMULATED)
+{
+	buffer_goes(0, PROT_READ);
+}
+
+CASE(harvest_buffer_goes_second, EMULATED)
+{
+	buffer_goes(1, PROT_NONE);
+}
+
+CASE(harvest_buffer_goes_second_readonly, EMULATED)
+{
+	buffer_goes(1, PROT_READ);
+}
