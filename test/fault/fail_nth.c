@@ -1,0 +1,1336 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Make every point that can fail fail, one after the other.
+ *
+ * A script of calls is run. At each call of it, the first point that can fail
+ * is made to, then the second, and so on until the call gets through without
+ * having come to the point that should. After each failure everything is
+ * compared with a model of the container:
+ *
+ *   - every page that was dirty is still reported, and no other, but for what
+ *     the contract allows: where memory was denied, all of a chunk; where a
+ *     coarse answer was put back, all pages of a bit that was set; where the
+ *     user took the buffer away, what the lost part of the answer covered
+ *   - the mappings, pins, rights, and how many mappings may still be made, are
+ *     as before
+ *
+ * and in the end the call has succeeded, and has done all that it should. What
+ * a call that copes with the failure does (it marks a whole chunk, say) is
+ * checked likewise; the script is then run anew up to that call.
+ *
+ * Memory can be denied altogether, too: the engine gets its memory from
+ * posix_memalign(), which is ours here (small pieces aside, which are calloc's).
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "dmatrack_engine.h"
+#include "engine/host.h"
+#include "random.h"
+#include "tap.h"
+
+#define PAGE		4096ULL
+#define CHUNK		DMT_CHUNK_PAGES
+#define PAGES		(7 * CHUNK)		/* of IOVA, up to the last */
+#define BASE		(0 - PAGES * PAGE)
+#define WORDS		(PAGES / 64)
+#define MAPPINGS_MAX	65535U
+
+#define FAULT_ALL	(DMT_FAULT_MEMORY | DMT_FAULT_COPY | DMT_FAULT_PIN)
+
+#ifdef __SANITIZE_ADDRESS__
+int __lsan_do_recoverable_leak_check(void);
+#else
+#define __lsan_do_recoverable_leak_check() 0
+#endif
+
+/* Nothing left to allocate ---------------------------------------------------- */
+
+static __thread bool no_memory;
+
+int posix_memalign(void **mem, size_t align, size_t size)
+{
+	if (no_memory)
+		return ENOMEM;
+	*mem = memalign(align, size);
+	return *mem ? 0 : ENOMEM;
+}
+
+/* A buffer that goes while the call runs -------------------------------------- */
+
+/*
+ * In an engine that checks its user's pointers the kernel makes the copies. At
+ * the copy into the answer that comes as number @nth, the pages [@from, @end) of
+ * the answer are taken away.
+ */
+static struct {
+	long nth;
+	size_t from, end;
+} going;
+
+static struct world *w;
+
+static uint64_t *answer_at(size_t byte);
+
+ssize_t process_vm_writev(pid_t pid, const struct iovec *local,
+			  unsigned long nlocal, const struct iovec *remote,
+			  unsigned long nremote, unsigned long flags)
+{
+	char *to = remote->iov_base;
+
+	if (going.nth && to >= (char *)answer_at(0) &&
+	    to < (char *)answer_at(WORDS * 8) && !--going.nth)
+		mprotect(answer_at(going.from), going.end - going.from,
+			 PROT_NONE);
+	return syscall(SYS_process_vm_writev, pid, local, nlocal, remote,
+		       nremote, flags);
+}
+
+static void buffer_back(void)
+{
+	if (going.end)
+		mprotect(answer_at(0), WORDS * 8, PROT_READ | PROT_WRITE);
+}
+
+/* The model -------------------------------------------------------------------- */
+
+struct map {
+	uint64_t page, n;
+	uint32_t prot;
+};
+
+/**
+ * struct world - a container, and what should be so
+ * @e: the container
+ * @map: mappings, in order of their pages
+ * @tracking: between START and STOP
+ * @dirty: pages that must be reported, but for those pinned
+ * @may: pages that may be reported
+ * @written: pages pinned for writing
+ * @pinned: pages pinned
+ * @pins: how often they are pinned
+ * @excess: chunks of which too many pages were reported, last time
+ * @answer: of harvests; pages of its own
+ */
+struct world {
+	struct dmatrack_engine *e;
+	struct map map[16];
+	unsigned int nmaps;
+	bool tracking;
+	uint64_t dirty[WORDS + 1];
+	uint64_t may[WORDS + 1];
+	uint64_t written[WORDS + 1];
+	uint64_t pinned[WORDS + 1];
+	uint16_t pins[PAGES];
+	unsigned int excess;
+	uint64_t *answer;
+};
+
+static char *memory;		/* a page for each page of IOVA */
+
+static uint64_t *answer_at(size_t byte)
+{
+	return w->answer + byte / 8;
+}
+
+static bool get(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> i % 64 & 1;
+}
+
+static void set(uint64_t *bits, uint64_t i)
+{
+	bits[i / 64] |= 1ULL << i % 64;
+}
+
+static void clear(uint64_t *bits, uint64_t i)
+{
+	bits[i / 64] &= ~(1ULL << i % 64);
+}
+
+/* Set or clear [first, end) */
+static void fill(uint64_t *bits, uint64_t first, uint64_t end, bool on)
+{
+	while (first < end) {
+		if (first % 64 || end - first < 64) {
+			if (on)
+				set(bits, first);
+			else
+				clear(bits, first);
+			first++;
+		} else {
+			bits[first / 64] = on ? ~0ULL : 0;
+			first += 64;
+		}
+	}
+}
+
+/* 64 bits from @i on; there is a word more than needed */
+static uint64_t word_at(const uint64_t *bits, uint64_t i)
+{
+	uint64_t word = bits[i / 64] >> i % 64;
+
+	return i % 64 ? word | bits[i / 64 + 1] << (64 - i % 64) : word;
+}
+
+static bool any(const uint64_t *bits, uint64_t first, uint64_t end)
+{
+	for (; first + 64 <= end; first += 64)
+		if (word_at(bits, first))
+			return true;
+	return first < end &&
+		word_at(bits, first) << (64 - (end - first));
+}
+
+static bool all(const uint64_t *bits, uint64_t first, uint64_t end)
+{
+	for (; first < end; first++)
+		if (!get(bits, first))
+			return false;
+	return true;
+}
+
+static bool bit(uint64_t i)
+{
+	return get(w->answer, i);
+}
+
+static long call(unsigned long cmd, void *arg)
+{
+	return dmatrack_engine_ioctl(w->e, cmd, (unsigned long)arg);
+}
+
+/* The mapping that @page is in, or NULL */
+static const struct map *map_of(uint64_t page)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->nmaps; i++)
+		if (page - w->map[i].page < w->map[i].n)
+			return &w->map[i];
+	return NULL;
+}
+
+static bool is_writable(uint64_t page)
+{
+	const struct map *map = map_of(page);
+
+	return map && map->prot & DMT_WRITE;
+}
+
+static bool is_reported(uint64_t page)
+{
+	return get(w->dirty, page) || get(w->written, page);
+}
+
+static bool any_reported(uint64_t first, uint64_t end)
+{
+	return any(w->dirty, first, end) || any(w->written, first, end);
+}
+
+/*
+ * Pages around @page that are in the same chunk; if it's not mapped, itself
+ * alone and false.
+ */
+static bool chunk_of(uint64_t page, uint64_t *first, uint64_t *end)
+{
+	const struct map *map = map_of(page);
+
+	*first = page;
+	*end = page + 1;
+	if (!map)
+		return false;
+	*first = map->page + (page - map->page) / CHUNK * CHUNK;
+	*end = min(*first + CHUNK, map->page + map->n);
+	return true;
+}
+
+/* Without memory, all of the chunk that @page is in may be reported. */
+static void allow_chunk(uint64_t page)
+{
+	uint64_t first, end;
+
+	if (chunk_of(page, &first, &end))
+		fill(w->may, first, end, true);
+}
+
+static void allow_chunks(uint64_t page, uint64_t n)
+{
+	uint64_t first, end, stop = page + n;
+
+	for (; page < stop; page = end) {
+		allow_chunk(page);
+		chunk_of(page, &first, &end);
+	}
+}
+
+/* A page went out of a driver's hands. */
+static void model_unpin(uint64_t page)
+{
+	if (!w->pins[page] || --w->pins[page])
+		return;
+	clear(w->pinned, page);
+	if (!get(w->written, page))
+		return;
+	clear(w->written, page);
+	set(w->dirty, page);
+	if (no_memory)
+		allow_chunk(page);
+}
+
+/* The driver does as it's told: it keeps nothing. */
+static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
+{
+	uint64_t page = (iova - BASE) / PAGE, end = page + size / PAGE;
+
+	(void)opaque;
+	for (; page < end; page++)
+		while (w->pins[page]) {
+			CHECK_EQ(dmatrack_engine_unpin(w->e, BASE + page * PAGE,
+						       1), 0);
+			model_unpin(page);
+		}
+}
+
+/* Calls, and what they should do to the model ------------------------------------ */
+
+enum op {
+	MAP, UNMAP, UNMAP_BITMAP, START, STOP, MARK, SCATTER, WRITE, PIN, UNPIN,
+	HARVEST,
+};
+
+/**
+ * struct step - one call of the script
+ * @name: for people
+ * @op: which
+ * @page: first
+ * @n: pages
+ * @arg: rights; log2 of pages that a bit stands for; for SCATTER, every so
+ *	 many pages one is marked
+ */
+struct step {
+	const char *name;
+	enum op op;
+	uint64_t page, n;
+	unsigned int arg;
+};
+
+static long do_map(const struct step *s)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = s->arg,
+		.iova = BASE + s->page * PAGE, .size = s->n * PAGE,
+		.vaddr = (unsigned long)memory + s->page * PAGE,
+	};
+	unsigned int i = w->nmaps;
+	long ret = call(VFIO_IOMMU_MAP_DMA, &map);
+
+	if (ret)
+		return ret;
+	w->nmaps++;
+	for (; i && w->map[i - 1].page > s->page; i--)
+		w->map[i] = w->map[i - 1];
+	w->map[i] = (struct map){ s->page, s->n, s->arg };
+	return 0;
+}
+
+/* Bits of the answer against the model */
+static void check_answer(const struct step *s, unsigned int coarse)
+{
+	uint64_t i, nbits = (s->n + (1ULL << coarse) - 1) >> coarse;
+
+	for (i = 0; i < nbits; i++) {
+		uint64_t k = s->page + (i << coarse);
+		uint64_t end = min(k + (1ULL << coarse), s->page + s->n);
+		bool want = any_reported(k, end);
+
+		if (bit(i) != want)
+			CHECK(!want && any(w->may, k, end));
+	}
+	for (; i % 64; i++)
+		CHECK_EQ(bit(i), 0);
+}
+
+static long do_unmap(const struct step *s)
+{
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap b;
+	} args = {
+		.unmap.argsz = sizeof(args),
+		.unmap.iova = BASE + s->page * PAGE,
+		.unmap.size = s->n * PAGE,
+		.b.pgsize = PAGE,
+		.b.size = (s->n + 63) / 64 * 8,
+		.b.data = (void *)w->answer,
+	};
+	uint64_t page, bytes = 0;
+	unsigned int i, kept = 0;
+	long ret;
+
+	memset(w->answer, 0x55, WORDS * 8);
+	if (s->op == UNMAP_BITMAP)
+		args.unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	ret = call(VFIO_IOMMU_UNMAP_DMA, &args);
+	buffer_back();
+	if (ret) {
+		CHECK_EQ(args.unmap.size, s->n * PAGE);
+		for (page = s->page; no_memory && page < s->page + s->n; page++)
+			if (is_reported(page))
+				allow_chunk(page);
+		return ret;
+	}
+	for (i = 0; i < w->nmaps; i++) {
+		if (w->map[i].page - s->page < s->n)
+			bytes += w->map[i].n * PAGE;
+		else
+			w->map[kept++] = w->map[i];
+	}
+	w->nmaps = kept;
+	CHECK_EQ(args.unmap.size, bytes);
+	if (s->op == UNMAP_BITMAP)
+		check_answer(s, 0);
+	fill(w->dirty, s->page, s->page + s->n, false);
+	fill(w->may, s->page, s->page + s->n, false);
+	return 0;
+}
+
+static long do_tracking(const struct step *s)
+{
+	struct vfio_iommu_type1_dirty_bitmap d = {
+		.argsz = sizeof(d),
+		.flags = s->op == START ? VFIO_IOMMU_DIRTY_PAGES_FLAG_START :
+					  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
+	};
+	long ret = call(VFIO_IOMMU_DIRTY_PAGES, &d);
+
+	if (!ret)
+		w->tracking = s->op == START;
+	if (!ret && s->op == STOP)
+		memset(w->dirty, 0, sizeof(w->dirty));
+	return ret;
+}
+
+static void model_mark(uint64_t page, uint64_t n, bool memory_denied)
+{
+	if (!w->tracking)
+		return;
+	fill(w->dirty, page, page + n, true);
+	if (memory_denied)
+		allow_chunks(page, n);
+}
+
+static bool is_memory_denied(void)
+{
+	return no_memory || (w->e->host.fault_kinds & DMT_FAULT_MEMORY);
+}
+
+static long do_mark(const struct step *s)
+{
+	int ret = dmatrack_engine_mark_dirty(w->e, BASE + s->page * PAGE,
+					     s->n * PAGE);
+
+	if (!ret)
+		model_mark(s->page, s->n, is_memory_denied());
+	return ret;
+}
+
+/* Single pages here and there, as a device leaves them */
+static long do_scatter(const struct step *s)
+{
+	uint64_t rng = s->page, page = s->page;
+	long ret = 0;
+
+	while (!ret) {
+		page += 1 + random_below(&rng, s->arg);
+		if (page >= s->page + s->n)
+			break;
+		if (!is_writable(page))
+			continue;
+		ret = dmatrack_engine_mark_dirty(w->e, BASE + page * PAGE, 1);
+		if (!ret)
+			model_mark(page, 1, is_memory_denied());
+	}
+	return ret;
+}
+
+/* From the middle of the first page to the middle of the last */
+static long do_write(const struct step *s)
+{
+	static uint64_t data[16 * PAGE / 8], stamp;
+	uint64_t off = PAGE / 2, i;
+	int ret;
+
+	stamp++;
+	for (i = 0; i < ARRAY_SIZE(data); i++)
+		data[i] = stamp;
+	ret = dmatrack_engine_write(w->e, BASE + s->page * PAGE + off, data,
+				    (s->n - 1) * PAGE);
+	/* What has been written is dirty, whatever the call says. */
+	for (i = 0; i < s->n; i++) {
+		const char *at = memory + (s->page + i) * PAGE +
+				 (i == s->n - 1 ? 0 : off);
+
+		if (!memcmp(at, data, PAGE - off))
+			model_mark(s->page + i, 1, no_memory);
+		else
+			CHECK(ret);
+	}
+	return ret;
+}
+
+static long do_pin(const struct step *s)
+{
+	static void *pages[4 * CHUNK];
+	int ret = dmatrack_engine_pin(w->e, BASE + s->page * PAGE, s->n, s->arg,
+				      pages);
+	uint64_t i;
+
+	for (i = 0; i < s->n && !ret; i++) {
+		CHECK(pages[i] == memory + (s->page + i) * PAGE);
+		w->pins[s->page + i]++;
+		set(w->pinned, s->page + i);
+		if (s->arg & DMT_WRITE)
+			set(w->written, s->page + i);
+	}
+	return ret;
+}
+
+static long do_unpin(const struct step *s)
+{
+	uint64_t i;
+	int ret = dmatrack_engine_unpin(w->e, BASE + s->page * PAGE, s->n);
+
+	for (i = 0; i < s->n; i++)
+		model_unpin(s->page + i);
+	return ret;
+}
+
+/* A chunk that is all dirty stays so, if there is no memory to split it. */
+static void allow_unsplit(const struct step *s)
+{
+	uint64_t page = s->page, stop = s->page + s->n, first, end;
+
+	for (; page < stop; page = end)
+		if (chunk_of(page, &first, &end) &&
+		    (first < s->page || end > stop) &&
+		    all(w->dirty, first, end))
+			allow_chunk(page);
+}
+
+/* An answer that was put back covers all pages of a bit. */
+static void allow_coarse(const struct step *s)
+{
+	uint64_t page, bits = 1ULL << s->arg, i;
+
+	for (page = s->page; page < s->page + s->n; page += bits) {
+		uint64_t end = min(page + bits, s->page + s->n);
+
+		if (!any_reported(page, end))
+			continue;
+		for (i = page; i < end; i++)
+			if (is_writable(i))
+				set(w->may, i);
+		if (no_memory)
+			allow_chunks(page, end - page);
+	}
+}
+
+static long do_harvest(const struct step *s)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap d;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} args = {
+		.d.argsz = sizeof(args),
+		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = BASE + s->page * PAGE,
+		.get.size = s->n * PAGE,
+		.get.bitmap.pgsize = PAGE << s->arg,
+		.get.bitmap.size =
+			(((s->n - 1) >> s->arg) / 64 + 1) * sizeof(uint64_t),
+		.get.bitmap.data = (void *)w->answer,
+	};
+	long ret;
+
+	memset(w->answer, 0x55, WORDS * 8);
+	ret = call(VFIO_IOMMU_DIRTY_PAGES, &args);
+	buffer_back();
+	if (ret) {
+		if (s->arg || no_memory)
+			allow_coarse(s);
+		return ret;
+	}
+	check_answer(s, s->arg);
+	if (is_memory_denied())
+		allow_unsplit(s);
+	fill(w->dirty, s->page, s->page + s->n, false);
+	return 0;
+}
+
+static long do_step(const struct step *s)
+{
+	switch (s->op) {
+	case MAP:
+		return do_map(s);
+	case UNMAP:
+	case UNMAP_BITMAP:
+		return do_unmap(s);
+	case START:
+	case STOP:
+		return do_tracking(s);
+	case MARK:
+		return do_mark(s);
+	case SCATTER:
+		return do_scatter(s);
+	case WRITE:
+		return do_write(s);
+	case PIN:
+		return do_pin(s);
+	case UNPIN:
+		return do_unpin(s);
+	default:
+		return do_harvest(s);
+	}
+}
+
+/* Is everything as the model has it? ---------------------------------------------- */
+
+static void check_pins(struct dmt_mapping *m, const struct map *map)
+{
+	u64 words[DMT_CHUNK_WORDS], lines = 0;
+	uint64_t page, pinned = 0;
+
+	for (page = 0; page < map->n; page += 64) {
+		uint64_t in = page % CHUNK, n = min_t(uint64_t, 64, map->n - page);
+		uint64_t mask = ~0ULL >> (64 - n);
+
+		if (!in)
+			lines = dmt_pins_read(&m->pins, page / CHUNK, words);
+		if (!(lines >> (in >> DMT_LINE_SHIFT) & 1))
+			words[in / 64] = 0;
+		CHECK_EQ(words[in / 64],
+			 word_at(w->written, map->page + page) & mask);
+		pinned += __builtin_popcountll(
+			word_at(w->pinned, map->page + page) & mask);
+	}
+	CHECK_EQ(m->pins.count, pinned);
+}
+
+static void check_mappings(void)
+{
+	struct dmt_container *c = &w->e->c;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, 0, &it);
+	unsigned int i;
+
+	CHECK_EQ(c->space.count, w->nmaps);
+	CHECK_EQ(c->avail, MAPPINGS_MAX - w->nmaps);
+	CHECK_EQ(c->tracking, w->tracking);
+	for (i = 0; i < w->nmaps; i++) {
+		const struct map *map = &w->map[i];
+
+		CHECK(m);
+		CHECK_EQ(m->iova, BASE + map->page * PAGE);
+		CHECK_EQ(m->last, m->iova + map->n * PAGE - 1);
+		CHECK_EQ(m->vaddr, (unsigned long)memory + map->page * PAGE);
+		CHECK_EQ(m->prot, map->prot);
+		CHECK_EQ(m->leaving, 0);
+		check_pins(m, map);
+		m = dmt_space_next(&c->space, &it);
+	}
+	CHECK(!m);
+}
+
+/* Mark again what is in the last answer, in runs. */
+static void restore(void)
+{
+	uint64_t page = 0, first, i;
+
+	/* Pages that are reported for being pinned need no mark. */
+	for (i = 0; i < WORDS; i++)
+		w->dirty[i] |= w->answer[i] & ~w->written[i];
+	while (page < PAGES) {
+		if (!w->dirty[page / 64]) {
+			page = (page | 63) + 1;
+			continue;
+		}
+		for (first = page; page < PAGES && get(w->dirty, page); page++)
+			;
+		if (first == page++)
+			continue;
+		CHECK_EQ(dmatrack_engine_mark_dirty(w->e, BASE + first * PAGE,
+						    (page - 1 - first) * PAGE),
+			 0);
+	}
+}
+
+static void check_word(uint64_t i)
+{
+	static uint64_t last;
+	uint64_t want = w->dirty[i] | w->written[i];
+	uint64_t lost = want & ~w->answer[i], extra = w->answer[i] & ~want;
+	uint64_t first, end;
+
+	if (lost)
+		printf("# lost: page %#llx and maybe others\n",
+		       (long long)i * 64 + __builtin_ctzll(lost));
+	CHECK(!lost);
+	if (extra & ~w->may[i])
+		printf("# can't be dirty: page %#llx and maybe others\n",
+		       (long long)i * 64 +
+		       __builtin_ctzll(extra & ~w->may[i]));
+	CHECK(!(extra & ~w->may[i]));
+	if (!extra)
+		return;
+	chunk_of(i * 64 + __builtin_ctzll(extra), &first, &end);
+	if (!w->excess || first != last)
+		w->excess++;
+	last = first;
+}
+
+/* Compare all with the model, and leave it as it was. */
+static void check_world(void)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap d;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} args = {
+		.d.argsz = sizeof(args),
+		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = BASE,
+		.get.size = PAGES * PAGE,
+		.get.bitmap.pgsize = PAGE,
+		.get.bitmap.size = WORDS * 8,
+		.get.bitmap.data = (void *)w->answer,
+	};
+	uint64_t i;
+
+	check_mappings();
+	CHECK_EQ(call(VFIO_IOMMU_DIRTY_PAGES, &args),
+		 w->tracking ? 0 : -EINVAL);
+	w->excess = 0;
+	for (i = 0; i < WORDS && w->tracking; i++)
+		check_word(i);
+	if (w->tracking)
+		restore();
+	memset(w->may, 0, sizeof(w->may));
+}
+
+/* Every pin is still there, as often as it should be. */
+static void check_unpin_all(void)
+{
+	uint64_t page;
+
+	for (page = 0; page < PAGES; page++) {
+		if (!w->pins[page])
+			continue;
+		do {
+			CHECK_EQ(dmatrack_engine_unpin(w->e, BASE + page * PAGE,
+						       1), 0);
+			model_unpin(page);
+		} while (w->pins[page]);
+		CHECK_EQ(dmatrack_engine_unpin(w->e, BASE + page * PAGE, 1),
+			 -EINVAL);
+	}
+	check_world();
+}
+
+static void world_new(unsigned int flags)
+{
+	w = calloc(1, sizeof(*w));
+	CHECK(w);
+	w->answer = mmap(NULL, WORDS * 8, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(w->answer != MAP_FAILED);
+	CHECK_EQ(dmatrack_engine_create(&w->e, VFIO_TYPE1v2_IOMMU, flags), 0);
+	dmatrack_engine_on_unmap(w->e, on_unmap, NULL);
+}
+
+static void world_free(void)
+{
+	dmatrack_engine_destroy(w->e);
+	munmap(w->answer, WORDS * 8);
+	free(w);
+	w = NULL;
+}
+
+/* The script ---------------------------------------------------------------------- */
+
+/* Mappings, by their first pages */
+#define TINY		0			/* 40 pages: no bitmap */
+#define SHORT		40			/* 700 */
+#define ROM		740			/* 100, read-only */
+#define LONG		4000			/* 3 1/2 chunks */
+#define LONG_N		(CHUNK * 7 / 2)
+#define NEXT		(LONG + LONG_N)		/* 60, just behind */
+#define AFTER		(NEXT + 60)		/* 70,000, just behind */
+#define TOP		(PAGES - 1000)		/* up to the last IOVA */
+
+static const struct step script[] = {
+	{ "start", START, 0, 0, 0 },
+	{ "stop", STOP, 0, 0, 0 },
+	{ "map a small one", MAP, TINY, 40, 3 },
+	{ "map a short one", MAP, SHORT, 700, 3 },
+	{ "map read-only", MAP, ROM, 100, DMT_READ },
+	{ "map a long one", MAP, LONG, LONG_N, 3 },
+	{ "pin before tracking", PIN, LONG + 10, 5, 3 },
+	{ "start with mappings there", START, 0, 0, 0 },
+	{ "start again", START, 0, 0, 0 },
+	{ "map while tracking", MAP, NEXT, 60, 3 },
+	{ "map while tracking, a long one", MAP, AFTER, 70000, 3 },
+	{ "map at the end", MAP, TOP, 1000, DMT_WRITE },
+
+	{ "mark a first page", MARK, LONG + CHUNK + 3, 1, 0 },
+	{ "mark it again", MARK, LONG + CHUNK + 3, 1, 0 },
+	{ "mark a range, a whole chunk in it", MARK, LONG + 100, 2 * CHUNK, 0 },
+	{ "mark a range over mappings", MARK, NEXT - 5, 60 + 10, 0 },
+	{ "mark in a small one", MARK, TINY + 38, 4, 0 },
+	{ "mark the last page", MARK, PAGES - 1, 1, 0 },
+	{ "write within a page", WRITE, AFTER + 9000, 2, 0 },
+	{ "write over mappings", WRITE, SHORT - 3, 6, 0 },
+	{ "write over three mappings", WRITE, AFTER - 1, 3, 0 },
+	{ "harvest in whole", HARVEST, 0, PAGES, 0 },
+	{ "mark a whole mapping", MARK, LONG, LONG_N, 0 },
+	{ "harvest a part of an all-dirty chunk", HARVEST, LONG + CHUNK + 7, 99, 0 },
+	{ "harvest over all-dirty chunks", HARVEST, LONG + 77, 3 * CHUNK, 0 },
+
+	{ "mark many pages", SCATTER, 0, PAGES, 4000 },
+	{ "harvest many pages", HARVEST, 0, PAGES, 0 },
+	{ "mark many pages again", SCATTER, 7, PAGES - 7, 3000 },
+	{ "harvest at an odd offset", HARVEST, 4321, PAGES - 5000, 0 },
+	{ "harvest the rest", HARVEST, 0, PAGES, 0 },
+	{ "mark more pages", SCATTER, LONG, 150000, 1500 },
+	{ "harvest, two pages a bit", HARVEST, 3, PAGES - 3, 1 },
+	{ "mark more, for a coarser one", SCATTER, 1, PAGES - 1, 2000 },
+	{ "harvest, 16 pages a bit", HARVEST, 50, PAGES - 50, 4 },
+	{ "mark more, for the coarsest", SCATTER, 2, PAGES - 2, 2000 },
+	{ "harvest, 2 MiB a bit", HARVEST, 0, PAGES, 9 },
+
+	{ "mark densely", SCATTER, LONG, LONG_N, 5 },
+	{ "harvest dense chunks", HARVEST, LONG - 512 * 5, 140000, 0 },
+	{ "mark densely, and others", SCATTER, TINY, LONG + LONG_N, 7 },
+	{ "harvest dense chunks among others", HARVEST, TINY, PAGES, 0 },
+	{ "mark densely again", SCATTER, LONG, LONG_N, 6 },
+	{ "harvest dense chunks off by one", HARVEST, LONG - 1, LONG_N + 1, 0 },
+
+	{ "pin for writing", PIN, NEXT - 30, 20, 3 },
+	{ "pin for reading", PIN, NEXT + 5, 3, DMT_READ },
+	{ "pin over three mappings", PIN, NEXT - 200, 200 + 60 + 300, 3 },
+	{ "pin over chunks", PIN, LONG + CHUNK - 70, CHUNK + 140, 3 },
+	{ "pin in a small one", PIN, TINY, 40, DMT_WRITE },
+	{ "harvest with pins", HARVEST, 100, PAGES - 100, 0 },
+	{ "unpin a part", UNPIN, LONG + CHUNK, 200, 0 },
+	{ "unpin over mappings", UNPIN, NEXT - 200, 200 + 60 + 100, 0 },
+	{ "mark among pins", SCATTER, 11, PAGES - 11, 2500 },
+	{ "harvest with pins, after unpins", HARVEST, LONG + 9, 140000, 0 },
+	{ "harvest with pins, 4 pages a bit", HARVEST, 1, PAGES - 1, 2 },
+	{ "pin again, to be unmapped", PIN, LONG + 33, 500, 3 },
+
+	{ "mark what goes", SCATTER, LONG, AFTER - LONG, 900 },
+	{ "unmap with a bitmap", UNMAP_BITMAP, LONG - 50, AFTER - LONG + 50, 0 },
+	{ "map anew", MAP, LONG, LONG_N, 3 },
+	{ "harvest what is left", HARVEST, 0, PAGES, 0 },
+	{ "mark a whole one that goes", MARK, AFTER, 70000, 0 },
+	{ "unmap an all-dirty one", UNMAP_BITMAP, AFTER, 70000, 0 },
+	{ "pin once more", PIN, LONG, 64, DMT_WRITE },
+	{ "unmap without a bitmap", UNMAP, LONG, LONG_N, 0 },
+	{ "stop at last", STOP, 0, 0, 0 },
+	{ "start once more", START, 0, 0, 0 },
+	{ "unmap the last of all", UNMAP_BITMAP, TOP - 5, 1005, 0 },
+	{ "unmap the rest", UNMAP, 0, TOP, 0 },
+};
+
+/* How far the script is to go, and which faults there */
+static unsigned int at;
+
+static void replay(unsigned int flags)
+{
+	unsigned int i;
+
+	if (w)
+		world_free();
+	world_new(flags);
+	for (i = 0; i < at; i++)
+		CHECK_EQ(do_step(&script[i]), 0);
+}
+
+/* Does the call have no choice but to fail when something is denied to it? */
+static bool must_fail(enum op op)
+{
+	return op == MAP || op == START || op == PIN;
+}
+
+/* One call, of which point @nth fails. Returns whether it came to that point. */
+static bool fail_one(const struct step *s, unsigned int kinds, long nth,
+		     long *ret)
+{
+	bool fired;
+
+	w->e->host.fault_nth = nth;
+	w->e->host.fault_kinds = kinds;
+	*ret = do_step(s);
+	fired = w->e->host.fault_nth <= 0;
+	w->e->host.fault_kinds = 0;
+	no_memory = false;
+	check_world();
+	return fired;
+}
+
+static void fail_each(unsigned int kinds, bool without_memory)
+{
+	const struct step *s = &script[at];
+	bool afresh = true;
+	long nth = 0, ret;
+
+	for (;;) {
+		if (afresh)
+			replay(0);
+		no_memory = without_memory;
+		if (!fail_one(s, kinds, ++nth, &ret))
+			break;
+		CHECK(ret == 0 || ret == -ENOMEM || ret == -EFAULT);
+		CHECK(ret || !must_fail(s->op));
+		/* One piece of memory denied: one chunk, at the most */
+		if (kinds == DMT_FAULT_MEMORY && !without_memory)
+			CHECK(w->excess <= 1);
+		/* It coped: the next has to do it from the start again. */
+		afresh = !ret;
+	}
+	if (without_memory && ret) {
+		CHECK_EQ(ret, -ENOMEM);
+		CHECK(must_fail(s->op));
+		check_world();
+		ret = do_step(s);
+	}
+	CHECK_EQ(ret, 0);
+	check_world();
+	check_unpin_all();
+	world_free();
+}
+
+static void fail_step(void)
+{
+	fail_each(DMT_FAULT_MEMORY, false);
+	fail_each(DMT_FAULT_COPY, false);
+	fail_each(DMT_FAULT_PIN, false);
+	fail_each(FAULT_ALL, false);
+	fail_each(DMT_FAULT_COPY, true);
+}
+
+/* A buffer that goes ---------------------------------------------------------------- */
+
+/* What bytes [from, end) of an answer cover */
+static void allow_going(const struct step *s, size_t from, size_t end)
+{
+	uint64_t page = s->page + ((from * 8) << s->arg);
+	uint64_t stop = min(s->page + ((end * 8) << s->arg), s->page + s->n);
+
+	for (; page < stop; page++)
+		if (is_writable(page))
+			set(w->may, page);
+}
+
+/* Bytes [from, end) of the answer go when the @nth piece is handed out. */
+static long harvest_going(const struct step *s, long nth, size_t from,
+			  size_t end, bool *gone)
+{
+	long ret;
+
+	going.nth = nth;
+	going.from = from;
+	going.end = end;
+	allow_going(s, from, end);
+	ret = do_step(s);
+	*gone = !going.nth;
+	memset(&going, 0, sizeof(going));
+	if (ret)
+		CHECK_EQ(ret, -EFAULT);
+	else	/* it was over before the buffer was missed */
+		memset(w->may, 0, sizeof(w->may));
+	check_world();
+	return ret;
+}
+
+static void buffer_goes(const struct step *s)
+{
+	const size_t size = ((s->n >> s->arg) / 8 + 4095) & ~4095UL;
+	bool gone = true;
+	size_t from, len;
+	long nth;
+
+	for (from = 0; from < size; from += 8192)
+		for (len = 4096; from + len <= size; len += size / 2 & ~4095UL)
+			for (nth = 1, gone = true; gone; nth++)
+				if (!harvest_going(s, nth, from, from + len,
+						   &gone))
+					replay(DMATRACK_ENGINE_CHECKED);
+}
+
+static void buffer_goes_of(const char *name)
+{
+	for (at = 0; strcmp(script[at].name, name); at++)
+		;
+	replay(DMATRACK_ENGINE_CHECKED);
+	buffer_goes(&script[at]);
+	world_free();
+}
+
+static void buffer_goes_fine(void)
+{
+	buffer_goes_of("harvest with pins, after unpins");
+}
+
+static void buffer_goes_coarse(void)
+{
+	buffer_goes_of("harvest, two pages a bit");
+}
+
+static void buffer_goes_unmap(void)
+{
+	buffer_goes_of("unmap with a bitmap");
+}
+
+/* Many mappings ------------------------------------------------------------------- */
+
+#define MANY	400U
+
+struct many {
+	struct dmatrack_engine *e;
+	bool there[MANY];
+	unsigned int count;
+};
+
+static struct many *many;
+
+static void many_check(void)
+{
+	struct dmt_space *space = &many->e->c.space;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(space, 0, &it);
+	unsigned int i;
+
+	CHECK_EQ(space->count, many->count);
+	CHECK_EQ(many->e->c.avail, MAPPINGS_MAX - many->count);
+	for (i = 0; i < MANY; i++) {
+		rcu_read_lock();
+		CHECK_EQ(dmt_space_find(space, i * 2 * PAGE) != NULL,
+			 many->there[i]);
+		rcu_read_unlock();
+		if (!many->there[i])
+			continue;
+		CHECK(m);
+		CHECK_EQ(m->iova, i * 2 * PAGE);
+		CHECK_EQ(m->leaving, 0);
+		m = dmt_space_next(space, &it);
+	}
+	CHECK(!m);
+}
+
+static long many_map(unsigned int i)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = 3, .iova = i * 2 * PAGE,
+		.size = PAGE, .vaddr = (unsigned long)memory,
+	};
+
+	return dmatrack_engine_ioctl(many->e, VFIO_IOMMU_MAP_DMA,
+				     (unsigned long)&map);
+}
+
+/* Unmap [i, i + n); never fails for want of memory */
+static void many_unmap(unsigned int i, unsigned int n)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap), .iova = i * 2 * PAGE,
+		.size = n * 2 * PAGE,
+	};
+	unsigned int gone = 0;
+	long ret = dmatrack_engine_ioctl(many->e, VFIO_IOMMU_UNMAP_DMA,
+					 (unsigned long)&unmap);
+
+	no_memory = false;
+	many->e->host.fault_kinds = 0;
+	CHECK_EQ(ret, 0);
+	for (; n--; i++) {
+		gone += many->there[i];
+		many->there[i] = false;
+	}
+	CHECK_EQ(unmap.size, gone * PAGE);
+	many->count -= gone;
+	many_check();
+}
+
+static void many_map_failing(unsigned int i)
+{
+	long nth = 0, ret;
+
+	do {
+		many->e->host.fault_nth = ++nth;
+		many->e->host.fault_kinds = DMT_FAULT_MEMORY;
+		ret = many_map(i);
+		many->e->host.fault_kinds = 0;
+		if (ret) {
+			CHECK_EQ(ret, -ENOMEM);
+			many_check();
+		}
+	} while (ret);
+	CHECK(many->e->host.fault_nth > 0);
+	CHECK(nth > 1);
+	many->there[i] = true;
+	many->count++;
+}
+
+/* @order 0: ascending, 1: descending, 2: any */
+static void many_fill(unsigned int order)
+{
+	unsigned int i;
+
+	many = calloc(1, sizeof(*many));
+	CHECK(many);
+	CHECK_EQ(dmatrack_engine_create(&many->e, VFIO_TYPE1v2_IOMMU, 0), 0);
+	for (i = 0; i < MANY; i++)
+		many_map_failing(order == 0 ? i : order == 1 ? MANY - 1 - i :
+				 i * 147 % MANY);
+	many_check();
+}
+
+static void many_free(void)
+{
+	dmatrack_engine_destroy(many->e);
+	free(many);
+}
+
+static void many_up(void)
+{
+	many_fill(0);
+	many_free();
+}
+
+static void many_down(void)
+{
+	many_fill(1);
+	many_free();
+}
+
+static void many_any(void)
+{
+	many_fill(2);
+	many_free();
+}
+
+/* Ranges in the middle of leaves, with the n-th allocation failing or all */
+static void many_erase(unsigned int order, long nth)
+{
+	uint64_t rng = nth + 1;
+
+	many_fill(order);
+	while (many->count) {
+		unsigned int i = random_below(&rng, MANY);
+		unsigned int n = 1 + random_below(&rng, 150);
+
+		many->e->host.fault_nth = nth;
+		many->e->host.fault_kinds = DMT_FAULT_MEMORY;
+		no_memory = nth < 0;
+		many_unmap(i, n < MANY - i ? n : MANY - i);
+	}
+	/* and it can be used as before */
+	many_map_failing(7);
+	many_check();
+	many_free();
+}
+
+static void many_unmap_failing(void)
+{
+	long nth;
+
+	for (nth = 1; nth < 6; nth++)
+		many_erase(nth % 3, nth);
+}
+
+static void many_unmap_without(void)
+{
+	unsigned int order;
+
+	for (order = 0; order < 3; order++)
+		many_erase(order, -1);
+}
+
+/* A mapping of several tables ------------------------------------------------------ */
+
+#define HUGE_CHUNKS	(2 * DMT_TABLE_CHUNKS + 3)
+#define HUGE_PAGES	(HUGE_CHUNKS * CHUNK)
+
+static uint64_t *huge;
+
+static long huge_harvest(struct dmatrack_engine *e, uint64_t page, uint64_t n)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap d;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} args = {
+		.d.argsz = sizeof(args),
+		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = page * PAGE,
+		.get.size = n * PAGE,
+		.get.bitmap.pgsize = PAGE,
+		.get.bitmap.size = (n + 63) / 64 * 8,
+		.get.bitmap.data = (void *)huge,
+	};
+
+	return dmatrack_engine_ioctl(e, VFIO_IOMMU_DIRTY_PAGES,
+				     (unsigned long)&args);
+}
+
+static uint64_t huge_count(uint64_t n)
+{
+	uint64_t i, count = 0;
+
+	for (i = 0; i < n / 64; i++)
+		count += __builtin_popcountll(huge[i]);
+	return count;
+}
+
+/*
+ * A page of the second table is marked when there is no memory, in a call that
+ * may not sleep: all of the table counts as dirty. Harvests of parts of it, with
+ * and without memory, report it all once, and then it's clean.
+ */
+static void huge_table(struct dmatrack_engine *e, bool without_memory)
+{
+	const uint64_t table = DMT_TABLE_CHUNKS * CHUNK, page = table + 12345;
+	uint64_t i, count;
+
+	no_memory = true;
+	CHECK_EQ(dmatrack_engine_mark_dirty(e, page * PAGE, 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(e, (page + CHUNK) * PAGE, 1), 0);
+	no_memory = without_memory;
+	CHECK_EQ(huge_harvest(e, table - 64, 128), 0);
+	no_memory = false;
+	CHECK_EQ(huge[0], 0);
+	CHECK_EQ(huge[1], -1);
+	CHECK_EQ(huge_harvest(e, 0, HUGE_PAGES), 0);
+	CHECK(huge[page / 64] >> page % 64 & 1);
+	CHECK(huge[(page + CHUNK) / 64] >> page % 64 & 1);
+	for (i = 0; i < table / 64; i++)
+		CHECK(!huge[i]);
+	for (i = 2 * table / 64; i < HUGE_PAGES / 64; i++)
+		CHECK(!huge[i]);
+	count = huge_count(HUGE_PAGES);
+	CHECK_EQ(count, without_memory ? table : table - 64);
+	CHECK_EQ(huge_harvest(e, 0, HUGE_PAGES), 0);
+	CHECK_EQ(huge_count(HUGE_PAGES), 0);
+}
+
+/* The n-th allocation fails, in a call that may sleep for it and one that may not. */
+static void huge_marks(struct dmatrack_engine *e)
+{
+	static char byte;
+	long nth;
+
+	for (nth = 1; nth < 4; nth++) {
+		const uint64_t page = 2 * DMT_TABLE_CHUNKS * CHUNK + nth * 99;
+
+		e->host.fault_nth = nth;
+		e->host.fault_kinds = DMT_FAULT_MEMORY;
+		CHECK_EQ(dmatrack_engine_mark_dirty(e, page * PAGE, 1), 0);
+		e->host.fault_kinds = 0;
+		CHECK_EQ(huge_harvest(e, 0, HUGE_PAGES), 0);
+		CHECK(huge[page / 64] >> page % 64 & 1);
+		CHECK_EQ(dmatrack_engine_write(e, page * PAGE, &byte, 1), 0);
+		CHECK_EQ(huge_harvest(e, 0, HUGE_PAGES), 0);
+		CHECK_EQ(huge_count(HUGE_PAGES), 1);
+		CHECK(huge[page / 64] >> page % 64 & 1);
+	}
+}
+
+static struct dmatrack_engine *huge_new(void)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = 3, .size = HUGE_PAGES * PAGE,
+	};
+	struct vfio_iommu_type1_dirty_bitmap d = {
+		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+	struct dmatrack_engine *e;
+	void *mem = mmap(NULL, HUGE_PAGES * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	CHECK(mem != MAP_FAILED);
+	huge = calloc(HUGE_PAGES / 64, sizeof(*huge));
+	CHECK(huge);
+	CHECK_EQ(dmatrack_engine_create(&e, VFIO_TYPE1v2_IOMMU, 0), 0);
+	map.vaddr = (unsigned long)mem;
+	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA,
+				       (unsigned long)&map), 0);
+	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_DIRTY_PAGES,
+				       (unsigned long)&d), 0);
+	return e;
+}
+
+static void huge_free(struct dmatrack_engine *e)
+{
+	struct dmt_space_iter it;
+	void *mem = (void *)dmt_space_first(&e->c.space, 0, &it)->vaddr;
+
+	dmatrack_engine_destroy(e);
+	free(huge);
+	munmap(mem, HUGE_PAGES * PAGE);
+}
+
+static void huge_mapping(void)
+{
+	struct dmatrack_engine *e = huge_new();
+
+	huge_table(e, false);
+	huge_free(e);
+	e = huge_new();
+	huge_table(e, true);
+	huge_marks(e);
+	huge_free(e);
+}
+
+static void no_leak(void)
+{
+	CHECK_EQ(__lsan_do_recoverable_leak_check(), 0);
+}
+
+int main(void)
+{
+	char name[128];
+
+	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return 1;
+	for (at = 0; at < ARRAY_SIZE(script); at++) {
+		const unsigned int here = at;
+
+		snprintf(name, sizeof(name), "every failure: %s",
+			 script[at].name);
+		TEST(fail_step, name);
+		at = here;
+		w = NULL;
+		no_memory = false;
+	}
+	TEST(buffer_goes_fine, "a buffer that goes under a harvest");
+	TEST(buffer_goes_coarse, "a buffer that goes under a coarse harvest");
+	TEST(buffer_goes_unmap, "a buffer that goes under an unmap");
+	w = NULL;
+	TEST(many_up, "map 400 ascending, every failure");
+	TEST(many_down, "map 400 descending, every failure");
+	TEST(many_any, "map 400 in any order, every failure");
+	TEST(many_unmap_failing, "unmap ranges of 400, allocations failing");
+	TEST(many_unmap_without, "unmap ranges of 400 without any memory");
+	TEST(huge_mapping, "a mapping of several tables without memory");
+	if (tap_failed)
+		SKIP("nothing leaks", "what failed above left things behind");
+	else
+		TEST(no_leak, "nothing leaks");
+	return tap_done();
+}
