@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Rows: harvests of all that is tracked, START, and memory.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/urcu-bp.h>
+
+#include "bench/bench.h"
+#include "dmatrack.h"
+
+/**
+ * struct harvests - what the passes share
+ * @be: a container
+ * @bare: a bitmap as long
+ * @dirty: pages to mark at random before each pass; or HALF of them
+ */
+struct harvests {
+	struct bench_engine be;
+	struct bench_bare bare;
+	uint64_t dirty;
+};
+
+#define HALF	UINT64_MAX
+
+static void prepare_engine(void *ctx)
+{
+	struct harvests *h = ctx;
+
+	if (h->dirty == HALF)
+		bench_engine_dirty_half(&h->be);
+	else
+		bench_engine_mark_random(&h->be, h->dirty);
+}
+
+static void pass_engine(void *ctx)
+{
+	bench_engine_harvest(&((struct harvests *)ctx)->be);
+}
+
+static void prepare_bare(void *ctx)
+{
+	struct harvests *h = ctx;
+
+	memset(h->bare.words, 0x11, h->bare.nwords * sizeof(uint64_t));
+}
+
+static void pass_zero(void *ctx)
+{
+	bench_bare_zero(&((struct harvests *)ctx)->bare);
+}
+
+static void pass_copy_clear(void *ctx)
+{
+	bench_bare_copy_clear(&((struct harvests *)ctx)->bare);
+}
+
+static void pass_exchange(void *ctx)
+{
+	bench_bare_exchange(&((struct harvests *)ctx)->bare);
+}
+
+static void harvests_open(struct harvests *h, uint64_t size)
+{
+	*h = (struct harvests){};
+	bench_engine_open(&h->be, size, 1);
+	bench_bare_init(&h->bare, size / BENCH_PAGE);
+}
+
+static void harvests_close(struct harvests *h)
+{
+	bench_engine_close(&h->be);
+	bench_bare_fini(&h->bare);
+}
+
+/* @row->arg: dirty pages in each 10,000 */
+static void run_harvest(const struct bench *b, const struct bench_row *row,
+			uint64_t size, struct bench_result *r)
+{
+	bool dense = row->arg >= 100;
+	struct bench_pass pass[] = {
+		{ .prepare = prepare_engine, .run = pass_engine },
+		{ .name = dense ? "copy, clear" : "memset",
+		  .prepare = dense ? prepare_bare : NULL,
+		  .run = dense ? pass_copy_clear : pass_zero },
+		{ .name = "xchg a word", .prepare = dense ? prepare_bare : NULL,
+		  .run = pass_exchange },
+	};
+	struct harvests h;
+
+	harvests_open(&h, size);
+	h.dirty = row->arg == 5000 ? HALF :
+		  size / BENCH_PAGE * row->arg / 10000;
+	bench_measure(b, pass, 3, &h, r);
+	harvests_close(&h);
+}
+
+/* START ------------------------------------------------------------------------ */
+
+static void prepare_stopped(void *ctx)
+{
+	bench_check(dmatrack_stop(((struct harvests *)ctx)->be.t), "stop");
+}
+
+static void pass_start(void *ctx)
+{
+	bench_check(dmatrack_start(((struct harvests *)ctx)->be.t), "start");
+}
+
+static void prepare_started(void *ctx)
+{
+	prepare_stopped(ctx);
+	pass_start(ctx);
+}
+
+static void run_start(const struct bench *b, const struct bench_row *row,
+		      uint64_t size, struct bench_result *r)
+{
+	struct bench_pass pass[] = {
+		{ .prepare = prepare_stopped, .run = pass_start },
+		{ .name = "memset", .run = pass_zero },
+	};
+	struct harvests h;
+
+	harvests_open(&h, size);
+	bench_measure(b, pass, 2, &h, r);
+	harvests_close(&h);
+}
+
+static void run_first(const struct bench *b, const struct bench_row *row,
+		      uint64_t size, struct bench_result *r)
+{
+	struct bench_pass pass[] = {
+		{ .prepare = prepare_started, .run = pass_engine },
+		{ .name = "memset", .run = pass_zero },
+	};
+	struct harvests h;
+
+	harvests_open(&h, size);
+	bench_measure(b, pass, 2, &h, r);
+	harvests_close(&h);
+}
+
+/* Memory ------------------------------------------------------------------------- */
+
+static double allocated(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return (double)(info.uordblks + info.hblkhd);
+}
+
+/*
+ * What START and one harvest have left allocated. @row->arg: pages marked in
+ * each 10,000 before the harvest; and 1 for memory before that harvest.
+ */
+static void run_memory(const struct bench *b, const struct bench_row *row,
+		       uint64_t size, struct bench_result *r)
+{
+	bool before = row->arg & 1;
+	struct bench_engine be;
+	double bytes;
+
+	bench_engine_open(&be, size, 1);
+	bench_check(dmatrack_stop(be.t), "stop");
+	urcu_bp_barrier();
+	bytes = allocated();
+	bench_check(dmatrack_start(be.t), "start");
+	bench_engine_mark_random(&be, size / BENCH_PAGE * row->arg / 10000);
+	if (!before)
+		bench_engine_harvest(&be);
+	urcu_bp_barrier();
+	bytes = allocated() - bytes;
+	r->work = bench_figure_of(&bytes, 1);
+	bench_engine_close(&be);
+}
+
+const struct bench_row bench_harvest_rows[] = {
+	{ "harvest-clean", "harvest, clean, as a bitmap", BENCH_TIME, true,
+	  { BENCH_AT_MOST, 0, 1.3 }, run_harvest, 0 },
+	{ "harvest-0.01%", "harvest, 0.01 % dirty at random", BENCH_TIME, true,
+	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 1 },
+	{ "harvest-1%", "harvest, 1 % dirty at random", BENCH_TIME, true,
+	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 100 },
+	{ "harvest-half", "harvest, half dirty", BENCH_TIME, true,
+	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 5000 },
+	{ "start", "START", BENCH_TIME, true,
+	  { BENCH_VALUE_AT_MOST, 10000, 10000 }, run_start, 0 },
+	{ "harvest-first", "the first harvest, clean", BENCH_TIME, true,
+	  { BENCH_AT_MOST, 0, 1.3 }, run_first, 0 },
+	{ "memory-clean", "memory after START and a clean harvest", BENCH_BYTES,
+	  true, { BENCH_VALUE_AT_MOST, 128 << 10, 128 << 10 }, run_memory, 0 },
+	{ "memory-harvested", "memory after a harvest of 1 %", BENCH_BYTES, true,
+	  { BENCH_VALUE_AT_MOST, 128 << 10, 128 << 10 }, run_memory, 100 },
+	{ "memory-1%", "memory with 1 % dirty", BENCH_BYTES, true,
+	  { BENCH_NO_GOAL, 0, 0 }, run_memory, 101 },
+	{ .name = NULL },
+};
