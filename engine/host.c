@@ -242,6 +242,13 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
 	return owner_copy(owner, vaddr, data, size, done, false);
 }
 
+/* Can pages be had, faulted in for writing or for reading? */
+static bool is_there(unsigned long vaddr, unsigned long npages, bool write)
+{
+	return !madvise((void *)vaddr, npages * PAGE,
+			write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages)
 {
@@ -249,13 +256,15 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 
 	if (fault(owner->host, DMT_FAULT_PIN))
 		return -ENOMEM;
-	if (owner->host->checked &&
-	    madvise((void *)vaddr, npages * PAGE,
-		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ))
-		return -EFAULT;
+	if (owner->host->checked && !is_there(vaddr, npages, write)) {
+		for (i = 0; i < npages; i++)	/* as far as it goes */
+			if (!is_there(vaddr + i * PAGE, 1, write))
+				break;
+		npages = i;
+	}
 	for (i = 0; i < npages; i++)
 		pages[i] = (struct page *)(vaddr + i * PAGE);
-	return npages;
+	return npages ? (long)npages : -EFAULT;
 }
 
 void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,

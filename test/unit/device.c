@@ -61,12 +61,11 @@ int madvise(void *addr, size_t size, int advice)
 {
 	void (*fn)(void *addr) = at_pin;
 
-	if (fn) {
+	if (fn)
 		fn(addr);
-		if (pin_fails) {
-			errno = EFAULT;
-			return -1;
-		}
+	if (pin_fails) {
+		errno = EFAULT;
+		return -1;
 	}
 	return syscall(SYS_madvise, addr, size, advice);
 }
@@ -336,6 +335,7 @@ static void pin_unwound(void)
 	pin_fails = false;
 	CHECK_EQ(pin(4, 8, 3), -EFAULT);
 	CHECK(pin_fails);
+	pin_fails = false;
 	CHECK_EQ(mapping(0)->pins.count, 0);
 	CHECK_EQ(harvest(0, 16), 0xe0);
 	CHECK_EQ(harvest(0, 16), 0);
