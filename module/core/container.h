@@ -202,7 +202,7 @@ void dmt_scope_narrow(struct dmt_container *c);
  */
 void dmt_scope_pinned(struct dmt_container *c);
 
-/* The devices' side ----------------------------------------------------------- */
+/* The devices' side: operation.c ---------------------------------------------- */
 
 /*
  * Is anybody interested in a write that is complete? Either this sees that

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The devices' side of a container: write, read, pin, unpin, report.
+ *
+ * Each operation is inside the gate from before it looks a mapping up until it
+ * no longer uses it, and gives up if the mapping is leaving; container.c says
+ * how that meets an unmap. None takes the container's lock, so none waits for a
+ * harvest, whatever its range. A report of one page or of pages in one mapping
+ * sleeps nowhere and needs no gate: RCU alone keeps the mapping.
+ */
+#include "container.h"
+
+/* Inside the gate: the mapping that @iova is in, if an operation may begin */
+static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m;
+
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	rcu_read_unlock();
+	return m;
+}
+
+static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m = find(c, iova);
+
+	return m && !READ_ONCE(m->leaving) ? m : NULL;
+}
+
+/*
+ * The mapping to unpin in. One that is leaving and has never had a pin won't
+ * get one, and may be gone before this operation is over.
+ */
+static struct dmt_mapping *find_pinned(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m;
+
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	if (m && READ_ONCE(m->leaving) && !dmt_pins_ever(&m->pins))
+		m = NULL;
+	rcu_read_unlock();
+	return m;
+}
+
+/* The page of the mapping that @iova is in */
+static u64 page_of(const struct dmt_mapping *m, u64 iova)
+{
+	return (iova - m->iova) >> m->c->pgshift;
+}
+
+/* Bytes of [iova, iova + size) that are in the same mapping as @iova */
+static u64 in_mapping(const struct dmt_mapping *m, u64 iova, u64 size)
+{
+	return min(size - 1, m->last - iova) + 1;
+}
+
+/* Does [iova, iova + size) go beyond the last address? */
+static bool wraps(u64 iova, u64 size)
+{
+	u64 last;
+
+	return size && check_add_overflow(iova, size - 1, &last);
+}
+
+static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
+		       size_t size)
+{
+	size_t done = 0;
+	int err;
+
+	err = dmt_owner_write(&m->owner, m->vaddr + (iova - m->iova), data,
+			      size, &done);
+	if (done)
+		dmt_mapping_mark(m, page_of(m, iova),
+				 page_of(m, iova + done - 1), true);
+	return err;
+}
+
+int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
+{
+	unsigned int ticket;
+	int err = 0;
+
+	if (wraps(iova, size))
+		return -EINVAL;
+	ticket = dmt_gate_enter(&c->gate);
+	while (size && !err) {
+		struct dmt_mapping *m = find_live(c, iova);
+		size_t n;
+
+		if (!m) {
+			err = -EINVAL;
+		} else if (~m->prot & (DMT_READ | DMT_WRITE)) {
+			err = -EPERM;
+		} else {
+			n = in_mapping(m, iova, size);
+			err = write_piece(m, iova, data, n);
+			iova += n;
+			data = (const char *)data + n;
+			size -= n;
+		}
+	}
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size)
+{
+	unsigned int ticket;
+	int err = 0;
+
+	if (wraps(iova, size))
+		return -EINVAL;
+	ticket = dmt_gate_enter(&c->gate);
+	while (size && !err) {
+		struct dmt_mapping *m = find_live(c, iova);
+		size_t n, done;
+
+		if (!m) {
+			err = -EINVAL;
+		} else if (!(m->prot & DMT_READ)) {
+			err = -EPERM;
+		} else {
+			n = in_mapping(m, iova, size);
+			err = dmt_owner_read(&m->owner,
+					     m->vaddr + (iova - m->iova), data,
+					     n, &done);
+			iova += n;
+			data = (char *)data + n;
+			size -= n;
+		}
+	}
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+/* Pages of [iova, iova + npages) that are in the same mapping as @iova */
+static unsigned long pages_in(const struct dmt_mapping *m, u64 iova,
+			      unsigned long npages)
+{
+	unsigned int shift = m->c->pgshift;
+
+	return in_mapping(m, iova, (u64)npages << shift) >> shift;
+}
+
+/* @all: all that is to be pinned, or a part of it that others follow? */
+static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
+		     u32 prot, bool all, struct page **pages, unsigned long *n)
+{
+	struct dmt_mapping *m = find_live(c, iova);
+
+	if (!m)
+		return -EINVAL;
+	if (prot & ~m->prot)
+		return -EPERM;
+	*n = pages_in(m, iova, npages);
+	if (page_of(m, iova) + *n > m->log.npages)
+		return -EFAULT;		/* beyond the end of user memory */
+	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE,
+			    all && *n == npages, pages);
+}
+
+/* Inside the gate since they were pinned, so all of them are still there. */
+static void write_pieces(struct dmt_container *c, u64 iova,
+			 unsigned long npages)
+{
+	while (npages) {
+		struct dmt_mapping *m = find(c, iova);
+		unsigned long n = pages_in(m, iova, npages);
+
+		dmt_pins_write(m, page_of(m, iova), n);
+		iova += (u64)n << c->pgshift;
+		npages -= n;
+	}
+}
+
+/* Inside the gate. False: some were not pinned. */
+static bool unpin_pieces(struct dmt_container *c, u64 iova,
+			 unsigned long npages)
+{
+	bool whole = true;
+
+	while (npages) {
+		struct dmt_mapping *m = find_pinned(c, iova);
+		unsigned long n = m ? pages_in(m, iova, npages) : 1;
+
+		whole &= m && dmt_pins_drop(m, page_of(m, iova), n);
+		iova += (u64)n << c->pgshift;
+		npages -= n;
+	}
+	return whole;
+}
+
+/* Is that a range of pages that a driver may pin? */
+static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
+{
+	if (!npages || iova & ((1ULL << c->pgshift) - 1))
+		return -EINVAL;
+	if (npages > INT_MAX ||		/* as vfio_pin_pages() has it */
+	    wraps(iova, (u64)npages << c->pgshift))
+		return -EOVERFLOW;
+	return 0;
+}
+
+int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
+	    struct page **pages)
+{
+	unsigned long done = 0, n = 0;
+	unsigned int ticket;
+	int err;
+
+	err = check_pages(c, iova, npages);
+	if (err)
+		return err;
+	ticket = dmt_gate_enter(&c->gate);
+	while (done < npages) {
+		err = pin_piece(c, iova + ((u64)done << c->pgshift),
+				npages - done, prot, !done, pages + done, &n);
+		if (err)
+			break;
+		done += n;
+	}
+	if (err)
+		unpin_pieces(c, iova, done);
+	else if ((prot & DMT_WRITE) && n < npages)
+		write_pieces(c, iova, npages);
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
+{
+	unsigned int ticket;
+	bool whole;
+
+	if (check_pages(c, iova, npages))
+		return -EINVAL;
+	ticket = dmt_gate_enter(&c->gate);
+	whole = unpin_pieces(c, iova, npages);
+	dmt_gate_exit(&c->gate, ticket);
+	return whole ? 0 : -EINVAL;
+}
+
+/* Inside the gate: may all of [iova, last] be marked? */
+static int mark_check(struct dmt_container *c, u64 iova, u64 last)
+{
+	for (;;) {
+		struct dmt_mapping *m = find_live(c, iova);
+
+		if (!m)
+			return -EINVAL;
+		if (!(m->prot & DMT_WRITE))
+			return -EPERM;
+		if (last <= m->last)
+			return 0;
+		iova = m->last + 1;
+	}
+}
+
+/* Over several mappings: all or none, and inside the gate none goes. */
+static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
+{
+	unsigned int ticket = dmt_gate_enter(&c->gate);
+	int err = mark_check(c, iova, last);
+
+	while (!err) {
+		struct dmt_mapping *m = find(c, iova);
+
+		dmt_mapping_mark_range(m, page_of(m, iova),
+				       page_of(m, min(last, m->last)), false);
+		if (last <= m->last)
+			break;
+		iova = m->last + 1;
+	}
+	dmt_gate_exit(&c->gate, ticket);
+	return err;
+}
+
+int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
+{
+	struct dmt_mapping *m;
+	u64 last, page;
+
+	if (unlikely(!size))
+		return -EINVAL;
+	if (unlikely(check_add_overflow(iova, size - 1, &last)))
+		return -EOVERFLOW;
+
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	if (unlikely(!m || last > m->last || !(m->prot & DMT_WRITE))) {
+		rcu_read_unlock();
+		return mark_pieces(c, iova, last);
+	}
+	page = (iova - m->iova) >> c->pgshift;
+	last = (last - m->iova) >> c->pgshift;
+	if (unlikely(page != last || !dmt_mapping_mark_page(m, page)))
+		dmt_mapping_mark_range(m, page, last, false);
+	rcu_read_unlock();
+	return 0;
+}
