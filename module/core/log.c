@@ -434,7 +434,9 @@ u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk)
 		if (is_pointer(table)) {
 			stop = table + table_chunks(log, ti);
 			for (slot = table + ci; slot < stop; slot++)
-				if (READ_ONCE(slot->bits) || is_small(log))
+				if (READ_ONCE(slot->bits) ||
+				    (is_small(log) &&
+				     atomic64_read(&slot->summary)))
 					return chunk + (slot - table) - ci;
 		} else if (table) {
 			return chunk;
