@@ -238,9 +238,10 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 	    w <= WINDOW_WORDS - DMT_LINE_WORDS) {
 		u64 *to = h->window + w;
 
-		for (i = 0; i < DMT_LINE_WORDS; i++)
-			to[i] |= (words ? READ_ONCE(words[i]) : 0) |
-				 (pinned ? pinned[i] : 0);
+		for (i = 0; words && i < DMT_LINE_WORDS; i++)
+			to[i] |= READ_ONCE(words[i]);
+		for (i = 0; pinned && i < DMT_LINE_WORDS; i++)
+			to[i] |= pinned[i];
 		h->lines |= 1ULL << w / DMT_LINE_WORDS;
 		h->lines |= 1ULL << (w + DMT_LINE_WORDS - 1) / DMT_LINE_WORDS;
 		return;

@@ -532,6 +532,23 @@ static bool take_line(atomic64_t *bits, unsigned int first, unsigned int end,
 	return any;
 }
 
+/* The same for all of a line, the usual case */
+static inline bool take_whole_line(atomic64_t *bits, u64 *words)
+{
+	u64 any = 0;
+	unsigned int w;
+
+	for (w = 0; w < DMT_LINE_WORDS; w++) {
+		u64 word = atomic64_read(&bits[w]);
+
+		if (word)
+			word = atomic64_xchg(&bits[w], 0);
+		words[w] = word;
+		any |= word;
+	}
+	return any;
+}
+
 static bool line_left(const atomic64_t *bits, unsigned int line)
 {
 	unsigned int w;
@@ -553,17 +570,20 @@ static enum dmt_taken take_lines(struct dmt_slot *slot, atomic64_t *bits,
 		unsigned int line = __ffs64(todo);
 		unsigned int a = line << DMT_LINE_SHIFT;
 		unsigned int b = a + (1U << DMT_LINE_SHIFT);
-		bool part = a < first || b > end;
+		u64 *words = &t->scratch[line * DMT_LINE_WORDS];
 		u64 bit = 1ULL << line;
 
 		todo &= ~bit;
-		if (part)
-			memset(&t->scratch[line * DMT_LINE_WORDS], 0,
-			       DMT_LINE_WORDS * sizeof(u64));
+		if (a >= first && b <= end) {
+			if (take_whole_line(&bits[line * DMT_LINE_WORDS], words))
+				t->lines |= bit;
+			continue;
+		}
+		memset(words, 0, DMT_LINE_WORDS * sizeof(u64));
 		if (take_line(bits, max(a, first), min(b, end), t->scratch))
 			t->lines |= bit;
 		/* What is left of a line in part taken keeps its summary. */
-		if (part && line_left(bits, line))
+		if (line_left(bits, line))
 			atomic64_or((s64)bit, &slot->summary);
 	}
 	return t->lines ? DMT_TAKEN_WORDS : DMT_TAKEN_NONE;
