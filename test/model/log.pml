@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Log: marks and takes of one chunk, as module/core/log.c has them, on a machine
+ * whose processors have store buffers.
+ *
+ * A chunk of two pages. They are in one cache line of its bitmap, or with
+ * -DLINES=2 in two. Markers write a page and mark it, or both pages, or the
+ * chunk; a taker takes all or a part, at any moment, and copies what it's told.
+ * What a page contains is how often it was written.
+ *
+ * Memory. A plain store goes into its processor's buffer, first in, first out,
+ * and from there to memory whenever Drain() likes. A locked operation, and
+ * smp_mb(), waits until its processor's buffer is empty. Each statement that
+ * begins with LOCKED, LOAD or a push() is one access; what is between two of them
+ * is nobody else's business. A log's bitmap that was pulled out is never given
+ * out again here, which is what RCU is for.
+ *
+ * What must hold:
+ *   - a take reports what was written and marked before it began (the copy is at
+ *     least as new)
+ *   - at the end, after a last take, the copy is exact
+ *
+ * The names behind #ifdef are faults, each of which must be found: see run.
+ */
+#ifndef LINES
+#define LINES	1
+#endif
+#ifndef MARKS
+#define MARKS	1	/* by each of two markers */
+#endif
+#ifndef TAKES
+#define TAKES	1	/* while they mark; and one after */
+#endif
+
+#define BITMAPS	5
+#define BUFFER	4
+
+#define NIL	0
+#define ALL	1				/* set in a slot: all dirty */
+#define BOTH	3				/* pages, as bits */
+
+#if LINES == 2
+#define LINE_OF(pages)	(pages)			/* lines as bits, of pages */
+#define PAGES_OF(lines)	(lines)
+#else
+#define LINE_OF(pages)	((pages) != 0)
+#define PAGES_OF(lines)	((lines) * BOTH)
+#endif
+
+byte slot;			/* 2 * bitmap, and maybe ALL */
+byte summary;
+byte bits[BITMAPS + 1];		/* a bit for each page */
+byte bitmaps;			/* given out */
+
+byte content[2];		/* in memory */
+byte copy[2];
+byte complete[2];		/* newest content that is marked for good */
+byte left = 2;			/* markers at work */
+
+typedef buffer {
+	byte n;
+	byte what[BUFFER];	/* page 0, page 1; or 2 + 4 * bitmap + pages */
+};
+buffer buf[3];		/* the taker's stays empty */
+byte mine[2];			/* content as each marker last wrote it */
+
+#define LOCKED(me)	atomic { (me == 2 || buf[me].n == 0) ->
+#define LOAD		atomic {
+#define END		}
+
+inline push(me, it)
+{
+	atomic {
+		assert(buf[me].n < BUFFER);
+		buf[me].what[buf[me].n] = it;
+		buf[me].n++
+	}
+}
+
+proctype Drain(byte me)
+{
+	byte it;
+
+end:	do
+	:: atomic {
+		buf[me].n > 0 ->
+		it = buf[me].what[0];
+		buf[me].what[0] = buf[me].what[1];
+		buf[me].what[1] = buf[me].what[2];
+		buf[me].what[2] = buf[me].what[3];
+		buf[me].what[3] = 0;
+		buf[me].n--;
+		if
+		:: it < 2 ->
+			content[it]++;
+			mine[me] = content[it]
+		:: else ->	/* a whole word is stored: all ones */
+			bits[(it - 2) / 4] = bits[(it - 2) / 4] | (it - 2) % 4
+		fi;
+		it = 0
+	   }
+	od
+}
+
+/* Marks ------------------------------------------------------------------------ */
+
+/* First mark of a clean chunk: publish a bitmap, or all-dirty without memory. */
+inline mark_clean(me, pages, whole, done)
+{
+	atomic {
+		if
+		:: !whole && bitmaps < BITMAPS ->
+			bitmaps++;
+			new = 2 * bitmaps;
+			bits[bitmaps] = pages
+		:: new = ALL	/* all of it, or no memory */
+		fi
+	}
+	LOCKED(me)		/* cmpxchg */
+		if
+		:: slot == NIL -> slot = new; done = true
+		:: else -> new = ALL
+#ifdef LATE_IS_DONE
+			; done = true
+#endif
+		fi
+	END
+	if
+	:: done && new != ALL ->
+		LOCKED(me) summary = summary | LINE_OF(pages); new = 0 END
+	:: else -> new = 0
+	fi
+}
+
+/* A page that has a bitmap */
+inline mark_page(me, pages, done)
+{
+#ifdef TEST_BIT
+#ifndef NO_MB_MARK
+	LOCKED(me) skip END	/* smp_mb() */
+#endif
+	LOAD
+		if
+		:: (bits[seen / 2] & pages) == pages -> found = true
+		:: else
+		fi
+	END
+	if
+	:: found ->
+		LOAD found = (summary & LINE_OF(pages)) == LINE_OF(pages) END
+	:: else
+	fi;
+	if
+	:: found -> skip
+	:: else ->
+#endif
+	LOCKED(me)
+#ifdef SKIP_SUMMARY_IF_BIT_SET
+		if
+		:: (bits[seen / 2] & pages) == pages -> found = true
+		:: else
+		fi;
+#endif
+		bits[seen / 2] = bits[seen / 2] | pages
+	END
+#ifdef SKIP_SUMMARY_IF_BIT_SET
+	if
+	:: found -> found = false
+	:: else ->
+#endif
+	LOAD old = summary & LINE_OF(pages) END
+	if
+	:: old != LINE_OF(pages) ->
+		LOCKED(me) summary = summary | LINE_OF(pages) END
+	:: else
+	fi;
+	old = 0;
+#ifdef SKIP_SUMMARY_IF_BIT_SET
+	fi;
+#endif
+#ifdef TEST_BIT
+	fi;
+	found = false;
+#endif
+#ifdef NO_RECHECK
+	done = true
+#else
+	LOAD done = slot == seen END
+#endif
+}
+
+/* Both pages, by storing whole words */
+inline mark_range(me, done)
+{
+#if LINES == 2
+	push(me, 2 + 4 * (seen / 2) + 1);
+	push(me, 2 + 4 * (seen / 2) + 2);
+#else
+	push(me, 2 + 4 * (seen / 2) + BOTH);
+#endif
+#ifdef RANGE_TESTS_SUMMARY
+	LOAD old = summary END
+	if
+	:: old != LINE_OF(BOTH) ->
+		LOCKED(me) summary = summary | LINE_OF(BOTH) END
+	:: else
+	fi;
+	old = 0;
+#else
+	LOCKED(me) summary = summary | LINE_OF(BOTH) END
+#endif
+	LOAD done = slot == seen END
+}
+
+/* @pages were written, or @whole: all of the chunk was. */
+inline mark(me, pages, whole)
+{
+	done = false;
+	do
+	:: done -> break
+	:: else ->
+		LOAD seen = slot END
+		if
+		:: seen == NIL ->
+			mark_clean(me, pages, whole, done)
+		:: seen & ALL ->
+#ifdef ALL_NO_MB
+			done = true
+#else
+			LOCKED(me) skip END		/* smp_mb() */
+			LOAD done = slot & ALL END
+#endif
+		:: seen != NIL && !(seen & ALL) && whole ->
+			LOCKED(me)			/* cmpxchg */
+				if
+				:: slot == seen -> slot = seen | ALL; done = true
+				:: else
+#ifdef ALL_ANYHOW
+					-> done = true
+#endif
+				fi
+			END
+		:: seen != NIL && !(seen & ALL) && !whole && pages == BOTH ->
+			mark_range(me, done)
+		:: seen != NIL && !(seen & ALL) && !whole && pages != BOTH ->
+			mark_page(me, pages, done)
+		fi;
+		seen = 0
+	od;
+	done = false
+}
+
+proctype Marker(byte me)
+{
+	byte n, page, pages, seen, new, old;
+	bool whole, done, found;
+
+	do
+	:: n < MARKS ->
+		atomic {
+			n++;
+			if
+			:: page = 0
+			:: page = 1
+			fi;
+			if
+			:: pages = 1 << page
+			:: pages = BOTH
+#ifndef PAGES_ONLY
+			:: pages = BOTH; whole = true
+#endif
+			fi
+		}
+		push(me, page);		/* the device writes */
+		mark(me, pages, whole);
+		/* mine is what it was when it came to memory, if it has */
+		atomic {
+			if
+			:: buf[me].n == 0 && mine[me] > complete[page] ->
+				complete[page] = mine[me]
+			:: else
+			fi;
+			page = 0;
+			pages = 0;
+			whole = false
+		}
+	:: else -> break
+	od;
+	atomic { buf[me].n == 0 -> left-- }
+}
+
+/* Takes ------------------------------------------------------------------------- */
+
+inline copy_page(n)
+{
+	if
+	:: got & (1 << n) -> LOAD copy[n] = content[n] END
+	:: else
+	fi
+}
+
+/* All of the chunk is dirty. */
+inline take_all(want)
+{
+	got = want;
+	if
+	:: want == BOTH || bitmaps == BITMAPS ->
+		LOCKED(2)
+			if
+			:: want == BOTH -> slot = NIL
+			:: else		/* stays, for want of memory */
+			fi
+		END
+	:: else ->
+		LOCKED(2)		/* split it */
+			bitmaps++;
+			bits[bitmaps] = BOTH - want;
+			slot = 2 * bitmaps
+		END
+		LOCKED(2) summary = summary | LINE_OF(BOTH - want) END
+	fi
+}
+
+/* Pull the bitmap out. */
+inline take_out()
+{
+#ifdef OUT_READS_FIRST
+	LOAD got = bits[seen / 2] END
+	LOCKED(2) seen = slot; slot = NIL END
+#else
+	LOCKED(2) seen = slot; slot = NIL END
+#endif
+	if
+	:: seen & ALL
+#ifndef OUT_MISSES_ALL
+		-> got = BOTH
+#else
+		-> got = bits[seen / 2]
+#endif
+	:: else ->
+#ifndef OUT_READS_FIRST
+		LOAD got = bits[seen / 2] & 1 END
+		LOAD got = got | (bits[seen / 2] & 2) END
+#endif
+	fi
+}
+
+/* Pages of @want that are in @lines, word by word */
+inline take_lines(want)
+{
+	part = want & PAGES_OF(lines);
+	if
+	:: lines ->
+		LOCKED(2)
+			got = bits[seen / 2] & part;
+			bits[seen / 2] = bits[seen / 2] & (BOTH - part)
+		END
+		if
+		:: part != PAGES_OF(lines) ->
+#ifndef NO_LINE_LEFT
+			LOAD part = bits[seen / 2] & PAGES_OF(lines) END
+			if
+			:: part -> LOCKED(2) summary = summary | lines END
+			:: else
+			fi
+#endif
+		:: else
+		fi
+	:: else
+	fi
+}
+
+inline take(want)
+{
+	atomic { begun[0] = complete[0]; begun[1] = complete[1]; got = 0 }
+	LOAD seen = slot END
+	if
+	:: seen == NIL
+	:: seen & ALL -> take_all(want)
+	:: else ->
+#ifdef TAKE_BITS_FIRST
+		lines = LINE_OF(want);
+		if
+		:: lines -> LOAD lines = lines & summary END
+		:: else
+		fi;
+		take_lines(want);
+		LOCKED(2) summary = summary & (BOTH - lines) END
+#else
+		LOAD lines = summary & LINE_OF(want) END
+#ifndef SUMMARY_LATER
+		if
+		:: lines ->
+			LOCKED(2)
+				lines = summary & LINE_OF(want);
+				summary = summary & (BOTH - lines)
+			END
+		:: else
+		fi;
+#endif
+		if
+		:: want == BOTH -> take_out()
+		:: want != BOTH || lines -> take_lines(want)
+		fi;
+#ifdef SUMMARY_LATER
+		LOCKED(2) summary = summary & (BOTH - lines) END
+#endif
+#endif
+	fi;
+	copy_page(0);
+	copy_page(1);
+	atomic {
+		assert(!(want & 1) || copy[0] >= begun[0]);
+		assert(!(want & 2) || copy[1] >= begun[1]);
+		got = 0; seen = 0; lines = 0; part = 0; begun[0] = 0; begun[1] = 0
+	}
+}
+
+proctype Taker()
+{
+	byte n, seen, lines, got, part, begun[2];
+
+	do
+	:: n < TAKES ->
+		n++;
+		if
+		:: take(BOTH)
+		:: take(1)
+		fi
+	:: else -> break
+	od;
+	left == 0;
+	if
+	:: take(BOTH)
+	:: take(1); take(2)
+	fi;
+	atomic {
+		assert(copy[0] == content[0]);
+		assert(copy[1] == content[1])
+	}
+}
+
+init {
+	atomic {
+		run Drain(0);
+		run Drain(1);
+		run Marker(0);
+		run Marker(1);
+		run Taker()
+	}
+}
