@@ -29,7 +29,7 @@ struct dmatrack_engine;
  * @reps: passes to take the median of
  * @sizes: tracked memory in bytes, for rows that have a size
  * @nr_sizes: how many
- * @rows: names, or their beginnings, that are wanted; none: all
+ * @rows: names or patterns of those that are wanted; none: all
  * @nr_rows: how many
  * @device: a VFIO device, or NULL: rows of the engine
  * @cpu: processor of the first thread, the one after it of the second

@@ -152,28 +152,46 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 /**
  * struct writers - what the passes share
  * @v: the container; 1 TiB is mapped and tracked
+ * @zero: /dev/zero
  * @share: not operations a second, but the share of time in stalls over 1 ms
  */
 struct writers {
 	struct bench_vfio v;
+	int zero;
 	bool share;
 };
 
-static void sleep_a_while(struct bench_vfio *v)
+static void sleep_a_while(struct writers *w)
 {
 	struct timespec ts = { .tv_nsec = 100000000 };
 
 	nanosleep(&ts, NULL);
 }
 
-static void harvest_all(struct bench_vfio *v)
+static void spin_a_while(struct writers *w)
 {
-	bench_vfio_get(v, BENCH_BASE, TIB);
+	uint64_t began = bench_now();
+
+	while (bench_now() - began < 10000000)
+		;
+}
+
+static void harvest_all(struct writers *w)
+{
+	bench_vfio_get(&w->v, BENCH_BASE, TIB);
+}
+
+/* As much work in the kernel, but none of the driver's */
+static void zero_all(struct writers *w)
+{
+	if (read(w->zero, w->v.answer, dmatrack_bitmap_size(TIB, BENCH_PAGE)) <
+	    0)
+		bench_check(-errno, "read zeros");
 }
 
 /* For two seconds: @threads write, and this one does @fn. */
 static double write_while(struct writers *w, unsigned int threads,
-			  void (*fn)(struct bench_vfio *v))
+			  void (*fn)(struct writers *w))
 {
 	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
 	struct dmt_testdev_run run = {
@@ -189,7 +207,7 @@ static double write_while(struct writers *w, unsigned int threads,
 	if (ioctl(w->v.device, DMT_TESTDEV_RUN, &run))
 		bench_check(-errno, "device's run");
 	while (bench_now() - began < 2 * SECOND)
-		fn(&w->v);
+		fn(w);
 	if (ioctl(w->v.device, DMT_TESTDEV_HALT))
 		bench_check(-errno, "device's run");
 	ns = bench_now() - began;
@@ -204,14 +222,20 @@ static double time_two(void *ctx)
 	return write_while(ctx, 2, sleep_a_while);
 }
 
+/* The other processor has something to do as well: the host may be busy. */
 static double time_one(void *ctx)
 {
-	return write_while(ctx, 1, sleep_a_while);
+	return write_while(ctx, 1, spin_a_while);
 }
 
 static double time_harvested(void *ctx)
 {
 	return write_while(ctx, 1, harvest_all);
+}
+
+static double time_zeroed(void *ctx)
+{
+	return write_while(ctx, 1, zero_all);
 }
 
 static bool is_alone(struct bench_result *r)
@@ -228,9 +252,13 @@ static void run_writers(const struct bench *b, const struct bench_row *row,
 	bool two = !row->arg;
 	struct bench_pass pass[] = {
 		{ .time = two ? time_two : time_harvested },
-		{ .name = two ? "one thread" : "no reader", .time = time_one },
+		{ .name = two ? "one thread" : "/dev/zero",
+		  .time = two ? time_one : time_zeroed },
 	};
-	struct writers w = { .share = row->unit == BENCH_SHARE };
+	struct writers w = {
+		.zero = open("/dev/zero", O_RDONLY | O_CLOEXEC),
+		.share = row->unit == BENCH_SHARE,
+	};
 
 	if (is_alone(r))
 		return;
@@ -239,6 +267,7 @@ static void run_writers(const struct bench *b, const struct bench_row *row,
 	bench_vfio_start(&w.v);
 	bench_measure(b, pass, 2, &w, r);
 	bench_vfio_close(&w.v);
+	close(w.zero);
 }
 
 /* A write that is held up in a page fault ---------------------------------------------- */
@@ -383,7 +412,7 @@ const struct bench_row bench_device_rows[] = {
 	{ "k-write-harvest", "dma_rw during harvests of 1 TiB", BENCH_RATE,
 	  false, { BENCH_AT_LEAST, 0.8, 0 }, run_writers, 1 },
 	{ "k-write-stalls", "of that time, in stalls over 1 ms", BENCH_SHARE,
-	  false, { BENCH_VALUE_AT_MOST, 0.05, 0 }, run_writers, 1 },
+	  false, { BENCH_AT_MOST, 1.1, 0 }, run_writers, 1 },
 	{ "k-get-held", "GET_BITMAP while a write faults for 0.6 s",
 	  BENCH_TIME, false, { BENCH_VALUE_AT_MOST, 1e7, 0 }, run_held, 0 },
 	{ .name = NULL },

@@ -2,6 +2,7 @@
 /*
  * bench: measure, and print a table.
  */
+#include <fnmatch.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static const char usage_text[] =
 "in the kernel. Prints a row for each piece of work: the median, the least and\n"
 "the most, what it is compared with, measured in turn with it, and the goal.\n"
 "\n"
-"  --rows LIST        only rows whose names begin with one of these, by commas\n"
+"  --rows LIST        only these, by commas; 'mark*' for all that begin so\n"
 "  --list             name the rows\n"
 "  --sizes LIST       memory tracked, in GiB, powers of two (default 64,1024)\n"
 "  --reps N           passes to take the median of (default 9)\n"
@@ -175,7 +176,7 @@ static bool is_wanted(const struct bench *b, const char *name)
 	unsigned int i;
 
 	for (i = 0; i < b->nr_rows; i++)
-		if (!strncmp(name, b->rows[i], strlen(b->rows[i])))
+		if (!fnmatch(b->rows[i], name, 0))
 			return true;
 	return !b->nr_rows;
 }

@@ -85,20 +85,20 @@ static double take(const struct bench *b, const struct bench_pass *pass,
 
 	if (pass->prepare)
 		pass->prepare(ctx);
-	bench_focus(b, true);
 	if (pass->time) {
 		ns = pass->time(ctx);
 	} else {
+		bench_focus(b, true);
 		cpu = bench_cpu_now();
 		wall = bench_now();
 		pass->run(ctx);
 		wall = bench_now() - wall;
 		cpu = bench_cpu_now() - cpu;
+		bench_focus(b, false);
 		/* Where instructions are counted, nobody else runs. */
 		ns = !b->instructions && bench_preempted(wall, cpu) ?
 			-1 : (double)wall;
 	}
-	bench_focus(b, false);
 	return pass->count ? ns / pass->count : ns;
 }
 

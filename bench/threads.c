@@ -122,17 +122,18 @@ static bool run_half(struct team *t, half_fn fn, uint64_t *rng, uint64_t base,
 	uint64_t cpu;
 
 	meet(t);
+	bench_focus(t->b, true);
 	cpu = bench_cpu_now();
 	*wall = bench_now();
 	fn(t, rng, base);
 	*wall = bench_now() - *wall;
 	cpu = bench_cpu_now() - cpu;
+	bench_focus(t->b, false);
 	return !bench_preempted(*wall, cpu);
 }
 
 static void helper_half(struct team *t, half_fn fn)
 {
-	bench_focus(t->b, true);
 	t->preempted = !run_half(t, fn, &t->rng, t->be.size / 2, &t->wall);
 }
 
@@ -249,7 +250,6 @@ static void *helper_harvest(void *arg)
 {
 	struct team *t = arg;
 
-	bench_focus(t->b, true);
 	meet(t);
 	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE))
 		bench_engine_harvest(&t->be);
