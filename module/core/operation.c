@@ -10,7 +10,7 @@
  */
 #include "container.h"
 
-/* Inside the gate: the mapping that @iova is in, if an operation may begin */
+/* Inside the gate, where it was found to be live: the mapping that @iova is in */
 static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
@@ -21,11 +21,21 @@ static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
 	return m;
 }
 
+/*
+ * Inside the gate: the mapping that @iova is in, if an operation may begin. One
+ * that is leaving doesn't wait for operations that come now, so whether it is
+ * must be read before it can be freed.
+ */
 static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 {
-	struct dmt_mapping *m = find(c, iova);
+	struct dmt_mapping *m;
 
-	return m && !READ_ONCE(m->leaving) ? m : NULL;
+	rcu_read_lock();
+	m = dmt_space_find(&c->space, iova);
+	if (m && READ_ONCE(m->leaving))
+		m = NULL;
+	rcu_read_unlock();
+	return m;
 }
 
 /*
