@@ -47,6 +47,10 @@ CONFORM	:= $(wildcard test/conform/*.c)
 # no use under a sanitizer
 BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c)
+# one thread that plays many: nothing for TSan to see
+ifeq ($(VARIANT),tsan)
+SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))
+endif
 PROGS	:= $(if $(CLI),$(B)/dmatrack) $(if $(CONFORM),$(B)/conform) \
 	   $(if $(BENCH),$(B)/bench) $(patsubst %.c,$(B)/%,$(SINGLE))
 

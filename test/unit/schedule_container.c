@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The container under a scheduler (see schedule.h): devices write, report, pin
+ * and unpin, somebody unmaps and maps again, somebody harvests, in thousands of
+ * short schedules, and each ends in an exact copy.
+ *
+ * Three mappings, next to each other: one so small that its log has no bitmap,
+ * one with a bitmap of two lines, one of three. Each device has a number of its
+ * own on each page and counts it up. Whoever gets an answer, of GET_BITMAP or of
+ * UNMAP_DMA, copies the pages that it reports. What must hold:
+ *
+ *   - what was written for good before a harvest began is in the copy after it
+ *   - at the end the copy is exact
+ *   - no page is reported that nobody ever wrote to, or pinned for writing
+ *   - pages are pinned and accounted as often as they are let go of
+ *   - all memory is given back
+ *
+ * Where faults are allowed, allocations, pins and copies fail, and calls are
+ * interrupted, at any point.
+ *
+ *	schedule_container [SEED]
+ */
+#include "schedule.h"
+
+#include "module/core/container.c"
+#include "module/core/gate.c"
+#include "module/core/harvest.c"
+#include "module/core/log.c"
+#include "module/core/mapping.c"
+#include "module/core/operation.c"
+#include "module/core/pins.c"
+#include "module/core/space.c"
+
+#define PAGE		4096ULL
+#define MAPPINGS	3U
+#define PAGES		2600U			/* of all */
+#define MEMORY		(1ULL << 20)		/* where page 0 is, for vaddr */
+#define BASE		(0 - PAGES * PAGE)	/* up to the last IOVA */
+#define DEVICES		2U
+#define HOT		10U
+
+struct dmt_host {
+	int dummy;
+};
+
+static const struct {
+	u64 page, n;
+} layout[MAPPINGS] = {
+	{ 0, 50 }, { 50, 950 }, { 1000, PAGES - 1000 },
+};
+
+/**
+ * struct pinned - what a device holds
+ * @page: first
+ * @n: how many; 0: nothing
+ * @write: it may write there
+ */
+struct pinned {
+	u64 page;
+	unsigned int n;
+	bool write;
+};
+
+/**
+ * struct run - one schedule
+ * @c: the container
+ * @hot: pages that are written
+ * @content: what each device wrote last on each page
+ * @complete: of that, what is written for good
+ * @copy: that of who harvests
+ * @touched: pages that may be reported
+ * @gup: how often the host has each page pinned
+ * @locked: pages accounted
+ * @pinned: of each device
+ * @at_work: devices, and who unmaps
+ * @unmaps: odd while an unmap is under way
+ * @faults: every so many things fail; 0: none
+ */
+static struct run {
+	struct dmt_container c;
+	struct dmt_host host;
+	u64 hot[HOT];
+	u64 content[PAGES][DEVICES];
+	u64 complete[PAGES][DEVICES];
+	u64 copy[PAGES][DEVICES];
+	bool touched[PAGES];
+	int gup[PAGES];
+	long locked;
+	struct pinned pinned[DEVICES];
+	unsigned int at_work, unmaps, faults;
+	u64 answer[DEVICES + 2][PAGES / 64 + 2];
+} r;
+
+static u64 iova_of(u64 page)
+{
+	return BASE + page * PAGE;
+}
+
+/* The host ------------------------------------------------------------------------ */
+
+static bool fault(void)
+{
+	sim_point();
+	return r.faults && sim.now && !sim_below(r.faults);
+}
+
+int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
+		       size_t size)
+{
+	if (fault())
+		return -EFAULT;
+	memcpy(to, from, size);
+	return 0;
+}
+
+int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
+		     size_t size)
+{
+	if (fault())
+		return -EFAULT;
+	memcpy(to, from, size);
+	return 0;
+}
+
+int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
+{
+	if (fault())
+		return -EFAULT;
+	memset(to, 0, size);
+	return 0;
+}
+
+bool dmt_user_range_ok(struct dmt_host *host, const void *addr, u64 size)
+{
+	return true;
+}
+
+bool dmt_interrupted(void)
+{
+	return fault();
+}
+
+int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host)
+{
+	return fault() ? -ENOMEM : 0;
+}
+
+void dmt_owner_fini(struct dmt_owner *owner)
+{
+}
+
+/* A device's number on the page at @vaddr; of the fiber that runs */
+static u64 *number_at(unsigned long vaddr)
+{
+	return &r.content[(vaddr - MEMORY) / PAGE][sim.now - 1];
+}
+
+/* @data is the number, whatever the size; for each page a word of it */
+int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		    const void *data, size_t size, size_t *done)
+{
+	u64 value;
+
+	*done = 0;
+	memcpy(&value, data, sizeof(value));
+	while (*done < size) {
+		size_t n = min_t(size_t, size - *done,
+				 PAGE - (vaddr + *done) % PAGE);
+
+		if (fault())		/* a page fault, and what comes of it */
+			return -EFAULT;
+		WRITE_ONCE(*number_at(vaddr + *done), value);
+		*done += n;
+	}
+	return 0;
+}
+
+int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		   size_t size, size_t *done)
+{
+	*done = size;
+	return 0;
+}
+
+long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
+		   unsigned long npages, bool write, struct page **pages)
+{
+	unsigned long n = 1 + sim_below(npages), i;
+
+	if (fault())
+		return sim_below(2) ? -EFAULT : -ENOMEM;
+	for (i = 0; i < n; i++) {
+		r.gup[(vaddr - MEMORY) / PAGE + i]++;
+		pages[i] = (struct page *)(vaddr + i * PAGE);
+	}
+	return n;
+}
+
+void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
+		     unsigned long npages, bool dirty)
+{
+	while (npages--) {
+		u64 page = ((unsigned long)pages[npages] - MEMORY) / PAGE;
+
+		SIM_CHECK(r.gup[page]-- > 0);
+	}
+}
+
+int dmt_owner_account(struct dmt_owner *owner, long npages)
+{
+	if (npages > 0 && fault())
+		return -ENOMEM;
+	r.locked += npages;
+	SIM_CHECK(r.locked >= 0);
+	return 0;
+}
+
+unsigned long dmt_user_end(struct dmt_host *host)
+{
+	return 1UL << 47;
+}
+
+int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
+{
+	return -ENODEV;
+}
+
+void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
+{
+}
+
+/*
+ * A device lets go of all that it holds. It writes there no more from now on.
+ * Its driver's lock is held: the address of @p.
+ */
+static void let_go(struct pinned *p)
+{
+	unsigned int n = p->n;
+
+	if (!n)
+		return;
+	p->n = 0;
+	SIM_CHECK(!dmt_unpin(&r.c, iova_of(p->page), n));
+}
+
+/* Drivers stop their devices, which ends all their writes, and unpin. */
+void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
+{
+	u64 page = (iova - BASE) / PAGE, end = page + size / PAGE;
+	unsigned int i;
+
+	for (i = 0; i < DEVICES; i++) {
+		struct pinned *p = &r.pinned[i];
+
+		sim_lock(p);
+		if (p->page < end && p->page + p->n > page) {
+			sim_flush(&sim.fiber[1 + i]);
+			let_go(p);
+		}
+		sim_unlock(p);
+	}
+}
+
+/* Devices ---------------------------------------------------------------------------- */
+
+static void touch(u64 page, u64 n)
+{
+	while (n--)
+		if (page < PAGES)
+			r.touched[page++] = true;
+}
+
+/* All that this device wrote to [page, page + n) is written for good. */
+static void finish(u64 page, u64 n)
+{
+	sim_mb();
+	for (; n--; page++)
+		r.complete[page][sim.now - 1] =
+			max(r.complete[page][sim.now - 1],
+			    r.content[page][sim.now - 1]);
+}
+
+static u64 next_number(void)
+{
+	static u64 number;
+
+	return ++number;
+}
+
+/* From the middle of a page on, for up to three pages */
+static void device_write(u64 page)
+{
+	u64 value = next_number(), data[3 * PAGE / 8];
+	unsigned int n = 1 + sim_below(3), i;
+
+	if (page + n > PAGES)
+		n = 1;
+	for (i = 0; i < ARRAY_SIZE(data); i++)
+		data[i] = value;
+	touch(page, n);
+	dmt_write(&r.c, iova_of(page) + (n > 1 ? PAGE / 2 : 0), data,
+		  n > 1 ? (n - 1) * PAGE : 8);
+	finish(page, n);
+}
+
+/*
+ * A device that writes by itself and says so. Where that's refused, or an unmap
+ * is under way, the memory isn't the device's any more, and what it wrote there
+ * nobody's business.
+ */
+static void device_report(u64 page)
+{
+	unsigned int n = sim_below(2) ? 1 : 1 + sim_below(1200);
+	unsigned int id = sim.now - 1, unmaps = r.unmaps;
+	int err;
+
+	if (page + n > PAGES)
+		n = PAGES - page;
+	touch(page, n);
+	WRITE_ONCE(r.content[page][id], next_number());
+	err = dmt_mark_dirty(&r.c, iova_of(page), n * PAGE);
+	sim_mb();
+	if (err || unmaps % 2 || unmaps != r.unmaps)
+		r.copy[page][id] = r.content[page][id];
+	finish(page, 1);
+}
+
+static void device_pin(u64 page)
+{
+	struct pinned *p = &r.pinned[sim.now - 1];
+	unsigned int n = 1 + sim_below(4), i;
+	struct page *pages[4];
+	bool write = sim_below(4);
+
+	if (p->n || page + n > PAGES)
+		return;
+	if (write)
+		touch(page, n);
+	sim_lock(p);
+	if (!dmt_pin(&r.c, iova_of(page), n,
+		     write ? DMT_READ | DMT_WRITE : DMT_READ, pages)) {
+		for (i = 0; i < n; i++)
+			SIM_CHECK((unsigned long)pages[i] ==
+				  MEMORY + (page + i) * PAGE);
+		*p = (struct pinned){ page, n, write };
+	}
+	sim_unlock(p);
+}
+
+static void device_dma(void)
+{
+	struct pinned *p = &r.pinned[sim.now - 1];
+	u64 page, value = next_number();
+
+	if (!p->n || !p->write)
+		return;
+	page = p->page + sim_below(p->n);
+	/* This far it may write, which is one moment; and then the store waits. */
+	sim.atomic = true;
+	WRITE_ONCE(*number_at(MEMORY + page * PAGE), value);
+	sim.atomic = false;
+	finish(page, 1);
+}
+
+static void device_unpin(struct pinned *p)
+{
+	sim_lock(p);
+	sim_mb();		/* its writes are over */
+	let_go(p);
+	sim_unlock(p);
+}
+
+static void device(void *arg)
+{
+	unsigned int n = 2 + sim_below(6);
+	struct pinned *p = &r.pinned[sim.now - 1];
+
+	(void)arg;
+	while (n--) {
+		u64 page = r.hot[sim_below(HOT)];
+
+		switch (sim_below(6)) {
+		case 0:
+			device_write(page);
+			break;
+		case 1:
+			device_report(page);
+			break;
+		case 2:
+		case 3:
+			device_pin(page);
+			break;
+		case 4:
+			device_dma();
+			break;
+		default:
+			device_unpin(p);
+		}
+	}
+	device_unpin(p);
+	r.at_work--;
+}
+
+/* The user ------------------------------------------------------------------------------ */
+
+/* Copy what an answer for [page, page + n) reports. */
+static void copy(const u64 *answer, u64 page, u64 n, unsigned int coarse)
+{
+	u64 i;
+	unsigned int id;
+
+	for (i = 0; i < n; i++) {
+		u64 at = i >> coarse;
+
+		if (!(answer[at / 64] >> at % 64 & 1))
+			continue;
+		if (!coarse && !r.faults && !r.touched[page + i])
+			sim_fail("page %llu is reported, and nobody wrote it",
+				 (unsigned long long)(page + i));
+		for (id = 0; id < DEVICES; id++)
+			if (r.content[page + i][id] != r.copy[page + i][id] ||
+			    sim.fiber[1 + id].n)
+				r.copy[page + i][id] =
+					READ_ONCE(r.content[page + i][id]);
+	}
+}
+
+/* Of [page, page + n); checked unless there's an unmap meanwhile */
+static int harvest(u64 page, u64 n, unsigned int coarse)
+{
+	static u64 complete[PAGES][DEVICES];
+	struct dmt_bitmap bitmap = {
+		.data = (__u64 *)r.answer[0],
+		.pgshift = r.c.pgshift + coarse,
+	};
+	unsigned int unmaps = r.unmaps, id;
+	u64 i;
+	int err;
+
+	memcpy(complete, r.complete, sizeof(complete));
+	err = dmt_get_bitmap(&r.c, iova_of(page), iova_of(page) + n * PAGE - 1,
+			     &bitmap);
+	SIM_CHECK(!err || (r.faults && (err == -EFAULT || err == -EINTR)));
+	if (err)
+		return err;
+	copy(r.answer[0], page, n, coarse);
+	if (r.unmaps % 2 || r.unmaps != unmaps)
+		return 0;
+	for (i = page; i < page + n; i++)
+		for (id = 0; id < DEVICES; id++)
+			if (r.copy[i][id] < complete[i][id])
+				sim_fail("page %llu is lost: %llu, not %llu",
+					 (unsigned long long)i,
+					 (unsigned long long)r.copy[i][id],
+					 (unsigned long long)complete[i][id]);
+	return 0;
+}
+
+static void harvester(void *arg)
+{
+	unsigned int n = 1 + sim_below(4), faults;
+
+	(void)arg;
+	while (n--) {
+		u64 a = r.hot[sim_below(HOT)], b = r.hot[sim_below(HOT)];
+		unsigned int coarse = sim_below(3) ? 0 : 1 + sim_below(9);
+
+		if (sim_below(2))
+			harvest(0, PAGES, coarse);
+		else
+			harvest(min(a, b), max(a, b) - min(a, b) + 1, coarse);
+	}
+	while (r.at_work)
+		sim_yield();
+	sim_flush_all();
+	faults = r.faults;
+	if (faults && sim_below(2))
+		harvest(0, PAGES, 0);	/* may fail */
+	r.faults = 0;
+	sim.deny = 0;
+	r.unmaps = 2;
+	/* Too much may be reported of what was put back; but not for that. */
+	r.faults = faults ? ~0U : 0;
+	harvest(0, PAGES, 0);
+}
+
+static int map(unsigned int i)
+{
+	return dmt_map(&r.c, iova_of(layout[i].page),
+		       iova_of(layout[i].page) + layout[i].n * PAGE - 1,
+		       MEMORY + layout[i].page * PAGE, DMT_READ | DMT_WRITE);
+}
+
+/* One or more of the mappings go, and come back. */
+static void unmapper(void *arg)
+{
+	unsigned int times = 1 + sim_below(2), i, end;
+
+	(void)arg;
+	while (times--) {
+		struct dmt_bitmap bitmap = {
+			.data = (__u64 *)r.answer[1], .pgshift = r.c.pgshift,
+		};
+		u64 page, n, size = ~0ULL;
+		int err;
+
+		i = sim_below(MAPPINGS);
+		end = i + 1 + sim_below(MAPPINGS - i);
+		page = layout[i].page;
+		n = layout[end - 1].page + layout[end - 1].n - page;
+		r.unmaps++;
+		err = dmt_unmap(&r.c, iova_of(page),
+				iova_of(page) + n * PAGE - 1, false, &bitmap,
+				(__u64 *)&size);
+		SIM_CHECK(!err || (r.faults &&
+				   (err == -EFAULT || err == -EINTR)));
+		if (!err) {
+			SIM_CHECK(size == n * PAGE);
+			copy(r.answer[1], page, n, 0);
+			while (i < end)
+				i += map(i) == 0;
+		}
+		r.unmaps++;
+	}
+	r.at_work--;
+}
+
+static void run(uint64_t seed, bool unmaps, unsigned int faults)
+{
+	unsigned int i, id;
+
+	sim_begin(seed);
+	memset(&r, 0, sizeof(r));
+	if (dmt_container_init(&r.c, &r.host, true, 10))
+		abort();
+	for (i = 0; i < MAPPINGS; i++)
+		if (map(i))
+			abort();
+	if (dmt_start(&r.c))
+		abort();
+	/* about the boundaries, and elsewhere */
+	for (i = 0; i < HOT; i++)
+		r.hot[i] = i < 6 ? layout[i / 2].page + i % 2 :
+			   random_below(&sim.rng, PAGES);
+	r.hot[0] = 48;
+	r.hot[2] = 999;
+	r.hot[3] = PAGES - 1;
+	r.faults = faults;
+	sim.deny = faults;
+	for (i = 0; i < DEVICES; i++)
+		sim_spawn(device, NULL);
+	r.at_work = DEVICES + unmaps;
+	sim_spawn(harvester, NULL);
+	if (unmaps)
+		sim_spawn(unmapper, NULL);
+	sim_run();
+	for (i = 0; i < PAGES && !sim.failed[0]; i++)
+		for (id = 0; id < DEVICES; id++)
+			if (r.copy[i][id] != r.content[i][id])
+				sim_fail("page %u is lost: %llu, not %llu", i,
+					 (unsigned long long)r.copy[i][id],
+					 (unsigned long long)r.content[i][id]);
+	if (sim.failed[0])
+		return;
+	r.faults = 0;
+	dmt_container_fini(&r.c);
+	for (i = 0; i < PAGES; i++)
+		SIM_CHECK(!r.gup[i]);
+	SIM_CHECK(!r.locked);
+	sim_end();
+}
+
+static void plain(uint64_t seed)
+{
+	run(seed, false, 0);
+}
+
+static void unmapping(uint64_t seed)
+{
+	run(seed, true, 0);
+}
+
+static void failing(uint64_t seed)
+{
+	run(seed, seed % 2, 3 + seed % 40);
+}
+
+static void test_plain(void)
+{
+	sim_schedules(6000, plain);
+}
+
+static void test_unmapping(void)
+{
+	sim_schedules(6000, unmapping);
+}
+
+static void test_failing(void)
+{
+	sim_schedules(8000, failing);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		sim_first_seed = strtoull(argv[1], NULL, 0);
+	TEST(test_plain, "schedules of devices and harvests");
+	TEST(test_unmapping, "schedules of devices, harvests and unmaps");
+	TEST(test_failing, "schedules with things that fail");
+	sim_free_stacks();
+	return tap_done();
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Log: marks and takes under a scheduler (see schedule.h), many thousands of
+ * short schedules of each kind.
+ *
+ * Markers write one of a few pages and mark it, or a range that it is in, or its
+ * chunk. A taker takes everything, or a part, at any moment, and copies those
+ * pages of the few that it's told. Each marker has a number of its own on each
+ * page, which it counts up. A take must bring the copy at least to where each
+ * page was when it was last marked for good before the take; the last one makes
+ * it exact; and all memory is given back.
+ *
+ *	schedule_log [SEED]
+ */
+#include "schedule.h"
+
+#include "module/core/log.c"
+
+#define MARKERS		3
+#define HOT		7
+#define CHUNK		DMT_CHUNK_PAGES
+
+/**
+ * struct run - one schedule
+ * @log: of @npages
+ * @hot: the pages that are written
+ * @content: what each marker wrote last on each
+ * @complete: of that, what is marked
+ * @copy: the taker's
+ * @markers: how many
+ * @at_work: that aren't done yet
+ * @ranges: ranges and chunks are marked, too
+ */
+static struct run {
+	struct dmt_log *log;
+	u64 npages;
+	u64 hot[HOT];
+	u64 content[HOT][MARKERS];
+	u64 complete[HOT][MARKERS];
+	u64 copy[HOT][MARKERS];
+	unsigned int markers, at_work;
+	bool ranges;
+	struct dmt_taker taker;
+} r;
+
+/* As dmt_mapping_mark() does it */
+static void mark(u64 first, u64 last, bool may_sleep)
+{
+	struct dmt_need need = { .settle = !may_sleep };
+	bool done;
+
+	if (first == last) {
+		rcu_read_lock();
+		done = dmt_log_mark_page(r.log, first);
+		rcu_read_unlock();
+		if (done)
+			return;
+	}
+	for (;;) {
+		rcu_read_lock();
+		done = dmt_log_mark(r.log, first, last, &need);
+		rcu_read_unlock();
+		if (done)
+			break;
+		if (!need.spare)
+			need.spare = dmt_zalloc(NULL, DMT_NEED_SIZE);
+		need.settle = !need.spare;
+	}
+	dmt_free(need.spare);
+}
+
+static void mark_some(unsigned int id)
+{
+	unsigned int i = sim_below(HOT);
+	u64 page = r.hot[i], first = page, last = page, value;
+
+	switch (r.ranges ? sim_below(6) : 0) {
+	case 4:			/* to another page, or from it */
+		first = r.hot[sim_below(HOT)];
+		if (first > last) {
+			last = first;
+			first = page;
+		}
+		break;
+	case 5:			/* all of its chunk */
+		first = page - page % CHUNK;
+		last = min(first + CHUNK, r.npages) - 1;
+		break;
+	}
+	value = r.content[i][id] + 1;
+	/* nobody else writes it: what it is can be read without further ado */
+	WRITE_ONCE(r.content[i][id], value);
+	mark(first, last, sim_below(2));
+	sim_mb();	/* who learns of it sees what was before it */
+	r.complete[i][id] = value;
+}
+
+static void marker(void *arg)
+{
+	unsigned int n = 1 + sim_below(3);
+
+	while (n--)
+		mark_some((unsigned long)arg);
+	r.at_work--;
+}
+
+/* Was hot page @i taken? */
+static bool is_taken(enum dmt_taken taken, u64 chunk, unsigned int first,
+		     unsigned int end, unsigned int i)
+{
+	u64 page = r.hot[i] - chunk * CHUNK;
+
+	if (page < first || page >= end || taken == DMT_TAKEN_NONE)
+		return false;
+	if (taken == DMT_TAKEN_ALL)
+		return true;
+	return r.taker.lines >> (page >> DMT_LINE_SHIFT) & 1 &&
+		READ_ONCE(r.taker.words[page / 64]) >> page % 64 & 1;
+}
+
+static void take_chunk(u64 chunk, unsigned int first, unsigned int end)
+{
+	enum dmt_taken taken = dmt_log_take(r.log, chunk, first, end, &r.taker);
+	bool got[HOT];
+	unsigned int i, id;
+
+	for (i = 0; i < HOT; i++)
+		got[i] = is_taken(taken, chunk, first, end, i);
+	smp_mb();
+	for (i = 0; i < HOT; i++)
+		for (id = 0; got[i] && id < r.markers; id++)
+			r.copy[i][id] = READ_ONCE(r.content[i][id]);
+}
+
+/* Take pages [first, end), and see that they are not older than they may be. */
+static void take(u64 first, u64 end)
+{
+	u64 complete[HOT][MARKERS], chunk = first / CHUNK;
+	unsigned int i, id;
+
+	memcpy(complete, r.complete, sizeof(complete));
+	for (;; chunk++) {
+		u64 start;
+
+		chunk = dmt_log_clean_upto(r.log, chunk);
+		start = chunk * CHUNK;
+		if (start >= end)
+			break;
+		take_chunk(chunk, first > start ? first - start : 0,
+			   min_t(u64, end - start,
+				 dmt_chunk_pages(r.log, chunk)));
+	}
+	for (i = 0; i < HOT; i++)
+		for (id = 0; id < r.markers; id++)
+			SIM_CHECK(r.hot[i] < first || r.hot[i] >= end ||
+				  r.copy[i][id] >= complete[i][id]);
+}
+
+static void take_some(void)
+{
+	u64 a = r.hot[sim_below(HOT)], b = r.hot[sim_below(HOT)];
+
+	if (sim_below(2))
+		take(0, r.npages);
+	else
+		take(min(a, b), max(a, b) + 1);
+}
+
+static void taker(void *arg)
+{
+	unsigned int n = 1 + sim_below(4);
+
+	(void)arg;
+	while (n--)
+		take_some();
+	while (r.at_work)
+		sim_yield();
+	sim_flush_all();	/* they have stopped for good */
+	if (sim_below(2)) {	/* by parts, which trust summaries */
+		unsigned int i;
+
+		for (i = 0; i < HOT; i++)
+			take(r.hot[i], r.hot[i] + 1);
+	} else {
+		take(0, r.npages);
+	}
+	dmt_taker_fini(&r.taker);
+}
+
+static void run(uint64_t seed, u64 npages, bool ranges, unsigned int deny)
+{
+	unsigned long i, id;
+
+	sim_begin(seed);
+	memset(&r, 0, sizeof(r));
+	r.npages = npages;
+	r.log = dmt_zalloc(NULL, dmt_log_size(npages));
+	dmt_log_init(r.log, npages);
+	r.ranges = ranges;
+	sim.deny = deny;
+	/* two in a word, another in its line, others elsewhere, the last */
+	r.hot[0] = sim_below(2) ? 0 : npages / 2;
+	r.hot[1] = r.hot[0] + 1 < npages ? r.hot[0] + 1 : 0;
+	r.hot[2] = min(r.hot[0] + 70, npages - 1);
+	r.hot[3] = npages - 1;
+	for (i = 4; i < HOT; i++)
+		r.hot[i] = random_below(&sim.rng, npages);
+	r.markers = 2 + sim_below(MARKERS - 1);
+	r.at_work = r.markers;
+	for (i = 0; i < r.markers; i++)
+		sim_spawn(marker, (void *)i);
+	sim_spawn(taker, NULL);
+	sim_run();
+	for (i = 0; i < HOT && !sim.failed[0]; i++)
+		for (id = 0; id < r.markers; id++)
+			SIM_CHECK(r.copy[i][id] == r.content[i][id]);
+	if (sim.failed[0])
+		return;
+	dmt_log_free(r.log);
+	dmt_free(r.log);
+	sim_end();
+}
+
+static void small(uint64_t seed)
+{
+	run(seed, 1 + seed % 64, true, 0);
+}
+
+static void one_line(uint64_t seed)
+{
+	run(seed, 65 + seed % 448, seed % 2, 0);
+}
+
+static void lines(uint64_t seed)
+{
+	run(seed, 513 + seed * 97 % 3000, seed % 2, 0);
+}
+
+static void no_memory(uint64_t seed)
+{
+	run(seed, 65 + seed * 97 % 3000, seed % 2, 2 + seed % 4);
+}
+
+static void chunks(uint64_t seed)
+{
+	run(seed, CHUNK + 1 + seed * 97 % 3000, seed % 2, seed % 3);
+}
+
+static void tables(uint64_t seed)
+{
+	run(seed, DMT_TABLE_CHUNKS * CHUNK + 1 + seed * 97 % 3000, seed % 2,
+	    seed % 3);
+}
+
+static void test_small(void)
+{
+	sim_schedules(3000, small);
+}
+
+static void test_line(void)
+{
+	sim_schedules(12000, one_line);
+}
+
+static void test_lines(void)
+{
+	sim_schedules(30000, lines);
+}
+
+static void test_no_memory(void)
+{
+	sim_schedules(10000, no_memory);
+}
+
+static void test_chunks(void)
+{
+	sim_schedules(3000, chunks);
+}
+
+static void test_tables(void)
+{
+	sim_schedules(1000, tables);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		sim_first_seed = strtoull(argv[1], NULL, 0);
+	TEST(test_small, "schedules of a log of up to 64 pages");
+	TEST(test_line, "schedules of a log of one line");
+	TEST(test_lines, "schedules of a log of some lines");
+	TEST(test_no_memory, "schedules of a log without memory");
+	TEST(test_chunks, "schedules of a log of two chunks");
+	TEST(test_tables, "schedules of a log of two tables");
+	sim_free_stacks();
+	return tap_done();
+}
