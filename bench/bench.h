@@ -160,7 +160,7 @@ extern const struct bench_row bench_iommu_rows[];
 /* All of the kernel's */
 extern const struct bench_row *const bench_kernel_tables[];
 
-/* measure.c ------------------------------------------------------------------ */
+/* measure.c ---------------------------------------------------------------- */
 
 /**
  * bench_measure() - take @pass[0] and what's beside it in turn
@@ -188,7 +188,7 @@ bool bench_preempted(uint64_t wall, uint64_t cpu);
 /* Median, least and most of @n values, which get sorted */
 struct bench_figure bench_figure_of(double *value, unsigned int n);
 
-/* bare.c --------------------------------------------------------------------- */
+/* bare.c ------------------------------------------------------------------- */
 
 /**
  * struct bench_bare - bitmaps with nothing around them, for limits
@@ -208,7 +208,7 @@ void bench_bare_fini(struct bench_bare *bare);
 /* Set @n random bits, with a 'lock or' each. */
 void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n);
 
-/* As QEMU sets @n runs of @npages bits, a power of two: stores, then a barrier */
+/* As QEMU sets @n runs of @npages bits, a power of two: stores, a barrier */
 void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			 uint64_t npages);
 
@@ -217,7 +217,7 @@ void bench_bare_zero(struct bench_bare *bare);
 void bench_bare_copy_clear(struct bench_bare *bare);
 void bench_bare_exchange(struct bench_bare *bare);
 
-/* engine.c ------------------------------------------------------------------- */
+/* engine.c ----------------------------------------------------------------- */
 
 /**
  * struct bench_engine - a container in this process
@@ -259,7 +259,7 @@ void bench_engine_dirty_half(struct bench_engine *be);
 /* 0, or an end to it all with a message */
 void bench_check(int ret, const char *what);
 
-/* vfio.c --------------------------------------------------------------------- */
+/* vfio.c ------------------------------------------------------------------- */
 
 /**
  * struct bench_vfio - a container in the kernel, with one device
@@ -310,7 +310,7 @@ void bench_vfio_pin(struct bench_vfio *v, uint64_t size, bool pin);
 double bench_memory_free(void);
 double bench_memory_charged(void);
 
-/* report.c ------------------------------------------------------------------- */
+/* report.c ----------------------------------------------------------------- */
 
 enum bench_format {
 	BENCH_TABLE,

@@ -77,7 +77,7 @@ static double time_bench(void *ctx)
 	return (double)(d->unpin ? d->bench.nsec_unpin : d->bench.nsec);
 }
 
-/* Pins ------------------------------------------------------------------------------- */
+/* Pins --------------------------------------------------------------------- */
 
 #define UNPIN	(1u << 16)
 #define AGAIN	(1u << 17)
@@ -124,7 +124,7 @@ static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 	bench_vfio_close(&v);
 }
 
-/* dma_rw ------------------------------------------------------------------------------- */
+/* dma_rw ------------------------------------------------------------------- */
 
 /* @row->arg: DMT_TESTDEV_IO_* */
 static void run_write(const struct bench *b, const struct bench_row *row,
@@ -145,7 +145,7 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 	device_close(&d);
 }
 
-/* Threads that write while others do something ---------------------------------------- */
+/* Threads that write while others do something ----------------------------- */
 
 #define SECOND	1000000000ULL
 
@@ -270,7 +270,7 @@ static void run_writers(const struct bench *b, const struct bench_row *row,
 	close(w.zero);
 }
 
-/* A write that is held up in a page fault ---------------------------------------------- */
+/* A write that is held up in a page fault ---------------------------------- */
 
 /**
  * struct holdup - what the passes share
@@ -340,7 +340,7 @@ static void *release_later(void *arg)
 	return NULL;
 }
 
-/* A harvest of the first page, 0.1 s after the write began, 0.5 before its end */
+/* A harvest 0.1 s after the write began, 0.5 s before its end */
 static double time_held(void *ctx)
 {
 	struct timespec ts = { .tv_nsec = 100000000 };

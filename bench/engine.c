@@ -26,12 +26,12 @@ void bench_check(int ret, const char *what)
 static void map_all(struct bench_engine *be, unsigned int mappings)
 {
 	uint64_t size = be->size / mappings & ~(BENCH_PAGE - 1), i;
+	unsigned int prot = DMATRACK_MAP_READ | DMATRACK_MAP_WRITE;
 
 	for (i = 0; i < mappings; i++)
 		bench_check(dmatrack_map(be->t, i * size,
 					 (void *)(uintptr_t)(VADDR + i * size),
-					 size,
-					 DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+					 size, prot),
 			    "map");
 	be->size = mappings * size;
 }

@@ -65,7 +65,7 @@ static void marks_close(struct marks *k)
 	free(k->log);
 }
 
-/* Passes --------------------------------------------------------------------- */
+/* Passes ------------------------------------------------------------------- */
 
 static void pass_engine(void *ctx)
 {
@@ -162,7 +162,7 @@ static void prepare_bitmaps(void *ctx)
 	pass_first(ctx);
 }
 
-/* Rows ------------------------------------------------------------------------ */
+/* Rows --------------------------------------------------------------------- */
 
 static void run_page(const struct bench *b, const struct bench_row *row,
 		     uint64_t size, struct bench_result *r)
@@ -184,7 +184,7 @@ static void run_512(const struct bench *b, const struct bench_row *row,
 	struct bench_pass pass[] = {
 		{ .run = row->arg ? pass_log_run : pass_engine_run,
 		  .count = MARKS },
-		{ .name = "8 stores", .run = pass_bare_run, .count = MARKS },
+		{ .name = "as QEMU", .run = pass_bare_run, .count = MARKS },
 	};
 	struct marks k;
 
@@ -204,7 +204,7 @@ static void run_gib(const struct bench *b, const struct bench_row *row,
 	struct bench_pass pass[] = {
 		{ .run = pass_engine_each, .prepare = prepare[row->arg],
 		  .count = (double)(size / BENCH_GIB) },
-		{ .name = "4,096 stores", .run = pass_bare_run, .count = 256 },
+		{ .name = "as QEMU", .run = pass_bare_run, .count = 256 },
 	};
 	struct marks k;
 
@@ -231,8 +231,9 @@ static void run_first(const struct bench *b, const struct bench_row *row,
 }
 
 /*
- * Goals in ns, and the limit when they were set: 8 against 3.6 to 4.1 ns at
- * 64 GiB, 25 against 10.6 at 1 TiB.
+ * Goals were set in ns, beside a limit or what QEMU takes: 8 beside 3.6 to 4.1
+ * for a page of 64 GiB, 25 beside 10.6 of 1 TiB, 8 beside 7.7 for 512 pages,
+ * and 100 beside 1,600 for 1 GiB.
  */
 const struct bench_row bench_mark_rows[] = {
 	{ "mark", "mark a page, found by IOVA, at random", BENCH_TIME, true,
@@ -242,14 +243,14 @@ const struct bench_row bench_mark_rows[] = {
 	{ "mark-first", "mark a page, the first of its chunk", BENCH_TIME, true,
 	  { BENCH_NO_GOAL, 0, 0 }, run_first, 0 },
 	{ "mark-512", "mark 512 pages, found by IOVA, at random", BENCH_TIME,
-	  true, { BENCH_VALUE_AT_MOST, 8, 0 }, run_512, 0 },
+	  true, { BENCH_AT_MOST, 1.04, 1.04 }, run_512, 0 },
 	{ "mark-512-bare", "the same in a log by itself", BENCH_TIME, true,
 	  { BENCH_NO_GOAL, 0, 0 }, run_512, 1 },
 	{ "mark-1G", "mark 1 GiB that is clean", BENCH_TIME, true,
-	  { BENCH_VALUE_AT_MOST, 100, 100 }, run_gib, 0 },
+	  { BENCH_AT_MOST, 0.0625, 0.0625 }, run_gib, 0 },
 	{ "mark-1G-again", "mark 1 GiB again", BENCH_TIME, true,
-	  { BENCH_VALUE_AT_MOST, 100, 100 }, run_gib, 1 },
+	  { BENCH_AT_MOST, 0.0625, 0.0625 }, run_gib, 1 },
 	{ "mark-1G-bits", "mark 1 GiB where pages are dirty", BENCH_TIME, true,
-	  { BENCH_VALUE_AT_MOST, 100, 100 }, run_gib, 2 },
+	  { BENCH_AT_MOST, 0.0625, 0.0625 }, run_gib, 2 },
 	{ .name = NULL },
 };

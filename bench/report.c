@@ -14,7 +14,7 @@
 
 #define BIG	(512 * BENCH_GIB)
 
-/* Text ------------------------------------------------------------------------- */
+/* Text --------------------------------------------------------------------- */
 
 static void size_text(char *to, size_t room, uint64_t size)
 {
@@ -90,7 +90,7 @@ static const char *producer(char *to, size_t room)
 	return to;
 }
 
-/* Goals -------------------------------------------------------------------------- */
+/* Goals -------------------------------------------------------------------- */
 
 double bench_goal_limit(const struct bench_row *row, uint64_t size)
 {
@@ -140,10 +140,10 @@ static void goal_text(char *to, size_t room, const struct bench *b,
 	figure_text(figure, sizeof(figure), b, line->row->unit, limit);
 	switch (line->row->goal.kind) {
 	case BENCH_AT_MOST:
-		snprintf(to, room, "<= %.2f x", limit);
+		snprintf(to, room, "<= %.3g x", limit);
 		break;
 	case BENCH_AT_LEAST:
-		snprintf(to, room, ">= %.2f x", limit);
+		snprintf(to, room, ">= %.3g x", limit);
 		break;
 	case BENCH_VALUE_AT_MOST:
 		snprintf(to, room, "<= %s", figure);
@@ -164,7 +164,7 @@ static const char *met_text(int met)
 	return met < 0 ? "" : met ? "yes" : "NO";
 }
 
-/* The table ------------------------------------------------------------------------ */
+/* The table ---------------------------------------------------------------- */
 
 static void work_text(char *to, size_t room, const struct bench_line *line)
 {
@@ -243,7 +243,7 @@ static void table_merged(const struct bench *b, const struct bench_line *line)
 	       r->work.n ? met_text(is_met(line)) : "");
 }
 
-/* JSON ------------------------------------------------------------------------------- */
+/* JSON --------------------------------------------------------------------- */
 
 static bool json_first;
 
@@ -297,7 +297,7 @@ static void raw_line(const struct bench_line *line)
 	       r->nr_beside ? r->name[0] : "-");
 }
 
-/* ---------------------------------------------------------------------------------- */
+/*  ------------------------------------------------------------------------- */
 
 void bench_report_begin(const struct bench *b, enum bench_format format)
 {
@@ -320,8 +320,8 @@ void bench_report_begin(const struct bench *b, enum bench_format format)
 		return;
 	}
 	printf("%s %s %s; %s\n", u.sysname, u.release, u.machine, flags);
-	printf("medians of %u passes; 'beside' was measured in turn with it\n\n",
-	       b->reps);
+	printf("medians of %u passes; 'beside' was measured in turn with it\n"
+	       "\n", b->reps);
 	printf("%-54s %9s %22s  %-21s %7s  %-10s %s\n", "work", "median",
 	       "min .. max", "beside", "ratio", "goal", "met");
 }

@@ -88,7 +88,7 @@ static bool is_alone(const struct bench *b)
 	return false;
 }
 
-/* Two threads, each in a half of its own --------------------------------------- */
+/* Two threads, each in a half of its own ----------------------------------- */
 
 static void mark_half(struct team *t, uint64_t *rng, uint64_t base)
 {
@@ -199,7 +199,7 @@ static void run_two(const struct bench *b, const struct bench_row *row,
 	team_close(&t);
 }
 
-/* The slowest marks -------------------------------------------------------------- */
+/* The slowest marks -------------------------------------------------------- */
 
 #ifdef __x86_64__
 static inline uint64_t ticks(void)

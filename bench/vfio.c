@@ -181,7 +181,7 @@ void bench_vfio_pin(struct bench_vfio *v, uint64_t size, bool pin)
 			    pin ? "pin" : "unpin");
 }
 
-/* Memory ------------------------------------------------------------------------ */
+/* Memory ------------------------------------------------------------------- */
 
 static double read_number(const char *path, const char *after)
 {

@@ -820,6 +820,7 @@ static const struct step script[] = {
 	{ "harvest dense chunks off by one", HARVEST, LONG - 1, LONG_N + 1, 0 },
 
 	{ "pin for writing", PIN, NEXT - 30, 20, 3 },
+	{ "pin what is pinned, and more", PIN, NEXT - 25, 20, 3 },
 	{ "pin for reading", PIN, NEXT + 5, 3, DMT_READ },
 	{ "pin over three mappings", PIN, NEXT - 200, 200 + 60 + 300, 3 },
 	{ "pin over chunks", PIN, LONG + CHUNK - 70, CHUNK + 140, 3 },
