@@ -156,6 +156,7 @@ typedef struct { s64 counter; } atomic64_t;
 
 #define RCU_INIT_POINTER(p, v)	WRITE_ONCE(p, v)
 #define rcu_dereference_protected(p, c)	READ_ONCE(p)
+#define rcu_dereference_check(p, c)	smp_load_acquire(&(p))
 #undef rcu_dereference
 #define rcu_dereference(p)	smp_load_acquire(&(p))
 #undef rcu_assign_pointer
@@ -199,6 +200,7 @@ struct mutex {
 #define mutex_lock(l)		((void)pthread_mutex_lock(&(l)->m))
 #define mutex_unlock(l)		((void)pthread_mutex_unlock(&(l)->m))
 #define lockdep_assert_held(l)	((void)(l))
+#define lockdep_is_held(l)	((void)(l), true)
 
 typedef struct {
 	pthread_mutex_t lock;
@@ -249,17 +251,20 @@ static inline unsigned int raw_smp_processor_id(void)
 
 /* Pages ------------------------------------------------------------------------ */
 
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+
 /* A pinned page is just where it is in this process. */
 struct page;
 
 static inline unsigned long page_to_pfn(const struct page *page)
 {
-	return (unsigned long)page >> 12;
+	return (unsigned long)page >> PAGE_SHIFT;
 }
 
 static inline struct page *pfn_to_page(unsigned long pfn)
 {
-	return (struct page *)(pfn << 12);
+	return (struct page *)(pfn << PAGE_SHIFT);
 }
 
 /* The owner of a mapping's memory is this process. */

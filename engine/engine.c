@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #include "dmatrack_engine.h"
-#include "engine/host.h"
+#include "engine/iommu.h"
+#include "module/core/group.h"
 
 /* As the kernel's drivers have it by default */
 #define MAPPINGS_MAX	65535U
@@ -30,10 +31,14 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 				 MAPPINGS_MAX);
 	if (err)
 		goto err_host;
-	e->c.no_vaddr_update = true;
+	err = dmatrack_engine_emulated(e, true);
+	if (err)
+		goto err_container;
 	*engine = e;
 	return 0;
 
+err_container:
+	dmt_container_fini(&e->c);
 err_host:
 	dmt_host_fini(&e->host);
 err_free:
@@ -41,10 +46,24 @@ err_free:
 	return err;
 }
 
+/* A fault of core's, that its tests must not pass over */
+static void check_nothing_left(const struct dmatrack_engine *e)
+{
+	if (likely(!e->host.pinned && !e->host.locked))
+		return;
+	fprintf(stderr, "dmatrack: %ld pages left pinned, %ld accounted\n",
+		e->host.pinned, e->host.locked);
+#ifdef __SANITIZE_ADDRESS__
+	abort();
+#endif
+}
+
 void dmatrack_engine_destroy(struct dmatrack_engine *e)
 {
+	dmatrack_engine_emulated(e, false);
 	dmt_container_fini(&e->c);
 	rcu_barrier();
+	check_nothing_left(e);
 	dmt_host_fini(&e->host);
 	free(e);
 }
@@ -98,4 +117,33 @@ void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
 	e->host.opaque = opaque;
 	smp_store_release(&e->host.unmap, unmap);
 	mutex_unlock(&e->c.lock);
+}
+
+/* Devices in this process are one group. */
+static struct iommu_group *own_group(struct dmatrack_engine *e)
+{
+	return (struct iommu_group *)e;
+}
+
+int dmatrack_engine_emulated(struct dmatrack_engine *e, bool there)
+{
+	if (there)
+		return dmt_attach(&e->c, own_group(e), true);
+	dmt_detach(&e->c, own_group(e));
+	return 0;
+}
+
+int dmatrack_engine_attach(struct dmatrack_engine *e, struct iommu_group *group)
+{
+	return dmt_attach(&e->c, group, false);
+}
+
+void dmatrack_engine_detach(struct dmatrack_engine *e, struct iommu_group *group)
+{
+	dmt_detach(&e->c, group);
+}
+
+long dmatrack_engine_locked(struct dmatrack_engine *e)
+{
+	return __atomic_load_n(&e->host.locked, __ATOMIC_RELAXED);
 }

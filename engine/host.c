@@ -15,7 +15,6 @@
 
 #include "engine/host.h"
 
-#define PAGE		4096UL
 #define USER_END	(1UL << 47)	/* four-level page tables; less a page */
 #define CACHE_LINE	64UL
 
@@ -67,8 +66,7 @@ void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
 }
 #endif
 
-/* Is this the one that is to fail? */
-static bool fault(struct dmt_host *host, unsigned int kind)
+bool dmt_fault(struct dmt_host *host, unsigned int kind)
 {
 	if (likely(!(READ_ONCE(host->fault_kinds) & kind)))
 		return false;
@@ -81,7 +79,7 @@ void *dmt_zalloc(struct dmt_host *host, size_t size)
 {
 	void *mem;
 
-	if (fault(host, DMT_FAULT_MEMORY))
+	if (dmt_fault(host, DMT_FAULT_MEMORY))
 		return NULL;
 	if (size < CACHE_LINE)
 		return calloc(1, size);
@@ -132,7 +130,7 @@ static size_t kernel_copy(void *mem, const void *addr, size_t size, bool write)
 int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
 		       size_t size)
 {
-	if (fault(host, DMT_FAULT_COPY))
+	if (dmt_fault(host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (host->checked)
 		return kernel_copy(to, from, size, false) == size ? 0 : -EFAULT;
@@ -140,11 +138,7 @@ int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
 	return 0;
 }
 
-/*
- * Devices write memory while others read it, and marks that come late set bits
- * in a bitmap that is being handed out: that's no news to TSan.
- */
-static void racy_copy(void *to, const void *from, size_t size)
+void dmt_racy_copy(void *to, const void *from, size_t size)
 {
 #ifdef __SANITIZE_THREAD__
 	__asm__ __volatile__("rep movsb"
@@ -158,12 +152,12 @@ static void racy_copy(void *to, const void *from, size_t size)
 int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 		     size_t size)
 {
-	if (fault(host, DMT_FAULT_COPY))
+	if (dmt_fault(host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (host->checked)
 		return kernel_copy((void *)from, to, size, true) == size ?
 			0 : -EFAULT;
-	racy_copy(to, from, size);
+	dmt_racy_copy(to, from, size);
 	return 0;
 }
 
@@ -171,7 +165,7 @@ int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
 {
 	size_t done = 0;
 
-	if (fault(host, DMT_FAULT_COPY))
+	if (dmt_fault(host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (!host->checked) {
 		memset(to, 0, size);
@@ -220,12 +214,12 @@ static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
 		*done = kernel_copy(data, (void *)vaddr, size, write);
 		return *done == size ? 0 : -EFAULT;
 	}
-	if (fault(owner->host, DMT_FAULT_COPY))
+	if (dmt_fault(owner->host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (write)
-		racy_copy((void *)vaddr, data, size);
+		dmt_racy_copy((void *)vaddr, data, size);
 	else
-		racy_copy(data, (void *)vaddr, size);
+		dmt_racy_copy(data, (void *)vaddr, size);
 	*done = size;
 	return 0;
 }
@@ -245,7 +239,7 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
 /* Can pages be had, faulted in for writing or for reading? */
 static bool is_there(unsigned long vaddr, unsigned long npages, bool write)
 {
-	return !madvise((void *)vaddr, npages * PAGE,
+	return !madvise((void *)vaddr, npages * PAGE_SIZE,
 			write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
@@ -254,53 +248,70 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 {
 	unsigned long i;
 
-	if (fault(owner->host, DMT_FAULT_PIN))
+	if (dmt_fault(owner->host, DMT_FAULT_PIN))
 		return -ENOMEM;
 	if (owner->host->checked && !is_there(vaddr, npages, write)) {
 		for (i = 0; i < npages; i++)	/* as far as it goes */
-			if (!is_there(vaddr + i * PAGE, 1, write))
+			if (!is_there(vaddr + i * PAGE_SIZE, 1, write))
 				break;
 		npages = i;
 	}
 	for (i = 0; i < npages; i++)
-		pages[i] = (struct page *)(vaddr + i * PAGE);
+		pages[i] = (struct page *)(vaddr + i * PAGE_SIZE);
+	__atomic_fetch_add(&owner->host->pinned, npages, __ATOMIC_RELAXED);
 	return npages ? (long)npages : -EFAULT;
 }
 
 void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
 		     unsigned long npages, bool dirty)
 {
-	(void)owner;
-	(void)pages;
-	(void)npages;
-	(void)dirty;
+	__atomic_fetch_sub(&owner->host->pinned, npages, __ATOMIC_RELAXED);
 }
 
 int dmt_owner_account(struct dmt_owner *owner, long npages)
 {
-	return npages > 0 && fault(owner->host, DMT_FAULT_PIN) ? -ENOMEM : 0;
+	if (npages > 0 && dmt_fault(owner->host, DMT_FAULT_PIN))
+		return -ENOMEM;
+	__atomic_fetch_add(&owner->host->locked, npages, __ATOMIC_RELAXED);
+	return 0;
+}
+
+bool dmt_owner_is_caller(const struct dmt_owner *owner)
+{
+	(void)owner;
+	return true;
+}
+
+/* Nothing but memory can be mapped by a process's IOMMU. */
+int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
+		    unsigned long *pfn)
+{
+	return -EFAULT;
+}
+
+bool dmt_is_frame(unsigned long pfn)
+{
+	return false;
+}
+
+void dmt_unpin_run(struct dmt_host *host, unsigned long pfn,
+		   unsigned long npages, bool dirty)
+{
+	__atomic_fetch_sub(&host->pinned, npages, __ATOMIC_RELAXED);
+}
+
+bool dmt_single_pages(void)
+{
+	return false;
 }
 
 unsigned long dmt_user_end(struct dmt_host *host)
 {
 	(void)host;
-	return USER_END - PAGE;
+	return USER_END - PAGE_SIZE;
 }
 
-/* No IOMMU; devices are whoever asked to be told. ------------------------------ */
-
-int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
-{
-	(void)host;
-	(void)m;
-	return -ENODEV;
-}
-
-void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
-{
-	(void)host;
-	(void)m;
-}
+/* Devices are whoever asked to be told. -------------------------------------- */
 
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 {

@@ -11,6 +11,7 @@
 #define DMT_FAULT_MEMORY	(1U << 0)	/* allocations */
 #define DMT_FAULT_COPY		(1U << 1)	/* copies from and to the user */
 #define DMT_FAULT_PIN		(1U << 2)	/* pins, accounting */
+#define DMT_FAULT_IOMMU		(1U << 3)	/* attaching and mapping */
 
 /**
  * struct dmt_host - whom a container's memory and devices belong to
@@ -18,6 +19,8 @@
  * @zero: a descriptor of /dev/zero, for clearing memory that may not be there
  * @unmap: see dmatrack_engine_on_unmap()
  * @opaque: for it
+ * @pinned: pages that are
+ * @locked: pages that are accounted
  * @fault_kinds: DMT_FAULT_* that count
  * @fault_nth: the next so-manieth one fails; 0: none
  */
@@ -26,6 +29,8 @@ struct dmt_host {
 	int zero;
 	void (*unmap)(void *opaque, uint64_t iova, uint64_t size);
 	void *opaque;
+	long pinned;
+	long locked;
 	unsigned int fault_kinds;
 	long fault_nth;
 };
@@ -37,5 +42,14 @@ struct dmatrack_engine {
 
 int dmt_host_init(struct dmt_host *host, bool checked);
 void dmt_host_fini(struct dmt_host *host);
+
+/* Is this the one that is to fail? */
+bool dmt_fault(struct dmt_host *host, unsigned int kind);
+
+/*
+ * Devices write memory while others read it, and marks that come late set bits
+ * in a bitmap that is being handed out: that's no news to TSan.
+ */
+void dmt_racy_copy(void *to, const void *from, size_t size);
 
 #endif

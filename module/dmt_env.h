@@ -42,23 +42,11 @@ struct task_struct;
  *	not kept from going away with the process
  * @task: thread group leader, for its RLIMIT_MEMLOCK; referenced
  * @lock_cap: it was capable(CAP_IPC_LOCK): no limit
- * @frames: some of the mapping is not memory but a device's, and isn't pinned
- * @run_shift: the mapping's 2^@run_shift pages from any multiple of that on are
- *	       one piece of physical memory, but for the blocks in @cuts
- * @held: pages that are pinned and counted because the IOMMU maps them
- * @cuts: bitmap of those blocks, or NULL: none
- *
- * The first three never change. The others are what iommu.c notes on a mapping
- * that is @iommu_mapped, under the container's lock.
  */
 struct dmt_owner {
 	struct mm_struct *mm;
 	struct task_struct *task;
 	bool lock_cap;
-	bool frames;
-	unsigned char run_shift;
-	unsigned long held;
-	unsigned long *cuts;
 };
 
 #endif

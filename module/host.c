@@ -28,7 +28,6 @@ struct dmt_host *dmt_host_new(bool v2)
 	if (!host)
 		return ERR_PTR(-ENOMEM);
 	host->memcg = get_mem_cgroup_from_mm(current->mm);
-	INIT_LIST_HEAD(&host->groups);
 	INIT_LIST_HEAD(&host->devices);
 	mutex_init(&host->device_lock);
 	err = dmt_container_init(&host->c, host, v2, READ_ONCE(dma_entry_limit));
@@ -49,7 +48,7 @@ struct dmt_host *dmt_host_new(bool v2)
  */
 void dmt_host_free(struct dmt_host *host)
 {
-	WARN_ON(!list_empty(&host->groups));
+	WARN_ON(host->c.groups);
 	WARN_ON(!list_empty(&host->devices));
 	synchronize_rcu_expedited();
 	dmt_container_fini(&host->c);

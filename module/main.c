@@ -42,12 +42,18 @@ static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 static int type1_attach_group(void *data, struct iommu_group *group,
 			      enum vfio_group_type type)
 {
-	return dmt_group_attach(data, group, type);
+	struct dmt_host *host = data;
+
+	if (type != VFIO_IOMMU && type != VFIO_EMULATED_IOMMU)
+		return -EINVAL;
+	return dmt_attach(&host->c, group, type == VFIO_EMULATED_IOMMU);
 }
 
 static void type1_detach_group(void *data, struct iommu_group *group)
 {
-	dmt_group_detach(data, group);
+	struct dmt_host *host = data;
+
+	WARN_ON(!dmt_detach(&host->c, group));
 }
 
 /* Does [iova, iova + npage pages) end below 2^64? */
@@ -87,7 +93,7 @@ static int type1_pin_pages(void *data, struct iommu_group *group,
 	err = dmt_pin(&host->c, iova & PAGE_MASK, npage, rights, pages);
 	if (err)
 		return err;
-	dmt_group_pinned(host, group);
+	dmt_group_pinned(&host->c, group);
 	return npage;
 }
 
@@ -140,9 +146,11 @@ static int type1_dma_rw(void *data, dma_addr_t iova, void *buf, size_t size,
 static struct iommu_domain *type1_group_iommu_domain(void *data,
 						     struct iommu_group *group)
 {
-	if (!data || !group)
+	struct dmt_host *host = data;
+
+	if (!host || !group)
 		return ERR_PTR(-EINVAL);
-	return dmt_group_domain(data, group);
+	return dmt_group_domain(&host->c, group);
 }
 
 static const struct vfio_iommu_driver_ops type1_ops = {

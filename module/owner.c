@@ -35,6 +35,11 @@ void dmt_owner_fini(struct dmt_owner *owner)
 	mmdrop(owner->mm);
 }
 
+bool dmt_owner_is_caller(const struct dmt_owner *owner)
+{
+	return owner->mm == current->mm;
+}
+
 /* Device reads and writes --------------------------------------------------- */
 
 /*
@@ -159,7 +164,18 @@ void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
 	unpin_user_pages_dirty_lock(pages, npages, dirty);
 }
 
+void dmt_unpin_run(struct dmt_host *host, unsigned long pfn,
+		   unsigned long npages, bool dirty)
+{
+	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages, dirty);
+}
+
 /* What is not memory -------------------------------------------------------- */
+
+bool dmt_is_frame(unsigned long pfn)
+{
+	return !pfn_valid(pfn) || PageReserved(pfn_to_page(pfn));
+}
 
 /* With mmap_lock held for reading, which may be dropped meanwhile */
 static int frame_locked(struct mm_struct *mm, unsigned long vaddr, bool write,
@@ -190,16 +206,6 @@ static int frame_locked(struct mm_struct *mm, unsigned long vaddr, bool write,
 	return err;
 }
 
-/**
- * dmt_owner_frame - what the owner has at an address that can't be pinned
- * @owner: of the mapping
- * @vaddr: page-aligned
- * @write: to be written
- * @pfn: out: the frame
- *
- * A device's registers, say, that another device is to reach. Return: 0;
- * -EFAULT: it is something else, or nothing, or not writable; -EINTR, -ENODEV.
- */
 int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
 		    unsigned long *pfn)
 {

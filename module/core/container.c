@@ -17,8 +17,8 @@
  */
 #include "container.h"
 #include "harvest.h"
-
-#define DMT_PGSHIFT	12	/* the least page that is offered */
+#include "iommu.h"
+#include "range.h"
 
 int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 		       unsigned int limit)
@@ -33,7 +33,7 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 		return err;
 	mutex_init(&c->lock);
 	dmt_gate_init(&c->gate);
-	dmt_set_pgsizes(c, ~0ULL << DMT_PGSHIFT);
+	dmt_set_pgsizes(c, ~0ULL << PAGE_SHIFT);
 	return 0;
 }
 
@@ -72,16 +72,6 @@ void dmt_container_fini(struct dmt_container *c)
 
 /* Map ------------------------------------------------------------------------ */
 
-static bool is_in_ranges(const struct dmt_container *c, u64 iova, u64 last)
-{
-	unsigned int i;
-
-	for (i = 0; i < c->nr_ranges; i++)
-		if (iova >= c->ranges[i].start && last <= c->ranges[i].last)
-			return true;
-	return !c->nr_ranges;
-}
-
 static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 {
 	u64 mask = (1ULL << c->pgshift) - 1;
@@ -95,7 +85,8 @@ static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 		return -EEXIST;
 	if (!c->avail)
 		return -ENOSPC;
-	if (!is_in_ranges(c, iova, last))
+	if (c->nr_ranges &&
+	    !dmt_ranges_hold(c->ranges, c->nr_ranges, iova, last))
 		return -EINVAL;
 	return 0;
 }
@@ -112,8 +103,8 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	m = dmt_mapping_new(c, iova, last, vaddr, prot);
 	if (IS_ERR(m))
 		return PTR_ERR(m);
-	if (c->accounted) {
-		err = dmt_iommu_map(c->host, m);
+	if (c->domains) {
+		err = dmt_iommu_map(m);
 		if (err)
 			goto err_free;
 		m->iommu_mapped = true;
@@ -126,7 +117,7 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 
 err_unmap:
 	if (m->iommu_mapped)
-		dmt_iommu_unmap(c->host, m);
+		dmt_iommu_unmap(m);
 err_free:
 	dmt_mapping_free(m);
 	return err;
@@ -240,7 +231,8 @@ static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
 		next = m->next;
 		dmt_pins_drop_all(m);
 		if (m->iommu_mapped)
-			dmt_iommu_unmap(c->host, m);
+			dmt_iommu_unmap(m);
+		smp_store_release(&c->nr_invalid, c->nr_invalid - m->invalid);
 		dmt_mapping_free_rcu(m);
 		c->avail++;
 	}
@@ -311,6 +303,119 @@ int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 void dmt_unmap_all(struct dmt_container *c)
 {
 	unmap_locked(c, 0, ~0ULL, true, NULL, NULL);
+}
+
+/* Other addresses ------------------------------------------------------------ */
+
+/* The mappings that begin in [iova, last]: how many bytes, if all are valid */
+static int count_valid(struct dmt_container *c, u64 iova, u64 last, u64 *bytes)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+		if (m->invalid)
+			return -EINVAL;
+		*bytes += dmt_mapping_span(m) + 1;
+	}
+	return 0;
+}
+
+static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
+			     bool all, u64 __user *size)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+	u64 end, bytes = 0;
+	int none, err;
+
+	if (c->nr_emulated)
+		return -EBUSY;
+	none = unmap_check(c, &iova, last, all, &end);
+	if (none && none != -ENOENT)
+		return none;
+	err = none ? 0 : count_valid(c, iova, end, &bytes);
+	if (!err)
+		err = dmt_copy_to_user(c->host, size, &bytes, sizeof(bytes));
+	if (err || none)
+		return err;
+
+	for (m = dmt_space_first(&c->space, iova, &it); m && m->iova <= end;
+	     m = dmt_space_next(&c->space, &it)) {
+		m->invalid = true;
+		WRITE_ONCE(c->nr_invalid, c->nr_invalid + 1);
+	}
+	/* Operations that haven't seen it may use addresses until here. */
+	dmt_gate_drain(&c->gate);
+	return 0;
+}
+
+int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
+		   u64 __user *size)
+{
+	int err;
+
+	dmt_lock(c);
+	err = invalidate_locked(c, iova, last, all, size);
+	dmt_unlock(c);
+	return err;
+}
+
+/* What is pinned and counted of @m is the caller's from now on. */
+static int change_owner(struct dmt_mapping *m)
+{
+	long npages = m->iommu_mapped ? m->runs.held : m->pins.count;
+	struct dmt_owner owner;
+	int err;
+
+	if (dmt_owner_is_caller(&m->owner))
+		return 0;
+	err = dmt_owner_init(&owner, m->c->host);
+	if (err)
+		return err;
+	err = dmt_owner_account(&owner, npages);
+	if (err) {
+		dmt_owner_fini(&owner);
+		return err;
+	}
+	dmt_owner_account(&m->owner, -npages);
+	dmt_owner_fini(&m->owner);
+	m->owner = owner;
+	return 0;
+}
+
+static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
+			       u64 vaddr)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+	int err;
+
+	if ((iova | (last + 1) | vaddr) & ((1ULL << c->pgshift) - 1))
+		return -EINVAL;
+	m = dmt_space_first(&c->space, iova, &it);
+	if (!m || m->iova > last)
+		return -ENOENT;
+	if (!m->invalid || m->iova != iova || m->last != last)
+		return -EINVAL;
+	err = change_owner(m);
+	if (err)
+		return err;
+	m->vaddr = vaddr;
+	m->invalid = false;
+	/* Who sees the last one gone sees the addresses. */
+	smp_store_release(&c->nr_invalid, c->nr_invalid - 1);
+	return 0;
+}
+
+int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
+{
+	int err;
+
+	dmt_lock(c);
+	err = update_vaddr_locked(c, iova, last, vaddr);
+	dmt_unlock(c);
+	return err;
 }
 
 /* Tracking ------------------------------------------------------------------- */

@@ -18,13 +18,9 @@
 #include "mapping.h"
 #include "space.h"
 
+struct dmt_domain;
+struct dmt_group;
 struct dmt_harvest;
-
-/* IOVAs [start, last] that may be mapped */
-struct dmt_iova_range {
-	u64 start;
-	u64 last;
-};
 
 /**
  * struct dmt_container - one I/O address space
@@ -35,13 +31,18 @@ struct dmt_iova_range {
  *	       of every writable mapping that the IOMMU maps counts as written
  * @scope_narrowed: how many of them have begun to pin, which has not been
  *		    followed up yet; not under @lock
- * @accounted: the IOMMU's domains pin and account every page, so that pins
- *	       need not; set by the host when it has a domain
- * @no_vaddr_update: VFIO_DMA_UNMAP_FLAG_VADDR is refused: an emulated group
+ * @groups: devices that the container was given; changed under @lock, read
+ *	    under RCU too
+ * @nr_emulated: how many of them are emulated; read without @lock for advice
+ * @domains: the IOMMU's address spaces; while there is one, every page that is
+ *	     mapped is pinned and accounted, so that pins need not be
+ * @scratch: for them: memory put by, so that unmapping needs none
  * @incoherent: some domain lets devices bypass the processor's caches
- * @pgshift: log2 of the page: the smallest page of @pgsizes
- * @pgsizes: bit n: pages of 2^n bytes are supported; 4096 up, whatever domains
+ * @pgshift: log2 of the smallest page of @pgsizes: what mappings are made of
+ * @pgsizes: bit n: pages of 2^n bytes are supported by all domains
  * @avail: mappings that can still be made
+ * @nr_invalid: mappings whose address is invalid; operations read it without
+ *		@lock, and fail while there are any
  * @ranges: where mappings may lie; none: anywhere
  * @nr_ranges: how many
  * @lock: of all of the above, and of changes to @space
@@ -53,14 +54,17 @@ struct dmt_container {
 	struct dmt_host *host;
 	bool v2;
 	bool tracking;
-	bool accounted;
-	bool no_vaddr_update;
 	bool incoherent;
 	unsigned int scope_all;
 	atomic_t scope_narrowed;
 	unsigned int pgshift;
 	u64 pgsizes;
 	unsigned int avail;
+	unsigned int nr_invalid;
+	unsigned int nr_emulated;
+	struct dmt_group *groups;
+	struct dmt_domain *domains;
+	void *scratch;
 	unsigned int nr_ranges;
 	struct dmt_iova_range *ranges;
 	struct mutex lock;
@@ -76,15 +80,15 @@ struct dmt_container {
  * @v2: which rules
  * @limit: most mappings at a time
  *
- * Page sizes are @pgsizes = ~4095 until the host, under @lock, sets others by
- * dmt_set_pgsizes(). Return: 0 or -ENOMEM.
+ * Page sizes are all from PAGE_SIZE up until a group with an IOMMU comes.
+ * Return: 0 or -ENOMEM.
  */
 int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 		       unsigned int limit);
 
 /**
  * dmt_container_fini - unmap everything and free
- * @c: with no device in it any more, and no call under way
+ * @c: with no group in it any more, and no call under way
  *
  * Can't fail. Mappings are freed after a grace period (rcu_barrier()).
  */
@@ -116,6 +120,40 @@ void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes);
  * says. Takes @c->lock.
  */
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot);
+
+/**
+ * dmt_invalidate - addresses of mappings are about to change
+ * @c: container
+ * @iova: first
+ * @last: last
+ * @all: as for dmt_unmap(), which mappings are meant and what is refused
+ * @size: where the user wants to know how many bytes they are
+ *
+ * For a user who is about to become another program, and will have the memory
+ * elsewhere. Devices behind an IOMMU go on; what the processor does for devices
+ * fails with -EBUSY, until dmt_update_vaddr() has given every address anew.
+ * Takes @c->lock; waits for device operations under way. Return: 0, -EBUSY (an
+ * emulated group: its devices couldn't do without), -EINVAL (also: one is
+ * invalid already), -EFAULT; after an error nothing has changed.
+ */
+int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
+		   u64 __user *size);
+
+/**
+ * dmt_update_vaddr - the caller has an invalid mapping's memory
+ * @c: container
+ * @iova: the mapping's first
+ * @last: its last
+ * @vaddr: where the memory is now
+ *
+ * What is pinned stays so, and is accounted to the caller from now on. Nobody
+ * checks that it's the same memory, as with the stock driver: the user would be
+ * the only one deceived. Takes @c->lock.
+ * Return: 0, -ENOENT (nothing is mapped there), -EINVAL (it isn't invalid, or
+ * not just that; @vaddr is not page-aligned), -ENOMEM (over the caller's limit of
+ * locked memory), -EINTR; after an error it's still invalid.
+ */
+int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr);
 
 /**
  * struct dmt_bitmap - where an answer goes
@@ -251,8 +289,8 @@ static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
  * @size: bytes, may cross mappings
  *
  * May sleep. Return: 0; -EINVAL (not mapped; beyond 2^64), -EPERM (not both
- * readable and writable, as type1 has it), -EFAULT. What was written before the error is
- * logged.
+ * readable and writable, as type1 has it), -EFAULT, -EBUSY (see
+ * dmt_invalidate()). What was written before the error is logged.
  */
 int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size);
 
@@ -268,8 +306,8 @@ int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size);
  * @pages: out: @npages of them
  *
  * May sleep. Return: 0; -EINVAL (not mapped), -EPERM, -EOVERFLOW (beyond 2^64;
- * pinned too often), -EFAULT, -ENOMEM, -ENODEV; then nothing is pinned and
- * nothing is dirty that wasn't.
+ * pinned too often), -EFAULT, -ENOMEM, -ENODEV, -EBUSY (see dmt_invalidate());
+ * then nothing is pinned and nothing is dirty that wasn't.
  */
 int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	    struct page **pages);

@@ -1,178 +1,478 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Group: devices that the container was given together.
+ * Groups come and go, and domains with them.
  *
- * A group with an emulated IOMMU (a mediated device) reaches memory through us
- * alone. The DMA of one behind an IOMMU can't be seen, so while there is one
- * whose driver doesn't pin, all that the IOMMU maps counts as written.
+ * A group that comes gets a domain of its own, which tells what its IOMMU can
+ * do; where there is a domain already that is alike, and its IOMMU takes the
+ * group, that is used instead: what is mapped is mapped there. Else everything
+ * is mapped into the new one.
+ *
+ * Where mappings may lie, and the sizes of pages, are what all domains and
+ * groups leave. They are made anew whenever a group comes or goes. A log doesn't
+ * mind: it counts the host's pages, whatever the IOMMU's are.
  */
-#include <linux/iommu.h>
-#include <linux/rculist.h>
-#include <linux/slab.h>
-
-#include "kernel_host.h"
+#include "group.h"
+#include "iommu.h"
+#include "range.h"
 
 /**
  * struct dmt_group - one group
- * @next: in host->groups
- * @iommu_group: which; the VFIO core keeps it while it is attached
- * @emulated: no IOMMU
+ * @next: the container's next; changed under its lock, read under RCU too
+ * @iommu_group: which; the host keeps it while it is attached
+ * @domain: that it's attached to; NULL: it's emulated
  * @pins: what it writes is what its driver pins, or passes through us; set
- *	  under the container's lock, never cleared
+ *	  without a lock, never cleared
+ * @reserved: IOVAs that it can't use for DMA
  * @rcu: to free it
  */
 struct dmt_group {
-	struct list_head next;
+	struct dmt_group *next;
 	struct iommu_group *iommu_group;
-	bool emulated;
+	struct dmt_domain *domain;
 	bool pins;
+	struct dmt_reserved reserved;
 	struct rcu_head rcu;
 };
 
 /* Under RCU or the container's lock */
-static struct dmt_group *group_find(struct dmt_host *host,
+static struct dmt_group *group_find(struct dmt_container *c,
 				    const struct iommu_group *iommu_group)
 {
-	struct dmt_group *group;
+	struct dmt_group *group = rcu_dereference_check(c->groups,
+					lockdep_is_held(&c->lock));
 
-	list_for_each_entry_rcu(group, &host->groups, next,
-				lockdep_is_held(&host->c.lock))
-		if (group->iommu_group == iommu_group)
-			return group;
-	return NULL;
+	while (group && group->iommu_group != iommu_group)
+		group = rcu_dereference_check(group->next,
+					      lockdep_is_held(&c->lock));
+	return group;
 }
 
-static bool has_emulated(struct dmt_host *host)
-{
-	struct dmt_group *group;
-
-	list_for_each_entry(group, &host->groups, next)
-		if (group->emulated)
-			return true;
-	return false;
-}
-
-static int group_attach(struct dmt_host *host, struct dmt_group *group)
-{
-	int err;
-
-	if (group_find(host, group->iommu_group))
-		return -EINVAL;
-	if (!group->emulated) {
-		err = dmt_domain_attach(host, group->iommu_group);
-		if (err)
-			return err;
-		dmt_scope_widen(&host->c);
-	}
-	list_add_rcu(&group->next, &host->groups);
-	host->c.no_vaddr_update = has_emulated(host);
-	return 0;
-}
+/* Limits --------------------------------------------------------------------- */
 
 /**
- * dmt_group_attach - a group joins the container
- * @host: of the container
- * @iommu_group: which
- * @type: its kind
- *
- * What the container maps is mapped for the group's devices when this returns.
- *
- * Return: 0; -EINVAL (it is in already; a kind that type1 doesn't have; its
- * IOMMU can't map what is mapped), -EBUSY (a second one behind an IOMMU), -EPERM
- * (its interrupts are not isolated), -ENOMEM, or what the IOMMU driver says
+ * struct limits - what all domains and groups leave
+ * @pgsizes: page sizes
+ * @ranges: of IOVAs
+ * @nr: how many
  */
-int dmt_group_attach(struct dmt_host *host, struct iommu_group *iommu_group,
-		     enum vfio_group_type type)
+struct limits {
+	u64 pgsizes;
+	struct dmt_iova_range *ranges;
+	unsigned int nr;
+};
+
+static void limit_domain(struct limits *l, const struct dmt_domain *d)
 {
-	struct dmt_group *group;
-	int err;
+	l->pgsizes &= d->info.pgsizes;
+	l->ranges[0].start = max(l->ranges[0].start, d->info.start);
+	l->ranges[0].last = min(l->ranges[0].last, d->info.last);
+}
 
-	if (type != VFIO_IOMMU && type != VFIO_EMULATED_IOMMU)
-		return -EINVAL;
-	group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
-	if (!group)
-		return -ENOMEM;
-	group->iommu_group = iommu_group;
-	group->emulated = type == VFIO_EMULATED_IOMMU;
-	group->pins = group->emulated;
+static void limit_group(struct limits *l, const struct dmt_group *group)
+{
+	const struct dmt_reserved *r = &group->reserved;
+	unsigned int i;
 
-	dmt_lock(&host->c);
-	err = group_attach(host, group);
-	dmt_unlock(&host->c);
-	if (err)
-		kfree(group);
-	return err;
+	for (i = 0; i < r->nr; i++)
+		l->nr = dmt_ranges_exclude(l->ranges, l->nr, r->range[i].start,
+					   r->range[i].last);
 }
 
 /*
- * The group's DMA stops before what it may have written is noted, and that is
- * before the mappings that tell what it could write are undone.
+ * What the container's domains and groups leave, and these, if not NULL, that
+ * are about to come. @l->ranges has room for a range more than all that is
+ * reserved.
  */
-static void group_detach(struct dmt_host *host, struct dmt_group *group)
+static void limits_fill(struct dmt_container *c, const struct dmt_domain *domain,
+			const struct dmt_group *group, struct limits *l)
 {
-	bool last;
+	const struct dmt_domain *d;
+	const struct dmt_group *g;
 
-	list_del_rcu(&group->next);
-	last = list_empty(&host->groups);
-	if (!group->emulated)
-		dmt_domain_detach(host, group->iommu_group, group->pins, last);
-	else if (last)
-		dmt_unmap_all(&host->c);
-	host->c.no_vaddr_update = has_emulated(host);
+	l->pgsizes = ~0ULL << PAGE_SHIFT;
+	l->ranges[0].start = 0;
+	l->ranges[0].last = ~0ULL;
+	for (d = c->domains; d; d = d->next)
+		limit_domain(l, d);
+	if (domain)
+		limit_domain(l, domain);
+	l->nr = l->ranges[0].start <= l->ranges[0].last;
+	for (g = c->groups; g; g = g->next)
+		limit_group(l, g);
+	if (group)
+		limit_group(l, group);
 }
 
-/**
- * dmt_group_detach - a group leaves the container
- * @host: of the container
- * @iommu_group: which
- *
- * With the last group all mappings go: it was what entitled the user to them.
+/* Can all that is mapped already stay as it is? */
+static bool limits_suit(struct dmt_container *c, const struct limits *l)
+{
+	u64 mask = (l->pgsizes & -l->pgsizes) - 1;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+
+	for (m = dmt_space_first(&c->space, 0, &it); m;
+	     m = dmt_space_next(&c->space, &it))
+		if ((m->iova | (m->last + 1)) & mask ||
+		    !dmt_ranges_hold(l->ranges, l->nr, m->iova, m->last))
+			return false;
+	return true;
+}
+
+/* Those that there will be with @domain and @group, if that can be */
+static int limits_make(struct dmt_container *c, const struct dmt_domain *domain,
+		       const struct dmt_group *group, struct limits *l)
+{
+	unsigned int room = group->reserved.nr + 1;
+	const struct dmt_group *g;
+
+	for (g = c->groups; g; g = g->next)
+		room += g->reserved.nr;
+	l->ranges = dmt_zalloc(c->host, room * sizeof(*l->ranges));
+	if (!l->ranges)
+		return -ENOMEM;
+	limits_fill(c, domain, group, l);
+	if (l->nr && l->pgsizes && limits_suit(c, l))
+		return 0;
+	dmt_free(l->ranges);
+	return -EINVAL;
+}
+
+static void limits_set(struct dmt_container *c, const struct limits *l)
+{
+	dmt_set_pgsizes(c, l->pgsizes);
+	if (l->ranges != c->ranges)
+		dmt_free(c->ranges);
+	c->ranges = l->ranges;
+	c->nr_ranges = l->nr;
+}
+
+/* A group or a domain has gone. There is room: what's reserved got less. */
+static void limits_refresh(struct dmt_container *c)
+{
+	struct limits l = { .ranges = c->ranges };
+
+	if (!c->domains) {
+		l.pgsizes = ~0ULL << PAGE_SHIFT;
+		dmt_free(c->ranges);
+		c->ranges = NULL;
+		l.ranges = NULL;
+	} else {
+		limits_fill(c, NULL, NULL, &l);
+	}
+	limits_set(c, &l);
+}
+
+/* Domains -------------------------------------------------------------------- */
+
+static bool is_coherent(const struct dmt_container *c)
+{
+	const struct dmt_domain *d;
+
+	for (d = c->domains; d; d = d->next)
+		if (!d->info.coherent)
+			return false;
+	return true;
+}
+
+/* A domain that has nothing but the group, and isn't the container's yet */
+static struct dmt_domain *domain_new(struct dmt_container *c,
+				     struct iommu_group *iommu_group)
+{
+	struct dmt_domain *d = dmt_zalloc(c->host, sizeof(*d));
+	int err;
+
+	if (!d)
+		return ERR_PTR(-ENOMEM);
+	d->hw = dmt_domain_alloc(c->host, iommu_group);
+	if (IS_ERR(d->hw)) {
+		err = PTR_ERR(d->hw);
+		goto err_free;
+	}
+	err = dmt_domain_attach(d->hw, iommu_group);
+	if (err)
+		goto err_hw;
+	dmt_domain_info(d->hw, &d->info);
+	d->nr_groups = 1;
+	return d;
+
+err_hw:
+	dmt_domain_free(d->hw);
+err_free:
+	dmt_free(d);
+	return ERR_PTR(err);
+}
+
+static void domain_destroy(struct dmt_domain *d)
+{
+	dmt_domain_free(d->hw);
+	dmt_free(d);
+}
+
+static bool is_alike(const struct dmt_domain *a, const struct dmt_domain *b)
+{
+	return a->info.kind == b->info.kind &&
+		a->info.coherent == b->info.coherent;
+}
+
+/*
+ * Move the group from its own domain @d into one of the container's. Return:
+ * that; @d if none will have it; or an ERR_PTR with the group in none.
  */
-void dmt_group_detach(struct dmt_host *host, struct iommu_group *iommu_group)
+static struct dmt_domain *domain_share(struct dmt_container *c,
+				       struct dmt_domain *d,
+				       struct iommu_group *iommu_group)
+{
+	struct dmt_domain *other;
+	int err;
+
+	for (other = c->domains; other; other = other->next) {
+		if (!is_alike(other, d))
+			continue;
+		dmt_domain_detach(d->hw, iommu_group);
+		if (!dmt_domain_attach(other->hw, iommu_group)) {
+			other->nr_groups++;
+			return other;
+		}
+		err = dmt_domain_attach(d->hw, iommu_group);
+		if (err)
+			return ERR_PTR(err);
+	}
+	return d;
+}
+
+/* Map what is mapped in @d too, and make it the container's. */
+static int domain_join(struct dmt_container *c, struct dmt_domain *d,
+		       const struct dmt_reserved *reserved)
+{
+	struct dmt_domain **end = &c->domains;
+	int err;
+
+	err = dmt_iommu_replay(c, d);
+	if (err)
+		return err;
+	if (reserved->has_msi) {
+		err = dmt_domain_msi(d->hw, reserved->msi);
+		if (err) {
+			dmt_iommu_unreplay(c, d);
+			return err;
+		}
+	}
+	while (*end)
+		end = &(*end)->next;
+	*end = d;
+	return 0;
+}
+
+static void domain_leave(struct dmt_container *c, struct dmt_domain *d)
+{
+	struct dmt_domain **at = &c->domains;
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	domain_destroy(d);
+}
+
+/* Attaching ------------------------------------------------------------------ */
+
+static int attach_domain(struct dmt_container *c, struct dmt_group *group,
+			 struct dmt_domain *own)
+{
+	struct dmt_domain *d;
+	struct limits l;
+	int err;
+
+	err = limits_make(c, own, group, &l);
+	if (err)
+		goto err_detach;
+	d = domain_share(c, own, group->iommu_group);
+	if (IS_ERR(d)) {
+		dmt_free(l.ranges);
+		return PTR_ERR(d);
+	}
+	if (d == own) {
+		err = domain_join(c, d, &group->reserved);
+		if (err)
+			goto err_limits;
+	} else {
+		domain_destroy(own);
+	}
+	group->domain = d;
+	limits_set(c, &l);
+	WRITE_ONCE(c->incoherent, !is_coherent(c));
+	dmt_scope_widen(c);
+	return 0;
+
+err_limits:
+	dmt_free(l.ranges);
+err_detach:
+	dmt_domain_detach(own->hw, group->iommu_group);
+	return err;
+}
+
+static int attach_iommu(struct dmt_container *c, struct dmt_group *group)
+{
+	struct dmt_domain *own;
+	int err;
+
+	err = dmt_group_reserved(c->host, group->iommu_group, &group->reserved);
+	if (err)
+		return err;
+	if (!c->scratch)
+		c->scratch = dmt_zalloc(c->host, DMT_SCRATCH_SIZE);
+	if (!c->scratch)
+		return -ENOMEM;
+	own = domain_new(c, group->iommu_group);
+	if (IS_ERR(own))
+		return PTR_ERR(own);
+	err = dmt_group_check(group->iommu_group);
+	if (err)
+		dmt_domain_detach(own->hw, group->iommu_group);
+	else
+		err = attach_domain(c, group, own);
+	if (err)
+		domain_destroy(own);
+	return err;
+}
+
+/* What is there only while there is a domain */
+static void drop_scratch(struct dmt_container *c)
+{
+	if (c->domains)
+		return;
+	dmt_free(c->scratch);
+	c->scratch = NULL;
+}
+
+static int attach_locked(struct dmt_container *c, struct dmt_group *group,
+			 bool emulated)
+{
+	int err = 0;
+
+	if (c->nr_invalid)
+		return -EBUSY;
+	if (group_find(c, group->iommu_group))
+		return -EINVAL;
+	if (!emulated)
+		err = attach_iommu(c, group);
+	if (err) {
+		drop_scratch(c);
+		return err;
+	}
+	WRITE_ONCE(c->nr_emulated, c->nr_emulated + emulated);
+	group->next = c->groups;
+	rcu_assign_pointer(c->groups, group);
+	return 0;
+}
+
+static void group_free(struct dmt_group *group)
+{
+	dmt_free(group->reserved.range);
+	dmt_free(group);
+}
+
+int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
+	       bool emulated)
+{
+	struct dmt_group *group = dmt_zalloc(c->host, sizeof(*group));
+	int err;
+
+	if (!group)
+		return -ENOMEM;
+	group->iommu_group = iommu_group;
+	group->pins = emulated;
+	dmt_lock(c);
+	err = attach_locked(c, group, emulated);
+	dmt_unlock(c);
+	if (err)
+		group_free(group);
+	return err;
+}
+
+/* Detaching ------------------------------------------------------------------ */
+
+/*
+ * The group's DMA ends first. What it may have written is noted next, while the
+ * mappings still say what it could write to. Then they go, if nobody is left, or
+ * go on without an IOMMU for the emulated groups that are.
+ */
+static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
+{
+	struct dmt_domain *d = group->domain;
+
+	dmt_domain_detach(d->hw, group->iommu_group);
+	if (!READ_ONCE(group->pins))
+		dmt_scope_narrow(c);
+	if (!--d->nr_groups) {
+		if (!c->groups)
+			dmt_unmap_all(c);
+		else if (!c->domains->next)
+			dmt_iommu_unreplay(c, NULL);
+		domain_leave(c, d);
+		WRITE_ONCE(c->incoherent, !is_coherent(c));
+	}
+	drop_scratch(c);
+	limits_refresh(c);
+}
+
+static void group_free_rcu(struct rcu_head *rcu)
+{
+	group_free(container_of(rcu, struct dmt_group, rcu));
+}
+
+static void group_remove(struct dmt_container *c, struct dmt_group *group)
+{
+	struct dmt_group **at = &c->groups;
+
+	while (*at != group)
+		at = &(*at)->next;
+	rcu_assign_pointer(*at, group->next);
+}
+
+bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group)
 {
 	struct dmt_group *group;
 
-	dmt_lock(&host->c);
-	group = group_find(host, iommu_group);
-	if (!WARN_ON(!group))
-		group_detach(host, group);
-	dmt_unlock(&host->c);
-	kfree_rcu(group, rcu);
+	dmt_lock(c);
+	group = group_find(c, iommu_group);
+	if (group) {
+		group_remove(c, group);
+		if (group->domain)
+			detach_iommu(c, group);
+		else
+			WRITE_ONCE(c->nr_emulated, c->nr_emulated - 1);
+		if (!c->groups)
+			dmt_unmap_all(c);
+	}
+	dmt_unlock(c);
+	if (group)
+		call_rcu(&group->rcu, group_free_rcu);
+	return group;
 }
 
-/**
- * dmt_group_pinned - a driver has pinned pages
- * @host: of the container
- * @iommu_group: the group that its device is in
- *
- * From a group's first pin on, what its devices write is what it pins. Called
- * with whatever locks a driver holds while it pins, so the container's lock is
- * not taken: core follows up when somebody else takes it.
- */
-void dmt_group_pinned(struct dmt_host *host, struct iommu_group *iommu_group)
+void dmt_group_pinned(struct dmt_container *c, struct iommu_group *iommu_group)
 {
 	struct dmt_group *group;
 
-	if (likely(!READ_ONCE(host->c.scope_all)))
+	if (likely(!READ_ONCE(c->scope_all)))
 		return;
 	rcu_read_lock();
-	group = group_find(host, iommu_group);
+	group = group_find(c, iommu_group);
 	if (group && !READ_ONCE(group->pins) && !xchg(&group->pins, true))
-		dmt_scope_pinned(&host->c);
+		dmt_scope_pinned(c);
 	rcu_read_unlock();
 }
 
-/* The domain that a group is attached to, or ERR_PTR(-ENODEV) */
-struct iommu_domain *dmt_group_domain(struct dmt_host *host,
+struct iommu_domain *dmt_group_domain(struct dmt_container *c,
 				      struct iommu_group *iommu_group)
 {
 	struct iommu_domain *domain = ERR_PTR(-ENODEV);
 	struct dmt_group *group;
 
-	dmt_lock(&host->c);
-	group = group_find(host, iommu_group);
-	if (group && !group->emulated)
-		domain = host->domain;
-	dmt_unlock(&host->c);
+	dmt_lock(c);
+	group = group_find(c, iommu_group);
+	if (group && group->domain)
+		domain = group->domain->hw;
+	dmt_unlock(c);
 	return domain;
 }

@@ -389,15 +389,15 @@ static void mark_range(struct dmt_container *c, u64 iova, u64 last)
 		u64 end = min(last, m->last) - m->iova;
 
 		if ((m->prot & DMT_WRITE) && !is_scope_all(m))
-			dmt_mapping_mark_range(m, first >> c->pgshift,
-					       end >> c->pgshift, true);
+			dmt_mapping_mark_range(m, first >> PAGE_SHIFT,
+					       end >> PAGE_SHIFT, true);
 	}
 }
 
 /* Bits [first, last] of the answer were taken; or a user says so. */
 static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last)
 {
-	unsigned int shift = h->c->pgshift + h->coarse;
+	unsigned int shift = PAGE_SHIFT + h->coarse;
 	u64 span = h->last - h->base;
 
 	if (first > span >> shift)
@@ -464,7 +464,7 @@ int dmt_harvest_range(struct dmt_container *c, u64 iova, u64 last,
 	h->nwords = answer_words(iova, last, bitmap);
 	h->base = iova;
 	h->last = last;
-	h->coarse = bitmap->pgshift - c->pgshift;
+	h->coarse = bitmap->pgshift - PAGE_SHIFT;
 	h->err = 0;
 	h->at = 0;
 
@@ -472,14 +472,14 @@ int dmt_harvest_range(struct dmt_container *c, u64 iova, u64 last,
 	for (; m && m->iova <= last && !h->err;
 	     m = dmt_space_next(&c->space, &it)) {
 		/* Both in pages, from the mapping's start and the range's */
-		u64 first = (max(iova, m->iova) - m->iova) >> c->pgshift;
-		u64 end = (min(last, m->last) - m->iova) >> c->pgshift;
+		u64 first = (max(iova, m->iova) - m->iova) >> PAGE_SHIFT;
+		u64 end = (min(last, m->last) - m->iova) >> PAGE_SHIFT;
 		s64 pos;
 
 		if (m->iova < iova)
-			pos = -(s64)((iova - m->iova) >> c->pgshift);
+			pos = -(s64)((iova - m->iova) >> PAGE_SHIFT);
 		else
-			pos = (m->iova - iova) >> c->pgshift;
+			pos = (m->iova - iova) >> PAGE_SHIFT;
 		if (!(m->prot & DMT_WRITE))
 			continue;
 		if (is_scope_all(m))

@@ -10,7 +10,8 @@
  * on liburcu). It also defines struct dmt_owner.
  *
  * What has no name in the kernel that would do is declared here, and
- * implemented by each host: module/memory.c, owner.c, iommu.c; engine/host.c.
+ * implemented by each host: module/memory.c, owner.c, domain.c, device.c;
+ * engine/host.c, iommu.c.
  *
  * Nothing here says which host it is, and core never asks.
  */
@@ -136,24 +137,147 @@ int dmt_owner_account(struct dmt_owner *owner, long npages);
 /* Where user memory ends: no page at or above it can ever be written. */
 unsigned long dmt_user_end(struct dmt_host *host);
 
-/* The IOMMU and the devices -------------------------------------------------- */
+/* The caller is the process that owns the memory. */
+bool dmt_owner_is_caller(const struct dmt_owner *owner);
+
+/* Memory that the IOMMU maps: frames, and runs of them -------------------------- */
 
 /**
- * dmt_iommu_map - pin a new mapping's memory and map it in every domain
- * @host: of the container, which has a domain
- * @m: not yet to be found by lookups
- *
- * Called with the container's lock held. Return: 0, or -errno with nothing
- * pinned, mapped or accounted.
- */
-int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m);
-
-/**
- * dmt_iommu_unmap - undo it: unmap everywhere, flush, unpin, account
+ * dmt_unpin_run - let go of pinned pages that are one piece of memory
  * @host: of the container
- * @m: a mapping with @m->iommu_mapped
+ * @pfn: frame of the first
+ * @npages: how many
+ * @dirty: they may have been written
  */
-void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m);
+void dmt_unpin_run(struct dmt_host *host, unsigned long pfn,
+		   unsigned long npages, bool dirty);
+
+/**
+ * dmt_owner_frame - what the owner has at an address that can't be pinned
+ * @owner: of the mapping
+ * @vaddr: page-aligned
+ * @write: to be written
+ * @pfn: out: the frame
+ *
+ * A device's registers, say, that another device is to reach. Return: 0;
+ * -EFAULT: it is something else, or nothing, or not writable; -EINTR, -ENODEV.
+ */
+int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
+		    unsigned long *pfn);
+
+/* What pinning never yields: no memory, or not the host's to hand out */
+bool dmt_is_frame(unsigned long pfn);
+
+/* Should runs be a page long? (The stock driver's disable_hugepages.) */
+bool dmt_single_pages(void);
+
+/* IOMMU groups and domains -------------------------------------------------------- */
+
+struct iommu_group;
+struct iommu_domain;
+
+/* IOVAs [start, last] */
+struct dmt_iova_range {
+	u64 start;
+	u64 last;
+};
+
+/**
+ * struct dmt_reserved - what a group can't use for DMA
+ * @range: each ends at or after where it starts; from dmt_zalloc()
+ * @nr: how many
+ * @has_msi: interrupt messages need a window of the address space
+ * @msi: where that is
+ */
+struct dmt_reserved {
+	struct dmt_iova_range *range;
+	unsigned int nr;
+	bool has_msi;
+	u64 msi;
+};
+
+/**
+ * struct dmt_domain_info - what a domain that has a group can do
+ * @pgsizes: bit n: pages of 2^n bytes, PAGE_SIZE or more. An IOMMU with smaller
+ *	     pages can do PAGE_SIZE
+ * @start: first IOVA that it translates
+ * @last: last
+ * @coherent: what a device's DMA finds is in caches, whatever the device asks for
+ * @kind: domains of the same kind may take each other's groups
+ */
+struct dmt_domain_info {
+	u64 pgsizes;
+	u64 start;
+	u64 last;
+	bool coherent;
+	const void *kind;
+};
+
+/**
+ * dmt_group_reserved - what a group can't use for DMA
+ * @host: of the container
+ * @group: which
+ * @reserved: out; zeroed by the caller, who frees @reserved->range also on failure
+ *
+ * Return: 0, -ENOMEM, or another -errno
+ */
+int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
+		       struct dmt_reserved *reserved);
+
+/* 0, or -EPERM: its devices could send interrupts to whom they please. */
+int dmt_group_check(struct iommu_group *group);
+
+/**
+ * dmt_domain_alloc - an address space that maps nothing
+ * @host: of the container
+ * @group: that it's meant for
+ *
+ * Return: it, or an ERR_PTR. Freed, with all that it still maps, by
+ * dmt_domain_free(), once no group is attached.
+ */
+struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
+				      struct iommu_group *group);
+void dmt_domain_free(struct iommu_domain *domain);
+
+/* Return: 0 or -errno; undone by dmt_domain_detach(), which ends the group's DMA. */
+int dmt_domain_attach(struct iommu_domain *domain, struct iommu_group *group);
+void dmt_domain_detach(struct iommu_domain *domain, struct iommu_group *group);
+
+/* @domain has a group. */
+void dmt_domain_info(struct iommu_domain *domain, struct dmt_domain_info *info);
+
+/* Put the window of interrupt messages at @base. Return: 0 or -errno */
+int dmt_domain_msi(struct iommu_domain *domain, u64 base);
+
+/**
+ * dmt_domain_map - map a run
+ * @domain: where
+ * @iova: page-aligned; nothing is mapped there
+ * @pfn: first frame
+ * @npages: how many, at IOVAs and frames that follow each other
+ * @prot: DMT_READ, DMT_WRITE
+ *
+ * Return: 0, or -errno with nothing mapped.
+ */
+int dmt_domain_map(struct iommu_domain *domain, u64 iova, unsigned long pfn,
+		   unsigned long npages, u32 prot);
+
+/**
+ * dmt_domain_unmap - unmap whole runs
+ * @domain: where
+ * @iova: where the first begins
+ * @npages: of all of them, that follow each other
+ *
+ * No device reaches them any more when this returns. Return: false if something
+ * is still mapped.
+ */
+bool dmt_domain_unmap(struct iommu_domain *domain, u64 iova,
+		      unsigned long npages);
+
+/* The frame that is mapped at @iova, or 0 */
+unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova);
+
+/* Devices ------------------------------------------------------------------- */
 
 /**
  * dmt_notify_unmap - tell the devices that a range is about to go

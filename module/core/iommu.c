@@ -1,36 +1,26 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * IOMMU: a mapping's pages, pinned and mapped in the container's domain.
+ * IOMMU: a mapping's pages, pinned and mapped in the container's domains.
  *
- * Mapping: pages are pinned in batches, and go into the domain in runs, each
+ * Mapping: pages are pinned in batches, and go into the domains in runs, each
  * as long as physical memory is contiguous, across batches too: it is from the
  * length and alignment of a run that the IOMMU driver makes huge pages. The run
  * under way is pinned and counted, and not yet mapped.
  *
- * Unmapping: nothing but the domain knows which pages were pinned, so it is
- * asked before it forgets. A span is as many runs as there is room to note;
- * they are looked up, unmapped in one call, flushed from the IOTLB, and only
- * then let go: a device must not reach memory that is somebody else's. Spans end
- * between runs, for a huge page can't be unmapped in part. So as not to look up
- * each page, the mapping remembers what the boundaries of its runs are multiples
- * of; of boundaries that are not even multiples of a block, just which blocks
- * they are in, a bit each.
+ * Unmapping: nothing but the domains knows which pages were pinned, so the first
+ * is asked before it forgets. A span is as many runs as there is room to note;
+ * they are looked up, unmapped in one call for each domain, flushed from the
+ * IOTLBs, and only then let go: a device must not reach memory that is somebody
+ * else's. Spans end between runs, for a huge page can't be unmapped in part. So
+ * as not to look up each page, the mapping remembers what the boundaries of its
+ * runs are multiples of; of boundaries that are not even multiples of a block,
+ * just which blocks they are in, a bit each.
  *
  * Frames that are no memory (a device's registers) are mapped for other devices
  * to reach, and neither pinned nor counted.
- *
- * All of this runs under the container's lock.
  */
-#include <linux/iommu.h>
-#include <linux/mm.h>
-#include <linux/module.h>
-#include <linux/sched.h>
-
-#include "kernel_host.h"
-
-static bool disable_hugepages;
-module_param(disable_hugepages, bool, 0644);
-MODULE_PARM_DESC(disable_hugepages, "Map by single pages, not by huge ones");
+#include "group.h"
+#include "iommu.h"
 
 #define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
 
@@ -42,20 +32,14 @@ static unsigned long mapping_pages(const struct dmt_mapping *m)
 	return (dmt_mapping_span(m) >> PAGE_SHIFT) + 1;
 }
 
-static dma_addr_t page_iova(const struct dmt_mapping *m, unsigned long page)
+static u64 page_iova(const struct dmt_mapping *m, unsigned long page)
 {
-	return m->iova + ((dma_addr_t)page << PAGE_SHIFT);
+	return m->iova + ((u64)page << PAGE_SHIFT);
 }
 
 static bool is_writable(const struct dmt_mapping *m)
 {
 	return m->prot & DMT_WRITE;
-}
-
-/* What pinning never yields: no memory, or not the kernel's to hand out */
-static bool is_frame(unsigned long pfn)
-{
-	return !pfn_valid(pfn) || PageReserved(pfn_to_page(pfn));
 }
 
 /* Runs: where they end ------------------------------------------------------- */
@@ -64,42 +48,49 @@ static bool make_cuts(struct dmt_host *host, struct dmt_mapping *m)
 {
 	unsigned long nblocks = DIV_ROUND_UP(mapping_pages(m), BLOCK_PAGES);
 
-	if (!m->owner.cuts)
-		m->owner.cuts = dmt_zalloc(host, BITS_TO_LONGS(nblocks) *
-						 sizeof(unsigned long));
-	return m->owner.cuts;
+	if (!m->runs.cuts)
+		m->runs.cuts = dmt_zalloc(host, DIV_ROUND_UP(nblocks, 64) *
+						sizeof(u64));
+	return m->runs.cuts;
 }
 
 /* A run ends before @page. */
 static void note_boundary(struct dmt_host *host, struct dmt_mapping *m,
 			  unsigned long page)
 {
-	unsigned char shift = __ffs(page);
+	unsigned char shift = __ffs64(page);
 
 	if (shift < BLOCK_SHIFT && make_cuts(host, m)) {
-		__set_bit(page >> BLOCK_SHIFT, m->owner.cuts);
+		unsigned long block = page >> BLOCK_SHIFT;
+
+		m->runs.cuts[block / 64] |= 1ULL << (block % 64);
 		shift = BLOCK_SHIFT;
 	}
-	m->owner.run_shift = min(m->owner.run_shift, shift);
+	m->runs.shift = min(m->runs.shift, shift);
+}
+
+static bool is_cut(const struct dmt_mapping *m, unsigned long page)
+{
+	unsigned long block = page >> BLOCK_SHIFT;
+
+	return m->runs.cuts && m->runs.cuts[block / 64] >> (block % 64) & 1;
 }
 
 /* Pages from @page on that are contiguous for sure */
 static unsigned long sure_pages(const struct dmt_mapping *m, unsigned long page)
 {
-	unsigned long step = 1UL << m->owner.run_shift;
+	unsigned long step = 1UL << m->runs.shift;
 
-	if (m->owner.cuts && test_bit(page >> BLOCK_SHIFT, m->owner.cuts))
-		return 1;
-	return step - (page & (step - 1));
+	return is_cut(m, page) ? 1 : step - (page & (step - 1));
 }
 
 static void forget_runs(struct dmt_mapping *m)
 {
-	dmt_free(m->owner.cuts);
-	m->owner.cuts = NULL;
-	m->owner.run_shift = BITS_PER_LONG - PAGE_SHIFT - 1;
-	m->owner.frames = false;
-	m->owner.held = 0;
+	dmt_free(m->runs.cuts);
+	m->runs.cuts = NULL;
+	m->runs.shift = 64 - PAGE_SHIFT - 1;
+	m->runs.frames = false;
+	m->runs.held = 0;
 }
 
 /* Unmapping ----------------------------------------------------------------- */
@@ -110,7 +101,7 @@ struct run {
 	unsigned long npages;
 };
 
-#define SPAN_RUNS	(DMT_SCRATCH_SIZE / sizeof(struct run))
+#define SPAN_RUNS	(unsigned int)(DMT_SCRATCH_SIZE / sizeof(struct run))
 
 /**
  * struct span - part of a mapping that is being unmapped
@@ -133,7 +124,7 @@ static bool run_goes_on(const struct span *span, const struct run *run,
 			unsigned long pfn)
 {
 	return pfn == run->pfn + run->npages &&
-		(!span->frames || is_frame(pfn) == is_frame(run->pfn));
+		(!span->frames || dmt_is_frame(pfn) == dmt_is_frame(run->pfn));
 }
 
 /* Add @n pages. False: there is no room, and the span ends before them. */
@@ -155,67 +146,76 @@ static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 }
 
 /* Look up runs of [span->first, end) as long as there is room. */
-static void span_look_up(struct dmt_host *host, const struct dmt_mapping *m,
-			 struct span *span, unsigned long end)
+static void span_look_up(const struct dmt_mapping *m, struct span *span,
+			 unsigned long end)
 {
 	unsigned long page = span->first;
 
 	while (page < end) {
-		phys_addr_t phys = iommu_iova_to_phys(host->domain,
-						      page_iova(m, page));
+		unsigned long pfn = dmt_domain_frame(m->c->domains->hw,
+						     page_iova(m, page));
 		unsigned long n = min(sure_pages(m, page), end - page);
 
-		if (!phys || !span_add(span, phys >> PAGE_SHIFT, n))
+		if (!pfn || !span_add(span, pfn, n))
 			break;
 		page += n;
 	}
 }
 
-static void span_unpin(const struct span *span, bool dirty)
+static void span_unpin(struct dmt_host *host, const struct span *span,
+		       bool dirty)
 {
 	const struct run *run = span->run, *end = run + span->nr_runs;
 
 	for (; run < end; run++)
-		if (!span->frames || !is_frame(run->pfn))
-			unpin_user_page_range_dirty_lock(pfn_to_page(run->pfn),
-							 run->npages, dirty);
+		if (!span->frames || !dmt_is_frame(run->pfn))
+			dmt_unpin_run(host, run->pfn, run->npages, dirty);
+}
+
+/* From all domains up to @end, or NULL: all. False: a device may still reach it. */
+static bool unmap_run(const struct dmt_mapping *m, unsigned long page,
+		      unsigned long npages, const struct dmt_domain *end)
+{
+	const struct dmt_domain *d;
+	bool gone = true;
+
+	for (d = m->c->domains; d != end; d = d->next)
+		gone &= dmt_domain_unmap(d->hw, page_iova(m, page), npages);
+	return gone;
 }
 
 /* Unmap and unpin the first @npages pages of @m. */
-static void unmap_pages(struct dmt_host *host, struct dmt_mapping *m,
-			unsigned long npages)
+static void unmap_pages(struct dmt_mapping *m, unsigned long npages)
 {
 	struct span span = {
-		.frames = m->owner.frames,
-		.run = host->scratch,
+		.frames = m->runs.frames,
+		.run = m->c->scratch,
 	};
-	struct iommu_iotlb_gather gather;
-	size_t size;
 
 	while (span.first < npages) {
 		span.npages = 0;
 		span.nr_runs = 0;
-		span_look_up(host, m, &span, npages);
-		if (WARN_ON(!span.npages)) {
-			span.first++;	/* a hole: nothing of ours */
+		span_look_up(m, &span, npages);
+		if (!span.npages) {
+			WARN_ONCE(1, "dmatrack: a hole in what the IOMMU maps\n");
+			span.first++;	/* nothing of ours */
 			continue;
 		}
-		iommu_iotlb_gather_init(&gather);
-		size = iommu_unmap_fast(host->domain, page_iova(m, span.first),
-					span.npages << PAGE_SHIFT, &gather);
-		iommu_iotlb_sync(host->domain, &gather);
 		/* What a device can still reach stays pinned, for good. */
-		if (!WARN_ON(size != span.npages << PAGE_SHIFT))
-			span_unpin(&span, is_writable(m));
+		if (unmap_run(m, span.first, span.npages, NULL))
+			span_unpin(m->c->host, &span, is_writable(m));
+		else
+			WARN_ONCE(1, "dmatrack: the IOMMU keeps a mapping\n");
 		span.first += span.npages;
-		cond_resched();
+		dmt_interrupted();	/* for others' sake: this goes on */
 	}
 }
 
-void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
+void dmt_iommu_unmap(struct dmt_mapping *m)
 {
-	unmap_pages(host, m, mapping_pages(m));
-	dmt_owner_account(&m->owner, (long)m->pins.count - (long)m->owner.held);
+	lockdep_assert_held(&m->c->lock);
+	unmap_pages(m, mapping_pages(m));
+	dmt_owner_account(&m->owner, (long)m->pins.count - (long)m->runs.held);
 	forget_runs(m);
 }
 
@@ -223,7 +223,6 @@ void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
 
 /**
  * struct run_map - mapping run by run
- * @host: of the container
  * @m: what is mapped
  * @done: pages mapped
  * @npages: pages in the run under way, behind @done
@@ -234,7 +233,6 @@ void dmt_iommu_unmap(struct dmt_host *host, struct dmt_mapping *m)
  * @accounted: pages that were
  */
 struct run_map {
-	struct dmt_host *host;
 	struct dmt_mapping *m;
 	unsigned long done;
 	unsigned long npages;
@@ -247,20 +245,20 @@ struct run_map {
 
 static int run_flush(struct run_map *r)
 {
-	int prot = IOMMU_CACHE;
+	u64 iova = page_iova(r->m, r->done);
+	struct dmt_domain *d;
 	int err;
 
 	if (!r->npages)
 		return 0;
-	if (r->m->prot & DMT_READ)
-		prot |= IOMMU_READ;
-	if (is_writable(r->m))
-		prot |= IOMMU_WRITE;
-	err = iommu_map(r->host->domain, page_iova(r->m, r->done),
-			(phys_addr_t)r->pfn << PAGE_SHIFT,
-			r->npages << PAGE_SHIFT, prot, GFP_KERNEL_ACCOUNT);
-	if (err)
-		return err;
+	for (d = r->m->c->domains; d; d = d->next) {
+		err = dmt_domain_map(d->hw, iova, r->pfn, r->npages,
+				     r->m->prot);
+		if (err) {
+			unmap_run(r->m, r->done, r->npages, d);
+			return err;
+		}
+	}
 	r->done += r->npages;
 	r->npages = 0;
 	return 0;
@@ -273,14 +271,14 @@ static int run_add(struct run_map *r, unsigned long pfn, unsigned long n,
 	int err;
 
 	if (!r->npages || pfn != r->pfn + r->npages || frames != r->frames ||
-	    READ_ONCE(disable_hugepages)) {
+	    dmt_single_pages()) {
 		err = run_flush(r);
 		if (err)
 			return err;
 		r->pfn = pfn;
 		r->frames = frames;
 		if (r->done)
-			note_boundary(r->host, r->m, r->done);
+			note_boundary(r->m->c->host, r->m, r->done);
 	}
 	r->npages += n;
 	return 0;
@@ -303,11 +301,12 @@ static int run_extend(struct run_map *r, struct page **pages, unsigned long npag
 	int err;
 
 	while (i < npages) {
-		n = READ_ONCE(disable_hugepages) ? 1 :
+		n = dmt_single_pages() ? 1 :
 			contiguous(pages + i, npages - i);
 		err = run_add(r, page_to_pfn(pages[i]), n, false);
 		if (err) {
-			unpin_user_pages(pages + i, npages - i);
+			dmt_owner_unpin(&r->m->owner, pages + i, npages - i,
+					false);
 			return err;
 		}
 		i += n;
@@ -338,16 +337,16 @@ static int map_frame(struct run_map *r, unsigned long vaddr)
 	err = dmt_owner_frame(&r->m->owner, vaddr, is_writable(r->m), &pfn);
 	if (err)
 		return err;
-	if (!is_frame(pfn))
+	if (!dmt_is_frame(pfn))
 		return -EFAULT;
-	r->m->owner.frames = true;
+	r->m->runs.frames = true;
 	return run_add(r, pfn, 1, true);
 }
 
 /* The next pages of the mapping */
 static int map_batch(struct run_map *r)
 {
-	struct page **pages = r->host->scratch;
+	struct page **pages = r->m->c->scratch;
 	struct dmt_mapping *m = r->m;
 	unsigned long page = r->done + r->npages;
 	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT);
@@ -362,7 +361,7 @@ static int map_batch(struct run_map *r)
 		return n;
 	err = run_account(r, n);
 	if (err) {
-		unpin_user_pages(pages, n);
+		dmt_owner_unpin(&m->owner, pages, n, false);
 		return err;
 	}
 	return run_extend(r, pages, n);
@@ -371,19 +370,19 @@ static int map_batch(struct run_map *r)
 static void map_unwind(struct run_map *r)
 {
 	if (r->npages && !r->frames)
-		unpin_user_page_range_dirty_lock(pfn_to_page(r->pfn), r->npages,
-						 false);
-	unmap_pages(r->host, r->m, r->done);
+		dmt_unpin_run(r->m->c->host, r->pfn, r->npages, false);
+	unmap_pages(r->m, r->done);
 	dmt_owner_account(&r->m->owner, -(long)r->accounted);
 	forget_runs(r->m);
 }
 
-int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
+int dmt_iommu_map(struct dmt_mapping *m)
 {
-	struct run_map r = { .host = host, .m = m, .credit = m->pins.count };
+	struct run_map r = { .m = m, .credit = m->pins.count };
 	unsigned long npages = mapping_pages(m);
 	int err = 0;
 
+	lockdep_assert_held(&m->c->lock);
 	forget_runs(m);
 	while (!err && r.done + r.npages < npages)
 		err = dmt_interrupted() ? -EINTR : map_batch(&r);
@@ -393,6 +392,132 @@ int dmt_iommu_map(struct dmt_host *host, struct dmt_mapping *m)
 		map_unwind(&r);
 		return err;
 	}
-	m->owner.held = r.pinned;
+	m->runs.held = r.pinned;
 	return 0;
+}
+
+/* Domains that come and go ---------------------------------------------------- */
+
+/*
+ * Drivers may have pinned pages of @m, and counted them against the owner's
+ * limit. From when @m is mapped by the IOMMU on, all of its pages are counted,
+ * and those of pins not once more; the pins' lock makes that one moment.
+ */
+static int map_first(struct dmt_mapping *m)
+{
+	int err;
+
+	mutex_lock(&m->pins.lock);
+	err = dmt_iommu_map(m);
+	if (!err)
+		m->iommu_mapped = true;
+	mutex_unlock(&m->pins.lock);
+	return err;
+}
+
+static void unmap_last(struct dmt_mapping *m)
+{
+	mutex_lock(&m->pins.lock);
+	dmt_iommu_unmap(m);
+	m->iommu_mapped = false;
+	mutex_unlock(&m->pins.lock);
+}
+
+/* How many pages from @page on are one run, that begins with @pfn? */
+static unsigned long run_at(const struct dmt_mapping *m, unsigned long page,
+			    unsigned long *pfn)
+{
+	const struct iommu_domain *hw = m->c->domains->hw;
+	unsigned long left = mapping_pages(m) - page;
+	unsigned long n = min(sure_pages(m, page), left), next;
+
+	*pfn = dmt_domain_frame(hw, page_iova(m, page));
+	while (n < left) {
+		next = dmt_domain_frame(hw, page_iova(m, page + n));
+		if (next != *pfn + n || dmt_single_pages() ||
+		    (m->runs.frames &&
+		     dmt_is_frame(next) != dmt_is_frame(*pfn)))
+			break;
+		n += min(sure_pages(m, page + n), left - n);
+	}
+	return n;
+}
+
+/* Map in @d what the domains that are there map. */
+static int copy_to(const struct dmt_mapping *m, const struct dmt_domain *d)
+{
+	unsigned long npages = mapping_pages(m), page = 0, n, pfn;
+	int err = 0;
+
+	while (page < npages) {
+		n = run_at(m, page, &pfn);
+		err = dmt_interrupted() ? -EINTR :
+			dmt_domain_map(d->hw, page_iova(m, page), pfn, n,
+				       m->prot);
+		if (err)
+			break;
+		page += n;
+	}
+	if (err && page)
+		dmt_domain_unmap(d->hw, page_iova(m, 0), page);
+	return err;
+}
+
+/* Undo what was done up to @end, or NULL: all. */
+static void unreplay_upto(struct dmt_container *c, const struct dmt_domain *d,
+			  const struct dmt_mapping *end)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+
+	for (m = dmt_space_first(&c->space, 0, &it); m != end;
+	     m = dmt_space_next(&c->space, &it)) {
+		if (c->domains && d)
+			dmt_domain_unmap(d->hw, m->iova, mapping_pages(m));
+		else
+			unmap_last(m);
+	}
+}
+
+static int replay_into(struct dmt_container *c, struct dmt_domain *d, bool first)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+	int err;
+
+	for (m = dmt_space_first(&c->space, 0, &it); m;
+	     m = dmt_space_next(&c->space, &it)) {
+		err = first ? map_first(m) : copy_to(m, d);
+		if (err) {
+			unreplay_upto(c, first ? NULL : d, m);
+			return err;
+		}
+	}
+	return 0;
+}
+
+int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d)
+{
+	bool first = !c->domains;
+	int err;
+
+	lockdep_assert_held(&c->lock);
+	if (first)
+		c->domains = d;		/* it's the one that map_first() sees */
+	err = replay_into(c, d, first);
+	if (first)
+		c->domains = NULL;
+	return err;
+}
+
+void dmt_iommu_unreplay(struct dmt_container *c, struct dmt_domain *d)
+{
+	lockdep_assert_held(&c->lock);
+	if (!c->domains) {
+		c->domains = d;
+		unreplay_upto(c, NULL, NULL);
+		c->domains = NULL;
+	} else {
+		unreplay_upto(c, d, NULL);
+	}
 }

@@ -12,11 +12,11 @@
 static u64 writable_pages(struct dmt_container *c, u64 span, u64 vaddr)
 {
 	u64 end = dmt_user_end(c->host);
-	u64 npages = (span >> c->pgshift) + 1;	/* of 4 KiB at least: fits */
+	u64 npages = (span >> PAGE_SHIFT) + 1;
 
 	if (vaddr >= end)
 		return 0;
-	return min(npages, ((end - vaddr - 1) >> c->pgshift) + 1);
+	return min(npages, ((end - vaddr - 1) >> PAGE_SHIFT) + 1);
 }
 
 struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,

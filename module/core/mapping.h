@@ -16,23 +16,44 @@ struct dmt_container;
 #define DMT_WRITE	(1U << 1)
 
 /**
+ * struct dmt_runs - how a mapping lies in physical memory, if an IOMMU maps it
+ * @frames: some of it is not memory but a device's, and isn't pinned
+ * @shift: the mapping's 2^@shift pages from any multiple of that on are one
+ *	   piece, but for the blocks in @cuts
+ * @held: pages that are pinned and counted because the IOMMU maps them
+ * @cuts: bitmap of those blocks, or NULL: none
+ *
+ * What iommu.c notes, under the container's lock.
+ */
+struct dmt_runs {
+	bool frames;
+	unsigned char shift;
+	unsigned long held;
+	u64 *cuts;
+};
+
+/**
  * struct dmt_mapping - one MAP_DMA
  * @iova: first
  * @last: last, inclusive
- * @vaddr: where @iova is in the owner's memory; both are page-aligned
+ * @vaddr: where @iova is in the owner's memory; both are page-aligned. Changed
+ *	   by dmt_update_vaddr(), and so is @owner, when no operation can be
+ *	   under way
  * @prot: DMT_READ and DMT_WRITE
  * @leaving: about to be unmapped: no device operation may begin. Written under
  *	     the container's lock, read by operations inside the gate.
+ * @invalid: so is @vaddr, see dmt_invalidate(); under the container's lock
  * @iommu_mapped: its pages are pinned, accounted and mapped in the container's
  *		  domains. Changed under the container's lock and @pins.lock
  * @c: whose it is
  * @owner: whose memory
  * @next: in a list of mappings that have left the space
  * @rcu: to free it
+ * @runs: what the IOMMU maps
  * @pins: pages that drivers hold
  * @log: what was written
  *
- * The first four never change while it is in the space.
+ * @iova, @last and @prot never change while it is in the space.
  */
 struct dmt_mapping {
 	u64 iova;
@@ -40,11 +61,13 @@ struct dmt_mapping {
 	u64 vaddr;
 	u32 prot;
 	bool leaving;
+	bool invalid;
 	bool iommu_mapped;
 	struct dmt_container *c;
 	struct dmt_owner owner;
 	struct dmt_mapping *next;
 	struct rcu_head rcu;
+	struct dmt_runs runs;
 	struct dmt_pins pins;
 	struct dmt_log log;		/* must be last: it has a tail */
 };

@@ -10,6 +10,12 @@
  */
 #include "container.h"
 
+/* Inside the gate: may operations use the addresses of memory? */
+static bool is_valid(struct dmt_container *c)
+{
+	return likely(!smp_load_acquire(&c->nr_invalid));
+}
+
 /* Inside the gate, where it was found to be live: the mapping that @iova is in */
 static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
 {
@@ -57,7 +63,7 @@ static struct dmt_mapping *find_pinned(struct dmt_container *c, u64 iova)
 /* The page of the mapping that @iova is in */
 static u64 page_of(const struct dmt_mapping *m, u64 iova)
 {
-	return (iova - m->iova) >> m->c->pgshift;
+	return (iova - m->iova) >> PAGE_SHIFT;
 }
 
 /* Bytes of [iova, iova + size) that are in the same mapping as @iova */
@@ -91,11 +97,12 @@ static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
 {
 	unsigned int ticket;
-	int err = 0;
+	int err;
 
 	if (wraps(iova, size))
 		return -EINVAL;
 	ticket = dmt_gate_enter(&c->gate);
+	err = is_valid(c) ? 0 : -EBUSY;
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
 		size_t n;
@@ -119,11 +126,12 @@ int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
 int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size)
 {
 	unsigned int ticket;
-	int err = 0;
+	int err;
 
 	if (wraps(iova, size))
 		return -EINVAL;
 	ticket = dmt_gate_enter(&c->gate);
+	err = is_valid(c) ? 0 : -EBUSY;
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
 		size_t n, done;
@@ -150,9 +158,7 @@ int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size)
 static unsigned long pages_in(const struct dmt_mapping *m, u64 iova,
 			      unsigned long npages)
 {
-	unsigned int shift = m->c->pgshift;
-
-	return in_mapping(m, iova, (u64)npages << shift) >> shift;
+	return in_mapping(m, iova, (u64)npages << PAGE_SHIFT) >> PAGE_SHIFT;
 }
 
 /* @all: all that is to be pinned, or a part of it that others follow? */
@@ -181,7 +187,7 @@ static void write_pieces(struct dmt_container *c, u64 iova,
 		unsigned long n = pages_in(m, iova, npages);
 
 		dmt_pins_write(m, page_of(m, iova), n);
-		iova += (u64)n << c->pgshift;
+		iova += (u64)n << PAGE_SHIFT;
 		npages -= n;
 	}
 }
@@ -197,7 +203,7 @@ static bool unpin_pieces(struct dmt_container *c, u64 iova,
 		unsigned long n = m ? pages_in(m, iova, npages) : 1;
 
 		whole &= m && dmt_pins_drop(m, page_of(m, iova), n);
-		iova += (u64)n << c->pgshift;
+		iova += (u64)n << PAGE_SHIFT;
 		npages -= n;
 	}
 	return whole;
@@ -206,10 +212,10 @@ static bool unpin_pieces(struct dmt_container *c, u64 iova,
 /* Is that a range of pages that a driver may pin? */
 static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 {
-	if (!npages || iova & ((1ULL << c->pgshift) - 1))
+	if (!npages || iova & (PAGE_SIZE - 1))
 		return -EINVAL;
 	if (npages > INT_MAX ||		/* as vfio_pin_pages() has it */
-	    wraps(iova, (u64)npages << c->pgshift))
+	    wraps(iova, (u64)npages << PAGE_SHIFT))
 		return -EOVERFLOW;
 	return 0;
 }
@@ -225,12 +231,12 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	if (err)
 		return err;
 	ticket = dmt_gate_enter(&c->gate);
-	while (done < npages) {
-		err = pin_piece(c, iova + ((u64)done << c->pgshift),
+	err = is_valid(c) ? 0 : -EBUSY;
+	while (done < npages && !err) {
+		err = pin_piece(c, iova + ((u64)done << PAGE_SHIFT),
 				npages - done, prot, !done, pages + done, &n);
-		if (err)
-			break;
-		done += n;
+		if (!err)
+			done += n;
 	}
 	if (err)
 		unpin_pieces(c, iova, done);
@@ -304,8 +310,8 @@ int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
 		rcu_read_unlock();
 		return mark_pieces(c, iova, last);
 	}
-	page = (iova - m->iova) >> c->pgshift;
-	last = (last - m->iova) >> c->pgshift;
+	page = (iova - m->iova) >> PAGE_SHIFT;
+	last = (last - m->iova) >> PAGE_SHIFT;
 	if (unlikely(page != last || !dmt_mapping_mark_page(m, page)))
 		dmt_mapping_mark_range(m, page, last, false);
 	rcu_read_unlock();

@@ -218,7 +218,7 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
 		    bool write, bool *writable, struct page **pages)
 {
-	unsigned long vaddr = m->vaddr + (page << m->c->pgshift);
+	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT);
 	long got = -EFAULT;
 
 	*writable = m->prot & DMT_WRITE;

@@ -28,6 +28,8 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
 		return 1;
 	case VFIO_DMA_CC_IOMMU:
 		return c && !READ_ONCE(c->incoherent);
+	case VFIO_UPDATE_VADDR:		/* see dmt_invalidate() */
+		return c && !READ_ONCE(c->nr_emulated);
 	default:
 		return 0;
 	}
@@ -152,26 +154,6 @@ static long get_info(struct dmt_container *c, unsigned long arg)
 
 /* MAP_DMA -------------------------------------------------------------------- */
 
-/*
- * A mapping's address can't be updated yet: none is ever invalid, and the
- * extension isn't announced.
- */
-static long map_vaddr(struct dmt_container *c,
-		      const struct vfio_iommu_type1_dma_map *map)
-{
-	struct dmt_space_iter it;
-	struct dmt_mapping *m;
-	long err = -EINVAL;
-
-	mutex_lock(&c->lock);
-	m = dmt_space_first(&c->space, map->iova, &it);
-	if (!((map->size | map->iova | map->vaddr) & ((1ULL << c->pgshift) - 1)) &&
-	    (!m || m->iova > map->iova + (map->size - 1)))
-		err = -ENOENT;
-	mutex_unlock(&c->lock);
-	return err;
-}
-
 static long map_dma(struct dmt_container *c, unsigned long arg)
 {
 	const u32 rights = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
@@ -193,7 +175,8 @@ static long map_dma(struct dmt_container *c, unsigned long arg)
 		return -EOVERFLOW;
 
 	if (map.flags & VFIO_DMA_MAP_FLAG_VADDR)
-		return map.flags & rights ? -EINVAL : map_vaddr(c, &map);
+		return map.flags & rights ? -EINVAL :
+			dmt_update_vaddr(c, map.iova, last, map.vaddr);
 	if (map.flags & VFIO_DMA_MAP_FLAG_READ)
 		prot |= DMT_READ;
 	if (map.flags & VFIO_DMA_MAP_FLAG_WRITE)
@@ -272,6 +255,7 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 	struct vfio_iommu_type1_dma_unmap unmap;
 	struct dmt_bitmap bitmap, *want = NULL;
 	size_t minsz = offsetofend(typeof(unmap), size);
+	u64 __user *size;
 	u64 last;
 	int err;
 
@@ -288,15 +272,18 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 			return err;
 		want = &bitmap;
 	}
-	/* See map_vaddr(). */
-	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR)
-		return c->no_vaddr_update ? -EBUSY : -EINVAL;
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR && READ_ONCE(c->nr_emulated))
+		return -EBUSY;
 	err = unmap_check(c, &unmap, &last);
 	if (err)
 		return err;
+	size = (u64 __user *)(arg + offsetof(typeof(unmap), size));
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR)
+		return dmt_invalidate(c, unmap.iova, last,
+				      unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL,
+				      size);
 	return dmt_unmap(c, unmap.iova, last,
-			 unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, want,
-			 (u64 __user *)(arg + offsetof(typeof(unmap), size)));
+			 unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, want, size);
 }
 
 /* DIRTY_PAGES ---------------------------------------------------------------- */

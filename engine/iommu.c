@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Groups and domains that are played: see iommu.h. One lock for all of them:
+ * what a device copies, it copies before an unmap returns.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/iommu.h"
+
+/* One dmt_domain_map() */
+struct piece {
+	u64 iova;
+	u64 last;
+	unsigned long pfn;
+	u32 prot;
+};
+
+/**
+ * struct iommu_domain - what is mapped
+ * @host: of the container
+ * @info: as its first group has it
+ * @aloof: likewise
+ * @nr_groups: attached
+ * @piece: sorted
+ * @nr: how many
+ * @room: for how many
+ */
+struct iommu_domain {
+	struct dmt_host *host;
+	struct dmt_domain_info info;
+	bool aloof;
+	unsigned int nr_groups;
+	struct piece *piece;
+	size_t nr;
+	size_t room;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+#define INSIST(c)							\
+	do {								\
+		if (!(c)) {						\
+			fprintf(stderr, "iommu: %s, not so: " #c "\n",	\
+				__func__);				\
+			abort();					\
+		}							\
+	} while (0)
+
+/* Groups --------------------------------------------------------------------- */
+
+static struct dmt_iova_range msi_window = { 0xfee00000, 0xfeefffff };
+static const char usual_kind;
+
+void dmt_iommu_group_init(struct iommu_group *group)
+{
+	*group = (struct iommu_group){
+		.info = {
+			.pgsizes = 1ULL << 12 | 1ULL << 21 | 1ULL << 30,
+			.last = (1ULL << 48) - 1,
+			.coherent = true,
+			.kind = &usual_kind,
+		},
+		.reserved = { .range = &msi_window, .nr = 1 },
+	};
+}
+
+int dmt_group_check(struct iommu_group *group)
+{
+	return group->unsafe ? -EPERM : 0;
+}
+
+int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
+		       struct dmt_reserved *reserved)
+{
+	*reserved = group->reserved;
+	reserved->range = dmt_zalloc(host, (reserved->nr + 1) *
+					   sizeof(*reserved->range));
+	if (!reserved->range)
+		return -ENOMEM;
+	memcpy(reserved->range, group->reserved.range,
+	       reserved->nr * sizeof(*reserved->range));
+	return 0;
+}
+
+/* Domains -------------------------------------------------------------------- */
+
+struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
+				      struct iommu_group *group)
+{
+	struct iommu_domain *d = dmt_zalloc(host, sizeof(*d));
+
+	if (!d)
+		return ERR_PTR(-ENOMEM);
+	d->host = host;
+	d->info = group->info;
+	d->aloof = group->aloof;
+	return d;
+}
+
+void dmt_domain_free(struct iommu_domain *d)
+{
+	INSIST(!d->nr_groups);
+	free(d->piece);
+	dmt_free(d);
+}
+
+int dmt_domain_attach(struct iommu_domain *d, struct iommu_group *group)
+{
+	int err = 0;
+
+	if (dmt_fault(d->host, DMT_FAULT_IOMMU))
+		return -ENODEV;
+	pthread_mutex_lock(&lock);
+	INSIST(!group->domain);
+	if (d->nr_groups && (d->aloof || d->info.kind != group->info.kind))
+		err = -EINVAL;
+	else
+		group->domain = d;
+	d->nr_groups += !err;
+	pthread_mutex_unlock(&lock);
+	return err;
+}
+
+void dmt_domain_detach(struct iommu_domain *d, struct iommu_group *group)
+{
+	pthread_mutex_lock(&lock);
+	INSIST(group->domain == d);
+	group->domain = NULL;
+	d->nr_groups--;
+	pthread_mutex_unlock(&lock);
+}
+
+void dmt_domain_info(struct iommu_domain *d, struct dmt_domain_info *info)
+{
+	INSIST(d->nr_groups);
+	*info = d->info;
+}
+
+int dmt_domain_msi(struct iommu_domain *d, u64 base)
+{
+	return dmt_fault(d->host, DMT_FAULT_IOMMU) ? -ENOMEM : 0;
+}
+
+/* The first piece that ends at or after @iova */
+static size_t find(const struct iommu_domain *d, u64 iova)
+{
+	size_t low = 0, high = d->nr;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (d->piece[mid].last < iova)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool make_room(struct iommu_domain *d)
+{
+	struct piece *piece;
+
+	if (d->nr < d->room)
+		return true;
+	piece = realloc(d->piece, (d->room * 2 + 16) * sizeof(*piece));
+	if (!piece)
+		return false;
+	d->piece = piece;
+	d->room = d->room * 2 + 16;
+	return true;
+}
+
+static void insert(struct iommu_domain *d, const struct piece *piece)
+{
+	size_t at = find(d, piece->iova);
+
+	INSIST(at == d->nr || d->piece[at].iova > piece->last);
+	memmove(&d->piece[at + 1], &d->piece[at],
+		(d->nr - at) * sizeof(*d->piece));
+	d->piece[at] = *piece;
+	d->nr++;
+}
+
+int dmt_domain_map(struct iommu_domain *d, u64 iova, unsigned long pfn,
+		   unsigned long npages, u32 prot)
+{
+	u64 size = (u64)npages << PAGE_SHIFT;
+	struct piece piece = { iova, iova + size - 1, pfn, prot };
+	u64 mask = (d->info.pgsizes & -d->info.pgsizes) - 1;
+	int err = 0;
+
+	INSIST(npages && pfn && piece.last > iova);
+	INSIST(iova >= d->info.start && piece.last <= d->info.last);
+	if ((iova | ((u64)pfn << PAGE_SHIFT) | size) & mask)
+		return -EINVAL;
+	if (dmt_fault(d->host, DMT_FAULT_IOMMU))
+		return -ENOMEM;
+	pthread_mutex_lock(&lock);
+	if (make_room(d))
+		insert(d, &piece);
+	else
+		err = -ENOMEM;
+	pthread_mutex_unlock(&lock);
+	return err;
+}
+
+bool dmt_domain_unmap(struct iommu_domain *d, u64 iova, unsigned long npages)
+{
+	u64 last = iova + ((u64)npages << PAGE_SHIFT) - 1;
+	size_t from, to;
+
+	pthread_mutex_lock(&lock);
+	from = find(d, iova);
+	INSIST(from < d->nr && d->piece[from].iova == iova);
+	for (to = from; to < d->nr && d->piece[to].last < last; to++)
+		INSIST(d->piece[to].last + 1 == d->piece[to + 1].iova);
+	INSIST(to < d->nr && d->piece[to].last == last);
+	to++;
+	memmove(&d->piece[from], &d->piece[to],
+		(d->nr - to) * sizeof(*d->piece));
+	d->nr -= to - from;
+	pthread_mutex_unlock(&lock);
+	return true;
+}
+
+unsigned long dmt_domain_frame(const struct iommu_domain *d, u64 iova)
+{
+	const struct piece *piece;
+	unsigned long pfn = 0;
+	size_t at;
+
+	pthread_mutex_lock(&lock);
+	at = find(d, iova);
+	piece = &d->piece[at];
+	if (at < d->nr && piece->iova <= iova)
+		pfn = piece->pfn + ((iova - piece->iova) >> PAGE_SHIFT);
+	pthread_mutex_unlock(&lock);
+	return pfn;
+}
+
+/* DMA ------------------------------------------------------------------------ */
+
+/* What of [iova, iova + size) one piece maps with the right: how much, and where */
+static size_t translate(const struct iommu_domain *d, u64 iova, size_t size,
+			bool write, char **addr)
+{
+	size_t at = find(d, iova);
+	const struct piece *piece = &d->piece[at];
+
+	if (at == d->nr || piece->iova > iova ||
+	    !(piece->prot & (write ? DMT_WRITE : DMT_READ)))
+		return 0;
+	*addr = (char *)(piece->pfn << PAGE_SHIFT) + (iova - piece->iova);
+	return min((u64)size - 1, piece->last - iova) + 1;
+}
+
+size_t dmt_iommu_dma(struct iommu_group *group, uint64_t iova, void *data,
+		     size_t size, bool write)
+{
+	size_t done = 0, n;
+	char *addr;
+
+	pthread_mutex_lock(&lock);
+	while (group->domain && done < size) {
+		n = translate(group->domain, iova + done, size - done, write,
+			      &addr);
+		if (!n)
+			break;
+		if (write)
+			dmt_racy_copy(addr, (char *)data + done, n);
+		else
+			dmt_racy_copy((char *)data + done, addr, n);
+		done += n;
+	}
+	pthread_mutex_unlock(&lock);
+	return done;
+}
