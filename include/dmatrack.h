@@ -52,9 +52,35 @@ void dmatrack_close(struct dmatrack *t);
 /* "engine", "dmatrack" or "stock": who tracks */
 const char *dmatrack_driver(const struct dmatrack *t);
 
-/* The engine, or NULL; the VFIO device's descriptor, or -1. Still owned by @t. */
+/*
+ * The engine, or NULL; the descriptor of the VFIO device that @t was opened with, or
+ * -1. Still owned by @t.
+ */
 struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t);
 int dmatrack_device_fd(const struct dmatrack *t);
+
+/**
+ * dmatrack_attach() - one more device for a container in the kernel
+ * @t: container
+ * @device: as for dmatrack_open_vfio(), in a group of its own
+ *
+ * The device can reach what is mapped. Not while another thread attaches or detaches.
+ *
+ * Return: the device's descriptor, owned by @t; or as dmatrack_open_vfio(), and
+ * -EOPNOTSUPP where the container is in this process.
+ */
+int dmatrack_attach(struct dmatrack *t, const char *device);
+
+/**
+ * dmatrack_detach() - a device leaves
+ * @t: container
+ * @device_fd: its descriptor, with nothing mapped from it; closed
+ *
+ * With the last one, mappings and tracking end: the container is as new.
+ *
+ * Return: 0; -EINVAL (no such device), -EOPNOTSUPP.
+ */
+int dmatrack_detach(struct dmatrack *t, int device_fd);
 
 /**
  * dmatrack_ioctl() - any type1 call

@@ -14,10 +14,14 @@
 /**
  * struct dmatrack_ops - what a backend does
  * @ioctl: any type1 call; returns as the call does, or a negative errno
+ * @attach: as dmatrack_attach(); NULL: has no devices to attach
+ * @detach: as dmatrack_detach(); with @attach
  * @close: end and free the container
  */
 struct dmatrack_ops {
 	long (*ioctl)(struct dmatrack *t, unsigned long cmd, unsigned long arg);
+	int (*attach)(struct dmatrack *t, const char *device);
+	int (*detach)(struct dmatrack *t, int device_fd);
 	void (*close)(struct dmatrack *t);
 };
 
@@ -26,10 +30,11 @@ struct dmatrack_ops {
  * @ops: the backend
  * @driver: who tracks: "engine", "dmatrack" or "stock"
  * @engine: the engine, or NULL
- * @device_fd: the VFIO device, or -1
+ * @device_fd: the VFIO device it was opened with, or -1
  * @zero_bitmap: the driver adds its bits to what is in the caller's bitmap
  *
- * Nothing here changes after the container is open.
+ * Nothing here changes after the container is open, but for @device_fd when that
+ * device is detached.
  */
 struct dmatrack {
 	const struct dmatrack_ops *ops;

@@ -3,6 +3,7 @@
  * libdmatrack's calls on a container, whatever is behind it: they fill in the
  * structures of <linux/vfio.h> and leave the rest to the backend.
  */
+#include <errno.h>
 #include <linux/vfio.h>
 #include <string.h>
 
@@ -27,6 +28,16 @@ struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t)
 int dmatrack_device_fd(const struct dmatrack *t)
 {
 	return t->device_fd;
+}
+
+int dmatrack_attach(struct dmatrack *t, const char *device)
+{
+	return t->ops->attach ? t->ops->attach(t, device) : -EOPNOTSUPP;
+}
+
+int dmatrack_detach(struct dmatrack *t, int device_fd)
+{
+	return t->ops->detach ? t->ops->detach(t, device_fd) : -EOPNOTSUPP;
 }
 
 long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)

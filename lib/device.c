@@ -5,16 +5,20 @@
 
 #include "device_ops.h"
 
+int dmt_device_open_fd(struct dmt_device **d, struct dmatrack *t, int fd)
+{
+	int ret = dmt_testdev_device_open(d, t, fd);
+
+	if (ret == -ENODEV)
+		ret = dmt_edu_device_open(d, t, fd);
+	return ret;
+}
+
 int dmt_device_open(struct dmt_device **d, struct dmatrack *t)
 {
-	int ret;
-
 	if (dmatrack_engine(t))
 		return dmt_engine_device_open(d, t);
-	ret = dmt_testdev_device_open(d, t);
-	if (ret == -ENODEV)
-		ret = dmt_edu_device_open(d, t);
-	return ret;
+	return dmt_device_open_fd(d, t, dmatrack_device_fd(t));
 }
 
 void dmt_device_close(struct dmt_device *d)

@@ -12,7 +12,8 @@
  *   dma_mask property widens that); driven through its BAR, polled.
  *
  * Functions return 0 or a negative errno; -EOPNOTSUPP where the kind can't. A
- * container has one such device at a time, closed before the container is.
+ * device is open once at a time, and closed before it is detached or the container
+ * is closed.
  *
  * edu reports no errors: a transfer that the IOMMU blocks looks like one that
  * worked, and the kernel's log has the fault. It needs a page of its own for
@@ -31,6 +32,8 @@
 struct dmt_device;
 
 int dmt_device_open(struct dmt_device **d, struct dmatrack *t);
+/* By the descriptor that dmatrack_attach() returned */
+int dmt_device_open_fd(struct dmt_device **d, struct dmatrack *t, int fd);
 void dmt_device_close(struct dmt_device *d);	/* halts a run, unpins */
 const char *dmt_device_kind(const struct dmt_device *d);
 

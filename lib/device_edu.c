@@ -358,7 +358,7 @@ static int set_up(struct edu *e, int fd)
 	return e->runner ? 0 : -ENOMEM;
 }
 
-int dmt_edu_device_open(struct dmt_device **d, struct dmatrack *t)
+int dmt_edu_device_open(struct dmt_device **d, struct dmatrack *t, int fd)
 {
 	struct edu *e = calloc(1, sizeof(*e));
 	int ret;
@@ -370,7 +370,7 @@ int dmt_edu_device_open(struct dmt_device **d, struct dmatrack *t)
 	e->bar = MAP_FAILED;
 	e->page = MAP_FAILED;
 	pthread_mutex_init(&e->lock, NULL);
-	ret = set_up(e, dmatrack_device_fd(t));
+	ret = set_up(e, fd);
 	if (ret) {
 		edu_close(&e->base);
 		return ret;

@@ -43,7 +43,7 @@ struct dmt_device {
 
 /* Each returns 0, or -errno: -ENODEV where the container has no such device. */
 int dmt_engine_device_open(struct dmt_device **d, struct dmatrack *t);
-int dmt_testdev_device_open(struct dmt_device **d, struct dmatrack *t);
-int dmt_edu_device_open(struct dmt_device **d, struct dmatrack *t);
+int dmt_testdev_device_open(struct dmt_device **d, struct dmatrack *t, int fd);
+int dmt_edu_device_open(struct dmt_device **d, struct dmatrack *t, int fd);
 
 #endif

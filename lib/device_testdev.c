@@ -133,11 +133,10 @@ static const struct dmt_device_ops testdev_ops = {
 	.stats = testdev_stats,
 };
 
-int dmt_testdev_device_open(struct dmt_device **d, struct dmatrack *t)
+int dmt_testdev_device_open(struct dmt_device **d, struct dmatrack *t, int fd)
 {
 	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
 	struct testdev *dev;
-	int fd = dmatrack_device_fd(t);
 
 	if (ioctl(fd, DMT_TESTDEV_STATS, &stats))
 		return errno == ENOTTY ? -ENODEV : -errno;

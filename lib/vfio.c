@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Backend: a container in the kernel, with one device.
+ * Backend: a container in the kernel, with the devices it was given.
  *
  * The kernel's way there: a device is in an IOMMU group, which has a file
  * /dev/vfio/<number> once all its devices are bound to VFIO drivers; the group
@@ -23,15 +23,29 @@
 #define CONTAINER_PATH	"/dev/vfio/vfio"
 
 /**
+ * struct member - a device, and its group
+ * @next: in the container's @members
+ * @group_fd: the group's descriptor; while it is open nobody else can open it
+ * @device_fd: the device's
+ */
+struct member {
+	struct member *next;
+	int group_fd;
+	int device_fd;
+};
+
+/**
  * struct vfio_container - an open /dev/vfio/vfio
- * @base: what is common; @base.device_fd is the device's
+ * @base: what is common; @base.device_fd is the first device's
  * @fd: the container's
- * @group_fd: of the device's group
+ * @type: of IOMMU driver
+ * @members: the devices in it; while there is none it has no IOMMU driver
  */
 struct vfio_container {
 	struct dmatrack base;
 	int fd;
-	int group_fd;
+	unsigned int type;
+	struct member *members;
 };
 
 static struct vfio_container *to_vfio(struct dmatrack *t)
@@ -63,19 +77,6 @@ static void close_fd(int fd)
 	if (fd >= 0)
 		close(fd);
 }
-
-static void vfio_close(struct dmatrack *t)
-{
-	close_fd(t->device_fd);
-	close_fd(to_vfio(t)->group_fd);
-	close_fd(to_vfio(t)->fd);
-	free(t);
-}
-
-static const struct dmatrack_ops vfio_ops = {
-	.ioctl = vfio_ioctl,
-	.close = vfio_close,
-};
 
 /* '0' stands for any hexadecimal digit */
 static bool looks_like(const char *name, const char *pattern)
@@ -154,28 +155,90 @@ static bool is_dmatrack(int fd)
 	return !ioctl(fd, DMATRACK_GET_INFO, &info);
 }
 
-static int attach(struct vfio_container *c, const char *device,
-		  unsigned int type)
+/* Devices come and go --------------------------------------------------------- */
+
+/* A group leaves its container as it is closed, with its device closed before. */
+static void member_free(struct member *m)
+{
+	close_fd(m->device_fd);
+	close_fd(m->group_fd);
+	free(m);
+}
+
+/* The first group lets the container choose its IOMMU driver. */
+static int member_join(struct vfio_container *c, struct member *m,
+		       const char *device)
 {
 	int ret;
 
-	if (call_number(c->fd, VFIO_CHECK_EXTENSION, type) <= 0)
-		return -EOPNOTSUPP;
-	ret = call(c->group_fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
+	ret = call(m->group_fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
+	if (!ret && !c->members)
+		ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
 	if (ret)
 		return ret;
-	ret = call_number(c->fd, VFIO_SET_IOMMU, type);
-	if (ret)
+	m->device_fd = call(m->group_fd, VFIO_GROUP_GET_DEVICE_FD, device);
+	return m->device_fd < 0 ? m->device_fd : 0;
+}
+
+static int vfio_attach(struct dmatrack *t, const char *device)
+{
+	struct vfio_container *c = to_vfio(t);
+	int number = find_group(device), ret;
+	struct member *m;
+
+	if (number < 0)
+		return number;
+	m = malloc(sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->device_fd = -1;
+	m->group_fd = open_group(number);
+	ret = m->group_fd < 0 ? m->group_fd : member_join(c, m, device);
+	if (ret) {
+		member_free(m);
 		return ret;
-	ret = call(c->group_fd, VFIO_GROUP_GET_DEVICE_FD, device);
-	if (ret < 0)
-		return ret;
-	c->base.device_fd = ret;
+	}
+	m->next = c->members;
+	c->members = m;
+	return m->device_fd;
+}
+
+static int vfio_detach(struct dmatrack *t, int device_fd)
+{
+	struct member **at = &to_vfio(t)->members, *m;
+
+	while (*at && (*at)->device_fd != device_fd)
+		at = &(*at)->next;
+	m = *at;
+	if (!m)
+		return -EINVAL;
+	*at = m->next;
+	member_free(m);
+	if (t->device_fd == device_fd)
+		t->device_fd = -1;
 	return 0;
 }
 
-static int open_device(struct vfio_container *c, const char *device,
-		       unsigned int type)
+/* Opening and closing ----------------------------------------------------------- */
+
+static void vfio_close(struct dmatrack *t)
+{
+	struct vfio_container *c = to_vfio(t);
+
+	while (c->members)
+		vfio_detach(t, c->members->device_fd);
+	close_fd(c->fd);
+	free(c);
+}
+
+static const struct dmatrack_ops vfio_ops = {
+	.ioctl = vfio_ioctl,
+	.attach = vfio_attach,
+	.detach = vfio_detach,
+	.close = vfio_close,
+};
+
+static int open_device(struct vfio_container *c, const char *device)
 {
 	int number = find_group(device), ret;
 
@@ -184,12 +247,12 @@ static int open_device(struct vfio_container *c, const char *device,
 	c->fd = open_container();
 	if (c->fd < 0)
 		return c->fd;
-	c->group_fd = open_group(number);
-	if (c->group_fd < 0)
-		return c->group_fd;
-	ret = attach(c, device, type);
-	if (ret)
+	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
+		return -EOPNOTSUPP;
+	ret = vfio_attach(&c->base, device);
+	if (ret < 0)
 		return ret;
+	c->base.device_fd = ret;
 	if (is_dmatrack(c->fd)) {
 		c->base.driver = "dmatrack";
 		c->base.zero_bitmap = false;
@@ -211,10 +274,10 @@ int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 		.base.device_fd = -1,
 		.base.zero_bitmap = true,
 		.fd = -1,
-		.group_fd = -1,
+		.type = type,
 	};
 	ret = type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU ?
-		      open_device(c, device, type) : -EINVAL;
+		      open_device(c, device) : -EINVAL;
 	if (ret) {
 		vfio_close(&c->base);
 		return ret;

@@ -36,7 +36,10 @@ static struct news *news;
 static jmp_buf end;
 static struct conform_case *first, **next = &first;
 
-static const char *device;	/* NULL: the engine */
+#define MAX_DEVICES	8
+
+static const char *devices[MAX_DEVICES];
+static unsigned int nr_devices;	/* 0: the engine */
 
 void conform_register(struct conform_case *c)
 {
@@ -125,31 +128,56 @@ void conform_skip(const char *why)
 
 /* Running ----------------------------------------------------------------- */
 
+const char *conform_device(unsigned int kind, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_devices; i++) {
+		/* PCI addresses have a dot, UUIDs don't */
+		bool pci = strchr(devices[i], '.');
+
+		if (pci == (kind == IOMMU) && !n--)
+			return devices[i];
+	}
+	return NULL;
+}
+
+void conform_opened(void)
+{
+	bed.engine = !strcmp(dmatrack_driver(bed.t), "engine");
+	bed.stock = !strcmp(dmatrack_driver(bed.t), "stock");
+	snprintf(news->driver, sizeof(news->driver), "%s",
+		 dmatrack_driver(bed.t));
+}
+
 static int open_bed(unsigned int where)
 {
 	unsigned int type = where & V1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
 	int ret;
 
-	if (device)
-		ret = dmatrack_open_vfio(&bed.t, device, type);
+	bed.type = type;
+	if (nr_devices && (where & SEVERAL) == SEVERAL) {
+		snprintf(news->kind, sizeof(news->kind), "several");
+		return 0;
+	}
+	if (nr_devices)
+		ret = dmatrack_open_vfio(&bed.t, devices[0], type);
 	else
 		ret = dmatrack_open_engine(&bed.t, type, DMATRACK_ENGINE_CHECKED);
 	if (ret)
 		return ret;
+	conform_opened();
 	ret = dmt_device_open(&bed.d, bed.t);
 	if (ret)
 		return ret;
-	bed.engine = !strcmp(dmatrack_driver(bed.t), "engine");
-	bed.stock = !strcmp(dmatrack_driver(bed.t), "stock");
 	bed.iommu = !strcmp(dmt_device_kind(bed.d), "edu");
-	snprintf(news->driver, sizeof(news->driver), "%s",
-		 dmatrack_driver(bed.t));
 	snprintf(news->kind, sizeof(news->kind), "%s", dmt_device_kind(bed.d));
 	return 0;
 }
 
 static void close_bed(void)
 {
+	remove_all();
 	if (bed.d)
 		dmt_device_close(bed.d);
 	if (bed.t)
@@ -306,14 +334,15 @@ static bool wanted(const char *name, char **patterns)
 static void usage(FILE *to)
 {
 	fputs("usage: conform --engine [PATTERN]...\n"
-	      "       conform --device UUID|PCI-ADDRESS [PATTERN]...\n"
+	      "       conform {--device UUID|PCI-ADDRESS}... [PATTERN]...\n"
 	      "       conform --list\n"
 	      "\n"
 	      "Run the cases whose names match (shell patterns; default all) "
 	      "against the engine,\n"
-	      "or the kernel's type1 driver with a device. TAP on stdout. Exit "
-	      "status: 0 all\n"
-	      "passed, 1 some failed, 2 usage.\n", to);
+	      "or the kernel's type1 driver with a device. Cases about several "
+	      "devices use the\n"
+	      "others, too. TAP on stdout. Exit status: 0 all passed, 1 some "
+	      "failed, 2 usage.\n", to);
 }
 
 static void check_differences(void)
@@ -332,6 +361,17 @@ static void check_differences(void)
 	}
 }
 
+/* Return: the patterns that follow; NULL: no devices, or too many */
+static char **take_devices(char **arg)
+{
+	for (; arg[0] && arg[1] && !strcmp(*arg, "--device"); arg += 2) {
+		if (nr_devices == MAX_DEVICES)
+			return NULL;
+		devices[nr_devices++] = arg[1];
+	}
+	return nr_devices ? arg : NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const struct conform_case *c;
@@ -347,10 +387,10 @@ int main(int argc, char **argv)
 		return 0;
 	} else if (argc >= 2 && !strcmp(argv[1], "--engine")) {
 		patterns = argv + 2;
-	} else if (argc >= 3 && !strcmp(argv[1], "--device")) {
-		device = argv[2];
-		patterns = argv + 3;
 	} else {
+		patterns = take_devices(argv + 1);
+	}
+	if (!patterns) {
 		usage(stderr);
 		return 2;
 	}

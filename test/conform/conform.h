@@ -53,11 +53,14 @@ typedef uint64_t u64;
 #define ENGINE		(EMULATED | 1u << 2)
 #define KERNEL		(1u << 3)
 #define V1		(1u << 4)	/* a VFIO_TYPE1_IOMMU container */
+/* The case adds devices itself: add(). bed.t comes with the first, bed.d not at all. */
+#define SEVERAL		(KERNEL | 1u << 5)
 
 /**
  * struct bed - the container of the case under way
  * @t: container
  * @d: a device in it
+ * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  * @engine: it is in this process; else in the kernel
  * @stock: by the stock driver
  * @iommu: with an IOMMU-backed group
@@ -65,6 +68,7 @@ typedef uint64_t u64;
 struct bed {
 	struct dmatrack *t;
 	struct dmt_device *d;
+	unsigned int type;
 	bool engine;
 	bool stock;
 	bool iommu;
@@ -106,6 +110,10 @@ void conform_context(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 _Noreturn void conform_end(void);
 _Noreturn void conform_skip(const char *why);
+/* The nth device of a kind that there is to use; NULL */
+const char *conform_device(unsigned int kind, unsigned int n);
+/* bed.t is there */
+void conform_opened(void);
 
 #define EXPECT(c)							\
 	conform_check(__FILE__, __LINE__, (c), "%s is false", #c)
@@ -178,6 +186,20 @@ int dma_read(u64 iova, void *data, u64 size);
 int pin(u64 iova, u64 npages, unsigned int prot);
 int unpin(u64 iova, u64 npages);
 
+/* Several devices --------------------------------------------------------- */
+
+/*
+ * A device that the harness was given joins the container: the nth (from 0) that
+ * is behind an IOMMU, or that is EMULATED. Skips the case if there's none. Return:
+ * NULL: refused, errno says why.
+ */
+struct dmt_device *add(unsigned int kind, unsigned int n);
+void remove_device(struct dmt_device *d);
+void remove_all(void);
+
+/* As dma_write() */
+int write_by(struct dmt_device *d, u64 iova, u64 size);
+
 /* Memory ------------------------------------------------------------------ */
 
 void *memory(u64 size);			/* zeroed, readable and writable */
@@ -204,6 +226,9 @@ void *last_user_page(void);
 void *file_page(u64 size);
 
 bool bit(const void *bitmap, u64 n);
+
+/* Give up the right to lock any amount; at most @kb from now on */
+void limit_locked(u64 kb);
 
 /* kB of /proc/FILE's line NAME, such as VmLck; -1 */
 long proc_kb(const char *file, const char *name);

@@ -148,6 +148,8 @@ static const struct difference differences[] = {
 	  "-EFAULT, not 0", 0 },
 	{ "v1_dirty_pages", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "v1_unmap_bitmap", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "group_v1_tracking", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "group_pci_readonly_mapping", READONLY, "0-127, not 0-63", 0 },
 	{ "mark", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "mark_errors", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "mark_writeonly_mapping", NO_MARK, "-EOPNOTSUPP, not ", 0 },
@@ -170,6 +172,9 @@ static const struct difference differences[] = {
 	{ "harvest_nothing_mapped_last_iova", "kernel version",
 	  "a range up to the last IOVA counts as wrapping around",
 	  "harvest: -EINVAL, not 0", LINUX_7_3 },
+	{ "group_refused_beyond_aperture", "kernel version",
+	  "mappings beyond what the IOMMU translates are tried",
+	  "-EFAULT, not -EINVAL", LINUX_7_3 },
 	{ "extension_nesting", "kernel version",
 	  "two-stage translation is announced", "1, not 0", LINUX_7_3 },
 };

@@ -4,12 +4,9 @@
  * Its writes can't be seen, so every page that it may write counts as written.
  */
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "conform.h"
@@ -265,19 +262,6 @@ CASE(iommu_locked_memory, IOMMU)
 	EXPECT_EQ(locked(), 200);
 	EXPECT_EQ(unmap(BASE, 200 * PAGE), 50 * PAGE);
 	EXPECT_EQ(locked(), 0);
-}
-
-/* Give up the right to lock any amount; at most @kb from now on */
-static void limit_locked(u64 kb)
-{
-	struct rlimit limit = { .rlim_cur = kb * 1024, .rlim_max = kb * 1024 };
-	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct d[2];
-
-	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &limit));
-	ASSERT_OK(syscall(SYS_capget, &h, d));
-	d[0].effective &= ~(1u << CAP_IPC_LOCK);
-	ASSERT_OK(syscall(SYS_capset, &h, d));
 }
 
 CASE(iommu_memlock_limit, IOMMU)

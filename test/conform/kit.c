@@ -2,9 +2,12 @@
 /*
  * What cases are made of: calls on the container, the device, awkward memory.
  */
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -158,16 +161,21 @@ char *mapped(u64 iova, u64 npages)
 
 /* The device's side ------------------------------------------------------- */
 
-int dma_write(u64 iova, u64 size)
+int write_by(struct dmt_device *d, u64 iova, u64 size)
 {
 	static unsigned char pattern;
 	char *data = malloc(size);
 	int ret;
 
 	memset(data, ++pattern, size);
-	ret = dmt_device_write(bed.d, iova, data, size);
+	ret = dmt_device_write(d, iova, data, size);
 	free(data);
 	return ret;
+}
+
+int dma_write(u64 iova, u64 size)
+{
+	return write_by(bed.d, iova, size);
 }
 
 int dma_read(u64 iova, void *data, u64 size)
@@ -183,6 +191,75 @@ int pin(u64 iova, u64 npages, unsigned int prot)
 int unpin(u64 iova, u64 npages)
 {
 	return dmt_device_unpin(bed.d, iova, npages);
+}
+
+/* Several devices --------------------------------------------------------- */
+
+static struct {
+	struct dmt_device *d;
+	int fd;
+} members[8];
+#define MEMBERS	(sizeof(members) / sizeof(*members))
+
+static int join(const char *name)
+{
+	int ret;
+
+	if (bed.t)
+		return dmatrack_attach(bed.t, name);
+	ret = dmatrack_open_vfio(&bed.t, name, bed.type);
+	if (ret)
+		return ret;
+	conform_opened();
+	return dmatrack_device_fd(bed.t);
+}
+
+struct dmt_device *add(unsigned int kind, unsigned int n)
+{
+	const char *name = conform_device(kind, n);
+	unsigned int i = 0;
+	int fd, ret;
+
+	if (!name)
+		conform_skip(n ? "needs more devices of a kind" :
+				 "needs devices of both kinds");
+	while (members[i].d)
+		i++;
+	ASSERT(i < MEMBERS);
+	fd = join(name);
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	ret = dmt_device_open_fd(&members[i].d, bed.t, fd);
+	ASSERT_OK(ret);
+	members[i].fd = fd;
+	return members[i].d;
+}
+
+static void leave(unsigned int i)
+{
+	dmt_device_close(members[i].d);
+	dmatrack_detach(bed.t, members[i].fd);
+	members[i].d = NULL;
+}
+
+void remove_device(struct dmt_device *d)
+{
+	unsigned int i = 0;
+
+	while (members[i].d != d)
+		i++;
+	leave(i);
+}
+
+void remove_all(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < MEMBERS; i++)
+		if (members[i].d)
+			leave(i);
 }
 
 /* Memory ------------------------------------------------------------------ */
@@ -366,6 +443,18 @@ bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
 			     "dirty of %llu pages: %s, not %s",
 			     (unsigned long long)npages, *got ? got : "none",
 			     *want ? want : "none");
+}
+
+void limit_locked(u64 kb)
+{
+	struct rlimit limit = { .rlim_cur = kb * 1024, .rlim_max = kb * 1024 };
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &limit));
+	ASSERT_OK(syscall(SYS_capget, &h, d));
+	d[0].effective &= ~(1u << CAP_IPC_LOCK);
+	ASSERT_OK(syscall(SYS_capset, &h, d));
 }
 
 long proc_kb(const char *file, const char *name)

@@ -1,0 +1,664 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Several devices in one container, as they come and go: mediated ones, whose
+ * writes are seen, and PCI devices behind the IOMMU, whose aren't. While there
+ * is one of those, every page that it may write counts as written; once more when
+ * it has gone.
+ */
+#include <stdlib.h>
+
+#include "conform.h"
+
+#define MDEV	EMULATED
+#define PCI	IOMMU
+
+#define ALL	"0-63"
+
+static long locked(void)
+{
+	return proc_kb("/proc/self/status", "VmLck");
+}
+
+/* The device is let in. */
+static struct dmt_device *added(unsigned int kind, unsigned int n)
+{
+	struct dmt_device *d = add(kind, n);
+
+	ASSERT(d);
+	return d;
+}
+
+/* The device is refused, with @err. */
+static void expect_refused(unsigned int kind, unsigned int n, int err)
+{
+	struct dmt_device *d = add(kind, n);
+
+	EXPECT(!d);
+	if (!d)
+		EXPECT_EQ(-errno, -err);
+}
+
+/* @d's DMA at @iova gets to @mem. */
+static void expect_reaches(struct dmt_device *d, u64 iova, char *mem)
+{
+	char was = *mem;
+
+	*mem = 0;
+	EXPECT_OK(write_by(d, iova, 1));
+	EXPECT(*mem);
+	*mem = was;
+}
+
+/* A mediated device alone; 64 pages at BASE; tracking */
+static struct dmt_device *mdev_tracking(char **mem)
+{
+	struct dmt_device *d = added(MDEV, 0);
+	char *m = mapped(BASE, 64);
+
+	if (mem)
+		*mem = m;
+	ASSERT_OK(start());
+	EXPECT_CLEAN(BASE, 64);
+	return d;
+}
+
+/* A device that doesn't pin joins, and leaves -------------------------------- */
+
+CASE(group_pci_joins, SEVERAL)
+{
+	char *mem, *late;
+	struct dmt_device *m = mdev_tracking(&mem), *p;
+
+	EXPECT_OK(write_by(m, BASE + 3 * PAGE, 1));
+	EXPECT_DIRTY(BASE, 64, "3");
+	p = added(PCI, 0);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_OK(write_by(m, BASE + 5 * PAGE, 1));
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	expect_reaches(p, BASE + 63 * PAGE + 4095, mem + 63 * PAGE + 4095);
+	late = mapped(BASE + 64 * PAGE, 64);
+	EXPECT_DIRTY(BASE, 128, "0-127");
+	expect_reaches(p, BASE + 64 * PAGE, late);
+	expect_reaches(m, BASE + 64 * PAGE, late);
+}
+
+CASE(group_pci_leaves, SEVERAL)
+{
+	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+
+	EXPECT_OK(write_by(m, BASE + 5 * PAGE, 1));
+	EXPECT_DIRTY(BASE, 64, ALL);
+	remove_device(p);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_CLEAN(BASE, 64);
+	EXPECT_OK(write_by(m, BASE + 7 * PAGE, 1));
+	EXPECT_DIRTY(BASE, 64, "7");
+	EXPECT_CLEAN(BASE, 64);
+}
+
+/* Nobody harvests while it's there. */
+CASE(group_pci_between_harvests, SEVERAL)
+{
+	mdev_tracking(NULL);
+	remove_device(added(PCI, 0));
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_CLEAN(BASE, 64);
+}
+
+/* What it wrote before START is nobody's business. */
+CASE(group_pci_leaves_before_start, SEVERAL)
+{
+	added(MDEV, 0);
+	mapped(BASE, 64);
+	remove_device(added(PCI, 0));
+	ASSERT_OK(start());
+	EXPECT_CLEAN(BASE, 64);
+}
+
+/* Again and again, with mappings made and gone while it was away */
+CASE(group_pci_comes_and_goes, SEVERAL)
+{
+	char *mem, *other;
+	struct dmt_device *m = mdev_tracking(&mem), *p;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		other = mapped(BASE + 64 * PAGE, 64);
+		EXPECT_CLEAN(BASE, 128);
+		p = added(PCI, 0);
+		EXPECT_DIRTY(BASE, 128, "0-127");
+		expect_reaches(p, BASE + 9 * PAGE, mem + 9 * PAGE);
+		expect_reaches(p, BASE + 64 * PAGE, other);
+		remove_device(p);
+		EXPECT_DIRTY(BASE, 128, "0-127");
+		EXPECT_OK(write_by(m, BASE + 65 * PAGE, 1));
+		EXPECT_DIRTY(BASE, 128, "65");
+		EXPECT_EQ(unmap(BASE + 64 * PAGE, 64 * PAGE), 64 * PAGE);
+		EXPECT_CLEAN(BASE, 64);
+	}
+}
+
+/* A harvest of one mapping leaves the other's last report for later. */
+CASE(group_pci_left_partial, SEVERAL)
+{
+	mdev_tracking(NULL);
+	mapped(BASE + 64 * PAGE, 64);
+	remove_device(added(PCI, 0));
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_CLEAN(BASE, 64);
+	EXPECT_DIRTY(BASE + 64 * PAGE, 64, ALL);
+	EXPECT_CLEAN(BASE, 128);
+}
+
+/* A harvest that fails hasn't had it. */
+CASE(group_pci_left_failed_harvest, SEVERAL)
+{
+	mdev_tracking(NULL);
+	remove_device(added(PCI, 0));
+	EXPECT_EQ(harvest(BASE, 64 * PAGE, PAGE, bad_pointer(1), 8), -EFAULT);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_CLEAN(BASE, 64);
+}
+
+CASE(group_pci_left_unmap_bitmap, SEVERAL)
+{
+	u64 word = 0, unmapped;
+
+	mdev_tracking(NULL);
+	remove_device(added(PCI, 0));
+	EXPECT_OK(unmap_bitmap(BASE, 64 * PAGE, PAGE, &word, 8, &unmapped));
+	EXPECT_EQ(unmapped, 64 * PAGE);
+	EXPECT_EQ(word, -1);
+	mapped(BASE, 64);
+	EXPECT_CLEAN(BASE, 64);
+}
+
+/* What is mapped when it has gone, it can't have written. */
+CASE(group_mapped_after_pci_left, SEVERAL)
+{
+	mdev_tracking(NULL);
+	remove_device(added(PCI, 0));
+	mapped(BASE + 64 * PAGE, 64);
+	EXPECT_DIRTY(BASE, 128, ALL);
+	EXPECT_CLEAN(BASE, 128);
+}
+
+CASE(group_pci_readonly_mapping, SEVERAL)
+{
+	struct dmt_device *p;
+
+	mdev_tracking(NULL);
+	ASSERT_OK(map(BASE + 64 * PAGE, memory(64 * PAGE), 64 * PAGE, MAP_R));
+	p = added(PCI, 0);
+	EXPECT_DIRTY(BASE, 128, ALL);
+	remove_device(p);
+	EXPECT_DIRTY(BASE, 128, ALL);
+	EXPECT_CLEAN(BASE, 128);
+}
+
+CASE(group_v1, SEVERAL | V1)
+{
+	struct dmt_device *m = added(MDEV, 0), *p;
+	char *mem = mapped(BASE, 64);
+
+	p = added(PCI, 0);
+	expect_reaches(p, BASE + 9 * PAGE, mem + 9 * PAGE);
+	expect_reaches(m, BASE + 9 * PAGE, mem + 9 * PAGE);
+	remove_device(p);
+	expect_reaches(m, BASE + 9 * PAGE, mem + 9 * PAGE);
+	EXPECT_EQ(unmap(BASE, PAGE), 64 * PAGE);
+}
+
+CASE(group_v1_tracking, SEVERAL | V1)
+{
+	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+
+	EXPECT_DIRTY(BASE, 64, ALL);
+	remove_device(p);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_OK(write_by(m, BASE + 7 * PAGE, 1));
+	EXPECT_DIRTY(BASE, 64, "7");
+}
+
+/* A device that pins joins, and leaves ---------------------------------------- */
+
+CASE(group_mdev_joins, SEVERAL)
+{
+	struct dmt_device *p = added(PCI, 0), *m;
+	char *mem = mapped(BASE, 64);
+
+	ASSERT_OK(start());
+	EXPECT_DIRTY(BASE, 64, ALL);
+	m = added(MDEV, 0);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	expect_reaches(m, BASE + 3 * PAGE, mem + 3 * PAGE);
+	expect_reaches(p, BASE + 3 * PAGE, mem + 3 * PAGE);
+	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 2, PIN_W));
+	EXPECT_OK(dmt_device_pin(m, BASE + 9 * PAGE, 1, PIN_R));
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_OK(dmt_device_unpin(m, BASE + 9 * PAGE, 1));
+	remove_device(p);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_DIRTY(BASE, 64, "5-6");
+	EXPECT_DIRTY(BASE, 64, "5-6");
+	EXPECT_OK(dmt_device_unpin(m, BASE + 5 * PAGE, 2));
+	EXPECT_DIRTY(BASE, 64, "5-6");
+	EXPECT_CLEAN(BASE, 64);
+}
+
+CASE(group_mdev_leaves, SEVERAL)
+{
+	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+	char *mem = mapped(BASE + 64 * PAGE, 64);
+
+	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 2, PIN_W));
+	remove_device(m);
+	EXPECT_DIRTY(BASE, 128, "0-127");
+	EXPECT_DIRTY(BASE, 128, "0-127");
+	expect_reaches(p, BASE + 64 * PAGE, mem);
+	EXPECT_EQ(locked(), 128 * 4);
+	m = added(MDEV, 0);
+	expect_reaches(m, BASE + 64 * PAGE, mem);
+	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 2, PIN_W));
+	remove_device(p);
+	EXPECT_DIRTY(BASE, 128, "0-127");
+	EXPECT_DIRTY(BASE, 128, "5-6");
+	EXPECT_EQ(locked(), 2 * 4);
+}
+
+/* Two of them: what the one wrote that has gone is reported, and no more. */
+CASE(group_two_mdevs, SEVERAL)
+{
+	struct dmt_device *a = mdev_tracking(NULL), *b = added(MDEV, 1);
+
+	EXPECT_CLEAN(BASE, 64);
+	EXPECT_OK(write_by(a, BASE + 3 * PAGE, 1));
+	EXPECT_OK(dmt_device_pin(a, BASE + 7 * PAGE, 1, PIN_W));
+	EXPECT_OK(dmt_device_pin(b, BASE + 7 * PAGE, 2, PIN_W));
+	remove_device(a);
+	EXPECT_DIRTY(BASE, 64, "3 7-8");
+	EXPECT_DIRTY(BASE, 64, "7-8");
+	EXPECT_OK(dmt_device_unpin(b, BASE + 7 * PAGE, 2));
+	EXPECT_DIRTY(BASE, 64, "7-8");
+	EXPECT_CLEAN(BASE, 64);
+	EXPECT_OK(write_by(b, BASE, 1));
+	EXPECT_DIRTY(BASE, 64, "0");
+}
+
+/* The last one leaves --------------------------------------------------------- */
+
+/* The container is as new, with @kind's device back in it. */
+static void expect_new(unsigned int kind)
+{
+	u64 word;
+
+	EXPECT_EQ(locked(), 0);
+	EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, &word), -EINVAL);	/* no driver */
+	added(kind, 0);
+	EXPECT_EQ(avail(), 65535);
+	EXPECT_EQ(harvest(BASE, PAGE, PAGE, &word, 8), -EINVAL);
+	EXPECT_EQ(unmap(0, 1ull << 40), 0);
+	mapped(BASE, 64);
+	EXPECT_OK(start());
+	EXPECT_DIRTY(BASE, 64, kind == PCI ? ALL : "");
+}
+
+CASE(group_last_is_mdev, SEVERAL)
+{
+	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+
+	EXPECT_OK(dmt_device_pin(m, BASE, 1, PIN_W));
+	remove_device(p);
+	EXPECT_EQ(avail(), 65534);
+	remove_device(m);
+	expect_new(PCI);
+}
+
+CASE(group_last_is_pci, SEVERAL)
+{
+	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+
+	remove_device(m);
+	EXPECT_EQ(avail(), 65534);
+	remove_device(p);
+	expect_new(MDEV);
+}
+
+/* Locked memory ---------------------------------------------------------------- */
+
+/* All that is mapped while there's an IOMMU, else what is pinned; never both */
+CASE(group_locked_memory, SEVERAL)
+{
+	struct dmt_device *m = added(MDEV, 0), *p;
+
+	mapped(BASE, 100);
+	EXPECT_OK(dmt_device_pin(m, BASE, 10, PIN_W));
+	EXPECT_EQ(locked(), 10 * 4);
+	p = added(PCI, 0);
+	EXPECT_EQ(locked(), 100 * 4);
+	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 10, PIN_W));
+	EXPECT_EQ(locked(), 100 * 4);
+	EXPECT_OK(dmt_device_unpin(m, BASE, 3));
+	EXPECT_EQ(locked(), 100 * 4);
+	remove_device(p);
+	EXPECT_EQ(locked(), 12 * 4);
+	EXPECT_OK(dmt_device_unpin(m, BASE + 3 * PAGE, 7));
+	EXPECT_EQ(locked(), 10 * 4);
+	EXPECT_OK(dmt_device_unpin(m, BASE + 5 * PAGE, 10));
+	EXPECT_EQ(locked(), 0);
+}
+
+/* Pinned while an IOMMU maps it, unpinned after; unmapped with pins in it */
+CASE(group_locked_memory_unmap, SEVERAL)
+{
+	struct dmt_device *m = added(MDEV, 0), *p;
+
+	mapped(BASE, 64);
+	mapped(BASE + 64 * PAGE, 64);
+	EXPECT_OK(dmt_device_pin(m, BASE, 10, PIN_W));
+	p = added(PCI, 0);
+	EXPECT_OK(dmt_device_pin(m, BASE + 64 * PAGE, 10, PIN_W));
+	EXPECT_EQ(locked(), 128 * 4);
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);
+	EXPECT_EQ(locked(), 64 * 4);
+	remove_device(p);
+	EXPECT_EQ(locked(), 10 * 4);
+	EXPECT_EQ(unmap(BASE + 64 * PAGE, 64 * PAGE), 64 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/* Refused: then all is as it was -------------------------------------------------- */
+
+/* In a container with a mediated device that has pinned page 5 */
+static void expect_unchanged(struct dmt_device *m)
+{
+	EXPECT_OK(write_by(m, BASE + 9 * PAGE, 1));
+	EXPECT_DIRTY(BASE, 64, "3 5 9");
+	EXPECT_DIRTY(BASE, 64, "5");
+	EXPECT_EQ(locked(), 4);
+}
+
+/* The device joins when what was in the way is unmapped. */
+static void expect_joins(u64 iova)
+{
+	EXPECT_EQ(unmap(iova, 64 * PAGE), 64 * PAGE);
+	added(PCI, 0);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_EQ(locked(), 64 * 4);
+}
+
+static struct dmt_device *mdev_busy(void)
+{
+	struct dmt_device *m = mdev_tracking(NULL);
+
+	EXPECT_OK(write_by(m, BASE + 3 * PAGE, 1));
+	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 1, PIN_W));
+	return m;
+}
+
+/* Mapped, but not memory: only the IOMMU minds. */
+CASE(group_refused_bad_memory, SEVERAL)
+{
+	struct dmt_device *m = mdev_busy();
+
+	ASSERT_OK(map(BASE + 64 * PAGE, reserve(64 * PAGE), 64 * PAGE, MAP_RW));
+	expect_refused(PCI, 0, EFAULT);
+	expect_unchanged(m);
+	expect_joins(BASE + 64 * PAGE);
+}
+
+/* Mapped where the PCI device's interrupts go */
+CASE(group_refused_msi_window, SEVERAL)
+{
+	struct dmt_device *m = mdev_busy();
+
+	mapped(0xfee00000, 64);
+	expect_refused(PCI, 0, EINVAL);
+	expect_unchanged(m);
+	expect_joins(0xfee00000);
+}
+
+/* Beyond what the IOMMU translates */
+CASE(group_refused_beyond_aperture, SEVERAL)
+{
+	struct dmt_device *m = mdev_busy();
+
+	mapped(1ull << 60, 64);
+	expect_refused(PCI, 0, EINVAL);
+	expect_unchanged(m);
+	expect_joins(1ull << 60);
+}
+
+/* More memory than the process may lock */
+CASE(group_refused_memlock, SEVERAL)
+{
+	struct dmt_device *m;
+
+	limit_locked(100 * 4);
+	m = mdev_busy();
+	mapped(BASE + 64 * PAGE, 64);
+	expect_refused(PCI, 0, ENOMEM);
+	expect_unchanged(m);
+	expect_joins(BASE + 64 * PAGE);
+}
+
+/* Where mappings may lie depends on who is there. */
+CASE(group_ranges, SEVERAL)
+{
+	struct dmt_device *p;
+
+	added(MDEV, 0);
+	mapped(0xfee00000, 1);
+	EXPECT_EQ(unmap(0xfee00000, PAGE), PAGE);
+	p = added(PCI, 0);
+	EXPECT_EQ(map(0xfee00000, memory(PAGE), PAGE, MAP_RW), -EINVAL);
+	EXPECT_EQ(map(1ull << 60, memory(PAGE), PAGE, MAP_RW), -EINVAL);
+	remove_device(p);
+	mapped(0xfee00000, 1);
+	mapped(1ull << 60, 1);
+}
+
+/* Memory's address can't be updated while a device that pins is there. */
+CASE(group_update_vaddr, SEVERAL)
+{
+	const void *extension = (void *)VFIO_UPDATE_VADDR;
+	struct dmt_device *p = added(PCI, 0), *m;
+	char *mem = mapped(BASE, 64);
+
+	if (call(VFIO_CHECK_EXTENSION, extension) != 1) {
+		remove_device(p);
+		conform_skip("VFIO_UPDATE_VADDR isn't offered");
+	}
+	m = added(MDEV, 0);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, extension), 0);
+	EXPECT_EQ(unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 64 * PAGE, NULL),
+		  -EBUSY);
+	remove_device(m);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, extension), 1);
+	ASSERT_OK(unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 64 * PAGE, NULL));
+	expect_refused(MDEV, 0, EBUSY);
+	ASSERT_OK(map(BASE, mem, 64 * PAGE, VFIO_DMA_MAP_FLAG_VADDR));
+	m = added(MDEV, 0);
+	expect_reaches(m, BASE, mem);
+}
+
+/* Two devices behind the IOMMU -------------------------------------------------- */
+
+CASE(group_two_pci, SEVERAL)
+{
+	struct dmt_device *a = added(PCI, 0), *b;
+	char *before = mapped(BASE, 64), *between, *after;
+
+	b = added(PCI, 1);
+	between = mapped(BASE + 64 * PAGE, 64);
+	expect_reaches(a, BASE, before);
+	expect_reaches(b, BASE, before);
+	expect_reaches(a, BASE + 64 * PAGE, between);
+	expect_reaches(b, BASE + 64 * PAGE, between);
+	EXPECT_EQ(locked(), 128 * 4);
+
+	remove_device(a);
+	after = mapped(BASE + 128 * PAGE, 64);
+	expect_reaches(b, BASE, before);
+	expect_reaches(b, BASE + 64 * PAGE, between);
+	expect_reaches(b, BASE + 128 * PAGE, after);
+	EXPECT_EQ(locked(), 192 * 4);
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);
+	EXPECT_EQ(locked(), 128 * 4);
+
+	remove_device(b);
+	expect_new(PCI);
+}
+
+/* The one leaves that came last; the other comes back to the first's mappings. */
+CASE(group_two_pci_in_turns, SEVERAL)
+{
+	char *mem, *again;
+	struct dmt_device *a = added(PCI, 0), *b = added(PCI, 1);
+
+	mem = mapped(BASE, 64);
+	remove_device(b);
+	expect_reaches(a, BASE + 5 * PAGE, mem + 5 * PAGE);
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);
+	again = mapped(BASE, 64);
+	b = added(PCI, 1);
+	remove_device(a);
+	expect_reaches(b, BASE + 5 * PAGE, again + 5 * PAGE);
+	EXPECT(!mem[5 * PAGE] && !again[5 * PAGE]);
+	a = added(PCI, 0);
+	expect_reaches(a, BASE + 5 * PAGE, again + 5 * PAGE);
+}
+
+CASE(group_two_pci_tracking, SEVERAL)
+{
+	struct dmt_device *a = added(PCI, 0), *b;
+
+	mapped(BASE, 64);
+	ASSERT_OK(start());
+	b = added(PCI, 1);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	remove_device(a);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	a = added(PCI, 0);
+	mapped(BASE + 64 * PAGE, 64);
+	EXPECT_DIRTY(BASE, 128, "0-127");
+	remove_device(b);
+	EXPECT_DIRTY(BASE, 128, "0-127");
+	EXPECT_DIRTY(BASE, 128, "0-127");
+}
+
+/* With one that pins beside: only as the second one leaves is it over. */
+CASE(group_two_pci_and_mdev, SEVERAL)
+{
+	char *mem;
+	struct dmt_device *m = mdev_tracking(&mem), *a = added(PCI, 0),
+			  *b = added(PCI, 1);
+
+	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 1, PIN_W));
+	EXPECT_EQ(locked(), 64 * 4);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	remove_device(a);
+	EXPECT_EQ(locked(), 64 * 4);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	expect_reaches(b, BASE, mem);
+	remove_device(b);
+	EXPECT_EQ(locked(), 4);
+	EXPECT_DIRTY(BASE, 64, ALL);
+	EXPECT_DIRTY(BASE, 64, "5");
+	EXPECT_EQ(map(BASE + 64 * PAGE, reserve(64 * PAGE), 64 * PAGE, MAP_RW), 0);
+}
+
+/* As DPDK has it with two ports */
+CASE(group_two_pci_v1, SEVERAL | V1)
+{
+	struct dmt_device *a = added(PCI, 0), *b;
+	char *mem = mapped(BASE, 64);
+
+	b = added(PCI, 1);
+	expect_reaches(b, BASE, mem);
+	EXPECT_EQ(unmap(BASE + PAGE, PAGE), 0);
+	remove_device(a);
+	EXPECT_EQ(unmap(BASE, PAGE), 64 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/* A copy, as devices come and go ------------------------------------------------- */
+
+#define PAGES	4096ull
+
+static char *source, *copy;
+static u64 copied;
+
+static void copy_dirty(void)
+{
+	static u64 words[PAGES / 64];
+	u64 pos = 0, len;
+
+	memset(words, 0, sizeof(words));
+	ASSERT_OK(harvest(BASE, PAGES * PAGE, PAGE, words, sizeof(words)));
+	for (; dmatrack_next_run(words, PAGES, &pos, &len); pos += len) {
+		memcpy(copy + pos * PAGE, source + pos * PAGE, len * PAGE);
+		copied += len;
+	}
+}
+
+static void write_at_random(struct dmt_device *d, u64 size, u64 count,
+			    u64 seed)
+{
+	struct dmt_testdev_run run = {
+		.argsz = sizeof(run),
+		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
+		.threads = 1,
+		.size = size,
+		.iova = BASE,
+		.length = PAGES * PAGE,
+		.rate = 5000,
+		.count = count,
+		.seed = seed,
+	};
+
+	ASSERT_OK(dmt_device_run(d, &run));
+}
+
+static void copy_until_done(struct dmt_device *d)
+{
+	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
+
+	do {
+		copy_dirty();
+		ASSERT_OK(dmt_device_stats(d, &stats));
+	} while (stats.running);
+	EXPECT_EQ(stats.failed, 0);
+}
+
+CASE(group_copy, SEVERAL)
+{
+	struct dmt_device *m = added(MDEV, 0), *p;
+	u64 first, i;
+
+	source = memory(PAGES * PAGE);
+	copy = memory(PAGES * PAGE);
+	ASSERT_OK(map(BASE, source, PAGES * PAGE, MAP_RW));
+	ASSERT_OK(start());
+	write_at_random(m, 5000, 0, 1);
+	for (i = 0; i < 3; i++) {
+		p = added(PCI, 0);
+		write_at_random(p, 1500, 3, i + 2);
+		copy_until_done(p);
+		remove_device(p);
+		copy_dirty();
+		first = copied;
+		copy_dirty();
+		/* the PCI device's pages have been reported */
+		EXPECT(copied - first < PAGES);
+	}
+	ASSERT_OK(dmt_device_halt(m));
+	copy_dirty();
+	first = copied;
+	copy_dirty();
+	EXPECT_EQ(copied, first);
+	EXPECT(!memcmp(source, copy, PAGES * PAGE));
+}
