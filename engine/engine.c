@@ -147,3 +147,8 @@ long dmatrack_engine_locked(struct dmatrack_engine *e)
 {
 	return __atomic_load_n(&e->host.locked, __ATOMIC_RELAXED);
 }
+
+void dmatrack_engine_limit(struct dmatrack_engine *e, long npages)
+{
+	e->host.locked_max = npages;
+}

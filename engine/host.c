@@ -270,9 +270,16 @@ void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
 
 int dmt_owner_account(struct dmt_owner *owner, long npages)
 {
-	if (npages > 0 && dmt_fault(owner->host, DMT_FAULT_PIN))
+	struct dmt_host *host = owner->host;
+	long locked;
+
+	if (npages > 0 && dmt_fault(host, DMT_FAULT_PIN))
 		return -ENOMEM;
-	__atomic_fetch_add(&owner->host->locked, npages, __ATOMIC_RELAXED);
+	locked = __atomic_add_fetch(&host->locked, npages, __ATOMIC_RELAXED);
+	if (npages > 0 && host->locked_max && locked > host->locked_max) {
+		__atomic_fetch_sub(&host->locked, npages, __ATOMIC_RELAXED);
+		return -ENOMEM;
+	}
 	return 0;
 }
 

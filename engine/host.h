@@ -21,6 +21,7 @@
  * @opaque: for it
  * @pinned: pages that are
  * @locked: pages that are accounted
+ * @locked_max: most of them; 0: any number
  * @fault_kinds: DMT_FAULT_* that count
  * @fault_nth: the next so-manieth one fails; 0: none
  */
@@ -31,6 +32,7 @@ struct dmt_host {
 	void *opaque;
 	long pinned;
 	long locked;
+	long locked_max;
 	unsigned int fault_kinds;
 	long fault_nth;
 };

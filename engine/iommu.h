@@ -49,7 +49,8 @@ int dmatrack_engine_emulated(struct dmatrack_engine *e, bool there);
 size_t dmt_iommu_dma(struct iommu_group *group, uint64_t iova, void *data,
 		     size_t size, bool write);
 
-/* Pages that are accounted now */
+/* Pages that are accounted now; how many may be, or 0: any number */
 long dmatrack_engine_locked(struct dmatrack_engine *e);
+void dmatrack_engine_limit(struct dmatrack_engine *e, long npages);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "conform.h"
 #include "differences.h"
+#include "played.h"
 
 #define CASE_SECONDS	240	/* then it is killed: emulation is slow */
 
@@ -40,6 +41,7 @@ static struct conform_case *first, **next = &first;
 
 static const char *devices[MAX_DEVICES];
 static unsigned int nr_devices;	/* 0: the engine */
+static bool iommu;		/* which has a played IOMMU */
 
 void conform_register(struct conform_case *c)
 {
@@ -156,21 +158,26 @@ static int open_bed(unsigned int where)
 	int ret;
 
 	bed.type = type;
-	if (nr_devices && (where & SEVERAL) == SEVERAL) {
+	if (nr_devices && where & SEVERAL) {
 		snprintf(news->kind, sizeof(news->kind), "several");
 		return 0;
 	}
 	if (nr_devices)
 		ret = dmatrack_open_vfio(&bed.t, devices[0], type);
 	else
-		ret = dmatrack_open_engine(&bed.t, type, DMATRACK_ENGINE_CHECKED);
+		ret = played_open(&bed.t, type);
 	if (ret)
 		return ret;
 	conform_opened();
-	ret = dmt_device_open(&bed.d, bed.t);
+	if (where & SEVERAL)
+		return 0;
+	if (nr_devices)
+		ret = dmt_device_open(&bed.d, bed.t);
+	else
+		ret = played_add(&bed.d, iommu ? IOMMU : EMULATED, 0);
 	if (ret)
 		return ret;
-	bed.iommu = !strcmp(dmt_device_kind(bed.d), "edu");
+	bed.iommu = !strcmp(dmt_device_kind(bed.d), "edu") || iommu;
 	snprintf(news->kind, sizeof(news->kind), "%s", dmt_device_kind(bed.d));
 	return 0;
 }
@@ -178,7 +185,9 @@ static int open_bed(unsigned int where)
 static void close_bed(void)
 {
 	remove_all();
-	if (bed.d)
+	if (bed.d && bed.engine)
+		played_remove(bed.d);
+	else if (bed.d)
 		dmt_device_close(bed.d);
 	if (bed.t)
 		dmatrack_close(bed.t);
@@ -333,13 +342,15 @@ static bool wanted(const char *name, char **patterns)
 
 static void usage(FILE *to)
 {
-	fputs("usage: conform --engine [PATTERN]...\n"
+	fputs("usage: conform --engine [--iommu|--iommus] [PATTERN]...\n"
 	      "       conform {--device UUID|PCI-ADDRESS}... [PATTERN]...\n"
 	      "       conform --list\n"
 	      "\n"
 	      "Run the cases whose names match (shell patterns; default all) "
 	      "against the engine,\n"
-	      "or the kernel's type1 driver with a device. Cases about several "
+	      "with its own devices or those behind a played IOMMU (each its "
+	      "own); or against\n"
+	      "the kernel's type1 driver with a device. Cases about several "
 	      "devices use the\n"
 	      "others, too. TAP on stdout. Exit status: 0 all passed, 1 some "
 	      "failed, 2 usage.\n", to);
@@ -386,7 +397,10 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	} else if (argc >= 2 && !strcmp(argv[1], "--engine")) {
-		patterns = argv + 2;
+		played_apart = argc >= 3 && !strcmp(argv[2], "--iommus");
+		iommu = argc >= 3 && (!strcmp(argv[2], "--iommu") ||
+				      played_apart);
+		patterns = argv + 2 + iommu;
 	} else {
 		patterns = take_devices(argv + 1);
 	}

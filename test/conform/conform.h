@@ -27,7 +27,7 @@
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
 
-typedef uint64_t u64;
+typedef __u64 u64;	/* the engine's as well */
 
 #define PAGE	4096ull
 #define MiB	(1ull << 20)
@@ -54,7 +54,7 @@ typedef uint64_t u64;
 #define KERNEL		(1u << 3)
 #define V1		(1u << 4)	/* a VFIO_TYPE1_IOMMU container */
 /* The case adds devices itself: add(). bed.t comes with the first, bed.d not at all. */
-#define SEVERAL		(KERNEL | 1u << 5)
+#define SEVERAL		(1u << 5)
 
 /**
  * struct bed - the container of the case under way
@@ -228,6 +228,8 @@ void *file_page(u64 size);
 bool bit(const void *bitmap, u64 n);
 
 /* Give up the right to lock any amount; at most @kb from now on */
+/* Memory of this process that counts as locked, in kB */
+long locked(void);
 void limit_locked(u64 kb);
 
 /* kB of /proc/FILE's line NAME, such as VmLck; -1 */

@@ -12,8 +12,8 @@ static char *source, *copy;
 /* Copy what is dirty of one mapping; how many pages that was. */
 static u64 copy_dirty(u64 first)
 {
-	static u64 words[PAGES / 64];
-	u64 pos = 0, len, copied = 0;
+	static uint64_t words[PAGES / 64];
+	uint64_t pos = 0, len, copied = 0;
 
 	memset(words, 0, sizeof(words));
 	ASSERT_OK(harvest(BASE + first * PAGE, PAGES * PAGE, PAGE, words,

@@ -11,11 +11,6 @@
 
 #include "conform.h"
 
-static long locked(void)
-{
-	return proc_kb("/proc/self/status", "VmLck");
-}
-
 /* Memory that's there, so that pinning it isn't what is slow */
 static char *touched(u64 size)
 {
@@ -154,7 +149,7 @@ CASE(iommu_remap, IOMMU)
 }
 
 /* Pinned: what the process does with its addresses changes nothing. */
-CASE(iommu_memory_stays, IOMMU)
+CASE(iommu_memory_stays, IOMMU | KERNEL)
 {
 	char *mem = touched(4 * PAGE), got[8] = "";
 	int ret;
@@ -284,7 +279,7 @@ CASE(iommu_memlock_limit, IOMMU)
 }
 
 /* The same for pages that a driver pins, without an IOMMU */
-CASE(pin_memlock_limit, EMULATED | KERNEL)
+CASE(pin_memlock_limit, EMULATED)
 {
 	limit_locked(8 * 4);
 	mapped(BASE, 64);

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "conform.h"
+#include "engine/iommu.h"
+#include "played.h"
 
 /* The container's user ---------------------------------------------------- */
 
@@ -214,33 +216,43 @@ static int join(const char *name)
 	return dmatrack_device_fd(bed.t);
 }
 
+static int add_vfio(unsigned int i, const char *name)
+{
+	int fd = name ? join(name) : -ENODEV;
+
+	if (fd < 0)
+		return fd;
+	members[i].fd = fd;
+	return dmt_device_open_fd(&members[i].d, bed.t, fd);
+}
+
 struct dmt_device *add(unsigned int kind, unsigned int n)
 {
-	const char *name = conform_device(kind, n);
 	unsigned int i = 0;
-	int fd, ret;
+	int ret;
 
-	if (!name)
-		conform_skip(n ? "needs more devices of a kind" :
-				 "needs devices of both kinds");
 	while (members[i].d)
 		i++;
 	ASSERT(i < MEMBERS);
-	fd = join(name);
-	if (fd < 0) {
-		errno = -fd;
-		return NULL;
-	}
-	ret = dmt_device_open_fd(&members[i].d, bed.t, fd);
-	ASSERT_OK(ret);
-	members[i].fd = fd;
+	if (bed.engine)
+		ret = played_add(&members[i].d, kind, n);
+	else
+		ret = add_vfio(i, conform_device(kind, n));
+	if (ret == -ENODEV)
+		conform_skip(n ? "needs more devices of a kind" :
+				 "needs devices of both kinds");
+	errno = -ret;
 	return members[i].d;
 }
 
 static void leave(unsigned int i)
 {
-	dmt_device_close(members[i].d);
-	dmatrack_detach(bed.t, members[i].fd);
+	if (bed.engine) {
+		played_remove(members[i].d);
+	} else {
+		dmt_device_close(members[i].d);
+		dmatrack_detach(bed.t, members[i].fd);
+	}
 	members[i].d = NULL;
 }
 
@@ -445,12 +457,23 @@ bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
 			     *want ? want : "none");
 }
 
+long locked(void)
+{
+	if (bed.engine)
+		return dmatrack_engine_locked(dmatrack_engine(bed.t)) * 4;
+	return proc_kb("/proc/self/status", "VmLck");
+}
+
 void limit_locked(u64 kb)
 {
 	struct rlimit limit = { .rlim_cur = kb * 1024, .rlim_max = kb * 1024 };
 	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct d[2];
 
+	if (bed.engine) {
+		dmatrack_engine_limit(dmatrack_engine(bed.t), kb / 4);
+		return;
+	}
 	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &limit));
 	ASSERT_OK(syscall(SYS_capget, &h, d));
 	d[0].effective &= ~(1u << CAP_IPC_LOCK);

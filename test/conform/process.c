@@ -81,7 +81,7 @@ CASE(process_gone, EMULATED | KERNEL)
 }
 
 /* Locked memory is the owner's. */
-CASE(process_iommu_memory, IOMMU)
+CASE(process_iommu_memory, IOMMU | KERNEL)
 {
 	struct owner o = owner_fork();
 

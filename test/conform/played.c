@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+#include <errno.h>
+#include <stdlib.h>
+
+#include "device_ops.h"
+#include "engine/iommu.h"
+#include "played.h"
+#include "runner.h"
+
+/**
+ * struct played - a PCI device
+ * @base: what is common
+ * @e: the container
+ * @group: its IOMMU group
+ * @runner: its threads
+ */
+struct played {
+	struct dmt_device base;
+	struct dmatrack_engine *e;
+	struct iommu_group group;
+	struct dmt_runner *runner;
+};
+
+static struct played *to_played(struct dmt_device *d)
+{
+	return (struct played *)d;
+}
+
+/* As a device's, its DMA has no way to tell that it was blocked. */
+static int played_write(struct dmt_device *d, uint64_t iova, const void *data,
+			size_t size)
+{
+	dmt_iommu_dma(&to_played(d)->group, iova, (void *)data, size, true);
+	return 0;
+}
+
+static int played_read(struct dmt_device *d, uint64_t iova, void *data,
+		       size_t size)
+{
+	dmt_iommu_dma(&to_played(d)->group, iova, data, size, false);
+	return 0;
+}
+
+static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
+		     bool pinned, uint64_t *ns)
+{
+	*ns = 0;
+	return pinned ? -EOPNOTSUPP : played_write(opaque, iova, data, size);
+}
+
+static int played_run(struct dmt_device *d, const struct dmt_testdev_run *run)
+{
+	return dmt_runner_start(to_played(d)->runner, run);
+}
+
+static int played_halt(struct dmt_device *d)
+{
+	dmt_runner_halt(to_played(d)->runner);
+	return 0;
+}
+
+static int played_wait(struct dmt_device *d)
+{
+	dmt_runner_wait(to_played(d)->runner);
+	return 0;
+}
+
+static int played_stats(struct dmt_device *d, struct dmt_testdev_stats *stats)
+{
+	dmt_runner_stats(to_played(d)->runner, stats);
+	return 0;
+}
+
+static void played_close(struct dmt_device *d)
+{
+	dmt_runner_free(to_played(d)->runner);
+	dmatrack_engine_detach(to_played(d)->e, &to_played(d)->group);
+	free(d);
+}
+
+static const struct dmt_device_ops played_ops = {
+	.kind = "played",
+	.reach = UINT64_MAX,
+	.close = played_close,
+	.write = played_write,
+	.read = played_read,
+	.run = played_run,
+	.halt = played_halt,
+	.wait = played_wait,
+	.stats = played_stats,
+};
+
+#define PCI_DEVICES	3u
+
+bool played_apart;
+
+static int add_pci(struct dmt_device **d, unsigned int n)
+{
+	struct played *p;
+	int ret;
+
+	static const char kinds[PCI_DEVICES];
+
+	if (n >= PCI_DEVICES)
+		return -ENODEV;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->base.ops = &played_ops;
+	p->e = dmatrack_engine(bed.t);
+	dmt_iommu_group_init(&p->group);
+	if (played_apart)
+		p->group.info.kind = &kinds[n];
+	p->runner = dmt_runner_new(run_write, p);
+	ret = p->runner ? dmatrack_engine_attach(p->e, &p->group) : -ENOMEM;
+	if (ret) {
+		if (p->runner)
+			dmt_runner_free(p->runner);
+		free(p);
+		return ret;
+	}
+	*d = &p->base;
+	return 0;
+}
+
+static int add_own(struct dmt_device **d, unsigned int n)
+{
+	int ret;
+
+	if (n)
+		return -ENODEV;
+	ret = dmatrack_engine_emulated(dmatrack_engine(bed.t), true);
+	return ret ? ret : dmt_device_open(d, bed.t);
+}
+
+int played_open(struct dmatrack **t, unsigned int type)
+{
+	int ret = dmatrack_open_engine(t, type, DMATRACK_ENGINE_CHECKED);
+
+	return ret ? ret : dmatrack_engine_emulated(dmatrack_engine(*t), false);
+}
+
+int played_add(struct dmt_device **d, unsigned int kind, unsigned int n)
+{
+	return kind == IOMMU ? add_pci(d, n) : add_own(d, n);
+}
+
+void played_remove(struct dmt_device *d)
+{
+	bool own = strcmp(dmt_device_kind(d), "played");
+
+	dmt_device_close(d);
+	if (own)
+		dmatrack_engine_emulated(dmatrack_engine(bed.t), false);
+}
