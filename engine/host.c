@@ -243,6 +243,11 @@ static bool is_there(unsigned long vaddr, unsigned long npages, bool write)
 			write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
+static struct page *frame(const struct dmt_host *host, unsigned long vaddr)
+{
+	return host->frame_of ? host->frame_of(vaddr) : (struct page *)vaddr;
+}
+
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages)
 {
@@ -257,7 +262,7 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		npages = i;
 	}
 	for (i = 0; i < npages; i++)
-		pages[i] = (struct page *)(vaddr + i * PAGE_SIZE);
+		pages[i] = frame(owner->host, vaddr + i * PAGE_SIZE);
 	__atomic_fetch_add(&owner->host->pinned, npages, __ATOMIC_RELAXED);
 	return npages ? (long)npages : -EFAULT;
 }

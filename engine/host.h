@@ -22,6 +22,7 @@
  * @pinned: pages that are
  * @locked: pages that are accounted
  * @locked_max: most of them; 0: any number
+ * @frame_of: where the page at an address really is, for tests; NULL: there
  * @fault_kinds: DMT_FAULT_* that count
  * @fault_nth: the next so-manieth one fails; 0: none
  */
@@ -33,6 +34,7 @@ struct dmt_host {
 	long pinned;
 	long locked;
 	long locked_max;
+	struct page *(*frame_of)(unsigned long vaddr);
 	unsigned int fault_kinds;
 	long fault_nth;
 };

@@ -6,7 +6,7 @@
  * A domain is a table of what was mapped, call by call. It insists on what an
  * IOMMU insists on, and ends the program where core must not err: what is mapped
  * twice, beyond the aperture, not aligned; what is unmapped in part; a domain
- * freed with a group; a page let go of while a device can reach it.
+ * freed with a group.
  */
 #ifndef DMT_ENGINE_IOMMU_H
 #define DMT_ENGINE_IOMMU_H
