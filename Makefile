@@ -113,6 +113,6 @@ clean:
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
-	@echo 'make module [KERNEL=6.12]              dmatrack.ko and its test device'
+	@echo 'make module [KERNEL=6.1|6.12|7.3]      dmatrack.ko and its test device'
 	@echo 'make check                             all tests'
 	@echo 'make shell                             a shell in a VM with the module loaded'

@@ -22,7 +22,6 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/overflow.h>
 #include <linux/prefetch.h>
 #include <linux/rcupdate.h>
 #include <linux/smp.h>
@@ -32,6 +31,8 @@
 #include <linux/wait.h>
 
 #include <uapi/linux/vfio.h>
+
+#include "compat/overflow.h"
 
 struct mm_struct;
 struct task_struct;

@@ -3,11 +3,11 @@
  * Domain: IOMMU groups and domains, as the kernel's IOMMU API has them. What is
  * done with them is core's business: core/group.c and core/iommu.c.
  */
-#include <linux/iommu.h>
-#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "compat/iommu.h"
+#include "compat/list.h"
 #include "kernel_host.h"
 
 static bool allow_unsafe_interrupts;

@@ -14,8 +14,9 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/uaccess.h>
-#include <linux/unaligned.h>
 
+#include "compat/mm.h"
+#include "compat/unaligned.h"
 #include "kernel_host.h"
 
 int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host)

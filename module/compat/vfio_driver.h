@@ -4,19 +4,14 @@
  *
  * The core exports the two functions to modules, but declares them in a header
  * of its own folder (drivers/vfio/vfio.h). The layout below is that of the
- * kernels named here and no others: one that has not been tried may have
- * changed it, and nothing but a crash would tell.
+ * kernels that version.h names.
  */
 #ifndef DMT_COMPAT_VFIO_DRIVER_H
 #define DMT_COMPAT_VFIO_DRIVER_H
 
 #include <linux/types.h>
-#include <linux/version.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || \
-	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-#error "dmatrack has not been tried on this kernel; it is known to work on 6.12"
-#endif
+#include "compat/version.h"
 
 struct iommu_domain;
 struct iommu_group;
@@ -49,6 +44,10 @@ struct vfio_iommu_driver_ops {
 		      bool write);
 	struct iommu_domain *(*group_iommu_domain)(void *data,
 						   struct iommu_group *group);
+#if DMT_KERNEL_IS(6, 1)
+	/* may be NULL: the container's descriptor is closed */
+	void (*notify)(void *data, int event);
+#endif
 };
 
 int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);

@@ -3,9 +3,6 @@
  * A mediated device with a DMA engine that does what testdev.h lets the user
  * order: a parent device without hardware, the mediated devices made below it
  * (mdev type dmt_testdev-engine), and their ioctls.
- *
- * What differs between kernel versions is in module/compat; here that concerns
- * the IOMMUFD entries of dmt_device_ops at most.
  */
 #include <linux/device.h>
 #include <linux/err.h>
@@ -16,8 +13,8 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/vfio.h>
 
+#include "compat/vfio.h"
 #include "device.h"
 
 /* Of dmatrack.ko, which need not be there */
@@ -349,10 +346,7 @@ static const struct vfio_device_ops dmt_device_ops = {
 	.close_device	= dmt_close,
 	.ioctl		= dmt_ioctl,
 	.dma_unmap	= dmt_unmap,
-	.bind_iommufd	= vfio_iommufd_emulated_bind,
-	.unbind_iommufd	= vfio_iommufd_emulated_unbind,
-	.attach_ioas	= vfio_iommufd_emulated_attach_ioas,
-	.detach_ioas	= vfio_iommufd_emulated_detach_ioas,
+	DMT_EMULATED_DEVICE_OPS,
 };
 
 /* Mediated devices and their parent */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The IOMMU API.
+ */
+#ifndef DMT_COMPAT_IOMMU_H
+#define DMT_COMPAT_IOMMU_H
+
+#include <linux/device.h>
+#include <linux/err.h>
+#include <linux/iommu.h>
+#include <linux/irqdomain.h>
+
+#include "compat/version.h"
+
+#if DMT_KERNEL_IS(6, 1)
+
+/* It said nothing of why it has none. */
+static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
+{
+	return iommu_domain_alloc(dev->bus) ?: ERR_PTR(-ENOMEM);
+}
+
+/* What the IOMMU driver allocates is not charged to anyone there. */
+static inline int dmt_iommu_map_gfp(struct iommu_domain *domain,
+				    unsigned long iova, phys_addr_t phys,
+				    size_t size, int prot, gfp_t gfp)
+{
+	return iommu_map(domain, iova, phys, size, prot);
+}
+#define iommu_map	dmt_iommu_map_gfp
+
+/* Each device was asked for itself. Not 0 ends the search. */
+static inline int dmt_lacks_isolated_msi(struct device *dev, void *data)
+{
+	return !device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);
+}
+
+static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
+{
+	return irq_domain_check_msi_remap() ||
+		!iommu_group_for_each_dev(group, NULL, dmt_lacks_isolated_msi);
+}
+
+#endif
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Pages of user memory, and what is not memory.
+ */
+#ifndef DMT_COMPAT_MM_H
+#define DMT_COMPAT_MM_H
+
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched.h>
+
+#include "compat/version.h"
+
+#if DMT_KERNEL_IS(6, 1)
+
+/*
+ * Pins that last, only for reading, of private memory: here they don't yet get
+ * the owner a page of its own, so the owner's next write would go to another
+ * page than the device reads, and pages of zeros would all be one and the same,
+ * which can't take as many pins. So private memory is pinned as if for writing,
+ * but for huge pages that the owner may only read.
+ *
+ * @npages: in, out: those that the answer goes for. mmap_lock is held.
+ */
+static inline unsigned int dmt_pin_flags(struct mm_struct *mm, unsigned long vaddr,
+					 unsigned long *npages, unsigned int flags)
+{
+	struct vm_area_struct *vma;
+
+	if ((flags & (FOLL_LONGTERM | FOLL_WRITE)) != FOLL_LONGTERM)
+		return flags;
+	vma = vma_lookup(mm, vaddr);
+	if (!vma)
+		return flags;
+	*npages = min(*npages, (vma->vm_end - vaddr) >> PAGE_SHIFT);
+	if (!is_cow_mapping(vma->vm_flags) || !(vma->vm_flags & VM_READ))
+		return flags;
+	if (vma->vm_flags & VM_WRITE)
+		return flags | FOLL_WRITE;
+	return is_vm_hugetlb_page(vma) ? flags : flags | FOLL_WRITE | FOLL_FORCE;
+}
+
+static inline long dmt_pin_user_pages_remote(struct mm_struct *mm,
+					     unsigned long vaddr,
+					     unsigned long npages,
+					     unsigned int flags,
+					     struct page **pages, int *locked)
+{
+	flags = dmt_pin_flags(mm, vaddr, &npages, flags);
+	return pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL, locked);
+}
+#define pin_user_pages_remote	dmt_pin_user_pages_remote
+
+static inline int dmt_pin_user_pages_fast(unsigned long vaddr, int npages,
+					  unsigned int flags, struct page **pages)
+{
+	struct mm_struct *mm = current->mm;
+	long n;
+
+	if (flags & FOLL_WRITE)
+		return pin_user_pages_fast(vaddr, npages, flags, pages);
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
+	mmap_read_unlock(mm);
+	return n;
+}
+#define pin_user_pages_fast	dmt_pin_user_pages_fast
+
+struct follow_pfnmap_args {
+	struct vm_area_struct *vma;
+	unsigned long address;
+	spinlock_t *lock;
+	pte_t *ptep;
+	unsigned long pfn;
+	bool writable;
+};
+
+static inline int follow_pfnmap_start(struct follow_pfnmap_args *args)
+{
+	int err;
+
+	err = follow_pte(args->vma->vm_mm, args->address, &args->ptep,
+			 &args->lock);
+	if (err)
+		return err;
+	args->pfn = pte_pfn(*args->ptep);
+	args->writable = pte_write(*args->ptep);
+	return 0;
+}
+
+static inline void follow_pfnmap_end(struct follow_pfnmap_args *args)
+{
+	pte_unmap_unlock(args->ptep, args->lock);
+}
+
+#endif
+
+#endif
