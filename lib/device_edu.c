@@ -354,6 +354,11 @@ static int set_up(struct edu *e, int fd)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (e->page == MAP_FAILED)
 		return -ENOMEM;
+	/*
+	 * Before it's first mapped, for reading only: the stock driver of Linux 6.1
+	 * would pin a page of zeros that isn't ours.
+	 */
+	memset(e->page, 0, DMT_PAGE_SIZE);
 	e->runner = dmt_runner_new(run_write, e);
 	return e->runner ? 0 : -ENOMEM;
 }

@@ -9,6 +9,7 @@
 
 #include "differences.h"
 
+#define LINUX_6_12	0x60c
 #define LINUX_7_3	0x703
 
 /* design.md's row, and what the stock driver does, where several cases show it */
@@ -175,6 +176,11 @@ static const struct difference differences[] = {
 	{ "group_refused_beyond_aperture", "kernel version",
 	  "mappings beyond what the IOMMU translates are tried",
 	  "-EFAULT, not -EINVAL", LINUX_7_3 },
+	{ "info_chain", "kernel version",
+	  "capabilities are not aligned to 8 bytes", "4, not 0", LINUX_6_12 },
+	{ "iommu_readonly_untouched", "kernel version",
+	  "pins for reading are of pages that the process leaves",
+	  "got, \"after\", 6) is false", LINUX_6_12 },
 	{ "extension_nesting", "kernel version",
 	  "two-stage translation is announced", "1, not 0", LINUX_7_3 },
 };

@@ -8,7 +8,8 @@
  * @row: the row of design.md that says so, or "kernel version"
  * @what: what the stock driver does
  * @seen: what is said by a check that fails; NULL: anything
- * @before: the first kernel version (as 0x703 for 7.3) that passes; 0: none
+ * @before: the first kernel version (as 0x703 for 7.3), of those that have been
+ *	    tried, that passes; 0: none
  */
 struct difference {
 	const char *name;

@@ -170,6 +170,50 @@ CASE(iommu_memory_stays, IOMMU | KERNEL)
 	EXPECT_EQ(locked(), 0);
 }
 
+/*
+ * Memory that was never touched, mapped only for reading: what the process writes
+ * there later is what the device reads. Neither has to know when pages are made.
+ */
+CASE(iommu_readonly_untouched, IOMMU)
+{
+	char *mem = memory(4 * PAGE), got[8] = "";
+	int ret;
+
+	ASSERT_OK(map(BASE, mem, 4 * PAGE, MAP_R));
+	memcpy(mem + PAGE, "after", 6);
+	ret = dma_read(BASE + PAGE, got, 6);
+	if (ret == -EOPNOTSUPP)
+		conform_skip("the device can't read");
+	EXPECT_OK(ret);
+	EXPECT(!memcmp(got, "after", 6));
+	EXPECT_EQ(mem[0], 0);
+	EXPECT_OK(dma_read(BASE, got, 1));
+	EXPECT_EQ(got[0], 0);
+}
+
+/* A process may take rights away from itself; a mapping for reading stays good. */
+CASE(iommu_readonly_protected, IOMMU)
+{
+	char *mem = touched(4 * PAGE), got[8] = "";
+	int ret;
+
+	memcpy(mem + PAGE, "before", 7);
+	ASSERT_OK(mprotect(mem, 2 * PAGE, PROT_READ));
+	ASSERT_OK(mprotect(mem + 3 * PAGE, PAGE, PROT_NONE));
+	ASSERT_OK(map(BASE, mem, 3 * PAGE, MAP_R));
+	EXPECT_EQ(map(BASE + 3 * PAGE, mem + 3 * PAGE, PAGE, MAP_R), -EFAULT);
+	EXPECT_EQ(map(BASE + 4 * PAGE, mem, PAGE, MAP_RW), -EFAULT);
+	ret = dma_read(BASE + PAGE, got, 7);
+	if (ret == -EOPNOTSUPP)
+		conform_skip("the device can't read");
+	EXPECT_OK(ret);
+	EXPECT(!memcmp(got, "before", 7));
+	ASSERT_OK(mprotect(mem, 2 * PAGE, PROT_READ | PROT_WRITE));
+	memcpy(mem + PAGE, "after", 6);
+	EXPECT_OK(dma_read(BASE + PAGE, got, 6));
+	EXPECT(!memcmp(got, "after", 6));
+}
+
 /* Huge pages -------------------------------------------------------------- */
 
 static char *huge(u64 size)
