@@ -87,19 +87,18 @@ $(B)/obj/%.o: %.c Makefile
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
-# The kernel's build writes beside its sources: give it a copy.
-KHEADERS = $(O)/kernel/$(KERNEL)/headers
+# The kernel's build writes beside its sources: give it a copy. Debian's headers
+# come without the vmlinux that type information would be made from.
 KMOD	 = $(O)/kmod/$(KERNEL)
 
 module:
-	@scripts/kernel $(KERNEL)
 	@mkdir -p $(KMOD)/uapi
 	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
 		--exclude='.*' --exclude=Module.symvers --exclude=modules.order \
 		--exclude=/uapi module/ $(KMOD)/
 	@rsync -a --delete include/uapi/ $(KMOD)/uapi/
-	@$(MAKE) --no-print-directory -s -C $(KHEADERS) M=$(abspath $(KMOD)) \
-		modules
+	+@scripts/kernel $(KERNEL) M=$(abspath $(KMOD)) \
+		CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
 check:
 	@test/run
