@@ -194,8 +194,10 @@ static void close_bed(void)
 }
 
 /* Why a case can't run here; NULL if it can */
-static const char *cannot(unsigned int where)
+static const char *cannot(const char *name, unsigned int where)
 {
+	if (bed.stock && difference_warns(name))
+		return "the stock driver makes this kernel warn";
 	if (bed.iommu && !(where & IOMMU) && where & EMULATED)
 		return "only without an IOMMU";
 	if (!bed.iommu && !(where & EMULATED) && where & IOMMU)
@@ -218,7 +220,7 @@ static void child(const struct conform_case *c)
 		conform_check(c->name, 0, false, "no container: %s",
 			      strerror(-ret));
 	} else if (!setjmp(end)) {
-		why = cannot(c->where);
+		why = cannot(c->name, c->where);
 		if (why)
 			conform_skip(why);
 		c->run();

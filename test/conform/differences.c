@@ -187,6 +187,13 @@ static const struct difference differences[] = {
 
 #define COUNT	(int)(sizeof(differences) / sizeof(*differences))
 
+/* A page size of 0. Older kernels aren't built to see it, and answer right. */
+static const char *const warns_since_7_3[] = {
+	"fault_page_size_0", "harvest_page_size_bad", "unmap_bitmap_page_size",
+};
+
+#define WARNS	(int)(sizeof(warns_since_7_3) / sizeof(*warns_since_7_3))
+
 static unsigned int kernel_version(void)
 {
 	struct utsname u;
@@ -209,7 +216,20 @@ const struct difference *difference_of(const char *name)
 	return NULL;
 }
 
+bool difference_warns(const char *name)
+{
+	int i;
+
+	if (kernel_version() < LINUX_7_3)
+		return false;
+	for (i = 0; i < WARNS && strcmp(name, warns_since_7_3[i]); i++)
+		;
+	return i < WARNS;
+}
+
 const char *difference_name(int n)
 {
-	return n < COUNT ? differences[n].name : NULL;
+	if (n < COUNT)
+		return differences[n].name;
+	return n - COUNT < WARNS ? warns_since_7_3[n - COUNT] : NULL;
 }

@@ -2,6 +2,8 @@
 #ifndef CONFORM_DIFFERENCES_H
 #define CONFORM_DIFFERENCES_H
 
+#include <stdbool.h>
+
 /**
  * struct difference - a case that the stock driver must fail
  * @name: of the case
@@ -22,7 +24,13 @@ struct difference {
 /* NULL: none on the kernel that runs */
 const struct difference *difference_of(const char *name);
 
-/* The nth difference's case, or NULL after the last */
+/*
+ * Does the case make the stock driver shift by more than a word has bits? The
+ * kernel that runs warns of it, and stops where warnings are fatal.
+ */
+bool difference_warns(const char *name);
+
+/* The nth case that these are said of, or NULL after the last */
 const char *difference_name(int n);
 
 #endif
