@@ -46,7 +46,8 @@ LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
 CONFORM	:= $(wildcard test/conform/*.c)
 # no use under a sanitizer
 BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
-SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c)
+SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c \
+	     test/client/*.c)
 # one thread that plays many: nothing for TSan to see
 ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))

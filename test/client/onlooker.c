@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * onlooker PID
+ *
+ * Track the DMA of another program, which doesn't know: take its container by
+ * pidfd_getfd(), start, harvest, stop. The program is one of DPDK's: its container
+ * is of type 1 (not v2), its devices don't pin, and what is mapped are its huge
+ * pages, each at the IOVA that is its address.
+ *
+ * Speaks TAP. On the stock driver, START on such a container is refused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "dmatrack.h"
+#include "tap.h"
+#include "uapi/dmatrack.h"
+
+#define PAGE		4096ull
+#define MARGIN		(64ull << 20)	/* looked at before and behind, too */
+#define MAX_REGIONS	4096
+
+struct region {
+	uint64_t first, end;
+};
+
+static struct region regions[MAX_REGIONS];
+static unsigned int nr_regions;
+static int container;
+static const char *pid;
+
+static int call(unsigned long cmd, void *arg)
+{
+	return ioctl(container, cmd, arg) < 0 ? -errno : 0;
+}
+
+/* The container: an open /dev/vfio/vfio that has an IOMMU driver ------------- */
+
+static bool is_vfio(int fd)
+{
+	char path[PATH_MAX], link[PATH_MAX];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd/%d", pid, fd);
+	n = readlink(path, link, sizeof(link) - 1);
+	if (n < 0)
+		return false;
+	link[n] = '\0';
+	return !strcmp(link, "/dev/vfio/vfio");
+}
+
+static void take_container(void)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)atoi(pid), 0), fd;
+
+	CHECK(pidfd >= 0);
+	for (fd = 0; fd < 1024; fd++) {
+		if (!is_vfio(fd))
+			continue;
+		container = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		CHECK(container >= 0);
+		if (!call(VFIO_IOMMU_GET_INFO, &info))
+			break;
+		close(container);
+	}
+	CHECK(fd < 1024);
+	close(pidfd);
+}
+
+/* What is mapped -------------------------------------------------------------- */
+
+static void find_regions(void)
+{
+	char line[PATH_MAX + 100], path[64];
+	unsigned long first, end;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
+	f = fopen(path, "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, "/rtemap_") ||
+		    sscanf(line, "%lx-%lx", &first, &end) != 2)
+			continue;
+		CHECK(nr_regions < MAX_REGIONS);
+		regions[nr_regions++] = (struct region){ first, end };
+	}
+	fclose(f);
+	CHECK(nr_regions);
+}
+
+static bool is_mapped(uint64_t at)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_regions; i++)
+		if (at >= regions[i].first && at < regions[i].end)
+			return true;
+	return false;
+}
+
+/* Tracking ---------------------------------------------------------------------- */
+
+static int switch_tracking(unsigned int flag)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = flag,
+	};
+
+	return call(VFIO_IOMMU_DIRTY_PAGES, &dirty);
+}
+
+static int harvest(uint64_t iova, uint64_t size, uint64_t *bitmap)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} r = {
+		.dirty = {
+			.argsz = sizeof(r),
+			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		},
+		.get = {
+			.iova = iova,
+			.size = size,
+			.bitmap = {
+				.pgsize = PAGE,
+				.size = dmatrack_bitmap_size(size, PAGE),
+				.data = (void *)bitmap,
+			},
+		},
+	};
+
+	return call(VFIO_IOMMU_DIRTY_PAGES, &r);
+}
+
+static void start(void)
+{
+	CHECK_EQ(switch_tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), 0);
+}
+
+static void start_refused(void)
+{
+	CHECK_EQ(switch_tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), -EACCES);
+}
+
+/* The program's memory is dirty, its holes and what's around it clean. */
+static void harvest_all(void)
+{
+	uint64_t from = regions[0].first - MARGIN;
+	uint64_t size = regions[nr_regions - 1].end + MARGIN - from, n;
+	uint64_t *bitmap = malloc(dmatrack_bitmap_size(size, PAGE));
+	uint64_t wrong = 0, dirty = 0;
+
+	CHECK(bitmap);
+	memset(bitmap, 0x55, dmatrack_bitmap_size(size, PAGE));
+	CHECK_EQ(harvest(from, size, bitmap), 0);
+	for (n = 0; n < size / PAGE; n++) {
+		bool bit = bitmap[n / 64] >> (n % 64) & 1;
+
+		dirty += bit;
+		wrong += bit != is_mapped(from + n * PAGE);
+	}
+	free(bitmap);
+	printf("# %u mappings: %llu of %llu pages are dirty, %llu wrongly so\n",
+	       nr_regions, (unsigned long long)dirty,
+	       (unsigned long long)(size / PAGE), (unsigned long long)wrong);
+	CHECK_EQ(wrong, 0);
+}
+
+static void stop(void)
+{
+	uint64_t word;
+
+	CHECK_EQ(switch_tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP), 0);
+	CHECK_EQ(harvest(regions[0].first, PAGE, &word), -EINVAL);
+}
+
+int main(int argc, char **argv)
+{
+	struct dmatrack_info info = { .argsz = sizeof(info) };
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: onlooker PID\n");
+		return 2;
+	}
+	pid = argv[1];
+	TEST(take_container, "another program's container");
+	TEST(find_regions, "what it has mapped");
+	if (tap_failed)
+		return tap_done();
+	if (call(DMATRACK_GET_INFO, &info)) {
+		TEST(start_refused, "tracking a v1 container: the stock driver refuses");
+		return tap_done();
+	}
+	TEST(start, "tracking started");
+	TEST(harvest_all, "all that its devices may write is dirty, nothing else");
+	TEST(harvest_all, "and so it stays");
+	TEST(stop, "tracking stopped");
+	return tap_done();
+}
