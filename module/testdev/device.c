@@ -16,6 +16,7 @@
 
 #include "compat/vfio.h"
 #include "device.h"
+#include "pci.h"
 
 /* Of dmatrack.ko, which need not be there */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t len);
@@ -417,8 +418,13 @@ static int __init dmt_module_init(void)
 				   dmt_types, ARRAY_SIZE(dmt_types));
 	if (ret)
 		goto err_parent;
+	ret = dmt_pci_init();
+	if (ret)
+		goto err_type;
 	return 0;
 
+err_type:
+	mdev_unregister_parent(&dmt_parent);
 err_parent:
 	root_device_unregister(dmt_parent_dev);
 err_driver:
@@ -428,6 +434,7 @@ err_driver:
 
 static void __exit dmt_module_exit(void)
 {
+	dmt_pci_exit();
 	mdev_unregister_parent(&dmt_parent);
 	root_device_unregister(dmt_parent_dev);
 	mdev_unregister_driver(&dmt_driver);

@@ -9,6 +9,8 @@
  *	bench.c		many small operations, timed
  *	call.c		one function in a kernel thread
  *
+ * and the mediated PCI device, of which pci.h says more.
+ *
  * A user can do with the device's ioctls whatever they like, so: what they may
  * allocate is bounded and charged to them, what takes long heeds signals, and
  * whatever a kernel thread waits for can be broken off by SIGKILL, which its

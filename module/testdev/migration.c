@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Migration of the PCI device: the states of VFIO's second protocol, and the
+ * streams that carry the device from one to another.
+ *
+ * The device writes to memory in RUNNING and PRE_COPY alone. It can't tell
+ * writes to memory from those to another device, so in the P2P states it is
+ * quiet altogether, and an arc into them returns when its last write is
+ * complete.
+ *
+ * A stream is a head, which is there from PRE_COPY on, and the device's state,
+ * which is there in STOP_COPY. It lives in a file of its own (struct
+ * dmt_mig_file), which knows nothing of the device: the user may keep the file
+ * longer than the device, or close it earlier. When the device ends the session
+ * the file is cut off: it moves no data any more.
+ *
+ * What comes in may be anything. It is looked at when RESUMING is left: the
+ * whole of it, its sum, and the registers as if the user had written them. If it
+ * is no good the device is unchanged and in ERROR, out of which a reset leads.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/pci_regs.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "pci.h"
+
+/**
+ * struct dmt_mig_file - a stream
+ * @lock: protects the rest
+ * @filp: its file, of which the device holds a reference
+ * @wait: woken when more can be read
+ * @filled: bytes of @data that are there
+ * @cut: the session is over
+ * @final: being read: no more will come
+ * @data: it
+ */
+struct dmt_mig_file {
+	struct mutex lock;
+	struct file *filp;
+	wait_queue_head_t wait;
+	size_t filled;
+	bool cut;
+	bool final;
+	struct dmt_pci_stream data;
+};
+
+/* Files */
+
+static int dmt_mig_release(struct inode *inode, struct file *filp)
+{
+	kfree(filp->private_data);
+	return 0;
+}
+
+static ssize_t dmt_mig_read(struct file *filp, char __user *buf, size_t size,
+			    loff_t *ppos)
+{
+	struct dmt_mig_file *file = filp->private_data;
+	loff_t *pos = &filp->f_pos;
+	ssize_t ret;
+
+	if (ppos)
+		return -ESPIPE;
+	mutex_lock(&file->lock);
+	if (file->cut) {
+		ret = -ENODEV;
+	} else if (*pos == file->filled) {
+		ret = file->final ? 0 : -ENOMSG;
+	} else {
+		ret = min_t(size_t, size, file->filled - *pos);
+		if (copy_to_user(buf, (void *)&file->data + *pos, ret))
+			ret = -EFAULT;
+		else
+			*pos += ret;
+	}
+	mutex_unlock(&file->lock);
+	return ret;
+}
+
+static ssize_t dmt_mig_write(struct file *filp, const char __user *buf,
+			     size_t size, loff_t *ppos)
+{
+	struct dmt_mig_file *file = filp->private_data;
+	ssize_t ret = size;
+
+	if (ppos)
+		return -ESPIPE;
+	mutex_lock(&file->lock);
+	if (file->cut)
+		ret = -ENODEV;
+	else if (size > sizeof(file->data) - file->filled)
+		ret = -EINVAL;
+	else if (copy_from_user((void *)&file->data + file->filled, buf, size))
+		ret = -EFAULT;
+	else
+		file->filled += size;
+	mutex_unlock(&file->lock);
+	return ret;
+}
+
+static __poll_t dmt_mig_poll(struct file *filp, struct poll_table_struct *table)
+{
+	struct dmt_mig_file *file = filp->private_data;
+	__poll_t ret = 0;
+
+	poll_wait(filp, &file->wait, table);
+	mutex_lock(&file->lock);
+	if (file->cut)
+		ret = EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+	else if (file->final || filp->f_pos < file->filled)
+		ret = EPOLLIN | EPOLLRDNORM;
+	mutex_unlock(&file->lock);
+	return ret;
+}
+
+/* VFIO_MIG_GET_PRECOPY_INFO: the head is all that can be read early */
+static long dmt_mig_ioctl(struct file *filp, unsigned int cmd,
+			  unsigned long arg)
+{
+	size_t size = offsetofend(struct vfio_precopy_info, dirty_bytes);
+	struct dmt_mig_file *file = filp->private_data;
+	struct vfio_precopy_info info = {};
+	int ret = 0;
+
+	if (cmd != VFIO_MIG_GET_PRECOPY_INFO)
+		return -ENOTTY;
+	if (copy_from_user(&info, (void __user *)arg, size))
+		return -EFAULT;
+	if (info.argsz < size)
+		return -EINVAL;
+
+	mutex_lock(&file->lock);
+	info.flags = 0;
+	info.initial_bytes = file->filled - filp->f_pos;
+	info.dirty_bytes = 0;
+	if (file->cut)
+		ret = -ENODEV;
+	else if (file->final)
+		ret = -EINVAL;
+	mutex_unlock(&file->lock);
+	if (!ret && copy_to_user((void __user *)arg, &info, size))
+		ret = -EFAULT;
+	return ret;
+}
+
+static const struct file_operations dmt_mig_save_fops = {
+	.owner = THIS_MODULE,
+	.read = dmt_mig_read,
+	.poll = dmt_mig_poll,
+	.unlocked_ioctl = dmt_mig_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.release = dmt_mig_release,
+};
+
+static const struct file_operations dmt_mig_load_fops = {
+	.owner = THIS_MODULE,
+	.write = dmt_mig_write,
+	.release = dmt_mig_release,
+};
+
+static struct dmt_mig_file *dmt_mig_open(const struct file_operations *fops,
+					 int flags)
+{
+	struct dmt_mig_file *file;
+
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	if (!file)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&file->lock);
+	init_waitqueue_head(&file->wait);
+	file->filp = anon_inode_getfile("dmt_migration", fops, file, flags);
+	if (IS_ERR(file->filp)) {
+		int ret = PTR_ERR(file->filp);
+
+		kfree(file);
+		return ERR_PTR(ret);
+	}
+	stream_open(file->filp->f_inode, file->filp);
+	return file;
+}
+
+/* Cut off what the user may still have open */
+static void dmt_mig_end(struct dmt_mig_file **session)
+{
+	struct dmt_mig_file *file = *session;
+
+	*session = NULL;
+	if (!file)
+		return;
+	mutex_lock(&file->lock);
+	file->cut = true;
+	mutex_unlock(&file->lock);
+	wake_up_all(&file->wait);
+	fput(file->filp);
+}
+
+/* The device's state as words and back */
+
+static void dmt_mig_save_head(struct dmt_mig_file *file)
+{
+	struct dmt_pci_head *head = &file->data.head;
+
+	head->magic = DMT_PCI_STREAM_MAGIC;
+	head->version = DMT_PCI_STREAM_VERSION;
+	head->size = sizeof(struct dmt_pci_state);
+	file->filled = sizeof(*head);
+}
+
+/* The engine is quiet. Words are the host's: x86 is little-endian */
+static void dmt_mig_save_state(struct dmt_pci *dev)
+{
+	struct dmt_mig_file *file = dev->saving;
+	struct dmt_pci_state *state = &file->data.state;
+
+	mutex_lock(&file->lock);
+	memcpy(state->regs, dev->regs, sizeof(state->regs));
+	memcpy(state->config, dev->config, sizeof(state->config));
+	state->sum = dmt_pci_sum(state);
+	file->filled = sizeof(file->data);
+	file->final = true;
+	mutex_unlock(&file->lock);
+	wake_up_all(&file->wait);
+}
+
+static bool dmt_mig_good(const struct dmt_mig_file *file)
+{
+	const struct dmt_pci_head *head = &file->data.head;
+	const struct dmt_pci_state *state = &file->data.state;
+
+	return file->filled == sizeof(file->data) &&
+	       head->magic == DMT_PCI_STREAM_MAGIC &&
+	       head->version == DMT_PCI_STREAM_VERSION &&
+	       head->size == sizeof(*state) && !head->zero &&
+	       state->sum == dmt_pci_sum(state) && dmt_pci_sane(state->regs);
+}
+
+static int dmt_mig_load(struct dmt_pci *dev)
+{
+	struct dmt_mig_file *file = dev->loading;
+	const struct dmt_pci_state *state = &file->data.state;
+	bool good;
+
+	mutex_lock(&file->lock);
+	good = dmt_mig_good(file);
+	if (good) {
+		memcpy(dev->regs, state->regs, sizeof(dev->regs));
+		dmt_pci_load_config(dev, state->config, sizeof(state->config));
+		dev->regs[DMT_PCI_LOADS / 4]++;
+	}
+	mutex_unlock(&file->lock);
+	return good ? 0 : -EINVAL;
+}
+
+/* Arcs */
+
+#define ARC(from, to) ((from) * VFIO_DEVICE_STATE_NR + (to))
+
+/* A session's file for the user, who gets a reference of their own */
+static struct file *dmt_mig_begin_saving(struct dmt_pci *dev)
+{
+	struct dmt_mig_file *file = dmt_mig_open(&dmt_mig_save_fops, O_RDONLY);
+
+	if (IS_ERR(file))
+		return ERR_CAST(file);
+	dmt_mig_save_head(file);
+	dev->saving = file;
+	return get_file(file->filp);
+}
+
+static struct file *dmt_mig_begin_loading(struct dmt_pci *dev)
+{
+	struct dmt_mig_file *file = dmt_mig_open(&dmt_mig_load_fops, O_WRONLY);
+
+	if (IS_ERR(file))
+		return ERR_CAST(file);
+	dev->loading = file;
+	return get_file(file->filp);
+}
+
+static struct file *dmt_mig_finish_loading(struct dmt_pci *dev)
+{
+	int ret = dmt_mig_load(dev);
+
+	dmt_mig_end(&dev->loading);
+	if (ret)
+		dev->mig_state = VFIO_DEVICE_STATE_ERROR;
+	return ERR_PTR(ret);
+}
+
+/* One arc of the protocol, the engine being as @to wants it */
+static struct file *dmt_mig_arc(struct dmt_pci *dev,
+				enum vfio_device_mig_state to)
+{
+	struct file *filp = NULL;
+
+	switch (ARC(dev->mig_state, to)) {
+	case ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_PRE_COPY):
+	case ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY_P2P):
+		return dmt_mig_begin_saving(dev);
+	case ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY):
+		filp = dmt_mig_begin_saving(dev);
+		if (!IS_ERR(filp))
+			dmt_mig_save_state(dev);
+		return filp;
+	case ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_STOP_COPY):
+		dmt_mig_save_state(dev);
+		return NULL;
+	case ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_RUNNING):
+	case ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING_P2P):
+	case ARC(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP):
+		dmt_mig_end(&dev->saving);
+		return NULL;
+	case ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RESUMING):
+		return dmt_mig_begin_loading(dev);
+	case ARC(VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_STOP):
+		return dmt_mig_finish_loading(dev);
+	}
+	return NULL;	/* those that only start or stop the engine */
+}
+
+bool dmt_mig_running(enum vfio_device_mig_state state)
+{
+	return state == VFIO_DEVICE_STATE_RUNNING ||
+	       state == VFIO_DEVICE_STATE_PRE_COPY;
+}
+
+static struct file *dmt_mig_step(struct dmt_pci *dev,
+				 enum vfio_device_mig_state to)
+{
+	struct file *filp;
+	int ret = dmt_pci_engine_update(dev, dmt_mig_running(to));
+
+	if (ret)
+		return ERR_PTR(ret);
+	filp = dmt_mig_arc(dev, to);
+	if (!IS_ERR(filp))
+		dev->mig_state = to;
+	else
+		dmt_pci_update(dev);
+	return filp;
+}
+
+/*
+ * The next state on the way. The core's function can't be asked about ways that
+ * don't exist: it warns of ERROR, and never returns from an arc that is blocked.
+ */
+static int dmt_mig_next(struct dmt_pci *dev, enum vfio_device_mig_state to,
+			enum vfio_device_mig_state *next)
+{
+	if (dev->mig_state == VFIO_DEVICE_STATE_ERROR)
+		return -EINVAL;
+	if (dev->mig_state == VFIO_DEVICE_STATE_STOP_COPY &&
+	    (to == VFIO_DEVICE_STATE_PRE_COPY ||
+	     to == VFIO_DEVICE_STATE_PRE_COPY_P2P))
+		return -EINVAL;
+	return vfio_mig_get_next_state(&dev->vdev, dev->mig_state, to, next);
+}
+
+static struct file *dmt_mig_set_state(struct vfio_device *vdev,
+				      enum vfio_device_mig_state to)
+{
+	struct dmt_pci *dev = container_of(vdev, struct dmt_pci, vdev);
+	enum vfio_device_mig_state next;
+	struct file *filp = NULL;
+	int ret;
+
+	mutex_lock(&dev->lock);
+	/* Only the last step of several opens a file */
+	while (dev->mig_state != to && !filp) {
+		ret = dmt_mig_next(dev, to, &next);
+		filp = ret ? ERR_PTR(ret) : dmt_mig_step(dev, next);
+	}
+	mutex_unlock(&dev->lock);
+	return filp;
+}
+
+static int dmt_mig_get_state(struct vfio_device *vdev,
+			     enum vfio_device_mig_state *state)
+{
+	struct dmt_pci *dev = container_of(vdev, struct dmt_pci, vdev);
+
+	mutex_lock(&dev->lock);
+	*state = dev->mig_state;
+	mutex_unlock(&dev->lock);
+	return 0;
+}
+
+static int dmt_mig_get_data_size(struct vfio_device *vdev,
+				 unsigned long *stop_copy_length)
+{
+	*stop_copy_length = sizeof(struct dmt_pci_stream);
+	return 0;
+}
+
+static const struct vfio_migration_ops dmt_mig_ops = {
+	.migration_set_state = dmt_mig_set_state,
+	.migration_get_state = dmt_mig_get_state,
+	.migration_get_data_size = dmt_mig_get_data_size,
+};
+
+/**
+ * dmt_mig_init - make a device one that can be migrated
+ * @dev: the device, not registered yet
+ */
+void dmt_mig_init(struct dmt_pci *dev)
+{
+	dev->mig_state = VFIO_DEVICE_STATE_RUNNING;
+	dev->vdev.mig_ops = &dmt_mig_ops;
+	dev->vdev.migration_flags = VFIO_MIGRATION_STOP_COPY |
+				    VFIO_MIGRATION_PRE_COPY |
+				    VFIO_MIGRATION_P2P;
+}
+
+/**
+ * dmt_mig_reset - end all sessions; the device is RUNNING
+ * @dev: the device, locked; its engine is quiet
+ */
+void dmt_mig_reset(struct dmt_pci *dev)
+{
+	dmt_mig_end(&dev->saving);
+	dmt_mig_end(&dev->loading);
+	dev->mig_state = VFIO_DEVICE_STATE_RUNNING;
+}

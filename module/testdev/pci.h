@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The mediated PCI device: what its files share.
+ *
+ *	pci.c		the device: configuration space, registers, its ioctls
+ *	pci_engine.c	the kernel thread that writes
+ *	migration.c	states and streams
+ *
+ * What the user sees of it is in testdev_pci.h.
+ */
+#ifndef DMT_PCI_H
+#define DMT_PCI_H
+
+#include <linux/completion.h>
+#include <linux/wait.h>
+
+#include "device.h"
+#include "testdev_pci.h"
+
+#define DMT_PCI_CONFIG_SIZE	256
+
+struct dmt_mig_file;
+
+/**
+ * struct dmt_pci_engine - the thread that writes, if there is one
+ * @task: a reference to it, or NULL. Under the device's lock
+ * @stop: it is to end
+ * @wait: woken when @stop is set
+ * @ended: it touches neither memory nor the device any more
+ * @pages: of an operation that pins
+ * @data: what an operation writes
+ */
+struct dmt_pci_engine {
+	struct task_struct *task;
+	bool stop;
+	wait_queue_head_t wait;
+	struct completion ended;
+	struct page *pages[DMT_PCI_SIZE_MAX / PAGE_SIZE + 1];
+	__le32 data[DMT_PCI_SIZE_MAX / 4];
+};
+
+/**
+ * struct dmt_pci - one mediated PCI device
+ * @vdev: as the VFIO core knows it
+ * @pins: the pages it holds
+ * @engine: its thread
+ * @lock: protects all that follows, and starting and ending the thread
+ * @regs: the registers. While there is a thread only it changes them, and
+ *	  those alone that count
+ * @config: configuration space
+ * @mig_state: of the migration
+ * @saving: the stream being read, or NULL
+ * @loading: the stream being written, or NULL
+ */
+struct dmt_pci {
+	struct vfio_device vdev;
+	struct dmt_pins pins;
+	struct dmt_pci_engine engine;
+	struct mutex lock;
+	u32 regs[DMT_PCI_REGS];
+	u8 config[DMT_PCI_CONFIG_SIZE];
+	enum vfio_device_mig_state mig_state;
+	struct dmt_mig_file *saving;
+	struct dmt_mig_file *loading;
+};
+
+static inline u32 dmt_pci_reg(const struct dmt_pci *dev, unsigned int reg)
+{
+	return READ_ONCE(dev->regs[reg / 4]);
+}
+
+static inline void dmt_pci_set(struct dmt_pci *dev, unsigned int reg, u32 value)
+{
+	WRITE_ONCE(dev->regs[reg / 4], value);
+}
+
+static inline u64 dmt_pci_iova(const struct dmt_pci *dev)
+{
+	return dmt_pci_reg(dev, DMT_PCI_IOVA_LOW) |
+	       (u64)dmt_pci_reg(dev, DMT_PCI_IOVA_HIGH) << 32;
+}
+
+int __init dmt_pci_init(void);
+void dmt_pci_exit(void);
+bool dmt_pci_sane(const u32 *regs);
+bool dmt_pci_master(const struct dmt_pci *dev);
+void dmt_pci_load_config(struct dmt_pci *dev, const void *config, size_t size);
+
+void dmt_pci_engine_init(struct dmt_pci *dev);
+int dmt_pci_engine_update(struct dmt_pci *dev, bool may_run);
+int dmt_pci_update(struct dmt_pci *dev);
+
+void dmt_mig_init(struct dmt_pci *dev);
+bool dmt_mig_running(enum vfio_device_mig_state state);
+void dmt_mig_reset(struct dmt_pci *dev);
+
+#endif
