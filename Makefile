@@ -47,7 +47,7 @@ CONFORM	:= $(wildcard test/conform/*.c)
 # no use under a sanitizer
 BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c \
-	     test/client/*.c)
+	     test/client/*.c test/qemu/*.c)
 # one thread that plays many: nothing for TSan to see
 ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))
