@@ -76,8 +76,11 @@ static void caps_fill(const struct dmt_container *c, struct caps *caps)
 
 	mig = caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, sizeof(*mig));
 	mig->pgsize_bitmap = 1ULL << c->pgshift;
-	/* All of the address space fits; the field is in bytes. */
-	mig->max_dirty_bitmap_size = 1ULL << (64 - c->pgshift - 3);
+	/*
+	 * Half of the address space, though any range is taken: users (QEMU
+	 * 11.1) reckon how much memory that is in 64 bits, and all of it is 0.
+	 */
+	mig->max_dirty_bitmap_size = 1ULL << (64 - c->pgshift - 4);
 
 	avail = caps_add(caps, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, sizeof(*avail));
 	avail->avail = c->avail;
