@@ -44,6 +44,7 @@ LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
 
 # A program for each folder, or for each file of a folder of small tests
 CONFORM	:= $(wildcard test/conform/*.c)
+MIGRATE	:= $(wildcard test/qemu/migrate/*.c)
 # no use under a sanitizer
 BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c \
@@ -53,16 +54,17 @@ ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))
 endif
 PROGS	:= $(if $(CLI),$(B)/dmatrack) $(if $(CONFORM),$(B)/conform) \
-	   $(if $(BENCH),$(B)/bench) $(patsubst %.c,$(B)/%,$(SINGLE))
+	   $(if $(MIGRATE),$(B)/migrate) $(if $(BENCH),$(B)/bench) \
+	   $(patsubst %.c,$(B)/%,$(SINGLE))
 
 # make V=1 shows the commands.
 Q	:= $(if $(V),,@)
 say	= @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
-.PHONY: all user module check bench shell clean help
+.PHONY: all user guest module check bench shell clean help
 
-all: user module
+all: user guest module
 
 user: $(PROGS)
 
@@ -73,6 +75,7 @@ $(B)/libdmatrack.a: $(LIBOBJS)
 
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
+$(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH)) $(B)/libdmatrack.a
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a
 
@@ -87,6 +90,28 @@ $(B)/obj/%.o: %.c Makefile
 	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# The guest that is migrated: no system under it, 32 bits
+GUEST	:= $(O)/guest/guest.elf
+GSRC	:= $(wildcard test/qemu/guest/*.[cS])
+GFLAGS	:= $(CSTD) -O2 -m32 -march=i686 -mgeneral-regs-only -ffreestanding \
+	   -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables \
+	   -fcf-protection=none $(WARN) -Imodule/testdev
+
+guest: $(GUEST)
+
+$(GUEST): test/qemu/guest/guest.ld \
+		$(patsubst test/qemu/guest/%,$(O)/guest/%.o,$(GSRC))
+	$(call say,LD,$@)
+	$(Q)ld -m elf_i386 -nostdlib -z noexecstack --no-warn-rwx-segments \
+		-T $< -o $@ $(filter %.o,$^)
+
+$(O)/guest/%.o: test/qemu/guest/% Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(GFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(wildcard $(O)/guest/*.d)
 
 # The kernel's build writes beside its sources: give it a copy. Debian's headers
 # come without the vmlinux that type information would be made from.
@@ -108,7 +133,7 @@ shell: module
 	@test/vm/run --shell
 
 clean:
-	rm -rf $(O)/release $(O)/asan $(O)/tsan $(O)/static $(O)/kmod
+	rm -rf $(O)/release $(O)/asan $(O)/tsan $(O)/static $(O)/guest $(O)/kmod
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The guest that is migrated. It lets the device write to a region of its
+ * memory, writes to another one itself all the while, and when it finds that it
+ * has been migrated stops the device and looks at every byte of both. Then it
+ * goes on, and looks once more.
+ *
+ * What each byte must be follows from how many operations there have been: the
+ * device counts its own, and the count goes with it. The device's operations
+ * are in random order and its rate is such that in a round of a migration only
+ * some of the pages are written, so that a page whose mark was lost isn't just
+ * written and marked once more in the next round.
+ *
+ * What it says, a line each, on the debug console:
+ *
+ *	running
+ *	arrived done N failed N own N bad N	after each migration; 'bad' counts
+ *	later done N failed N own N bad N	pages that are wrong
+ *	end
+ */
+#include "machine.h"
+#include "testdev_pci.h"
+
+/* Memory: this program from 1 MiB on, then: */
+#define LAST		0x00800000u	/* by slot: its last operation, plus 1 */
+#define REGION		0x01000000u	/* the device's */
+#define REGION_SIZE	0x00400000u
+#define GUARD		0x00010000u	/* around it */
+#define OWN		0x01800000u
+#define OWN_SIZE	0x00100000u
+
+#define PAGE		4096u
+#define SLOT		1300u		/* not of a power of two: slots cross pages */
+#define SLOTS		(REGION_SIZE / SLOT)
+#define HELD		0x00010000u
+#define RATE		1500u
+#define SEED		0x2545f491u
+#define OWN_SLOT	256u
+#define OWN_SLOTS	(OWN_SIZE / OWN_SLOT)
+#define OWN_SEED	0x9e3779b9u
+
+/* Between two checks at the destination */
+#define LATER		300u
+
+static u32 bar;
+static u32 own_done;		/* operations of our own */
+static u32 replayed;		/* the device's, as far as LAST knows them */
+
+static u32 reg_read(u32 reg)
+{
+	return read32(bar + reg);
+}
+
+static void reg_write(u32 reg, u32 value)
+{
+	write32(bar + reg, value);
+}
+
+/* What memory holds before anybody has written there */
+static u32 blank(u32 address)
+{
+	return ~address;
+}
+
+static void fill(u32 from, u32 size)
+{
+	u32 i;
+
+	for (i = 0; i < size; i += 4)
+		write32(from + i, blank(from + i));
+}
+
+/* Checks: each counts pages that hold a wrong word, one page after the other */
+
+struct check {
+	u32 bad;
+	u32 last;	/* page that was found bad last */
+};
+
+static void check_word(struct check *c, u32 address, u32 want)
+{
+	if (read32(address) == want || c->last == address / PAGE)
+		return;
+	c->last = address / PAGE;
+	if (c->bad++ < 4) {
+		say_number("# at ", address);
+		say_number(": is ", read32(address));
+		say_number(", not ", want);
+		say("\n");
+	}
+}
+
+static void check_blank(struct check *c, u32 from, u32 size)
+{
+	u32 i;
+
+	for (i = 0; i < size; i += 4)
+		check_word(c, from + i, blank(from + i));
+}
+
+/* @op: the last operation there, plus 1; 0: there was none */
+static void check_slot(struct check *c, u32 address, u32 size, u32 seed, u32 op)
+{
+	u32 i;
+
+	if (!op) {
+		check_blank(c, address, size);
+		return;
+	}
+	for (i = 0; i < size / 4; i++)
+		check_word(c, address + i * 4, dmt_pci_word(seed, op - 1, i));
+}
+
+static void check_region(struct check *c, u32 done)
+{
+	u32 slot;
+
+	for (; replayed < done; replayed++) {
+		slot = dmt_pci_slot(SEED, replayed, SLOTS);
+		write32(LAST + slot * 4, replayed + 1);
+	}
+	check_blank(c, REGION - GUARD, GUARD);
+	for (slot = 0; slot < SLOTS; slot++)
+		check_slot(c, REGION + slot * SLOT, SLOT, SEED,
+			   read32(LAST + slot * 4));
+	check_blank(c, REGION + SLOTS * SLOT, REGION_SIZE - SLOTS * SLOT);
+	check_blank(c, REGION + REGION_SIZE, GUARD);
+}
+
+/* Our own operations go through the slots in order */
+static void check_own(struct check *c)
+{
+	u32 pass = own_done / OWN_SLOTS, slot;
+
+	for (slot = 0; slot < OWN_SLOTS; slot++) {
+		u32 op = pass * OWN_SLOTS + slot + 1;
+
+		if (slot >= own_done % OWN_SLOTS)
+			op = pass ? op - OWN_SLOTS : 0;
+		check_slot(c, OWN + slot * OWN_SLOT, OWN_SLOT, OWN_SEED, op);
+	}
+}
+
+static void check_all(const char *when)
+{
+	struct check c = { 0, ~0u };
+	u32 done;
+
+	reg_write(DMT_PCI_CONTROL, 0);
+	done = reg_read(DMT_PCI_DONE);
+	check_region(&c, done);
+	check_own(&c);
+	say(when);
+	say_number(" done ", done);
+	say_number(" failed ", reg_read(DMT_PCI_FAILED));
+	say_number(" own ", own_done);
+	say_number(" bad ", c.bad);
+	say("\n");
+	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO | DMT_PCI_PIN);
+}
+
+/* Work */
+
+static void work(void)
+{
+	u32 n, i;
+
+	for (n = 0; n < 16; n++, own_done++) {
+		u32 slot = OWN + own_done % OWN_SLOTS * OWN_SLOT;
+
+		for (i = 0; i < OWN_SLOT / 4; i++)
+			write32(slot + i * 4,
+				dmt_pci_word(OWN_SEED, own_done, i));
+	}
+}
+
+static void work_until(u32 done)
+{
+	while ((int)(reg_read(DMT_PCI_DONE) - done) < 0)
+		work();
+}
+
+static bool find_device(void)
+{
+	u32 function;
+
+	if (!pci_find(DMT_PCI_VENDOR, DMT_PCI_DEVICE, &function))
+		return false;
+	bar = pci_read(function, 0x10) & ~0xfu;
+	pci_write(function, 0x04, 0x6);		/* memory, bus master */
+	return bar && reg_read(DMT_PCI_ID) == DMT_PCI_MAGIC;
+}
+
+static void start_device(void)
+{
+	reg_write(DMT_PCI_IOVA_LOW, REGION);
+	reg_write(DMT_PCI_IOVA_HIGH, 0);
+	reg_write(DMT_PCI_LENGTH, REGION_SIZE);
+	reg_write(DMT_PCI_SIZE, SLOT);
+	reg_write(DMT_PCI_SEED, SEED);
+	reg_write(DMT_PCI_RATE, RATE);
+	reg_write(DMT_PCI_HELD, HELD);
+	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO | DMT_PCI_PIN);
+}
+
+void guest_main(void *info);
+
+void guest_main(void *info)
+{
+	u32 loads = 0;
+
+	if (!find_device()) {
+		say("no device\n");
+		return;
+	}
+	fill(REGION - GUARD, REGION_SIZE + 2 * GUARD);
+	fill(OWN, OWN_SIZE);
+	start_device();
+	work_until(1);
+	say("running\n");
+	for (;;) {
+		while (reg_read(DMT_PCI_LOADS) == loads)
+			work();
+		loads = reg_read(DMT_PCI_LOADS);
+		check_all("arrived");
+		work_until(reg_read(DMT_PCI_DONE) + LATER);
+		check_all("later");
+		say("end\n");
+	}
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Migrate the guest of test/qemu/guest, again and again, with new mediated
+ * devices and new QEMUs each time: see usage(). Speaks TAP.
+ *
+ * A migration is kept in its pre-copy phase until it has had ROUNDS rounds, by
+ * allowing it next to no downtime; so each has several, whatever the machine's
+ * speed. QEMU tells by events when a round begins.
+ */
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "migrate.h"
+#include "tap.h"
+
+#define ROUNDS		6
+#define BANDWIDTH	(12 << 20)	/* bytes a second, in pre-copy */
+#define DOWNTIME	1		/* ms: too little */
+#define DOWNTIME_AT_END	20000		/* enough */
+#define SOCKET		"/tmp/migration"
+
+static struct setup setup = {
+	.qemu = "/usr/bin/qemu-system-x86_64",
+	.guest = "guest.elf",
+	.log = "/tmp/migrate-qemu.log",
+};
+static struct vmm source, destination;
+static unsigned int number;	/* of the run */
+static unsigned int runs = 1;
+static bool lost;
+
+void give_up(const char *file, int line, const char *what)
+{
+	printf("# %s:%d: %s\n", file, line, what);
+	longjmp(tap_fail, 1);
+}
+
+/* One of the guest's reports */
+struct report {
+	unsigned long done, failed, own, bad;
+};
+
+static void read_report(const char *when, struct report *r)
+{
+	char name[16];
+	char *line;
+
+	while ((line = lines_next(&destination.console))[0] == '#')
+		printf("# guest: %s\n", line + 2);
+	if (sscanf(line, "%15s done %lu failed %lu own %lu bad %lu", name,
+		   &r->done, &r->failed, &r->own, &r->bad) != 5)
+		printf("# guest: %s\n", line);
+	else
+		CHECK(!strcmp(name, when));
+}
+
+static void start(void)
+{
+	vmm_start(&source, &setup, false);
+	vmm_start(&destination, &setup, true);
+	CHECK(!strcmp(lines_next(&source.console), "running"));
+}
+
+static void set_limits(unsigned long bandwidth, unsigned int downtime)
+{
+	qmp_call(&source.qmp, "{ \"execute\": \"migrate-set-parameters\","
+		 " \"arguments\": { \"max-bandwidth\": %lu,"
+		 " \"downtime-limit\": %u } }", bandwidth, downtime);
+}
+
+static void transfer(void)
+{
+	struct qmp *q = &source.qmp;
+
+	unlink(SOCKET);
+	set_limits(BANDWIDTH, DOWNTIME);
+	qmp_call(&destination.qmp, "{ \"execute\": \"migrate-incoming\","
+		 " \"arguments\": { \"uri\": \"unix:" SOCKET "\" } }");
+	qmp_call(q, "{ \"execute\": \"migrate\","
+		 " \"arguments\": { \"uri\": \"unix:" SOCKET "\" } }");
+	while (q->pass < ROUNDS) {
+		qmp_wait(q);
+		CHECK(strcmp(q->status, "failed") &&
+		      strcmp(q->status, "completed"));
+	}
+	set_limits(BANDWIDTH, DOWNTIME_AT_END);
+	while (strcmp(q->status, "completed")) {
+		qmp_wait(q);
+		CHECK(strcmp(q->status, "failed"));
+	}
+}
+
+/* A line of the table */
+enum { ROUND, RAM, VFIO, DOWN, TOTAL, DONE, FAILED, BAD, DIRTY, MAP, UNMAP, ALL,
+       COLUMNS };
+static double sums[COLUMNS];
+static unsigned int summed;
+
+static void print_row(const char *name, const double *row, double by)
+{
+	int i;
+
+	printf("# %-8s", name);
+	for (i = 0; i < COLUMNS; i++)
+		printf(" %7.*f", i == RAM || by != 1 ? 1 : 0, row[i] / by);
+	printf("\n");
+}
+
+static void print_head(void)
+{
+	printf("# %-8s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s\n", "run",
+	       "rounds", "RAM MiB", "vfio B", "down ms", "all ms", "writes",
+	       "failed", "bad", "dirty", "map", "unmap", "ioctls");
+}
+
+static void show(const char *info, const struct report *arrived)
+{
+	double row[COLUMNS] = {
+		[ROUND] = json_number(info, "ram", "dirty-sync-count"),
+		[RAM] = json_number(info, "ram", "transferred") / 1048576.0,
+		[VFIO] = json_number(info, "vfio", "transferred"),
+		[DOWN] = json_number(info, NULL, "downtime"),
+		[TOTAL] = json_number(info, NULL, "total-time"),
+		[DONE] = arrived->done,
+		[FAILED] = arrived->failed,
+		[BAD] = arrived->bad,
+	};
+	struct ioctls n;
+	char name[16];
+	int i;
+
+	ioctls_read(&n);
+	row[DIRTY] = n.dirty;
+	row[MAP] = n.map;
+	row[UNMAP] = n.unmap;
+	row[ALL] = n.all;
+	snprintf(name, sizeof(name), "%u", number);
+	print_row(name, row, 1);
+	for (i = 0; i < COLUMNS; i++)
+		sums[i] += row[i];
+	summed++;
+}
+
+static void print_mean(void)
+{
+	const char *driver = getenv("DMATRACK_DRIVER");
+
+	if (summed > 1)
+		print_row(driver ? driver : "mean", sums, summed);
+}
+
+/* From start to end */
+static void run(void)
+{
+	struct report arrived, later;
+	const char *info;
+
+	ioctls_start();
+	start();
+	transfer();
+	read_report("arrived", &arrived);
+	read_report("later", &later);
+	info = qmp_call(&source.qmp, "{ \"execute\": \"query-migrate\" }");
+	show(info, &arrived);
+
+	CHECK(json_number(info, "ram", "dirty-sync-count") >= ROUNDS);
+	CHECK(json_number(info, "vfio", "transferred") > 0);
+	CHECK(later.done > arrived.done && later.own > arrived.own);
+	if (!setup.iommu)
+		CHECK_EQ(later.failed, 0);
+	if (lost) {
+		CHECK(arrived.bad > 0);
+	} else {
+		CHECK_EQ(arrived.bad, 0);
+		CHECK_EQ(later.bad, 0);
+	}
+	vmm_end(&source);
+	vmm_end(&destination);
+}
+
+static void show_log(void)
+{
+	FILE *f = fopen(setup.log, "r");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		printf("# qemu: %s", line);
+	if (f)
+		fclose(f);
+}
+
+static void usage(void)
+{
+	puts("usage: migrate [--runs N] [--lost] [--iommu] [--qemu PATH] [--guest PATH]\n"
+	     "\n"
+	     "  --runs N      so many migrations (default 1)\n"
+	     "  --lost        the type1 driver loses marks: the guest must notice\n"
+	     "  --iommu       give the guest an IOMMU, which it uses");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "runs", 1, NULL, 'r' }, { "lost", 0, NULL, 'l' },
+		{ "iommu", 0, NULL, 'i' }, { "qemu", 1, NULL, 'q' },
+		{ "guest", 1, NULL, 'g' }, { 0 }
+	};
+	char name[96];
+	int c, failed;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'r': runs = atoi(optarg); break;
+		case 'l': lost = true; break;
+		case 'i': setup.iommu = true; break;
+		case 'q': setup.qemu = optarg; break;
+		case 'g': setup.guest = optarg; break;
+		default: usage(); return 2;
+		}
+	}
+	vmm_init(&source);
+	vmm_init(&destination);
+	print_head();
+	for (number = 1; number <= runs; number++) {
+		snprintf(name, sizeof(name), "migration %u: %s", number,
+			 lost ? "the guest finds what was lost" :
+				"the guest finds every byte right");
+		remove(setup.log);
+		failed = tap_failed;
+		TEST(run, name);
+		if (tap_failed > failed)
+			show_log();
+		vmm_kill(&source);
+		vmm_kill(&destination);
+	}
+	print_mean();
+	return tap_done();
+}
