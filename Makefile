@@ -115,7 +115,7 @@ $(O)/guest/%.o: test/qemu/guest/% Makefile
 
 # The kernel's build writes beside its sources: give it a copy. Debian's headers
 # come without the vmlinux that type information would be made from.
-KMOD	 = $(O)/kmod/$(KERNEL)
+KMOD	 = $(O)/kmod$(if $(LOSE),-lose)/$(KERNEL)
 
 module:
 	@mkdir -p $(KMOD)/uapi
@@ -133,11 +133,13 @@ shell: module
 	@test/vm/run --shell
 
 clean:
-	rm -rf $(O)/release $(O)/asan $(O)/tsan $(O)/static $(O)/guest $(O)/kmod
+	rm -rf $(O)/release $(O)/asan $(O)/tsan $(O)/static $(O)/guest \
+		$(O)/kmod $(O)/kmod-lose
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
 	@echo 'make module [KERNEL=6.1|6.12|7.3]      dmatrack.ko and its test device'
+	@echo 'make module LOSE=1                     one that loses marks, for a test'
 	@echo 'make check                             all tests'
 	@echo 'make shell                             a shell in a VM with the module loaded'
