@@ -15,9 +15,9 @@
 #include <linux/overflow.h>
 #include <linux/pci_regs.h>
 #include <linux/uaccess.h>
-#include <linux/unaligned.h>
-#include <linux/vfio.h>
 
+#include "compat/unaligned.h"
+#include "compat/vfio.h"
 #include "pci.h"
 
 /* A region's place in the descriptor: its number, and the offset in it */
@@ -363,10 +363,7 @@ static const struct vfio_device_ops dmt_pci_ops = {
 	.write		= dmt_pci_write,
 	.ioctl		= dmt_pci_ioctl,
 	.dma_unmap	= dmt_pci_unmap,
-	.bind_iommufd	= vfio_iommufd_emulated_bind,
-	.unbind_iommufd	= vfio_iommufd_emulated_unbind,
-	.attach_ioas	= vfio_iommufd_emulated_attach_ioas,
-	.detach_ioas	= vfio_iommufd_emulated_detach_ioas,
+	DMT_EMULATED_DEVICE_OPS,
 };
 
 /* Mediated devices and their parent */
