@@ -14,6 +14,30 @@
  * for a device without an IOMMU of its own.
  */
 #if DMT_KERNEL_IS(6, 1)
+#define DMT_MIGRATION_DATA_SIZE(fn)
+#else
+#define DMT_MIGRATION_DATA_SIZE(fn)	.migration_get_data_size = (fn),
+#endif
+
+#if DMT_KERNEL_IS(6, 1)
+/*
+ * Pre-copy is younger: none is offered, so the core asks for no such state. The
+ * numbers are the later kernels' interface.
+ */
+#define VFIO_MIGRATION_PRE_COPY		0
+#define VFIO_DEVICE_STATE_PRE_COPY	6
+#define VFIO_DEVICE_STATE_PRE_COPY_P2P	7
+#define VFIO_DEVICE_STATE_NR		8
+#define VFIO_MIG_GET_PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
+struct vfio_precopy_info {
+	__u32 argsz;
+	__u32 flags;
+	__u64 initial_bytes;
+	__u64 dirty_bytes;
+};
+#endif
+
+#if DMT_KERNEL_IS(6, 1)
 #define DMT_EMULATED_DEVICE_OPS		\
 	.release	= vfio_free_device
 #else

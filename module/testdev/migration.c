@@ -27,6 +27,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "compat/vfio.h"
 #include "pci.h"
 
 /**
@@ -390,7 +391,7 @@ static int dmt_mig_get_state(struct vfio_device *vdev,
 	return 0;
 }
 
-static int dmt_mig_get_data_size(struct vfio_device *vdev,
+static int __maybe_unused dmt_mig_get_data_size(struct vfio_device *vdev,
 				 unsigned long *stop_copy_length)
 {
 	*stop_copy_length = sizeof(struct dmt_pci_stream);
@@ -400,7 +401,7 @@ static int dmt_mig_get_data_size(struct vfio_device *vdev,
 static const struct vfio_migration_ops dmt_mig_ops = {
 	.migration_set_state = dmt_mig_set_state,
 	.migration_get_state = dmt_mig_get_state,
-	.migration_get_data_size = dmt_mig_get_data_size,
+	DMT_MIGRATION_DATA_SIZE(dmt_mig_get_data_size)
 };
 
 /**
