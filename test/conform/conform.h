@@ -195,6 +195,7 @@ int unpin(u64 iova, u64 npages);
  */
 struct dmt_device *add(unsigned int kind, unsigned int n);
 void remove_device(struct dmt_device *d);
+char *bar_at(struct dmt_device *d, void *at, u64 size, int prot);
 void remove_all(void);
 
 /* As dma_write() */

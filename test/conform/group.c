@@ -6,6 +6,7 @@
  * it has gone.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "conform.h"
 
@@ -581,6 +582,41 @@ CASE(group_two_pci_v1, SEVERAL | V1)
 	EXPECT_EQ(unmap(BASE + PAGE, PAGE), 0);
 	remove_device(a);
 	EXPECT_EQ(unmap(BASE, PAGE), 64 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/* edu's register 4 reads as the complement of what was written. */
+CASE(group_peer_to_peer, SEVERAL | KERNEL)
+{
+	struct dmt_device *a = added(PCI, 0), *b = added(PCI, 1);
+	char *bar = bar_at(b, NULL, MiB, PROT_READ | PROT_WRITE);
+	volatile unsigned int *reg = (void *)(bar + 4);
+	unsigned int value = 0x12345678;
+
+	*reg = 0;
+	EXPECT_EQ(*reg, ~0u);
+	ASSERT_OK(map(BASE, bar, MiB, MAP_RW));
+	EXPECT_OK(dmt_device_write(a, BASE + 4, &value, sizeof(value)));
+	EXPECT_EQ(*reg, ~value);
+	EXPECT_EQ(locked(), 0);
+	EXPECT_EQ(unmap(BASE, MiB), MiB);
+}
+
+/* A group that comes later gets the registers, too. */
+CASE(group_registers_before, SEVERAL | KERNEL)
+{
+	struct dmt_device *b = added(PCI, 1), *m, *a;
+	char *bar = bar_at(b, NULL, MiB, PROT_READ | PROT_WRITE);
+	volatile unsigned int *reg = (void *)(bar + 4);
+	unsigned int value = 0x789abcde;
+
+	m = added(MDEV, 0);
+	ASSERT_OK(map(BASE, bar, MiB, MAP_RW));
+	remove_device(m);
+	a = added(PCI, 0);
+	EXPECT_OK(dmt_device_write(a, BASE + 4, &value, sizeof(value)));
+	EXPECT_EQ(*reg, ~value);
+	EXPECT_EQ(unmap(BASE, MiB), MiB);
 	EXPECT_EQ(locked(), 0);
 }
 

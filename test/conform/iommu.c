@@ -393,6 +393,55 @@ CASE(iommu_map_fails_while_tracking, IOMMU)
 	EXPECT_CLEAN(BASE, 64);
 }
 
+/* What is not memory ------------------------------------------------------- */
+
+/* A device's registers: mapped, and neither pinned nor counted */
+CASE(iommu_registers, IOMMU | KERNEL)
+{
+	char *bar = bar_at(bed.d, NULL, MiB, PROT_READ | PROT_WRITE);
+
+	ASSERT_OK(map(BASE, bar, MiB, MAP_RW));
+	EXPECT_EQ(locked(), 0);
+	ASSERT_OK(start());
+	EXPECT_DIRTY(BASE, 256, "0-255");
+	EXPECT_EQ(unmap(BASE, MiB), MiB);
+	EXPECT_EQ(locked(), 0);
+	ASSERT_OK(map(BASE, bar + PAGE, 3 * PAGE, MAP_R));
+	EXPECT_DIRTY(BASE, 3, bed.stock ? "0-2" : "");
+}
+
+CASE(iommu_registers_readonly, IOMMU | KERNEL)
+{
+	char *bar = bar_at(bed.d, NULL, 4 * PAGE, PROT_READ);
+
+	EXPECT_EQ(map(BASE, bar, 4 * PAGE, MAP_RW), -EFAULT);
+	EXPECT_OK(map(BASE, bar, 4 * PAGE, MAP_R));
+	EXPECT_EQ(unmap(BASE, 4 * PAGE), 4 * PAGE);
+}
+
+/* Memory, registers, memory in one mapping */
+CASE(iommu_registers_amid_memory, IOMMU | KERNEL)
+{
+	char *mem = touched(512 * PAGE);
+	int ret;
+
+	bar_at(bed.d, mem + 100 * PAGE, 200 * PAGE, PROT_READ | PROT_WRITE);
+	ASSERT_OK(map(BASE, mem, 512 * PAGE, MAP_RW));
+	EXPECT_EQ(locked(), 312 * 4);
+	ret = dma_write(BASE + 99 * PAGE, 1);
+	if (ret != -EOPNOTSUPP) {
+		EXPECT_OK(ret);
+		EXPECT(mem[99 * PAGE]);
+		EXPECT_OK(dma_write(BASE + 300 * PAGE, 1));
+		EXPECT(mem[300 * PAGE]);
+	}
+	EXPECT_EQ(unmap(BASE, 512 * PAGE), 512 * PAGE);
+	EXPECT_EQ(locked(), 0);
+	/* a part of it isn't there: nothing is left behind */
+	munmap(mem + 511 * PAGE, PAGE);
+	expect_no_map(mem, 512, MAP_RW);
+}
+
 /* Where mappings may lie -------------------------------------------------- */
 
 struct ranges {

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -254,6 +255,25 @@ static void leave(unsigned int i)
 		dmatrack_detach(bed.t, members[i].fd);
 	}
 	members[i].d = NULL;
+}
+
+/* BAR 0 of a PCI device in the kernel, @size bytes at @at, or anywhere */
+char *bar_at(struct dmt_device *d, void *at, u64 size, int prot)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info) };
+	int fd = bed.t ? dmatrack_device_fd(bed.t) : -1;
+	unsigned int i;
+	char *bar;
+
+	for (i = 0; i < MEMBERS; i++)
+		if (members[i].d == d)
+			fd = members[i].fd;
+	ASSERT_OK(ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &info));
+	ASSERT(info.size >= size);
+	bar = mmap(at, size, prot, MAP_SHARED | (at ? MAP_FIXED : 0), fd,
+		   info.offset);
+	ASSERT(bar != MAP_FAILED);
+	return bar;
 }
 
 void remove_device(struct dmt_device *d)
