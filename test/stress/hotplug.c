@@ -252,16 +252,28 @@ static void start(pthread_t *thread, void *(*body)(void *), uintptr_t arg)
 	check("thread", -pthread_create(thread, NULL, body, (void *)arg));
 }
 
+/* Has all happened that is to happen? On a slow machine that takes a while. */
+static bool has_all(void)
+{
+	unsigned int i;
+
+	for (i = 1; i < nr_names; i++)
+		if (joins[i] < 2)
+			return false;
+	return full && partial;
+}
+
+/* For so long at the least, and at the most four times that and a minute */
 static void stress(unsigned int seconds)
 {
 	pthread_t threads[MAX_DEVICES + 2];
-	unsigned int i, n = 0;
+	unsigned int i, n = 0, limit = 4 * seconds + 60;
 
 	start(&threads[n++], harvester, 0);
 	start(&threads[n++], unmapper, 1);
 	for (i = 1; i < nr_names; i++)
 		start(&threads[n++], visitor, i);
-	while (seconds--) {
+	for (i = 0; i < limit && (i < seconds || !has_all()); i++) {
 		const struct timespec second = { .tv_sec = 1 };
 
 		nanosleep(&second, NULL);
@@ -318,7 +330,6 @@ static void come_and_go(unsigned int seconds)
 	struct dmt_device *d;
 	uint64_t off;
 	unsigned int i;
-	bool all = true;
 
 	check("container", dmatrack_open_vfio(&t, names[0], VFIO_TYPE1v2_IOMMU));
 	check("device", dmt_device_open(&d, t));
@@ -330,14 +341,11 @@ static void come_and_go(unsigned int seconds)
 	stress(seconds);
 	check("halt", dmt_device_halt(d));
 	harvest();
-	for (i = 1; i < nr_names; i++) {
+	for (i = 1; i < nr_names; i++)
 		printf("# %s joined %lu times\n", names[i], joins[i]);
-		all = all && joins[i] > 1;
-	}
 	printf("# %lu harvests of everything, %lu of less, %lu unmaps\n", full,
 	       partial, unmaps);
-	ok(all, "every device came and went");
-	ok(full && partial, "everything is reported at times, and less at times");
+	ok(has_all(), "all devices came and went; harvests of everything and of less");
 	ok(!memcmp(memory, copy, TOTAL), "an exact copy");
 	dmt_device_close(d);
 }
