@@ -5,6 +5,7 @@
 #ifndef DMT_COMPAT_VFIO_H
 #define DMT_COMPAT_VFIO_H
 
+#include <linux/uaccess.h>
 #include <linux/vfio.h>
 
 #include "compat/version.h"
@@ -14,16 +15,56 @@
  * for a device without an IOMMU of its own.
  */
 #if DMT_KERNEL_IS(6, 1)
-#define DMT_MIGRATION_DATA_SIZE(fn)
+#define DMT_EMULATED_DEVICE_OPS		\
+	.release	= vfio_free_device
 #else
-#define DMT_MIGRATION_DATA_SIZE(fn)	.migration_get_data_size = (fn),
+#define DMT_EMULATED_DEVICE_OPS					\
+	.bind_iommufd	= vfio_iommufd_emulated_bind,		\
+	.unbind_iommufd	= vfio_iommufd_emulated_unbind,		\
+	.attach_ioas	= vfio_iommufd_emulated_attach_ioas,	\
+	.detach_ioas	= vfio_iommufd_emulated_detach_ioas
 #endif
 
-#if DMT_KERNEL_IS(6, 1)
-/*
- * Pre-copy is younger: none is offered, so the core asks for no such state. The
- * numbers are the later kernels' interface.
+/* Regions: older kernels leave the whole of the call to the driver's ioctl(). */
+#if DMT_KERNEL_IS(7, 3)
+#define DMT_REGION_INFO_OP(fn)	.get_region_info_caps = (fn),
+#else
+#define DMT_REGION_INFO_OP(fn)
+#endif
+
+/**
+ * dmt_vfio_get_region_info - VFIO_DEVICE_GET_REGION_INFO, as the core does it now
+ * @vdev: the device
+ * @arg: the user's
+ * @describe: its get_region_info_caps, which adds no capabilities
  */
+static inline int dmt_vfio_get_region_info(struct vfio_device *vdev,
+					   struct vfio_region_info __user *arg,
+					   int (*describe)(struct vfio_device *vdev,
+						struct vfio_region_info *info,
+						struct vfio_info_cap *caps))
+{
+	size_t size = offsetofend(struct vfio_region_info, offset);
+	struct vfio_info_cap caps = {};
+	struct vfio_region_info info = {};
+	int ret;
+
+	if (copy_from_user(&info, arg, size))
+		return -EFAULT;
+	if (info.argsz < size)
+		return -EINVAL;
+	ret = describe(vdev, &info, &caps);
+	if (!ret && copy_to_user(arg, &info, size))
+		ret = -EFAULT;
+	return ret;
+}
+
+/*
+ * Migration. On 6.1 pre-copy isn't there: none is offered, so the core asks for
+ * no such state. The numbers are the later kernels' interface.
+ */
+#if DMT_KERNEL_IS(6, 1)
+#define DMT_MIGRATION_DATA_SIZE(fn)
 #define VFIO_MIGRATION_PRE_COPY		0
 #define VFIO_DEVICE_STATE_PRE_COPY	6
 #define VFIO_DEVICE_STATE_PRE_COPY_P2P	7
@@ -35,17 +76,8 @@ struct vfio_precopy_info {
 	__u64 initial_bytes;
 	__u64 dirty_bytes;
 };
-#endif
-
-#if DMT_KERNEL_IS(6, 1)
-#define DMT_EMULATED_DEVICE_OPS		\
-	.release	= vfio_free_device
 #else
-#define DMT_EMULATED_DEVICE_OPS					\
-	.bind_iommufd	= vfio_iommufd_emulated_bind,		\
-	.unbind_iommufd	= vfio_iommufd_emulated_unbind,		\
-	.attach_ioas	= vfio_iommufd_emulated_attach_ioas,	\
-	.detach_ioas	= vfio_iommufd_emulated_detach_ioas
+#define DMT_MIGRATION_DATA_SIZE(fn)	.migration_get_data_size = (fn),
 #endif
 
 #endif

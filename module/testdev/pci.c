@@ -251,7 +251,9 @@ static int dmt_pci_get_info(struct vfio_device_info __user *arg)
 	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
 
-static int dmt_pci_describe_region(struct vfio_region_info *info)
+static int dmt_pci_describe_region(struct vfio_device *vdev,
+				   struct vfio_region_info *info,
+				   struct vfio_info_cap *caps)
 {
 	if (info->index >= VFIO_PCI_NUM_REGIONS)
 		return -EINVAL;
@@ -262,22 +264,6 @@ static int dmt_pci_describe_region(struct vfio_region_info *info)
 		info->flags = VFIO_REGION_INFO_FLAG_READ |
 			      VFIO_REGION_INFO_FLAG_WRITE;
 	return 0;
-}
-
-static int dmt_pci_get_region_info(struct vfio_region_info __user *arg)
-{
-	size_t size = offsetofend(struct vfio_region_info, offset);
-	struct vfio_region_info info;
-	int ret;
-
-	if (copy_from_user(&info, arg, size))
-		return -EFAULT;
-	if (info.argsz < size)
-		return -EINVAL;
-	ret = dmt_pci_describe_region(&info);
-	if (!ret && copy_to_user(arg, &info, size))
-		ret = -EFAULT;
-	return ret;
 }
 
 static int dmt_pci_get_irq_info(struct vfio_irq_info __user *arg)
@@ -313,7 +299,8 @@ static long dmt_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	case VFIO_DEVICE_GET_INFO:
 		return dmt_pci_get_info(uarg);
 	case VFIO_DEVICE_GET_REGION_INFO:
-		return dmt_pci_get_region_info(uarg);
+		return dmt_vfio_get_region_info(vdev, uarg,
+						dmt_pci_describe_region);
 	case VFIO_DEVICE_GET_IRQ_INFO:
 		return dmt_pci_get_irq_info(uarg);
 	case VFIO_DEVICE_SET_IRQS:
@@ -363,6 +350,7 @@ static const struct vfio_device_ops dmt_pci_ops = {
 	.write		= dmt_pci_write,
 	.ioctl		= dmt_pci_ioctl,
 	.dma_unmap	= dmt_pci_unmap,
+	DMT_REGION_INFO_OP(dmt_pci_describe_region)
 	DMT_EMULATED_DEVICE_OPS,
 };
 
