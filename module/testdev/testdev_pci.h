@@ -9,7 +9,8 @@
  * Operation number n of the device writes DMT_PCI_SIZE bytes, and where and
  * what depends on DMT_PCI_SEED and n alone: see dmt_pci_slot() and
  * dmt_pci_word(). An operation that fails is tried again until it succeeds, so
- * memory after n operations is known to the last byte, whatever happened.
+ * memory after n operations is known to the last byte, whatever happened; but
+ * operation n itself, if it has been tried, may have written some of its bytes.
  *
  * Included by the kernel, by programs and by a freestanding guest: no types but
  * the compiler's.

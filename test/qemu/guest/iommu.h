@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef GUEST_IOMMU_H
+#define GUEST_IOMMU_H
+
+#include "machine.h"
+
+#define IOMMU_SIZE	0x00400000u	/* what is mapped */
+#define IOMMU_WINDOWS	65u		/* parts that come and go by themselves */
+
+void iommu_start(u32 function, u32 iova, u32 address, u32 tables);
+void iommu_window(u32 window, bool mapped);
+
+#endif
