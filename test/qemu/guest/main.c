@@ -191,8 +191,9 @@ static void remap(void)
 {
 	static u32 turn;
 
-	if (turn++ % 4 == 0)
-		iommu_window(turn / 8 * 37 % IOMMU_WINDOWS, turn % 8 != 1);
+	if (turn % 8 == 0)
+		iommu_window(turn / 16 * 37 % IOMMU_WINDOWS, turn % 16 == 8);
+	turn++;
 }
 
 static void work(void)
