@@ -5,7 +5,8 @@
  *
  * A migration is kept in its pre-copy phase until it has had ROUNDS rounds, by
  * allowing it next to no downtime; so each has several, whatever the machine's
- * speed. QEMU tells by events when a round begins.
+ * speed. QEMU tells by events when a round begins. Some are given up at first
+ * and then begun anew, so that the log is stopped and started.
  */
 #include <getopt.h>
 #include <string.h>
@@ -29,6 +30,12 @@ static struct vmm source, destination;
 static unsigned int number;	/* of the run */
 static unsigned int runs = 1;
 static bool lost;
+
+/* Is this run's migration the second attempt? */
+static bool vain(void)
+{
+	return number % 4 == 2;
+}
 
 void give_up(const char *file, int line, const char *what)
 {
@@ -69,12 +76,29 @@ static void set_limits(unsigned long bandwidth, unsigned int downtime)
 		 " \"downtime-limit\": %u } }", bandwidth, downtime);
 }
 
+/* Begin one to nowhere, and give it up in its second round */
+static void transfer_in_vain(void)
+{
+	struct qmp *q = &source.qmp;
+
+	qmp_call(q, "{ \"execute\": \"migrate\","
+		 " \"arguments\": { \"uri\": \"exec:cat >/dev/null\" } }");
+	while (q->pass < 2)
+		qmp_wait(q);
+	qmp_call(q, "{ \"execute\": \"migrate_cancel\" }");
+	while (strcmp(q->status, "cancelled"))
+		qmp_wait(q);
+	q->pass = 0;
+}
+
 static void transfer(void)
 {
 	struct qmp *q = &source.qmp;
 
 	unlink(SOCKET);
 	set_limits(BANDWIDTH, DOWNTIME);
+	if (vain())
+		transfer_in_vain();
 	qmp_call(&destination.qmp, "{ \"execute\": \"migrate-incoming\","
 		 " \"arguments\": { \"uri\": \"unix:" SOCKET "\" } }");
 	qmp_call(q, "{ \"execute\": \"migrate\","
@@ -211,7 +235,7 @@ int main(int argc, char **argv)
 		{ "iommu", 0, NULL, 'i' }, { "qemu", 1, NULL, 'q' },
 		{ "guest", 1, NULL, 'g' }, { 0 }
 	};
-	char name[96];
+	char name[128];
 	int c, failed;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -228,7 +252,8 @@ int main(int argc, char **argv)
 	vmm_init(&destination);
 	print_head();
 	for (number = 1; number <= runs; number++) {
-		snprintf(name, sizeof(name), "migration %u: %s", number,
+		snprintf(name, sizeof(name), "migration %u%s: %s", number,
+			 vain() ? ", after one that was given up" : "",
 			 lost ? "the guest finds what was lost" :
 				"the guest finds every byte right");
 		remove(setup.log);
