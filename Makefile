@@ -62,7 +62,7 @@ Q	:= $(if $(V),,@)
 say	= @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
-.PHONY: all user guest module check bench shell clean help
+.PHONY: all user guest module install-module remove-module check bench shell clean help
 
 all: user guest module
 
@@ -124,7 +124,14 @@ module:
 		--exclude=/uapi module/ $(KMOD)/
 	@rsync -a --delete include/uapi/ $(KMOD)/uapi/
 	+@scripts/kernel $(KERNEL) M=$(abspath $(KMOD)) \
-		CONFIG_DEBUG_INFO_BTF_MODULES= modules
+		CONFIG_DEBUG_INFO_BTF_MODULES= KCFLAGS=-Werror modules
+
+# With DESTDIR, its files alone.
+install-module:
+	@packaging/module $(if $(DESTDIR),files "$(DESTDIR)",install)
+
+remove-module:
+	@packaging/module remove
 
 check:
 	@test/run
@@ -141,5 +148,7 @@ help:
 	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
 	@echo 'make module [KERNEL=6.1|6.12|7.3]      dmatrack.ko and its test device'
 	@echo 'make module LOSE=1                     one that loses marks, for a test'
+	@echo 'make install-module [DESTDIR=]          dmatrack.ko on this machine, by DKMS'
+	@echo 'make remove-module                     and off again'
 	@echo 'make check                             all tests'
 	@echo 'make shell                             a shell in a VM with the module loaded'
