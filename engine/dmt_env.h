@@ -267,6 +267,11 @@ static inline struct page *pfn_to_page(unsigned long pfn)
 	return (struct page *)(pfn << PAGE_SHIFT);
 }
 
+static inline unsigned long dmt_untagged(unsigned long vaddr)
+{
+	return vaddr;
+}
+
 /* The owner of a mapping's memory is this process. */
 struct dmt_owner {
 	struct dmt_host *host;

@@ -248,6 +248,11 @@ static struct page *frame(const struct dmt_host *host, unsigned long vaddr)
 	return host->frame_of ? host->frame_of(vaddr) : (struct page *)vaddr;
 }
 
+static bool is_played_frame(const struct dmt_host *host, unsigned long vaddr)
+{
+	return vaddr >= host->frames.start && vaddr < host->frames.end;
+}
+
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages)
 {
@@ -255,6 +260,11 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 
 	if (dmt_fault(owner->host, DMT_FAULT_PIN))
 		return -ENOMEM;
+	if (is_played_frame(owner->host, vaddr))
+		return -EFAULT;
+	if (vaddr < owner->host->frames.start)
+		npages = min(npages, (owner->host->frames.start - vaddr) /
+				     PAGE_SIZE);
 	if (owner->host->checked && !is_there(vaddr, npages, write)) {
 		for (i = 0; i < npages; i++)	/* as far as it goes */
 			if (!is_there(vaddr + i * PAGE_SIZE, 1, write))
@@ -294,16 +304,21 @@ bool dmt_owner_is_caller(const struct dmt_owner *owner)
 	return true;
 }
 
-/* Nothing but memory can be mapped by a process's IOMMU. */
+/* Frames are played by memory, and told by a number that no memory has. */
+#define PLAYED_FRAME	(1UL << 40)
+
 int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
 		    unsigned long *pfn)
 {
-	return -EFAULT;
+	if (!is_played_frame(owner->host, vaddr))
+		return -EFAULT;
+	*pfn = PLAYED_FRAME | vaddr >> PAGE_SHIFT;
+	return 0;
 }
 
 bool dmt_is_frame(unsigned long pfn)
 {
-	return false;
+	return pfn & PLAYED_FRAME;
 }
 
 void dmt_unpin_run(struct dmt_host *host, unsigned long pfn,

@@ -23,6 +23,7 @@
  * @locked: pages that are accounted
  * @locked_max: most of them; 0: any number
  * @frame_of: where the page at an address really is, for tests; NULL: there
+ * @frames: addresses that are not memory, for tests
  * @fault_kinds: DMT_FAULT_* that count
  * @fault_nth: the next so-manieth one fails; 0: none
  */
@@ -35,6 +36,9 @@ struct dmt_host {
 	long locked;
 	long locked_max;
 	struct page *(*frame_of)(unsigned long vaddr);
+	struct {
+		unsigned long start, end;
+	} frames;
 	unsigned int fault_kinds;
 	long fault_nth;
 };

@@ -215,7 +215,8 @@ bool dmt_domain_unmap(struct iommu_domain *d, u64 iova, unsigned long npages)
 	from = find(d, iova);
 	INSIST(from < d->nr && d->piece[from].iova == iova);
 	for (to = from; to < d->nr && d->piece[to].last < last; to++)
-		INSIST(d->piece[to].last + 1 == d->piece[to + 1].iova);
+		INSIST(to + 1 < d->nr &&
+		       d->piece[to].last + 1 == d->piece[to + 1].iova);
 	INSIST(to < d->nr && d->piece[to].last == last);
 	to++;
 	memmove(&d->piece[from], &d->piece[to],

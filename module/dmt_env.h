@@ -28,6 +28,7 @@
 #include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/types.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include <uapi/linux/vfio.h>
@@ -36,6 +37,12 @@
 
 struct mm_struct;
 struct task_struct;
+
+/* An address of the caller's, without what its processor leaves to the caller */
+static inline unsigned long dmt_untagged(unsigned long vaddr)
+{
+	return untagged_addr(vaddr);
+}
 
 /**
  * struct dmt_owner - the process whose memory a mapping maps

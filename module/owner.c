@@ -184,7 +184,7 @@ static int frame_locked(struct mm_struct *mm, unsigned long vaddr, bool write,
 {
 	struct follow_pfnmap_args args = { .address = vaddr };
 	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
-	bool unlocked = false;
+	bool faulted = false, unlocked;
 	int err;
 
 	for (;;) {
@@ -194,11 +194,15 @@ static int frame_locked(struct mm_struct *mm, unsigned long vaddr, bool write,
 		err = follow_pfnmap_start(&args);
 		if (!err)
 			break;
+		if (faulted)
+			return err;	/* it was of no use */
+		unlocked = false;
 		err = fixup_user_fault(mm, vaddr, flags, &unlocked);
 		if (err)
 			return err;
 		if (dmt_interrupted())
 			return -EINTR;
+		faulted = !unlocked;
 	}
 	if (write && !args.writable)
 		err = -EFAULT;
@@ -217,6 +221,7 @@ int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
 	if (foreign && !mmget_not_zero(mm))
 		return -ENODEV;
 	mmap_read_lock(mm);
+	vaddr = untagged_addr_remote(mm, vaddr);
 	err = frame_locked(mm, vaddr, write, pfn);
 	mmap_read_unlock(mm);
 	if (foreign)

@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched.h>
+#include <linux/uaccess.h>
 
 #include "compat/version.h"
 
@@ -67,6 +68,8 @@ static inline int dmt_pin_user_pages_fast(unsigned long vaddr, int npages,
 	return n;
 }
 #define pin_user_pages_fast	dmt_pin_user_pages_fast
+
+#define untagged_addr_remote(mm, addr)	untagged_addr(addr)
 
 struct follow_pfnmap_args {
 	struct vm_area_struct *vma;

@@ -364,7 +364,7 @@ int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
 /* What is pinned and counted of @m is the caller's from now on. */
 static int change_owner(struct dmt_mapping *m)
 {
-	long npages = m->iommu_mapped ? m->runs.held : m->pins.count;
+	long npages = dmt_mapping_accounted(m);
 	struct dmt_owner owner;
 	int err;
 

@@ -20,6 +20,9 @@
  * @next: the container's next; changed under its lock, read under RCU too
  * @iommu_group: which; the host keeps it while it is attached
  * @domain: that it's attached to; NULL: it's emulated
+ * @start: first IOVA that its IOMMU translates, whatever the domain says: one
+ *	   that is shared by others may translate more
+ * @last: last
  * @pins: what it writes is what its driver pins, or passes through us; set
  *	  without a lock, never cleared
  * @reserved: IOVAs that it can't use for DMA
@@ -29,6 +32,8 @@ struct dmt_group {
 	struct dmt_group *next;
 	struct iommu_group *iommu_group;
 	struct dmt_domain *domain;
+	u64 start;
+	u64 last;
 	bool pins;
 	struct dmt_reserved reserved;
 	struct rcu_head rcu;
@@ -61,42 +66,38 @@ struct limits {
 	unsigned int nr;
 };
 
-static void limit_domain(struct limits *l, const struct dmt_domain *d)
-{
-	l->pgsizes &= d->info.pgsizes;
-	l->ranges[0].start = max(l->ranges[0].start, d->info.start);
-	l->ranges[0].last = min(l->ranges[0].last, d->info.last);
-}
-
 static void limit_group(struct limits *l, const struct dmt_group *group)
 {
 	const struct dmt_reserved *r = &group->reserved;
 	unsigned int i;
 
+	if (!group->domain)
+		return;
+	l->pgsizes &= group->domain->info.pgsizes;
+	if (group->start)
+		l->nr = dmt_ranges_exclude(l->ranges, l->nr, 0,
+					   group->start - 1);
+	if (group->last != ~0ULL)
+		l->nr = dmt_ranges_exclude(l->ranges, l->nr, group->last + 1,
+					   ~0ULL);
 	for (i = 0; i < r->nr; i++)
 		l->nr = dmt_ranges_exclude(l->ranges, l->nr, r->range[i].start,
 					   r->range[i].last);
 }
 
 /*
- * What the container's domains and groups leave, and these, if not NULL, that
- * are about to come. @l->ranges has room for a range more than all that is
- * reserved.
+ * What the container's groups leave, and this one, if not NULL, that is about to
+ * come. @l->ranges has room for a range more than all that is reserved.
  */
-static void limits_fill(struct dmt_container *c, const struct dmt_domain *domain,
-			const struct dmt_group *group, struct limits *l)
+static void limits_fill(struct dmt_container *c, const struct dmt_group *group,
+			struct limits *l)
 {
-	const struct dmt_domain *d;
 	const struct dmt_group *g;
 
 	l->pgsizes = ~0ULL << PAGE_SHIFT;
 	l->ranges[0].start = 0;
 	l->ranges[0].last = ~0ULL;
-	for (d = c->domains; d; d = d->next)
-		limit_domain(l, d);
-	if (domain)
-		limit_domain(l, domain);
-	l->nr = l->ranges[0].start <= l->ranges[0].last;
+	l->nr = 1;
 	for (g = c->groups; g; g = g->next)
 		limit_group(l, g);
 	if (group)
@@ -118,9 +119,9 @@ static bool limits_suit(struct dmt_container *c, const struct limits *l)
 	return true;
 }
 
-/* Those that there will be with @domain and @group, if that can be */
-static int limits_make(struct dmt_container *c, const struct dmt_domain *domain,
-		       const struct dmt_group *group, struct limits *l)
+/* Those that there will be with @group, if that can be */
+static int limits_make(struct dmt_container *c, const struct dmt_group *group,
+		       struct limits *l)
 {
 	unsigned int room = group->reserved.nr + 1;
 	const struct dmt_group *g;
@@ -130,7 +131,7 @@ static int limits_make(struct dmt_container *c, const struct dmt_domain *domain,
 	l->ranges = dmt_zalloc(c->host, room * sizeof(*l->ranges));
 	if (!l->ranges)
 		return -ENOMEM;
-	limits_fill(c, domain, group, l);
+	limits_fill(c, group, l);
 	if (l->nr && l->pgsizes && limits_suit(c, l))
 		return 0;
 	dmt_free(l->ranges);
@@ -157,7 +158,7 @@ static void limits_refresh(struct dmt_container *c)
 		c->ranges = NULL;
 		l.ranges = NULL;
 	} else {
-		limits_fill(c, NULL, NULL, &l);
+		limits_fill(c, NULL, &l);
 	}
 	limits_set(c, &l);
 }
@@ -278,18 +279,18 @@ static void domain_leave(struct dmt_container *c, struct dmt_domain *d)
 static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 			 struct dmt_domain *own)
 {
-	struct dmt_domain *d;
+	struct dmt_domain *d = domain_share(c, own, group->iommu_group);
 	struct limits l;
 	int err;
 
-	err = limits_make(c, own, group, &l);
+	if (IS_ERR(d))
+		return PTR_ERR(d);
+	group->domain = d;
+	group->start = own->info.start;
+	group->last = own->info.last;
+	err = limits_make(c, group, &l);
 	if (err)
 		goto err_detach;
-	d = domain_share(c, own, group->iommu_group);
-	if (IS_ERR(d)) {
-		dmt_free(l.ranges);
-		return PTR_ERR(d);
-	}
 	if (d == own) {
 		err = domain_join(c, d, &group->reserved);
 		if (err)
@@ -297,7 +298,6 @@ static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 	} else {
 		domain_destroy(own);
 	}
-	group->domain = d;
 	limits_set(c, &l);
 	WRITE_ONCE(c->incoherent, !is_coherent(c));
 	dmt_scope_widen(c);
@@ -306,7 +306,8 @@ static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 err_limits:
 	dmt_free(l.ranges);
 err_detach:
-	dmt_domain_detach(own->hw, group->iommu_group);
+	dmt_domain_detach(d->hw, group->iommu_group);
+	d->nr_groups--;
 	return err;
 }
 
@@ -401,7 +402,7 @@ static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 	struct dmt_domain *d = group->domain;
 
 	dmt_domain_detach(d->hw, group->iommu_group);
-	if (!READ_ONCE(group->pins))
+	if (!xchg(&group->pins, true))
 		dmt_scope_narrow(c);
 	if (!--d->nr_groups) {
 		if (!c->groups)

@@ -52,6 +52,7 @@ int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
  * @iommu_group: which
  *
  * With the last group all mappings go: it was what entitled the user to them.
+ * Its drivers neither pin nor write while it leaves: their devices are closed.
  * Takes @c->lock. Return: false if it isn't in.
  */
 bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group);

@@ -7,7 +7,7 @@
  * check_add_overflow, struct page. "dmt_env.h" brings those: each host has one,
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
- * on liburcu). It also defines struct dmt_owner.
+ * on liburcu). It also defines struct dmt_owner and dmt_untagged().
  *
  * What has no name in the kernel that would do is declared here, and
  * implemented by each host: module/memory.c, owner.c, domain.c, device.c;

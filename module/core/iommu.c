@@ -215,7 +215,8 @@ void dmt_iommu_unmap(struct dmt_mapping *m)
 {
 	lockdep_assert_held(&m->c->lock);
 	unmap_pages(m, mapping_pages(m));
-	dmt_owner_account(&m->owner, (long)m->pins.count - (long)m->runs.held);
+	dmt_owner_account(&m->owner, (long)m->pins.count -
+				     (long)dmt_mapping_accounted(m));
 	forget_runs(m);
 }
 
@@ -228,7 +229,6 @@ void dmt_iommu_unmap(struct dmt_mapping *m)
  * @npages: pages in the run under way, behind @done
  * @pfn: its first frame
  * @frames: it is no memory
- * @pinned: pages pinned, in all runs
  * @credit: pages left that needn't be counted: drivers pin them already
  * @accounted: pages that were
  */
@@ -238,7 +238,6 @@ struct run_map {
 	unsigned long npages;
 	unsigned long pfn;
 	bool frames;
-	unsigned long pinned;
 	unsigned long credit;
 	unsigned long accounted;
 };
@@ -254,10 +253,13 @@ static int run_flush(struct run_map *r)
 	for (d = r->m->c->domains; d; d = d->next) {
 		err = dmt_domain_map(d->hw, iova, r->pfn, r->npages,
 				     r->m->prot);
-		if (err) {
-			unmap_run(r->m, r->done, r->npages, d);
-			return err;
+		if (!err)
+			continue;
+		if (!unmap_run(r->m, r->done, r->npages, d)) {
+			WARN_ONCE(1, "dmatrack: the IOMMU keeps a mapping\n");
+			r->npages = 0;		/* so it stays pinned */
 		}
+		return err;
 	}
 	r->done += r->npages;
 	r->npages = 0;
@@ -311,7 +313,6 @@ static int run_extend(struct run_map *r, struct page **pages, unsigned long npag
 		}
 		i += n;
 	}
-	r->pinned += npages;
 	return 0;
 }
 
@@ -353,6 +354,12 @@ static int map_batch(struct run_map *r)
 	long n;
 	int err;
 
+	/* After a frame there is likely another one, and pins are tried in vain. */
+	if (r->npages && r->frames) {
+		err = map_frame(r, vaddr);
+		if (err != -EFAULT)
+			return err;
+	}
 	n = min(BATCH_PAGES, mapping_pages(m) - page);
 	n = dmt_owner_pin(&m->owner, vaddr, n, is_writable(m), pages);
 	if (n == -EFAULT)
@@ -392,7 +399,8 @@ int dmt_iommu_map(struct dmt_mapping *m)
 		map_unwind(&r);
 		return err;
 	}
-	m->runs.held = r.pinned;
+	/* Where it pins less than drivers did, what they did still counts. */
+	m->runs.held = m->pins.count + r.accounted;
 	return 0;
 }
 
@@ -451,7 +459,7 @@ static int copy_to(const struct dmt_mapping *m, const struct dmt_domain *d)
 
 	while (page < npages) {
 		n = run_at(m, page, &pfn);
-		err = dmt_interrupted() ? -EINTR :
+		err = !pfn ? -EINVAL : dmt_interrupted() ? -EINTR :
 			dmt_domain_map(d->hw, page_iova(m, page), pfn, n,
 				       m->prot);
 		if (err)

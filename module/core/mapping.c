@@ -14,6 +14,7 @@ static u64 writable_pages(struct dmt_container *c, u64 span, u64 vaddr)
 	u64 end = dmt_user_end(c->host);
 	u64 npages = (span >> PAGE_SHIFT) + 1;
 
+	vaddr = dmt_untagged(vaddr);
 	if (vaddr >= end)
 		return 0;
 	return min(npages, ((end - vaddr - 1) >> PAGE_SHIFT) + 1);

@@ -20,7 +20,8 @@ struct dmt_container;
  * @frames: some of it is not memory but a device's, and isn't pinned
  * @shift: the mapping's 2^@shift pages from any multiple of that on are one
  *	   piece, but for the blocks in @cuts
- * @held: pages that are pinned and counted because the IOMMU maps them
+ * @held: pages that are counted because the IOMMU maps them; if drivers pin more,
+ *	  which they can where frames were mapped, those are counted
  * @cuts: bitmap of those blocks, or NULL: none
  *
  * What iommu.c notes, under the container's lock.
@@ -76,6 +77,13 @@ struct dmt_mapping {
 static inline u64 dmt_mapping_span(const struct dmt_mapping *m)
 {
 	return m->last - m->iova;
+}
+
+/* Pages of locked memory that it counts as. @m->pins.lock or no pins */
+static inline u64 dmt_mapping_accounted(const struct dmt_mapping *m)
+{
+	return m->iommu_mapped ? max((u64)m->runs.held, m->pins.count) :
+				 m->pins.count;
 }
 
 /* Return: a mapping that's in no space yet, or an ERR_PTR */

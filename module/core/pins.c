@@ -401,6 +401,22 @@ err:
 	return n;
 }
 
+/* @npages more are pinned, or fewer, which can't fail. */
+static int count_change(struct dmt_mapping *m, long npages)
+{
+	u64 before = dmt_mapping_accounted(m);
+	int err;
+
+	WRITE_ONCE(m->pins.count, m->pins.count + npages);
+	err = dmt_owner_account(&m->owner,
+				(long)(dmt_mapping_accounted(m) - before));
+	if (npages < 0)
+		return 0;
+	if (err)
+		WRITE_ONCE(m->pins.count, m->pins.count - npages);
+	return err;
+}
+
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages)
 {
@@ -417,15 +433,12 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		err = fresh;
 		goto out;
 	}
-	if (!m->iommu_mapped && fresh) {
-		err = dmt_owner_account(&m->owner, fresh);
-		if (err) {
-			pins_unwind(m, page, npages, pages);
-			goto out;
-		}
+	err = count_change(m, fresh);
+	if (err) {
+		pins_unwind(m, page, npages, pages);
+		goto out;
 	}
 	each_word(pins, page, npages, count_word);
-	WRITE_ONCE(pins->count, pins->count + fresh);
 	if (write && all)
 		each_word(pins, page, npages, write_word);
 out:
@@ -595,9 +608,7 @@ bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 		npages -= n;
 	}
 	drop_flush(&d);
-	WRITE_ONCE(m->pins.count, m->pins.count - d.total);
-	if (!m->iommu_mapped && d.total)
-		dmt_owner_account(&m->owner, -(long)d.total);
+	count_change(m, -(long)d.total);
 	mutex_unlock(&m->pins.lock);
 	return whole;
 }

@@ -548,12 +548,116 @@ static void test_update_vaddr(void)
 	end();
 }
 
+/* A group with less in a domain with more: the less counts while it is there. */
+static void test_shared_domain(void)
+{
+	struct iommu_group a, b;
+
+	dmt_iommu_group_init(&a);
+	dmt_iommu_group_init(&b);
+	b.info.last = (1ULL << 39) - 1;
+	b.info.pgsizes = 1ULL << 16 | 1ULL << 21;	/* of a domain of its own */
+	begin(true);
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	CHECK_EQ(map_at(BASE, plain(), PAGE_SIZE, RW), 0);
+	CHECK_EQ(map_at(1ULL << 40, plain(), PAGE_SIZE, RW), 0);
+	CHECK_EQ(dmatrack_engine_attach(e, &b), -EINVAL);
+	CHECK(!b.domain);
+	CHECK_EQ(unmap(1ULL << 40, PAGE_SIZE, 0), PAGE_SIZE);
+	CHECK_EQ(dmatrack_engine_attach(e, &b), 0);
+	CHECK_EQ((long)b.domain, (long)a.domain);
+	CHECK_EQ(page_sizes(), a.info.pgsizes);
+	CHECK_RANGES("0-fedfffff fef00000-7fffffffff");
+	dmatrack_engine_detach(e, &a);
+	CHECK_RANGES("0-fedfffff fef00000-7fffffffff");
+	CHECK_EQ(map_at(1ULL << 40, plain(), PAGE_SIZE, RW), -EINVAL);
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	CHECK_RANGES("0-fedfffff fef00000-7fffffffff");
+	dmatrack_engine_detach(e, &b);
+	CHECK_RANGES("0-fedfffff fef00000-ffffffffffff");
+	dmatrack_engine_detach(e, &a);
+	end();
+}
+
+static void play_frames(const char *from, unsigned int npages)
+{
+	e->host.frames.start = (unsigned long)from;
+	e->host.frames.end = (unsigned long)from + npages * PAGE_SIZE;
+}
+
+/*
+ * What drivers pin and what an IOMMU maps, where the owner swaps a device's
+ * registers and memory in between: locked memory is counted once, all the same.
+ */
+static void test_frames(void)
+{
+	struct iommu_group a, b;
+	char *mem = plain();
+	void *pages[16];
+
+	dmt_iommu_group_init(&a);
+	dmt_iommu_group_init(&b);
+	b.info.coherent = false;
+	begin(true);
+	CHECK_EQ(dmatrack_engine_emulated(e, true), 0);
+	dmatrack_engine_on_unmap(e, unmapped, NULL);
+
+	/* memory, registers, memory; for one domain and another */
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	play_frames(mem + 5 * PAGE_SIZE, 20);
+	CHECK_EQ(map_at(BASE, mem, 64 * PAGE_SIZE, RW), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 44);
+	CHECK_EQ(dmatrack_engine_attach(e, &b), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 44);
+	CHECK_EQ(unmap(BASE, 64 * PAGE_SIZE, 0), 64 * PAGE_SIZE);
+	CHECK_EQ(dmatrack_engine_locked(e), 0);
+	dmatrack_engine_detach(e, &b);
+	dmatrack_engine_detach(e, &a);
+
+	/* pinned, then registers */
+	play_frames(mem, 0);
+	CHECK_EQ(map_at(BASE, mem, 8 * PAGE_SIZE, RW), 0);
+	CHECK_EQ(dmatrack_engine_pin(e, BASE, 8, RW, pages), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 8);
+	play_frames(mem, 8);
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 8);
+	dmatrack_engine_detach(e, &a);
+	CHECK_EQ(dmatrack_engine_locked(e), 8);
+	CHECK_EQ(dmatrack_engine_unpin(e, BASE, 8), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 0);
+	CHECK_EQ(unmap(BASE, 8 * PAGE_SIZE, 0), 8 * PAGE_SIZE);
+
+	/* registers, then pinned, up to the limit */
+	e->host.locked_max = 6;
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	play_frames(mem, 6);
+	CHECK_EQ(map_at(BASE, mem, 8 * PAGE_SIZE, RW), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 2);
+	play_frames(mem, 0);
+	CHECK_EQ(dmatrack_engine_pin(e, BASE, 8, RW, pages), -ENOMEM);
+	CHECK_EQ(dmatrack_engine_locked(e), 2);
+	CHECK_EQ(dmatrack_engine_pin(e, BASE, 6, RW, pages), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 6);
+	CHECK_EQ(dmatrack_engine_unpin(e, BASE, 5), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 2);
+	CHECK_EQ(dmatrack_engine_pin(e, BASE, 5, RW, pages), 0);
+	dmatrack_engine_detach(e, &a);
+	CHECK_EQ(dmatrack_engine_locked(e), 6);
+	CHECK_EQ(dmatrack_engine_unpin(e, BASE, 6), 0);
+	CHECK_EQ(dmatrack_engine_locked(e), 0);
+	dmatrack_engine_on_unmap(e, NULL, NULL);
+	end();
+}
+
 int main(void)
 {
 	TEST(test_pieces, "memory in pieces, for two domains");
 	TEST(test_page_sizes, "page sizes that come and go");
 	TEST(test_page_grows, "a log is kept while the page grows and shrinks");
 	TEST(test_ranges, "where mappings may lie");
+	TEST(test_shared_domain, "a domain that can do more than its groups");
+	TEST(test_frames, "registers, memory and pins: what is locked");
 	TEST(test_refusals, "groups that are unsafe, incoherent, aloof");
 	TEST(test_failures_iommu, "whatever an IOMMU refuses");
 	TEST(test_failures_memory, "whatever memory is refused");
