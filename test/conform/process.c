@@ -6,13 +6,18 @@
 
 #include "conform.h"
 
-/* A process that maps 8 pages at BASE, and ends when it's told to */
+/* A process that does something at first, and ends when it's told to */
 struct owner {
 	pid_t pid;
 	int told;
 };
 
-static struct owner owner_fork(void)
+static bool map_8(void)
+{
+	return !map(BASE, memory(8 * PAGE), 8 * PAGE, MAP_RW);
+}
+
+static struct owner owner_fork(bool (*fn)(void))
 {
 	int ready[2], told[2];
 	char c = 0;
@@ -22,7 +27,7 @@ static struct owner owner_fork(void)
 	pid = fork();
 	if (!pid) {
 		close(told[1]);
-		c = !!map(BASE, memory(8 * PAGE), 8 * PAGE, MAP_RW);
+		c = !fn();
 		if (write(ready[1], &c, 1) == 1)
 			while (read(told[0], &c, 1) > 0)
 				;
@@ -43,7 +48,7 @@ static void owner_end(const struct owner *o)
 /* A copy by the caller can't reach another process's memory; a pin can. */
 CASE(process_of_another, EMULATED | KERNEL)
 {
-	struct owner o = owner_fork();
+	struct owner o = owner_fork(map_8);
 	char got[4] = "";
 
 	ASSERT_OK(start());
@@ -62,7 +67,7 @@ CASE(process_of_another, EMULATED | KERNEL)
 /* It's gone, and its memory with it, but for the pages that are pinned. */
 CASE(process_gone, EMULATED | KERNEL)
 {
-	struct owner o = owner_fork();
+	struct owner o = owner_fork(map_8);
 
 	ASSERT_OK(start());
 	EXPECT_OK(pin(BASE + PAGE, 2, PIN_W));
@@ -83,7 +88,7 @@ CASE(process_gone, EMULATED | KERNEL)
 /* Locked memory is the owner's. */
 CASE(process_iommu_memory, IOMMU | KERNEL)
 {
-	struct owner o = owner_fork();
+	struct owner o = owner_fork(map_8);
 
 	EXPECT_EQ(proc_kb("/proc/self/status", "VmLck"), 0);
 	ASSERT_OK(start());
@@ -91,4 +96,42 @@ CASE(process_iommu_memory, IOMMU | KERNEL)
 	owner_end(&o);
 	EXPECT_DIRTY(BASE, 8, "0-7");
 	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
+}
+
+/* Another process gives the address: it's its locked memory from then on. */
+
+#define VADDR	VFIO_DMA_MAP_FLAG_VADDR
+
+static bool take_over(void)
+{
+	return !map(BASE, memory(8 * PAGE), 8 * PAGE, VADDR) && locked() == 32;
+}
+
+static bool cant_take_over(void)
+{
+	limit_locked(16);
+	return map(BASE, memory(8 * PAGE), 8 * PAGE, VADDR) == -ENOMEM &&
+		!locked();
+}
+
+CASE(process_update_vaddr, IOMMU | KERNEL)
+{
+	struct owner o;
+
+	mapped(BASE, 8);
+	ASSERT_OK(start());
+	ASSERT_OK(unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 8 * PAGE, NULL));
+	o = owner_fork(cant_take_over);
+	EXPECT_EQ(locked(), 32);
+	owner_end(&o);
+	o = owner_fork(take_over);
+	EXPECT_EQ(locked(), 0);
+	EXPECT_DIRTY(BASE, 8, "0-7");
+	ASSERT_OK(unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 8 * PAGE, NULL));
+	owner_end(&o);
+	/* from one who is gone */
+	EXPECT_OK(map(BASE, memory(8 * PAGE), 8 * PAGE, VADDR));
+	EXPECT_EQ(locked(), 32);
+	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
+	EXPECT_EQ(locked(), 0);
 }
