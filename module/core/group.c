@@ -416,6 +416,13 @@ static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 	limits_refresh(c);
 }
 
+static void detach_emulated(struct dmt_container *c)
+{
+	WRITE_ONCE(c->nr_emulated, c->nr_emulated - 1);
+	if (!c->groups)
+		dmt_unmap_all(c);
+}
+
 static void group_free_rcu(struct rcu_head *rcu)
 {
 	group_free(container_of(rcu, struct dmt_group, rcu));
@@ -441,9 +448,7 @@ bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group)
 		if (group->domain)
 			detach_iommu(c, group);
 		else
-			WRITE_ONCE(c->nr_emulated, c->nr_emulated - 1);
-		if (!c->groups)
-			dmt_unmap_all(c);
+			detach_emulated(c);
 	}
 	dmt_unlock(c);
 	if (group)

@@ -93,6 +93,17 @@ static void forget_runs(struct dmt_mapping *m)
 	m->runs.held = 0;
 }
 
+/*
+ * Is @pfn the next of @n frames from @first on, and of their kind? @frames: some
+ * of the mapping may be no memory.
+ */
+static bool run_goes_on(bool frames, unsigned long first, unsigned long n,
+			unsigned long pfn)
+{
+	return pfn == first + n &&
+		(!frames || dmt_is_frame(pfn) == dmt_is_frame(first));
+}
+
 /* Unmapping ----------------------------------------------------------------- */
 
 /* Physically contiguous pages: the first frame, and how many */
@@ -119,20 +130,13 @@ struct span {
 	struct run *run;
 };
 
-/* Do pages at @pfn continue @run? */
-static bool run_goes_on(const struct span *span, const struct run *run,
-			unsigned long pfn)
-{
-	return pfn == run->pfn + run->npages &&
-		(!span->frames || dmt_is_frame(pfn) == dmt_is_frame(run->pfn));
-}
-
 /* Add @n pages. False: there is no room, and the span ends before them. */
 static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 {
 	struct run *run = &span->run[span->nr_runs];
 
-	if (span->nr_runs && run_goes_on(span, run - 1, pfn)) {
+	if (span->nr_runs &&
+	    run_goes_on(span->frames, run[-1].pfn, run[-1].npages, pfn)) {
 		run[-1].npages += n;
 	} else {
 		if (span->nr_runs == SPAN_RUNS)
@@ -181,6 +185,7 @@ static bool unmap_run(const struct dmt_mapping *m, unsigned long page,
 
 	for (d = m->c->domains; d != end; d = d->next)
 		gone &= dmt_domain_unmap(d->hw, page_iova(m, page), npages);
+	WARN_ONCE(!gone, "dmatrack: the IOMMU keeps a mapping\n");
 	return gone;
 }
 
@@ -204,8 +209,6 @@ static void unmap_pages(struct dmt_mapping *m, unsigned long npages)
 		/* What a device can still reach stays pinned, for good. */
 		if (unmap_run(m, span.first, span.npages, NULL))
 			span_unpin(m->c->host, &span, is_writable(m));
-		else
-			WARN_ONCE(1, "dmatrack: the IOMMU keeps a mapping\n");
 		span.first += span.npages;
 		dmt_interrupted();	/* for others' sake: this goes on */
 	}
@@ -255,10 +258,8 @@ static int run_flush(struct run_map *r)
 				     r->m->prot);
 		if (!err)
 			continue;
-		if (!unmap_run(r->m, r->done, r->npages, d)) {
-			WARN_ONCE(1, "dmatrack: the IOMMU keeps a mapping\n");
+		if (!unmap_run(r->m, r->done, r->npages, d))
 			r->npages = 0;		/* so it stays pinned */
-		}
 		return err;
 	}
 	r->done += r->npages;
@@ -442,9 +443,8 @@ static unsigned long run_at(const struct dmt_mapping *m, unsigned long page,
 	*pfn = dmt_domain_frame(hw, page_iova(m, page));
 	while (n < left) {
 		next = dmt_domain_frame(hw, page_iova(m, page + n));
-		if (next != *pfn + n || dmt_single_pages() ||
-		    (m->runs.frames &&
-		     dmt_is_frame(next) != dmt_is_frame(*pfn)))
+		if (dmt_single_pages() ||
+		    !run_goes_on(m->runs.frames, *pfn, n, next))
 			break;
 		n += min(sure_pages(m, page + n), left - n);
 	}
