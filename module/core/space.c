@@ -359,14 +359,18 @@ static void dir_compact(struct dmt_space *space)
 	for (i = 0, n = 0; i < old->count; i++) {
 		struct dmt_space_leaf *leaf = dir_leaf(old, i);
 
-		if (!leaf->count) {
-			leaf_retire(leaf);
+		if (!leaf->count)
 			continue;
-		}
 		dir->key[n] = n ? old->key[i] : 0;
 		RCU_INIT_POINTER(dir->leaf[n++], leaf);
 	}
-	dir_publish(space, dir);
+	/* Out of readers' reach first: a grace period may be short. */
+	rcu_assign_pointer(space->dir, dir);
+	for (i = 0; i < old->count; i++) {
+		if (!dir_leaf(old, i)->count)
+			leaf_retire(dir_leaf(old, i));
+	}
+	call_rcu(&old->rcu, dir_free_rcu);
 }
 
 void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
