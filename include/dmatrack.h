@@ -24,6 +24,15 @@ struct dmatrack;
 struct dmatrack_engine;
 
 /**
+ * dmatrack_error() - what went wrong, in words
+ *
+ * Return: a text for people about the last call of this library that failed in the
+ * calling thread, and said more than its errno does; "" if there was none. Valid until
+ * the thread's next call. Calls that work leave it alone.
+ */
+const char *dmatrack_error(void);
+
+/**
  * dmatrack_open_engine() - a container in this process
  * @t: out
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* The text of a thread's last error. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "dmatrack.h"
+#include "error.h"
+
+static __thread char text[512];
+
+int dmt_error(int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return err;
+}
+
+const char *dmatrack_error(void)
+{
+	return text;
+}

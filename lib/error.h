@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What went wrong, in words, for dmatrack_error(). */
+#ifndef DMT_LIB_ERROR_H
+#define DMT_LIB_ERROR_H
+
+/**
+ * dmt_error() - say what went wrong
+ * @err: a negative errno
+ * @format: a clause without a full stop, with the names and numbers that matter:
+ *	    "group 12: device 0000:00:04.0 is bound to e1000e". What's longer than the
+ *	    thread's buffer is cut
+ *
+ * For the calling thread. Who passes on the error of another function of the library
+ * leaves its text alone.
+ *
+ * Return: @err
+ */
+__attribute__((format(printf, 2, 3)))
+int dmt_error(int err, const char *format, ...);
+
+#endif
