@@ -4,10 +4,10 @@
  *
  * The address space is a row of blocks of four pages. In a block there are up to
  * four mappings of a page or one of the block, and some never change. A writer
- * inserts and erases in a few neighbouring blocks, which are about a leaf's end;
- * readers look addresses up there. A mapping that was there before a look-up
- * began, and still is when it is over, must be found; what is found must have the
- * address, and may be looked into.
+ * inserts and erases in a few neighbouring blocks, which are about a leaf's end,
+ * and at times erases whole leaves from there on; readers look addresses up there. A
+ * mapping that was there before a look-up began, and still is when it is over, must
+ * be found; what is found must have the address, and may be looked into.
  *
  *	schedule_space [SEED]
  */
@@ -145,8 +145,8 @@ static void writer(void *arg)
 			insert(slot);
 			continue;
 		}
-		if (sim_below(2))
-			end += sim_below(20);
+		if (sim_below(2))	/* or all of a leaf, and more */
+			end += sim_below(sim_below(2) ? 20 : SLOTS - 1);
 		erase(slot, end < SLOTS ? end : slot);
 	}
 	r.writing = false;
