@@ -9,6 +9,11 @@
 #   tsan      under ThreadSanitizer: tests of what is concurrent
 #   static    linked statically, for the initramfs of a VM
 
+# The library's, and of its interface: the soname changes when a symbol goes
+VERSION	:= 0.1.0
+SONAME	:= libdmatrack.so.0
+SHARED	:= libdmatrack.so.$(VERSION)
+
 O	?= build
 VARIANT	?= release
 KERNEL	?= 6.12
@@ -20,7 +25,8 @@ WARN	:= -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes \
 	   -Wmissing-prototypes -Wshadow=compatible-local -Wvla -Werror
 OPT	:= -O2 -g -fno-strict-aliasing
 
-FLAGS_release	:=
+# one set of objects for both libraries
+FLAGS_release	:= -fPIC -fno-semantic-interposition
 FLAGS_asan	:= -fsanitize=address,undefined -fno-sanitize-recover=all \
 		   -fno-omit-frame-pointer
 FLAGS_tsan	:= -fsanitize=thread
@@ -31,6 +37,7 @@ CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine \
 	    -Ilib -Imodule/testdev -Itest
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
+# What libdmatrack needs; libdmatrack.pc tells it to static programs
 LIBS	:= -lurcu-bp -lurcu-common -lpthread
 
 CORE	:= $(wildcard module/core/*.c)
@@ -66,12 +73,19 @@ say	= @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 all: user guest module
 
-user: $(PROGS)
+user: $(PROGS) $(if $(filter release,$(VARIANT)),$(B)/$(SHARED))
 
 $(B)/libdmatrack.a: $(LIBOBJS)
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
+
+$(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLLD) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
+		-Wl,--version-script=lib/libdmatrack.map -o $@ $(LIBOBJS) $(LIBS)
+	@ln -sf $(SHARED) $(B)/$(SONAME)
+	@ln -sf $(SONAME) $(B)/libdmatrack.so
 
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
@@ -90,6 +104,8 @@ $(B)/obj/%.o: %.c Makefile
 	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+include packaging/install.mk
 
 # The guest that is migrated: no system under it, 32 bits
 GUEST	:= $(O)/guest/guest.elf
@@ -148,6 +164,9 @@ help:
 	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
 	@echo 'make module [KERNEL=6.1|6.12|7.3]      dmatrack.ko and its test device'
 	@echo 'make module LOSE=1                     one that loses marks, for a test'
+	@echo 'make install [PREFIX= DESTDIR= ...]     command, library, manual; see'
+	@echo '                                       packaging/install.mk'
+	@echo 'make uninstall                         and off again'
 	@echo 'make install-module [DESTDIR=]          dmatrack.ko on this machine, by DKMS'
 	@echo 'make remove-module                     and off again'
 	@echo 'make check                             all tests'

@@ -231,7 +231,8 @@ static inline void wake_up(wait_queue_head_t *q)
 #define nr_cpu_ids		32U	/* threads to tell apart, at the most */
 
 /* A number that threads which run at the same time rather don't share */
-extern __thread unsigned int dmt_thread_id;
+extern __thread unsigned int dmt_thread_id
+	__attribute__((tls_model("initial-exec")));	/* one access, shared or not */
 unsigned int dmt_thread_id_new(void);
 
 static inline unsigned int raw_smp_processor_id(void)
