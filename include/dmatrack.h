@@ -148,6 +148,24 @@ size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size);
 bool dmatrack_next_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
 		       uint64_t *len);
 
+/**
+ * dmatrack_bitmap_merge() - add a bitmap to another
+ * @to: words; changed from bit @at to bit @at + @nbits - 1, where bits are set that
+ *	are set in @from
+ * @at: any bit
+ * @from: words; bits of its last word beyond @nbits may hold anything
+ * @nbits: how many of them
+ *
+ * The layout is that of dmatrack_harvest() and of KVM_GET_DIRTY_LOG: a slot's log is
+ * merged at the page where the slot begins. Nobody else may
+ * change the words of @to meanwhile.
+ */
+void dmatrack_bitmap_merge(uint64_t *to, uint64_t at, const uint64_t *from,
+			   uint64_t nbits);
+
+/* How many of the first @nbits bits are set */
+uint64_t dmatrack_bitmap_count(const uint64_t *bitmap, uint64_t nbits);
+
 #ifdef __cplusplus
 }
 #endif

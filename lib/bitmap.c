@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Walk a bitmap, run by run.
+ * Bitmaps: walk one run by run, add one to another, count.
  *
  * Bit n is bit n % 64 of word n / 64. Bits of the last word beyond the bitmap's
  * end may hold anything.
@@ -73,4 +73,54 @@ bool dmatrack_next_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
 	*len = next_bit(bitmap, nbits, first + 1, ~0ULL) - first;
 	*pos = first;
 	return true;
+}
+
+/* @n bits, at most a word's worth, are the lowest of a word */
+static uint64_t lowest(uint64_t n)
+{
+	return n < WORD_BITS ? (1ULL << n) - 1 : ~0ULL;
+}
+
+/* The lowest @nbits of @word to @to, from bit @at of it on, maybe over its end */
+static void merge_word(uint64_t *to, unsigned int at, uint64_t word,
+		       uint64_t nbits)
+{
+	word &= lowest(nbits);
+	to[0] |= word << at;
+	if (at && nbits > WORD_BITS - at)
+		to[1] |= word >> (WORD_BITS - at);
+}
+
+void dmatrack_bitmap_merge(uint64_t *to, uint64_t at, const uint64_t *from,
+			   uint64_t nbits)
+{
+	uint64_t whole = nbits / WORD_BITS, rest = nbits % WORD_BITS, i;
+	unsigned int off = at % WORD_BITS;
+
+	if (!nbits)
+		return;
+	to += at / WORD_BITS;
+	if (!off) {
+		for (i = 0; i < whole; i++)
+			to[i] |= from[i];
+	} else {
+		for (i = 0; i < whole; i++) {
+			if (from[i])
+				merge_word(to + i, off, from[i], WORD_BITS);
+		}
+	}
+	if (rest)
+		merge_word(to + whole, off, from[whole], rest);
+}
+
+uint64_t dmatrack_bitmap_count(const uint64_t *bitmap, uint64_t nbits)
+{
+	uint64_t whole = nbits / WORD_BITS, rest = nbits % WORD_BITS, i, n = 0;
+
+	for (i = 0; i < whole; i++)
+		n += (unsigned int)__builtin_popcountll(bitmap[i]);
+	if (rest)
+		n += (unsigned int)__builtin_popcountll(bitmap[whole] &
+							lowest(rest));
+	return n;
 }

@@ -115,6 +115,52 @@ static void test_bitmap_size(void)
 	CHECK_EQ(dmatrack_bitmap_size(PAGE, 0), 0);
 }
 
+static void set_bit(uint64_t *bitmap, uint64_t i)
+{
+	bitmap[i / 64] |= 1ULL << (i % 64);
+}
+
+/* Words that are just long enough, for ASan */
+static void check_merge(const uint64_t *from, uint64_t nbits, uint64_t at)
+{
+	size_t size = dmatrack_bitmap_size(at + nbits, 1), i;
+	size_t from_size = dmatrack_bitmap_size(nbits, 1);
+	uint64_t *to = malloc(size), *want = malloc(size);
+	uint64_t *exact = malloc(from_size), count = 0;
+
+	memcpy(exact, from, from_size);
+	for (i = 0; i < size / 8; i++)
+		to[i] = want[i] = random_next(&rng) & random_next(&rng);
+	for (i = 0; i < nbits; i++) {
+		count += bit(from, i);
+		if (bit(from, i))
+			set_bit(want, at + i);
+	}
+	dmatrack_bitmap_merge(to, at, exact, nbits);
+	CHECK(!memcmp(to, want, size));
+	CHECK_EQ(dmatrack_bitmap_count(exact, nbits), count);
+	free(to);
+	free(want);
+	free(exact);
+}
+
+static void test_merge(void)
+{
+	static uint64_t bitmap[300];
+	int i;
+
+	for (i = 0; i < 2000; i++) {
+		uint64_t words = 1 + below(300);
+
+		random_bitmap(bitmap, words);
+		check_merge(bitmap, words * 64 - below(64), below(200));
+		check_merge(bitmap, words * 64 - below(64), 64 * below(4));
+		check_merge(bitmap, below(130) % (words * 64), below(200));
+	}
+	dmatrack_bitmap_merge(NULL, 64, NULL, 0);
+	CHECK_EQ(dmatrack_bitmap_count(NULL, 0), 0);
+}
+
 /* Pinned pages: against an array */
 
 #define INDEXES	4096
@@ -533,6 +579,7 @@ int main(void)
 	TEST(test_runs, "next_run finds what a bit by bit search finds");
 	TEST(test_runs_edges, "next_run at the ends of a bitmap");
 	TEST(test_bitmap_size, "bitmap_size rounds up to words");
+	TEST(test_merge, "a merged bitmap is what a bit by bit one is");
 	TEST(test_pinned, "the table of pinned pages, against an array");
 	TEST(test_run_ascending, "a run in ascending order changes each byte");
 	TEST(test_run_random, "a run in random order stays in its region");
