@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Command lines by table. getopt_long(3) finds the words, we look at values. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "options.h"
+
+/* An option's value for getopt: its index and this, beyond any letter */
+#define INDEX	256
+#define HELP	'h'
+
+/**
+ * struct table - the table, as getopt wants it
+ * @longs: long options
+ * @letters: short ones
+ */
+struct table {
+	struct option longs[CLI_OPTIONS_MAX + 2];
+	char letters[2 * CLI_OPTIONS_MAX + 4];
+};
+
+static void make_table(struct table *t, const struct cli_syntax *syntax)
+{
+	const struct cli_option *o = syntax->options;
+	char *letter = t->letters;
+	int i;
+
+	if (syntax->command)
+		*letter++ = '+';
+	*letter++ = ':';
+	*letter++ = HELP;
+	for (i = 0; o[i].name && i < CLI_OPTIONS_MAX; i++) {
+		bool flag = o[i].kind == CLI_IS_FLAG;
+
+		t->longs[i].name = o[i].name;
+		t->longs[i].has_arg = flag ? no_argument : required_argument;
+		t->longs[i].val = INDEX + i;
+		if (o[i].letter)
+			*letter++ = o[i].letter;
+		if (o[i].letter && !flag)
+			*letter++ = ':';
+	}
+	t->longs[i].name = "help";
+	t->longs[i].val = HELP;
+}
+
+static const struct cli_option *find(const struct cli_option *options, int found)
+{
+	if (found >= INDEX)
+		return &options[found - INDEX];
+	while (options->letter != found)
+		options++;
+	return options;
+}
+
+/* Values ---------------------------------------------------------------------- */
+
+static int set_number(const struct cli_option *o, const char *text,
+		      uint64_t *value)
+{
+	bool size = o->kind == CLI_IS_SIZE;
+
+	if (!(size ? cli_parse_size : cli_parse_number)(text, value))
+		return cli_usage("--%s: '%s' is not a %s", o->name, text,
+				 size ? "size" : "number");
+	if (*value < o->min || *value > o->max)
+		return cli_usage("--%s: %s is not from %llu to %llu", o->name,
+				 text, (unsigned long long)o->min,
+				 (unsigned long long)o->max);
+	if (*value % o->multiple)
+		return cli_usage("--%s: %s is not a multiple of %llu", o->name,
+				 text, (unsigned long long)o->multiple);
+	return CLI_GO_ON;
+}
+
+static int refuse_choice(const struct cli_option *o, const char *text)
+{
+	const char *const *word;
+	char list[256] = "";
+	size_t len = 0;
+
+	for (word = o->choices; *word && len < sizeof(list); word++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+					len ? ", " : "", *word);
+	return cli_usage("--%s: '%s' is none of: %s", o->name, text, list);
+}
+
+static int set_choice(const struct cli_option *o, const char *text,
+		      uint64_t *value)
+{
+	uint64_t i;
+
+	for (i = 0; o->choices[i]; i++) {
+		if (!strcmp(o->choices[i], text)) {
+			*value = i;
+			return CLI_GO_ON;
+		}
+	}
+	return refuse_choice(o, text);
+}
+
+static int set(const struct cli_option *o, void *to, const char *text)
+{
+	void *where = (char *)to + o->where;
+	uint64_t value = 0;
+	int ret = CLI_GO_ON;
+
+	switch (o->kind) {
+	case CLI_IS_FLAG:
+		*(bool *)where = true;
+		return CLI_GO_ON;
+	case CLI_IS_STRING:
+		*(const char **)where = text;
+		return CLI_GO_ON;
+	case CLI_IS_CHOICE:
+		ret = set_choice(o, text, &value);
+		break;
+	case CLI_IS_NUMBER:
+	case CLI_IS_SIZE:
+		ret = set_number(o, text, &value);
+		break;
+	}
+	if (ret == CLI_GO_ON)
+		*(uint64_t *)where = value;
+	return ret;
+}
+
+/* Words ----------------------------------------------------------------------- */
+
+static int refuse_option(const struct cli_option *options, const char *word)
+{
+	if (optopt >= INDEX)
+		return cli_usage("--%s takes no argument",
+				 options[optopt - INDEX].name);
+	if (optopt == HELP)
+		return cli_usage("--help takes no argument");
+	if (optopt)
+		return cli_usage("there's no option '-%c'", optopt);
+	return cli_usage("there's no option '%s'", word);
+}
+
+static int parse_options(const struct cli_command *cmd,
+			 const struct cli_syntax *syntax, void *to, int argc,
+			 char **argv)
+{
+	const struct cli_option *options = syntax->options;
+	struct table t = { 0 };
+	int found, ret;
+
+	make_table(&t, syntax);
+	opterr = 0;
+	optind = 0;		/* from the start, with these letters */
+	while ((found = getopt_long(argc, argv, t.letters, t.longs,
+				    NULL)) != -1) {
+		if (found == ':')
+			return cli_usage("%s needs an argument",
+					 argv[optind - 1]);
+		if (found == '?')
+			return refuse_option(options, argv[optind - 1]);
+		if (found == HELP) {
+			fputs(cmd->help, stdout);
+			return CLI_OK;
+		}
+		ret = set(find(options, found), to, optarg);
+		if (ret != CLI_GO_ON)
+			return ret;
+	}
+	return CLI_GO_ON;
+}
+
+static int check_operands(const struct cli_syntax *syntax, int given,
+			  char **operand)
+{
+	const char *const *names = syntax->operands;
+	int known = 0;
+
+	while (names && names[known])
+		known++;
+	if (given < known - (int)syntax->optional)
+		return cli_usage("%s is missing", names[given]);
+	if (given > known && !syntax->command)
+		return cli_usage("what is '%s'?", operand[known]);
+	return CLI_GO_ON;
+}
+
+int cli_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
+	      void *to, int *argc, char ***argv)
+{
+	int ret = parse_options(cmd, syntax, to, *argc, *argv);
+
+	if (ret != CLI_GO_ON)
+		return ret;
+	*argc -= optind;
+	*argv += optind;
+	return check_operands(syntax, *argc, *argv);
+}
