@@ -88,6 +88,7 @@ $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 	@ln -sf $(SONAME) $(B)/libdmatrack.so
 
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
+$(B)/dmatrack: LIBS += -ljansson
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH)) $(B)/libdmatrack.a

@@ -46,6 +46,7 @@ static const char help[] =
 "\n"
 "Output:\n"
 "  --json             for programs\n"
+"  --record FILE      keep a record there, for 'dmatrack report' to draw\n"
 "  --progress         say on stderr what is going on, even if it's no terminal\n"
 "  --quiet            don't\n"
 "  --help             this text\n"
@@ -61,6 +62,8 @@ static const char help[] =
 "  dmatrack demo --rate 0                   devices that write as fast as they can\n"
 "  dmatrack demo --rate 2000 --writes 100   calmer ones: soon little is left\n"
 "  dmatrack demo --device 0000:00:03.0      a PCI device, by the kernel's driver\n"
+"  dmatrack demo --record run.jsonl && dmatrack report run.jsonl\n"
+"                                           and look at run.html\n"
 "\n"
 "Exit status: 0 the copy is exact, 1 it differs, 2 the command line is not\n"
 "understood, 3 it can't be done here.\n";
@@ -84,6 +87,7 @@ static const struct cli_option options[] = {
 	OPTION(NUMBER, "rounds", rounds, 0, DEMO_ROUNDS, 1),
 	OPTION(NUMBER, "until", until, 0, UINT64_MAX - 1, 1),
 	OPTION(FLAG, "json", json),
+	OPTION(STRING, "record", record),
 	OPTION(FLAG, "progress", progress),
 	OPTION(FLAG, "quiet", quiet),
 	{ 0 }

@@ -7,6 +7,7 @@
  *	demo_job.c	devices write; harvest and copy, round by round
  *	demo_pinner.c	a driver that pins pages and writes through them
  *	demo_report.c	the table, the verdict, JSON
+ *	demo_record.c	the record, for 'dmatrack report'
  *
  * Functions that return int return 0, or an exit status after they have said on
  * stderr what's wrong.
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "cli.h"
+#include "record.h"
 #include "lib/device.h"
 #include "dmatrack.h"
 
@@ -43,6 +45,7 @@
  * @hole: bytes that are not mapped, before the last mapping
  * @iova: of the first mapping; or DEMO_AUTO
  * @seed: of the order of writes
+ * @record: file for the record; or NULL
  * @v1: a VFIO_TYPE1_IOMMU container; else v2
  * @json: instead of the table
  * @progress: even if stderr is no terminal
@@ -62,6 +65,7 @@ struct demo_options {
 	uint64_t hole;
 	uint64_t iova;
 	uint64_t seed;
+	const char *record;
 	bool v1;
 	bool json;
 	bool progress;
@@ -118,6 +122,8 @@ uint64_t demo_memory_iova(const struct demo_memory *m, uint64_t offset);
  * @name: "full", "1", "2" ..., "last"
  * @dirty: pages reported
  * @bytes: copied
+ * @began_ns: since the full copy began, and before the harvest
+ * @ended_ns: when all was copied
  * @harvest_ns: time to harvest
  * @copy_ns: time to copy
  * @writes: that the device did since the harvest before
@@ -127,6 +133,8 @@ struct demo_round {
 	char name[8];
 	uint64_t dirty;
 	uint64_t bytes;
+	uint64_t began_ns;
+	uint64_t ended_ns;
 	uint64_t harvest_ns;
 	uint64_t copy_ns;
 	uint64_t writes;
@@ -140,6 +148,7 @@ struct demo_round {
  * @start_ns: what START took
  * @round: those that were
  * @nrounds: how many
+ * @stopped_ns: when the devices were told to stop, counted as in a round
  * @writes: of the device in all
  * @bytes: that it wrote, without those through pins that are kept
  * @failed: writes that failed
@@ -155,6 +164,7 @@ struct demo_result {
 	uint64_t start_ns;
 	struct demo_round *round;
 	unsigned int nrounds;
+	uint64_t stopped_ns;
 	uint64_t writes;
 	uint64_t bytes;
 	uint64_t failed;
@@ -195,5 +205,12 @@ void demo_report_round(const struct demo_options *o,
 		       const struct demo_round *round);
 void demo_report_end(const struct demo_options *o, const struct demo_memory *m,
 		     const struct demo_result *r);
+
+/* The record: as record_create(), record_round() and record_close() have it */
+int demo_record_begin(struct record **record, const struct demo_options *o,
+		      const struct demo_memory *m, const struct demo_result *r);
+void demo_record_round(struct record *record, const struct demo_result *r);
+int demo_record_end(struct record *record, const struct demo_options *o,
+		    const struct demo_result *r);
 
 #endif

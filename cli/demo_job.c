@@ -44,6 +44,8 @@ static const struct defaults defaults[] = {
  * @t: the container
  * @device: that writes
  * @pinner: that writes as well; or NULL
+ * @record: of it all; or NULL
+ * @began: the full copy, by the clock
  * @bitmap: room for any harvest
  * @seen: the device's writes at the last harvest
  * @seen_failed: those that failed
@@ -55,6 +57,8 @@ struct job {
 	struct dmatrack *t;
 	struct dmt_device *device;
 	struct demo_pinner *pinner;
+	struct record *record;
+	uint64_t began;
 	uint64_t *bitmap;
 	uint64_t seen;
 	uint64_t seen_failed;
@@ -330,7 +334,7 @@ static void copy_runs(struct job *j, struct demo_round *round, uint64_t iova,
 static int harvest_range(struct job *j, struct demo_round *round, uint64_t iova,
 			 uint64_t last)
 {
-	uint64_t size = last - iova + 1, began = now(), done;
+	uint64_t size = last - iova + 1, began = now(), done, copied;
 	int ret = dmatrack_harvest(j->t, iova, size, DEMO_PAGE, j->bitmap);
 
 	done = now();
@@ -339,9 +343,11 @@ static int harvest_range(struct job *j, struct demo_round *round, uint64_t iova,
 			  iova, last, strerror(-ret));
 		return CLI_FAILED;
 	}
+	record_dirty(j->record, iova, size / DEMO_PAGE, j->bitmap);
+	copied = now();
 	copy_runs(j, round, iova, size / DEMO_PAGE);
 	round->harvest_ns += done - began;
-	round->copy_ns += now() - done;
+	round->copy_ns += now() - copied;
 	return 0;
 }
 
@@ -384,9 +390,9 @@ static int count_writes(struct job *j, struct demo_round *round)
 static int full_copy(struct job *j)
 {
 	struct demo_round *round = new_round(j);
-	uint64_t began = now();
 	unsigned int i;
 
+	j->began = now();
 	snprintf(round->name, sizeof(round->name), "full");
 	cli_progress("copying all of the memory");
 	for (i = 0; i < j->m->nmappings; i++) {
@@ -396,7 +402,9 @@ static int full_copy(struct job *j)
 	}
 	round->dirty = j->m->size / DEMO_PAGE;
 	round->bytes = j->m->size;
-	round->copy_ns = now() - began;
+	round->ended_ns = round->copy_ns = now() - j->began;
+	record_dirty_all(j->record);
+	demo_record_round(j->record, j->r);
 	demo_report_round(j->o, j->m, round);
 	return 0;
 }
@@ -406,10 +414,13 @@ static int one_round(struct job *j, struct demo_round *round)
 	int ret = count_writes(j, round);
 
 	cli_progress("round %s: harvest and copy", round->name);
+	round->began_ns = now() - j->began;
 	if (!ret)
 		ret = harvest(j, round);
 	if (ret)
 		return ret;
+	round->ended_ns = now() - j->began;
+	demo_record_round(j->record, j->r);
 	if (round->dirty < j->m->size / DEMO_PAGE)
 		j->r->all_dirty = false;
 	demo_report_round(j->o, j->m, round);
@@ -440,9 +451,11 @@ static int rounds(struct job *j)
 static int last_round(struct job *j)
 {
 	struct demo_round *round = new_round(j);
-	int ret = stop_devices(j);
+	int ret;
 
 	snprintf(round->name, sizeof(round->name), "last");
+	j->r->stopped_ns = now() - j->began;
+	ret = stop_devices(j);
 	return ret ? ret : one_round(j, round);
 }
 
@@ -468,6 +481,25 @@ static int stop_tracking(struct job *j)
 	return ret ? CLI_FAILED : 0;
 }
 
+static int begin_record(struct job *j)
+{
+	int ret = demo_record_begin(&j->record, j->o, j->m, j->r);
+
+	if (ret)
+		cli_error("can't write %s: %s", j->o->record, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int end_record(struct job *j)
+{
+	int ret = demo_record_end(j->record, j->o, j->r);
+
+	j->record = NULL;
+	if (ret)
+		cli_error("can't write %s: %s", j->o->record, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
 static int work(struct job *j)
 {
 	int ret;
@@ -477,7 +509,9 @@ static int work(struct job *j)
 		cli_error("no memory for %" PRIu64 " rounds", j->o->rounds);
 		return CLI_FAILED;
 	}
-	ret = start_devices(j);
+	ret = begin_record(j);
+	if (!ret)
+		ret = start_devices(j);
 	if (!ret)
 		ret = start_tracking(j);
 	if (ret)
@@ -493,15 +527,19 @@ static int work(struct job *j)
 
 static int judge(struct job *j)
 {
+	int ret;
+
 	demo_memory_compare(j->m, j->r);
+	ret = end_record(j);
 	demo_report_end(j->o, j->m, j->r);
-	return j->r->differ || j->r->stray ? CLI_NO : 0;
+	return j->r->differ || j->r->stray ? CLI_NO : ret;
 }
 
 static void clean_up(struct job *j)
 {
 	if (j->pinner)
 		demo_pinner_stop(j->pinner);
+	record_close(j->record, NULL);
 	dmt_device_close(j->device);
 	dmatrack_close(j->t);
 	free(j->bitmap);

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Write the record of a run.
+ *
+ * Bins are counted word by word: 1 TiB is four million words, most of them 0, and
+ * takes some milliseconds. A round's line is flushed when the round ends.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "record.h"
+
+#define WORD_BITS	64
+
+const char *const record_kinds[] = { "full", "round", "last" };
+const char *const record_results[] = { "copied", "exact", "differs", "failed" };
+const char *const record_reasons[] = {
+	[DMATRACK_RUNNING]  = "none",
+	[DMATRACK_FITS]	    = "fits",
+	[DMATRACK_DIVERGES] = "diverges",
+	[DMATRACK_ROUNDS]   = "rounds",
+	[DMATRACK_ASKED]    = "asked",
+};
+
+/**
+ * struct part - a region, in pages
+ * @first: page number: IOVA / page size
+ * @pages: how many
+ * @before: pages of the regions before it
+ */
+struct part {
+	uint64_t first;
+	uint64_t pages;
+	uint64_t before;
+};
+
+/**
+ * struct record - one that is being written
+ * @out: the file
+ * @error: the first there was; nothing is written after it
+ * @page_size: of the run
+ * @part: its regions
+ * @nparts: how many
+ * @pages: of all
+ * @bin_pages: of a bin
+ * @nbins: how many
+ * @known: so far, @bin is all there is to know of the round to come
+ * @bin: its dirty pages
+ */
+struct record {
+	FILE *out;
+	int error;
+	uint64_t page_size;
+	struct part *part;
+	unsigned int nparts;
+	uint64_t pages;
+	uint64_t bin_pages;
+	unsigned int nbins;
+	bool known;
+	uint64_t bin[RECORD_BINS];
+};
+
+/* Bins */
+
+uint64_t record_bin_pages(uint64_t pages)
+{
+	return pages / RECORD_BINS + !!(pages % RECORD_BINS);
+}
+
+unsigned int record_bins(uint64_t pages)
+{
+	uint64_t each = record_bin_pages(pages);
+
+	return each ? (unsigned int)(pages / each + !!(pages % each)) : 0;
+}
+
+/* Bits of [from, to) that are set */
+static uint64_t count_bits(const uint64_t *bitmap, uint64_t from, uint64_t to)
+{
+	uint64_t head = ~UINT64_C(0) << from % WORD_BITS;
+	uint64_t tail = ~UINT64_C(0) >> (WORD_BITS - 1 - (to - 1) % WORD_BITS);
+	uint64_t i = from / WORD_BITS, last = (to - 1) / WORD_BITS, count;
+
+	if (from >= to)
+		return 0;
+	if (i == last)
+		return (uint64_t)__builtin_popcountll(bitmap[i] & head & tail);
+	count = (uint64_t)__builtin_popcountll(bitmap[i] & head);
+	while (++i < last) {
+		if (bitmap[i])
+			count += (uint64_t)__builtin_popcountll(bitmap[i]);
+	}
+	return count + (uint64_t)__builtin_popcountll(bitmap[i] & tail);
+}
+
+/* Bits [from, to) are pages from @page on, counted over all regions. */
+static void add_bits(struct record *r, const uint64_t *bitmap, uint64_t from,
+		     uint64_t to, uint64_t page)
+{
+	while (from < to) {
+		uint64_t bin = page / r->bin_pages;
+		uint64_t n = (bin + 1) * r->bin_pages - page;
+
+		if (n > to - from)
+			n = to - from;
+		r->bin[bin] += count_bits(bitmap, from, from + n);
+		from += n;
+		page += n;
+	}
+}
+
+void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
+		  const uint64_t *bitmap)
+{
+	uint64_t first = r ? iova / r->page_size : 0, from, to;
+	unsigned int i;
+
+	if (r)
+		r->known = true;
+	for (i = 0; r && i < r->nparts; i++) {
+		const struct part *p = &r->part[i];
+
+		from = p->first > first ? p->first : first;
+		to = p->first + p->pages < first + pages ?
+		     p->first + p->pages : first + pages;
+		if (from < to)
+			add_bits(r, bitmap, from - first, to - first,
+				 p->before + (from - p->first));
+	}
+}
+
+void record_dirty_all(struct record *r)
+{
+	unsigned int i;
+
+	if (!r)
+		return;
+	r->known = true;
+	for (i = 0; i < r->nbins; i++)
+		r->bin[i] = r->bin_pages;
+	if (r->pages % r->bin_pages)
+		r->bin[r->nbins - 1] = r->pages % r->bin_pages;
+}
+
+/*
+ * A number for each bin, or, for several that are the same, how many and the number:
+ * [3, [100, 0], 5]. What is left out at the end is 0.
+ */
+static json_t *heat(const struct record *r)
+{
+	json_t *list = json_array();
+	unsigned int i, n, end = r->nbins;
+
+	while (end && !r->bin[end - 1])
+		end--;
+	for (i = 0; i < end; i += n) {
+		json_int_t count = (json_int_t)r->bin[i];
+
+		for (n = 1; i + n < end && r->bin[i + n] == r->bin[i];)
+			n++;
+		if (json_array_append_new(list, n == 1 ? json_integer(count) :
+				json_pack("[i, I]", (int)n, count)))
+			break;
+	}
+	if (i < end) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}
+
+/* Lines */
+
+/* What is not UTF-8 can't be written as JSON. */
+static json_t *string(const char *text)
+{
+	json_t *s = json_string(text);
+
+	return s ? s : json_string("?");
+}
+
+static int set_number(json_t *line, const char *name, uint64_t n)
+{
+	return json_object_set_new(line, name, json_integer(
+			n > INT64_MAX ? INT64_MAX : (json_int_t)n));
+}
+
+/* Members that are 0 unless they are there */
+static int set_some(json_t *line, const char *name, uint64_t n)
+{
+	return n ? set_number(line, name, n) : 0;
+}
+
+static void write_line(struct record *r, json_t *line, bool bad)
+{
+	if (bad && !r->error)
+		r->error = -ENOMEM;
+	errno = EIO;
+	if (!r->error && (json_dumpf(line, r->out, JSON_COMPACT) ||
+			  fputc('\n', r->out) == EOF || fflush(r->out)))
+		r->error = -errno;
+	json_decref(line);
+}
+
+static json_t *regions(const struct record_run *run)
+{
+	json_t *list = json_array();
+	char iova[24];
+	unsigned int i;
+
+	for (i = 0; i < run->nregions; i++) {
+		snprintf(iova, sizeof(iova), "%#" PRIx64, run->region[i].iova);
+		if (json_array_append_new(list, json_pack("{s:s, s:I}",
+				"iova", iova, "size",
+				(json_int_t)run->region[i].size)))
+			break;
+	}
+	if (i < run->nregions) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}
+
+static void write_run(struct record *r, const struct record_run *run)
+{
+	json_t *line = json_object();
+	int bad = set_number(line, "dmatrack_record", RECORD_VERSION);
+
+	bad |= json_object_set_new(line, "command", string(run->command));
+	bad |= json_object_set_new(line, "driver", string(run->driver));
+	if (run->target)
+		bad |= json_object_set_new(line, "target", string(run->target));
+	bad |= set_number(line, "page_size", run->page_size);
+	bad |= set_some(line, "bandwidth_limit", run->bandwidth);
+	bad |= set_some(line, "downtime_limit_ns", run->downtime);
+	bad |= set_some(line, "left_limit", run->until);
+	bad |= set_some(line, "rounds_limit", run->rounds);
+	if (run->refine)
+		bad |= json_object_set_new(line, "refine", json_true());
+	bad |= json_object_set_new(line, "regions", regions(run));
+	write_line(r, line, bad);
+}
+
+void record_round(struct record *r, const struct record_round *round)
+{
+	json_t *line = r ? json_object() : NULL;
+	int bad = 0;
+
+	if (!r)
+		return;
+	bad |= set_number(line, "round", round->number);
+	bad |= json_object_set_new(line, "kind",
+				   string(record_kinds[round->kind]));
+	bad |= set_number(line, "begin_ns", round->begin);
+	bad |= set_number(line, "end_ns", round->end);
+	bad |= set_number(line, "harvest_ns", round->harvest);
+	bad |= set_number(line, "copy_ns", round->copy);
+	bad |= set_number(line, "pages_dirty", round->dirty);
+	bad |= set_number(line, "pages_sent", round->sent);
+	bad |= set_some(line, "pages_zero", round->zero);
+	bad |= set_some(line, "pages_same", round->same);
+	bad |= set_number(line, "bytes", round->bytes);
+	bad |= set_some(line, "rate", round->rate);
+	bad |= set_some(line, "dirty_rate", round->dirty_rate);
+	if (round->left != UINT64_MAX)
+		bad |= set_number(line, "bytes_left", round->left);
+	if (round->downtime != UINT64_MAX)
+		bad |= set_number(line, "downtime_ns", round->downtime);
+	if (r->known)
+		bad |= json_object_set_new(line, "heat", heat(r));
+	write_line(r, line, bad);
+	memset(r->bin, 0, sizeof(r->bin));
+	r->known = false;
+}
+
+/* Bitmaps may be missing: the first round needs none. */
+static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
+{
+	unsigned int i;
+
+	if (!round->number) {
+		record_dirty_all(r);
+		return;
+	}
+	for (i = 0; round->bitmaps && i < r->nparts; i++)
+		record_dirty(r, r->part[i].first * r->page_size,
+			     r->part[i].pages, round->bitmaps[i]);
+}
+
+void record_copy_round(struct record *r, const struct dmatrack_round *round)
+{
+	struct record_round own = {
+		.kind = round->last ? RECORD_LAST :
+			round->number ? RECORD_ROUND : RECORD_FULL,
+		.number = round->number,
+		.begin = round->begin,
+		.end = round->begin + round->harvest + round->copy,
+		.harvest = round->harvest,
+		.copy = round->copy,
+		.dirty = round->dirty,
+		.sent = round->sent,
+		.zero = round->zero,
+		.same = round->same,
+		.bytes = round->bytes,
+		.rate = round->rate,
+		.dirty_rate = round->dirty_rate,
+		.left = round->left,
+		.downtime = round->downtime,
+	};
+
+	if (!r)
+		return;
+	take_bitmaps(r, round);
+	record_round(r, &own);
+}
+
+static void write_end(struct record *r, const struct record_end *end)
+{
+	json_t *line = json_object();
+	int bad = json_object_set_new(line, "result",
+				      string(record_results[end->result]));
+
+	bad |= json_object_set_new(line, "reason",
+				   string(record_reasons[end->reason]));
+	if (end->error)
+		bad |= json_object_set_new(line, "error", string(end->error));
+	bad |= set_number(line, "time_ns", end->time);
+	bad |= set_some(line, "downtime_ns", end->downtime);
+	bad |= set_number(line, "bytes", end->bytes);
+	write_line(r, line, bad);
+}
+
+/* Beginning and end */
+
+static int take_regions(struct record *r, const struct record_run *run)
+{
+	uint64_t pages, end = 0;
+	unsigned int i;
+
+	r->part = calloc(run->nregions, sizeof(*r->part));
+	if (!r->part)
+		return -ENOMEM;
+	for (i = 0; i < run->nregions; i++) {
+		const struct dmatrack_region *g = &run->region[i];
+
+		pages = g->size / run->page_size;
+		if (!pages || (g->iova | g->size) % run->page_size ||
+		    g->size > INT64_MAX || g->iova / run->page_size < end ||
+		    g->size - 1 > UINT64_MAX - g->iova)
+			return -EINVAL;
+		r->part[i] = (struct part){ g->iova / run->page_size, pages,
+					    r->pages };
+		r->pages += pages;
+		end = r->part[i].first + pages;
+	}
+	r->nparts = run->nregions;
+	r->bin_pages = record_bin_pages(r->pages);
+	r->nbins = record_bins(r->pages);
+	return 0;
+}
+
+int record_create(struct record **r, const char *path,
+		  const struct record_run *run)
+{
+	struct record *new;
+	int ret = -EINVAL;
+
+	if (!run->nregions || run->nregions > RECORD_REGIONS ||
+	    run->page_size < 512 || run->page_size & (run->page_size - 1))
+		return -EINVAL;
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	new->page_size = run->page_size;
+	ret = take_regions(new, run);
+	if (ret)
+		goto fail;
+	new->out = fopen(path, "we");
+	ret = -errno;
+	if (!new->out)
+		goto fail;
+	write_run(new, run);
+	*r = new;
+	return 0;
+fail:
+	free(new->part);
+	free(new);
+	return ret;
+}
+
+int record_close(struct record *r, const struct record_end *end)
+{
+	int ret;
+
+	if (!r)
+		return 0;
+	if (end)
+		write_end(r, end);
+	if (fclose(r->out) && !r->error)
+		r->error = -errno;
+	ret = r->error;
+	free(r->part);
+	free(r);
+	return ret;
+}
+
+int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
+		      int error)
+{
+	const struct record_end end = {
+		.result = error ? RECORD_FAILED : RECORD_COPIED,
+		.reason = totals->reason <= DMATRACK_ASKED ? totals->reason :
+			  DMATRACK_RUNNING,
+		.error = !error ? NULL : *dmatrack_error() ? dmatrack_error() :
+			 strerror(-error),
+		.time = totals->time,
+		.downtime = totals->downtime,
+		.bytes = totals->bytes,
+	};
+
+	return record_close(r, &end);
+}

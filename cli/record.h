@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The record of a run: what 'dmatrack report' draws. A text file, a JSON object a
+ * line: first the run, then each round as it ends, at last how it all ended. So a
+ * run that was killed leaves a record that can be read. man/dmatrack-record.5 says
+ * what each member means.
+ *
+ *	record.c	write
+ *	record_read.c	read, from a file that may be anything
+ *
+ * Where pages were dirty is kept as bins: all regions, one after the other without
+ * the holes between them, in at most RECORD_BINS parts of equally many pages each
+ * (the last may have fewer), and for each how many of its pages were dirty.
+ *
+ * Functions that return int return 0 or -errno.
+ */
+#ifndef DMT_RECORD_H
+#define DMT_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dmatrack_copy.h"
+
+#define RECORD_VERSION	1
+#define RECORD_BINS	2048u
+#define RECORD_REGIONS	65536u	/* at the most */
+#define RECORD_ROUNDS	16384u	/* at the most, when it is read */
+
+/**
+ * struct record_run - what is being done
+ * @command: the subcommand: "demo"
+ * @driver: who tracks: "engine", "dmatrack", "stock"
+ * @target: device, file or peer; or NULL
+ * @page_size: a power of two
+ * @region: ascending, none reaching into the next; vaddr is not used
+ * @nregions: 1 or more
+ * @bandwidth: limit in bytes a second; 0: none
+ * @downtime: allowed, in ns; 0: not said
+ * @until: so few bytes left are little enough, for a run that has no @downtime
+ * @rounds: limit; 0: none
+ * @refine: pages are compared with what was sent
+ */
+struct record_run {
+	const char *command;
+	const char *driver;
+	const char *target;
+	uint64_t page_size;
+	const struct dmatrack_region *region;
+	unsigned int nregions;
+	uint64_t bandwidth;
+	uint64_t downtime;
+	uint64_t until;
+	uint64_t rounds;
+	bool refine;
+};
+
+enum record_kind {
+	RECORD_FULL,	/* everything is sent, as nothing was before */
+	RECORD_ROUND,	/* devices go on */
+	RECORD_LAST,	/* they have stopped */
+};
+
+/**
+ * struct record_round - one round; most of it as struct dmatrack_round has it
+ * @kind: see there
+ * @number: 0 for the full one
+ * @begin: since the run began, and before its harvest
+ * @end: when its pages had been sent
+ * @harvest: to harvest
+ * @copy: to read and send
+ * @dirty: pages reported (all of them, in the full round)
+ * @sent: pages sent with their content
+ * @zero: pages of which it was only said that they are zero
+ * @same: pages left out, being what they were when last sent
+ * @bytes: of memory that were sent
+ * @rate: bytes a second at which pages were sent; 0: not known
+ * @dirty_rate: bytes a second that became dirty before this harvest; 0: not known
+ * @left: bytes that were still to be sent when it ended, by what is known;
+ *	  UINT64_MAX: not known
+ * @downtime: what stopping the devices then would have cost; UINT64_MAX: not known
+ */
+struct record_round {
+	enum record_kind kind;
+	uint64_t number;
+	uint64_t begin;
+	uint64_t end;
+	uint64_t harvest;
+	uint64_t copy;
+	uint64_t dirty;
+	uint64_t sent;
+	uint64_t zero;
+	uint64_t same;
+	uint64_t bytes;
+	uint64_t rate;
+	uint64_t dirty_rate;
+	uint64_t left;
+	uint64_t downtime;
+};
+
+/* How it ended */
+enum record_result {
+	RECORD_COPIED,	/* all there is to copy was copied */
+	RECORD_EXACT,	/* and was compared */
+	RECORD_DIFFERS,	/* it was compared, and isn't the same */
+	RECORD_FAILED,	/* there's no copy */
+};
+
+/**
+ * struct record_end - the end
+ * @result: see there
+ * @reason: why the devices were stopped, or DMATRACK_RUNNING
+ * @error: what went wrong, in words; or NULL
+ * @time: of the run
+ * @downtime: how long the devices stood still for it; 0: not known
+ * @bytes: of memory that were sent, in all rounds
+ */
+struct record_end {
+	enum record_result result;
+	enum dmatrack_reason reason;
+	const char *error;
+	uint64_t time;
+	uint64_t downtime;
+	uint64_t bytes;
+};
+
+/* Bins: pages in each, how many there are, for so many pages */
+uint64_t record_bin_pages(uint64_t pages);
+unsigned int record_bins(uint64_t pages);
+
+/* Writing. One thread at a time. */
+struct record;
+
+/**
+ * record_create() - begin a record
+ * @r: out
+ * @path: written anew
+ * @run: copied
+ *
+ * Return: 0; -EINVAL (regions that aren't as they should be), -ENOMEM, or what the
+ * file system says.
+ */
+int record_create(struct record **r, const char *path,
+		  const struct record_run *run);
+
+/**
+ * record_dirty() - pages that the round to come is about
+ * @r: record; NULL: nothing is recorded
+ * @iova: of the bitmap's first page; page-aligned
+ * @pages: bits in @bitmap
+ * @bitmap: as dmatrack_harvest() writes it
+ *
+ * Of any part of the memory, over holes as well; bits there don't count. To be called
+ * once for each page of a round, as the pages of several calls are added up.
+ */
+void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
+		  const uint64_t *bitmap);
+void record_dirty_all(struct record *r);	/* every page of all regions */
+
+/**
+ * record_round() - a round has ended
+ * @r: record, or NULL
+ * @round: it
+ *
+ * If record_dirty() hasn't been called for it, its heat is not known. An error is
+ * kept for record_close().
+ */
+void record_round(struct record *r, const struct record_round *round);
+
+/* The same, from a round callback of dmatrack_precopy() for the run's regions */
+void record_copy_round(struct record *r, const struct dmatrack_round *round);
+
+/**
+ * record_close() - the run has ended
+ * @r: freed; may be NULL
+ * @end: how; NULL: the record stays without its last line
+ *
+ * Return: 0, or what kept the record from being written, now or before.
+ */
+int record_close(struct record *r, const struct record_end *end);
+
+/* The same, after dmatrack_precopy(). @error: what it returned, 0 for none */
+int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
+		      int error);
+
+/* Words of the record, by the numbers above */
+extern const char *const record_kinds[3];
+extern const char *const record_results[4];
+extern const char *const record_reasons[5];
+
+/* Reading */
+
+/**
+ * struct record_file - a record that was read
+ * @run: the run; strings and regions belong to @file
+ * @pages: of all regions
+ * @bin_pages: of a bin; the last may have fewer
+ * @nbins: how many
+ * @round: those there are
+ * @nrounds: how many
+ * @heat: of round i and bin j: @heat[i * @nbins + j], pages dirty over pages;
+ *	  negative: not known
+ * @whole: @end is there
+ * @end: how it ended
+ * @cut: the line where it is cut, if not @whole
+ * @text: what @run and @end point to
+ */
+struct record_file {
+	struct record_run run;
+	uint64_t pages;
+	uint64_t bin_pages;
+	unsigned int nbins;
+	struct record_round *round;
+	unsigned int nrounds;
+	float *heat;
+	bool whole;
+	struct record_end end;
+	unsigned int cut;
+	void *text;
+};
+
+/**
+ * record_read() - read a record
+ * @file: out; to be freed even after an error
+ * @path: "-": standard input
+ * @error: out: what's wrong with it, if there's an error
+ * @size: of @error
+ *
+ * A record that ends before its last line is taken as far as it goes.
+ *
+ * Return: 0; -EINVAL (it isn't one, or contradicts itself), -EPROTO (of a later
+ * version), -ENOMEM, or what the file system says.
+ */
+int record_read(struct record_file *file, const char *path, char *error,
+		size_t size);
+void record_free(struct record_file *file);
+
+#endif
