@@ -41,6 +41,11 @@ bool dmt_owner_is_caller(const struct dmt_owner *owner)
 	return owner->mm == current->mm;
 }
 
+bool dmt_owner_may_know(const struct dmt_owner *owner)
+{
+	return dmt_owner_is_caller(owner) || capable(CAP_SYS_PTRACE);
+}
+
 /* Device reads and writes --------------------------------------------------- */
 
 /*

@@ -30,6 +30,8 @@
 #define DMATRACK_FEATURE_COARSE_PAGES	(1ULL << 1)
 /* A call that fails leaves everything dirty that was. */
 #define DMATRACK_FEATURE_NOTHING_LOST	(1ULL << 2)
+/* There is DMATRACK_GET_MAPPINGS. */
+#define DMATRACK_FEATURE_MAPPINGS	(1ULL << 3)
 
 /**
  * struct dmatrack_info - who is behind the descriptor
@@ -49,5 +51,56 @@ struct dmatrack_info {
 	__u64	features;
 };
 #define DMATRACK_GET_INFO	_IO(DMATRACK_MAGIC, 0)
+
+/* What a mapping's entry says: @vaddr is told */
+#define DMATRACK_MAPPING_VADDR	(1U << 0)
+/* An IOMMU maps it: its pages are pinned. */
+#define DMATRACK_MAPPING_IOMMU	(1U << 1)
+
+/**
+ * struct dmatrack_mapping_entry - one mapping
+ * @iova: its first byte
+ * @last: its last, inclusive: it may be 2^64-1
+ * @vaddr: where @iova is in its owner's memory; 0 unless @flags has
+ *	   DMATRACK_MAPPING_VADDR: the caller is the process that made it, or has
+ *	   CAP_SYS_PTRACE, and the address hasn't been taken away by
+ *	   VFIO_DMA_UNMAP_FLAG_VADDR
+ * @prot: VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE
+ * @flags: DMATRACK_MAPPING_*; others may come
+ */
+struct dmatrack_mapping_entry {
+	__u64	iova;
+	__u64	last;
+	__u64	vaddr;
+	__u32	prot;
+	__u32	flags;
+};
+
+/**
+ * struct dmatrack_get_mappings - what is mapped from an IOVA on
+ * @argsz: in: size of this structure; at least up to @entries
+ * @flags: in: 0
+ * @iova: in: mappings that end before it are left out
+ * @count: in: for how many entries @entries has room; out: how many are there
+ * @reserved: in: 0
+ * @entries: in: user pointer to an array of struct dmatrack_mapping_entry
+ *
+ * DMATRACK_GET_MAPPINGS fills @entries in, in ascending order of IOVA. If @count is
+ * what it was, there may be more: go on at the last one's @last + 1, unless that
+ * is 0. What is mapped and unmapped meanwhile may be in the answer or not; every
+ * other mapping is, once.
+ *
+ * Return: 0, or -1 with errno as above, or EINTR (the caller is being killed); then
+ * @entries may have been written in part.
+ */
+struct dmatrack_get_mappings {
+	__u32	argsz;
+	__u32	flags;
+	__u64	iova;
+	__u32	count;
+	__u32	reserved;
+	__u64	entries;
+};
+#define DMATRACK_GET_MAPPINGS	_IO(DMATRACK_MAGIC, 1)
 
 #endif

@@ -19,6 +19,7 @@
 #include "harvest.h"
 #include "iommu.h"
 #include "range.h"
+#include "uapi/dmatrack.h"
 
 int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 		       unsigned int limit)
@@ -131,6 +132,40 @@ int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 	err = map_locked(c, iova, last, vaddr, prot);
 	dmt_unlock(c);
 	return err;
+}
+
+/* What is mapped ------------------------------------------------------------- */
+
+/* @c->lock, for the address and whether it's valid */
+static void describe(const struct dmt_mapping *m,
+		     struct dmatrack_mapping_entry *entry)
+{
+	*entry = (struct dmatrack_mapping_entry){
+		.iova = m->iova,
+		.last = m->last,
+		.prot = m->prot,
+	};
+	if (m->iommu_mapped)
+		entry->flags |= DMATRACK_MAPPING_IOMMU;
+	if (!m->invalid && dmt_owner_may_know(&m->owner)) {
+		entry->vaddr = m->vaddr;
+		entry->flags |= DMATRACK_MAPPING_VADDR;
+	}
+}
+
+unsigned int dmt_list(struct dmt_container *c, u64 iova,
+		      struct dmatrack_mapping_entry *entries, unsigned int n)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+	unsigned int i = 0;
+
+	dmt_lock(c);
+	for (m = dmt_space_first(&c->space, iova, &it); m && i < n;
+	     m = dmt_space_next(&c->space, &it))
+		describe(m, &entries[i++]);
+	dmt_unlock(c);
+	return i;
 }
 
 /* Unmap ---------------------------------------------------------------------- */

@@ -203,6 +203,20 @@ void dmt_stop(struct dmt_container *c);
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap);
 
+struct dmatrack_mapping_entry;
+
+/**
+ * dmt_list - tell what is mapped
+ * @c: container
+ * @iova: mappings that end before it are left out
+ * @entries: out: as include/uapi/dmatrack.h has it
+ * @n: room in it
+ *
+ * Takes @c->lock, and no memory of the user's. Return: how many there are, up to @n.
+ */
+unsigned int dmt_list(struct dmt_container *c, u64 iova,
+		      struct dmatrack_mapping_entry *entries, unsigned int n);
+
 /**
  * dmt_type1_ioctl - a call on the container's descriptor
  * @c: container

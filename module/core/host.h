@@ -140,6 +140,9 @@ unsigned long dmt_user_end(struct dmt_host *host);
 /* The caller is the process that owns the memory. */
 bool dmt_owner_is_caller(const struct dmt_owner *owner);
 
+/* The caller may know where the memory is: it owns it, or may look into any process. */
+bool dmt_owner_may_know(const struct dmt_owner *owner);
+
 /* Memory that the IOMMU maps: frames, and runs of them -------------------------- */
 
 /**

@@ -352,8 +352,60 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 	info.version = DMATRACK_VERSION;
 	info.features = DMATRACK_FEATURE_ANY_RANGE |
 			DMATRACK_FEATURE_COARSE_PAGES |
-			DMATRACK_FEATURE_NOTHING_LOST;
+			DMATRACK_FEATURE_NOTHING_LOST |
+			DMATRACK_FEATURE_MAPPINGS;
 	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
+}
+
+#define LIST_PIECE	16U	/* entries, on the stack */
+
+/*
+ * Up to @room entries from @iova on to the user, some at a time, so that no lock
+ * is held while a page of theirs is waited for. Return: how many, or -errno.
+ */
+static long list_to_user(struct dmt_container *c, u64 iova,
+			 struct dmatrack_mapping_entry __user *to, u32 room)
+{
+	struct dmatrack_mapping_entry piece[LIST_PIECE];
+	u32 done = 0;
+
+	while (done < room) {
+		u32 want = min(room - done, LIST_PIECE);
+		u32 n = dmt_list(c, iova, piece, want);
+
+		if (n && dmt_copy_to_user(c->host, to + done, piece,
+					  n * sizeof(piece[0])))
+			return -EFAULT;
+		if (dmt_interrupted())
+			return -EINTR;
+		done += n;
+		if (n < want || piece[n - 1].last == ~0ULL)
+			break;
+		iova = piece[n - 1].last + 1;
+	}
+	return done;
+}
+
+static long get_mappings(struct dmt_container *c, unsigned long arg)
+{
+	struct dmatrack_get_mappings get;
+	struct dmatrack_mapping_entry __user *to;
+	long n;
+
+	if (get_args(c, &get, arg, entries))
+		return -EFAULT;
+	if (get.argsz < offsetofend(typeof(get), entries) || get.flags ||
+	    get.reserved || get.entries != (unsigned long)get.entries)
+		return -EINVAL;
+	to = (struct dmatrack_mapping_entry __user *)(unsigned long)get.entries;
+	if (!dmt_user_range_ok(c->host, to, (u64)get.count * sizeof(*to)))
+		return -EFAULT;
+	n = list_to_user(c, get.iova, to, get.count);
+	if (n < 0)
+		return n;
+	get.count = n;
+	return dmt_copy_to_user(c->host, (void __user *)arg, &get,
+				offsetofend(typeof(get), entries));
 }
 
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
@@ -372,6 +424,8 @@ long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		return dirty_pages(c, arg);
 	case DMATRACK_GET_INFO:
 		return get_dmatrack_info(c, arg);
+	case DMATRACK_GET_MAPPINGS:
+		return get_mappings(c, arg);
 	default:
 		return -ENOTTY;
 	}
