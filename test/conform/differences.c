@@ -52,6 +52,9 @@
 #define NO_MARK \
 	"mark_dirty", \
 	"there is no such call"
+#define NO_LIST \
+	"list the mappings", \
+	"there is no such call"
 #define OVERFLOW \
 	"kernel version", \
 	"-EINVAL where 7.3 says -EOVERFLOW"
@@ -162,6 +165,14 @@ static const struct difference differences[] = {
 	{ "harvest_buffer_goes_second", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "harvest_buffer_goes_second_readonly", NO_MARK,
 	  "-EOPNOTSUPP, not ", 0 },
+	{ "list_none", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "list_each", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "list_resumed", NO_LIST, "got >= 0 is false", 0 },
+	{ "list_last_iova", NO_LIST, NULL, 0 },
+	{ "list_arguments", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "list_bad_buffer", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "list_invalid_address", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "map_iova_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "map_vaddr_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "unmap_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* A container that two processes have: memory is that of whoever mapped it. */
+#include <linux/capability.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "conform.h"
+#include "uapi/dmatrack.h"
 
 /* A process that does something at first, and ends when it's told to */
 struct owner {
@@ -134,4 +137,45 @@ CASE(process_update_vaddr, IOMMU | KERNEL)
 	EXPECT_EQ(locked(), 32);
 	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
 	EXPECT_EQ(locked(), 0);
+}
+
+/* Where another's memory is, is for those to know who may look into it. */
+
+static void list_one(struct dmatrack_mapping_entry *e)
+{
+	struct dmatrack_get_mappings get = {
+		.argsz = sizeof(get), .count = 1, .entries = (uintptr_t)e,
+	};
+
+	ASSERT_OK(call(DMATRACK_GET_MAPPINGS, &get));
+	ASSERT_EQ(get.count, 1);
+	EXPECT_EQ(e->iova, BASE);
+}
+
+static void drop_ptrace(void)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	ASSERT_OK(syscall(SYS_capget, &h, d));
+	d[0].effective &= ~(1u << CAP_SYS_PTRACE);
+	ASSERT_OK(syscall(SYS_capset, &h, d));
+}
+
+CASE(process_list, ANY | KERNEL)
+{
+	struct owner o = owner_fork(map_8);
+	struct dmatrack_mapping_entry e;
+
+	list_one(&e);
+	EXPECT(e.vaddr && e.flags & DMATRACK_MAPPING_VADDR);
+	drop_ptrace();
+	list_one(&e);
+	EXPECT_EQ(e.vaddr, 0);
+	EXPECT_EQ(e.flags & DMATRACK_MAPPING_VADDR, 0);
+	owner_end(&o);
+	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
+	mapped(BASE, 8);
+	list_one(&e);
+	EXPECT(e.vaddr && e.flags & DMATRACK_MAPPING_VADDR);
 }

@@ -33,6 +33,7 @@
 #include "engine/host.h"
 #include "random.h"
 #include "tap.h"
+#include "uapi/dmatrack.h"
 
 #define PAGE		4096ULL
 #define CHUNK		DMT_CHUNK_PAGES
@@ -301,7 +302,7 @@ static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 
 enum op {
 	MAP, UNMAP, UNMAP_BITMAP, START, STOP, MARK, SCATTER, WRITE, PIN, UNPIN,
-	HARVEST,
+	HARVEST, LIST,
 };
 
 /**
@@ -573,6 +574,28 @@ static long do_harvest(const struct step *s)
 	return 0;
 }
 
+static long do_list(const struct step *s)
+{
+	struct dmatrack_mapping_entry *e = (void *)w->answer;
+	struct dmatrack_get_mappings get = {
+		.argsz = sizeof(get), .iova = BASE + s->page * PAGE,
+		.count = s->n, .entries = (unsigned long)e,
+	};
+	long ret = call(DMATRACK_GET_MAPPINGS, &get);
+	unsigned int i;
+
+	if (ret)
+		CHECK_EQ(get.count, s->n);
+	else
+		CHECK_EQ(get.count, w->nmaps);
+	for (i = 0; i < w->nmaps && !ret; i++) {
+		CHECK_EQ(e[i].iova, BASE + w->map[i].page * PAGE);
+		CHECK_EQ(e[i].last, e[i].iova + w->map[i].n * PAGE - 1);
+		CHECK_EQ(e[i].prot, w->map[i].prot);
+	}
+	return ret;
+}
+
 static long do_step(const struct step *s)
 {
 	switch (s->op) {
@@ -594,6 +617,8 @@ static long do_step(const struct step *s)
 		return do_pin(s);
 	case UNPIN:
 		return do_unpin(s);
+	case LIST:
+		return do_list(s);
 	default:
 		return do_harvest(s);
 	}
@@ -786,6 +811,7 @@ static const struct step script[] = {
 	{ "map while tracking, a long one", MAP, AFTER, 70000, 3 },
 	{ "map at the end", MAP, TOP, 1000, DMT_WRITE },
 
+	{ "list the mappings", LIST, 0, 100, 0 },
 	{ "mark a first page", MARK, LONG + CHUNK + 3, 1, 0 },
 	{ "mark it again", MARK, LONG + CHUNK + 3, 1, 0 },
 	{ "mark a range, a whole chunk in it", MARK, LONG + 100, 2 * CHUNK, 0 },
@@ -864,7 +890,7 @@ static void replay(unsigned int flags)
 /* Does the call have no choice but to fail when something is denied to it? */
 static bool must_fail(enum op op)
 {
-	return op == MAP || op == START || op == PIN;
+	return op == MAP || op == START || op == PIN || op == LIST;
 }
 
 /* One call, of which point @nth fails. Returns whether it came to that point. */
