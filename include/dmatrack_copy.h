@@ -212,7 +212,8 @@ struct dmatrack_totals {
  * @max_rounds: without the last; 0: 30
  * @bandwidth: bytes a second to write at the most while devices run; 0: no limit
  * @downtime: allowed; 0: 300 ms
- * @page_size: a power of two, from the containers' smallest to 2 MiB; 0: the smallest
+ * @page_size: a power of two, from the containers' smallest to DMATRACK_WRITE_MAX; 0: the
+ *	       smallest
  * @reserved: 0
  * @opaque: for the functions
  * @stop: stop the devices, and whoever else writes: when this has returned 0, nobody
