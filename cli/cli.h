@@ -36,6 +36,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_demo;
+extern const struct cli_command cli_replay;
 
 /* To stderr, 'dmatrack <subcommand>: ...': what's wrong */
 __attribute__((format(printf, 1, 2)))
@@ -44,6 +45,19 @@ void cli_error(const char *format, ...);
 /* The same with how to learn more. Return: CLI_USAGE */
 __attribute__((format(printf, 1, 2)))
 int cli_usage(const char *format, ...);
+
+/**
+ * cli_open_container() - the container a command works on
+ * @t: out
+ * @device: as dmatrack_open_vfio() has it; NULL: the engine
+ * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
+ * @engine_flags: of dmatrack_open_engine()
+ *
+ * Return: 0, or an exit status after what's wrong was said.
+ */
+struct dmatrack;
+int cli_open_container(struct dmatrack **t, const char *device,
+		       unsigned int type, unsigned int engine_flags);
 
 /* Numbers as users write them. Return: false: it isn't one */
 bool cli_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */

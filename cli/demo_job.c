@@ -74,43 +74,11 @@ static uint64_t now(void)
 
 /* Opening */
 
-static const char *explain_open(int error)
-{
-	switch (error) {
-	case -EINVAL:
-		return "not a PCI address like 0000:00:03.0, nor a UUID";
-	case -ENODEV:
-		return "no such device, or not bound to a VFIO driver";
-	case -ENOENT:
-		return "this kernel has no VFIO: load the module vfio";
-	case -EBUSY:
-		return "in use by another program, or a device of its IOMMU group still has another driver";
-	case -EPERM:
-	case -EACCES:
-		return "permission denied: run as root, or own /dev/vfio/GROUP";
-	case -EOPNOTSUPP:
-		return "the kernel has no such IOMMU driver: load dmatrack or vfio_iommu_type1";
-	}
-	return strerror(-error);
-}
-
 static int open_container(struct job *j)
 {
-	unsigned int type = j->o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
-	int ret;
-
-	if (!j->o->device) {
-		ret = dmatrack_open_engine(&j->t, type, 0);
-		if (ret)
-			cli_error("can't make a container: %s", strerror(-ret));
-		return ret ? CLI_FAILED : 0;
-	}
-	ret = dmatrack_open_vfio(&j->t, j->o->device, type);
-	if (ret)
-		cli_error("%s: %s", j->o->device, explain_open(ret));
-	if (ret == -EINVAL)
-		return CLI_USAGE;
-	return ret ? CLI_FAILED : 0;
+	return cli_open_container(&j->t, j->o->device,
+				  j->o->v1 ? VFIO_TYPE1_IOMMU :
+					     VFIO_TYPE1v2_IOMMU, 0);
 }
 
 static int open_device(struct job *j)
