@@ -8,6 +8,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_demo,
+	&cli_replay,
 };
 
 #define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* One call after the other, on a container and by a device in it. */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "dmatrack_engine.h"
+#include "replay.h"
+
+#define FILL	0x5a		/* what's written where a trace doesn't say */
+
+/*
+ * A call's structure is at the beginning of this. GET_INFO writes as much as argsz
+ * says, which the parser bounds by this.
+ */
+static union {
+	struct vfio_iommu_type1_info info;
+	struct vfio_iommu_type1_dma_map map;
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	};
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	};
+	unsigned char room[65536];
+} arg;
+
+/* Containers and devices ------------------------------------------------------------ */
+
+int replay_open(struct replay_player *p, unsigned int type)
+{
+	replay_close(p);
+	return cli_open_container(&p->t, p->device,
+				  p->v1 ? VFIO_TYPE1_IOMMU : type,
+				  DMATRACK_ENGINE_CHECKED);
+}
+
+void replay_close(struct replay_player *p)
+{
+	dmt_device_close(p->d);
+	dmatrack_close(p->t);
+	p->d = NULL;
+	p->t = NULL;
+}
+
+/* Not before it has to do something: edu takes room for itself. */
+static int need_device(struct replay_player *p, const struct replay_call *call)
+{
+	int ret = p->d ? 0 : dmt_device_open(&p->d, p->t);
+
+	if (!ret)
+		return 0;
+	cli_error("%s:%u: %s: %s", p->trace, call->line,
+		  p->device ? p->device : "engine", ret == -ENODEV ?
+		  "not a device that can be told what to do (dmt_testdev, edu)" :
+		  strerror(-ret));
+	return CLI_FAILED;
+}
+
+/* The container's calls --------------------------------------------------------------- */
+
+static uint32_t argsz(const struct replay_call *call, size_t right)
+{
+	return call->has & REPLAY_HAS_ARGSZ ? call->argsz : (uint32_t)right;
+}
+
+static uint32_t flags(const struct replay_call *call, uint32_t right)
+{
+	return call->has & REPLAY_HAS_FLAGS ? call->flags : right;
+}
+
+static void *new_argument(void)
+{
+	return memset(&arg, 0, sizeof(arg));
+}
+
+static long do_ioctl(struct replay_player *p, unsigned long cmd)
+{
+	return dmatrack_ioctl(p->t, cmd, (unsigned long)&arg);
+}
+
+static int run_map(struct replay_player *p, const struct replay_call *call,
+		   struct replay_result *r)
+{
+	struct vfio_iommu_type1_dma_map *map = new_argument();
+	void *memory;
+	int ret = replay_memory_of(&p->memory, call, p->trace, &memory);
+
+	if (ret)
+		return ret;
+	map->argsz = argsz(call, sizeof(*map));
+	map->flags = flags(call, call->prot);
+	map->vaddr = (uintptr_t)memory;
+	map->iova = call->iova;
+	map->size = call->size;
+	r->ret = do_ioctl(p, VFIO_IOMMU_MAP_DMA);
+	return 0;
+}
+
+static int refuse_bitmap(struct replay_player *p, const struct replay_call *call,
+			 uint64_t bytes)
+{
+	char size[CLI_TEXT];
+
+	cli_error("%s:%u: a bitmap of %s is more than there is room for; if the call is to fail, say data=bad",
+		  p->trace, call->line, cli_format_size(size, bytes));
+	return CLI_FAILED;
+}
+
+/* A buffer for the driver, and what it is told of it */
+static int new_bitmap(struct replay_player *p, const struct replay_call *call,
+		      struct vfio_bitmap *bitmap, struct replay_result *r)
+{
+	uint64_t need = dmatrack_bitmap_size(call->size, call->page_size);
+	uint64_t room;
+
+	bitmap->pgsize = call->page_size;
+	bitmap->size = call->has & REPLAY_HAS_BYTES ? call->bytes : need;
+	room = bitmap->size > need ? bitmap->size : need;
+	if (call->pointer != REPLAY_POINTER_GOOD) {
+		bitmap->data = replay_wrong_pointer(&p->memory, call->pointer,
+						    room);
+		return 0;
+	}
+	if (room > REPLAY_BITMAP)
+		return refuse_bitmap(p, call, room);
+	r->mapped = room ? room : 1;
+	r->bitmap = mmap(NULL, r->mapped, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (r->bitmap == MAP_FAILED) {
+		r->bitmap = NULL;
+		return refuse_bitmap(p, call, room);
+	}
+	bitmap->data = (void *)r->bitmap;
+	if (call->page_size)
+		r->npages = call->size / call->page_size +
+			    !!(call->size % call->page_size);
+	return 0;
+}
+
+static int run_unmap(struct replay_player *p, const struct replay_call *call,
+		     struct replay_result *r)
+{
+	struct vfio_iommu_type1_dma_unmap *unmap = new_argument();
+	bool bitmap = call->with_bitmap;
+	int ret = bitmap ? new_bitmap(p, call, &arg.bitmap, r) : 0;
+
+	if (ret)
+		return ret;
+	unmap->argsz = argsz(call, sizeof(*unmap) +
+				   (bitmap ? sizeof(arg.bitmap) : 0));
+	unmap->flags = flags(call,
+			     (bitmap ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP : 0) |
+			     (call->everything ? VFIO_DMA_UNMAP_FLAG_ALL : 0));
+	unmap->iova = call->iova;
+	unmap->size = call->size;
+	r->ret = do_ioctl(p, VFIO_IOMMU_UNMAP_DMA);
+	if (!r->ret)
+		r->ret = (long)unmap->size;
+	return 0;
+}
+
+static void run_switch(struct replay_player *p, const struct replay_call *call,
+		       struct replay_result *r)
+{
+	struct vfio_iommu_type1_dirty_bitmap *dirty = new_argument();
+
+	dirty->argsz = argsz(call, sizeof(*dirty));
+	dirty->flags = flags(call, call->verb == REPLAY_START ?
+				   VFIO_IOMMU_DIRTY_PAGES_FLAG_START :
+				   VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	r->ret = do_ioctl(p, VFIO_IOMMU_DIRTY_PAGES);
+}
+
+static int run_harvest(struct replay_player *p, const struct replay_call *call,
+		       struct replay_result *r)
+{
+	int ret;
+
+	new_argument();
+	ret = new_bitmap(p, call, &arg.get.bitmap, r);
+	if (ret)
+		return ret;
+	arg.dirty.argsz = argsz(call, sizeof(arg.dirty) + sizeof(arg.get));
+	arg.dirty.flags = flags(call, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
+	arg.get.iova = call->iova;
+	arg.get.size = call->size;
+	r->ret = do_ioctl(p, VFIO_IOMMU_DIRTY_PAGES);
+	return 0;
+}
+
+static void run_info(struct replay_player *p, const struct replay_call *call,
+		     struct replay_result *r)
+{
+	struct vfio_iommu_type1_info *info = new_argument();
+
+	info->argsz = argsz(call, sizeof(*info));
+	info->flags = flags(call, 0);
+	r->ret = do_ioctl(p, VFIO_IOMMU_GET_INFO);
+}
+
+/* The device's --------------------------------------------------------------------- */
+
+/* Bytes for it, for sizes that a device takes at all; others are its to refuse */
+static int new_data(struct replay_player *p, const struct replay_call *call,
+		    unsigned char **data)
+{
+	size_t size = call->size && call->size <= DMT_TESTDEV_SIZE_MAX ?
+		      call->size : 1;
+
+	*data = malloc(size);
+	if (!*data) {
+		cli_error("%s:%u: no memory", p->trace, call->line);
+		return CLI_FAILED;
+	}
+	memset(*data, call->has & REPLAY_HAS_VALUE ? (int)(call->value & 255) :
+						     FILL, size);
+	return 0;
+}
+
+static int run_write(struct replay_player *p, const struct replay_call *call,
+		     struct replay_result *r)
+{
+	unsigned char *data;
+	int ret = new_data(p, call, &data);
+
+	if (ret)
+		return ret;
+	if (call->verb == REPLAY_WRITE)
+		r->ret = dmt_device_write(p->d, call->iova, data, call->size);
+	else
+		r->ret = dmt_device_pinned_write(p->d, call->iova, data,
+						 call->size);
+	free(data);
+	return 0;
+}
+
+static int run_read(struct replay_player *p, const struct replay_call *call,
+		    struct replay_result *r)
+{
+	unsigned char *data;
+	int ret = new_data(p, call, &data);
+
+	if (ret)
+		return ret;
+	r->ret = dmt_device_read(p->d, call->iova, data, call->size);
+	r->has_value = !r->ret;
+	r->value = data[0];
+	r->mixed = !r->ret && memcmp(data, data + 1, call->size - 1);
+	free(data);
+	return 0;
+}
+
+/* Some can't be done by each kind of device. */
+static int check_able(struct replay_player *p, const struct replay_call *call,
+		      const struct replay_result *r)
+{
+	if (r->ret != -EOPNOTSUPP || call->expect.ret == -EOPNOTSUPP)
+		return 0;
+	cli_error("%s:%u: %s: a device of the kind '%s' on the driver '%s' can't",
+		  p->trace, call->line, replay_verb_name(call->verb),
+		  dmt_device_kind(p->d), dmatrack_driver(p->t));
+	return CLI_FAILED;
+}
+
+static int run_device(struct replay_player *p, const struct replay_call *call,
+		      struct replay_result *r)
+{
+	int ret = need_device(p, call);
+
+	if (ret)
+		return ret;
+	switch (call->verb) {
+	case REPLAY_READ:
+		ret = run_read(p, call, r);
+		break;
+	case REPLAY_PIN:
+		r->ret = dmt_device_pin(p->d, call->iova, call->size,
+					call->prot);
+		break;
+	case REPLAY_UNPIN:
+		r->ret = dmt_device_unpin(p->d, call->iova, call->size);
+		break;
+	case REPLAY_MARK:
+		r->ret = dmt_device_mark(p->d, call->iova, call->size);
+		break;
+	default:
+		ret = run_write(p, call, r);
+	}
+	return ret ? ret : check_able(p, call, r);
+}
+
+int replay_run(struct replay_player *p, const struct replay_call *call,
+	       struct replay_result *r)
+{
+	*r = (struct replay_result){ 0 };
+	switch (call->verb) {
+	case REPLAY_CONTAINER:
+		return replay_open(p, call->type);
+	case REPLAY_MAP:
+		return run_map(p, call, r);
+	case REPLAY_UNMAP:
+		return run_unmap(p, call, r);
+	case REPLAY_START:
+	case REPLAY_STOP:
+		run_switch(p, call, r);
+		return 0;
+	case REPLAY_HARVEST:
+		return run_harvest(p, call, r);
+	case REPLAY_INFO:
+		run_info(p, call, r);
+		return 0;
+	case REPLAY_CHECK:
+		r->ret = dmatrack_ioctl(p->t, VFIO_CHECK_EXTENSION,
+					call->value & UINT16_MAX);
+		return 0;
+	case REPLAY_IOCTL:
+		r->ret = dmatrack_ioctl(p->t, call->iova, call->size);
+		return 0;
+	}
+	return run_device(p, call, r);
+}
+
+void replay_result_free(struct replay_result *r)
+{
+	if (r->bitmap)
+		munmap(r->bitmap, r->mapped);
+	r->bitmap = NULL;
+}
