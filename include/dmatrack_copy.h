@@ -51,8 +51,8 @@ struct dmatrack_region {
 /* Regions of a copy, at the most; ascending by IOVA, and apart */
 #define DMATRACK_REGIONS_MAX	4096u
 
-/* Bytes of a write to a destination, at the most: whole pages */
-#define DMATRACK_WRITE_MAX	(1u << 20)
+/* Bytes of a write to a destination, at the most: whole pages; of the largest, one */
+#define DMATRACK_WRITE_MAX	(2u << 20)
 
 struct dmatrack_dest;
 
@@ -60,13 +60,15 @@ struct dmatrack_dest;
  * struct dmatrack_dest_ops - what a destination does
  * @size: sizeof(struct dmatrack_dest_ops)
  * @begin: the first call: what will come. @regions and what they hold is the caller's,
- *	   for this call. All memory at the destination reads as zeros from now on
+ *	   for this call. All memory at the destination reads as zeros from now on. A receiver
+ *	   calls it again where another copy begins in place of one that broke off
  * @write: put @data, 1 to DMATRACK_WRITE_MAX bytes in whole pages, within one region. @data doesn't
  *	   change until this returns, and is the caller's
  * @zero: this range of one region reads as zeros again
  * @round: a round ends here. NULL: nothing is to be done
  * @finish: everything is there, and exact: the copy is good from now on. Not called if
- *	    the copy fails or is given up
+ *	    the copy fails or is given up. May be called again, by another process too, where
+ *	    it isn't known whether it was done
  * @lost: after another function has returned -EAGAIN: reach the destination again
  *	  and tell, by calling @again for each, which ranges to copy anew: those written that did not
  *	  arrive. Then go on. The call that returned -EAGAIN has not been done. NULL:
@@ -77,6 +79,8 @@ struct dmatrack_dest;
  *	  0 if there is none. May be called before @begin, which isn't called if the
  *	  copy is gone on with. NULL: as 0
  * @close: free the destination; what was not finished is no copy
+ * @digest: of all that was written, as dmatrack_digest() has it. NULL: can't. May be left out
+ *	    of @size
  *
  * Called by one thread at a time. Return: 0 (but for @load), -EAGAIN if @lost is there, or
  * any other negative errno, which ends the copy.
@@ -98,6 +102,7 @@ struct dmatrack_dest_ops {
 	int (*save)(struct dmatrack_dest *d, const void *state, size_t size);
 	int (*load)(struct dmatrack_dest *d, void *state, size_t size);
 	void (*close)(struct dmatrack_dest *d);
+	int (*digest)(struct dmatrack_dest *d, uint8_t digest[16]);
 };
 
 /**
