@@ -13,30 +13,12 @@ static const char help[] =
 "and copy those; stop the devices, harvest and copy for the last time; compare\n"
 "all of the memory with the copy, byte for byte.\n"
 "\n"
-"Where:\n"
-"  (nothing)          in this process: the devices are threads\n"
-"  --device ADDRESS   in the kernel, by /dev/vfio: a PCI device that is bound to\n"
-"                     vfio-pci, such as 0000:00:03.0; QEMU's edu is supported\n"
-"  --device UUID      a mediated device of dmt_testdev, whose threads write\n"
-"  --v1               a container of VFIO type 1 instead of 1v2\n"
-"\n"
+WORKLOAD_HELP_WHERE
 "Memory:\n"
 "  --size SIZE        how much (default: 1G; with --device 256M), and as much\n"
 "                     again for the copy\n"
-"  --mappings N       in how many mappings, of differing sizes (default: 5)\n"
-"  --hole SIZE        not mapped, before the last mapping (default: 2M; 0: none)\n"
-"  --iova ADDRESS     where devices see it (default: 4G; edu: 1M)\n"
-"\n"
-"Devices:\n"
-"  --threads N        how many write (default: 4)\n"
-"  --rate N           writes a second of all of them (default: 50000; with a\n"
-"                     mediated device 20000; 0: flat out, as edu always, which\n"
-"                     manages about five)\n"
-"  --write-size SIZE  bytes of a write at the most (default: 4K; edu: 2K)\n"
-"  --pins N           pages that a driver keeps pinned at a time, and writes to\n"
-"                     (default: 16; 0: none). A pinned page counts as written\n"
-"  --seed N           of the order of writes (default: 1)\n"
-"\n"
+WORKLOAD_HELP_MEMORY
+WORKLOAD_HELP_DEVICES
 "Rounds:\n"
 "  --writes N         at least so many between two harvests (default: 20000, or\n"
 "                     what --rate does in a second; edu, which is slow: 4)\n"
@@ -72,17 +54,7 @@ static const char help[] =
 	CLI_##kind(name, struct demo_options, member, ##__VA_ARGS__)
 
 static const struct cli_option options[] = {
-	OPTION(STRING, "device", device),
-	OPTION(FLAG, "v1", v1),
-	OPTION(SIZE, "size", size, DEMO_PAGE, 1ull << 46, DEMO_PAGE),
-	OPTION(NUMBER, "mappings", mappings, 1, DEMO_MAPPINGS, 1),
-	OPTION(SIZE, "hole", hole, 0, 1ull << 46, DEMO_PAGE),
-	OPTION(SIZE, "iova", iova, 0, UINT64_MAX - 1, DEMO_PAGE),
-	OPTION(NUMBER, "threads", threads, 1, DMT_TESTDEV_THREADS_MAX, 1),
-	OPTION(NUMBER, "rate", rate, 0, 1000000000, 1),
-	OPTION(SIZE, "write-size", write_size, 1, 65536, 1),
-	OPTION(NUMBER, "pins", pins, 0, DEMO_PINS, 1),
-	OPTION(NUMBER, "seed", seed, 0, UINT64_MAX, 1),
+	WORKLOAD_OPTIONS(struct demo_options, w),
 	OPTION(NUMBER, "writes", writes, 0, UINT64_MAX - 1, 1),
 	OPTION(NUMBER, "rounds", rounds, 0, DEMO_ROUNDS, 1),
 	OPTION(NUMBER, "until", until, 0, UINT64_MAX - 1, 1),
@@ -98,17 +70,10 @@ static const struct cli_syntax syntax = { .options = options };
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct demo_options o = {
-		.threads = 4,
-		.rate = DEMO_AUTO,
-		.write_size = DEMO_AUTO,
-		.writes = DEMO_AUTO,
-		.rounds = DEMO_AUTO,
-		.until = DEMO_AUTO,
-		.pins = 16,
-		.mappings = 5,
-		.hole = 2ull << 20,
-		.iova = DEMO_AUTO,
-		.seed = 1,
+		.w = WORKLOAD_DEFAULTS,
+		.writes = WORKLOAD_AUTO,
+		.rounds = WORKLOAD_AUTO,
+		.until = WORKLOAD_AUTO,
 	};
 	struct demo_memory m = { 0 };
 	struct demo_result r = { 0 };
@@ -116,8 +81,6 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 
 	if (ret != CLI_GO_ON)
 		return ret;
-	if (!o.size)
-		o.size = o.device ? 256ull << 20 : 1ull << 30;
 	cli_progress_init(o.progress, o.quiet);
 	ret = demo_job(&o, &m, &r);
 	cli_progress_clear();

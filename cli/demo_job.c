@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +26,13 @@
 /* What a kind of device gets where a choice is left to us */
 struct defaults {
 	const char *kind;
-	uint64_t rate, writes, write_size, rounds, iova;
+	uint64_t writes, rounds;
 };
 
 static const struct defaults defaults[] = {
-	{ "engine",  50000, 20000, 4096, 8, 4ull << 30 },
-	{ "testdev", 20000, 20000, 4096, 8, 4ull << 30 },	/* in a VM, say */
-	{ "edu",     0,     4,     2048, 3, 1ull << 20 },	/* slow anyway */
+	{ "engine",  20000, 8 },
+	{ "testdev", 20000, 8 },
+	{ "edu",     4,     3 },	/* slow */
 };
 
 /**
@@ -41,9 +40,6 @@ static const struct defaults defaults[] = {
  * @o: options, complete once the device is open
  * @m: the memory
  * @r: what came out so far
- * @t: the container
- * @device: that writes
- * @pinner: that writes as well; or NULL
  * @record: of it all; or NULL
  * @began: the full copy, by the clock
  * @bitmap: room for any harvest
@@ -54,9 +50,6 @@ struct job {
 	struct demo_options *o;
 	struct demo_memory *m;
 	struct demo_result *r;
-	struct dmatrack *t;
-	struct dmt_device *device;
-	struct demo_pinner *pinner;
 	struct record *record;
 	uint64_t began;
 	uint64_t *bitmap;
@@ -72,34 +65,11 @@ static uint64_t now(void)
 	return (uint64_t)ts.tv_sec * 1000 * MSEC + (uint64_t)ts.tv_nsec;
 }
 
-/* Opening */
-
-static int open_container(struct job *j)
-{
-	return cli_open_container(&j->t, j->o->device,
-				  j->o->v1 ? VFIO_TYPE1_IOMMU :
-					     VFIO_TYPE1v2_IOMMU, 0);
-}
-
-static int open_device(struct job *j)
-{
-	int ret = dmt_device_open(&j->device, j->t);
-
-	if (ret) {
-		cli_error("%s: %s", j->o->device ? j->o->device : "engine",
-			  ret == -ENODEV ?
-			  "not a device that the demo can drive (dmt_testdev, edu)" :
-			  strerror(-ret));
-		return CLI_FAILED;
-	}
-	j->r->driver = dmatrack_driver(j->t);
-	j->r->kind = dmt_device_kind(j->device);
-	return 0;
-}
+/* Setting up */
 
 static void choose(uint64_t *option, uint64_t value)
 {
-	if (*option == DEMO_AUTO)
+	if (*option == WORKLOAD_AUTO)
 		*option = value;
 }
 
@@ -108,24 +78,20 @@ static void complete_options(struct job *j)
 {
 	const struct defaults *d = defaults;
 	struct demo_options *o = j->o;
+	uint64_t rate = o->w.rate;
 
-	while (strcmp(d->kind, j->r->kind))
+	while (strcmp(d->kind, j->m->w.kind))
 		d++;
-	choose(&o->rate, d->rate);
-	choose(&o->writes, o->rate && o->rate < d->writes ? o->rate : d->writes);
-	choose(&o->write_size, d->write_size);
+	choose(&o->writes, rate && rate < d->writes ? rate : d->writes);
 	choose(&o->rounds, d->rounds);
-	choose(&o->iova, d->iova);
-	choose(&o->until, o->size / DEMO_PAGE / 1000);
-	if (!strcmp(d->kind, "edu") || o->v1)
-		o->pins = 0;	/* edu can't, and v1 knows no pins */
+	choose(&o->until, o->w.size / WORKLOAD_PAGE / 1000);
 }
 
 static int allocate_bitmap(struct job *j)
 {
-	uint64_t span = j->m->last - j->m->mapping[0].iova + 1;
+	uint64_t span = j->m->w.last - j->m->w.mapping[0].iova + 1;
 
-	j->bitmap = malloc(dmatrack_bitmap_size(span, DEMO_PAGE));
+	j->bitmap = malloc(dmatrack_bitmap_size(span, WORKLOAD_PAGE));
 	if (!j->bitmap) {
 		cli_error("no memory for a bitmap");
 		return CLI_FAILED;
@@ -133,107 +99,32 @@ static int allocate_bitmap(struct job *j)
 	return 0;
 }
 
-static int map_all(struct job *j)
-{
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < j->m->nmappings; i++) {
-		struct demo_mapping *map = &j->m->mapping[i];
-
-		ret = dmatrack_map(j->t, map->iova, j->m->live + map->offset,
-				   map->size,
-				   DMATRACK_MAP_READ | DMATRACK_MAP_WRITE);
-		if (ret) {
-			cli_error("can't map %#" PRIx64 " to %#" PRIx64 ": %s",
-				  map->iova, map->iova + (map->size - 1),
-				  strerror(-ret));
-			return CLI_FAILED;
-		}
-	}
-	return 0;
-}
-
 static int set_up(struct job *j)
 {
-	int ret = open_container(j);
+	int ret;
 
-	if (!ret)
-		ret = open_device(j);
+	j->m->w.copies = 2;
+	ret = workload_open(&j->m->w, &j->o->w);
 	if (ret)
 		return ret;
 	complete_options(j);
-	ret = demo_memory_layout(j->m, j->o);
-	if (!ret)
-		ret = demo_memory_init(j->m, j->o);
-	if (!ret)
-		ret = allocate_bitmap(j);
-	return ret ? ret : map_all(j);
+	ret = demo_memory_init(j->m);
+	return ret ? ret : allocate_bitmap(j);
 }
 
 /* Devices */
 
-/*
- * Where the device writes: all over, into the hole as well, which is an error
- * that mustn't disturb anything. But a PCI device's DMA into a hole is a fault
- * that the kernel complains of, so edu stays before it, and within its reach.
- */
-static uint64_t write_last(const struct job *j)
-{
-	const struct demo_mapping *end = &j->m->mapping[j->m->nmappings - 1];
-	uint64_t reach = dmt_device_reach(j->device), last = j->m->last;
-
-	if (reach == UINT64_MAX)
-		return last;
-	if (j->m->hole)
-		last = end->iova - j->m->hole - 1;
-	return last < reach ? last : reach;
-}
-
-static int start_devices(struct job *j)
-{
-	uint64_t first = j->m->mapping[0].iova, last = write_last(j);
-	struct dmt_testdev_run run = {
-		.argsz = sizeof(run),
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
-		.threads = (uint32_t)j->o->threads,
-		.size = (uint32_t)j->o->write_size,
-		.iova = first,
-		.length = last - first + 1,
-		.rate = j->o->rate,
-		.seed = j->o->seed,
-	};
-	int ret;
-
-	if (last < first) {
-		cli_error("the device can't address IOVA %#" PRIx64, first);
-		return CLI_FAILED;
-	}
-	ret = dmt_device_run(j->device, &run);
-	if (!ret && j->o->pins)
-		ret = demo_pinner_start(&j->pinner, j->device, j->m, j->o);
-	if (ret)
-		cli_error("can't start the device: %s", strerror(-ret));
-	return ret ? CLI_FAILED : 0;
-}
-
 static int get_writes(struct job *j, uint64_t *writes, uint64_t *failed)
 {
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
-	int ret = dmt_device_stats(j->device, &stats);
+	struct dmt_testdev_stats stats;
 
-	if (ret) {
-		cli_error("can't ask the device what it did: %s",
-			  strerror(-ret));
+	if (workload_stats(&j->m->w, &stats, &j->r->pinned_writes))
 		return CLI_FAILED;
-	}
 	*writes = stats.ops;
 	*failed = stats.failed;
 	j->r->writes = stats.ops;
 	j->r->bytes = stats.bytes;
 	j->r->failed = stats.failed;
-	if (j->pinner)
-		j->r->pinned_writes = demo_pinner_writes(j->pinner);
 	return 0;
 }
 
@@ -264,24 +155,6 @@ static int await_writes(struct job *j, const char *round)
 	}
 }
 
-static int stop_devices(struct job *j)
-{
-	int ret = dmt_device_halt(j->device), error = 0;
-
-	if (j->pinner) {
-		j->r->pinned_writes = demo_pinner_writes(j->pinner);
-		error = demo_pinner_stop(j->pinner);
-		j->pinner = NULL;
-	}
-	if (error) {
-		cli_error("a pin failed: %s", strerror(-error));
-		return CLI_FAILED;
-	}
-	if (ret)
-		cli_error("can't stop the device: %s", strerror(-ret));
-	return ret ? CLI_FAILED : 0;
-}
-
 /* Harvest and copy */
 
 static void copy_runs(struct job *j, struct demo_round *round, uint64_t iova,
@@ -290,12 +163,12 @@ static void copy_runs(struct job *j, struct demo_round *round, uint64_t iova,
 	uint64_t pos = 0, len = 0, first, copied;
 
 	for (; dmatrack_next_run(j->bitmap, npages, &pos, &len); pos += len) {
-		first = iova + pos * DEMO_PAGE;
+		first = iova + pos * WORKLOAD_PAGE;
 		copied = demo_memory_copy(j->m, first,
-					  first + (len * DEMO_PAGE - 1));
+					  first + (len * WORKLOAD_PAGE - 1));
 		round->dirty += len;
 		round->bytes += copied;
-		j->r->stray += len - copied / DEMO_PAGE;
+		j->r->stray += len - copied / WORKLOAD_PAGE;
 	}
 }
 
@@ -303,7 +176,8 @@ static int harvest_range(struct job *j, struct demo_round *round, uint64_t iova,
 			 uint64_t last)
 {
 	uint64_t size = last - iova + 1, began = now(), done, copied;
-	int ret = dmatrack_harvest(j->t, iova, size, DEMO_PAGE, j->bitmap);
+	int ret = dmatrack_harvest(j->m->w.t, iova, size, WORKLOAD_PAGE,
+				   j->bitmap);
 
 	done = now();
 	if (ret) {
@@ -311,9 +185,9 @@ static int harvest_range(struct job *j, struct demo_round *round, uint64_t iova,
 			  iova, last, strerror(-ret));
 		return CLI_FAILED;
 	}
-	record_dirty(j->record, iova, size / DEMO_PAGE, j->bitmap);
+	record_dirty(j->record, iova, size / WORKLOAD_PAGE, j->bitmap);
 	copied = now();
-	copy_runs(j, round, iova, size / DEMO_PAGE);
+	copy_runs(j, round, iova, size / WORKLOAD_PAGE);
 	round->harvest_ns += done - began;
 	round->copy_ns += now() - copied;
 	return 0;
@@ -322,13 +196,13 @@ static int harvest_range(struct job *j, struct demo_round *round, uint64_t iova,
 /* All at once, holes and all; the stock driver is asked mapping by mapping. */
 static int harvest(struct job *j, struct demo_round *round)
 {
-	struct demo_mapping *map = j->m->mapping;
+	struct workload_mapping *map = j->m->w.mapping;
 	unsigned int i;
 	int ret = 0;
 
-	if (strcmp(j->r->driver, "stock"))
-		return harvest_range(j, round, map->iova, j->m->last);
-	for (i = 0; i < j->m->nmappings && !ret; i++)
+	if (strcmp(j->m->w.driver, "stock"))
+		return harvest_range(j, round, map->iova, j->m->w.last);
+	for (i = 0; i < j->m->w.nmappings && !ret; i++)
 		ret = harvest_range(j, round, map[i].iova,
 				    map[i].iova + (map[i].size - 1));
 	return ret;
@@ -363,13 +237,13 @@ static int full_copy(struct job *j)
 	j->began = now();
 	snprintf(round->name, sizeof(round->name), "full");
 	cli_progress("copying all of the memory");
-	for (i = 0; i < j->m->nmappings; i++) {
-		struct demo_mapping *map = &j->m->mapping[i];
+	for (i = 0; i < j->m->w.nmappings; i++) {
+		struct workload_mapping *map = &j->m->w.mapping[i];
 
 		demo_memory_copy(j->m, map->iova, map->iova + (map->size - 1));
 	}
-	round->dirty = j->m->size / DEMO_PAGE;
-	round->bytes = j->m->size;
+	round->dirty = j->m->w.size / WORKLOAD_PAGE;
+	round->bytes = j->m->w.size;
 	round->ended_ns = round->copy_ns = now() - j->began;
 	record_dirty_all(j->record);
 	demo_record_round(j->record, j->r);
@@ -389,7 +263,7 @@ static int one_round(struct job *j, struct demo_round *round)
 		return ret;
 	round->ended_ns = now() - j->began;
 	demo_record_round(j->record, j->r);
-	if (round->dirty < j->m->size / DEMO_PAGE)
+	if (round->dirty < j->m->w.size / WORKLOAD_PAGE)
 		j->r->all_dirty = false;
 	demo_report_round(j->o, j->m, round);
 	return 0;
@@ -423,17 +297,17 @@ static int last_round(struct job *j)
 
 	snprintf(round->name, sizeof(round->name), "last");
 	j->r->stopped_ns = now() - j->began;
-	ret = stop_devices(j);
+	ret = workload_stop(&j->m->w, &j->r->pinned_writes);
 	return ret ? ret : one_round(j, round);
 }
 
 static int start_tracking(struct job *j)
 {
 	uint64_t began = now();
-	int ret = dmatrack_start(j->t);
+	int ret = dmatrack_start(j->m->w.t);
 
 	j->r->start_ns = now() - began;
-	if (ret == -EACCES && j->o->v1)
+	if (ret == -EACCES && j->o->w.v1)
 		cli_error("can't start tracking: the stock driver has it for v2 only");
 	else if (ret)
 		cli_error("can't start tracking: %s", strerror(-ret));
@@ -442,7 +316,7 @@ static int start_tracking(struct job *j)
 
 static int stop_tracking(struct job *j)
 {
-	int ret = dmatrack_stop(j->t);
+	int ret = dmatrack_stop(j->m->w.t);
 
 	if (ret)
 		cli_error("can't stop tracking: %s", strerror(-ret));
@@ -479,7 +353,7 @@ static int work(struct job *j)
 	}
 	ret = begin_record(j);
 	if (!ret)
-		ret = start_devices(j);
+		ret = workload_start(&j->m->w);
 	if (!ret)
 		ret = start_tracking(j);
 	if (ret)
@@ -505,11 +379,7 @@ static int judge(struct job *j)
 
 static void clean_up(struct job *j)
 {
-	if (j->pinner)
-		demo_pinner_stop(j->pinner);
 	record_close(j->record, NULL);
-	dmt_device_close(j->device);
-	dmatrack_close(j->t);
 	free(j->bitmap);
 }
 

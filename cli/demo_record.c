@@ -5,26 +5,26 @@
 int demo_record_begin(struct record **record, const struct demo_options *o,
 		      const struct demo_memory *m, const struct demo_result *r)
 {
-	struct dmatrack_region region[DEMO_MAPPINGS];
+	struct dmatrack_region region[WORKLOAD_MAPPINGS];
 	const struct record_run run = {
 		.command = "demo",
-		.driver = r->driver,
-		.target = o->device,
-		.page_size = DEMO_PAGE,
+		.driver = m->w.driver,
+		.target = o->w.device,
+		.page_size = WORKLOAD_PAGE,
 		.region = region,
-		.nregions = m->nmappings,
-		.until = o->until < UINT64_MAX / DEMO_PAGE ?
-			 o->until * DEMO_PAGE : 0,
+		.nregions = m->w.nmappings,
+		.until = o->until < UINT64_MAX / WORKLOAD_PAGE ?
+			 o->until * WORKLOAD_PAGE : 0,
 		.rounds = o->rounds,
 	};
 	unsigned int i;
 
 	if (!o->record)
 		return 0;
-	for (i = 0; i < m->nmappings; i++)
+	for (i = 0; i < m->w.nmappings; i++)
 		region[i] = (struct dmatrack_region){
-			.iova = m->mapping[i].iova,
-			.size = m->mapping[i].size,
+			.iova = m->w.mapping[i].iova,
+			.size = m->w.mapping[i].size,
 		};
 	return record_create(record, o->record, &run);
 }
@@ -52,7 +52,7 @@ void demo_record_round(struct record *record, const struct demo_result *r)
 		.harvest = round->harvest_ns,
 		.copy = round->copy_ns,
 		.dirty = round->dirty,
-		.sent = round->bytes / DEMO_PAGE,
+		.sent = round->bytes / WORKLOAD_PAGE,
 		.bytes = round->bytes,
 		.rate = a_second(round->bytes, round->copy_ns),
 		.left = UINT64_MAX,
@@ -61,7 +61,7 @@ void demo_record_round(struct record *record, const struct demo_result *r)
 	double expected;
 
 	if (out.kind != RECORD_FULL)
-		out.dirty_rate = a_second(round->dirty * DEMO_PAGE,
+		out.dirty_rate = a_second(round->dirty * WORKLOAD_PAGE,
 				round->began_ns - round[-1].began_ns);
 	if (out.kind == RECORD_ROUND && out.rate) {
 		expected = (double)out.dirty_rate *

@@ -11,39 +11,6 @@ static double ms(uint64_t ns)
 	return (double)ns / 1e6;
 }
 
-static const char *who_tracks(const struct demo_result *r)
-{
-	if (!strcmp(r->driver, "engine"))
-		return "dmatrack's engine in this process";
-	if (!strcmp(r->driver, "dmatrack"))
-		return "dmatrack in the kernel";
-	return "the stock driver in the kernel";
-}
-
-static void print_device(const struct demo_options *o,
-			 const struct demo_result *r)
-{
-	char count[CLI_TEXT], size[CLI_TEXT];
-
-	if (!strcmp(r->kind, "edu"))
-		printf("Device: edu at %s, its DMA engine", o->device);
-	else if (!strcmp(r->kind, "testdev"))
-		printf("Device: %s, %" PRIu64 " kernel threads", o->device,
-		       o->threads);
-	else
-		printf("Device: %" PRIu64 " threads of this process",
-		       o->threads);
-	printf(", up to %s a write, at random places, ",
-	       cli_format_size(size, o->write_size));
-	if (o->rate)
-		printf("%s writes a second", cli_format_count(count, o->rate));
-	else
-		printf("flat out");
-	if (o->pins)
-		printf("; %" PRIu64 " pages pinned at a time", o->pins);
-	puts(".");
-}
-
 void demo_report_begin(const struct demo_options *o,
 		       const struct demo_memory *m,
 		       const struct demo_result *r)
@@ -54,12 +21,12 @@ void demo_report_begin(const struct demo_options *o,
 		return;
 	cli_progress_clear();
 	printf("Memory: %s in %u mapping%s at %#" PRIx64,
-	       cli_format_size(size, m->size), m->nmappings,
-	       m->nmappings == 1 ? "" : "s", m->mapping[0].iova);
-	if (m->hole)
-		printf(", with a hole of %s", cli_format_size(hole, m->hole));
-	printf(", tracked by %s.\n", who_tracks(r));
-	print_device(o, r);
+	       cli_format_size(size, m->w.size), m->w.nmappings,
+	       m->w.nmappings == 1 ? "" : "s", m->w.mapping[0].iova);
+	if (m->w.hole)
+		printf(", with a hole of %s", cli_format_size(hole, m->w.hole));
+	printf(", tracked by %s.\n", workload_who_tracks(&m->w));
+	workload_print_devices(&m->w);
 	printf("Tracking started in %.3f ms.\n\n", ms(r->start_ns));
 	printf("%5s %13s %7s %9s %11s %9s %13s\n", "round", "pages dirty",
 	       "of all", "copied", "harvest ms", "copy ms", "writes before");
@@ -83,7 +50,7 @@ void demo_report_round(const struct demo_options *o,
 	}
 	printf("%5s %13s %5.1f %% %9s %11.3f %9.1f %13s\n", round->name,
 	       cli_format_count(dirty, round->dirty),
-	       100.0 * (double)round->dirty / (double)(m->size / DEMO_PAGE),
+	       100.0 * (double)round->dirty / (double)(m->w.size / WORKLOAD_PAGE),
 	       copied, ms(round->harvest_ns), ms(round->copy_ns),
 	       cli_format_count(writes, round->writes));
 	fflush(stdout);
@@ -91,10 +58,10 @@ void demo_report_round(const struct demo_options *o,
 
 /* Notes */
 
-static void print_diverging(const struct demo_result *r)
+static void print_diverging(const struct demo_memory *m)
 {
 	puts("Each harvest reported every page, so the rounds got no shorter:");
-	if (!strcmp(r->kind, "edu"))
+	if (!strcmp(m->w.kind, "edu"))
 		puts("nobody sees where this device writes, as its IOMMU keeps no dirty bits.");
 	else
 		puts("the device writes all of the memory faster than it can be copied.");
@@ -105,13 +72,13 @@ static void print_notes(const struct demo_memory *m,
 {
 	char count[CLI_TEXT];
 
-	if (r->failed && m->hole)
+	if (r->failed && m->w.hole)
 		printf("%s writes touched the hole and failed, as they must.\n",
 		       cli_format_count(count, r->failed));
 	else if (r->failed)
 		printf("%s writes failed.\n", cli_format_count(count, r->failed));
 	if (r->all_dirty && r->nrounds > 2)
-		print_diverging(r);
+		print_diverging(m);
 	if (r->stray)
 		printf("FAULT: %s pages were reported where nothing is mapped.\n",
 		       cli_format_count(count, r->stray));
@@ -121,12 +88,12 @@ static void print_difference(const struct demo_memory *m,
 			     const struct demo_result *r)
 {
 	char count[CLI_TEXT];
-	uint64_t iova = demo_memory_iova(m, r->first);
+	uint64_t iova = workload_iova(&m->w, r->first);
 
 	printf("THE COPY DIFFERS in %s bytes, first at IOVA %#" PRIx64
 	       " (page %" PRIu64 ", byte %" PRIu64 "): memory %#04x, copy %#04x\n",
-	       cli_format_count(count, r->differ), iova, r->first / DEMO_PAGE,
-	       r->first % DEMO_PAGE, m->live[r->first], m->copy[r->first]);
+	       cli_format_count(count, r->differ), iova, r->first / WORKLOAD_PAGE,
+	       r->first % WORKLOAD_PAGE, m->w.live[r->first], m->copy[r->first]);
 }
 
 static void print_verdict(const struct demo_memory *m,
@@ -139,7 +106,7 @@ static void print_verdict(const struct demo_memory *m,
 		return;
 	}
 	printf("exact copy: all %s compared, byte for byte, after %s writes of %s\n",
-	       cli_format_size(size, m->size),
+	       cli_format_size(size, m->w.size),
 	       cli_format_count(writes, r->writes + r->pinned_writes),
 	       cli_format_size(bytes, r->bytes));
 }
@@ -160,24 +127,24 @@ static void print_json_mappings(const struct demo_memory *m)
 {
 	unsigned int i;
 
-	for (i = 0; i < m->nmappings; i++)
+	for (i = 0; i < m->w.nmappings; i++)
 		printf("    {\"iova\": %" PRIu64 ", \"size\": %" PRIu64 "}%s\n",
-		       m->mapping[i].iova, m->mapping[i].size,
-		       i + 1 < m->nmappings ? "," : "");
+		       m->w.mapping[i].iova, m->w.mapping[i].size,
+		       i + 1 < m->w.nmappings ? "," : "");
 }
 
 static void print_json_device(const struct demo_options *o,
-			      const struct demo_result *r)
+			      const struct demo_memory *m)
 {
-	if (o->device)
-		printf("  \"device\": \"%s\",\n", o->device);
+	if (o->w.device)
+		printf("  \"device\": \"%s\",\n", o->w.device);
 	else
 		printf("  \"device\": null,\n");
-	printf("  \"driver\": \"%s\",\n  \"kind\": \"%s\",\n", r->driver,
-	       r->kind);
+	printf("  \"driver\": \"%s\",\n  \"kind\": \"%s\",\n", m->w.driver,
+	       m->w.kind);
 	printf("  \"threads\": %" PRIu64 ",\n  \"rate\": %" PRIu64
 	       ",\n  \"pins\": %" PRIu64 ",\n  \"seed\": %" PRIu64 ",\n",
-	       o->threads, o->rate, o->pins, o->seed);
+	       o->w.threads, o->w.rate, o->w.pins, o->w.seed);
 }
 
 static void print_json_verdict(const struct demo_memory *m,
@@ -192,7 +159,7 @@ static void print_json_verdict(const struct demo_memory *m,
 	printf("  \"bytes_different\": %" PRIu64 ",\n", r->differ);
 	if (r->differ)
 		printf("  \"first_difference\": %" PRIu64 ",\n",
-		       demo_memory_iova(m, r->first));
+		       workload_iova(&m->w, r->first));
 	printf("  \"exact\": %s\n", r->differ ? "false" : "true");
 }
 
@@ -202,8 +169,8 @@ static void print_json(const struct demo_options *o,
 	unsigned int i;
 
 	puts("{");
-	print_json_device(o, r);
-	printf("  \"size\": %" PRIu64 ",\n  \"mappings\": [\n", m->size);
+	print_json_device(o, m);
+	printf("  \"size\": %" PRIu64 ",\n  \"mappings\": [\n", m->w.size);
 	print_json_mappings(m);
 	printf("  ],\n  \"start_ns\": %" PRIu64 ",\n  \"rounds\": [\n",
 	       r->start_ns);

@@ -11,15 +11,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "demo.h"
+#include "workload.h"
 
 #define PERIOD_NS	1000000
 #define NOT_HELD	UINT64_MAX
 
 /**
- * struct demo_pinner - the thread
- * @device: whose driver it is
- * @memory: where it pins
+ * struct workload_pinner - the thread
+ * @workload: where it pins, and whose device's driver it is
  * @thread: it
  * @lock: of @stop
  * @changed: @stop is set
@@ -30,9 +29,8 @@
  * @npins: pages it holds at a time
  * @held: their IOVAs, or NOT_HELD
  */
-struct demo_pinner {
-	struct dmt_device *device;
-	const struct demo_memory *memory;
+struct workload_pinner {
+	const struct workload *workload;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -44,32 +42,33 @@ struct demo_pinner {
 	uint64_t held[];
 };
 
-static uint64_t draw_below(struct demo_pinner *p, uint64_t n)
+static uint64_t draw_below(struct workload_pinner *p, uint64_t n)
 {
 	p->random = p->random * 6364136223846793005ull + 1442695040888963407ull;
 	return (uint64_t)(((unsigned __int128)p->random * n) >> 64);
 }
 
-static int unpin(struct demo_pinner *p, unsigned int slot)
+static int unpin(struct workload_pinner *p, unsigned int slot)
 {
 	uint64_t iova = p->held[slot];
 
 	p->held[slot] = NOT_HELD;
-	return iova == NOT_HELD ? 0 : dmt_device_unpin(p->device, iova, 1);
+	return iova == NOT_HELD ? 0 : dmt_device_unpin(p->workload->device, iova, 1);
 }
 
-static int pin(struct demo_pinner *p, unsigned int slot)
+static int pin(struct workload_pinner *p, unsigned int slot)
 {
-	uint64_t page = draw_below(p, p->memory->size / DEMO_PAGE);
-	uint64_t iova = demo_memory_iova(p->memory, page * DEMO_PAGE);
-	int ret = dmt_device_pin(p->device, iova, 1, DMT_TESTDEV_PIN_WRITE);
+	uint64_t page = draw_below(p, (workload_hot(p->workload) - 1) /
+				     WORKLOAD_PAGE + 1);
+	uint64_t iova = workload_iova(p->workload, page * WORKLOAD_PAGE);
+	int ret = dmt_device_pin(p->workload->device, iova, 1, DMT_TESTDEV_PIN_WRITE);
 
 	if (!ret)
 		p->held[slot] = iova;
 	return ret;
 }
 
-static int write_pinned(struct demo_pinner *p)
+static int write_pinned(struct workload_pinner *p)
 {
 	uint64_t iova = p->held[draw_below(p, p->npins)], data[8], offset;
 	unsigned int i;
@@ -79,15 +78,15 @@ static int write_pinned(struct demo_pinner *p)
 		return 0;
 	for (i = 0; i < 8; i++)
 		data[i] = draw_below(p, UINT64_MAX);
-	offset = draw_below(p, DEMO_PAGE - sizeof(data) + 1);
-	ret = dmt_device_pinned_write(p->device, iova + offset, data,
+	offset = draw_below(p, WORKLOAD_PAGE - sizeof(data) + 1);
+	ret = dmt_device_pinned_write(p->workload->device, iova + offset, data,
 				      sizeof(data));
 	if (!ret)
 		__atomic_fetch_add(&p->writes, 1, __ATOMIC_RELAXED);
 	return ret;
 }
 
-static int step(struct demo_pinner *p, unsigned int slot)
+static int step(struct workload_pinner *p, unsigned int slot)
 {
 	int ret = unpin(p, slot);
 
@@ -97,7 +96,7 @@ static int step(struct demo_pinner *p, unsigned int slot)
 }
 
 /* Return: whether to go on */
-static bool pause_step(struct demo_pinner *p)
+static bool pause_step(struct workload_pinner *p)
 {
 	struct timespec ts;
 	int ret = 0;
@@ -119,7 +118,7 @@ static bool pause_step(struct demo_pinner *p)
 
 static void *run(void *arg)
 {
-	struct demo_pinner *p = arg;
+	struct workload_pinner *p = arg;
 	unsigned int slot = 0, i;
 	int ret;
 
@@ -135,20 +134,17 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int demo_pinner_start(struct demo_pinner **pp, struct dmt_device *device,
-		      const struct demo_memory *m,
-		      const struct demo_options *o)
+int workload_pinner_start(struct workload_pinner **pp, const struct workload *w)
 {
-	struct demo_pinner *p;
-	unsigned int i, n = (unsigned int)o->pins;
+	struct workload_pinner *p;
+	unsigned int i, n = (unsigned int)w->o->pins;
 	int ret;
 
 	p = calloc(1, sizeof(*p) + n * sizeof(p->held[0]));
 	if (!p)
 		return -ENOMEM;
-	p->device = device;
-	p->memory = m;
-	p->random = o->seed ^ 0x5851f42d4c957f2dull;
+	p->workload = w;
+	p->random = w->o->seed ^ 0x5851f42d4c957f2dull;
 	p->npins = n;
 	for (i = 0; i < n; i++)
 		p->held[i] = NOT_HELD;
@@ -163,12 +159,12 @@ int demo_pinner_start(struct demo_pinner **pp, struct dmt_device *device,
 	return 0;
 }
 
-uint64_t demo_pinner_writes(struct demo_pinner *p)
+uint64_t workload_pinner_writes(struct workload_pinner *p)
 {
 	return __atomic_load_n(&p->writes, __ATOMIC_RELAXED);
 }
 
-int demo_pinner_stop(struct demo_pinner *p)
+int workload_pinner_stop(struct workload_pinner *p)
 {
 	int ret;
 

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* The container and its device, and when that writes. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "workload.h"
+
+/* What a kind of device gets where a choice is left to us */
+struct defaults {
+	const char *kind;
+	uint64_t rate, write_size, iova;
+};
+
+static const struct defaults defaults[] = {
+	{ "engine",  50000, 4096, 4ull << 30 },
+	{ "testdev", 20000, 4096, 4ull << 30 },	/* in a VM, say */
+	{ "edu",     0,     2048, 1ull << 20 },	/* slow anyway */
+};
+
+/* Opening --------------------------------------------------------------------- */
+
+static int open_device(struct workload *w)
+{
+	int ret = dmt_device_open(&w->device, w->t);
+
+	if (ret) {
+		cli_error("%s: %s", w->o->device ? w->o->device : "engine",
+			  ret == -ENODEV ?
+			  "not a device that can be driven here (dmt_testdev, edu)" :
+			  strerror(-ret));
+		return CLI_FAILED;
+	}
+	w->driver = dmatrack_driver(w->t);
+	w->kind = dmt_device_kind(w->device);
+	return 0;
+}
+
+static void choose(uint64_t *option, uint64_t value)
+{
+	if (*option == WORKLOAD_AUTO)
+		*option = value;
+}
+
+/* Complete the options, now that it's known what is to be driven. */
+static void complete_options(struct workload *w)
+{
+	const struct defaults *d = defaults;
+	struct workload_options *o = w->o;
+
+	while (strcmp(d->kind, w->kind))
+		d++;
+	choose(&o->rate, d->rate);
+	choose(&o->write_size, d->write_size);
+	choose(&o->iova, d->iova);
+	if (!o->size)
+		o->size = o->device ? 256ull << 20 : 1ull << 30;
+	if (!strcmp(d->kind, "edu") || o->v1)
+		o->pins = 0;	/* edu can't, and v1 knows no pins */
+}
+
+static int map_all(struct workload *w)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < w->nmappings; i++) {
+		struct workload_mapping *map = &w->mapping[i];
+
+		ret = dmatrack_map(w->t, map->iova, w->live + map->offset,
+				   map->size,
+				   DMATRACK_MAP_READ | DMATRACK_MAP_WRITE);
+		if (ret) {
+			cli_error("can't map %#" PRIx64 " to %#" PRIx64 ": %s",
+				  map->iova, map->iova + (map->size - 1),
+				  strerror(-ret));
+			return CLI_FAILED;
+		}
+	}
+	return 0;
+}
+
+int workload_open(struct workload *w, struct workload_options *o)
+{
+	int ret;
+
+	w->o = o;
+	ret = cli_open_container(&w->t, o->device,
+				 o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU, 0);
+	if (!ret)
+		ret = open_device(w);
+	if (ret)
+		return ret;
+	complete_options(w);
+	ret = workload_layout(w);
+	if (!ret)
+		ret = workload_fill(w);
+	return ret ? ret : map_all(w);
+}
+
+void workload_close(struct workload *w)
+{
+	if (w->pinner)
+		workload_pinner_stop(w->pinner);
+	dmt_device_close(w->device);
+	dmatrack_close(w->t);
+	workload_free(w);
+}
+
+/* Devices --------------------------------------------------------------------- */
+
+/*
+ * Where the device writes: all over, into the hole as well, which is an error
+ * that mustn't disturb anything. But a PCI device's DMA into a hole is a fault
+ * that the kernel complains of, so edu stays before it, and within its reach.
+ */
+static uint64_t write_last(const struct workload *w)
+{
+	const struct workload_mapping *end = &w->mapping[w->nmappings - 1];
+	uint64_t reach = dmt_device_reach(w->device), last;
+
+	last = workload_iova(w, workload_hot(w) - 1);
+	if (reach == UINT64_MAX)
+		return last;
+	if (w->hole && last >= end->iova)
+		last = end->iova - w->hole - 1;
+	return last < reach ? last : reach;
+}
+
+int workload_start(struct workload *w)
+{
+	uint64_t first = w->mapping[0].iova, last = write_last(w);
+	struct dmt_testdev_run run = {
+		.argsz = sizeof(run),
+		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
+		.threads = (uint32_t)w->o->threads,
+		.size = (uint32_t)w->o->write_size,
+		.iova = first,
+		.length = last - first + 1,
+		.rate = w->o->rate,
+		.seed = w->o->seed,
+	};
+	int ret;
+
+	if (last < first) {
+		cli_error("the device can't address IOVA %#" PRIx64, first);
+		return CLI_FAILED;
+	}
+	ret = dmt_device_run(w->device, &run);
+	if (!ret && w->o->pins)
+		ret = workload_pinner_start(&w->pinner, w);
+	if (ret)
+		cli_error("can't start the device: %s", strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+int workload_stats(struct workload *w, struct dmt_testdev_stats *stats,
+		   uint64_t *pinned)
+{
+	int ret;
+
+	*stats = (struct dmt_testdev_stats){ .argsz = sizeof(*stats) };
+	ret = dmt_device_stats(w->device, stats);
+	if (ret) {
+		cli_error("can't ask the device what it did: %s",
+			  strerror(-ret));
+		return CLI_FAILED;
+	}
+	if (w->pinner && pinned)
+		*pinned = workload_pinner_writes(w->pinner);
+	return 0;
+}
+
+int workload_stop(struct workload *w, uint64_t *pinned)
+{
+	int ret = dmt_device_halt(w->device), error = 0;
+
+	if (w->pinner) {
+		if (pinned)
+			*pinned = workload_pinner_writes(w->pinner);
+		error = workload_pinner_stop(w->pinner);
+		w->pinner = NULL;
+	}
+	if (error) {
+		cli_error("a pin failed: %s", strerror(-error));
+		return CLI_FAILED;
+	}
+	if (ret)
+		cli_error("can't stop the device: %s", strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+/* For people ------------------------------------------------------------------ */
+
+const char *workload_who_tracks(const struct workload *w)
+{
+	if (!strcmp(w->driver, "engine"))
+		return "dmatrack's engine in this process";
+	if (!strcmp(w->driver, "dmatrack"))
+		return "dmatrack in the kernel";
+	return "the stock driver in the kernel";
+}
+
+void workload_print_devices(const struct workload *w)
+{
+	const struct workload_options *o = w->o;
+	char count[CLI_TEXT], size[CLI_TEXT];
+
+	if (!strcmp(w->kind, "edu"))
+		printf("Device: edu at %s, its DMA engine", o->device);
+	else if (!strcmp(w->kind, "testdev"))
+		printf("Device: %s, %" PRIu64 " kernel threads", o->device,
+		       o->threads);
+	else
+		printf("Device: %" PRIu64 " threads of this process",
+		       o->threads);
+	printf(", up to %s a write, at random places",
+	       cli_format_size(size, o->write_size));
+	if (workload_hot(w) < w->size)
+		printf(" of the first %s",
+		       cli_format_size(size, workload_hot(w)));
+	if (o->rate)
+		printf(", %s writes a second", cli_format_count(count, o->rate));
+	else
+		printf(", flat out");
+	if (o->pins)
+		printf("; %" PRIu64 " pages pinned at a time", o->pins);
+	puts(".");
+}
