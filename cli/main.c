@@ -9,6 +9,7 @@
 static const struct cli_command *const commands[] = {
 	&cli_demo,
 	&cli_replay,
+	&cli_trace,
 };
 
 #define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
