@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * An image as a destination: memory goes to its place in a sparse file, PATH.partial.
+ * See image_file.h for what is in it.
+ *
+ * Finishing reads back what is there, for the table of hashes: pages are written
+ * many times, and a chunk's hash isn't known from a page of it. Then: data and table
+ * to disk, a head that says "complete" to disk, the name, the folder to disk. A crash
+ * between any two of these leaves a file that isn't complete, or one that isn't at PATH.
+ *
+ * A lock on the file keeps a second writer away. It is taken after opening, and
+ * the first writer may have renamed the file in between: so the name is looked up once
+ * more under the lock.
+ *
+ * Resuming: save() writes the head after the data before it has been written, so if this
+ * process is killed, the kernel holds both. If the machine goes down it may have
+ * written one and not the other: the head names the boot, and of another one nothing
+ * is gone on with. A finished image gives back its last state too: who sent it may not
+ * know yet that it is finished.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dmatrack_copy.h"
+#include "error.h"
+#include "image_file.h"
+
+/**
+ * struct image_writer - an image that is written
+ * @dest: what it is to others
+ * @f: the file: PATH.partial, or PATH if @finished
+ * @path: PATH
+ * @partial: PATH.partial
+ * @flags: DMATRACK_IMAGE_*
+ * @ready: it has been begun, by this process or the one that it goes on for
+ * @finished: it's complete and has its name
+ * @hashed: the table is that of the data
+ * @digest: of the data; valid when @hashed
+ * @room: entries that the table has memory for
+ */
+struct image_writer {
+	struct dmatrack_dest dest;
+	struct dmt_image_file f;
+	char *path;
+	char *partial;
+	unsigned int flags;
+	bool ready;
+	bool finished;
+	bool hashed;
+	uint8_t digest[16];
+	uint64_t room;
+};
+
+static struct image_writer *writer_of(struct dmatrack_dest *d)
+{
+	return (struct image_writer *)d;
+}
+
+static int failed(struct image_writer *w, const char *what, const char *path)
+{
+	int err = errno;
+
+	return dmt_error(-err, "%s: %s: %s", path, what, strerror(err));
+}
+
+static int not_ready(struct image_writer *w)
+{
+	return dmt_error(-EINVAL, "%s: %s", w->path,
+			 w->finished ? "finished" : "not begun");
+}
+
+static int write_regions(struct image_writer *w)
+{
+	const struct dmt_regions *r = &w->f.regions;
+	struct dmt_image_region *out = calloc(r->n, sizeof(*out));
+	unsigned int i;
+	int ret;
+
+	if (!out)
+		return -ENOMEM;
+	for (i = 0; i < r->n; i++) {
+		out[i].iova = htole64(r->regions[i].iova);
+		out[i].size = htole64(r->regions[i].size);
+	}
+	ret = dmt_image_pwrite(w->f.fd, out, r->n * sizeof(*out),
+			       DMT_IMAGE_HEAD);
+	free(out);
+	return ret;
+}
+
+static void fill_head(struct dmt_image_file *f)
+{
+	struct dmt_image_head *h = &f->head;
+
+	memset(h, 0, sizeof(*h));
+	memcpy(h->magic, DMT_IMAGE_MAGIC, sizeof(h->magic));
+	h->version = htole32(DMT_IMAGE_VERSION);
+	h->page_size = htole32(f->regions.page_size);
+	h->nregions = htole32(f->regions.n);
+	h->table = htole64(f->table);
+	dmt_regions_hash(&f->regions, h->regions_hash);
+	dmt_image_boot(h->boot);
+}
+
+static int open_partial(struct image_writer *w);
+
+/* What is at PATH stays until the new one takes its name. */
+static int begin_another(struct image_writer *w)
+{
+	if (!(w->flags & DMATRACK_IMAGE_REPLACE))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	close(w->f.fd);
+	w->f.fd = -1;
+	w->finished = false;
+	return open_partial(w);
+}
+
+static int image_begin(struct dmatrack_dest *d,
+		       const struct dmatrack_region *regions, unsigned int n,
+		       uint32_t page_size)
+{
+	struct image_writer *w = writer_of(d);
+	int ret = 0;
+
+	w->ready = w->hashed = false;
+	w->room = 0;
+	if (w->finished)
+		ret = begin_another(w);
+	if (!ret)
+		ret = dmt_image_lay_out(&w->f, regions, n, page_size);
+	if (ret)
+		return ret;
+	fill_head(&w->f);
+	if (ftruncate(w->f.fd, 0) || ftruncate(w->f.fd, (off_t)w->f.table))
+		return failed(w, "make room", w->partial);
+	ret = write_regions(w);
+	if (!ret)
+		ret = dmt_image_write_head(&w->f);
+	w->ready = !ret;
+	return ret;
+}
+
+/* Where in the file a range of memory is; or a negative errno */
+static int64_t offset_of(struct image_writer *w, uint64_t iova, uint64_t size)
+{
+	int i;
+
+	if (!w->ready)
+		return not_ready(w);
+	i = dmt_regions_find(&w->f.regions, iova, size);
+	if (i < 0)
+		return i;
+	w->hashed = false;
+	return w->f.offsets[i] + (iova - w->f.regions.regions[i].iova);
+}
+
+static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		       size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	int64_t at = offset_of(w, iova, size);
+
+	return at < 0 ? (int)at : dmt_image_pwrite(w->f.fd, data, size, at);
+}
+
+/* Where the file system can't make holes: zeros over what is no hole */
+static int overwrite(struct image_writer *w, uint64_t at, uint64_t size)
+{
+	static const char zeros[65536];
+	uint64_t end = at + size, n;
+	off_t data;
+	int ret;
+
+	while (at < end) {
+		data = lseek(w->f.fd, (off_t)at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0;
+		if (data < 0)
+			return failed(w, "seek", w->partial);
+		if ((uint64_t)data >= end)
+			return 0;
+		at = data;
+		n = end - at < sizeof(zeros) ? end - at : sizeof(zeros);
+		ret = dmt_image_pwrite(w->f.fd, zeros, n, at);
+		if (ret)
+			return ret;
+		at += n;
+	}
+	return 0;
+}
+
+static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	struct image_writer *w = writer_of(d);
+	int64_t at = offset_of(w, iova, size);
+
+	if (at < 0)
+		return (int)at;
+	if (!fallocate(w->f.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
+		       (off_t)size))
+		return 0;
+	if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
+		return failed(w, "make a hole", w->partial);
+	return overwrite(w, at, size);
+}
+
+static int add_entry(struct image_writer *w, uint64_t chunk,
+		     const uint8_t hash[16])
+{
+	struct dmt_image_file *f = &w->f;
+	uint64_t room = w->room ? w->room * 2 : 64;
+	struct dmt_image_entry *more;
+
+	if (f->nentries == w->room) {
+		more = realloc(f->entries, room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		f->entries = more;
+		w->room = room;
+	}
+	f->entries[f->nentries].chunk = chunk;
+	memcpy(f->entries[f->nentries].hash, hash, 16);
+	f->nentries++;
+	return 0;
+}
+
+static int hash_chunk(struct image_writer *w, struct dmt_digest *digest,
+		      unsigned int i, uint64_t chunk, void *buf)
+{
+	size_t size = dmt_image_chunk_size(&w->f, i, chunk);
+	uint8_t hash[16];
+	int ret;
+
+	ret = dmt_image_pread(w->f.fd, buf, size,
+			      w->f.offsets[i] + chunk * DMT_CHUNK);
+	if (ret)
+		return ret;
+	if (dmt_chunk_hash(hash, buf, size))
+		ret = add_entry(w, w->f.first[i] + chunk, hash);
+	dmt_digest_chunk(digest, hash);
+	return ret;
+}
+
+static int hash_region(struct image_writer *w, struct dmt_digest *digest,
+		       unsigned int i, struct dmt_image_extent *e, void *buf)
+{
+	const struct dmatrack_region *r = &w->f.regions.regions[i];
+	uint64_t chunk = 0, done = 0;
+	int ret;
+
+	dmt_digest_region(digest, r->iova, r->size);
+	for (; (ret = dmt_image_next_chunk(&w->f, i, &chunk, e)) > 0; chunk++) {
+		dmt_digest_zeros(digest, chunk - done);
+		ret = hash_chunk(w, digest, i, chunk, buf);
+		if (ret)
+			return ret;
+		done = chunk + 1;
+	}
+	dmt_digest_zeros(digest, dmt_image_region_chunks(&w->f, i) - done);
+	return ret;
+}
+
+/* Make the table of what is in the file now. */
+static int hash_data(struct image_writer *w)
+{
+	struct dmt_image_extent extent = { 0 };
+	struct dmt_digest digest;
+	unsigned int i;
+	int ret = 0;
+	void *buf;
+
+	if (w->hashed)
+		return 0;
+	buf = malloc(DMT_CHUNK);
+	if (!buf)
+		return -ENOMEM;
+	w->f.nentries = 0;
+	dmt_digest_init(&digest);
+	for (i = 0; !ret && i < w->f.regions.n; i++)
+		ret = hash_region(w, &digest, i, &extent, buf);
+	dmt_digest_end(&digest, w->digest);
+	w->hashed = !ret;
+	free(buf);
+	return ret;
+}
+
+static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (!w->ready)
+		return not_ready(w);
+	ret = hash_data(w);
+	if (!ret)
+		memcpy(digest, w->digest, 16);
+	return ret;
+}
+
+static int write_table(struct image_writer *w)
+{
+	struct dmt_image_file *f = &w->f;
+	size_t size = f->nentries * sizeof(*f->entries);
+	uint64_t i;
+	int ret;
+
+	for (i = 0; i < f->nentries; i++)
+		f->entries[i].chunk = htole64(f->entries[i].chunk);
+	dmt_hash(f->head.table_hash, f->entries, size);
+	f->head.entries = htole64(f->nentries);
+	ret = dmt_image_pwrite(f->fd, f->entries, size, f->table);
+	for (i = 0; i < f->nentries; i++)
+		f->entries[i].chunk = le64toh(f->entries[i].chunk);
+	if (!ret && ftruncate(f->fd, (off_t)(f->table + size)))
+		ret = failed(w, "set the size", w->partial);
+	return ret;
+}
+
+/* Everything else is on disk before the head says that it's complete. */
+static int write_complete(struct image_writer *w)
+{
+	int ret;
+
+	if (fdatasync(w->f.fd))
+		return failed(w, "write to disk", w->partial);
+	w->f.head.flags = htole32(DMT_IMAGE_COMPLETE);
+	ret = dmt_image_write_head(&w->f);
+	if (!ret && fsync(w->f.fd))
+		ret = failed(w, "write to disk", w->partial);
+	return ret;
+}
+
+/* Some file systems can't rename without replacing: there, look first. */
+static int give_name(struct image_writer *w)
+{
+	unsigned int flags = w->flags & DMATRACK_IMAGE_REPLACE ?
+			     0 : RENAME_NOREPLACE;
+
+	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
+		return 0;
+	if (errno != EINVAL || !flags)
+		return failed(w, "rename", w->path);
+	if (!access(w->path, F_OK))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	return rename(w->partial, w->path) ? failed(w, "rename", w->path) : 0;
+}
+
+static int sync_folder(struct image_writer *w)
+{
+	char *slash = strrchr(w->path, '/');
+	char *folder = slash ? strndup(w->path, slash - w->path + 1) : strdup(".");
+	int fd, ret = 0;
+
+	if (!folder)
+		return -ENOMEM;
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* EINVAL: a file system that has nothing to write */
+	if (fd < 0 || (fsync(fd) && errno != EINVAL))
+		ret = failed(w, "write to disk", folder);
+	if (fd >= 0)
+		close(fd);
+	free(folder);
+	return ret;
+}
+
+static int image_finish(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (w->finished)
+		return 0;
+	if (!w->ready)
+		return not_ready(w);
+	ret = hash_data(w);
+	if (!ret)
+		ret = write_table(w);
+	if (!ret)
+		ret = write_complete(w);
+	if (!ret)
+		ret = give_name(w);
+	if (ret)
+		return ret;
+	w->finished = true;
+	w->ready = false;
+	return sync_folder(w);
+}
+
+static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	struct dmt_image_head *h = &w->f.head;
+
+	if (!w->ready)
+		return not_ready(w);
+	if (size > sizeof(h->state))
+		return dmt_error(-EINVAL, "state of %zu bytes", size);
+	memset(h->state, 0, sizeof(h->state));
+	memcpy(h->state, state, size);
+	h->state_size = htole32((uint32_t)size);
+	return dmt_image_write_head(&w->f);
+}
+
+static int image_load(struct dmatrack_dest *d, void *state, size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	uint32_t have = le32toh(w->f.head.state_size);
+
+	if (!w->ready && !w->finished)
+		return 0;
+	if (have > size)
+		return dmt_error(-EINVAL, "%s: a state of %" PRIu32 " bytes",
+				 w->path, have);
+	memcpy(state, w->f.head.state, have);
+	return (int)have;
+}
+
+/* An unfinished image stays only for somebody to go on with it. */
+static void drop_partial(struct image_writer *w)
+{
+	struct stat st;
+	bool empty = !fstat(w->f.fd, &st) && !st.st_size;
+
+	if (!w->finished && (empty || (w->ready && !w->f.head.state_size)))
+		unlink(w->partial);
+}
+
+static void free_writer(struct image_writer *w)
+{
+	if (w->f.fd >= 0)
+		close(w->f.fd);
+	dmt_image_free(&w->f);
+	free(w->path);
+	free(w->partial);
+	free(w);
+}
+
+static void image_close(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+
+	drop_partial(w);
+	free_writer(w);
+}
+
+static const struct dmatrack_dest_ops image_ops = {
+	.size = sizeof(image_ops),
+	.begin = image_begin,
+	.write = image_write,
+	.zero = image_zero,
+	.finish = image_finish,
+	.save = image_save,
+	.load = image_load,
+	.close = image_close,
+	.digest = image_digest,
+};
+
+/* Return: 1: ours; 0: somebody renamed it meanwhile; or -errno */
+static int try_partial(struct image_writer *w)
+{
+	struct stat st, named;
+	int fd = open(w->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return failed(w, "open", w->partial);
+	w->f.fd = fd;
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		return errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
+		       dmt_error(-EBUSY, "%s: another process writes it",
+				 w->partial);
+	if (fstat(fd, &st))
+		return failed(w, "stat", w->partial);
+	if (!S_ISREG(st.st_mode))
+		return dmt_error(-EINVAL, "%s: not a file", w->partial);
+	if (!stat(w->partial, &named) && named.st_ino == st.st_ino &&
+	    named.st_dev == st.st_dev)
+		return 1;
+	close(fd);
+	w->f.fd = -1;
+	return 0;
+}
+
+static int open_partial(struct image_writer *w)
+{
+	int ret;
+
+	do
+		ret = try_partial(w);
+	while (!ret);
+	return ret < 0 ? ret : 0;
+}
+
+/* Whether what is in @w->f.fd can be gone on with. Any doubt: it can't */
+static bool usable(struct image_writer *w, const char *path)
+{
+	struct stat st;
+
+	return !dmt_image_read_head(&w->f, path) && w->f.head.state_size &&
+	       !dmt_image_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
+	       (uint64_t)st.st_size >= w->f.table;
+}
+
+/* The image as an earlier process left it unfinished */
+static void take_up(struct image_writer *w)
+{
+	char boot[40];
+
+	dmt_image_boot(boot);
+	if (!usable(w, w->partial) || !boot[0] ||
+	    memcmp(boot, w->f.head.boot, sizeof(boot)))
+		return;
+	/* killed between completing it and naming it, perhaps */
+	w->f.head.flags = 0;
+	w->f.head.entries = 0;
+	w->ready = !dmt_image_write_head(&w->f) &&
+		   !ftruncate(w->f.fd, (off_t)w->f.table);
+}
+
+/* The image as an earlier process finished it. Return: whether that's so */
+static bool take_finished(struct image_writer *w)
+{
+	int fd = open(w->path, O_RDONLY | O_CLOEXEC);
+
+	w->f.fd = fd;
+	if (fd >= 0 && usable(w, w->path) &&
+	    le32toh(w->f.head.flags) & DMT_IMAGE_COMPLETE) {
+		w->finished = true;
+		return true;
+	}
+	if (fd >= 0)
+		close(fd);
+	w->f.fd = -1;
+	return false;
+}
+
+static int open_writer(struct image_writer *w)
+{
+	bool there = !access(w->path, F_OK);
+	int ret;
+
+	if (there && w->flags & DMATRACK_IMAGE_RESUME &&
+	    access(w->partial, F_OK) && take_finished(w))
+		return 0;
+	if (there && !(w->flags & DMATRACK_IMAGE_REPLACE))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	ret = open_partial(w);
+	if (!ret && w->flags & DMATRACK_IMAGE_RESUME)
+		take_up(w);
+	return ret;
+}
+
+int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
+			  unsigned int flags)
+{
+	struct image_writer *w;
+	int ret = -ENOMEM;
+
+	if (!path || !*path ||
+	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
+		return dmt_error(-EINVAL, "image: no path, or unknown flags");
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->f.fd = -1;
+	w->dest.ops = &image_ops;
+	w->flags = flags;
+	w->path = strdup(path);
+	if (w->path && asprintf(&w->partial, "%s.partial", path) < 0)
+		w->partial = NULL;
+	if (w->partial)
+		ret = open_writer(w);
+	if (ret)
+		free_writer(w);
+	else
+		*d = &w->dest;
+	return ret;
+}

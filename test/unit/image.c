@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Images: what was written is what is read, and a file that isn't exactly what was
+ * finished is no image.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "dmatrack_copy.h"
+#include "random.h"
+#include "scratch.h"
+#include "tap.h"
+
+#define PAGE	4096ULL
+#define MIB	(1ULL << 20)
+
+static uint64_t rng = 4;
+
+/* Memory that the image should hold */
+#define NREGIONS 3
+static struct dmatrack_region regions[NREGIONS] = {
+	{ .iova = 0x1000, .size = 5 * MIB + 3 * PAGE },
+	{ .iova = 1ULL << 40, .size = PAGE },
+	{ .iova = -(2 * MIB), .size = 2 * MIB },
+};
+
+static void memory_new(void)
+{
+	int i;
+
+	for (i = 0; i < NREGIONS; i++) {
+		free(regions[i].vaddr);
+		regions[i].vaddr = calloc(1, regions[i].size);
+	}
+}
+
+static struct dmatrack_dest *create(const char *path, unsigned int flags)
+{
+	struct dmatrack_dest *d;
+
+	CHECK_EQ(dmatrack_image_create(&d, path, flags), 0);
+	return d;
+}
+
+static int begin(struct dmatrack_dest *d)
+{
+	return d->ops->begin(d, regions, NREGIONS, PAGE);
+}
+
+/* One write or zero of pages anywhere, in memory and in the image */
+static void change(struct dmatrack_dest *d)
+{
+	struct dmatrack_region *r = &regions[random_below(&rng, NREGIONS)];
+	uint64_t pages = r->size / PAGE, from = random_below(&rng, pages);
+	uint64_t n = 1 + random_below(&rng, pages - from);
+	char *at = (char *)r->vaddr + from * PAGE;
+
+	if (random_below(&rng, 3)) {
+		n = n < 40 ? n : 40;
+		memset(at, (int)random_below(&rng, 256), n * PAGE);
+		CHECK_EQ(d->ops->write(d, r->iova + from * PAGE, at, n * PAGE), 0);
+	} else {
+		memset(at, 0, n * PAGE);
+		CHECK_EQ(d->ops->zero(d, r->iova + from * PAGE, n * PAGE), 0);
+	}
+}
+
+static void check_same(const char *path)
+{
+	uint8_t want[16], got[16];
+	struct dmatrack_image *m;
+	int i;
+
+	CHECK_EQ(dmatrack_image_open(&m, path), 0);
+	CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
+	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
+	CHECK(!memcmp(want, got, 16));
+	for (i = 0; i < NREGIONS; i++) {
+		char *buf = malloc(regions[i].size);
+
+		CHECK_EQ(dmatrack_image_read(m, regions[i].iova, buf,
+					     regions[i].size), 0);
+		CHECK(!memcmp(buf, regions[i].vaddr, regions[i].size));
+		free(buf);
+	}
+	dmatrack_image_close(m);
+}
+
+static void test_round_trip(void)
+{
+	const char *path = scratch_path("round");
+	int i, times;
+
+	for (times = 0; times < 10; times++) {
+		struct dmatrack_dest *d = create(path, DMATRACK_IMAGE_REPLACE);
+		uint8_t want[16], got[16];
+
+		memory_new();
+		CHECK_EQ(begin(d), 0);
+		for (i = 0; i < 40; i++)
+			change(d);
+		CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
+		CHECK_EQ(d->ops->digest(d, got), 0);
+		CHECK(!memcmp(want, got, 16));
+		if (times & 1)
+			change(d);
+		CHECK_EQ(d->ops->finish(d), 0);
+		d->ops->close(d);
+		check_same(path);
+	}
+}
+
+static void test_pages(void)
+{
+	const char *path = scratch_path("round");
+	struct dmatrack_image *m;
+	uint64_t at;
+	char buf[3 * PAGE];
+
+	CHECK_EQ(dmatrack_image_open(&m, path), 0);
+	CHECK_EQ(dmatrack_image_page_size(m), PAGE);
+	for (at = 0; at + sizeof(buf) <= regions[0].size; at += PAGE) {
+		CHECK_EQ(dmatrack_image_read(m, regions[0].iova + at, buf,
+					     sizeof(buf)), 0);
+		CHECK(!memcmp(buf, (char *)regions[0].vaddr + at, sizeof(buf)));
+	}
+	CHECK_EQ(dmatrack_image_read(m, regions[0].iova + at, buf, sizeof(buf)),
+		 -EINVAL);
+	CHECK_EQ(dmatrack_image_read(m, 0, buf, PAGE), -EINVAL);
+	CHECK_EQ(dmatrack_image_read(m, 0x1001, buf, PAGE), -EINVAL);
+	CHECK_EQ(dmatrack_image_read(m, 0x1000, buf, 0), -EINVAL);
+	CHECK_EQ(dmatrack_image_read(m, -PAGE, buf, 2 * PAGE), -EINVAL);
+	dmatrack_image_close(m);
+}
+
+/* What next_data() skips is zero; it comes to an end at the last IOVA, too. */
+static void test_next_data(void)
+{
+	const char *path = scratch_path("next");
+	struct dmatrack_dest *d = create(path, 0);
+	struct dmatrack_image *m;
+	uint64_t iova, size;
+	char page[PAGE];
+
+	memset(page, 7, sizeof(page));
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->write(d, 0x1000 + 3 * MIB, page, PAGE), 0);
+	CHECK_EQ(d->ops->write(d, 0x1000 + 5 * MIB, page, PAGE), 0);
+	CHECK_EQ(d->ops->write(d, -PAGE, page, PAGE), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+	CHECK_EQ(dmatrack_image_open(&m, path), 0);
+	iova = 0;
+	CHECK_EQ(dmatrack_image_next_data(m, &iova, &size), 1);
+	CHECK_EQ(iova, 0x1000 + 3 * MIB);
+	CHECK_EQ(size, MIB);
+	iova += size / 2;
+	CHECK_EQ(dmatrack_image_next_data(m, &iova, &size), 1);
+	CHECK_EQ(iova, 0x1000 + 3 * MIB + MIB / 2);
+	CHECK_EQ(size, MIB / 2);
+	iova += size;
+	CHECK_EQ(dmatrack_image_next_data(m, &iova, &size), 1);
+	CHECK_EQ(iova, 0x1000 + 5 * MIB);
+	CHECK_EQ(size, 3 * PAGE);
+	iova += size;
+	CHECK_EQ(dmatrack_image_next_data(m, &iova, &size), 1);
+	CHECK_EQ(iova, -MIB);
+	CHECK_EQ(size, MIB);
+	dmatrack_image_close(m);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char command[800];
+
+	snprintf(command, sizeof(command), "cp --sparse=always '%s' '%s'", from, to);
+	CHECK_EQ(system(command), 0);
+}
+
+/* Open, and read all. Return: the first error */
+static int look(const char *path)
+{
+	struct dmatrack_image *m;
+	uint8_t digest[16];
+	int ret = dmatrack_image_open(&m, path);
+
+	if (ret)
+		return ret;
+	ret = dmatrack_image_digest(m, digest, NULL, NULL);
+	dmatrack_image_close(m);
+	return ret;
+}
+
+static bool refused(int err)
+{
+	return err == -EBADMSG || err == -EPROTONOSUPPORT;
+}
+
+static void flip(int fd, uint64_t at, int bit)
+{
+	unsigned char c;
+
+	CHECK_EQ(pread(fd, &c, 1, (off_t)at), 1);
+	c ^= 1 << bit;
+	CHECK_EQ(pwrite(fd, &c, 1, (off_t)at), 1);
+}
+
+/* Every byte of head and regions, those of the table, and many of the data */
+static void test_altered(void)
+{
+	const char *path = scratch_path("altered");
+	uint64_t at, table, step;
+	struct stat st;
+	int fd;
+
+	copy_file(scratch_path("round"), path);
+	CHECK_EQ(look(path), 0);
+	fd = open(path, O_RDWR);
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(pread(fd, &table, 8, 24), 8);
+	CHECK(table < (uint64_t)st.st_size);
+	for (at = 0; at < (uint64_t)st.st_size; at += step) {
+		int bit = (int)random_below(&rng, 8);
+
+		/* between the regions and the data nothing is, nor before the table */
+		step = at < 4096 + 48 || at >= table ? 1 :
+		       50000 + random_below(&rng, 100000);
+		if (at >= 4096 + 48 && at < 8192) {
+			step = 8192 - at;
+			continue;
+		}
+		if (at < table && at + step > table)
+			step = table - at;
+		flip(fd, at, bit);
+		CHECK(refused(look(path)));
+		flip(fd, at, bit);
+	}
+	CHECK_EQ(look(path), 0);
+	CHECK_EQ(ftruncate(fd, st.st_size + 1), 0);
+	CHECK(refused(look(path)));
+	for (at = (uint64_t)st.st_size; at--; at /= at > 5000 ? 2 : 1) {
+		CHECK_EQ(ftruncate(fd, (off_t)at), 0);
+		CHECK(refused(look(path)));
+	}
+	close(fd);
+}
+
+static void test_not_images(void)
+{
+	CHECK_EQ(look(scratch_path("nothing")), -ENOENT);
+	CHECK_EQ(look(scratch), -EBADMSG);
+	CHECK_EQ(mkfifo(scratch_path("fifo"), 0600), 0);
+	CHECK_EQ(look(scratch_path("fifo")), -EBADMSG);
+}
+
+/* An error says what, and what was there stays. */
+static void test_names(void)
+{
+	const char *path = scratch_path("names"), *partial = scratch_path("names.partial");
+	struct dmatrack_dest *d = create(path, 0), *other;
+
+	CHECK_EQ(dmatrack_image_create(&other, path, 0), -EBUSY);
+	CHECK(strstr(dmatrack_error(), "names.partial"));
+	CHECK_EQ(d->ops->write(d, 0x1000, regions[0].vaddr, PAGE), -EINVAL);
+	CHECK_EQ(d->ops->finish(d), -EINVAL);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(look(path), -ENOENT);
+	CHECK(refused(look(partial)));
+	d->ops->close(d);
+	CHECK_EQ(access(partial, F_OK), -1);
+
+	d = create(path, 0);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	CHECK_EQ(d->ops->write(d, 0x1000, regions[0].vaddr, PAGE), -EINVAL);
+	d->ops->close(d);
+	CHECK_EQ(look(path), 0);
+	CHECK_EQ(access(partial, F_OK), -1);
+	CHECK_EQ(dmatrack_image_create(&other, path, 0), -EEXIST);
+	CHECK(strstr(dmatrack_error(), "names"));
+
+	d = create(path, DMATRACK_IMAGE_REPLACE);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(look(path), 0);
+	d->ops->close(d);
+	CHECK_EQ(look(path), 0);
+	CHECK_EQ(dmatrack_image_create(&other, scratch_path("no/such"), 0), -ENOENT);
+	CHECK_EQ(dmatrack_image_create(&other, "", 0), -EINVAL);
+	CHECK_EQ(dmatrack_image_create(&other, path, 1u << 31), -EINVAL);
+}
+
+/* A file that appears while the image is written stays. */
+static void test_overtaken(void)
+{
+	const char *path = scratch_path("overtaken");
+	struct dmatrack_dest *d = create(path, 0);
+
+	CHECK_EQ(begin(d), 0);
+	copy_file("/dev/null", path);
+	CHECK_EQ(d->ops->finish(d), -EEXIST);
+	d->ops->close(d);
+}
+
+static void test_bad_begin(void)
+{
+	struct dmatrack_region bad[][2] = {
+		{ { .iova = 0, .size = PAGE }, { .iova = 0, .size = PAGE } },
+		{ { .iova = 0, .size = 2 * PAGE }, { .iova = PAGE, .size = PAGE } },
+		{ { .iova = 1, .size = PAGE }, { .iova = PAGE * 2, .size = PAGE } },
+		{ { .iova = 0, .size = 0 }, { .iova = PAGE, .size = PAGE } },
+		{ { .iova = 0, .size = PAGE }, { .iova = -PAGE, .size = 2 * PAGE } },
+		{ { .iova = 0, .size = 1ULL << 63 },
+		  { .iova = 1ULL << 63, .size = 1ULL << 63 } },
+	};
+	struct dmatrack_dest *d = create(scratch_path("bad"), 0);
+	unsigned int i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_EQ(d->ops->begin(d, bad[i], 2, PAGE), -EINVAL);
+	bad[5][0].size = 1ULL << 62;
+	CHECK_EQ(d->ops->begin(d, bad[5], 2, PAGE), -EFBIG);
+	CHECK_EQ(d->ops->begin(d, regions, 0, PAGE), -EINVAL);
+	CHECK_EQ(d->ops->begin(d, regions, 3, 0), -EINVAL);
+	CHECK_EQ(d->ops->begin(d, regions, 3, 6000), -EINVAL);
+	CHECK_EQ(d->ops->begin(d, regions, 3, 4 << 20), -EINVAL);
+	d->ops->close(d);
+}
+
+/* As change(), with @seed: the same in two processes */
+static void change_as(struct dmatrack_dest *d, uint64_t seed)
+{
+	rng = seed;
+	change(d);
+}
+
+/* Writes, saves, writes some more, and is killed. */
+static void killed_writer(const char *path, int seed)
+{
+	struct dmatrack_dest *d;
+	char state[200];
+
+	if (dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME) ||
+	    (!seed && begin(d)))
+		_exit(1);
+	memset(state, seed, sizeof(state));
+	change_as(d, 1000 + seed);
+	if (d->ops->save(d, state, sizeof(state)))
+		_exit(1);
+	raise(SIGKILL);
+}
+
+/* What a killed process had written when it saved is there, and so is its state. */
+static void test_resume(void)
+{
+	const char *path = scratch_path("resume"), *aside = scratch_path("aside");
+	struct dmatrack_dest *d, *memory;
+	char state[DMATRACK_STATE_MAX];
+	int i, status;
+	pid_t child;
+
+	memory_new();
+	memory = create(aside, 0);
+	CHECK_EQ(begin(memory), 0);
+	for (i = 0; i < 6; i++) {
+		child = fork();
+		CHECK(child >= 0);
+		if (!child)
+			killed_writer(path, i);
+		CHECK_EQ(waitpid(child, &status, 0), child);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		change_as(memory, 1000 + i);
+	}
+	memory->ops->close(memory);
+	d = create(path, DMATRACK_IMAGE_RESUME);
+	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 200);
+	CHECK_EQ(state[199], 5);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+	check_same(path);
+	d = create(path, DMATRACK_IMAGE_RESUME);
+	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 200);
+	CHECK_EQ(d->ops->finish(d), 0);
+	CHECK_EQ(begin(d), -EEXIST);
+	d->ops->close(d);
+	check_same(path);
+	d = create(path, DMATRACK_IMAGE_RESUME | DMATRACK_IMAGE_REPLACE);
+	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 200);
+	CHECK_EQ(begin(d), 0);
+	check_same(path);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+	memory_new();
+	check_same(path);
+}
+
+static void leave_partial(const char *path)
+{
+	struct dmatrack_dest *d = create(path, 0);
+
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->save(d, "state", 5), 0);
+	d->ops->close(d);
+}
+
+static int state_of(const char *path, unsigned int flags)
+{
+	struct dmatrack_dest *d = create(path, flags);
+	char state[DMATRACK_STATE_MAX];
+	int ret = d->ops->load(d, state, sizeof(state));
+
+	d->ops->close(d);
+	return ret;
+}
+
+/* Any byte of the head or the regions another: nothing to go on with. */
+static void test_no_resume(void)
+{
+	const char *path = scratch_path("partial"), *partial = scratch_path("partial.partial");
+	uint64_t at;
+	int fd;
+
+	leave_partial(path);
+	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 5);
+	CHECK_EQ(state_of(path, 0), 0);
+	for (at = 0; at < 4096 + 48; at += 1 + random_below(&rng, 60)) {
+		fd = open(partial, O_RDWR);
+		flip(fd, at, 3);
+		CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 0);
+		flip(fd, at, 3);
+		close(fd);
+	}
+	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 5);
+	CHECK_EQ(truncate(partial, 5 << 20), 0);
+	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 0);
+}
+
+/* 1 TiB, and as many regions as can be, with a page here and there */
+static void test_large(void)
+{
+	static struct dmatrack_region large[DMATRACK_REGIONS_MAX];
+	const char *path = scratch_path("large");
+	struct dmatrack_dest *d = create(path, DMATRACK_IMAGE_REPLACE);
+	struct dmatrack_image *m;
+	uint64_t iova = 0, size, seen = 0;
+	char page[PAGE], got[PAGE];
+	struct stat st;
+	int i;
+
+	for (i = 0; i < (int)DMATRACK_REGIONS_MAX; i++) {
+		large[i].iova = iova;
+		large[i].size = i ? PAGE : 1ULL << 40;
+		iova += large[i].size + PAGE;
+	}
+	memset(page, 9, sizeof(page));
+	CHECK_EQ(d->ops->begin(d, large, DMATRACK_REGIONS_MAX, PAGE), 0);
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(d->ops->write(d, i * (50ULL << 30), page, PAGE), 0);
+	CHECK_EQ(d->ops->write(d, large[4095].iova, page, PAGE), 0);
+	CHECK_EQ(d->ops->zero(d, 0, 1ULL << 39), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK(st.st_size > 1LL << 40);
+	CHECK(st.st_blocks * 512 < 1 << 20);
+	CHECK_EQ(look(path), 0);
+	CHECK_EQ(dmatrack_image_open(&m, path), 0);
+	for (iova = 0; dmatrack_image_next_data(m, &iova, &size); iova += size) {
+		CHECK_EQ(dmatrack_image_read(m, iova, got, PAGE), 0);
+		CHECK(!memcmp(page, got, PAGE));
+		seen++;
+	}
+	CHECK_EQ(seen, 10);
+	CHECK_EQ(iova, large[4095].iova + PAGE);
+	dmatrack_image_close(m);
+}
+
+int main(void)
+{
+	int i;
+
+	scratch_make(NULL);
+	TEST(test_round_trip, "what was written is what is read");
+	TEST(test_pages, "page by page, and nothing beside the regions");
+	TEST(test_next_data, "zeros are skipped, up to the last IOVA");
+	TEST(test_altered, "altered, cut or extended, it's no image");
+	TEST(test_not_images, "what else there is in a folder");
+	TEST(test_names, "a name is taken when the image is complete");
+	TEST(test_overtaken, "a file that appears meanwhile stays");
+	TEST(test_bad_begin, "regions that make no sense");
+	TEST(test_resume, "a killed process's image is gone on with");
+	TEST(test_no_resume, "... but not if any of it is altered");
+	TEST(test_large, "1 TiB, 4,096 regions");
+	for (i = 0; i < NREGIONS; i++)
+		free(regions[i].vaddr);
+	scratch_remove();
+	scratch_make("/dev/shm");
+	TEST(test_large, "1 TiB, in shared memory");
+	return tap_done();
+}
