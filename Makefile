@@ -21,8 +21,9 @@ B	:= $(O)/$(VARIANT)
 
 CC	:= gcc
 CSTD	:= -std=gnu11
+WERROR	:= -Werror
 WARN	:= -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes \
-	   -Wmissing-prototypes -Wshadow=compatible-local -Wvla -Werror
+	   -Wmissing-prototypes -Wshadow=compatible-local -Wvla $(WERROR)
 OPT	:= -O2 -g -fno-strict-aliasing
 
 # one set of objects for both libraries
@@ -69,11 +70,14 @@ Q	:= $(if $(V),,@)
 say	= @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
-.PHONY: all user guest module install-module remove-module check bench shell clean help
+.PHONY: all user shipped guest module install-module remove-module deb check bench shell clean help
 
 all: user guest module
 
 user: $(PROGS) $(if $(filter release,$(VARIANT)),$(B)/$(SHARED))
+
+# Of user space what is installed, without tests and benchmarks
+shipped: $(B)/dmatrack $(B)/libdmatrack.a $(B)/$(SHARED)
 
 $(B)/libdmatrack.a: $(LIBOBJS)
 	@rm -f $@
@@ -150,6 +154,9 @@ install-module:
 remove-module:
 	@packaging/module remove
 
+deb:
+	@O=$(O) scripts/deb
+
 check:
 	@test/run
 
@@ -170,5 +177,6 @@ help:
 	@echo 'make uninstall                         and off again'
 	@echo 'make install-module [DESTDIR=]          dmatrack.ko on this machine, by DKMS'
 	@echo 'make remove-module                     and off again'
+	@echo 'make deb                               Debian packages of all of it'
 	@echo 'make check                             all tests'
 	@echo 'make shell                             a shell in a VM with the module loaded'
