@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * A snapshot of memory that a device goes on writing to: most of it is copied while
+ * the device runs, and the device stops for the rest only.
+ *
+ *	snapshot IMAGE
+ */
+#include <dmatrack.h>
+#include <dmatrack_copy.h>
+#include <dmatrack_engine.h>
+#include <inttypes.h>
+#include <linux/vfio.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define IOVA	0x100000000u	/* where the device sees the memory */
+#define SIZE	(256u << 20)
+
+static int stopped;
+
+/* A device: it counts in one page after the other, 10,000 a second. */
+static void *device(void *engine)
+{
+	const struct timespec pause = { .tv_nsec = 100000 };
+	uint64_t n = 0;
+
+	for (; !__atomic_load_n(&stopped, __ATOMIC_ACQUIRE); n++) {
+		dmatrack_engine_write(engine, IOVA + n % 2048 * 4096, &n, sizeof(n));
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+/* Pre-copy's question to us: stop whatever writes. */
+static int stop(void *thread)
+{
+	__atomic_store_n(&stopped, 1, __ATOMIC_RELEASE);
+	return -pthread_join(*(pthread_t *)thread, NULL);
+}
+
+static int told(void *opaque, const struct dmatrack_round *r)
+{
+	printf("round %u%s: %" PRIu64 " pages written, %" PRIu64 " sent\n", r->number,
+	       r->last ? ", device stopped" : "", r->dirty, r->sent);
+	return DMATRACK_GO_ON;
+}
+
+int main(int argc, char **argv)
+{
+	struct dmatrack_region memory = { IOVA, SIZE, aligned_alloc(4096, SIZE) };
+	struct dmatrack_dest *image = NULL;
+	struct dmatrack *t = NULL;
+	pthread_t thread;
+	struct dmatrack_totals totals;
+	struct dmatrack_precopy copy = {
+		.size = sizeof(copy),
+		.containers = &t,
+		.ncontainers = 1,
+		.regions = &memory,
+		.nregions = 1,
+		.downtime = 20000000,		/* 20 ms, in nanoseconds */
+		.opaque = &thread,
+		.stop = stop,
+		.round = told,
+	};
+
+	if (argc != 2 || !memory.vaddr)
+		return 2;
+	if (dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0) ||
+	    dmatrack_map(t, IOVA, memory.vaddr, SIZE, DMATRACK_MAP_READ | DMATRACK_MAP_WRITE) ||
+	    dmatrack_image_create(&image, argv[1], 0) ||
+	    pthread_create(&thread, NULL, device, dmatrack_engine(t)))
+		goto failed;
+	copy.dest = image;
+	if (dmatrack_precopy(&copy, &totals)) {
+		if (!totals.stopped)
+			stop(&thread);
+		goto failed;
+	}
+	printf("%s: exact, after %" PRIu64 " us without the device\n", argv[1],
+	       totals.downtime / 1000);
+	dmatrack_dest_close(image);
+	dmatrack_close(t);
+	free(memory.vaddr);
+	return 0;
+failed:
+	fprintf(stderr, "snapshot: %s\n", dmatrack_error());
+	dmatrack_dest_close(image);
+	dmatrack_close(t);
+	return 1;
+}
