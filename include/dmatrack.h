@@ -56,6 +56,44 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 		       unsigned int type);
 
+/**
+ * dmatrack_open_group() - a container in the kernel, with one group and no device yet
+ * @t: out
+ * @path: the group's file: "/dev/vfio/12"
+ * @type: as above
+ *
+ * What is mapped is mapped for the group's devices, whether they're open or not;
+ * dmatrack_attach() opens them. The group stays in the container until that is
+ * closed.
+ *
+ * Return: 0; -ENOENT (no such file, or no /dev/vfio), -EINVAL (not a group's file,
+ * not a type), -EBUSY, -EOPNOTSUPP, -EPERM, -EACCES as dmatrack_open_vfio().
+ */
+int dmatrack_open_group(struct dmatrack **t, const char *path,
+			unsigned int type);
+
+/**
+ * dmatrack_open_fd() - a container that somebody else made
+ * @t: out
+ * @fd: an open /dev/vfio/vfio with its IOMMU type set: the program's own, or one that
+ *	came by SCM_RIGHTS or pidfd_getfd(2). Duplicated: it stays the caller's
+ *
+ * dmatrack_close() takes nothing away from whoever else has the container: mappings,
+ * devices and tracking stay. There is one log for all: two who harvest take each
+ * other's pages, and dmatrack_stop() stops for all.
+ *
+ * Return: 0; -EBADF, -EINVAL (not a VFIO container, or without a type yet),
+ * -EOPNOTSUPP (an IOMMU driver that isn't type1), -EMFILE, -ENOMEM.
+ */
+int dmatrack_open_fd(struct dmatrack **t, int fd);
+
+/**
+ * dmatrack_close() - the last call on a container
+ * @t: container, or NULL
+ *
+ * Ends what it made: its mappings and tracking, unless others have the container,
+ * too; descriptors of devices.
+ */
 void dmatrack_close(struct dmatrack *t);
 
 /* "engine", "dmatrack" or "stock": who tracks */
@@ -68,12 +106,64 @@ const char *dmatrack_driver(const struct dmatrack *t);
 struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t);
 int dmatrack_device_fd(const struct dmatrack *t);
 
+/* IOVAs [iova, last] */
+struct dmatrack_range {
+	uint64_t iova;
+	uint64_t last;
+};
+
+/* Any page-aligned range may be harvested; else those that begin and end with mappings */
+#define DMATRACK_INFO_ANY_RANGE		(1u << 0)
+/* Page sizes above the smallest may be asked for. */
+#define DMATRACK_INFO_COARSE_PAGES	(1u << 1)
+/* A call that fails leaves everything dirty that was. */
+#define DMATRACK_INFO_NOTHING_LOST	(1u << 2)
+/* dmatrack_mappings() works. */
+#define DMATRACK_INFO_MAPPINGS		(1u << 3)
+
+/**
+ * struct dmatrack_container_info - what a container and its driver can do
+ * @driver: as dmatrack_driver()
+ * @page_sizes: bit n: pages of 2^n bytes can be mapped. The lowest is what IOVAs,
+ *		addresses and sizes are multiples of
+ * @dirty_page_sizes: the same for harvests; 0: it can't track
+ * @max_bitmap_size: bytes that the bitmap of one harvest may have; 0 without tracking
+ * @mappings_left: how many may still be made; UINT32_MAX: the driver doesn't say
+ * @flags: DMATRACK_INFO_*
+ * @nr_ranges: how many @ranges
+ * @ranges: where mappings may lie, ascending; none: anywhere
+ *
+ * Made by the library, and may grow at its end. True of the moment it was made: a
+ * device that comes can change all of it.
+ */
+struct dmatrack_container_info {
+	const char *driver;
+	uint64_t page_sizes;
+	uint64_t dirty_page_sizes;
+	uint64_t max_bitmap_size;
+	uint32_t mappings_left;
+	uint32_t flags;
+	uint32_t nr_ranges;
+	const struct dmatrack_range *ranges;
+};
+
+/**
+ * dmatrack_get_info() - what a container can do
+ * @t: container
+ * @info: out; freed by dmatrack_info_free(), valid until then, also without @t
+ *
+ * Return: 0, -ENOMEM, -EPROTO (the driver's answer makes no sense), or as the driver.
+ */
+int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **info);
+void dmatrack_info_free(struct dmatrack_container_info *info);	/* or NULL */
+
 /**
  * dmatrack_attach() - one more device for a container in the kernel
  * @t: container
- * @device: as for dmatrack_open_vfio(), in a group of its own
+ * @device: as for dmatrack_open_vfio(); in a group that nobody else has open
  *
- * The device can reach what is mapped. Not while another thread attaches or detaches.
+ * Its group joins the container, if it isn't there; its devices can reach what is
+ * mapped. Not while another thread attaches or detaches.
  *
  * Return: the device's descriptor, owned by @t; or as dmatrack_open_vfio(), and
  * -EOPNOTSUPP where the container is in this process.
@@ -85,7 +175,8 @@ int dmatrack_attach(struct dmatrack *t, const char *device);
  * @t: container
  * @device_fd: its descriptor, with nothing mapped from it; closed
  *
- * With the last one, mappings and tracking end: the container is as new.
+ * Its group leaves with its last device, unless dmatrack_open_group() opened it. With
+ * the last group, mappings and tracking end: the container is as new.
  *
  * Return: 0; -EINVAL (no such device), -EOPNOTSUPP.
  */
@@ -101,6 +192,9 @@ int dmatrack_detach(struct dmatrack *t, int device_fd);
  */
 long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
 
+#define DMATRACK_MAP_READ	(1u << 0)
+#define DMATRACK_MAP_WRITE	(1u << 1)
+
 /**
  * dmatrack_map() - let devices at memory
  * @t: container
@@ -108,14 +202,79 @@ long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
  * @vaddr: where it is in this process, page-aligned
  * @size: of it, in whole pages
  * @prot: DMATRACK_MAP_READ and/or DMATRACK_MAP_WRITE: what devices may do
+ *
+ * Return: 0; -EEXIST (overlaps a mapping), -EINVAL (not whole pages, not an IOVA that
+ * can be used), -ENOSPC (no more mappings), -ENOMEM (none, or over RLIMIT_MEMLOCK),
+ * -EFAULT (memory that isn't there), -EOVERFLOW.
  */
-#define DMATRACK_MAP_READ	(1u << 0)
-#define DMATRACK_MAP_WRITE	(1u << 1)
 int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 		 unsigned int prot);
+
+/**
+ * dmatrack_unmap() - take it back
+ * @t: container
+ * @iova: page-aligned
+ * @size: whole pages; every mapping is in there whole or not at all
+ *
+ * What was written and not harvested is forgotten. Fine where nothing is mapped.
+ * Return: 0; -EINVAL (cuts a mapping; not whole pages).
+ */
 int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size);
 
+/* What struct dmatrack_mapping's @flags say: @vaddr is told */
+#define DMATRACK_MAPPED_VADDR	(1u << 0)
+/* An IOMMU maps it: its pages are pinned. */
+#define DMATRACK_MAPPED_IOMMU	(1u << 1)
+
+/**
+ * struct dmatrack_mapping - one mapping
+ * @iova: first byte
+ * @last: last byte, inclusive
+ * @vaddr: where it is in the process that made it; 0 unless DMATRACK_MAPPED_VADDR
+ * @prot: DMATRACK_MAP_*
+ * @flags: DMATRACK_MAPPED_*; others may come
+ */
+struct dmatrack_mapping {
+	uint64_t iova;
+	uint64_t last;
+	uint64_t vaddr;
+	uint32_t prot;
+	uint32_t flags;
+};
+
+/**
+ * dmatrack_mappings() - what is mapped
+ * @t: container
+ * @iova: mappings that end before it are left out
+ * @m: out: ascending
+ * @n: room in @m
+ *
+ * Addresses are told to the process that made a mapping, and to who has
+ * CAP_SYS_PTRACE. Mappings that come or go meanwhile may be in the answer or not.
+ *
+ * Return: how many. If that's @n there may be more: go on at the last one's @last + 1,
+ * unless that is 0. -EOPNOTSUPP (the stock driver), -EFAULT.
+ */
+int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
+		      struct dmatrack_mapping *m, unsigned int n);
+
+/**
+ * dmatrack_start() - devices' writes are logged from now on
+ * @t: container
+ *
+ * What was written before isn't reported: copy it afterwards. Fine if it's so
+ * already: then the log stays.
+ * Return: 0, -ENOMEM; -EACCES (a container of type 1 on the stock driver), -EINVAL
+ * (more mapped than it can track).
+ */
 int dmatrack_start(struct dmatrack *t);
+
+/**
+ * dmatrack_stop() - no more
+ * @t: container
+ *
+ * What isn't harvested is forgotten. Fine if it's so already. Return: 0, -EACCES.
+ */
 int dmatrack_stop(struct dmatrack *t);
 
 /**
@@ -129,9 +288,34 @@ int dmatrack_stop(struct dmatrack *t);
  * The pages reported are clean afterwards. Copy them after this has returned.
  * The stock driver wants a range that begins and ends where mappings do.
  * On error nothing is lost with dmatrack's drivers.
+ *
+ * Return: 0; -EINVAL (not tracking; not whole pages; a page size that isn't among
+ * @dirty_page_sizes; the stock driver's whole mappings), -EFAULT, -EOVERFLOW.
  */
 int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap);
+
+/**
+ * dmatrack_harvest_ranges() - the same, as ranges
+ * @t: container, tracking
+ * @iova: page-aligned
+ * @size: whole pages
+ * @page_size: what is told apart
+ * @found: called with @opaque for each dirty range, ascending, none touching the next;
+ *	   may make any call on @t but dmatrack_close()
+ * @opaque: for it
+ *
+ * Harvests piece by piece, so that any range takes 32 KiB of memory; with the stock
+ * driver it is one harvest, and takes a bitmap of the whole. What has been passed to
+ * @found is clean, also if a later piece fails.
+ *
+ * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested).
+ */
+int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
+			    uint64_t page_size,
+			    void (*found)(void *opaque, uint64_t iova,
+					  uint64_t size),
+			    void *opaque);
 
 /* Bytes of a bitmap of @size bytes of memory: whole 64-bit words */
 size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size);

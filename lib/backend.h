@@ -7,9 +7,8 @@
 #ifndef DMT_LIB_BACKEND_H
 #define DMT_LIB_BACKEND_H
 
-#include <stdbool.h>
-
 #include "dmatrack.h"
+#include "uapi/dmatrack.h"
 
 /**
  * struct dmatrack_ops - what a backend does
@@ -31,7 +30,7 @@ struct dmatrack_ops {
  * @driver: who tracks: "engine", "dmatrack" or "stock"
  * @engine: the engine, or NULL
  * @device_fd: the VFIO device it was opened with, or -1
- * @zero_bitmap: the driver adds its bits to what is in the caller's bitmap
+ * @features: DMATRACK_FEATURE_*: none is the stock driver
  *
  * Nothing here changes after the container is open, but for @device_fd when that
  * device is detached.
@@ -41,7 +40,21 @@ struct dmatrack {
 	const char *driver;
 	struct dmatrack_engine *engine;
 	int device_fd;
-	bool zero_bitmap;
+	uint64_t features;
 };
+
+/* What DMATRACK_GET_INFO says; 0: the driver doesn't know the call */
+uint64_t dmt_features(struct dmatrack *t);
+
+/**
+ * dmt_failed() - say why a call failed
+ * @err: negative errno
+ * @einval: what -EINVAL means of that call
+ * @format: which call
+ *
+ * As dmt_error(). Return: @err.
+ */
+__attribute__((format(printf, 3, 4)))
+int dmt_failed(int err, const char *einval, const char *format, ...);
 
 #endif

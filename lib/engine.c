@@ -5,6 +5,7 @@
 
 #include "backend.h"
 #include "dmatrack_engine.h"
+#include "error.h"
 
 static long engine_ioctl(struct dmatrack *t, unsigned long cmd,
 			 unsigned long arg)
@@ -30,7 +31,7 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 	int ret;
 
 	if (!e)
-		return -ENOMEM;
+		return dmt_error(-ENOMEM, "no memory");
 	*e = (struct dmatrack){
 		.ops = &engine_ops,
 		.driver = "engine",
@@ -41,6 +42,7 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 		free(e);
 		return ret;
 	}
+	e->features = dmt_features(e);
 	*t = e;
 	return 0;
 }

@@ -5,47 +5,62 @@
  * The kernel's way there: a device is in an IOMMU group, which has a file
  * /dev/vfio/<number> once all its devices are bound to VFIO drivers; the group
  * joins a container (an open /dev/vfio/vfio); the first group that does lets
- * the container choose an IOMMU driver; then the group hands out its devices.
+ * the container choose an IOMMU driver; then the group hands out its devices. Or
+ * somebody else has done all that, and passes the container's descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/vfio.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backend.h"
-#include "uapi/dmatrack.h"
+#include "error.h"
+#include "group.h"
 
 #define CONTAINER_PATH	"/dev/vfio/vfio"
 
 /**
- * struct member - a device, and its group
- * @next: in the container's @members
- * @group_fd: the group's descriptor; while it is open nobody else can open it
- * @device_fd: the device's
+ * struct group - one that was joined to the container
+ * @next: in the container's @groups
+ * @number: of it
+ * @fd: its descriptor; while it is open nobody else can open it
+ * @users: its devices that are open
+ * @stays: without a device, too: dmatrack_open_group() opened it
  */
-struct member {
-	struct member *next;
-	int group_fd;
-	int device_fd;
+struct group {
+	struct group *next;
+	int number;
+	int fd;
+	unsigned int users;
+	bool stays;
+};
+
+/* An open device */
+struct device {
+	struct device *next;
+	struct group *group;
+	int fd;
 };
 
 /**
  * struct vfio_container - an open /dev/vfio/vfio
  * @base: what is common; @base.device_fd is the first device's
  * @fd: the container's
- * @type: of IOMMU driver
- * @members: the devices in it; while there is none it has no IOMMU driver
+ * @type: of IOMMU driver; 0: somebody else's, who has set it
+ * @groups: that were joined to it; while it has none at all it has no IOMMU driver
+ * @devices: that are open
  */
 struct vfio_container {
 	struct dmatrack base;
 	int fd;
 	unsigned int type;
-	struct member *members;
+	struct group *groups;
+	struct device *devices;
 };
 
 static struct vfio_container *to_vfio(struct dmatrack *t)
@@ -72,148 +87,156 @@ static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 	return call_number(to_vfio(t)->fd, cmd, arg);
 }
 
-static void close_fd(int fd)
+/* Groups join and leave -------------------------------------------------------- */
+
+/* Only dmatrack.ko knows the call that asks for features. */
+static void identify(struct vfio_container *c)
 {
-	if (fd >= 0)
-		close(fd);
+	c->base.features = dmt_features(&c->base);
+	c->base.driver = c->base.features ? "dmatrack" : "stock";
 }
 
-/* '0' stands for any hexadecimal digit */
-static bool looks_like(const char *name, const char *pattern)
+static int set_type(struct vfio_container *c, int number)
 {
-	static const char hex[] = "0123456789abcdefABCDEF";
+	int ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
 
-	for (; *pattern; name++, pattern++) {
-		if (*pattern == '0' ? !*name || !strchr(hex, *name) :
-				      *name != *pattern)
-			return false;
-	}
-	return !*name;
+	if (ret == -EPERM)
+		return dmt_error(ret, "group %d: its IOMMU can't keep a device from "
+				 "sending interrupts to whom it pleases (parameter "
+				 "allow_unsafe_interrupts)", number);
+	if (ret)
+		return dmt_error(ret, "group %d: the IOMMU driver refuses it: %s",
+				 number, strerrordesc_np(-ret));
+	identify(c);
+	return 0;
 }
 
-/* The number of the IOMMU group of a PCI address or a UUID, or -errno */
-static int find_group(const char *device)
+/* The first group lets the container choose its IOMMU driver. */
+static int join(struct vfio_container *c, int fd, int number)
 {
-	char path[PATH_MAX], link[PATH_MAX];
-	const char *bus, *number;
-	ssize_t len;
+	int ret = call(fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
 
-	if (looks_like(device, "0000:00:00.0"))
-		bus = "pci";
-	else if (looks_like(device, "00000000-0000-0000-0000-000000000000"))
-		bus = "mdev";
-	else
-		return -EINVAL;
-	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s/iommu_group", bus,
-		 device);
-	len = readlink(path, link, sizeof(link) - 1);
-	if (len < 0)
-		return errno == ENOENT ? -ENODEV : -errno;
-	link[len] = '\0';
-	number = strrchr(link, '/');
-	return number ? atoi(number + 1) : -ENODEV;
+	if (ret)
+		return dmt_error(ret, "group %d can't join the container: %s",
+				 number, strerrordesc_np(-ret));
+	return c->groups || !c->type ? 0 : set_type(c, number);
 }
 
-static int open_group(int number)
+/* @fd becomes the group's; on failure it's closed. Return: 0 or -errno */
+static int group_add(struct vfio_container *c, int fd, int number, bool stays)
 {
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char path[64];
-	int fd, ret;
+	struct group *g = malloc(sizeof(*g));
+	int ret = g ? join(c, fd, number) : dmt_error(-ENOMEM, "no memory");
 
-	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ENODEV : -errno;
-	ret = call(fd, VFIO_GROUP_GET_STATUS, &status);
-	if (!ret && !(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		ret = -EBUSY;	/* a neighbour has a driver of the kernel's */
 	if (ret) {
+		free(g);
 		close(fd);
 		return ret;
 	}
-	return fd;
+	*g = (struct group){
+		.next = c->groups, .number = number, .fd = fd, .stays = stays,
+	};
+	c->groups = g;
+	return 0;
 }
 
-static int open_container(void)
+/* It leaves the container as it is closed, with its devices closed before. */
+static void group_remove(struct vfio_container *c, struct group *g)
 {
-	int fd = open(CONTAINER_PATH, O_RDWR | O_CLOEXEC);
+	struct group **at = &c->groups;
 
-	if (fd < 0)
-		return errno == ENODEV || errno == ENXIO ? -ENOENT : -errno;
-	if (ioctl(fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION) {
-		close(fd);
-		return -EPROTO;
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	close(g->fd);
+	free(g);
+}
+
+/* The group of that number, which joins now if it hasn't. Return: 0 or -errno */
+static int group_get(struct vfio_container *c, int number, const char *device,
+		     struct group **out)
+{
+	struct group *g = c->groups;
+	int fd, ret;
+
+	while (g && g->number != number)
+		g = g->next;
+	if (!g) {
+		fd = dmt_group_open(number, device);
+		ret = fd < 0 ? fd : group_add(c, fd, number, false);
+		if (ret)
+			return ret;
+		g = c->groups;
 	}
-	return fd;
+	*out = g;
+	return 0;
 }
 
-/* Only dmatrack.ko knows this call; others say ENOTTY. */
-static bool is_dmatrack(int fd)
+static void group_put(struct vfio_container *c, struct group *g)
 {
-	struct dmatrack_info info = { .argsz = sizeof(info) };
-
-	return !ioctl(fd, DMATRACK_GET_INFO, &info);
+	if (!g->users && !g->stays)
+		group_remove(c, g);
 }
 
 /* Devices come and go --------------------------------------------------------- */
 
-/* A group leaves its container as it is closed, with its device closed before. */
-static void member_free(struct member *m)
+static int device_open(struct group *g, const char *name, struct device **out)
 {
-	close_fd(m->device_fd);
-	close_fd(m->group_fd);
-	free(m);
+	struct device *d = malloc(sizeof(*d));
+	int fd;
+
+	if (!d)
+		return dmt_error(-ENOMEM, "no memory");
+	fd = call(g->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	if (fd < 0) {
+		free(d);
+		return dmt_error(fd, "device %s of group %d can't be opened: %s",
+				 name, g->number, strerrordesc_np(-fd));
+	}
+	*d = (struct device){ .group = g, .fd = fd };
+	g->users++;
+	*out = d;
+	return 0;
 }
 
-/* The first group lets the container choose its IOMMU driver. */
-static int member_join(struct vfio_container *c, struct member *m,
-		       const char *device)
-{
-	int ret;
-
-	ret = call(m->group_fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
-	if (!ret && !c->members)
-		ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
-	if (ret)
-		return ret;
-	m->device_fd = call(m->group_fd, VFIO_GROUP_GET_DEVICE_FD, device);
-	return m->device_fd < 0 ? m->device_fd : 0;
-}
-
-static int vfio_attach(struct dmatrack *t, const char *device)
+static int vfio_attach(struct dmatrack *t, const char *name)
 {
 	struct vfio_container *c = to_vfio(t);
-	int number = find_group(device), ret;
-	struct member *m;
+	int number = dmt_group_of(name), ret;
+	struct device *d = NULL;
+	struct group *g = NULL;
 
 	if (number < 0)
 		return number;
-	m = malloc(sizeof(*m));
-	if (!m)
-		return -ENOMEM;
-	m->device_fd = -1;
-	m->group_fd = open_group(number);
-	ret = m->group_fd < 0 ? m->group_fd : member_join(c, m, device);
+	ret = group_get(c, number, name, &g);
+	if (ret)
+		return ret;
+	ret = device_open(g, name, &d);
 	if (ret) {
-		member_free(m);
+		group_put(c, g);
 		return ret;
 	}
-	m->next = c->members;
-	c->members = m;
-	return m->device_fd;
+	d->next = c->devices;
+	c->devices = d;
+	return d->fd;
 }
 
 static int vfio_detach(struct dmatrack *t, int device_fd)
 {
-	struct member **at = &to_vfio(t)->members, *m;
+	struct vfio_container *c = to_vfio(t);
+	struct device **at = &c->devices, *d;
 
-	while (*at && (*at)->device_fd != device_fd)
+	while (*at && (*at)->fd != device_fd)
 		at = &(*at)->next;
-	m = *at;
-	if (!m)
-		return -EINVAL;
-	*at = m->next;
-	member_free(m);
+	d = *at;
+	if (!d)
+		return dmt_error(-EINVAL, "descriptor %d is no device of this "
+				 "container", device_fd);
+	*at = d->next;
+	close(d->fd);
+	d->group->users--;
+	group_put(c, d->group);
+	free(d);
 	if (t->device_fd == device_fd)
 		t->device_fd = -1;
 	return 0;
@@ -225,9 +248,12 @@ static void vfio_close(struct dmatrack *t)
 {
 	struct vfio_container *c = to_vfio(t);
 
-	while (c->members)
-		vfio_detach(t, c->members->device_fd);
-	close_fd(c->fd);
+	while (c->devices)
+		vfio_detach(t, c->devices->fd);
+	while (c->groups)
+		group_remove(c, c->groups);
+	if (c->fd >= 0)
+		close(c->fd);
 	free(c);
 }
 
@@ -238,50 +264,157 @@ static const struct dmatrack_ops vfio_ops = {
 	.close = vfio_close,
 };
 
+static struct vfio_container *container_new(unsigned int type)
+{
+	struct vfio_container *c = malloc(sizeof(*c));
+
+	if (!c) {
+		dmt_error(-ENOMEM, "no memory");
+		return NULL;
+	}
+	*c = (struct vfio_container){
+		.base.ops = &vfio_ops,
+		.base.driver = "stock",
+		.base.device_fd = -1,
+		.fd = -1,
+		.type = type,
+	};
+	return c;
+}
+
+/* What every opening ends with: *@t is @c, or @c is no more. */
+static int opened(struct dmatrack **t, struct vfio_container *c, int err)
+{
+	if (err)
+		vfio_close(&c->base);
+	else
+		*t = &c->base;
+	return err;
+}
+
+static int open_file(struct vfio_container *c)
+{
+	c->fd = open(CONTAINER_PATH, O_RDWR | O_CLOEXEC);
+	if (c->fd >= 0)
+		return 0;
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+		return dmt_error(-ENOENT, "there is no " CONTAINER_PATH ": the "
+				 "module vfio isn't loaded");
+	return dmt_error(-errno, CONTAINER_PATH ": %s", strerrordesc_np(errno));
+}
+
+static int check_type(unsigned int type)
+{
+	if (type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU)
+		return 0;
+	return dmt_error(-EINVAL, "%u is no type of IOMMU driver that tracks: "
+			 "VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU", type);
+}
+
+/* An empty container that there's an IOMMU driver for */
+static int open_container(struct vfio_container *c)
+{
+	int ret = open_file(c);
+
+	if (ret)
+		return ret;
+	if (call_number(c->fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
+		return dmt_error(-EPROTO, CONTAINER_PATH " is of another version");
+	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
+		return dmt_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: "
+				 "vfio_iommu_type1 or dmatrack");
+	return 0;
+}
+
 static int open_device(struct vfio_container *c, const char *device)
 {
-	int number = find_group(device), ret;
+	int ret = dmt_group_of(device);
 
-	if (number < 0)
-		return number;
-	c->fd = open_container();
-	if (c->fd < 0)
-		return c->fd;
-	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
-		return -EOPNOTSUPP;
+	if (ret < 0)
+		return ret;
+	ret = open_container(c);
+	if (ret)
+		return ret;
 	ret = vfio_attach(&c->base, device);
 	if (ret < 0)
 		return ret;
 	c->base.device_fd = ret;
-	if (is_dmatrack(c->fd)) {
-		c->base.driver = "dmatrack";
-		c->base.zero_bitmap = false;
-	}
 	return 0;
 }
 
 int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 		       unsigned int type)
 {
-	struct vfio_container *c = malloc(sizeof(*c));
+	struct vfio_container *c;
+
+	if (check_type(type))
+		return -EINVAL;
+	c = container_new(type);
+	return c ? opened(t, c, open_device(c, device)) : -ENOMEM;
+}
+
+static int open_with_group(struct vfio_container *c, const char *path)
+{
+	int ret = open_container(c), fd, number;
+
+	if (ret)
+		return ret;
+	fd = dmt_group_open_path(path, &number);
+	return fd < 0 ? fd : group_add(c, fd, number, true);
+}
+
+int dmatrack_open_group(struct dmatrack **t, const char *path,
+			unsigned int type)
+{
+	struct vfio_container *c;
+
+	if (check_type(type))
+		return -EINVAL;
+	c = container_new(type);
+	return c ? opened(t, c, open_with_group(c, path)) : -ENOMEM;
+}
+
+/* Is that a container, with a type1 driver? No other file is asked anything. */
+static int check_fd(int fd)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+	struct stat st;
 	int ret;
 
-	if (!c)
-		return -ENOMEM;
-	*c = (struct vfio_container){
-		.base.ops = &vfio_ops,
-		.base.driver = "stock",
-		.base.device_fd = -1,
-		.base.zero_bitmap = true,
-		.fd = -1,
-		.type = type,
-	};
-	ret = type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU ?
-		      open_device(c, device) : -EINVAL;
-	if (ret) {
-		vfio_close(&c->base);
-		return ret;
-	}
-	*t = &c->base;
+	if (fstat(fd, &st))
+		return dmt_error(-errno, "descriptor %d: %s", fd,
+				 strerrordesc_np(errno));
+	if (!S_ISCHR(st.st_mode) ||
+	    call_number(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
+		return dmt_error(-EINVAL, "descriptor %d isn't a VFIO container",
+				 fd);
+	ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
+	if (ret == -EINVAL)
+		return dmt_error(ret, "descriptor %d: the container has no IOMMU "
+				 "type yet (VFIO_SET_IOMMU)", fd);
+	if (ret < 0)
+		return dmt_error(-EOPNOTSUPP, "descriptor %d: the container's IOMMU "
+				 "driver isn't type1", fd);
 	return 0;
+}
+
+static int open_duplicate(struct vfio_container *c, int fd)
+{
+	int ret = check_fd(fd);
+
+	if (ret)
+		return ret;
+	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (c->fd < 0)
+		return dmt_error(-errno, "descriptor %d can't be duplicated: %s",
+				 fd, strerrordesc_np(errno));
+	identify(c);
+	return 0;
+}
+
+int dmatrack_open_fd(struct dmatrack **t, int fd)
+{
+	struct vfio_container *c = container_new(0);
+
+	return c ? opened(t, c, open_duplicate(c, fd)) : -ENOMEM;
 }
