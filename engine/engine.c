@@ -7,10 +7,42 @@
 
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
+#include "lib/error.h"
 #include "module/core/group.h"
 
 /* As the kernel's drivers have it by default */
 #define MAPPINGS_MAX	65535U
+
+/* What an errno of the devices' side means */
+static const char *why(int err)
+{
+	switch (err) {
+	case -EINVAL:
+		return "not all of it is mapped, or no range that this can be done to";
+	case -EPERM:
+		return "a mapping's rights forbid it";
+	case -EFAULT:
+		return "memory that can't be accessed";
+	case -EOVERFLOW:
+		return "beyond the last IOVA, too much, or pinned too often";
+	case -EACCES:
+		return "no pins in a container of VFIO_TYPE1_IOMMU";
+	case -EBUSY:
+		return "addresses of mappings have been taken away";
+	default:
+		return strerrordesc_np(-err);
+	}
+}
+
+/* The end of an operation. Return: @err */
+static int done(int err, const char *what, uint64_t iova, uint64_t size)
+{
+	if (likely(!err))
+		return 0;
+	return dmt_error(err, "%s 0x%llx bytes at IOVA 0x%llx: %s", what,
+			 (unsigned long long)size, (unsigned long long)iova,
+			 why(err));
+}
 
 int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 			   unsigned int flags)
@@ -20,9 +52,10 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 
 	if ((type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU) ||
 	    flags & ~DMATRACK_ENGINE_CHECKED)
-		return -EINVAL;
+		return dmt_error(-EINVAL, "%u is no type of container, or 0x%x no "
+				 "flags", type, flags);
 	if (posix_memalign((void **)&e, 64, sizeof(*e)))
-		return -ENOMEM;
+		return dmt_error(-ENOMEM, "no memory for a container");
 	memset(e, 0, sizeof(*e));
 	err = dmt_host_init(&e->host, flags & DMATRACK_ENGINE_CHECKED);
 	if (err)
@@ -43,7 +76,8 @@ err_host:
 	dmt_host_fini(&e->host);
 err_free:
 	free(e);
-	return err;
+	return dmt_error(err, "a container in this process: %s",
+			 strerrordesc_np(-err));
 }
 
 /* A fault of core's, that its tests must not pass over */
@@ -71,41 +105,52 @@ void dmatrack_engine_destroy(struct dmatrack_engine *e)
 long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 			   unsigned long arg)
 {
-	return dmt_type1_ioctl(&e->c, cmd, arg);
+	long ret = dmt_type1_ioctl(&e->c, cmd, arg);
+
+	if (unlikely(ret < 0))
+		dmt_error((int)ret, "call 0x%lx of the container: %s", cmd,
+			  strerrordesc_np((int)-ret));
+	return ret;
 }
 
 int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 			  const void *data, size_t size)
 {
-	return dmt_write(&e->c, iova, data, size);
+	return done(dmt_write(&e->c, iova, data, size), "writing", iova, size);
 }
 
 int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
 			 size_t size)
 {
-	return dmt_read(&e->c, iova, data, size);
+	return done(dmt_read(&e->c, iova, data, size), "reading", iova, size);
 }
 
 int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 			unsigned long npages, unsigned int prot, void **pages)
 {
-	if (!READ_ONCE(e->host.unmap) || prot & ~(DMT_READ | DMT_WRITE))
-		return -EINVAL;
-	if (!e->c.v2)
-		return -EACCES;		/* as the kernel's */
-	return dmt_pin(&e->c, iova, npages, prot, (struct page **)pages);
+	int err;
+
+	if (!READ_ONCE(e->host.unmap))
+		return dmt_error(-EINVAL, "pins are for who can be told of unmaps: "
+				 "dmatrack_engine_on_unmap()");
+	if (prot & ~(DMT_READ | DMT_WRITE))
+		return dmt_error(-EINVAL, "0x%x are no rights of a pin", prot);
+	err = e->c.v2 ? dmt_pin(&e->c, iova, npages, prot, (struct page **)pages) :
+			-EACCES;	/* as the kernel's */
+	return done(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
 }
 
 int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 			  unsigned long npages)
 {
-	return dmt_unpin(&e->c, iova, npages);
+	return done(dmt_unpin(&e->c, iova, npages), "unpinning", iova,
+		    (uint64_t)npages << PAGE_SHIFT);
 }
 
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 			       uint64_t size)
 {
-	return dmt_mark_dirty(&e->c, iova, size);
+	return done(dmt_mark_dirty(&e->c, iova, size), "marking", iova, size);
 }
 
 void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
