@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * libdmatrack's calls on a container: what it can do, what is mapped, harvests as
+ * ranges, and what is said when something fails. On the engine, and on a driver that
+ * is played: it answers what a test wants, and is as dumb as the stock one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "dmatrack.h"
+#include "dmatrack_engine.h"
+#include "engine/iommu.h"
+#include "lib/backend.h"
+#include "lib/info.h"
+#include "random.h"
+#include "tap.h"
+
+#define PAGE	4096ULL
+#define GiB	(1ULL << 30)
+#define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
+
+static uint64_t rng = 1;
+
+static bool says(const char *what)
+{
+	if (strstr(dmatrack_error(), what))
+		return true;
+	printf("# said: %s\n", dmatrack_error());
+	return false;
+}
+
+/* A driver that is played ---------------------------------------------------------- */
+
+/* Whatever it answers to GET_INFO */
+static struct {
+	_Alignas(8) unsigned char answer[1024];
+	size_t size;
+	bool refuses;		/* to track */
+	bool clears;		/* bitmaps first */
+	unsigned int harvests;
+	unsigned int fail_at;	/* the harvest that fails, from 1; 0: none */
+	uint64_t last_size;	/* of a harvest */
+} played;
+
+static long played_harvest(const struct vfio_iommu_type1_dirty_bitmap_get *get)
+{
+	uint64_t *bitmap = (void *)get->bitmap.data;
+
+	played.last_size = get->size;
+	if (++played.harvests == played.fail_at)
+		return -EFAULT;
+	if (played.clears)
+		memset(bitmap, 0, get->bitmap.size);
+	bitmap[0] |= 2;		/* as the stock driver: it adds */
+	bitmap[get->bitmap.size / 8 - 1] |= 1ULL << 63;
+	return 0;
+}
+
+static long played_ioctl(struct dmatrack *t, unsigned long cmd,
+			 unsigned long arg)
+{
+	struct vfio_iommu_type1_info *info = (void *)arg;
+	const struct vfio_iommu_type1_dirty_bitmap *dirty = (void *)arg;
+
+	(void)t;
+	switch (cmd) {
+	case VFIO_IOMMU_GET_INFO:
+		if (info->argsz >= played.size)
+			memcpy(info, played.answer, played.size);
+		info->argsz = played.size;
+		return 0;
+	case VFIO_IOMMU_DIRTY_PAGES:
+		if (played.refuses)
+			return -EACCES;
+		if (dirty->argsz < 8)
+			return -EINVAL;
+		return played_harvest((const void *)dirty->data);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct dmatrack_ops played_ops = { .ioctl = played_ioctl };
+static struct dmatrack stock = {
+	.ops = &played_ops, .driver = "stock", .device_fd = -1,
+};
+
+/* Information -------------------------------------------------------------------- */
+
+static size_t put(size_t at, const void *data, size_t size)
+{
+	memcpy(played.answer + at, data, size);
+	return at + size;
+}
+
+/* As Linux 6.1 has it: not aligned */
+static void play_answer(void)
+{
+	struct vfio_iommu_type1_info head = {
+		.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS,
+		.iova_pgsizes = 0x40201000, .cap_offset = sizeof(head),
+	};
+	struct vfio_iommu_type1_info_cap_migration migration = {
+		.header = { .id = VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION },
+		.pgsize_bitmap = PAGE, .max_dirty_bitmap_size = 1 << 28,
+	};
+	struct vfio_iommu_type1_info_dma_avail avail = {
+		.header = { .id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL },
+		.avail = 77,
+	};
+	struct vfio_iommu_type1_info_cap_iova_range ranges = {
+		.header = { .id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE },
+		.nr_iovas = 2,
+	};
+	struct vfio_iova_range each[] = {
+		{ 0, 0xfedfffff }, { 0xfef00000, (1ULL << 39) - 1 },
+	};
+	size_t at = sizeof(head);
+
+	memset(&played, 0, sizeof(played));
+	migration.header.next = at + sizeof(migration);
+	avail.header.next = migration.header.next + sizeof(avail);
+	at = put(at, &migration, sizeof(migration));
+	at = put(at, &avail, sizeof(avail));
+	at = put(at, &ranges, sizeof(ranges));
+	played.size = put(at, each, sizeof(each));
+	head.argsz = played.size;
+	put(0, &head, sizeof(head));
+}
+
+static void test_info_stock(void)
+{
+	struct dmatrack_container_info *info;
+
+	play_answer();
+	CHECK_EQ(dmatrack_get_info(&stock, &info), 0);
+	CHECK(!strcmp(info->driver, "stock"));
+	CHECK_EQ(info->page_sizes, 0x40201000);
+	CHECK_EQ(info->dirty_page_sizes, PAGE);
+	CHECK_EQ(info->max_bitmap_size, 1 << 28);
+	CHECK_EQ(info->mappings_left, 77);
+	CHECK_EQ(info->flags, 0);
+	CHECK_EQ(info->nr_ranges, 2);
+	CHECK_EQ(info->ranges[0].last, 0xfedfffff);
+	CHECK_EQ(info->ranges[1].iova, 0xfef00000);
+	dmatrack_info_free(info);
+
+	played.refuses = true;
+	CHECK_EQ(dmatrack_get_info(&stock, &info), 0);
+	CHECK_EQ(info->dirty_page_sizes, 0);
+	CHECK_EQ(info->max_bitmap_size, 0);
+	dmatrack_info_free(info);
+	dmatrack_info_free(NULL);
+}
+
+/* Before there were capabilities: Linux 5.3 */
+static void test_info_old(void)
+{
+	struct vfio_iommu_type1_info head = {
+		.flags = VFIO_IOMMU_INFO_PGSIZES, .iova_pgsizes = PAGE,
+	};
+	struct dmatrack_container_info *info;
+
+	memset(&played, 0, sizeof(played));
+	played.size = offsetof(struct vfio_iommu_type1_info, cap_offset);
+	head.argsz = played.size;
+	memcpy(played.answer, &head, played.size);
+	CHECK_EQ(dmatrack_get_info(&stock, &info), 0);
+	CHECK_EQ(info->page_sizes, PAGE);
+	CHECK_EQ(info->dirty_page_sizes, 0);
+	CHECK_EQ(info->mappings_left, UINT32_MAX);
+	CHECK_EQ(info->nr_ranges, 0);
+	dmatrack_info_free(info);
+}
+
+/* Whatever @size bytes of the answer are made of; for ASan, no more than that */
+static int parse(size_t size)
+{
+	struct dmatrack_container_info *info;
+	unsigned char *exact = malloc(size ? size : 1);
+	uint32_t i, sum = 0;
+	int err;
+
+	memcpy(exact, played.answer, size);
+	err = dmt_info_parse(exact, size, &info);
+	free(exact);
+	if (err)
+		return err;
+	for (i = 0; i < info->nr_ranges; i++)
+		sum += info->ranges[i].last != 0;
+	CHECK(sum <= info->nr_ranges);
+	dmatrack_info_free(info);
+	return 0;
+}
+
+static void set32(size_t at, uint32_t value)
+{
+	put(at, &value, sizeof(value));
+}
+
+#define HEAD	sizeof(struct vfio_iommu_type1_info)
+#define NEXT	offsetof(struct vfio_info_cap_header, next)
+#define AVAIL	(HEAD + sizeof(struct vfio_iommu_type1_info_cap_migration))
+#define RANGES	(AVAIL + sizeof(struct vfio_iommu_type1_info_dma_avail))
+
+static void test_info_malformed(void)
+{
+	size_t at[] = { offsetof(struct vfio_iommu_type1_info, cap_offset),
+			HEAD + NEXT, AVAIL + NEXT, RANGES + NEXT };
+	unsigned int i;
+	size_t size;
+
+	play_answer();
+	CHECK_EQ(parse(played.size), 0);
+	for (size = 0; size < played.size; size++)
+		CHECK_EQ(parse(size), size < HEAD &&	/* as it once was */
+			 size >= offsetof(struct vfio_iommu_type1_info,
+					  cap_offset) ? 0 : -EPROTO);
+	for (i = 0; i < 4; i++) {
+		uint32_t bad[] = { 1, HEAD - 1, played.size - 7, played.size,
+				   1u << 31, ~0u };
+		unsigned int j;
+
+		for (j = 0; j < 6; j++) {
+			play_answer();
+			set32(at[i], bad[j]);
+			CHECK_EQ(parse(played.size), -EPROTO);
+			CHECK(says("capability"));
+		}
+	}
+	play_answer();
+	set32(AVAIL + NEXT, HEAD);
+	CHECK_EQ(parse(played.size), -EPROTO);
+	CHECK(says("circle"));
+	play_answer();
+	set32(RANGES + 8, 3);		/* ranges, of which there are two */
+	CHECK_EQ(parse(played.size), -EPROTO);
+	set32(RANGES + 8, ~0u);
+	CHECK_EQ(parse(played.size), -EPROTO);
+	play_answer();
+	set32(RANGES + 16 + 16, 5);	/* the second within the first */
+	CHECK_EQ(parse(played.size), -EPROTO);
+	CHECK(says("range 1"));
+}
+
+static void test_info_random(void)
+{
+	unsigned int i, j, good = 0;
+
+	for (i = 0; i < 100000; i++) {
+		play_answer();
+		for (j = 1 + random_below(&rng, 3); j; j--) {
+			size_t where = random_below(&rng, played.size);
+			unsigned char value = random_below(&rng, 256);
+
+			played.answer[where] = value & random_next(&rng);
+		}
+		good += !parse(random_below(&rng, 4) ?
+			       played.size : random_below(&rng, played.size));
+	}
+	CHECK(good > 1000 && good < 99000);
+}
+
+static void test_info_too_large(void)
+{
+	struct dmatrack_container_info *info;
+
+	play_answer();
+	played.size = 1u << 30;
+	CHECK_EQ(dmatrack_get_info(&stock, &info), -EPROTO);
+	CHECK(says("1073741824 bytes"));
+}
+
+/* The engine ------------------------------------------------------------------------ */
+
+static struct dmatrack *t;
+static char *memory;
+
+static void set_up(uint64_t size)
+{
+	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(memory != MAP_FAILED);
+}
+
+static void tear_down(uint64_t size)
+{
+	dmatrack_close(t);
+	munmap(memory, size);
+}
+
+static void test_info_engine(void)
+{
+	struct dmatrack_container_info *info;
+	struct iommu_group group;
+
+	set_up(PAGE);
+	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
+	CHECK_EQ(dmatrack_get_info(t, &info), 0);
+	CHECK(!strcmp(info->driver, "engine"));
+	CHECK_EQ(info->page_sizes, ~0ULL << 12);
+	CHECK_EQ(info->dirty_page_sizes, ~0ULL << 12);
+	CHECK(info->max_bitmap_size >= 1ULL << 40);
+	CHECK_EQ(info->mappings_left, 65534);
+	CHECK_EQ(info->flags, DMATRACK_INFO_ANY_RANGE |
+		 DMATRACK_INFO_COARSE_PAGES | DMATRACK_INFO_NOTHING_LOST |
+		 DMATRACK_INFO_MAPPINGS);
+	CHECK_EQ(info->nr_ranges, 0);
+	dmatrack_info_free(info);
+
+	memset(&group, 0, sizeof(group));
+	dmt_iommu_group_init(&group);
+	CHECK_EQ(dmatrack_engine_attach(dmatrack_engine(t), &group), 0);
+	CHECK_EQ(dmatrack_get_info(t, &info), 0);
+	CHECK_EQ(info->nr_ranges, 2);
+	CHECK_EQ(info->ranges[0].iova, 0);
+	CHECK_EQ(info->ranges[1].last, (1ULL << 48) - 1);
+	dmatrack_info_free(info);
+	dmatrack_engine_detach(dmatrack_engine(t), &group);
+	tear_down(PAGE);
+}
+
+static void test_mappings(void)
+{
+	struct dmatrack_mapping m[3];
+	uint64_t i;
+
+	set_up(4 * PAGE);
+	CHECK_EQ(dmatrack_mappings(t, 0, m, 3), 0);
+	for (i = 0; i < 4; i++)
+		CHECK_EQ(dmatrack_map(t, 0 - (i + 1) * 2 * PAGE,
+				      memory + i * PAGE, PAGE,
+				      i ? RW : DMATRACK_MAP_READ), 0);
+	CHECK_EQ(dmatrack_mappings(t, 0, m, 3), 3);
+	CHECK_EQ(m[0].iova, 0 - 8 * PAGE);
+	CHECK_EQ(m[0].last, 0 - 7 * PAGE - 1);
+	CHECK_EQ(m[0].vaddr, (uintptr_t)memory + 3 * PAGE);
+	CHECK_EQ(m[0].prot, RW);
+	CHECK_EQ(m[0].flags, DMATRACK_MAPPED_VADDR);
+	CHECK_EQ(dmatrack_mappings(t, m[2].last + 1, m, 3), 1);
+	CHECK_EQ(m[0].prot, DMATRACK_MAP_READ);
+	CHECK_EQ(dmatrack_mappings(t, ~0ULL, m, 3), 0);
+	CHECK_EQ(dmatrack_mappings(t, 0, m, 0), 0);
+	tear_down(4 * PAGE);
+	CHECK_EQ(dmatrack_mappings(&stock, 0, m, 3), -EOPNOTSUPP);
+	CHECK(says("stock driver doesn't tell"));
+}
+
+/* Ranges -------------------------------------------------------------------------- */
+
+#define IOVA	(7 * PAGE)
+#define WINDOW	(1ULL << 18)		/* pages, as lib/ranges.c has it */
+
+static struct {
+	uint64_t iova, size;
+} got[1000];
+static unsigned int ngot;
+static void *token;
+
+static void found(void *opaque, uint64_t iova, uint64_t size)
+{
+	CHECK(opaque == &token);
+	CHECK(ngot < 1000);
+	CHECK(size);
+	if (ngot)		/* ascending, and not touching */
+		CHECK(iova > got[ngot - 1].iova + got[ngot - 1].size);
+	got[ngot].iova = iova;
+	got[ngot++].size = size;
+}
+
+static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
+		  uint64_t page_size)
+{
+	ngot = 0;
+	return dmatrack_harvest_ranges(of, iova, size, page_size, found, &token);
+}
+
+static void mark(uint64_t page, uint64_t n)
+{
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t),
+					    IOVA + page * PAGE, n * PAGE), 0);
+}
+
+static void expect(unsigned int i, uint64_t page, uint64_t n)
+{
+	CHECK(i < ngot);
+	CHECK_EQ(got[i].iova, IOVA + page * PAGE);
+	CHECK_EQ(got[i].size, n * PAGE);
+}
+
+static void test_ranges(void)
+{
+	uint64_t pages = 3 * WINDOW + 100;
+
+	set_up(pages * PAGE);
+	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), -EINVAL);
+	CHECK(says("not tracking"));
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, pages * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 0);
+
+	mark(0, 1);
+	mark(5, 3);
+	mark(WINDOW - 2, 4);			/* over the windows' border */
+	mark(2 * WINDOW - 1, 1);
+	mark(2 * WINDOW, WINDOW);		/* all of a window, and on */
+	mark(3 * WINDOW, 99);
+	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 4);
+	expect(0, 0, 1);
+	expect(1, 5, 3);
+	expect(2, WINDOW - 2, 4);
+	expect(3, 2 * WINDOW - 1, WINDOW + 100);
+	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 0);
+
+	/* a part of it; holes; a bit that stands for less than its pages */
+	mark(10, 20);
+	CHECK_EQ(ranges(t, IOVA + 12 * PAGE, 4 * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 1);
+	expect(0, 12, 4);
+	CHECK_EQ(ranges(t, IOVA, 21 * PAGE, 16 * PAGE), 0);
+	CHECK_EQ(ngot, 1);
+	expect(0, 0, 21);
+	CHECK_EQ(ranges(t, 0, pages * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 1);
+	expect(0, 21, 9);
+	tear_down(pages * PAGE);
+}
+
+/* All of the address space, to its last byte: bits of 1 TiB, and windows of 1 GiB */
+static void test_ranges_end(void)
+{
+	set_up(PAGE);
+	CHECK_EQ(dmatrack_map(t, 0 - PAGE, memory, PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), -1ULL, 1), 0);
+	CHECK_EQ(ranges(t, PAGE, 0 - PAGE, 1ULL << 40), 0);
+	CHECK_EQ(ngot, 1);
+	CHECK_EQ(got[0].iova + got[0].size, 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), -1ULL, 1), 0);
+	CHECK_EQ(ranges(t, 0 - 3 * GiB - 5 * PAGE, 3 * GiB + 5 * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 1);
+	CHECK_EQ(got[0].iova, 0 - PAGE);
+	CHECK_EQ(got[0].size, PAGE);
+	tear_down(PAGE);
+}
+
+static void test_ranges_stock(void)
+{
+	uint64_t pages = 3 * WINDOW;
+
+	memset(&played, 0, sizeof(played));
+	CHECK_EQ(ranges(&stock, IOVA, pages * PAGE, PAGE), 0);
+	CHECK_EQ(played.harvests, 1);
+	CHECK_EQ(played.last_size, pages * PAGE);
+	CHECK_EQ(ngot, 2);
+	expect(0, 1, 1);
+	expect(1, pages - 1, 1);
+}
+
+/* What was found before is told, and that it failed. */
+static void test_ranges_fail(void)
+{
+	struct dmatrack windows = stock;
+
+	windows.features = DMATRACK_FEATURE_ANY_RANGE;
+	memset(&played, 0, sizeof(played));
+	played.fail_at = 3;
+	played.clears = true;
+	CHECK_EQ(ranges(&windows, IOVA, 5 * WINDOW * PAGE, PAGE), -EFAULT);
+	CHECK(says("harvesting"));
+	CHECK_EQ(played.harvests, 3);
+	CHECK_EQ(ngot, 4);
+	CHECK_EQ(got[3].iova, IOVA + (2 * WINDOW - 1) * PAGE);
+}
+
+static void test_ranges_arguments(void)
+{
+	memset(&played, 0, sizeof(played));
+	CHECK_EQ(ranges(&stock, 0, 0, PAGE), -EINVAL);
+	CHECK_EQ(ranges(&stock, 0, PAGE, 0), -EINVAL);
+	CHECK_EQ(ranges(&stock, 0, PAGE, 3 * PAGE), -EINVAL);
+	CHECK(says("0x3000"));
+	CHECK_EQ(played.harvests, 0);
+}
+
+/* What is said -------------------------------------------------------------------- */
+
+static void test_open_fd(void)
+{
+	int zero = open("/dev/zero", O_RDWR), file = open("/proc/self/exe", O_RDONLY);
+
+	CHECK_EQ(dmatrack_open_fd(&t, -1), -EBADF);
+	CHECK(says("descriptor -1"));
+	CHECK_EQ(dmatrack_open_fd(&t, zero), -EINVAL);
+	CHECK(says("isn't a VFIO container"));
+	CHECK_EQ(dmatrack_open_fd(&t, file), -EINVAL);
+	CHECK_EQ(fcntl(zero, F_GETFD), 0);
+	close(zero);
+	close(file);
+}
+
+static void test_open_texts(void)
+{
+	const unsigned int v2 = VFIO_TYPE1v2_IOMMU;
+
+	CHECK_EQ(dmatrack_open_vfio(&t, "eth0", v2), -EINVAL);
+	CHECK(says("'eth0' is neither a PCI address"));
+	CHECK_EQ(dmatrack_open_vfio(&t, "ffff:ff:1f.7", v2), -ENODEV);
+	CHECK(says("no device ffff:ff:1f.7"));
+	CHECK_EQ(dmatrack_open_vfio(&t, "ffff:ff:1f.7", 99), -EINVAL);
+	CHECK(says("99 is no type"));
+	CHECK_EQ(dmatrack_open_group(&t, "/dev/vfio/12", 99), -EINVAL);
+	CHECK_EQ(dmatrack_open_engine(&t, 99, 0), -EINVAL);
+	CHECK(says("99 is no type"));
+	if (access("/dev/vfio/vfio", F_OK)) {
+		CHECK_EQ(dmatrack_open_group(&t, "/dev/null", v2), -ENOENT);
+		CHECK(says("no /dev/vfio/vfio"));
+	}
+}
+
+static void test_call_texts(void)
+{
+	uint64_t word;
+
+	set_up(PAGE);
+	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
+	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), -EEXIST);
+	CHECK(says("mapping 0x1000 bytes at IOVA 0x0: it overlaps"));
+	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, 0), -EINVAL);
+	CHECK(says("no rights"));
+	CHECK_EQ(dmatrack_map(t, -1ULL, memory, PAGE, RW), -EOVERFLOW);
+	CHECK_EQ(dmatrack_unmap(t, 0, 1), -EINVAL);
+	CHECK(says("unmapping 0x1 bytes"));
+	CHECK_EQ(dmatrack_harvest(t, 0, PAGE, PAGE, &word), -EINVAL);
+	CHECK(says("not tracking"));
+	CHECK_EQ(dmatrack_attach(t, "0000:00:03.0"), -EOPNOTSUPP);
+	CHECK(says("in this process"));
+	CHECK_EQ(dmatrack_detach(t, 1), -EOPNOTSUPP);
+	CHECK_EQ(dmatrack_ioctl(t, 0x3b99, 0), -ENOTTY);
+	CHECK(says("0x3b99"));
+	tear_down(PAGE);
+	played.refuses = true;
+	CHECK_EQ(dmatrack_start(&stock), -EACCES);
+	CHECK(says("starting to track: the stock driver"));
+	played.refuses = false;
+}
+
+static void test_engine_texts(void)
+{
+	struct dmatrack_engine *e;
+	void *page;
+
+	CHECK_EQ(dmatrack_engine_create(&e, VFIO_TYPE1_IOMMU, 8), -EINVAL);
+	CHECK(says("0x8 no flags"));
+	set_up(PAGE);
+	e = dmatrack_engine(t);
+	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, DMATRACK_MAP_READ), 0);
+	CHECK_EQ(dmatrack_engine_write(e, 0, "x", 1), -EPERM);
+	CHECK(says("writing 0x1 bytes at IOVA 0x0: a mapping's rights"));
+	CHECK_EQ(dmatrack_engine_read(e, 5 * PAGE, &page, 8), -EINVAL);
+	CHECK(says("reading 0x8 bytes at IOVA 0x5000: not all"));
+	CHECK_EQ(dmatrack_engine_pin(e, 0, 1, DMATRACK_READ, &page), -EINVAL);
+	CHECK(says("dmatrack_engine_on_unmap()"));
+	CHECK_EQ(dmatrack_engine_unpin(e, 0, 1), -EINVAL);
+	CHECK(says("unpinning"));
+	CHECK_EQ(dmatrack_engine_mark_dirty(e, -1ULL, 2), -EOVERFLOW);
+	CHECK(says("marking"));
+	CHECK_EQ(dmatrack_engine_ioctl(e, 5, 0), -ENOTTY);
+	CHECK(says("call 0x5"));
+	tear_down(PAGE);
+}
+
+static void *no_text(void *arg)
+{
+	(void)arg;
+	return (void *)(uintptr_t)!*dmatrack_error();
+}
+
+static void test_text_of_thread(void)
+{
+	pthread_t thread;
+	void *ok;
+
+	CHECK_EQ(dmatrack_open_fd(&t, -1), -EBADF);
+	CHECK_EQ(pthread_create(&thread, NULL, no_text, NULL), 0);
+	pthread_join(thread, &ok);
+	CHECK(ok);
+	CHECK(says("descriptor -1"));
+}
+
+int main(void)
+{
+	TEST(test_info_stock, "information: the stock driver's");
+	TEST(test_info_old, "information: without capabilities");
+	TEST(test_info_malformed, "information: a malformed chain is refused");
+	TEST(test_info_random, "information: 100,000 chains with wrong bytes");
+	TEST(test_info_too_large, "information: an answer too large is refused");
+	TEST(test_info_engine, "information: the engine's, without and with an IOMMU");
+	TEST(test_mappings, "mappings are listed, in pieces, up to the last IOVA");
+	TEST(test_ranges, "ranges: merged over windows, parts, coarse pages");
+	TEST(test_ranges_end, "ranges: up to the last IOVA");
+	TEST(test_ranges_stock, "ranges: one harvest by the stock driver");
+	TEST(test_ranges_fail, "ranges: what was found before a failure is told");
+	TEST(test_ranges_arguments, "ranges: bad arguments are refused");
+	TEST(test_open_fd, "open by descriptor: what isn't a container");
+	TEST(test_open_texts, "open says what is wrong");
+	TEST(test_call_texts, "calls say what is wrong");
+	TEST(test_engine_texts, "the engine's devices are told what is wrong");
+	TEST(test_text_of_thread, "a text is its thread's");
+	return tap_done();
+}
