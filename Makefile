@@ -56,7 +56,7 @@ MIGRATE	:= $(wildcard test/qemu/migrate/*.c)
 # no use under a sanitizer
 BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c \
-	     test/client/*.c test/qemu/*.c)
+	     test/client/*.c test/qemu/*.c test/record/*.c)
 # one thread that plays many: nothing for TSan to see
 ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))
@@ -92,7 +92,12 @@ $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 	@ln -sf $(SONAME) $(B)/libdmatrack.so
 
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
-$(B)/dmatrack: LIBS += -ljansson
+$(B)/dmatrack: LIBS += -ljansson -lm
+# of the command, these are tried by themselves
+RECORD	:= $(call objs,cli/record.c cli/record_read.c)
+RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
+$(RECORDS): $(RECORD)
+$(RECORDS): LIBS += -ljansson
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH)) $(B)/libdmatrack.a

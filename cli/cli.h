@@ -37,6 +37,7 @@ struct cli_command {
 
 extern const struct cli_command cli_demo;
 extern const struct cli_command cli_replay;
+extern const struct cli_command cli_report;
 extern const struct cli_command cli_trace;
 
 /* To stderr, 'dmatrack <subcommand>: ...': what's wrong */

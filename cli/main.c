@@ -9,6 +9,7 @@
 static const struct cli_command *const commands[] = {
 	&cli_demo,
 	&cli_replay,
+	&cli_report,
 	&cli_trace,
 };
 

@@ -25,8 +25,8 @@
 
 #define RECORD_VERSION	1
 #define RECORD_BINS	2048u
-#define RECORD_REGIONS	65536u	/* at the most */
-#define RECORD_ROUNDS	16384u	/* at the most, when it is read */
+#define RECORD_REGIONS	DMATRACK_REGIONS_MAX
+#define RECORD_ROUNDS	10240u	/* at the most, when it is read */
 
 /**
  * struct record_run - what is being done
@@ -201,10 +201,11 @@ extern const char *const record_reasons[5];
  * @nrounds: how many
  * @heat: of round i and bin j: @heat[i * @nbins + j], pages dirty over pages;
  *	  negative: not known
- * @whole: @end is there
+ * @whole: @end is there; else the record is cut
  * @end: how it ended
- * @cut: the line where it is cut, if not @whole
- * @text: what @run and @end point to
+ * @lines: that were read
+ * @text: strings of @run and @end
+ * @region: those of @run
  */
 struct record_file {
 	struct record_run run;
@@ -216,8 +217,9 @@ struct record_file {
 	float *heat;
 	bool whole;
 	struct record_end end;
-	unsigned int cut;
-	void *text;
+	unsigned int lines;
+	char *text[4];
+	struct dmatrack_region *region;
 };
 
 /**

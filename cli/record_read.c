@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Read the record of a run.
+ *
+ * The file may be anything: cut, altered, made to harm. jansson takes care of JSON,
+ * UTF-8 and numbers beyond 64 bits; here, every number is looked at before it is
+ * reckoned with: none is above LIMIT, so that a few can be added, and none leads to
+ * memory that the file's own length doesn't pay for, but for RECORD_BINS a round.
+ *
+ * A last line without its newline is where the writer was stopped: what it says is
+ * left aside, unless it is all there. Any other line that can't be read is an error.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "record.h"
+
+#define LINE_MAX_BYTES	(1u << 20)
+#define LIMIT		(UINT64_C(1) << 60)
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+
+/**
+ * struct reader - while a record is read
+ * @file: what was read so far
+ * @in: from where
+ * @line: the line, with room for LINE_MAX_BYTES
+ * @length: of it, without its newline
+ * @partial: it has none
+ * @room: rounds that there is memory for
+ * @error: what's wrong
+ * @size: of @error
+ */
+struct reader {
+	struct record_file *file;
+	FILE *in;
+	char *line;
+	size_t length;
+	bool partial;
+	unsigned int room;
+	char *error;
+	size_t size;
+};
+
+__attribute__((format(printf, 3, 4)))
+static int fail(struct reader *r, int error, const char *format, ...)
+{
+	int n = snprintf(r->error, r->size, "line %u: ", r->file->lines);
+	va_list args;
+
+	va_start(args, format);
+	if (n >= 0 && (size_t)n < r->size)
+		vsnprintf(r->error + n, r->size - (size_t)n, format, args);
+	va_end(args);
+	return error;
+}
+
+/* Members */
+
+static int get_number(struct reader *r, json_t *o, const char *name,
+		      uint64_t *value)
+{
+	json_t *member = json_object_get(o, name);
+	json_int_t n = json_integer_value(member);
+
+	if (!member)
+		return 0;
+	if (!json_is_integer(member) || n < 0 || (uint64_t)n > LIMIT)
+		return fail(r, -EINVAL, "%s is not a number from 0 to 2^60",
+			    name);
+	*value = (uint64_t)n;
+	return 0;
+}
+
+struct member {
+	const char *name;
+	uint64_t *value;
+	bool needed;
+};
+
+static int get_numbers(struct reader *r, json_t *o, const struct member *m,
+		       size_t n)
+{
+	int ret = 0;
+	size_t i;
+
+	for (i = 0; i < n && !ret; i++) {
+		if (m[i].needed && !json_object_get(o, m[i].name))
+			return fail(r, -EINVAL, "%s is missing", m[i].name);
+		ret = get_number(r, o, m[i].name, m[i].value);
+	}
+	return ret;
+}
+
+/* A string that outlasts @o; NULL if there is none */
+static int get_string(struct reader *r, json_t *o, const char *name,
+		      char **copy)
+{
+	const char *text = json_string_value(json_object_get(o, name));
+
+	if (!text)
+		return 0;
+	*copy = strdup(text);
+	return *copy ? 0 : fail(r, -ENOMEM, "no memory");
+}
+
+static int get_word(struct reader *r, json_t *o, const char *name,
+		    const char *const *words, size_t n, unsigned int *value)
+{
+	const char *text = json_string_value(json_object_get(o, name));
+	size_t i;
+
+	for (i = 0; text && i < n; i++) {
+		if (!strcmp(text, words[i])) {
+			*value = (unsigned int)i;
+			return 0;
+		}
+	}
+	return fail(r, -EINVAL, "%s is none that is known", name);
+}
+
+/* The first line */
+
+static int get_iova(json_t *o, uint64_t *iova)
+{
+	const char *text = json_string_value(json_object_get(o, "iova"));
+	char *end;
+
+	if (!text || strncmp(text, "0x", 2))
+		return -EINVAL;
+	errno = 0;
+	*iova = strtoull(text + 2, &end, 16);
+	return errno || end == text + 2 || *end || text[2] == '-' ||
+	       text[2] == '+' || text[2] == ' ' ? -EINVAL : 0;
+}
+
+/* @last: of the region before, inclusive */
+static int get_region(struct reader *r, json_t *o, unsigned int i,
+		      uint64_t *last)
+{
+	struct dmatrack_region *region = &r->file->region[i];
+	uint64_t page = r->file->run.page_size;
+	int ret = get_number(r, o, "size", &region->size);
+
+	if (ret)
+		return ret;
+	if (get_iova(o, &region->iova) || !region->size ||
+	    (region->iova | region->size) % page ||
+	    region->size - 1 > UINT64_MAX - region->iova ||
+	    (i && region->iova <= *last))
+		return fail(r, -EINVAL, "region %u makes no sense", i);
+	*last = region->iova + (region->size - 1);
+	r->file->pages += region->size / page;
+	return 0;
+}
+
+static int get_regions(struct reader *r, json_t *line)
+{
+	json_t *list = json_object_get(line, "regions");
+	size_t i, n = json_array_size(list);
+	uint64_t last = 0;
+	int ret = 0;
+
+	if (!n || n > RECORD_REGIONS)
+		return fail(r, -EINVAL, "there are %zu regions, not 1 to %u", n,
+			    RECORD_REGIONS);
+	r->file->region = calloc(n, sizeof(*r->file->region));
+	if (!r->file->region)
+		return fail(r, -ENOMEM, "no memory");
+	for (i = 0; i < n && !ret; i++)
+		ret = get_region(r, json_array_get(list, i), (unsigned int)i,
+				 &last);
+	r->file->run.region = r->file->region;
+	r->file->run.nregions = (unsigned int)n;
+	r->file->bin_pages = record_bin_pages(r->file->pages);
+	r->file->nbins = record_bins(r->file->pages);
+	return ret;
+}
+
+static int check_version(struct reader *r, json_t *line)
+{
+	json_t *version = json_object_get(line, "dmatrack_record");
+	json_int_t n = json_integer_value(version);
+
+	if (!json_is_integer(version) || n < 1)
+		return fail(r, -EINVAL, "this is no record of dmatrack's");
+	if (n > RECORD_VERSION)
+		return fail(r, -EPROTO,
+			    "a record of version %lld; this dmatrack knows them up to %d",
+			    (long long)n, RECORD_VERSION);
+	return 0;
+}
+
+static int get_run(struct reader *r, json_t *line)
+{
+	struct record_run *run = &r->file->run;
+	char **text = r->file->text;
+	const struct member members[] = {
+		{ "page_size", &run->page_size, true },
+		{ "bandwidth_limit", &run->bandwidth, false },
+		{ "downtime_limit_ns", &run->downtime, false },
+		{ "left_limit", &run->until, false },
+		{ "rounds_limit", &run->rounds, false },
+	};
+	int ret = check_version(r, line);
+
+	if (!ret)
+		ret = get_numbers(r, line, members, COUNT(members));
+	if (!ret && (run->page_size < 512 || run->page_size > 1u << 30 ||
+		     run->page_size & (run->page_size - 1)))
+		ret = fail(r, -EINVAL, "page_size is not a power of two from 512 to 2^30");
+	if (!ret)
+		ret = get_string(r, line, "command", &text[0]);
+	if (!ret)
+		ret = get_string(r, line, "driver", &text[1]);
+	if (!ret)
+		ret = get_string(r, line, "target", &text[2]);
+	run->command = text[0] ? text[0] : "?";
+	run->driver = text[1] ? text[1] : "?";
+	run->target = text[2];
+	run->refine = json_is_true(json_object_get(line, "refine"));
+	return ret ? ret : get_regions(r, line);
+}
+
+/* Rounds */
+
+static int make_room(struct reader *r)
+{
+	struct record_file *f = r->file;
+	unsigned int room = r->room ? r->room * 2 : 32;
+	void *round, *heat;
+
+	if (f->nrounds < r->room)
+		return 0;
+	if (f->nrounds >= RECORD_ROUNDS)
+		return fail(r, -EINVAL, "more than %u rounds", RECORD_ROUNDS);
+	round = realloc(f->round, room * sizeof(*f->round));
+	if (round)
+		f->round = round;
+	heat = realloc(f->heat, (size_t)room * f->nbins * sizeof(*f->heat));
+	if (heat)
+		f->heat = heat;
+	if (!round || !heat)
+		return fail(r, -ENOMEM, "no memory");
+	r->room = room;
+	return 0;
+}
+
+static uint64_t pages_of_bin(const struct record_file *f, unsigned int bin)
+{
+	uint64_t before = bin * f->bin_pages;
+
+	return f->pages - before < f->bin_pages ? f->pages - before :
+	       f->bin_pages;
+}
+
+/* One element: for @n bins from @bin on, so many dirty pages. */
+static int set_bins(struct reader *r, float *heat, size_t bin, uint64_t n,
+		    json_t *count)
+{
+	json_int_t dirty = json_integer_value(count);
+
+	if (!json_is_integer(count) || dirty < 0 || n > r->file->nbins - bin)
+		return fail(r, -EINVAL, "heat has a bin that makes no sense");
+	for (; n; n--, bin++) {
+		uint64_t pages = pages_of_bin(r->file, (unsigned int)bin);
+
+		if ((uint64_t)dirty > pages)
+			return fail(r, -EINVAL, "heat has more pages than a bin has");
+		heat[bin] = (float)dirty / (float)pages;
+	}
+	return 0;
+}
+
+static int get_heat(struct reader *r, json_t *list, float *heat)
+{
+	size_t i, bin = 0;
+	int ret = 0;
+
+	for (i = 0; i < r->file->nbins; i++)
+		heat[i] = list ? 0 : -1;
+	for (i = 0; i < json_array_size(list) && !ret; i++) {
+		json_t *element = json_array_get(list, i);
+		json_int_t n = 1;
+
+		if (json_is_array(element)) {
+			n = json_integer_value(json_array_get(element, 0));
+			element = json_array_get(element, 1);
+		}
+		if (n < 1)
+			n = LIMIT;
+		ret = set_bins(r, heat, bin, (uint64_t)n, element);
+		bin += (size_t)n;
+	}
+	return ret;
+}
+
+static int check_round(struct reader *r, const struct record_round *round)
+{
+	const struct record_file *f = r->file;
+	uint64_t before = f->nrounds ? f->round[f->nrounds - 1].begin : 0;
+
+	if (round->begin < before || round->end < round->begin)
+		return fail(r, -EINVAL, "time runs backwards");
+	if (f->nrounds && f->round[f->nrounds - 1].kind == RECORD_LAST)
+		return fail(r, -EINVAL, "a round after the last");
+	if (round->dirty > f->pages)
+		return fail(r, -EINVAL, "more pages dirty than there are");
+	return 0;
+}
+
+static int get_round(struct reader *r, json_t *line)
+{
+	struct record_file *f = r->file;
+	struct record_round round = { .left = UINT64_MAX,
+				      .downtime = UINT64_MAX };
+	const struct member members[] = {
+		{ "round", &round.number, true },
+		{ "begin_ns", &round.begin, true },
+		{ "end_ns", &round.end, true },
+		{ "harvest_ns", &round.harvest, false },
+		{ "copy_ns", &round.copy, false },
+		{ "pages_dirty", &round.dirty, true },
+		{ "pages_sent", &round.sent, true },
+		{ "pages_zero", &round.zero, false },
+		{ "pages_same", &round.same, false },
+		{ "bytes", &round.bytes, true },
+		{ "rate", &round.rate, false },
+		{ "dirty_rate", &round.dirty_rate, false },
+		{ "bytes_left", &round.left, false },
+		{ "downtime_ns", &round.downtime, false },
+	};
+	unsigned int kind = 0;
+	int ret = get_numbers(r, line, members, COUNT(members));
+
+	if (!ret)
+		ret = get_word(r, line, "kind", record_kinds,
+			       COUNT(record_kinds), &kind);
+	round.kind = (enum record_kind)kind;
+	if (!ret)
+		ret = check_round(r, &round);
+	if (!ret)
+		ret = make_room(r);
+	if (!ret)
+		ret = get_heat(r, json_object_get(line, "heat"),
+			       f->heat + (size_t)f->nrounds * f->nbins);
+	if (!ret)
+		f->round[f->nrounds++] = round;
+	return ret;
+}
+
+/* The last line */
+
+static int get_end(struct reader *r, json_t *line)
+{
+	struct record_end *end = &r->file->end;
+	const struct member members[] = {
+		{ "time_ns", &end->time, true },
+		{ "downtime_ns", &end->downtime, false },
+		{ "bytes", &end->bytes, true },
+	};
+	unsigned int result = 0, reason = DMATRACK_RUNNING;
+	int ret = get_word(r, line, "result", record_results,
+			   COUNT(record_results), &result);
+
+	if (!ret && json_object_get(line, "reason"))
+		ret = get_word(r, line, "reason", record_reasons,
+			       COUNT(record_reasons), &reason);
+	if (!ret)
+		ret = get_numbers(r, line, members, COUNT(members));
+	if (!ret)
+		ret = get_string(r, line, "error", &r->file->text[3]);
+	end->result = (enum record_result)result;
+	end->reason = (enum dmatrack_reason)reason;
+	end->error = r->file->text[3];
+	r->file->whole = !ret;
+	return ret;
+}
+
+/* Lines */
+
+static int take(struct reader *r, json_t *line)
+{
+	if (r->file->lines == 1)
+		return get_run(r, line);
+	if (r->file->whole)
+		return fail(r, -EINVAL, "more after the end");
+	if (json_object_get(line, "result"))
+		return get_end(r, line);
+	return get_round(r, line);
+}
+
+/* Return: 1: a line, 0: the end, or an error */
+static int read_line(struct reader *r)
+{
+	int c;
+
+	r->length = 0;
+	r->file->lines++;
+	while ((c = getc(r->in)) != EOF && c != '\n') {
+		if (r->length == LINE_MAX_BYTES)
+			return fail(r, -EINVAL, "longer than %u bytes",
+				    LINE_MAX_BYTES);
+		r->line[r->length++] = (char)c;
+	}
+	if (ferror(r->in))
+		return fail(r, -EIO, "can't be read");
+	r->partial = c == EOF;
+	return c != EOF || r->length;
+}
+
+static int parse_line(struct reader *r)
+{
+	json_error_t error;
+	json_t *line = json_loadb(r->line, r->length, 0, &error);
+	int ret;
+
+	if (!line && r->partial && r->file->lines > 1)
+		return 0;
+	if (!line && r->file->lines == 1)
+		return fail(r, -EINVAL, "this is no record of dmatrack's");
+	if (!line)
+		return fail(r, -EINVAL, "%s", error.text);
+	ret = json_is_object(line) ? take(r, line) :
+	      fail(r, -EINVAL, "not an object");
+	json_decref(line);
+	return ret;
+}
+
+static int read_lines(struct reader *r)
+{
+	int ret;
+
+	while ((ret = read_line(r)) > 0) {
+		ret = parse_line(r);
+		if (ret)
+			return ret;
+	}
+	if (!ret && r->file->lines == 1)
+		return fail(r, -EINVAL, "the file is empty");
+	return ret;
+}
+
+int record_read(struct record_file *file, const char *path, char *error,
+		size_t size)
+{
+	struct reader r = { .file = file, .error = error, .size = size };
+	int ret;
+
+	*file = (struct record_file){ 0 };
+	r.in = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	if (!r.in) {
+		ret = -errno;
+		snprintf(error, size, "%s", strerror(-ret));
+		return ret;
+	}
+	r.line = malloc(LINE_MAX_BYTES);
+	ret = r.line ? read_lines(&r) : fail(&r, -ENOMEM, "no memory");
+	free(r.line);
+	if (r.in != stdin)
+		fclose(r.in);
+	return ret;
+}
+
+void record_free(struct record_file *file)
+{
+	size_t i;
+
+	for (i = 0; i < COUNT(file->text); i++)
+		free(file->text[i]);
+	free(file->region);
+	free(file->round);
+	free(file->heat);
+	*file = (struct record_file){ 0 };
+}
