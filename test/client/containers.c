@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * containers UUID ADDRESS
+ *
+ * The ways to a container in the kernel: by a device, by a group's file, by a
+ * descriptor that somebody else has; and what is said when there is no way. UUID is
+ * of a mediated device; ADDRESS is that of a PCI device that is bound to no driver of
+ * VFIO.
+ *
+ * Speaks TAP. The type1 driver is whichever is loaded.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dmatrack.h"
+#include "lib/device.h"
+#include "lib/group.h"
+#include "tap.h"
+
+#define PAGE	4096ull
+#define IOVA	(1ull << 32)
+#define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
+#define V2	VFIO_TYPE1v2_IOMMU
+
+static const char *uuid, *address;
+static char group_path[64];
+static char *memory;
+
+static bool says(const char *what)
+{
+	if (strstr(dmatrack_error(), what))
+		return true;
+	printf("# said: %s\n", dmatrack_error());
+	return false;
+}
+
+static bool is_stock(const struct dmatrack *t)
+{
+	return !strcmp(dmatrack_driver(t), "stock");
+}
+
+/* A program's own: not by the library */
+static int raw_container(int *group)
+{
+	int fd = open("/dev/vfio/vfio", O_RDWR);
+
+	CHECK(fd >= 0);
+	*group = open(group_path, O_RDWR);
+	CHECK(*group >= 0);
+	CHECK_EQ(ioctl(*group, VFIO_GROUP_SET_CONTAINER, &fd), 0);
+	CHECK_EQ(ioctl(fd, VFIO_SET_IOMMU, V2), 0);
+	return fd;
+}
+
+static void check_tracks(struct dmatrack *t, struct dmt_device *d)
+{
+	uint64_t word;
+
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, &word), 0);
+	CHECK_EQ(dmt_device_write(d, IOVA + 3 * PAGE, "x", 1), 0);
+	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, &word), 0);
+	CHECK_EQ(word, 1 << 3);
+}
+
+static void check_info(struct dmatrack *t)
+{
+	struct dmatrack_container_info *info;
+
+	CHECK_EQ(dmatrack_get_info(t, &info), 0);
+	CHECK_EQ(info->page_sizes & (2 * PAGE - 1), PAGE);
+	CHECK(info->dirty_page_sizes & PAGE);
+	CHECK_EQ(info->dirty_page_sizes == PAGE, is_stock(t));
+	CHECK_EQ(info->mappings_left, 65534);
+	CHECK_EQ(!info->flags, is_stock(t));
+	CHECK_EQ(info->nr_ranges, 0);
+	CHECK_EQ(info->driver == dmatrack_driver(t), true);
+	dmatrack_info_free(info);
+}
+
+static void test_group(void)
+{
+	struct dmatrack *t;
+	struct dmt_device *d;
+	int i, fd;
+
+	CHECK_EQ(dmatrack_open_group(&t, group_path, V2), 0);
+	CHECK_EQ(dmatrack_device_fd(t), -1);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
+	check_info(t);
+	for (i = 0; i < 2; i++) {	/* mappings stay without a device */
+		fd = dmatrack_attach(t, uuid);
+		CHECK(fd >= 0);
+		CHECK_EQ(dmt_device_open_fd(&d, t, fd), 0);
+		check_tracks(t, d);
+		dmt_device_close(d);
+		CHECK_EQ(dmatrack_detach(t, fd), 0);
+		CHECK_EQ(dmatrack_detach(t, fd), -EINVAL);
+		CHECK(says("no device of this container"));
+	}
+	dmatrack_close(t);
+}
+
+/* A device's group goes with it, and the container is as new. */
+static void test_device(void)
+{
+	struct dmatrack *t;
+	int fd;
+
+	CHECK_EQ(dmatrack_open_vfio(&t, uuid, V2), 0);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_detach(t, dmatrack_device_fd(t)), 0);
+	CHECK_EQ(dmatrack_device_fd(t), -1);
+	CHECK(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW) < 0);
+	fd = dmatrack_attach(t, uuid);
+	CHECK(fd >= 0);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
+	dmatrack_close(t);
+}
+
+/* Ours goes; theirs stays as it is. */
+static void test_fd(void)
+{
+	int group, raw = raw_container(&group), i;
+	struct dmatrack_mapping m;
+	struct dmatrack *t;
+	uint64_t word;
+
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(dmatrack_open_fd(&t, raw), 0);
+		if (!i) {
+			CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW),
+				 0);
+			CHECK_EQ(dmatrack_start(t), 0);
+		}
+		check_info(t);
+		CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, &word), 0);
+		if (is_stock(t)) {
+			CHECK_EQ(dmatrack_mappings(t, 0, &m, 1), -EOPNOTSUPP);
+		} else {
+			CHECK_EQ(dmatrack_mappings(t, 0, &m, 1), 1);
+			CHECK_EQ(m.iova, IOVA);
+			CHECK_EQ(m.vaddr, (uintptr_t)memory);
+		}
+		dmatrack_close(t);
+	}
+	CHECK_EQ(ioctl(raw, VFIO_CHECK_EXTENSION, V2), 1);
+	close(group);
+	close(raw);
+}
+
+/* A type must be set before; afterwards it's too late. */
+static void test_fd_without_type(void)
+{
+	int raw = open("/dev/vfio/vfio", O_RDWR), null = open("/dev/null", O_RDWR);
+	struct dmatrack *t;
+
+	CHECK_EQ(dmatrack_open_fd(&t, raw), -EINVAL);
+	CHECK(says("no IOMMU type yet"));
+	CHECK_EQ(dmatrack_open_fd(&t, null), -EINVAL);
+	CHECK(says("isn't a VFIO container"));
+	close(raw);
+	close(null);
+}
+
+static void count(void *opaque, uint64_t iova, uint64_t size)
+{
+	uint64_t *sum = opaque;
+
+	CHECK_EQ(iova, IOVA + 5 * PAGE);
+	*sum += size;
+}
+
+static void test_ranges(void)
+{
+	struct dmatrack *t;
+	struct dmt_device *d;
+	uint64_t sum = 0, all[1];
+
+	CHECK_EQ(dmatrack_open_vfio(&t, uuid, V2), 0);
+	CHECK_EQ(dmt_device_open(&d, t), 0);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, all), 0);
+	CHECK_EQ(dmt_device_write(d, IOVA + 6 * PAGE - 1, "xy", 2), 0);
+	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA, 64 * PAGE, PAGE, count, &sum),
+		 0);
+	CHECK_EQ(sum, 2 * PAGE);
+	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA + PAGE, PAGE, PAGE, count,
+					 &sum), is_stock(t) ? -EINVAL : 0);
+	if (is_stock(t))
+		CHECK(says("where mappings begin and end"));
+	dmt_device_close(d);
+	dmatrack_close(t);
+}
+
+/* Who has it? Another process, that waits until it's told */
+static void test_busy(void)
+{
+	int ready[2], told[2];
+	struct dmatrack *t;
+	char c, who[64];
+	pid_t pid;
+
+	CHECK_EQ(pipe(ready) | pipe(told), 0);
+	pid = fork();
+	if (!pid) {
+		close(told[1]);
+		c = dmatrack_open_group(&t, group_path, V2) != 0;
+		if (write(ready[1], &c, 1) == 1)
+			while (read(told[0], &c, 1) > 0)
+				;
+		_exit(0);
+	}
+	CHECK(pid > 0);
+	CHECK_EQ(read(ready[0], &c, 1), 1);
+	CHECK_EQ(c, 0);
+	snprintf(who, sizeof(who), "is in use by process %d (containers)",
+		 (int)pid);
+	CHECK_EQ(dmatrack_open_vfio(&t, uuid, V2), -EBUSY);
+	CHECK(says(who));
+	CHECK_EQ(dmatrack_open_group(&t, group_path, V2), -EBUSY);
+	CHECK(says(who));
+	close(told[1]);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	CHECK_EQ(dmatrack_open_group(&t, group_path, V2), 0);
+	dmatrack_close(t);
+}
+
+static void test_texts(void)
+{
+	struct dmatrack *t;
+
+	CHECK_EQ(dmatrack_open_group(&t, "/dev/null", V2), -EINVAL);
+	CHECK(says("/dev/null isn't the file of an IOMMU group"));
+	CHECK_EQ(dmatrack_open_group(&t, "/dev/vfio/vfio", V2), -EINVAL);
+	CHECK_EQ(dmatrack_open_group(&t, "/dev/vfio/9999", V2), -ENOENT);
+	CHECK(says("no /dev/vfio/9999"));
+	CHECK_EQ(dmatrack_open_vfio(&t, "ffff:00:00.0", V2), -ENODEV);
+	CHECK_EQ(dmatrack_open_vfio(&t, address, V2), -ENODEV);
+	CHECK(says(address));
+	CHECK(says("not to a VFIO driver"));
+	printf("# %s\n", dmatrack_error());
+}
+
+static void test_permission(void)
+{
+	struct dmatrack *t;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setgid(1000) || setuid(1000))
+			_exit(1);
+		_exit(dmatrack_open_group(&t, group_path, V2) != -EACCES ||
+		      !says("no permission to open") || !says("as user 1000"));
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+int main(int argc, char **argv)
+{
+	int number;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: containers UUID ADDRESS\n");
+		return 2;
+	}
+	uuid = argv[1];
+	address = argv[2];
+	number = dmt_group_of(uuid);
+	memory = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (number < 0 || memory == MAP_FAILED) {
+		fprintf(stderr, "containers: %s\n", dmatrack_error());
+		return 1;
+	}
+	snprintf(group_path, sizeof(group_path), "/dev/vfio/%d", number);
+	TEST(test_group, "by a group's file; devices come and go");
+	TEST(test_device, "by a device; without it, the container is as new");
+	TEST(test_fd, "by a descriptor; closing takes nothing from its owner");
+	TEST(test_fd_without_type, "by a descriptor that won't do");
+	TEST(test_ranges, "ranges");
+	TEST(test_busy, "in use: by whom");
+	TEST(test_texts, "what isn't there, or has another driver");
+	TEST(test_permission, "no permission");
+	return tap_done();
+}
