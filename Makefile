@@ -102,11 +102,14 @@ $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH)) $(B)/libdmatrack.a
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a
+# the command's own parts, but what needs its main()
+$(B)/test/unit/replay: $(call objs,$(addprefix cli/,replay_parse.c \
+	replay_read.c replay_strace.c replay_check.c replay_print.c text.c))
 
 $(PROGS):
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALLLD) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALLLD) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
