@@ -100,7 +100,7 @@ $(RECORDS): $(RECORD)
 $(RECORDS): LIBS += -ljansson
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
-$(B)/bench: $(call objs,$(BENCH)) $(B)/libdmatrack.a
+$(B)/bench: $(call objs,$(BENCH) cli/measure.c) $(B)/libdmatrack.a
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,replay_parse.c \

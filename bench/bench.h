@@ -16,10 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/measure.h"
+
 #define BENCH_PAGE	4096ULL
 #define BENCH_GIB	(1ULL << 30)
-#define BENCH_BESIDE	2
-#define BENCH_REPS_MAX	101
+#define BENCH_BESIDE	MEASURE_BESIDE
+#define BENCH_REPS_MAX	MEASURE_REPS_MAX
 
 struct dmatrack;
 struct dmatrack_engine;
@@ -51,39 +53,6 @@ struct bench {
 };
 
 /**
- * struct bench_pass - something to measure
- * @name: in the table; NULL for the row's work itself
- * @prepare: before each pass, not measured; may be NULL
- * @run: the pass
- * @time: instead of @run, for what measures itself: returns nanoseconds, or a
- *	  negative number if this time doesn't count
- * @count: operations in a pass; 0 is 1
- */
-struct bench_pass {
-	const char *name;
-	void (*prepare)(void *ctx);
-	void (*run)(void *ctx);
-	double (*time)(void *ctx);
-	double count;
-};
-
-/**
- * struct bench_figure - what came of it, an operation
- * @median: of the passes that count
- * @min: the least of them
- * @max: the most
- * @n: how many
- * @thrown: how many didn't count
- */
-struct bench_figure {
-	double median;
-	double min;
-	double max;
-	unsigned int n;
-	unsigned int thrown;
-};
-
-/**
  * struct bench_result - of one row
  * @work: the row's own figure
  * @beside: figures of what was measured in turn with it
@@ -92,8 +61,8 @@ struct bench_figure {
  * @skip: why there's no figure, or NULL
  */
 struct bench_result {
-	struct bench_figure work;
-	struct bench_figure beside[BENCH_BESIDE];
+	struct measure_figure work;
+	struct measure_figure beside[BENCH_BESIDE];
 	const char *name[BENCH_BESIDE];
 	unsigned int nr_beside;
 	const char *skip;
@@ -170,7 +139,7 @@ extern const struct bench_row *const bench_kernel_tables[];
  * @ctx: for their functions
  * @result: out
  */
-void bench_measure(const struct bench *b, const struct bench_pass *pass,
+void bench_measure(const struct bench *b, const struct measure_pass *pass,
 		   unsigned int n, void *ctx, struct bench_result *result);
 
 /* Bind the calling thread to a processor. */
@@ -178,15 +147,6 @@ void bench_pin_thread(unsigned int cpu);
 
 /* Before and after what is measured: nobody else, if @b->realtime */
 void bench_focus(const struct bench *b, bool on);
-
-uint64_t bench_now(void);	/* nanoseconds that have passed */
-uint64_t bench_cpu_now(void);	/* nanoseconds that this thread has run */
-
-/* Was this thread off its processor, between two readings of both clocks? */
-bool bench_preempted(uint64_t wall, uint64_t cpu);
-
-/* Median, least and most of @n values, which get sorted */
-struct bench_figure bench_figure_of(double *value, unsigned int n);
 
 /* bare.c ------------------------------------------------------------------- */
 
@@ -329,7 +289,7 @@ struct bench_line {
 	const struct bench_row *row;
 	uint64_t size;
 	struct bench_result result;
-	struct bench_figure stock;
+	struct measure_figure stock;
 };
 
 void bench_report_begin(const struct bench *b, enum bench_format format);

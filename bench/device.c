@@ -86,7 +86,7 @@ static double time_bench(void *ctx)
 static void run_pin(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .time = time_bench, .count = PAGES },
 	};
 	struct device d;
@@ -119,7 +119,7 @@ static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 	bytes = bench_memory_free();
 	bench_vfio_pin(&v, BENCH_GIB, true);
 	bytes = (bytes - bench_memory_free()) / (BENCH_GIB / BENCH_PAGE) - NOTE;
-	r->work = bench_figure_of(&bytes, 1);
+	r->work = measure_figure_of(&bytes, 1);
 	bench_vfio_pin(&v, BENCH_GIB, false);
 	bench_vfio_close(&v);
 }
@@ -130,7 +130,7 @@ static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 static void run_write(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .time = time_bench, .count = PAGES },
 	};
 	struct device d;
@@ -170,9 +170,9 @@ static void sleep_a_while(struct writers *w)
 
 static void spin_a_while(struct writers *w)
 {
-	uint64_t began = bench_now();
+	uint64_t began = measure_now();
 
-	while (bench_now() - began < 10000000)
+	while (measure_now() - began < 10000000)
 		;
 }
 
@@ -202,15 +202,15 @@ static double write_while(struct writers *w, unsigned int threads,
 		.length = REGION,
 		.seed = w->v.seed++,
 	};
-	uint64_t began = bench_now(), ns;
+	uint64_t began = measure_now(), ns;
 
 	if (ioctl(w->v.device, DMT_TESTDEV_RUN, &run))
 		bench_check(-errno, "device's run");
-	while (bench_now() - began < 2 * SECOND)
+	while (measure_now() - began < 2 * SECOND)
 		fn(w);
 	if (ioctl(w->v.device, DMT_TESTDEV_HALT))
 		bench_check(-errno, "device's run");
-	ns = bench_now() - began;
+	ns = measure_now() - began;
 	if (ioctl(w->v.device, DMT_TESTDEV_STATS, &stats))
 		bench_check(-errno, "device's statistics");
 	return w->share ? (double)stats.ns_stalled / (double)ns :
@@ -250,7 +250,7 @@ static void run_writers(const struct bench *b, const struct bench_row *row,
 			uint64_t size, struct bench_result *r)
 {
 	bool two = !row->arg;
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .time = two ? time_two : time_harvested },
 		{ .name = two ? "one thread" : "/dev/zero",
 		  .time = two ? time_one : time_zeroed },
@@ -353,9 +353,9 @@ static double time_held(void *ctx)
 	bench_check(-pthread_create(&releaser, NULL, release_later, h),
 		    "thread");
 	nanosleep(&ts, NULL);
-	ns = bench_now();
+	ns = measure_now();
 	bench_vfio_get(&h->v, BENCH_BASE, 2 * BENCH_PAGE);
-	ns = bench_now() - ns;
+	ns = measure_now() - ns;
 	pthread_join(h->writer, NULL);
 	pthread_join(releaser, NULL);
 	return (double)ns;
@@ -364,7 +364,7 @@ static double time_held(void *ctx)
 static void run_held(const struct bench *b, const struct bench_row *row,
 		     uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = { { .time = time_held } };
+	struct measure_pass pass[] = { { .time = time_held } };
 	struct holdup h = {};
 
 	if (is_alone(r))

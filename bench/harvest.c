@@ -79,7 +79,7 @@ static void run_harvest(const struct bench *b, const struct bench_row *row,
 			uint64_t size, struct bench_result *r)
 {
 	bool dense = row->arg >= 100;
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_engine, .run = pass_engine },
 		{ .name = dense ? "copy, clear" : "memset",
 		  .prepare = dense ? prepare_bare : NULL,
@@ -123,7 +123,7 @@ static void prepare_started(void *ctx)
 static void run_start(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_stopped, .run = pass_start },
 		{ .name = "memset", .run = pass_zero },
 	};
@@ -137,7 +137,7 @@ static void run_start(const struct bench *b, const struct bench_row *row,
 static void run_first(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_started, .run = pass_engine },
 		{ .name = "memset", .run = pass_zero },
 	};
@@ -178,7 +178,7 @@ static void run_memory(const struct bench *b, const struct bench_row *row,
 		bench_engine_harvest(&be);
 	urcu_bp_barrier();
 	bytes = allocated() - bytes;
-	r->work = bench_figure_of(&bytes, 1);
+	r->work = measure_figure_of(&bytes, 1);
 	bench_engine_close(&be);
 }
 

@@ -65,7 +65,7 @@ static void run(const struct bench *b, const struct bench_row *row,
 		uint64_t size, struct bench_result *r)
 {
 	bool unmap = row->arg & UNMAP;
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = unmap ? pass_map : pass_unmap,
 		  .run = unmap ? pass_unmap : pass_map },
 	};

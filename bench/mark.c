@@ -167,7 +167,7 @@ static void prepare_bitmaps(void *ctx)
 static void run_page(const struct bench *b, const struct bench_row *row,
 		     uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .run = row->arg ? pass_log : pass_engine, .count = MARKS },
 		{ .name = "lock or", .run = pass_bare, .count = MARKS },
 	};
@@ -181,7 +181,7 @@ static void run_page(const struct bench *b, const struct bench_row *row,
 static void run_512(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .run = row->arg ? pass_log_run : pass_engine_run,
 		  .count = MARKS },
 		{ .name = "as QEMU", .run = pass_bare_run, .count = MARKS },
@@ -201,7 +201,7 @@ static void run_gib(const struct bench *b, const struct bench_row *row,
 	static void (*const prepare[])(void *ctx) = {
 		prepare_clean, NULL, prepare_bitmaps,
 	};
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .run = pass_engine_each, .prepare = prepare[row->arg],
 		  .count = (double)(size / BENCH_GIB) },
 		{ .name = "as QEMU", .run = pass_bare_run, .count = 256 },
@@ -219,7 +219,7 @@ static void run_gib(const struct bench *b, const struct bench_row *row,
 static void run_first(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .run = pass_first, .prepare = prepare_clean,
 		  .count = (double)(size / BENCH_PAGE / DMT_CHUNK_PAGES) },
 	};

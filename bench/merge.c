@@ -22,7 +22,7 @@
 struct raw {
 	char row[64];
 	unsigned long long size;
-	struct bench_figure work;
+	struct measure_figure work;
 	double beside;
 	char name[32];
 };

@@ -247,7 +247,7 @@ static void table_merged(const struct bench *b, const struct bench_line *line)
 
 static bool json_first;
 
-static void json_figure(const char *name, const struct bench_figure *f)
+static void json_figure(const char *name, const struct measure_figure *f)
 {
 	printf("\"%s\": {\"median\": %.2f, \"min\": %.2f, \"max\": %.2f, "
 	       "\"n\": %u, \"thrown\": %u}", name, f->median, f->min, f->max,

@@ -55,7 +55,7 @@ static void pass_one(void *ctx)
 static void run(const struct bench *b, const struct bench_row *row,
 		uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .run = pass_many, .count = MARKS },
 		{ .name = "one mapping", .run = pass_one, .count = MARKS },
 	};

@@ -123,13 +123,13 @@ static bool run_half(struct team *t, half_fn fn, uint64_t *rng, uint64_t base,
 
 	meet(t);
 	bench_focus(t->b, true);
-	cpu = bench_cpu_now();
-	*wall = bench_now();
+	cpu = measure_cpu_now();
+	*wall = measure_now();
 	fn(t, rng, base);
-	*wall = bench_now() - *wall;
-	cpu = bench_cpu_now() - cpu;
+	*wall = measure_now() - *wall;
+	cpu = measure_cpu_now() - cpu;
 	bench_focus(t->b, false);
-	return !bench_preempted(*wall, cpu);
+	return !measure_preempted(*wall, cpu);
 }
 
 static void helper_half(struct team *t, half_fn fn)
@@ -182,7 +182,7 @@ static void pass_one(void *ctx)
 static void run_two(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .time = time_two, .count = 2 * MARKS },
 		{ .name = "one thread", .run = pass_one, .count = MARKS },
 		{ .name = "two, lock or", .time = time_two_bare,
@@ -209,17 +209,17 @@ static inline uint64_t ticks(void)
 #else
 static inline uint64_t ticks(void)
 {
-	return bench_now();
+	return measure_now();
 }
 #endif
 
 static double ns_per_tick(void)
 {
-	uint64_t ns = bench_now(), t = ticks();
+	uint64_t ns = measure_now(), t = ticks();
 
-	while (bench_now() - ns < 10000000)
+	while (measure_now() - ns < 10000000)
 		;
-	return (double)(bench_now() - ns) / (double)(ticks() - t);
+	return (double)(measure_now() - ns) / (double)(ticks() - t);
 }
 
 static int compare(const void *a, const void *b)
@@ -277,7 +277,7 @@ static double time_alone(void *ctx)
 static void run_slowest(const struct bench *b, const struct bench_row *row,
 			uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .time = time_harvested },
 		{ .name = "no harvest", .time = time_alone },
 	};

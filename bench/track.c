@@ -58,7 +58,7 @@ static void pass_stop(void *ctx)
 static void run_start(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = pass_stop, .run = pass_start },
 	};
 	struct track k;
@@ -85,7 +85,7 @@ static void run_start_memory(const struct bench *b, const struct bench_row *row,
 	bytes = look();
 	bench_vfio_start(&k.v);
 	bytes = row->arg ? look() - bytes : bytes - look();
-	r->work = bench_figure_of(&bytes, 1);
+	r->work = measure_figure_of(&bytes, 1);
 	track_close(&k);
 }
 
@@ -140,7 +140,7 @@ static void pass_clear(void *ctx)
 static void run_get(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get },
 		{ .name = "clear_user", .prepare = prepare_clear,
 		  .run = pass_clear },
@@ -157,7 +157,7 @@ static void run_get(const struct bench *b, const struct bench_row *row,
 static void run_get_early(const struct bench *b, const struct bench_row *row,
 			  uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get_early },
 		{ .name = "aligned", .prepare = prepare_dirty,
 		  .run = pass_get },
@@ -191,7 +191,7 @@ static void prepare_unpinned(void *ctx)
 static void run_get_pinned(const struct bench *b, const struct bench_row *row,
 			   uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_pinned, .run = pass_get },
 		{ .name = "no pins", .prepare = prepare_unpinned,
 		  .run = pass_get },
@@ -230,7 +230,7 @@ static void pass_last(void *ctx)
 static void run_get_last(const struct bench *b, const struct bench_row *row,
 			 uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .run = pass_last, .count = TIMES },
 		{ .name = "the first", .run = pass_first, .count = TIMES },
 	};
@@ -245,7 +245,7 @@ static void run_get_last(const struct bench *b, const struct bench_row *row,
 static void run_get_all(const struct bench *b, const struct bench_row *row,
 			uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get },
 	};
 	struct track k;
@@ -283,7 +283,7 @@ static void prepare_not_tracking(void *ctx)
 static void run_map_tracking(const struct bench *b, const struct bench_row *row,
 			     uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_tracking, .run = pass_map },
 		{ .name = "not tracking", .prepare = prepare_not_tracking,
 		  .run = pass_map },
@@ -298,7 +298,7 @@ static void run_map_tracking(const struct bench *b, const struct bench_row *row,
 static void run_map(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = row->arg ? pass_map : pass_unmap,
 		  .run = row->arg ? pass_unmap : pass_map },
 	};
