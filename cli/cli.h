@@ -35,6 +35,7 @@ struct cli_command {
 	int (*run)(const struct cli_command *cmd, int argc, char **argv);
 };
 
+extern const struct cli_command cli_bench;
 extern const struct cli_command cli_demo;
 extern const struct cli_command cli_replay;
 extern const struct cli_command cli_report;

@@ -7,6 +7,7 @@
 #include "cli.h"
 
 static const struct cli_command *const commands[] = {
+	&cli_bench,
 	&cli_demo,
 	&cli_replay,
 	&cli_report,
