@@ -94,10 +94,10 @@ $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
 $(B)/dmatrack: LIBS += -ljansson -lm
 # of the command, these are tried by themselves
-RECORD	:= $(call objs,cli/record.c cli/record_read.c)
+RECORD	:= $(wildcard cli/record*.c cli/report_*.c) cli/text.c
 RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
-$(RECORDS): $(RECORD)
-$(RECORDS): LIBS += -ljansson
+$(RECORDS): $(call objs,$(RECORD))
+$(RECORDS): LIBS += -ljansson -lm
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH) cli/measure.c) $(B)/libdmatrack.a

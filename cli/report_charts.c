@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "report.h"
 
@@ -46,10 +47,7 @@ void report_time_axis(const struct report *r, FILE *out, double y)
 
 	for (t = 0; t <= r->end; t += step) {
 		x = report_x(r, t);
-		if (t)
-			report_format_time(text, (double)t);
-		else
-			snprintf(text, sizeof(text), "0");
+		report_format_time(text, (double)t);
 		half = t ? 24 : 0;
 		if (x - half < free)
 			continue;
@@ -61,6 +59,7 @@ void report_time_axis(const struct report *r, FILE *out, double y)
 
 void report_round_axis(const struct report *r, FILE *out, double y)
 {
+	const struct report_column *end = &r->column[r->ncolumns - 1];
 	double free = 0, x, half;
 	char text[CLI_TEXT];
 	unsigned int i;
@@ -70,12 +69,10 @@ void report_round_axis(const struct report *r, FILE *out, double y)
 
 		report_round_name(r, c->first, text);
 		x = c->x + c->width / 2;
-		half = (text[0] > '9' ? 13 : 9) + (text[0] > '9' ? 0 : 3);
-		if (x - half < free && !c->stopped)
-			continue;
+		half = (double)strlen(text) * LETTER / 2 + 3;
 		/* the last one is always named: leave room for it */
-		if (!c->stopped && x + 2 * half + 16 > REPORT_RIGHT &&
-		    i + 1 < r->ncolumns && r->column[r->ncolumns - 1].width < 60)
+		if (i + 1 < r->ncolumns &&
+		    (x - half < free || x + half > end->x + end->width / 2 - 16))
 			continue;
 		fprintf(out, "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s</text>\n",
 			x, y + 16, text);
@@ -130,6 +127,8 @@ static void set_log(struct chart *c, const struct extent *e, double base)
 	c->step = pow(base, power);
 	c->lo = pow(base, lo);
 	c->hi = pow(base, hi);
+	if (e->least < c->lo * 2)	/* room for what's written beside it */
+		c->lo /= c->step;
 }
 
 static void draw_ticks(const struct chart *c, FILE *out)
@@ -142,7 +141,7 @@ static void draw_ticks(const struct chart *c, FILE *out)
 		fprintf(out, "<path class=\"grid\" d=\"M%g %.1fH%g\"/><text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
 			REPORT_LEFT, y_of(c, value), REPORT_RIGHT,
 			REPORT_LEFT - 8, y_of(c, value) + 4,
-			value > 0 ? c->format(text, value) : "0");
+			c->format(text, value));
 }
 
 static void begin_chart(struct chart *c, FILE *out, const char *title,
@@ -153,7 +152,7 @@ static void begin_chart(struct chart *c, FILE *out, const char *title,
 	if (c->log)
 		set_log(c, e, time ? 10 : 2);
 	else
-		set_linear(c, e->most > 0 ? e->most : 1, time);
+		set_linear(c, e->most > 0 ? e->most : time ? 1e6 : 4096, time);
 	fprintf(out, "<text class=\"title\" x=\"%g\" y=\"%g\">%s</text>\n",
 		REPORT_LEFT, c->y - 14, title);
 	draw_ticks(c, out);
@@ -163,11 +162,7 @@ static void begin_chart(struct chart *c, FILE *out, const char *title,
 static double legend(const struct chart *c, FILE *out, double x,
 		     const char *mark, const char *class, const char *text)
 {
-	size_t i, n = 0;
-
-	for (i = 0; text[i]; i++)
-		n++;
-	x -= (double)n * LETTER;
+	x -= (double)strlen(text) * LETTER;
 	fprintf(out, "<text x=\"%g\" y=\"%g\">%s</text>", x, c->y - 14, text);
 	x -= 28;
 	fprintf(out, "<path class=\"%s %s\" d=\"M%g %gh20\"/>\n", mark, class, x,
@@ -322,7 +317,7 @@ static void draw_prediction(const struct report *r, const struct chart *c,
 	for (i = 0; i < r->ncolumns; i++) {
 		const struct report_column *o = &r->column[i];
 
-		if (o->downtime >= 0)
+		if (o->downtime >= 0 && o->width >= 6)
 			fprintf(out, "<circle class=\"point\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>",
 				o->x + o->width, y_of(c, o->downtime));
 	}
@@ -333,7 +328,7 @@ static void draw_fit(const struct report *r, const struct chart *c, FILE *out)
 {
 	const struct report_column *o = r->column;
 	char name[CLI_TEXT];
-	bool right;
+	bool right, full;
 	double y;
 
 	if (r->fits < 0)
@@ -343,12 +338,13 @@ static void draw_fit(const struct report *r, const struct chart *c, FILE *out)
 	if (o->downtime < 0)
 		return;
 	y = y_of(c, o->downtime);
+	full = r->file->round[r->fits].kind == RECORD_FULL;
+	report_round_name(r, (unsigned int)r->fits, name);
 	right = o->x + o->width > (REPORT_LEFT + REPORT_RIGHT) / 2;
 	fprintf(out, "<circle class=\"ring\" cx=\"%.1f\" cy=\"%.1f\" r=\"7\"/><text class=\"halo\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">fits after %s%s</text>\n",
 		o->x + o->width, y, o->x + o->width + (right ? -13 : 13),
-		y > c->y + HEIGHT - 24 ? y - 8 : y + 16, right ? "end" : "start",
-		r->file->round[r->fits].kind == RECORD_FULL ? "" : "round ",
-		report_round_name(r, (unsigned int)r->fits, name));
+		y > c->y + HEIGHT - 20 ? y - 8 : y + 16, right ? "end" : "start",
+		full ? "the full copy" : "round ", full ? "" : name);
 }
 
 static void draw_fact(const struct report *r, const struct chart *c, FILE *out,

@@ -22,7 +22,6 @@
 #define HEIGHT		512u
 #define LABEL		15.0	/* between two labels */
 #define LABELS		64
-#define LINE		4.0	/* between two lines of holes */
 #define UNKNOWN		255	/* a level */
 
 /**
@@ -199,27 +198,28 @@ static void label_size(const struct map *m, struct labels *l, double y,
 	if (place(l, y))
 		fprintf(m->out, "<path class=\"tick\" d=\"M%g %gh5\"/><text x=\"%g\" y=\"%g\">%s%s</text>\n",
 			REPORT_RIGHT, y, REPORT_RIGHT + 8, y + 4, before,
-			cli_format_size(size, bytes));
+			bytes ? report_format_bytes(size, (double)bytes) : "0");
 }
 
 static void draw_hole(const struct map *m, struct labels *left,
 		      struct labels *right, double y,
 		      const struct dmatrack_region *after)
 {
-	fprintf(m->out, "<path class=\"hole\" d=\"M%g %gH%g\"/>\n",
-		REPORT_LEFT - 5, y, REPORT_RIGHT + 5);
+	fprintf(m->out, "<path class=\"under\" d=\"M%g %gH%g\"/><path class=\"hole\" d=\"M%g %gH%g\"/>\n",
+		REPORT_LEFT, y, REPORT_RIGHT, REPORT_LEFT - 5, y,
+		REPORT_RIGHT + 5);
 	label_iova(m, left, y, after->iova);
 	label_size(m, right, y, "hole ",
 		   after->iova - (after[-1].iova + after[-1].size));
 }
 
-/* Return: how many there are; @drawn: how many could be shown apart */
+/* Return: how many there are; @drawn: how many there's room for to label */
 static unsigned int draw_holes(const struct map *m, struct labels *left,
 			       struct labels *right, unsigned int *drawn)
 {
 	const struct record_run *run = &m->r->file->run;
 	uint64_t page = 0;
-	double y, before = -LINE;
+	double y, before = m->y;
 	unsigned int i, n = 0;
 
 	for (i = 0; i < run->nregions; i++) {
@@ -228,7 +228,7 @@ static unsigned int draw_holes(const struct map *m, struct labels *left,
 		if (i && g->iova != g[-1].iova + g[-1].size) {
 			y = y_of(m, page);
 			n++;
-			if (y - before >= LINE) {
+			if (y - before >= LABEL) {
 				draw_hole(m, left, right, y, g);
 				before = y;
 				++*drawn;
@@ -258,7 +258,7 @@ static void label_ticks(const struct map *m, struct labels *left,
 	const struct record_file *f = m->r->file;
 	uint64_t step = 1, page;
 
-	while (f->pages / step > 8)
+	while ((f->pages - 1) / step >= 8)
 		step *= 2;
 	for (page = step; page < f->pages; page += step) {
 		label_iova(m, left, y_of(m, page), iova_of(&f->run, page));
@@ -291,7 +291,7 @@ static void draw_addresses(const struct map *m)
 	n = draw_holes(m, &left, &right, &drawn);
 	label_ticks(m, &left, &right);
 	if (n > drawn)
-		fprintf(m->out, "<text class=\"soft\" x=\"%g\" y=\"%g\" text-anchor=\"end\">%s holes, not all marked</text>\n",
+		fprintf(m->out, "<text class=\"soft\" x=\"%g\" y=\"%g\" text-anchor=\"end\">%s holes, those marked that there is room for</text>\n",
 			REPORT_RIGHT, m->y - 8, cli_format_count(text, n));
 }
 
@@ -319,6 +319,10 @@ static void draw_legend(const struct map *m, double y)
 		first + REPORT_LEVELS * SWATCH + 24, y + 11,
 		report_format_bytes(size, (double)m->row_pages *
 				    (double)m->r->file->run.page_size));
+	fprintf(m->out, "<rect class=\"blank frame\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"11\"/><text class=\"soft\" x=\"%g\" y=\"%g\">%s</text>\n",
+		REPORT_RIGHT - 128.5, y + 0.5, SWATCH, REPORT_RIGHT - 92, y + 11,
+		m->r->column[m->r->ncolumns - 1].stopped ? "devices stopped" :
+		"not known");
 }
 
 double report_heat(const struct report *r, FILE *out, double y)
@@ -330,8 +334,9 @@ double report_heat(const struct report *r, FILE *out, double y)
 	m.rows = nbins / m.bins + !!(nbins % m.bins);
 	m.height = HEIGHT / m.rows;
 	m.row_pages = m.bins * r->file->bin_pages;
-	fprintf(out, "<text class=\"title\" x=\"%g\" y=\"%g\">Pages written, by time and address</text>\n",
-		REPORT_LEFT, y + 14);
+	fprintf(out, "<text class=\"title\" x=\"%g\" y=\"%g\">Pages %s, by time and address</text>\n",
+		REPORT_LEFT, y + 14,
+		r->file->run.refine ? "reported as written" : "written");
 	draw_legend(&m, y + 24);
 	fprintf(out, "<text class=\"soft\" x=\"%g\" y=\"%g\" text-anchor=\"end\">IOVA</text><text class=\"soft\" x=\"%g\" y=\"%g\">memory</text>\n",
 		REPORT_LEFT - 8, m.y - 12, REPORT_RIGHT + 8, m.y - 12);

@@ -27,12 +27,12 @@ static const char *const viridis[REPORT_LEVELS] = {
 static const char common[] =
 "svg text{font:12px system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
 "svg .title{font-size:14px;font-weight:600}\n"
-"svg .head{font-size:20px;font-weight:600}\n"
+"svg .head{font-size:18px;font-weight:600}\n"
 "svg .line{font-size:14px}\n"
 "svg .small,svg .soft{font-size:11px}\n"
 "svg .mono{font:11px ui-monospace,\"DejaVu Sans Mono\",monospace}\n"
 ".heat path,.heat rect{shape-rendering:crispEdges}\n"
-".frame,.predicted,.rate,.dirty,.limit,.ring{fill:none}\n"
+".predicted,.rate,.dirty,.limit,.ring{fill:none}\n"
 ".tick,.grid,.frame,.hole{stroke-width:1;shape-rendering:crispEdges}\n"
 ".swatch{stroke-width:10}\n"
 ".rate{stroke-width:2}\n"
@@ -41,15 +41,15 @@ static const char common[] =
 ".limit{stroke-width:1.5;stroke-dasharray:2 3}\n"
 ".ring{stroke-width:2}\n"
 ".halo{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}\n"
-".hole{stroke-dasharray:4 3}\n"
+".hole{stroke-dasharray:4 3}.under{stroke-width:3;shape-rendering:crispEdges}\n"
 ".over{fill:transparent}\n";
 
 static const char light[] =
 "svg text{fill:#1c2126}\n"
 "svg .soft,svg .small{fill:#565f69}\n"
-".page{fill:#fff}.none{fill:#f6f7f8}.blank{fill:url(#hatch)}.stripe{stroke:#c9ced4}\n"
+".page{fill:#fff}.frame{fill:none}.none{fill:#f6f7f8}.blank{fill:url(#hatch)}.stripe{stroke:#c9ced4}\n"
 ".frame,.tick{stroke:#8a939c}.grid{stroke:#e3e6e9}\n"
-".seam{stroke:#fff;stroke-opacity:.55}.hole{stroke:#c4161c}\n"
+".seam{stroke:#fff;stroke-opacity:.55}.hole{stroke:#c4161c}.under{stroke:#fff}\n"
 ".sent{fill:#0072b2}.same{fill:#a9b2ba}.zero{fill:#e0bd3a}\n"
 ".swatch.sent,.rate{stroke:#0072b2}.swatch.same{stroke:#a9b2ba}.swatch.zero{stroke:#e0bd3a}\n"
 ".dirty,.predicted{stroke:#c04f00}.point{fill:#c04f00}\n"
@@ -60,9 +60,9 @@ static const char light[] =
 static const char dark[] =
 "svg text{fill:#e2e6ea}\n"
 "svg .soft,svg .small{fill:#a3adb7}\n"
-".page{fill:#14181c}.none{fill:#050607}.blank{fill:url(#hatch)}.stripe{stroke:#3a424a}\n"
+".page{fill:#14181c}.frame{fill:none}.none{fill:#050607}.blank{fill:url(#hatch)}.stripe{stroke:#3a424a}\n"
 ".frame,.tick{stroke:#76808a}.grid{stroke:#2a3138}\n"
-".seam{stroke:#000;stroke-opacity:.5}.hole{stroke:#ff6b6b}\n"
+".seam{stroke:#000;stroke-opacity:.5}.hole{stroke:#ff6b6b}.under{stroke:#000}\n"
 ".sent{fill:#4aa8e0}.same{fill:#6b757f}.zero{fill:#d9b93b}\n"
 ".swatch.sent,.rate{stroke:#4aa8e0}.swatch.same{stroke:#6b757f}.swatch.zero{stroke:#d9b93b}\n"
 ".dirty,.predicted{stroke:#f08c3c}.point{fill:#f08c3c}\n"
@@ -230,7 +230,7 @@ static double draw_head(const struct report *r, FILE *out)
 	double y;
 
 	fputs("<text class=\"head\" x=\"24\" y=\"38\">", out);
-	report_escape(out, r->title, 80);
+	report_escape(out, r->title, 60);
 	fputs("</text>\n", out);
 	y = draw_sentence(r, out, 66, report_say_run);
 	y = draw_sentence(r, out, y, report_say_end);

@@ -86,7 +86,9 @@ char *report_format_time(char *text, double ns)
 {
 	uint64_t s = (uint64_t)(ns / 1e9 + 0.5);
 
-	if (ns < 1e3)
+	if (ns < 0.5)
+		snprintf(text, CLI_TEXT, "0");
+	else if (ns < 1e3)
 		snprintf(text, CLI_TEXT, "%.0f ns", ns);
 	else if (ns < 999.5e3)
 		snprintf(text, CLI_TEXT, "%.3g \xc2\xb5s", ns / 1e3);
@@ -113,7 +115,7 @@ char *report_format_bytes(char *text, double bytes)
 		bytes /= 1024;
 		i++;
 	}
-	snprintf(text, CLI_TEXT, "%.3g %s", bytes, units[i]);
+	snprintf(text, CLI_TEXT, bytes > 0 ? "%.3g %s" : "0", bytes, units[i]);
 	return text;
 }
 
@@ -122,7 +124,7 @@ char *report_format_rate(char *text, double bytes)
 	char size[CLI_TEXT];
 
 	report_format_bytes(size, bytes);
-	snprintf(text, CLI_TEXT, "%.25s/s", size);
+	snprintf(text, CLI_TEXT, bytes > 0 ? "%.25s/s" : "%.25s", size);
 	return text;
 }
 
@@ -239,6 +241,30 @@ static void say_left(const struct report *r, FILE *out)
 					name), out);
 }
 
+/* How far the last round that devices wrote in was from what was wanted */
+static void say_missed(const struct report *r, FILE *out)
+{
+	const struct record_run *run = &r->file->run;
+	const struct record_round *o = last_running(r);
+	char a[CLI_TEXT], b[CLI_TEXT];
+
+	if (!o)
+		return;
+	if (run->downtime && o->downtime != UINT64_MAX)
+		fprintf(out, "; the last of them led to expect a downtime of %s, with %s allowed",
+			report_format_time(a, (double)o->downtime),
+			report_format_time(b, (double)run->downtime));
+	else if (run->until && o->kind == RECORD_ROUND)
+		fprintf(out, "; the last of them still had %s to copy, and %s would have been little enough",
+			report_format_bytes(a, (double)o->dirty *
+					    (double)run->page_size),
+			report_format_bytes(b, (double)run->until));
+	if (o->kind == RECORD_ROUND && o->rate)
+		fprintf(out, ". Memory was written at %s and sent at %s",
+			report_format_rate(a, (double)o->dirty_rate),
+			report_format_rate(b, (double)o->rate));
+}
+
 static void say_reason(const struct report *r, FILE *out)
 {
 	switch (r->file->end.reason) {
@@ -247,12 +273,14 @@ static void say_reason(const struct report *r, FILE *out)
 		say_left(r, out);
 		break;
 	case DMATRACK_DIVERGES:
-		fputs("It did not converge: memory was written as fast as it was copied, or faster",
+		fputs("It did not converge: what was left no longer became less",
 		      out);
+		say_missed(r, out);
 		break;
 	case DMATRACK_ROUNDS:
 		fputs("It did not converge within the rounds that were allowed",
 		      out);
+		say_missed(r, out);
 		break;
 	case DMATRACK_ASKED:
 		fputs("The devices were stopped because the program asked for it",
@@ -346,7 +374,7 @@ unsigned int report_facts(const struct report *r,
 	add(fact, &n, "Memory", "%s", report_format_bytes(text, memory));
 	add(fact, &n, "Time", "%s", report_format_time(text, (double)r->end));
 	add(fact, &n, "Rounds", "%s", cli_format_count(text, r->file->nrounds));
-	add(fact, &n, "Sent", "%s, %.3g times the memory",
+	add(fact, &n, "Sent", "%s, %.3g \xc3\x97 memory",
 	    report_format_bytes(text, all_sent(r)), all_sent(r) / memory);
 	add(fact, &n, "Converged", "%s", converged(r));
 	add_downtimes(r, fact, &n);

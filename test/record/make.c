@@ -31,7 +31,7 @@
  * @single: single pages
  * @rounds: at the most
  * @downtime: allowed
- * @same: of 100 pages reported, so many are unchanged
+ * @same: every page is reported, and of 100 so many are unchanged
  * @reason: why it ends, unless it fits
  * @cut: it has no last line
  */
@@ -53,7 +53,7 @@ static const struct kind kinds[] = {
 	  SEC / 3, 0, DMATRACK_ROUNDS, false },
 	{ "busy", 4, 16 * GIB, GIB, 300000, 150000, 50000, 90000, 30,
 	  SEC / 3, 0, DMATRACK_DIVERGES, false },
-	{ "refine", 2, 4 * GIB, 2 * GIB, 1500, 2000, 500, 300, 30, SEC / 10, 99,
+	{ "refine", 2, 4 * GIB, 2 * GIB, 60000, 8000, 2000, 1000, 8, SEC / 5, 99,
 	  DMATRACK_ROUNDS, false },
 	{ "single", 1, GIB, 4 * GIB, 0, 0, 0, 0, 0, SEC / 3, 0, DMATRACK_ASKED,
 	  false },
@@ -198,9 +198,12 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 	struct dmatrack_round o = {
 		.number = i, .last = last, .begin = w->now, .bitmaps = parts,
 		.rate = w->k->rate / 100 * (97 + random_below(&w->rng, 4)),
-		.dirty = i ? count(w) : w->pages,
+		.dirty = i && !w->k->same ? count(w) : w->pages,
 	};
 	uint64_t left;
+
+	if (w->k->same)		/* nobody knows what is dirty */
+		memset(w->bitmap, 0xff, (w->pages / 64 + 2 * w->k->regions) * 8);
 
 	o.harvest = i ? w->pages / 30 + 20000 : 0;
 	o.same = i ? o.dirty * w->k->same / 100 : 0;
@@ -214,13 +217,14 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 					  1e9 / (double)(w->now - before + 1));
 	w->bytes += o.bytes;
 	/* the record wants what was dirty, so what comes next is set afterwards */
-	left = (w->k->band + w->k->set + w->k->log + w->k->single) * PAGE *
-	       (100 - w->k->same) / 100;
+	if (i && w->k->same)
+		o.dirty_rate = o.sent * PAGE * 10;
+	left = (w->k->band + w->k->set + w->k->log + w->k->single) * PAGE;
 	o.left = (uint64_t)((double)left * (double)(o.copy + o.harvest) / 1e9);
 	if (o.left > w->pages * PAGE)
 		o.left = w->pages * PAGE;
 	o.downtime = (uint64_t)((double)o.left * 1e9 / (double)o.rate) +
-		     o.harvest;
+		     o.harvest + (w->k->same ? w->pages * 250 : 0);
 	record_copy_round(w->r, &o);
 	clear(w);
 	write_for(w, o.harvest + o.copy);
