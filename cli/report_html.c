@@ -10,7 +10,7 @@
 #define ROWS	600u	/* of the table, at the most */
 
 static const char style[] =
-"body{margin:0 auto;max-width:1060px;padding:20px 24px 40px;font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif;color:#1c2126;background:#fff}\n"
+"body{margin:0 auto;max-width:1100px;padding:20px 24px 40px;font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif;color:#1c2126;background:#fff}\n"
 "h1{font-size:24px;line-height:1.25;margin:8px 0 12px;overflow-wrap:anywhere}\n"
 "h2{font-size:17px;margin:28px 0 8px}\n"
 "p{margin:6px 0;max-width:92ch;overflow-wrap:anywhere}\n"
@@ -22,7 +22,7 @@ static const char style[] =
 ".wide{overflow-x:auto}\n"
 ".wide svg{display:block;width:100%;min-width:820px;height:auto}\n"
 "table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
-"th,td{text-align:right;padding:3px 10px;border-bottom:1px solid #e3e6e9}\n"
+"th,td{text-align:right;padding:3px 8px;border-bottom:1px solid #e3e6e9}\n"
 "th{font-weight:600;vertical-align:bottom;border-bottom-color:#8a939c}\n"
 "footer{margin-top:24px;font-size:12px;color:#565f69}\n";
 
@@ -33,7 +33,7 @@ static const char style_dark[] =
 "th,td{border-bottom-color:#2a3138}th{border-bottom-color:#76808a}\n"
 "}\n"
 "@media print{body{padding:0;max-width:none;font-size:11px}.wide{overflow:visible}"
-".wide svg{min-width:0}table{font-size:8px}th,td{padding:2px 4px}tr,dl div{break-inside:avoid}}\n";
+".wide svg{min-width:0;break-inside:avoid}table{font-size:8px}th,td{padding:2px 4px}tr,dl div{break-inside:avoid}}\n";
 
 static void put_head(const struct report *r, FILE *out)
 {
@@ -110,13 +110,13 @@ static struct table choose_columns(const struct record_file *f)
 
 static void put_heads(const struct table *t, FILE *out)
 {
-	fputs("<thead><tr><th>Round</th><th>Began at</th><th>Took</th><th>Dirty pages</th><th>of all</th><th>Written at</th><th>Sent pages</th>",
+	fputs("<thead><tr><th>Round</th><th>Began at</th><th>Took</th><th>Dirty pages</th><th>of all</th><th>Dirty rate</th><th>Sent pages</th>",
 	      out);
 	if (t->zero)
 		fputs("<th>Zero</th>", out);
 	if (t->same)
 		fputs("<th>Unchanged</th>", out);
-	fputs("<th>Sent</th><th>Sent at</th>", out);
+	fputs("<th>Sent</th><th>Bandwidth</th>", out);
 	if (t->left)
 		fputs("<th>Left</th>", out);
 	if (t->downtime)
