@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Destinations: what is common to all kinds. */
+#include "dmatrack_copy.h"
+
+void dmatrack_dest_close(struct dmatrack_dest *d)
+{
+	if (d && d->ops->close)
+		d->ops->close(d);
+}

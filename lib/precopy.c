@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pre-copy: rounds, until the devices are stopped for the last one.
+ *
+ *	start tracking; everything is pending
+ *	round:	copy what is pending
+ *		harvest: that is pending now
+ *		stop the devices? no: next round
+ *	stop the devices; harvest; copy what is pending; finish
+ *
+ * Nothing is lost, because a harvest comes before the copying of what it reports: what a
+ * device writes while its page is copied, or after, is reported by the next harvest; and
+ * after the last one, nobody writes. A page stays pending until the destination has it
+ * (transfer.h), whatever happens in between.
+ *
+ * The harvest after a round belongs to the next one, but is made before the
+ * decision, since it is what says how much is left. When the devices are stopped then, its
+ * pages are copied with those of the last harvest.
+ *
+ * Memory: per page a bit for pending, one for what is known of the destination, one more
+ * if round() wants to see bitmaps; one bitmap of the largest region to harvest into; with
+ * refinement, 16 bytes a page that was sent. All of it is there before tracking
+ * starts, but for the hashes, for which only address space is.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "forecast.h"
+#include "precopy.h"
+#include "transfer.h"
+
+/**
+ * struct copy - one
+ * @q: what is wanted
+ * @x: brings pages to the destination
+ * @f: what it will cost
+ * @scratch: a bitmap for a region's harvest
+ * @reported: per region, what was pending as the round began; NULL: nobody wants to know
+ * @tracking: how many of the containers are
+ * @harvested: when the last harvest began, or tracking did
+ * @harvest_ns: what it took
+ * @pending: pages, after it
+ * @totals: so far
+ */
+struct copy {
+	struct dmt_request q;
+	struct dmt_transfer x;
+	struct dmt_forecast f;
+	uint64_t *scratch;
+	uint64_t **reported;
+	uint32_t tracking;
+	uint64_t harvested;
+	uint64_t harvest_ns;
+	uint64_t pending;
+	struct dmatrack_totals totals;
+};
+
+static uint64_t now(const struct copy *c)
+{
+	return dmt_clock_now(c->x.clock);
+}
+
+/* Memory ---------------------------------------------------------------------- */
+
+static size_t bitmap_size(const struct copy *c, uint32_t region)
+{
+	return dmatrack_bitmap_size(dmt_request_pages(&c->q, region), 1);
+}
+
+static int alloc_reported(struct copy *c)
+{
+	uint32_t i;
+
+	c->reported = calloc(c->q.p.nregions, sizeof(*c->reported));
+	if (!c->reported)
+		return -ENOMEM;
+	for (i = 0; i < c->q.p.nregions; i++) {
+		c->reported[i] = malloc(bitmap_size(c, i));
+		if (!c->reported[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int alloc(struct copy *c)
+{
+	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
+	if (!c->scratch || (c->q.p.round && alloc_reported(c)))
+		return dmt_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
+				 c->q.pages);
+	return 0;
+}
+
+static void release(struct copy *c)
+{
+	uint32_t i;
+
+	for (i = 0; c->reported && i < c->q.p.nregions; i++)
+		free(c->reported[i]);
+	free(c->reported);
+	free(c->scratch);
+	dmt_transfer_free(&c->x);
+}
+
+static uint64_t memory(const struct copy *c)
+{
+	uint64_t bytes = dmt_transfer_memory(&c->x) +
+			 dmatrack_bitmap_size(c->q.largest, 1);
+	uint32_t i;
+
+	for (i = 0; c->reported && i < c->q.p.nregions; i++)
+		bytes += bitmap_size(c, i);
+	return bytes;
+}
+
+/* Tracking -------------------------------------------------------------------- */
+
+static int start(struct copy *c)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	uint32_t i;
+	int ret = 0;
+
+	c->harvested = now(c);
+	for (; c->tracking < p->ncontainers; c->tracking++) {
+		ret = dmatrack_start(p->containers[c->tracking]);
+		if (ret)
+			return dmt_error(ret, "container %u: can't start tracking: %s",
+					 c->tracking, strerror(-ret));
+	}
+	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
+		ret = p->dirty(p->opaque, i, NULL);
+	return ret;
+}
+
+static void stop(struct copy *c)
+{
+	while (c->tracking)
+		dmatrack_stop(c->q.p.containers[--c->tracking]);
+}
+
+static int explain_harvest(const struct copy *c, int err, uint32_t container,
+			   uint32_t region)
+{
+	const struct dmatrack_region *r = &c->q.p.regions[region];
+	const char *driver = dmatrack_driver(c->q.p.containers[container]);
+
+	return dmt_error(err, "container %u: can't harvest region %u, 0x%" PRIx64 " bytes at 0x%" PRIx64 ": %s%s",
+			 container, region, r->size, r->iova, strerror(-err),
+			 strcmp(driver, "stock") ? "" :
+			 "; for the stock driver a region must begin and end where mappings do, with pages of its smallest size");
+}
+
+/* What was written in a region is pending. */
+static int harvest_region(struct copy *c, uint32_t region)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	const struct dmatrack_region *r = &p->regions[region];
+	struct dmt_pages *pages = &c->x.pages[region];
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < p->ncontainers; i++) {
+		ret = dmatrack_harvest(p->containers[i], r->iova, r->size,
+				       p->page_size, c->scratch);
+		if (ret)
+			return explain_harvest(c, ret, i, region);
+		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
+	}
+	if (p->dirty) {
+		memset(c->scratch, 0, bitmap_size(c, region));
+		ret = p->dirty(p->opaque, region, c->scratch);
+		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
+	}
+	return ret > 0 ? dmt_error(-EINVAL, "dirty() returned %d", ret) : ret;
+}
+
+static int harvest(struct copy *c)
+{
+	uint64_t begin = now(c);
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < c->q.p.nregions && !ret; i++)
+		ret = harvest_region(c, i);
+	c->pending = dmt_transfer_pending(&c->x);
+	c->harvested = begin;
+	c->harvest_ns = now(c) - begin;
+	return ret;
+}
+
+/* Rounds -------------------------------------------------------------------- */
+
+static void begin_round(struct copy *c, bool last)
+{
+	struct dmatrack_round *r = &c->x.round;
+	uint32_t i;
+
+	*r = (struct dmatrack_round){
+		.number = c->totals.rounds,
+		.last = last,
+		.harvest = c->harvest_ns,
+		.dirty = c->pending,
+		.rate = dmt_forecast_rate(&c->f),
+		.dirty_rate = r->dirty_rate,
+		.left = r->left,
+		.downtime = c->totals.rounds ? r->downtime : UINT64_MAX,
+	};
+	for (i = 0; c->reported && i < c->q.p.nregions; i++)
+		memcpy(c->reported[i], c->x.pages[i].pending,
+		       bitmap_size(c, i));
+	dmt_transfer_round(&c->x);
+}
+
+/* A round is over; what it did goes into totals, what it took into the forecast. */
+static void account(struct copy *c)
+{
+	struct dmatrack_round *r = &c->x.round;
+
+	c->totals.rounds++;
+	c->totals.sent += r->sent;
+	c->totals.zero += r->zero;
+	c->totals.same += r->same;
+	c->totals.bytes += r->bytes;
+	dmt_forecast_sent(&c->f, r->bytes, c->x.send_ns);
+	dmt_forecast_looked(&c->f, c->x.looked, c->x.look_ns);
+	if (r->number && (c->q.p.flags & DMATRACK_REFINE))
+		dmt_forecast_changed(&c->f, r->dirty, r->sent);
+	r->rate = dmt_forecast_rate(&c->f);
+}
+
+static int tell(struct copy *c)
+{
+	struct dmatrack_round *r = &c->x.round;
+	int ret = 0;
+
+	if (c->q.p.round) {
+		r->bitmaps = (const uint64_t *const *)c->reported;
+		ret = c->q.p.round(c->q.p.opaque, r);
+		r->bitmaps = NULL;
+	}
+	return dmt_transfer_answer(&c->x, ret);
+}
+
+static uint64_t per_second(uint64_t bytes, uint64_t ns)
+{
+	unsigned __int128 x = (unsigned __int128)bytes * DMT_NSEC / (ns ? ns : 1);
+
+	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
+}
+
+/* Harvest for the next round: what does it lead to expect? */
+static int look_ahead(struct copy *c)
+{
+	struct dmatrack_round *r = &c->x.round;
+	uint64_t before = c->harvested;
+	uint64_t kept = dmt_transfer_pending(&c->x);	/* if it was lost */
+	uint64_t page = c->q.p.page_size, fresh;
+	int ret = harvest(c);
+
+	if (ret)
+		return ret;
+	fresh = dmt_forecast_left(&c->f, c->pending - kept);
+	r->left = (fresh + kept) * page;
+	r->dirty_rate = per_second(fresh * page, c->harvested - before);
+	r->downtime = dmt_forecast_downtime(&c->f, c->harvest_ns, c->pending,
+					    r->left);
+	return 0;
+}
+
+static enum dmatrack_reason decide(struct copy *c)
+{
+	const struct dmatrack_round *r = &c->x.round;
+	bool diverges = dmt_forecast_diverges(&c->f, r->left);
+
+	if (c->x.asked)
+		return DMATRACK_ASKED;
+	if (r->downtime <= c->q.p.downtime)
+		return DMATRACK_FITS;
+	if (diverges)
+		return DMATRACK_DIVERGES;
+	if (c->totals.rounds >= c->q.p.max_rounds)
+		return DMATRACK_ROUNDS;
+	return DMATRACK_RUNNING;
+}
+
+/* Until there's a reason to stop the devices */
+static int copy_running(struct copy *c)
+{
+	int ret;
+
+	while (!c->totals.reason) {
+		begin_round(c, false);
+		ret = dmt_transfer_pass(&c->x);
+		if (!ret)
+			ret = dmt_transfer_end_round(&c->x);
+		if (ret)
+			return ret;
+		account(c);
+		ret = look_ahead(c);
+		if (ret)
+			return ret;
+		c->totals.reason = decide(c);
+		ret = tell(c);
+		if (ret)
+			return ret;
+		if (c->x.asked)
+			c->totals.reason = DMATRACK_ASKED;
+	}
+	return 0;
+}
+
+static int give_up(const struct copy *c)
+{
+	const struct dmatrack_round *r = &c->x.round;
+	const char *why = c->totals.reason == DMATRACK_DIVERGES ?
+				  "it doesn't become less" : "no more rounds";
+
+	return dmt_error(-ETIME, "after %u rounds %" PRIu64 " bytes are left, a downtime of %" PRIu64 " ms where %" PRIu64 " are allowed: %s",
+			 c->totals.rounds, r->left, r->downtime / 1000000,
+			 c->q.p.downtime / 1000000, why);
+}
+
+static int stop_devices(struct copy *c)
+{
+	int ret = c->q.p.stop(c->q.p.opaque);
+
+	if (ret > 0)
+		ret = dmt_error(-EINVAL, "stop() returned %d", ret);
+	c->totals.stopped = !ret;
+	return ret;
+}
+
+/* Nobody writes: pass by pass, until the destination has everything */
+static int drain(struct copy *c)
+{
+	int ret;
+
+	do {
+		ret = dmt_transfer_pass(&c->x);
+		if (!ret)
+			ret = dmt_transfer_end_round(&c->x);
+	} while (!ret && dmt_transfer_pending(&c->x));
+	return ret;
+}
+
+/* Each time that the destination is lost while it finishes, one more round */
+static int copy_stopped(struct copy *c, uint64_t stopped)
+{
+	int ret;
+
+	do {
+		begin_round(c, true);
+		ret = drain(c);
+		if (ret)
+			return ret;
+		account(c);
+		c->x.round.left = 0;
+		c->x.round.dirty_rate = 0;
+		c->x.round.downtime = now(c) - stopped;
+		ret = tell(c);
+		if (!ret)
+			ret = dmt_transfer_finish(&c->x);
+		c->pending = dmt_transfer_pending(&c->x);
+		c->harvest_ns = 0;
+	} while (ret > 0);
+	return ret;
+}
+
+static int copy_all(struct copy *c)
+{
+	uint64_t stopped;
+	int ret = dmt_transfer_begin(&c->x);
+
+	if (!ret)
+		ret = start(c);
+	if (!ret)
+		ret = copy_running(c);
+	if (ret)
+		return ret;
+	if ((c->q.p.flags & DMATRACK_GIVE_UP) &&
+	    (c->totals.reason == DMATRACK_DIVERGES ||
+	     c->totals.reason == DMATRACK_ROUNDS))
+		return give_up(c);
+	stopped = now(c);
+	ret = stop_devices(c);
+	if (!ret)
+		ret = harvest(c);
+	if (!ret)
+		ret = copy_stopped(c, stopped);
+	c->totals.downtime = now(c) - stopped;
+	return ret;
+}
+
+int dmt_precopy(const struct dmatrack_precopy *p,
+		struct dmatrack_totals *totals, const struct dmt_clock *clock)
+{
+	struct copy c = { 0 };
+	int ret = dmt_request_init(&c.q, p);
+
+	if (!ret) {
+		ret = dmt_transfer_init(&c.x, &c.q, clock);
+		if (!ret)
+			ret = alloc(&c);
+		if (!ret) {
+			c.pending = c.q.pages;
+			dmt_forecast_init(&c.f);
+			ret = copy_all(&c);
+			c.totals.memory = memory(&c);
+		}
+		stop(&c);
+		c.totals.pages = c.q.pages;
+		c.totals.resumed = c.x.resumed;
+		c.totals.time = now(&c) - c.x.began;
+		release(&c);
+	}
+	if (totals)
+		*totals = c.totals;
+	return ret;
+}
+
+int dmatrack_precopy(const struct dmatrack_precopy *p,
+		     struct dmatrack_totals *totals)
+{
+	return dmt_precopy(p, totals, &dmt_system_clock);
+}

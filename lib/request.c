@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Request: the checks.
+ *
+ * Structures that begin with their size may be those of an older program, which are
+ * shorter: what they lack is 0. Those of a newer one are longer: what we don't know
+ * must be 0, or it asks for something that we wouldn't do.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "request.h"
+
+#define ROUNDS		30
+#define DOWNTIME	300000000ull	/* ns */
+#define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
+
+/* Copy a structure of the program's, of @ours bytes as we know it */
+static int take(void *to, size_t ours, const void *from, const char *what)
+{
+	const unsigned char *byte = from;
+	size_t theirs, i;
+
+	if (!from)
+		return dmt_error(-EINVAL, "%s: NULL", what);
+	memcpy(&theirs, from, sizeof(theirs));
+	if (theirs < sizeof(theirs))
+		return dmt_error(-EINVAL, "%s: its size is %zu", what, theirs);
+	for (i = ours; i < theirs; i++) {
+		if (byte[i])
+			return dmt_error(-EINVAL,
+					 "%s: byte %zu is not 0, and this library knows only %zu",
+					 what, i, ours);
+	}
+	memset(to, 0, ours);
+	memcpy(to, from, theirs < ours ? theirs : ours);
+	return 0;
+}
+
+static int check_dest(struct dmt_request *q)
+{
+	int ret;
+
+	if (!q->p.dest)
+		return dmt_error(-EINVAL, "there's no destination");
+	ret = take(&q->ops, sizeof(q->ops), q->p.dest->ops,
+		   "struct dmatrack_dest_ops");
+	if (ret)
+		return ret;
+	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
+		return dmt_error(-EINVAL,
+				 "the destination lacks begin, write, zero or finish");
+	return 0;
+}
+
+/* Page size ------------------------------------------------------------------ */
+
+/* The page sizes in what GET_INFO says, @size bytes; 0: tells none */
+static uint64_t page_sizes(const unsigned char *info, size_t size)
+{
+	struct vfio_iommu_type1_info head;
+	struct vfio_iommu_type1_info_cap_migration cap;
+	struct vfio_info_cap_header h;
+	size_t at, left = size / sizeof(h);
+
+	memcpy(&head, info, sizeof(head));
+	at = head.flags & VFIO_IOMMU_INFO_CAPS ? head.cap_offset : 0;
+	for (; at && left-- && at <= size - sizeof(h); at = h.next) {
+		memcpy(&h, info + at, sizeof(h));
+		if (h.id != VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION ||
+		    at > size - sizeof(cap))
+			continue;
+		memcpy(&cap, info + at, sizeof(cap));
+		return cap.pgsize_bitmap;
+	}
+	return 0;
+}
+
+/* The first call says how much there is to say. */
+static int ask(struct dmatrack *t, uint64_t *sizes)
+{
+	struct vfio_iommu_type1_info head = { .argsz = sizeof(head) }, *info;
+	long ret = dmatrack_ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)&head);
+	size_t size = head.argsz;
+
+	if (ret < 0)
+		return (int)ret;
+	if (size < sizeof(head))
+		return -EIO;
+	info = calloc(1, size);
+	if (!info)
+		return -ENOMEM;
+	info->argsz = (uint32_t)size;
+	ret = dmatrack_ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)info);
+	*sizes = ret < 0 ? 0 : page_sizes((unsigned char *)info, size);
+	free(info);
+	return ret < 0 ? (int)ret : 0;
+}
+
+/* The smallest page that every container can track */
+static int smallest_page(const struct dmatrack_precopy *p, uint64_t *smallest)
+{
+	uint32_t i;
+
+	*smallest = (uint64_t)sysconf(_SC_PAGESIZE);
+	for (i = 0; i < p->ncontainers; i++) {
+		uint64_t sizes = 0, least;
+		int ret = ask(p->containers[i], &sizes);
+
+		if (ret)
+			return dmt_error(ret, "container %u: can't ask for its page sizes: %s",
+					 i, strerror(-ret));
+		if (!sizes)
+			return dmt_error(-EOPNOTSUPP,
+					 "container %u: its driver can't track", i);
+		least = sizes & -sizes;
+		if (least > *smallest)
+			*smallest = least;
+	}
+	return 0;
+}
+
+static int check_page_size(struct dmt_request *q)
+{
+	uint64_t size = q->p.page_size, smallest;
+	int ret = smallest_page(&q->p, &smallest);
+
+	if (ret)
+		return ret;
+	if (!size)
+		size = smallest;
+	if ((size & (size - 1)) || size < smallest || size > DMATRACK_WRITE_MAX)
+		return dmt_error(-EINVAL,
+				 "page size %" PRIu64 " is not a power of two from %" PRIu64 " to %u",
+				 size, smallest, DMATRACK_WRITE_MAX);
+	q->p.page_size = (uint32_t)size;
+	return 0;
+}
+
+/* Regions -------------------------------------------------------------------- */
+
+static int check_region(const struct dmt_request *q, uint32_t i)
+{
+	const struct dmatrack_region *r = &q->p.regions[i], *before = r - 1;
+	uint64_t mask = q->p.page_size - 1, last;
+	uintptr_t end;
+
+	if (!r->size || ((r->iova | r->size) & mask))
+		return dmt_error(-EINVAL,
+				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not whole pages of %u",
+				 i, r->size, r->iova, q->p.page_size);
+	if (__builtin_add_overflow(r->iova, r->size - 1, &last))
+		return dmt_error(-EINVAL,
+				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " reach beyond the last IOVA",
+				 i, r->size, r->iova);
+	if (i && r->iova <= before->iova + (before->size - 1))
+		return dmt_error(-EINVAL,
+				 "region %u: 0x%" PRIx64 " is not after region %u, which ends with 0x%" PRIx64,
+				 i, r->iova, i - 1,
+				 before->iova + (before->size - 1));
+	if (q->p.read)
+		return 0;
+	if (!r->vaddr || r->size > SIZE_MAX ||
+	    __builtin_add_overflow((uintptr_t)r->vaddr, r->size - 1, &end))
+		return dmt_error(-EINVAL,
+				 "region %u: %p is not where 0x%" PRIx64 " bytes can be, and there's no read()",
+				 i, r->vaddr, r->size);
+	return 0;
+}
+
+static int check_regions(struct dmt_request *q)
+{
+	uint32_t i;
+	int ret;
+
+	if (!q->p.nregions || q->p.nregions > DMATRACK_REGIONS_MAX ||
+	    !q->p.regions)
+		return dmt_error(-EINVAL, "%u regions, not 1 to %u",
+				 q->p.regions ? q->p.nregions : 0,
+				 DMATRACK_REGIONS_MAX);
+	for (i = 0; i < q->p.nregions; i++) {
+		uint64_t n = dmt_request_pages(q, i);
+
+		ret = check_region(q, i);
+		if (ret)
+			return ret;
+		q->pages += n;
+		if (n > q->largest)
+			q->largest = n;
+	}
+	return 0;
+}
+
+static int check_rest(const struct dmatrack_precopy *p)
+{
+	uint32_t i;
+
+	if (p->flags & ~FLAGS)
+		return dmt_error(-EINVAL, "unknown flags 0x%x",
+				 p->flags & ~FLAGS);
+	if (p->reserved)
+		return dmt_error(-EINVAL, "reserved is %u, not 0", p->reserved);
+	if (!p->stop)
+		return dmt_error(-EINVAL, "there's no stop()");
+	if (p->ncontainers && !p->containers)
+		return dmt_error(-EINVAL, "%u containers at NULL",
+				 p->ncontainers);
+	for (i = 0; i < p->ncontainers; i++) {
+		if (!p->containers[i])
+			return dmt_error(-EINVAL, "container %u is NULL", i);
+	}
+	return 0;
+}
+
+int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
+{
+	int ret;
+
+	memset(q, 0, sizeof(*q));
+	ret = take(&q->p, sizeof(q->p), p, "struct dmatrack_precopy");
+	if (!ret)
+		ret = check_rest(&q->p);
+	if (!ret)
+		ret = check_dest(q);
+	if (!ret)
+		ret = check_page_size(q);
+	if (!ret)
+		ret = check_regions(q);
+	if (ret)
+		return ret;
+	if (!q->p.max_rounds)
+		q->p.max_rounds = ROUNDS;
+	if (!q->p.downtime)
+		q->p.downtime = DOWNTIME;
+	return 0;
+}

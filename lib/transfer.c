@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Transfer: passes over what is pending, and a destination that gets lost. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "copy.h"
+#include "error.h"
+#include "transfer.h"
+
+#define TICK		(DMT_NSEC / 10)
+#define BATCH		(256u << 10)	/* bytes */
+
+int dmt_transfer_init(struct dmt_transfer *x, const struct dmt_request *q,
+		      const struct dmt_clock *clock)
+{
+	bool refine = q->p.flags & DMATRACK_REFINE;
+	size_t npages;
+	uint32_t i;
+	int ret = 0;
+
+	*x = (struct dmt_transfer){
+		.q = q,
+		.clock = clock,
+		.batch = BATCH > q->p.page_size ? BATCH : q->p.page_size,
+		.pace.rate = q->p.bandwidth,
+	};
+	x->now = x->began = x->ticked = dmt_clock_now(clock);
+	npages = x->batch / q->p.page_size;
+	x->pages = calloc(q->p.nregions, sizeof(*x->pages));
+	x->buf = aligned_alloc(4096, x->batch);
+	x->hashes = calloc(npages, sizeof(*x->hashes));
+	x->needs = calloc(npages, 1);
+	if (!x->pages || !x->buf || !x->hashes || !x->needs)
+		ret = -ENOMEM;
+	for (i = 0; i < q->p.nregions && !ret; i++)
+		ret = dmt_pages_init(&x->pages[i], dmt_request_pages(q, i),
+				     refine);
+	if (ret)
+		return dmt_error(ret, "no memory to copy %" PRIu64 " pages with",
+				 q->pages);
+	return 0;
+}
+
+void dmt_transfer_free(struct dmt_transfer *x)
+{
+	uint32_t i;
+
+	for (i = 0; x->pages && i < x->q->p.nregions; i++)
+		dmt_pages_free(&x->pages[i]);
+	free(x->pages);
+	free(x->buf);
+	free(x->hashes);
+	free(x->needs);
+}
+
+uint64_t dmt_transfer_memory(const struct dmt_transfer *x)
+{
+	uint64_t bytes = x->batch;
+	uint32_t i;
+
+	for (i = 0; i < x->q->p.nregions; i++)
+		bytes += dmt_pages_memory(&x->pages[i]);
+	return bytes;
+}
+
+uint64_t dmt_transfer_pending(const struct dmt_transfer *x)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < x->q->p.nregions; i++)
+		n += dmt_pages_pending(&x->pages[i]);
+	return n;
+}
+
+static void look_at_clock(struct dmt_transfer *x)
+{
+	x->now = dmt_clock_now(x->clock);
+}
+
+void dmt_transfer_round(struct dmt_transfer *x)
+{
+	look_at_clock(x);
+	x->round_began = x->now;
+	x->round.begin = x->now - x->began;
+	x->look_ns = 0;
+	x->looked = 0;
+	x->send_ns = 0;
+}
+
+/* The program --------------------------------------------------------------- */
+
+int dmt_transfer_answer(struct dmt_transfer *x, int answer)
+{
+	if (answer == DMATRACK_STOP_NOW)
+		x->asked = true;
+	else if (answer > 0)
+		return dmt_error(-EINVAL, "%d is no answer to progress() or round()",
+				 answer);
+	return answer < 0 ? answer : 0;
+}
+
+/* As of @now, which is a little old */
+static int tick(struct dmt_transfer *x)
+{
+	if (x->now - x->ticked < TICK)
+		return 0;
+	x->ticked = x->now;
+	if (!x->q->p.progress)
+		return 0;
+	x->round.copy = x->now - x->round_began;
+	return dmt_transfer_answer(x, x->q->p.progress(x->q->p.opaque,
+						       &x->round));
+}
+
+static int wait_for_bandwidth(struct dmt_transfer *x)
+{
+	uint64_t ns;
+	int ret = 0;
+
+	if (x->round.last)
+		return 0;
+	while (!ret && (ns = dmt_pace_wait(&x->pace, x->now))) {
+		dmt_clock_sleep(x->clock, ns < TICK ? ns : TICK);
+		look_at_clock(x);
+		ret = tick(x);
+	}
+	return ret;
+}
+
+/* A destination that gets lost ------------------------------------------------ */
+
+/* The first region that ends at @iova or after it */
+static uint32_t find_region(const struct dmt_transfer *x, uint64_t iova)
+{
+	const struct dmatrack_region *r = x->q->p.regions;
+	uint32_t low = 0, high = x->q->p.nregions;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (r[mid].iova + (r[mid].size - 1) < iova)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Every page that has a byte in the range; where there's no region, none */
+static void again(void *opaque, uint64_t iova, uint64_t size)
+{
+	struct dmt_transfer *x = opaque;
+	uint64_t last, page = x->q->p.page_size;
+	uint32_t i;
+
+	if (!size)
+		return;
+	if (__builtin_add_overflow(iova, size - 1, &last))
+		last = UINT64_MAX;
+	for (i = find_region(x, iova); i < x->q->p.nregions; i++) {
+		const struct dmatrack_region *r = &x->q->p.regions[i];
+		uint64_t r_last = r->iova + (r->size - 1), from, to;
+
+		if (r->iova > last)
+			break;
+		from = (iova > r->iova ? iova - r->iova : 0) / page;
+		to = ((last < r_last ? last : r_last) - r->iova) / page;
+		dmt_pages_forget(&x->pages[i], from, to - from + 1);
+	}
+}
+
+static int find_again(struct dmt_transfer *x)
+{
+	int ret;
+
+	do {
+		ret = x->q->ops.lost(x->q->p.dest, again, x);
+		look_at_clock(x);
+		if (ret == -EAGAIN || !ret) {
+			int answer = tick(x);
+
+			if (answer)
+				return answer;
+		}
+	} while (ret == -EAGAIN);
+	if (!ret)
+		x->resumed++;
+	return ret;
+}
+
+/*
+ * What the destination returned, @ret, to what there is to do: 0: nothing; 1: call it
+ * again, it was lost and is found; or -errno.
+ */
+static int settle(struct dmt_transfer *x, int ret)
+{
+	if (ret > 0)
+		return dmt_error(-EINVAL, "the destination returned %d", ret);
+	if (ret != -EAGAIN || !x->q->ops.lost)
+		return ret;
+	ret = find_again(x);
+	return ret ? ret : 1;
+}
+
+int dmt_transfer_begin(struct dmt_transfer *x)
+{
+	const struct dmatrack_precopy *p = &x->q->p;
+	int ret;
+
+	do {
+		ret = settle(x, x->q->ops.begin(p->dest, p->regions,
+						p->nregions, p->page_size));
+	} while (ret > 0);
+	return ret;
+}
+
+/* Some wait here until all has arrived: that's time to send as well. */
+int dmt_transfer_end_round(struct dmt_transfer *x)
+{
+	uint64_t from;
+	int ret = 0;
+
+	look_at_clock(x);
+	do {
+		from = x->now;
+		if (x->q->ops.round)
+			ret = x->q->ops.round(x->q->p.dest);
+		look_at_clock(x);
+		if (!ret)
+			x->send_ns += x->now - from;
+		ret = settle(x, ret);
+	} while (ret > 0);
+	x->round.copy = x->now - x->round_began;
+	return ret;
+}
+
+int dmt_transfer_finish(struct dmt_transfer *x)
+{
+	return settle(x, x->q->ops.finish(x->q->p.dest));
+}
+
+/* A pass -------------------------------------------------------------------- */
+
+static int read_pages(struct dmt_transfer *x, uint32_t region, uint64_t first,
+		      uint64_t n)
+{
+	const struct dmatrack_precopy *p = &x->q->p;
+	uint64_t offset = first * p->page_size;
+	size_t size = n * p->page_size;
+	int ret;
+
+	if (!p->read) {
+		dmt_copy_racy(x->buf, (char *)p->regions[region].vaddr + offset,
+			      size);
+		return 0;
+	}
+	ret = p->read(p->opaque, region, offset, x->buf, size);
+	return ret > 0 ? dmt_error(-EINVAL, "read() returned %d", ret) : ret;
+}
+
+/* Read @n pages, at most a batch, and see what each of them needs */
+static int look(struct dmt_transfer *x, uint32_t region, uint64_t first,
+		uint64_t n)
+{
+	size_t size = x->q->p.page_size;
+	uint64_t from = x->now, i;
+	int ret = read_pages(x, region, first, n);
+
+	if (ret)
+		return ret;
+	for (i = 0; i < n; i++)
+		x->needs[i] = dmt_pages_need(&x->pages[region], first + i,
+					     x->buf + i * size, size,
+					     &x->hashes[i]);
+	look_at_clock(x);
+	x->look_ns += x->now - from;
+	x->looked += n;
+	return 0;
+}
+
+/*
+ * Have the destination write or clear pages, the first of which is page @at of the
+ * buffer. Return: as settle()
+ */
+static int put(struct dmt_transfer *x, uint32_t region, uint64_t first,
+	       uint64_t at, uint64_t n)
+{
+	const struct dmatrack_precopy *p = &x->q->p;
+	uint64_t iova = p->regions[region].iova + first * p->page_size;
+	uint64_t size = n * p->page_size, from = x->now;
+	bool send = x->needs[at] == DMT_SEND;
+	int ret;
+
+	if (send)
+		ret = x->q->ops.write(p->dest, iova,
+				      x->buf + at * p->page_size, size);
+	else
+		ret = x->q->ops.zero(p->dest, iova, size);
+	look_at_clock(x);
+	if (ret) {
+		dmt_pages_forget(&x->pages[region], first, n);
+		return settle(x, ret);
+	}
+	x->send_ns += x->now - from;
+	if (!send) {
+		dmt_pages_cleared(&x->pages[region], first, n);
+		x->round.zero += n;
+		return 0;
+	}
+	dmt_pages_sent(&x->pages[region], first, n, &x->hashes[at]);
+	dmt_pace_sent(&x->pace, x->now, size);
+	x->round.sent += n;
+	x->round.bytes += size;
+	return 0;
+}
+
+/* Those that the destination has already */
+static void skip(struct dmt_transfer *x, uint32_t region, uint64_t first,
+		 uint64_t at, uint64_t n)
+{
+	dmt_pages_done(&x->pages[region], first, n);
+	if (x->needs[at] == DMT_ZERO)
+		x->round.zero += n;
+	else
+		x->round.same += n;
+}
+
+/* Do what the pages in the buffer need, run by run. Return: as settle() */
+static int serve(struct dmt_transfer *x, uint32_t region, uint64_t first,
+		 uint64_t n)
+{
+	uint64_t at, end;
+	int ret = 0;
+
+	for (at = 0; at < n && !ret; at = end) {
+		for (end = at + 1; end < n && x->needs[end] == x->needs[at];)
+			end++;
+		if (x->needs[at] == DMT_SEND || x->needs[at] == DMT_CLEAR)
+			ret = put(x, region, first + at, at, end - at);
+		else
+			skip(x, region, first + at, at, end - at);
+	}
+	return ret;
+}
+
+/* How many pages at a time: with a low limit, few, so that it's even */
+static uint64_t batch_pages(const struct dmt_transfer *x)
+{
+	uint64_t bytes = x->batch, even = x->pace.rate / 10, n;
+
+	if (x->pace.rate && !x->round.last && even < bytes)
+		bytes = even;
+	n = bytes / x->q->p.page_size;
+	return n ? n : 1;
+}
+
+static int pass_region(struct dmt_transfer *x, uint32_t region)
+{
+	uint64_t pos = 0, len, most = batch_pages(x);
+	int ret;
+
+	while (dmt_pages_next(&x->pages[region], &pos, &len)) {
+		uint64_t n = len < most ? len : most;
+
+		ret = tick(x);
+		if (!ret)
+			ret = wait_for_bandwidth(x);
+		if (!ret)
+			ret = look(x, region, pos, n);
+		if (!ret)
+			ret = serve(x, region, pos, n);
+		if (ret < 0)
+			return ret;
+		if (!ret)
+			pos += n;
+	}
+	return 0;
+}
+
+int dmt_transfer_pass(struct dmt_transfer *x)
+{
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < x->q->p.nregions && !ret; i++)
+		ret = pass_region(x, i);
+	return ret;
+}

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pre-copy on the engine, to a destination in memory: is the copy exact, whatever the
+ * devices and the destination do, and is no page sent that needn't be?
+ *
+ * Most devices here write from within the destination's write(), so one thread plays
+ * all, the worst moment is always met, and a run is the same each time.
+ */
+#include <linux/vfio.h>
+#include <sys/mman.h>
+
+#include "dmatrack_copy.h"
+#include "dmatrack_engine.h"
+#include "lib/device.h"
+#include "memdest.h"
+#include "tap.h"
+
+#define PAGE	4096ull
+#define NPAGES	300ull	/* of all regions */
+
+/* Regions: one, one with a hole in its mappings, and one at the very end */
+static const struct {
+	uint64_t iova, pages;
+} layout[] = {
+	{ 0x10000000, 130 }, { 0x20000000, 70 }, { -(100 * PAGE), 100 },
+};
+#define NREGIONS	3
+#define HOLE_FIRST	20	/* in the second region: never mapped */
+#define HOLE_LAST	29
+
+/**
+ * struct world - memory, who writes it, and where it's copied
+ * @t: containers; both map everything
+ * @p: what is asked for
+ * @d: the destination
+ * @totals: what came out
+ * @running: devices are
+ * @each: how many pages the device writes within a write of the destination
+ * @same: it writes what is there already
+ * @zero: it writes zeros, now and then
+ * @dirtied: pages it has written, of a dirty log of processors'; or none
+ * @stops: calls of stop()
+ * @nrounds: calls of round()
+ * @sent, @dirty: of each round, as reported
+ */
+static struct world {
+	struct dmatrack *t[2];
+	struct dmatrack_region regions[NREGIONS];
+	struct dmatrack_precopy p;
+	struct memdest d;
+	struct dmatrack_totals totals;
+	uint64_t rng;
+	bool running;
+	unsigned int each;
+	bool same, zero;
+	uint64_t cpu[NREGIONS][4];
+	bool by_cpu;
+	unsigned int stops, nrounds;
+	struct dmatrack_round rounds[64];
+	int answer;
+	unsigned int answer_at;
+} w;
+
+static uint64_t below(uint64_t n)
+{
+	return random_below(&w.rng, n);
+}
+
+static void map_region(struct dmatrack *t, unsigned int i)
+{
+	const struct dmatrack_region *r = &w.regions[i];
+	uint64_t before = HOLE_FIRST * PAGE, after = (HOLE_LAST + 1) * PAGE;
+	unsigned int prot = DMATRACK_MAP_READ | DMATRACK_MAP_WRITE;
+
+	if (i != 1) {
+		CHECK_EQ(dmatrack_map(t, r->iova, r->vaddr, r->size, prot), 0);
+		return;
+	}
+	CHECK_EQ(dmatrack_map(t, r->iova, r->vaddr, before, prot), 0);
+	CHECK_EQ(dmatrack_map(t, r->iova + after, (char *)r->vaddr + after,
+			      r->size - after, prot), 0);
+}
+
+static bool in_hole(unsigned int region, uint64_t page)
+{
+	return region == 1 && page >= HOLE_FIRST && page <= HOLE_LAST;
+}
+
+/* One write of a device, or of a processor */
+static void write_some(unsigned int region, uint64_t page)
+{
+	static const unsigned char zeros[PAGE];
+	const struct dmatrack_region *r = &w.regions[region];
+	uint64_t offset = page * PAGE + below(PAGE - 8), value = below(~0ull);
+	unsigned char *at = (unsigned char *)r->vaddr + offset;
+	struct dmatrack_engine *e = dmatrack_engine(w.t[below(2)]);
+
+	if (in_hole(region, page))
+		return;
+	if (w.same)
+		memcpy(&value, at, 8);
+	if (w.by_cpu && below(2)) {
+		memcpy(at, &value, 8);
+		w.cpu[region][page / 64] |= 1ull << (page % 64);
+		if (offset % PAGE > PAGE - 8)
+			abort();
+	} else if (w.zero && below(2)) {
+		CHECK_EQ(dmatrack_engine_write(e, r->iova + page * PAGE, zeros,
+					       PAGE), 0);
+	} else {
+		CHECK_EQ(dmatrack_engine_write(e, r->iova + offset, &value, 8),
+			 0);
+	}
+}
+
+static void device(void *opaque, uint64_t size)
+{
+	unsigned int i;
+
+	for (i = 0; w.running && i < w.each; i++) {
+		unsigned int region = (unsigned int)below(NREGIONS);
+
+		write_some(region, below(layout[region].pages));
+	}
+}
+
+static int stop(void *opaque)
+{
+	device(NULL, 0);	/* a last write */
+	w.running = false;
+	w.stops++;
+	return 0;
+}
+
+static int cpu_dirty(void *opaque, unsigned int region, uint64_t *bitmap)
+{
+	unsigned int i;
+
+	for (i = 0; i < (layout[region].pages + 63) / 64 && bitmap; i++)
+		bitmap[i] |= w.cpu[region][i];
+	memset(w.cpu[region], 0, sizeof(w.cpu[region]));
+	if (bitmap)	/* what lies beyond the last page says nothing */
+		bitmap[(layout[region].pages - 1) / 64] |=
+			~0ull << (layout[region].pages % 64);
+	return 0;
+}
+
+static int note_round(void *opaque, const struct dmatrack_round *r)
+{
+	uint64_t dirty = 0;
+	unsigned int i;
+
+	for (i = 0; i < NREGIONS; i++)
+		dirty += dmatrack_bitmap_count(r->bitmaps[i], layout[i].pages);
+	CHECK_EQ(r->number, w.nrounds);
+	CHECK_EQ(r->dirty, dirty);
+	CHECK_EQ(r->bytes, r->sent * PAGE);
+	CHECK(w.nrounds < 64);
+	w.rounds[w.nrounds++] = *r;
+	return w.nrounds - 1 == w.answer_at ? w.answer : 0;
+}
+
+/* Each page with something in it, but for every fifth */
+static void fill(void)
+{
+	unsigned int i;
+	uint64_t page;
+
+	for (i = 0; i < NREGIONS; i++) {
+		for (page = 0; page < layout[i].pages; page++) {
+			if (page % 5)
+				memset((char *)w.regions[i].vaddr + page * PAGE,
+				       (int)(1 + page % 255), PAGE);
+		}
+	}
+}
+
+static void open_world(void)
+{
+	unsigned int i, j;
+
+	memset(&w, 0, sizeof(w));
+	w.rng = 5;
+	w.running = true;
+	w.answer_at = 1000;
+	memdest_init(&w.d);
+	w.d.on_write = device;
+	for (i = 0; i < 2; i++)
+		CHECK_EQ(dmatrack_open_engine(&w.t[i], VFIO_TYPE1v2_IOMMU, 0), 0);
+	for (i = 0; i < NREGIONS; i++) {
+		w.regions[i].iova = layout[i].iova;
+		w.regions[i].size = layout[i].pages * PAGE;
+		w.regions[i].vaddr = mmap(NULL, w.regions[i].size,
+					  PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (j = 0; j < 2; j++)
+			map_region(w.t[j], i);
+	}
+	fill();
+	w.p = (struct dmatrack_precopy){
+		.size = sizeof(w.p),
+		.containers = w.t,
+		.ncontainers = 2,
+		.regions = w.regions,
+		.nregions = NREGIONS,
+		.dest = &w.d.base,
+		.stop = stop,
+		.round = note_round,
+		.max_rounds = 5,
+		.downtime = 1,		/* never fits */
+	};
+}
+
+static void close_world(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		dmatrack_close(w.t[i]);
+	for (i = 0; i < NREGIONS; i++)
+		munmap(w.regions[i].vaddr, w.regions[i].size);
+	memdest_free(&w.d);
+}
+
+static bool tracking(struct dmatrack *t)
+{
+	uint64_t word[4];
+
+	return !dmatrack_harvest(t, w.regions[0].iova, w.regions[0].size, PAGE,
+				 word);
+}
+
+static void copy_exactly(void)
+{
+	unsigned int i;
+
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), 0);
+	CHECK(memdest_exact(&w.d));
+	CHECK_EQ(w.d.begun, 1);
+	CHECK_EQ(w.d.finished, 1);
+	CHECK_EQ(w.d.closed, 0);
+	CHECK_EQ(w.stops, 1);
+	CHECK_EQ(w.totals.stopped, 1);
+	CHECK_EQ(w.totals.rounds, w.nrounds);
+	CHECK_EQ(w.totals.pages, NPAGES);
+	CHECK_EQ(w.totals.bytes, w.d.bytes);
+	CHECK_EQ(w.totals.sent * PAGE, w.d.bytes);
+	CHECK_EQ(w.totals.resumed, w.d.lost);
+	CHECK_EQ(w.rounds[w.nrounds - 1].last, 1);
+	for (i = 0; i < 2; i++)
+		CHECK(!tracking(w.t[i]));
+}
+
+/* Exactness ------------------------------------------------------------------- */
+
+static void test_idle(void)
+{
+	open_world();
+	copy_exactly();
+	CHECK_EQ(w.d.bytes, NPAGES * 4 / 5 * PAGE);
+	CHECK_EQ(w.totals.sent, NPAGES * 4 / 5);
+	CHECK_EQ(w.totals.zero, NPAGES / 5);
+	CHECK_EQ(w.rounds[0].dirty, NPAGES);
+	CHECK_EQ(w.d.zeros, 0);
+	close_world();
+}
+
+static void test_writes_within(void)
+{
+	unsigned int refine;
+
+	for (refine = 0; refine < 2; refine++) {
+		open_world();
+		w.p.flags = refine ? DMATRACK_REFINE : 0;
+		w.each = 3;
+		w.zero = true;
+		copy_exactly();
+		CHECK(w.d.zeros);
+		close_world();
+	}
+}
+
+static void test_processors(void)
+{
+	open_world();
+	w.by_cpu = true;
+	w.p.dirty = cpu_dirty;
+	w.each = 3;
+	copy_exactly();
+	close_world();
+	open_world();		/* and with nobody else */
+	w.by_cpu = true;
+	w.p.dirty = cpu_dirty;
+	w.p.ncontainers = 0;
+	copy_exactly();
+	close_world();
+}
+
+/* Large pages, small batches */
+static void test_page_sizes(void)
+{
+	open_world();
+	w.p.nregions = 1;
+	w.p.round = NULL;
+	w.p.page_size = 2 * PAGE;
+	w.regions[0].size = 128 * PAGE;
+	w.each = 2;
+	CHECK_EQ(dmatrack_precopy(&w.p, NULL), 0);
+	CHECK(memdest_exact(&w.d));
+	CHECK_EQ(w.d.page_size, 2 * PAGE);
+	close_world();
+}
+
+static unsigned int reads;
+
+static int read_region(void *opaque, unsigned int region, uint64_t offset,
+		       void *buf, size_t size)
+{
+	reads++;
+	memcpy(buf, (char *)w.regions[region].vaddr + offset, size);
+	return 0;
+}
+
+static void test_read(void)
+{
+	open_world();
+	w.p.read = read_region;
+	w.each = 2;
+	reads = 0;
+	copy_exactly();
+	CHECK(reads);
+	close_world();
+}
+
+/* Real threads: the sanitizers' case */
+static void test_threads(void)
+{
+	struct dmt_testdev_run run = {
+		.argsz = sizeof(run),
+		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
+		.threads = 2, .size = 6000,
+		.iova = layout[0].iova, .length = layout[0].pages * PAGE,
+	};
+	struct dmt_device *dev;
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		open_world();
+		w.p.flags = i % 2 ? DMATRACK_REFINE : 0;
+		w.p.max_rounds = 20;
+		run.seed = i;
+		CHECK_EQ(dmt_device_open(&dev, w.t[1]), 0);
+		CHECK_EQ(dmt_device_run(dev, &run), 0);
+		w.d.on_write = NULL;
+		w.p.opaque = dev;
+		w.p.stop = (int (*)(void *))dmt_device_halt;
+		w.p.round = NULL;
+		CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), 0);
+		CHECK(memdest_exact(&w.d));
+		dmt_device_close(dev);
+		close_world();
+	}
+}
+
+/* A destination that breaks --------------------------------------------------- */
+
+/* Each call in turn is the one that fails; then nothing is finished. */
+static void test_every_failure(void)
+{
+	uint64_t at;
+	int ret = -EIO;
+
+	for (at = 1; ret; at++) {
+		open_world();
+		w.each = 2;
+		w.zero = true;
+		w.d.at = at;
+		w.d.error = -EIO;
+		ret = dmatrack_precopy(&w.p, &w.totals);
+		CHECK(!ret || ret == -EIO);
+		CHECK_EQ(w.d.finished, !ret);
+		CHECK_EQ(w.totals.stopped, w.stops);
+		CHECK(!tracking(w.t[0]));
+		CHECK(!tracking(w.t[1]));
+		close_world();
+	}
+	CHECK(at > 100);
+}
+
+/* Each call in turn is the one before which it's lost */
+static void test_every_loss(void)
+{
+	unsigned int refine;
+
+	for (refine = 0; refine < 2; refine++) {
+		uint64_t at, lost = 1;
+
+		for (at = 1; lost; at++) {
+			open_world();
+			w.p.flags = refine ? DMATRACK_REFINE : 0;
+			w.each = 2;
+			w.zero = true;
+			w.d.at = at;
+			w.d.rng = at;
+			w.d.error = -EAGAIN;
+			copy_exactly();
+			lost = w.d.lost;
+			close_world();
+		}
+		CHECK(at > 100);
+	}
+}
+
+/* Again and again, among others while it is being found */
+static void test_losses(void)
+{
+	uint64_t chance;
+
+	for (chance = 2; chance < 40; chance++) {
+		open_world();
+		w.p.flags = chance % 2 ? DMATRACK_REFINE : 0;
+		w.each = 1;
+		w.zero = true;
+		w.d.chance = chance;
+		w.d.rng = chance;
+		w.d.error = -EAGAIN;
+		copy_exactly();
+		CHECK(w.totals.resumed);
+		close_world();
+	}
+}
+
+static void test_no_lost(void)
+{
+	struct dmatrack_dest_ops ops = memdest_ops;
+
+	open_world();
+	ops.lost = NULL;
+	w.d.base.ops = &ops;
+	w.d.at = 5;
+	w.d.error = -EAGAIN;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EAGAIN);
+	CHECK_EQ(w.d.finished, 0);
+	close_world();
+}
+
+int main(void)
+{
+	TEST(test_idle, "memory at rest: what isn't zero is sent, once");
+	TEST(test_writes_within, "devices write while their pages are sent");
+	TEST(test_processors, "a dirty log of processors counts, too");
+	TEST(test_page_sizes, "larger pages");
+	TEST(test_read, "memory that is read by a function");
+	TEST(test_threads, "threads write meanwhile");
+	TEST(test_every_failure, "any call of the destination fails");
+	TEST(test_every_loss, "the destination is lost at any call");
+	TEST(test_losses, "it is lost again and again");
+	TEST(test_no_lost, "-EAGAIN from who doesn't know it");
+	return tap_done();
+}
