@@ -481,8 +481,13 @@ struct dmatrack_arrival {
  *	  process can go on where this one ended
  * @opaque: for the functions
  * @accept: a channel to a sender, which the receiver closes. Called first with
- *	    @attempt 0, then whenever the connection has broken (@why). A negative errno: give up
- * @begin: what will come; may refuse it by a negative errno. May be NULL
+ *	    @attempt 0, then whenever the connection has broken, or somebody came who
+ *	    makes no sense as a sender, with 1, 2 ...; @why is the errno of that. -EALREADY: the
+ *	    copy is complete, but its sender may not know yet: wait for a short while. A
+ *	    negative errno: give up; that's the end of dmatrack_receive(), unless the copy is complete.
+ *	    Return @why where there is nobody else to come
+ * @begin: what will come; may refuse it by a negative errno. Called again where another copy
+ *	   begins in place of one that broke off. May be NULL
  * @progress: called some ten times a second while something arrives; nonzero: give up. May be NULL
  */
 struct dmatrack_receiver {
@@ -508,8 +513,8 @@ struct dmatrack_receiver {
  * and the sender is told why.
  *
  * Return: 0: the copy is complete and the destination finished; -EBADMSG (altered), -EPROTO (makes no
- * sense), -EPROTONOSUPPORT (another version), what a function of @r or of the
- * destination returned.
+ * sense), -EPROTONOSUPPORT (another version), -ECANCELED (given up by the sender, or by
+ * @progress), what a function of @r or of the destination returned.
  */
 int dmatrack_receive(const struct dmatrack_receiver *r,
 		     struct dmatrack_arrival *arrival);
