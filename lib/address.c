@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Addresses: who to connect to, where to listen.
+ *
+ *	unix:PATH	tcp:HOST:PORT	fd:N	exec:COMMAND	-
+ *
+ * TCP without TLS is for this machine alone. It's the address that is connected to or
+ * listened at that counts, not what its name looks like.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "error.h"
+#include "runner.h"
+#include "tls.h"
+
+#define CONNECT_PATIENCE	15000
+#define BACKLOG			16
+
+/**
+ * struct dmatrack_listener - who listens
+ * @fd: the socket, which doesn't block
+ * @address: as a program would connect to it
+ * @path: of a Unix socket, which is removed; or NULL
+ * @dev, @ino: of it: not if somebody else's is there by then
+ * @tls: or NULL
+ */
+struct dmatrack_listener {
+	int fd;
+	char *address;
+	char *path;
+	dev_t dev;
+	ino_t ino;
+	struct dmt_tls *tls;
+};
+
+/* What comes behind the scheme, or NULL */
+static const char *behind(const char *address, const char *scheme)
+{
+	size_t n = strlen(scheme);
+
+	return strncmp(address, scheme, n) ? NULL : address + n;
+}
+
+static int unix_address(struct sockaddr_un *sun, const char *path)
+{
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	if (!*path || strlen(path) >= sizeof(sun->sun_path))
+		return dmt_error(-EINVAL, "unix:%s: the path must have 1 to %zu characters",
+				 path, sizeof(sun->sun_path) - 1);
+	memcpy(sun->sun_path, path, strlen(path));
+	return 0;
+}
+
+static int unix_connect(const char *path, int *out)
+{
+	struct sockaddr_un sun;
+	int ret = unix_address(&sun, path);
+	int fd;
+
+	if (ret)
+		return ret;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && !connect(fd, (void *)&sun, sizeof(sun))) {
+		*out = fd;
+		return 0;
+	}
+	ret = dmt_error(-errno, "unix:%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* HOST:PORT or [HOST]:PORT, in a copy that is cut in two */
+static int split(char *copy, char **host, char **port)
+{
+	char *colon = strrchr(copy, ':');
+	size_t n;
+
+	if (!colon || colon == copy || !colon[1] ||
+	    strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return -EINVAL;
+	*colon = '\0';
+	*port = colon + 1;
+	*host = copy;
+	n = strlen(copy);
+	if (*copy == '[') {
+		if (n < 3 || copy[n - 1] != ']')
+			return -EINVAL;
+		copy[n - 1] = '\0';
+		*host = copy + 1;
+	} else if (strchr(copy, ':')) {
+		return -EINVAL;
+	}
+	return atol(*port) <= 65535 && strlen(*port) <= 5 ? 0 : -EINVAL;
+}
+
+static int look_up(const char *host, const char *port, struct addrinfo **list)
+{
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV,
+	};
+	int err = getaddrinfo(host, port, &hints, list);
+
+	if (err)
+		return dmt_error(err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
+				 "%s: %s", host, gai_strerror(err));
+	return 0;
+}
+
+static bool is_loopback(const struct sockaddr *sa)
+{
+	const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
+
+	if (sa->sa_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	if (sa->sa_family != AF_INET6)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) &&
+		in6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
+}
+
+/* So that a machine that is gone is noticed, with data on its way or not */
+static void set_options(int fd)
+{
+	const int one = 1, idle = 20, interval = 10, count = 4;
+	const unsigned int unacked = 60000;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof(unacked));
+}
+
+static int finish_connect(int fd)
+{
+	socklen_t size = sizeof(int);
+	int err = 0, ret = dmt_wait_fd(fd, POLLOUT, CONNECT_PATIENCE);
+
+	if (ret)
+		return ret;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size))
+		return -errno;
+	return -err;
+}
+
+typedef int use_socket(int fd, const struct addrinfo *ai);
+
+static int connect_socket(int fd, const struct addrinfo *ai)
+{
+	if (!connect(fd, ai->ai_addr, ai->ai_addrlen))
+		return 0;
+	return errno == EINPROGRESS ? finish_connect(fd) : -errno;
+}
+
+static int listen_socket(int fd, const struct addrinfo *ai)
+{
+	const int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, BACKLOG))
+		return -errno;
+	return 0;
+}
+
+/* A socket for one of a host's addresses. Return: it, or -errno */
+static int try_address(const struct addrinfo *ai, use_socket *use)
+{
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = use(fd, ai);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+static int try_all(const char *what, const struct addrinfo *list, bool anywhere,
+		   use_socket *use)
+{
+	int ret = -EHOSTUNREACH;
+
+	for (; list; list = list->ai_next) {
+		if (!anywhere && !is_loopback(list->ai_addr)) {
+			ret = -EPERM;
+			continue;
+		}
+		ret = try_address(list, use);
+		if (ret >= 0)
+			return ret;
+	}
+	if (ret == -EPERM)
+		return dmt_error(ret, "tcp:%s: not an address of this machine alone, so it needs TLS",
+				 what);
+	return dmt_error(ret, "tcp:%s: %s", what, strerror(-ret));
+}
+
+/* Return: a socket, or -errno. @host: out, to be freed; may be NULL */
+static int tcp_socket(const char *what, bool anywhere, use_socket *use,
+		      char **host)
+{
+	char *copy = strdup(what), *name, *port;
+	struct addrinfo *list;
+	int ret;
+
+	if (!copy)
+		return -ENOMEM;
+	ret = split(copy, &name, &port);
+	if (ret)
+		ret = dmt_error(ret, "tcp:%s: must be tcp:HOST:PORT, an IPv6 address in brackets",
+				what);
+	if (!ret)
+		ret = look_up(name, port, &list);
+	if (!ret) {
+		ret = try_all(what, list, anywhere, use);
+		freeaddrinfo(list);
+	}
+	if (ret >= 0 && host) {
+		*host = strdup(name);
+		if (!*host) {
+			close(ret);
+			ret = -ENOMEM;
+		}
+	}
+	free(copy);
+	return ret;
+}
+
+/* Takes @fd. */
+static int plain_channel(struct dmatrack_channel **ch, int fd)
+{
+	int ret = dmt_channel_socket(ch, fd);
+
+	if (ret)
+		close(fd);
+	return ret;
+}
+
+static int tcp_connect(struct dmatrack_channel **ch, const char *what,
+		       const char *folder)
+{
+	struct dmt_tls *tls = NULL;
+	char *host = NULL;
+	int fd, ret = folder ? dmt_tls_new(&tls, folder, false) : 0;
+
+	if (ret)
+		return ret;
+	fd = tcp_socket(what, folder, connect_socket, &host);
+	if (fd >= 0) {
+		set_options(fd);
+		ret = tls ? dmt_tls_channel(tls, ch, fd, host) :
+			    plain_channel(ch, fd);
+		free(host);
+	}
+	dmt_tls_free(tls);
+	return fd < 0 ? fd : ret;
+}
+
+static int fd_connect(struct dmatrack_channel **ch, const char *number)
+{
+	struct stat st;
+	char *end;
+	long fd;
+
+	errno = 0;
+	fd = strtol(number, &end, 10);
+	if (*number < '0' || *number > '9' || *end || errno || fd > INT_MAX)
+		return dmt_error(-EINVAL, "fd:%s: not a number", number);
+	if (fstat((int)fd, &st))
+		return dmt_error(-errno, "fd:%s: %s", number, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return dmt_error(-EINVAL, "fd:%s: not a socket", number);
+	return dmatrack_channel_fds(ch, (int)fd, (int)fd);
+}
+
+int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
+		     const char *tls)
+{
+	const char *rest;
+	int fd, ret;
+
+	rest = behind(address, "tcp:");
+	if (rest)
+		return tcp_connect(ch, rest, tls);
+	if (tls)
+		return dmt_error(-EINVAL, "%s: TLS is for tcp: alone", address);
+	rest = behind(address, "unix:");
+	if (rest) {
+		ret = unix_connect(rest, &fd);
+		return ret ? ret : plain_channel(ch, fd);
+	}
+	rest = behind(address, "fd:");
+	if (rest)
+		return fd_connect(ch, rest);
+	rest = behind(address, "exec:");
+	if (rest && *rest)
+		return dmt_channel_exec(ch, rest);
+	if (!strcmp(address, "-"))
+		return dmatrack_channel_fds(ch, STDIN_FILENO, STDOUT_FILENO);
+	return dmt_error(-EINVAL, "%s: must be unix:PATH, tcp:HOST:PORT, fd:N, exec:COMMAND or -",
+			 address);
+}
+
+/* A socket's name stays when the process that listened has gone: take it then. */
+static int take_over(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const void *)sun, sizeof(*sun)) || errno != ECONNREFUSED)
+		ret = -EADDRINUSE;
+	else if (unlink(sun->sun_path))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int bind_unix(int fd, const struct sockaddr_un *sun)
+{
+	int ret;
+
+	/* for its owner alone, from the beginning */
+	if (fchmod(fd, 0600))
+		return -errno;
+	if (!bind(fd, (const void *)sun, sizeof(*sun)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	ret = take_over(sun);
+	if (ret)
+		return ret;
+	return bind(fd, (const void *)sun, sizeof(*sun)) ? -errno : 0;
+}
+
+static int unix_listen(struct dmatrack_listener *l, const char *path)
+{
+	struct sockaddr_un sun;
+	struct stat st;
+	int ret = unix_address(&sun, path);
+
+	if (ret)
+		return ret;
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return -errno;
+	ret = bind_unix(l->fd, &sun);
+	if (!ret && listen(l->fd, BACKLOG))
+		ret = -errno;
+	if (ret)
+		return dmt_error(ret, "unix:%s: %s", path, strerror(-ret));
+	if (!stat(path, &st)) {
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+		l->path = strdup(path);
+	}
+	return asprintf(&l->address, "unix:%s", path) < 0 ? -ENOMEM : 0;
+}
+
+/* As it was given, but with the port that was chosen */
+static int name_tcp(struct dmatrack_listener *l, const char *what)
+{
+	struct sockaddr_storage ss;
+	socklen_t size = sizeof(ss);
+	int host = (int)(strrchr(what, ':') - what), port;
+
+	if (getsockname(l->fd, (void *)&ss, &size))
+		return -errno;
+	port = ntohs(ss.ss_family == AF_INET ?
+		     ((struct sockaddr_in *)&ss)->sin_port :
+		     ((struct sockaddr_in6 *)&ss)->sin6_port);
+	return asprintf(&l->address, "tcp:%.*s:%d", host, what, port) < 0 ?
+	       -ENOMEM : 0;
+}
+
+static int tcp_listen(struct dmatrack_listener *l, const char *what,
+		      const char *folder)
+{
+	int ret = folder ? dmt_tls_new(&l->tls, folder, true) : 0;
+
+	if (ret)
+		return ret;
+	l->fd = tcp_socket(what, folder, listen_socket, NULL);
+	return l->fd < 0 ? l->fd : name_tcp(l, what);
+}
+
+static int listen_at(struct dmatrack_listener *l, const char *address,
+		     const char *tls)
+{
+	const char *rest = behind(address, "tcp:");
+
+	if (rest)
+		return tcp_listen(l, rest, tls);
+	if (tls)
+		return dmt_error(-EINVAL, "%s: TLS is for tcp: alone", address);
+	rest = behind(address, "unix:");
+	if (rest)
+		return unix_listen(l, rest);
+	return dmt_error(-EINVAL, "%s: must be unix:PATH or tcp:HOST:PORT to listen",
+			 address);
+}
+
+int dmatrack_listen(struct dmatrack_listener **out, const char *address,
+		    const char *tls)
+{
+	struct dmatrack_listener *l = calloc(1, sizeof(*l));
+	int ret;
+
+	if (!l)
+		return -ENOMEM;
+	l->fd = -1;
+	ret = listen_at(l, address, tls);
+	if (ret) {
+		dmatrack_listener_close(l);
+		return ret;
+	}
+	*out = l;
+	return 0;
+}
+
+const char *dmatrack_listener_address(const struct dmatrack_listener *l)
+{
+	return l->address;
+}
+
+/* Return: a connection's socket, which doesn't block; or -errno */
+static int accept_socket(struct dmatrack_listener *l, int timeout)
+{
+	uint64_t end = dmt_now() + (uint64_t)timeout * 1000000, now;
+	int fd, ret;
+
+	for (;;) {
+		ret = dmt_wait_fd(l->fd, POLLIN, timeout);
+		if (ret == -ETIMEDOUT)
+			return dmt_error(ret, "%s: nobody came", l->address);
+		if (ret)
+			return ret;
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0)
+			return fd;
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			return dmt_error(-errno, "%s: %s", l->address,
+					 strerror(errno));
+		now = dmt_now();
+		if (timeout >= 0)
+			timeout = now < end ? (int)((end - now) / 1000000) : 0;
+	}
+}
+
+int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
+		    int timeout)
+{
+	int fd = accept_socket(l, timeout);
+
+	if (fd < 0)
+		return fd;
+	if (!l->path)
+		set_options(fd);
+	return l->tls ? dmt_tls_channel(l->tls, ch, fd, NULL) :
+			plain_channel(ch, fd);
+}
+
+void dmatrack_listener_close(struct dmatrack_listener *l)
+{
+	struct stat st;
+
+	if (!l)
+		return;
+	if (l->path && !stat(l->path, &st) && st.st_dev == l->dev &&
+	    st.st_ino == l->ino)
+		unlink(l->path);
+	if (l->fd >= 0)
+		close(l->fd);
+	dmt_tls_free(l->tls);
+	free(l->address);
+	free(l->path);
+	free(l);
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * TLS 1.3 by OpenSSL. Each side shows a certificate by the authority in its folder, the
+ * one who connects checks that it's the host's.
+ *
+ * In TLS 1.3 the one who connects has finished its handshake before the other side has
+ * seen its certificate. So the other side says when it is content, by one byte: until
+ * then the connection isn't there, and a refusal is an error of connecting, not one of
+ * the first read.
+ *
+ * One SSL object isn't for two threads at a time. A lock is held for each call on it, and the
+ * socket doesn't block: who has to wait does so without the lock, in poll(). No session
+ * tickets are sent, so there's nothing on the socket but what is for the reader.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "error.h"
+#include "tls.h"
+
+#define SHAKE_PATIENCE	10000
+#define PATIENCE	(120 * 1000)
+#define CONTENT		0x44
+
+struct dmt_tls {
+	SSL_CTX *ctx;
+	bool listens;
+};
+
+/**
+ * struct tls_channel - a connection
+ * @ssl: under @lock
+ * @fd: its socket
+ * @patience: ms
+ */
+struct tls_channel {
+	SSL *ssl;
+	int fd;
+	int patience;
+	pthread_mutex_t lock;
+};
+
+/* The oldest error in OpenSSL's queue, in words */
+static const char *reason(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	return text ? text : "no reason given";
+}
+
+static int load_error(const char *path)
+{
+	unsigned long e = ERR_peek_error();
+	int err = ERR_SYSTEM_ERROR(e) ? ERR_GET_REASON(e) : EKEYREJECTED;
+
+	return dmt_error(-err, "%s: %s", path,
+			 ERR_SYSTEM_ERROR(e) ? strerror(err) : reason());
+}
+
+enum part { AUTHORITY, CERTIFICATE, KEY };
+
+static int load(SSL_CTX *ctx, const char *folder, const char *name,
+		enum part part)
+{
+	char *path;
+	int ok = 0, ret;
+
+	if (asprintf(&path, "%s/%s", folder, name) < 0)
+		return -ENOMEM;
+	ERR_clear_error();
+	if (access(path, R_OK)) {
+		ret = dmt_error(-errno, "%s: %s", path, strerror(errno));
+		free(path);
+		return ret;
+	}
+	switch (part) {
+	case AUTHORITY:
+		ok = SSL_CTX_load_verify_file(ctx, path);
+		break;
+	case CERTIFICATE:
+		ok = SSL_CTX_use_certificate_chain_file(ctx, path);
+		break;
+	case KEY:
+		ok = SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM);
+		break;
+	}
+	ret = ok == 1 ? 0 : load_error(path);
+	free(path);
+	return ret;
+}
+
+static int load_all(struct dmt_tls *t, const char *folder)
+{
+	int ret = load(t->ctx, folder, "ca-cert.pem", AUTHORITY);
+
+	if (!ret)
+		ret = load(t->ctx, folder, t->listens ? "server-cert.pem" :
+			   "client-cert.pem", CERTIFICATE);
+	if (!ret)
+		ret = load(t->ctx, folder, t->listens ? "server-key.pem" :
+			   "client-key.pem", KEY);
+	if (!ret && SSL_CTX_check_private_key(t->ctx) != 1)
+		ret = dmt_error(-EKEYREJECTED, "%s: key and certificate: %s",
+				folder, reason());
+	return ret;
+}
+
+int dmt_tls_new(struct dmt_tls **out, const char *folder, bool listens)
+{
+	struct dmt_tls *t = calloc(1, sizeof(*t));
+	int ret = -ENOMEM;
+
+	if (!t)
+		return ret;
+	t->listens = listens;
+	t->ctx = SSL_CTX_new(TLS_method());
+	if (!t->ctx || !SSL_CTX_set_min_proto_version(t->ctx, TLS1_3_VERSION))
+		goto fail;
+	SSL_CTX_set_num_tickets(t->ctx, 0);
+	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+				 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER |
+				   SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	ret = load_all(t, folder);
+	if (ret)
+		goto fail;
+	*out = t;
+	return 0;
+fail:
+	dmt_tls_free(t);
+	return ret;
+}
+
+void dmt_tls_free(struct dmt_tls *t)
+{
+	if (!t)
+		return;
+	SSL_CTX_free(t->ctx);
+	free(t);
+}
+
+/* Has the other side told us that it won't have our certificate? */
+static bool refused_ours(int code)
+{
+	switch (code) {
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+	case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+		return true;
+	}
+	return false;
+}
+
+/* What a call on @ssl failed of; under the lock */
+static int tls_error(SSL *ssl, int kind)
+{
+	int err = errno, code = ERR_GET_REASON(ERR_peek_error());
+	long verified = SSL_get_verify_result(ssl);
+
+	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		return dmt_error(-EKEYREJECTED,
+				 "TLS: the other side's certificate: %s",
+				 X509_verify_cert_error_string(verified));
+	if (code == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+		return dmt_error(-EKEYREJECTED,
+				 "TLS: the other side has no certificate");
+	if (refused_ours(code))
+		return dmt_error(-EKEYREJECTED,
+				 "TLS: the other side refuses our certificate: %s",
+				 reason());
+	if (code == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		return dmt_error(-ECONNRESET, "TLS: the other side has gone");
+	if (kind == SSL_ERROR_SYSCALL && err)
+		return dmt_error(-err, "TLS: %s", strerror(err));
+	return dmt_error(-EPROTO, "TLS: %s", reason());
+}
+
+enum what { SHAKE, READ, WRITE };
+
+/* One call. Return: bytes, 0 at the end; -EAGAIN: wait for @events; -errno */
+static ssize_t call(struct tls_channel *c, enum what what, void *buf,
+		    size_t size, short *events)
+{
+	ssize_t ret = -EAGAIN;
+	struct dmt_quiet quiet;
+	int ok = 0, kind;
+	size_t n = 1;
+
+	pthread_mutex_lock(&c->lock);
+	dmt_quiet_begin(&quiet);
+	ERR_clear_error();
+	errno = 0;
+	if (what == SHAKE)
+		ok = SSL_do_handshake(c->ssl) == 1;
+	else if (what == READ)
+		ok = SSL_read_ex(c->ssl, buf, size, &n);
+	else
+		ok = SSL_write_ex(c->ssl, buf, size, &n);
+	kind = ok ? SSL_ERROR_NONE : SSL_get_error(c->ssl, 0);
+	if (ok)
+		ret = n;
+	else if (kind == SSL_ERROR_ZERO_RETURN)
+		ret = 0;
+	else if (kind == SSL_ERROR_WANT_READ)
+		*events = POLLIN;
+	else if (kind == SSL_ERROR_WANT_WRITE)
+		*events = POLLOUT;
+	else
+		ret = tls_error(c->ssl, kind);
+	ERR_clear_error();
+	dmt_quiet_end(&quiet);
+	pthread_mutex_unlock(&c->lock);
+	return ret;
+}
+
+static ssize_t work(struct tls_channel *c, enum what what, void *buf,
+		    size_t size)
+{
+	short events = 0;
+	ssize_t n;
+	int ret;
+
+	while ((n = call(c, what, buf, size, &events)) == -EAGAIN) {
+		ret = dmt_wait_fd(c->fd, events, c->patience);
+		if (ret)
+			return ret;
+	}
+	return n;
+}
+
+static ssize_t tls_read(void *opaque, void *buf, size_t size)
+{
+	return work(opaque, READ, buf, size);
+}
+
+static ssize_t tls_write(void *opaque, const void *buf, size_t size)
+{
+	return work(opaque, WRITE, (void *)buf, size);
+}
+
+static void tls_close(void *opaque)
+{
+	struct tls_channel *c = opaque;
+	struct dmt_quiet quiet;
+
+	dmt_quiet_begin(&quiet);
+	if (c->ssl && SSL_is_init_finished(c->ssl))
+		SSL_shutdown(c->ssl);
+	SSL_free(c->ssl);
+	ERR_clear_error();
+	dmt_quiet_end(&quiet);
+	close(c->fd);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static void tls_patience(void *opaque, int ms)
+{
+	((struct tls_channel *)opaque)->patience = ms;
+}
+
+static const struct dmatrack_channel_ops tls_ops = {
+	.size = sizeof(tls_ops),
+	.read = tls_read,
+	.write = tls_write,
+	.close = tls_close,
+};
+
+static bool expect_host(SSL *ssl, const char *host)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+	if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
+		return true;
+	ERR_clear_error();
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return SSL_set1_host(ssl, host) == 1 &&
+	       SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+static bool set_up(struct tls_channel *c, struct dmt_tls *t, const char *host)
+{
+	c->ssl = SSL_new(t->ctx);
+	if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1)
+		return false;
+	if (t->listens)
+		SSL_set_accept_state(c->ssl);
+	else
+		SSL_set_connect_state(c->ssl);
+	return !host || expect_host(c->ssl, host);
+}
+
+/* The handshake, and that both are content with it */
+static int shake(struct tls_channel *c, bool listens)
+{
+	unsigned char content = CONTENT;
+	ssize_t n = work(c, SHAKE, NULL, 0);
+
+	if (n > 0)
+		n = work(c, listens ? WRITE : READ, &content, 1);
+	if (n < 0)
+		return (int)n;
+	if (!n)
+		return dmt_error(-ECONNRESET, "TLS: the other side has gone");
+	return content == CONTENT ? 0 :
+	       dmt_error(-EPROTO, "TLS: the other side isn't dmatrack");
+}
+
+int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
+		    const char *host)
+{
+	struct tls_channel *c = calloc(1, sizeof(*c));
+	int ret = -ENOMEM;
+
+	if (!c) {
+		close(fd);
+		return ret;
+	}
+	c->fd = fd;
+	c->patience = SHAKE_PATIENCE;
+	pthread_mutex_init(&c->lock, NULL);
+	if (set_up(c, t, host))
+		ret = shake(c, t->listens);
+	if (!ret)
+		ret = dmatrack_channel_new(ch, &tls_ops, c);
+	if (ret) {
+		tls_close(c);
+		return ret;
+	}
+	c->patience = PATIENCE;
+	(*ch)->patience = tls_patience;
+	return 0;
+}
