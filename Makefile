@@ -39,7 +39,7 @@ CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine \
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 # What libdmatrack needs; libdmatrack.pc tells it to static programs
-LIBS	:= -lssl -lcrypto -lurcu-bp -lurcu-common -lpthread
+LIBS	:= -lzstd -lssl -lcrypto -lurcu-bp -lurcu-common -lpthread
 
 CORE	:= $(wildcard module/core/*.c)
 ENGINE	:= $(wildcard engine/*.c)

@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Receiving one copy. See wire.h for what is said.
+ *
+ * Where a session stands is a few bytes: its name, the number of the last frame that was
+ * carried out, a hash of the regions. If the destination can save, they are saved
+ * with the data before they are acknowledged: whoever loads them later, in whatever
+ * process, goes on from there.
+ *
+ * What comes is not trusted, whoever sends it: a frame is carried out only if its
+ * hashes are right, its number is the next, and what it's about is pages of one region. What a
+ * broken connection leaves behind is a frame that was carried out or wasn't.
+ *
+ * Errors are of three kinds. The channel's: wait for another connection. Of somebody who
+ * hasn't introduced himself properly: send him away, wait for another. All others
+ * end it, and the sender is told why.
+ *
+ * When the destination is finished, the sender may not know. If the connection
+ * breaks just then, it will ask; so that isn't the end before it has said bye, or the
+ * program has had enough of waiting.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zstd.h>
+
+#include "error.h"
+#include "regions.h"
+#include "runner.h"
+#include "wire.h"
+
+#define HELLO_PATIENCE	30000
+#define PATIENCE	(1800 * 1000)	/* until the next frame */
+#define BYE_PATIENCE	10000
+#define ACK_BYTES	(DMT_WIRE_WINDOW / 8)
+#define ACK_FRAMES	(DMT_WIRE_FRAMES / 8)
+#define PROGRESS_NS	100000000ull
+
+#define STATE_MAGIC	"DMTstate"
+
+/* As it is saved; numbers are little-endian */
+struct state {
+	char magic[8];
+	uint8_t session[16];
+	uint64_t seq;
+	uint8_t layout[16];
+	uint32_t complete;	/* all has arrived and was compared: finish */
+	uint32_t zero;
+};
+
+/**
+ * struct receiver - a copy that is received
+ * @r: how
+ * @dest: where to
+ * @wire: the connection
+ * @state: of the session; its @magic is empty if there's none
+ * @seq: of the last frame carried out; in @state as of the last save
+ * @regions: of the session
+ * @met: the sender on this connection has introduced itself
+ * @here: the session was begun or gone on with by this call
+ * @finished: the destination is finished
+ * @bytes, @frames: carried out since the last ACK
+ * @told: when progress was told last
+ * @before: bytes that came over earlier connections
+ * @arrival: for the program
+ * @zstd: decompressor
+ * @unpacked: what it made
+ */
+struct receiver {
+	const struct dmatrack_receiver *r;
+	struct dmatrack_dest *dest;
+	struct dmt_wire wire;
+	struct state state;
+	uint64_t seq;
+	struct dmt_regions regions;
+	bool met;
+	bool here;
+	bool finished;
+	uint64_t bytes;
+	unsigned int frames;
+	uint64_t told;
+	uint64_t before;
+	struct dmatrack_arrival arrival;
+	ZSTD_DCtx *zstd;
+	void *unpacked;
+};
+
+static bool has_digest(const struct dmatrack_dest_ops *ops)
+{
+	return ops->size >= offsetof(struct dmatrack_dest_ops, digest) +
+			    sizeof(ops->digest) && ops->digest;
+}
+
+/* A destination's error. It can't be lost and found here. */
+static int of_dest(int err, const char *what)
+{
+	if (err == -EAGAIN)
+		return dmt_error(-EIO, "receiver: %s: the destination was lost", what);
+	return err;
+}
+
+static int senseless(const struct dmt_frame *f)
+{
+	return dmt_error(-EPROTO, "the sender makes no sense: frame %" PRIu64
+			 " of type %u, 0x%" PRIx64 " bytes at 0x%" PRIx64, f->seq, f->type, f->size, f->iova);
+}
+
+static int send_frame(struct receiver *rx, enum dmt_wire_type type, uint64_t seq,
+		      uint64_t size)
+{
+	struct dmt_frame f = { .type = type, .seq = seq, .size = size };
+	int ret = dmt_wire_put(&rx->wire, &f);
+
+	return ret ? ret : dmt_wire_flush(&rx->wire);
+}
+
+static int save(struct receiver *rx)
+{
+	rx->state.seq = htole64(rx->seq);
+	if (!rx->dest->ops->save)
+		return 0;
+	return of_dest(rx->dest->ops->save(rx->dest, &rx->state,
+					   sizeof(rx->state)), "save");
+}
+
+static int acknowledge(struct receiver *rx)
+{
+	int ret = save(rx);
+
+	rx->bytes = 0;
+	rx->frames = 0;
+	return ret ? ret : send_frame(rx, DMT_WIRE_ACK, rx->seq, 0);
+}
+
+static int tell_progress(struct receiver *rx)
+{
+	uint64_t now;
+	int ret;
+
+	if (!rx->r->progress)
+		return 0;
+	now = dmt_now();
+	if (now - rx->told < PROGRESS_NS)
+		return 0;
+	rx->told = now;
+	rx->arrival.bytes = rx->before + rx->wire.bytes;
+	ret = rx->r->progress(rx->r->opaque, &rx->arrival);
+	return ret > 0 ? -ECANCELED : ret;
+}
+
+/* Memory that arrived: the frame's payload, or what's packed in it */
+static int unpack(struct receiver *rx, const struct dmt_frame *f,
+		  const void **data)
+{
+	size_t n;
+
+	*data = f->payload;
+	if (f->encoding == DMT_WIRE_RAW)
+		return f->length == f->size ? 0 : senseless(f);
+	if (f->length >= f->size ||
+	    ZSTD_getFrameContentSize(f->payload, f->length) != f->size)
+		return senseless(f);
+	n = ZSTD_decompressDCtx(rx->zstd, rx->unpacked, f->size, f->payload,
+				f->length);
+	if (ZSTD_isError(n) || n != f->size)
+		return dmt_error(-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
+				 ZSTD_isError(n) ? ZSTD_getErrorName(n) :
+				 "less than it says");
+	*data = rx->unpacked;
+	return 0;
+}
+
+static int take_data(struct receiver *rx, const struct dmt_frame *f)
+{
+	const void *data;
+	int ret;
+
+	if (f->size > DMATRACK_WRITE_MAX ||
+	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
+		return senseless(f);
+	ret = unpack(rx, f, &data);
+	if (ret)
+		return ret;
+	ret = rx->dest->ops->write(rx->dest, f->iova, data, f->size);
+	rx->arrival.data += ret ? 0 : f->size;
+	return of_dest(ret, "write");
+}
+
+static int take_zero(struct receiver *rx, const struct dmt_frame *f)
+{
+	int ret;
+
+	if (f->length || f->encoding ||
+	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
+		return senseless(f);
+	ret = rx->dest->ops->zero(rx->dest, f->iova, f->size);
+	rx->arrival.zeros += ret ? 0 : f->size;
+	return of_dest(ret, "zero");
+}
+
+static int take_round(struct receiver *rx, const struct dmt_frame *f)
+{
+	int ret = 0;
+
+	if (f->length || f->encoding || f->iova || f->size)
+		return senseless(f);
+	if (rx->dest->ops->round)
+		ret = rx->dest->ops->round(rx->dest);
+	rx->arrival.rounds += !ret;
+	return of_dest(ret, "round");
+}
+
+/**
+ * struct pulse - a thread that tells the sender we're alive, while another works
+ * @rx: whose wire it writes to, alone
+ * @lock: for @end
+ * @wake: when @end is set
+ * @end: the work is done
+ */
+struct pulse {
+	struct receiver *rx;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool end;
+};
+
+static void *beat(void *opaque)
+{
+	struct pulse *p = opaque;
+	struct timespec at;
+	int ret = 0;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->end) {
+		clock_gettime(CLOCK_REALTIME, &at);
+		at.tv_sec += 1;
+		if (pthread_cond_timedwait(&p->wake, &p->lock, &at) != ETIMEDOUT ||
+		    ret)
+			continue;
+		pthread_mutex_unlock(&p->lock);
+		ret = send_frame(p->rx, DMT_WIRE_ALIVE, 0, 0);
+		pthread_mutex_lock(&p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* Signals are for the program's own threads. Return: whether there's a thread */
+static bool pulse_begin(struct pulse *p, struct receiver *rx)
+{
+	sigset_t all, old;
+	int err;
+
+	memset(p, 0, sizeof(*p));
+	p->rx = rx;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->wake, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&p->thread, NULL, beat, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return !err;
+}
+
+static void pulse_end(struct pulse *p, bool thread)
+{
+	pthread_mutex_lock(&p->lock);
+	p->end = true;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+	if (thread)
+		pthread_join(p->thread, NULL);
+	pthread_cond_destroy(&p->wake);
+	pthread_mutex_destroy(&p->lock);
+}
+
+static int compare(struct receiver *rx, const uint8_t want[16])
+{
+	uint8_t got[16];
+	int ret = rx->dest->ops->digest(rx->dest, got);
+
+	if (ret)
+		return of_dest(ret, "digest");
+	return memcmp(want, got, sizeof(got)) ?
+	       dmt_error(-EBADMSG, "what arrived isn't what was sent: the digests differ") :
+	       0;
+}
+
+/* Finish what is complete; where it was done before, that's no harm. */
+static int finish_dest(struct receiver *rx)
+{
+	int ret = rx->dest->ops->finish ? rx->dest->ops->finish(rx->dest) : 0;
+
+	rx->finished = !ret;
+	return of_dest(ret, "finish");
+}
+
+static int complete(struct receiver *rx, const uint8_t *digest)
+{
+	int ret = digest ? compare(rx, digest) : 0;
+
+	if (ret)
+		return ret;
+	rx->state.complete = htole32(1);
+	ret = save(rx);
+	return ret ? ret : finish_dest(rx);
+}
+
+static int take_finish(struct receiver *rx, const struct dmt_frame *f)
+{
+	uint8_t digest[16];
+	struct pulse pulse;
+	bool thread;
+	int ret;
+
+	if (f->encoding || f->iova || f->size ||
+	    (f->length && f->length != sizeof(digest)) ||
+	    (f->length && !has_digest(rx->dest->ops)))
+		return senseless(f);
+	memcpy(digest, f->payload, f->length);
+	rx->seq = f->seq;
+	thread = pulse_begin(&pulse, rx);
+	ret = complete(rx, f->length ? digest : NULL);
+	pulse_end(&pulse, thread);
+	return ret;
+}
+
+static int carry_out(struct receiver *rx, const struct dmt_frame *f)
+{
+	switch (f->type) {
+	case DMT_WIRE_DATA:
+		return take_data(rx, f);
+	case DMT_WIRE_ZERO:
+		return take_zero(rx, f);
+	case DMT_WIRE_ROUND:
+		return take_round(rx, f);
+	case DMT_WIRE_FINISH:
+		return take_finish(rx, f);
+	}
+	return senseless(f);
+}
+
+static int take_frame(struct receiver *rx, const struct dmt_frame *f)
+{
+	int ret;
+
+	if (f->type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(f, "sender");
+	if (f->seq != rx->seq + 1)
+		return senseless(f);
+	ret = carry_out(rx, f);
+	if (ret)
+		return ret;
+	rx->seq = f->seq;
+	rx->bytes += f->length;
+	rx->frames++;
+	if (f->type == DMT_WIRE_FINISH)
+		return 0;
+	if (f->type == DMT_WIRE_ROUND || rx->bytes >= ACK_BYTES ||
+	    rx->frames >= ACK_FRAMES)
+		ret = acknowledge(rx);
+	return ret ? ret : tell_progress(rx);
+}
+
+static int await_bye(struct receiver *rx)
+{
+	struct dmt_frame f;
+	int ret;
+
+	dmt_channel_patience(rx->wire.ch, BYE_PATIENCE);
+	ret = dmt_wire_get(&rx->wire, &f);
+	if (!ret && f.type != DMT_WIRE_BYE)
+		ret = senseless(&f);
+	return ret;
+}
+
+static int take_all(struct receiver *rx)
+{
+	struct dmt_frame f;
+	int ret = 0;
+
+	while (!ret && !rx->finished) {
+		ret = dmt_wire_get(&rx->wire, &f);
+		if (!ret)
+			ret = take_frame(rx, &f);
+	}
+	if (!ret)
+		ret = send_frame(rx, DMT_WIRE_DONE, rx->seq, 0);
+	return ret ? ret : await_bye(rx);
+}
+
+static int read_regions(const struct dmt_frame *f, struct dmt_regions *out)
+{
+	const struct dmt_wire_hello *hello = f->payload;
+	const uint64_t *from = (const uint64_t *)(hello + 1);
+	uint32_t i, n = le32toh(hello->nregions);
+	struct dmatrack_region *regions;
+	int ret;
+
+	if (!n || n > DMATRACK_REGIONS_MAX ||
+	    f->length != sizeof(*hello) + n * 16)
+		return senseless(f);
+	regions = calloc(n, sizeof(*regions));
+	if (!regions)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		regions[i].iova = le64toh(*from++);
+		regions[i].size = le64toh(*from++);
+	}
+	ret = dmt_regions_init(out, regions, n, le32toh(hello->page_size));
+	free(regions);
+	return ret == -EINVAL ? -EPROTO : ret;
+}
+
+static bool same_session(const struct receiver *rx, const struct state *state)
+{
+	return !memcmp(rx->state.magic, state->magic, sizeof(state->magic)) &&
+	       !memcmp(rx->state.session, state->session,
+		       sizeof(state->session)) &&
+	       !memcmp(rx->state.layout, state->layout, sizeof(state->layout));
+}
+
+static int begin_session(struct receiver *rx, const struct state *state)
+{
+	const struct dmt_regions *g = &rx->regions;
+	int ret = 0;
+
+	if (rx->finished && rx->here)
+		return dmt_error(-EBUSY, "another copy has been received here");
+	if (rx->r->begin)
+		ret = rx->r->begin(rx->r->opaque, g->regions, g->n, g->page_size);
+	/* from here on there's nothing of an earlier session */
+	memset(&rx->state, 0, sizeof(rx->state));
+	rx->finished = false;
+	if (!ret)
+		ret = of_dest(rx->dest->ops->begin(rx->dest, g->regions, g->n,
+						   g->page_size), "begin");
+	if (ret)
+		return ret > 0 ? -ECANCELED : ret;
+	rx->state = *state;
+	rx->seq = 0;
+	return save(rx);
+}
+
+static int welcome(struct receiver *rx, const struct state *state)
+{
+	enum dmt_wire_status status = DMT_WIRE_NEW;
+	int ret = 0;
+
+	if (same_session(rx, state))
+		status = rx->finished ? DMT_WIRE_FINISHED : DMT_WIRE_GO_ON;
+	else
+		ret = begin_session(rx, state);
+	if (ret)
+		return ret;
+	if (rx->here || status == DMT_WIRE_GO_ON)
+		rx->arrival.resumed++;
+	rx->here = true;
+	rx->arrival.memory = rx->regions.bytes;
+	return send_frame(rx, DMT_WIRE_WELCOME, rx->seq, status);
+}
+
+/* What a HELLO says that a state has, too */
+static int take_hello(struct receiver *rx, const struct dmt_frame *f,
+		      struct state *state)
+{
+	const struct dmt_wire_hello *hello = f->payload;
+	struct dmt_regions regions;
+	uint32_t flags;
+	int ret;
+
+	if (f->type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(f, "sender");
+	if (f->type != DMT_WIRE_HELLO || f->seq || f->iova || f->size ||
+	    f->encoding || f->length < sizeof(*hello) || hello->zero)
+		return senseless(f);
+	flags = le32toh(hello->flags);
+	if (flags & ~DMATRACK_CHECK)
+		return dmt_error(-EPROTONOSUPPORT,
+				 "the sender wants what this library doesn't know: flags 0x%x",
+				 flags);
+	if (flags & DMATRACK_CHECK && !has_digest(rx->dest->ops))
+		return dmt_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
+	ret = read_regions(f, &regions);
+	if (ret)
+		return ret;
+	memset(state, 0, sizeof(*state));
+	memcpy(state->magic, STATE_MAGIC, sizeof(state->magic));
+	memcpy(state->session, hello->session, sizeof(state->session));
+	dmt_regions_hash(&regions, state->layout);
+	dmt_regions_free(&rx->regions);
+	rx->regions = regions;
+	return 0;
+}
+
+static int introduce(struct receiver *rx, struct state *state)
+{
+	struct dmt_frame f;
+	int ret;
+
+	dmt_channel_patience(rx->wire.ch, HELLO_PATIENCE);
+	ret = dmt_wire_greet(&rx->wire);
+	if (!ret)
+		ret = dmt_wire_meet(&rx->wire, "sender");
+	if (!ret)
+		ret = dmt_wire_get(&rx->wire, &f);
+	return ret ? ret : take_hello(rx, &f, state);
+}
+
+/* One connection, from its greeting on */
+static int serve(struct receiver *rx)
+{
+	struct state state;
+	int ret = introduce(rx, &state);
+
+	if (ret)
+		return ret;
+	rx->met = true;
+	rx->bytes = 0;
+	rx->frames = 0;
+	rx->arrival.connected = 1;
+	dmt_channel_patience(rx->wire.ch, PATIENCE);
+	ret = welcome(rx, &state);
+	return ret ? ret : take_all(rx);
+}
+
+/* The sender is told why; not what's a secret of this machine, such as a path. */
+static void refuse(struct receiver *rx, int err)
+{
+	bool about_stream = err == -EBADMSG || err == -EPROTO ||
+			    err == -EPROTONOSUPPORT || err == -EOPNOTSUPP ||
+			    err == -EBUSY;
+
+	dmt_wire_refuse(&rx->wire, err, about_stream && *dmatrack_error() ?
+			dmatrack_error() : strerror(-err));
+}
+
+/* All of a connection. @again: out: another may come in its place */
+static int connection(struct receiver *rx, struct dmatrack_channel *ch,
+		      bool *again)
+{
+	int ret;
+
+	rx->met = *again = false;
+	ret = dmt_wire_open(&rx->wire, ch);
+	if (ret)
+		return ret;
+	ret = serve(rx);
+	if (ret && !rx->wire.broken)
+		refuse(rx, ret);
+	rx->before += rx->wire.bytes;
+	rx->arrival.bytes = rx->before;
+	rx->arrival.connected = 0;
+	*again = ret && (rx->wire.broken || !rx->met);
+	dmt_wire_close(&rx->wire);
+	return ret;
+}
+
+static int receive(struct receiver *rx)
+{
+	struct dmatrack_channel *ch;
+	unsigned int attempt = 0;
+	int ret, why = 0;
+	bool again;
+
+	do {
+		ret = rx->r->accept(rx->r->opaque, attempt,
+				    rx->finished ? -EALREADY : why, &ch);
+		if (ret < 0)
+			return ret;
+		why = connection(rx, ch, &again);
+		attempt = rx->met ? 1 : attempt + 1;
+	} while (again);
+	return why;
+}
+
+/* What an earlier process left, if it makes sense */
+static int load(struct receiver *rx)
+{
+	const struct dmatrack_dest_ops *ops = rx->dest->ops;
+	uint8_t buf[DMATRACK_STATE_MAX];
+	int n = ops->load ? ops->load(rx->dest, buf, sizeof(buf)) : 0;
+
+	if (n < 0)
+		return of_dest(n, "load");
+	if (n != sizeof(rx->state) ||
+	    memcmp(buf, STATE_MAGIC, sizeof(rx->state.magic)))
+		return 0;
+	memcpy(&rx->state, buf, sizeof(rx->state));
+	rx->seq = le64toh(rx->state.seq);
+	return rx->state.complete ? finish_dest(rx) : 0;
+}
+
+static int check(const struct dmatrack_receiver *r)
+{
+	const struct dmatrack_dest_ops *ops;
+
+	if (r->size < sizeof(*r) || r->flags || !r->dest || !r->accept)
+		return dmt_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
+	ops = r->dest->ops;
+	if (ops->size < offsetof(struct dmatrack_dest_ops, digest) ||
+	    !ops->begin || !ops->write || !ops->zero)
+		return dmt_error(-EINVAL, "receiver: the destination lacks functions");
+	return 0;
+}
+
+int dmatrack_receive(const struct dmatrack_receiver *r,
+		     struct dmatrack_arrival *arrival)
+{
+	struct receiver *rx;
+	int ret;
+
+	if (arrival)
+		memset(arrival, 0, sizeof(*arrival));
+	ret = check(r);
+	if (ret)
+		return ret;
+	rx = calloc(1, sizeof(*rx));
+	if (!rx)
+		return -ENOMEM;
+	rx->r = r;
+	rx->dest = r->dest;
+	rx->zstd = ZSTD_createDCtx();
+	rx->unpacked = malloc(DMATRACK_WRITE_MAX);
+	ret = rx->zstd && rx->unpacked ? load(rx) : -ENOMEM;
+	if (!ret)
+		ret = receive(rx);
+	if (arrival)
+		*arrival = rx->arrival;
+	/* it's only that the sender may not know */
+	if (rx->finished)
+		ret = 0;
+	dmt_regions_free(&rx->regions);
+	ZSTD_freeDCtx(rx->zstd);
+	free(rx->unpacked);
+	free(rx);
+	return ret;
+}

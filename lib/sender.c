@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * A receiver somewhere else, as a destination. See wire.h for what is said.
+ *
+ * What was sent and not acknowledged is in a log: IOVA, size and number of each frame.
+ * When the connection breaks and another is there, the receiver says which frame was the last that it
+ * has; what the log has behind it is copied anew, from memory as it is by then, and
+ * numbered anew. If the receiver knows nothing of this session, everything is.
+ *
+ * One thread does all of it. It reads only where it has to wait anyway: when the log
+ * is full, at the end of a round, at the end. At the end of a round it waits until all has
+ * arrived: so the time that a round took says how fast the channel is, and not how
+ * much fits into it.
+ *
+ * An error of the channel is a broken connection: -EAGAIN. Any other is the end; every
+ * call after it says the same.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <zstd.h>
+
+#include "digest.h"
+#include "error.h"
+#include "regions.h"
+#include "wire.h"
+
+#define HELLO_PATIENCE	30000
+#define PATIENCE	120000
+#define LAST_PATIENCE	2000
+
+/* A frame that was sent */
+struct extent {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t seq;
+	uint32_t length;
+};
+
+/**
+ * struct sender - a session
+ * @dest: what it is to others
+ * @how: of the program
+ * @session: its name, random
+ * @regions: of memory
+ * @wire: the connection; without a channel when there's none
+ * @why: what the last connection broke of
+ * @dead: an error that is the end, or 0
+ * @seq: of the last frame that was sent
+ * @acked: of the last that has arrived for sure
+ * @log: a ring: frames not acknowledged
+ * @first: the oldest in @log
+ * @nlog: how many
+ * @window: bytes of them
+ * @finishing: FINISH was sent, by some connection
+ * @finished: the receiver has finished
+ * @zstd: compressor, or NULL
+ * @packed: what it made
+ */
+struct sender {
+	struct dmatrack_dest dest;
+	struct dmatrack_sender how;
+	uint8_t session[16];
+	struct dmt_regions regions;
+	struct dmt_wire wire;
+	int why;
+	int dead;
+	uint64_t seq;
+	uint64_t acked;
+	struct extent log[DMT_WIRE_FRAMES];
+	unsigned int first;
+	unsigned int nlog;
+	uint64_t window;
+	bool finishing;
+	bool finished;
+	ZSTD_CCtx *zstd;
+	void *packed;
+};
+
+typedef void again_fn(void *opaque, uint64_t iova, uint64_t size);
+
+static struct sender *sender_of(struct dmatrack_dest *d)
+{
+	return (struct sender *)d;
+}
+
+/* The connection is no more. */
+static int lose(struct sender *s, int err)
+{
+	dmt_wire_close(&s->wire);
+	s->why = err;
+	return -EAGAIN;
+}
+
+/* It's the end. */
+static int die(struct sender *s, int err)
+{
+	dmt_wire_close(&s->wire);
+	s->dead = err;
+	return err;
+}
+
+static void forget(struct sender *s, uint64_t seq)
+{
+	while (s->nlog && s->log[s->first].seq <= seq) {
+		s->window -= s->log[s->first].length;
+		s->first = (s->first + 1) % DMT_WIRE_FRAMES;
+		s->nlog--;
+	}
+	s->acked = seq;
+}
+
+static int unexpected(const struct dmt_frame *f)
+{
+	return dmt_error(-EPROTO, "the receiver makes no sense: frame of type %u",
+			 f->type);
+}
+
+/*
+ * The next frame from the receiver, of which ACKs are done with. Return: 0 or an
+ * error of the wire
+ */
+static int next_frame(struct sender *s, struct dmt_frame *f)
+{
+	int ret = dmt_wire_get(&s->wire, f);
+
+	if (ret)
+		return ret;
+	if (f->type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(f, "receiver");
+	if (f->type != DMT_WIRE_ACK)
+		return 0;
+	if (f->seq < s->acked || f->seq > s->seq)
+		return dmt_error(-EPROTO, "the receiver makes no sense: has frame %"
+				 PRIu64 " of %" PRIu64, f->seq, s->seq);
+	forget(s, f->seq);
+	return 0;
+}
+
+/* What an error of the wire means; @err may be 0 */
+static int judge(struct sender *s, int err)
+{
+	if (!err)
+		return 0;
+	return s->wire.broken ? lose(s, err) : die(s, err);
+}
+
+/*
+ * Writing has failed: perhaps because the receiver has refused and gone, so
+ * read what it said last.
+ */
+static int write_failed(struct sender *s, int err)
+{
+	struct dmt_frame f;
+	int ret;
+
+	if (!s->wire.broken)
+		return die(s, err);
+	dmt_channel_patience(s->wire.ch, LAST_PATIENCE);
+	s->wire.broken = false;
+	do
+		ret = next_frame(s, &f);
+	while (!ret);
+	return s->wire.broken ? lose(s, err) : die(s, ret);
+}
+
+static int put(struct sender *s, const struct dmt_frame *f)
+{
+	int ret = dmt_wire_put(&s->wire, f);
+
+	return ret ? write_failed(s, ret) : 0;
+}
+
+static int flush(struct sender *s)
+{
+	int ret = dmt_wire_flush(&s->wire);
+
+	return ret ? write_failed(s, ret) : 0;
+}
+
+/* Wait for an ACK of some frame, up to @seq. */
+static int await_acks(struct sender *s, uint64_t seq)
+{
+	struct dmt_frame f;
+	int ret = flush(s);
+
+	while (!ret && s->acked < seq) {
+		ret = next_frame(s, &f);
+		if (!ret && f.type != DMT_WIRE_ACK)
+			ret = unexpected(&f);
+		ret = judge(s, ret);
+	}
+	return ret;
+}
+
+/* Room in the log for one more frame of @length bytes */
+static int make_room(struct sender *s, uint32_t length)
+{
+	int ret = 0;
+
+	while (!ret && (s->nlog == DMT_WIRE_FRAMES ||
+			(s->nlog && s->window + length > DMT_WIRE_WINDOW)))
+		ret = await_acks(s, s->log[s->first].seq);
+	return ret;
+}
+
+/* Whether anything can be sent. Return: 0, -EAGAIN, or the end */
+static int ready(struct sender *s)
+{
+	if (s->dead)
+		return s->dead;
+	if (!s->regions.n)
+		return dmt_error(-EINVAL, "sender: not begun");
+	if (s->finished)
+		return dmt_error(-EINVAL, "sender: finished");
+	return s->wire.ch ? 0 : -EAGAIN;
+}
+
+/*
+ * Send a numbered frame. It's in the log before: where writing fails, it may have
+ * arrived all the same.
+ */
+static int send_frame(struct sender *s, struct dmt_frame *f)
+{
+	struct extent *e;
+	int ret = make_room(s, f->length);
+
+	if (ret)
+		return ret;
+	f->seq = ++s->seq;
+	e = &s->log[(s->first + s->nlog++) % DMT_WIRE_FRAMES];
+	e->iova = f->iova;
+	e->size = f->size;
+	e->seq = f->seq;
+	e->length = f->length;
+	s->window += f->length;
+	return put(s, f);
+}
+
+/* As a zstd frame, if that's shorter */
+static void pack(struct sender *s, struct dmt_frame *f)
+{
+	size_t n;
+
+	if (!s->zstd)
+		return;
+	n = ZSTD_compress2(s->zstd, s->packed, f->size - 1, f->payload, f->size);
+	if (ZSTD_isError(n))
+		return;
+	f->encoding = DMT_WIRE_ZSTD;
+	f->length = n;
+	f->payload = s->packed;
+}
+
+static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+			size_t size)
+{
+	struct sender *s = sender_of(d);
+	struct dmt_frame f = {
+		.type = DMT_WIRE_DATA,
+		.iova = iova,
+		.size = size,
+		.length = (uint32_t)size,
+		.payload = data,
+	};
+	int ret = ready(s);
+
+	if (ret)
+		return ret;
+	if (size > DMATRACK_WRITE_MAX)
+		return dmt_error(-EINVAL, "sender: a write of %zu bytes", size);
+	ret = dmt_regions_find(&s->regions, iova, size);
+	if (ret < 0)
+		return ret;
+	pack(s, &f);
+	return send_frame(s, &f);
+}
+
+static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	struct sender *s = sender_of(d);
+	struct dmt_frame f = {
+		.type = DMT_WIRE_ZERO,
+		.iova = iova,
+		.size = size,
+	};
+	int ret = ready(s);
+
+	if (!ret)
+		ret = dmt_regions_find(&s->regions, iova, size);
+	return ret < 0 ? ret : send_frame(s, &f);
+}
+
+static int sender_round(struct dmatrack_dest *d)
+{
+	struct sender *s = sender_of(d);
+	struct dmt_frame f = { .type = DMT_WIRE_ROUND };
+	int ret = ready(s);
+
+	if (!ret)
+		ret = send_frame(s, &f);
+	return ret ? ret : await_acks(s, s->seq);
+}
+
+/* Our last word: that it's known to be finished. It may get lost. */
+static void bye(struct sender *s)
+{
+	struct dmt_frame f = { .type = DMT_WIRE_BYE };
+
+	s->finished = true;
+	if (!dmt_wire_put(&s->wire, &f))
+		dmt_wire_flush(&s->wire);
+	dmt_wire_close(&s->wire);
+}
+
+static int await_done(struct sender *s)
+{
+	struct dmt_frame f = { 0 };
+	int ret = flush(s);
+
+	while (!ret && f.type != DMT_WIRE_DONE) {
+		ret = next_frame(s, &f);
+		if (!ret && f.type != DMT_WIRE_ACK && f.type != DMT_WIRE_ALIVE &&
+		    (f.type != DMT_WIRE_DONE || f.seq != s->seq))
+			ret = unexpected(&f);
+		ret = judge(s, ret);
+	}
+	return ret;
+}
+
+static int sender_finish(struct dmatrack_dest *d)
+{
+	struct sender *s = sender_of(d);
+	uint8_t digest[16];
+	struct dmt_frame f = { .type = DMT_WIRE_FINISH, .payload = digest };
+	int ret = s->finished ? 0 : ready(s);
+
+	if (ret || s->finished)
+		return ret;
+	if (s->how.flags & DMATRACK_CHECK) {
+		f.length = sizeof(digest);
+		ret = dmatrack_digest(s->regions.regions, s->regions.n, digest);
+		if (ret)
+			return ret;
+	}
+	s->finishing = true;
+	ret = send_frame(s, &f);
+	if (!ret)
+		ret = await_done(s);
+	if (!ret)
+		bye(s);
+	return ret;
+}
+
+static int say_hello(struct sender *s)
+{
+	size_t size = sizeof(struct dmt_wire_hello) + s->regions.n * 16;
+	struct dmt_wire_hello *hello = calloc(1, size);
+	uint64_t *region = (uint64_t *)(hello + 1);
+	struct dmt_frame f = {
+		.type = DMT_WIRE_HELLO,
+		.length = (uint32_t)size,
+		.payload = hello,
+	};
+	unsigned int i;
+	int ret;
+
+	if (!hello)
+		return -ENOMEM;
+	memcpy(hello->session, s->session, sizeof(s->session));
+	hello->flags = htole32(s->how.flags & DMATRACK_CHECK);
+	hello->page_size = htole32(s->regions.page_size);
+	hello->nregions = htole32(s->regions.n);
+	for (i = 0; i < s->regions.n; i++) {
+		*region++ = htole64(s->regions.regions[i].iova);
+		*region++ = htole64(s->regions.regions[i].size);
+	}
+	ret = dmt_wire_put(&s->wire, &f);
+	if (!ret)
+		ret = dmt_wire_flush(&s->wire);
+	free(hello);
+	return ret;
+}
+
+/* Whether what the receiver says it has can be */
+static bool possible(const struct sender *s, const struct dmt_frame *f)
+{
+	switch (f->size) {
+	case DMT_WIRE_NEW:
+		return !f->seq;
+	case DMT_WIRE_GO_ON:
+		return f->seq >= s->acked && f->seq <= s->seq;
+	case DMT_WIRE_FINISHED:
+		return s->finishing && f->seq == s->seq;
+	}
+	return false;
+}
+
+/* Greet, say what will come, hear what is there. @f: the WELCOME */
+static int introduce(struct sender *s, struct dmt_frame *f)
+{
+	int ret;
+
+	dmt_channel_patience(s->wire.ch, HELLO_PATIENCE);
+	ret = dmt_wire_greet(&s->wire);
+	if (!ret)
+		ret = dmt_wire_meet(&s->wire, "receiver");
+	if (!ret)
+		ret = say_hello(s);
+	if (!ret)
+		ret = dmt_wire_get(&s->wire, f);
+	if (ret)
+		return ret;
+	if (f->type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(f, "receiver");
+	if (f->type != DMT_WIRE_WELCOME || !possible(s, f))
+		return unexpected(f);
+	dmt_channel_patience(s->wire.ch, PATIENCE);
+	return 0;
+}
+
+/* What must be copied anew; then there's nothing under way any more. */
+static void copy_anew(struct sender *s, const struct dmt_frame *f,
+		      again_fn *again, void *opaque)
+{
+	const struct extent *e;
+	unsigned int i;
+
+	if (f->size == DMT_WIRE_NEW) {
+		for (i = 0; again && i < s->regions.n; i++)
+			again(opaque, s->regions.regions[i].iova,
+			      s->regions.regions[i].size);
+	}
+	for (i = 0; i < s->nlog && f->size == DMT_WIRE_GO_ON; i++) {
+		e = &s->log[(s->first + i) % DMT_WIRE_FRAMES];
+		if (again && e->seq > f->seq && e->size)
+			again(opaque, e->iova, e->size);
+	}
+	s->first = s->nlog = 0;
+	s->window = 0;
+	s->seq = s->acked = f->seq;
+}
+
+static int no_again(int ret)
+{
+	return ret == -EAGAIN ? -ECONNREFUSED : ret;
+}
+
+/* Until a connection is there that goes on */
+static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
+{
+	struct dmatrack_channel *ch = NULL;
+	int ret;
+
+	for (;; attempt++) {
+		ret = s->how.connect(s->how.opaque, attempt, s->why, &ch);
+		if (ret < 0)
+			return die(s, no_again(ret));
+		ret = dmt_wire_open(&s->wire, ch);
+		if (ret)
+			return die(s, ret);
+		ret = introduce(s, f);
+		if (!ret)
+			return 0;
+		if (judge(s, ret) != -EAGAIN)
+			return s->dead;
+	}
+}
+
+static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
+{
+	struct sender *s = sender_of(d);
+	struct dmt_frame f;
+	int ret = s->dead;
+
+	if (ret || s->wire.ch || s->finished)
+		return ret;
+	ret = reach(s, 1, &f);
+	if (ret)
+		return ret;
+	if (f.size == DMT_WIRE_FINISHED)
+		bye(s);
+	else
+		copy_anew(s, &f, again, opaque);
+	return 0;
+}
+
+static int start_zstd(struct sender *s)
+{
+	if (!(s->how.flags & DMATRACK_ZSTD) || s->zstd)
+		return 0;
+	s->zstd = ZSTD_createCCtx();
+	s->packed = malloc(DMATRACK_WRITE_MAX);
+	if (!s->zstd || !s->packed)
+		return -ENOMEM;
+	if (ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
+						s->how.level ? s->how.level : 1)))
+		return -EINVAL;
+	return 0;
+}
+
+static int sender_begin(struct dmatrack_dest *d,
+			const struct dmatrack_region *regions, unsigned int n,
+			uint32_t page_size)
+{
+	struct sender *s = sender_of(d);
+	struct dmt_frame f;
+	unsigned int i;
+	int ret;
+
+	if (s->regions.n)
+		return dmt_error(-EINVAL, "sender: begun already");
+	for (i = 0; s->how.flags & DMATRACK_CHECK && i < n; i++) {
+		if (!regions[i].vaddr)
+			return dmt_error(-EINVAL, "region at 0x%" PRIx64
+					 ": no memory of this process to check",
+					 regions[i].iova);
+	}
+	ret = start_zstd(s);
+	if (!ret)
+		ret = dmt_regions_init(&s->regions, regions, n, page_size);
+	if (!ret && getrandom(s->session, sizeof(s->session), 0) !=
+		    sizeof(s->session))
+		ret = -EIO;
+	return ret ? ret : reach(s, 0, &f);
+}
+
+/* An end that isn't the receiver's doing: it needn't wait for us. */
+static void sender_close(struct dmatrack_dest *d)
+{
+	struct sender *s = sender_of(d);
+
+	if (s->wire.ch)
+		dmt_wire_refuse(&s->wire, -ECANCELED, "the copy was given up");
+	dmt_wire_close(&s->wire);
+	dmt_regions_free(&s->regions);
+	ZSTD_freeCCtx(s->zstd);
+	free(s->packed);
+	free(s);
+}
+
+static const struct dmatrack_dest_ops sender_ops = {
+	.size = sizeof(sender_ops),
+	.begin = sender_begin,
+	.write = sender_write,
+	.zero = sender_zero,
+	.round = sender_round,
+	.finish = sender_finish,
+	.lost = sender_lost,
+	.close = sender_close,
+};
+
+int dmatrack_sender_create(struct dmatrack_dest **d,
+			   const struct dmatrack_sender *how)
+{
+	struct sender *s;
+
+	if (how->size < sizeof(*how) || !how->connect ||
+	    how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
+		return dmt_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
+	if (how->level < ZSTD_minCLevel() || how->level > ZSTD_maxCLevel())
+		return dmt_error(-EINVAL, "sender: zstd has no level %d", how->level);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->dest.ops = &sender_ops;
+	s->how = *how;
+	*d = &s->dest;
+	return 0;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Wire: frames over a channel, checked.
+ *
+ * A stream begins, both ways, with a greeting of 16 bytes: magic (8), version (4),
+ * the low half of XXH3-64 of these (4). Then come frames: a head of 56 bytes and a payload.
+ *
+ *	 0  magic	4	 8  seq		8	32  length	4
+ *	 4  type	1	16  iova	8	36  zero	4
+ *	 5  encoding	1	24  size	8	40  XXH3-64 of the payload
+ *	 6  zero	2				48  XXH3-64 of the head before
+ *
+ * All numbers are little-endian. The head has a hash of its own so that a false length is found
+ * before anybody waits for what will never come. What a type's fields mean:
+ *
+ *	HELLO	sender: @payload: struct dmt_wire_hello and the regions. First
+ *	WELCOME	receiver: @size: enum dmt_wire_status; @seq: of the last frame that it
+ *		has of this session. First
+ *	DATA	sender: @size bytes at @iova, raw or as one zstd frame that is shorter
+ *	ZERO	sender: @size bytes at @iova are zero
+ *	ROUND	sender: a round ends; asks for an ACK
+ *	FINISH	sender: that's all; payload: nothing, or a digest of 16 bytes to compare
+ *	ACK	receiver: it has all up to @seq, and won't lose it when it's killed (if
+ *		its destination is of that kind)
+ *	DONE	receiver: finished; @seq: of FINISH
+ *	BYE	sender: it knows
+ *	ALIVE	receiver: it's still finishing
+ *	REFUSE	either: it's over; @size: an errno; payload: why, in words
+ *
+ * DATA, ZERO, ROUND and FINISH are numbered, from 1, without gaps. Anything else than
+ * this, in this order, is an error. A field that a type doesn't need is 0.
+ *
+ * A sender keeps no more than DMT_WIRE_WINDOW bytes or DMT_WIRE_FRAMES frames without
+ * an ACK; a receiver sends one after an eighth of either at the latest. So the sender need
+ * not read until then, and never waits for one that isn't on its way; and ACKs not
+ * read yet are too few to fill a channel.
+ */
+#ifndef DMT_LIB_WIRE_H
+#define DMT_LIB_WIRE_H
+
+#include <stdbool.h>
+
+#include "channel.h"
+
+#define DMT_WIRE_MAGIC		"DMTwire"
+#define DMT_WIRE_VERSION	1u
+#define DMT_WIRE_WINDOW		(64u << 20)
+#define DMT_WIRE_FRAMES		4096u
+#define DMT_WIRE_TEXT		400u
+
+enum dmt_wire_type {
+	DMT_WIRE_HELLO = 1,
+	DMT_WIRE_WELCOME,
+	DMT_WIRE_DATA,
+	DMT_WIRE_ZERO,
+	DMT_WIRE_ROUND,
+	DMT_WIRE_FINISH,
+	DMT_WIRE_ACK,
+	DMT_WIRE_DONE,
+	DMT_WIRE_BYE,
+	DMT_WIRE_ALIVE,
+	DMT_WIRE_REFUSE,
+};
+
+enum dmt_wire_encoding {
+	DMT_WIRE_RAW,
+	DMT_WIRE_ZSTD,
+};
+
+enum dmt_wire_status {
+	DMT_WIRE_NEW,		/* nothing of this session is here */
+	DMT_WIRE_GO_ON,
+	DMT_WIRE_FINISHED,
+};
+
+/* What HELLO begins with, little-endian; then 16 bytes a region: IOVA, size */
+struct dmt_wire_hello {
+	uint8_t session[16];
+	uint32_t flags;		/* DMATRACK_CHECK */
+	uint32_t page_size;
+	uint32_t nregions;
+	uint32_t zero;
+};
+
+/**
+ * struct dmt_frame - a frame
+ * @type: enum dmt_wire_type
+ * @encoding: enum dmt_wire_encoding
+ * @seq, @iova, @size: see above
+ * @length: bytes of payload
+ * @payload: of a frame that was got: the wire's, until the next
+ */
+struct dmt_frame {
+	uint8_t type;
+	uint8_t encoding;
+	uint64_t seq;
+	uint64_t iova;
+	uint64_t size;
+	uint32_t length;
+	const void *payload;
+};
+
+/**
+ * struct dmt_wire - one connection
+ * @ch: its channel
+ * @broken: the channel failed, as opposed to what came over it
+ * @out: what isn't written yet
+ * @nout: bytes of it
+ * @in: what isn't taken yet: @nin bytes at @at
+ * @payload: of the last frame
+ * @bytes: read from the channel
+ */
+struct dmt_wire {
+	struct dmatrack_channel *ch;
+	bool broken;
+	unsigned char *out;
+	size_t nout;
+	unsigned char *in;
+	size_t at;
+	size_t nin;
+	unsigned char *payload;
+	uint64_t bytes;
+};
+
+/* Takes @ch, on error too. */
+int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch);
+void dmt_wire_close(struct dmt_wire *w);
+
+/*
+ * Functions that return -errno have @broken say whether it's the channel's; else it's
+ * -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version).
+ */
+int dmt_wire_greet(struct dmt_wire *w);
+int dmt_wire_meet(struct dmt_wire *w, const char *who);
+/* @f->length bytes of @f->payload. Stays here until flushed, unless it's much. */
+int dmt_wire_put(struct dmt_wire *w, const struct dmt_frame *f);
+int dmt_wire_flush(struct dmt_wire *w);
+int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f);
+
+/* Say why it's over, and give the other side time to read it. Can't fail. */
+void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text);
+
+/* A REFUSE as an error. Return: that */
+int dmt_wire_refusal(const struct dmt_frame *f, const char *who);
+
+#endif

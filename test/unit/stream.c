@@ -1,0 +1,598 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Sender and receiver: an exact copy, wherever the connection is cut, whoever is killed; and
+ * never one of a stream that was altered.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "dmatrack_copy.h"
+#include "random.h"
+#include "scratch.h"
+#include "tap.h"
+
+#define PAGE		4096ULL
+#define NREGIONS	2
+
+static uint64_t rng = 5;
+
+/* The memory that is sent, what of it is still to be, and where it arrives */
+static struct dmatrack_region regions[NREGIONS] = {
+	{ .iova = 0x10000, .size = 5 * PAGE },
+	{ .iova = -(4 * PAGE), .size = 4 * PAGE },
+};
+#define PAGES		9
+
+static unsigned char memory[PAGES][PAGE], arrived[PAGES][PAGE];
+static bool pending[PAGES];
+
+static int page_at(uint64_t iova)
+{
+	return iova < regions[1].iova ? (int)((iova - regions[0].iova) / PAGE) :
+	       5 + (int)((iova - regions[1].iova) / PAGE);
+}
+
+static uint64_t iova_of(int page)
+{
+	return page < 5 ? regions[0].iova + page * PAGE :
+	       regions[1].iova + (page - 5) * PAGE;
+}
+
+/* A destination in memory */
+struct store {
+	struct dmatrack_dest dest;
+	int begun;
+	int finished;
+	int saves;
+};
+static struct store store;
+
+static int store_begin(struct dmatrack_dest *d,
+		       const struct dmatrack_region *r, unsigned int n,
+		       uint32_t page_size)
+{
+	memset(arrived, 0, sizeof(arrived));
+	((struct store *)d)->begun++;
+	return n == NREGIONS && r[1].iova == regions[1].iova ? 0 : -EDOM;
+}
+
+static int store_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		       size_t size)
+{
+	memcpy(arrived[page_at(iova)], data, size);
+	return 0;
+}
+
+static int store_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	memset(arrived[page_at(iova)], 0, size);
+	return 0;
+}
+
+static int store_finish(struct dmatrack_dest *d)
+{
+	((struct store *)d)->finished++;
+	return 0;
+}
+
+static int store_digest(struct dmatrack_dest *d, uint8_t digest[16])
+{
+	struct dmatrack_region copy[NREGIONS];
+
+	memcpy(copy, regions, sizeof(copy));
+	copy[0].vaddr = arrived[0];
+	copy[1].vaddr = arrived[5];
+	return dmatrack_digest(copy, NREGIONS, digest);
+}
+
+static const struct dmatrack_dest_ops store_ops = {
+	.size = sizeof(store_ops),
+	.begin = store_begin,
+	.write = store_write,
+	.zero = store_zero,
+	.finish = store_finish,
+	.digest = store_digest,
+};
+
+/*
+ * The line between the two: a socket pair for each connection. One of the first can be cut, or a
+ * bit in it flipped, at a byte of either direction.
+ */
+static struct line {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int waiting;		/* the receiver's end of a connection, or -1 */
+	bool over;		/* nobody will come any more */
+	bool once;		/* there's one connection only */
+	int connections;
+	uint64_t cut[2];	/* by direction: 0 from the sender; UINT64_MAX: not */
+	uint64_t flip[2];
+	int bit;
+	uint64_t passed[2];
+	bool harmed;
+} line = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+};
+
+struct end {
+	int fd;
+	int direction;
+};
+
+static ssize_t end_read(void *opaque, void *buf, size_t size)
+{
+	struct end *e = opaque;
+	ssize_t n = recv(e->fd, buf, size, 0);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t end_write(void *opaque, const void *data, size_t size)
+{
+	struct end *e = opaque;
+	unsigned char buf[1024];
+	size_t n = size < sizeof(buf) ? size : sizeof(buf), left;
+	ssize_t ret;
+	bool cut = false;
+
+	memcpy(buf, data, n);
+	pthread_mutex_lock(&line.lock);
+	left = line.cut[e->direction] - line.passed[e->direction];
+	if (!line.harmed && n >= left) {
+		n = left;
+		cut = line.harmed = true;
+	}
+	left = line.flip[e->direction] - line.passed[e->direction];
+	if (!line.harmed && n > left) {
+		buf[left] ^= 1 << line.bit;
+		line.harmed = true;
+	}
+	line.passed[e->direction] += n;
+	pthread_mutex_unlock(&line.lock);
+	ret = n ? send(e->fd, buf, n, MSG_NOSIGNAL) : 0;
+	if (cut) {
+		shutdown(e->fd, SHUT_RDWR);
+		return -EPIPE;
+	}
+	return ret < 0 ? -errno : ret;
+}
+
+static void end_close(void *opaque)
+{
+	struct end *e = opaque;
+
+	close(e->fd);
+	free(e);
+}
+
+static const struct dmatrack_channel_ops end_ops = {
+	.size = sizeof(end_ops),
+	.read = end_read,
+	.write = end_write,
+	.close = end_close,
+};
+
+static int make_end(int fd, int direction, struct dmatrack_channel **ch)
+{
+	struct end *e = malloc(sizeof(*e));
+
+	e->fd = fd;
+	e->direction = direction;
+	return dmatrack_channel_new(ch, &end_ops, e);
+}
+
+static int last_why;
+
+static int line_connect(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	int sv[2];
+
+	last_why = why;
+	if (attempt && line.once)
+		return why;
+	if (attempt > 20)
+		return -ELOOP;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv))
+		return -errno;
+	pthread_mutex_lock(&line.lock);
+	while (line.waiting >= 0 && !line.over)
+		pthread_cond_wait(&line.changed, &line.lock);
+	if (line.over)
+		close(sv[1]);
+	else
+		line.waiting = sv[1];
+	line.connections++;
+	pthread_cond_broadcast(&line.changed);
+	pthread_mutex_unlock(&line.lock);
+	return make_end(sv[0], 0, ch);
+}
+
+static int line_accept(void *opaque, unsigned int attempt, int why,
+		       struct dmatrack_channel **ch)
+{
+	int fd;
+
+	if (attempt && line.once)
+		return why;
+	pthread_mutex_lock(&line.lock);
+	while (line.waiting < 0 && !line.over)
+		pthread_cond_wait(&line.changed, &line.lock);
+	fd = line.waiting;
+	line.waiting = -1;
+	pthread_cond_broadcast(&line.changed);
+	pthread_mutex_unlock(&line.lock);
+	return fd < 0 ? -ENOTCONN : make_end(fd, 1, ch);
+}
+
+static void line_over(void)
+{
+	pthread_mutex_lock(&line.lock);
+	line.over = true;
+	if (line.waiting >= 0)
+		close(line.waiting);
+	line.waiting = -1;
+	pthread_cond_broadcast(&line.changed);
+	pthread_mutex_unlock(&line.lock);
+}
+
+static void line_new(void)
+{
+	line.waiting = -1;
+	line.over = line.once = line.harmed = false;
+	line.connections = 0;
+	line.cut[0] = line.cut[1] = line.flip[0] = line.flip[1] = UINT64_MAX;
+	line.passed[0] = line.passed[1] = 0;
+}
+
+/* The receiver: a thread. It receives until it's done, from a store or by images. */
+static struct receiving {
+	struct dmatrack_dest *dest;
+	const char *image;
+	int drop_at;		/* its state, with this progress call: as if killed */
+	int error;
+	char text[512];
+	struct dmatrack_arrival arrival;
+	int runs;
+} receiving;
+
+static int receive_once(struct dmatrack_dest *dest)
+{
+	struct dmatrack_receiver r = {
+		.size = sizeof(r),
+		.dest = dest,
+		.accept = line_accept,
+	};
+	int ret = dmatrack_receive(&r, &receiving.arrival);
+
+	snprintf(receiving.text, sizeof(receiving.text), "%s", dmatrack_error());
+	return ret;
+}
+
+static void *receiver(void *opaque)
+{
+	receiving.error = receive_once(receiving.dest);
+	return NULL;
+}
+
+/* What a pre-copy does, as small as can be */
+
+static void again(void *opaque, uint64_t iova, uint64_t size)
+{
+	int page = page_at(iova);
+
+	for (; size; size -= PAGE)
+		pending[page++] = true;
+}
+
+static bool is_zero(const unsigned char *page)
+{
+	return !page[0] && !memcmp(page, page + 1, PAGE - 1);
+}
+
+static int send_page(struct dmatrack_dest *d, int page)
+{
+	uint64_t iova = iova_of(page);
+
+	if (is_zero(memory[page]))
+		return d->ops->zero(d, iova, PAGE);
+	return d->ops->write(d, iova, memory[page], PAGE);
+}
+
+/* Send what's pending, then call @then. Return: 0 or the error that ends it */
+static int send_pending(struct dmatrack_dest *d, int (*then)(struct dmatrack_dest *))
+{
+	int page, ret;
+
+	for (;;) {
+		for (ret = 0, page = 0; !ret && page < PAGES; page++) {
+			if (pending[page])
+				ret = send_page(d, page);
+			if (!ret)
+				pending[page] = false;
+		}
+		if (!ret)
+			ret = then(d);
+		if (ret == -EAGAIN)
+			ret = d->ops->lost(d, again, NULL);
+		else
+			return ret;
+		if (ret)
+			return ret;
+	}
+}
+
+static void scribble(int n)
+{
+	int page;
+
+	while (n--) {
+		page = (int)random_below(&rng, PAGES);
+		memset(memory[page], random_below(&rng, 4) ?
+		       (int)random_below(&rng, 256) : 0, PAGE);
+		memory[page][random_below(&rng, PAGE)] ^= n & 1;
+		pending[page] = true;
+	}
+}
+
+static int copy(struct dmatrack_dest *d)
+{
+	int round, ret;
+
+	memset(memory, 0, sizeof(memory));
+	memset(pending, 0, sizeof(pending));
+	scribble(9);
+	ret = d->ops->begin(d, regions, NREGIONS, PAGE);
+	for (round = 0; !ret && round < 3; round++) {
+		ret = send_pending(d, d->ops->round);
+		if (!ret)
+			scribble(3);
+	}
+	return ret ? ret : send_pending(d, d->ops->finish);
+}
+
+static int send_error;
+static char send_text[512];
+
+/* Both sides, with flags. */
+static void run(unsigned int flags, struct dmatrack_dest *dest)
+{
+	struct dmatrack_sender how = {
+		.size = sizeof(how),
+		.flags = flags,
+		.connect = line_connect,
+	};
+	struct dmatrack_dest *d;
+	pthread_t thread;
+
+	rng = 77;
+	store.begun = store.finished = 0;
+	memset(arrived, 0xee, sizeof(arrived));
+	receiving.dest = dest;
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, receiver, NULL), 0);
+	send_error = copy(d);
+	snprintf(send_text, sizeof(send_text), "%s", dmatrack_error());
+	d->ops->close(d);
+	line_over();
+	pthread_join(thread, NULL);
+}
+
+static void check_exact(void)
+{
+	CHECK_EQ(send_error, 0);
+	CHECK_EQ(receiving.error, 0);
+	CHECK_EQ(store.finished, 1);
+	CHECK(!memcmp(memory, arrived, sizeof(memory)));
+}
+
+static const unsigned int kinds[] = {
+	0, DMATRACK_ZSTD, DMATRACK_CHECK, DMATRACK_ZSTD | DMATRACK_CHECK,
+};
+
+static void test_whole(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		line_new();
+		run(kinds[i], &store.dest);
+		check_exact();
+		CHECK_EQ(line.connections, 1);
+		CHECK_EQ(store.begun, 1);
+		CHECK_EQ(receiving.arrival.rounds, 3);
+		CHECK_EQ(receiving.arrival.resumed, 0);
+		CHECK_EQ(receiving.arrival.memory, PAGES * PAGE);
+	}
+}
+
+/* How long the stream is in each direction */
+static void measure(unsigned int flags, uint64_t length[2])
+{
+	line_new();
+	run(flags, &store.dest);
+	check_exact();
+	memcpy(length, line.passed, sizeof(line.passed));
+}
+
+/* Cut after each byte, once: the copy is exact, and not begun anew */
+static void test_cut(void)
+{
+	unsigned int flags = DMATRACK_ZSTD | DMATRACK_CHECK;
+	uint64_t length[2], at;
+	int direction;
+
+	measure(flags, length);
+	for (direction = 0; direction < 2; direction++) {
+		for (at = 0; at < length[direction]; at++) {
+			line_new();
+			line.cut[direction] = at;
+			run(flags, &store.dest);
+			CHECK(line.harmed);
+			check_exact();
+			CHECK_EQ(store.begun, 1);
+		}
+	}
+}
+
+/* The same with one connection only: nothing is finished, both sides say so. */
+static void test_cut_once(void)
+{
+	uint64_t length[2], at;
+	int direction;
+
+	measure(DMATRACK_ZSTD, length);
+	for (direction = 0; direction < 2; direction++) {
+		for (at = 0; at < length[direction]; at += 3) {
+			line_new();
+			line.cut[direction] = at;
+			line.once = true;
+			run(DMATRACK_ZSTD, &store.dest);
+			if (receiving.error)
+				CHECK_EQ(store.finished, 0);
+			else
+				CHECK(!memcmp(memory, arrived, sizeof(memory)));
+			if (!send_error)
+				CHECK_EQ(receiving.error, 0);
+			CHECK(send_error != -EAGAIN);
+		}
+	}
+}
+
+/* A bit of each byte another: an error that says so, or no harm; never a wrong copy */
+static void test_altered(void)
+{
+	uint64_t length[2], at;
+	int direction, errors = 0;
+
+	measure(DMATRACK_ZSTD, length);
+	for (direction = 0; direction < 2; direction++) {
+		for (at = 0; at < length[direction]; at++) {
+			line_new();
+			line.flip[direction] = at;
+			line.bit = (int)(at % 8);
+			line.once = true;
+			run(DMATRACK_ZSTD, &store.dest);
+			CHECK(line.harmed);
+			if (store.finished)
+				CHECK(!memcmp(memory, arrived, sizeof(memory)));
+			CHECK(direction || receiving.error ||
+			      at >= length[0] - 56);
+			CHECK(send_error || direction || at >= length[0] - 56);
+			CHECK(!send_error || send_text[0]);
+			if (!direction && at < length[0] - 56)
+				CHECK(receiving.error == -EBADMSG ||
+				      receiving.error == -EPROTO ||
+				      receiving.error == -EPROTONOSUPPORT);
+			errors += !!send_error;
+		}
+	}
+	CHECK(errors > (int)(length[0] + length[1]) - 200);
+}
+
+/* The sender hears from the receiver why it's refused. */
+static void test_refused(void)
+{
+	struct dmatrack_dest_ops ops = store_ops;
+	struct store poor = { .dest.ops = &ops };
+
+	line_new();
+	line.once = true;
+	line.flip[0] = 9;
+	run(0, &store.dest);
+	CHECK_EQ(receiving.error, -EBADMSG);
+	CHECK_EQ(send_error, -EBADMSG);
+	CHECK(strstr(send_text, "the receiver refuses: the sender's greeting is altered"));
+
+	ops.digest = NULL;
+	line_new();
+	line.once = true;
+	run(DMATRACK_CHECK, &poor.dest);
+	CHECK_EQ(receiving.error, -EOPNOTSUPP);
+	CHECK_EQ(send_error, -EOPNOTSUPP);
+	CHECK(strstr(send_text, "can't compute a digest"));
+	CHECK_EQ(poor.begun, 0);
+	line_new();
+	run(0, &poor.dest);
+	CHECK_EQ(send_error, 0);
+}
+
+static int full(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		size_t size)
+{
+	return page_at(iova) == 3 ? -ENOSPC : 0;
+}
+
+static int full_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	return full(d, iova, NULL, size);
+}
+
+static void test_dest_error(void)
+{
+	struct dmatrack_dest_ops ops = store_ops;
+	struct store small = { .dest.ops = &ops };
+
+	ops.write = full;
+	ops.zero = full_zero;
+	line_new();
+	run(0, &small.dest);
+	CHECK_EQ(receiving.error, -ENOSPC);
+	CHECK_EQ(send_error, -ENOSPC);
+	CHECK(strstr(send_text, "No space left"));
+	CHECK_EQ(small.finished, 0);
+}
+
+/* Wrong by the digest alone: what arrived isn't what was sent. */
+static int forget_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	return 0;
+}
+
+static void test_check(void)
+{
+	struct dmatrack_dest_ops ops = store_ops;
+	struct store wrong = { .dest.ops = &ops };
+	int i;
+
+	ops.write = (void *)store_write;
+	ops.zero = forget_zero;
+	/* so that there's a zero that matters, whatever the random numbers are */
+	ops.begin = store_begin;
+	for (i = 0; i < 2; i++) {
+		line_new();
+		run(i ? DMATRACK_CHECK : 0, &wrong.dest);
+		if (!i && !memcmp(memory, arrived, sizeof(memory)))
+			break;
+		CHECK_EQ(receiving.error, i ? -EBADMSG : 0);
+		CHECK_EQ(wrong.finished, !i);
+		wrong.finished = 0;
+	}
+	CHECK_EQ(i, 2);
+	CHECK(strstr(send_text, "digests differ"));
+}
+
+int main(void)
+{
+	unsigned int i;
+
+	store.dest.ops = &store_ops;
+	for (i = 0; i < NREGIONS; i++)
+		regions[i].vaddr = memory[i * 5];
+	scratch_make(NULL);
+	TEST(test_whole, "an exact copy");
+	TEST(test_cut, "cut after any byte, gone on with");
+	TEST(test_cut_once, "cut after any byte, and nobody to go on");
+	TEST(test_altered, "any byte altered");
+	TEST(test_refused, "the sender hears why it's refused");
+	TEST(test_dest_error, "the destination's errors reach the sender");
+	TEST(test_check, "digests are compared");
+	return tap_done();
+}
