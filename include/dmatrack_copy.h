@@ -409,7 +409,11 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 		    const char *tls);
 /* The address with the port that was chosen, where it was 0. The listener's */
 const char *dmatrack_listener_address(const struct dmatrack_listener *l);
-/* @timeout: in milliseconds, -1: for ever. Return: 0, -ETIMEDOUT, ... */
+/*
+ * @timeout: in milliseconds, -1: for ever. With TLS, who has connected then has as long again to show
+ * who he is, but from 1 to 10 s. Return: 0, -ETIMEDOUT, or what was wrong with
+ * the one who came: the listener stays as it was, and another may come
+ */
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout);
 void dmatrack_listener_close(struct dmatrack_listener *l);

@@ -29,6 +29,7 @@
 #include "tls.h"
 
 #define CONNECT_PATIENCE	15000
+#define SHAKE_PATIENCE		10000
 #define BACKLOG			16
 
 /**
@@ -272,7 +273,8 @@ static int tcp_connect(struct dmatrack_channel **ch, const char *what,
 	fd = tcp_socket(what, folder, connect_socket, &host);
 	if (fd >= 0) {
 		set_options(fd);
-		ret = tls ? dmt_tls_channel(tls, ch, fd, host) :
+		ret = tls ? dmt_tls_channel(tls, ch, fd, host,
+					    SHAKE_PATIENCE) :
 			    plain_channel(ch, fd);
 		free(host);
 	}
@@ -325,12 +327,18 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 			 address);
 }
 
-/* A socket's name stays when the process that listened has gone: take it then. */
+/*
+ * A socket's name stays when the process that listened has gone: take it then. Connecting to a
+ * file is refused as well, and that isn't ours to remove.
+ */
 static int take_over(const struct sockaddr_un *sun)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int ret = 0;
+	struct stat st;
+	int fd, ret = 0;
 
+	if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return -EADDRINUSE;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (!connect(fd, (const void *)sun, sizeof(*sun)) || errno != ECONNREFUSED)
@@ -481,8 +489,12 @@ int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		return fd;
 	if (!l->path)
 		set_options(fd);
-	return l->tls ? dmt_tls_channel(l->tls, ch, fd, NULL) :
-			plain_channel(ch, fd);
+	if (!l->tls)
+		return plain_channel(ch, fd);
+	if (timeout < 0 || timeout > SHAKE_PATIENCE)
+		timeout = SHAKE_PATIENCE;
+	return dmt_tls_channel(l->tls, ch, fd, NULL,
+			       timeout < 1000 ? 1000 : timeout);
 }
 
 void dmatrack_listener_close(struct dmatrack_listener *l)

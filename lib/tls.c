@@ -25,9 +25,9 @@
 
 #include "channel.h"
 #include "error.h"
+#include "runner.h"
 #include "tls.h"
 
-#define SHAKE_PATIENCE	10000
 #define PATIENCE	(120 * 1000)
 #define CONTENT		0x44
 
@@ -41,11 +41,14 @@ struct dmt_tls {
  * @ssl: under @lock
  * @fd: its socket
  * @patience: ms
+ * @end: of the handshake's time, or 0: somebody who says a byte now and then isn't
+ *	 waited for
  */
 struct tls_channel {
 	SSL *ssl;
 	int fd;
 	int patience;
+	uint64_t end;
 	pthread_mutex_t lock;
 };
 
@@ -228,6 +231,17 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 	return ret;
 }
 
+/* How long the next wait may be, in ms */
+static int patience(const struct tls_channel *c)
+{
+	uint64_t now;
+
+	if (!c->end)
+		return c->patience;
+	now = dmt_now();
+	return now < c->end ? (int)((c->end - now) / 1000000) : 0;
+}
+
 static ssize_t work(struct tls_channel *c, enum what what, void *buf,
 		    size_t size)
 {
@@ -236,7 +250,7 @@ static ssize_t work(struct tls_channel *c, enum what what, void *buf,
 	int ret;
 
 	while ((n = call(c, what, buf, size, &events)) == -EAGAIN) {
-		ret = dmt_wait_fd(c->fd, events, c->patience);
+		ret = dmt_wait_fd(c->fd, events, patience(c));
 		if (ret)
 			return ret;
 	}
@@ -313,6 +327,8 @@ static int shake(struct tls_channel *c, bool listens)
 
 	if (n > 0)
 		n = work(c, listens ? WRITE : READ, &content, 1);
+	if (n == -ETIMEDOUT)
+		return dmt_error(-ETIMEDOUT, "TLS: the other side says nothing");
 	if (n < 0)
 		return (int)n;
 	if (!n)
@@ -322,7 +338,7 @@ static int shake(struct tls_channel *c, bool listens)
 }
 
 int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
-		    const char *host)
+		    const char *host, int ms)
 {
 	struct tls_channel *c = calloc(1, sizeof(*c));
 	int ret = -ENOMEM;
@@ -332,7 +348,7 @@ int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
 		return ret;
 	}
 	c->fd = fd;
-	c->patience = SHAKE_PATIENCE;
+	c->end = dmt_now() + (uint64_t)ms * 1000000;
 	pthread_mutex_init(&c->lock, NULL);
 	if (set_up(c, t, host))
 		ret = shake(c, t->listens);
@@ -343,6 +359,7 @@ int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
 		return ret;
 	}
 	c->patience = PATIENCE;
+	c->end = 0;
 	(*ch)->patience = tls_patience;
 	return 0;
 }

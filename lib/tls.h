@@ -20,10 +20,11 @@ void dmt_tls_free(struct dmt_tls *t);
  * @ch: out
  * @fd: a socket that doesn't block; taken, on error too
  * @host: of whom the certificate must be; NULL for those who listen
+ * @ms: how long it may take
  *
  * Return: 0, -EKEYREJECTED, -EPROTO, -ETIMEDOUT, ...
  */
 int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
-		    const char *host);
+		    const char *host, int ms);
 
 #endif

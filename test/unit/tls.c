@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* TLS: who may connect, and who is told what when it isn't so. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "dmatrack_copy.h"
+#include "lib/channel.h"
+#include "scratch.h"
+#include "tap.h"
+
+/* Certificates: an authority, and what it signs */
+
+struct identity {
+	EVP_PKEY *key;
+	X509 *cert;
+};
+
+static void extend(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+	X509V3_CTX ctx;
+	X509_EXTENSION *ext;
+
+	X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+	ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	X509_add_ext(cert, ext, -1);
+	X509_EXTENSION_free(ext);
+}
+
+/* @by: NULL: itself, an authority. @from, @until: seconds from now */
+static struct identity issue(const struct identity *by, const char *name,
+			     const char *san, long from, long until)
+{
+	static long serial = 1;
+	struct identity id = { .key = EVP_EC_gen("P-256"), .cert = X509_new() };
+	X509_NAME *subject = X509_get_subject_name(id.cert);
+
+	X509_set_version(id.cert, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(id.cert), serial++);
+	X509_gmtime_adj(X509_getm_notBefore(id.cert), from);
+	X509_gmtime_adj(X509_getm_notAfter(id.cert), until);
+	X509_set_pubkey(id.cert, id.key);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+				   (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(id.cert, by ? X509_get_subject_name(by->cert) : subject);
+	extend(id.cert, by ? by->cert : id.cert, NID_basic_constraints,
+	       by ? "critical,CA:FALSE" : "critical,CA:TRUE");
+	if (san)
+		extend(id.cert, by->cert, NID_subject_alt_name, san);
+	X509_sign(id.cert, by ? by->key : id.key, EVP_sha256());
+	return id;
+}
+
+static void put_cert(const char *folder, const char *file, X509 *cert)
+{
+	char path[400];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	f = fopen(path, "w");
+	PEM_write_X509(f, cert);
+	fclose(f);
+}
+
+static void put_key(const char *folder, const char *file, EVP_PKEY *key)
+{
+	char path[400];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	f = fopen(path, "w");
+	PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+	fclose(f);
+}
+
+static void free_identity(struct identity id)
+{
+	EVP_PKEY_free(id.key);
+	X509_free(id.cert);
+}
+
+/* A folder of one side: who it trusts, who it is */
+static const char *folder(const char *name, const struct identity *trusts,
+			  const struct identity *by, const char *san, long from,
+			  long until)
+{
+	const char *path = scratch_path(name);
+	struct identity server = issue(by, "server", san, from, until);
+	struct identity client = issue(by, "client", NULL, from, until);
+
+	mkdir(path, 0700);
+	put_cert(path, "ca-cert.pem", trusts->cert);
+	put_cert(path, "server-cert.pem", server.cert);
+	put_key(path, "server-key.pem", server.key);
+	put_cert(path, "client-cert.pem", client.cert);
+	put_key(path, "client-key.pem", client.key);
+	free_identity(server);
+	free_identity(client);
+	return path;
+}
+
+static struct identity ours, theirs;
+static char good[400], other[400], expired[400], wrong_host[400];
+
+#define DAY 86400L
+
+static void make_folders(void)
+{
+	ours = issue(NULL, "ours", NULL, -DAY, DAY);
+	theirs = issue(NULL, "theirs", NULL, -DAY, DAY);
+	strcpy(good, folder("good", &ours, &ours, "IP:127.0.0.1,DNS:localhost",
+			    -DAY, DAY));
+	/* trusts ours, but isn't ours */
+	strcpy(other, folder("other", &ours, &theirs, "IP:127.0.0.1", -DAY, DAY));
+	strcpy(expired, folder("expired", &ours, &ours, "IP:127.0.0.1", -2 * DAY,
+			       -DAY));
+	strcpy(wrong_host, folder("wrong", &ours, &ours, "DNS:elsewhere", -DAY,
+				  DAY));
+}
+
+/* One connection, from both sides */
+struct meeting {
+	struct dmatrack_listener *l;
+	struct dmatrack_channel *ch;
+	int error;
+	char text[300];
+};
+
+static void *accepting(void *opaque)
+{
+	struct meeting *m = opaque;
+
+	m->error = dmatrack_accept(m->l, &m->ch, 10000);
+	snprintf(m->text, sizeof(m->text), "%s", dmatrack_error());
+	return NULL;
+}
+
+static struct meeting client, server;
+
+static void meet(const char *at, const char *server_tls, const char *client_tls)
+{
+	char address[100];
+	pthread_t thread;
+
+	client.ch = server.ch = NULL;
+	CHECK_EQ(dmatrack_listen(&server.l, at, server_tls), 0);
+	snprintf(address, sizeof(address), "%s",
+		 dmatrack_listener_address(server.l));
+	CHECK_EQ(pthread_create(&thread, NULL, accepting, &server), 0);
+	client.error = dmatrack_connect(&client.ch, address, client_tls);
+	snprintf(client.text, sizeof(client.text), "%s", dmatrack_error());
+	/* a client without TLS is there as soon as it's connected */
+	if (!client.error && !client_tls) {
+		dmt_channel_write(client.ch, "hello, this is no TLS", 21);
+		dmatrack_channel_close(client.ch);
+		client.ch = NULL;
+	}
+	pthread_join(thread, NULL);
+	dmatrack_listener_close(server.l);
+}
+
+static void part(void)
+{
+	if (client.error == 0)
+		dmatrack_channel_close(client.ch);
+	if (server.error == 0)
+		dmatrack_channel_close(server.ch);
+}
+
+#define MUCH (2 << 20)
+
+static void *write_much(void *opaque)
+{
+	char *data = malloc(MUCH);
+
+	memset(data, 0x5a, MUCH);
+	if (dmt_channel_write(opaque, data, MUCH))
+		opaque = NULL;
+	free(data);
+	return opaque;
+}
+
+static bool read_much(struct dmatrack_channel *ch)
+{
+	char buf[10000];
+	ssize_t n;
+	int left;
+
+	for (left = MUCH; left > 0; left -= n) {
+		n = dmt_channel_read(ch, buf, sizeof(buf));
+		if (n <= 0 || buf[n - 1] != 0x5a)
+			return false;
+	}
+	return true;
+}
+
+static void *read_much_thread(void *opaque)
+{
+	return read_much(opaque) ? opaque : NULL;
+}
+
+/* Both ways at a time: four threads on two channels */
+static void check_traffic(void)
+{
+	pthread_t threads[3];
+	void *ok[3];
+	bool mine;
+	int i;
+
+	CHECK_EQ(client.error, 0);
+	CHECK_EQ(server.error, 0);
+	pthread_create(&threads[0], NULL, write_much, client.ch);
+	pthread_create(&threads[1], NULL, write_much, server.ch);
+	pthread_create(&threads[2], NULL, read_much_thread, client.ch);
+	mine = read_much(server.ch);
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], &ok[i]);
+	CHECK(mine && ok[0] && ok[1] && ok[2]);
+}
+
+static void test_good(void)
+{
+	char c;
+
+	meet("tcp:127.0.0.1:0", good, good);
+	check_traffic();
+	dmatrack_channel_close(client.ch);
+	CHECK_EQ(dmt_channel_read(server.ch, &c, 1), -ECONNRESET);
+	dmatrack_channel_close(server.ch);
+	meet("tcp:localhost:0", good, good);
+	check_traffic();
+	part();
+}
+
+static void test_wrong_authority(void)
+{
+	meet("tcp:127.0.0.1:0", other, good);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "the other side's certificate"));
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "refuses our certificate"));
+	meet("tcp:127.0.0.1:0", good, other);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "refuses our certificate"));
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "the other side's certificate"));
+}
+
+static void test_expired(void)
+{
+	meet("tcp:127.0.0.1:0", expired, good);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "expired"));
+	meet("tcp:127.0.0.1:0", good, expired);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "expired"));
+}
+
+static void test_wrong_host(void)
+{
+	meet("tcp:127.0.0.1:0", wrong_host, good);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "IP address mismatch"));
+	meet("tcp:localhost:0", wrong_host, good);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "ostname mismatch"));
+}
+
+static void test_folders(void)
+{
+	const char *none = scratch_path("none"), *mixed = scratch_path("mixed");
+	struct dmatrack_listener *l;
+	struct dmatrack_channel *ch;
+	char command[1000];
+
+	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", none), -ENOENT);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", none), -ENOENT);
+	CHECK(strstr(dmatrack_error(), "none/ca-cert.pem"));
+	/* a key that isn't the certificate's */
+	snprintf(command, sizeof(command),
+		 "cp -r '%s' '%s' && cp '%s/server-key.pem' '%s/client-key.pem'",
+		 good, mixed, good, mixed);
+	CHECK_EQ(system(command), 0);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -EKEYREJECTED);
+	snprintf(command, sizeof(command), "echo nonsense >'%s/ca-cert.pem'", mixed);
+	CHECK_EQ(system(command), 0);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -EKEYREJECTED);
+	CHECK(strstr(dmatrack_error(), "mixed/ca-cert.pem"));
+	snprintf(command, sizeof(command), "rm '%s/client-cert.pem'; cp '%s/ca-cert.pem' '%s'",
+		 mixed, good, mixed);
+	CHECK_EQ(system(command), 0);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -ENOENT);
+}
+
+/* A client that shows no certificate at all: OpenSSL's own */
+static void test_no_certificate(void)
+{
+	char command[300];
+	pthread_t thread;
+	int ret;
+
+	CHECK_EQ(dmatrack_listen(&server.l, "tcp:127.0.0.1:0", good), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, accepting, &server), 0);
+	snprintf(command, sizeof(command),
+		 "openssl s_client -connect %s </dev/null >/dev/null 2>&1",
+		 dmatrack_listener_address(server.l) + 4);
+	ret = system(command);
+	pthread_join(thread, NULL);
+	dmatrack_listener_close(server.l);
+	CHECK(ret != -1);
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "no certificate"));
+}
+
+/* What one says who doesn't know TLS */
+static void *greet_plainly(void *opaque)
+{
+	struct dmatrack_channel *ch;
+	char buf[100];
+
+	if (dmatrack_accept(opaque, &ch, 10000))
+		return opaque;
+	dmt_channel_write(ch, "DMTwire, say, and more", 22);
+	while (dmt_channel_read(ch, buf, sizeof(buf)) > 0)
+		;
+	dmatrack_channel_close(ch);
+	return NULL;
+}
+
+static void test_plain(void)
+{
+	struct dmatrack_listener *l;
+	pthread_t thread;
+	void *failed;
+
+	meet("tcp:127.0.0.1:0", good, NULL);
+	CHECK_EQ(server.error, -EPROTO);
+	CHECK(strstr(server.text, "TLS"));
+
+	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", NULL), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, greet_plainly, l), 0);
+	CHECK_EQ(dmatrack_connect(&client.ch, dmatrack_listener_address(l), good),
+		 -EPROTO);
+	CHECK(strstr(dmatrack_error(), "TLS"));
+	pthread_join(thread, &failed);
+	CHECK(!failed);
+	dmatrack_listener_close(l);
+}
+
+/* One who connects and says nothing is sent away after a while. */
+static void test_silent(void)
+{
+	struct dmatrack_channel *silent;
+
+	CHECK_EQ(dmatrack_listen(&server.l, "tcp:127.0.0.1:0", good), 0);
+	CHECK_EQ(dmatrack_connect(&silent, dmatrack_listener_address(server.l),
+				  NULL), 0);
+	CHECK_EQ(dmatrack_accept(server.l, &server.ch, 1000), -ETIMEDOUT);
+	CHECK(strstr(dmatrack_error(), "says nothing"));
+	dmatrack_channel_close(silent);
+	dmatrack_listener_close(server.l);
+}
+
+int main(void)
+{
+	scratch_make(NULL);
+	make_folders();
+	TEST(test_good, "both sides known");
+	TEST(test_wrong_authority, "a certificate of another authority, on either side");
+	TEST(test_expired, "a certificate that has expired");
+	TEST(test_wrong_host, "another host's certificate");
+	TEST(test_no_certificate, "no certificate");
+	TEST(test_folders, "files that are missing, or not what they should be");
+	TEST(test_plain, "no TLS to one who wants it, and TLS to one who has none");
+	TEST(test_silent, "one who says nothing");
+	free_identity(ours);
+	free_identity(theirs);
+	return tap_done();
+}
