@@ -16,9 +16,11 @@
 /* Exit statuses, the same for all subcommands */
 enum {
 	CLI_OK		= 0,	/* done; the answer is yes */
-	CLI_NO		= 1,	/* done; the answer is no: a copy differs */
+	CLI_NO		= 1,	/* done; the answer is no: a copy differs, an image
+				   was altered, it doesn't converge */
 	CLI_USAGE	= 2,	/* not understood */
 	CLI_FAILED	= 3,	/* understood, but can't be done */
+	CLI_SIGNAL	= 128,	/* and the number of the signal that ended it */
 };
 
 /**
@@ -62,6 +64,9 @@ struct dmatrack;
 int cli_open_container(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags);
 
+/* What the library says of an error, or else what the C library does */
+const char *cli_why(int error);
+
 /* Numbers as users write them. Return: false: it isn't one */
 bool cli_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */
 bool cli_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G */
@@ -70,10 +75,15 @@ bool cli_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G */
 #define CLI_TEXT	32
 char *cli_format_count(char *buf, uint64_t n);		  /* 1,234,567 */
 char *cli_format_size(char *buf, uint64_t bytes);	  /* 1.5 GiB */
+char *cli_format_time(char *buf, uint64_t ns);		  /* 1.5 ms, 12 s */
+/* A digest of memory, in hexadecimal. @buf has room for CLI_DIGEST_TEXT bytes */
+#define CLI_DIGEST	16
+#define CLI_DIGEST_TEXT	(2 * CLI_DIGEST + 1)
+char *cli_format_digest(char *buf, const uint8_t digest[CLI_DIGEST]);
 
 /*
  * Progress on stderr while a command works: on a terminal one line that is
- * overwritten, elsewhere (if asked for) a line now and then.
+ * overwritten (and cut at its width), elsewhere (if asked for) a line now and then.
  */
 void cli_progress_init(bool forced, bool quiet);
 __attribute__((format(printf, 1, 2)))

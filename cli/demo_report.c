@@ -26,7 +26,7 @@ void demo_report_begin(const struct demo_options *o,
 	if (m->w.hole)
 		printf(", with a hole of %s", cli_format_size(hole, m->w.hole));
 	printf(", tracked by %s.\n", workload_who_tracks(&m->w));
-	workload_print_devices(&m->w);
+	workload_print_devices(&m->w, stdout);
 	printf("Tracking started in %.3f ms.\n\n", ms(r->start_ns));
 	printf("%5s %13s %7s %9s %11s %9s %13s\n", "round", "pages dirty",
 	       "of all", "copied", "harvest ms", "copy ms", "writes before");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "dmatrack.h"
 
 static const struct cli_command *const commands[] = {
 	&cli_bench,
@@ -49,6 +50,13 @@ int cli_usage(const char *format, ...)
 	return CLI_USAGE;
 }
 
+const char *cli_why(int error)
+{
+	const char *text = dmatrack_error();
+
+	return *text ? text : strerror(-error);
+}
+
 static void print_help(FILE *to)
 {
 	size_t i;
@@ -71,9 +79,12 @@ static void print_help(FILE *to)
 	      "\n"
 	      "Try it, without a device and without privileges:\n"
 	      "  dmatrack demo\n"
+	      "And what there is on this machine:\n"
+	      "  dmatrack info\n"
 	      "\n"
-	      "Exit status: 0 done (a copy is exact), 1 a copy differs, 2 the command line\n"
-	      "is not understood, 3 it can't be done here.\n", to);
+	      "Exit status: 0 done (a copy is exact), 1 the answer is no (a copy differs, an\n"
+	      "image was altered), 2 the command line is not understood, 3 it can't be done\n"
+	      "here, 128 and the number of a signal: ended by it.\n", to);
 }
 
 static const struct cli_command *find_command(const char *name)

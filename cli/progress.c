@@ -2,6 +2,7 @@
 /* What a command is doing, on stderr, not too often. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #define NSEC		1000000000ll
 #define EVERY_TERMINAL	(NSEC / 10)
 #define EVERY_OTHER	NSEC
+#define LINE		256u		/* bytes, at the most */
 
 static bool enabled, terminal, shown;
 static long long due;
@@ -33,18 +35,32 @@ static bool is_due(void)
 	return true;
 }
 
+/* A line that wraps can't be overwritten. */
+static size_t width(void)
+{
+	struct winsize size;
+
+	if (!terminal)
+		return LINE;
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 2)
+		return 80;
+	return size.ws_col < LINE ? size.ws_col : LINE;
+}
+
 void cli_progress(const char *format, ...)
 {
+	char line[LINE];
 	va_list args;
 
 	if (!enabled || !is_due())
 		return;
 	fflush(stdout);
+	va_start(args, format);
+	vsnprintf(line, width(), format, args);
+	va_end(args);
 	if (terminal)
 		fputs("\r\033[K", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
+	fputs(line, stderr);
 	if (!terminal)
 		fputc('\n', stderr);
 	fflush(stderr);

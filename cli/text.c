@@ -73,3 +73,27 @@ char *cli_format_size(char *buf, uint64_t bytes)
 		snprintf(buf, CLI_TEXT, "%.0f %s", value, units[i]);
 	return buf;
 }
+
+char *cli_format_time(char *buf, uint64_t ns)
+{
+	static const char *const units[] = { "ns", "us", "ms", "s" };
+	double value = (double)ns;
+	unsigned int i = 0;
+
+	while (value >= 999.5 && i + 1 < sizeof(units) / sizeof(units[0])) {
+		value /= 1000;
+		i++;
+	}
+	snprintf(buf, CLI_TEXT, i && value < 9.95 ? "%.1f %s" : "%.0f %s",
+		 value, units[i]);
+	return buf;
+}
+
+char *cli_format_digest(char *buf, const uint8_t digest[CLI_DIGEST])
+{
+	unsigned int i;
+
+	for (i = 0; i < CLI_DIGEST; i++)
+		sprintf(buf + 2 * i, "%02x", digest[i]);
+	return buf;
+}

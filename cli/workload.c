@@ -203,29 +203,29 @@ const char *workload_who_tracks(const struct workload *w)
 	return "the stock driver in the kernel";
 }
 
-void workload_print_devices(const struct workload *w)
+void workload_print_devices(const struct workload *w, FILE *out)
 {
 	const struct workload_options *o = w->o;
 	char count[CLI_TEXT], size[CLI_TEXT];
 
 	if (!strcmp(w->kind, "edu"))
-		printf("Device: edu at %s, its DMA engine", o->device);
+		fprintf(out, "Device: edu at %s, its DMA engine", o->device);
 	else if (!strcmp(w->kind, "testdev"))
-		printf("Device: %s, %" PRIu64 " kernel threads", o->device,
+		fprintf(out, "Device: %s, %" PRIu64 " kernel threads", o->device,
 		       o->threads);
 	else
-		printf("Device: %" PRIu64 " threads of this process",
+		fprintf(out, "Device: %" PRIu64 " threads of this process",
 		       o->threads);
-	printf(", up to %s a write, at random places",
+	fprintf(out, ", up to %s a write, at random places",
 	       cli_format_size(size, o->write_size));
 	if (workload_hot(w) < w->size)
-		printf(" of the first %s",
+		fprintf(out, " of the first %s",
 		       cli_format_size(size, workload_hot(w)));
 	if (o->rate)
-		printf(", %s writes a second", cli_format_count(count, o->rate));
+		fprintf(out, ", %s writes a second", cli_format_count(count, o->rate));
 	else
-		printf(", flat out");
+		fprintf(out, ", flat out");
 	if (o->pins)
-		printf("; %" PRIu64 " pages pinned at a time", o->pins);
-	puts(".");
+		fprintf(out, "; %" PRIu64 " pages pinned at a time", o->pins);
+	fputs(".\n", out);
 }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "cli.h"
 #include "options.h"
@@ -187,7 +188,7 @@ int workload_fill(struct workload *w);
 void workload_free(struct workload *w);
 
 /* A line for people: which devices these are */
-void workload_print_devices(const struct workload *w);
+void workload_print_devices(const struct workload *w, FILE *out);
 const char *workload_who_tracks(const struct workload *w);
 
 /* The pinner. w->device must have pins. Functions return 0 or -errno. */

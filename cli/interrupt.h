@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * A signal that ends the program: SIGINT, SIGTERM, SIGHUP. The first is remembered, so
+ * that a command can end in order and say so; a second one ends it at once.
+ */
+#ifndef DMT_CLI_INTERRUPT_H
+#define DMT_CLI_INTERRUPT_H
+
+#include <stdint.h>
+
+/* From now on. System calls that wait return EINTR. */
+void interrupt_catch(void);
+
+/* Return: 0, or the signal that came */
+int interrupt_signal(void);
+
+/* Sleep so many nanoseconds. Return: 0, or -EINTR: a signal came, now or before */
+int interrupt_sleep(uint64_t ns);
+
+/* The exit status for it, after it was said on stderr that @what was interrupted */
+int interrupt_status(const char *what);
+
+#endif
