@@ -39,6 +39,8 @@ struct cli_command {
 
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_demo;
+extern const struct cli_command cli_info;
+extern const struct cli_command cli_restore;
 extern const struct cli_command cli_replay;
 extern const struct cli_command cli_report;
 extern const struct cli_command cli_trace;

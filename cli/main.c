@@ -9,7 +9,9 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_bench,
+	&cli_info,
 	&cli_demo,
+	&cli_restore,
 	&cli_replay,
 	&cli_report,
 	&cli_trace,

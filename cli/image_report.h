@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What restore and info say about an image. */
+#ifndef DMT_CLI_IMAGE_REPORT_H
+#define DMT_CLI_IMAGE_REPORT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "dmatrack_copy.h"
+
+/* Check all of it. Return: 0, or an exit status after what's wrong has been said */
+int image_check(struct dmatrack_image *image, const char *path,
+		uint8_t digest[16]);
+
+/* @digest: or NULL */
+void image_print(const struct dmatrack_image *image, const char *path,
+		 const uint8_t *digest, FILE *out);
+void image_print_json(const struct dmatrack_image *image, const char *path,
+		      const uint8_t *digest, FILE *out);
+
+#endif

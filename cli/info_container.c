@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* What a container can do, and what is mapped there. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "info.h"
+
+#define LIST		256u		/* mappings at a time */
+#define NO_LIMIT	(1ull << 40)	/* of a bitmap, in bytes: nobody meets it */
+
+/* What the driver can do, each a flag */
+static const struct feature {
+	uint32_t flag;
+	const char *name;
+	const char *text;
+} features[] = {
+	{ DMATRACK_INFO_ANY_RANGE, "any_range",
+	  "harvests of any range" },
+	{ DMATRACK_INFO_COARSE_PAGES, "coarse_pages",
+	  "harvests by larger pages" },
+	{ DMATRACK_INFO_NOTHING_LOST, "nothing_lost",
+	  "a harvest that fails loses nothing" },
+	{ DMATRACK_INFO_MAPPINGS, "mappings",
+	  "tells what is mapped" },
+};
+
+#define NFEATURES	(sizeof(features) / sizeof(features[0]))
+
+/* For people ------------------------------------------------------------------ */
+
+/* "4 KiB, 2 MiB and 1 GiB", or "4 KiB and larger" for all powers of two */
+static void print_page_sizes(const char *what, uint64_t sizes)
+{
+	uint64_t low = sizes & -sizes;
+	const char *glue = "";
+	char text[CLI_TEXT];
+
+	printf("%-22s", what);
+	if (!sizes) {
+		puts("none");
+		return;
+	}
+	if (sizes == -low) {
+		printf("%s and larger\n", cli_format_size(text, low));
+		return;
+	}
+	for (; sizes; sizes &= sizes - 1, glue = ", ")
+		printf("%s%s", glue, cli_format_size(text, sizes & -sizes));
+	putchar('\n');
+}
+
+static void print_limits(const struct dmatrack_container_info *info)
+{
+	uint64_t page = info->dirty_page_sizes & -info->dirty_page_sizes;
+	char a[CLI_TEXT], b[CLI_TEXT];
+	uint64_t reach;
+
+	if (page && info->max_bitmap_size < NO_LIMIT &&
+	    !__builtin_mul_overflow(info->max_bitmap_size * 8, page, &reach))
+		printf("%-22s%s, for %s of memory\n", "Largest bitmap:",
+		       cli_format_size(a, info->max_bitmap_size),
+		       cli_format_size(b, reach));
+	else if (page)
+		printf("%-22swhatever is needed\n", "Largest bitmap:");
+	if (info->mappings_left == UINT32_MAX)
+		printf("%-22snot told\n", "Mappings left:");
+	else
+		printf("%-22s%s\n", "Mappings left:",
+		       cli_format_count(a, info->mappings_left));
+}
+
+static void print_ranges(const struct dmatrack_container_info *info)
+{
+	uint32_t i;
+
+	if (!info->nr_ranges)
+		printf("%-22sanywhere\n", "IOVAs:");
+	for (i = 0; i < info->nr_ranges; i++)
+		printf("%-22s%#" PRIx64 " to %#" PRIx64 "\n", i ? "" : "IOVAs:",
+		       info->ranges[i].iova, info->ranges[i].last);
+}
+
+static const char *name_driver(const char *driver)
+{
+	if (!strcmp(driver, "engine"))
+		return "dmatrack's engine in this process";
+	if (!strcmp(driver, "dmatrack"))
+		return "dmatrack in the kernel";
+	return "the stock driver in the kernel (vfio_iommu_type1)";
+}
+
+static void print_info(const struct dmatrack_container_info *info)
+{
+	size_t i;
+
+	printf("%-22s%s\n", "Driver:", name_driver(info->driver));
+	for (i = 0; i < NFEATURES; i++)
+		printf("%-22s%s: %s\n", "", features[i].text,
+		       info->flags & features[i].flag ? "yes" : "no");
+	print_page_sizes("Page sizes:", info->page_sizes);
+	print_page_sizes("Tracked by pages of:", info->dirty_page_sizes);
+	print_limits(info);
+	print_ranges(info);
+}
+
+/* For programs ---------------------------------------------------------------- */
+
+static json_t *json_of_range(uint64_t iova, uint64_t last)
+{
+	json_t *o = json_object();
+
+	info_set_hex(o, "iova", iova);
+	info_set_hex(o, "last", last);
+	return o;
+}
+
+static json_t *json_of_ranges(const struct dmatrack_container_info *info)
+{
+	json_t *list = json_array();
+	uint32_t i;
+
+	for (i = 0; i < info->nr_ranges; i++)
+		json_array_append_new(list, json_of_range(info->ranges[i].iova,
+							  info->ranges[i].last));
+	return list;
+}
+
+static void add_info(json_t *o, const struct dmatrack_container_info *info)
+{
+	json_t *can = json_object();
+	size_t i;
+
+	for (i = 0; i < NFEATURES; i++)
+		json_object_set_new(can, features[i].name, json_boolean(
+				info->flags & features[i].flag));
+	info_set_string(o, "driver", info->driver);
+	json_object_set_new(o, "can", can);
+	info_set_hex(o, "page_sizes", info->page_sizes);
+	info_set_hex(o, "dirty_page_sizes", info->dirty_page_sizes);
+	info_set_number(o, "max_bitmap_size", info->max_bitmap_size);
+	info_set_number(o, "mappings_left",
+			info->mappings_left == UINT32_MAX ? UINT64_MAX :
+			info->mappings_left);
+	json_object_set_new(o, "iova_ranges", json_of_ranges(info));
+}
+
+/* Mappings -------------------------------------------------------------------- */
+
+static void print_mapping(const struct dmatrack_mapping *m)
+{
+	char size[CLI_TEXT], vaddr[CLI_TEXT] = "-";
+
+	if (m->flags & DMATRACK_MAPPED_VADDR)
+		snprintf(vaddr, sizeof(vaddr), "%#" PRIx64, m->vaddr);
+	printf("  %#18" PRIx64 " %#18" PRIx64 " %9s %18s %s%s%s\n", m->iova,
+	       m->last, cli_format_size(size, m->last - m->iova + 1), vaddr,
+	       m->prot & DMATRACK_MAP_READ ? "r" : "-",
+	       m->prot & DMATRACK_MAP_WRITE ? "w" : "-",
+	       m->flags & DMATRACK_MAPPED_IOMMU ? " pinned by the IOMMU" : "");
+}
+
+static void add_mapping(json_t *list, const struct dmatrack_mapping *m)
+{
+	json_t *o = json_of_range(m->iova, m->last);
+
+	if (m->flags & DMATRACK_MAPPED_VADDR)
+		info_set_hex(o, "vaddr", m->vaddr);
+	json_object_set_new(o, "read", json_boolean(m->prot & DMATRACK_MAP_READ));
+	json_object_set_new(o, "write",
+			    json_boolean(m->prot & DMATRACK_MAP_WRITE));
+	json_object_set_new(o, "iommu",
+			    json_boolean(m->flags & DMATRACK_MAPPED_IOMMU));
+	json_array_append_new(list, o);
+}
+
+struct sum {
+	uint64_t n, size;
+};
+
+/* @list: or NULL: print. Return: 0 or -errno */
+static int list_mappings(struct dmatrack *t, struct sum *sum, json_t *list)
+{
+	struct dmatrack_mapping m[LIST];
+	uint64_t iova = 0;
+	int i, n;
+
+	do {
+		n = dmatrack_mappings(t, iova, m, LIST);
+		for (i = 0; i < n; i++) {
+			if (list)
+				add_mapping(list, &m[i]);
+			else
+				print_mapping(&m[i]);
+			sum->n++;
+			sum->size += m[i].last - m[i].iova + 1;
+			iova = m[i].last + 1;
+		}
+	} while (n == (int)LIST && iova);
+	return n < 0 ? n : 0;
+}
+
+static int mappings(struct dmatrack *t, json_t *json)
+{
+	json_t *list = json ? json_array() : NULL;
+	char count[CLI_TEXT], size[CLI_TEXT];
+	struct sum sum = { 0 };
+	int ret;
+
+	if (!json)
+		printf("%-22s%18s %9s %18s\n", "Mappings:", "last", "size",
+		       "address");
+	ret = list_mappings(t, &sum, list);
+	if (ret) {
+		json_decref(list);
+		cli_error("can't list the mappings: %s", cli_why(ret));
+		return CLI_FAILED;
+	}
+	if (json) {
+		json_object_set_new(json, "mapped", list);
+		info_set_number(json, "mapped_size", sum.size);
+	} else {
+		printf("%-22s%s in %s mapping%s\n", "Mapped:",
+		       cli_format_size(size, sum.size),
+		       cli_format_count(count, sum.n), sum.n == 1 ? "" : "s");
+	}
+	return 0;
+}
+
+int info_container(struct dmatrack *t, bool with_mappings, json_t *json)
+{
+	struct dmatrack_container_info *info;
+	bool told;
+	int ret = dmatrack_get_info(t, &info);
+
+	if (ret) {
+		cli_error("can't ask the container: %s", cli_why(ret));
+		return CLI_FAILED;
+	}
+	if (json)
+		add_info(json, info);
+	else
+		print_info(info);
+	told = info->flags & DMATRACK_INFO_MAPPINGS;
+	dmatrack_info_free(info);
+	if (!with_mappings)
+		return 0;
+	if (told)
+		return mappings(t, json);
+	if (!json)
+		printf("%-22snot told by this driver\n", "Mappings:");
+	return 0;
+}
