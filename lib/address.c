@@ -303,7 +303,7 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 		     const char *tls)
 {
 	const char *rest;
-	int fd, ret;
+	int fd = -1, ret;
 
 	rest = behind(address, "tcp:");
 	if (rest)

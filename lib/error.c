@@ -8,14 +8,13 @@
 
 static __thread char text[512];
 
-int dmt_error(int err, const char *format, ...)
+void dmt_say(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	return err;
 }
 
 const char *dmatrack_error(void)

@@ -13,9 +13,12 @@
  * For the calling thread. Who passes on the error of another function of the library
  * leaves its text alone.
  *
- * Return: @err
+ * Return: @err. A macro, so that compilers see it's no 0
  */
-__attribute__((format(printf, 2, 3)))
-int dmt_error(int err, const char *format, ...);
+#define dmt_error(err, ...) \
+	({ int err_ = (err); dmt_say(__VA_ARGS__); err_; })
+
+__attribute__((format(printf, 1, 2)))
+void dmt_say(const char *format, ...);
 
 #endif
