@@ -109,7 +109,7 @@ static void print_row(const struct bench_row *row,
 static void print_skipped(const struct options *o, const struct bench_row *row,
 			  const char *why)
 {
-	if (!o->json)
+	if (!o->json && *why)
 		printf("%-30s not here: %s\n", row->text, why);
 }
 
@@ -145,24 +145,6 @@ static void print_json_head(const struct options *o, const struct bench_bed *b)
 
 /* Rows ------------------------------------------------------------------------------ */
 
-/* Where a device makes all dirty always, there's one kind of harvest; else not that. */
-static const char *why_not(const struct bench_bed *b,
-			   const struct bench_row *row)
-{
-	if (row->cannot)
-		return row->cannot(b);
-	return NULL;
-}
-
-static bool is_out_of_place(const struct bench_bed *b,
-			    const struct bench_row *row)
-{
-	bool precise = dmatrack_engine(b->t) ||
-		       (b->d && !strcmp(dmt_device_kind(b->d), "testdev"));
-
-	return precise && !strcmp(row->name, "harvest-all");
-}
-
 static int measure_row(const struct options *o, struct bench_bed *b,
 		       const struct bench_row *row, struct measure_figure *f)
 {
@@ -186,9 +168,7 @@ static int measure_all(const struct options *o, struct bench_bed *b)
 	const char *why;
 
 	for (row = bench_rows; row->name; row++) {
-		if (is_out_of_place(b, row))
-			continue;
-		why = why_not(b, row);
+		why = row->cannot ? row->cannot(b) : NULL;
 		if (why) {
 			print_skipped(o, row, why);
 			continue;

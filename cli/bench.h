@@ -61,7 +61,8 @@ void bench_bed_close(struct bench_bed *b);
  * @limit: what it's compared with; NULL: nothing
  * @per_10000: see bench_bed
  * @op_size: likewise
- * @cannot: why it can't be measured here, or NULL
+ * @cannot: returns why it can't be measured here, "" if it needn't be said; or NULL.
+ *	    NULL: it can everywhere
  * @pass: the work, and the limit
  */
 struct bench_row {
