@@ -30,7 +30,7 @@ static void measure(struct dmt_gauge *g, uint64_t amount, uint64_t ns)
 	if (g->sum < g->enough && g->firm)
 		return;
 	g->amount = g->sum;
-	g->ns = g->sum_ns ? g->sum_ns : 1;
+	g->ns = g->sum_ns;
 	if (g->sum >= g->enough) {
 		g->firm = true;
 		g->sum = 0;
@@ -80,7 +80,7 @@ uint64_t dmt_forecast_left(const struct dmt_forecast *f, uint64_t dirty)
 
 uint64_t dmt_forecast_rate(const struct dmt_forecast *f)
 {
-	return f->sent.amount ? scale(f->sent.amount, DMT_NSEC, f->sent.ns) : 0;
+	return scale(f->sent.amount, DMT_NSEC, f->sent.ns ? f->sent.ns : 1);
 }
 
 uint64_t dmt_forecast_downtime(const struct dmt_forecast *f, uint64_t harvest,

@@ -25,7 +25,7 @@
 /**
  * struct dmt_gauge - a measured rate: @amount in @ns
  * @amount: 0: not known
- * @ns: at least 1
+ * @ns: 0 where the clock is too coarse
  * @sum, @sum_ns: of what was measured since, and isn't enough
  * @enough: amount that is
  * @firm: it's of an amount that was enough

@@ -11,9 +11,17 @@
 
 #include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
+#include "lib/copy.h"
 #include "lib/device.h"
 #include "memdest.h"
 #include "tap.h"
+
+/* One thread that plays all is nothing for TSan to see: then not every case */
+#ifdef DMT_TSAN
+#define STEP	19
+#else
+#define STEP	1
+#endif
 
 #define PAGE	4096ull
 #define NPAGES	300ull	/* of all regions */
@@ -66,9 +74,9 @@ static uint64_t below(uint64_t n)
 	return random_below(&w.rng, n);
 }
 
-static void map_region(struct dmatrack *t, unsigned int i)
+static void map_region(struct dmatrack *t, const struct dmatrack_region *r,
+		       unsigned int i)
 {
-	const struct dmatrack_region *r = &w.regions[i];
 	uint64_t before = HOLE_FIRST * PAGE, after = (HOLE_LAST + 1) * PAGE;
 	unsigned int prot = DMATRACK_MAP_READ | DMATRACK_MAP_WRITE;
 
@@ -168,34 +176,46 @@ static void fill(void)
 
 	for (i = 0; i < NREGIONS; i++) {
 		for (page = 0; page < layout[i].pages; page++) {
-			if (page % 5)
-				memset((char *)w.regions[i].vaddr + page * PAGE,
-				       (int)(1 + page % 255), PAGE);
+			memset((char *)w.regions[i].vaddr + page * PAGE,
+			       page % 5 ? (int)(1 + page % 255) : 0, PAGE);
 		}
 	}
 }
 
-static void open_world(void)
+/* Once: it takes much longer than a copy */
+static void make_memory(struct dmatrack_region *regions, struct dmatrack **t)
 {
 	unsigned int i, j;
 
+	for (i = 0; i < 2; i++)
+		CHECK_EQ(dmatrack_open_engine(&t[i], VFIO_TYPE1v2_IOMMU, 0), 0);
+	for (i = 0; i < NREGIONS; i++) {
+		regions[i].iova = layout[i].iova;
+		regions[i].size = layout[i].pages * PAGE;
+		regions[i].vaddr = mmap(NULL, regions[i].size,
+					PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (j = 0; j < 2; j++)
+			map_region(t[j], &regions[i], i);
+	}
+}
+
+static void begin_world(void)
+{
+	static struct dmatrack_region regions[NREGIONS];
+	static struct dmatrack *t[2];
+
+	if (!t[0])
+		make_memory(regions, t);
+	memdest_free(&w.d);
 	memset(&w, 0, sizeof(w));
+	memcpy(w.t, t, sizeof(t));
+	memcpy(w.regions, regions, sizeof(regions));
 	w.rng = 5;
 	w.running = true;
 	w.answer_at = 1000;
 	memdest_init(&w.d);
 	w.d.on_write = device;
-	for (i = 0; i < 2; i++)
-		CHECK_EQ(dmatrack_open_engine(&w.t[i], VFIO_TYPE1v2_IOMMU, 0), 0);
-	for (i = 0; i < NREGIONS; i++) {
-		w.regions[i].iova = layout[i].iova;
-		w.regions[i].size = layout[i].pages * PAGE;
-		w.regions[i].vaddr = mmap(NULL, w.regions[i].size,
-					  PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		for (j = 0; j < 2; j++)
-			map_region(w.t[j], i);
-	}
 	fill();
 	w.p = (struct dmatrack_precopy){
 		.size = sizeof(w.p),
@@ -211,14 +231,10 @@ static void open_world(void)
 	};
 }
 
-static void close_world(void)
+static void end_world(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < 2; i++)
-		dmatrack_close(w.t[i]);
-	for (i = 0; i < NREGIONS; i++)
-		munmap(w.regions[i].vaddr, w.regions[i].size);
+	dmatrack_close(w.t[0]);
+	dmatrack_close(w.t[1]);
 	memdest_free(&w.d);
 }
 
@@ -255,14 +271,13 @@ static void copy_exactly(void)
 
 static void test_idle(void)
 {
-	open_world();
+	begin_world();
 	copy_exactly();
 	CHECK_EQ(w.d.bytes, NPAGES * 4 / 5 * PAGE);
 	CHECK_EQ(w.totals.sent, NPAGES * 4 / 5);
 	CHECK_EQ(w.totals.zero, NPAGES / 5);
 	CHECK_EQ(w.rounds[0].dirty, NPAGES);
 	CHECK_EQ(w.d.zeros, 0);
-	close_world();
 }
 
 static void test_writes_within(void)
@@ -270,36 +285,33 @@ static void test_writes_within(void)
 	unsigned int refine;
 
 	for (refine = 0; refine < 2; refine++) {
-		open_world();
+		begin_world();
 		w.p.flags = refine ? DMATRACK_REFINE : 0;
 		w.each = 3;
 		w.zero = true;
 		copy_exactly();
 		CHECK(w.d.zeros);
-		close_world();
-	}
+		}
 }
 
 static void test_processors(void)
 {
-	open_world();
+	begin_world();
 	w.by_cpu = true;
 	w.p.dirty = cpu_dirty;
 	w.each = 3;
 	copy_exactly();
-	close_world();
-	open_world();		/* and with nobody else */
+	begin_world();		/* and with nobody else */
 	w.by_cpu = true;
 	w.p.dirty = cpu_dirty;
 	w.p.ncontainers = 0;
 	copy_exactly();
-	close_world();
 }
 
 /* Large pages, small batches */
 static void test_page_sizes(void)
 {
-	open_world();
+	begin_world();
 	w.p.nregions = 1;
 	w.p.round = NULL;
 	w.p.page_size = 2 * PAGE;
@@ -308,7 +320,6 @@ static void test_page_sizes(void)
 	CHECK_EQ(dmatrack_precopy(&w.p, NULL), 0);
 	CHECK(memdest_exact(&w.d));
 	CHECK_EQ(w.d.page_size, 2 * PAGE);
-	close_world();
 }
 
 static unsigned int reads;
@@ -323,13 +334,12 @@ static int read_region(void *opaque, unsigned int region, uint64_t offset,
 
 static void test_read(void)
 {
-	open_world();
+	begin_world();
 	w.p.read = read_region;
 	w.each = 2;
 	reads = 0;
 	copy_exactly();
 	CHECK(reads);
-	close_world();
 }
 
 /* Real threads: the sanitizers' case */
@@ -345,7 +355,7 @@ static void test_threads(void)
 	unsigned int i;
 
 	for (i = 0; i < 6; i++) {
-		open_world();
+		begin_world();
 		w.p.flags = i % 2 ? DMATRACK_REFINE : 0;
 		w.p.max_rounds = 20;
 		run.seed = i;
@@ -358,8 +368,7 @@ static void test_threads(void)
 		CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), 0);
 		CHECK(memdest_exact(&w.d));
 		dmt_device_close(dev);
-		close_world();
-	}
+		}
 }
 
 /* A destination that breaks --------------------------------------------------- */
@@ -370,8 +379,8 @@ static void test_every_failure(void)
 	uint64_t at;
 	int ret = -EIO;
 
-	for (at = 1; ret; at++) {
-		open_world();
+	for (at = 1; ret; at += STEP) {
+		begin_world();
 		w.each = 2;
 		w.zero = true;
 		w.d.at = at;
@@ -382,8 +391,7 @@ static void test_every_failure(void)
 		CHECK_EQ(w.totals.stopped, w.stops);
 		CHECK(!tracking(w.t[0]));
 		CHECK(!tracking(w.t[1]));
-		close_world();
-	}
+		}
 	CHECK(at > 100);
 }
 
@@ -395,8 +403,8 @@ static void test_every_loss(void)
 	for (refine = 0; refine < 2; refine++) {
 		uint64_t at, lost = 1;
 
-		for (at = 1; lost; at++) {
-			open_world();
+		for (at = 1; lost; at += STEP) {
+			begin_world();
 			w.p.flags = refine ? DMATRACK_REFINE : 0;
 			w.each = 2;
 			w.zero = true;
@@ -405,8 +413,7 @@ static void test_every_loss(void)
 			w.d.error = -EAGAIN;
 			copy_exactly();
 			lost = w.d.lost;
-			close_world();
-		}
+				}
 		CHECK(at > 100);
 	}
 }
@@ -416,8 +423,8 @@ static void test_losses(void)
 {
 	uint64_t chance;
 
-	for (chance = 2; chance < 40; chance++) {
-		open_world();
+	for (chance = 2; chance < 40; chance += STEP) {
+		begin_world();
 		w.p.flags = chance % 2 ? DMATRACK_REFINE : 0;
 		w.each = 1;
 		w.zero = true;
@@ -426,22 +433,20 @@ static void test_losses(void)
 		w.d.error = -EAGAIN;
 		copy_exactly();
 		CHECK(w.totals.resumed);
-		close_world();
-	}
+		}
 }
 
 static void test_no_lost(void)
 {
 	struct dmatrack_dest_ops ops = memdest_ops;
 
-	open_world();
+	begin_world();
 	ops.lost = NULL;
 	w.d.base.ops = &ops;
 	w.d.at = 5;
 	w.d.error = -EAGAIN;
 	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EAGAIN);
 	CHECK_EQ(w.d.finished, 0);
-	close_world();
 }
 
 int main(void)
@@ -456,5 +461,6 @@ int main(void)
 	TEST(test_every_loss, "the destination is lost at any call");
 	TEST(test_losses, "it is lost again and again");
 	TEST(test_no_lost, "-EAGAIN from who doesn't know it");
+	end_world();
 	return tap_done();
 }

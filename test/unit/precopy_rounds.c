@@ -1,0 +1,617 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pre-copy's rounds, with a clock of the test's own: what is sent, when the devices
+ * are stopped, how a bandwidth limit is kept, what is refused. Without containers: a
+ * dirty log says what was written, so every figure is known beforehand.
+ */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <sys/mman.h>
+
+#include "lib/forecast.h"
+#include "lib/pace.h"
+#include "lib/precopy.h"
+#include "dmatrack_engine.h"
+#include "memdest.h"
+#include "tap.h"
+
+#define PAGE	4096ull
+#define NPAGES	512u
+#define MS	1000000ull
+#define NS_PAGE	(MS / 10)	/* the destination takes for a page */
+
+static unsigned char memory[NPAGES][PAGE] __attribute__((aligned(4096)));
+
+/**
+ * struct play - what happens, and what is seen
+ * @now: the clock
+ * @ticks: calls of progress()
+ * @ticked: when the last was
+ * @dirty: pages reported after each round; the last number goes on
+ * @ndirty: numbers
+ * @change: what is written before each harvest: so many pages, from 0 on
+ * @sleeps: nanoseconds slept
+ */
+static struct play {
+	uint64_t now, ticked, slack, slept;
+	unsigned int ticks, asks;
+	const unsigned int *dirty;
+	unsigned int ndirty, harvests;
+	unsigned int change;
+	unsigned int nrounds, stops;
+	struct dmatrack_round rounds[64];
+	struct dmatrack_region region;
+	struct dmatrack_precopy p;
+	struct dmatrack_totals totals;
+	struct memdest d;
+} play;
+
+static uint64_t fake_now(void *opaque)
+{
+	return play.now;
+}
+
+static void fake_sleep(void *opaque, uint64_t ns)
+{
+	play.now += ns;
+	play.slept += ns;
+}
+
+static const struct dmt_clock fake_clock = { fake_now, fake_sleep, NULL };
+
+static void take_time(void *opaque, uint64_t size)
+{
+	play.now += size / PAGE * NS_PAGE;
+}
+
+static int report(void *opaque, unsigned int region, uint64_t *bitmap)
+{
+	unsigned int n, i;
+
+	if (!bitmap)
+		return 0;
+	i = play.harvests++;
+	if (!play.ndirty)
+		return 0;
+	n = play.dirty[i < play.ndirty ? i : play.ndirty - 1];
+	for (i = 0; i < n; i++)
+		bitmap[i / 64] |= 1ull << (i % 64);
+	for (i = 0; i < play.change; i++)
+		memory[i][5]++;
+	return 0;
+}
+
+static int stop(void *opaque)
+{
+	play.stops++;
+	return 0;
+}
+
+static int note_round(void *opaque, const struct dmatrack_round *r)
+{
+	CHECK(play.nrounds < 64);
+	play.rounds[play.nrounds++] = *r;
+	return 0;
+}
+
+static int progress(void *opaque, const struct dmatrack_round *r)
+{
+	if (play.ticks++ && play.now - play.ticked > play.slack)
+		play.slack = play.now - play.ticked;
+	play.ticked = play.now;
+	return play.asks && play.ticks == play.asks ? DMATRACK_STOP_NOW : 0;
+}
+
+static void begin_play(void)
+{
+	unsigned int i;
+
+	memdest_free(&play.d);
+	memset(&play, 0, sizeof(play));
+	memset(memory, 0, sizeof(memory));
+	for (i = 0; i < NPAGES; i++)
+		memory[i][0] = 1;
+	play.now = 1000 * MS;
+	memdest_init(&play.d);
+	play.d.on_write = take_time;
+	play.region = (struct dmatrack_region){
+		.iova = 0, .size = sizeof(memory), .vaddr = memory,
+	};
+	play.p = (struct dmatrack_precopy){
+		.size = sizeof(play.p),
+		.regions = &play.region,
+		.nregions = 1,
+		.dest = &play.d.base,
+		.stop = stop,
+		.dirty = report,
+		.round = note_round,
+		.progress = progress,
+		.downtime = 1 * MS,	/* ten pages */
+	};
+}
+
+static int run(void)
+{
+	int ret = dmt_precopy(&play.p, &play.totals, &fake_clock);
+
+	CHECK_EQ(play.totals.rounds, play.nrounds);
+	CHECK_EQ(play.totals.stopped, play.stops);
+	CHECK_EQ(play.d.finished, !ret);
+	if (!ret)
+		CHECK(memdest_exact(&play.d));
+	return ret;
+}
+
+#define DIRTY(...)							\
+	do {								\
+		static const unsigned int dirty_[] = { __VA_ARGS__ };	\
+		play.dirty = dirty_;					\
+		play.ndirty = sizeof(dirty_) / sizeof(dirty_[0]);	\
+	} while (0)
+
+/* When to stop ---------------------------------------------------------------- */
+
+static void test_fits(void)
+{
+	begin_play();
+	DIRTY(100, 11, 10, 3);
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_FITS);
+	CHECK_EQ(play.nrounds, 4);
+	CHECK_EQ(play.rounds[0].downtime, 10 * MS);
+	CHECK_EQ(play.rounds[0].left, 100 * PAGE);
+	CHECK_EQ(play.rounds[0].rate, PAGE * 10000);
+	CHECK_EQ(play.rounds[1].downtime, 11 * MS / 10);
+	CHECK_EQ(play.rounds[2].downtime, 1 * MS);
+	CHECK_EQ(play.rounds[3].dirty, 10);
+	CHECK_EQ(play.totals.downtime, 1 * MS);
+	/* 100 pages in the time that 512 took */
+	CHECK_EQ(play.rounds[0].dirty_rate, 100 * PAGE * 10000 / 512);
+	begin_play();
+	CHECK_EQ(run(), 0);	/* nobody writes */
+	CHECK_EQ(play.nrounds, 2);
+	CHECK_EQ(play.rounds[1].dirty, 0);
+}
+
+static void test_diverges(void)
+{
+	begin_play();
+	DIRTY(300, 150, 140, 135, 134);
+	CHECK_EQ(run(), 0);
+	/* 150 and 140 are less than typical; 135, 134 and 134 are not enough so */
+	CHECK_EQ(play.totals.reason, DMATRACK_DIVERGES);
+	CHECK_EQ(play.nrounds, 7);
+	begin_play();
+	DIRTY(512);
+	play.p.flags = DMATRACK_GIVE_UP;
+	CHECK_EQ(run(), -ETIME);
+	CHECK_EQ(play.totals.reason, DMATRACK_DIVERGES);
+	CHECK_EQ(play.nrounds, 4);
+	CHECK_EQ(play.stops, 0);
+}
+
+/* A device that pauses for a round is no reason to give up on it */
+static void test_pause(void)
+{
+	begin_play();
+	DIRTY(400, 400, 20, 400, 300, 240, 190, 150, 110, 80, 50, 20, 5);
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_FITS);
+	begin_play();
+	DIRTY(400, 400, 20, 400);
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_DIVERGES);
+}
+
+static void test_rounds(void)
+{
+	begin_play();
+	DIRTY(500, 400, 300, 200, 100);
+	play.p.max_rounds = 3;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_ROUNDS);
+	CHECK_EQ(play.nrounds, 4);
+	begin_play();
+	DIRTY(500, 400, 300, 200, 100);
+	play.p.max_rounds = 1;
+	play.p.flags = DMATRACK_GIVE_UP;
+	CHECK_EQ(run(), -ETIME);
+	CHECK_EQ(play.totals.reason, DMATRACK_ROUNDS);
+	CHECK_EQ(play.nrounds, 1);
+}
+
+static int ask(void *opaque, const struct dmatrack_round *r)
+{
+	note_round(opaque, r);
+	return r->number == 1 ? DMATRACK_STOP_NOW : 0;
+}
+
+static int refuse(void *opaque, const struct dmatrack_round *r)
+{
+	note_round(opaque, r);
+	return r->number == 1 ? -ECANCELED : 0;
+}
+
+static int refuse_last(void *opaque, const struct dmatrack_round *r)
+{
+	note_round(opaque, r);
+	return r->last ? -ECANCELED : 0;
+}
+
+static int nonsense(void *opaque, const struct dmatrack_round *r)
+{
+	note_round(opaque, r);
+	return 17;
+}
+
+static void test_answers(void)
+{
+	begin_play();
+	DIRTY(500, 400, 300);
+	play.p.round = ask;
+	play.p.flags = DMATRACK_GIVE_UP;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_ASKED);
+	CHECK_EQ(play.nrounds, 3);
+	begin_play();
+	DIRTY(500, 400, 300);
+	play.p.round = refuse;
+	CHECK_EQ(run(), -ECANCELED);
+	CHECK_EQ(play.totals.stopped, 0);
+	begin_play();
+	play.p.round = refuse_last;
+	CHECK_EQ(run(), -ECANCELED);
+	CHECK_EQ(play.totals.stopped, 1);
+	begin_play();
+	play.p.round = nonsense;
+	CHECK_EQ(run(), -EINVAL);
+}
+
+static int fail(void *opaque)
+{
+	return -ENXIO;
+}
+
+static void test_stop_fails(void)
+{
+	begin_play();
+	play.p.stop = fail;
+	CHECK_EQ(run(), -ENXIO);
+	CHECK_EQ(play.totals.stopped, 0);
+}
+
+/* Bandwidth -------------------------------------------------------------------- */
+
+/* 512 pages at 1000 a second: the time it takes is the limit's */
+static void test_bandwidth(void)
+{
+	begin_play();
+	DIRTY(50, 5);
+	play.p.bandwidth = 1000 * PAGE;
+	CHECK_EQ(run(), 0);
+	/* a burst's worth less, a batch more */
+	CHECK(play.totals.time > 562 * MS - 110 * MS);
+	CHECK(play.totals.time < 562 * MS + 10 * MS);
+	CHECK_EQ(play.totals.reason, DMATRACK_FITS);
+	/* the last round isn't limited, and so isn't what is expected of it */
+	CHECK_EQ(play.rounds[0].rate, PAGE * 10000);
+	CHECK_EQ(play.rounds[0].downtime, 5 * MS);
+	CHECK_EQ(play.totals.downtime, MS / 2);
+	CHECK(play.ticks >= 4);
+	CHECK(play.slack <= 200 * MS);
+}
+
+static int cancel(void *opaque, const struct dmatrack_round *r)
+{
+	return ++play.ticks == 3 ? -ECANCELED : 0;
+}
+
+/* Asked while it waits, it ends the round, and at that pace */
+static void test_slow(void)
+{
+	begin_play();
+	play.p.bandwidth = 10 * PAGE;
+	play.asks = 3;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_ASKED);
+	CHECK(play.totals.time > 51000 * MS && play.totals.time < 51300 * MS);
+	CHECK(play.ticks > 500 && play.ticks < 520);
+	CHECK_EQ(play.d.largest, PAGE);
+	begin_play();
+	play.p.bandwidth = 1;
+	play.p.progress = cancel;
+	CHECK_EQ(run(), -ECANCELED);
+	CHECK_EQ(play.ticks, 3);
+}
+
+static void test_pace(void)
+{
+	struct dmt_pace p = { .rate = 3 };
+	uint64_t now = 5, sent = 0;
+
+	/* odd rates lose nothing but fractions of a nanosecond */
+	for (; sent < 3000; sent++) {
+		now += dmt_pace_wait(&p, now);
+		CHECK_EQ(dmt_pace_wait(&p, now), 0);
+		dmt_pace_sent(&p, now, 1);
+	}
+	CHECK(now >= 999 * DMT_NSEC && now < 1001 * DMT_NSEC);
+	/* idle time is credit for 10 ms, not more */
+	p = (struct dmt_pace){ .rate = 1000 };
+	now = 1000 * DMT_NSEC;
+	for (sent = 0; !dmt_pace_wait(&p, now); sent++)
+		dmt_pace_sent(&p, now, 1);
+	CHECK_EQ(sent, 11);
+	p = (struct dmt_pace){ .rate = 0 };
+	dmt_pace_sent(&p, now, 1000);
+	CHECK_EQ(dmt_pace_wait(&p, now), 0);
+	p = (struct dmt_pace){ .rate = 1, .due = UINT64_MAX - 5 };
+	dmt_pace_sent(&p, now, 1 << 20);
+	CHECK_EQ(dmt_pace_wait(&p, UINT64_MAX), 0);
+}
+
+/* What is sent ----------------------------------------------------------------- */
+
+/* Everything is reported always; five pages change */
+static void test_refinement(void)
+{
+	begin_play();
+	DIRTY(NPAGES);
+	play.change = 5;
+	play.p.flags = DMATRACK_REFINE;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_FITS);
+	CHECK_EQ(play.nrounds, 3);
+	CHECK_EQ(play.rounds[0].sent, NPAGES);
+	CHECK_EQ(play.rounds[1].sent, 5);
+	CHECK_EQ(play.rounds[1].same, NPAGES - 5);
+	CHECK_EQ(play.rounds[1].left, 5 * PAGE);
+	CHECK_EQ(play.rounds[2].sent, 5);
+	CHECK_EQ(play.totals.sent, NPAGES + 10);
+	CHECK_EQ(play.d.bytes, (NPAGES + 10) * PAGE);
+	begin_play();		/* the same without */
+	DIRTY(NPAGES);
+	play.change = 5;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.reason, DMATRACK_DIVERGES);
+	CHECK_EQ(play.totals.sent, 5 * NPAGES);
+}
+
+static void swap_zero(unsigned int i, unsigned int n, int value)
+{
+	for (; n; n--, i++)
+		memset(memory[i], value, PAGE);
+}
+
+/* Round by round: what is zero before, in between and after */
+static int change_zero(void *opaque, const struct dmatrack_round *r)
+{
+	note_round(opaque, r);
+	switch (r->number) {
+	case 0:
+		CHECK_EQ(r->zero, 100);
+		CHECK_EQ(play.d.zeros, 0);
+		swap_zero(90, 20, 0);	/* 90-99 are, 100-109 become */
+		break;
+	case 1:
+		CHECK_EQ(r->zero, 110);
+		CHECK_EQ(play.d.zeros, 1);
+		CHECK_EQ(play.d.zeroed, 10 * PAGE);
+		swap_zero(0, 1, 3);
+		swap_zero(105, 1, 3);
+		break;
+	case 2:
+		CHECK_EQ(r->zero, 108);
+		CHECK_EQ(play.d.zeros, 1);
+		swap_zero(0, 1, 0);
+		swap_zero(105, 1, 0);
+		break;
+	case 3:
+		CHECK_EQ(r->zero, 110);
+		CHECK_EQ(play.d.zeros, 3);
+		CHECK_EQ(play.d.zeroed, 12 * PAGE);
+		break;
+	}
+	return r->number == 3 ? DMATRACK_STOP_NOW : 0;
+}
+
+/* Takes time, so that no round seems to be the last */
+static int read_slowly(void *opaque, unsigned int region, uint64_t offset,
+		       void *buf, size_t size)
+{
+	memcpy(buf, memory[0] + offset, size);
+	play.now += size / PAGE * 1000;
+	return 0;
+}
+
+static void test_zero(void)
+{
+	unsigned int refine;
+
+	for (refine = 0; refine < 2; refine++) {
+		begin_play();
+		DIRTY(NPAGES);
+		swap_zero(0, 100, 0);
+		play.p.flags = refine ? DMATRACK_REFINE : 0;
+		play.p.round = change_zero;
+		play.p.read = read_slowly;
+		play.p.downtime = 1000;
+		CHECK_EQ(run(), 0);
+		CHECK_EQ(play.nrounds, 5);
+		CHECK_EQ(play.totals.zero, 100 + 110 + 108 + 110 + 110);
+		if (refine)
+			CHECK_EQ(play.totals.sent, 412 + 2);
+	}
+}
+
+static void test_batches(void)
+{
+	begin_play();
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.d.writes, sizeof(memory) / play.d.largest);
+	CHECK(play.d.largest >= 64 << 10 &&
+	      play.d.largest <= DMATRACK_WRITE_MAX);
+}
+
+/* 16 bytes for each page that was sent, and no more for those that weren't */
+static void test_memory(void)
+{
+	uint64_t plain = 0;
+	unsigned int refine;
+
+	for (refine = 0; refine < 2; refine++) {
+		begin_play();
+		swap_zero(256, 256, 0);
+		play.p.flags = refine ? DMATRACK_REFINE : 0;
+		CHECK_EQ(run(), 0);
+		if (!refine)
+			plain = play.totals.memory;
+		else
+			CHECK_EQ(play.totals.memory, plain + 256 * 16);
+	}
+}
+
+/* What is refused ----------------------------------------------------------------- */
+
+static void refused(const char *word)
+{
+	int ret = dmatrack_precopy(&play.p, &play.totals);
+
+	if (ret != -EINVAL || !strstr(dmatrack_error(), word))
+		printf("# '%s': %d, %s\n", word, ret, dmatrack_error());
+	CHECK_EQ(ret, -EINVAL);
+	CHECK(strstr(dmatrack_error(), word));
+	CHECK_EQ(play.d.calls, 0);
+	begin_play();
+}
+
+#define REFUSED(word, change)						\
+	do {								\
+		change;							\
+		refused(word);						\
+	} while (0)
+
+static void test_refused(void)
+{
+	struct dmatrack_region r[2];
+	struct dmatrack *none = NULL;
+
+	begin_play();
+	REFUSED("flags", play.p.flags = 4);
+	REFUSED("reserved", play.p.reserved = 1);
+	REFUSED("stop()", play.p.stop = NULL);
+	REFUSED("destination", play.p.dest = NULL);
+	REFUSED("containers at NULL", play.p.ncontainers = 1);
+	REFUSED("container 0", (play.p.ncontainers = 1,
+				play.p.containers = &none));
+	REFUSED("0 regions", play.p.nregions = 0);
+	REFUSED("4097 regions", play.p.nregions = 4097);
+	REFUSED("0 regions", play.p.regions = NULL);
+	REFUSED("whole pages", play.region.size = 0);
+	REFUSED("whole pages", play.region.size--);
+	REFUSED("whole pages", play.region.iova = 512);
+	REFUSED("last IOVA", play.region.iova = -PAGE);
+	REFUSED("read()", play.region.vaddr = NULL);
+	REFUSED("read()", play.region.vaddr = (void *)-PAGE);
+	REFUSED("power of two", play.p.page_size = 12288);
+	REFUSED("power of two", play.p.page_size = 2048);
+	REFUSED("power of two", play.p.page_size = 4 << 20);
+	REFUSED("size is 3", play.p.size = 3);
+	r[0] = r[1] = play.region;
+	REFUSED("not after", (play.p.regions = r, play.p.nregions = 2));
+	r[1].iova = sizeof(memory) - PAGE;
+	REFUSED("not after", (play.p.regions = r, play.p.nregions = 2));
+	r[0].iova = 1ull << 40;
+	REFUSED("not after", (play.p.regions = r, play.p.nregions = 2));
+}
+
+/* Programs that know less of the structures, or more */
+static void test_sizes(void)
+{
+	struct {
+		struct dmatrack_precopy p;
+		uint64_t more;
+	} p;
+	struct dmatrack_dest_ops ops = memdest_ops;
+
+	begin_play();
+	play.p.size = offsetof(struct dmatrack_precopy, dirty);
+	play.p.dirty = (void *)1;	/* not looked at */
+	play.nrounds = 2;
+	CHECK_EQ(dmatrack_precopy(&play.p, &play.totals), 0);
+	begin_play();
+	p.p = play.p;
+	p.p.size = sizeof(p);
+	p.more = 0;
+	CHECK_EQ(dmatrack_precopy(&p.p, &play.totals), 0);
+	begin_play();
+	p.p = play.p;
+	p.p.size = sizeof(p);
+	p.more = 1;
+	CHECK_EQ(dmatrack_precopy(&p.p, &play.totals), -EINVAL);
+	begin_play();
+	ops.size = offsetof(struct dmatrack_dest_ops, lost);
+	play.d.base.ops = &ops;
+	play.d.at = 3;
+	play.d.error = -EAGAIN;
+	CHECK_EQ(run(), -EAGAIN);
+	ops.size = offsetof(struct dmatrack_dest_ops, finish);
+	CHECK_EQ(dmatrack_precopy(&play.p, &play.totals), -EINVAL);
+	CHECK_EQ(dmatrack_precopy(NULL, NULL), -EINVAL);
+}
+
+static void test_close(void)
+{
+	begin_play();
+	dmatrack_dest_close(NULL);
+	dmatrack_dest_close(&play.d.base);
+	CHECK_EQ(play.d.closed, 1);
+}
+
+/* A container that tracks already: those before it are stopped again */
+static void test_start_fails(void)
+{
+	struct dmatrack *t[2];
+	uint64_t word;
+
+	begin_play();
+	CHECK_EQ(dmatrack_open_engine(&t[0], VFIO_TYPE1v2_IOMMU, 0), 0);
+	CHECK_EQ(dmatrack_open_engine(&t[1], VFIO_TYPE1v2_IOMMU, 0), 0);
+	CHECK_EQ(dmatrack_start(t[1]), 0);
+	play.p.containers = t;
+	play.p.ncontainers = 2;
+	play.p.containers = (struct dmatrack *[]){ t[0], NULL };
+	refused("container 1");
+	play.p.containers = (struct dmatrack *[]){ t[0], t[0] };
+	play.p.ncontainers = 2;
+	if (dmatrack_precopy(&play.p, &play.totals)) {
+		CHECK(strstr(dmatrack_error(), "container 1"));
+		CHECK_EQ(play.stops, 0);
+	}
+	CHECK(dmatrack_harvest(t[0], 0, PAGE, PAGE, &word));
+	dmatrack_close(t[0]);
+	dmatrack_close(t[1]);
+}
+
+int main(void)
+{
+	TEST(test_fits, "the devices are stopped when what is left fits");
+	TEST(test_diverges, "or doesn't become less");
+	TEST(test_pause, "a pause is no divergence");
+	TEST(test_rounds, "so many rounds, and no more");
+	TEST(test_answers, "what the program answers");
+	TEST(test_stop_fails, "devices that can't be stopped");
+	TEST(test_bandwidth, "a bandwidth limit, but not for the last round");
+	TEST(test_slow, "a low limit, with signs of life");
+	TEST(test_pace, "the arithmetic of a limit");
+	TEST(test_refinement, "only what changed is sent");
+	TEST(test_zero, "zeros are sent only where there was something");
+	TEST(test_batches, "neighbours go together");
+	TEST(test_memory, "what hashes cost");
+	TEST(test_refused, "what makes no sense is refused");
+	TEST(test_sizes, "structures of older and newer programs");
+	TEST(test_close, "a destination is closed");
+	TEST(test_start_fails, "a container that can't start");
+	memdest_free(&play.d);
+	return tap_done();
+}
