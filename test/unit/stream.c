@@ -12,7 +12,11 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <zstd.h>
+
 #include "dmatrack_copy.h"
+#include "lib/hash.h"
+#include "lib/wire.h"
 #include "random.h"
 #include "scratch.h"
 #include "tap.h"
@@ -121,6 +125,15 @@ static struct line {
 	.changed = PTHREAD_COND_INITIALIZER,
 };
 
+/* The receiver: a thread. */
+static struct receiving {
+	struct dmatrack_dest *dest;
+	const char *image;	/* instead: one receiver a connection, as if each were killed */
+	int error;
+	char text[512];
+	struct dmatrack_arrival arrival;
+} receiving;
+
 struct end {
 	int fd;
 	int direction;
@@ -220,7 +233,7 @@ static int line_accept(void *opaque, unsigned int attempt, int why,
 {
 	int fd;
 
-	if (attempt && line.once)
+	if (attempt && (line.once || receiving.image))
 		return why;
 	pthread_mutex_lock(&line.lock);
 	while (line.waiting < 0 && !line.over)
@@ -252,16 +265,6 @@ static void line_new(void)
 	line.passed[0] = line.passed[1] = 0;
 }
 
-/* The receiver: a thread. It receives until it's done, from a store or by images. */
-static struct receiving {
-	struct dmatrack_dest *dest;
-	const char *image;
-	int drop_at;		/* its state, with this progress call: as if killed */
-	int error;
-	char text[512];
-	struct dmatrack_arrival arrival;
-	int runs;
-} receiving;
 
 static int receive_once(struct dmatrack_dest *dest)
 {
@@ -276,9 +279,38 @@ static int receive_once(struct dmatrack_dest *dest)
 	return ret;
 }
 
+static int receive_image(void)
+{
+	struct dmatrack_dest *d;
+	int ret = dmatrack_image_create(&d, receiving.image,
+					DMATRACK_IMAGE_RESUME);
+
+	if (ret)
+		return ret;
+	ret = receive_once(d);
+	d->ops->close(d);
+	return ret;
+}
+
+static bool sender_there(void)
+{
+	bool there;
+
+	pthread_mutex_lock(&line.lock);
+	there = !line.over;
+	pthread_mutex_unlock(&line.lock);
+	return there;
+}
+
 static void *receiver(void *opaque)
 {
-	receiving.error = receive_once(receiving.dest);
+	if (!receiving.image) {
+		receiving.error = receive_once(receiving.dest);
+		return NULL;
+	}
+	do
+		receiving.error = receive_image();
+	while (sender_there());
 	return NULL;
 }
 
@@ -579,6 +611,448 @@ static void test_check(void)
 	CHECK(strstr(send_text, "digests differ"));
 }
 
+/* Is what's at @path the memory? */
+static void check_image(const char *path)
+{
+	struct dmatrack_image *m;
+	uint8_t want[16], got[16];
+
+	CHECK_EQ(dmatrack_image_open(&m, path), 0);
+	CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
+	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
+	dmatrack_image_close(m);
+	CHECK(!memcmp(want, got, 16));
+}
+
+/* Cut after each byte, and another receiver goes on with what the last one saved. */
+static void test_reload(void)
+{
+	uint64_t length[2], at;
+	int direction;
+
+	measure(DMATRACK_ZSTD, length);
+	receiving.image = scratch_path("reload");
+	for (direction = 0; direction < 2; direction++) {
+		for (at = 0; at < length[direction]; at++) {
+			unlink(receiving.image);
+			line_new();
+			line.cut[direction] = at;
+			run(DMATRACK_ZSTD, NULL);
+			CHECK_EQ(send_error, 0);
+			check_image(receiving.image);
+		}
+	}
+	receiving.image = NULL;
+}
+
+/*
+ * A process that receives is killed at some moment, again and again; each time another takes its place. A
+ * timer kills it, so anything may be under way.
+ */
+static struct killed {
+	char address[300];
+	const char *image;
+	pid_t child;
+	int left;	/* to be killed yet */
+} killed;
+
+static int child_accept(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	return dmatrack_accept(opaque, ch, why == -EALREADY ? 2000 : 10000);
+}
+
+static void child_receive(long us)
+{
+	struct itimerval timer = { .it_value.tv_usec = us };
+	struct dmatrack_receiver r = { .size = sizeof(r), .accept = child_accept };
+	struct dmatrack_listener *l;
+
+	if (dmatrack_listen(&l, killed.address, NULL) ||
+	    dmatrack_image_create(&r.dest, killed.image, DMATRACK_IMAGE_RESUME))
+		_exit(1);
+	r.opaque = l;
+	if (us)
+		setitimer(ITIMER_REAL, &timer, NULL);
+	_exit(dmatrack_receive(&r, NULL) ? 2 : 0);
+}
+
+static void start_child(void)
+{
+	long us = killed.left-- > 0 ? 100 + (long)random_below(&rng, 4000) : 0;
+
+	fflush(stdout);
+	killed.child = fork();
+	if (!killed.child)
+		child_receive(us);
+}
+
+/* A child that has been killed is replaced; one that has yet to listen is waited for. */
+static int kill_connect(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	int ret, status, tries;
+
+	for (tries = 0; tries < 10000; tries++) {
+		ret = dmatrack_connect(ch, killed.address, NULL);
+		if (!ret)
+			return 0;
+		if (waitpid(killed.child, &status, WNOHANG) == killed.child) {
+			if (!WIFSIGNALED(status))
+				return -EOWNERDEAD;
+			start_child();
+		}
+		poll(NULL, 0, 1);
+	}
+	return ret;
+}
+
+static void test_killed(void)
+{
+	struct dmatrack_sender how = {
+		.size = sizeof(how),
+		.connect = kill_connect,
+		.flags = DMATRACK_CHECK,
+	};
+	struct dmatrack_dest *d;
+	int status, i, kills = 0;
+
+	snprintf(killed.address, sizeof(killed.address), "unix:%s",
+		 scratch_path("killed.sock"));
+	killed.image = scratch_path("killed");
+	for (i = 0; i < 5; i++) {
+		rng = 100 + i;
+		unlink(killed.image);
+		killed.left = 6;
+		start_child();
+		CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+		CHECK_EQ(copy(d), 0);
+		d->ops->close(d);
+		CHECK_EQ(waitpid(killed.child, &status, 0), killed.child);
+		CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+		kills += 6 - killed.left;
+		check_image(killed.image);
+	}
+	printf("# %d processes\n", kills);
+	CHECK(kills >= 10);
+}
+
+/* Hostile senders: frames that are well made and make no sense */
+
+static struct dmt_wire evil;
+
+static void evil_hello(struct dmt_frame *f, void *payload)
+{
+	struct dmt_wire_hello *hello = payload;
+	uint64_t *region = (uint64_t *)(hello + 1);
+	int i;
+
+	memset(hello, 0, sizeof(*hello));
+	memset(hello->session, 3, 16);
+	hello->page_size = PAGE;
+	hello->nregions = NREGIONS;
+	for (i = 0; i < NREGIONS; i++) {
+		*region++ = regions[i].iova;
+		*region++ = regions[i].size;
+	}
+	memset(f, 0, sizeof(*f));
+	f->type = DMT_WIRE_HELLO;
+	f->payload = payload;
+	f->length = (uint32_t)((char *)region - (char *)payload);
+}
+
+static pthread_t evil_thread;
+
+/* Connected, and greeted */
+static void evil_begin(void)
+{
+	struct dmatrack_channel *ch;
+
+	line_new();
+	line.once = true;
+	store.begun = store.finished = 0;
+	memset(arrived, 0xee, sizeof(arrived));
+	receiving.dest = &store.dest;
+	CHECK_EQ(pthread_create(&evil_thread, NULL, receiver, NULL), 0);
+	CHECK_EQ(line_connect(NULL, 0, 0, &ch), 0);
+	CHECK_EQ(dmt_wire_open(&evil, ch), 0);
+	CHECK_EQ(dmt_wire_greet(&evil), 0);
+	CHECK_EQ(dmt_wire_meet(&evil, "receiver"), 0);
+}
+
+/* Send @f as the last thing. Return: what the receiver makes of it */
+static int evil_end(const struct dmt_frame *f)
+{
+	struct dmt_frame answer = { 0 };
+
+	if (!dmt_wire_put(&evil, f) && !dmt_wire_flush(&evil))
+		while (!dmt_wire_get(&evil, &answer) &&
+		       answer.type != DMT_WIRE_REFUSE)
+			;
+	dmt_wire_close(&evil);
+	line_over();
+	pthread_join(evil_thread, NULL);
+	if (receiving.error && answer.type != DMT_WIRE_REFUSE)
+		return -ENOMSG;
+	return receiving.error;
+}
+
+static int try_hello(const struct dmt_frame *f)
+{
+	int ret;
+
+	evil_begin();
+	ret = evil_end(f);
+	CHECK_EQ(store.begun, 0);
+	return ret;
+}
+
+static void test_evil_hello(void)
+{
+	static uint64_t payload[10000];
+	struct dmt_wire_hello *hello = (void *)payload;
+	uint64_t *region = (uint64_t *)(hello + 1);
+	struct dmt_frame f;
+
+#define BAD_HELLO(change)						\
+	do {								\
+		evil_hello(&f, payload);				\
+		change;							\
+		CHECK_EQ(try_hello(&f), -EPROTO);			\
+	} while (0)
+	BAD_HELLO(f.type = DMT_WIRE_DATA);
+	BAD_HELLO(f.type = 0);
+	BAD_HELLO(f.type = 12);
+	BAD_HELLO(f.seq = 1);
+	BAD_HELLO(f.encoding = 1);
+	BAD_HELLO(f.encoding = 2);
+	BAD_HELLO(f.length = 31);
+	BAD_HELLO(f.length -= 1);
+	BAD_HELLO(f.length += 16);
+	BAD_HELLO(hello->nregions = 0);
+	BAD_HELLO(hello->nregions = 1);
+	BAD_HELLO(hello->nregions = 0x10000002);
+	BAD_HELLO(hello->nregions = 4097; f.length = 32 + 16 * 4096);
+	BAD_HELLO(hello->nregions = 4097; f.length = 32 + 16 * 4097);
+	BAD_HELLO(hello->page_size = 0);
+	BAD_HELLO(hello->page_size = 12288);
+	BAD_HELLO(hello->page_size = 1U << 31);
+	BAD_HELLO(hello->zero = 1);
+	BAD_HELLO(region[0] = 1);
+	BAD_HELLO(region[1] = 0);
+	BAD_HELLO(region[1] = -PAGE);
+	BAD_HELLO(region[2] = region[0]);
+	BAD_HELLO(region[3] += PAGE);
+	evil_hello(&f, payload);
+	hello->flags = 1;
+	CHECK_EQ(try_hello(&f), -EPROTONOSUPPORT);
+}
+
+/* A frame after a good HELLO and one good frame */
+static int try_frame(const struct dmt_frame *f)
+{
+	struct dmt_frame good = { .type = DMT_WIRE_ZERO, .seq = 1,
+				  .iova = 0x10000, .size = PAGE };
+	uint64_t payload[100];
+	struct dmt_frame hello;
+	int i, ret;
+
+	evil_begin();
+	evil_hello(&hello, payload);
+	CHECK_EQ(dmt_wire_put(&evil, &hello), 0);
+	CHECK_EQ(dmt_wire_put(&evil, &good), 0);
+	ret = evil_end(f);
+	CHECK_EQ(store.finished, 0);
+	for (i = 0; i < PAGES; i++)
+		CHECK(is_zero(arrived[i]));
+	return ret;
+}
+
+static void test_evil_frames(void)
+{
+	static unsigned char data[DMATRACK_WRITE_MAX + 1], bomb[100000];
+	struct dmt_frame f, good = {
+		.type = DMT_WIRE_DATA, .seq = 2, .iova = 0x10000, .size = PAGE,
+		.length = PAGE, .payload = data,
+	};
+	size_t n;
+
+	memset(data, 5, sizeof(data));
+#define BAD_FRAME(change)						\
+	do {								\
+		f = good;						\
+		change;							\
+		CHECK_EQ(try_frame(&f), -EPROTO);			\
+	} while (0)
+	BAD_FRAME(f.seq = 1);
+	BAD_FRAME(f.seq = 3);
+	BAD_FRAME(f.seq = 0);
+	BAD_FRAME(f.iova = 0);
+	BAD_FRAME(f.iova = 0x10001);
+	BAD_FRAME(f.iova = 0x15000);
+	BAD_FRAME(f.iova = 0x14000; f.size = f.length = 2 * PAGE);
+	BAD_FRAME(f.size = 0; f.length = 0);
+	BAD_FRAME(f.size = f.length = 1);
+	BAD_FRAME(f.length = PAGE - 1);
+	BAD_FRAME(f.length = PAGE + 1);
+	BAD_FRAME(f.size = -PAGE);
+	BAD_FRAME(f.length = sizeof(data));
+	BAD_FRAME(f.type = DMT_WIRE_ZERO);
+	BAD_FRAME(f.type = DMT_WIRE_ZERO; f.length = 0; f.size = 6 * PAGE);
+	BAD_FRAME(f.type = DMT_WIRE_ROUND);
+	BAD_FRAME(f.type = DMT_WIRE_ROUND; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_HELLO);
+	BAD_FRAME(f.type = DMT_WIRE_ACK; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_DONE; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_BYE; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_FINISH; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
+	/* packed: says it's more than the frame does, or less; is no zstd; is cut */
+	memset(data, 0, sizeof(data));
+	f = good;
+	f.encoding = DMT_WIRE_ZSTD;
+	f.payload = bomb;
+	f.length = (uint32_t)ZSTD_compress(bomb, sizeof(bomb), data,
+					   DMATRACK_WRITE_MAX, 1);
+	CHECK_EQ(try_frame(&f), -EPROTO);
+	f.length = (uint32_t)ZSTD_compress(bomb, sizeof(bomb), data, PAGE - 1, 1);
+	CHECK_EQ(try_frame(&f), -EPROTO);
+	n = ZSTD_compress(bomb, sizeof(bomb), data, PAGE, 1);
+	f.length = (uint32_t)n - 1;
+	CHECK_EQ(try_frame(&f), -EBADMSG);
+	f.length = (uint32_t)n + 1;
+	CHECK_EQ(try_frame(&f), -EBADMSG);
+	memset(bomb, 0x77, PAGE);
+	f.length = 100;
+	CHECK_EQ(try_frame(&f), -EPROTO);
+	/* two in one */
+	memset(data, 0, sizeof(data));
+	n = ZSTD_compress(bomb, sizeof(bomb), data, PAGE, 1);
+	memcpy(bomb + n, bomb, n);
+	f.length = (uint32_t)(2 * n);
+	CHECK_EQ(try_frame(&f), -EBADMSG);
+}
+
+/* A sender that gives up says so. */
+static void test_given_up(void)
+{
+	struct dmt_frame f = { .type = DMT_WIRE_REFUSE, .size = ECANCELED,
+			       .length = 6, .payload = "why \033m" };
+
+	try_frame(&f);
+	CHECK_EQ(receiving.error, -ECANCELED);
+	CHECK(strstr(receiving.text, "the sender refuses: why ?m"));
+}
+
+/* Hostile receivers */
+static void *evil_receiver(void *opaque)
+{
+	const struct dmt_frame *frames = opaque;
+	struct dmatrack_channel *ch;
+	struct dmt_wire wire;
+	struct dmt_frame f;
+
+	if (line_accept(NULL, 0, 0, &ch) || dmt_wire_open(&wire, ch))
+		return NULL;
+	dmt_wire_greet(&wire);
+	dmt_wire_meet(&wire, "sender");
+	for (; frames->type; frames++)
+		dmt_wire_put(&wire, frames);
+	dmt_wire_flush(&wire);
+	while (!dmt_wire_get(&wire, &f))
+		;
+	dmt_wire_close(&wire);
+	return NULL;
+}
+
+static int try_receiver(struct dmt_frame *frames)
+{
+	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_dest *d;
+	pthread_t thread;
+	int ret;
+
+	line_new();
+	line.once = true;
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, evil_receiver, frames), 0);
+	ret = copy(d);
+	snprintf(send_text, sizeof(send_text), "%s", dmatrack_error());
+	CHECK_EQ(d->ops->round(d), ret);
+	d->ops->close(d);
+	line_over();
+	pthread_join(thread, NULL);
+	return ret;
+}
+
+static void test_evil_receiver(void)
+{
+	struct dmt_frame f[3] = { { .type = DMT_WIRE_WELCOME } };
+
+	f[0].seq = 1;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[0].size = DMT_WIRE_GO_ON;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[0].seq = 0;
+	f[0].size = DMT_WIRE_FINISHED;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[0].size = 3;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[0].type = DMT_WIRE_ACK;
+	f[0].size = 0;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[0].type = DMT_WIRE_WELCOME;
+	f[1].type = DMT_WIRE_ACK;
+	f[1].seq = 1000;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].type = DMT_WIRE_DONE;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].type = DMT_WIRE_REFUSE;
+	f[1].size = EAGAIN;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].size = ENOSPC;
+	f[1].length = 4;
+	f[1].payload = "no\n\x9b";
+	CHECK_EQ(try_receiver(f), -ENOSPC);
+	CHECK(strstr(send_text, "the receiver refuses: no??"));
+}
+
+/* Another version says so. */
+static void *newer_receiver(void *opaque)
+{
+	unsigned char greeting[16] = DMT_WIRE_MAGIC;
+	struct dmatrack_channel *ch;
+	uint32_t version = 9, hash;
+	char buf[100];
+
+	memcpy(greeting + 8, &version, 4);
+	hash = (uint32_t)XXH3_64bits(greeting, 12);
+	memcpy(greeting + 12, &hash, 4);
+	if (line_accept(NULL, 0, 0, &ch))
+		return NULL;
+	dmt_channel_write(ch, greeting, 16);
+	while (dmt_channel_read(ch, buf, sizeof(buf)) > 0)
+		;
+	dmatrack_channel_close(ch);
+	return NULL;
+}
+
+static void test_version(void)
+{
+	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_dest *d;
+	pthread_t thread;
+
+	line_new();
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, newer_receiver, NULL), 0);
+	CHECK_EQ(copy(d), -EPROTONOSUPPORT);
+	CHECK(strstr(dmatrack_error(), "the receiver speaks version 9"));
+	d->ops->close(d);
+	line_over();
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	unsigned int i;
@@ -586,7 +1060,7 @@ int main(void)
 	store.dest.ops = &store_ops;
 	for (i = 0; i < NREGIONS; i++)
 		regions[i].vaddr = memory[i * 5];
-	scratch_make(NULL);
+	scratch_make("/dev/shm");
 	TEST(test_whole, "an exact copy");
 	TEST(test_cut, "cut after any byte, gone on with");
 	TEST(test_cut_once, "cut after any byte, and nobody to go on");
@@ -594,5 +1068,12 @@ int main(void)
 	TEST(test_refused, "the sender hears why it's refused");
 	TEST(test_dest_error, "the destination's errors reach the sender");
 	TEST(test_check, "digests are compared");
+	TEST(test_reload, "cut after any byte, and another receiver goes on");
+	TEST(test_killed, "receivers are killed, others go on");
+	TEST(test_evil_hello, "hellos that make no sense");
+	TEST(test_evil_frames, "frames that make no sense");
+	TEST(test_given_up, "a sender that gives up");
+	TEST(test_evil_receiver, "receivers that make no sense");
+	TEST(test_version, "another version");
 	return tap_done();
 }
