@@ -40,7 +40,10 @@ struct cli_command {
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_demo;
 extern const struct cli_command cli_info;
+extern const struct cli_command cli_receive;
 extern const struct cli_command cli_restore;
+extern const struct cli_command cli_send;
+extern const struct cli_command cli_snapshot;
 extern const struct cli_command cli_replay;
 extern const struct cli_command cli_report;
 extern const struct cli_command cli_trace;

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Copy what a workload writes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "interrupt.h"
+
+/* What the library asks of us ------------------------------------------------- */
+
+static int stop(void *opaque)
+{
+	struct copy *c = opaque;
+	int status = workload_stop(&c->w, &c->pinned);
+
+	if (!status)
+		status = workload_stats(&c->w, &c->stats, NULL);
+	c->status = status;
+	return status ? -ECANCELED : 0;
+}
+
+static int progress(void *opaque, const struct dmatrack_round *round)
+{
+	if (interrupt_signal())
+		return -EINTR;
+	copy_report_progress(round, opaque);
+	return DMATRACK_GO_ON;
+}
+
+static int keep_round(struct copy *c, const struct dmatrack_round *round)
+{
+	size_t n = c->nrounds;
+	struct dmatrack_round *grown;
+
+	if (!(n & (n - 1))) {		/* full: 0, 1, 2, 4, 8 ... */
+		grown = realloc(c->round, (n ? 2 * n : 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		c->round = grown;
+	}
+	c->round[n] = *round;
+	c->round[n].bitmaps = NULL;
+	c->nrounds++;
+	return 0;
+}
+
+static int end_round(void *opaque, const struct dmatrack_round *round)
+{
+	struct copy *c = opaque;
+	int ret = keep_round(c, round);
+
+	if (ret)
+		return ret;
+	record_copy_round(c->record, round);
+	copy_report_round(c, round);
+	return interrupt_signal() ? -EINTR : DMATRACK_GO_ON;
+}
+
+/* Before ---------------------------------------------------------------------- */
+
+static void list_regions(struct copy *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->w.nmappings; i++)
+		c->region[i] = (struct dmatrack_region){
+			.iova = c->w.mapping[i].iova,
+			.size = c->w.mapping[i].size,
+			.vaddr = c->w.live + c->w.mapping[i].offset,
+		};
+}
+
+static int begin_record(struct copy *c)
+{
+	const struct record_run run = {
+		.command = c->command,
+		.driver = c->w.driver,
+		.target = c->target,
+		.page_size = WORKLOAD_PAGE,
+		.region = c->region,
+		.nregions = c->w.nmappings,
+		.bandwidth = c->o->bandwidth,
+		.downtime = c->o->downtime * 1000000,
+		.rounds = c->o->rounds,
+		.refine = c->o->refine,
+	};
+	int ret;
+
+	if (!c->o->record)
+		return 0;
+	ret = record_create(&c->record, c->o->record, &run);
+	if (ret)
+		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int set_up(struct copy *c)
+{
+	int ret;
+
+	c->w.copies = 1;
+	ret = workload_open(&c->w, &c->o->w);
+	if (ret)
+		return ret;
+	list_regions(c);
+	ret = begin_record(c);
+	return ret ? ret : workload_start(&c->w);
+}
+
+/* After ----------------------------------------------------------------------- */
+
+static int write_all(int fd, const unsigned char *data, uint64_t size)
+{
+	ssize_t n;
+
+	for (; size; data += n, size -= (uint64_t)n) {
+		n = write(fd, data, size < 1u << 30 ? size : 1u << 30);
+		if (n < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* As 'dmatrack restore' writes it */
+static int dump(const struct copy *c)
+{
+	int fd, ret;
+
+	if (!c->o->dump)
+		return 0;
+	cli_progress("writing %s", c->o->dump);
+	fd = open(c->o->dump, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	ret = fd < 0 ? -errno : write_all(fd, c->w.live, c->w.size);
+	if (fd >= 0 && close(fd) && !ret)
+		ret = -errno;
+	if (ret)
+		cli_error("can't write %s: %s", c->o->dump, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int digest(struct copy *c)
+{
+	int ret;
+
+	if (!c->o->digest)
+		return 0;
+	cli_progress("computing the digest");
+	ret = dmatrack_digest(c->region, c->w.nmappings, c->digest);
+	if (ret)
+		cli_error("can't compute the digest: %s", cli_why(ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int end_record(struct copy *c, int error)
+{
+	int ret = record_copy_close(c->record, &c->totals, error);
+
+	if (ret)
+		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+/* What to say and how to end, when there's no copy */
+static int fail(struct copy *c, int error, const char *why)
+{
+	if (c->status)
+		return c->status;	/* said already */
+	if (interrupt_signal())
+		return interrupt_status("not copied");
+	cli_error("not copied: %s", why);
+	return error == -ETIME ? CLI_NO : CLI_FAILED;
+}
+
+static int finish(struct copy *c)
+{
+	int ret = digest(c);
+
+	if (!ret)
+		ret = dump(c);
+	cli_progress_clear();
+	copy_report_end(c, 0, NULL);
+	return ret;
+}
+
+/* It itself ------------------------------------------------------------------- */
+
+static int copy(struct copy *c, struct dmatrack_dest *dest)
+{
+	const struct dmatrack_precopy p = {
+		.size = sizeof(p),
+		.containers = &c->w.t,
+		.ncontainers = 1,
+		.regions = c->region,
+		.nregions = c->w.nmappings,
+		.dest = dest,
+		.flags = (c->o->refine ? DMATRACK_REFINE : 0) |
+			 (c->o->give_up ? DMATRACK_GIVE_UP : 0),
+		.max_rounds = (uint32_t)c->o->rounds,
+		.bandwidth = c->o->bandwidth,
+		.downtime = c->o->downtime * 1000000,
+		.page_size = WORKLOAD_PAGE,
+		.opaque = c,
+		.stop = stop,
+		.progress = progress,
+		.round = end_round,
+	};
+	char why[256];
+	int ret, status;
+
+	copy_report_begin(c);
+	ret = dmatrack_precopy(&p, &c->totals);
+	snprintf(why, sizeof(why), "%s", ret ? cli_why(ret) : "");
+	cli_progress_clear();
+	status = end_record(c, ret);
+	c->record = NULL;
+	if (!ret) {
+		ret = finish(c);
+		return ret ? ret : status;
+	}
+	status = fail(c, ret, why);
+	copy_report_end(c, ret, why);
+	return status;
+}
+
+int copy_run(struct copy *c, struct dmatrack_dest *dest)
+{
+	int ret;
+
+	interrupt_catch();
+	cli_progress_init(c->o->progress, c->o->quiet);
+	ret = set_up(c);
+	if (!ret)
+		ret = copy(c, dest);
+	cli_progress_clear();
+	record_close(c->record, NULL);
+	dmatrack_dest_close(dest);
+	workload_close(&c->w);
+	free(c->round);
+	return ret;
+}

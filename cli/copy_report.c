@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* What people and programs get to see of a copy. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "copy.h"
+
+static char *format_rate(char *buf, uint64_t rate)
+{
+	char size[CLI_TEXT];
+
+	if (!rate)
+		snprintf(buf, CLI_TEXT, "-");
+	else
+		snprintf(buf, CLI_TEXT, "%.*s/s", CLI_TEXT - 3,
+			 cli_format_size(size, rate));
+	return buf;
+}
+
+static char *format_downtime(char *buf, uint64_t ns)
+{
+	if (ns == UINT64_MAX)
+		return strcpy(buf, "-");
+	return cli_format_time(buf, ns);
+}
+
+/* The live line --------------------------------------------------------------- */
+
+/* Pages become dirty slower than they go out, or faster. */
+static const char *prospect(const struct copy *c,
+			    const struct dmatrack_round *round)
+{
+	if (round->last)
+		return "devices stopped";
+	if (!round->rate || !round->dirty_rate)
+		return "copying";
+	if (round->downtime <= c->o->downtime * 1000000)
+		return "fits";
+	return round->dirty_rate < round->rate ? "converges" :
+						 "does not converge";
+}
+
+static unsigned int percent_done(const struct dmatrack_round *round)
+{
+	uint64_t done = round->sent + round->zero + round->same;
+
+	if (!round->dirty || done >= round->dirty)
+		return 100;
+	return (unsigned int)(100.0 * (double)done / (double)round->dirty);
+}
+
+void copy_report_progress(const struct dmatrack_round *round,
+			  const struct copy *c)
+{
+	char left[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], down[CLI_TEXT];
+
+	cli_progress("round %u, %u %%, %s: %s left, %s written, %s copied, downtime %s",
+		     round->number, percent_done(round), prospect(c, round),
+		     cli_format_size(left, round->left),
+		     format_rate(in, round->dirty_rate),
+		     format_rate(out, round->rate),
+		     format_downtime(down, round->downtime));
+}
+
+/* The table ------------------------------------------------------------------- */
+
+void copy_report_begin(const struct copy *c)
+{
+	char size[CLI_TEXT], hole[CLI_TEXT];
+
+	if (c->o->json)
+		return;
+	cli_progress_clear();
+	fprintf(c->out, "Memory: %s in %u mapping%s at %#" PRIx64,
+		cli_format_size(size, c->w.size), c->w.nmappings,
+		c->w.nmappings == 1 ? "" : "s", c->w.mapping[0].iova);
+	if (c->w.hole)
+		fprintf(c->out, ", with a hole of %s",
+			cli_format_size(hole, c->w.hole));
+	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
+	workload_print_devices(&c->w, c->out);
+	fprintf(c->out, "To: %s\n\n", c->target);
+	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n", "round",
+		"pages dirty", "sent", "zero", "same", "written", "copied",
+		"left", "downtime");
+	fflush(c->out);
+}
+
+void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
+{
+	char name[CLI_TEXT], dirty[CLI_TEXT], sent[CLI_TEXT], zero[CLI_TEXT];
+	char same[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], left[CLI_TEXT];
+	char down[CLI_TEXT];
+
+	if (c->o->json)
+		return;
+	cli_progress_clear();
+	snprintf(name, sizeof(name), "%u", round->number);
+	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n",
+		round->last ? "last" : round->number ? name : "full",
+		cli_format_count(dirty, round->dirty),
+		cli_format_size(sent, round->bytes),
+		cli_format_size(zero, round->zero * WORKLOAD_PAGE),
+		cli_format_size(same, round->same * WORKLOAD_PAGE),
+		format_rate(in, round->dirty_rate),
+		format_rate(out, round->rate),
+		round->last ? "-" : cli_format_size(left, round->left),
+		round->last ? "-" : format_downtime(down, round->downtime));
+	fflush(c->out);
+}
+
+static void print_reason(const struct copy *c)
+{
+	switch (c->totals.reason) {
+	case DMATRACK_FITS:
+		fprintf(c->out, "The devices were stopped when what was left fitted %" PRIu64 " ms.\n",
+			c->o->downtime);
+		return;
+	case DMATRACK_DIVERGES:
+		fputs("The devices were stopped, as it did not converge: they wrote as fast as could be copied.\n",
+		      c->out);
+		return;
+	case DMATRACK_ROUNDS:
+		fprintf(c->out, "The devices were stopped after %" PRIu64 " rounds, as many as allowed.\n",
+			c->o->rounds);
+		return;
+	}
+}
+
+static void print_totals(const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+	char size[CLI_TEXT], time[CLI_TEXT], sent[CLI_TEXT], down[CLI_TEXT];
+	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT];
+
+	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent. Downtime: %s.\n",
+		cli_format_size(size, c->w.size), cli_format_time(time, t->time),
+		t->rounds, cli_format_count(writes, c->stats.ops + c->pinned),
+		cli_format_size(sent, t->bytes),
+		cli_format_time(down, t->downtime));
+	if (t->resumed)
+		fprintf(c->out, "The connection was lost and found again %u time%s.\n",
+			t->resumed, t->resumed == 1 ? "" : "s");
+	if (c->checked)
+		fputs("Both ends have compared: the copy is exact.\n", c->out);
+	if (c->o->digest)
+		fprintf(c->out, "Digest: %s\n",
+			cli_format_digest(hex, c->digest));
+}
+
+/* JSON ------------------------------------------------------------------------ */
+
+static void set(json_t *object, const char *name, uint64_t n)
+{
+	json_object_set_new(object, name, n > INT64_MAX ? json_null() :
+					  json_integer((json_int_t)n));
+}
+
+static json_t *json_of_round(const struct dmatrack_round *round)
+{
+	json_t *o = json_object();
+
+	set(o, "round", round->number);
+	json_object_set_new(o, "last", json_boolean(round->last));
+	set(o, "begin_ns", round->begin);
+	set(o, "harvest_ns", round->harvest);
+	set(o, "copy_ns", round->copy);
+	set(o, "pages_dirty", round->dirty);
+	set(o, "pages_sent", round->sent);
+	set(o, "pages_zero", round->zero);
+	set(o, "pages_same", round->same);
+	set(o, "bytes", round->bytes);
+	set(o, "rate", round->rate);
+	set(o, "dirty_rate", round->dirty_rate);
+	set(o, "bytes_left", round->left);
+	set(o, "downtime_ns", round->downtime);
+	return o;
+}
+
+static json_t *json_of_rounds(const struct copy *c)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < c->nrounds; i++)
+		json_array_append_new(list, json_of_round(&c->round[i]));
+	return list;
+}
+
+static json_t *json_of_regions(const struct copy *c)
+{
+	json_t *list = json_array(), *o;
+	unsigned int i;
+	char text[24];
+
+	for (i = 0; i < c->w.nmappings; i++) {
+		o = json_object();
+		snprintf(text, sizeof(text), "%#" PRIx64, c->region[i].iova);
+		json_object_set_new(o, "iova", json_string(text));
+		set(o, "size", c->region[i].size);
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static void add_totals(json_t *o, const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+
+	json_object_set_new(o, "reason", json_string(
+		t->reason <= DMATRACK_ASKED ? record_reasons[t->reason] : "?"));
+	set(o, "rounds_done", t->rounds);
+	set(o, "resumed", t->resumed);
+	set(o, "pages", t->pages);
+	set(o, "pages_sent", t->sent);
+	set(o, "pages_zero", t->zero);
+	set(o, "pages_same", t->same);
+	set(o, "bytes", t->bytes);
+	set(o, "time_ns", t->time);
+	set(o, "downtime_ns", t->downtime);
+	set(o, "memory", t->memory);
+	set(o, "writes", c->stats.ops);
+	set(o, "pinned_writes", c->pinned);
+}
+
+static json_t *json_string_or_null(const char *text)
+{
+	json_t *s = text ? json_string(text) : NULL;
+
+	return s ? s : json_null();
+}
+
+static void print_json(const struct copy *c, int error, const char *why)
+{
+	char hex[CLI_DIGEST_TEXT];
+	json_t *o = json_object();
+
+	json_object_set_new(o, "command", json_string(c->command));
+	json_object_set_new(o, "target", json_string_or_null(c->target));
+	json_object_set_new(o, "device", json_string_or_null(c->w.o->device));
+	json_object_set_new(o, "driver", json_string(c->w.driver));
+	json_object_set_new(o, "kind", json_string(c->w.kind));
+	set(o, "size", c->w.size);
+	set(o, "page_size", WORKLOAD_PAGE);
+	json_object_set_new(o, "regions", json_of_regions(c));
+	json_object_set_new(o, "rounds", json_of_rounds(c));
+	add_totals(o, c);
+	json_object_set_new(o, "copied", json_boolean(!error));
+	json_object_set_new(o, "checked", json_boolean(c->checked && !error));
+	json_object_set_new(o, "error", json_string_or_null(why));
+	if (c->o->digest && !error)
+		json_object_set_new(o, "digest", json_string(
+			cli_format_digest(hex, c->digest)));
+	json_dumpf(o, c->out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	fputc('\n', c->out);
+	json_decref(o);
+}
+
+void copy_report_end(const struct copy *c, int error, const char *why)
+{
+	if (c->o->json) {
+		print_json(c, error, why);
+		return;
+	}
+	if (error)
+		return;
+	fputc('\n', c->out);
+	print_reason(c);
+	print_totals(c);
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* dmatrack send: copy what a workload writes to a receiving dmatrack. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "copy.h"
+#include "interrupt.h"
+
+static const char help[] =
+"usage: dmatrack send [OPTION]... ADDRESS\n"
+"\n"
+"Copy memory that devices write to, to a receiving dmatrack. Everything is sent\n"
+"once while they write; then, round by round, what they wrote meanwhile, until so\n"
+"little is left that they can be stopped for it. What arrives is exactly what the\n"
+"memory then held, or nothing. A connection that breaks is made again, and what\n"
+"arrived stays there.\n"
+"\n"
+"ADDRESS:\n"
+"  unix:PATH          a socket on this machine\n"
+"  tcp:HOST:PORT      needs --tls, unless HOST is this machine; IPv6 in brackets\n"
+"  exec:COMMAND       what the shell runs: its standard input and output\n"
+"  -                  our own; reports go to stderr then\n"
+"\n"
+COPY_HELP_WORKLOAD
+"Connection:\n"
+"  --tls DIR          for tcp: a folder with ca-cert.pem, client-cert.pem and\n"
+"                     client-key.pem; both sides show a certificate\n"
+"  --zstd             compress\n"
+"  --level N          likewise: how hard, 1 to 19 (default: 1)\n"
+"  --check            in the end both sides compute a digest and compare, while\n"
+"                     the devices stand still\n"
+"  --retry-for S      try so many seconds to make a broken connection again\n"
+"                     (default: 30; for the first one 0)\n"
+"  --retry N          but no more than so many times (default: no limit)\n"
+"\n"
+COPY_HELP_ROUNDS
+COPY_HELP_OUTPUT
+"Examples:\n"
+"  dmatrack receive unix:/tmp/s image &    somebody to send to,\n"
+"  dmatrack send unix:/tmp/s               1 GiB of this process\n"
+"  dmatrack send --zstd --check 'exec:ssh host dmatrack receive --resume - image'\n"
+"                                          to another machine\n"
+"  dmatrack send --device 0000:00:03.0 --refine --hot 2M unix:/tmp/s\n"
+"                                          a PCI device whose writes nobody sees\n"
+"\n"
+"Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
+"line is not understood, 3 it can't be done, 128 and the number of a signal: ended\n"
+"by it. Unless it is 0, there is no copy.\n";
+
+#define MSEC		1000000ull
+#define PAUSE_FIRST	(50 * MSEC)
+#define PAUSE_LONGEST	(1000 * MSEC)
+#define RETRY_AUTO	UINT64_MAX
+#define RETRY_SECONDS	30
+
+struct send_options {
+	struct copy_options copy;
+	const char *tls;
+	uint64_t level;
+	uint64_t retry;
+	uint64_t retry_for;
+	bool zstd;
+	bool check;
+};
+
+#define OPTION(kind, name, member, ...) \
+	CLI_##kind(name, struct send_options, member, ##__VA_ARGS__)
+
+static const struct cli_option options[] = {
+	COPY_OPTIONS(struct send_options, copy),
+	OPTION(STRING, "tls", tls),
+	OPTION(FLAG, "zstd", zstd),
+	OPTION(NUMBER, "level", level, 1, 19, 1),
+	OPTION(FLAG, "check", check),
+	OPTION(NUMBER, "retry", retry, 0, 1000000, 1),
+	OPTION(NUMBER, "retry-for", retry_for, 0, 1000000, 1),
+	{ 0 }
+};
+
+static const char *const operands[] = { "ADDRESS", NULL };
+
+static const struct cli_syntax syntax = {
+	.options = options,
+	.operands = operands,
+};
+
+/**
+ * struct line - the connection, as it comes and goes
+ * @o: options
+ * @address: of the receiver
+ * @made: there was one already
+ * @until: when to give up, by the clock
+ * @left: attempts left until then
+ * @pause: before the next one
+ */
+struct line {
+	const struct send_options *o;
+	const char *address;
+	bool made;
+	uint64_t until;
+	uint64_t left;
+	uint64_t pause;
+};
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 * MSEC + (uint64_t)ts.tv_nsec;
+}
+
+/* A receiver may not be there yet, or just now not; the rest won't change. */
+static bool may_change(int error)
+{
+	switch (error) {
+	case -EINVAL:
+	case -EPERM:
+	case -EACCES:
+	case -EKEYREJECTED:
+	case -EPROTONOSUPPORT:
+	case -EINTR:
+	case -ENOMEM:
+		return false;
+	}
+	return true;
+}
+
+/* What there is to try: @first: before any connection was there */
+static void begin_attempts(struct line *l, bool first)
+{
+	uint64_t seconds = l->o->retry_for;
+	bool asked = seconds != RETRY_AUTO || l->o->retry != RETRY_AUTO;
+
+	if (seconds == RETRY_AUTO)
+		seconds = first && !asked ? 0 : RETRY_SECONDS;
+	l->until = now() + seconds * 1000 * MSEC;
+	l->left = l->o->retry;
+	l->pause = PAUSE_FIRST;
+}
+
+/* Wait for the next attempt, if there is one. */
+static int await_attempt(struct line *l, int why)
+{
+	int ret;
+
+	if (!may_change(why) || !l->left || now() >= l->until ||
+	    !strcmp(l->address, "-"))
+		return why;
+	if (l->left != RETRY_AUTO)
+		l->left--;
+	cli_progress("no connection (%s): trying again", strerror(-why));
+	ret = interrupt_sleep(l->pause);
+	l->pause *= 2;
+	if (l->pause > PAUSE_LONGEST)
+		l->pause = PAUSE_LONGEST;
+	return ret;
+}
+
+/* The library's: it's done with what it had, and wants another one. */
+static int connect_line(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	struct line *l = opaque;
+	int ret = 0;
+
+	if (attempt <= 1)
+		begin_attempts(l, !l->made);
+	if (attempt)
+		ret = await_attempt(l, why ? why : -EPIPE);
+	while (!ret) {
+		ret = dmatrack_connect(ch, l->address, l->o->tls);
+		if (!ret) {
+			l->made = true;
+			return 0;
+		}
+		ret = await_attempt(l, ret);
+	}
+	return ret;
+}
+
+static int open_sender(struct dmatrack_dest **dest, struct line *l)
+{
+	const struct dmatrack_sender s = {
+		.size = sizeof(s),
+		.flags = (l->o->zstd ? DMATRACK_ZSTD : 0) |
+			 (l->o->check ? DMATRACK_CHECK : 0),
+		.level = (int32_t)l->o->level,
+		.opaque = l,
+		.connect = connect_line,
+	};
+	int ret = dmatrack_sender_create(dest, &s);
+
+	if (ret)
+		cli_error("%s: %s", l->address, cli_why(ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int run(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct send_options o = {
+		.copy = COPY_DEFAULTS,
+		.retry = RETRY_AUTO,
+		.retry_for = RETRY_AUTO,
+	};
+	struct line l = { .o = &o };
+	struct copy c = { .command = cmd->name, .o = &o.copy };
+	struct dmatrack_dest *dest = NULL;
+	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+
+	if (ret != CLI_GO_ON)
+		return ret;
+	if (o.level)
+		o.zstd = true;
+	l.address = c.target = argv[0];
+	c.out = strcmp(l.address, "-") ? stdout : stderr;
+	c.checked = o.check;
+	ret = open_sender(&dest, &l);
+	return ret ? ret : copy_run(&c, dest);
+}
+
+const struct cli_command cli_send = {
+	.name = "send",
+	.summary = "copy it to a receiving dmatrack, while they write",
+	.help = help,
+	.run = run,
+};

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* dmatrack snapshot: copy what a workload writes into an image. */
+#include "copy.h"
+
+static const char help[] =
+"usage: dmatrack snapshot [OPTION]... IMAGE\n"
+"\n"
+"Copy memory that devices write to into a file. Everything is copied once while\n"
+"they write; then, round by round, what they wrote meanwhile, until so little is\n"
+"left that they can be stopped for it. The image is exactly what the memory then\n"
+"held; pages that are zero take no room in it. It gets its name when it is\n"
+"complete and on disk; until then its name ends with .partial.\n"
+"\n"
+COPY_HELP_WORKLOAD
+"Image:\n"
+"  --replace          an image of that name, if there is one\n"
+"\n"
+COPY_HELP_ROUNDS
+COPY_HELP_OUTPUT
+"Examples:\n"
+"  dmatrack snapshot image                  1 GiB of this process\n"
+"  dmatrack info image                      what is in it\n"
+"  dmatrack restore image memory            as a file of raw memory\n"
+"  dmatrack snapshot --rate 0 --give-up --rounds 5 image\n"
+"                                           devices too fast to follow\n"
+"\n"
+"Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
+"line is not understood, 3 it can't be done, 128 and the number of a signal: ended\n"
+"by it. Unless it is 0, there is no new image.\n";
+
+struct snapshot_options {
+	struct copy_options copy;
+	bool replace;
+};
+
+static const struct cli_option options[] = {
+	COPY_OPTIONS(struct snapshot_options, copy),
+	CLI_FLAG("replace", struct snapshot_options, replace),
+	{ 0 }
+};
+
+static const char *const operands[] = { "IMAGE", NULL };
+
+static const struct cli_syntax syntax = {
+	.options = options,
+	.operands = operands,
+};
+
+static int run(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct snapshot_options o = { .copy = COPY_DEFAULTS };
+	struct copy c = { .command = cmd->name, .o = &o.copy, .out = stdout };
+	struct dmatrack_dest *dest = NULL;
+	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+
+	if (ret != CLI_GO_ON)
+		return ret;
+	c.target = argv[0];
+	ret = dmatrack_image_create(&dest, argv[0],
+				    o.replace ? DMATRACK_IMAGE_REPLACE : 0);
+	if (ret) {
+		cli_error("%s: %s", argv[0], cli_why(ret));
+		return CLI_FAILED;
+	}
+	return copy_run(&c, dest);
+}
+
+const struct cli_command cli_snapshot = {
+	.name = "snapshot",
+	.summary = "copy it to a file, while they write",
+	.help = help,
+	.run = run,
+};
