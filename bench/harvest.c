@@ -126,7 +126,7 @@ static void pass_walk(void *ctx)
 static void run_ranges(const struct bench *b, const struct bench_row *row,
 		       uint64_t size, struct bench_result *r)
 {
-	struct bench_pass pass[] = {
+	struct measure_pass pass[] = {
 		{ .prepare = prepare_engine, .run = pass_ranges },
 		{ .name = "by a bitmap", .prepare = prepare_engine,
 		  .run = pass_walk },

@@ -41,11 +41,11 @@ extern const struct cli_command cli_bench;
 extern const struct cli_command cli_demo;
 extern const struct cli_command cli_info;
 extern const struct cli_command cli_receive;
+extern const struct cli_command cli_replay;
+extern const struct cli_command cli_report;
 extern const struct cli_command cli_restore;
 extern const struct cli_command cli_send;
 extern const struct cli_command cli_snapshot;
-extern const struct cli_command cli_replay;
-extern const struct cli_command cli_report;
 extern const struct cli_command cli_trace;
 
 /* To stderr, 'dmatrack <subcommand>: ...': what's wrong */

@@ -9,14 +9,14 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_bench,
-	&cli_info,
 	&cli_demo,
-	&cli_send,
+	&cli_info,
 	&cli_receive,
-	&cli_snapshot,
-	&cli_restore,
 	&cli_replay,
 	&cli_report,
+	&cli_restore,
+	&cli_send,
+	&cli_snapshot,
 	&cli_trace,
 };
 
