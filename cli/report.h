@@ -93,6 +93,8 @@ void report_layout(struct report *r);
 double report_x(const struct report *r, uint64_t ns);	/* of a time */
 /* A time step of 1, 2 or 5 times a power of ten (or of 1 to 30 minutes or hours) */
 uint64_t report_time_step(uint64_t span, unsigned int ticks);
+/* Bytes a second that became dirty before a round */
+double report_dirty_rate(const struct report *r, unsigned int round);
 /* The name of a round ("full", "3", "last"). @text has room for CLI_TEXT */
 char *report_round_name(const struct report *r, unsigned int round, char *text);
 

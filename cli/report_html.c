@@ -137,9 +137,9 @@ static void put_count(FILE *out, bool wanted, uint64_t n)
 		put_cell(out, cli_format_count(text, n));
 }
 
-static void put_found(const struct report *r, const struct record_round *o,
-		      FILE *out)
+static void put_found(const struct report *r, unsigned int i, FILE *out)
 {
+	const struct record_round *o = &r->file->round[i];
 	char text[CLI_TEXT];
 
 	if (o->kind == RECORD_FULL) {
@@ -149,7 +149,7 @@ static void put_found(const struct report *r, const struct record_round *o,
 	put_count(out, true, o->dirty);
 	fprintf(out, "<td>%.3g %%</td>",
 		100.0 * (double)o->dirty / (double)r->file->pages);
-	put_cell(out, report_format_rate(text, (double)o->dirty_rate));
+	put_cell(out, report_format_rate(text, report_dirty_rate(r, i)));
 }
 
 static void put_row(const struct report *r, unsigned int i,
@@ -163,7 +163,7 @@ static void put_row(const struct report *r, unsigned int i,
 	put_cell(out, report_round_name(r, i, text));
 	put_cell(out, report_format_time(text, (double)o->begin));
 	put_cell(out, report_format_time(text, (double)(o->end - o->begin)));
-	put_found(r, o, out);
+	put_found(r, i, out);
 	put_count(out, true, o->sent);
 	put_count(out, t->zero, o->zero);
 	put_count(out, t->same, o->same);

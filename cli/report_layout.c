@@ -70,6 +70,20 @@ static double page_bytes(const struct report *r, uint64_t pages)
 	return (double)pages * (double)r->file->run.page_size;
 }
 
+/* Where it isn't in the record, it's reckoned from what changed in that time. */
+double report_dirty_rate(const struct report *r, unsigned int round)
+{
+	const struct record_round *o = &r->file->round[round];
+	uint64_t ns;
+
+	if (o->dirty_rate || !round)
+		return (double)o->dirty_rate;
+	ns = o->begin - o[-1].begin;
+	if (!ns || o->same >= o->dirty)
+		return 0;
+	return page_bytes(r, o->dirty - o->same) * 1e9 / (double)ns;
+}
+
 /* Means of what its rounds sent */
 static void add_sent(const struct report *r, struct report_column *c)
 {
@@ -95,7 +109,7 @@ static void add_found(const struct report *r, struct report_column *c)
 	if (end > r->file->nrounds)
 		end = r->file->nrounds;
 	for (i = c->first + 1; i < end; i++, n++)
-		c->dirty_rate += (double)r->file->round[i].dirty_rate;
+		c->dirty_rate += report_dirty_rate(r, i);
 	c->written = n;
 	if (n)
 		c->dirty_rate /= n;

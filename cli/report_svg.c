@@ -93,15 +93,15 @@ void report_style(FILE *out)
 
 /* What a column says when it's pointed at */
 
-static void say_found(const struct report *r, const struct record_round *o,
-		      FILE *out)
+static void say_found(const struct report *r, unsigned int round, FILE *out)
 {
+	const struct record_round *o = &r->file->round[round];
 	char count[CLI_TEXT], rate[CLI_TEXT];
 
 	fprintf(out, "&#10;written in this time: %s pages (%.3g %%), %s",
 		cli_format_count(count, o->dirty),
 		100.0 * (double)o->dirty / (double)r->file->pages,
-		report_format_rate(rate, (double)o->dirty_rate));
+		report_format_rate(rate, report_dirty_rate(r, round)));
 }
 
 static void say_sent(const struct record_round *o, FILE *out)
@@ -139,7 +139,7 @@ static void say_column(const struct report *r, const struct report_column *c,
 	if (c->stopped)
 		fputs("&#10;devices stood still", out);
 	else if (c->written)
-		say_found(r, o + 1, out);
+		say_found(r, c->first + 1, out);
 }
 
 static void draw_overlay(const struct report *r, FILE *out, double top,

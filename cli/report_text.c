@@ -260,8 +260,9 @@ static void say_missed(const struct report *r, FILE *out)
 					    (double)run->page_size),
 			report_format_bytes(b, (double)run->until));
 	if (o->kind == RECORD_ROUND && o->rate)
-		fprintf(out, ". Memory was written at %s and sent at %s",
-			report_format_rate(a, (double)o->dirty_rate),
+		fprintf(out, ". Memory was written at %s, and sent at %s",
+			report_format_rate(a, report_dirty_rate(r,
+				(unsigned int)(o - r->file->round))),
 			report_format_rate(b, (double)o->rate));
 }
 
