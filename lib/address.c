@@ -224,7 +224,7 @@ static int try_all(const char *what, const struct addrinfo *list, bool anywhere,
 static int tcp_socket(const char *what, bool anywhere, use_socket *use,
 		      char **host)
 {
-	char *copy = strdup(what), *name, *port;
+	char *copy = strdup(what), *name = NULL, *port = NULL;
 	struct addrinfo *list;
 	int ret;
 

@@ -69,7 +69,7 @@ struct state {
  * @before: bytes that came over earlier connections
  * @arrival: for the program
  * @zstd: decompressor
- * @unpacked: what it made
+ * @unpacked: what it made; room for @room bytes
  */
 struct receiver {
 	const struct dmatrack_receiver *r;
@@ -88,6 +88,7 @@ struct receiver {
 	struct dmatrack_arrival arrival;
 	ZSTD_DCtx *zstd;
 	void *unpacked;
+	size_t room;
 };
 
 static bool has_digest(const struct dmatrack_dest_ops *ops)
@@ -158,6 +159,7 @@ static int unpack(struct receiver *rx, const struct dmt_frame *f,
 		  const void **data)
 {
 	size_t n;
+	int ret;
 
 	*data = f->payload;
 	if (f->encoding == DMT_WIRE_RAW)
@@ -165,6 +167,9 @@ static int unpack(struct receiver *rx, const struct dmt_frame *f,
 	if (f->length >= f->size ||
 	    ZSTD_getFrameContentSize(f->payload, f->length) != f->size)
 		return senseless(f);
+	ret = dmt_wire_room(&rx->unpacked, &rx->room, f->size);
+	if (ret)
+		return ret;
 	n = ZSTD_decompressDCtx(rx->zstd, rx->unpacked, f->size, f->payload,
 				f->length);
 	if (ZSTD_isError(n) || n != f->size)
@@ -627,8 +632,7 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 	rx->r = r;
 	rx->dest = r->dest;
 	rx->zstd = ZSTD_createDCtx();
-	rx->unpacked = malloc(DMATRACK_WRITE_MAX);
-	ret = rx->zstd && rx->unpacked ? load(rx) : -ENOMEM;
+	ret = rx->zstd ? load(rx) : -ENOMEM;
 	if (!ret)
 		ret = receive(rx);
 	if (arrival)

@@ -58,7 +58,7 @@ struct extent {
  * @finishing: FINISH was sent, by some connection
  * @finished: the receiver has finished
  * @zstd: compressor, or NULL
- * @packed: what it made
+ * @packed: what it made; room for @room bytes
  */
 struct sender {
 	struct dmatrack_dest dest;
@@ -78,6 +78,7 @@ struct sender {
 	bool finished;
 	ZSTD_CCtx *zstd;
 	void *packed;
+	size_t room;
 };
 
 typedef void again_fn(void *opaque, uint64_t iova, uint64_t size);
@@ -245,7 +246,7 @@ static void pack(struct sender *s, struct dmt_frame *f)
 {
 	size_t n;
 
-	if (!s->zstd)
+	if (!s->zstd || dmt_wire_room(&s->packed, &s->room, f->size))
 		return;
 	n = ZSTD_compress2(s->zstd, s->packed, f->size - 1, f->payload, f->size);
 	if (ZSTD_isError(n))
@@ -493,8 +494,7 @@ static int start_zstd(struct sender *s)
 	if (!(s->how.flags & DMATRACK_ZSTD) || s->zstd)
 		return 0;
 	s->zstd = ZSTD_createCCtx();
-	s->packed = malloc(DMATRACK_WRITE_MAX);
-	if (!s->zstd || !s->packed)
+	if (!s->zstd)
 		return -ENOMEM;
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
 						s->how.level ? s->how.level : 1)))

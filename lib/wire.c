@@ -55,14 +55,23 @@ static const uint32_t payload_max[] = {
 	[DMT_WIRE_REFUSE] = DMT_WIRE_TEXT,
 };
 
+int dmt_wire_room(void **buf, size_t *room, size_t size)
+{
+	if (size <= *room && *buf)
+		return 0;
+	free(*buf);
+	*room = size < 4096 ? 4096 : size;
+	*buf = malloc(*room);
+	return *buf ? 0 : -ENOMEM;
+}
+
 int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch)
 {
 	memset(w, 0, sizeof(*w));
 	w->ch = ch;
 	w->out = malloc(BUFFER);
 	w->in = malloc(BUFFER);
-	w->payload = malloc(DMATRACK_WRITE_MAX);
-	if (w->out && w->in && w->payload)
+	if (w->out && w->in)
 		return 0;
 	dmt_wire_close(w);
 	return -ENOMEM;
@@ -215,6 +224,9 @@ int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
 
 	if (!ret)
 		ret = check_head(&h);
+	if (!ret)
+		ret = dmt_wire_room(&w->payload, &w->room,
+				    le32toh(h.length));
 	if (!ret)
 		ret = get_bytes(w, w->payload, le32toh(h.length));
 	if (ret)

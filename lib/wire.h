@@ -107,7 +107,7 @@ struct dmt_frame {
  * @out: what isn't written yet
  * @nout: bytes of it
  * @in: what isn't taken yet: @nin bytes at @at
- * @payload: of the last frame
+ * @payload: of the last frame; room for @room bytes
  * @bytes: read from the channel
  */
 struct dmt_wire {
@@ -118,9 +118,13 @@ struct dmt_wire {
 	unsigned char *in;
 	size_t at;
 	size_t nin;
-	unsigned char *payload;
+	void *payload;
+	size_t room;
 	uint64_t bytes;
 };
+
+/* Return: 0 or -ENOMEM: @buf, of *@room bytes, is for at least @size then */
+int dmt_wire_room(void **buf, size_t *room, size_t size);
 
 /* Takes @ch, on error too. */
 int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch);

@@ -624,7 +624,7 @@ static void check_image(const char *path)
 	CHECK(!memcmp(want, got, 16));
 }
 
-/* Cut after each byte, and another receiver goes on with what the last one saved. */
+/* Cut, and another receiver goes on with what the last one saved. */
 static void test_reload(void)
 {
 	uint64_t length[2], at;
@@ -633,7 +633,7 @@ static void test_reload(void)
 	measure(DMATRACK_ZSTD, length);
 	receiving.image = scratch_path("reload");
 	for (direction = 0; direction < 2; direction++) {
-		for (at = 0; at < length[direction]; at++) {
+		for (at = 0; at < length[direction]; at += 3) {
 			unlink(receiving.image);
 			line_new();
 			line.cut[direction] = at;
@@ -679,7 +679,7 @@ static void child_receive(long us)
 
 static void start_child(void)
 {
-	long us = killed.left-- > 0 ? 100 + (long)random_below(&rng, 4000) : 0;
+	long us = killed.left-- > 0 ? 50 + (long)random_below(&rng, 1500) : 0;
 
 	fflush(stdout);
 	killed.child = fork();
@@ -720,7 +720,7 @@ static void test_killed(void)
 	snprintf(killed.address, sizeof(killed.address), "unix:%s",
 		 scratch_path("killed.sock"));
 	killed.image = scratch_path("killed");
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < 30 && kills < 20; i++) {
 		rng = 100 + i;
 		unlink(killed.image);
 		killed.left = 6;
@@ -730,11 +730,12 @@ static void test_killed(void)
 		d->ops->close(d);
 		CHECK_EQ(waitpid(killed.child, &status, 0), killed.child);
 		CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
-		kills += 6 - killed.left;
+		/* the last may have got through */
+		kills += 6 - killed.left - !WIFSIGNALED(status);
 		check_image(killed.image);
 	}
-	printf("# %d processes\n", kills);
-	CHECK(kills >= 10);
+	printf("# %d killed, %d copies\n", kills, i);
+	CHECK(kills >= 20);
 }
 
 /* Hostile senders: frames that are well made and make no sense */
@@ -1068,7 +1069,7 @@ int main(void)
 	TEST(test_refused, "the sender hears why it's refused");
 	TEST(test_dest_error, "the destination's errors reach the sender");
 	TEST(test_check, "digests are compared");
-	TEST(test_reload, "cut after any byte, and another receiver goes on");
+	TEST(test_reload, "cut, and another receiver goes on");
 	TEST(test_killed, "receivers are killed, others go on");
 	TEST(test_evil_hello, "hellos that make no sense");
 	TEST(test_evil_frames, "frames that make no sense");
