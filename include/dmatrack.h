@@ -305,7 +305,8 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
  *	   may make any call on @t but dmatrack_close()
  * @opaque: for it
  *
- * Harvests piece by piece, so that any range takes 32 KiB of memory; with the stock
+ * Harvests piece by piece, and leaves out what isn't mapped, so that any range takes
+ * 32 KiB of memory, and all of the address space may be asked for. With the stock
  * driver it is one harvest, and takes a bitmap of the whole. What has been passed to
  * @found is clean, also if a later piece fails.
  *

@@ -268,7 +268,7 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 		return err;
 	info->driver = t->driver;
 	info->flags = flags_of(t->features);
-	if (refuses_tracking(t)) {
+	if (!t->features && refuses_tracking(t)) {
 		info->dirty_page_sizes = 0;
 		info->max_bitmap_size = 0;
 	}

@@ -374,7 +374,7 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
 	return c ? opened(t, c, open_with_group(c, path)) : -ENOMEM;
 }
 
-/* Is that a container, with a type1 driver? No other file is asked anything. */
+/* Is that a container, with a type1 driver? Only devices are asked at all. */
 static int check_fd(int fd)
 {
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };

@@ -302,7 +302,9 @@ static void test_info_engine(void)
 
 	set_up(PAGE);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
+	CHECK_EQ(dmatrack_open_fd(&t, -1), -EBADF);
 	CHECK_EQ(dmatrack_get_info(t, &info), 0);
+	CHECK(says("descriptor -1"));	/* what works leaves the text alone */
 	CHECK(!strcmp(info->driver, "engine"));
 	CHECK_EQ(info->page_sizes, ~0ULL << 12);
 	CHECK_EQ(info->dirty_page_sizes, ~0ULL << 12);
@@ -453,6 +455,42 @@ static void test_ranges_end(void)
 	tear_down(PAGE);
 }
 
+/* Few mappings in 2^64 bytes, in the time that they take */
+static void test_ranges_sparse(void)
+{
+	const uint64_t at[] = { 5 * PAGE, 1ULL << 33, (1ULL << 33) + 2 * PAGE,
+				(1ULL << 50) + PAGE, 0 - 2 * PAGE };
+	unsigned int i, coarse;
+
+	set_up(PAGE);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(ranges(t, 0, 0 - PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 0);
+	for (i = 0; i < 5; i++)
+		CHECK_EQ(dmatrack_map(t, at[i], memory, PAGE, RW), 0);
+	for (coarse = 1; coarse <= 4; coarse *= 4) {
+		for (i = 0; i < 5; i++)
+			CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t),
+							    at[i], 1), 0);
+		CHECK_EQ(ranges(t, 0, 0 - PAGE, coarse * PAGE), 0);
+		CHECK_EQ(ngot, coarse == 1 ? 5 : 4);
+		CHECK_EQ(got[0].iova, at[0] & -(coarse * PAGE));
+		CHECK_EQ(got[1].iova, at[1]);
+		CHECK_EQ(got[1].size, coarse * PAGE);
+		CHECK_EQ(got[ngot - 2].iova, at[3] & -(coarse * PAGE));
+		CHECK_EQ(got[ngot - 1].iova, at[4] & -(coarse * PAGE));
+		CHECK_EQ(got[ngot - 1].size, coarse == 1 ? PAGE : 3 * PAGE);
+	}
+
+	/* what is mapped beyond the range's end is left alone */
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), at[1], 1), 0);
+	CHECK_EQ(ranges(t, 0, 5 * GiB, PAGE), 0);
+	CHECK_EQ(ngot, 0);
+	CHECK_EQ(ranges(t, 0, at[1] + PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 1);
+	tear_down(PAGE);
+}
+
 static void test_ranges_stock(void)
 {
 	uint64_t pages = 3 * WINDOW;
@@ -489,7 +527,18 @@ static void test_ranges_arguments(void)
 	CHECK_EQ(ranges(&stock, 0, PAGE, 0), -EINVAL);
 	CHECK_EQ(ranges(&stock, 0, PAGE, 3 * PAGE), -EINVAL);
 	CHECK(says("0x3000"));
+	CHECK_EQ(ranges(&stock, 0 - PAGE, 2 * PAGE, PAGE), -EOVERFLOW);
 	CHECK_EQ(played.harvests, 0);
+
+	/* before anything is taken */
+	set_up(PAGE);
+	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), 0, 1), 0);
+	CHECK_EQ(ranges(t, 0, 5 * WINDOW * PAGE + 1, PAGE), -EINVAL);
+	CHECK_EQ(ranges(t, 0, PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 1);
+	tear_down(PAGE);
 }
 
 /* What is said -------------------------------------------------------------------- */
@@ -608,6 +657,7 @@ int main(void)
 	TEST(test_mappings, "mappings are listed, in pieces, up to the last IOVA");
 	TEST(test_ranges, "ranges: merged over windows, parts, coarse pages");
 	TEST(test_ranges_end, "ranges: up to the last IOVA");
+	TEST(test_ranges_sparse, "ranges: all of the address space, sparse");
 	TEST(test_ranges_stock, "ranges: one harvest by the stock driver");
 	TEST(test_ranges_fail, "ranges: what was found before a failure is told");
 	TEST(test_ranges_arguments, "ranges: bad arguments are refused");
