@@ -10,6 +10,7 @@
 
 #include "lib/forecast.h"
 #include "lib/pace.h"
+#include "lib/pages.h"
 #include "lib/precopy.h"
 #include "dmatrack_engine.h"
 #include "memdest.h"
@@ -471,6 +472,29 @@ static void test_memory(void)
 	}
 }
 
+/* What was there before it was cleared and lost again isn't known to be there. */
+static void test_forget(void)
+{
+	struct dmt_hash hash, none = { 0 };
+	struct dmt_pages p;
+
+	begin_play();
+	CHECK_EQ(dmt_pages_init(&p, 70, true), 0);
+	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
+	dmt_pages_sent(&p, 65, 1, &hash);
+	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SAME);
+	dmt_pages_cleared(&p, 65, 1);
+	CHECK_EQ(dmt_pages_pending(&p), 69);
+	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
+	dmt_pages_forget(&p, 60, 10);
+	CHECK_EQ(dmt_pages_pending(&p), 70);
+	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
+	/* the value that says that there's none is not taken for one */
+	dmt_pages_sent(&p, 65, 1, &none);
+	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
+	dmt_pages_free(&p);
+}
+
 /* What is refused ----------------------------------------------------------------- */
 
 static void refused(const char *word)
@@ -608,6 +632,7 @@ int main(void)
 	TEST(test_zero, "zeros are sent only where there was something");
 	TEST(test_batches, "neighbours go together");
 	TEST(test_memory, "what hashes cost");
+	TEST(test_forget, "what is lost is not known any more");
 	TEST(test_refused, "what makes no sense is refused");
 	TEST(test_sizes, "structures of older and newer programs");
 	TEST(test_close, "a destination is closed");
