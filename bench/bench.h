@@ -122,6 +122,7 @@ extern const struct bench_row bench_mark_rows[];
 extern const struct bench_row bench_harvest_rows[];
 extern const struct bench_row bench_threads_rows[];
 extern const struct bench_row bench_space_rows[];
+extern const struct bench_row bench_precopy_rows[];
 extern const struct bench_row bench_track_rows[];
 extern const struct bench_row bench_device_rows[];
 extern const struct bench_row bench_iommu_rows[];

@@ -13,7 +13,7 @@
 
 static const struct bench_row *const engine_tables[] = {
 	bench_mark_rows, bench_threads_rows, bench_space_rows,
-	bench_harvest_rows, NULL,
+	bench_harvest_rows, bench_precopy_rows, NULL,
 };
 
 const struct bench_row *const bench_kernel_tables[] = {
