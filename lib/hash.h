@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * XXH3, inline: the library needs no shared object for it. A hash is kept and sent in
+ * XXH3, inline: as quick as libxxhash.so, and the library needs one less. A hash is kept and sent in
  * its canonical form, which is the same on every machine.
  */
 #ifndef DMT_LIB_HASH_H

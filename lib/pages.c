@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Pages: bitmaps and hashes.
- *
- * xxHash is compiled in: it is as quick as out of libxxhash.so, and the library needs
- * one less at run time.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,10 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "dmatrack.h"
+#include "hash.h"
 #include "pages.h"
 
 #define WORD_BITS	64

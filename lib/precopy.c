@@ -128,8 +128,7 @@ static int start(struct copy *c)
 	for (; c->tracking < p->ncontainers; c->tracking++) {
 		ret = dmatrack_start(p->containers[c->tracking]);
 		if (ret)
-			return dmt_error(ret, "container %u: can't start tracking: %s",
-					 c->tracking, strerror(-ret));
+			return ret;
 	}
 	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
 		ret = p->dirty(p->opaque, i, NULL);
@@ -140,18 +139,6 @@ static void stop(struct copy *c)
 {
 	while (c->tracking)
 		dmatrack_stop(c->q.p.containers[--c->tracking]);
-}
-
-static int explain_harvest(const struct copy *c, int err, uint32_t container,
-			   uint32_t region)
-{
-	const struct dmatrack_region *r = &c->q.p.regions[region];
-	const char *driver = dmatrack_driver(c->q.p.containers[container]);
-
-	return dmt_error(err, "container %u: can't harvest region %u, 0x%" PRIx64 " bytes at 0x%" PRIx64 ": %s%s",
-			 container, region, r->size, r->iova, strerror(-err),
-			 strcmp(driver, "stock") ? "" :
-			 "; for the stock driver a region must begin and end where mappings do, with pages of its smallest size");
 }
 
 /* What was written in a region is pending. */
@@ -167,7 +154,7 @@ static int harvest_region(struct copy *c, uint32_t region)
 		ret = dmatrack_harvest(p->containers[i], r->iova, r->size,
 				       p->page_size, c->scratch);
 		if (ret)
-			return explain_harvest(c, ret, i, region);
+			return ret;
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
 	}
 	if (p->dirty) {

@@ -8,9 +8,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/vfio.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,67 +58,34 @@ static int check_dest(struct dmt_request *q)
 
 /* Page size ------------------------------------------------------------------ */
 
-/* The page sizes in what GET_INFO says, @size bytes; 0: tells none */
-static uint64_t page_sizes(const unsigned char *info, size_t size)
+/* The smallest page that a container can track */
+static int smallest_of(struct dmatrack *t, uint64_t *size)
 {
-	struct vfio_iommu_type1_info head;
-	struct vfio_iommu_type1_info_cap_migration cap;
-	struct vfio_info_cap_header h;
-	size_t at, left = size / sizeof(h);
+	struct dmatrack_container_info *info;
+	int ret = dmatrack_get_info(t, &info);
 
-	memcpy(&head, info, sizeof(head));
-	at = head.flags & VFIO_IOMMU_INFO_CAPS ? head.cap_offset : 0;
-	for (; at && left-- && at <= size - sizeof(h); at = h.next) {
-		memcpy(&h, info + at, sizeof(h));
-		if (h.id != VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION ||
-		    at > size - sizeof(cap))
-			continue;
-		memcpy(&cap, info + at, sizeof(cap));
-		return cap.pgsize_bitmap;
-	}
-	return 0;
+	if (ret)
+		return ret;
+	*size = info->dirty_page_sizes & -info->dirty_page_sizes;
+	dmatrack_info_free(info);
+	return *size ? 0 : dmt_error(-EOPNOTSUPP, "the %s driver can't track",
+				     dmatrack_driver(t));
 }
 
-/* The first call says how much there is to say. */
-static int ask(struct dmatrack *t, uint64_t *sizes)
-{
-	struct vfio_iommu_type1_info head = { .argsz = sizeof(head) }, *info;
-	long ret = dmatrack_ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)&head);
-	size_t size = head.argsz;
-
-	if (ret < 0)
-		return (int)ret;
-	if (size < sizeof(head))
-		return -EIO;
-	info = calloc(1, size);
-	if (!info)
-		return -ENOMEM;
-	info->argsz = (uint32_t)size;
-	ret = dmatrack_ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)info);
-	*sizes = ret < 0 ? 0 : page_sizes((unsigned char *)info, size);
-	free(info);
-	return ret < 0 ? (int)ret : 0;
-}
-
-/* The smallest page that every container can track */
+/* The smallest page that all of them can */
 static int smallest_page(const struct dmatrack_precopy *p, uint64_t *smallest)
 {
+	uint64_t size;
 	uint32_t i;
+	int ret;
 
 	*smallest = (uint64_t)sysconf(_SC_PAGESIZE);
 	for (i = 0; i < p->ncontainers; i++) {
-		uint64_t sizes = 0, least;
-		int ret = ask(p->containers[i], &sizes);
-
+		ret = smallest_of(p->containers[i], &size);
 		if (ret)
-			return dmt_error(ret, "container %u: can't ask for its page sizes: %s",
-					 i, strerror(-ret));
-		if (!sizes)
-			return dmt_error(-EOPNOTSUPP,
-					 "container %u: its driver can't track", i);
-		least = sizes & -sizes;
-		if (least > *smallest)
-			*smallest = least;
+			return ret;
+		if (size > *smallest)
+			*smallest = size;
 	}
 	return 0;
 }
