@@ -24,9 +24,12 @@ static int stop(void *opaque)
 
 static int progress(void *opaque, const struct dmatrack_round *round)
 {
+	struct copy *c = opaque;
+
+	c->begun = true;
 	if (interrupt_signal())
 		return -EINTR;
-	copy_report_progress(round, opaque);
+	copy_report_progress(round, c);
 	return DMATRACK_GO_ON;
 }
 
@@ -52,6 +55,7 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 	struct copy *c = opaque;
 	int ret = keep_round(c, round);
 
+	c->begun = true;
 	if (ret)
 		return ret;
 	record_copy_round(c->record, round);

@@ -120,6 +120,7 @@ WORKLOAD_HELP_DEVICES
  * @stats: what devices had done when they were stopped
  * @pinned: writes through pins that were kept
  * @digest: of the memory, with o->digest
+ * @begun: the destination is there
  * @checked: both ends have compared
  * @status: exit status, where a callback has said what's wrong already
  */
@@ -137,6 +138,7 @@ struct copy {
 	struct dmt_testdev_stats stats;
 	uint64_t pinned;
 	uint8_t digest[CLI_DIGEST];
+	bool begun;
 	bool checked;
 	int status;
 };

@@ -81,11 +81,15 @@ void copy_report_begin(const struct copy *c)
 			cli_format_size(hole, c->w.hole));
 	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
 	workload_print_devices(&c->w, c->out);
-	fprintf(c->out, "To: %s\n\n", c->target);
-	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n", "round",
+	fprintf(c->out, "To: %s\n", c->target);
+	fflush(c->out);
+}
+
+static void print_heading(const struct copy *c)
+{
+	fprintf(c->out, "\n%5s %11s %9s %9s %9s %12s %12s %9s %9s\n", "round",
 		"pages dirty", "sent", "zero", "same", "written", "copied",
 		"left", "downtime");
-	fflush(c->out);
 }
 
 void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
@@ -97,6 +101,8 @@ void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
 	if (c->o->json)
 		return;
 	cli_progress_clear();
+	if (!round->number)
+		print_heading(c);
 	snprintf(name, sizeof(name), "%u", round->number);
 	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n",
 		round->last ? "last" : round->number ? name : "full",

@@ -15,8 +15,7 @@ static int progress(void *opaque, uint64_t done, uint64_t all)
 	return interrupt_signal() ? -EINTR : 0;
 }
 
-int image_check(struct dmatrack_image *image, const char *path,
-		uint8_t digest[16])
+int image_check(struct dmatrack_image *image, uint8_t digest[16])
 {
 	int ret = dmatrack_image_digest(image, digest, progress, NULL);
 
@@ -25,7 +24,7 @@ int image_check(struct dmatrack_image *image, const char *path,
 		return 0;
 	if (interrupt_signal())
 		return interrupt_status("not checked");
-	cli_error("%s: %s", path, cli_why(ret));
+	cli_error("%s", cli_why(ret));
 	return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 }
 

@@ -9,8 +9,7 @@
 #include "dmatrack_copy.h"
 
 /* Check all of it. Return: 0, or an exit status after what's wrong has been said */
-int image_check(struct dmatrack_image *image, const char *path,
-		uint8_t digest[16]);
+int image_check(struct dmatrack_image *image, uint8_t digest[16]);
 
 /* @digest: or NULL */
 void image_print(const struct dmatrack_image *image, const char *path,

@@ -134,7 +134,7 @@ static int image(const struct info_options *o, const char *path)
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
 	interrupt_catch();
-	ret = o->digest ? image_check(m, path, digest) : 0;
+	ret = o->digest ? image_check(m, digest) : 0;
 	if (!ret)
 		(o->json ? image_print_json : image_print)(m, path,
 				o->digest ? digest : NULL, stdout);

@@ -115,6 +115,12 @@ struct arrival {
 
 /* What the library asks of us ------------------------------------------------- */
 
+/* Standard input and output: the sender is there already. */
+static bool is_ours(const char *address)
+{
+	return !strcmp(address, "-");
+}
+
 /* How often to look for a sender; 0: for ever */
 static uint64_t patience(const struct arrival *a, int why)
 {
@@ -136,8 +142,8 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 	uint64_t looks = patience(a, why), i;
 	int ret;
 
-	if (attempt && !strcmp(a->address, "-"))
-		return why ? why : -EPIPE;	/* there's no other one */
+	if (is_ours(a->address))	/* there's no other one */
+		return attempt ? why : dmatrack_connect(ch, a->address, NULL);
 	for (i = 0; !looks || i < looks; i++) {
 		if (interrupt_signal())
 			return -EINTR;
@@ -245,15 +251,17 @@ static int set_up(struct arrival *a)
 	int ret = dmatrack_image_create(&a->dest, a->image, flags);
 
 	if (ret) {
-		cli_error("%s: %s", a->image, cli_why(ret));
+		cli_error("%s", cli_why(ret));
 		return CLI_FAILED;
 	}
+	if (is_ours(a->address))
+		return 0;
 	ret = dmatrack_listen(&a->listener, a->address, a->o->tls);
 	if (ret) {
-		cli_error("%s: %s", a->address, cli_why(ret));
+		cli_error("%s", cli_why(ret));
 		return ret == -EINVAL ? CLI_USAGE : CLI_FAILED;
 	}
-	if (!a->o->quiet && strcmp(a->address, "-"))
+	if (!a->o->quiet)
 		fprintf(stderr, "Listening at %s\n",
 			dmatrack_listener_address(a->listener));
 	return 0;
@@ -289,7 +297,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return ret;
 	a.address = argv[0];
 	a.image = argv[1];
-	a.out = strcmp(a.address, "-") ? stdout : stderr;
+	a.out = is_ours(a.address) ? stderr : stdout;
 	interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
 	ret = set_up(&a);

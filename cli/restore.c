@@ -219,9 +219,9 @@ static uint64_t place(const struct restored *r, uint64_t iova)
 	return before + (iova - r->region[i].iova);
 }
 
-static int read_error(const char *what, int error)
+static int read_error(int error)
 {
-	cli_error("%s: %s", what, cli_why(error));
+	cli_error("not restored: %s", cli_why(error));
 	return error == -EBADMSG ? CLI_NO : CLI_FAILED;
 }
 
@@ -234,7 +234,7 @@ static int copy_data(struct restored *r, uint64_t iova, uint64_t size)
 		n = size < STEP ? size : STEP;
 		ret = dmatrack_image_read(r->image, iova, r->buf, n);
 		if (ret)
-			return read_error("not restored", ret);
+			return read_error(ret);
 		ret = put_zeros(r, place(r, iova));
 		if (!ret)
 			ret = put(r, r->buf, n, place(r, iova));
@@ -263,7 +263,7 @@ static int copy(struct restored *r)
 			break;		/* up to the last IOVA */
 	}
 	if (ret < 0)
-		return read_error("not restored", ret);
+		return read_error(ret);
 	return put_zeros(r, r->size);
 }
 
@@ -312,13 +312,15 @@ static int run_image(const struct restore_options *o, const char *path,
 	uint8_t digest[16];
 	int ret = dmatrack_image_open(&r.image, path);
 
-	if (ret)
-		return read_error(path, ret);
+	if (ret) {
+		cli_error("%s", cli_why(ret));
+		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
+	}
 	r.n = dmatrack_image_regions(r.image, &r.region);
 	if (file)
 		ret = restore(&r);
 	else
-		ret = image_check(r.image, path, digest);
+		ret = image_check(r.image, digest);
 	cli_progress_clear();
 	if (!ret && o->json)
 		image_print_json(r.image, path, file ? NULL : digest, out);

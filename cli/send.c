@@ -88,16 +88,16 @@ static const struct cli_syntax syntax = {
 /**
  * struct line - the connection, as it comes and goes
  * @o: options
+ * @copy: what it is for
  * @address: of the receiver
- * @made: there was one already
  * @until: when to give up, by the clock
  * @left: attempts left until then
  * @pause: before the next one
  */
 struct line {
 	const struct send_options *o;
+	struct copy *copy;
 	const char *address;
-	bool made;
 	uint64_t until;
 	uint64_t left;
 	uint64_t pause;
@@ -127,14 +127,14 @@ static bool may_change(int error)
 	return true;
 }
 
-/* What there is to try: @first: before any connection was there */
-static void begin_attempts(struct line *l, bool first)
+/* What there is to try, now that there's no connection, or not yet */
+static void begin_attempts(struct line *l)
 {
 	uint64_t seconds = l->o->retry_for;
 	bool asked = seconds != RETRY_AUTO || l->o->retry != RETRY_AUTO;
 
 	if (seconds == RETRY_AUTO)
-		seconds = first && !asked ? 0 : RETRY_SECONDS;
+		seconds = l->copy->begun || asked ? RETRY_SECONDS : 0;
 	l->until = now() + seconds * 1000 * MSEC;
 	l->left = l->o->retry;
 	l->pause = PAUSE_FIRST;
@@ -165,16 +165,16 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 	struct line *l = opaque;
 	int ret = 0;
 
-	if (attempt <= 1)
-		begin_attempts(l, !l->made);
+	if (!attempt || (attempt == 1 && l->copy->begun))
+		begin_attempts(l);
 	if (attempt)
-		ret = await_attempt(l, why ? why : -EPIPE);
+		ret = await_attempt(l, why);
 	while (!ret) {
 		ret = dmatrack_connect(ch, l->address, l->o->tls);
-		if (!ret) {
-			l->made = true;
+		if (!ret)
 			return 0;
-		}
+		if (ret == -EINVAL && !attempt)
+			l->copy->status = cli_usage("%s", cli_why(ret));
 		ret = await_attempt(l, ret);
 	}
 	return ret;
@@ -204,8 +204,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		.retry = RETRY_AUTO,
 		.retry_for = RETRY_AUTO,
 	};
-	struct line l = { .o = &o };
 	struct copy c = { .command = cmd->name, .o = &o.copy };
+	struct line l = { .o = &o, .copy = &c };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
 
