@@ -117,7 +117,7 @@ static void run_precopy(const struct bench *b, const struct bench_row *row,
 			uint64_t size, struct bench_result *r)
 {
 	const double gib = (double)SIZE / BENCH_GIB;
-	const struct bench_pass pass[] = {
+	const struct measure_pass pass[] = {
 		{ .run = pass_work, .count = gib },
 		{ .name = "memcpy", .run = pass_memcpy, .count = gib },
 		{ .name = "unrefined", .run = pass_plain, .count = gib },
