@@ -541,6 +541,117 @@ static void test_ranges_arguments(void)
 	tear_down(PAGE);
 }
 
+/* Threads -------------------------------------------------------------------------- */
+
+#define STEADY	50			/* mappings that stay, every 4 pages */
+#define TURNS	2000
+
+/* Mappings come and go between those that stay. */
+static void *map_and_unmap(void *arg)
+{
+	uint64_t state = 7, i, iova;
+
+	for (i = 0; i < TURNS; i++) {
+		iova = (random_below(&state, STEADY) * 4 + 2) * PAGE;
+		if (dmatrack_map(t, iova, memory, PAGE, RW) ||
+		    dmatrack_unmap(t, iova, PAGE))
+			return NULL;
+	}
+	return arg;
+}
+
+/* All that stay are listed, once, whatever else is. */
+static unsigned int list_steady(void)
+{
+	struct dmatrack_mapping m[7];
+	uint64_t from = 0;
+	unsigned int steady = 0;
+	int i, n;
+
+	do {
+		n = dmatrack_mappings(t, from, m, 7);
+		CHECK(n >= 0);
+		for (i = 0; i < n; i++) {
+			CHECK(m[i].iova >= from);
+			from = m[i].last + 1;
+			steady += !(m[i].iova / PAGE % 4);
+		}
+	} while (n == 7);
+	return steady;
+}
+
+static void test_threads_mappings(void)
+{
+	pthread_t thread;
+	uint64_t i;
+	void *ok;
+
+	set_up(PAGE);
+	for (i = 0; i < STEADY; i++)
+		CHECK_EQ(dmatrack_map(t, i * 4 * PAGE, memory, PAGE, RW), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, map_and_unmap, &token), 0);
+	for (i = 0; i < 200; i++)
+		CHECK_EQ(list_steady(), STEADY);
+	pthread_join(thread, &ok);
+	CHECK(ok);
+	CHECK_EQ(list_steady(), STEADY);
+	tear_down(PAGE);
+}
+
+#define SPREAD	(3 * WINDOW)		/* pages that are written */
+#define WRITES	20000
+
+/* A bit for each page that was written, and for each that was reported */
+static uint64_t written[SPREAD / 64], reported[SPREAD / 64];
+
+static void *write_pages(void *arg)
+{
+	struct dmatrack_engine *e = dmatrack_engine(t);
+	uint64_t state = 3, i, page;
+
+	for (i = 0; i < WRITES; i++) {
+		page = random_below(&state, SPREAD);
+		written[page / 64] |= 1ULL << page % 64;
+		if (dmatrack_engine_mark_dirty(e, IOVA + page * PAGE, 1))
+			return NULL;
+	}
+	return arg;
+}
+
+static void note(void *opaque, uint64_t iova, uint64_t size)
+{
+	uint64_t page = (iova - IOVA) / PAGE, end = page + size / PAGE;
+
+	(void)opaque;
+	for (; page < end; page++)
+		reported[page / 64] |= 1ULL << page % 64;
+}
+
+static void harvest_noted(void)
+{
+	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA, SPREAD * PAGE, PAGE, note,
+					 NULL), 0);
+}
+
+static void test_threads_ranges(void)
+{
+	pthread_t thread;
+	unsigned int i;
+	void *ok;
+
+	set_up(SPREAD * PAGE);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, SPREAD * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, write_pages, &token), 0);
+	for (i = 0; i < 50; i++)
+		harvest_noted();
+	pthread_join(thread, &ok);
+	CHECK(ok);
+	harvest_noted();
+	CHECK(!memcmp(written, reported, sizeof(written)));
+	tear_down(SPREAD * PAGE);
+}
+
 /* What is said -------------------------------------------------------------------- */
 
 static void test_open_fd(void)
@@ -661,6 +772,8 @@ int main(void)
 	TEST(test_ranges_stock, "ranges: one harvest by the stock driver");
 	TEST(test_ranges_fail, "ranges: what was found before a failure is told");
 	TEST(test_ranges_arguments, "ranges: bad arguments are refused");
+	TEST(test_threads_mappings, "threads: a list of mappings that come and go");
+	TEST(test_threads_ranges, "threads: ranges of pages that are being written");
 	TEST(test_open_fd, "open by descriptor: what isn't a container");
 	TEST(test_open_texts, "open says what is wrong");
 	TEST(test_call_texts, "calls say what is wrong");
