@@ -11,7 +11,7 @@
 #define HEAD		30.0	/* title and legend above it */
 #define FOOT		24.0	/* names below it */
 #define BREADTH		20.0	/* from here on, largest to least, logarithmic */
-#define LETTER		6.8	/* a letter of a label, at the most */
+#define LETTER		7.2	/* a letter of a label, at the most */
 
 /**
  * struct chart - a chart's y axis
@@ -284,10 +284,10 @@ double report_rates(const struct report *r, FILE *out, double y)
 		extend(&e, r->column[i].rate);
 	}
 	extend(&e, limit);
-	begin_chart(&c, out, "How fast memory was written, and sent", &e, true,
+	begin_chart(&c, out, "How fast memory was written, and could be sent", &e, true,
 		    false);
-	x = legend(&c, out, REPORT_RIGHT, "rate", "", "sent: bandwidth");
-	legend(&c, out, x, "dirty", "", "written: dirty rate");
+	x = legend(&c, out, REPORT_RIGHT, "rate", "", "bandwidth measured");
+	legend(&c, out, x, "dirty", "", "dirty rate");
 	if (limit > 0)
 		draw_limit(&c, out, limit, "limit");
 	draw_steps(r, &c, out, "rate", false);

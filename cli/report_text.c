@@ -260,7 +260,7 @@ static void say_missed(const struct report *r, FILE *out)
 					    (double)run->page_size),
 			report_format_bytes(b, (double)run->until));
 	if (o->kind == RECORD_ROUND && o->rate)
-		fprintf(out, ". Memory was written at %s, and sent at %s",
+		fprintf(out, ". Memory was written at %s, and could be sent at %s",
 			report_format_rate(a, report_dirty_rate(r,
 				(unsigned int)(o - r->file->round))),
 			report_format_rate(b, (double)o->rate));
@@ -347,11 +347,26 @@ static double all_sent(const struct report *r)
 	return sum;
 }
 
+/* Where the last round was not most of the downtime: how much it was */
+static const char *last_round(const struct report *r, char *text)
+{
+	unsigned int n = r->file->nrounds;
+	const struct record_round *o = n ? &r->file->round[n - 1] : NULL;
+	char time[CLI_TEXT];
+
+	*text = '\0';
+	if (o && o->kind == RECORD_LAST &&
+	    (o->end - o->begin) / 3 < r->file->end.downtime / 4)
+		snprintf(text, REPORT_TEXT, ", %s of it the last round",
+			 report_format_time(time, (double)(o->end - o->begin)));
+	return text;
+}
+
 static void add_downtimes(const struct report *r, struct report_fact *fact,
 			  unsigned int *n)
 {
 	const struct record_round *o = last_running(r);
-	char text[CLI_TEXT];
+	char text[CLI_TEXT], share[REPORT_TEXT];
 
 	if (r->file->run.downtime)
 		add(fact, n, "Downtime allowed", "%s", report_format_time(text,
@@ -360,8 +375,9 @@ static void add_downtimes(const struct report *r, struct report_fact *fact,
 		add(fact, n, "Downtime predicted", "%s",
 		    report_format_time(text, (double)o->downtime));
 	if (r->file->whole && r->file->end.downtime)
-		add(fact, n, "Downtime in fact", "%s", report_format_time(text,
-				(double)r->file->end.downtime));
+		add(fact, n, "Downtime in fact", "%s%s",
+		    report_format_time(text, (double)r->file->end.downtime),
+		    last_round(r, share));
 }
 
 unsigned int report_facts(const struct report *r,
