@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Streams and images that somebody made up: frames and heads with the right hashes and any
+ * content, some of them altered afterwards. What is asked for: no crash, no write outside
+ * what was announced, nothing finished that doesn't say so, nothing read from an image but what
+ * its hashes are of.
+ *
+ * copy [RUNS [SEED]]
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "dmatrack_copy.h"
+#include "lib/image_file.h"
+#include "lib/wire.h"
+#include "random.h"
+#include "scratch.h"
+#include "tap.h"
+
+#define PAGE	4096ULL
+#define TABLE	(8192 + (4 << 20))	/* in the image below */
+
+static uint64_t rng;
+static unsigned long runs = 3000;
+
+static uint64_t below(uint64_t n)
+{
+	return random_below(&rng, n);
+}
+
+/* A stream in memory, which ends; what is written to it is lost */
+static unsigned char stream[1 << 20];
+static size_t length, at;
+
+static ssize_t stream_read(void *opaque, void *buf, size_t size)
+{
+	size_t n = length - at < size ? length - at : size;
+
+	if (n > 1 && !below(4))
+		n = 1 + below(n);
+	memcpy(buf, stream + at, n);
+	at += n;
+	return (ssize_t)n;
+}
+
+static ssize_t stream_write(void *opaque, const void *buf, size_t size)
+{
+	return (ssize_t)size;
+}
+
+static ssize_t append(void *opaque, const void *buf, size_t size)
+{
+	if (size > sizeof(stream) - length)
+		return -ENOSPC;
+	memcpy(stream + length, buf, size);
+	length += size;
+	return (ssize_t)size;
+}
+
+static ssize_t nothing(void *opaque, void *buf, size_t size)
+{
+	return 0;
+}
+
+static int once(void *opaque, unsigned int attempt, int why,
+		struct dmatrack_channel **ch)
+{
+	const struct dmatrack_channel_ops ops = {
+		.size = sizeof(ops),
+		.read = stream_read,
+		.write = stream_write,
+	};
+
+	return attempt ? why : dmatrack_channel_new(ch, &ops, NULL);
+}
+
+/* A destination that looks at what it's told */
+static struct dmatrack_region told[DMATRACK_REGIONS_MAX];
+static unsigned int ntold;
+static int wrong, finished;
+
+static int check_begin(struct dmatrack_dest *d, const struct dmatrack_region *r,
+		       unsigned int n, uint32_t page_size)
+{
+	memcpy(told, r, n * sizeof(*r));
+	ntold = n;
+	wrong |= !n || page_size < 4096 || page_size & (page_size - 1);
+	return 0;
+}
+
+static int check_range(uint64_t iova, uint64_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < ntold; i++)
+		if (iova >= told[i].iova && iova - told[i].iova < told[i].size &&
+		    size && size <= told[i].size - (iova - told[i].iova))
+			return 0;
+	wrong = 1;
+	return 0;
+}
+
+static int check_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		       size_t size)
+{
+	static volatile unsigned char sum;
+	size_t i;
+
+	for (i = 0; i < size; i += 64)
+		sum += ((const unsigned char *)data)[i];
+	sum += ((const unsigned char *)data)[size - 1];
+	return check_range(iova, size);
+}
+
+static int check_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	return check_range(iova, size);
+}
+
+static int check_finish(struct dmatrack_dest *d)
+{
+	finished++;
+	return 0;
+}
+
+static const struct dmatrack_dest_ops check_ops = {
+	.size = sizeof(check_ops),
+	.begin = check_begin,
+	.write = check_write,
+	.zero = check_zero,
+	.finish = check_finish,
+};
+
+static void random_hello(struct dmt_frame *f, void *payload)
+{
+	struct dmt_wire_hello *hello = payload;
+	uint64_t *region = (uint64_t *)(hello + 1), iova = 0;
+	uint32_t i;
+
+	memset(hello, 0, sizeof(*hello));
+	hello->page_size = below(8) ? PAGE : (uint32_t)random_next(&rng);
+	hello->nregions = below(8) ? 1 + below(4) : below(5000);
+	hello->flags = below(10) ? 0 : below(4);
+	for (i = 0; i < hello->nregions && i < 100; i++) {
+		iova += below(3) * PAGE;
+		*region++ = below(40) ? iova : random_next(&rng);
+		*region = below(40) ? (1 + below(5)) * PAGE : random_next(&rng);
+		iova += *region++;
+	}
+	f->type = DMT_WIRE_HELLO;
+	f->payload = payload;
+	f->length = sizeof(*hello) + 16 * i;
+}
+
+static void random_frame(struct dmt_frame *f, uint64_t *seq, void *payload)
+{
+	static const unsigned char types[] = { 3, 3, 3, 4, 4, 5, 5, 3, 6 };
+	static unsigned char page[8 * PAGE];
+	size_t n = (1 + below(4)) * PAGE;
+
+	f->type = below(30) ? types[below(sizeof(types))] : below(13);
+	f->seq = below(50) ? ++*seq : random_next(&rng);
+	f->payload = payload;
+	if (f->type != DMT_WIRE_DATA && f->type != DMT_WIRE_ZERO)
+		return;
+	f->iova = below(30) ? below(8) * PAGE : random_next(&rng);
+	f->size = below(30) ? n : random_next(&rng);
+	if (f->type == DMT_WIRE_ZERO)
+		return;
+	f->length = (uint32_t)n;
+	f->encoding = below(2);
+	memset(page, (int)below(256), sizeof(page));
+	if (f->encoding)
+		f->length = (uint32_t)ZSTD_compress(payload, 9 * PAGE, page, n, 1);
+	if (!below(20))
+		((unsigned char *)payload)[below(f->length)] ^= 1 << below(8);
+	if (!below(30))
+		f->length = below(9 * PAGE);
+}
+
+static void random_stream(void)
+{
+	const struct dmatrack_channel_ops ops = {
+		.size = sizeof(ops), .read = nothing, .write = append,
+	};
+	static uint64_t payload[80000 / 8];
+	struct dmatrack_channel *ch;
+	uint64_t seq = 0, n = below(20);
+	struct dmt_wire wire;
+	struct dmt_frame f;
+
+	length = at = 0;
+	CHECK_EQ(dmatrack_channel_new(&ch, &ops, NULL), 0);
+	CHECK_EQ(dmt_wire_open(&wire, ch), 0);
+	dmt_wire_greet(&wire);
+	memset(&f, 0, sizeof(f));
+	random_hello(&f, payload);
+	dmt_wire_put(&wire, &f);
+	while (n--) {
+		memset(&f, 0, sizeof(f));
+		random_frame(&f, &seq, payload);
+		dmt_wire_put(&wire, &f);
+	}
+	dmt_wire_flush(&wire);
+	dmt_wire_close(&wire);
+	for (n = below(4) ? 0 : 1 + below(3); n; n--)
+		stream[below(length)] ^= 1 << below(8);
+	if (!below(8))
+		length = below(length);
+}
+
+static void test_streams(void)
+{
+	struct dmatrack_dest dest = { .ops = &check_ops };
+	struct dmatrack_receiver r = {
+		.size = sizeof(r), .dest = &dest, .accept = once,
+	};
+	unsigned long i, good = 0, begun = 0;
+	int ret;
+
+	for (i = 0; i < runs; i++) {
+		random_stream();
+		wrong = finished = 0;
+		ntold = 0;
+		ret = dmatrack_receive(&r, NULL);
+		CHECK(!wrong);
+		CHECK_EQ(finished, !ret);
+		good += !ret;
+		begun += !!ntold;
+	}
+	printf("# %lu streams begun, %lu complete\n", begun, good);
+	CHECK(begun > runs / 4);
+	CHECK(good);
+}
+
+/* Images: a small one, with another head, another table */
+static void make_image(const char *path)
+{
+	static char data[3 << 20];
+	struct dmatrack_region r = { .iova = 0x1000, .size = 4 << 20 };
+	struct dmatrack_dest *d;
+
+	memset(data, 1, sizeof(data));
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_REPLACE), 0);
+	CHECK_EQ(d->ops->begin(d, &r, 1, PAGE), 0);
+	CHECK_EQ(d->ops->write(d, 0x1000, data, 1 << 20), 0);
+	CHECK_EQ(d->ops->write(d, 0x201000, data, 2 << 20), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+}
+
+static void random_word(unsigned char *buf, size_t size)
+{
+	uint64_t word = below(2) ? random_next(&rng) : below(5000);
+
+	memcpy(buf + below(size / 8) * 8, &word, below(2) ? 8 : 4);
+}
+
+/* Anything, hashed as if it were meant */
+static void alter_image(int fd)
+{
+	struct dmt_image_head head;
+	unsigned char table[3 * 24], regions[16];
+	uint64_t words[2];
+	uint8_t joined[32];
+
+	CHECK_EQ(pread(fd, &head, sizeof(head), 0), sizeof(head));
+	CHECK_EQ(pread(fd, regions, 16, 4096), 16);
+	CHECK_EQ(pread(fd, table, sizeof(table), TABLE), sizeof(table));
+	if (!below(3))
+		random_word(table, sizeof(table));
+	if (!below(3))
+		random_word(regions, sizeof(regions));
+	if (!below(2))
+		random_word((unsigned char *)&head + 8, 32);
+	words[0] = head.page_size;
+	words[1] = head.nregions;
+	memcpy(joined, words, 16);
+	memcpy(joined + 16, regions, 16);
+	dmt_hash(head.regions_hash, joined, 32);
+	dmt_hash(head.table_hash, table, sizeof(table));
+	dmt_hash(head.hash, &head, offsetof(struct dmt_image_head, hash));
+	CHECK_EQ(pwrite(fd, table, sizeof(table), TABLE), sizeof(table));
+	CHECK_EQ(pwrite(fd, regions, 16, 4096), 16);
+	CHECK_EQ(pwrite(fd, &head, sizeof(head), 0), sizeof(head));
+}
+
+static int read_all(struct dmatrack_image *m)
+{
+	static char buf[64 << 20];
+	uint64_t iova = 0, size;
+	uint8_t digest[16];
+	int ret = dmatrack_image_digest(m, digest, NULL, NULL);
+
+	while (!ret && dmatrack_image_next_data(m, &iova, &size) > 0) {
+		CHECK(size && size <= sizeof(buf));
+		ret = dmatrack_image_read(m, iova, buf, size);
+		iova += size;
+		if (!iova)
+			break;
+	}
+	return ret;
+}
+
+static void test_images(void)
+{
+	const char *path = scratch_path("image"), *altered = scratch_path("altered");
+	unsigned long i, opened = 0, good = 0;
+	struct dmatrack_image *m;
+	char command[800];
+	int fd, ret;
+
+	make_image(path);
+	snprintf(command, sizeof(command), "cp --sparse=always '%s' '%s'", path,
+		 altered);
+	CHECK_EQ(system(command), 0);
+	fd = open(altered, O_RDWR);
+	for (i = 0; i < runs / 10; i++) {
+		char first[8192], table[72];
+
+		CHECK_EQ(pread(fd, first, sizeof(first), 0), sizeof(first));
+		CHECK_EQ(pread(fd, table, sizeof(table), TABLE),
+			 sizeof(table));
+		alter_image(fd);
+		ret = dmatrack_image_open(&m, altered);
+		if (!ret) {
+			opened++;
+			ret = read_all(m);
+			good += !ret;
+			dmatrack_image_close(m);
+		}
+		CHECK(!ret || ret == -EBADMSG || ret == -EPROTONOSUPPORT);
+		CHECK_EQ(pwrite(fd, table, sizeof(table), TABLE),
+			 sizeof(table));
+		CHECK_EQ(pwrite(fd, first, sizeof(first), 0), sizeof(first));
+		CHECK_EQ(ftruncate(fd, TABLE + 72), 0);
+	}
+	close(fd);
+	printf("# %lu opened, %lu good\n", opened, good);
+	CHECK(good);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		runs = strtoul(argv[1], NULL, 0);
+	if (argc > 2)
+		rng = strtoull(argv[2], NULL, 0);
+	scratch_make("/dev/shm");
+	TEST(test_streams, "streams that somebody made up");
+	TEST(test_images, "images that somebody made up");
+	return tap_done();
+}
