@@ -240,6 +240,7 @@ int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
 	f->payload = w->payload;
 	if (le64toh(h.payload) != XXH3_64bits(w->payload, f->length))
 		return dmt_error(-EBADMSG, "the stream is altered: a frame's payload");
+	w->refused = h.type == DMT_WIRE_REFUSE;
 	return 0;
 }
 
@@ -272,6 +273,8 @@ void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text)
 		.payload = text,
 	};
 
+	if (w->refused)
+		return;
 	dmt_channel_patience(w->ch, DRAIN_MS);
 	if (!w->broken && !dmt_wire_put(w, &f) && !dmt_wire_flush(w))
 		drain(w);

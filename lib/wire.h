@@ -104,6 +104,7 @@ struct dmt_frame {
  * struct dmt_wire - one connection
  * @ch: its channel
  * @broken: the channel failed, as opposed to what came over it
+ * @refused: the other side has, and listens no more
  * @out: what isn't written yet
  * @nout: bytes of it
  * @in: what isn't taken yet: @nin bytes at @at
@@ -113,6 +114,7 @@ struct dmt_frame {
 struct dmt_wire {
 	struct dmatrack_channel *ch;
 	bool broken;
+	bool refused;
 	unsigned char *out;
 	size_t nout;
 	unsigned char *in;
