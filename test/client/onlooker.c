@@ -10,19 +10,15 @@
  * Speaks TAP. On the stock driver, START on such a container is refused.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/vfio.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "dmatrack.h"
 #include "tap.h"
-#include "uapi/dmatrack.h"
 
 #define PAGE		4096ull
 #define MARGIN		(64ull << 20)	/* looked at before and behind, too */
@@ -34,13 +30,8 @@ struct region {
 
 static struct region regions[MAX_REGIONS];
 static unsigned int nr_regions;
-static int container;
+static struct dmatrack *t;
 static const char *pid;
-
-static int call(unsigned long cmd, void *arg)
-{
-	return ioctl(container, cmd, arg) < 0 ? -errno : 0;
-}
 
 /* The container: an open /dev/vfio/vfio that has an IOMMU driver ------------- */
 
@@ -59,20 +50,20 @@ static bool is_vfio(int fd)
 
 static void take_container(void)
 {
-	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
-	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)atoi(pid), 0), fd;
+	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)atoi(pid), 0), fd, err = 1;
 
 	CHECK(pidfd >= 0);
-	for (fd = 0; fd < 1024; fd++) {
+	for (fd = 0; fd < 1024 && err; fd++) {
+		int container;
+
 		if (!is_vfio(fd))
 			continue;
 		container = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 		CHECK(container >= 0);
-		if (!call(VFIO_IOMMU_GET_INFO, &info))
-			break;
+		err = dmatrack_open_fd(&t, container);
 		close(container);
 	}
-	CHECK(fd < 1024);
+	CHECK_EQ(err, 0);
 	close(pidfd);
 }
 
@@ -108,50 +99,47 @@ static bool is_mapped(uint64_t at)
 	return false;
 }
 
+/* As the driver has it: where the program's memory is, too, for we may look into it */
+static void list_mappings(void)
+{
+	struct dmatrack_mapping m[10];
+	uint64_t from = 0, bytes = 0, want = 0;
+	unsigned int j;
+	int i, n;
+
+	do {
+		n = dmatrack_mappings(t, from, m, 10);
+		CHECK(n >= 0);
+		for (i = 0; i < n; i++) {
+			CHECK(is_mapped(m[i].iova) && is_mapped(m[i].last));
+			CHECK_EQ(m[i].vaddr, m[i].iova);
+			CHECK_EQ(m[i].flags, DMATRACK_MAPPED_VADDR |
+					     DMATRACK_MAPPED_IOMMU);
+			bytes += m[i].last - m[i].iova + 1;
+			from = m[i].last + 1;
+		}
+	} while (n == 10);
+	for (j = 0; j < nr_regions; j++)
+		want += regions[j].end - regions[j].first;
+	CHECK_EQ(bytes, want);
+}
+
 /* Tracking ---------------------------------------------------------------------- */
-
-static int switch_tracking(unsigned int flag)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = flag,
-	};
-
-	return call(VFIO_IOMMU_DIRTY_PAGES, &dirty);
-}
-
-static int harvest(uint64_t iova, uint64_t size, uint64_t *bitmap)
-{
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap dirty;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} r = {
-		.dirty = {
-			.argsz = sizeof(r),
-			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		},
-		.get = {
-			.iova = iova,
-			.size = size,
-			.bitmap = {
-				.pgsize = PAGE,
-				.size = dmatrack_bitmap_size(size, PAGE),
-				.data = (void *)bitmap,
-			},
-		},
-	};
-
-	return call(VFIO_IOMMU_DIRTY_PAGES, &r);
-}
 
 static void start(void)
 {
-	CHECK_EQ(switch_tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
 }
 
+/* Nor does the driver say that it could. */
 static void start_refused(void)
 {
-	CHECK_EQ(switch_tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), -EACCES);
+	struct dmatrack_container_info *info;
+
+	CHECK_EQ(dmatrack_get_info(t, &info), 0);
+	CHECK_EQ(info->dirty_page_sizes, 0);
+	dmatrack_info_free(info);
+	CHECK_EQ(dmatrack_start(t), -EACCES);
 }
 
 /* The program's memory is dirty, its holes and what's around it clean. */
@@ -164,7 +152,7 @@ static void harvest_all(void)
 
 	CHECK(bitmap);
 	memset(bitmap, 0x55, dmatrack_bitmap_size(size, PAGE));
-	CHECK_EQ(harvest(from, size, bitmap), 0);
+	CHECK_EQ(dmatrack_harvest(t, from, size, PAGE, bitmap), 0);
 	for (n = 0; n < size / PAGE; n++) {
 		bool bit = bitmap[n / 64] >> (n % 64) & 1;
 
@@ -182,14 +170,13 @@ static void stop(void)
 {
 	uint64_t word;
 
-	CHECK_EQ(switch_tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP), 0);
-	CHECK_EQ(harvest(regions[0].first, PAGE, &word), -EINVAL);
+	CHECK_EQ(dmatrack_stop(t), 0);
+	CHECK_EQ(dmatrack_harvest(t, regions[0].first, PAGE, PAGE, &word),
+		 -EINVAL);
 }
 
 int main(int argc, char **argv)
 {
-	struct dmatrack_info info = { .argsz = sizeof(info) };
-
 	if (argc != 2) {
 		fprintf(stderr, "usage: onlooker PID\n");
 		return 2;
@@ -199,13 +186,15 @@ int main(int argc, char **argv)
 	TEST(find_regions, "what it has mapped");
 	if (tap_failed)
 		return tap_done();
-	if (call(DMATRACK_GET_INFO, &info)) {
+	if (!strcmp(dmatrack_driver(t), "stock")) {
 		TEST(start_refused, "tracking a v1 container: the stock driver refuses");
 		return tap_done();
 	}
+	TEST(list_mappings, "the driver says the same");
 	TEST(start, "tracking started");
 	TEST(harvest_all, "all that its devices may write is dirty, nothing else");
 	TEST(harvest_all, "and so it stays");
 	TEST(stop, "tracking stopped");
+	dmatrack_close(t);
 	return tap_done();
 }
