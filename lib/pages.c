@@ -132,6 +132,13 @@ uint64_t dmt_pages_pending(const struct dmt_pages *p)
 	return dmatrack_bitmap_count(p->pending, p->n);
 }
 
+bool dmt_pages_filled(const struct dmt_pages *p, uint64_t first, uint64_t n)
+{
+	uint64_t len;
+
+	return dmatrack_next_run(p->filled, first + n, &first, &len);
+}
+
 /* What the destination holds ------------------------------------------------- */
 
 /* Only of what is filled is there a hash: leave other memory untouched. */

@@ -58,6 +58,9 @@ uint64_t dmt_pages_memory(const struct dmt_pages *p);
 bool dmt_pages_next(const struct dmt_pages *p, uint64_t *pos, uint64_t *len);
 uint64_t dmt_pages_pending(const struct dmt_pages *p);
 
+/* May the destination hold something other than zeros anywhere there? */
+bool dmt_pages_filled(const struct dmt_pages *p, uint64_t first, uint64_t n);
+
 /* These are pending, and nobody knows what the destination holds. */
 void dmt_pages_forget(struct dmt_pages *p, uint64_t first, uint64_t n);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "absent.h"
 #include "copy.h"
 #include "error.h"
 #include "transfer.h"
@@ -357,35 +358,105 @@ static uint64_t batch_pages(const struct dmt_transfer *x)
 	return n ? n : 1;
 }
 
-static int pass_region(struct dmt_transfer *x, uint32_t region)
+/*
+ * Of @n pending pages, those from the first on that are absent, and so are zero. Pages that
+ * the destination may have something in aren't among them: it would have to be told.
+ * @n: out: where none is, how many to look at. Return: pages that are
+ */
+static uint64_t absent(struct dmt_transfer *x, struct dmt_absent *a,
+		       uint32_t region, uint64_t first, uint64_t *n)
 {
-	uint64_t pos = 0, len, most = batch_pages(x);
-	int ret;
+	const struct dmatrack_precopy *p = &x->q->p;
+	const char *at = (char *)p->regions[region].vaddr + first * p->page_size;
+	bool is;
+	uint64_t bytes = dmt_absent_run(a, at, *n * p->page_size, &is);
+	uint64_t pages = bytes / p->page_size;
 
-	while (dmt_pages_next(&x->pages[region], &pos, &len)) {
-		uint64_t n = len < most ? len : most;
-
-		ret = tick(x);
-		if (!ret)
-			ret = wait_for_bandwidth(x);
-		if (!ret)
-			ret = look(x, region, pos, n);
-		if (!ret)
-			ret = serve(x, region, pos, n);
-		if (ret < 0)
-			return ret;
-		if (!ret)
-			pos += n;
-	}
+	if (is && pages && !dmt_pages_filled(&x->pages[region], first, pages))
+		return pages;
+	pages += !is && bytes % p->page_size;
+	*n = pages ? pages : 1;
 	return 0;
 }
 
+/* Return: pages that were found to be zero without reading them; @n as absent() */
+static uint64_t skip_absent(struct dmt_transfer *x, struct dmt_absent *a,
+			    uint32_t region, uint64_t first, uint64_t *n)
+{
+	uint64_t pages = a ? absent(x, a, region, first, n) : 0;
+
+	if (pages) {
+		dmt_pages_done(&x->pages[region], first, pages);
+		x->round.zero += pages;
+		look_at_clock(x);
+	}
+	return pages;
+}
+
+/*
+ * Pending pages: the first of them, up to @n. @n: out: how many are dealt with
+ * Return: as settle()
+ */
+static int pass_some(struct dmt_transfer *x, uint32_t region,
+		     struct dmt_absent *a, uint64_t first, uint64_t *n)
+{
+	uint64_t most = batch_pages(x), skipped;
+	int ret = tick(x);
+
+	if (ret)
+		return ret;
+	skipped = skip_absent(x, a, region, first, n);
+	if (skipped) {
+		*n = skipped;
+		return 0;
+	}
+	if (*n > most)
+		*n = most;
+	ret = wait_for_bandwidth(x);
+	if (!ret)
+		ret = look(x, region, first, *n);
+	return ret ? ret : serve(x, region, first, *n);
+}
+
+/* A run is looked for once, not for each part of it: it may be the whole region. */
+static int pass_region(struct dmt_transfer *x, uint32_t region,
+		       struct dmt_absent *a)
+{
+	uint64_t pos = 0, len, n;
+	int ret = 0;
+
+	while (ret >= 0 && dmt_pages_next(&x->pages[region], &pos, &len)) {
+		for (ret = 0; len && !ret; len -= n) {
+			n = len;
+			ret = pass_some(x, region, a, pos, &n);
+			if (!ret)
+				pos += n;
+		}
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static bool covers(const struct dmt_transfer *x, const struct dmt_absent *a,
+		   uint32_t region)
+{
+	const struct dmatrack_region *r = &x->q->p.regions[region];
+
+	return a && dmt_absent_covers(a, r->vaddr, r->size);
+}
+
+/*
+ * In the first round memory that was never touched isn't read. Later rounds have only what
+ * was written, or what nobody knows.
+ */
 int dmt_transfer_pass(struct dmt_transfer *x)
 {
+	bool first = !x->round.number && !x->round.last && !x->q->p.read;
+	struct dmt_absent *a = first ? dmt_absent_open() : NULL;
 	uint32_t i;
 	int ret = 0;
 
 	for (i = 0; i < x->q->p.nregions && !ret; i++)
-		ret = pass_region(x, i);
+		ret = pass_region(x, i, covers(x, a, i) ? a : NULL);
+	dmt_absent_close(a);
 	return ret;
 }
