@@ -150,7 +150,7 @@ static ssize_t end_read(void *opaque, void *buf, size_t size)
 static ssize_t end_write(void *opaque, const void *data, size_t size)
 {
 	struct end *e = opaque;
-	unsigned char buf[1024];
+	unsigned char buf[65536];
 	size_t n = size < sizeof(buf) ? size : sizeof(buf), left;
 	ssize_t ret;
 	bool cut = false;
@@ -1018,6 +1018,117 @@ static void test_evil_receiver(void)
 	CHECK(strstr(send_text, "the receiver refuses: no??"));
 }
 
+/*
+ * More than may be under way without an acknowledgement, in bytes and in frames, cut
+ * somewhere: what is asked for again is what had not arrived, and no more than that.
+ */
+#define MANY_PIECES	60
+#define MANY_SIZE	(2ULL << 20)
+#define MANY_ZEROS	6000
+
+static struct many {
+	struct dmatrack_dest dest;
+	unsigned char got[MANY_PIECES];		/* a byte of each */
+	unsigned int zeros;
+	uint64_t asked;
+	bool wanted[MANY_PIECES];
+} many;
+
+static int many_begin(struct dmatrack_dest *d, const struct dmatrack_region *r,
+		      unsigned int n, uint32_t page_size)
+{
+	return 0;
+}
+
+static int many_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		      size_t size)
+{
+	const unsigned char *bytes = data;
+
+	many.got[iova / MANY_SIZE] = bytes[0] == bytes[size - 1] ? bytes[0] : 0;
+	return 0;
+}
+
+static int many_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	many.zeros++;
+	return 0;
+}
+
+static const struct dmatrack_dest_ops many_ops = {
+	.size = sizeof(many_ops),
+	.begin = many_begin,
+	.write = many_write,
+	.zero = many_zero,
+};
+
+static void many_again(void *opaque, uint64_t iova, uint64_t size)
+{
+	if (iova < MANY_PIECES * MANY_SIZE) {
+		many.asked += size;
+		many.wanted[iova / MANY_SIZE] = true;
+	}
+}
+
+static int send_many(struct dmatrack_dest *d)
+{
+	const struct dmatrack_region all = {
+		.size = (MANY_PIECES + 1) * MANY_SIZE,
+	};
+	unsigned char *piece = malloc(MANY_SIZE);
+	int i, zeros = 0, ret = d->ops->begin(d, &all, 1, PAGE);
+
+	memset(many.wanted, 1, sizeof(many.wanted));
+	for (i = 0; !ret && i < MANY_PIECES; i++) {
+		if (!many.wanted[i])
+			continue;
+		memset(piece, i + 1, MANY_SIZE);
+		ret = d->ops->write(d, i * MANY_SIZE, piece, MANY_SIZE);
+		if (!ret)
+			many.wanted[i] = false;
+		while (ret == -EAGAIN) {
+			ret = d->ops->lost(d, many_again, NULL);
+			i = -1;
+		}
+	}
+	while (!ret && zeros++ < MANY_ZEROS)
+		ret = d->ops->zero(d, MANY_PIECES * MANY_SIZE, PAGE);
+	if (!ret)
+		ret = d->ops->finish(d);
+	free(piece);
+	return ret;
+}
+
+static void test_many(void)
+{
+	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_dest *d;
+	pthread_t thread;
+	int i, times;
+
+	for (times = 0; times < 2; times++) {
+		line_new();
+		line.cut[0] = times ? 100000000 : UINT64_MAX;
+		memset(&many, 0, sizeof(many));
+		many.dest.ops = &many_ops;
+		receiving.dest = &many.dest;
+		CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+		CHECK_EQ(pthread_create(&thread, NULL, receiver, NULL), 0);
+		CHECK_EQ(send_many(d), 0);
+		d->ops->close(d);
+		line_over();
+		pthread_join(thread, NULL);
+		CHECK_EQ(receiving.error, 0);
+		CHECK_EQ(line.connections, 1 + times);
+		CHECK_EQ(many.zeros, MANY_ZEROS);
+		for (i = 0; i < MANY_PIECES; i++)
+			CHECK_EQ(many.got[i], i + 1);
+		/* what fits into the socket, and a piece */
+		CHECK(many.asked <= 3 * MANY_SIZE);
+		CHECK(!!many.asked == !!times);
+	}
+}
+
 /* Another version says so. */
 static void *newer_receiver(void *opaque)
 {
@@ -1075,6 +1186,7 @@ int main(void)
 	TEST(test_evil_frames, "frames that make no sense");
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "receivers that make no sense");
+	TEST(test_many, "more than may be under way, cut");
 	TEST(test_version, "another version");
 	return tap_done();
 }
