@@ -129,6 +129,7 @@ static struct line {
 static struct receiving {
 	struct dmatrack_dest *dest;
 	const char *image;	/* instead: one receiver a connection, as if each were killed */
+	unsigned int flags;	/* of images */
 	int error;
 	char text[512];
 	struct dmatrack_arrival arrival;
@@ -282,8 +283,7 @@ static int receive_once(struct dmatrack_dest *dest)
 static int receive_image(void)
 {
 	struct dmatrack_dest *d;
-	int ret = dmatrack_image_create(&d, receiving.image,
-					DMATRACK_IMAGE_RESUME);
+	int ret = dmatrack_image_create(&d, receiving.image, receiving.flags);
 
 	if (ret)
 		return ret;
@@ -624,14 +624,15 @@ static void check_image(const char *path)
 	CHECK(!memcmp(want, got, 16));
 }
 
-/* Cut, and another receiver goes on with what the last one saved. */
-static void test_reload(void)
+static void cut_images(unsigned int flags)
 {
 	uint64_t length[2], at;
 	int direction;
 
+	receiving.image = NULL;
 	measure(DMATRACK_ZSTD, length);
 	receiving.image = scratch_path("reload");
+	receiving.flags = flags;
 	for (direction = 0; direction < 2; direction++) {
 		for (at = 0; at < length[direction]; at += 3) {
 			unlink(receiving.image);
@@ -643,6 +644,18 @@ static void test_reload(void)
 		}
 	}
 	receiving.image = NULL;
+}
+
+/* Cut, and another receiver goes on with what the last one saved. */
+static void test_reload(void)
+{
+	cut_images(DMATRACK_IMAGE_RESUME);
+}
+
+/* ... or knows nothing of it: everything is sent again. */
+static void test_forgotten(void)
+{
+	cut_images(DMATRACK_IMAGE_REPLACE);
 }
 
 /*
@@ -1181,6 +1194,7 @@ int main(void)
 	TEST(test_dest_error, "the destination's errors reach the sender");
 	TEST(test_check, "digests are compared");
 	TEST(test_reload, "cut, and another receiver goes on");
+	TEST(test_forgotten, "cut, and another receiver knows nothing");
 	TEST(test_killed, "receivers are killed, others go on");
 	TEST(test_evil_hello, "hellos that make no sense");
 	TEST(test_evil_frames, "frames that make no sense");
