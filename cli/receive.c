@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "interrupt.h"
 #include "options.h"
@@ -51,7 +54,8 @@ static const char help[] =
 "\n"
 "Exit status: 0 the image is there, 1 what came was altered, 2 the command line is\n"
 "not understood, 3 it can't be done, 128 and the number of a signal: ended by it.\n"
-"Unless it is 0, there is no new image.\n";
+"Unless it is 0, there is no new image. SIGINT gives the copy up, and the sender is\n"
+"told; after SIGTERM or SIGHUP --resume can go on.\n";
 
 #define SLICE_MS	100		/* between two looks at signals */
 #define TIMEOUT_AUTO	UINT64_MAX
@@ -99,6 +103,7 @@ static const struct cli_syntax syntax = {
  * @dest: the image
  * @was: there was a sender already
  * @regions: of the memory
+ * @given_up: by the sender, or by our user
  * @so_far: how far it is
  */
 struct arrival {
@@ -110,6 +115,7 @@ struct arrival {
 	struct dmatrack_dest *dest;
 	bool was;
 	unsigned int regions;
+	bool given_up;
 	struct dmatrack_arrival so_far;
 };
 
@@ -179,12 +185,26 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
 	return 0;
 }
 
+/*
+ * To return an error would be to give up, and the sender would be told. This way the
+ * connection has just broken, and the image is there for another process.
+ */
+static void leave(const struct arrival *a)
+{
+	int status = interrupt_status("not received, --resume goes on");
+
+	dmatrack_listener_close(a->listener);
+	_exit(status);
+}
+
 static int progress(void *opaque, const struct dmatrack_arrival *now)
 {
 	char came[CLI_TEXT], data[CLI_TEXT], memory[CLI_TEXT];
 
-	if (interrupt_signal())
+	if (interrupt_signal() == SIGINT)
 		return -EINTR;
+	if (interrupt_signal())
+		leave(opaque);
 	cli_progress("round %u: %s came, %s written to an image of %s",
 		     now->rounds, cli_format_size(came, now->bytes),
 		     cli_format_size(data, now->data),
@@ -267,6 +287,17 @@ static int set_up(struct arrival *a)
 	return 0;
 }
 
+/* The sender won't go on, or isn't to. */
+static void drop_partial(const struct arrival *a)
+{
+	char *name;
+
+	if (asprintf(&name, "%s.partial", a->image) < 0)
+		return;
+	unlink(name);
+	free(name);
+}
+
 static int receive(struct arrival *a)
 {
 	const struct dmatrack_receiver r = {
@@ -282,6 +313,7 @@ static int receive(struct arrival *a)
 
 	snprintf(why, sizeof(why), "%s", ret ? cli_why(ret) : "");
 	cli_progress_clear();
+	a->given_up = ret == -ECANCELED || interrupt_signal() == SIGINT;
 	status = ret ? fail(ret, why) : CLI_OK;
 	report(a, ret, ret ? why : NULL);
 	return status;
@@ -305,6 +337,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		ret = receive(&a);
 	dmatrack_listener_close(a.listener);
 	dmatrack_dest_close(a.dest);
+	if (a.given_up)
+		drop_partial(&a);
 	return ret;
 }
 
