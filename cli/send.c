@@ -222,7 +222,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_send = {
 	.name = "send",
-	.summary = "copy it to a receiving dmatrack, while they write",
+	.summary = "copy memory that devices write to, to a receiving dmatrack",
 	.help = help,
 	.run = run,
 };

@@ -67,7 +67,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_snapshot = {
 	.name = "snapshot",
-	.summary = "copy it to a file, while they write",
+	.summary = "copy memory that devices write to, into a file",
 	.help = help,
 	.run = run,
 };
