@@ -355,6 +355,83 @@ static void test_plain(void)
 	dmatrack_listener_close(l);
 }
 
+/* A copy, from memory to an image, over TLS */
+static char address[100];
+
+static int copy_connect(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	return attempt ? why : dmatrack_connect(ch, address, good);
+}
+
+static int copy_accept(void *opaque, unsigned int attempt, int why,
+		       struct dmatrack_channel **ch)
+{
+	return dmatrack_accept(opaque, ch, 10000);
+}
+
+static void *copy_receive(void *opaque)
+{
+	struct dmatrack_receiver r = {
+		.size = sizeof(r), .accept = copy_accept, .opaque = opaque,
+	};
+	int ret = dmatrack_image_create(&r.dest, scratch_path("image"), 0);
+
+	if (!ret) {
+		ret = dmatrack_receive(&r, NULL);
+		r.dest->ops->close(r.dest);
+	}
+	return ret ? opaque : NULL;
+}
+
+static int copy_all(struct dmatrack_dest *d, struct dmatrack_region *region)
+{
+	int i, ret = d->ops->begin(d, region, 1, 4096);
+
+	for (i = 0; !ret && i < 20; i++) {
+		ret = d->ops->write(d, i << 20, (char *)region->vaddr + (i << 20),
+				    1 << 20);
+		if (!ret && i == 10)
+			ret = d->ops->round(d);
+	}
+	return ret ? ret : d->ops->finish(d);
+}
+
+static void test_copy(void)
+{
+	struct dmatrack_sender how = {
+		.size = sizeof(how), .connect = copy_connect,
+		.flags = DMATRACK_ZSTD | DMATRACK_CHECK,
+	};
+	struct dmatrack_region region = { .size = 20 << 20 };
+	struct dmatrack_listener *l;
+	struct dmatrack_image *m;
+	struct dmatrack_dest *d;
+	uint8_t want[16], got[16];
+	pthread_t thread;
+	void *failed;
+	int i;
+
+	region.vaddr = malloc(region.size);
+	for (i = 0; i < 20 << 20; i++)
+		((char *)region.vaddr)[i] = (char)(i * 3 + i / 4096);
+	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", good), 0);
+	snprintf(address, sizeof(address), "%s", dmatrack_listener_address(l));
+	CHECK_EQ(pthread_create(&thread, NULL, copy_receive, l), 0);
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(copy_all(d, &region), 0);
+	d->ops->close(d);
+	pthread_join(thread, &failed);
+	CHECK(!failed);
+	CHECK_EQ(dmatrack_digest(&region, 1, want), 0);
+	CHECK_EQ(dmatrack_image_open(&m, scratch_path("image")), 0);
+	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
+	dmatrack_image_close(m);
+	CHECK(!memcmp(want, got, 16));
+	dmatrack_listener_close(l);
+	free(region.vaddr);
+}
+
 /* One who connects and says nothing is sent away after a while. */
 static void test_silent(void)
 {
@@ -380,6 +457,7 @@ int main(void)
 	TEST(test_no_certificate, "no certificate");
 	TEST(test_folders, "files that are missing, or not what they should be");
 	TEST(test_plain, "no TLS to one who wants it, and TLS to one who has none");
+	TEST(test_copy, "a copy, compressed and compared");
 	TEST(test_silent, "one who says nothing");
 	free_identity(ours);
 	free_identity(theirs);
