@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Pages: bitmaps and hashes.
+ *
+ * Hashes are keyed by a secret that is drawn at random, once a process: XXH3's own is
+ * known to everybody, so who writes to the memory could prepare pages with the
+ * same hash.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "dmatrack.h"
@@ -50,12 +56,24 @@ static bool test_bit(const uint64_t *bitmap, uint64_t i)
 
 /* Memory --------------------------------------------------------------------- */
 
+static unsigned char secret[XXH3_SECRET_DEFAULT_SIZE];
+static bool have_secret;
+
+static void draw_secret(void)
+{
+	/* so few bytes come at once, or not at all */
+	have_secret = getrandom(secret, sizeof(secret), 0) ==
+		      (ssize_t)sizeof(secret);
+}
+
 static struct dmt_hash *alloc_hashes(uint64_t n)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	void *hashes = MAP_FAILED;
 	size_t size;
 
-	if (!__builtin_mul_overflow(n, sizeof(struct dmt_hash), &size))
+	pthread_once(&once, draw_secret);
+	if (have_secret && !__builtin_mul_overflow(n, sizeof(struct dmt_hash), &size))
 		hashes = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 			      0);
@@ -190,7 +208,7 @@ enum dmt_need dmt_pages_need(const struct dmt_pages *p, uint64_t i,
 		return test_bit(p->filled, i) ? DMT_CLEAR : DMT_ZERO;
 	if (!p->hashes)
 		return DMT_SEND;
-	h = XXH3_128bits(data, size);
+	h = XXH3_128bits_withSecret(data, size, secret, sizeof(secret));
 	*hash = (struct dmt_hash){ h.low64, h.high64 };
 	if (test_bit(p->filled, i) && same(hash, &p->hashes[i]))
 		return DMT_SAME;
