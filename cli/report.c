@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* dmatrack report: its command line. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "options.h"
 #include "report.h"
 
 static const char help[] =
@@ -39,73 +39,36 @@ static const char help[] =
 "Exit status: 0 done, 2 the command line is not understood, 3 the record can't be\n"
 "read, or the report not written.\n";
 
-enum { OPT_SVG = 256, OPT_OUTPUT, OPT_TITLE, OPT_HELP };
-
-static const struct option long_options[] = {
-	{ "svg",	no_argument,	   NULL, OPT_SVG },
-	{ "output",	required_argument, NULL, OPT_OUTPUT },
-	{ "title",	required_argument, NULL, OPT_TITLE },
-	{ "help",	no_argument,	   NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
-};
-
 /**
  * struct options - what the user wants
  * @record: to read
  * @output: to write; NULL: named after @record
  * @title: NULL: none given
  * @svg: the picture alone
- * @helped: help was what was wanted
  */
 struct options {
 	const char *record;
 	const char *output;
 	const char *title;
 	bool svg;
-	bool helped;
 };
 
-static int set_option(struct options *o, int option, const char *word)
-{
-	switch (option) {
-	case OPT_SVG:
-		o->svg = true;
-		return 0;
-	case OPT_OUTPUT:
-		o->output = optarg;
-		return 0;
-	case OPT_TITLE:
-		o->title = optarg;
-		return 0;
-	case 'h':
-	case OPT_HELP:
-		o->helped = true;
-		return 0;
-	case ':':
-		return cli_usage("%s needs an argument", word);
-	default:
-		return cli_usage("there's no option '%s'", word);
-	}
-}
+#define OPTION(kind, name, member) \
+	CLI_##kind(name, struct options, member)
 
-static int parse(struct options *o, int argc, char **argv)
-{
-	int option, ret;
+static const struct cli_option options[] = {
+	OPTION(STRING, "output", output),
+	OPTION(FLAG, "svg", svg),
+	OPTION(STRING, "title", title),
+	{ 0 }
+};
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":h", long_options,
-				     NULL)) != -1) {
-		ret = set_option(o, option, argv[optind - 1]);
-		if (ret || o->helped)
-			return ret;
-	}
-	if (optind == argc)
-		return cli_usage("which record?");
-	if (optind + 1 < argc)
-		return cli_usage("what is '%s'?", argv[optind + 1]);
-	o->record = argv[optind];
-	return 0;
-}
+static const char *const operands[] = { "RECORD", NULL };
+
+static const struct cli_syntax syntax = {
+	.options = options,
+	.operands = operands,
+};
 
 /* RECORD with another ending. Return: to be freed; NULL: no memory */
 static char *name_output(const struct options *o)
@@ -210,13 +173,12 @@ static int report(const struct options *o, const char *name)
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct options o = { 0 };
-	int ret = parse(&o, argc, argv);
+	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
 	char *name;
 
-	if (o.helped)
-		fputs(cmd->help, stdout);
-	if (o.helped || ret)
+	if (ret != CLI_GO_ON)
 		return ret;
+	o.record = argv[0];
 	name = name_output(&o);
 	if (!name) {
 		cli_error("no memory");
