@@ -186,6 +186,13 @@ static inline int memdest_lost(struct dmatrack_dest *base,
 		again(opaque, d->log_iova[i] + 1, d->log_size[i] - 2);
 	}
 	again(opaque, 1, 1);
+	for (i = 0; i < d->n; i++) {	/* anything, sent or not */
+		uint64_t page = random_below(&d->rng, d->regions[i].size /
+					     d->page_size) * d->page_size;
+
+		memdest_spoil(d, d->regions[i].iova + page, d->page_size);
+		again(opaque, d->regions[i].iova + page, d->page_size);
+	}
 	d->logged = 0;
 	return 0;
 }

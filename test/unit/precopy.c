@@ -468,7 +468,7 @@ static void test_losses(void)
 {
 	uint64_t chance;
 
-	for (chance = 2; chance < 40; chance += STEP) {
+	for (chance = 12; chance < 50; chance += STEP) {
 		begin_world();
 		w.p.flags = chance % 2 ? DMATRACK_REFINE : 0;
 		w.each = 1;
