@@ -125,7 +125,7 @@ static void print_reason(const struct copy *c)
 			c->o->downtime);
 		return;
 	case DMATRACK_DIVERGES:
-		fputs("The devices were stopped, as it did not converge: they wrote as fast as could be copied.\n",
+		fputs("The devices were stopped, as it did not converge: what was left became no less.\n",
 		      c->out);
 		return;
 	case DMATRACK_ROUNDS:

@@ -46,6 +46,7 @@ void demo_report_round(const struct demo_options *o,
 	if (!round->harvest_ns) {	/* all of it */
 		printf("%5s %13s %7s %9s %11s %9.1f %13s\n", round->name, "-",
 		       "-", copied, "-", ms(round->copy_ns), "-");
+		fflush(stdout);
 		return;
 	}
 	printf("%5s %13s %5.1f %% %9s %11.3f %9.1f %13s\n", round->name,
