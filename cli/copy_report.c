@@ -28,40 +28,62 @@ static char *format_downtime(char *buf, uint64_t ns)
 
 /* The live line --------------------------------------------------------------- */
 
-/* Pages become dirty slower than they go out, or faster. */
-static const char *prospect(const struct copy *c,
-			    const struct dmatrack_round *round)
+/* What this round shows so far, and where it shows nothing, the one before it */
+static struct dmatrack_round so_far(const struct copy *c,
+				    const struct dmatrack_round *now)
 {
-	if (round->last)
-		return "devices stopped";
-	if (!round->rate || !round->dirty_rate)
-		return "copying";
-	if (round->downtime <= c->o->downtime * 1000000)
-		return "fits";
-	return round->dirty_rate < round->rate ? "converges" :
-						 "does not converge";
+	struct dmatrack_round r = *now;
+	uint64_t done = r.sent + r.zero + r.same;
+
+	r.left = (r.dirty > done ? r.dirty - done : 0) * WORKLOAD_PAGE;
+	r.downtime = UINT64_MAX;
+	if (c->nrounds) {
+		const struct dmatrack_round *before = &c->round[c->nrounds - 1];
+
+		r.rate = before->rate;
+		r.downtime = before->downtime;
+		if (!r.dirty_rate)
+			r.dirty_rate = before->dirty_rate;
+	}
+	if (r.bytes >= 1u << 20 && r.copy)
+		r.rate = (uint64_t)((double)r.bytes * 1e9 / (double)r.copy);
+	return r;
 }
 
-static unsigned int percent_done(const struct dmatrack_round *round)
+/* Pages become dirty slower than they go out, or faster. */
+static const char *prospect(const struct copy *c,
+			    const struct dmatrack_round *r)
 {
-	uint64_t done = round->sent + round->zero + round->same;
+	if (r->last)
+		return "devices stopped";
+	if (!r->rate || !r->dirty_rate)
+		return "copying";
+	if (r->downtime <= c->o->downtime * 1000000)
+		return "fits";
+	return r->dirty_rate < r->rate ? "converges" : "diverges";
+}
 
-	if (!round->dirty || done >= round->dirty)
-		return 100;
-	return (unsigned int)(100.0 * (double)done / (double)round->dirty);
+static unsigned int percent_done(const struct dmatrack_round *r)
+{
+	uint64_t pages = r->left / WORKLOAD_PAGE;
+
+	if (!r->dirty || pages > r->dirty)
+		return 0;
+	return (unsigned int)(100.0 * (double)(r->dirty - pages) /
+			      (double)r->dirty);
 }
 
 void copy_report_progress(const struct dmatrack_round *round,
 			  const struct copy *c)
 {
 	char left[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], down[CLI_TEXT];
+	struct dmatrack_round r = so_far(c, round);
 
-	cli_progress("round %u, %u %%, %s: %s left, %s written, %s copied, downtime %s",
-		     round->number, percent_done(round), prospect(c, round),
-		     cli_format_size(left, round->left),
-		     format_rate(in, round->dirty_rate),
-		     format_rate(out, round->rate),
-		     format_downtime(down, round->downtime));
+	cli_progress("round %u, %u %%, %s: %s left, %s dirty, %s sent, stop %s",
+		     r.number, percent_done(&r), prospect(c, &r),
+		     cli_format_size(left, r.left),
+		     format_rate(in, r.dirty_rate), format_rate(out, r.rate),
+		     format_downtime(down, r.downtime));
 }
 
 /* The table ------------------------------------------------------------------- */
