@@ -295,14 +295,19 @@ static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 	return ret < 0 ? ret : send_frame(s, &f);
 }
 
+/*
+ * Who lost the receiver while it finished goes through one more round before he tries again; it may be
+ * finished, though, and have nothing left to arrive.
+ */
 static int sender_round(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
 	struct dmt_frame f = { .type = DMT_WIRE_ROUND };
-	int ret = ready(s);
+	int ret = s->finished ? 0 : ready(s);
 
-	if (!ret)
-		ret = send_frame(s, &f);
+	if (ret || s->finished)
+		return ret;
+	ret = send_frame(s, &f);
 	return ret ? ret : await_acks(s, s->seq);
 }
 
