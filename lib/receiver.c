@@ -453,6 +453,16 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	return save(rx);
 }
 
+/*
+ * The sender forgets what it's told to be here, as with an ACK. And more may come now, though
+ * everything was here once, and wasn't finished for some error.
+ */
+static int go_on(struct receiver *rx)
+{
+	rx->state.complete = 0;
+	return save(rx);
+}
+
 static int welcome(struct receiver *rx, const struct state *state)
 {
 	enum dmt_wire_status status = DMT_WIRE_NEW;
@@ -460,8 +470,10 @@ static int welcome(struct receiver *rx, const struct state *state)
 
 	if (same_session(rx, state))
 		status = rx->finished ? DMT_WIRE_FINISHED : DMT_WIRE_GO_ON;
-	else
+	if (status == DMT_WIRE_NEW)
 		ret = begin_session(rx, state);
+	else if (status == DMT_WIRE_GO_ON)
+		ret = go_on(rx);
 	if (ret)
 		return ret;
 	if (rx->here || status == DMT_WIRE_GO_ON)

@@ -120,6 +120,7 @@ static struct line {
 	int bit;
 	uint64_t passed[2];
 	bool harmed;
+	bool failed;		/* the receiver has found the sender gone */
 } line = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
@@ -175,7 +176,16 @@ static ssize_t end_write(void *opaque, const void *data, size_t size)
 		shutdown(e->fd, SHUT_RDWR);
 		return -EPIPE;
 	}
-	return ret < 0 ? -errno : ret;
+	if (ret >= 0)
+		return ret;
+	ret = -errno;
+	if (e->direction) {
+		pthread_mutex_lock(&line.lock);
+		line.failed = true;
+		pthread_cond_broadcast(&line.changed);
+		pthread_mutex_unlock(&line.lock);
+	}
+	return ret;
 }
 
 static void end_close(void *opaque)
@@ -260,7 +270,7 @@ static void line_over(void)
 static void line_new(void)
 {
 	line.waiting = -1;
-	line.over = line.once = line.harmed = false;
+	line.over = line.once = line.harmed = line.failed = false;
 	line.connections = 0;
 	line.cut[0] = line.cut[1] = line.flip[0] = line.flip[1] = UINT64_MAX;
 	line.passed[0] = line.passed[1] = 0;
@@ -847,20 +857,30 @@ static void evil_hello(struct dmt_frame *f, void *payload)
 static pthread_t evil_thread;
 
 /* Connected, and greeted */
-static void evil_begin(void)
+static void evil_connect(void)
 {
 	struct dmatrack_channel *ch;
 
-	line_new();
-	line.once = true;
-	store.begun = store.finished = 0;
-	memset(arrived, 0xee, sizeof(arrived));
-	receiving.dest = &store.dest;
-	CHECK_EQ(pthread_create(&evil_thread, NULL, receiver, NULL), 0);
 	CHECK_EQ(line_connect(NULL, 0, 0, &ch), 0);
 	CHECK_EQ(dmt_wire_open(&evil, ch), 0);
 	CHECK_EQ(dmt_wire_greet(&evil), 0);
 	CHECK_EQ(dmt_wire_meet(&evil, "receiver"), 0);
+}
+
+static void evil_start(struct dmatrack_dest *dest)
+{
+	line_new();
+	store.begun = store.finished = 0;
+	memset(arrived, 0xee, sizeof(arrived));
+	receiving.dest = dest;
+	CHECK_EQ(pthread_create(&evil_thread, NULL, receiver, NULL), 0);
+}
+
+static void evil_begin(void)
+{
+	evil_start(&store.dest);
+	line.once = true;
+	evil_connect();
 }
 
 /* Send @f as the last thing. Return: what the receiver makes of it */
@@ -929,6 +949,87 @@ static void test_evil_hello(void)
 	evil_hello(&f, payload);
 	hello->flags = 1;
 	CHECK_EQ(try_hello(&f), -EPROTONOSUPPORT);
+}
+
+/* A destination that saves */
+
+static struct {
+	char magic[8];
+	uint8_t session[16];
+	uint64_t seq;
+	uint8_t layout[16];
+	uint32_t complete;
+	uint32_t zero;
+} saved;
+
+static int store_save(struct dmatrack_dest *d, const void *state, size_t size)
+{
+	CHECK_EQ(size, sizeof(saved));
+	memcpy(&saved, state, size);
+	return 0;
+}
+
+/* It takes until the sender is seen to have gone, and fails. */
+static int fail_late(struct dmatrack_dest *d)
+{
+	pthread_mutex_lock(&line.lock);
+	while (!line.failed)
+		pthread_cond_wait(&line.changed, &line.lock);
+	pthread_mutex_unlock(&line.lock);
+	return -EDQUOT;
+}
+
+/* Connect, say hello. Return: the number of the last frame that's there */
+static long long evil_welcome(unsigned int status)
+{
+	static uint64_t payload[100];
+	struct dmt_frame f;
+
+	evil_connect();
+	evil_hello(&f, payload);
+	CHECK_EQ(dmt_wire_put(&evil, &f), 0);
+	CHECK_EQ(dmt_wire_flush(&evil), 0);
+	CHECK_EQ(dmt_wire_get(&evil, &f), 0);
+	CHECK_EQ(f.type, DMT_WIRE_WELCOME);
+	CHECK_EQ(f.size, status);
+	return (long long)f.seq;
+}
+
+/* Send @f, and break the connection. */
+static void evil_leave(const struct dmt_frame *f)
+{
+	CHECK_EQ(dmt_wire_put(&evil, f), 0);
+	CHECK_EQ(dmt_wire_flush(&evil), 0);
+	dmt_wire_close(&evil);
+}
+
+/*
+ * What a WELCOME names, the sender forgets: so it is saved before, as with an ACK. And
+ * as more may come then, nobody who loads it finds it complete.
+ */
+static void test_welcome_saved(void)
+{
+	struct dmt_frame zero = { .type = DMT_WIRE_ZERO, .seq = 1,
+				  .iova = 0x10000, .size = PAGE };
+	struct dmt_frame finish = { .type = DMT_WIRE_FINISH, .seq = 2 };
+	struct dmatrack_dest_ops ops = store_ops;
+	struct store saving = { .dest.ops = &ops };
+
+	ops.save = store_save;
+	ops.finish = fail_late;
+	evil_start(&saving.dest);
+	CHECK_EQ(evil_welcome(DMT_WIRE_NEW), 0);
+	evil_leave(&zero);
+	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 1);
+	CHECK_EQ(saved.seq, 1);
+	evil_leave(&finish);
+	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 2);
+	CHECK_EQ(saved.seq, 2);
+	CHECK_EQ(saved.complete, 0);
+	dmt_wire_close(&evil);
+	line_over();
+	pthread_join(evil_thread, NULL);
+	CHECK_EQ(saving.begun, 1);
 }
 
 /* A frame after a good HELLO and one good frame */
@@ -1267,6 +1368,7 @@ int main(void)
 	TEST(test_forgotten, "cut, and another receiver knows nothing");
 	TEST(test_killed, "receivers are killed, others go on");
 	TEST(test_evil_hello, "hellos that make no sense");
+	TEST(test_welcome_saved, "what a sender is told to be there is saved");
 	TEST(test_evil_frames, "frames that make no sense");
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "receivers that make no sense");
