@@ -398,7 +398,7 @@ static bool possible(const struct sender *s, const struct dmt_frame *f)
 	case DMT_WIRE_NEW:
 		return !f->seq;
 	case DMT_WIRE_GO_ON:
-		return f->seq >= s->acked && f->seq <= s->seq;
+		return f->seq <= s->seq;
 	case DMT_WIRE_FINISHED:
 		return s->finishing && f->seq == s->seq;
 	}
@@ -428,19 +428,21 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 	return 0;
 }
 
-/* What must be copied anew; then there's nothing under way any more. */
+/*
+ * What must be copied anew; then there's nothing under way any more. A receiver that has
+ * less than it acknowledged has begun anew, and we never heard of it.
+ */
 static void copy_anew(struct sender *s, const struct dmt_frame *f,
 		      again_fn *again, void *opaque)
 {
+	bool all = f->size == DMT_WIRE_NEW || f->seq < s->acked;
 	const struct extent *e;
 	unsigned int i;
 
-	if (f->size == DMT_WIRE_NEW) {
-		for (i = 0; again && i < s->regions.n; i++)
-			again(opaque, s->regions.regions[i].iova,
-			      s->regions.regions[i].size);
-	}
-	for (i = 0; i < s->nlog && f->size == DMT_WIRE_GO_ON; i++) {
+	for (i = 0; all && again && i < s->regions.n; i++)
+		again(opaque, s->regions.regions[i].iova,
+		      s->regions.regions[i].size);
+	for (i = 0; !all && i < s->nlog; i++) {
 		e = &s->log[(s->first + i) % DMT_WIRE_FRAMES];
 		if (again && e->seq > f->seq && e->size)
 			again(opaque, e->iova, e->size);

@@ -1312,6 +1312,55 @@ static void test_many(void)
 	}
 }
 
+/*
+ * A receiver that has less than it once said: it took an ACK back, or was begun
+ * anew and the WELCOME that said so was lost. Everything is copied anew.
+ */
+static void *forgetful_receiver(void *opaque)
+{
+	struct dmt_frame f, welcome = { .type = DMT_WIRE_WELCOME };
+	struct dmatrack_channel *ch;
+	struct dmt_wire wire;
+
+	if (line_accept(NULL, 0, 0, &ch) || dmt_wire_open(&wire, ch))
+		return NULL;
+	dmt_wire_greet(&wire);
+	dmt_wire_meet(&wire, "sender");
+	dmt_wire_put(&wire, &welcome);
+	dmt_wire_flush(&wire);
+	while (!dmt_wire_get(&wire, &f) && f.type != DMT_WIRE_ROUND)
+		;
+	f = (struct dmt_frame){ .type = DMT_WIRE_ACK, .seq = f.seq };
+	dmt_wire_put(&wire, &f);
+	dmt_wire_flush(&wire);
+	dmt_wire_close(&wire);
+	/* behind the greeting, within the WELCOME */
+	pthread_mutex_lock(&line.lock);
+	line.cut[1] = line.passed[1] + 20;
+	pthread_mutex_unlock(&line.lock);
+	return receiver(NULL);
+}
+
+static void test_forgetful(void)
+{
+	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_dest *d;
+	pthread_t thread;
+
+	line_new();
+	rng = 77;
+	store.begun = store.finished = 0;
+	receiving.dest = &store.dest;
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, forgetful_receiver, NULL), 0);
+	send_error = copy(d);
+	d->ops->close(d);
+	line_over();
+	pthread_join(thread, NULL);
+	CHECK(line.harmed);
+	check_exact();
+}
+
 /* Another version says so. */
 static void *newer_receiver(void *opaque)
 {
@@ -1373,6 +1422,7 @@ int main(void)
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "receivers that make no sense");
 	TEST(test_many, "more than may be under way, cut");
+	TEST(test_forgetful, "a receiver that has less than it said");
 	TEST(test_version, "another version");
 	return tap_done();
 }
