@@ -338,12 +338,24 @@ static int write_complete(struct image_writer *w)
 	return ret;
 }
 
+/* Whether the file is still the one of that name */
+static bool has_partial(struct image_writer *w)
+{
+	struct stat st, named;
+
+	return !fstat(w->f.fd, &st) && !lstat(w->partial, &named) &&
+	       named.st_ino == st.st_ino && named.st_dev == st.st_dev;
+}
+
 /* Some file systems can't rename without replacing: there, look first. */
 static int give_name(struct image_writer *w)
 {
 	unsigned int flags = w->flags & DMATRACK_IMAGE_REPLACE ?
 			     0 : RENAME_NOREPLACE;
 
+	if (!has_partial(w))
+		return dmt_error(-ESTALE, "%s: somebody took it away",
+				 w->partial);
 	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
 		return 0;
 	if (errno != EINVAL || !flags)
@@ -429,7 +441,8 @@ static void drop_partial(struct image_writer *w)
 	struct stat st;
 	bool empty = !fstat(w->f.fd, &st) && !st.st_size;
 
-	if (!w->finished && (empty || (w->ready && !w->f.head.state_size)))
+	if (!w->finished && (empty || (w->ready && !w->f.head.state_size)) &&
+	    has_partial(w))
 		unlink(w->partial);
 }
 
@@ -463,29 +476,47 @@ static const struct dmatrack_dest_ops image_ops = {
 	.digest = image_digest,
 };
 
-/* Return: 1: ours; 0: somebody renamed it meanwhile; or -errno */
-static int try_partial(struct image_writer *w)
+/*
+ * Memory is for its owner's eyes alone: it doesn't go to a file that somebody else made there, or
+ * that has another name.
+ */
+static int check_partial(struct image_writer *w)
 {
-	struct stat st, named;
-	int fd = open(w->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
 
-	if (fd < 0)
-		return failed(w, "open", w->partial);
-	w->f.fd = fd;
-	if (flock(fd, LOCK_EX | LOCK_NB))
-		return errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
-		       dmt_error(-EBUSY, "%s: another process writes it",
-				 w->partial);
-	if (fstat(fd, &st))
+	if (fstat(w->f.fd, &st))
 		return failed(w, "stat", w->partial);
 	if (!S_ISREG(st.st_mode))
 		return dmt_error(-EINVAL, "%s: not a file", w->partial);
-	if (!stat(w->partial, &named) && named.st_ino == st.st_ino &&
-	    named.st_dev == st.st_dev)
-		return 1;
-	close(fd);
-	w->f.fd = -1;
+	if (st.st_uid != geteuid() || st.st_nlink > 1)
+		return dmt_error(-EPERM, "%s: is there already, and somebody else's",
+				 w->partial);
+	if (st.st_mode & 07077 && fchmod(w->f.fd, 0600))
+		return failed(w, "set the mode", w->partial);
 	return 0;
+}
+
+/* Return: 1: ours; 0: somebody renamed it meanwhile; or -errno */
+static int try_partial(struct image_writer *w)
+{
+	int ret = 0;
+
+	w->f.fd = open(w->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+				   O_NONBLOCK, 0600);
+	if (w->f.fd < 0)
+		return failed(w, "open", w->partial);
+	if (flock(w->f.fd, LOCK_EX | LOCK_NB))
+		ret = errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
+		      dmt_error(-EBUSY, "%s: another process writes it",
+				w->partial);
+	if (!ret && has_partial(w)) {
+		ret = check_partial(w);
+		if (!ret)
+			return 1;
+	}
+	close(w->f.fd);
+	w->f.fd = -1;
+	return ret;
 }
 
 static int open_partial(struct image_writer *w)
@@ -527,7 +558,8 @@ static void take_up(struct image_writer *w)
 /* The image as an earlier process finished it. Return: whether that's so */
 static bool take_finished(struct image_writer *w)
 {
-	int fd = open(w->path, O_RDONLY | O_CLOEXEC);
+	/* not to wait for whoever writes, where it's a FIFO */
+	int fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	w->f.fd = fd;
 	if (fd >= 0 && usable(w, w->path) &&

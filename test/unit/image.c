@@ -307,6 +307,70 @@ static void test_overtaken(void)
 	d->ops->close(d);
 }
 
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	CHECK_EQ(lstat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+/* Memory is for its owner alone: also where a file of that name was made before. */
+static void test_private(void)
+{
+	const char *path = scratch_path("private"), *partial = scratch_path("private.partial");
+	const char *victim = scratch_path("victim");
+	mode_t old = umask(0);
+	struct dmatrack_dest *d;
+
+	copy_file("/dev/null", partial);
+	CHECK_EQ(chmod(partial, 0666), 0);
+	d = create(path, 0);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(mode_of(partial), 0600);
+	CHECK_EQ(d->ops->finish(d), 0);
+	CHECK_EQ(mode_of(path), 0600);
+	d->ops->close(d);
+	umask(old);
+	/* a name of another file's, or of a file's that isn't ours */
+	unlink(path);
+	copy_file(scratch_path("round"), victim);
+	CHECK_EQ(link(victim, partial), 0);
+	CHECK_EQ(dmatrack_image_create(&d, path, 0), -EPERM);
+	CHECK_EQ(look(victim), 0);
+	unlink(partial);
+	if (!geteuid()) {
+		copy_file("/dev/null", partial);
+		CHECK_EQ(chown(partial, 12345, 12345), 0);
+		CHECK_EQ(dmatrack_image_create(&d, path, 0), -EPERM);
+		unlink(partial);
+	}
+	CHECK_EQ(symlink(victim, partial), 0);
+	CHECK_EQ(dmatrack_image_create(&d, path, 0), -ELOOP);
+	unlink(partial);
+	/* not to wait for whoever writes */
+	CHECK_EQ(mkfifo(path, 0600), 0);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EEXIST);
+}
+
+/* Another file takes the name of the one that is written: neither gets its name, none is removed. */
+static void test_replaced(void)
+{
+	const char *path = scratch_path("replaced"), *partial = scratch_path("replaced.partial");
+	struct dmatrack_dest *d = create(path, 0), *other;
+
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(unlink(partial), 0);
+	other = create(path, 0);
+	CHECK_EQ(begin(other), 0);
+	CHECK_EQ(d->ops->finish(d), -ESTALE);
+	d->ops->close(d);
+	CHECK_EQ(look(path), -ENOENT);
+	CHECK_EQ(other->ops->finish(other), 0);
+	other->ops->close(other);
+	CHECK_EQ(look(path), 0);
+}
+
 static void test_bad_begin(void)
 {
 	struct dmatrack_region bad[][2] = {
@@ -502,6 +566,8 @@ int main(void)
 	TEST(test_not_images, "what else there is in a folder");
 	TEST(test_names, "a name is taken when the image is complete");
 	TEST(test_overtaken, "a file that appears meanwhile stays");
+	TEST(test_private, "for its owner alone, and for no other file's");
+	TEST(test_replaced, "a file that takes the name meanwhile");
 	TEST(test_bad_begin, "regions that make no sense");
 	TEST(test_resume, "a killed process's image is gone on with");
 	TEST(test_no_resume, "... but not if any of it is altered, or the machine was booted");
