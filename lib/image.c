@@ -324,18 +324,36 @@ static int write_table(struct image_writer *w)
 	return ret;
 }
 
-/* Everything else is on disk before the head says that it's complete. */
-static int write_complete(struct image_writer *w)
+/*
+ * The kernel says only once that it couldn't write, and what it couldn't may be gone from memory,
+ * too: no second try would notice. So there's nothing to go on with any more.
+ */
+static int to_disk(struct image_writer *w, int (*sync)(int fd))
 {
 	int ret;
 
-	if (fdatasync(w->f.fd))
-		return failed(w, "write to disk", w->partial);
+	do
+		ret = sync(w->f.fd);
+	while (ret && errno == EINTR);
+	if (!ret)
+		return 0;
+	ret = failed(w, "write to disk", w->partial);
+	w->ready = false;
+	if (ftruncate(w->f.fd, 0))
+		unlink(w->partial);
+	return ret;
+}
+
+/* Everything else is on disk before the head says that it's complete. */
+static int write_complete(struct image_writer *w)
+{
+	int ret = to_disk(w, fdatasync);
+
+	if (ret)
+		return ret;
 	w->f.head.flags = htole32(DMT_IMAGE_COMPLETE);
 	ret = dmt_image_write_head(&w->f);
-	if (!ret && fsync(w->f.fd))
-		ret = failed(w, "write to disk", w->partial);
-	return ret;
+	return ret ? ret : to_disk(w, fsync);
 }
 
 /* Whether the file is still the one of that name */

@@ -371,6 +371,42 @@ static void test_replaced(void)
 	CHECK_EQ(look(path), 0);
 }
 
+/* The disk, as the library sees it: it fails once. */
+static bool bad_disk;
+
+int fdatasync(int fd)
+{
+	if (!bad_disk)
+		return 0;
+	bad_disk = false;
+	errno = EIO;
+	return -1;
+}
+
+/*
+ * A kernel that couldn't write pages to disk says so once, and may forget them then: no second try
+ * makes a good image of that, by whatever process.
+ */
+static void test_bad_disk(void)
+{
+	const char *path = scratch_path("disk");
+	struct dmatrack_dest *d = create(path, DMATRACK_IMAGE_RESUME);
+	char state[DMATRACK_STATE_MAX];
+
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->save(d, "state", 5), 0);
+	bad_disk = true;
+	CHECK_EQ(d->ops->finish(d), -EIO);
+	CHECK(d->ops->finish(d) < 0);
+	CHECK_EQ(look(path), -ENOENT);
+	d->ops->close(d);
+	d = create(path, DMATRACK_IMAGE_RESUME);
+	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 0);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+}
+
 static void test_bad_begin(void)
 {
 	struct dmatrack_region bad[][2] = {
@@ -568,6 +604,7 @@ int main(void)
 	TEST(test_overtaken, "a file that appears meanwhile stays");
 	TEST(test_private, "for its owner alone, and for no other file's");
 	TEST(test_replaced, "a file that takes the name meanwhile");
+	TEST(test_bad_disk, "a disk that fails");
 	TEST(test_bad_begin, "regions that make no sense");
 	TEST(test_resume, "a killed process's image is gone on with");
 	TEST(test_no_resume, "... but not if any of it is altered, or the machine was booted");
