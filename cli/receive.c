@@ -141,6 +141,19 @@ static uint64_t patience(const struct arrival *a, int why)
 	return seconds * 1000 / SLICE_MS;
 }
 
+/* Is that about the one who came? Whoever can reach us must not end a copy by it. */
+static bool of_stranger(int error)
+{
+	switch (error) {
+	case -EKEYREJECTED:
+	case -EPROTO:
+	case -ECONNRESET:
+	case -EPIPE:
+		return true;
+	}
+	return false;
+}
+
 static int accept_sender(void *opaque, unsigned int attempt, int why,
 			 struct dmatrack_channel **ch)
 {
@@ -158,7 +171,9 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 		ret = dmatrack_accept(a->listener, ch, SLICE_MS);
 		if (!ret)
 			a->was = true;
-		if (ret != -ETIMEDOUT && ret != -EINTR)
+		if (of_stranger(ret))
+			cli_error("turned away: %s", cli_why(ret));
+		else if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
 	}
 	return -ETIMEDOUT;
