@@ -115,12 +115,13 @@ static int open_temp(struct restored *r)
 		cli_error("%s: is there already", r->path);
 		return CLI_FAILED;
 	}
-	if (asprintf(&r->temp, "%s.partial", r->path) < 0) {
+	if (asprintf(&r->temp, "%s.XXXXXX", r->path) < 0) {
 		r->temp = NULL;
 		cli_error("no memory");
 		return CLI_FAILED;
 	}
-	r->fd = open(r->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	/* new, and for its owner alone: it's somebody's memory */
+	r->fd = mkostemp(r->temp, O_CLOEXEC);
 	return 0;
 }
 
