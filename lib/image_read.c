@@ -20,6 +20,7 @@
 #include "image_file.h"
 
 #define RUN_MAX		(64u << 20)
+#define TABLE_STEP	4096u	/* entries */
 #define NO_CHUNK	UINT64_MAX
 
 /**
@@ -56,11 +57,13 @@ static bool listed(const struct dmt_image_file *f, uint64_t chunk)
 	return i < f->nentries && f->entries[i].chunk == chunk;
 }
 
-static bool table_makes_sense(const struct dmt_image_file *f)
+/* Entries from @from on, in host byte order: whether they follow from those before */
+static bool take_entries(struct dmt_image_file *f, uint64_t from)
 {
 	uint64_t i;
 
-	for (i = 0; i < f->nentries; i++) {
+	for (i = from; i < f->nentries; i++) {
+		f->entries[i].chunk = le64toh(f->entries[i].chunk);
 		if (f->entries[i].chunk >= f->chunks ||
 		    (i && f->entries[i].chunk <= f->entries[i - 1].chunk))
 			return false;
@@ -68,28 +71,46 @@ static bool table_makes_sense(const struct dmt_image_file *f)
 	return true;
 }
 
-/* The file has been found to be large enough for it. */
-static int read_table(struct dmt_image_file *f)
+/* Some more entries, up to @n in all */
+static int read_entries(struct dmt_image_file *f, uint64_t n, XXH3_state_t *hash)
 {
-	uint64_t i, n = le64toh(f->head.entries);
-	size_t size = n * sizeof(*f->entries);
-	uint8_t hash[16];
+	uint64_t have = f->nentries, room = have ? have * 2 : TABLE_STEP;
+	struct dmt_image_entry *more;
 	int ret;
 
-	f->entries = malloc(size ? size : 1);
-	if (!f->entries)
+	room = room < n ? room : n;
+	more = realloc(f->entries, room * sizeof(*more));
+	if (!more)
 		return -ENOMEM;
-	ret = dmt_image_pread(f->fd, f->entries, size, f->table);
+	f->entries = more;
+	ret = dmt_image_pread(f->fd, more + have, (room - have) * sizeof(*more),
+			      f->table + have * sizeof(*more));
 	if (ret)
 		return ret;
-	dmt_hash(hash, f->entries, size);
-	for (i = 0; i < n; i++)
-		f->entries[i].chunk = le64toh(f->entries[i].chunk);
-	f->nentries = n;
-	if (memcmp(hash, f->head.table_hash, sizeof(hash)) ||
-	    !table_makes_sense(f))
-		return -EBADMSG;
-	return 0;
+	XXH3_128bits_update(hash, more + have, (room - have) * sizeof(*more));
+	f->nentries = room;
+	return take_entries(f, have) ? 0 : -EBADMSG;
+}
+
+/*
+ * The file has been found to be large enough for it; but that may be a hole, so only when
+ * what was read makes sense is there memory for more.
+ */
+static int read_table(struct dmt_image_file *f)
+{
+	uint64_t n = le64toh(f->head.entries);
+	XXH3_state_t state;
+	uint8_t hash[16];
+	int ret = 0;
+
+	XXH3_INITSTATE(&state);
+	XXH3_128bits_reset(&state);
+	while (!ret && f->nentries < n)
+		ret = read_entries(f, n, &state);
+	if (ret)
+		return ret;
+	dmt_hash_put(hash, XXH3_128bits_digest(&state));
+	return memcmp(hash, f->head.table_hash, sizeof(hash)) ? -EBADMSG : 0;
 }
 
 static int check_file(struct dmt_image_file *f, const char *path)

@@ -12,6 +12,7 @@
 
 #include "dmatrack_copy.h"
 #include "lib/image_file.h"
+#include "lib/image_file.h"
 #include "random.h"
 #include "scratch.h"
 #include "tap.h"
@@ -590,6 +591,32 @@ static void test_large(void)
 	dmatrack_image_close(m);
 }
 
+/*
+ * A file that says its table has 2^36 entries, and is one hole: it's found to be nonsense before
+ * it costs any memory.
+ */
+static void test_hollow(void)
+{
+	struct dmatrack_region huge = { .iova = 0, .size = 1ULL << 56 };
+	const char *path = scratch_path("hollow"), *partial = scratch_path("hollow.partial");
+	struct dmatrack_dest *d = create(path, 0);
+	struct dmatrack_image *m;
+	struct dmt_image_head h;
+	int fd;
+
+	CHECK_EQ(d->ops->begin(d, &huge, 1, PAGE), 0);
+	fd = open(partial, O_RDWR);
+	CHECK_EQ(pread(fd, &h, sizeof(h), 0), sizeof(h));
+	h.flags = DMT_IMAGE_COMPLETE;
+	h.entries = 1ULL << 36;
+	dmt_hash(h.hash, &h, offsetof(struct dmt_image_head, hash));
+	CHECK_EQ(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+	CHECK_EQ(ftruncate(fd, (off_t)(h.table + h.entries * 24)), 0);
+	close(fd);
+	CHECK_EQ(dmatrack_image_open(&m, partial), -EBADMSG);
+	d->ops->close(d);
+}
+
 int main(void)
 {
 	int i;
@@ -614,5 +641,6 @@ int main(void)
 	scratch_remove();
 	scratch_make("/dev/shm");
 	TEST(test_large, "1 TiB, in shared memory");
+	TEST(test_hollow, "a table that is a hole");
 	return tap_done();
 }
