@@ -521,7 +521,7 @@ static int introduce(struct receiver *rx, struct state *state)
 	struct dmt_frame f;
 	int ret;
 
-	dmt_channel_patience(rx->wire.ch, HELLO_PATIENCE);
+	dmt_wire_hurry(&rx->wire, HELLO_PATIENCE);
 	ret = dmt_wire_greet(&rx->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&rx->wire, "sender");
@@ -542,7 +542,7 @@ static int serve(struct receiver *rx)
 	rx->bytes = 0;
 	rx->frames = 0;
 	rx->arrival.connected = 1;
-	dmt_channel_patience(rx->wire.ch, PATIENCE);
+	dmt_wire_relax(&rx->wire, PATIENCE);
 	ret = welcome(rx, &state);
 	return ret ? ret : take_all(rx);
 }

@@ -410,7 +410,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 {
 	int ret;
 
-	dmt_channel_patience(s->wire.ch, HELLO_PATIENCE);
+	dmt_wire_hurry(&s->wire, HELLO_PATIENCE);
 	ret = dmt_wire_greet(&s->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&s->wire, "receiver");
@@ -424,7 +424,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 		return dmt_wire_refusal(f, "receiver");
 	if (f->type != DMT_WIRE_WELCOME || !possible(s, f))
 		return unexpected(f);
-	dmt_channel_patience(s->wire.ch, PATIENCE);
+	dmt_wire_relax(&s->wire, PATIENCE);
 	return 0;
 }
 

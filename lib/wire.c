@@ -116,6 +116,29 @@ static int put_bytes(struct dmt_wire *w, const void *data, size_t size)
 	return ret;
 }
 
+void dmt_wire_hurry(struct dmt_wire *w, int ms)
+{
+	w->end = dmt_now() + (uint64_t)ms * 1000000;
+	dmt_channel_patience(w->ch, ms);
+}
+
+void dmt_wire_relax(struct dmt_wire *w, int ms)
+{
+	w->end = 0;
+	dmt_channel_patience(w->ch, ms);
+}
+
+static ssize_t get_some(struct dmt_wire *w, void *to, size_t size)
+{
+	uint64_t now = w->end ? dmt_now() : 0;
+
+	if (w->end && now >= w->end)
+		return dmt_error(-ETIMEDOUT, "the other side takes too long");
+	if (w->end)
+		dmt_channel_patience(w->ch, (int)((w->end - now) / 1000000) + 1);
+	return dmt_channel_read(w->ch, to, size);
+}
+
 /* Exactly @size bytes */
 static int get_bytes(struct dmt_wire *w, void *to, size_t size)
 {
@@ -128,8 +151,7 @@ static int get_bytes(struct dmt_wire *w, void *to, size_t size)
 	for (to = (char *)to + n, size -= n; size; size -= n, to = (char *)to + n) {
 		bool direct = size >= BUFFER;
 
-		more = dmt_channel_read(w->ch, direct ? to : w->in,
-					direct ? size : BUFFER);
+		more = get_some(w, direct ? to : w->in, direct ? size : BUFFER);
 		if (more < 0)
 			return broke(w, (int)more);
 		w->bytes += more;

@@ -900,6 +900,49 @@ static int evil_end(const struct dmt_frame *f)
 	return receiving.error;
 }
 
+/* One who says a byte now and then, for as long as somebody listens */
+static void *drip(void *opaque)
+{
+	struct dmt_frame f = { .type = DMT_WIRE_HELLO, .payload = "" };
+	struct dmatrack_channel *ch;
+	struct dmt_wire wire;
+	int fd = *(int *)opaque;
+	size_t i;
+
+	if (dmatrack_channel_fds(&ch, fd, fd) || dmt_wire_open(&wire, ch))
+		return NULL;
+	for (i = 0; i < 100; i++)
+		dmt_wire_put(&wire, &f);
+	for (i = 0; i < wire.nout && !dmt_channel_write(ch, wire.out + i, 1); i++)
+		poll(NULL, 0, 1);
+	dmt_wire_close(&wire);
+	return NULL;
+}
+
+static void test_drip(void)
+{
+	struct dmatrack_channel *ch;
+	struct dmt_wire wire;
+	struct dmt_frame f;
+	pthread_t thread;
+	int sv[2], ret;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, drip, &sv[1]), 0);
+	CHECK_EQ(dmatrack_channel_fds(&ch, sv[0], sv[0]), 0);
+	close(sv[0]);
+	CHECK_EQ(dmt_wire_open(&wire, ch), 0);
+	dmt_wire_hurry(&wire, 50);
+	do
+		ret = dmt_wire_get(&wire, &f);
+	while (!ret);
+	CHECK_EQ(ret, -ETIMEDOUT);
+	CHECK(wire.broken);
+	dmt_wire_close(&wire);
+	pthread_join(thread, NULL);
+	close(sv[1]);
+}
+
 static int try_hello(const struct dmt_frame *f)
 {
 	int ret;
@@ -1416,6 +1459,7 @@ int main(void)
 	TEST(test_reload, "cut, and another receiver goes on");
 	TEST(test_forgotten, "cut, and another receiver knows nothing");
 	TEST(test_killed, "receivers are killed, others go on");
+	TEST(test_drip, "a byte now and then isn't waited for");
 	TEST(test_evil_hello, "hellos that make no sense");
 	TEST(test_welcome_saved, "what a sender is told to be there is saved");
 	TEST(test_evil_frames, "frames that make no sense");
