@@ -911,6 +911,7 @@ static void *drip(void *opaque)
 
 	if (dmatrack_channel_fds(&ch, fd, fd) || dmt_wire_open(&wire, ch))
 		return NULL;
+	close(fd);
 	for (i = 0; i < 100; i++)
 		dmt_wire_put(&wire, &f);
 	for (i = 0; i < wire.nout && !dmt_channel_write(ch, wire.out + i, 1); i++)
@@ -940,7 +941,6 @@ static void test_drip(void)
 	CHECK(wire.broken);
 	dmt_wire_close(&wire);
 	pthread_join(thread, NULL);
-	close(sv[1]);
 }
 
 static int try_hello(const struct dmt_frame *f)
