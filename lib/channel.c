@@ -154,26 +154,30 @@ static ssize_t fds_write(void *opaque, const void *buf, size_t size)
 	return n < 0 ? dmt_error(-errno, "channel: %s", strerror(errno)) : n;
 }
 
-/* Return: whether @child has ended within that time */
-static bool ended(pid_t child, int ms)
+static bool ended(int pidfd, int ms)
 {
-	int fd = (int)syscall(SYS_pidfd_open, child, 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	bool yes;
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	if (fd < 0)
-		return false;
 	while (poll(&p, 1, ms) < 0 && errno == EINTR)
 		;
-	yes = p.revents;
-	close(fd);
-	return yes;
+	return p.revents;
 }
 
+/*
+ * A program may ignore SIGCHLD or wait for whatever child: then this one is gone already, and
+ * its number may be another process's.
+ */
 static void reap(pid_t child)
 {
-	if (!ended(child, END_PATIENCE))
+	int fd = (int)syscall(SYS_pidfd_open, child, 0);
+
+	if (fd >= 0) {
+		if (!ended(fd, END_PATIENCE))
+			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		close(fd);
+	} else if (errno != ESRCH) {
 		kill(child, SIGKILL);
+	}
 	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
 }

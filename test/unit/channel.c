@@ -298,6 +298,29 @@ static void test_refused(void)
 	close(p[1]);
 }
 
+static int kills;
+
+int kill(pid_t pid, int sig)
+{
+	kills++;
+	return 0;
+}
+
+/* A program that has no use for its children's ends: nobody else's process is killed. */
+static void test_reaped(void)
+{
+	struct dmatrack_channel *ch;
+	void (*old)(int) = signal(SIGCHLD, SIG_IGN);
+	char c;
+
+	CHECK_EQ(dmatrack_connect(&ch, "exec:exit", NULL), 0);
+	CHECK_EQ(dmt_channel_read(ch, &c, 1), -ECONNRESET);
+	CHECK_EQ(wait(NULL), -1);
+	dmatrack_channel_close(ch);
+	CHECK_EQ(kills, 0);
+	signal(SIGCHLD, old);
+}
+
 int main(void)
 {
 	scratch_make(NULL);
@@ -308,5 +331,6 @@ int main(void)
 	TEST(test_unix, "Unix sockets, and names that are left over");
 	TEST(test_tcp, "TCP on this machine");
 	TEST(test_refused, "addresses that are refused");
+	TEST(test_reaped, "a command that somebody else waited for");
 	return tap_done();
 }
