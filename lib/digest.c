@@ -14,14 +14,41 @@ bool dmt_is_zero(const void *data, size_t size)
 	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
 }
 
+static dmt_sum hash_block(unsigned int block, const void *data, size_t size)
+{
+	XXH128_hash_t hash;
+
+	if (dmt_is_zero(data, size))
+		return 0;
+	hash = XXH3_128bits_withSeed(data, size, block);
+	return (dmt_sum)hash.high64 << 64 | hash.low64;
+}
+
+dmt_sum dmt_sum_blocks(unsigned int first, const void *data, size_t size)
+{
+	dmt_sum sum = 0;
+	size_t n;
+
+	for (; size; data = (const char *)data + n, size -= n) {
+		n = size < DMT_BLOCK ? size : DMT_BLOCK;
+		sum += hash_block(first++, data, n);
+	}
+	return sum;
+}
+
+void dmt_sum_put(uint8_t hash[16], dmt_sum sum)
+{
+	dmt_hash_put(hash, (XXH128_hash_t){
+		.low64 = (uint64_t)sum, .high64 = (uint64_t)(sum >> 64),
+	});
+}
+
 bool dmt_chunk_hash(uint8_t hash[16], const void *data, size_t size)
 {
-	if (dmt_is_zero(data, size)) {
-		memset(hash, 0, 16);
-		return false;
-	}
-	dmt_hash(hash, data, size);
-	return true;
+	dmt_sum sum = dmt_sum_blocks(0, data, size);
+
+	dmt_sum_put(hash, sum);
+	return sum;
 }
 
 void dmt_digest_init(struct dmt_digest *d)

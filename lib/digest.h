@@ -6,7 +6,13 @@
  *
  * It is XXH3-128 over, for each region: IOVA, size (64 bits, little-endian), then for
  * each chunk of 1 MiB from the region's begin on (the last may be shorter) 16
- * bytes: XXH3-128 of its content, or zeros where its content is zeros.
+ * bytes: its hash.
+ *
+ * A chunk's hash is a sum, modulo 2^128, over its blocks of 4 KiB: XXH3-128 of a block's
+ * content, with the block's number in the chunk as seed, or 0 where it is zeros. So when a
+ * block is written, the chunk's hash follows from what was there before, and what is there
+ * now, and the rest of the chunk need not be read. The seed is what tells where in the chunk
+ * a block is.
  */
 #ifndef DMT_LIB_DIGEST_H
 #define DMT_LIB_DIGEST_H
@@ -18,9 +24,17 @@
 #include "hash.h"
 
 #define DMT_CHUNK	(1u << 20)
+#define DMT_BLOCK	4096u
+#define DMT_BLOCKS	(DMT_CHUNK / DMT_BLOCK)
+
+typedef unsigned __int128 dmt_sum;
 
 /* Return: whether all @size bytes, at least 1, are zero */
 bool dmt_is_zero(const void *data, size_t size);
+
+/* Of @size bytes of a chunk, which begin with block @first */
+dmt_sum dmt_sum_blocks(unsigned int first, const void *data, size_t size);
+void dmt_sum_put(uint8_t hash[16], dmt_sum sum);
 
 /* Zeros for zeros. Return: false for these */
 bool dmt_chunk_hash(uint8_t hash[16], const void *data, size_t size);

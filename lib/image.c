@@ -3,10 +3,11 @@
  * An image as a destination: memory goes to its place in a sparse file, PATH.partial.
  * See image_file.h for what is in it.
  *
- * Finishing reads back what is there, for the table of hashes: pages are written
- * many times, and a chunk's hash isn't known from a page of it. Then: data and table
- * to disk, a head that says "complete" to disk, the name, the folder to disk. A crash
- * between any two of these leaves a file that isn't complete, or one that isn't at PATH.
+ * Devices may stand still while an image is finished, so what can be done before is: hashes
+ * are kept as pages come (image_sums.h), and at the end of each round all that was written
+ * is on disk (image_sync.h). Left for the end is the table, and: table, data and a head that says
+ * "complete" to disk, the name, the folder to disk. A crash between any two of these leaves a
+ * file that isn't at PATH, and that nobody goes on with after a boot.
  *
  * A lock on the file keeps a second writer away. It is taken after opening, and
  * the first writer may have renamed the file in between: so the name is looked up once
@@ -31,7 +32,8 @@
 
 #include "dmatrack_copy.h"
 #include "error.h"
-#include "image_file.h"
+#include "image_sums.h"
+#include "image_sync.h"
 
 /**
  * struct image_writer - an image that is written
@@ -42,6 +44,8 @@
  * @flags: DMATRACK_IMAGE_*
  * @ready: it has been begun, by this process or the one that it goes on for
  * @finished: it's complete and has its name
+ * @sums: of the chunks
+ * @sync: brings it to disk
  * @hashed: the table is that of the data
  * @digest: of the data; valid when @hashed
  * @room: entries that the table has memory for
@@ -54,6 +58,8 @@ struct image_writer {
 	unsigned int flags;
 	bool ready;
 	bool finished;
+	struct dmt_image_sums sums;
+	struct dmt_image_sync sync;
 	bool hashed;
 	uint8_t digest[16];
 	uint64_t room;
@@ -131,11 +137,15 @@ static int image_begin(struct dmatrack_dest *d,
 	int ret = 0;
 
 	w->ready = w->hashed = false;
+	dmt_image_sync_end(&w->sync);
 	w->room = 0;
 	if (w->finished)
 		ret = begin_another(w);
 	if (!ret)
 		ret = dmt_image_lay_out(&w->f, regions, n, page_size);
+	if (ret)
+		return ret;
+	ret = dmt_image_sums_init(&w->sums, &w->f, false);
 	if (ret)
 		return ret;
 	fill_head(&w->f);
@@ -148,8 +158,20 @@ static int image_begin(struct dmatrack_dest *d,
 	return ret;
 }
 
-/* Where in the file a range of memory is; or a negative errno */
-static int64_t offset_of(struct image_writer *w, uint64_t iova, uint64_t size)
+/**
+ * struct place - where a range of memory is
+ * @i: its region
+ * @offset: within that
+ * @at: in the file
+ */
+struct place {
+	unsigned int i;
+	uint64_t offset;
+	uint64_t at;
+};
+
+static int find_place(struct image_writer *w, uint64_t iova, uint64_t size,
+		      struct place *place)
 {
 	int i;
 
@@ -158,17 +180,47 @@ static int64_t offset_of(struct image_writer *w, uint64_t iova, uint64_t size)
 	i = dmt_regions_find(&w->f.regions, iova, size);
 	if (i < 0)
 		return i;
+	place->i = i;
+	place->offset = iova - w->f.regions.regions[i].iova;
+	place->at = w->f.offsets[i] + place->offset;
 	w->hashed = false;
-	return w->f.offsets[i] + (iova - w->f.regions.regions[i].iova);
+	return 0;
+}
+
+/*
+ * The kernel says only once that it couldn't write, and what it couldn't may be gone from memory,
+ * too: no second try would notice. So there's nothing to go on with any more.
+ */
+static int sync_data(struct image_writer *w)
+{
+	int err = dmt_image_sync_wait(&w->sync, w->f.fd);
+
+	if (!err)
+		return 0;
+	w->ready = false;
+	if (ftruncate(w->f.fd, 0))
+		unlink(w->partial);
+	return dmt_error(err, "%s: write to disk: %s", w->partial,
+			 strerror(-err));
 }
 
 static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 		       size_t size)
 {
 	struct image_writer *w = writer_of(d);
-	int64_t at = offset_of(w, iova, size);
+	struct place to;
+	int ret = find_place(w, iova, size, &to);
 
-	return at < 0 ? (int)at : dmt_image_pwrite(w->f.fd, data, size, at);
+	if (ret)
+		return ret;
+	ret = dmt_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, data);
+	if (!ret)
+		ret = dmt_image_pwrite(w->f.fd, data, size, to.at);
+	if (ret)
+		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+	else
+		dmt_image_sync_written(&w->sync, w->f.fd, size);
+	return ret;
 }
 
 /* Where the file system can't make holes: zeros over what is no hole */
@@ -197,19 +249,30 @@ static int overwrite(struct image_writer *w, uint64_t at, uint64_t size)
 	return 0;
 }
 
-static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+static int make_hole(struct image_writer *w, uint64_t at, uint64_t size)
 {
-	struct image_writer *w = writer_of(d);
-	int64_t at = offset_of(w, iova, size);
-
-	if (at < 0)
-		return (int)at;
-	if (!fallocate(w->f.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
-		       (off_t)size))
+	if (!fallocate(w->f.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       (off_t)at, (off_t)size))
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
 		return failed(w, "make a hole", w->partial);
 	return overwrite(w, at, size);
+}
+
+static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	struct image_writer *w = writer_of(d);
+	struct place to;
+	int ret = find_place(w, iova, size, &to);
+
+	if (ret)
+		return ret;
+	ret = dmt_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, NULL);
+	if (!ret)
+		ret = make_hole(w, to.at, size);
+	if (ret)
+		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+	return ret;
 }
 
 static int add_entry(struct image_writer *w, uint64_t chunk,
@@ -232,64 +295,58 @@ static int add_entry(struct image_writer *w, uint64_t chunk,
 	return 0;
 }
 
-static int hash_chunk(struct image_writer *w, struct dmt_digest *digest,
-		      unsigned int i, uint64_t chunk, void *buf)
-{
-	size_t size = dmt_image_chunk_size(&w->f, i, chunk);
-	uint8_t hash[16];
-	int ret;
-
-	ret = dmt_image_pread(w->f.fd, buf, size,
-			      w->f.offsets[i] + chunk * DMT_CHUNK);
-	if (ret)
-		return ret;
-	if (dmt_chunk_hash(hash, buf, size))
-		ret = add_entry(w, w->f.first[i] + chunk, hash);
-	dmt_digest_chunk(digest, hash);
-	return ret;
-}
-
 static int hash_region(struct image_writer *w, struct dmt_digest *digest,
-		       unsigned int i, struct dmt_image_extent *e, void *buf)
+		       unsigned int i)
 {
 	const struct dmatrack_region *r = &w->f.regions.regions[i];
 	uint64_t chunk = 0, done = 0;
+	uint8_t hash[16];
 	int ret;
 
 	dmt_digest_region(digest, r->iova, r->size);
-	for (; (ret = dmt_image_next_chunk(&w->f, i, &chunk, e)) > 0; chunk++) {
+	for (; dmt_image_sums_next(&w->sums, &w->f, i, &chunk); done = ++chunk) {
 		dmt_digest_zeros(digest, chunk - done);
-		ret = hash_chunk(w, digest, i, chunk, buf);
+		dmt_sum_put(hash, w->sums.sum[w->f.first[i] + chunk]);
+		dmt_digest_chunk(digest, hash);
+		ret = add_entry(w, w->f.first[i] + chunk, hash);
 		if (ret)
 			return ret;
-		done = chunk + 1;
 	}
 	dmt_digest_zeros(digest, dmt_image_region_chunks(&w->f, i) - done);
-	return ret;
+	return 0;
 }
 
 /* Make the table of what is in the file now. */
 static int hash_data(struct image_writer *w)
 {
-	struct dmt_image_extent extent = { 0 };
 	struct dmt_digest digest;
 	unsigned int i;
-	int ret = 0;
-	void *buf;
+	int ret;
 
 	if (w->hashed)
 		return 0;
-	buf = malloc(DMT_CHUNK);
-	if (!buf)
-		return -ENOMEM;
+	ret = dmt_image_sums_learn(&w->sums, &w->f);
+	if (ret)
+		return ret;
 	w->f.nentries = 0;
 	dmt_digest_init(&digest);
 	for (i = 0; !ret && i < w->f.regions.n; i++)
-		ret = hash_region(w, &digest, i, &extent, buf);
+		ret = hash_region(w, &digest, i);
 	dmt_digest_end(&digest, w->digest);
 	w->hashed = !ret;
-	free(buf);
 	return ret;
+}
+
+/* Devices run, unless it's the last round; then finish() has nothing left of this. */
+static int image_round(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (!w->ready)
+		return not_ready(w);
+	ret = dmt_image_sums_learn(&w->sums, &w->f);
+	return ret ? ret : sync_data(w);
 }
 
 static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
@@ -324,36 +381,14 @@ static int write_table(struct image_writer *w)
 	return ret;
 }
 
-/*
- * The kernel says only once that it couldn't write, and what it couldn't may be gone from memory,
- * too: no second try would notice. So there's nothing to go on with any more.
- */
-static int to_disk(struct image_writer *w, int (*sync)(int fd))
+/* All of it is on disk before the file gets its name. */
+static int write_complete(struct image_writer *w)
 {
 	int ret;
 
-	do
-		ret = sync(w->f.fd);
-	while (ret && errno == EINTR);
-	if (!ret)
-		return 0;
-	ret = failed(w, "write to disk", w->partial);
-	w->ready = false;
-	if (ftruncate(w->f.fd, 0))
-		unlink(w->partial);
-	return ret;
-}
-
-/* Everything else is on disk before the head says that it's complete. */
-static int write_complete(struct image_writer *w)
-{
-	int ret = to_disk(w, fdatasync);
-
-	if (ret)
-		return ret;
 	w->f.head.flags = htole32(DMT_IMAGE_COMPLETE);
 	ret = dmt_image_write_head(&w->f);
-	return ret ? ret : to_disk(w, fsync);
+	return ret ? ret : sync_data(w);
 }
 
 /* Whether the file is still the one of that name */
@@ -466,8 +501,10 @@ static void drop_partial(struct image_writer *w)
 
 static void free_writer(struct image_writer *w)
 {
+	dmt_image_sync_end(&w->sync);
 	if (w->f.fd >= 0)
 		close(w->f.fd);
+	dmt_image_sums_free(&w->sums);
 	dmt_image_free(&w->f);
 	free(w->path);
 	free(w->partial);
@@ -487,6 +524,7 @@ static const struct dmatrack_dest_ops image_ops = {
 	.begin = image_begin,
 	.write = image_write,
 	.zero = image_zero,
+	.round = image_round,
 	.finish = image_finish,
 	.save = image_save,
 	.load = image_load,
@@ -569,7 +607,8 @@ static void take_up(struct image_writer *w)
 	/* killed between completing it and naming it, perhaps */
 	w->f.head.flags = 0;
 	w->f.head.entries = 0;
-	w->ready = !dmt_image_write_head(&w->f) &&
+	w->ready = !dmt_image_sums_init(&w->sums, &w->f, true) &&
+		   !dmt_image_write_head(&w->f) &&
 		   !ftruncate(w->f.fd, (off_t)w->f.table);
 }
 

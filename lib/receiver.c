@@ -208,18 +208,6 @@ static int take_zero(struct receiver *rx, const struct dmt_frame *f)
 	return of_dest(ret, "zero");
 }
 
-static int take_round(struct receiver *rx, const struct dmt_frame *f)
-{
-	int ret = 0;
-
-	if (f->length || f->encoding || f->iova || f->size)
-		return senseless(f);
-	if (rx->dest->ops->round)
-		ret = rx->dest->ops->round(rx->dest);
-	rx->arrival.rounds += !ret;
-	return of_dest(ret, "round");
-}
-
 /**
  * struct pulse - a thread that tells the sender we're alive, while another works
  * @rx: whose wire it writes to, alone
@@ -283,6 +271,23 @@ static void pulse_end(struct pulse *p, bool thread)
 		pthread_join(p->thread, NULL);
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->lock);
+}
+
+static int take_round(struct receiver *rx, const struct dmt_frame *f)
+{
+	struct pulse pulse;
+	bool thread;
+	int ret = 0;
+
+	if (f->length || f->encoding || f->iova || f->size)
+		return senseless(f);
+	if (rx->dest->ops->round) {
+		thread = pulse_begin(&pulse, rx);
+		ret = rx->dest->ops->round(rx->dest);
+		pulse_end(&pulse, thread);
+	}
+	rx->arrival.rounds += !ret;
+	return of_dest(ret, "round");
 }
 
 static int compare(struct receiver *rx, const uint8_t want[16])

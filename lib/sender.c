@@ -190,7 +190,7 @@ static int await_acks(struct sender *s, uint64_t seq)
 
 	while (!ret && s->acked < seq) {
 		ret = next_frame(s, &f);
-		if (!ret && f.type != DMT_WIRE_ACK)
+		if (!ret && f.type != DMT_WIRE_ACK && f.type != DMT_WIRE_ALIVE)
 			ret = unexpected(&f);
 		ret = judge(s, ret);
 	}

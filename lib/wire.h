@@ -24,7 +24,7 @@
  *		its destination is of that kind)
  *	DONE	receiver: finished; @seq: of FINISH
  *	BYE	sender: it knows
- *	ALIVE	receiver: it's still finishing
+ *	ALIVE	receiver: it's still at work on ROUND or FINISH
  *	REFUSE	either: it's over; @size: an errno; payload: why, in words
  *
  * DATA, ZERO, ROUND and FINISH are numbered, from 1, without gaps. Anything else than

@@ -103,11 +103,14 @@ static void test_round_trip(void)
 
 		memory_new();
 		CHECK_EQ(begin(d), 0);
-		for (i = 0; i < 40; i++)
+		for (i = 0; i < 60; i++) {
 			change(d);
-		CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
-		CHECK_EQ(d->ops->digest(d, got), 0);
-		CHECK(!memcmp(want, got, 16));
+			if (i % 5)
+				continue;
+			CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
+			CHECK_EQ(d->ops->digest(d, got), 0);
+			CHECK(!memcmp(want, got, 16));
+		}
 		if (times & 1)
 			change(d);
 		CHECK_EQ(d->ops->finish(d), 0);
@@ -388,16 +391,25 @@ int fdatasync(int fd)
  * A kernel that couldn't write pages to disk says so once, and may forget them then: no second try
  * makes a good image of that, by whatever process.
  */
-static void test_bad_disk(void)
+/* @when: what meets it: 0: finish, 1: a round, 2: a thread, before the round */
+static void meet_bad_disk(int when)
 {
 	const char *path = scratch_path("disk");
+	int i;
 	struct dmatrack_dest *d = create(path, DMATRACK_IMAGE_RESUME);
 	char state[DMATRACK_STATE_MAX];
 
 	CHECK_EQ(begin(d), 0);
 	CHECK_EQ(d->ops->save(d, "state", 5), 0);
 	bad_disk = true;
-	CHECK_EQ(d->ops->finish(d), -EIO);
+	for (i = 0; when == 2 && i < 5 * 13; i++)
+		CHECK_EQ(d->ops->write(d, 0x1000 + i % 5 * MIB,
+				       (char *)regions[0].vaddr + i % 5 * MIB,
+				       MIB), 0);
+	if (when)
+		CHECK_EQ(d->ops->round(d), -EIO);
+	else
+		CHECK_EQ(d->ops->finish(d), -EIO);
 	CHECK(d->ops->finish(d) < 0);
 	CHECK_EQ(look(path), -ENOENT);
 	d->ops->close(d);
@@ -406,6 +418,15 @@ static void test_bad_disk(void)
 	CHECK_EQ(begin(d), 0);
 	CHECK_EQ(d->ops->finish(d), 0);
 	d->ops->close(d);
+	CHECK_EQ(unlink(path), 0);
+}
+
+static void test_bad_disk(void)
+{
+	int when;
+
+	for (when = 0; when < 3; when++)
+		meet_bad_disk(when);
 }
 
 static void test_bad_begin(void)
@@ -431,6 +452,30 @@ static void test_bad_begin(void)
 	CHECK_EQ(d->ops->begin(d, regions, 3, 6000), -EINVAL);
 	CHECK_EQ(d->ops->begin(d, regions, 3, 4 << 20), -EINVAL);
 	d->ops->close(d);
+}
+
+/* Equal blocks in other places, of which a mere sum would be the same */
+static void test_places(void)
+{
+	static const unsigned char places[][6] = {
+		{ 1, 0, 0, 1, 0, 0 }, { 0, 1, 1, 0, 0, 0 }, { 2, 1, 0, 0, 0, 0 },
+		{ 1, 2, 0, 0, 0, 0 }, { 0, 0, 0, 0, 1, 1 }, { 0, 0, 0, 1, 0, 1 },
+	};
+	enum { N = sizeof(places) / sizeof(places[0]) };
+	char *memory = aligned_alloc(PAGE, 2 * MIB);
+	struct dmatrack_region r = { .size = 2 * MIB, .vaddr = memory };
+	uint8_t digest[N][16];
+	unsigned int i, k;
+
+	for (i = 0; i < N; i++) {
+		memset(memory, 0, 2 * MIB);
+		for (k = 0; k < 6; k++)
+			memset(memory + (254 + k) * PAGE, places[i][k], PAGE);
+		CHECK_EQ(dmatrack_digest(&r, 1, digest[i]), 0);
+		for (k = 0; k < i; k++)
+			CHECK(memcmp(digest[i], digest[k], 16));
+	}
+	free(memory);
 }
 
 /* As change(), with @seed: the same in two processes */
@@ -481,6 +526,11 @@ static void test_resume(void)
 	d = create(path, DMATRACK_IMAGE_RESUME);
 	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 200);
 	CHECK_EQ(state[199], 5);
+	for (i = 0; i < 20; i++) {
+		change(d);
+		if (i == 10)
+			CHECK_EQ(d->ops->round(d), 0);
+	}
 	CHECK_EQ(d->ops->finish(d), 0);
 	d->ops->close(d);
 	check_same(path);
@@ -597,18 +647,21 @@ static void test_large(void)
  */
 static void test_hollow(void)
 {
-	struct dmatrack_region huge = { .iova = 0, .size = 1ULL << 56 };
+	struct dmatrack_region huge = { .iova = 0, .size = 1ULL << 46 };
 	const char *path = scratch_path("hollow"), *partial = scratch_path("hollow.partial");
 	struct dmatrack_dest *d = create(path, 0);
 	struct dmatrack_image *m;
 	struct dmt_image_head h;
 	int fd;
 
+	huge.size += PAGE;
+	CHECK_EQ(d->ops->begin(d, &huge, 1, PAGE), -EFBIG);
+	huge.size -= PAGE;
 	CHECK_EQ(d->ops->begin(d, &huge, 1, PAGE), 0);
 	fd = open(partial, O_RDWR);
 	CHECK_EQ(pread(fd, &h, sizeof(h), 0), sizeof(h));
 	h.flags = DMT_IMAGE_COMPLETE;
-	h.entries = 1ULL << 36;
+	h.entries = 1ULL << 26;
 	dmt_hash(h.hash, &h, offsetof(struct dmt_image_head, hash));
 	CHECK_EQ(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
 	CHECK_EQ(ftruncate(fd, (off_t)(h.table + h.entries * 24)), 0);
@@ -632,6 +685,7 @@ int main(void)
 	TEST(test_private, "for its owner alone, and for no other file's");
 	TEST(test_replaced, "a file that takes the name meanwhile");
 	TEST(test_bad_disk, "a disk that fails");
+	TEST(test_places, "a digest tells where in memory something is");
 	TEST(test_bad_begin, "regions that make no sense");
 	TEST(test_resume, "a killed process's image is gone on with");
 	TEST(test_no_resume, "... but not if any of it is altered, or the machine was booted");
