@@ -148,11 +148,14 @@ enum dmatrack_reason {
  * @rate: bytes a second at which pages went to the destination: this round's, or of
  *	  the latest that sent enough to tell; 0: not known yet
  * @dirty_rate: bytes a second that became dirty since the harvest before; with
- *		refinement, that changed
+ *		refinement, that changed. Of the last round: until the devices were stopped
  * @left: bytes still to send after this round, by what is known: an estimate
- * @downtime: that stopping now would cost, predicted; UINT64_MAX: not known yet
+ * @downtime: that stopping now would cost, predicted; UINT64_MAX: not known yet. Of the last round:
+ *	      that it has cost, but for finishing
  * @bitmaps: one bitmap a region: the pages reported for this round, a bit a page; the
  *	     library's, for the call that it comes with; NULL when it isn't complete
+ * @sent_bitmaps: likewise, with DMATRACK_REFINE: of those, the pages written to the destination in
+ *		  this round, or cleared there, as they had changed. NULL without it
  */
 struct dmatrack_round {
 	uint32_t number;
@@ -170,6 +173,7 @@ struct dmatrack_round {
 	uint64_t left;
 	uint64_t downtime;
 	const uint64_t *const *bitmaps;
+	const uint64_t *const *sent_bitmaps;
 };
 
 /**
@@ -182,7 +186,8 @@ struct dmatrack_round {
  * @pages: of all regions
  * @sent, @zero, @same, @bytes: as in a round, of all
  * @time: from begin to end
- * @downtime: from the call of stop() until everything was at the destination
+ * @downtime: from the call of stop() until everything was at the destination, and that finished
+ * @finish: of that, what the destination took to finish: to compare, to write to disk
  * @memory: bytes that the copy itself needed at the most: bitmaps, hashes
  */
 struct dmatrack_totals {
@@ -197,6 +202,7 @@ struct dmatrack_totals {
 	uint64_t bytes;
 	uint64_t time;
 	uint64_t downtime;
+	uint64_t finish;
 	uint64_t memory;
 };
 

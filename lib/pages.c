@@ -33,7 +33,7 @@ static uint64_t mask(uint64_t i, uint64_t first, uint64_t n)
 	return m;
 }
 
-static void set_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
+void dmt_set_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
 {
 	uint64_t i;
 
@@ -97,7 +97,7 @@ int dmt_pages_init(struct dmt_pages *p, uint64_t n, bool refine)
 		dmt_pages_free(p);
 		return -ENOMEM;
 	}
-	set_bits(p->pending, 0, n);
+	dmt_set_bits(p->pending, 0, n);
 	return 0;
 }
 
@@ -175,8 +175,8 @@ static void drop_hashes(struct dmt_pages *p, uint64_t first, uint64_t n)
 void dmt_pages_forget(struct dmt_pages *p, uint64_t first, uint64_t n)
 {
 	drop_hashes(p, first, n);
-	set_bits(p->filled, first, n);
-	set_bits(p->pending, first, n);
+	dmt_set_bits(p->filled, first, n);
+	dmt_set_bits(p->pending, first, n);
 }
 
 /* A block at a time; most pages that aren't zero show it in the first word. */
@@ -220,7 +220,7 @@ void dmt_pages_sent(struct dmt_pages *p, uint64_t first, uint64_t n,
 {
 	if (p->hashes)
 		memcpy(p->hashes + first, hashes, n * sizeof(*hashes));
-	set_bits(p->filled, first, n);
+	dmt_set_bits(p->filled, first, n);
 	clear_bits(p->pending, first, n);
 }
 

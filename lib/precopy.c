@@ -18,7 +18,7 @@
  * pages are copied with those of the last harvest.
  *
  * Memory: per page a bit for pending, one for what is known of the destination, one more
- * if round() wants to see bitmaps; one bitmap of the largest region to harvest into; with
+ * if round() wants to see bitmaps, and another with refinement; one bitmap of the largest region to harvest into; with
  * refinement, 16 bytes a page that was sent. All of it is there before tracking
  * starts, but for the hashes, for which only address space is.
  */
@@ -39,8 +39,11 @@
  * @f: what it will cost
  * @scratch: a bitmap for a region's harvest
  * @reported: per region, what was pending as the round began; NULL: nobody wants to know
+ * @sent: per region, what was sent in the round; NULL: as above
  * @tracking: how many of the containers are
  * @harvested: when the last harvest began, or tracking did
+ * @before: when the one before that did
+ * @kept: pages that were pending before it, as the destination had been lost
  * @harvest_ns: what it took
  * @pending: pages, after it
  * @totals: so far
@@ -51,8 +54,11 @@ struct copy {
 	struct dmt_forecast f;
 	uint64_t *scratch;
 	uint64_t **reported;
+	uint64_t **sent;
 	uint32_t tracking;
 	uint64_t harvested;
+	uint64_t before;
+	uint64_t kept;
 	uint64_t harvest_ns;
 	uint64_t pending;
 	struct dmatrack_totals totals;
@@ -70,25 +76,45 @@ static size_t bitmap_size(const struct copy *c, uint32_t region)
 	return dmatrack_bitmap_size(dmt_request_pages(&c->q, region), 1);
 }
 
-static int alloc_reported(struct copy *c)
+/* One a region */
+static int alloc_bitmaps(const struct copy *c, uint64_t ***bitmaps)
 {
 	uint32_t i;
 
-	c->reported = calloc(c->q.p.nregions, sizeof(*c->reported));
-	if (!c->reported)
+	*bitmaps = calloc(c->q.p.nregions, sizeof(**bitmaps));
+	if (!*bitmaps)
 		return -ENOMEM;
 	for (i = 0; i < c->q.p.nregions; i++) {
-		c->reported[i] = malloc(bitmap_size(c, i));
-		if (!c->reported[i])
+		(*bitmaps)[i] = malloc(bitmap_size(c, i));
+		if (!(*bitmaps)[i])
 			return -ENOMEM;
 	}
 	return 0;
 }
 
+static void free_bitmaps(const struct copy *c, uint64_t **bitmaps)
+{
+	uint32_t i;
+
+	for (i = 0; bitmaps && i < c->q.p.nregions; i++)
+		free(bitmaps[i]);
+	free(bitmaps);
+}
+
+static int alloc_for_program(struct copy *c)
+{
+	int ret = alloc_bitmaps(c, &c->reported);
+
+	if (!ret && (c->q.p.flags & DMATRACK_REFINE))
+		ret = alloc_bitmaps(c, &c->sent);
+	c->x.sent = c->sent;
+	return ret;
+}
+
 static int alloc(struct copy *c)
 {
 	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
-	if (!c->scratch || (c->q.p.round && alloc_reported(c)))
+	if (!c->scratch || (c->q.p.round && alloc_for_program(c)))
 		return dmt_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
 				 c->q.pages);
 	return 0;
@@ -96,11 +122,8 @@ static int alloc(struct copy *c)
 
 static void release(struct copy *c)
 {
-	uint32_t i;
-
-	for (i = 0; c->reported && i < c->q.p.nregions; i++)
-		free(c->reported[i]);
-	free(c->reported);
+	free_bitmaps(c, c->reported);
+	free_bitmaps(c, c->sent);
 	free(c->scratch);
 	dmt_transfer_free(&c->x);
 }
@@ -112,7 +135,7 @@ static uint64_t memory(const struct copy *c)
 	uint32_t i;
 
 	for (i = 0; c->reported && i < c->q.p.nregions; i++)
-		bytes += bitmap_size(c, i);
+		bytes += bitmap_size(c, i) * (c->sent ? 2 : 1);
 	return bytes;
 }
 
@@ -199,6 +222,8 @@ static void begin_round(struct copy *c, bool last)
 	for (i = 0; c->reported && i < c->q.p.nregions; i++)
 		memcpy(c->reported[i], c->x.pages[i].pending,
 		       bitmap_size(c, i));
+	for (i = 0; c->sent && i < c->q.p.nregions; i++)
+		memset(c->sent[i], 0, bitmap_size(c, i));
 	dmt_transfer_round(&c->x);
 }
 
@@ -226,8 +251,9 @@ static int tell(struct copy *c)
 
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
+		r->sent_bitmaps = (const uint64_t *const *)c->sent;
 		ret = c->q.p.round(c->q.p.opaque, r);
-		r->bitmaps = NULL;
+		r->bitmaps = r->sent_bitmaps = NULL;
 	}
 	return dmt_transfer_answer(&c->x, ret);
 }
@@ -239,20 +265,28 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
 }
 
+/* Bytes written since @before, by what was harvested since; and the rate of that */
+static uint64_t fresh(struct copy *c)
+{
+	uint64_t bytes = dmt_forecast_left(&c->f, c->pending - c->kept) *
+			 c->q.p.page_size;
+
+	c->x.round.dirty_rate = per_second(bytes, c->harvested - c->before);
+	return bytes;
+}
+
 /* Harvest for the next round: what does it lead to expect? */
 static int look_ahead(struct copy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
-	uint64_t before = c->harvested;
-	uint64_t kept = dmt_transfer_pending(&c->x);	/* if it was lost */
-	uint64_t page = c->q.p.page_size, fresh;
-	int ret = harvest(c);
+	int ret;
 
+	c->before = c->harvested;
+	c->kept = dmt_transfer_pending(&c->x);
+	ret = harvest(c);
 	if (ret)
 		return ret;
-	fresh = dmt_forecast_left(&c->f, c->pending - kept);
-	r->left = (fresh + kept) * page;
-	r->dirty_rate = per_second(fresh * page, c->harvested - before);
+	r->left = fresh(c) + c->kept * c->q.p.page_size;
 	r->downtime = dmt_forecast_downtime(&c->f, c->harvest_ns, c->pending,
 					    r->left);
 	return 0;
@@ -337,6 +371,7 @@ static int drain(struct copy *c)
 /* Each time that the destination is lost while it finishes, one more round */
 static int copy_stopped(struct copy *c, uint64_t stopped)
 {
+	uint64_t from;
 	int ret;
 
 	do {
@@ -346,11 +381,12 @@ static int copy_stopped(struct copy *c, uint64_t stopped)
 			return ret;
 		account(c);
 		c->x.round.left = 0;
-		c->x.round.dirty_rate = 0;
 		c->x.round.downtime = now(c) - stopped;
 		ret = tell(c);
+		from = now(c);
 		if (!ret)
 			ret = dmt_transfer_finish(&c->x);
+		c->totals.finish += now(c) - from;
 		c->pending = dmt_transfer_pending(&c->x);
 		c->harvest_ns = 0;
 	} while (ret > 0);
@@ -376,8 +412,10 @@ static int copy_all(struct copy *c)
 	ret = stop_devices(c);
 	if (!ret)
 		ret = harvest(c);
-	if (!ret)
+	if (!ret) {
+		fresh(c);
 		ret = copy_stopped(c, stopped);
+	}
 	c->totals.downtime = now(c) - stopped;
 	return ret;
 }

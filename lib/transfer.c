@@ -306,6 +306,8 @@ static int put(struct dmt_transfer *x, uint32_t region, uint64_t first,
 		return settle(x, ret);
 	}
 	x->send_ns += x->now - from;
+	if (x->sent)
+		dmt_set_bits(x->sent[region], first, n);
 	if (!send) {
 		dmt_pages_cleared(&x->pages[region], first, n);
 		x->round.zero += n;

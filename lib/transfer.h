@@ -45,6 +45,8 @@
  * @looked: pages of this round read and compared
  * @send_ns: time of this round within the destination
  * @resumed: how often the destination was lost and found
+ * @sent: per region, what was written or cleared in this round, a bit a page; NULL: nobody wants to
+ *	  know
  * @asked: the program wants the devices stopped after this round
  */
 struct dmt_transfer {
@@ -61,6 +63,7 @@ struct dmt_transfer {
 	uint64_t round_began;
 	uint64_t look_ns, looked, send_ns;
 	uint32_t resumed;
+	uint64_t **sent;
 	bool asked;
 };
 

@@ -158,9 +158,17 @@ static int cpu_dirty(void *opaque, unsigned int region, uint64_t *bitmap)
 
 static int note_round(void *opaque, const struct dmatrack_round *r)
 {
-	uint64_t dirty = 0;
+	uint64_t dirty = 0, sent = 0;
 	unsigned int i;
 
+	CHECK_EQ(!r->sent_bitmaps, !(w.p.flags & DMATRACK_REFINE));
+	for (i = 0; r->sent_bitmaps && i < NREGIONS; i++)
+		sent += dmatrack_bitmap_count(r->sent_bitmaps[i],
+					      layout[i].pages);
+	/* or lost, and sent again; what was cleared, too */
+	if (r->sent_bitmaps)
+		CHECK(w.d.lost ? sent <= r->sent + r->zero :
+		      sent >= r->sent && sent <= r->sent + r->zero);
 	for (i = 0; i < NREGIONS; i++)
 		dirty += dmatrack_bitmap_count(r->bitmaps[i], layout[i].pages);
 	CHECK_EQ(r->number, w.nrounds);

@@ -40,6 +40,7 @@ static struct play {
 	unsigned int ndirty, harvests;
 	unsigned int change;
 	unsigned int nrounds, stops;
+	uint64_t sent_bits;
 	struct dmatrack_round rounds[64];
 	struct dmatrack_region region;
 	struct dmatrack_precopy p;
@@ -90,6 +91,8 @@ static int stop(void *opaque)
 
 static int note_round(void *opaque, const struct dmatrack_round *r)
 {
+	if (r->sent_bitmaps)
+		play.sent_bits = r->sent_bitmaps[0][0];
 	CHECK(play.nrounds < 64);
 	play.rounds[play.nrounds++] = *r;
 	return 0;
@@ -166,12 +169,36 @@ static void test_fits(void)
 	CHECK_EQ(play.rounds[2].downtime, 1 * MS);
 	CHECK_EQ(play.rounds[3].dirty, 10);
 	CHECK_EQ(play.totals.downtime, 1 * MS);
+	CHECK_EQ(play.totals.finish, 0);
+	/* 10 pages since the harvest before the one that fitted, which 11 took to send */
+	CHECK_EQ(play.rounds[3].dirty_rate, 10 * PAGE * 10000 / 11);
 	/* 100 pages in the time that 512 took */
 	CHECK_EQ(play.rounds[0].dirty_rate, 100 * PAGE * 10000 / 512);
 	begin_play();
 	CHECK_EQ(run(), 0);	/* nobody writes */
 	CHECK_EQ(play.nrounds, 2);
 	CHECK_EQ(play.rounds[1].dirty, 0);
+}
+
+/* What finishing takes is no round's, and told apart. */
+static int finish_slowly(struct dmatrack_dest *d)
+{
+	play.now += 7 * MS;
+	return memdest_ops.finish(d);
+}
+
+static void test_finish(void)
+{
+	struct dmatrack_dest_ops slow = memdest_ops;
+
+	slow.finish = finish_slowly;
+	begin_play();
+	DIRTY(10);
+	play.d.base.ops = &slow;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.finish, 7 * MS);
+	CHECK_EQ(play.totals.downtime, 8 * MS);
+	CHECK_EQ(play.rounds[1].downtime, 1 * MS);
 }
 
 static void test_diverges(void)
@@ -368,6 +395,7 @@ static void test_refinement(void)
 	CHECK_EQ(play.rounds[1].same, NPAGES - 5);
 	CHECK_EQ(play.rounds[1].left, 5 * PAGE);
 	CHECK_EQ(play.rounds[2].sent, 5);
+	CHECK_EQ(play.sent_bits, 0x1f);
 	CHECK_EQ(play.totals.sent, NPAGES + 10);
 	CHECK_EQ(play.d.bytes, (NPAGES + 10) * PAGE);
 	begin_play();		/* the same without */
@@ -468,7 +496,8 @@ static void test_memory(void)
 		if (!refine)
 			plain = play.totals.memory;
 		else
-			CHECK_EQ(play.totals.memory, plain + 256 * 16);
+			CHECK_EQ(play.totals.memory, plain + 256 * 16 +
+				 NPAGES / 8);
 	}
 }
 
@@ -628,6 +657,7 @@ int main(void)
 	TEST(test_bandwidth, "a bandwidth limit, but not for the last round");
 	TEST(test_slow, "a low limit, with signs of life");
 	TEST(test_pace, "the arithmetic of a limit");
+	TEST(test_finish, "what finishing takes is told apart");
 	TEST(test_refinement, "only what changed is sent");
 	TEST(test_zero, "zeros are sent only where there was something");
 	TEST(test_batches, "neighbours go together");
