@@ -45,7 +45,7 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 		c->round = grown;
 	}
 	c->round[n] = *round;
-	c->round[n].bitmaps = NULL;
+	c->round[n].bitmaps = c->round[n].sent_bitmaps = NULL;
 	c->nrounds++;
 	return 0;
 }

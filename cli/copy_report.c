@@ -157,17 +157,32 @@ static void print_reason(const struct copy *c)
 	}
 }
 
+/* Of the downtime, where a fifth of it or more was spent otherwise than it seems */
+static const char *format_finish(char *buf, size_t size, const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+	char time[CLI_TEXT];
+
+	*buf = '\0';
+	if (t->finish && t->finish >= t->downtime / 5)
+		snprintf(buf, size, ", %s of it to %sfinish",
+			 cli_format_time(time, t->finish),
+			 c->checked ? "compare and " : "");
+	return buf;
+}
+
 static void print_totals(const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
 	char size[CLI_TEXT], time[CLI_TEXT], sent[CLI_TEXT], down[CLI_TEXT];
-	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT];
+	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT], finish[2 * CLI_TEXT];
 
-	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent. Downtime: %s.\n",
+	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent. Downtime: %s%s.\n",
 		cli_format_size(size, c->w.size), cli_format_time(time, t->time),
 		t->rounds, cli_format_count(writes, c->stats.ops + c->pinned),
 		cli_format_size(sent, t->bytes),
-		cli_format_time(down, t->downtime));
+		cli_format_time(down, t->downtime),
+		format_finish(finish, sizeof(finish), c));
 	if (t->resumed)
 		fprintf(c->out, "The connection was lost and found again %u time%s.\n",
 			t->resumed, t->resumed == 1 ? "" : "s");
@@ -248,6 +263,7 @@ static void add_totals(json_t *o, const struct copy *c)
 	set(o, "bytes", t->bytes);
 	set(o, "time_ns", t->time);
 	set(o, "downtime_ns", t->downtime);
+	set(o, "finish_ns", t->finish);
 	set(o, "memory", t->memory);
 	set(o, "writes", c->stats.ops);
 	set(o, "pinned_writes", c->pinned);

@@ -278,18 +278,23 @@ void record_round(struct record *r, const struct record_round *round)
 	r->known = false;
 }
 
-/* Bitmaps may be missing: the first round needs none. */
+/*
+ * Bitmaps may be missing: the first round needs none. Where pages are compared, those that
+ * changed say more than those that were reported.
+ */
 static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
 {
+	const uint64_t *const *bitmaps = round->sent_bitmaps ?
+					 round->sent_bitmaps : round->bitmaps;
 	unsigned int i;
 
 	if (!round->number) {
 		record_dirty_all(r);
 		return;
 	}
-	for (i = 0; round->bitmaps && i < r->nparts; i++)
+	for (i = 0; bitmaps && i < r->nparts; i++)
 		record_dirty(r, r->part[i].first * r->page_size,
-			     r->part[i].pages, round->bitmaps[i]);
+			     r->part[i].pages, bitmaps[i]);
 }
 
 void record_copy_round(struct record *r, const struct dmatrack_round *round)
@@ -331,6 +336,7 @@ static void write_end(struct record *r, const struct record_end *end)
 		bad |= json_object_set_new(line, "error", string(end->error));
 	bad |= set_number(line, "time_ns", end->time);
 	bad |= set_some(line, "downtime_ns", end->downtime);
+	bad |= set_some(line, "finish_ns", end->finish);
 	bad |= set_number(line, "bytes", end->bytes);
 	write_line(r, line, bad);
 }
@@ -420,6 +426,7 @@ int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
 			 strerror(-error),
 		.time = totals->time,
 		.downtime = totals->downtime,
+		.finish = totals->finish,
 		.bytes = totals->bytes,
 	};
 

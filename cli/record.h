@@ -114,6 +114,7 @@ enum record_result {
  * @error: what went wrong, in words; or NULL
  * @time: of the run
  * @downtime: how long the devices stood still for it; 0: not known
+ * @finish: of that, until the destination was finished; 0: not known
  * @bytes: of memory that were sent, in all rounds
  */
 struct record_end {
@@ -122,6 +123,7 @@ struct record_end {
 	const char *error;
 	uint64_t time;
 	uint64_t downtime;
+	uint64_t finish;
 	uint64_t bytes;
 };
 

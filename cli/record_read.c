@@ -361,6 +361,7 @@ static int get_end(struct reader *r, json_t *line)
 	const struct member members[] = {
 		{ "time_ns", &end->time, true },
 		{ "downtime_ns", &end->downtime, false },
+		{ "finish_ns", &end->finish, false },
 		{ "bytes", &end->bytes, true },
 	};
 	unsigned int result = 0, reason = DMATRACK_RUNNING;

@@ -336,7 +336,7 @@ double report_heat(const struct report *r, FILE *out, double y)
 	m.row_pages = m.bins * r->file->bin_pages;
 	fprintf(out, "<text class=\"title\" x=\"%g\" y=\"%g\">Pages %s, by time and address</text>\n",
 		REPORT_LEFT, y + 14,
-		r->file->run.refine ? "reported as written" : "written");
+		r->file->run.refine ? "that had changed" : "written");
 	draw_legend(&m, y + 24);
 	fprintf(out, "<text class=\"soft\" x=\"%g\" y=\"%g\" text-anchor=\"end\">IOVA</text><text class=\"soft\" x=\"%g\" y=\"%g\">memory</text>\n",
 		REPORT_LEFT - 8, m.y - 12, REPORT_RIGHT + 8, m.y - 12);

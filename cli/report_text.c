@@ -347,18 +347,30 @@ static double all_sent(const struct report *r)
 	return sum;
 }
 
-/* Where the last round was not most of the downtime: how much it was */
+static bool notable_finish(const struct record_end *end)
+{
+	return end->finish != UINT64_MAX && end->finish &&
+	       end->finish >= end->downtime / 5;
+}
+
+/* Where the last round was not most of the downtime: how much it was, and what finishing took */
 static const char *last_round(const struct report *r, char *text)
 {
 	unsigned int n = r->file->nrounds;
 	const struct record_round *o = n ? &r->file->round[n - 1] : NULL;
+	const struct record_end *end = &r->file->end;
 	char time[CLI_TEXT];
+	int len = 0;
 
 	*text = '\0';
 	if (o && o->kind == RECORD_LAST &&
-	    (o->end - o->begin) / 3 < r->file->end.downtime / 4)
-		snprintf(text, REPORT_TEXT, ", %s of it the last round",
-			 report_format_time(time, (double)(o->end - o->begin)));
+	    (o->end - o->begin) / 3 < end->downtime / 4)
+		len = snprintf(text, REPORT_TEXT, ", %s of it the last round",
+			       report_format_time(time, (double)(o->end - o->begin)));
+	if (notable_finish(end))
+		snprintf(text + len, REPORT_TEXT - (size_t)len, ", %s %sto finish",
+			 report_format_time(time, (double)end->finish),
+			 len ? "" : "of it ");
 	return text;
 }
 
