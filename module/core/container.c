@@ -286,7 +286,7 @@ static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 
 	if (size && dmt_copy_to_user(c->host, size, &bytes, sizeof(bytes)))
 		return -EFAULT;
-	err = bitmap ? dmt_harvest_range(c, iova, last, bitmap) : 0;
+	err = bitmap ? dmt_harvest_bitmap(c, iova, last, bitmap) : 0;
 	if (err && size && dmt_copy_to_user(c->host, size, &asked,
 					    sizeof(asked)))
 		return err;	/* it has gone as well */
@@ -500,7 +500,7 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 	if (c->tracking && bitmap->pgshift >= c->pgshift) {
 		err = dmt_harvest_prepare(c, iova, last, bitmap);
 		if (!err)
-			err = dmt_harvest_range(c, iova, last, bitmap);
+			err = dmt_harvest_bitmap(c, iova, last, bitmap);
 	}
 	dmt_unlock(c);
 	return err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Harvest: read and clear, into a user's bitmap.
+ * Harvest: read and clear, and tell the user.
  */
 #ifndef DMT_HARVEST_H
 #define DMT_HARVEST_H
@@ -12,7 +12,7 @@ struct dmt_harvest *dmt_harvest_new(struct dmt_host *host);
 void dmt_harvest_free(struct dmt_harvest *h);
 
 /**
- * dmt_harvest_prepare - write zeros to all of an answer
+ * dmt_harvest_prepare - write zeros to all of a bitmap
  * @c: container
  * @iova: first
  * @last: last
@@ -25,7 +25,7 @@ int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap);
 
 /**
- * dmt_harvest_range - take what is dirty, and add it to a prepared answer
+ * dmt_harvest_bitmap - take what is dirty, and add it to a prepared bitmap
  * @c: tracking; @c->lock is held
  * @iova: first
  * @last: last
@@ -33,7 +33,7 @@ int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
  *
  * Return: 0; or -EFAULT, -EINTR, and everything taken has been put back.
  */
-int dmt_harvest_range(struct dmt_container *c, u64 iova, u64 last,
-		      const struct dmt_bitmap *bitmap);
+int dmt_harvest_bitmap(struct dmt_container *c, u64 iova, u64 last,
+		       const struct dmt_bitmap *bitmap);
 
 #endif

@@ -22,6 +22,7 @@
  */
 #include "schedule.h"
 
+#include "module/core/answer_bitmap.c"
 #include "module/core/container.c"
 #include "module/core/gate.c"
 #include "module/core/harvest.c"

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * A harvest's answer as a bitmap.
+ *
+ * What is dirty goes into a window: 4 KiB of the answer, which is handed out
+ * when the harvest has come past it. As the whole answer was set to zeros
+ * before, only lines of the window that hold something need be written, and
+ * the cost is that of the answer's zeros and of what is dirty.
+ *
+ * A harvest that fails must lose nothing. The usual failure, a buffer that
+ * isn't there, is found when the answer is set to zeros, and nothing has been
+ * taken yet. What is left is a buffer that goes while the harvest runs. Then
+ * what was taken is put back: it stands in the window, and, as far as it was
+ * handed out, in the user's buffer, from where it's read again. If that can't
+ * be read any more, all that the piece covered is marked. So a user who takes
+ * away the buffer, or changes it, can get too many pages reported next time;
+ * their own, and never too few.
+ */
+#include "answer.h"
+#include "harvest.h"
+
+/* Words of the answer for [iova, last] */
+static u64 answer_words(u64 iova, u64 last, const struct dmt_bitmap *bitmap)
+{
+	u64 bits = ((last - iova) >> bitmap->pgshift) + 1;
+
+	return (bits - 1) / 64 + 1;
+}
+
+int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
+			const struct dmt_bitmap *bitmap)
+{
+	u64 left = answer_words(iova, last, bitmap) * sizeof(u64);
+	char __user *to = (char __user *)bitmap->data;
+
+	while (left) {
+		size_t n = min_t(u64, left, 1UL << 20);
+
+		if (dmt_clear_user(c->host, to, n))
+			return -EFAULT;
+		if (dmt_interrupted())
+			return -EINTR;
+		to += n;
+		left -= n;
+	}
+	return 0;
+}
+
+/* The window ---------------------------------------------------------------- */
+
+/* Lines [first, first + n) of the window to the user */
+static void hand_out(struct dmt_harvest *h, unsigned int first, unsigned int n)
+{
+	u64 w = first * DMT_LINE_WORDS;
+	u64 nwords = min_t(u64, n * DMT_LINE_WORDS, h->nwords - h->at - w);
+
+	if (dmt_copy_to_user(h->c->host, h->data + h->at + w, h->window + w,
+			     nwords * sizeof(u64)))
+		h->err = -EFAULT;
+}
+
+static void window_clear(struct dmt_harvest *h)
+{
+	for (; h->lines; h->lines &= h->lines - 1)
+		memset(h->window + __ffs64(h->lines) * DMT_LINE_WORDS, 0,
+		       DMT_LINE_WORDS * sizeof(u64));
+}
+
+static void window_flush(struct dmt_harvest *h)
+{
+	u64 lines = h->lines;
+
+	while (lines && !h->err) {
+		unsigned int n, first = dmt_first_run(&lines, &n);
+
+		hand_out(h, first, n);
+	}
+	if (!h->err && dmt_interrupted())
+		h->err = -EINTR;
+	if (!h->err)
+		window_clear(h);
+}
+
+/* Move the window on to where word @w of the answer is in it. */
+static void window_move(struct dmt_harvest *h, u64 w)
+{
+	window_flush(h);
+	if (!h->err)
+		h->at = w - w % WINDOW_WORDS;
+}
+
+static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last);
+static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
+			   unsigned int n);
+
+static inline void put_word(struct dmt_harvest *h, u64 w, u64 word)
+{
+	if (!word)
+		return;
+	if (unlikely(w - h->at >= WINDOW_WORDS)) {
+		if (!h->err)
+			window_move(h, w);
+		if (h->err) {
+			put_back_words(h, w, &word, 1);
+			return;
+		}
+	}
+	h->window[w - h->at] |= word;
+	h->lines |= 1ULL << ((w - h->at) / DMT_LINE_WORDS);
+}
+
+/* Bits [first, last] of the answer */
+static void put_bits(struct dmt_harvest *h, u64 first, u64 last)
+{
+	u64 w = first / 64;
+
+	for (; w <= last / 64; w++) {
+		u64 word = ~0ULL;
+
+		if (h->err) {
+			put_back_bits(h, max(first, w * 64), last);
+			return;
+		}
+		if (w == first / 64)
+			word &= ~0ULL << first % 64;
+		if (w == last / 64)
+			word &= ~0ULL >> (63 - last % 64);
+		put_word(h, w, word);
+	}
+}
+
+/* Pages [pos, pos + n) of the range are dirty. */
+static void bitmap_run(struct dmt_harvest *h, u64 pos, u64 n)
+{
+	put_bits(h, pos >> h->coarse, (pos + n - 1) >> h->coarse);
+}
+
+static void put_coarse(struct dmt_harvest *h, u64 pos, u64 word)
+{
+	while (word) {
+		unsigned int first = __ffs64(word);
+		u64 bit = (pos + first) >> h->coarse;
+		u64 next = ((bit + 1) << h->coarse) - pos;
+
+		put_word(h, bit / 64, 1ULL << bit % 64);
+		word = next < 64 ? word & (~0ULL << next) : 0;
+	}
+}
+
+/*
+ * @word's bit i is page @pos + i of the range. A range may begin within a
+ * word: @pos is negative then, and the bits below it are clear.
+ */
+static inline void put_pages(struct dmt_harvest *h, s64 pos, u64 word)
+{
+	unsigned int off;
+
+	if (!word)
+		return;
+	if (pos < 0) {
+		word >>= -pos;
+		pos = 0;
+	}
+	if (h->coarse) {
+		put_coarse(h, pos, word);
+		return;
+	}
+	off = pos % 64;
+	put_word(h, pos / 64, word << off);
+	if (off)
+		put_word(h, pos / 64 + 1, word >> (64 - off));
+}
+
+/* A line's words, at @pos; when they fall on a line of the window, at once. */
+static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
+		     const u64 *pinned)
+{
+	u64 w = (u64)pos / 64 - h->at;
+	unsigned int i;
+
+	if (pos >= 0 && !h->coarse && !(pos % 64) &&
+	    w <= WINDOW_WORDS - DMT_LINE_WORDS) {
+		u64 *to = h->window + w;
+
+		for (i = 0; words && i < DMT_LINE_WORDS; i++)
+			to[i] |= READ_ONCE(words[i]);
+		for (i = 0; pinned && i < DMT_LINE_WORDS; i++)
+			to[i] |= pinned[i];
+		h->lines |= 1ULL << w / DMT_LINE_WORDS;
+		h->lines |= 1ULL << (w + DMT_LINE_WORDS - 1) / DMT_LINE_WORDS;
+		return;
+	}
+	for (i = 0; i < DMT_LINE_WORDS; i++)
+		put_pages(h, pos + i * 64, (words ? READ_ONCE(words[i]) : 0) |
+					   (pinned ? pinned[i] : 0));
+}
+
+/*
+ * Can @nwords words that are no longer anybody else's go to the user as they
+ * are? They must fall on lines of the answer, for the window is handed out by
+ * lines, which would overwrite them.
+ */
+static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
+{
+	return h->taker.held && !h->coarse && pos >= 0 &&
+		!((u64)pos % (1U << DMT_LINE_SHIFT)) &&
+		!(npages % (1U << DMT_LINE_SHIFT));
+}
+
+static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
+		       unsigned int nwords)
+{
+	u64 last = w + nwords - 1;
+
+	window_flush(h);
+	if (!h->err && dmt_copy_to_user(h->c->host, h->data + w, words,
+					nwords * sizeof(u64)))
+		h->err = -EFAULT;
+	if (h->err)
+		put_back_words(h, w, words, nwords);
+	else
+		h->at = last - last % WINDOW_WORDS;	/* handed out so far */
+}
+
+static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
+			 unsigned int npages)
+{
+	const u64 *words = h->taker.words;
+	u64 todo;
+
+	if (!pinned && is_direct(h, pos, npages)) {
+		put_direct(h, pos / 64, words, npages / 64);
+		return;
+	}
+	/* To the end even after an error: what was taken has to go somewhere. */
+	for (todo = taken | pinned; todo; todo &= todo - 1) {
+		unsigned int line = __ffs64(todo);
+		unsigned int w = line * DMT_LINE_WORDS;
+
+		put_line(h, pos + w * 64,
+			 taken & (1ULL << line) ? words + w : NULL,
+			 pinned & (1ULL << line) ? h->pinned + w : NULL);
+	}
+}
+
+/* Putting back -------------------------------------------------------------- */
+
+/* Bits [first, last] of the answer were taken; or a user says so. */
+static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last)
+{
+	unsigned int shift = PAGE_SHIFT + h->coarse;
+	u64 span = h->last - h->base;
+
+	if (first > span >> shift)
+		return;
+	if (last >= span >> shift)
+		dmt_harvest_mark(h, h->base + (first << shift), h->last);
+	else
+		dmt_harvest_mark(h, h->base + (first << shift),
+				 h->base + ((last + 1) << shift) - 1);
+}
+
+/* Words [at, at + n) of the answer */
+static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
+			   unsigned int n)
+{
+	unsigned int w;
+
+	for (w = 0; w < n; w++) {
+		u64 word = words[w];
+
+		while (word) {
+			unsigned int len, first = dmt_first_run(&word, &len);
+			u64 bit = (at + w) * 64 + first;
+
+			put_back_bits(h, bit, bit + len - 1);
+		}
+	}
+}
+
+static void bitmap_put_back(struct dmt_harvest *h)
+{
+	u64 at = 0;
+
+	put_back_words(h, h->at, h->window,
+		       min_t(u64, WINDOW_WORDS, h->nwords - h->at));
+	window_clear(h);
+
+	/* Handed out: everything before the window, and maybe a part of it. */
+	for (; at <= h->at; at += WINDOW_WORDS) {
+		unsigned int n = min_t(u64, WINDOW_WORDS, h->nwords - at);
+
+		if (dmt_copy_from_user(h->c->host, h->pinned, h->data + at,
+				       n * sizeof(u64)))
+			put_back_bits(h, at * 64, (at + n) * 64 - 1);
+		else
+			put_back_words(h, at, h->pinned, n);
+	}
+}
+
+static void bitmap_finish(struct dmt_harvest *h)
+{
+	window_flush(h);
+}
+
+static const struct dmt_answer bitmap_answer = {
+	.run = bitmap_run,
+	.lines = bitmap_lines,
+	.finish = bitmap_finish,
+	.put_back = bitmap_put_back,
+};
+
+int dmt_harvest_bitmap(struct dmt_container *c, u64 iova, u64 last,
+		       const struct dmt_bitmap *bitmap)
+{
+	struct dmt_harvest *h = c->harvest;
+
+	h->c = c;
+	h->data = bitmap->data;
+	h->nwords = answer_words(iova, last, bitmap);
+	h->at = 0;
+	h->lines = 0;
+	return dmt_harvest_walk(h, iova, last, bitmap->pgshift, &bitmap_answer);
+}
