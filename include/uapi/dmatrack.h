@@ -33,6 +33,9 @@
 /* There is DMATRACK_GET_MAPPINGS. */
 #define DMATRACK_FEATURE_MAPPINGS	(1ULL << 3)
 
+/* There is DMATRACK_GET_RANGES. */
+#define DMATRACK_FEATURE_RANGES		(1ULL << 4)
+
 /**
  * struct dmatrack_info - who is behind the descriptor
  * @argsz: in: size of this structure; at least up to @features
@@ -102,5 +105,57 @@ struct dmatrack_get_mappings {
 	__u64	entries;
 };
 #define DMATRACK_GET_MAPPINGS	_IO(DMATRACK_MAGIC, 1)
+
+/**
+ * struct dmatrack_dirty_range - memory that devices have written to
+ * @iova: its first byte
+ * @last: its last, inclusive: it may be 2^64-1
+ */
+struct dmatrack_dirty_range {
+	__u64	iova;
+	__u64	last;
+};
+
+/**
+ * struct dmatrack_get_ranges - harvest, as ranges
+ * @argsz: in: size of this structure; at least up to @more
+ * @flags: in: 0
+ * @iova: in: from here on; a multiple of the smallest page size
+ * @last: in: up to here, inclusive: the last byte of such a page
+ * @page_size: in: what is told as one: a power of two, at least the smallest page
+ *	       size. A page of it is dirty if any of its pages is; they are counted
+ *	       from @iova on, and what is beyond @last is no part of them
+ * @ranges: in: user pointer to an array of struct dmatrack_dirty_range
+ * @next: out: where to go on, if there is @more: a multiple of @page_size from @iova
+ *	  on; else @last + 1, which may be 0
+ * @count: in: for how many @ranges there is room, at least 1; out: how many there are
+ * @more: out: 1: there was no room for what is dirty from @next on; 0: that was all
+ *
+ * DMATRACK_GET_RANGES is VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP with another answer:
+ * what it reports is clean afterwards. It fills @ranges in, in ascending order,
+ * none touching the next. What isn't mapped is clean. Its cost is that of what is
+ * dirty, and of a look at each mapping, and at each 128 MiB (of 4 KiB pages) of it.
+ *
+ * Where there is @more, call again with @iova = @next and @count anew: what wasn't
+ * reported is still dirty. The first range may then follow on the last of before.
+ *
+ * Return: 0, or -1 with errno as above, or EINVAL (nobody tracks; not such a range
+ * or page size; no room), EINTR (the caller is being killed). Then everything that
+ * was dirty still is, and @ranges may have been written in part. If @page_size isn't
+ * the smallest, or the buffer went while the call ran, more may be dirty than was:
+ * pages that stood to be reported with it, and those before.
+ */
+struct dmatrack_get_ranges {
+	__u32	argsz;
+	__u32	flags;
+	__u64	iova;
+	__u64	last;
+	__u64	page_size;
+	__u64	ranges;
+	__u64	next;
+	__u32	count;
+	__u32	more;
+};
+#define DMATRACK_GET_RANGES	_IO(DMATRACK_MAGIC, 2)
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Answer: how a harvest says what was dirty: as a bitmap
- * (answer_bitmap.c).
+ * Answer: how a harvest says what was dirty: as a bitmap (answer_bitmap.c) or as
+ * ranges (answer_ranges.c).
  *
  * harvest.c walks and takes; what it takes it hands to the answer, in ascending
  * order. From then on the answer is responsible for it: what it can't deliver it
@@ -14,8 +14,10 @@
 #define DMT_ANSWER_H
 
 #include "container.h"
+#include "uapi/dmatrack.h"
 
 #define WINDOW_WORDS	512UL
+#define WINDOW_RANGES	(WINDOW_WORDS / 2)
 
 struct dmt_harvest;
 
@@ -49,12 +51,21 @@ struct dmt_answer {
  * @coarse: log2 of pages that are told as one
  * @err: the first error; nothing is handed out after it, and what is taken but
  *	 not gathered yet is put back at once
+ * @full: the answer has no room for more: the harvest is over, and what is taken
+ *	  is put back as well
  * @data: a bitmap: the user's
  * @nwords: its length
  * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
  *	before has been handed out, and nothing behind
  * @lines: lines of the window that hold something; the others are zeros
+ * @ranges: ranges: where they go, and how it went
+ * @handed: how many have been handed out
+ * @held: how many @list holds; the last of them may still grow
+ * @end: the next bit to make it grow: its last, and one
+ * @next: where there was no room any more
+ * @covered: last byte of what has been handed out
  * @window: a piece of the answer before it is handed out; zeros between harvests
+ * @list: the same, of ranges
  * @pinned: a chunk's words of pages pinned for writing
  * @taker: for taking from logs
  */
@@ -65,11 +76,27 @@ struct dmt_harvest {
 	u64 last;
 	unsigned int coarse;
 	int err;
-	u64 __user *data;
-	u64 nwords;
-	u64 at;
-	u64 lines;
-	u64 window[WINDOW_WORDS];
+	bool full;
+	union {
+		struct {
+			u64 __user *data;
+			u64 nwords;
+			u64 at;
+			u64 lines;
+		};
+		struct {
+			const struct dmt_ranges *ranges;
+			u32 handed;
+			u32 held;
+			u64 end;
+			u64 next;
+			u64 covered;
+		};
+	};
+	union {
+		u64 window[WINDOW_WORDS];
+		struct dmatrack_dirty_range list[WINDOW_RANGES];
+	};
 	u64 pinned[DMT_CHUNK_WORDS];
 	struct dmt_taker taker;
 };

@@ -506,6 +506,18 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 	return err;
 }
 
+int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
+		   const struct dmt_ranges *ranges)
+{
+	int err = -EINVAL;
+
+	dmt_lock(c);
+	if (c->tracking && ranges->pgshift >= c->pgshift)
+		err = dmt_harvest_ranges(c, iova, last, ranges);
+	dmt_unlock(c);
+	return err;
+}
+
 void dmt_scope_widen(struct dmt_container *c)
 {
 	lockdep_assert_held(&c->lock);

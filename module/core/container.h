@@ -203,6 +203,35 @@ void dmt_stop(struct dmt_container *c);
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap);
 
+struct dmatrack_dirty_range;
+struct dmatrack_get_ranges;
+
+/**
+ * struct dmt_ranges - where an answer of ranges goes
+ * @data: the user's array
+ * @room: how many it has room for, at least 1
+ * @pgshift: log2 of what is told as one; @c->pgshift or more
+ * @get: the user's structure, to be told how it went
+ */
+struct dmt_ranges {
+	struct dmatrack_dirty_range __user *data;
+	u32 room;
+	unsigned int pgshift;
+	struct dmatrack_get_ranges __user *get;
+};
+
+/**
+ * dmt_get_ranges - harvest a range, as ranges
+ * @c: container
+ * @iova: first; page-aligned
+ * @last: last; the last byte of a page
+ * @ranges: where to
+ *
+ * Return: as dmt_get_bitmap(). Takes @c->lock.
+ */
+int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
+		   const struct dmt_ranges *ranges);
+
 struct dmatrack_mapping_entry;
 
 /**

@@ -81,7 +81,7 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 {
 	u64 chunk = first >> DMT_CHUNK_SHIFT;
 
-	while (!h->err) {
+	while (!h->err && !h->full) {
 		u64 pins = dmt_pins_next(&m->pins, chunk), start;
 		unsigned int from, end;
 
@@ -144,6 +144,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	struct dmt_space *space = &h->c->space;
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
+	unsigned int n = 0;
 
 	lockdep_assert_held(&h->c->lock);
 	h->answer = answer;
@@ -151,14 +152,18 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	h->last = last;
 	h->coarse = pgshift - PAGE_SHIFT;
 	h->err = 0;
+	h->full = false;
 
 	m = dmt_space_first(space, iova, &it);
-	for (; m && m->iova <= last && !h->err;
-	     m = dmt_space_next(space, &it))
+	for (; m && m->iova <= last && !h->err && !h->full;
+	     m = dmt_space_next(space, &it)) {
 		if (m->prot & DMT_WRITE)
 			harvest_part(h, m,
 				     (max(iova, m->iova) - m->iova) >> PAGE_SHIFT,
 				     (min(last, m->last) - m->iova) >> PAGE_SHIFT);
+		if (!(++n % 256) && dmt_interrupted())
+			h->err = -EINTR;
+	}
 	if (!h->err)
 		answer->finish(h);
 	dmt_taker_fini(&h->taker);

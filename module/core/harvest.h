@@ -36,4 +36,16 @@ int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
 int dmt_harvest_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		       const struct dmt_bitmap *bitmap);
 
+/**
+ * dmt_harvest_ranges - take what is dirty, as far as there's room for it
+ * @c: tracking; @c->lock is held
+ * @iova: first
+ * @last: last
+ * @ranges: where to
+ *
+ * Return: 0; or -EFAULT, -EINTR, and everything taken has been put back.
+ */
+int dmt_harvest_ranges(struct dmt_container *c, u64 iova, u64 last,
+		       const struct dmt_ranges *ranges);
+
 #endif

@@ -353,7 +353,8 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 	info.features = DMATRACK_FEATURE_ANY_RANGE |
 			DMATRACK_FEATURE_COARSE_PAGES |
 			DMATRACK_FEATURE_NOTHING_LOST |
-			DMATRACK_FEATURE_MAPPINGS;
+			DMATRACK_FEATURE_MAPPINGS |
+			DMATRACK_FEATURE_RANGES;
 	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
 }
 
@@ -408,6 +409,41 @@ static long get_mappings(struct dmt_container *c, unsigned long arg)
 				offsetofend(typeof(get), entries));
 }
 
+/* Is that a range that could be harvested? */
+static bool check_ranges(const struct dmt_container *c,
+			 const struct dmatrack_get_ranges *get)
+{
+	u64 mask = (1ULL << c->pgshift) - 1;
+
+	return get->argsz >= offsetofend(typeof(*get), more) && !get->flags &&
+		get->count && get->ranges == (unsigned long)get->ranges &&
+		is_power_of_2(get->page_size) && get->page_size > mask &&
+		get->iova <= get->last &&
+		!((get->iova | (get->last + 1)) & mask);
+}
+
+static long get_ranges(struct dmt_container *c, unsigned long arg)
+{
+	struct dmatrack_get_ranges get;
+	struct dmt_ranges ranges;
+
+	if (get_args(c, &get, arg, more))
+		return -EFAULT;
+	if (!check_ranges(c, &get))
+		return -EINVAL;
+	ranges = (struct dmt_ranges){
+		.data = (struct dmatrack_dirty_range __user *)
+			(unsigned long)get.ranges,
+		.room = get.count,
+		.pgshift = __ffs64(get.page_size),
+		.get = (struct dmatrack_get_ranges __user *)arg,
+	};
+	if (!dmt_user_range_ok(c->host, ranges.data,
+			       (u64)get.count * sizeof(*ranges.data)))
+		return -EFAULT;
+	return dmt_get_ranges(c, get.iova, get.last, &ranges);
+}
+
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		     unsigned long arg)
 {
@@ -426,6 +462,8 @@ long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		return get_dmatrack_info(c, arg);
 	case DMATRACK_GET_MAPPINGS:
 		return get_mappings(c, arg);
+	case DMATRACK_GET_RANGES:
+		return get_ranges(c, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -26,6 +26,7 @@
 #include "lib/device.h"
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
+#include "uapi/dmatrack.h"
 
 typedef __u64 u64;	/* the engine's as well */
 
@@ -103,6 +104,8 @@ bool conform_eq(const char *file, int line, const char *what, long long got,
 		long long want);
 bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
 		   const char *want);
+bool conform_ranges(const char *file, int line, u64 iova, u64 npages,
+		    unsigned int room, const char *want);
 void conform_note(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 /* Said with every check that fails from now on */
@@ -139,6 +142,13 @@ void conform_opened(void);
 	conform_dirty(__FILE__, __LINE__, iova, npages, want)
 #define EXPECT_CLEAN(iova, npages)	EXPECT_DIRTY(iova, npages, "")
 
+/*
+ * The same by DMATRACK_GET_RANGES, with room for @room ranges a call. The buffer
+ * ends at unmapped memory; ranges ascend, and those of a call don't touch.
+ */
+#define EXPECT_RANGES(iova, npages, room, want)				\
+	conform_ranges(__FILE__, __LINE__, iova, npages, room, want)
+
 /* The container's user ---------------------------------------------------- */
 
 /* What the call returned: 0 or more, or -errno */
@@ -168,6 +178,12 @@ struct dirty_range {
 void harvest_arg(struct dirty_range *r, u64 iova, u64 size, u64 pgsize,
 		 void *data, u64 bytes);
 long harvest(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes);
+
+/* One call; NULL: where it's of no interest what it said of itself */
+struct dmatrack_get_ranges ranges_arg(u64 iova, u64 last, u64 pgsize,
+				      void *ranges, u64 room);
+long ranges(u64 iova, u64 last, u64 pgsize, void *to, u64 room,
+	    struct dmatrack_get_ranges *said);
 long dirty_flags(unsigned int flags);
 long start(void);
 long stop(void);

@@ -55,6 +55,9 @@
 #define NO_LIST \
 	"list the mappings", \
 	"there is no such call"
+#define NO_RANGES \
+	"harvests as ranges", \
+	"there is no such call"
 #define OVERFLOW \
 	"kernel version", \
 	"-EINVAL where 7.3 says -EOVERFLOW"
@@ -152,6 +155,7 @@ static const struct difference differences[] = {
 	  "-EFAULT, not 0", 0 },
 	{ "v1_dirty_pages", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "v1_unmap_bitmap", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "v1_ranges", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "group_v1_tracking", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "group_pci_readonly_mapping", READONLY, "0-127, not 0-63", 0 },
 	{ "mark", NO_MARK, "-EOPNOTSUPP, not ", 0 },
@@ -172,6 +176,26 @@ static const struct difference differences[] = {
 	{ "list_arguments", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "list_bad_buffer", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "list_invalid_address", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "ranges_clear", NO_RANGES, NULL, 0 },
+	{ "ranges_merged", NO_RANGES, NULL, 0 },
+	{ "ranges_all_dirty", NO_RANGES, NULL, 0 },
+	{ "ranges_room_1", NO_RANGES, NULL, 0 },
+	{ "ranges_room", NO_RANGES, NULL, 0 },
+	{ "ranges_resumed", NO_RANGES, NULL, 0 },
+	{ "ranges_holes", NO_RANGES, NULL, 0 },
+	{ "ranges_last_iova", NO_RANGES, NULL, 0 },
+	{ "ranges_large", NO_RANGES, NULL, 0 },
+	{ "ranges_coarse", NO_RANGES, NULL, 0 },
+	{ "ranges_coarse_room", NO_RANGES, NULL, 0 },
+	{ "ranges_pins", NO_RANGES, NULL, 0 },
+	{ "ranges_pins_room", NO_RANGES, NULL, 0 },
+	{ "ranges_scope", NO_RANGES, NULL, 0 },
+	{ "ranges_not_tracking", NO_RANGES, NULL, 0 },
+	{ "ranges_arguments", NO_RANGES, NULL, 0 },
+	{ "ranges_bad_buffer", NO_RANGES, NULL, 0 },
+	{ "ranges_bad_struct", NO_RANGES, NULL, 0 },
+	{ "ranges_over_struct", NO_RANGES, NULL, 0 },
+	{ "ranges_bad_buffer_coarse", NO_RANGES, NULL, 0 },
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "map_iova_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "map_vaddr_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },

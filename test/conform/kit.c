@@ -112,6 +112,33 @@ long harvest(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes)
 	return call(VFIO_IOMMU_DIRTY_PAGES, &r);
 }
 
+struct dmatrack_get_ranges ranges_arg(u64 iova, u64 last, u64 pgsize,
+				      void *to, u64 room)
+{
+	return (struct dmatrack_get_ranges){
+		.argsz = sizeof(struct dmatrack_get_ranges),
+		.iova = iova,
+		.last = last,
+		.page_size = pgsize,
+		.ranges = (uintptr_t)to,
+		.next = 0x5555,
+		.count = room,
+		.more = 0x5555,
+	};
+}
+
+long ranges(u64 iova, u64 last, u64 pgsize, void *to, u64 room,
+	    struct dmatrack_get_ranges *said)
+{
+	struct dmatrack_get_ranges get = ranges_arg(iova, last, pgsize, to,
+						    room);
+	long ret = call(DMATRACK_GET_RANGES, &get);
+
+	if (said)
+		*said = get;
+	return ret;
+}
+
 long dirty_flags(unsigned int flags)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
@@ -455,26 +482,92 @@ static void list(const void *bitmap, u64 nbits, char *out, size_t size)
 	}
 }
 
+/* Are exactly the pages of @want set? */
+static bool check_bits(const char *file, int line, const void *bitmap,
+		       u64 npages, const char *want)
+{
+	u64 n, nbits = bitmap_bytes(npages) * 8;
+	char got[400];
+
+	for (n = 0; n < nbits; n++) {
+		if (bit(bitmap, n) != (n < npages && listed(want, n)))
+			break;
+	}
+	list(bitmap, nbits, got, sizeof(got));
+	return conform_check(file, line, n == nbits,
+			     "dirty of %llu pages: %s, not %s",
+			     (unsigned long long)npages, *got ? got : "none",
+			     *want ? want : "none");
+}
+
+/* Add pages to @bitmap, if @r is such a range, from @from on. */
+static bool add_range(const struct dmatrack_dirty_range *r, u64 from, u64 iova,
+		      u64 last, unsigned char *bitmap)
+{
+	u64 n;
+
+	if (r->iova < from || r->last < r->iova || r->last > last ||
+	    r->iova % PAGE || (r->last + 1) % PAGE)
+		return false;
+	for (n = (r->iova - iova) / PAGE; n <= (r->last - iova) / PAGE; n++)
+		bitmap[n / 8] |= 1 << n % 8;
+	return true;
+}
+
+/* What a call said of itself */
+static bool said_right(const struct dmatrack_get_ranges *said, u64 iova,
+		       u64 last, unsigned int room)
+{
+	if (said->more)
+		return said->more == 1 && said->count == room &&
+			said->next > iova && said->next <= last;
+	return said->count <= room && said->next == last + 1;
+}
+
+bool conform_ranges(const char *file, int line, u64 iova, u64 npages,
+		    unsigned int room, const char *want)
+{
+	struct dmatrack_dirty_range *r = guarded(room * sizeof(*r));
+	u64 last = iova + npages * PAGE - 1, from = iova;
+	void *bitmap = memory(bitmap_bytes(npages));
+	struct dmatrack_get_ranges said = { .next = iova };
+	unsigned int i;
+
+	do {
+		long ret = ranges(from, last, PAGE, r, room, &said);
+
+		if (ret)
+			return conform_eq(file, line, "ranges", ret, 0);
+		if (!conform_check(file, line,
+				   said_right(&said, from, last, room),
+				   "%u ranges, more %u, next 0x%llx", said.count,
+				   said.more, (unsigned long long)said.next))
+			return false;
+		for (i = 0; i < said.count; i++) {
+			if (!conform_check(file, line,
+					   add_range(&r[i], from, iova, last,
+						     bitmap),
+					   "range %u: 0x%llx to 0x%llx", i,
+					   (unsigned long long)r[i].iova,
+					   (unsigned long long)r[i].last))
+				return false;
+			from = r[i].last + 2;
+		}
+		from = said.next;
+	} while (said.more);
+	return check_bits(file, line, bitmap, npages, want);
+}
+
 bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
 		   const char *want)
 {
 	size_t bytes = bitmap_bytes(npages);
 	void *bitmap = guarded(bytes);
-	char got[400];
-	u64 n;
 	long ret = harvest(iova, npages * PAGE, PAGE, bitmap, bytes);
 
 	if (ret)
 		return conform_eq(file, line, "harvest", ret, 0);
-	for (n = 0; n < bytes * 8; n++) {
-		if (bit(bitmap, n) != (n < npages && listed(want, n)))
-			break;
-	}
-	list(bitmap, bytes * 8, got, sizeof(got));
-	return conform_check(file, line, n == bytes * 8,
-			     "dirty of %llu pages: %s, not %s",
-			     (unsigned long long)npages, *got ? got : "none",
-			     *want ? want : "none");
+	return check_bits(file, line, bitmap, npages, want);
 }
 
 long locked(void)

@@ -190,6 +190,63 @@ static void do_harvest(void)
 	clean(first, count);
 }
 
+/* What the model has for the ranges of one call, from page @first on */
+static void expect_ranges(const struct dmatrack_dirty_range *r,
+			  const struct dmatrack_get_ranges *said, u64 first,
+			  u64 end, u64 per_bit)
+{
+	u64 n = first, i;
+
+	for (i = 0; i < said->count; i++) {
+		u64 from = (r[i].iova - model.base) / PAGE;
+		u64 to = (r[i].last - model.base) / PAGE + 1;
+
+		ASSERT(n <= from && from < to && to <= end);
+		for (; n < from; n++)
+			ASSERT(!is_dirty(n));
+		for (; n < to; n += per_bit) {
+			u64 m = n;
+
+			while (m < n + per_bit && m < to && !is_dirty(m))
+				m++;
+			ASSERT(m < n + per_bit && m < to);
+		}
+		n = to;
+	}
+	for (; n < end; n++)
+		ASSERT(!is_dirty(n));
+}
+
+/* As ranges, in one call or, where there's not much room, in some */
+static void do_ranges(void)
+{
+	static struct dmatrack_dirty_range r[WINDOW];
+	struct dmatrack_get_ranges said = { .more = 1 };
+	u64 first, count, per_bit = 1, room = some(WINDOW), end;
+
+	if (model.plain || !any_range(&first, &count))
+		return;
+	if (!any(3))
+		per_bit = 1ull << any(18);
+	if (bed.stock)
+		return;
+	while (said.more) {
+		ASSERT_EQ(ranges(iova_of(first), iova_of(first + count) - 1,
+				 per_bit * PAGE, r, room, &said),
+			  model.tracking ? 0 : -EINVAL);
+		if (!model.tracking)
+			return;
+		end = said.more ? (said.next - model.base) / PAGE :
+				  first + count;
+		expect_ranges(r, &said, first, end, per_bit);
+		clean(first, end - first);
+		count -= end - first;
+		first = end;
+		if (!any(4))
+			return;		/* the rest stays */
+	}
+}
+
 /* The buffer ends somewhere before the answer does. */
 static void do_failing_harvest(void)
 {
@@ -376,6 +433,7 @@ static void run_model(u64 base, bool plain, int calls, u64 seed)
 		{ do_unpin, 10, "unpin" },
 		{ do_harvest, 18, "harvest" },
 		{ do_failing_harvest, 3, "failing harvest" },
+		{ do_ranges, 12, "harvest as ranges" },
 		{ do_switch, 5, "start or stop" },
 	};
 	int n;
@@ -386,7 +444,7 @@ static void run_model(u64 base, bool plain, int calls, u64 seed)
 	model.mem = memory(WINDOW * PAGE);
 	forget(0, WINDOW);
 	for (n = 0; n < calls; n++) {
-		unsigned int which = any(112), i = 0;
+		unsigned int which = any(124), i = 0;
 
 		while (which >= ops[i].share)
 			which -= ops[i++].share;

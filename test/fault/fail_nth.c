@@ -302,7 +302,7 @@ static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 
 enum op {
 	MAP, UNMAP, UNMAP_BITMAP, START, STOP, MARK, SCATTER, WRITE, PIN, UNPIN,
-	HARVEST, LIST,
+	HARVEST, RANGES, LIST,
 };
 
 /**
@@ -574,6 +574,55 @@ static long do_harvest(const struct step *s)
 	return 0;
 }
 
+/* A list of @n ranges in the answer is made a bitmap of @s's bits. */
+static void as_bitmap(const struct step *s, unsigned int n)
+{
+	static struct dmatrack_dirty_range list[WORDS / 2];
+	unsigned int i;
+
+	memcpy(list, w->answer, n * sizeof(list[0]));
+	memset(w->answer, 0, WORDS * 8);
+	for (i = 0; i < n; i++) {
+		uint64_t first = (list[i].iova - BASE) / PAGE - s->page;
+		uint64_t last = (list[i].last - BASE) / PAGE - s->page;
+
+		CHECK(first <= last && last < s->n);
+		fill(w->answer, first >> s->arg, (last >> s->arg) + 1, true);
+	}
+}
+
+static long do_ranges(const struct step *s)
+{
+	struct dmatrack_get_ranges get = {
+		.argsz = sizeof(get), .iova = BASE + s->page * PAGE,
+		.last = BASE + (s->page + s->n) * PAGE - 1,
+		.page_size = PAGE << s->arg,
+		.count = WORDS / 2, .ranges = (unsigned long)w->answer,
+	};
+	struct step told = *s;
+	long ret;
+
+	memset(w->answer, 0x55, WORDS * 8);
+	ret = call(DMATRACK_GET_RANGES, &get);
+	buffer_back();
+	if (ret) {
+		CHECK_EQ(get.count, WORDS / 2);
+		if (s->arg || no_memory)
+			allow_coarse(s);
+		return ret;
+	}
+	if (get.more)
+		told.n = (get.next - BASE) / PAGE - s->page;
+	as_bitmap(&told, get.count);
+	check_answer(&told, s->arg);
+	if (is_memory_denied()) {
+		allow_unsplit(s);
+		allow_chunk(told.page + told.n - !get.more);
+	}
+	fill(w->dirty, told.page, told.page + told.n, false);
+	return 0;
+}
+
 static long do_list(const struct step *s)
 {
 	struct dmatrack_mapping_entry *e = (void *)w->answer;
@@ -617,6 +666,8 @@ static long do_step(const struct step *s)
 		return do_pin(s);
 	case UNPIN:
 		return do_unpin(s);
+	case RANGES:
+		return do_ranges(s);
 	case LIST:
 		return do_list(s);
 	default:
@@ -845,6 +896,15 @@ static const struct step script[] = {
 	{ "mark densely again", SCATTER, LONG, LONG_N, 6 },
 	{ "harvest dense chunks off by one", HARVEST, LONG - 1, LONG_N + 1, 0 },
 
+	{ "mark some pages, for ranges", SCATTER, 0, PAGES, 900 },
+	{ "harvest as ranges", RANGES, 3, PAGES - 3, 0 },
+	{ "mark more than there is room for", SCATTER, 5, PAGES - 5, 100 },
+	{ "harvest as ranges, not all", RANGES, 0, PAGES, 0 },
+	{ "harvest more of it, 8 pages each", RANGES, 77, PAGES - 77, 3 },
+	{ "mark a whole mapping, for ranges", MARK, LONG, LONG_N, 0 },
+	{ "harvest a part as ranges", RANGES, LONG + 77, CHUNK, 0 },
+	{ "harvest all that is left", HARVEST, 0, PAGES, 0 },
+
 	{ "pin for writing", PIN, NEXT - 30, 20, 3 },
 	{ "pin what is pinned, and more", PIN, NEXT - 25, 20, 3 },
 	{ "pin for reading", PIN, NEXT + 5, 3, DMT_READ },
@@ -856,6 +916,8 @@ static const struct step script[] = {
 	{ "unpin over mappings", UNPIN, NEXT - 200, 200 + 60 + 100, 0 },
 	{ "mark among pins", SCATTER, 11, PAGES - 11, 2500 },
 	{ "harvest with pins, after unpins", HARVEST, LONG + 9, 140000, 0 },
+	{ "mark among pins, for ranges", SCATTER, 13, PAGES - 13, 1000 },
+	{ "harvest as ranges, with pins", RANGES, 1, PAGES - 1, 0 },
 	{ "harvest with pins, 4 pages a bit", HARVEST, 1, PAGES - 1, 2 },
 	{ "pin again, to be unmapped", PIN, LONG + 33, 500, 3 },
 
@@ -952,12 +1014,16 @@ static void fail_step(void)
 
 /* A buffer that goes ---------------------------------------------------------------- */
 
-/* What bytes [from, end) of an answer cover */
+/* What bytes [from, end) of an answer cover; of ranges it can't be told */
 static void allow_going(const struct step *s, size_t from, size_t end)
 {
 	uint64_t page = s->page + ((from * 8) << s->arg);
 	uint64_t stop = min(s->page + ((end * 8) << s->arg), s->page + s->n);
 
+	if (s->op == RANGES) {
+		page = s->page;
+		stop = s->page + s->n;
+	}
 	for (; page < stop; page++)
 		if (is_writable(page))
 			set(w->may, page);
@@ -986,7 +1052,8 @@ static long harvest_going(const struct step *s, long nth, size_t from,
 
 static void buffer_goes(const struct step *s)
 {
-	const size_t size = ((s->n >> s->arg) / 8 + 4095) & ~4095UL;
+	const size_t size = s->op == RANGES ? WORDS * 8 :
+			    ((s->n >> s->arg) / 8 + 4095) & ~4095UL;
 	bool gone = true;
 	size_t from, len;
 	long nth;
@@ -1021,6 +1088,11 @@ static void buffer_goes_coarse(void)
 static void buffer_goes_unmap(void)
 {
 	buffer_goes_of("unmap with a bitmap");
+}
+
+static void buffer_goes_ranges(void)
+{
+	buffer_goes_of("harvest as ranges, not all");
 }
 
 /* Many mappings ------------------------------------------------------------------- */
@@ -1347,6 +1419,7 @@ int main(void)
 	}
 	TEST(buffer_goes_fine, "a buffer that goes under a harvest");
 	TEST(buffer_goes_coarse, "a buffer that goes under a coarse harvest");
+	TEST(buffer_goes_ranges, "a buffer that goes under a harvest as ranges");
 	TEST(buffer_goes_unmap, "a buffer that goes under an unmap");
 	w = NULL;
 	TEST(many_up, "map 400 ascending, every failure");

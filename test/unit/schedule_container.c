@@ -6,8 +6,8 @@
  *
  * Three mappings, next to each other: one so small that its log has no bitmap,
  * one with a bitmap of two lines, one of three. Each device has a number of its
- * own on each page and counts it up. Whoever gets an answer, of GET_BITMAP or of
- * UNMAP_DMA, copies the pages that it reports. What must hold:
+ * own on each page and counts it up. Whoever gets an answer, of GET_BITMAP, of
+ * GET_RANGES or of UNMAP_DMA, copies the pages that it reports. What must hold:
  *
  *   - what was written for good before a harvest began is in the copy after it
  *   - at the end the copy is exact
@@ -23,6 +23,7 @@
 #include "schedule.h"
 
 #include "module/core/answer_bitmap.c"
+#include "module/core/answer_ranges.c"
 #include "module/core/container.c"
 #include "module/core/gate.c"
 #include "module/core/harvest.c"
@@ -437,21 +438,61 @@ static void copy(const u64 *answer, u64 page, u64 n, unsigned int coarse)
 	}
 }
 
-/* Of [page, page + n); checked unless there's an unmap meanwhile */
-static int harvest(u64 page, u64 n, unsigned int coarse)
+static int get_bitmap(u64 page, u64 n, unsigned int coarse)
 {
-	static u64 complete[PAGES][DEVICES];
 	struct dmt_bitmap bitmap = {
 		.data = (__u64 *)r.answer[0],
 		.pgshift = r.c.pgshift + coarse,
 	};
+
+	return dmt_get_bitmap(&r.c, iova_of(page), iova_of(page + n) - 1,
+			      &bitmap);
+}
+
+/*
+ * Into a bitmap all the same. @n is of pages in, and out: as far as there was room
+ * for them.
+ */
+static int get_ranges(u64 page, u64 *n, unsigned int coarse)
+{
+	struct dmatrack_dirty_range list[20];
+	struct dmatrack_get_ranges get;
+	struct dmt_ranges ranges = {
+		.data = list,
+		.room = 1 + sim_below(ARRAY_SIZE(list)),
+		.pgshift = r.c.pgshift + coarse,
+		.get = &get,
+	};
+	unsigned int i;
+	u64 at;
+	int err;
+
+	err = dmt_get_ranges(&r.c, iova_of(page), iova_of(page + *n) - 1,
+			     &ranges);
+	if (err)
+		return err;
+	SIM_CHECK(get.count <= ranges.room);
+	memset(r.answer[0], 0, sizeof(r.answer[0]));
+	for (i = 0; i < get.count; i++)
+		for (at = (list[i].iova - iova_of(page)) / PAGE >> coarse;
+		     at <= (list[i].last - iova_of(page)) / PAGE >> coarse; at++)
+			r.answer[0][at / 64] |= 1ULL << at % 64;
+	if (get.more)
+		*n = (get.next - iova_of(page)) / PAGE;
+	return 0;
+}
+
+/* Of [page, page + n); checked unless there's an unmap meanwhile */
+static int harvest(u64 page, u64 n, unsigned int coarse, bool ranges)
+{
+	static u64 complete[PAGES][DEVICES];
 	unsigned int unmaps = r.unmaps, id;
 	u64 i;
 	int err;
 
 	memcpy(complete, r.complete, sizeof(complete));
-	err = dmt_get_bitmap(&r.c, iova_of(page), iova_of(page) + n * PAGE - 1,
-			     &bitmap);
+	err = ranges ? get_ranges(page, &n, coarse) :
+		       get_bitmap(page, n, coarse);
 	SIM_CHECK(!err || (r.faults && (err == -EFAULT || err == -EINTR)));
 	if (err)
 		return err;
@@ -478,22 +519,23 @@ static void harvester(void *arg)
 		unsigned int coarse = sim_below(3) ? 0 : 1 + sim_below(9);
 
 		if (sim_below(2))
-			harvest(0, PAGES, coarse);
+			harvest(0, PAGES, coarse, sim_below(2));
 		else
-			harvest(min(a, b), max(a, b) - min(a, b) + 1, coarse);
+			harvest(min(a, b), max(a, b) - min(a, b) + 1, coarse,
+				sim_below(2));
 	}
 	while (r.at_work)
 		sim_yield();
 	sim_flush_all();
 	faults = r.faults;
 	if (faults && sim_below(2))
-		harvest(0, PAGES, 0);	/* may fail */
+		harvest(0, PAGES, 0, sim_below(2));	/* may fail */
 	r.faults = 0;
 	sim.deny = 0;
 	r.unmaps = 2;
 	/* Too much may be reported of what was put back; but not for that. */
 	r.faults = faults ? ~0U : 0;
-	harvest(0, PAGES, 0);
+	harvest(0, PAGES, 0, false);
 }
 
 static int map(unsigned int i)

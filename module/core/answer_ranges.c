@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * A harvest's answer as ranges.
+ *
+ * A range grows as long as what comes next follows on it, over words, chunks and
+ * mappings. 256 of them are gathered before they are handed out. Nothing is written
+ * for what is clean: the cost is that of what is dirty.
+ *
+ * Where there's no room for one more range the harvest is over. Of the chunk that
+ * it was in, more has been taken than could be told: that is marked again, page
+ * by page, so that the next harvest tells it and no more. Pages that are pinned
+ * and weren't taken need no mark: they will be told anyway.
+ *
+ * A harvest that fails must lose nothing. What was gathered is marked from here.
+ * What was handed out is read back from the user's buffer, or, if that can't be
+ * read any more, all up to there is marked. Ranges are marked as they were told,
+ * which is more than was dirty if the pages are coarse. A user who changes the
+ * buffer meanwhile gets some of their own pages too many; what they write there is
+ * taken only as far as it ascends, so that it makes no more work than all of it is.
+ */
+#include "answer.h"
+#include "harvest.h"
+
+/* Bits are pages as coarse as was asked for. */
+
+static u64 bit_iova(const struct dmt_harvest *h, u64 bit)
+{
+	return h->base + (bit << (PAGE_SHIFT + h->coarse));
+}
+
+static u64 bit_last(const struct dmt_harvest *h, u64 bit)
+{
+	unsigned int shift = PAGE_SHIFT + h->coarse;
+
+	if (bit >= (h->last - h->base) >> shift)
+		return h->last;
+	return h->base + ((bit + 1) << shift) - 1;
+}
+
+static void ranges_hand_out(struct dmt_harvest *h)
+{
+	struct dmatrack_dirty_range __user *to = h->ranges->data + h->handed;
+
+	if (!h->held)
+		return;
+	if (dmt_copy_to_user(h->c->host, to, h->list,
+			     h->held * sizeof(h->list[0]))) {
+		h->err = -EFAULT;
+		return;
+	}
+	h->covered = h->list[h->held - 1].last;
+	h->handed += h->held;
+	h->held = 0;
+}
+
+/* A range of its own. False: there's no room for it, or was an error. */
+static bool ranges_begin(struct dmt_harvest *h, u64 first, u64 last)
+{
+	if (h->handed + h->held == h->ranges->room) {
+		h->full = true;
+		h->next = bit_iova(h, first);
+		return false;
+	}
+	if (h->held == WINDOW_RANGES)
+		ranges_hand_out(h);
+	if (h->err)
+		return false;
+	h->list[h->held++] = (struct dmatrack_dirty_range){
+		.iova = bit_iova(h, first),
+		.last = bit_last(h, last),
+	};
+	h->end = last + 1;
+	return true;
+}
+
+/* Pages [pos, pos + n) are dirty. False: they couldn't be added. */
+static bool ranges_add(struct dmt_harvest *h, u64 pos, u64 n)
+{
+	u64 first = pos >> h->coarse, last = (pos + n - 1) >> h->coarse;
+
+	if (h->err || h->full)
+		return false;
+	if (!h->held || first > h->end)
+		return ranges_begin(h, first, last);
+	h->list[h->held - 1].last = bit_last(h, last);
+	h->end = last + 1;
+	return true;
+}
+
+/* They were taken all the same. */
+static void ranges_mark(struct dmt_harvest *h, u64 pos, u64 n)
+{
+	dmt_harvest_mark(h, h->base + (pos << PAGE_SHIFT),
+			 h->base + ((pos + n) << PAGE_SHIFT) - 1);
+}
+
+static void ranges_interrupted(struct dmt_harvest *h)
+{
+	if (!h->err && dmt_interrupted())
+		h->err = -EINTR;
+}
+
+static void ranges_run(struct dmt_harvest *h, u64 pos, u64 n)
+{
+	if (!ranges_add(h, pos, n))
+		ranges_mark(h, pos, n);
+	ranges_interrupted(h);
+}
+
+/* @word's bit i is page @pos + i, of which those in @taken were taken. */
+static void ranges_word(struct dmt_harvest *h, s64 pos, u64 word, u64 taken)
+{
+	while (word) {
+		u64 before = word;
+		unsigned int n, first = dmt_first_run(&word, &n);
+
+		if (ranges_add(h, pos + first, n))
+			continue;
+		for (taken &= before; taken;) {
+			first = dmt_first_run(&taken, &n);
+			ranges_mark(h, pos + first, n);
+		}
+		return;
+	}
+}
+
+static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
+			 unsigned int npages)
+{
+	const u64 *words = h->taker.words;
+	u64 todo;
+
+	/* To the end even if it's full: what was taken has to go somewhere. */
+	for (todo = taken | pinned; todo; todo &= todo - 1) {
+		u64 line = todo & -todo;
+		unsigned int w = __ffs64(todo) * DMT_LINE_WORDS;
+		unsigned int end = w + DMT_LINE_WORDS;
+
+		for (; w < end; w++) {
+			u64 word = taken & line ? READ_ONCE(words[w]) : 0;
+			u64 pins = pinned & line ? h->pinned[w] : 0;
+
+			if (word | pins)
+				ranges_word(h, pos + w * 64, word | pins, word);
+		}
+	}
+	ranges_interrupted(h);
+}
+
+/* How it went, told last: it's true then. */
+static void ranges_finish(struct dmt_harvest *h)
+{
+	struct dmatrack_get_ranges got = { .more = h->full };
+
+	ranges_hand_out(h);
+	got.count = h->handed;
+	got.next = h->full ? h->next : h->last + 1;
+	if (!h->err && dmt_copy_to_user(h->c->host, &h->ranges->get->next,
+					&got.next,
+					offsetofend(typeof(got), more) -
+					offsetof(typeof(got), next)))
+		h->err = -EFAULT;
+}
+
+/* @n ranges that were handed out; nothing of them is before @from. */
+static u64 ranges_mark_list(struct dmt_harvest *h,
+			    const struct dmatrack_dirty_range *list,
+			    unsigned int n, u64 from)
+{
+	unsigned int i;
+
+	for (i = 0; i < n && from <= h->covered; i++) {
+		u64 iova = max(list[i].iova, from);
+		u64 last = min(list[i].last, h->covered);
+
+		if (iova > last)
+			continue;
+		dmt_harvest_mark(h, iova, last);
+		if (last == ~0ULL)
+			return ~0ULL;
+		from = last + 1;
+	}
+	return from;
+}
+
+static void ranges_put_back(struct dmt_harvest *h)
+{
+	struct dmatrack_dirty_range *list = (void *)h->pinned;
+	u64 from = h->base;
+	u32 done, n;
+
+	for (n = 0; n < h->held; n++)
+		dmt_harvest_mark(h, h->list[n].iova, h->list[n].last);
+	for (done = 0; done < h->handed; done += n) {
+		n = min_t(u32, h->handed - done, WINDOW_RANGES);
+		if (dmt_copy_from_user(h->c->host, list, h->ranges->data + done,
+				       n * sizeof(*list))) {
+			dmt_harvest_mark(h, from, h->covered);
+			return;
+		}
+		from = ranges_mark_list(h, list, n, from);
+		dmt_interrupted();	/* others may run */
+	}
+}
+
+static const struct dmt_answer ranges_answer = {
+	.run = ranges_run,
+	.lines = ranges_lines,
+	.finish = ranges_finish,
+	.put_back = ranges_put_back,
+};
+
+int dmt_harvest_ranges(struct dmt_container *c, u64 iova, u64 last,
+		       const struct dmt_ranges *ranges)
+{
+	struct dmt_harvest *h = c->harvest;
+	int err;
+
+	h->c = c;
+	h->ranges = ranges;
+	h->handed = 0;
+	h->held = 0;
+	err = dmt_harvest_walk(h, iova, last, ranges->pgshift, &ranges_answer);
+	memset(h->list, 0, sizeof(h->list));
+	return err;
+}
