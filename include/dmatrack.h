@@ -306,9 +306,10 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
  * @opaque: for it
  *
  * Harvests piece by piece, and leaves out what isn't mapped, so that any range takes
- * 32 KiB of memory, and all of the address space may be asked for. With the stock
- * driver it is one harvest, and takes a bitmap of the whole. What has been passed to
- * @found is clean, also if a later piece fails.
+ * 32 KiB of memory, and all of the address space may be asked for. The driver makes the
+ * ranges, and what is clean costs next to nothing; an older one of dmatrack's makes
+ * bitmaps. With the stock driver it is one harvest, and takes a bitmap of the whole. What
+ * has been passed to @found is clean, also if a later piece fails.
  *
  * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested).
  */

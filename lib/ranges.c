@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Harvest as ranges: window by window of a bitmap that stays in the processor's
- * cache, whatever the size of what is harvested. Runs that go on in the next window
+ * Harvest as ranges: by the driver's own call for it, list by list; with a driver that
+ * hasn't got it, window by window of a bitmap that stays in the processor's cache,
+ * whatever the size of what is harvested. Runs that go on in the next list or window
  * are put together: a run is held back until the next begins, or the end.
  *
- * Where the driver tells what is mapped, holes are left out, so that all of the address
- * space may be asked for. What is mapped after the call began may be missed: it's
- * still dirty next time. Windows begin at multiples of the page size from the range's
- * start, because a bit stands for as much from there on.
+ * Windows: where the driver tells what is mapped, holes are left out, so that all of
+ * the address space may be asked for. What is mapped after the call began may be
+ * missed: it's still dirty next time. Windows begin at multiples of the page size from
+ * the range's start, because a bit stands for as much from there on. So do lists.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -17,6 +18,7 @@
 #include "error.h"
 
 #define WINDOW_BITS	(1ULL << 18)	/* 32 KiB */
+#define LIST_ROOM	2048U		/* 32 KiB */
 
 /**
  * struct ranges - a harvest under way
@@ -50,6 +52,31 @@ static void add(struct ranges *r, uint64_t iova, uint64_t size)
 	r->size = size;
 }
 
+/* The driver makes ranges of it. */
+static int harvest_lists(struct dmatrack *t, struct ranges *r, uint64_t iova,
+			 uint64_t last, uint64_t page_size,
+			 struct dmatrack_dirty_range *list)
+{
+	struct dmatrack_get_ranges get = {
+		.argsz = sizeof(get),
+		.last = last,
+		.page_size = page_size,
+		.ranges = (uintptr_t)list,
+		.next = iova,
+	};
+	uint32_t i;
+	long ret;
+
+	do {
+		get.iova = get.next;
+		get.count = LIST_ROOM;
+		ret = t->ops->ioctl(t, DMATRACK_GET_RANGES, (unsigned long)&get);
+		for (i = 0; !ret && i < get.count; i++)
+			add(r, list[i].iova, list[i].last - list[i].iova + 1);
+	} while (!ret && get.more);
+	return (int)ret;
+}
+
 /* The runs of a window's bitmap; the last bit may stand for less than a page. */
 static void add_runs(struct ranges *r, const uint64_t *bitmap, uint64_t iova,
 		     uint64_t size, uint64_t page_size)
@@ -75,26 +102,27 @@ static uint64_t window_size(const struct dmatrack *t, uint64_t size,
 	return WINDOW_BITS * page_size;
 }
 
+/* Pages that the driver doesn't have */
+static bool cuts_pages(struct dmatrack *t, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+
+	return !t->ops->ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)&info) &&
+		info.iova_pgsizes &&
+		(iova | size) & ((info.iova_pgsizes & -info.iova_pgsizes) - 1);
+}
+
 /* What would be found out only when a part has been harvested */
 static int check(struct dmatrack *t, uint64_t iova, uint64_t size,
 		 uint64_t page_size)
 {
-	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
-	int err = 0;
-
 	if (!size || !page_size || page_size & (page_size - 1))
-		err = -EINVAL;
-	else if (size - 1 > UINT64_MAX - iova)
-		err = -EOVERFLOW;
-	else if (!t->ops->ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)&info) &&
-		 info.iova_pgsizes &&
-		 (iova | size) & ((info.iova_pgsizes & -info.iova_pgsizes) - 1))
-		err = -EINVAL;
-	return err ? dmt_failed(err, "no such range, not whole pages, or no page "
-				"size", "harvesting 0x%llx bytes at IOVA 0x%llx "
-				"in pages of 0x%llx", (unsigned long long)size,
-				(unsigned long long)iova,
-				(unsigned long long)page_size) : 0;
+		return -EINVAL;
+	if (size - 1 > UINT64_MAX - iova)
+		return -EOVERFLOW;
+	if (t->features & DMATRACK_FEATURE_RANGES)
+		return 0;	/* it looks at all of the range itself */
+	return cuts_pages(t, iova, size) ? -EINVAL : 0;
 }
 
 /**
@@ -135,24 +163,14 @@ static int skip_hole(struct dmatrack *t, struct rest *r, uint64_t page_size)
 	return 0;
 }
 
-int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
-			    uint64_t page_size,
-			    void (*found)(void *opaque, uint64_t iova,
-					  uint64_t size),
-			    void *opaque)
+/* Window by window */
+static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
+			   uint64_t size, uint64_t page_size, uint64_t window,
+			   uint64_t *bitmap)
 {
-	struct ranges r = { .found = found, .opaque = opaque };
 	struct rest rest = { .iova = iova, .size = size };
-	uint64_t window, *bitmap;
-	int err = check(t, iova, size, page_size);
+	int err = 0;
 
-	if (err)
-		return err;
-	window = window_size(t, size, page_size);
-	bitmap = malloc(dmatrack_bitmap_size(window, page_size));
-	if (!bitmap)
-		return dmt_error(-ENOMEM, "no memory for a bitmap of %zu bytes",
-				 dmatrack_bitmap_size(window, page_size));
 	/* The first window in any case: the driver may refuse */
 	while (rest.size && !err) {
 		uint64_t now = rest.size < window ? rest.size : window;
@@ -160,11 +178,51 @@ int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
 		err = dmatrack_harvest(t, rest.iova, now, page_size, bitmap);
 		if (err)
 			break;
-		add_runs(&r, bitmap, rest.iova, now, page_size);
+		add_runs(r, bitmap, rest.iova, now, page_size);
 		skip(&rest, now);
 		err = skip_hole(t, &rest, page_size);
 	}
+	return err;
+}
+
+static int failed(int err, uint64_t iova, uint64_t size, uint64_t page_size)
+{
+	return dmt_failed(err, "not tracking, no such range, not whole pages, or "
+			  "no page size", "harvesting 0x%llx bytes at IOVA "
+			  "0x%llx in pages of 0x%llx", (unsigned long long)size,
+			  (unsigned long long)iova,
+			  (unsigned long long)page_size);
+}
+
+int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
+			    uint64_t page_size,
+			    void (*found)(void *opaque, uint64_t iova,
+					  uint64_t size),
+			    void *opaque)
+{
+	bool lists = t->features & DMATRACK_FEATURE_RANGES;
+	struct ranges r = { .found = found, .opaque = opaque };
+	int err = check(t, iova, size, page_size);
+	uint64_t window;
+	size_t bytes;
+	void *mem;
+
+	if (err)
+		return failed(err, iova, size, page_size);
+	window = window_size(t, size, page_size);
+	bytes = lists ? LIST_ROOM * sizeof(struct dmatrack_dirty_range) :
+			dmatrack_bitmap_size(window, page_size);
+	mem = malloc(bytes);
+	if (!mem)
+		return dmt_error(-ENOMEM, "no memory for an answer of %zu bytes",
+				 bytes);
+	if (lists)
+		err = harvest_lists(t, &r, iova, iova + size - 1, page_size, mem);
+	else
+		err = harvest_windows(t, &r, iova, size, page_size, window, mem);
+	if (lists && err)	/* windows have said it */
+		failed(err, iova, size, page_size);
 	deliver(&r);
-	free(bitmap);
+	free(mem);
 	return err;
 }

@@ -361,14 +361,15 @@ static void test_mappings(void)
 
 static struct {
 	uint64_t iova, size;
-} got[1000];
+} got[5000];
 static unsigned int ngot;
 static void *token;
+static bool older;			/* a driver that makes bitmaps alone */
 
 static void found(void *opaque, uint64_t iova, uint64_t size)
 {
 	CHECK(opaque == &token);
-	CHECK(ngot < 1000);
+	CHECK(ngot < 5000);
 	CHECK(size);
 	if (ngot)		/* ascending, and not touching */
 		CHECK(iova > got[ngot - 1].iova + got[ngot - 1].size);
@@ -379,7 +380,13 @@ static void found(void *opaque, uint64_t iova, uint64_t size)
 static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
 		  uint64_t page_size)
 {
+	struct dmatrack t_older = *of;
+
 	ngot = 0;
+	if (older) {
+		t_older.features &= ~DMATRACK_FEATURE_RANGES;
+		of = &t_older;
+	}
 	return dmatrack_harvest_ranges(of, iova, size, page_size, found, &token);
 }
 
@@ -437,6 +444,27 @@ static void test_ranges(void)
 	tear_down(pages * PAGE);
 }
 
+/* More than a list has room for */
+static void test_ranges_many(void)
+{
+	uint64_t i;
+
+	set_up(10000 * PAGE);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, 10000 * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	for (i = 0; i < 4999; i++)
+		mark(2 * i, 1);
+	mark(9999, 1);
+	CHECK_EQ(ranges(t, IOVA, 10000 * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 5000);
+	for (i = 0; i < 4999; i++)
+		expect(i, 2 * i, 1);
+	expect(4999, 9999, 1);
+	CHECK_EQ(ranges(t, IOVA, 10000 * PAGE, PAGE), 0);
+	CHECK_EQ(ngot, 0);
+	tear_down(10000 * PAGE);
+}
+
 /* All of the address space, to its last byte: bits of 1 TiB, and windows of 1 GiB */
 static void test_ranges_end(void)
 {
@@ -489,6 +517,16 @@ static void test_ranges_sparse(void)
 	CHECK_EQ(ranges(t, 0, at[1] + PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 1);
 	tear_down(PAGE);
+}
+
+static void test_ranges_older(void)
+{
+	older = true;
+	test_ranges();
+	test_ranges_many();
+	test_ranges_end();
+	test_ranges_sparse();
+	older = false;
 }
 
 static void test_ranges_stock(void)
@@ -767,8 +805,10 @@ int main(void)
 	TEST(test_info_engine, "information: the engine's, without and with an IOMMU");
 	TEST(test_mappings, "mappings are listed, in pieces, up to the last IOVA");
 	TEST(test_ranges, "ranges: merged over windows, parts, coarse pages");
+	TEST(test_ranges_many, "ranges: more than fit a list");
 	TEST(test_ranges_end, "ranges: up to the last IOVA");
 	TEST(test_ranges_sparse, "ranges: all of the address space, sparse");
+	TEST(test_ranges_older, "ranges: by a driver that makes bitmaps alone");
 	TEST(test_ranges_stock, "ranges: one harvest by the stock driver");
 	TEST(test_ranges_fail, "ranges: what was found before a failure is told");
 	TEST(test_ranges_arguments, "ranges: bad arguments are refused");
