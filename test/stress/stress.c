@@ -5,11 +5,11 @@
  * Devices write all over the address space: a run of the device's own threads,
  * and threads of this program that write, that pin, write through the pages and
  * unpin, and that write by themselves and report it. Meanwhile one thread
- * harvests ranges of all kinds and copies the pages reported; one unmaps pieces
- * with a last bitmap, copies what that reports, and maps them again; one maps
- * and unmaps thousands of small mappings beside. A page that is reported dirty
- * and isn't copied after that, or written and never reported, differs at the
- * end.
+ * harvests ranges of all kinds, as bitmaps and as ranges, and copies the pages
+ * reported; one unmaps pieces with a last bitmap, copies what that reports, and
+ * maps them again; one maps and unmaps thousands of small mappings beside. A page
+ * that is reported dirty and isn't copied after that, or written and never
+ * reported, differs at the end.
  *
  * What may fail: an operation on a piece that is unmapped just then. Nothing
  * else.
@@ -213,6 +213,24 @@ static void harvest(uint64_t off, uint64_t size, uint64_t page,
 	harvests++;
 }
 
+static void copy_range(void *opaque, uint64_t iova, uint64_t size)
+{
+	uint64_t off = iova - BASE;
+
+	(void)opaque;
+	dmt_copy_racy(copy + off, memory + off, size);
+	reported += size / PAGE;
+}
+
+static void harvest_ranges(uint64_t off, uint64_t size, uint64_t page)
+{
+	pthread_mutex_lock(&copying);
+	check("harvest", dmatrack_harvest_ranges(t, BASE + off, size, page,
+						 copy_range, NULL));
+	pthread_mutex_unlock(&copying);
+	harvests++;
+}
+
 /*
  * The devices never wait for the reader, so where processors are few the reader
  * would hardly ever run.
@@ -239,6 +257,10 @@ static void *harvester(void *arg)
 		}
 		if (!random_below(&rng, 4))
 			page <<= random_below(&rng, 6);
+		if (random_below(&rng, 2)) {
+			harvest_ranges(off, size, page);
+			continue;
+		}
 		memset(bitmap, 0xff, dmatrack_bitmap_size(size, page));
 		harvest(off, size, page, bitmap);
 	}
