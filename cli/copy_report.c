@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* What people and programs get to see of a copy. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "copy.h"
+#include "json.h"
 
 static char *format_rate(char *buf, uint64_t rate)
 {
@@ -195,30 +195,24 @@ static void print_totals(const struct copy *c)
 
 /* JSON ------------------------------------------------------------------------ */
 
-static void set(json_t *object, const char *name, uint64_t n)
-{
-	json_object_set_new(object, name, n > INT64_MAX ? json_null() :
-					  json_integer((json_int_t)n));
-}
-
 static json_t *json_of_round(const struct dmatrack_round *round)
 {
 	json_t *o = json_object();
 
-	set(o, "round", round->number);
+	cli_json_number(o, "round", round->number);
 	json_object_set_new(o, "last", json_boolean(round->last));
-	set(o, "begin_ns", round->begin);
-	set(o, "harvest_ns", round->harvest);
-	set(o, "copy_ns", round->copy);
-	set(o, "pages_dirty", round->dirty);
-	set(o, "pages_sent", round->sent);
-	set(o, "pages_zero", round->zero);
-	set(o, "pages_same", round->same);
-	set(o, "bytes", round->bytes);
-	set(o, "rate", round->rate);
-	set(o, "dirty_rate", round->dirty_rate);
-	set(o, "bytes_left", round->left);
-	set(o, "downtime_ns", round->downtime);
+	cli_json_number(o, "begin_ns", round->begin);
+	cli_json_number(o, "harvest_ns", round->harvest);
+	cli_json_number(o, "copy_ns", round->copy);
+	cli_json_number(o, "pages_dirty", round->dirty);
+	cli_json_number(o, "pages_sent", round->sent);
+	cli_json_number(o, "pages_zero", round->zero);
+	cli_json_number(o, "pages_same", round->same);
+	cli_json_number(o, "bytes", round->bytes);
+	cli_json_number(o, "rate", round->rate);
+	cli_json_number(o, "dirty_rate", round->dirty_rate);
+	cli_json_number(o, "bytes_left", round->left);
+	cli_json_number(o, "downtime_ns", round->downtime);
 	return o;
 }
 
@@ -241,8 +235,8 @@ static json_t *json_of_regions(const struct copy *c)
 	for (i = 0; i < c->w.nmappings; i++) {
 		o = json_object();
 		snprintf(text, sizeof(text), "%#" PRIx64, c->region[i].iova);
-		json_object_set_new(o, "iova", json_string(text));
-		set(o, "size", c->region[i].size);
+		cli_json_string(o, "iova", text);
+		cli_json_number(o, "size", c->region[i].size);
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -254,26 +248,19 @@ static void add_totals(json_t *o, const struct copy *c)
 
 	json_object_set_new(o, "reason", json_string(
 		t->reason <= DMATRACK_ASKED ? record_reasons[t->reason] : "?"));
-	set(o, "rounds_done", t->rounds);
-	set(o, "resumed", t->resumed);
-	set(o, "pages", t->pages);
-	set(o, "pages_sent", t->sent);
-	set(o, "pages_zero", t->zero);
-	set(o, "pages_same", t->same);
-	set(o, "bytes", t->bytes);
-	set(o, "time_ns", t->time);
-	set(o, "downtime_ns", t->downtime);
-	set(o, "finish_ns", t->finish);
-	set(o, "memory", t->memory);
-	set(o, "writes", c->stats.ops);
-	set(o, "pinned_writes", c->pinned);
-}
-
-static json_t *json_string_or_null(const char *text)
-{
-	json_t *s = text ? json_string(text) : NULL;
-
-	return s ? s : json_null();
+	cli_json_number(o, "rounds_done", t->rounds);
+	cli_json_number(o, "resumed", t->resumed);
+	cli_json_number(o, "pages", t->pages);
+	cli_json_number(o, "pages_sent", t->sent);
+	cli_json_number(o, "pages_zero", t->zero);
+	cli_json_number(o, "pages_same", t->same);
+	cli_json_number(o, "bytes", t->bytes);
+	cli_json_number(o, "time_ns", t->time);
+	cli_json_number(o, "downtime_ns", t->downtime);
+	cli_json_number(o, "finish_ns", t->finish);
+	cli_json_number(o, "memory", t->memory);
+	cli_json_number(o, "writes", c->stats.ops);
+	cli_json_number(o, "pinned_writes", c->pinned);
 }
 
 static void print_json(const struct copy *c, int error, const char *why)
@@ -281,22 +268,22 @@ static void print_json(const struct copy *c, int error, const char *why)
 	char hex[CLI_DIGEST_TEXT];
 	json_t *o = json_object();
 
-	json_object_set_new(o, "command", json_string(c->command));
-	json_object_set_new(o, "target", json_string_or_null(c->target));
-	json_object_set_new(o, "device", json_string_or_null(c->w.o->device));
-	json_object_set_new(o, "driver", json_string(c->w.driver));
-	json_object_set_new(o, "kind", json_string(c->w.kind));
-	set(o, "size", c->w.size);
-	set(o, "page_size", WORKLOAD_PAGE);
+	cli_json_string(o, "command", c->command);
+	cli_json_string(o, "target", c->target);
+	cli_json_string(o, "device", c->w.o->device);
+	cli_json_string(o, "driver", c->w.driver);
+	cli_json_string(o, "kind", c->w.kind);
+	cli_json_number(o, "size", c->w.size);
+	cli_json_number(o, "page_size", WORKLOAD_PAGE);
 	json_object_set_new(o, "regions", json_of_regions(c));
 	json_object_set_new(o, "rounds", json_of_rounds(c));
 	add_totals(o, c);
 	json_object_set_new(o, "copied", json_boolean(!error));
 	json_object_set_new(o, "checked", json_boolean(c->checked && !error));
-	json_object_set_new(o, "error", json_string_or_null(why));
+	cli_json_string(o, "error", why);
 	if (c->o->digest && !error)
-		json_object_set_new(o, "digest", json_string(
-			cli_format_digest(hex, c->digest)));
+		cli_json_string(o, "digest", 
+			cli_format_digest(hex, c->digest));
 	json_dumpf(o, c->out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	fputc('\n', c->out);
 	json_decref(o);

@@ -87,27 +87,6 @@ static const struct cli_syntax syntax = {
 	.optional = 1,
 };
 
-void info_set_number(json_t *o, const char *name, uint64_t n)
-{
-	json_object_set_new(o, name, n > INT64_MAX ? json_null() :
-					  json_integer((json_int_t)n));
-}
-
-void info_set_hex(json_t *o, const char *name, uint64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%#" PRIx64, n);
-	json_object_set_new(o, name, json_string(text));
-}
-
-void info_set_string(json_t *o, const char *name, const char *text)
-{
-	json_t *s = text ? json_string(text) : NULL;
-
-	json_object_set_new(o, name, s ? s : json_null());
-}
-
 static int new_container(const struct info_options *o, json_t *json)
 {
 	unsigned int type = o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
@@ -117,7 +96,7 @@ static int new_container(const struct info_options *o, json_t *json)
 	if (ret)
 		return ret;
 	if (json)
-		info_set_string(json, "device", o->device);
+		cli_json_string(json, "device", o->device);
 	ret = info_container(t, false, json);
 	dmatrack_close(t);
 	return ret;

@@ -13,12 +13,12 @@
 #ifndef DMT_CLI_INFO_H
 #define DMT_CLI_INFO_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "cli.h"
 #include "dmatrack.h"
+#include "json.h"
 
 /**
  * info_machine() - what this machine has
@@ -37,11 +37,5 @@ int info_container(struct dmatrack *t, bool mappings, json_t *json);
  * @json: to add to; NULL: print
  */
 int info_process(int pid, int fd, json_t *json);
-
-/* Adds @name: a number, or null where it's UINT64_MAX */
-void info_set_number(json_t *o, const char *name, uint64_t n);
-/* Adds @name: a number as text, "0x1000": JSON's own end at 2^53 */
-void info_set_hex(json_t *o, const char *name, uint64_t n);
-void info_set_string(json_t *o, const char *name, const char *text);
 
 #endif

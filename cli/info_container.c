@@ -111,8 +111,8 @@ static json_t *json_of_range(uint64_t iova, uint64_t last)
 {
 	json_t *o = json_object();
 
-	info_set_hex(o, "iova", iova);
-	info_set_hex(o, "last", last);
+	cli_json_hex(o, "iova", iova);
+	cli_json_hex(o, "last", last);
 	return o;
 }
 
@@ -135,12 +135,12 @@ static void add_info(json_t *o, const struct dmatrack_container_info *info)
 	for (i = 0; i < NFEATURES; i++)
 		json_object_set_new(can, features[i].name, json_boolean(
 				info->flags & features[i].flag));
-	info_set_string(o, "driver", info->driver);
+	cli_json_string(o, "driver", info->driver);
 	json_object_set_new(o, "can", can);
-	info_set_hex(o, "page_sizes", info->page_sizes);
-	info_set_hex(o, "dirty_page_sizes", info->dirty_page_sizes);
-	info_set_number(o, "max_bitmap_size", info->max_bitmap_size);
-	info_set_number(o, "mappings_left",
+	cli_json_hex(o, "page_sizes", info->page_sizes);
+	cli_json_hex(o, "dirty_page_sizes", info->dirty_page_sizes);
+	cli_json_number(o, "max_bitmap_size", info->max_bitmap_size);
+	cli_json_number(o, "mappings_left",
 			info->mappings_left == UINT32_MAX ? UINT64_MAX :
 			info->mappings_left);
 	json_object_set_new(o, "iova_ranges", json_of_ranges(info));
@@ -166,7 +166,7 @@ static void add_mapping(json_t *list, const struct dmatrack_mapping *m)
 	json_t *o = json_of_range(m->iova, m->last);
 
 	if (m->flags & DMATRACK_MAPPED_VADDR)
-		info_set_hex(o, "vaddr", m->vaddr);
+		cli_json_hex(o, "vaddr", m->vaddr);
 	json_object_set_new(o, "read", json_boolean(m->prot & DMATRACK_MAP_READ));
 	json_object_set_new(o, "write",
 			    json_boolean(m->prot & DMATRACK_MAP_WRITE));
@@ -219,7 +219,7 @@ static int mappings(struct dmatrack *t, json_t *json)
 	}
 	if (json) {
 		json_object_set_new(json, "mapped", list);
-		info_set_number(json, "mapped_size", sum.size);
+		cli_json_number(json, "mapped_size", sum.size);
 	} else {
 		printf("%-22s%s in %s mapping%s\n", "Mapped:",
 		       cli_format_size(size, sum.size),

@@ -69,7 +69,7 @@ static void set_line(json_t *o, const char *member, const char *name)
 {
 	char *line = first_line(name);
 
-	info_set_string(o, member, line);
+	cli_json_string(o, member, line);
 	free(line);
 }
 
@@ -104,7 +104,7 @@ static void add_driver(json_t *list, const char *root, const char *name)
 	if (access(path(p, root, "/sys/module/%s", name), F_OK))
 		return;
 	o = json_object();
-	info_set_string(o, "name", name);
+	cli_json_string(o, "name", name);
 	set_line(o, "version", path(p, root, "/sys/module/%s/version", name));
 	json_array_append_new(list, o);
 }
@@ -118,8 +118,8 @@ static void add_device(json_t *list, const char *root, const char *name)
 	const char *bus = id ? "pci" : "mdev";
 
 	free(id);
-	info_set_string(o, "name", name);
-	info_set_string(o, "driver", link_name(path(p, root,
+	cli_json_string(o, "name", name);
+	cli_json_string(o, "driver", link_name(path(p, root,
 			"/sys/bus/%s/devices/%s/driver", bus, name), to));
 	set_line(o, "vendor", path(p, root, "/sys/bus/pci/devices/%s/vendor",
 				   name));
@@ -135,7 +135,7 @@ static void add_group(json_t *list, const char *root, const char *name)
 	json_t *o = json_object(), *devices = json_array();
 	char p[PATH_MAX];
 
-	info_set_number(o, "group", strtoull(name, NULL, 10));
+	cli_json_number(o, "group", strtoull(name, NULL, 10));
 	set_line(o, "type", path(p, root, "/sys/kernel/iommu_groups/%s/type",
 				 name));
 	each(path(p, root, "/sys/kernel/iommu_groups/%s/devices", name), root,
@@ -159,11 +159,11 @@ static void add_mediated(json_t *list, const char *root, const char *name)
 		slash = strrchr(real, '/');
 		parent = slash ? slash + 1 : NULL;
 	}
-	info_set_string(o, "name", name);
-	info_set_string(o, "parent", parent);
-	info_set_string(o, "type", link_name(path(p, root,
+	cli_json_string(o, "name", name);
+	cli_json_string(o, "parent", parent);
+	cli_json_string(o, "type", link_name(path(p, root,
 			"/sys/bus/mdev/devices/%s/mdev_type", name), to));
-	info_set_string(o, "driver", link_name(path(p, root,
+	cli_json_string(o, "driver", link_name(path(p, root,
 			"/sys/bus/mdev/devices/%s/driver", name), to));
 	json_array_append_new(list, o);
 }

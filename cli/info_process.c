@@ -126,7 +126,7 @@ static int one(int pid, int fd, json_t *json)
 		return CLI_FAILED;
 	}
 	if (json)
-		info_set_number(json, "fd", (uint64_t)fd);
+		cli_json_number(json, "fd", (uint64_t)fd);
 	else
 		printf("%-22sdescriptor %d of process %d\n", "Container:", fd,
 		       pid);
@@ -170,7 +170,7 @@ int info_process(int pid, int fd, json_t *json)
 	int *fds = NULL, n = 1, ret;
 
 	if (json) {
-		info_set_number(json, "pid", (uint64_t)pid);
+		cli_json_number(json, "pid", (uint64_t)pid);
 		json_object_set_new(json, "containers", list);
 	}
 	if (fd >= 0)
