@@ -282,7 +282,7 @@ static void print_json(const struct copy *c, int error, const char *why)
 	json_object_set_new(o, "checked", json_boolean(c->checked && !error));
 	cli_json_string(o, "error", why);
 	if (c->o->digest && !error)
-		cli_json_string(o, "digest", 
+		cli_json_string(o, "digest",
 			cli_format_digest(hex, c->digest));
 	json_dumpf(o, c->out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	fputc('\n', c->out);
