@@ -2,10 +2,10 @@
 /* dmatrack send: copy what a workload writes to a receiving dmatrack. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "copy.h"
 #include "interrupt.h"
+#include "lib/clock.h"
 
 static const char help[] =
 "usage: dmatrack send [OPTION]... ADDRESS\n"
@@ -103,14 +103,6 @@ struct line {
 	uint64_t pause;
 };
 
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 * MSEC + (uint64_t)ts.tv_nsec;
-}
-
 /* A receiver may not be there yet, or just now not; the rest won't change. */
 static bool may_change(int error)
 {
@@ -135,7 +127,7 @@ static void begin_attempts(struct line *l)
 
 	if (seconds == RETRY_AUTO)
 		seconds = l->copy->begun || asked ? RETRY_SECONDS : 0;
-	l->until = now() + seconds * 1000 * MSEC;
+	l->until = dmt_now() + seconds * 1000 * MSEC;
 	l->left = l->o->retry;
 	l->pause = PAUSE_FIRST;
 }
@@ -145,7 +137,7 @@ static int await_attempt(struct line *l, int why)
 {
 	int ret;
 
-	if (!may_change(why) || !l->left || now() >= l->until ||
+	if (!may_change(why) || !l->left || dmt_now() >= l->until ||
 	    !strcmp(l->address, "-"))
 		return why;
 	if (l->left != RETRY_AUTO)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Time, as pre-copy sees it: the system's, or one that a test makes up. */
+/* Time: the system's, or, for pre-copy, one that a test makes up. */
 #ifndef DMT_LIB_CLOCK_H
 #define DMT_LIB_CLOCK_H
 
 #include <stdint.h>
 
 #define DMT_NSEC	1000000000ull
+
+/* Monotonic time of the system, in nanoseconds */
+uint64_t dmt_now(void);
 
 /**
  * struct dmt_clock - a clock

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "copy.h"
 #include "device_ops.h"
 #include "dmatrack_engine.h"

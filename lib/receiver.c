@@ -29,9 +29,9 @@
 #include <time.h>
 #include <zstd.h>
 
+#include "clock.h"
 #include "error.h"
 #include "regions.h"
-#include "runner.h"
 #include "wire.h"
 
 #define HELLO_PATIENCE	30000

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "runner.h"
 
 #define SIZE_MAX_OP	65536u
@@ -79,14 +80,6 @@ struct dmt_runner {
 	uint64_t run;
 	bool stop;
 };
-
-uint64_t dmt_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
-}
 
 /* Random numbers: SplitMix64 */
 

@@ -40,7 +40,4 @@ void dmt_runner_wait(struct dmt_runner *r);
 /* Fills in what runs have done; leaves @argsz, @pinned and @unmaps alone. */
 void dmt_runner_stats(struct dmt_runner *r, struct dmt_testdev_stats *stats);
 
-/* Monotonic time in nanoseconds */
-uint64_t dmt_now(void);
-
 #endif

@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "clock.h"
 #include "error.h"
-#include "runner.h"
 #include "tls.h"
 
 #define PATIENCE	(120 * 1000)

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "error.h"
 #include "hash.h"
-#include "runner.h"
 #include "wire.h"
 
 #define FRAME_MAGIC	0x66544d44u	/* "DMTf" */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "dmatrack.h"
+#include "lib/clock.h"
 #include "lib/device.h"
 #include "lib/pinned.h"
 #include "lib/runner.h"
