@@ -3,39 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "bits.h"
 #include "dmatrack.h"
 #include "error.h"
 #include "image_sums.h"
 
-#define WORD_BITS	64u
 #define CHUNKS_MAX	(1ull << 26)
-#define CHUNK_WORDS	(DMT_BLOCKS / WORD_BITS)
-
-static bool test_bit(const uint64_t *bitmap, uint64_t i)
-{
-	return bitmap[i / WORD_BITS] >> (i % WORD_BITS) & 1;
-}
-
-static void set_bit(uint64_t *bitmap, uint64_t i)
-{
-	bitmap[i / WORD_BITS] |= 1ull << (i % WORD_BITS);
-}
-
-/* Word by word, where whole ones are */
-static void put_bits(uint64_t *bitmap, uint64_t first, uint64_t n, bool set)
-{
-	uint64_t end = first + n, left, mask;
-
-	for (; first < end; first += n) {
-		left = WORD_BITS - first % WORD_BITS;
-		n = end - first < left ? end - first : left;
-		mask = ~0ull >> (WORD_BITS - n) << (first % WORD_BITS);
-		if (set)
-			bitmap[first / WORD_BITS] |= mask;
-		else if (bitmap[first / WORD_BITS])
-			bitmap[first / WORD_BITS] &= ~mask;
-	}
-}
+#define CHUNK_WORDS	(DMT_BLOCKS / DMT_WORD_BITS)
 
 int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f,
 			bool unknown)
@@ -45,7 +19,7 @@ int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f
 		return dmt_error(-EFBIG, "image of more than 64 TiB");
 	s->sum = calloc(f->chunks, sizeof(*s->sum));
 	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
-	s->unknown = calloc(f->chunks / WORD_BITS + 1, sizeof(uint64_t));
+	s->unknown = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
 	s->buf = malloc(DMT_CHUNK);
 	if (!s->sum || !s->filled || !s->unknown || !s->buf) {
 		dmt_image_sums_free(s);
@@ -53,7 +27,7 @@ int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f
 	}
 	s->any = unknown;
 	if (unknown)
-		put_bits(s->unknown, 0, f->chunks, true);
+		dmt_set_bits(s->unknown, 0, f->chunks);
 	return 0;
 }
 
@@ -98,7 +72,7 @@ static int take_out_run(struct dmt_image_sums *s, const struct dmt_image_file *f
 		n = end - block < left ? end - block : left;
 		if (n == DMT_BLOCKS)
 			s->sum[block / DMT_BLOCKS] = 0;
-		else if (!test_bit(s->unknown, block / DMT_BLOCKS))
+		else if (!dmt_test_bit(s->unknown, block / DMT_BLOCKS))
 			ret = take_out(s, f, i, block, n);
 	}
 	return ret;
@@ -112,7 +86,7 @@ static void add(struct dmt_image_sums *s, uint64_t block, const char *data,
 	for (; block < end; block += n, data += n * DMT_BLOCK) {
 		left = DMT_BLOCKS - block % DMT_BLOCKS;
 		n = end - block < left ? end - block : left;
-		if (!test_bit(s->unknown, block / DMT_BLOCKS))
+		if (!dmt_test_bit(s->unknown, block / DMT_BLOCKS))
 			s->sum[block / DMT_BLOCKS] +=
 				dmt_sum_blocks(block % DMT_BLOCKS, data,
 					       n * DMT_BLOCK);
@@ -133,9 +107,12 @@ int dmt_image_sums_write(struct dmt_image_sums *s, const struct dmt_image_file *
 			return ret;
 		pos += len;
 	}
-	put_bits(s->filled, first, n, data);
-	if (data)
+	if (data) {
+		dmt_set_bits(s->filled, first, n);
 		add(s, first, data, n);
+	} else {
+		dmt_clear_bits(s->filled, first, n);
+	}
 	return 0;
 }
 
@@ -147,8 +124,7 @@ void dmt_image_sums_forget(struct dmt_image_sums *s,
 	uint64_t last = block_of(f, i, offset + (size - 1)) / DMT_BLOCKS;
 
 	s->any = true;
-	for (; chunk <= last; chunk++)
-		set_bit(s->unknown, chunk);
+	dmt_set_bits(s->unknown, chunk, last - chunk + 1);
 }
 
 static int learn_chunk(struct dmt_image_sums *s, const struct dmt_image_file *f,
@@ -162,7 +138,7 @@ static int learn_chunk(struct dmt_image_sums *s, const struct dmt_image_file *f,
 	if (ret)
 		return ret;
 	s->sum[number] = dmt_sum_blocks(0, s->buf, size);
-	put_bits(s->filled, number * DMT_BLOCKS, size / DMT_BLOCK, true);
+	dmt_set_bits(s->filled, number * DMT_BLOCKS, size / DMT_BLOCK);
 	return 0;
 }
 
@@ -177,11 +153,11 @@ static int learn_region(struct dmt_image_sums *s, const struct dmt_image_file *f
 	while (dmatrack_next_run(s->unknown, first + n, &pos, &len)) {
 		for (chunk = pos; chunk < pos + len; chunk++)
 			s->sum[chunk] = 0;
-		put_bits(s->filled, pos * DMT_BLOCKS, len * DMT_BLOCKS, false);
+		dmt_clear_bits(s->filled, pos * DMT_BLOCKS, len * DMT_BLOCKS);
 		pos += len;
 	}
 	for (chunk = 0; (ret = dmt_image_next_chunk(f, i, &chunk, e)) > 0; chunk++) {
-		if (!test_bit(s->unknown, first + chunk))
+		if (!dmt_test_bit(s->unknown, first + chunk))
 			continue;
 		ret = learn_chunk(s, f, i, chunk);
 		if (ret)
@@ -201,7 +177,7 @@ int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *
 	if (ret)
 		return ret;
 	if (s->any)
-		put_bits(s->unknown, 0, f->chunks, false);
+		dmt_clear_bits(s->unknown, 0, f->chunks);
 	s->any = false;
 	return 0;
 }

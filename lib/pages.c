@@ -14,45 +14,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "bits.h"
 #include "dmatrack.h"
 #include "hash.h"
 #include "pages.h"
 
-#define WORD_BITS	64
 #define BLOCK		8	/* words */
-
-/* The bits of word @i that are within [first, first + n) */
-static uint64_t mask(uint64_t i, uint64_t first, uint64_t n)
-{
-	uint64_t at = i * WORD_BITS, last = first + n - 1, m = ~0ULL;
-
-	if (first > at)
-		m &= ~0ULL << (first - at);
-	if (last < at + (WORD_BITS - 1))
-		m &= ~0ULL >> (at + (WORD_BITS - 1) - last);
-	return m;
-}
-
-void dmt_set_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
-{
-	uint64_t i;
-
-	for (i = first / WORD_BITS; i <= (first + n - 1) / WORD_BITS; i++)
-		bitmap[i] |= mask(i, first, n);
-}
-
-static void clear_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
-{
-	uint64_t i;
-
-	for (i = first / WORD_BITS; i <= (first + n - 1) / WORD_BITS; i++)
-		bitmap[i] &= ~mask(i, first, n);
-}
-
-static bool test_bit(const uint64_t *bitmap, uint64_t i)
-{
-	return bitmap[i / WORD_BITS] >> (i % WORD_BITS) & 1;
-}
 
 /* Memory --------------------------------------------------------------------- */
 
@@ -205,12 +172,12 @@ enum dmt_need dmt_pages_need(const struct dmt_pages *p, uint64_t i,
 	XXH128_hash_t h;
 
 	if (is_zero(data, size))
-		return test_bit(p->filled, i) ? DMT_CLEAR : DMT_ZERO;
+		return dmt_test_bit(p->filled, i) ? DMT_CLEAR : DMT_ZERO;
 	if (!p->hashes)
 		return DMT_SEND;
 	h = XXH3_128bits_withSecret(data, size, secret, sizeof(secret));
 	*hash = (struct dmt_hash){ h.low64, h.high64 };
-	if (test_bit(p->filled, i) && same(hash, &p->hashes[i]))
+	if (dmt_test_bit(p->filled, i) && same(hash, &p->hashes[i]))
 		return DMT_SAME;
 	return DMT_SEND;
 }
@@ -221,17 +188,17 @@ void dmt_pages_sent(struct dmt_pages *p, uint64_t first, uint64_t n,
 	if (p->hashes)
 		memcpy(p->hashes + first, hashes, n * sizeof(*hashes));
 	dmt_set_bits(p->filled, first, n);
-	clear_bits(p->pending, first, n);
+	dmt_clear_bits(p->pending, first, n);
 }
 
 void dmt_pages_cleared(struct dmt_pages *p, uint64_t first, uint64_t n)
 {
 	drop_hashes(p, first, n);
-	clear_bits(p->filled, first, n);
-	clear_bits(p->pending, first, n);
+	dmt_clear_bits(p->filled, first, n);
+	dmt_clear_bits(p->pending, first, n);
 }
 
 void dmt_pages_done(struct dmt_pages *p, uint64_t first, uint64_t n)
 {
-	clear_bits(p->pending, first, n);
+	dmt_clear_bits(p->pending, first, n);
 }

@@ -47,9 +47,6 @@ enum dmt_need {
 	DMT_SAME,	/* nothing: it's what was sent */
 };
 
-/* Bits [first, first + n) of a bitmap; @n isn't 0. */
-void dmt_set_bits(uint64_t *bitmap, uint64_t first, uint64_t n);
-
 /* All are pending, and zero at the destination. Return: 0 or -ENOMEM */
 int dmt_pages_init(struct dmt_pages *p, uint64_t n, bool refine);
 void dmt_pages_free(struct dmt_pages *p);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "absent.h"
+#include "bits.h"
 #include "copy.h"
 #include "error.h"
 #include "transfer.h"
