@@ -75,28 +75,65 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 		h->answer->lines(h, pos, taken, pinned, end);
 }
 
+/**
+ * struct cursors - the next chunks of a mapping that may hold something
+ * @pins: the next that has ever had a page pinned; behind the last if no page of
+ *	  the mapping was pinned when the harvest came to it
+ * @log: the next whose log isn't clean
+ *
+ * Each moves when the harvest has come past it, and so goes over the mapping once.
+ * Why a chunk that both pass over holds nothing that the harvest must report: its
+ * log was clean, so no write before the harvest was marked in it; and it has no
+ * page that was pinned before the harvest. It has never had one; or no page of
+ * the mapping was pinned, and an unpin marks before it counts down, and @log is
+ * read after the count.
+ */
+struct cursors {
+	u64 pins;
+	u64 log;
+};
+
+/* The first chunk from @chunk on that may hold something */
+static u64 cursors_move(struct cursors *at, const struct dmt_mapping *m,
+			u64 chunk)
+{
+	if (at->pins < chunk)
+		at->pins = dmt_pins_next(&m->pins, chunk);
+	if (at->log < chunk)
+		at->log = dmt_log_clean_upto(&m->log, chunk);
+	return min(at->pins, at->log);
+}
+
+static u64 cursors_begin(struct cursors *at, const struct dmt_mapping *m,
+			 u64 chunk)
+{
+	at->pins = m->pins.nchunks;
+	if (READ_ONCE(m->pins.count))
+		at->pins = dmt_pins_next(&m->pins, chunk);
+	smp_rmb();	/* the count of pins before the log */
+	at->log = dmt_log_clean_upto(&m->log, chunk);
+	return min(at->pins, at->log);
+}
+
 /* Pages [first, last] of a mapping whose page 0 is at @pos */
 static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 			    u64 first, u64 last, s64 pos)
 {
-	u64 chunk = first >> DMT_CHUNK_SHIFT;
+	struct cursors at;
+	u64 chunk = cursors_begin(&at, m, first >> DMT_CHUNK_SHIFT);
 
-	while (!h->err && !h->full) {
-		u64 pins = dmt_pins_next(&m->pins, chunk), start;
-		unsigned int from, end;
+	while (chunk <= last >> DMT_CHUNK_SHIFT && chunk < m->pins.nchunks) {
+		u64 start = chunk << DMT_CHUNK_SHIFT;
+		unsigned int from = start < first ? first - start : 0;
+		unsigned int end = min_t(u64, last - start + 1,
+					 dmt_chunk_pages(&m->log, chunk));
 
-		smp_rmb();	/* pins before the log, here as well */
-		chunk = min(pins, dmt_log_clean_upto(&m->log, chunk));
-		start = chunk << DMT_CHUNK_SHIFT;
-		if (chunk > last >> DMT_CHUNK_SHIFT || chunk >= m->pins.nchunks)
-			break;
-		from = start < first ? first - start : 0;
-		end = min_t(u64, last - start + 1,
-			    dmt_chunk_pages(&m->log, chunk));
 		dmt_log_prefetch(&m->log, chunk + 1);
 		if (from < end)
 			harvest_chunk(h, m, chunk, from, end, pos + (s64)start);
-		chunk++;
+		if (h->err || h->full)
+			break;
+		chunk = cursors_move(&at, m, chunk + 1);
 	}
 }
 

@@ -634,13 +634,15 @@ u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk)
 {
 	struct dmt_pin_chunk ***top = smp_load_acquire(&pins->table);
 
-	if (!top || !READ_ONCE(pins->count))
-		return pins->nchunks;
-	for (; chunk < pins->nchunks; chunk++) {
-		if (!smp_load_acquire(&top[chunk >> DMT_TABLE_SHIFT]))
-			chunk |= DMT_TABLE_CHUNKS - 1;
-		else if (pin_chunk(pins, chunk))
-			return chunk;
+	while (top && chunk < pins->nchunks) {
+		struct dmt_pin_chunk **table =
+			smp_load_acquire(&top[chunk >> DMT_TABLE_SHIFT]);
+		u64 end = (chunk | (DMT_TABLE_CHUNKS - 1)) + 1;
+
+		for (; table && chunk < end; chunk++)
+			if (READ_ONCE(table[chunk & (DMT_TABLE_CHUNKS - 1)]))
+				return chunk;
+		chunk = end;
 	}
 	return pins->nchunks;
 }

@@ -91,7 +91,15 @@ void dmt_pins_drop_all(struct dmt_mapping *m);
  */
 u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words);
 
-/* The first chunk at or after @chunk that has pins, or @pins->nchunks */
+/**
+ * dmt_pins_next - skip what has never been pinned without looking at each chunk
+ * @pins: of a mapping
+ * @chunk: from here on
+ *
+ * Whether a page is pinned now is told by @pins->count and dmt_pins_read(). Return:
+ * the first chunk at or after @chunk that has ever had a page pinned, or
+ * @pins->nchunks.
+ */
 u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk);
 
 #endif

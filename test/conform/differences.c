@@ -189,6 +189,7 @@ static const struct difference differences[] = {
 	{ "ranges_coarse_room", NO_RANGES, NULL, 0 },
 	{ "ranges_pins", NO_RANGES, NULL, 0 },
 	{ "ranges_pins_room", NO_RANGES, NULL, 0 },
+	{ "ranges_pinned_chunks", NO_RANGES, NULL, 0 },
 	{ "ranges_scope", NO_RANGES, NULL, 0 },
 	{ "ranges_not_tracking", NO_RANGES, NULL, 0 },
 	{ "ranges_arguments", NO_RANGES, NULL, 0 },
