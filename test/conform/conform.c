@@ -3,14 +3,25 @@
  * The harness: choose the container, run each case in a child, judge, report
  * in TAP. A case tells its parent what happened through shared memory, so that
  * its checks count even if it dies.
+ *
+ * However a case ends, nothing of it is left when the next begins. Its processes
+ * are one process group. When the case's own process has ended, all others are
+ * killed and waited for, those too that lost their parent: the harness adopts
+ * them. A process that has been waited for has closed its descriptors and left
+ * its memory, so threads, containers, groups and userfaultfds end with it.
+ *
+ * A case that needs what this run doesn't have by choice (an IOMMU, a second
+ * device) is left out and counted; SKIP is for a case that should run but can't.
  */
 #include <fnmatch.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +30,7 @@
 #include "played.h"
 
 #define CASE_SECONDS	240	/* then it is killed: emulation is slow */
+#define BUSY_SECONDS	20	/* how long a group may take to be released */
 
 /* What a case tells */
 struct news {
@@ -152,6 +164,17 @@ void conform_opened(void)
 		 dmatrack_driver(bed.t));
 }
 
+static int open_vfio(const char *device)
+{
+	double until = seconds() + BUSY_SECONDS;
+	int ret;
+
+	do
+		ret = dmatrack_open_vfio(&bed.t, device, bed.type);
+	while (ret == -EBUSY && seconds() < until && !sched_yield());
+	return ret;
+}
+
 static int open_bed(unsigned int where)
 {
 	unsigned int type = where & V1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
@@ -163,7 +186,7 @@ static int open_bed(unsigned int where)
 		return 0;
 	}
 	if (nr_devices)
-		ret = dmatrack_open_vfio(&bed.t, devices[0], type);
+		ret = open_vfio(devices[0]);
 	else
 		ret = played_open(&bed.t, type);
 	if (ret)
@@ -193,42 +216,98 @@ static void close_bed(void)
 		dmatrack_close(bed.t);
 }
 
-/* Why a case can't run here; NULL if it can */
-static const char *cannot(const char *name, unsigned int where)
+enum lack {
+	LACKS_IOMMU, LACKS_EMULATED, LACKS_ENGINE, LACKS_KERNEL, LACKS_KINDS,
+	LACKS_MDEVS, LACKS_NOTHING,
+};
+
+/* What a run can lack, as the summary says it, and how many cases need it */
+static const char *const lacks[] = {
+	"an IOMMU", "a container without an IOMMU", "the engine", "the kernel",
+	"devices of both kinds", "two mediated devices",
+};
+static unsigned int left_out[LACKS_NOTHING];
+
+/* What a case needs that this run doesn't have by choice */
+static enum lack lack_of(unsigned int where)
 {
-	if (bed.stock && difference_warns(name))
-		return "the stock driver makes this kernel warn";
-	if (bed.iommu && !(where & IOMMU) && where & EMULATED)
-		return "only without an IOMMU";
-	if (!bed.iommu && !(where & EMULATED) && where & IOMMU)
-		return "only with an IOMMU";
-	if ((where & ENGINE) == ENGINE && !bed.engine)
-		return "only in the engine";
-	if (where & KERNEL && bed.engine)
-		return "only in the kernel";
-	return NULL;
+	bool engine = !nr_devices;
+	bool behind = engine ? iommu : devices[0] == conform_device(IOMMU, 0);
+
+	if (where & KERNEL && engine)
+		return LACKS_KERNEL;
+	if ((where & ENGINE) == ENGINE && !engine)
+		return LACKS_ENGINE;
+	if (where & SEVERAL && !engine &&
+	    !(conform_device(IOMMU, 0) && conform_device(EMULATED, 0)))
+		return LACKS_KINDS;
+	if (where & TWO_MDEVS && !conform_device(EMULATED, 1))
+		return LACKS_MDEVS;
+	if (behind && !(where & IOMMU) && where & EMULATED)
+		return LACKS_EMULATED;
+	if (!behind && !(where & EMULATED) && where & IOMMU)
+		return LACKS_IOMMU;
+	return LACKS_NOTHING;
+}
+
+/* Count a case that isn't about what this run has. */
+static bool is_left_out(unsigned int where)
+{
+	enum lack lack = lack_of(where);
+
+	if (lack == LACKS_NOTHING)
+		return false;
+	left_out[lack]++;
+	return true;
+}
+
+static void print_left_out(void)
+{
+	const char *comma = "";
+	unsigned int n = 0, i;
+
+	for (i = 0; i < LACKS_NOTHING; i++)
+		n += left_out[i];
+	if (!n)
+		return;
+	printf("# %u cases don't apply:", n);
+	for (i = 0; i < LACKS_NOTHING; i++) {
+		if (!left_out[i])
+			continue;
+		printf("%s %u need %s", comma, left_out[i], lacks[i]);
+		comma = ",";
+	}
+	puts("");
 }
 
 static void child(const struct conform_case *c)
 {
-	const char *why;
 	int ret;
 
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(CASE_SECONDS);
 	ret = open_bed(c->where);
 	if (ret) {
 		conform_check(c->name, 0, false, "no container: %s",
 			      strerror(-ret));
 	} else if (!setjmp(end)) {
-		why = cannot(c->name, c->where);
-		if (why)
-			conform_skip(why);
+		if (bed.stock && difference_warns(c->name))
+			conform_skip("the stock driver makes this kernel warn");
 		c->run();
 	}
 	close_bed();
 	news->ended = true;
 	fflush(NULL);
 	exit(0);
+}
+
+/* End what the case in process @pid has left, and wait until it's gone. */
+static void reap(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
 }
 
 static int run(const struct conform_case *c)
@@ -244,6 +323,7 @@ static int run(const struct conform_case *c)
 		perror("conform");
 		exit(2);
 	}
+	reap(pid);
 	if (WIFSIGNALED(status))
 		conform_check(c->name, 0, false, "killed by %s",
 			      strsignal(WTERMSIG(status)));
@@ -279,6 +359,16 @@ static void not_ok(const char *name, const char *note)
 {
 	failed++;
 	printf("not ok %u - %s # %s\n", number, name, note);
+}
+
+/* A case that fails on purpose, to see that the next isn't disturbed */
+static void judge_failing(const char *name, bool died)
+{
+	if (died || !news->failed)
+		not_ok(name, "it was to fail, and didn't");
+	else
+		ok(name, "fails on purpose");
+	comment("", news->text);
 }
 
 /* The stock driver, and a case that it's known to fail */
@@ -317,6 +407,8 @@ static void judge(const struct conform_case *c, bool died)
 	if (*news->skip && !news->failed) {
 		skipped++;
 		printf("ok %u - %s # SKIP %s\n", number, c->name, news->skip);
+	} else if (c->where & FAILS) {
+		judge_failing(c->name, died);
 	} else if (d) {
 		judge_difference(c->name, d, died);
 	} else if (news->failed || !news->checks) {
@@ -417,10 +509,11 @@ int main(int argc, char **argv)
 		perror("conform");
 		return 2;
 	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	for (c = first; c; c = c->next) {
 		bool died;
 
-		if (!wanted(c->name, patterns))
+		if (!wanted(c->name, patterns) || is_left_out(c->where))
 			continue;
 		died = run(c);
 		if (!named && *news->driver) {
@@ -431,6 +524,7 @@ int main(int argc, char **argv)
 	}
 	if (!*patterns)
 		check_differences();
+	print_left_out();
 	printf("1..%u\n", number);
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed || !passed;

@@ -56,6 +56,8 @@ typedef __u64 u64;	/* the engine's as well */
 #define V1		(1u << 4)	/* a VFIO_TYPE1_IOMMU container */
 /* The case adds devices itself: add(). bed.t comes with the first, bed.d not at all. */
 #define SEVERAL		(1u << 5)
+#define TWO_MDEVS	(1u << 6)	/* of those, two EMULATED ones at once */
+#define FAILS		(1u << 7)	/* the case must fail: it tests the harness */
 
 /**
  * struct bed - the container of the case under way
