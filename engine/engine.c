@@ -195,5 +195,5 @@ long dmatrack_engine_locked(struct dmatrack_engine *e)
 
 void dmatrack_engine_limit(struct dmatrack_engine *e, long npages)
 {
-	e->host.locked_max = npages;
+	WRITE_ONCE(e->host.locked_max, npages);
 }

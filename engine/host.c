@@ -286,12 +286,12 @@ void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
 int dmt_owner_account(struct dmt_owner *owner, long npages)
 {
 	struct dmt_host *host = owner->host;
-	long locked;
+	long most = READ_ONCE(host->locked_max), locked;
 
 	if (npages > 0 && dmt_fault(host, DMT_FAULT_PIN))
 		return -ENOMEM;
 	locked = __atomic_add_fetch(&host->locked, npages, __ATOMIC_RELAXED);
-	if (npages > 0 && host->locked_max && locked > host->locked_max) {
+	if (npages > 0 && most && locked > most) {
 		__atomic_fetch_sub(&host->locked, npages, __ATOMIC_RELAXED);
 		return -ENOMEM;
 	}

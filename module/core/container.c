@@ -58,7 +58,7 @@ void dmt_unlock(struct dmt_container *c)
 void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
 {
 	c->pgsizes = pgsizes;
-	c->pgshift = __ffs64(pgsizes);
+	WRITE_ONCE(c->pgshift, __ffs64(pgsizes));
 }
 
 void dmt_container_fini(struct dmt_container *c)
@@ -75,11 +75,10 @@ void dmt_container_fini(struct dmt_container *c)
 
 static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 {
-	u64 mask = (1ULL << c->pgshift) - 1;
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
 
-	if ((iova | (last + 1) | vaddr) & mask)
+	if (!dmt_is_aligned(c, iova | vaddr, last))
 		return -EINVAL;
 	m = dmt_space_first(&c->space, iova, &it);
 	if (m && m->iova <= last)
@@ -300,6 +299,8 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	struct leaving l = {};
 	int none, err;
 
+	if (!dmt_is_aligned(c, iova, last))
+		return -EINVAL;
 	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
 		return -EINVAL;
 	none = unmap_check(c, &start, last, all, &end);
@@ -366,6 +367,8 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 
 	if (c->nr_emulated)
 		return -EBUSY;
+	if (!dmt_is_aligned(c, iova, last))
+		return -EINVAL;
 	none = unmap_check(c, &iova, last, all, &end);
 	if (none && none != -ENOENT)
 		return none;
@@ -426,7 +429,7 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 	struct dmt_mapping *m;
 	int err;
 
-	if ((iova | (last + 1) | vaddr) & ((1ULL << c->pgshift) - 1))
+	if (!dmt_is_aligned(c, iova | vaddr, last))
 		return -EINVAL;
 	m = dmt_space_first(&c->space, iova, &it);
 	if (!m || m->iova > last)
@@ -491,13 +494,21 @@ out:
 	dmt_unlock(c);
 }
 
+/* Can [iova, last] be harvested, a bit or a range for 2^@pgshift bytes? */
+static bool can_harvest(const struct dmt_container *c, u64 iova, u64 last,
+			unsigned int pgshift)
+{
+	return c->tracking && pgshift >= c->pgshift &&
+		dmt_is_aligned(c, iova, last);
+}
+
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap)
 {
 	int err = -EINVAL;
 
 	dmt_lock(c);
-	if (c->tracking && bitmap->pgshift >= c->pgshift) {
+	if (can_harvest(c, iova, last, bitmap->pgshift)) {
 		err = dmt_harvest_prepare(c, iova, last, bitmap);
 		if (!err)
 			err = dmt_harvest_bitmap(c, iova, last, bitmap);
@@ -512,7 +523,7 @@ int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 	int err = -EINVAL;
 
 	dmt_lock(c);
-	if (c->tracking && ranges->pgshift >= c->pgshift)
+	if (can_harvest(c, iova, last, ranges->pgshift))
 		err = dmt_harvest_ranges(c, iova, last, ranges);
 	dmt_unlock(c);
 	return err;
@@ -521,7 +532,7 @@ int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 void dmt_scope_widen(struct dmt_container *c)
 {
 	lockdep_assert_held(&c->lock);
-	c->scope_all++;
+	WRITE_ONCE(c->scope_all, c->scope_all + 1);
 }
 
 void dmt_scope_narrow(struct dmt_container *c)
@@ -534,7 +545,7 @@ void dmt_scope_narrow(struct dmt_container *c)
 	     m = dmt_space_next(&c->space, &it))
 		if (m->iommu_mapped && (m->prot & DMT_WRITE))
 			dmt_mapping_mark_range(m, 0, m->log.npages - 1, true);
-	c->scope_all--;
+	WRITE_ONCE(c->scope_all, c->scope_all - 1);
 }
 
 void dmt_scope_pinned(struct dmt_container *c)

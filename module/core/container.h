@@ -28,7 +28,9 @@ struct dmt_harvest;
  * @v2: VFIO_TYPE1v2_IOMMU; else VFIO_TYPE1_IOMMU
  * @tracking: writes are logged. Written under @lock, read by marks
  * @scope_all: groups whose DMA can't be seen: while there are any, every page
- *	       of every writable mapping that the IOMMU maps counts as written
+ *	       of every writable mapping that the IOMMU maps counts as written. Read
+ *	       without @lock when a driver pins: its own group, if it is one of them,
+ *	       has been counted since before the driver's device was opened
  * @scope_narrowed: how many of them have begun to pin, which has not been
  *		    followed up yet; not under @lock
  * @groups: devices that the container was given; changed under @lock, read
@@ -38,7 +40,8 @@ struct dmt_harvest;
  *	     mapped is pinned and accounted, so that pins need not be
  * @scratch: for them: memory put by, so that unmapping needs none
  * @incoherent: some domain lets devices bypass the processor's caches
- * @pgshift: log2 of the smallest page of @pgsizes: what mappings are made of
+ * @pgshift: log2 of the smallest page of @pgsizes: what mappings are made of; read
+ *	     without @lock by dmt_is_aligned()
  * @pgsizes: bit n: pages of 2^n bytes are supported by all domains
  * @avail: mappings that can still be made
  * @nr_invalid: mappings whose address is invalid; operations read it without
@@ -106,6 +109,19 @@ void dmt_unmap_all(struct dmt_container *c);
 
 /* The page sizes that all domains have in common. @c->lock is held. */
 void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes);
+
+/*
+ * Do @iova, which may have other addresses OR'ed to it, and @last bound whole pages?
+ * Asked without @c->lock, the answer may be out of date when it comes: it serves to
+ * find the error that the user expects first, and is asked for again under the lock.
+ */
+static inline bool dmt_is_aligned(const struct dmt_container *c, u64 iova,
+				  u64 last)
+{
+	u64 mask = (1ULL << READ_ONCE(c->pgshift)) - 1;
+
+	return !((iova | (last + 1)) & mask);
+}
 
 /**
  * dmt_map - make a mapping

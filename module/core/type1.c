@@ -218,17 +218,14 @@ static int unmap_check(struct dmt_container *c,
 		       const struct vfio_iommu_type1_dma_unmap *unmap,
 		       u64 *last)
 {
-	u64 mask = (1ULL << c->pgshift) - 1;
-
-	if (unmap->iova & mask)
-		return -EINVAL;
 	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
 		if (unmap->iova || unmap->size)
 			return -EINVAL;
 		*last = ~0ULL;
 		return 0;
 	}
-	if (!unmap->size || unmap->size & mask)
+	if (!unmap->size ||
+	    !dmt_is_aligned(c, unmap->iova, unmap->iova + unmap->size - 1))
 		return -EINVAL;
 	if (check_add_overflow(unmap->iova, unmap->size - 1, last))
 		return -EOVERFLOW;
@@ -311,9 +308,6 @@ static long get_bitmap(struct dmt_container *c, unsigned long arg, u32 argsz)
 	err = check_bitmap(c, &range.bitmap, range.size, &bitmap);
 	if (err)
 		return err;
-	if (bitmap.pgshift < c->pgshift ||
-	    (range.iova | range.size) & ((1ULL << c->pgshift) - 1))
-		return -EINVAL;
 	return dmt_get_bitmap(c, range.iova, last, &bitmap);
 }
 
@@ -409,17 +403,12 @@ static long get_mappings(struct dmt_container *c, unsigned long arg)
 				offsetofend(typeof(get), entries));
 }
 
-/* Is that a range that could be harvested? */
-static bool check_ranges(const struct dmt_container *c,
-			 const struct dmatrack_get_ranges *get)
+/* Is that a range that could be harvested? Pages are checked under the lock. */
+static bool check_ranges(const struct dmatrack_get_ranges *get)
 {
-	u64 mask = (1ULL << c->pgshift) - 1;
-
 	return get->argsz >= offsetofend(typeof(*get), more) && !get->flags &&
 		get->count && get->ranges == (unsigned long)get->ranges &&
-		is_power_of_2(get->page_size) && get->page_size > mask &&
-		get->iova <= get->last &&
-		!((get->iova | (get->last + 1)) & mask);
+		is_power_of_2(get->page_size) && get->iova <= get->last;
 }
 
 static long get_ranges(struct dmt_container *c, unsigned long arg)
@@ -429,7 +418,7 @@ static long get_ranges(struct dmt_container *c, unsigned long arg)
 
 	if (get_args(c, &get, arg, more))
 		return -EFAULT;
-	if (!check_ranges(c, &get))
+	if (!check_ranges(&get))
 		return -EINVAL;
 	ranges = (struct dmt_ranges){
 		.data = (struct dmatrack_dirty_range __user *)

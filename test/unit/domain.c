@@ -4,6 +4,7 @@
  * has. Page sizes and apertures that differ, memory in pieces, IOMMUs that
  * refuse, each step of an attach failing in turn.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/vfio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "engine/iommu.h"
 #include "module/core/group.h"
 #include "random.h"
+#include "uapi/dmatrack.h"
 #include "tap.h"
 
 #define PAGES	2048UL
@@ -42,6 +44,22 @@ static struct page *frame_of(unsigned long vaddr)
 	if (offset >= PAGES * PAGE_SIZE)
 		return (struct page *)vaddr;
 	return (struct page *)(physical + place[offset / PAGE_SIZE] * PAGE_SIZE);
+}
+
+/* Called once, when the next lock is about to be taken, and not before */
+static void (*at_lock)(void);
+
+int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	static int (*lock)(pthread_mutex_t *mutex);
+	void (*fn)(void) = at_lock;
+
+	if (!lock)
+		lock = dlsym(RTLD_NEXT, "pthread_mutex_lock");
+	at_lock = NULL;
+	if (fn)
+		fn();
+	return lock(mutex);
 }
 
 /* Pieces of @most pages at the most, in any order */
@@ -276,6 +294,64 @@ static void test_page_sizes(void)
 	CHECK_EQ(dmatrack_engine_attach(e, &small), 0);
 	CHECK_EQ(page_sizes(), 1ULL << 12 | 1ULL << 21 | 1ULL << 30);
 	dmatrack_engine_detach(e, &small);
+	end();
+}
+
+static struct iommu_group comes;
+
+static void attach_it(void)
+{
+	CHECK_EQ(dmatrack_engine_attach(e, &comes), 0);
+}
+
+static long get_ranges(uint64_t iova, uint64_t size, uint64_t pgsize)
+{
+	struct dmatrack_dirty_range range;
+	struct dmatrack_get_ranges get = {
+		.argsz = sizeof(get), .iova = iova, .last = iova + size - 1,
+		.page_size = pgsize, .count = 1, .ranges = (uintptr_t)&range,
+	};
+
+	return dmatrack_engine_ioctl(e, DMATRACK_GET_RANGES,
+				     (unsigned long)&get);
+}
+
+/*
+ * The page grows when a call's arguments have been looked at and its lock hasn't
+ * been taken: what isn't a whole page any more is refused.
+ */
+static void test_page_grows_meanwhile(void)
+{
+	const uint64_t odd = BASE - PAGE_SIZE;
+	uint64_t size = 18 * PAGE_SIZE;
+	long err;
+
+	dmt_iommu_group_init(&comes);
+	comes.info.pgsizes = 1ULL << 16;
+	begin(true);
+	CHECK_EQ(map_at(BASE, plain(), 16 * PAGE_SIZE, RW), 0);
+	CHECK_EQ(start(), 0);
+	at_lock = attach_it;
+	dirty(odd, size, 1 << 16, &err);
+	CHECK_EQ(err, -EINVAL);
+	CHECK(!at_lock);
+	dmatrack_engine_detach(e, &comes);
+
+	CHECK_EQ(map_at(BASE, plain(), 16 * PAGE_SIZE, RW), 0);
+	at_lock = attach_it;
+	CHECK_EQ(get_ranges(odd, size, 1 << 16), -EINVAL);
+	dmatrack_engine_detach(e, &comes);
+
+	CHECK_EQ(map_at(BASE, plain(), 16 * PAGE_SIZE, RW), 0);
+	at_lock = attach_it;
+	CHECK_EQ(unmap(odd, size, 0), -EINVAL);
+	dmatrack_engine_detach(e, &comes);
+
+	CHECK_EQ(map_at(BASE, plain(), 16 * PAGE_SIZE, RW), 0);
+	at_lock = attach_it;
+	CHECK_EQ(unmap(odd, size, VFIO_DMA_UNMAP_FLAG_VADDR), -EINVAL);
+	CHECK_EQ(unmap(BASE, 16 * PAGE_SIZE, 0), 16 * PAGE_SIZE);
+	dmatrack_engine_detach(e, &comes);
 	end();
 }
 
@@ -654,6 +730,7 @@ int main(void)
 {
 	TEST(test_pieces, "memory in pieces, for two domains");
 	TEST(test_page_sizes, "page sizes that come and go");
+	TEST(test_page_grows_meanwhile, "a page that grows under a call");
 	TEST(test_page_grows, "a log is kept while the page grows and shrinks");
 	TEST(test_ranges, "where mappings may lie");
 	TEST(test_shared_domain, "a domain that can do more than its groups");
