@@ -71,6 +71,7 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 	return 0;
 
 err_container:
+	dmt_container_close(&e->c);
 	dmt_container_fini(&e->c);
 err_host:
 	dmt_host_fini(&e->host);
@@ -95,6 +96,7 @@ static void check_nothing_left(const struct dmatrack_engine *e)
 void dmatrack_engine_destroy(struct dmatrack_engine *e)
 {
 	dmatrack_engine_emulated(e, false);
+	dmt_container_close(&e->c);
 	dmt_container_fini(&e->c);
 	rcu_barrier();
 	check_nothing_left(e);

@@ -1,11 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Host: the kernel's side of one container, from first to last.
+ *
+ * A call on the container's descriptor comes without a lock or a reference: the
+ * VFIO core reads container->iommu_data and calls us, while another thread takes
+ * the last group out of the container, whereupon the core calls release. A call
+ * that waits for a page of its user's (userfaultfd) can be that late by any time.
+ *
+ * So what the core hands to a call is taken for no more than a number, and looked
+ * up in a table of hosts that live. One that is found gets a reference, and the
+ * module, whose last container it may be, another. The call goes on as long as it
+ * likes; under the container's lock it sees that the container is closed, and
+ * fails as the core would have let it fail, by -EINVAL. The last reference frees.
+ *
+ * That leaves a call that is preempted after the core has read the number and before
+ * it is looked up. Nothing sleeps there; so a grace period of Tasks RCU, which waits
+ * until every task has gone to sleep or to user mode, waits for such a call, too. A
+ * host's memory goes back only after one, and its address can't be another's before.
+ * (A kernel without Tasks RCU either preempts no task in the kernel, and a usual
+ * grace period does; or, if it was configured with preemption and without kprobes,
+ * BPF and ftrace, the gap is a few instructions that a task must be preempted in
+ * for as long as it takes to free a container and to make another in its place.)
+ *
+ * What a module can't mend: the core itself reads container->iommu_driver without a
+ * lock, and frees what that points to when the administrator unloads the module.
+ *
+ * The other calls come with what keeps the container: attach, detach and release
+ * with the core's lock of the container held for writing, CHECK_EXTENSION for
+ * reading; register and unregister with the lock of the device's group, and they, pin,
+ * unpin and dma_rw for a device that is open, whose group can't leave.
  */
+#include <linux/hashtable.h>
+#include <linux/llist.h>
 #include <linux/memcontrol.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
 
 #include "kernel_host.h"
 
@@ -13,6 +46,21 @@ static unsigned int dma_entry_limit __read_mostly = U16_MAX;
 module_param(dma_entry_limit, uint, 0644);
 MODULE_PARM_DESC(dma_entry_limit,
 		 "Most mappings that a container may have at a time (65535)");
+
+static DEFINE_HASHTABLE(table, 6);	/* under table_lock; read under RCU */
+static DEFINE_SPINLOCK(table_lock);
+
+static LLIST_HEAD(released);
+static void free_released(struct work_struct *work);
+static DECLARE_WORK(free_work, free_released);
+static struct workqueue_struct *queue;
+
+static void host_destroy(struct dmt_host *host)
+{
+	mem_cgroup_put(host->memcg);
+	mutex_destroy(&host->device_lock);
+	kfree(host);
+}
 
 /**
  * dmt_host_new - a container, without groups
@@ -30,29 +78,116 @@ struct dmt_host *dmt_host_new(bool v2)
 	host->memcg = get_mem_cgroup_from_mm(current->mm);
 	INIT_LIST_HEAD(&host->devices);
 	mutex_init(&host->device_lock);
+	refcount_set(&host->users, 1);
 	err = dmt_container_init(&host->c, host, v2, READ_ONCE(dma_entry_limit));
 	if (err) {
-		mem_cgroup_put(host->memcg);
-		kfree(host);
+		host_destroy(host);
 		return ERR_PTR(err);
 	}
+	spin_lock(&table_lock);
+	hash_add_rcu(table, &host->hash, (unsigned long)host);
+	spin_unlock(&table_lock);
 	return host;
 }
 
+/* In an RCU read-side section: NULL, if there's no host at @data, or no more */
+static struct dmt_host *host_find(const void *data)
+{
+	struct dmt_host *host;
+
+	hash_for_each_possible_rcu(table, host, hash, (unsigned long)data)
+		if (host == data && refcount_inc_not_zero(&host->users))
+			return host;
+	return NULL;
+}
+
 /**
- * dmt_host_free - the last descriptor and the last group have gone
+ * dmt_host_get - a call on the container's descriptor begins
+ * @data: what the core says the host is
+ *
+ * Return: the host, until dmt_host_put(); NULL if it has been released.
+ */
+struct dmt_host *dmt_host_get(const void *data)
+{
+	struct dmt_host *host;
+
+	if (!try_module_get(THIS_MODULE))
+		return NULL;
+	rcu_read_lock();
+	host = host_find(data);
+	rcu_read_unlock();
+	if (!host)
+		module_put(THIS_MODULE);
+	return host;
+}
+
+/*
+ * Grace periods before memory is given back: the usual one for drivers'
+ * dmatrack_mark_dirty() and for host_find(); that of tasks for calls that come
+ * late. One of each for all that has been released meanwhile.
+ */
+static void free_released(struct work_struct *work)
+{
+	struct llist_node *list = llist_del_all(&released);
+	struct dmt_host *host, *next;
+
+	synchronize_rcu();
+	synchronize_rcu_tasks();
+	llist_for_each_entry_safe(host, next, list, released) {
+		dmt_container_fini(&host->c);
+		host_destroy(host);
+	}
+}
+
+static void host_drop(struct dmt_host *host)
+{
+	if (!refcount_dec_and_test(&host->users))
+		return;
+	llist_add(&host->released, &released);
+	queue_work(queue, &free_work);
+}
+
+/* The call is over. */
+void dmt_host_put(struct dmt_host *host)
+{
+	host_drop(host);
+	module_put(THIS_MODULE);
+}
+
+/**
+ * dmt_host_release - the last group has gone
  * @host: of the container
  *
- * No device is in it any more, but a driver's dmatrack_mark_dirty() may have
- * found it just before; and mappings that have just gone may still be read.
+ * No device is in it any more, but calls on the descriptor may be under way, and a
+ * driver's dmatrack_mark_dirty() may have found it just before. What was mapped is
+ * unmapped when this returns.
  */
-void dmt_host_free(struct dmt_host *host)
+void dmt_host_release(struct dmt_host *host)
 {
 	WARN_ON(host->c.groups);
 	WARN_ON(!list_empty(&host->devices));
-	synchronize_rcu_expedited();
-	dmt_container_fini(&host->c);
-	mem_cgroup_put(host->memcg);
-	mutex_destroy(&host->device_lock);
-	kfree(host);
+	spin_lock(&table_lock);
+	hash_del_rcu(&host->hash);
+	spin_unlock(&table_lock);
+	dmt_container_close(&host->c);
+	host_drop(host);
+}
+
+int dmt_hosts_init(void)
+{
+	queue = alloc_ordered_workqueue("dmatrack", 0);
+	return queue ? 0 : -ENOMEM;
+}
+
+/*
+ * The module goes, and no container is left. Calls that are over, but for the
+ * instructions after module_put(), are waited for; then all that is to be freed
+ * by RCU callbacks and works, which are code of this module.
+ */
+void dmt_hosts_exit(void)
+{
+	synchronize_rcu_tasks();
+	rcu_barrier();
+	destroy_workqueue(queue);
+	rcu_barrier();
 }

@@ -15,7 +15,9 @@
 #define DMT_KERNEL_HOST_H
 
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 
 #include "compat/vfio_driver.h"
 #include "container.h"
@@ -26,6 +28,9 @@ struct mem_cgroup;
 /**
  * struct dmt_host - the kernel's side of one container
  * @c: the container
+ * @users: the core, from open to release, and calls under way
+ * @hash: in the table of hosts that live
+ * @released: in the list of those that are to be freed
  * @memcg: whom its memory is charged to, whoever needs it
  * @device_lock: of @devices
  * @devices: struct dmt_device, those whose driver wants to know of unmaps
@@ -33,6 +38,9 @@ struct mem_cgroup;
  */
 struct dmt_host {
 	struct dmt_container c;
+	refcount_t users;
+	struct hlist_node hash;
+	struct llist_node released;
 	struct mem_cgroup *memcg;
 
 	struct mutex device_lock;
@@ -42,7 +50,11 @@ struct dmt_host {
 
 /* host.c */
 struct dmt_host *dmt_host_new(bool v2);
-void dmt_host_free(struct dmt_host *host);
+void dmt_host_release(struct dmt_host *host);
+struct dmt_host *dmt_host_get(const void *data);
+void dmt_host_put(struct dmt_host *host);
+int dmt_hosts_init(void);
+void dmt_hosts_exit(void);
 
 /* device.c */
 void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev);

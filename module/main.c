@@ -26,17 +26,28 @@ static void *type1_open(unsigned long arg)
 
 static void type1_release(void *data)
 {
-	dmt_host_free(data);
+	dmt_host_release(data);
 }
 
-/* @data is NULL where the core asks what any container of ours would have. */
+/*
+ * @data is NULL where the core asks what any container of ours would have; else it
+ * may have been released meanwhile: host.c says how that is dealt with. -EINVAL is
+ * what the core says of a container that has no driver any more.
+ */
 static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 {
-	struct dmt_host *host = data;
+	struct dmt_host *host;
+	long ret;
 
-	if (cmd == VFIO_CHECK_EXTENSION)
-		return dmt_type1_extension(host ? &host->c : NULL, arg);
-	return host ? dmt_type1_ioctl(&host->c, cmd, arg) : -ENOTTY;
+	if (!data)
+		return cmd == VFIO_CHECK_EXTENSION ?
+			dmt_type1_extension(NULL, arg) : -ENOTTY;
+	host = dmt_host_get(data);
+	if (!host)
+		return -EINVAL;
+	ret = dmt_type1_ioctl(&host->c, cmd, arg);
+	dmt_host_put(host);
+	return ret;
 }
 
 static int type1_attach_group(void *data, struct iommu_group *group,
@@ -171,14 +182,20 @@ static const struct vfio_iommu_driver_ops type1_ops = {
 
 static int __init dmatrack_init(void)
 {
-	return vfio_register_iommu_driver(&type1_ops);
+	int err = dmt_hosts_init();
+
+	if (err)
+		return err;
+	err = vfio_register_iommu_driver(&type1_ops);
+	if (err)
+		dmt_hosts_exit();
+	return err;
 }
 
-/* Mappings and logs are freed by RCU callbacks that are code of this module. */
 static void __exit dmatrack_exit(void)
 {
 	vfio_unregister_iommu_driver(&type1_ops);
-	rcu_barrier();
+	dmt_hosts_exit();
 }
 
 module_init(dmatrack_init);

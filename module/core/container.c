@@ -50,6 +50,15 @@ void dmt_lock(struct dmt_container *c)
 		dmt_scope_narrow(c);
 }
 
+int dmt_lock_open(struct dmt_container *c)
+{
+	dmt_lock(c);
+	if (likely(!c->closed))
+		return 0;
+	dmt_unlock(c);
+	return -EINVAL;
+}
+
 void dmt_unlock(struct dmt_container *c)
 {
 	mutex_unlock(&c->lock);
@@ -61,11 +70,16 @@ void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
 	WRITE_ONCE(c->pgshift, __ffs64(pgsizes));
 }
 
-void dmt_container_fini(struct dmt_container *c)
+void dmt_container_close(struct dmt_container *c)
 {
 	dmt_lock(c);
 	dmt_unmap_all(c);
+	c->closed = true;
 	dmt_unlock(c);
+}
+
+void dmt_container_fini(struct dmt_container *c)
+{
 	dmt_space_fini(&c->space);
 	dmt_harvest_free(c->harvest);
 	mutex_destroy(&c->lock);
@@ -125,9 +139,10 @@ err_free:
 
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 {
-	int err;
+	int err = dmt_lock_open(c);
 
-	dmt_lock(c);
+	if (err)
+		return err;
 	err = map_locked(c, iova, last, vaddr, prot);
 	dmt_unlock(c);
 	return err;
@@ -152,14 +167,15 @@ static void describe(const struct dmt_mapping *m,
 	}
 }
 
-unsigned int dmt_list(struct dmt_container *c, u64 iova,
-		      struct dmatrack_mapping_entry *entries, unsigned int n)
+int dmt_list(struct dmt_container *c, u64 iova,
+	     struct dmatrack_mapping_entry *entries, unsigned int n)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
 	unsigned int i = 0;
 
-	dmt_lock(c);
+	if (dmt_lock_open(c))
+		return -EINVAL;
 	for (m = dmt_space_first(&c->space, iova, &it); m && i < n;
 	     m = dmt_space_next(&c->space, &it))
 		describe(m, &entries[i++]);
@@ -328,9 +344,10 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 	      const struct dmt_bitmap *bitmap, u64 __user *size)
 {
-	int err;
+	int err = dmt_lock_open(c);
 
-	dmt_lock(c);
+	if (err)
+		return err;
 	err = unmap_locked(c, iova, last, all, bitmap, size);
 	dmt_unlock(c);
 	return err;
@@ -391,9 +408,10 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
 		   u64 __user *size)
 {
-	int err;
+	int err = dmt_lock_open(c);
 
-	dmt_lock(c);
+	if (err)
+		return err;
 	err = invalidate_locked(c, iova, last, all, size);
 	dmt_unlock(c);
 	return err;
@@ -448,9 +466,10 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 
 int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 {
-	int err;
+	int err = dmt_lock_open(c);
 
-	dmt_lock(c);
+	if (err)
+		return err;
 	err = update_vaddr_locked(c, iova, last, vaddr);
 	dmt_unlock(c);
 	return err;
@@ -460,9 +479,10 @@ int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 
 int dmt_start(struct dmt_container *c)
 {
-	int err = 0;
+	int err = dmt_lock_open(c);
 
-	dmt_lock(c);
+	if (err)
+		return err;
 	if (!c->harvest)
 		c->harvest = dmt_harvest_new(c->host);
 	if (!c->harvest)
@@ -475,12 +495,13 @@ int dmt_start(struct dmt_container *c)
 	return err;
 }
 
-void dmt_stop(struct dmt_container *c)
+int dmt_stop(struct dmt_container *c)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
 
-	dmt_lock(c);
+	if (dmt_lock_open(c))
+		return -EINVAL;
 	if (!c->tracking)
 		goto out;
 	WRITE_ONCE(c->tracking, false);
@@ -492,6 +513,7 @@ void dmt_stop(struct dmt_container *c)
 	c->harvest = NULL;
 out:
 	dmt_unlock(c);
+	return 0;
 }
 
 /* Can [iova, last] be harvested, a bit or a range for 2^@pgshift bytes? */
@@ -505,10 +527,12 @@ static bool can_harvest(const struct dmt_container *c, u64 iova, u64 last,
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap)
 {
-	int err = -EINVAL;
+	int err;
 
-	dmt_lock(c);
-	if (can_harvest(c, iova, last, bitmap->pgshift)) {
+	if (dmt_lock_open(c))
+		return -EINVAL;
+	err = can_harvest(c, iova, last, bitmap->pgshift) ? 0 : -EINVAL;
+	if (!err) {
 		err = dmt_harvest_prepare(c, iova, last, bitmap);
 		if (!err)
 			err = dmt_harvest_bitmap(c, iova, last, bitmap);
@@ -520,10 +544,12 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_ranges *ranges)
 {
-	int err = -EINVAL;
+	int err;
 
-	dmt_lock(c);
-	if (can_harvest(c, iova, last, ranges->pgshift))
+	if (dmt_lock_open(c))
+		return -EINVAL;
+	err = can_harvest(c, iova, last, ranges->pgshift) ? 0 : -EINVAL;
+	if (!err)
 		err = dmt_harvest_ranges(c, iova, last, ranges);
 	dmt_unlock(c);
 	return err;

@@ -26,6 +26,7 @@ struct dmt_harvest;
  * struct dmt_container - one I/O address space
  * @host: the host's side of it
  * @v2: VFIO_TYPE1v2_IOMMU; else VFIO_TYPE1_IOMMU
+ * @closed: dmt_container_close()
  * @tracking: writes are logged. Written under @lock, read by marks
  * @scope_all: groups whose DMA can't be seen: while there are any, every page
  *	       of every writable mapping that the IOMMU maps counts as written. Read
@@ -56,6 +57,7 @@ struct dmt_harvest;
 struct dmt_container {
 	struct dmt_host *host;
 	bool v2;
+	bool closed;
 	bool tracking;
 	bool incoherent;
 	unsigned int scope_all;
@@ -90,10 +92,18 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 		       unsigned int limit);
 
 /**
- * dmt_container_fini - unmap everything and free
- * @c: with no group in it any more, and no call under way
+ * dmt_container_close - unmap everything, and have calls fail from now on
+ * @c: with no group in it any more
  *
+ * Calls of the user may be under way, and may come later: they fail by -EINVAL.
  * Can't fail. Mappings are freed after a grace period (rcu_barrier()).
+ */
+void dmt_container_close(struct dmt_container *c);
+
+/**
+ * dmt_container_fini - free it
+ * @c: closed, with no call under way, and a grace period after it was closed unless
+ *     it is known that dmt_mark_dirty() isn't either
  */
 void dmt_container_fini(struct dmt_container *c);
 
@@ -102,6 +112,8 @@ void dmt_container_fini(struct dmt_container *c);
  * for want of the lock is followed up first (dmt_scope_pinned()).
  */
 void dmt_lock(struct dmt_container *c);
+/* For a call of the user's. Return: 0; -EINVAL if @c is closed: it isn't locked. */
+int dmt_lock_open(struct dmt_container *c);
 void dmt_unlock(struct dmt_container *c);
 
 /* Unmap everything, as when the last group leaves. @c->lock is held. */
@@ -203,7 +215,7 @@ int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 
 /* Begin and end logging; both are fine if it's so already. Take @c->lock. */
 int dmt_start(struct dmt_container *c);
-void dmt_stop(struct dmt_container *c);
+int dmt_stop(struct dmt_container *c);
 
 /**
  * dmt_get_bitmap - harvest a range
@@ -257,9 +269,10 @@ struct dmatrack_mapping_entry;
  * @entries: out: as include/uapi/dmatrack.h has it
  * @n: room in it
  *
- * Takes @c->lock, and no memory of the user's. Return: how many there are, up to @n.
+ * Takes @c->lock, and no memory of the user's. Return: how many there are, up to @n;
+ * -EINVAL.
  */
-unsigned int dmt_list(struct dmt_container *c, u64 iova,
+int dmt_list(struct dmt_container *c, u64 iova,
 		      struct dmatrack_mapping_entry *entries, unsigned int n);
 
 /**

@@ -135,9 +135,11 @@ static long get_info(struct dmt_container *c, unsigned long arg)
 		return -EINVAL;
 	size = min_t(size_t, info.argsz, sizeof(info));
 
-	mutex_lock(&c->lock);
+	err = dmt_lock_open(c);
+	if (err)
+		return err;
 	err = get_info_locked(c, &info, &caps);
-	mutex_unlock(&c->lock);
+	dmt_unlock(c);
 	if (err)
 		return err;
 
@@ -323,8 +325,7 @@ static long dirty_pages(struct dmt_container *c, unsigned long arg)
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
 		return dmt_start(c);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-		dmt_stop(c);
-		return 0;
+		return dmt_stop(c);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
 		return get_bitmap(c, arg, dirty.argsz);
 	default:
@@ -366,15 +367,17 @@ static long list_to_user(struct dmt_container *c, u64 iova,
 
 	while (done < room) {
 		u32 want = min(room - done, LIST_PIECE);
-		u32 n = dmt_list(c, iova, piece, want);
+		int n = dmt_list(c, iova, piece, want);
 
+		if (n < 0)
+			return n;
 		if (n && dmt_copy_to_user(c->host, to + done, piece,
 					  n * sizeof(piece[0])))
 			return -EFAULT;
 		if (dmt_interrupted())
 			return -EINTR;
 		done += n;
-		if (n < want || piece[n - 1].last == ~0ULL)
+		if ((u32)n < want || piece[n - 1].last == ~0ULL)
 			break;
 		iova = piece[n - 1].last + 1;
 	}

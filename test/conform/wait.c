@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conform.h"
+#include "lib/group.h"
 
 /*
  * Memory whose first touch sleeps until the test lets it go: whoever the test
@@ -46,6 +47,16 @@ static void trap_wait(const struct trap *t)
 	struct uffd_msg msg;
 
 	ASSERT_EQ(read(t->fd, &msg, sizeof(msg)), sizeof(msg));
+}
+
+/* Its one page is like @page from now on. */
+static void trap_fill(const struct trap *t, const void *page)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)t->mem, .src = (uintptr_t)page, .len = PAGE,
+	};
+
+	ASSERT_OK(ioctl(t->fd, UFFDIO_COPY, &copy));
 }
 
 /* Whoever is asleep goes on. */
@@ -265,4 +276,152 @@ CASE(harvest_buffer_goes_second, EMULATED)
 CASE(harvest_buffer_goes_second_readonly, EMULATED)
 {
 	buffer_goes(1, PROT_READ);
+}
+
+/*
+ * The container goes under a call: a thread sleeps in a page fault of its call's
+ * memory, another takes the last group away. On the stock driver (6.12) the call goes
+ * on in memory that has been freed, so it isn't tried there.
+ */
+
+/* A container without the library: a group comes and goes */
+struct raw {
+	int fd, group;
+};
+
+static void raw_join(const struct raw *r)
+{
+	ASSERT_OK(ioctl(r->group, VFIO_GROUP_SET_CONTAINER, &r->fd));
+	ASSERT_OK(ioctl(r->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+}
+
+static struct raw raw_open(void)
+{
+	const char *device = conform_device(EMULATED, 0);
+	struct raw r;
+
+	if (bed.stock)
+		conform_skip("the stock driver uses memory that it has freed");
+	dmt_device_close(bed.d);
+	dmatrack_close(bed.t);
+	bed.d = NULL;
+	bed.t = NULL;
+	r.group = dmt_group_open(dmt_group_of(device), device);
+	r.fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	ASSERT(r.group >= 0 && r.fd >= 0);
+	raw_join(&r);
+	return r;
+}
+
+static void raw_leave(const struct raw *r)
+{
+	ASSERT_OK(ioctl(r->group, VFIO_GROUP_UNSET_CONTAINER));
+}
+
+struct raw_call {
+	pthread_t thread;
+	int fd;
+	unsigned long cmd;
+	void *arg;
+	int err;
+};
+
+static void *do_call(void *arg)
+{
+	struct raw_call *j = arg;
+
+	j->err = ioctl(j->fd, j->cmd, j->arg) ? errno : 0;
+	return NULL;
+}
+
+/*
+ * @page, that the call needs, can't be touched until the container has gone, and is
+ * back maybe; then it's found to be like @fill.
+ */
+static void gone_under(const struct raw *r, unsigned long cmd, void *arg,
+		       void *page, const void *fill, bool back)
+{
+	struct raw_call j = { .fd = r->fd, .cmd = cmd, .arg = arg };
+	struct trap t = trap_set(page, PAGE);
+
+	ASSERT_OK(pthread_create(&j.thread, NULL, do_call, &j));
+	trap_wait(&t);
+	raw_leave(r);
+	if (back)
+		raw_join(r);
+	trap_fill(&t, fill);
+	trap_release(&t);
+	pthread_join(j.thread, NULL);
+	EXPECT_EQ(j.err, EINVAL);
+	if (!back)
+		raw_join(r);
+}
+
+static void map_pages(const struct raw *r, u64 n)
+{
+	char *mem = memory(PAGE);
+	u64 i;
+
+	for (i = 0; i < n; i++) {
+		struct vfio_iommu_type1_dma_map m =
+			map_arg(BASE + 2 * i * PAGE, mem, PAGE, MAP_RW);
+
+		ASSERT_OK(ioctl(r->fd, VFIO_IOMMU_MAP_DMA, &m));
+	}
+}
+
+/* Between two pieces of a list of mappings */
+CASE(released_under_list, KERNEL | EMULATED)
+{
+	struct raw r = raw_open();
+	struct dmatrack_get_mappings get = { .argsz = sizeof(get), .count = 100 };
+	int round;
+
+	for (round = 0; round < 8; round++) {
+		void *page = memory(PAGE);
+
+		map_pages(&r, 40);
+		get.entries = (uintptr_t)page;
+		gone_under(&r, DMATRACK_GET_MAPPINGS, &get, page, memory(PAGE),
+			   round % 2);
+	}
+}
+
+/* Before the call has its argument: nothing is mapped in what has gone. */
+CASE(released_under_map, KERNEL | EMULATED)
+{
+	struct raw r = raw_open();
+	char *mem = memory(PAGE), *fill = memory(PAGE);
+	struct vfio_iommu_type1_dma_map *m = (void *)fill;
+	int round;
+
+	*m = map_arg(BASE, mem, PAGE, MAP_RW);
+	for (round = 0; round < 8; round++) {
+		void *page = memory(PAGE);
+
+		gone_under(&r, VFIO_IOMMU_MAP_DMA, page, page, fill, round % 2);
+		map_pages(&r, 2);
+	}
+}
+
+/* So with tracking, and a harvest whose container has gone isn't 'all clean'. */
+CASE(released_under_harvest, KERNEL | EMULATED)
+{
+	struct raw r = raw_open();
+	struct vfio_iommu_type1_dirty_bitmap start = {
+		.argsz = sizeof(start),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+	char *fill = memory(PAGE);
+	int round;
+
+	harvest_arg((void *)fill, BASE, PAGE, PAGE, memory(PAGE), 8);
+	for (round = 0; round < 8; round++) {
+		void *page = memory(PAGE);
+
+		map_pages(&r, 2);
+		ASSERT_OK(ioctl(r.fd, VFIO_IOMMU_DIRTY_PAGES, &start));
+		gone_under(&r, VFIO_IOMMU_DIRTY_PAGES, page, page, fill,
+			   round % 2);
+	}
 }

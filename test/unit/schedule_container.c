@@ -617,6 +617,7 @@ static void run(uint64_t seed, bool unmaps, unsigned int faults)
 	if (sim.failed[0])
 		return;
 	r.faults = 0;
+	dmt_container_close(&r.c);
 	dmt_container_fini(&r.c);
 	for (i = 0; i < PAGES; i++)
 		SIM_CHECK(!r.gup[i]);
