@@ -4,16 +4,18 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
 #include "interrupt.h"
+#include "lib/wait.h"
 
 static volatile sig_atomic_t came;
+static struct dmatrack_cancel *cancel;
 
 static void remember(int number)
 {
 	came = number;
+	dmatrack_cancel_set(cancel);
 }
 
 void interrupt_catch(void)
@@ -25,6 +27,8 @@ void interrupt_catch(void)
 	};
 	size_t i;
 
+	if (!cancel)
+		dmatrack_cancel_create(&cancel);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (!sigaction(numbers[i], NULL, &old) &&
 		    old.sa_handler != SIG_IGN)	/* as nohup has it */
@@ -37,15 +41,14 @@ int interrupt_signal(void)
 	return came;
 }
 
+struct dmatrack_cancel *interrupt_cancel(void)
+{
+	return cancel;
+}
+
 int interrupt_sleep(uint64_t ns)
 {
-	const struct timespec pause = {
-		.tv_sec = (time_t)(ns / 1000000000),
-		.tv_nsec = (long)(ns % 1000000000),
-	};
-
-	if (!came)
-		nanosleep(&pause, NULL);
+	dmt_cancel_sleep(cancel, dmt_now() + ns);
 	return came ? -EINTR : 0;
 }
 

@@ -8,8 +8,12 @@
 
 #include <stdint.h>
 
-/* From now on. System calls that wait return EINTR. */
+/* From now on, also if called again. System calls that wait return EINTR. */
 void interrupt_catch(void);
+
+/* For calls of the library, which the signal cancels. NULL: there's none */
+struct dmatrack_cancel;
+struct dmatrack_cancel *interrupt_cancel(void);
 
 /* Return: 0, or the signal that came */
 int interrupt_signal(void);

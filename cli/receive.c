@@ -37,6 +37,10 @@ static const char help[] =
 "                     server-key.pem; both sides show a certificate\n"
 "  --timeout S        give up after so many seconds without a sender (default: 60\n"
 "                     once there was one; before, wait for ever)\n"
+"  --hello-timeout S  a sender must introduce itself within so many seconds\n"
+"                     (default: 30)\n"
+"  --peer-timeout S   a connection has broken when the sender sends or takes\n"
+"                     nothing for so many seconds (default: 1800)\n"
 "\n"
 "Output:\n"
 "  --json             for programs\n"
@@ -57,7 +61,7 @@ static const char help[] =
 "Unless it is 0, there is no new image. SIGINT gives the copy up, and the sender is\n"
 "told; after SIGTERM or SIGHUP --resume can go on.\n";
 
-#define SLICE_MS	100		/* between two looks at signals */
+#define SLICE_MS	100		/* between two lines of progress */
 #define TIMEOUT_AUTO	UINT64_MAX
 #define TIMEOUT		60
 #define GOODBYE		5		/* for one who may not know it's complete */
@@ -65,6 +69,8 @@ static const char help[] =
 struct receive_options {
 	const char *tls;
 	uint64_t timeout;
+	uint64_t hello_timeout;
+	uint64_t peer_timeout;
 	bool resume;
 	bool replace;
 	bool json;
@@ -78,6 +84,8 @@ struct receive_options {
 static const struct cli_option options[] = {
 	OPTION(STRING, "tls", tls),
 	OPTION(NUMBER, "timeout", timeout, 0, 1000000, 1),
+	OPTION(NUMBER, "hello-timeout", hello_timeout, 1, 1000000, 1),
+	OPTION(NUMBER, "peer-timeout", peer_timeout, 1, 1000000, 1),
 	OPTION(FLAG, "resume", resume),
 	OPTION(FLAG, "replace", replace),
 	OPTION(FLAG, "json", json),
@@ -201,25 +209,15 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
 }
 
 /*
- * To return an error would be to give up, and the sender would be told. This way the
- * connection has just broken, and the image is there for another process.
+ * Another signal than SIGINT doesn't give up: it cancels the next read, the connection ends as
+ * if it had broken, and the image is there for another process.
  */
-static void leave(const struct arrival *a)
-{
-	int status = interrupt_status("not received, --resume goes on");
-
-	dmatrack_listener_close(a->listener);
-	_exit(status);
-}
-
 static int progress(void *opaque, const struct dmatrack_arrival *now)
 {
 	char came[CLI_TEXT], data[CLI_TEXT], memory[CLI_TEXT];
 
 	if (interrupt_signal() == SIGINT)
 		return -EINTR;
-	if (interrupt_signal())
-		leave(opaque);
 	cli_progress("round %u: %s came, %s written to an image of %s",
 		     now->rounds, cli_format_size(came, now->bytes),
 		     cli_format_size(data, now->data),
@@ -269,7 +267,9 @@ static void report(const struct arrival *a, int error, const char *why)
 static int fail(int error, const char *why)
 {
 	if (interrupt_signal())
-		return interrupt_status("not received");
+		return interrupt_status(interrupt_signal() == SIGINT ?
+					"not received" :
+					"not received, --resume goes on");
 	if (error == -ETIMEDOUT)
 		cli_error("not received: no sender came in time");
 	else
@@ -283,6 +283,11 @@ static int set_up(struct arrival *a)
 {
 	unsigned int flags = (a->o->resume ? DMATRACK_IMAGE_RESUME : 0) |
 			     (a->o->replace ? DMATRACK_IMAGE_REPLACE : 0);
+	const struct dmatrack_peer peer = {
+		.size = sizeof(peer),
+		.tls = a->o->tls,
+		.cancel = interrupt_cancel(),
+	};
 	int ret = dmatrack_image_create(&a->dest, a->image, flags);
 
 	if (ret) {
@@ -291,7 +296,7 @@ static int set_up(struct arrival *a)
 	}
 	if (is_ours(a->address))
 		return 0;
-	ret = dmatrack_listen(&a->listener, a->address, a->o->tls);
+	ret = dmatrack_peer_listen(&a->listener, a->address, &peer);
 	if (ret) {
 		cli_error("%s", cli_why(ret));
 		return ret == -EINVAL ? CLI_USAGE : CLI_FAILED;
@@ -322,13 +327,17 @@ static int receive(struct arrival *a)
 		.accept = accept_sender,
 		.begin = begin,
 		.progress = progress,
+		.cancel = interrupt_cancel(),
+		.hello_timeout = (uint32_t)a->o->hello_timeout * 1000,
+		.peer_timeout = (uint32_t)a->o->peer_timeout * 1000,
 	};
 	char why[256];
 	int ret = dmatrack_receive(&r, &a->so_far), status;
 
 	snprintf(why, sizeof(why), "%s", ret ? cli_why(ret) : "");
 	cli_progress_clear();
-	a->given_up = ret == -ECANCELED || interrupt_signal() == SIGINT;
+	a->given_up = interrupt_signal() ? interrupt_signal() == SIGINT :
+					   ret == -ECANCELED;
 	status = ret ? fail(ret, why) : CLI_OK;
 	report(a, ret, ret ? why : NULL);
 	return status;

@@ -33,6 +33,10 @@ COPY_HELP_WORKLOAD
 "  --retry-for S      try so many seconds to make a broken connection again\n"
 "                     (default: 30; for the first one 0)\n"
 "  --retry N          but no more than so many times (default: no limit)\n"
+"  --hello-timeout S  a receiver must introduce itself within so many seconds\n"
+"                     (default: 30)\n"
+"  --peer-timeout S   a connection has broken when the receiver sends or takes\n"
+"                     nothing for so many seconds (default: 120)\n"
 "\n"
 COPY_HELP_ROUNDS
 COPY_HELP_OUTPUT
@@ -60,6 +64,8 @@ struct send_options {
 	uint64_t level;
 	uint64_t retry;
 	uint64_t retry_for;
+	uint64_t hello_timeout;
+	uint64_t peer_timeout;
 	bool zstd;
 	bool check;
 };
@@ -75,6 +81,8 @@ static const struct cli_option options[] = {
 	OPTION(FLAG, "check", check),
 	OPTION(NUMBER, "retry", retry, 0, 1000000, 1),
 	OPTION(NUMBER, "retry-for", retry_for, 0, 1000000, 1),
+	OPTION(NUMBER, "hello-timeout", hello_timeout, 1, 1000000, 1),
+	OPTION(NUMBER, "peer-timeout", peer_timeout, 1, 1000000, 1),
 	{ 0 }
 };
 
@@ -113,6 +121,7 @@ static bool may_change(int error)
 	case -EKEYREJECTED:
 	case -EPROTONOSUPPORT:
 	case -EINTR:
+	case -ECANCELED:
 	case -ENOMEM:
 		return false;
 	}
@@ -155,6 +164,11 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 			struct dmatrack_channel **ch)
 {
 	struct line *l = opaque;
+	const struct dmatrack_peer peer = {
+		.size = sizeof(peer),
+		.tls = l->o->tls,
+		.cancel = interrupt_cancel(),
+	};
 	int ret = 0;
 
 	if (!attempt || (attempt == 1 && l->copy->begun))
@@ -162,7 +176,7 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 	if (attempt)
 		ret = await_attempt(l, why);
 	while (!ret) {
-		ret = dmatrack_connect(ch, l->address, l->o->tls);
+		ret = dmatrack_peer_connect(ch, l->address, &peer);
 		if (!ret)
 			return 0;
 		if (ret == -EINVAL && !attempt)
@@ -181,6 +195,9 @@ static int open_sender(struct dmatrack_dest **dest, struct line *l)
 		.level = (int32_t)l->o->level,
 		.opaque = l,
 		.connect = connect_line,
+		.cancel = interrupt_cancel(),
+		.hello_timeout = (uint32_t)l->o->hello_timeout * 1000,
+		.peer_timeout = (uint32_t)l->o->peer_timeout * 1000,
 	};
 	int ret = dmatrack_sender_create(dest, &s);
 
@@ -208,6 +225,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	l.address = c.target = argv[0];
 	c.out = strcmp(l.address, "-") ? stdout : stderr;
 	c.checked = o.check;
+	interrupt_catch();
 	ret = open_sender(&dest, &l);
 	return ret ? ret : copy_run(&c, dest);
 }

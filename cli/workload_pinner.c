@@ -9,9 +9,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "workload.h"
+#include "lib/wait.h"
 
 #define PERIOD_NS	1000000
 #define NOT_HELD	UINT64_MAX
@@ -98,19 +98,12 @@ static int step(struct workload_pinner *p, unsigned int slot)
 /* Return: whether to go on */
 static bool pause_step(struct workload_pinner *p)
 {
-	struct timespec ts;
-	int ret = 0;
+	uint64_t end = dmt_now() + PERIOD_NS;
 	bool on;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_nsec += PERIOD_NS;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_nsec -= 1000000000;
-		ts.tv_sec++;
-	}
 	pthread_mutex_lock(&p->lock);
-	while (!p->stop && !ret)
-		ret = pthread_cond_timedwait(&p->changed, &p->lock, &ts);
+	while (!p->stop && !dmt_cond_wait(&p->changed, &p->lock, end))
+		;
 	on = !p->stop;
 	pthread_mutex_unlock(&p->lock);
 	return on;
@@ -149,7 +142,7 @@ int workload_pinner_start(struct workload_pinner **pp, const struct workload *w)
 	for (i = 0; i < n; i++)
 		p->held[i] = NOT_HELD;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->changed, NULL);
+	dmt_cond_init(&p->changed);
 	ret = pthread_create(&p->thread, NULL, run, p);
 	if (ret) {
 		free(p);

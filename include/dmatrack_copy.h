@@ -367,6 +367,33 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 int dmatrack_digest(const struct dmatrack_region *regions, unsigned int n,
 		    uint8_t digest[16]);
 
+/* Cancelling what waits for a peer --------------------------------------------------- */
+
+struct dmatrack_cancel;
+
+/**
+ * dmatrack_cancel_create() - a way to cancel calls that wait for another process
+ * @c: out
+ *
+ * Give it to a struct dmatrack_peer, a struct dmatrack_sender, a struct dmatrack_receiver; any
+ * number of them. It must last as long as they and their channels do.
+ *
+ * Return: 0, -ENOMEM, what eventfd(2) has.
+ */
+int dmatrack_cancel_create(struct dmatrack_cancel **c);
+
+/**
+ * dmatrack_cancel_set() - cancel, for good
+ * @c: may be NULL
+ *
+ * Calls that wait for a peer, and those that would later, return -ECANCELED: reading,
+ * connecting and accepting at once, writing after a second in which the peer may take the rest
+ * of a frame. May be called by any thread and by a signal's handler: it's async-signal-safe.
+ */
+void dmatrack_cancel_set(struct dmatrack_cancel *c);
+/* @c may be NULL. Nothing uses it any more. */
+void dmatrack_cancel_destroy(struct dmatrack_cancel *c);
+
 /* Channels: bytes both ways -------------------------------------------------------- */
 
 struct dmatrack_channel;
@@ -393,6 +420,34 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
 
 /**
+ * struct dmatrack_peer - with whom to speak, and how
+ * @size: sizeof(struct dmatrack_peer)
+ * @tls: for tcp: a folder of certificates, as dmatrack_connect() has it. NULL: none
+ * @cancel: cancels dmatrack_peer_connect() and dmatrack_accept(), and what is read and
+ *	    written over their channels. NULL: nothing does
+ * @connect_timeout: of a connection, in milliseconds; 0: 15 s
+ * @handshake_timeout: of both sides' proof of who they are; 0: 10 s
+ */
+struct dmatrack_peer {
+	size_t size;
+	const char *tls;
+	struct dmatrack_cancel *cancel;
+	uint32_t connect_timeout;
+	uint32_t handshake_timeout;
+};
+
+/**
+ * dmatrack_peer_connect() - dmatrack_connect() by more than an address
+ * @ch: out
+ * @address: as dmatrack_connect() has it
+ * @peer: for this call; what it points to, too, but @cancel
+ *
+ * Return: as dmatrack_connect(); -ECANCELED.
+ */
+int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
+			  const struct dmatrack_peer *peer);
+
+/**
  * dmatrack_connect() - a channel to somebody who listens
  * @ch: out
  * @address: "unix:PATH", "tcp:HOST:PORT" (an IPv6 address in brackets), "fd:N" (a socket, which is duplicated),
@@ -411,6 +466,9 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 		     const char *tls);
 
 struct dmatrack_listener;
+/* As dmatrack_peer_connect() is to dmatrack_connect() */
+int dmatrack_peer_listen(struct dmatrack_listener **l, const char *address,
+			 const struct dmatrack_peer *peer);
 int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 		    const char *tls);
 /* The address with the port that was chosen, where it was 0. The listener's */
@@ -441,6 +499,9 @@ void dmatrack_channel_close(struct dmatrack_channel *ch);
  * @connect: a channel to the receiver, which the sender closes. Called first with
  *	     @attempt 0, then whenever the connection has broken or an attempt has
  *	     failed, with 1, 2 ... until one is there that goes on; may wait. A negative errno: give up
+ * @cancel: cancels the sender's functions; the receiver is told, if it listens. NULL: nothing does
+ * @hello_timeout: until the receiver has introduced itself, in milliseconds; 0: 30 s
+ * @peer_timeout: of each read and write; 0: 120 s. Then the connection has broken
  */
 struct dmatrack_sender {
 	size_t size;
@@ -449,6 +510,9 @@ struct dmatrack_sender {
 	void *opaque;
 	int (*connect)(void *opaque, unsigned int attempt, int why,
 		       struct dmatrack_channel **ch);
+	struct dmatrack_cancel *cancel;
+	uint32_t hello_timeout;
+	uint32_t peer_timeout;
 };
 
 /**
@@ -499,6 +563,11 @@ struct dmatrack_arrival {
  * @begin: what will come; may refuse it by a negative errno. Called again where another copy
  *	   begins in place of one that broke off. May be NULL
  * @progress: called some ten times a second while something arrives; nonzero: give up. May be NULL
+ * @cancel: cancels dmatrack_receive(). Then @progress is asked once more: where it gives up, the
+ *	    sender is told; else the connection just ends, and another process can go on. NULL: nothing
+ *	    does
+ * @hello_timeout: until a sender has introduced itself, in milliseconds; 0: 30 s
+ * @peer_timeout: of each read and write; 0: 1800 s. Then the connection has broken
  */
 struct dmatrack_receiver {
 	size_t size;
@@ -511,6 +580,9 @@ struct dmatrack_receiver {
 	int (*begin)(void *opaque, const struct dmatrack_region *regions,
 		     unsigned int n, uint32_t page_size);
 	int (*progress)(void *opaque, const struct dmatrack_arrival *arrival);
+	struct dmatrack_cancel *cancel;
+	uint32_t hello_timeout;
+	uint32_t peer_timeout;
 };
 
 /**
@@ -524,7 +596,7 @@ struct dmatrack_receiver {
  *
  * Return: 0: the copy is complete and the destination finished; -EBADMSG (altered), -EPROTO (makes no
  * sense), -EPROTONOSUPPORT (another version), -ECANCELED (given up by the sender, or by
- * @progress), what a function of @r or of the destination returned.
+ * @progress, or cancelled), what a function of @r or of the destination returned.
  */
 int dmatrack_receive(const struct dmatrack_receiver *r,
 		     struct dmatrack_arrival *arrival);

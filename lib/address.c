@@ -24,13 +24,14 @@
 #include <unistd.h>
 
 #include "channel.h"
-#include "clock.h"
 #include "error.h"
+#include "request.h"
 #include "tls.h"
 
-#define CONNECT_PATIENCE	15000
-#define SHAKE_PATIENCE		10000
-#define BACKLOG			16
+#define CONNECT_TIMEOUT	15000	/* ms, by default */
+#define SHAKE_TIMEOUT	10000
+#define FULL_MS		20	/* until a listener that is busy is tried again */
+#define BACKLOG		16
 
 /**
  * struct dmatrack_listener - who listens
@@ -39,6 +40,7 @@
  * @path: of a Unix socket, which is removed; or NULL
  * @dev, @ino: of it: not if somebody else's is there by then
  * @tls: or NULL
+ * @peer: what the program wants, with defaults; but what it points to
  */
 struct dmatrack_listener {
 	int fd;
@@ -47,7 +49,18 @@ struct dmatrack_listener {
 	dev_t dev;
 	ino_t ino;
 	struct dmt_tls *tls;
+	struct dmatrack_peer peer;
 };
+
+/* Of an operation that has to be over in @ms */
+static struct dmt_limit limit_of(const struct dmatrack_peer *peer, uint32_t ms)
+{
+	return (struct dmt_limit) {
+		.patience = -1,
+		.end = dmt_deadline((int)ms),
+		.cancel = peer->cancel,
+	};
+}
 
 /* What comes behind the scheme, or NULL */
 static const char *behind(const char *address, const char *scheme)
@@ -68,23 +81,40 @@ static int unix_address(struct sockaddr_un *sun, const char *path)
 	return 0;
 }
 
-static int unix_connect(const char *path, int *out)
+/* While too many wait to be accepted there's nothing to poll for: try again. */
+static int connect_in_turn(int fd, const struct sockaddr_un *sun,
+			   const struct dmt_limit *limit)
 {
+	int ret = 0;
+
+	while (!ret && connect(fd, (const void *)sun, sizeof(*sun))) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (dmt_now() >= limit->end)
+			return -ETIMEDOUT;
+		ret = dmt_cancel_sleep(limit->cancel, dmt_deadline(FULL_MS));
+	}
+	return ret;
+}
+
+static int unix_connect(const char *path, int *out,
+			const struct dmatrack_peer *peer)
+{
+	struct dmt_limit limit = limit_of(peer, peer->connect_timeout);
 	struct sockaddr_un sun;
-	int ret = unix_address(&sun, path);
-	int fd;
+	int fd, ret = unix_address(&sun, path);
 
 	if (ret)
 		return ret;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !connect(fd, (void *)&sun, sizeof(sun))) {
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	ret = fd < 0 ? -errno : connect_in_turn(fd, &sun, &limit);
+	if (!ret) {
 		*out = fd;
 		return 0;
 	}
-	ret = dmt_error(-errno, "unix:%s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
-	return ret;
+	return dmt_error(ret, "unix:%s: %s", path, strerror(-ret));
 }
 
 /* HOST:PORT or [HOST]:PORT, in a copy that is cut in two */
@@ -153,28 +183,37 @@ static void set_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof(unacked));
 }
 
-static int finish_connect(int fd)
+static int finish_connect(int fd, const struct dmt_limit *limit)
 {
+	struct pollfd p[] = {
+		{ .fd = fd, .events = POLLOUT },
+		{ .fd = dmt_cancel_fd(limit->cancel), .events = POLLIN },
+	};
+	int err = 0, ret = dmt_poll(p, 2, limit->end);
 	socklen_t size = sizeof(int);
-	int err = 0, ret = dmt_wait_fd(fd, POLLOUT, CONNECT_PATIENCE);
 
-	if (ret)
+	if (!ret || p[1].revents)
+		return ret ? -ECANCELED : -ETIMEDOUT;
+	if (ret < 0)
 		return ret;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size))
 		return -errno;
 	return -err;
 }
 
-typedef int use_socket(int fd, const struct addrinfo *ai);
+typedef int use_socket(int fd, const struct addrinfo *ai,
+		       const struct dmt_limit *limit);
 
-static int connect_socket(int fd, const struct addrinfo *ai)
+static int connect_socket(int fd, const struct addrinfo *ai,
+			  const struct dmt_limit *limit)
 {
 	if (!connect(fd, ai->ai_addr, ai->ai_addrlen))
 		return 0;
-	return errno == EINPROGRESS ? finish_connect(fd) : -errno;
+	return errno == EINPROGRESS ? finish_connect(fd, limit) : -errno;
 }
 
-static int listen_socket(int fd, const struct addrinfo *ai)
+static int listen_socket(int fd, const struct addrinfo *ai,
+			 const struct dmt_limit *limit)
 {
 	const int one = 1;
 
@@ -185,35 +224,40 @@ static int listen_socket(int fd, const struct addrinfo *ai)
 }
 
 /* A socket for one of a host's addresses. Return: it, or -errno */
-static int try_address(const struct addrinfo *ai, use_socket *use)
+static int try_address(const struct addrinfo *ai, use_socket *use,
+		       const struct dmatrack_peer *peer)
 {
+	struct dmt_limit limit = limit_of(peer, peer->connect_timeout);
+
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			0);
 	int ret;
 
 	if (fd < 0)
 		return -errno;
-	ret = use(fd, ai);
+	ret = use(fd, ai, &limit);
 	if (!ret)
 		return fd;
 	close(fd);
 	return ret;
 }
 
-static int try_all(const char *what, const struct addrinfo *list, bool anywhere,
-		   use_socket *use)
+static int try_all(const char *what, const struct addrinfo *list,
+		   const struct dmatrack_peer *peer, use_socket *use)
 {
 	int ret = -EHOSTUNREACH;
 
 	for (; list; list = list->ai_next) {
-		if (!anywhere && !is_loopback(list->ai_addr)) {
+		if (!peer->tls && !is_loopback(list->ai_addr)) {
 			ret = -EPERM;
 			continue;
 		}
-		ret = try_address(list, use);
-		if (ret >= 0)
-			return ret;
+		ret = try_address(list, use, peer);
+		if (ret >= 0 || ret == -ECANCELED)
+			break;
 	}
+	if (ret >= 0)
+		return ret;
 	if (ret == -EPERM)
 		return dmt_error(ret, "tcp:%s: not an address of this machine alone, so it needs TLS",
 				 what);
@@ -221,8 +265,8 @@ static int try_all(const char *what, const struct addrinfo *list, bool anywhere,
 }
 
 /* Return: a socket, or -errno. @host: out, to be freed; may be NULL */
-static int tcp_socket(const char *what, bool anywhere, use_socket *use,
-		      char **host)
+static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
+		      use_socket *use, char **host)
 {
 	char *copy = strdup(what), *name = NULL, *port = NULL;
 	struct addrinfo *list;
@@ -237,7 +281,7 @@ static int tcp_socket(const char *what, bool anywhere, use_socket *use,
 	if (!ret)
 		ret = look_up(name, port, &list);
 	if (!ret) {
-		ret = try_all(what, list, anywhere, use);
+		ret = try_all(what, list, peer, use);
 		freeaddrinfo(list);
 	}
 	if (ret >= 0 && host) {
@@ -261,20 +305,28 @@ static int plain_channel(struct dmatrack_channel **ch, int fd)
 	return ret;
 }
 
+/* Takes @fd. */
+static int tls_channel(struct dmatrack_channel **ch, int fd, struct dmt_tls *tls,
+		       const char *host, const struct dmatrack_peer *peer)
+{
+	struct dmt_limit limit = limit_of(peer, peer->handshake_timeout);
+
+	return dmt_tls_channel(tls, ch, fd, host, &limit);
+}
+
 static int tcp_connect(struct dmatrack_channel **ch, const char *what,
-		       const char *folder)
+		       const struct dmatrack_peer *peer)
 {
 	struct dmt_tls *tls = NULL;
 	char *host = NULL;
-	int fd, ret = folder ? dmt_tls_new(&tls, folder, false) : 0;
+	int fd, ret = peer->tls ? dmt_tls_new(&tls, peer->tls, false) : 0;
 
 	if (ret)
 		return ret;
-	fd = tcp_socket(what, folder, connect_socket, &host);
+	fd = tcp_socket(what, peer, connect_socket, &host);
 	if (fd >= 0) {
 		set_options(fd);
-		ret = tls ? dmt_tls_channel(tls, ch, fd, host,
-					    SHAKE_PATIENCE) :
+		ret = tls ? tls_channel(ch, fd, tls, host, peer) :
 			    plain_channel(ch, fd);
 		free(host);
 	}
@@ -299,20 +351,20 @@ static int fd_connect(struct dmatrack_channel **ch, const char *number)
 	return dmatrack_channel_fds(ch, (int)fd, (int)fd);
 }
 
-int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
-		     const char *tls)
+static int connect_to(struct dmatrack_channel **ch, const char *address,
+		      const struct dmatrack_peer *peer)
 {
 	const char *rest;
 	int fd = -1, ret;
 
 	rest = behind(address, "tcp:");
 	if (rest)
-		return tcp_connect(ch, rest, tls);
-	if (tls)
+		return tcp_connect(ch, rest, peer);
+	if (peer->tls)
 		return dmt_error(-EINVAL, "%s: TLS is for tcp: alone", address);
 	rest = behind(address, "unix:");
 	if (rest) {
-		ret = unix_connect(rest, &fd);
+		ret = unix_connect(rest, &fd, peer);
 		return ret ? ret : plain_channel(ch, fd);
 	}
 	rest = behind(address, "fd:");
@@ -325,6 +377,46 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 		return dmatrack_channel_fds(ch, STDIN_FILENO, STDOUT_FILENO);
 	return dmt_error(-EINVAL, "%s: must be unix:PATH, tcp:HOST:PORT, fd:N, exec:COMMAND or -",
 			 address);
+}
+
+/* What the program wants, with defaults */
+static int take_peer(struct dmatrack_peer *to, const struct dmatrack_peer *from)
+{
+	int ret = dmt_request_take(to, sizeof(*to), from, "struct dmatrack_peer");
+
+	if (ret)
+		return ret;
+	if (to->connect_timeout > INT_MAX || to->handshake_timeout > INT_MAX)
+		return dmt_error(-EINVAL, "struct dmatrack_peer: a limit of more than %d ms",
+				 INT_MAX);
+	if (!to->connect_timeout)
+		to->connect_timeout = CONNECT_TIMEOUT;
+	if (!to->handshake_timeout)
+		to->handshake_timeout = SHAKE_TIMEOUT;
+	return 0;
+}
+
+int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
+			  const struct dmatrack_peer *from)
+{
+	struct dmatrack_peer peer;
+	int ret = take_peer(&peer, from);
+
+	if (!ret && dmt_cancelled(peer.cancel))
+		ret = dmt_error(-ECANCELED, "%s: cancelled", address);
+	if (!ret)
+		ret = connect_to(ch, address, &peer);
+	if (!ret)
+		dmt_channel_cancel(*ch, peer.cancel);
+	return ret;
+}
+
+int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
+		     const char *tls)
+{
+	const struct dmatrack_peer peer = { .size = sizeof(peer), .tls = tls };
+
+	return dmatrack_peer_connect(ch, address, &peer);
 }
 
 /*
@@ -406,25 +498,23 @@ static int name_tcp(struct dmatrack_listener *l, const char *what)
 	       -ENOMEM : 0;
 }
 
-static int tcp_listen(struct dmatrack_listener *l, const char *what,
-		      const char *folder)
+static int tcp_listen(struct dmatrack_listener *l, const char *what)
 {
-	int ret = folder ? dmt_tls_new(&l->tls, folder, true) : 0;
+	int ret = l->peer.tls ? dmt_tls_new(&l->tls, l->peer.tls, true) : 0;
 
 	if (ret)
 		return ret;
-	l->fd = tcp_socket(what, folder, listen_socket, NULL);
+	l->fd = tcp_socket(what, &l->peer, listen_socket, NULL);
 	return l->fd < 0 ? l->fd : name_tcp(l, what);
 }
 
-static int listen_at(struct dmatrack_listener *l, const char *address,
-		     const char *tls)
+static int listen_at(struct dmatrack_listener *l, const char *address)
 {
 	const char *rest = behind(address, "tcp:");
 
 	if (rest)
-		return tcp_listen(l, rest, tls);
-	if (tls)
+		return tcp_listen(l, rest);
+	if (l->peer.tls)
 		return dmt_error(-EINVAL, "%s: TLS is for tcp: alone", address);
 	rest = behind(address, "unix:");
 	if (rest)
@@ -433,8 +523,16 @@ static int listen_at(struct dmatrack_listener *l, const char *address,
 			 address);
 }
 
-int dmatrack_listen(struct dmatrack_listener **out, const char *address,
+int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 		    const char *tls)
+{
+	const struct dmatrack_peer peer = { .size = sizeof(peer), .tls = tls };
+
+	return dmatrack_peer_listen(l, address, &peer);
+}
+
+int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
+			 const struct dmatrack_peer *peer)
 {
 	struct dmatrack_listener *l = calloc(1, sizeof(*l));
 	int ret;
@@ -442,7 +540,9 @@ int dmatrack_listen(struct dmatrack_listener **out, const char *address,
 	if (!l)
 		return -ENOMEM;
 	l->fd = -1;
-	ret = listen_at(l, address, tls);
+	ret = take_peer(&l->peer, peer);
+	if (!ret)
+		ret = listen_at(l, address);
 	if (ret) {
 		dmatrack_listener_close(l);
 		return ret;
@@ -459,11 +559,12 @@ const char *dmatrack_listener_address(const struct dmatrack_listener *l)
 /* Return: a connection's socket, which doesn't block; or -errno */
 static int accept_socket(struct dmatrack_listener *l, int timeout)
 {
-	uint64_t end = dmt_now() + (uint64_t)timeout * 1000000, now;
+	const struct dmt_limit limit = { .cancel = l->peer.cancel };
+	uint64_t end = dmt_deadline(timeout);
 	int fd, ret;
 
 	for (;;) {
-		ret = dmt_wait_fd(l->fd, POLLIN, timeout);
+		ret = dmt_limit_wait(&limit, l->fd, POLLIN, end);
 		if (ret == -ETIMEDOUT)
 			return dmt_error(ret, "%s: nobody came", l->address);
 		if (ret)
@@ -474,27 +575,23 @@ static int accept_socket(struct dmatrack_listener *l, int timeout)
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 			return dmt_error(-errno, "%s: %s", l->address,
 					 strerror(errno));
-		now = dmt_now();
-		if (timeout >= 0)
-			timeout = now < end ? (int)((end - now) / 1000000) : 0;
 	}
 }
 
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout)
 {
-	int fd = accept_socket(l, timeout);
+	int fd = accept_socket(l, timeout), ret;
 
 	if (fd < 0)
 		return fd;
 	if (!l->path)
 		set_options(fd);
-	if (!l->tls)
-		return plain_channel(ch, fd);
-	if (timeout < 0 || timeout > SHAKE_PATIENCE)
-		timeout = SHAKE_PATIENCE;
-	return dmt_tls_channel(l->tls, ch, fd, NULL,
-			       timeout < 1000 ? 1000 : timeout);
+	ret = l->tls ? tls_channel(ch, fd, l->tls, NULL, &l->peer) :
+		       plain_channel(ch, fd);
+	if (!ret)
+		dmt_channel_cancel(*ch, l->peer.cancel);
+	return ret;
 }
 
 void dmatrack_listener_close(struct dmatrack_listener *l)

@@ -2,10 +2,9 @@
 /*
  * Channels of descriptors.
  *
- * Sockets are never waited for in a call that can't be told how long: they are polled,
- * then read or written without waiting. Pipes are polled too, but a write may be of more
- * than fits and then waits for the reader as long as that takes: who is at the
- * other end of a pipe is on this machine.
+ * No read or write waits in a call that can't be told how long: descriptors are polled, then
+ * read or written as far as that goes at once. For sockets there's a flag for it. A pipe for which
+ * poll() has POLLOUT takes PIPE_BUF bytes without a wait: more are not written to it in a call.
  *
  * SIGPIPE: sockets have a flag for it. For pipes it's blocked in the thread
  * for the time of the write, and taken away if it came: handling is the program's.
@@ -15,7 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <limits.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -30,7 +29,7 @@
 #include "channel.h"
 #include "error.h"
 
-#define PATIENCE	(120 * 1000)	/* until somebody says otherwise */
+#define PATIENCE	(120 * 1000)	/* ms, until another is set */
 #define END_PATIENCE	5000		/* for a command to end by itself */
 
 /**
@@ -38,7 +37,7 @@
  * @in: to read from
  * @out: to write to; may be @in
  * @in_socket, @out_socket: what they are
- * @patience: ms
+ * @limit: of the channel that this is
  * @child: the command, or 0
  */
 struct fds {
@@ -46,26 +45,9 @@ struct fds {
 	int out;
 	bool in_socket;
 	bool out_socket;
-	int patience;
+	const struct dmt_limit *limit;
 	pid_t child;
 };
-
-int dmt_wait_fd(int fd, short events, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	int n;
-
-	do
-		n = poll(&p, 1, ms);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return dmt_error(-errno, "channel: %s", strerror(errno));
-	if (!n)
-		return dmt_error(-ETIMEDOUT,
-				 "channel: the other side was silent for %d s",
-				 ms / 1000);
-	return 0;
-}
 
 static bool sigpipe_pending(void)
 {
@@ -113,11 +95,12 @@ static bool try_again(void)
 static ssize_t fds_read(void *opaque, void *buf, size_t size)
 {
 	struct fds *f = opaque;
+	uint64_t end = dmt_limit_deadline(f->limit);
 	ssize_t n;
 	int ret;
 
 	do {
-		ret = dmt_wait_fd(f->in, POLLIN, f->patience);
+		ret = dmt_limit_wait(f->limit, f->in, POLLIN, end);
 		if (ret)
 			return ret;
 		n = f->in_socket ? recv(f->in, buf, size, MSG_DONTWAIT) :
@@ -132,7 +115,7 @@ static ssize_t write_pipe(int fd, const void *buf, size_t size)
 	ssize_t n;
 
 	dmt_quiet_begin(&quiet);
-	n = write(fd, buf, size);
+	n = write(fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
 	dmt_quiet_end(&quiet);
 	return n;
 }
@@ -140,11 +123,12 @@ static ssize_t write_pipe(int fd, const void *buf, size_t size)
 static ssize_t fds_write(void *opaque, const void *buf, size_t size)
 {
 	struct fds *f = opaque;
+	uint64_t end = dmt_limit_deadline(f->limit);
 	ssize_t n;
 	int ret;
 
 	do {
-		ret = dmt_wait_fd(f->out, POLLOUT, f->patience);
+		ret = dmt_limit_wait(f->limit, f->out, POLLOUT, end);
 		if (ret)
 			return ret;
 		n = f->out_socket ?
@@ -158,9 +142,7 @@ static bool ended(int pidfd, int ms)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	while (poll(&p, 1, ms) < 0 && errno == EINTR)
-		;
-	return p.revents;
+	return dmt_poll(&p, 1, dmt_deadline(ms)) > 0;
 }
 
 /*
@@ -194,11 +176,6 @@ static void fds_close(void *opaque)
 	free(f);
 }
 
-static void fds_patience(void *opaque, int ms)
-{
-	((struct fds *)opaque)->patience = ms;
-}
-
 static const struct dmatrack_channel_ops fds_ops = {
 	.size = sizeof(fds_ops),
 	.read = fds_read,
@@ -225,13 +202,12 @@ static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
 	f->out = out;
 	f->in_socket = is_socket(in);
 	f->out_socket = is_socket(out);
-	f->patience = PATIENCE;
 	f->child = child;
 	ret = dmatrack_channel_new(ch, &fds_ops, f);
 	if (ret)
 		free(f);
 	else
-		(*ch)->patience = fds_patience;
+		f->limit = &(*ch)->limit;
 	return ret;
 }
 
@@ -325,6 +301,7 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 		return -ENOMEM;
 	c->ops = *ops;
 	c->opaque = opaque;
+	c->limit = (struct dmt_limit){ .patience = PATIENCE, .end = DMT_NEVER };
 	*ch = c;
 	return 0;
 }
@@ -338,10 +315,23 @@ void dmatrack_channel_close(struct dmatrack_channel *ch)
 	free(ch);
 }
 
+/* For functions of a program, which don't know the limit */
+static int check_limit(const struct dmt_limit *l, bool reads)
+{
+	if (reads && !l->parting && dmt_cancelled(l->cancel))
+		return dmt_error(-ECANCELED, "channel: cancelled");
+	if (l->end != DMT_NEVER && dmt_now() >= l->end)
+		return dmt_error(-ETIMEDOUT, "the other side takes too long");
+	return 0;
+}
+
 ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 {
-	ssize_t n = ch->ops.read(ch->opaque, buf, size);
+	ssize_t n = check_limit(&ch->limit, true);
 
+	if (n)
+		return n;
+	n = ch->ops.read(ch->opaque, buf, size);
 	if (!n)
 		return dmt_error(-ECONNRESET, "the other side has gone");
 	/* no more than there's room for, whatever a program's function says */
@@ -353,7 +343,9 @@ int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 	ssize_t n;
 
 	for (; size; buf = (const char *)buf + n, size -= n) {
-		n = ch->ops.write(ch->opaque, buf, size);
+		n = check_limit(&ch->limit, false);
+		if (!n)
+			n = ch->ops.write(ch->opaque, buf, size);
 		if (n < 0)
 			return (int)n;
 		if (!n || (size_t)n > size)
@@ -364,6 +356,22 @@ int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 
 void dmt_channel_patience(struct dmatrack_channel *ch, int ms)
 {
-	if (ch->patience)
-		ch->patience(ch->opaque, ms);
+	ch->limit.patience = ms;
+}
+
+void dmt_channel_until(struct dmatrack_channel *ch, uint64_t end)
+{
+	ch->limit.end = end;
+}
+
+void dmt_channel_cancel(struct dmatrack_channel *ch,
+			const struct dmatrack_cancel *cancel)
+{
+	if (cancel)
+		ch->limit.cancel = cancel;
+}
+
+void dmt_channel_part(struct dmatrack_channel *ch)
+{
+	ch->limit.parting = true;
 }

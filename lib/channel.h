@@ -7,33 +7,47 @@
 #include <stdbool.h>
 
 #include "dmatrack_copy.h"
+#include "wait.h"
 
 /**
  * struct dmatrack_channel - bytes both ways
  * @ops: its kind's, or the program's; as far as this library knows them
  * @opaque: for @ops
- * @patience: how long a read or a write may wait, in ms, -1: for ever; then it's
- *	      -ETIMEDOUT. NULL: that's not ours to say
+ * @limit: of reads and writes. This library's kinds of channel keep to it; functions of a
+ *	   program are called only until it is reached
+ *
+ * @limit is set between operations, by the thread that orders them.
  */
 struct dmatrack_channel {
 	struct dmatrack_channel_ops ops;
 	void *opaque;
-	void (*patience)(void *opaque, int ms);
+	struct dmt_limit limit;
 };
 
-/* At least one byte. Return: how many; or -errno, -ECONNRESET at the end */
+/* At least one byte. Return: how many; or -errno, -ECONNRESET at the end, -ECANCELED */
 ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size);
-/* All of it. Return: 0 or -errno */
+/* All of it. Return: 0 or -errno: then some of it may have been written */
 int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size);
+
+/* How long an operation may wait that begins later, in ms; -1: no limit */
 void dmt_channel_patience(struct dmatrack_channel *ch, int ms);
+/* When every operation ends, by dmt_now(); DMT_NEVER: no such moment */
+void dmt_channel_until(struct dmatrack_channel *ch, uint64_t end);
+/* What cancels its operations; NULL: as before */
+void dmt_channel_cancel(struct dmatrack_channel *ch,
+			const struct dmatrack_cancel *cancel);
+/* From now on what is said last: see struct dmt_limit */
+void dmt_channel_part(struct dmatrack_channel *ch);
+
+static inline bool dmt_channel_cancelled(const struct dmatrack_channel *ch)
+{
+	return dmt_cancelled(ch->limit.cancel);
+}
 
 /* Takes @fd, a socket, on success. */
 int dmt_channel_socket(struct dmatrack_channel **ch, int fd);
 /* A shell's standard input and output */
 int dmt_channel_exec(struct dmatrack_channel **ch, const char *command);
-
-/* Wait for POLLIN or POLLOUT. Return: 0, -ETIMEDOUT, -errno */
-int dmt_wait_fd(int fd, short events, int ms);
 
 /**
  * struct dmt_quiet - no SIGPIPE from what this thread writes

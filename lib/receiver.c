@@ -22,11 +22,11 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zstd.h>
 
 #include "clock.h"
@@ -34,12 +34,13 @@
 #include "regions.h"
 #include "wire.h"
 
-#define HELLO_PATIENCE	30000
-#define PATIENCE	(1800 * 1000)	/* until the next frame */
+#define HELLO_TIMEOUT	30000		/* ms, by default */
+#define PEER_TIMEOUT	(1800 * 1000)
 #define BYE_PATIENCE	10000
 #define ACK_BYTES	(DMT_WIRE_WINDOW / 8)
 #define ACK_FRAMES	(DMT_WIRE_FRAMES / 8)
 #define PROGRESS_NS	100000000ull
+#define PULSE_MS	1000
 
 #define STATE_MAGIC	"DMTstate"
 
@@ -226,18 +227,16 @@ struct pulse {
 static void *beat(void *opaque)
 {
 	struct pulse *p = opaque;
-	struct timespec at;
+	uint64_t next = dmt_deadline(PULSE_MS);
 	int ret = 0;
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->end) {
-		clock_gettime(CLOCK_REALTIME, &at);
-		at.tv_sec += 1;
-		if (pthread_cond_timedwait(&p->wake, &p->lock, &at) != ETIMEDOUT ||
-		    ret)
+		if (!dmt_cond_wait(&p->wake, &p->lock, ret ? DMT_NEVER : next))
 			continue;
 		pthread_mutex_unlock(&p->lock);
 		ret = send_frame(p->rx, DMT_WIRE_ALIVE, 0, 0);
+		next = dmt_deadline(PULSE_MS);
 		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -253,7 +252,7 @@ static bool pulse_begin(struct pulse *p, struct receiver *rx)
 	memset(p, 0, sizeof(*p));
 	p->rx = rx;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->wake, NULL);
+	dmt_cond_init(&p->wake);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&p->thread, NULL, beat, p);
@@ -526,7 +525,8 @@ static int introduce(struct receiver *rx, struct state *state)
 	struct dmt_frame f;
 	int ret;
 
-	dmt_wire_hurry(&rx->wire, HELLO_PATIENCE);
+	dmt_wire_hurry(&rx->wire, (int)(rx->r->hello_timeout ?
+					rx->r->hello_timeout : HELLO_TIMEOUT));
 	ret = dmt_wire_greet(&rx->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&rx->wire, "sender");
@@ -547,7 +547,8 @@ static int serve(struct receiver *rx)
 	rx->bytes = 0;
 	rx->frames = 0;
 	rx->arrival.connected = 1;
-	dmt_wire_relax(&rx->wire, PATIENCE);
+	dmt_wire_relax(&rx->wire, (int)(rx->r->peer_timeout ?
+					rx->r->peer_timeout : PEER_TIMEOUT));
 	ret = welcome(rx, &state);
 	return ret ? ret : take_all(rx);
 }
@@ -563,6 +564,17 @@ static void refuse(struct receiver *rx, int err)
 			dmatrack_error() : strerror(-err));
 }
 
+/*
+ * A wait was cancelled. Without progress(), or if that goes on, the connection just ends, and
+ * the sender will try again: another process can go on.
+ */
+static bool left_open(struct receiver *rx, int err)
+{
+	if (err != -ECANCELED || !dmt_cancelled(rx->r->cancel))
+		return false;
+	return !rx->r->progress || !rx->r->progress(rx->r->opaque, &rx->arrival);
+}
+
 /* All of a connection. @again: out: another may come in its place */
 static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 		      bool *again)
@@ -570,16 +582,18 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	int ret;
 
 	rx->met = *again = false;
+	dmt_channel_cancel(ch, rx->r->cancel);
 	ret = dmt_wire_open(&rx->wire, ch);
 	if (ret)
 		return ret;
 	ret = serve(rx);
-	if (ret && !rx->wire.broken)
+	if (ret && !rx->wire.broken && !left_open(rx, ret))
 		refuse(rx, ret);
 	rx->before += rx->wire.bytes;
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
-	*again = ret && (rx->wire.broken || !rx->met);
+	*again = ret && (rx->wire.broken || !rx->met) &&
+		 !dmt_cancelled(rx->r->cancel);
 	dmt_wire_close(&rx->wire);
 	return ret;
 }
@@ -625,6 +639,9 @@ static int check(const struct dmatrack_receiver *r)
 
 	if (r->size < sizeof(*r) || r->flags || !r->dest || !r->accept)
 		return dmt_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
+	if (r->hello_timeout > INT_MAX || r->peer_timeout > INT_MAX)
+		return dmt_error(-EINVAL, "receiver: a limit of more than %d ms",
+				 INT_MAX);
 	ops = r->dest->ops;
 	if (ops->size < offsetof(struct dmatrack_dest_ops, digest) ||
 	    !ops->begin || !ops->write || !ops->zero)

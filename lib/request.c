@@ -18,8 +18,7 @@
 #define DOWNTIME	300000000ull	/* ns */
 #define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
 
-/* Copy a structure of the program's, of @ours bytes as we know it */
-static int take(void *to, size_t ours, const void *from, const char *what)
+int dmt_request_take(void *to, size_t ours, const void *from, const char *what)
 {
 	const unsigned char *byte = from;
 	size_t theirs, i;
@@ -46,8 +45,8 @@ static int check_dest(struct dmt_request *q)
 
 	if (!q->p.dest)
 		return dmt_error(-EINVAL, "there's no destination");
-	ret = take(&q->ops, sizeof(q->ops), q->p.dest->ops,
-		   "struct dmatrack_dest_ops");
+	ret = dmt_request_take(&q->ops, sizeof(q->ops), q->p.dest->ops,
+			       "struct dmatrack_dest_ops");
 	if (ret)
 		return ret;
 	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
@@ -187,7 +186,8 @@ int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
 	int ret;
 
 	memset(q, 0, sizeof(*q));
-	ret = take(&q->p, sizeof(q->p), p, "struct dmatrack_precopy");
+	ret = dmt_request_take(&q->p, sizeof(q->p), p,
+			       "struct dmatrack_precopy");
 	if (!ret)
 		ret = check_rest(&q->p);
 	if (!ret)

@@ -16,10 +16,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "clock.h"
 #include "runner.h"
+#include "wait.h"
 
 #define SIZE_MAX_OP	65536u
 #define NSEC		1000000000ull
@@ -208,14 +207,8 @@ static bool stopped(const struct dmt_runner *r)
 
 static void wait_until(struct dmt_runner *r, uint64_t due)
 {
-	struct timespec ts = {
-		.tv_sec = (time_t)(due / NSEC),
-		.tv_nsec = (long)(due % NSEC),
-	};
-
 	pthread_mutex_lock(&r->lock);
-	while (!r->stop &&
-	       !pthread_cond_timedwait(&r->changed, &r->lock, &ts))
+	while (!r->stop && !dmt_cond_wait(&r->changed, &r->lock, due))
 		;
 	pthread_mutex_unlock(&r->lock);
 }
@@ -435,19 +428,6 @@ void dmt_runner_stats(struct dmt_runner *r, struct dmt_testdev_stats *stats)
 	*stats = total;
 }
 
-static int init_changed(struct dmt_runner *r)
-{
-	pthread_condattr_t attr;
-	int ret = pthread_condattr_init(&attr);
-
-	if (ret)
-		return ret;
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	ret = pthread_cond_init(&r->changed, &attr);
-	pthread_condattr_destroy(&attr);
-	return ret;
-}
-
 struct dmt_runner *dmt_runner_new(dmt_runner_write *write, void *opaque)
 {
 	struct dmt_runner *r = calloc(1, sizeof(*r));
@@ -457,7 +437,7 @@ struct dmt_runner *dmt_runner_new(dmt_runner_write *write, void *opaque)
 	r->write = write;
 	r->opaque = opaque;
 	pthread_mutex_init(&r->lock, NULL);
-	if (init_changed(r)) {
+	if (dmt_cond_init(&r->changed)) {
 		free(r);
 		return NULL;
 	}

@@ -18,6 +18,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -28,8 +29,8 @@
 #include "regions.h"
 #include "wire.h"
 
-#define HELLO_PATIENCE	30000
-#define PATIENCE	120000
+#define HELLO_TIMEOUT	30000	/* ms, by default */
+#define PEER_TIMEOUT	120000
 #define LAST_PATIENCE	2000
 
 /* A frame that was sent */
@@ -96,9 +97,11 @@ static int lose(struct sender *s, int err)
 	return -EAGAIN;
 }
 
-/* It's the end. */
+/* It's the end; if it is one that the program wanted, the receiver is told. */
 static int die(struct sender *s, int err)
 {
+	if (err == -ECANCELED && s->wire.ch)
+		dmt_wire_refuse(&s->wire, err, "the copy was given up");
 	dmt_wire_close(&s->wire);
 	s->dead = err;
 	return err;
@@ -217,6 +220,8 @@ static int ready(struct sender *s)
 		return dmt_error(-EINVAL, "sender: not begun");
 	if (s->finished)
 		return dmt_error(-EINVAL, "sender: finished");
+	if (dmt_cancelled(s->how.cancel))
+		return die(s, dmt_error(-ECANCELED, "sender: cancelled"));
 	return s->wire.ch ? 0 : -EAGAIN;
 }
 
@@ -410,7 +415,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 {
 	int ret;
 
-	dmt_wire_hurry(&s->wire, HELLO_PATIENCE);
+	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
 	ret = dmt_wire_greet(&s->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&s->wire, "receiver");
@@ -424,7 +429,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 		return dmt_wire_refusal(f, "receiver");
 	if (f->type != DMT_WIRE_WELCOME || !possible(s, f))
 		return unexpected(f);
-	dmt_wire_relax(&s->wire, PATIENCE);
+	dmt_wire_relax(&s->wire, (int)s->how.peer_timeout);
 	return 0;
 }
 
@@ -464,9 +469,12 @@ static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
 	int ret;
 
 	for (;; attempt++) {
+		if (dmt_cancelled(s->how.cancel))
+			return die(s, dmt_error(-ECANCELED, "sender: cancelled"));
 		ret = s->how.connect(s->how.opaque, attempt, s->why, &ch);
 		if (ret < 0)
 			return die(s, no_again(ret));
+		dmt_channel_cancel(ch, s->how.cancel);
 		ret = dmt_wire_open(&s->wire, ch);
 		if (ret)
 			return die(s, ret);
@@ -568,6 +576,9 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 	if (how->size < sizeof(*how) || !how->connect ||
 	    how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
 		return dmt_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
+	if (how->hello_timeout > INT_MAX || how->peer_timeout > INT_MAX)
+		return dmt_error(-EINVAL, "sender: a limit of more than %d ms",
+				 INT_MAX);
 	if (how->level < ZSTD_minCLevel() || how->level > ZSTD_maxCLevel())
 		return dmt_error(-EINVAL, "sender: zstd has no level %d", how->level);
 	s = calloc(1, sizeof(*s));
@@ -575,6 +586,10 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 		return -ENOMEM;
 	s->dest.ops = &sender_ops;
 	s->how = *how;
+	if (!how->hello_timeout)
+		s->how.hello_timeout = HELLO_TIMEOUT;
+	if (!how->peer_timeout)
+		s->how.peer_timeout = PEER_TIMEOUT;
 	*d = &s->dest;
 	return 0;
 }

@@ -16,7 +16,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +23,9 @@
 #include <unistd.h>
 
 #include "channel.h"
-#include "clock.h"
 #include "error.h"
 #include "tls.h"
 
-#define PATIENCE	(120 * 1000)
 #define CONTENT		0x44
 
 struct dmt_tls {
@@ -40,15 +37,12 @@ struct dmt_tls {
  * struct tls_channel - a connection
  * @ssl: under @lock
  * @fd: its socket
- * @patience: ms
- * @end: of the handshake's time, or 0: somebody who says a byte now and then isn't
- *	 waited for
+ * @limit: of the handshake, then of the channel that this is
  */
 struct tls_channel {
 	SSL *ssl;
 	int fd;
-	int patience;
-	uint64_t end;
+	const struct dmt_limit *limit;
 	pthread_mutex_t lock;
 };
 
@@ -231,26 +225,16 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 	return ret;
 }
 
-/* How long the next wait may be, in ms */
-static int patience(const struct tls_channel *c)
-{
-	uint64_t now;
-
-	if (!c->end)
-		return c->patience;
-	now = dmt_now();
-	return now < c->end ? (int)((c->end - now) / 1000000) : 0;
-}
-
 static ssize_t work(struct tls_channel *c, enum what what, void *buf,
 		    size_t size)
 {
+	uint64_t end = dmt_limit_deadline(c->limit);
 	short events = 0;
 	ssize_t n;
 	int ret;
 
 	while ((n = call(c, what, buf, size, &events)) == -EAGAIN) {
-		ret = dmt_wait_fd(c->fd, events, patience(c));
+		ret = dmt_limit_wait(c->limit, c->fd, events, end);
 		if (ret)
 			return ret;
 	}
@@ -281,11 +265,6 @@ static void tls_close(void *opaque)
 	close(c->fd);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
-}
-
-static void tls_patience(void *opaque, int ms)
-{
-	((struct tls_channel *)opaque)->patience = ms;
 }
 
 static const struct dmatrack_channel_ops tls_ops = {
@@ -338,7 +317,7 @@ static int shake(struct tls_channel *c, bool listens)
 }
 
 int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
-		    const char *host, int ms)
+		    const char *host, const struct dmt_limit *limit)
 {
 	struct tls_channel *c = calloc(1, sizeof(*c));
 	int ret = -ENOMEM;
@@ -348,7 +327,7 @@ int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
 		return ret;
 	}
 	c->fd = fd;
-	c->end = dmt_now() + (uint64_t)ms * 1000000;
+	c->limit = limit;
 	pthread_mutex_init(&c->lock, NULL);
 	if (set_up(c, t, host))
 		ret = shake(c, t->listens);
@@ -358,8 +337,6 @@ int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
 		tls_close(c);
 		return ret;
 	}
-	c->patience = PATIENCE;
-	c->end = 0;
-	(*ch)->patience = tls_patience;
+	c->limit = &(*ch)->limit;
 	return 0;
 }

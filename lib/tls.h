@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "dmatrack_copy.h"
+#include "wait.h"
 
 /* What a side has: its certificate and key, and the authority that it trusts */
 struct dmt_tls;
@@ -20,11 +21,11 @@ void dmt_tls_free(struct dmt_tls *t);
  * @ch: out
  * @fd: a socket that doesn't block; taken, on error too
  * @host: of whom the certificate must be; NULL for those who listen
- * @ms: how long it may take
+ * @limit: of the handshake: @end is its deadline
  *
  * Return: 0, -EKEYREJECTED, -EPROTO, -ETIMEDOUT, ...
  */
 int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
-		    const char *host, int ms);
+		    const char *host, const struct dmt_limit *limit);
 
 #endif

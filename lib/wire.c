@@ -3,10 +3,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
 #include "error.h"
 #include "hash.h"
 #include "wire.h"
@@ -15,7 +15,7 @@
 #define BUFFER		(256u << 10)
 #define DIRECT		(64u << 10)	/* a payload that isn't buffered */
 #define DRAIN_MS	3000
-#define DRAIN_NS	10000000000ull
+#define DRAIN_ALL_MS	10000
 
 /* A frame's head, little-endian */
 struct head {
@@ -118,25 +118,22 @@ static int put_bytes(struct dmt_wire *w, const void *data, size_t size)
 
 void dmt_wire_hurry(struct dmt_wire *w, int ms)
 {
-	w->end = dmt_now() + (uint64_t)ms * 1000000;
+	dmt_channel_until(w->ch, dmt_deadline(ms));
 	dmt_channel_patience(w->ch, ms);
 }
 
 void dmt_wire_relax(struct dmt_wire *w, int ms)
 {
-	w->end = 0;
+	dmt_channel_until(w->ch, DMT_NEVER);
 	dmt_channel_patience(w->ch, ms);
 }
 
-static ssize_t get_some(struct dmt_wire *w, void *to, size_t size)
+/* Cancelled between reads, the connection is as good as it was. */
+static int broke_reading(struct dmt_wire *w, int err)
 {
-	uint64_t now = w->end ? dmt_now() : 0;
+	bool cancelled = err == -ECANCELED && dmt_channel_cancelled(w->ch);
 
-	if (w->end && now >= w->end)
-		return dmt_error(-ETIMEDOUT, "the other side takes too long");
-	if (w->end)
-		dmt_channel_patience(w->ch, (int)((w->end - now) / 1000000) + 1);
-	return dmt_channel_read(w->ch, to, size);
+	return cancelled ? err : broke(w, err);
 }
 
 /* Exactly @size bytes */
@@ -151,9 +148,10 @@ static int get_bytes(struct dmt_wire *w, void *to, size_t size)
 	for (to = (char *)to + n, size -= n; size; size -= n, to = (char *)to + n) {
 		bool direct = size >= BUFFER;
 
-		more = get_some(w, direct ? to : w->in, direct ? size : BUFFER);
+		more = dmt_channel_read(w->ch, direct ? to : w->in,
+					direct ? size : BUFFER);
 		if (more < 0)
-			return broke(w, (int)more);
+			return broke_reading(w, (int)more);
 		w->bytes += more;
 		n = (size_t)more < size ? (size_t)more : size;
 		if (direct)
@@ -272,17 +270,14 @@ int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
  */
 static void drain(struct dmt_wire *w)
 {
-	uint64_t end = dmt_now() + DRAIN_NS;
 	size_t left = 2 * DMT_WIRE_WINDOW;
 	ssize_t n;
 
-	dmt_channel_patience(w->ch, DRAIN_MS);
-	while (left && dmt_now() < end) {
-		n = w->ch->ops.read(w->ch->opaque, w->in,
-				    left < BUFFER ? left : BUFFER);
+	while (left) {
+		n = dmt_channel_read(w->ch, w->in, left < BUFFER ? left : BUFFER);
 		if (n <= 0)
 			return;
-		left -= (size_t)n < left ? (size_t)n : left;
+		left -= (size_t)n;
 	}
 }
 
@@ -292,14 +287,21 @@ void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text)
 		.type = DMT_WIRE_REFUSE,
 		.size = -err,
 		.length = strnlen(text, DMT_WIRE_TEXT),
-		.payload = text,
 	};
+	char why[512], said[DMT_WIRE_TEXT];
 
 	if (w->refused)
 		return;
+	/* what goes wrong now is not what the caller will report */
+	snprintf(why, sizeof(why), "%s", dmatrack_error());
+	memcpy(said, text, f.length);
+	f.payload = said;
+	dmt_channel_part(w->ch);
 	dmt_channel_patience(w->ch, DRAIN_MS);
+	dmt_channel_until(w->ch, dmt_deadline(DRAIN_ALL_MS));
 	if (!w->broken && !dmt_wire_put(w, &f) && !dmt_wire_flush(w))
 		drain(w);
+	dmt_say("%s", why);
 }
 
 int dmt_wire_refusal(const struct dmt_frame *f, const char *who)

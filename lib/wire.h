@@ -105,7 +105,6 @@ struct dmt_frame {
  * @ch: its channel
  * @broken: the channel failed, as opposed to what came over it
  * @refused: the other side has, and listens no more
- * @end: when what is read must be there, or 0
  * @out: what isn't written yet
  * @nout: bytes of it
  * @in: what isn't taken yet: @nin bytes at @at
@@ -116,7 +115,6 @@ struct dmt_wire {
 	struct dmatrack_channel *ch;
 	bool broken;
 	bool refused;
-	uint64_t end;
 	unsigned char *out;
 	size_t nout;
 	unsigned char *in;
@@ -135,17 +133,18 @@ int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch);
 void dmt_wire_close(struct dmt_wire *w);
 
 /*
- * dmt_wire_hurry() - a time for all that is read from now on, and for each write
- * @ms: until the next call of this. dmt_wire_relax(): for each read, instead
+ * dmt_wire_hurry() - one deadline for all reads and writes from now on
+ * @ms: until then. dmt_wire_relax(): a deadline for each read and write, instead
  *
- * Who says a byte now and then isn't waited for, as long as nobody knows who he is.
+ * With one for all, a peer that sends a byte now and then can't make its introduction last.
  */
 void dmt_wire_hurry(struct dmt_wire *w, int ms);
 void dmt_wire_relax(struct dmt_wire *w, int ms);
 
 /*
  * Functions that return -errno have @broken say whether it's the channel's; else it's
- * -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version).
+ * -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version),
+ * -ECANCELED (the program cancelled a wait for the peer; what is written is whole frames).
  */
 int dmt_wire_greet(struct dmt_wire *w);
 int dmt_wire_meet(struct dmt_wire *w, const char *who);

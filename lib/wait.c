@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Waits with a deadline, which can be cancelled. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "wait.h"
+
+/**
+ * struct dmatrack_cancel - whether a program's calls are cancelled
+ * @fd: an eventfd, readable once they are
+ * @at: when, by dmt_now(); 0: not yet. Atomic
+ *
+ * @at is set before @fd: a wait that @fd ends finds it set.
+ */
+struct dmatrack_cancel {
+	int fd;
+	uint64_t at;
+};
+
+static struct timespec timespec_of(uint64_t ns)
+{
+	return (struct timespec) {
+		.tv_sec = (time_t)(ns / DMT_NSEC),
+		.tv_nsec = (long)(ns % DMT_NSEC),
+	};
+}
+
+uint64_t dmt_deadline(int ms)
+{
+	return ms < 0 ? DMT_NEVER : dmt_now() + (uint64_t)ms * (DMT_NSEC / 1000);
+}
+
+int dmt_poll(struct pollfd *fds, nfds_t n, uint64_t end)
+{
+	struct timespec left;
+	uint64_t now;
+	int ret;
+
+	do {
+		now = end == DMT_NEVER ? 0 : dmt_now();
+		left = timespec_of(end > now ? end - now : 0);
+		ret = ppoll(fds, n, end == DMT_NEVER ? NULL : &left, NULL);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+int dmt_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	int err = pthread_condattr_init(&attr);
+
+	if (err)
+		return -err;
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	err = pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+	return -err;
+}
+
+bool dmt_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t end)
+{
+	struct timespec at = timespec_of(end);
+
+	if (end == DMT_NEVER)
+		return pthread_cond_wait(cond, lock) == ETIMEDOUT;
+	return pthread_cond_timedwait(cond, lock, &at) == ETIMEDOUT;
+}
+
+int dmatrack_cancel_create(struct dmatrack_cancel **out)
+{
+	struct dmatrack_cancel *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->fd < 0) {
+		err = errno;
+		free(c);
+		return dmt_error(-err, "eventfd: %s", strerror(err));
+	}
+	*out = c;
+	return 0;
+}
+
+/* Async-signal-safe: no lock, no memory, errno as it was */
+void dmatrack_cancel_set(struct dmatrack_cancel *c)
+{
+	const uint64_t one = 1;
+	uint64_t never = 0;
+	int err = errno;
+	ssize_t n;
+
+	if (!c)
+		return;
+	__atomic_compare_exchange_n(&c->at, &never, dmt_now(), false,
+				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	/* fails only where it has been written to 2^64 - 2 times: readable anyway */
+	n = write(c->fd, &one, sizeof(one));
+	(void)n;
+	errno = err;
+}
+
+void dmatrack_cancel_destroy(struct dmatrack_cancel *c)
+{
+	if (!c)
+		return;
+	close(c->fd);
+	free(c);
+}
+
+/* When it was cancelled; DMT_NEVER: it wasn't */
+static uint64_t cancelled_at(const struct dmatrack_cancel *c)
+{
+	uint64_t at = c ? __atomic_load_n(&c->at, __ATOMIC_SEQ_CST) : 0;
+
+	return at ? at : DMT_NEVER;
+}
+
+bool dmt_cancelled(const struct dmatrack_cancel *c)
+{
+	return cancelled_at(c) != DMT_NEVER;
+}
+
+int dmt_cancel_fd(const struct dmatrack_cancel *c)
+{
+	return c ? c->fd : -1;
+}
+
+int dmt_cancel_sleep(const struct dmatrack_cancel *c, uint64_t end)
+{
+	struct pollfd p = { .fd = dmt_cancel_fd(c), .events = POLLIN };
+	int n = dmt_poll(&p, 1, end);
+
+	if (n < 0)
+		return dmt_error(n, "poll: %s", strerror(-n));
+	return n ? dmt_error(-ECANCELED, "cancelled") : 0;
+}
+
+uint64_t dmt_limit_deadline(const struct dmt_limit *l)
+{
+	return dmt_earlier(l->end, dmt_deadline(l->patience));
+}
+
+static int timed_out(short events, uint64_t began)
+{
+	return dmt_error(-ETIMEDOUT,
+			 "channel: the other side has %s nothing for %.1f s",
+			 events & POLLIN ? "sent" : "taken",
+			 (double)(dmt_now() - began) / DMT_NSEC);
+}
+
+/* As dmt_limit_wait(), which may be cancelled at once */
+static int wait_cancellable(const struct dmt_limit *l, int fd, short events,
+			    uint64_t end)
+{
+	struct pollfd p[] = {
+		{ .fd = fd, .events = events },
+		{ .fd = dmt_cancel_fd(l->cancel), .events = POLLIN },
+	};
+	uint64_t began = dmt_now();
+	int n = dmt_poll(p, 2, end);
+
+	if (n < 0)
+		return dmt_error(n, "channel: %s", strerror(-n));
+	if (p[1].revents)
+		return dmt_error(-ECANCELED, "channel: cancelled");
+	return n ? 0 : timed_out(events, began);
+}
+
+int dmt_limit_wait(const struct dmt_limit *l, int fd, short events, uint64_t end)
+{
+	struct dmt_limit uncancelled = { 0 };
+	uint64_t at, grace;
+	int ret;
+
+	ret = wait_cancellable(l, fd, events, end);
+	if (ret != -ECANCELED || (!(events & POLLOUT) && !l->parting))
+		return ret;
+	at = cancelled_at(l->cancel);
+	grace = at + DMT_GRACE;
+	ret = wait_cancellable(&uncancelled, fd, events, dmt_earlier(end, grace));
+	if (ret == -ETIMEDOUT && grace <= end)
+		return dmt_error(-ECANCELED, "channel: cancelled");
+	return ret;
+}

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Waits for a peer: they end in time whatever signals come, and can be cancelled. */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "dmatrack_copy.h"
+#include "lib/channel.h"
+#include "lib/wire.h"
+#include "scratch.h"
+#include "tap.h"
+
+/*
+ * A wall clock that is about to be put back by an hour: a wait by it takes that much longer. The
+ * library's calls come here, as it's linked statically.
+ */
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int ret = (int)syscall(SYS_clock_gettime, id, ts);
+
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += 3600;
+	return ret;
+}
+
+/* A program's timer, every millisecond. A wait that it makes endless ends this program. */
+#define TOO_MANY 20000
+
+static volatile sig_atomic_t ticks;
+
+static void tick(int number)
+{
+	static const char text[] = "# a wait that never ends\nBail out!\n";
+
+	if (++ticks < TOO_MANY)
+		return;
+	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
+		ticks = 0;
+	_exit(1);
+}
+
+static void set_timer(long us)
+{
+	const struct itimerval timer = {
+		.it_interval.tv_usec = us, .it_value.tv_usec = us,
+	};
+	struct sigaction sa = { .sa_handler = tick };
+
+	ticks = 0;
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A channel, and the descriptor of its other end */
+static struct dmatrack_channel *silent(int *end)
+{
+	struct dmatrack_channel *ch;
+	int sv[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	CHECK_EQ(dmatrack_channel_fds(&ch, sv[0], sv[0]), 0);
+	close(sv[0]);
+	*end = sv[1];
+	return ch;
+}
+
+static void test_timer(void)
+{
+	char address[400], buf[100000] = { 0 };
+	struct dmatrack_listener *l;
+	struct dmatrack_channel *ch;
+	int end, ret;
+
+	snprintf(address, sizeof(address), "unix:%s", scratch_path("timer"));
+	CHECK_EQ(dmatrack_listen(&l, address, NULL), 0);
+	ch = silent(&end);
+	dmt_channel_patience(ch, 100);
+	set_timer(1000);
+	CHECK_EQ(dmt_channel_read(ch, buf, 1), -ETIMEDOUT);
+	do
+		ret = dmt_channel_write(ch, buf, sizeof(buf));
+	while (!ret);
+	CHECK_EQ(ret, -ETIMEDOUT);
+	CHECK_EQ(dmatrack_accept(l, &ch, 100), -ETIMEDOUT);
+	set_timer(0);
+	dmatrack_channel_close(ch);
+	dmatrack_listener_close(l);
+	close(end);
+}
+
+/* One deadline for all: a byte now and then doesn't move it. */
+static void *drip(void *opaque)
+{
+	int fd = *(int *)opaque;
+
+	while (send(fd, "x", 1, MSG_NOSIGNAL) == 1)
+		poll(NULL, 0, 1);
+	return NULL;
+}
+
+static void test_drip(void)
+{
+	struct dmatrack_channel *ch;
+	ssize_t n;
+	pthread_t thread;
+	char c;
+	int end;
+
+	ch = silent(&end);
+	dmt_channel_until(ch, dmt_deadline(100));
+	CHECK_EQ(pthread_create(&thread, NULL, drip, &end), 0);
+	while ((n = dmt_channel_read(ch, &c, 1)) == 1)
+		;
+	CHECK_EQ(n, -ETIMEDOUT);
+	dmatrack_channel_close(ch);
+	pthread_join(thread, NULL);
+	close(end);
+}
+
+/* Cancelling -------------------------------------------------------------------- */
+
+static struct dmatrack_cancel *cancel;
+
+/* So often as to meet the wait itself as well as what is before and after it */
+static void *cancel_soon(void *opaque)
+{
+	poll(NULL, 0, 20);
+	dmatrack_cancel_set(cancel);
+	return NULL;
+}
+
+static void on_signal(int number)
+{
+	dmatrack_cancel_set(cancel);
+}
+
+typedef int waits_fn(void);
+
+static struct dmatrack_peer peer;
+
+static void check_cancelled(waits_fn *waits)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	pthread_t thread;
+
+	/* by another thread, while it waits */
+	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
+	peer = (struct dmatrack_peer){ .size = sizeof(peer), .cancel = cancel };
+	CHECK_EQ(pthread_create(&thread, NULL, cancel_soon, NULL), 0);
+	CHECK_EQ(waits(), -ECANCELED);
+	pthread_join(thread, NULL);
+	/* before it begins; and again */
+	dmatrack_cancel_set(cancel);
+	CHECK_EQ(waits(), -ECANCELED);
+	dmatrack_cancel_destroy(cancel);
+	/* by a signal's handler */
+	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
+	peer.cancel = cancel;
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &(struct itimerval){ .it_value.tv_usec = 20000 },
+		  NULL);
+	CHECK_EQ(waits(), -ECANCELED);
+	dmatrack_cancel_destroy(cancel);
+}
+
+static int wait_read(void)
+{
+	struct dmatrack_channel *ch;
+	int end, ret;
+	char c;
+
+	ch = silent(&end);
+	dmt_channel_patience(ch, -1);
+	dmt_channel_cancel(ch, cancel);
+	ret = (int)dmt_channel_read(ch, &c, 1);
+	dmatrack_channel_close(ch);
+	close(end);
+	return ret;
+}
+
+static int write_all(struct dmatrack_channel *ch)
+{
+	char buf[100000] = { 0 };
+	int ret;
+
+	dmt_channel_patience(ch, -1);
+	dmt_channel_cancel(ch, cancel);
+	do
+		ret = dmt_channel_write(ch, buf, sizeof(buf));
+	while (!ret);
+	dmatrack_channel_close(ch);
+	return ret;
+}
+
+static int wait_write(void)
+{
+	int end, ret;
+
+	ret = write_all(silent(&end));
+	close(end);
+	return ret;
+}
+
+static int wait_pipe(void)
+{
+	struct dmatrack_channel *ch;
+	int p[2], ret;
+
+	CHECK_EQ(pipe(p), 0);
+	CHECK_EQ(dmatrack_channel_fds(&ch, p[0], p[1]), 0);
+	ret = write_all(ch);
+	close(p[0]);
+	close(p[1]);
+	return ret;
+}
+
+static int wait_accept(void)
+{
+	struct dmatrack_listener *l;
+	struct dmatrack_channel *ch;
+	char address[400];
+	int ret;
+
+	snprintf(address, sizeof(address), "unix:%s", scratch_path("cancel"));
+	CHECK_EQ(dmatrack_peer_listen(&l, address, &peer), 0);
+	ret = dmatrack_accept(l, &ch, -1);
+	dmatrack_listener_close(l);
+	return ret;
+}
+
+/* Until the listener has as many as it lets wait, and doesn't accept */
+static int wait_connect(void)
+{
+	struct dmatrack_channel *ch[200];
+	struct dmatrack_listener *l;
+	char address[400];
+	int n, ret = 0;
+
+	snprintf(address, sizeof(address), "unix:%s", scratch_path("full"));
+	CHECK_EQ(dmatrack_listen(&l, address, NULL), 0);
+	for (n = 0; n < 200 && !ret; n++)
+		ret = dmatrack_peer_connect(&ch[n], address, &peer);
+	for (n -= !!ret; n > 0; n--)
+		dmatrack_channel_close(ch[n - 1]);
+	dmatrack_listener_close(l);
+	return ret;
+}
+
+static void test_cancel(void)
+{
+	check_cancelled(wait_read);
+	check_cancelled(wait_write);
+	check_cancelled(wait_pipe);
+	check_cancelled(wait_accept);
+	check_cancelled(wait_connect);
+}
+
+/* Sender and receiver -------------------------------------------------------------- */
+
+static int sink_begin(struct dmatrack_dest *d, const struct dmatrack_region *regions,
+		      unsigned int n, uint32_t page_size)
+{
+	return 0;
+}
+
+static int sink_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		      size_t size)
+{
+	return 0;
+}
+
+static int sink_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	return 0;
+}
+
+static sem_t alive;
+
+/* Takes until the sender has heard that the receiver is alive */
+static int sink_round(struct dmatrack_dest *d)
+{
+	while (sem_wait(&alive) && errno == EINTR)
+		;
+	return 0;
+}
+
+static const struct dmatrack_dest_ops sink_ops = {
+	.size = sizeof(sink_ops),
+	.begin = sink_begin,
+	.write = sink_write,
+	.zero = sink_zero,
+	.round = sink_round,
+};
+static struct dmatrack_dest sink = { .ops = &sink_ops };
+
+/**
+ * struct far - the other side, played by hand
+ * @fd: of its end
+ * @wire: over it
+ */
+static struct far {
+	int fd;
+	struct dmt_wire wire;
+} far;
+
+static struct dmatrack_channel *make_far(void)
+{
+	struct dmatrack_channel *ch = silent(&far.fd), *theirs;
+
+	CHECK_EQ(dmatrack_channel_fds(&theirs, far.fd, far.fd), 0);
+	close(far.fd);
+	CHECK_EQ(dmt_wire_open(&far.wire, theirs), 0);
+	dmt_wire_relax(&far.wire, 10000);
+	return ch;
+}
+
+static int connect_far(void *opaque, unsigned int attempt, int why,
+		       struct dmatrack_channel **ch)
+{
+	if (attempt)
+		return why;
+	*ch = opaque;
+	return 0;
+}
+
+/* A receiver that says hello, and nothing more; cancels in the middle of that. */
+static void *play_receiver(void *opaque)
+{
+	struct dmt_frame f, welcome = { .type = DMT_WIRE_WELCOME };
+	bool *refused = opaque;
+	int ret;
+
+	dmt_wire_greet(&far.wire);
+	dmt_wire_meet(&far.wire, "sender");
+	dmt_wire_get(&far.wire, &f);
+	dmt_wire_put(&far.wire, &welcome);
+	dmt_wire_flush(&far.wire);
+	do
+		ret = dmt_wire_get(&far.wire, &f);
+	while (!ret && f.type != DMT_WIRE_ROUND);
+	dmatrack_cancel_set(cancel);
+	if (!ret)
+		ret = dmt_wire_get(&far.wire, &f);
+	*refused = !ret && f.type == DMT_WIRE_REFUSE && f.size == ECANCELED;
+	dmt_wire_close(&far.wire);
+	return NULL;
+}
+
+static char page[4096];
+
+/* Waits for an ACK that doesn't come; the receiver hears that it was given up. */
+static void test_sender(void)
+{
+	struct dmatrack_region region = { .size = sizeof(page), .vaddr = page };
+	struct dmatrack_sender how = {
+		.size = sizeof(how), .connect = connect_far,
+	};
+	struct dmatrack_dest *d;
+	bool refused = false;
+	pthread_t thread;
+
+	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
+	how.cancel = cancel;
+	how.opaque = make_far();
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, play_receiver, &refused), 0);
+	CHECK_EQ(d->ops->begin(d, &region, 1, 4096), 0);
+	CHECK_EQ(d->ops->write(d, 0, page, 4096), 0);
+	CHECK_EQ(d->ops->round(d), -ECANCELED);
+	CHECK_EQ(d->ops->finish(d), -ECANCELED);
+	pthread_join(thread, NULL);
+	CHECK(refused);
+	d->ops->close(d);
+	dmatrack_cancel_destroy(cancel);
+}
+
+static void test_limits(void)
+{
+	struct dmatrack_region region = { .size = sizeof(page), .vaddr = page };
+	struct dmatrack_sender how = {
+		.size = sizeof(how), .connect = connect_far, .hello_timeout = 100,
+	};
+	struct dmatrack_receiver r = {
+		.size = sizeof(r), .accept = connect_far, .hello_timeout = 100,
+		.dest = &sink,
+	};
+	struct dmatrack_dest *d;
+
+	how.opaque = make_far();
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(d->ops->begin(d, &region, 1, 4096), -ETIMEDOUT);
+	d->ops->close(d);
+	dmt_wire_close(&far.wire);
+	how.hello_timeout = 1u << 31;
+	CHECK_EQ(dmatrack_sender_create(&d, &how), -EINVAL);
+
+	r.opaque = make_far();
+	CHECK_EQ(dmatrack_receive(&r, NULL), -ETIMEDOUT);
+	dmt_wire_close(&far.wire);
+	r.peer_timeout = 1u << 31;
+	CHECK_EQ(dmatrack_receive(&r, NULL), -EINVAL);
+}
+
+/* Says hello as a sender does. Return: whether it was welcomed */
+static bool play_hello(void)
+{
+	struct {
+		struct dmt_wire_hello hello;
+		uint64_t iova, size;
+	} data = { .hello = { .page_size = 4096, .nregions = 1 }, .size = 4096 };
+	struct dmt_frame f, hello = {
+		.type = DMT_WIRE_HELLO, .length = sizeof(data), .payload = &data,
+	};
+
+	return !dmt_wire_greet(&far.wire) && !dmt_wire_meet(&far.wire, "receiver") &&
+	       !dmt_wire_put(&far.wire, &hello) && !dmt_wire_flush(&far.wire) &&
+	       !dmt_wire_get(&far.wire, &f) && f.type == DMT_WIRE_WELCOME;
+}
+
+/* Cancels once it was welcomed. What it hears then: a frame's type, or an error */
+static void *play_sender(void *opaque)
+{
+	struct dmt_frame f;
+	long heard = play_hello() ? 0 : -EPROTO;
+
+	dmatrack_cancel_set(cancel);
+	if (!heard)
+		heard = dmt_wire_get(&far.wire, &f);
+	if (!heard)
+		heard = f.type;
+	dmt_wire_close(&far.wire);
+	return (void *)heard;
+}
+
+static int answer;
+
+static int progress(void *opaque, const struct dmatrack_arrival *arrival)
+{
+	return answer;
+}
+
+static void check_receiver(int answered, long want)
+{
+	struct dmatrack_receiver r = {
+		.size = sizeof(r), .accept = connect_far, .progress = progress,
+		.dest = &sink,
+	};
+	pthread_t thread;
+	void *heard;
+
+	answer = answered;
+	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
+	r.cancel = cancel;
+	r.opaque = make_far();
+	CHECK_EQ(pthread_create(&thread, NULL, play_sender, NULL), 0);
+	CHECK_EQ(dmatrack_receive(&r, NULL), -ECANCELED);
+	pthread_join(thread, &heard);
+	CHECK_EQ((long)heard, want);
+	dmatrack_cancel_destroy(cancel);
+}
+
+/* The connection just ends, so that another process can go on; or it's given up. */
+static void test_receiver(void)
+{
+	check_receiver(0, -ECONNRESET);
+	check_receiver(1, DMT_WIRE_REFUSE);
+}
+
+/* The pulse ------------------------------------------------------------------------- */
+
+static void *play_round(void *opaque)
+{
+	struct dmt_frame f, round = { .type = DMT_WIRE_ROUND, .seq = 1 };
+	bool came = play_hello() && !dmt_wire_put(&far.wire, &round) &&
+		    !dmt_wire_flush(&far.wire) && !dmt_wire_get(&far.wire, &f) &&
+		    f.type == DMT_WIRE_ALIVE;
+
+	sem_post(&alive);
+	dmt_wire_close(&far.wire);
+	return came ? opaque : NULL;
+}
+
+static void test_pulse(void)
+{
+	struct dmatrack_receiver r = {
+		.size = sizeof(r), .accept = connect_far, .dest = &sink,
+	};
+	pthread_t thread;
+	void *came;
+
+	sem_init(&alive, 0, 0);
+	r.opaque = make_far();
+	CHECK_EQ(pthread_create(&thread, NULL, play_round, &r), 0);
+	CHECK(dmatrack_receive(&r, NULL) < 0);
+	pthread_join(thread, &came);
+	CHECK(came);
+}
+
+int main(void)
+{
+	scratch_make(NULL);
+	TEST(test_timer, "a timer's signals make no wait longer");
+	TEST(test_drip, "bytes that come now and then make no deadline later");
+	TEST(test_cancel, "waits are cancelled by a thread and by a signal");
+	TEST(test_sender, "a sender is cancelled, and its receiver told");
+	TEST(test_receiver, "a receiver is cancelled, left open or given up");
+	TEST(test_limits, "limits that a program sets");
+	TEST(test_pulse, "a receiver is heard to be alive, whatever the wall clock does");
+	return tap_done();
+}
