@@ -20,6 +20,7 @@ enum {
 				   was altered, it doesn't converge */
 	CLI_USAGE	= 2,	/* not understood */
 	CLI_FAILED	= 3,	/* understood, but can't be done */
+	CLI_UNKNOWN	= 4,	/* it isn't known whether it was done */
 	CLI_SIGNAL	= 128,	/* and the number of the signal that ended it */
 };
 

@@ -170,6 +170,13 @@ static int end_record(struct copy *c, int error)
 /* What to say and how to end, when there's no copy */
 static int fail(struct copy *c, int error, const char *why)
 {
+	if (error == -EINPROGRESS) {
+		cli_error("it isn't known whether the copy is complete: %s", why);
+		if (*c->id)
+			cli_error("to find out, ask a receiver of that image: dmatrack send --query %s %s",
+				  c->id, c->target);
+		return CLI_UNKNOWN;
+	}
 	if (c->status)
 		return c->status;	/* said already */
 	if (interrupt_signal())

@@ -120,6 +120,7 @@ WORKLOAD_HELP_DEVICES
  * @stats: what devices had done when they were stopped
  * @pinned: writes through pins that were kept
  * @digest: of the memory, with o->digest
+ * @id: of the copy, by which its receiver knows it; or ""
  * @begun: the destination is there
  * @checked: both ends have compared
  * @status: exit status, where a callback has said what's wrong already
@@ -138,6 +139,7 @@ struct copy {
 	struct dmt_testdev_stats stats;
 	uint64_t pinned;
 	uint8_t digest[CLI_DIGEST];
+	char id[CLI_DIGEST_TEXT];
 	bool begun;
 	bool checked;
 	int status;

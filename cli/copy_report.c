@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* What people and programs get to see of a copy. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +105,8 @@ void copy_report_begin(const struct copy *c)
 	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
 	workload_print_devices(&c->w, c->out);
 	fprintf(c->out, "To: %s\n", c->target);
+	if (*c->id)
+		fprintf(c->out, "Copy: %s\n", c->id);
 	fflush(c->out);
 }
 
@@ -278,7 +281,10 @@ static void print_json(const struct copy *c, int error, const char *why)
 	json_object_set_new(o, "regions", json_of_regions(c));
 	json_object_set_new(o, "rounds", json_of_rounds(c));
 	add_totals(o, c);
-	json_object_set_new(o, "copied", json_boolean(!error));
+	json_object_set_new(o, "copied", error == -EINPROGRESS ? json_null() :
+					 json_boolean(!error));
+	if (*c->id)
+		cli_json_string(o, "copy", c->id);
 	json_object_set_new(o, "checked", json_boolean(c->checked && !error));
 	cli_json_string(o, "error", why);
 	if (c->o->digest && !error)

@@ -89,7 +89,8 @@ static void print_help(FILE *to)
 	      "\n"
 	      "Exit status: 0 done (a copy is exact), 1 the answer is no (a copy differs, an\n"
 	      "image was altered), 2 the command line is not understood, 3 it can't be done\n"
-	      "here, 128 and the number of a signal: ended by it.\n", to);
+	      "here, 4 it isn't known whether it was done, 128 and the number of a signal:\n"
+	      "ended by it.\n", to);
 }
 
 static const struct cli_command *find_command(const char *name)

@@ -56,9 +56,9 @@ static const char help[] =
 "  dmatrack send 'exec:ssh here dmatrack receive --resume - image'\n"
 "                                                this is how\n"
 "\n"
-"Exit status: 0 the image is there, 1 what came was altered, 2 the command line is\n"
-"not understood, 3 it can't be done, 128 and the number of a signal: ended by it.\n"
-"Unless it is 0, there is no new image. SIGINT gives the copy up, and the sender is\n"
+"Exit status: 0 the image is there, 1 what came was altered, or the finished image\n"
+"that --resume found, 2 the command line is not understood, 3 it can't be done, 128\n"
+"and the number of a signal: ended by it. Unless it is 0, there is no new image. SIGINT gives the copy up, and the sender is\n"
 "told; after SIGTERM or SIGHUP --resume can go on.\n";
 
 #define SLICE_MS	100		/* between two lines of progress */
@@ -140,7 +140,7 @@ static uint64_t patience(const struct arrival *a, int why)
 {
 	uint64_t seconds = a->o->timeout;
 
-	if (why == -EALREADY)
+	if (why == -EALREADY && (a->was || seconds == TIMEOUT_AUTO))
 		seconds = GOODBYE;
 	if (seconds == TIMEOUT_AUTO)
 		seconds = a->was ? TIMEOUT : 0;
@@ -292,7 +292,7 @@ static int set_up(struct arrival *a)
 
 	if (ret) {
 		cli_error("%s", cli_why(ret));
-		return CLI_FAILED;
+		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
 	if (is_ours(a->address))
 		return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* dmatrack send: copy what a workload writes to a receiving dmatrack. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "copy.h"
@@ -37,6 +38,8 @@ COPY_HELP_WORKLOAD
 "                     (default: 30)\n"
 "  --peer-timeout S   a connection has broken when the receiver sends or takes\n"
 "                     nothing for so many seconds (default: 120)\n"
+"  --query ID         don't copy: ask a receiver what became of a copy that ended\n"
+"                     with status 4. One that isn't complete is given up for good\n"
 "\n"
 COPY_HELP_ROUNDS
 COPY_HELP_OUTPUT
@@ -49,8 +52,11 @@ COPY_HELP_OUTPUT
 "                                          a PCI device whose writes nobody sees\n"
 "\n"
 "Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
-"line is not understood, 3 it can't be done, 128 and the number of a signal: ended\n"
-"by it. Unless it is 0, there is no copy.\n";
+"line is not understood, 3 it can't be done, 4 it isn't known whether the copy is\n"
+"complete (see --query), 128 and the number of a signal: ended by it. Unless it is\n"
+"0 or 4, there is no copy, and there will be none. With --query: 0 it is complete,\n"
+"1 it isn't, and never will be, 3 no receiver answers, 4 the one that answers knows\n"
+"nothing of it.\n";
 
 #define MSEC		1000000ull
 #define PAUSE_FIRST	(50 * MSEC)
@@ -61,6 +67,7 @@ COPY_HELP_OUTPUT
 struct send_options {
 	struct copy_options copy;
 	const char *tls;
+	const char *query;
 	uint64_t level;
 	uint64_t retry;
 	uint64_t retry_for;
@@ -79,6 +86,7 @@ static const struct cli_option options[] = {
 	OPTION(FLAG, "zstd", zstd),
 	OPTION(NUMBER, "level", level, 1, 19, 1),
 	OPTION(FLAG, "check", check),
+	OPTION(STRING, "query", query),
 	OPTION(NUMBER, "retry", retry, 0, 1000000, 1),
 	OPTION(NUMBER, "retry-for", retry_for, 0, 1000000, 1),
 	OPTION(NUMBER, "hello-timeout", hello_timeout, 1, 1000000, 1),
@@ -186,10 +194,10 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 	return ret;
 }
 
-static int open_sender(struct dmatrack_dest **dest, struct line *l)
+static struct dmatrack_sender describe_sender(struct line *l)
 {
-	const struct dmatrack_sender s = {
-		.size = sizeof(s),
+	return (struct dmatrack_sender){
+		.size = sizeof(struct dmatrack_sender),
 		.flags = (l->o->zstd ? DMATRACK_ZSTD : 0) |
 			 (l->o->check ? DMATRACK_CHECK : 0),
 		.level = (int32_t)l->o->level,
@@ -199,11 +207,74 @@ static int open_sender(struct dmatrack_dest **dest, struct line *l)
 		.hello_timeout = (uint32_t)l->o->hello_timeout * 1000,
 		.peer_timeout = (uint32_t)l->o->peer_timeout * 1000,
 	};
+}
+
+static int open_sender(struct dmatrack_dest **dest, struct line *l)
+{
+	const struct dmatrack_sender s = describe_sender(l);
+	uint8_t id[CLI_DIGEST];
 	int ret = dmatrack_sender_create(dest, &s);
 
+	if (!ret)
+		ret = dmatrack_sender_id(*dest, id);
 	if (ret)
 		cli_error("%s: %s", l->address, cli_why(ret));
+	else
+		cli_format_digest(l->copy->id, id);
 	return ret ? CLI_FAILED : 0;
+}
+
+/* Asking for the outcome of an earlier copy ----------------------------------- */
+
+static bool parse_id(const char *text, uint8_t id[CLI_DIGEST])
+{
+	unsigned int i;
+	int end;
+
+	for (i = 0; i < CLI_DIGEST; i++, text += 2) {
+		if (sscanf(text, "%2hhx%n", &id[i], &end) != 1 || end != 2)
+			return false;
+	}
+	return !*text;
+}
+
+static int answer(const struct line *l, int status, const char *text)
+{
+	if (l->o->copy.json)
+		fprintf(l->copy->out, "{ \"command\": \"send\", \"copy\": \"%s\", \"copied\": %s }\n",
+			l->o->query, status == CLI_OK ? "true" :
+			status == CLI_NO ? "false" : "null");
+	else
+		fprintf(l->copy->out, "Copy %s: %s.\n", l->o->query, text);
+	return status;
+}
+
+static int query(struct line *l)
+{
+	const struct dmatrack_sender s = describe_sender(l);
+	enum dmatrack_outcome outcome;
+	uint8_t id[CLI_DIGEST];
+	int ret;
+
+	if (!parse_id(l->o->query, id))
+		return cli_usage("'%s' is no copy's id: 32 hexadecimal digits",
+				 l->o->query);
+	cli_progress_init(l->o->copy.progress, l->o->copy.quiet);
+	ret = dmatrack_sender_ask(&s, id, &outcome);
+	cli_progress_clear();
+	if (l->copy->status)
+		return l->copy->status;
+	if (ret && interrupt_signal())
+		return interrupt_status("no answer");
+	if (ret) {
+		cli_error("no answer: %s", cli_why(ret));
+		return CLI_FAILED;
+	}
+	if (outcome == DMATRACK_COPIED)
+		return answer(l, CLI_OK, "it is complete");
+	if (outcome == DMATRACK_NOT_COPIED)
+		return answer(l, CLI_NO, "it isn't complete, and never will be");
+	return answer(l, CLI_UNKNOWN, "this receiver knows nothing of it");
 }
 
 static int run(const struct cli_command *cmd, int argc, char **argv)
@@ -226,6 +297,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	c.out = strcmp(l.address, "-") ? stdout : stderr;
 	c.checked = o.check;
 	interrupt_catch();
+	if (o.query)
+		return query(&l);
 	ret = open_sender(&dest, &l);
 	return ret ? ret : copy_run(&c, dest);
 }

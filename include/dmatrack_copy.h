@@ -56,6 +56,13 @@ struct dmatrack_region {
 
 struct dmatrack_dest;
 
+/* What became of a copy */
+enum dmatrack_outcome {
+	DMATRACK_NOT_COPIED,	/* the destination isn't complete, and can't become so any more */
+	DMATRACK_COPIED,	/* it is complete */
+	DMATRACK_UNKNOWN,	/* it may be complete, or become so: its answer was lost */
+};
+
 /**
  * struct dmatrack_dest_ops - what a destination does
  * @size: sizeof(struct dmatrack_dest_ops)
@@ -68,7 +75,8 @@ struct dmatrack_dest;
  * @round: a round ends here. NULL: nothing is to be done
  * @finish: everything is there, and exact: the copy is good from now on. Not called if
  *	    the copy fails or is given up. May be called again, by another process too, where
- *	    it isn't known whether it was done
+ *	    it isn't known whether it was done. After an error but -EINPROGRESS (it isn't known
+ *	    whether the copy is good) it isn't good, and becomes so only by another call
  * @lost: after another function has returned -EAGAIN: reach the destination again
  *	  and tell, by calling @again for each, which ranges to copy anew: those written that did not
  *	  arrive. Then go on. The call that returned -EAGAIN has not been done. NULL:
@@ -79,8 +87,15 @@ struct dmatrack_dest;
  *	  0 if there is none. May be called before @begin, which isn't called if the
  *	  copy is gone on with. NULL: as 0
  * @close: free the destination; what was not finished is no copy
- * @digest: of all that was written, as dmatrack_digest() has it. NULL: can't. May be left out
- *	    of @size
+ * @digest: of all that was written, as dmatrack_digest() has it; where another process wrote it,
+ *	    of what is there now. NULL: can't
+ * @prepare: all that @finish will need and that can be undone: bring everything to disk, see
+ *	     whether the name is free. @finish is called next, or the copy goes on, or is given
+ *	     up. NULL: nothing is to be done
+ * @outcome: asked after an error, as the last function before @close: enum dmatrack_outcome.
+ *	     NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
+ *
+ * Those from @digest on may be left out of @size.
  *
  * Called by one thread at a time. Return: 0 (but for @load), -EAGAIN if @lost is there, or
  * any other negative errno, which ends the copy.
@@ -103,6 +118,8 @@ struct dmatrack_dest_ops {
 	int (*load)(struct dmatrack_dest *d, void *state, size_t size);
 	void (*close)(struct dmatrack_dest *d);
 	int (*digest)(struct dmatrack_dest *d, uint8_t digest[16]);
+	int (*prepare)(struct dmatrack_dest *d);
+	int (*outcome)(struct dmatrack_dest *d);
 };
 
 /**
@@ -272,8 +289,9 @@ struct dmatrack_precopy {
  * destination, stops tracking. On error tracking is stopped and the destination is not
  * finished.
  *
- * Return: 0: the destination holds what the memory held when stop() had returned; -EINVAL
- * (something in @p), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
+ * Return: 0: the destination holds what the memory held when stop() had returned; -EINPROGRESS:
+ * it isn't known whether it does (DMATRACK_UNKNOWN): the devices must not be started again before
+ * that is found out, since there may be two copies then. Any other error: there is no copy; -EINVAL (something in @p), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
  * of @p or of the destination returned, what a call on a container did.
  */
 int dmatrack_precopy(const struct dmatrack_precopy *p,
@@ -295,7 +313,8 @@ int dmatrack_precopy(const struct dmatrack_precopy *p,
  * A sparse file: pages that are zero take no room. Finishing computes its check,
  * writes all to disk, and gives it its name.
  *
- * Return: 0, -EEXIST, -EBUSY (another process writes it), what open(2) has.
+ * Return: 0, -EEXIST, -EBUSY (another process writes it), -EBADMSG (with DMATRACK_IMAGE_RESUME alone:
+ * a finished image is there, and was altered since), what open(2) has.
  */
 int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 			  unsigned int flags);
@@ -521,10 +540,35 @@ struct dmatrack_sender {
  * @s: how; copied
  *
  * Its functions return -EAGAIN where the connection breaks; @lost connects again
- * and asks to copy anew what had been sent but not arrived.
+ * and asks to copy anew what had been sent but not arrived. When the receiver was told to
+ * complete the copy, and its answer was lost, and there's no other connection: -EINPROGRESS.
  */
 int dmatrack_sender_create(struct dmatrack_dest **d,
 			   const struct dmatrack_sender *s);
+
+/**
+ * dmatrack_sender_id() - the name of a copy, to ask for its outcome later
+ * @d: made by dmatrack_sender_create()
+ * @id: out
+ *
+ * Drawn at random when the sender is created; the receiver has it with the copy. Return: 0 or -EINVAL.
+ */
+int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16]);
+
+/**
+ * dmatrack_sender_ask() - what became of a copy whose sender doesn't know
+ * @s: how to reach the receiver; @connect as for the sender of a copy
+ * @id: of the copy
+ * @outcome: out: DMATRACK_COPIED; DMATRACK_NOT_COPIED; DMATRACK_UNKNOWN: the receiver that
+ *	     answered knows nothing of it
+ *
+ * The sender of the copy has ended. A receiver that hasn't completed it gives it up for good before
+ * it answers that.
+ *
+ * Return: 0, or a negative errno: there's no answer.
+ */
+int dmatrack_sender_ask(const struct dmatrack_sender *s, const uint8_t id[16],
+			enum dmatrack_outcome *outcome);
 
 /**
  * struct dmatrack_arrival - how far a receiver is

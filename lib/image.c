@@ -5,9 +5,9 @@
  *
  * Devices may stand still while an image is finished, so what can be done before is: hashes
  * are kept as pages come (image_sums.h), and at the end of each round all that was written
- * is on disk (image_sync.h). Left for the end is the table, and: table, data and a head that says
- * "complete" to disk, the name, the folder to disk. A crash between any two of these leaves a
- * file that isn't at PATH, and that nobody goes on with after a boot.
+ * is on disk (image_sync.h). Left for prepare() is the table, and that it and the data are on
+ * disk; for finish() a head that says "complete", the name, and the folder to disk. A crash between
+ * any two of these leaves a file that isn't at PATH, and that nobody goes on with after a boot.
  *
  * A lock on the file keeps a second writer away. It is taken after opening, and
  * the first writer may have renamed the file in between: so the name is looked up once
@@ -16,8 +16,8 @@
  * Resuming: save() writes the head after the data before it has been written, so if this
  * process is killed, the kernel holds both. If the machine goes down it may have
  * written one and not the other: the head names the boot, and of another one nothing
- * is gone on with. A finished image gives back its last state too: who sent it may not
- * know yet that it is finished.
+ * is gone on with. A finished image gives back its last state too, once all of it has been read
+ * and found to be what was finished: its sender may not know yet that it is finished.
  */
 #include <endian.h>
 #include <errno.h>
@@ -47,6 +47,7 @@
  * @sums: of the chunks
  * @sync: brings it to disk
  * @hashed: the table is that of the data
+ * @prepared: it is in the file, and all of that on disk
  * @digest: of the data; valid when @hashed
  * @room: entries that the table has memory for
  */
@@ -61,6 +62,7 @@ struct image_writer {
 	struct dmt_image_sums sums;
 	struct dmt_image_sync sync;
 	bool hashed;
+	bool prepared;
 	uint8_t digest[16];
 	uint64_t room;
 };
@@ -136,7 +138,7 @@ static int image_begin(struct dmatrack_dest *d,
 	struct image_writer *w = writer_of(d);
 	int ret = 0;
 
-	w->ready = w->hashed = false;
+	w->ready = w->hashed = w->prepared = false;
 	dmt_image_sync_end(&w->sync);
 	w->room = 0;
 	if (w->finished)
@@ -183,7 +185,7 @@ static int find_place(struct image_writer *w, uint64_t iova, uint64_t size,
 	place->i = i;
 	place->offset = iova - w->f.regions.regions[i].iova;
 	place->at = w->f.offsets[i] + place->offset;
-	w->hashed = false;
+	w->hashed = w->prepared = false;
 	return 0;
 }
 
@@ -354,7 +356,7 @@ static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
 	struct image_writer *w = writer_of(d);
 	int ret;
 
-	if (!w->ready)
+	if (!w->ready && !w->finished)
 		return not_ready(w);
 	ret = hash_data(w);
 	if (!ret)
@@ -389,6 +391,14 @@ static int write_complete(struct image_writer *w)
 	w->f.head.flags = htole32(DMT_IMAGE_COMPLETE);
 	ret = dmt_image_write_head(&w->f);
 	return ret ? ret : sync_data(w);
+}
+
+/* What has no name isn't complete. */
+static void take_back(struct image_writer *w)
+{
+	w->f.head.flags = 0;
+	if (w->ready)
+		dmt_image_write_head(&w->f);
 }
 
 /* Whether the file is still the one of that name */
@@ -436,6 +446,26 @@ static int sync_folder(struct image_writer *w)
 	return ret;
 }
 
+static int image_prepare(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (w->prepared)
+		return 0;
+	if (!w->ready)
+		return not_ready(w);
+	if (!(w->flags & DMATRACK_IMAGE_REPLACE) && !access(w->path, F_OK))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	ret = hash_data(w);
+	if (!ret)
+		ret = write_table(w);
+	if (!ret)
+		ret = sync_data(w);
+	w->prepared = !ret;
+	return ret;
+}
+
 static int image_finish(struct dmatrack_dest *d)
 {
 	struct image_writer *w = writer_of(d);
@@ -445,15 +475,16 @@ static int image_finish(struct dmatrack_dest *d)
 		return 0;
 	if (!w->ready)
 		return not_ready(w);
-	ret = hash_data(w);
-	if (!ret)
-		ret = write_table(w);
-	if (!ret)
-		ret = write_complete(w);
-	if (!ret)
-		ret = give_name(w);
+	ret = image_prepare(d);
 	if (ret)
 		return ret;
+	ret = write_complete(w);
+	if (!ret)
+		ret = give_name(w);
+	if (ret) {
+		take_back(w);
+		return ret;
+	}
 	w->finished = true;
 	w->ready = false;
 	return sync_folder(w);
@@ -530,6 +561,7 @@ static const struct dmatrack_dest_ops image_ops = {
 	.load = image_load,
 	.close = image_close,
 	.digest = image_digest,
+	.prepare = image_prepare,
 };
 
 /*
@@ -612,32 +644,61 @@ static void take_up(struct image_writer *w)
 		   !ftruncate(w->f.fd, (off_t)w->f.table);
 }
 
-/* The image as an earlier process finished it. Return: whether that's so */
-static bool take_finished(struct image_writer *w)
+/* Read all of a finished image, from disk if it can be. Return: 0 or -EBADMSG, -errno */
+static int check_finished(struct image_writer *w)
 {
-	/* not to wait for whoever writes, where it's a FIFO */
-	int fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct dmatrack_image *m;
+	char name[64];
+	int ret;
 
-	w->f.fd = fd;
-	if (fd >= 0 && usable(w, w->path) &&
-	    le32toh(w->f.head.flags) & DMT_IMAGE_COMPLETE) {
-		w->finished = true;
-		return true;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", w->f.fd);
+	posix_fadvise(w->f.fd, 0, 0, POSIX_FADV_DONTNEED);
+	ret = dmatrack_image_open(&m, name);
+	if (ret)
+		return ret;
+	ret = dmatrack_image_digest(m, w->digest, NULL, NULL);
+	dmatrack_image_close(m);
+	w->hashed = !ret;
+	return ret;
+}
+
+/*
+ * The image as an earlier process finished it. Return: 1: here it is; 0: there is none of a receiver;
+ * or -errno
+ */
+static int take_finished(struct image_writer *w)
+{
+	int ret = 0;
+
+	/* a FIFO that nobody writes to is not waited for */
+	w->f.fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (w->f.fd < 0)
+		return 0;
+	if (usable(w, w->path) && le32toh(w->f.head.flags) & DMT_IMAGE_COMPLETE) {
+		ret = check_finished(w);
+		w->finished = !ret;
+		if (!ret)
+			return 1;
+		ret = dmt_error(ret, "%s: is finished, but not as it was any more: %s",
+				w->path, strerror(-ret));
 	}
-	if (fd >= 0)
-		close(fd);
+	close(w->f.fd);
 	w->f.fd = -1;
-	return false;
+	return ret;
 }
 
 static int open_writer(struct image_writer *w)
 {
 	bool there = !access(w->path, F_OK);
-	int ret;
+	int ret = 0;
 
-	if (there && w->flags & DMATRACK_IMAGE_RESUME &&
-	    access(w->partial, F_OK) && take_finished(w))
+	if (there && w->flags & DMATRACK_IMAGE_RESUME && access(w->partial, F_OK))
+		ret = take_finished(w);
+	if (ret > 0)
 		return 0;
+	/* one that was altered may be replaced, but not gone on with */
+	if (ret && !(ret == -EBADMSG && w->flags & DMATRACK_IMAGE_REPLACE))
+		return ret;
 	if (there && !(w->flags & DMATRACK_IMAGE_REPLACE))
 		return dmt_error(-EEXIST, "%s: is there already", w->path);
 	ret = open_partial(w);

@@ -24,6 +24,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -420,6 +421,28 @@ static int copy_all(struct copy *c)
 	return ret;
 }
 
+/*
+ * What the end of a copy means, @err being what ended it. The destination may be complete, or it may
+ * not be known whether it is: that outweighs an error, or a wish to give up, that came meanwhile.
+ */
+static int conclude(const struct copy *c, int err)
+{
+	char why[400];
+	int outcome;
+
+	if (!err || !c->q.ops.outcome)
+		return err;
+	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
+		 strerror(-err));
+	outcome = c->q.ops.outcome(c->q.p.dest);
+	if (outcome == DMATRACK_COPIED)
+		return 0;
+	if (outcome != DMATRACK_UNKNOWN || err == -EINPROGRESS)
+		return dmt_error(err, "%s", why);
+	return dmt_error(-EINPROGRESS, "the copy may be complete at the destination: %s",
+			 why);
+}
+
 int dmt_precopy(const struct dmatrack_precopy *p,
 		struct dmatrack_totals *totals, const struct dmt_clock *clock)
 {
@@ -433,7 +456,7 @@ int dmt_precopy(const struct dmatrack_precopy *p,
 		if (!ret) {
 			c.pending = c.q.pages;
 			dmt_forecast_init(&c.f);
-			ret = copy_all(&c);
+			ret = conclude(&c, copy_all(&c));
 			c.totals.memory = memory(&c);
 		}
 		stop(&c);

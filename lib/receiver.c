@@ -2,7 +2,7 @@
 /*
  * Receiving one copy. See wire.h for what is said.
  *
- * Where a session stands is a few bytes: its name, the number of the last frame that was
+ * Where a session stands is a few bytes: its name, its place, the number of the last frame that was
  * carried out, a hash of the regions. If the destination can save, they are saved
  * with the data before they are acknowledged: whoever loads them later, in whatever
  * process, goes on from there.
@@ -15,6 +15,11 @@
  * hasn't introduced himself properly: send him away, wait for another. All others
  * end it, and the sender is told why.
  *
+ * COMMIT completes the copy: that is saved first, with the digest of what was there
+ * when READY was said, so that another process can do it if this one is killed. Where completing
+ * fails, that is taken back before the sender is told; and where that fails too, the sender is
+ * told nothing, since it would take it for "there's no copy".
+ *
  * When the destination is finished, the sender may not know. If the connection
  * breaks just then, it will ask; so that isn't the end before it has said bye, or the
  * program has had enough of waiting.
@@ -25,8 +30,10 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <zstd.h>
 
 #include "clock.h"
@@ -42,29 +49,40 @@
 #define PROGRESS_NS	100000000ull
 #define PULSE_MS	1000
 
-#define STATE_MAGIC	"DMTstate"
+#define STATE_MAGIC	"DMTstat2"
+
+enum stage {
+	OPEN,
+	COMMITTED,	/* to be finished, or finished */
+	GIVEN_UP,	/* never to be finished */
+};
 
 /* As it is saved; numbers are little-endian */
 struct state {
 	char magic[8];
-	uint8_t session[16];
+	uint8_t session[DMT_WIRE_ID];
+	uint8_t place[DMT_WIRE_ID];
 	uint64_t seq;
 	uint8_t layout[16];
-	uint32_t complete;	/* all has arrived and was compared: finish */
-	uint32_t zero;
+	uint8_t digest[16];	/* of what was committed, if @has_digest */
+	uint32_t stage;		/* enum stage */
+	uint32_t has_digest;
 };
 
 /**
  * struct receiver - a copy that is received
  * @r: how
  * @dest: where to
+ * @ops: its functions; those that it doesn't know are NULL
  * @wire: the connection
  * @state: of the session; its @magic is empty if there's none
  * @seq: of the last frame carried out; in @state as of the last save
  * @regions: of the session
  * @met: the sender on this connection has introduced itself
  * @here: the session was begun or gone on with by this call
+ * @ready: READY was said, and nothing came since
  * @finished: the destination is finished
+ * @silent: this is the end, and whether the copy will be complete can't be told to the sender
  * @bytes, @frames: carried out since the last ACK
  * @told: when progress was told last
  * @before: bytes that came over earlier connections
@@ -75,13 +93,16 @@ struct state {
 struct receiver {
 	const struct dmatrack_receiver *r;
 	struct dmatrack_dest *dest;
+	struct dmatrack_dest_ops ops;
 	struct dmt_wire wire;
 	struct state state;
 	uint64_t seq;
 	struct dmt_regions regions;
 	bool met;
 	bool here;
+	bool ready;
 	bool finished;
+	bool silent;
 	uint64_t bytes;
 	unsigned int frames;
 	uint64_t told;
@@ -91,12 +112,6 @@ struct receiver {
 	void *unpacked;
 	size_t room;
 };
-
-static bool has_digest(const struct dmatrack_dest_ops *ops)
-{
-	return ops->size >= offsetof(struct dmatrack_dest_ops, digest) +
-			    sizeof(ops->digest) && ops->digest;
-}
 
 /* A destination's error. It can't be lost and found here. */
 static int of_dest(int err, const char *what)
@@ -124,10 +139,10 @@ static int send_frame(struct receiver *rx, enum dmt_wire_type type, uint64_t seq
 static int save(struct receiver *rx)
 {
 	rx->state.seq = htole64(rx->seq);
-	if (!rx->dest->ops->save)
+	if (!rx->ops.save)
 		return 0;
-	return of_dest(rx->dest->ops->save(rx->dest, &rx->state,
-					   sizeof(rx->state)), "save");
+	return of_dest(rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)),
+		       "save");
 }
 
 static int acknowledge(struct receiver *rx)
@@ -192,7 +207,7 @@ static int take_data(struct receiver *rx, const struct dmt_frame *f)
 	ret = unpack(rx, f, &data);
 	if (ret)
 		return ret;
-	ret = rx->dest->ops->write(rx->dest, f->iova, data, f->size);
+	ret = rx->ops.write(rx->dest, f->iova, data, f->size);
 	rx->arrival.data += ret ? 0 : f->size;
 	return of_dest(ret, "write");
 }
@@ -204,7 +219,7 @@ static int take_zero(struct receiver *rx, const struct dmt_frame *f)
 	if (f->length || f->encoding ||
 	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
 		return senseless(f);
-	ret = rx->dest->ops->zero(rx->dest, f->iova, f->size);
+	ret = rx->ops.zero(rx->dest, f->iova, f->size);
 	rx->arrival.zeros += ret ? 0 : f->size;
 	return of_dest(ret, "zero");
 }
@@ -280,9 +295,9 @@ static int take_round(struct receiver *rx, const struct dmt_frame *f)
 
 	if (f->length || f->encoding || f->iova || f->size)
 		return senseless(f);
-	if (rx->dest->ops->round) {
+	if (rx->ops.round) {
 		thread = pulse_begin(&pulse, rx);
-		ret = rx->dest->ops->round(rx->dest);
+		ret = rx->ops.round(rx->dest);
 		pulse_end(&pulse, thread);
 	}
 	rx->arrival.rounds += !ret;
@@ -292,7 +307,7 @@ static int take_round(struct receiver *rx, const struct dmt_frame *f)
 static int compare(struct receiver *rx, const uint8_t want[16])
 {
 	uint8_t got[16];
-	int ret = rx->dest->ops->digest(rx->dest, got);
+	int ret = rx->ops.digest(rx->dest, got);
 
 	if (ret)
 		return of_dest(ret, "digest");
@@ -304,21 +319,22 @@ static int compare(struct receiver *rx, const uint8_t want[16])
 /* Finish what is complete; where it was done before, that's no harm. */
 static int finish_dest(struct receiver *rx)
 {
-	int ret = rx->dest->ops->finish ? rx->dest->ops->finish(rx->dest) : 0;
+	int ret = rx->ops.finish ? rx->ops.finish(rx->dest) : 0;
 
 	rx->finished = !ret;
 	return of_dest(ret, "finish");
 }
 
-static int complete(struct receiver *rx, const uint8_t *digest)
+static int prepare(struct receiver *rx, const uint8_t *digest)
 {
 	int ret = digest ? compare(rx, digest) : 0;
 
-	if (ret)
+	if (!ret && rx->ops.prepare)
+		ret = of_dest(rx->ops.prepare(rx->dest), "prepare");
+	if (ret || !rx->ops.save || !rx->ops.digest)
 		return ret;
-	rx->state.complete = htole32(1);
-	ret = save(rx);
-	return ret ? ret : finish_dest(rx);
+	rx->state.has_digest = htole32(1);
+	return of_dest(rx->ops.digest(rx->dest, rx->state.digest), "digest");
 }
 
 static int take_finish(struct receiver *rx, const struct dmt_frame *f)
@@ -330,12 +346,72 @@ static int take_finish(struct receiver *rx, const struct dmt_frame *f)
 
 	if (f->encoding || f->iova || f->size ||
 	    (f->length && f->length != sizeof(digest)) ||
-	    (f->length && !has_digest(rx->dest->ops)))
+	    (f->length && !rx->ops.digest))
 		return senseless(f);
 	memcpy(digest, f->payload, f->length);
-	rx->seq = f->seq;
 	thread = pulse_begin(&pulse, rx);
-	ret = complete(rx, f->length ? digest : NULL);
+	ret = prepare(rx, f->length ? digest : NULL);
+	pulse_end(&pulse, thread);
+	if (ret)
+		return ret;
+	rx->seq = f->seq;
+	rx->ready = true;
+	return send_frame(rx, DMT_WIRE_READY, rx->seq, 0);
+}
+
+static bool same_session(const struct state *a, const struct state *b)
+{
+	return !memcmp(a->magic, b->magic, sizeof(a->magic)) &&
+	       !memcmp(a->session, b->session, sizeof(a->session));
+}
+
+/* Whether a process that loads what is saved would complete the copy */
+static bool may_complete(struct receiver *rx)
+{
+	uint8_t buf[DMATRACK_STATE_MAX];
+	const struct state *saved = (const struct state *)buf;
+	int n;
+
+	if (!rx->ops.load)
+		return false;
+	n = rx->ops.load(rx->dest, buf, sizeof(buf));
+	return n < 0 || (n == sizeof(*saved) && same_session(saved, &rx->state) &&
+			 le32toh(saved->stage) == COMMITTED);
+}
+
+/* The copy couldn't be completed: @err. Whoever loads what is saved mustn't, either. */
+static int take_back(struct receiver *rx, int err)
+{
+	char why[400];
+
+	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
+		 strerror(-err));
+	rx->state.stage = htole32(OPEN);
+	rx->silent = err == -EINPROGRESS || (save(rx) && may_complete(rx));
+	return dmt_error(err, "%s", why);
+}
+
+static int complete(struct receiver *rx)
+{
+	int ret;
+
+	rx->state.stage = htole32(COMMITTED);
+	ret = save(rx);
+	if (!ret)
+		ret = finish_dest(rx);
+	return ret ? take_back(rx, ret) : 0;
+}
+
+static int take_commit(struct receiver *rx, const struct dmt_frame *f)
+{
+	struct pulse pulse;
+	bool thread;
+	int ret;
+
+	if (f->length || f->encoding || f->iova || f->size || f->seq != rx->seq)
+		return senseless(f);
+	thread = pulse_begin(&pulse, rx);
+	ret = complete(rx);
 	pulse_end(&pulse, thread);
 	return ret;
 }
@@ -361,7 +437,9 @@ static int take_frame(struct receiver *rx, const struct dmt_frame *f)
 
 	if (f->type == DMT_WIRE_REFUSE)
 		return dmt_wire_refusal(f, "sender");
-	if (f->seq != rx->seq + 1)
+	if (rx->ready && f->type == DMT_WIRE_COMMIT)
+		return take_commit(rx, f);
+	if (rx->ready || f->seq != rx->seq + 1)
 		return senseless(f);
 	ret = carry_out(rx, f);
 	if (ret)
@@ -377,6 +455,7 @@ static int take_frame(struct receiver *rx, const struct dmt_frame *f)
 	return ret ? ret : tell_progress(rx);
 }
 
+/* The copy is complete: whatever comes instead of BYE changes nothing. */
 static int await_bye(struct receiver *rx)
 {
 	struct dmt_frame f;
@@ -384,9 +463,7 @@ static int await_bye(struct receiver *rx)
 
 	dmt_channel_patience(rx->wire.ch, BYE_PATIENCE);
 	ret = dmt_wire_get(&rx->wire, &f);
-	if (!ret && f.type != DMT_WIRE_BYE)
-		ret = senseless(&f);
-	return ret;
+	return rx->wire.broken ? ret : 0;
 }
 
 static int take_all(struct receiver *rx)
@@ -427,14 +504,6 @@ static int read_regions(const struct dmt_frame *f, struct dmt_regions *out)
 	return ret == -EINVAL ? -EPROTO : ret;
 }
 
-static bool same_session(const struct receiver *rx, const struct state *state)
-{
-	return !memcmp(rx->state.magic, state->magic, sizeof(state->magic)) &&
-	       !memcmp(rx->state.session, state->session,
-		       sizeof(state->session)) &&
-	       !memcmp(rx->state.layout, state->layout, sizeof(state->layout));
-}
-
 static int begin_session(struct receiver *rx, const struct state *state)
 {
 	const struct dmt_regions *g = &rx->regions;
@@ -448,43 +517,88 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	memset(&rx->state, 0, sizeof(rx->state));
 	rx->finished = false;
 	if (!ret)
-		ret = of_dest(rx->dest->ops->begin(rx->dest, g->regions, g->n,
-						   g->page_size), "begin");
+		ret = of_dest(rx->ops.begin(rx->dest, g->regions, g->n,
+					    g->page_size), "begin");
 	if (ret)
 		return ret > 0 ? -ECANCELED : ret;
 	rx->state = *state;
+	if (getrandom(rx->state.place, sizeof(rx->state.place), 0) !=
+	    sizeof(rx->state.place))
+		return -EIO;
 	rx->seq = 0;
 	return save(rx);
 }
 
-/*
- * The sender forgets what it's told to be here, as with an ACK. And more may come now, though
- * everything was here once, and wasn't finished for some error.
- */
-static int go_on(struct receiver *rx)
+static int given_up(void)
 {
-	rx->state.complete = 0;
-	return save(rx);
+	return dmt_error(-ECANCELED, "the outcome of this copy was asked for when it wasn't complete, so it was given up");
 }
 
+static enum dmt_wire_status status_of(const struct receiver *rx,
+				      const struct state *state)
+{
+	if (!same_session(&rx->state, state) ||
+	    memcmp(rx->state.layout, state->layout, sizeof(state->layout)))
+		return DMT_WIRE_NEW;
+	return rx->finished ? DMT_WIRE_FINISHED : DMT_WIRE_GO_ON;
+}
+
+/* What it's told to be here the sender forgets, as with an ACK: so it is saved before. */
 static int welcome(struct receiver *rx, const struct state *state)
 {
-	enum dmt_wire_status status = DMT_WIRE_NEW;
+	enum dmt_wire_status status = status_of(rx, state);
+	struct dmt_frame f = { .type = DMT_WIRE_WELCOME, .size = status };
 	int ret = 0;
 
-	if (same_session(rx, state))
-		status = rx->finished ? DMT_WIRE_FINISHED : DMT_WIRE_GO_ON;
+	rx->ready = false;
 	if (status == DMT_WIRE_NEW)
 		ret = begin_session(rx, state);
+	else if (le32toh(rx->state.stage) == GIVEN_UP)
+		ret = given_up();
 	else if (status == DMT_WIRE_GO_ON)
-		ret = go_on(rx);
+		ret = save(rx);
 	if (ret)
 		return ret;
 	if (rx->here || status == DMT_WIRE_GO_ON)
 		rx->arrival.resumed++;
 	rx->here = true;
 	rx->arrival.memory = rx->regions.bytes;
-	return send_frame(rx, DMT_WIRE_WELCOME, rx->seq, status);
+	f.seq = rx->seq;
+	f.length = sizeof(rx->state.place);
+	f.payload = rx->state.place;
+	ret = dmt_wire_put(&rx->wire, &f);
+	return ret ? ret : dmt_wire_flush(&rx->wire);
+}
+
+/*
+ * What became of a session. Where it isn't complete, COMMIT must not be obeyed any more when that is
+ * said, by another process neither.
+ */
+static int tell_outcome(struct receiver *rx, const struct dmt_frame *f)
+{
+	struct state asked = { .magic = STATE_MAGIC };
+	enum dmt_wire_outcome outcome = DMT_WIRE_NOT_HERE;
+	int ret = 0;
+
+	if (f->length != sizeof(asked.session))
+		return senseless(f);
+	memcpy(asked.session, f->payload, sizeof(asked.session));
+	if (same_session(&rx->state, &asked))
+		outcome = rx->finished ? DMT_WIRE_COMPLETE : DMT_WIRE_NEVER;
+	if (outcome == DMT_WIRE_NEVER) {
+		rx->state.stage = htole32(GIVEN_UP);
+		ret = save(rx);
+	}
+	rx->met = outcome != DMT_WIRE_NOT_HERE;
+	if (!ret)
+		ret = send_frame(rx, DMT_WIRE_OUTCOME, 0, outcome);
+	if (!ret && rx->met)
+		ret = await_bye(rx);
+	if (ret)
+		return ret;
+	if (!rx->met)
+		return -ENOENT;
+	return outcome == DMT_WIRE_NEVER ? given_up() : 0;
 }
 
 /* What a HELLO says that a state has, too */
@@ -506,7 +620,7 @@ static int take_hello(struct receiver *rx, const struct dmt_frame *f,
 		return dmt_error(-EPROTONOSUPPORT,
 				 "the sender wants what this library doesn't know: flags 0x%x",
 				 flags);
-	if (flags & DMATRACK_CHECK && !has_digest(rx->dest->ops))
+	if (flags & DMATRACK_CHECK && !rx->ops.digest)
 		return dmt_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
 	ret = read_regions(f, &regions);
 	if (ret)
@@ -520,9 +634,9 @@ static int take_hello(struct receiver *rx, const struct dmt_frame *f,
 	return 0;
 }
 
-static int introduce(struct receiver *rx, struct state *state)
+/* @f: the sender's first frame */
+static int introduce(struct receiver *rx, struct dmt_frame *f)
 {
-	struct dmt_frame f;
 	int ret;
 
 	dmt_wire_hurry(&rx->wire, (int)(rx->r->hello_timeout ?
@@ -530,17 +644,20 @@ static int introduce(struct receiver *rx, struct state *state)
 	ret = dmt_wire_greet(&rx->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&rx->wire, "sender");
-	if (!ret)
-		ret = dmt_wire_get(&rx->wire, &f);
-	return ret ? ret : take_hello(rx, &f, state);
+	return ret ? ret : dmt_wire_get(&rx->wire, f);
 }
 
 /* One connection, from its greeting on */
 static int serve(struct receiver *rx)
 {
 	struct state state;
-	int ret = introduce(rx, &state);
+	struct dmt_frame f;
+	int ret = introduce(rx, &f);
 
+	if (!ret && f.type == DMT_WIRE_ASK)
+		return tell_outcome(rx, &f);
+	if (!ret)
+		ret = take_hello(rx, &f, &state);
 	if (ret)
 		return ret;
 	rx->met = true;
@@ -581,18 +698,18 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 {
 	int ret;
 
-	rx->met = *again = false;
+	rx->met = rx->silent = *again = false;
 	dmt_channel_cancel(ch, rx->r->cancel);
 	ret = dmt_wire_open(&rx->wire, ch);
 	if (ret)
 		return ret;
 	ret = serve(rx);
-	if (ret && !rx->wire.broken && !left_open(rx, ret))
+	if (ret && !rx->wire.broken && !rx->silent && !left_open(rx, ret))
 		refuse(rx, ret);
 	rx->before += rx->wire.bytes;
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
-	*again = ret && (rx->wire.broken || !rx->met) &&
+	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
 		 !dmt_cancelled(rx->r->cancel);
 	dmt_wire_close(&rx->wire);
 	return ret;
@@ -616,12 +733,32 @@ static int receive(struct receiver *rx)
 	return why;
 }
 
+/*
+ * An earlier process was told to complete the copy. If what is there isn't what was there then, it
+ * can't be: it's forgotten, and the sender will send everything again.
+ */
+static int complete_loaded(struct receiver *rx)
+{
+	uint8_t digest[16];
+	int ret;
+
+	if (!rx->state.has_digest || !rx->ops.digest)
+		return finish_dest(rx);
+	ret = of_dest(rx->ops.digest(rx->dest, digest), "digest");
+	if (ret)
+		return ret;
+	if (!memcmp(digest, rx->state.digest, sizeof(digest)))
+		return finish_dest(rx);
+	rx->state.stage = htole32(OPEN);
+	memset(rx->state.layout, 0, sizeof(rx->state.layout));
+	return 0;
+}
+
 /* What an earlier process left, if it makes sense */
 static int load(struct receiver *rx)
 {
-	const struct dmatrack_dest_ops *ops = rx->dest->ops;
 	uint8_t buf[DMATRACK_STATE_MAX];
-	int n = ops->load ? ops->load(rx->dest, buf, sizeof(buf)) : 0;
+	int n = rx->ops.load ? rx->ops.load(rx->dest, buf, sizeof(buf)) : 0;
 
 	if (n < 0)
 		return of_dest(n, "load");
@@ -630,7 +767,7 @@ static int load(struct receiver *rx)
 		return 0;
 	memcpy(&rx->state, buf, sizeof(rx->state));
 	rx->seq = le64toh(rx->state.seq);
-	return rx->state.complete ? finish_dest(rx) : 0;
+	return le32toh(rx->state.stage) == COMMITTED ? complete_loaded(rx) : 0;
 }
 
 static int check(const struct dmatrack_receiver *r)
@@ -665,6 +802,8 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 		return -ENOMEM;
 	rx->r = r;
 	rx->dest = r->dest;
+	memcpy(&rx->ops, rx->dest->ops, rx->dest->ops->size < sizeof(rx->ops) ?
+	       rx->dest->ops->size : sizeof(rx->ops));
 	rx->zstd = ZSTD_createDCtx();
 	ret = rx->zstd ? load(rx) : -ENOMEM;
 	if (!ret)

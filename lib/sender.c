@@ -14,11 +14,15 @@
  *
  * An error of the channel is a broken connection: -EAGAIN. Any other is the end; every
  * call after it says the same.
+ *
+ * Once COMMIT was sent, the end may be that nobody here knows whether the receiver has completed
+ * the copy: -EINPROGRESS. wire.h says what settles that.
  */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -33,6 +37,13 @@
 #define PEER_TIMEOUT	120000
 #define LAST_PATIENCE	2000
 
+/* Whether the receiver may have completed the copy */
+enum doubt {
+	NO_DOUBT,
+	DOUBT_HERE,	/* at @place of the sender: what it says settles it */
+	DOUBT_ELSEWHERE,/* at a place that doesn't answer any more */
+};
+
 /* A frame that was sent */
 struct extent {
 	uint64_t iova;
@@ -46,6 +57,7 @@ struct extent {
  * @dest: what it is to others
  * @how: of the program
  * @session: its name, random
+ * @place: of the receiver that was met last: see wire.h
  * @regions: of memory
  * @wire: the connection; without a channel when there's none
  * @why: what the last connection broke of
@@ -56,15 +68,17 @@ struct extent {
  * @first: the oldest in @log
  * @nlog: how many
  * @window: bytes of them
- * @finishing: FINISH was sent, by some connection
- * @finished: the receiver has finished
+ * @committed: COMMIT was sent, by some connection
+ * @doubt: whether it was carried out
+ * @finished: the receiver has completed the copy
  * @zstd: compressor, or NULL
  * @packed: what it made; room for @room bytes
  */
 struct sender {
 	struct dmatrack_dest dest;
 	struct dmatrack_sender how;
-	uint8_t session[16];
+	uint8_t session[DMT_WIRE_ID];
+	uint8_t place[DMT_WIRE_ID];
 	struct dmt_regions regions;
 	struct dmt_wire wire;
 	int why;
@@ -75,7 +89,8 @@ struct sender {
 	unsigned int first;
 	unsigned int nlog;
 	uint64_t window;
-	bool finishing;
+	bool committed;
+	enum doubt doubt;
 	bool finished;
 	ZSTD_CCtx *zstd;
 	void *packed;
@@ -97,14 +112,24 @@ static int lose(struct sender *s, int err)
 	return -EAGAIN;
 }
 
+static int unknown(int err)
+{
+	char why[400];
+
+	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
+		 strerror(-err));
+	return dmt_error(-EINPROGRESS, "the receiver was told to complete the copy, and its answer was lost: %s",
+			 why);
+}
+
 /* It's the end; if it is one that the program wanted, the receiver is told. */
 static int die(struct sender *s, int err)
 {
 	if (err == -ECANCELED && s->wire.ch)
 		dmt_wire_refuse(&s->wire, err, "the copy was given up");
 	dmt_wire_close(&s->wire);
-	s->dead = err;
-	return err;
+	s->dead = s->doubt ? unknown(err) : err;
+	return s->dead;
 }
 
 static void forget(struct sender *s, uint64_t seq)
@@ -133,8 +158,11 @@ static int next_frame(struct sender *s, struct dmt_frame *f)
 
 	if (ret)
 		return ret;
-	if (f->type == DMT_WIRE_REFUSE)
+	if (f->type == DMT_WIRE_REFUSE) {
+		if (s->doubt == DOUBT_HERE)
+			s->doubt = NO_DOUBT;
 		return dmt_wire_refusal(f, "receiver");
+	}
 	if (f->type != DMT_WIRE_ACK)
 		return 0;
 	if (f->seq < s->acked || f->seq > s->seq)
@@ -316,30 +344,45 @@ static int sender_round(struct dmatrack_dest *d)
 	return ret ? ret : await_acks(s, s->seq);
 }
 
-/* Our last word: that it's known to be finished. It may get lost. */
+/* Our last word: that it's known to be complete. It may get lost. */
 static void bye(struct sender *s)
 {
 	struct dmt_frame f = { .type = DMT_WIRE_BYE };
 
 	s->finished = true;
+	s->doubt = NO_DOUBT;
 	if (!dmt_wire_put(&s->wire, &f))
 		dmt_wire_flush(&s->wire);
 	dmt_wire_close(&s->wire);
 }
 
-static int await_done(struct sender *s)
+/* Wait for the answer to FINISH or COMMIT. */
+static int await_answer(struct sender *s, enum dmt_wire_type type)
 {
 	struct dmt_frame f = { 0 };
 	int ret = flush(s);
 
-	while (!ret && f.type != DMT_WIRE_DONE) {
+	while (!ret && f.type != type) {
 		ret = next_frame(s, &f);
 		if (!ret && f.type != DMT_WIRE_ACK && f.type != DMT_WIRE_ALIVE &&
-		    (f.type != DMT_WIRE_DONE || f.seq != s->seq))
+		    (f.type != type || f.seq != s->seq))
 			ret = unexpected(&f);
 		ret = judge(s, ret);
 	}
 	return ret;
+}
+
+/* From the first byte of COMMIT on, the receiver may complete the copy. */
+static int commit(struct sender *s)
+{
+	struct dmt_frame f = { .type = DMT_WIRE_COMMIT, .seq = s->seq };
+	int ret;
+
+	s->committed = true;
+	if (!s->doubt)
+		s->doubt = DOUBT_HERE;
+	ret = put(s, &f);
+	return ret ? ret : await_answer(s, DMT_WIRE_DONE);
 }
 
 static int sender_finish(struct dmatrack_dest *d)
@@ -357,10 +400,11 @@ static int sender_finish(struct dmatrack_dest *d)
 		if (ret)
 			return ret;
 	}
-	s->finishing = true;
 	ret = send_frame(s, &f);
 	if (!ret)
-		ret = await_done(s);
+		ret = await_answer(s, DMT_WIRE_READY);
+	if (!ret)
+		ret = commit(s);
 	if (!ret)
 		bye(s);
 	return ret;
@@ -399,13 +443,15 @@ static int say_hello(struct sender *s)
 /* Whether what the receiver says it has can be */
 static bool possible(const struct sender *s, const struct dmt_frame *f)
 {
+	if (f->length != DMT_WIRE_ID)
+		return false;
 	switch (f->size) {
 	case DMT_WIRE_NEW:
 		return !f->seq;
 	case DMT_WIRE_GO_ON:
 		return f->seq <= s->seq;
 	case DMT_WIRE_FINISHED:
-		return s->finishing && f->seq == s->seq;
+		return s->committed;
 	}
 	return false;
 }
@@ -434,13 +480,28 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 }
 
 /*
+ * The receiver isn't finished. If it is where COMMIT was sent to, that was lost. Return: whether it
+ * is the place that was met before
+ */
+static bool arrive(struct sender *s, const struct dmt_frame *f)
+{
+	bool same = !memcmp(s->place, f->payload, sizeof(s->place));
+
+	if (s->doubt == DOUBT_HERE)
+		s->doubt = same ? NO_DOUBT : DOUBT_ELSEWHERE;
+	memcpy(s->place, f->payload, sizeof(s->place));
+	return same;
+}
+
+/*
  * What must be copied anew; then there's nothing under way any more. A receiver that has
- * less than it acknowledged has begun anew, and we never heard of it.
+ * less than it acknowledged has begun anew, and we never heard of it; one at another place
+ * may have frames of the same numbers that are others.
  */
 static void copy_anew(struct sender *s, const struct dmt_frame *f,
 		      again_fn *again, void *opaque)
 {
-	bool all = f->size == DMT_WIRE_NEW || f->seq < s->acked;
+	bool all = !arrive(s, f) || f->size == DMT_WIRE_NEW || f->seq < s->acked;
 	const struct extent *e;
 	unsigned int i;
 
@@ -457,9 +518,10 @@ static void copy_anew(struct sender *s, const struct dmt_frame *f,
 	s->seq = s->acked = f->seq;
 }
 
+/* What only the sender itself may say */
 static int no_again(int ret)
 {
-	return ret == -EAGAIN ? -ECONNREFUSED : ret;
+	return ret == -EAGAIN || ret == -EINPROGRESS ? -ECONNREFUSED : ret;
 }
 
 /* Until a connection is there that goes on */
@@ -537,10 +599,20 @@ static int sender_begin(struct dmatrack_dest *d,
 	ret = start_zstd(s);
 	if (!ret)
 		ret = dmt_regions_init(&s->regions, regions, n, page_size);
-	if (!ret && getrandom(s->session, sizeof(s->session), 0) !=
-		    sizeof(s->session))
-		ret = -EIO;
-	return ret ? ret : reach(s, 0, &f);
+	if (!ret)
+		ret = reach(s, 0, &f);
+	if (!ret)
+		arrive(s, &f);
+	return ret;
+}
+
+static int sender_outcome(struct dmatrack_dest *d)
+{
+	struct sender *s = sender_of(d);
+
+	if (s->finished)
+		return DMATRACK_COPIED;
+	return s->doubt ? DMATRACK_UNKNOWN : DMATRACK_NOT_COPIED;
 }
 
 /* An end that isn't the receiver's doing: it needn't wait for us. */
@@ -566,13 +638,11 @@ static const struct dmatrack_dest_ops sender_ops = {
 	.finish = sender_finish,
 	.lost = sender_lost,
 	.close = sender_close,
+	.outcome = sender_outcome,
 };
 
-int dmatrack_sender_create(struct dmatrack_dest **d,
-			   const struct dmatrack_sender *how)
+static int check(const struct dmatrack_sender *how)
 {
-	struct sender *s;
-
 	if (how->size < sizeof(*how) || !how->connect ||
 	    how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
 		return dmt_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
@@ -581,6 +651,17 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 				 INT_MAX);
 	if (how->level < ZSTD_minCLevel() || how->level > ZSTD_maxCLevel())
 		return dmt_error(-EINVAL, "sender: zstd has no level %d", how->level);
+	return 0;
+}
+
+int dmatrack_sender_create(struct dmatrack_dest **d,
+			   const struct dmatrack_sender *how)
+{
+	struct sender *s;
+	int ret = check(how);
+
+	if (ret)
+		return ret;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
@@ -590,6 +671,95 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 		s->how.hello_timeout = HELLO_TIMEOUT;
 	if (!how->peer_timeout)
 		s->how.peer_timeout = PEER_TIMEOUT;
+	if (getrandom(s->session, sizeof(s->session), 0) != sizeof(s->session)) {
+		free(s);
+		return dmt_error(-EIO, "sender: no random numbers");
+	}
 	*d = &s->dest;
 	return 0;
+}
+
+int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16])
+{
+	if (d->ops != &sender_ops)
+		return dmt_error(-EINVAL, "this destination is no sender");
+	memcpy(id, ((const struct sender *)d)->session, DMT_WIRE_ID);
+	return 0;
+}
+
+/* Asking later -------------------------------------------------------------- */
+
+static int ask(struct sender *s, uint64_t *outcome)
+{
+	struct dmt_frame f = {
+		.type = DMT_WIRE_ASK,
+		.length = sizeof(s->session),
+		.payload = s->session,
+	};
+	int ret;
+
+	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
+	ret = dmt_wire_greet(&s->wire);
+	if (!ret)
+		ret = dmt_wire_meet(&s->wire, "receiver");
+	if (!ret)
+		ret = dmt_wire_put(&s->wire, &f);
+	if (!ret)
+		ret = dmt_wire_flush(&s->wire);
+	if (!ret)
+		ret = dmt_wire_get(&s->wire, &f);
+	if (ret)
+		return ret;
+	if (f.type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(&f, "receiver");
+	*outcome = f.size;
+	return f.type == DMT_WIRE_OUTCOME && f.size <= DMT_WIRE_NEVER ?
+	       0 : unexpected(&f);
+}
+
+static int ask_until_answered(struct sender *s, uint64_t *outcome)
+{
+	struct dmatrack_channel *ch = NULL;
+	unsigned int attempt;
+	int ret;
+
+	for (attempt = 0;; attempt++) {
+		ret = s->how.connect(s->how.opaque, attempt, s->why, &ch);
+		if (ret < 0)
+			return no_again(ret);
+		dmt_channel_cancel(ch, s->how.cancel);
+		ret = dmt_wire_open(&s->wire, ch);
+		if (ret)
+			return ret;
+		ret = ask(s, outcome);
+		if (!ret || !s->wire.broken)
+			return ret;
+		lose(s, ret);
+	}
+}
+
+int dmatrack_sender_ask(const struct dmatrack_sender *how, const uint8_t id[16],
+			enum dmatrack_outcome *outcome)
+{
+	static const enum dmatrack_outcome said[] = {
+		[DMT_WIRE_NOT_HERE] = DMATRACK_UNKNOWN,
+		[DMT_WIRE_COMPLETE] = DMATRACK_COPIED,
+		[DMT_WIRE_NEVER] = DMATRACK_NOT_COPIED,
+	};
+	struct dmatrack_dest *d;
+	struct sender *s;
+	uint64_t answer = DMT_WIRE_NOT_HERE;
+	int ret = dmatrack_sender_create(&d, how);
+
+	if (ret)
+		return ret;
+	s = sender_of(d);
+	memcpy(s->session, id, sizeof(s->session));
+	ret = ask_until_answered(s, &answer);
+	if (!ret && answer != DMT_WIRE_NOT_HERE)
+		bye(s);
+	dmt_wire_close(&s->wire);
+	dmatrack_dest_close(d);
+	*outcome = said[answer];
+	return ret;
 }

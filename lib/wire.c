@@ -43,7 +43,7 @@ struct greeting {
 static const uint32_t payload_max[] = {
 	[DMT_WIRE_HELLO] = sizeof(struct dmt_wire_hello) +
 			   DMATRACK_REGIONS_MAX * 16,
-	[DMT_WIRE_WELCOME] = 0,
+	[DMT_WIRE_WELCOME] = DMT_WIRE_ID,
 	[DMT_WIRE_DATA] = DMATRACK_WRITE_MAX,
 	[DMT_WIRE_ZERO] = 0,
 	[DMT_WIRE_ROUND] = 0,
@@ -53,6 +53,10 @@ static const uint32_t payload_max[] = {
 	[DMT_WIRE_BYE] = 0,
 	[DMT_WIRE_ALIVE] = 0,
 	[DMT_WIRE_REFUSE] = DMT_WIRE_TEXT,
+	[DMT_WIRE_READY] = 0,
+	[DMT_WIRE_COMMIT] = 0,
+	[DMT_WIRE_ASK] = DMT_WIRE_ID,
+	[DMT_WIRE_OUTCOME] = 0,
 };
 
 int dmt_wire_room(void **buf, size_t *room, size_t size)
@@ -197,7 +201,7 @@ int dmt_wire_meet(struct dmt_wire *w, const char *who)
 		return dmt_error(-EBADMSG, "the %s's greeting is altered", who);
 	if (le32toh(g.version) != DMT_WIRE_VERSION)
 		return dmt_error(-EPROTONOSUPPORT,
-				 "the %s speaks version %" PRIu32 ", this library %u",
+				 "the %s speaks version %" PRIu32 " of the protocol, this library version %u: both sides need the same dmatrack",
 				 who, le32toh(g.version), DMT_WIRE_VERSION);
 	return 0;
 }
@@ -228,7 +232,7 @@ static int check_head(const struct head *h)
 	if (le64toh(h->hash) != hash)
 		return dmt_error(-EBADMSG, "the stream is altered: a frame's head");
 	if (le32toh(h->magic) != FRAME_MAGIC || h->zero || h->zero2 ||
-	    !h->type || h->type > DMT_WIRE_REFUSE || h->encoding > DMT_WIRE_ZSTD)
+	    !h->type || h->type >= DMT_WIRE_TYPES || h->encoding > DMT_WIRE_ZSTD)
 		return dmt_error(-EPROTO, "the stream makes no sense: frame of type %u",
 				 h->type);
 	if (le32toh(h->length) > payload_max[h->type])
@@ -314,7 +318,7 @@ int dmt_wire_refusal(const struct dmt_frame *f, const char *who)
 	for (i = 0; i < f->length && i < DMT_WIRE_TEXT; i++)
 		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' : (char)from[i];
 	text[i] = '\0';
-	/* EAGAIN would be taken for a broken connection */
-	return dmt_error(!f->size || f->size > 133 || f->size == EAGAIN ?
-			 -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
+	/* EAGAIN would be taken for a broken connection, EINPROGRESS for doubt */
+	return dmt_error(!f->size || f->size > 133 || f->size == EAGAIN ||
+			 f->size == EINPROGRESS ? -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
 }

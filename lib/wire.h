@@ -15,20 +15,35 @@
  *
  *	HELLO	sender: @payload: struct dmt_wire_hello and the regions. First
  *	WELCOME	receiver: @size: enum dmt_wire_status; @seq: of the last frame that it
- *		has of this session. First
+ *		has of this session; payload: 16 random bytes that it drew when the copy
+ *		began there: the place. First
  *	DATA	sender: @size bytes at @iova, raw or as one zstd frame that is shorter
  *	ZERO	sender: @size bytes at @iova are zero
  *	ROUND	sender: a round ends; asks for an ACK
  *	FINISH	sender: that's all; payload: nothing, or a digest of 16 bytes to compare
+ *	READY	receiver: all is there, compared and on disk; COMMIT is all that's left.
+ *		@seq: of FINISH
+ *	COMMIT	sender: complete the copy. @seq: of FINISH
  *	ACK	receiver: it has all up to @seq, and won't lose it when it's killed (if
  *		its destination is of that kind)
- *	DONE	receiver: finished; @seq: of FINISH
+ *	DONE	receiver: complete; @seq: of FINISH
  *	BYE	sender: it knows
- *	ALIVE	receiver: it's still at work on ROUND or FINISH
- *	REFUSE	either: it's over; @size: an errno; payload: why, in words
+ *	ALIVE	receiver: it's still at work on ROUND, FINISH or COMMIT
+ *	REFUSE	either: it's over; @size: an errno; payload: why, in words. From a receiver
+ *		after WELCOME: the copy isn't complete there, and never will be
+ *	ASK	a sender that has ended, in place of HELLO: what became of the session in
+ *		the payload, 16 bytes?
+ *	OUTCOME	receiver: the answer; @size: enum dmt_wire_outcome
  *
  * DATA, ZERO, ROUND and FINISH are numbered, from 1, without gaps. Anything else than
  * this, in this order, is an error. A field that a type doesn't need is 0.
+ *
+ * A receiver completes a copy when COMMIT has come, and never else. So a sender that hasn't
+ * sent it knows that there's no copy, whatever becomes of the connection. Once it has, the
+ * copy may be complete until an answer says that it is (DONE, a WELCOME that says so)
+ * or that it isn't (REFUSE; a WELCOME of the same place that says to go on: the COMMIT was
+ * lost with the connection). If there's no answer, the outcome is unknown, and ASK finds out
+ * later. By that answer a receiver that hasn't completed the copy gives it up for good.
  *
  * A sender keeps no more than DMT_WIRE_WINDOW bytes or DMT_WIRE_FRAMES frames without
  * an ACK; a receiver sends one after an eighth of either at the latest. So the sender need
@@ -43,10 +58,11 @@
 #include "channel.h"
 
 #define DMT_WIRE_MAGIC		"DMTwire"
-#define DMT_WIRE_VERSION	1u
+#define DMT_WIRE_VERSION	2u
 #define DMT_WIRE_WINDOW		(64u << 20)
 #define DMT_WIRE_FRAMES		4096u
 #define DMT_WIRE_TEXT		400u
+#define DMT_WIRE_ID		16u	/* bytes: of a session, of a place */
 
 enum dmt_wire_type {
 	DMT_WIRE_HELLO = 1,
@@ -60,6 +76,11 @@ enum dmt_wire_type {
 	DMT_WIRE_BYE,
 	DMT_WIRE_ALIVE,
 	DMT_WIRE_REFUSE,
+	DMT_WIRE_READY,
+	DMT_WIRE_COMMIT,
+	DMT_WIRE_ASK,
+	DMT_WIRE_OUTCOME,
+	DMT_WIRE_TYPES
 };
 
 enum dmt_wire_encoding {
@@ -71,6 +92,12 @@ enum dmt_wire_status {
 	DMT_WIRE_NEW,		/* nothing of this session is here */
 	DMT_WIRE_GO_ON,
 	DMT_WIRE_FINISHED,
+};
+
+enum dmt_wire_outcome {
+	DMT_WIRE_NOT_HERE,	/* nothing is known of this session */
+	DMT_WIRE_COMPLETE,
+	DMT_WIRE_NEVER,		/* not complete, and it can't become so any more */
 };
 
 /* What HELLO begins with, little-endian; then 16 bytes a region: IOVA, size */

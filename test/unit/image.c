@@ -550,6 +550,55 @@ static void test_resume(void)
 	check_same(path);
 }
 
+static off_t size_of(const char *path)
+{
+	struct stat st;
+
+	CHECK_EQ(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* What isn't as it was finished is no success, and stays: altered where nobody has read it yet, or cut */
+static void test_resume_altered(void)
+{
+	const char *path = scratch_path("finished"), *copy = scratch_path("finished.copy");
+	struct dmatrack_dest *d = create(path, 0);
+	char state[DMATRACK_STATE_MAX], page[PAGE];
+	off_t size;
+	int fd, i;
+
+	memset(page, 5, sizeof(page));
+	memory_new();
+	CHECK_EQ(begin(d), 0);
+	for (i = 0; i < 20; i++)
+		change(d);
+	CHECK_EQ(d->ops->write(d, 0x1000 + MIB, page, PAGE), 0);
+	CHECK_EQ(d->ops->save(d, "state", 5), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+	d = create(path, DMATRACK_IMAGE_RESUME);
+	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 5);
+	d->ops->close(d);
+
+	fd = open(path, O_RDWR);
+	flip(fd, 8192 + MIB, 2);
+	copy_file(path, copy);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EBADMSG);
+	CHECK(strstr(dmatrack_error(), "not as it was"));
+	d = create(path, DMATRACK_IMAGE_RESUME | DMATRACK_IMAGE_REPLACE);
+	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 0);
+	d->ops->close(d);
+	flip(fd, 8192 + MIB, 2);
+	size = size_of(path);
+	CHECK_EQ(ftruncate(fd, size - 1), 0);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EBADMSG);
+	CHECK_EQ(size_of(path), size - 1);
+	CHECK_EQ(ftruncate(fd, size / 2), 0);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EEXIST);
+	CHECK_EQ(size_of(path), size / 2);
+	close(fd);
+}
+
 static void leave_partial(const char *path)
 {
 	struct dmatrack_dest *d = create(path, 0);
@@ -688,6 +737,7 @@ int main(void)
 	TEST(test_places, "a digest tells where in memory something is");
 	TEST(test_bad_begin, "regions that make no sense");
 	TEST(test_resume, "a killed process's image is gone on with");
+	TEST(test_resume_altered, "... and a finished one that was altered or cut isn't");
 	TEST(test_no_resume, "... but not if any of it is altered, or the machine was booted");
 	TEST(test_large, "1 TiB, 4,096 regions");
 	for (i = 0; i < NREGIONS; i++)

@@ -502,6 +502,44 @@ static void test_no_lost(void)
 	CHECK_EQ(w.d.finished, 0);
 }
 
+/* What ends a copy says less than the destination does of its outcome. */
+static int outcome;
+
+static int say_outcome(struct dmatrack_dest *d)
+{
+	return outcome;
+}
+
+static int interrupted(void *opaque, const struct dmatrack_round *round)
+{
+	return round->last ? -EINTR : 0;
+}
+
+static int finish_unknown(struct dmatrack_dest *d)
+{
+	return -EINPROGRESS;
+}
+
+static void test_outcome(void)
+{
+	static const int said[] = { -EINTR, 0, -EINPROGRESS };
+	struct dmatrack_dest_ops ops = memdest_ops;
+
+	ops.outcome = say_outcome;
+	for (outcome = 0; outcome < 3; outcome++) {
+		begin_world();
+		w.d.base.ops = &ops;
+		w.p.round = interrupted;
+		CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), said[outcome]);
+		CHECK_EQ(w.totals.stopped, 1);
+	}
+	ops.outcome = NULL;
+	ops.finish = finish_unknown;
+	begin_world();
+	w.d.base.ops = &ops;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
+}
+
 int main(void)
 {
 	TEST(test_idle, "memory at rest: what isn't zero is sent, once");
@@ -514,6 +552,7 @@ int main(void)
 	TEST(test_every_failure, "any call of the destination fails");
 	TEST(test_every_loss, "the destination is lost at any call");
 	TEST(test_losses, "it is lost again and again");
+	TEST(test_outcome, "what the destination says of the outcome counts");
 	TEST(test_no_lost, "-EAGAIN from who doesn't know it");
 	end_world();
 	return tap_done();

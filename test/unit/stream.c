@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -451,6 +452,7 @@ static int (*copier)(struct dmatrack_dest *d) = copy;
 
 static int send_error;
 static char send_text[512];
+static uint8_t send_id[16];
 
 /* Both sides, with flags. */
 static void run(unsigned int flags, struct dmatrack_dest *dest)
@@ -468,6 +470,7 @@ static void run(unsigned int flags, struct dmatrack_dest *dest)
 	memset(arrived, 0xee, sizeof(arrived));
 	receiving.dest = dest;
 	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(dmatrack_sender_id(d, send_id), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, receiver, NULL), 0);
 	send_error = copier(d);
 	snprintf(send_text, sizeof(send_text), "%s", dmatrack_error());
@@ -553,15 +556,35 @@ static void test_cut_precopy(void)
 	copier = copy;
 }
 
-/* The same with one connection only: nothing is finished, both sides say so. */
+/* Is what's at @path the memory? */
+static void check_image(const char *path)
+{
+	struct dmatrack_image *m;
+	uint8_t want[16], got[16];
+
+	CHECK_EQ(dmatrack_image_open(&m, path), 0);
+	CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
+	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
+	dmatrack_image_close(m);
+	CHECK(!memcmp(want, got, 16));
+}
+
+/* From here on, in bytes of either direction, it's about the end: FINISH is under way */
+#define TAIL	(6 * 56)
+
+/*
+ * The same with one connection only. A copy that the sender calls good is, and one that's complete
+ * isn't called 'not copied'; what isn't known is so only after the last word.
+ */
 static void test_cut_once(void)
 {
 	uint64_t length[2], at;
-	int direction;
+	int direction, unknown = 0, useless = 0;
 
 	measure(DMATRACK_ZSTD, length);
 	for (direction = 0; direction < 2; direction++) {
-		for (at = 0; at < length[direction]; at += 3) {
+		for (at = 0; at < length[direction];
+		     at += at + TAIL < length[direction] ? 3 : 1) {
 			line_new();
 			line.cut[direction] = at;
 			line.once = true;
@@ -572,9 +595,119 @@ static void test_cut_once(void)
 				CHECK(!memcmp(memory, arrived, sizeof(memory)));
 			if (!send_error)
 				CHECK_EQ(receiving.error, 0);
+			if (store.finished)
+				CHECK(!send_error || send_error == -EINPROGRESS);
 			CHECK(send_error != -EAGAIN);
+			unknown += send_error == -EINPROGRESS;
+			useless += send_error == -EINPROGRESS && !store.finished;
 		}
 	}
+	/* within COMMIT, before it's whole; and within DONE */
+	CHECK_EQ(useless, 56);
+	CHECK_EQ(unknown, 2 * 56);
+}
+
+/* Ask a receiver of @receiving.image what became of the copy. */
+static enum dmatrack_outcome ask(void)
+{
+	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	enum dmatrack_outcome outcome;
+	pthread_t thread;
+
+	line_new();
+	CHECK_EQ(pthread_create(&thread, NULL, receiver, NULL), 0);
+	CHECK_EQ(dmatrack_sender_ask(&how, send_id, &outcome), 0);
+	line_over();
+	pthread_join(thread, NULL);
+	return outcome;
+}
+
+/* Cut near the end, once; then ask. What is said is so, and stays so. */
+static void ask_after(int direction, uint64_t at)
+{
+	enum dmatrack_outcome outcome;
+	bool there;
+
+	unlink(receiving.image);
+	line_new();
+	line.cut[direction] = at;
+	line.once = true;
+	run(DMATRACK_ZSTD, NULL);
+	there = !access(receiving.image, F_OK);
+	if (!send_error)
+		CHECK(there);
+	if (there) {
+		CHECK(!send_error || send_error == -EINPROGRESS);
+		check_image(receiving.image);
+	}
+	outcome = ask();
+	CHECK_EQ(outcome, there ? DMATRACK_COPIED : DMATRACK_NOT_COPIED);
+	CHECK_EQ(ask(), outcome);
+	CHECK_EQ(!access(receiving.image, F_OK), there);
+	memset(send_id, 1, sizeof(send_id));
+	CHECK_EQ(ask(), DMATRACK_UNKNOWN);
+}
+
+static void test_ask(void)
+{
+	uint64_t length[2], at;
+	int direction;
+
+	measure(DMATRACK_ZSTD, length);
+	receiving.image = scratch_path("ask");
+	receiving.flags = DMATRACK_IMAGE_RESUME;
+	for (direction = 0; direction < 2; direction++)
+		for (at = length[direction] - TAIL; at < length[direction]; at += 7)
+			ask_after(direction, at);
+	receiving.image = NULL;
+}
+
+/* An image whose name is taken after READY, before COMMIT */
+static const struct dmatrack_dest_ops *image_ops;
+
+static int prepare_and_take(struct dmatrack_dest *d)
+{
+	int ret = image_ops->prepare(d);
+	FILE *f = ret ? NULL : fopen(scratch_path("taken"), "w");
+
+	if (f)
+		fclose(f);
+	return ret;
+}
+
+/*
+ * A copy that was refused its name isn't one, and never becomes one: whoever goes on there puts
+ * nothing in the place of what has the name.
+ */
+static void test_refused_name(void)
+{
+	const char *path = scratch_path("taken");
+	struct dmatrack_receiver r = { .size = sizeof(r), .accept = line_accept };
+	struct dmatrack_dest_ops ops;
+	struct dmatrack_dest *d;
+	struct stat st;
+
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), 0);
+	image_ops = d->ops;
+	ops = *d->ops;
+	ops.prepare = prepare_and_take;
+	d->ops = &ops;
+	line_new();
+	line.once = true;
+	run(0, d);
+	CHECK_EQ(receiving.error, -EEXIST);
+	CHECK_EQ(send_error, -EEXIST);
+	image_ops->close(d);
+
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME |
+						 DMATRACK_IMAGE_REPLACE), 0);
+	line_new();
+	line_over();
+	r.dest = d;
+	CHECK_EQ(dmatrack_receive(&r, NULL), -ENOTCONN);
+	d->ops->close(d);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK_EQ(st.st_size, 0);
 }
 
 /* A bit of each byte another: an error that says so, or no harm; never a wrong copy */
@@ -688,19 +821,6 @@ static void test_check(void)
 	}
 	CHECK_EQ(i, 2);
 	CHECK(strstr(send_text, "digests differ"));
-}
-
-/* Is what's at @path the memory? */
-static void check_image(const char *path)
-{
-	struct dmatrack_image *m;
-	uint8_t want[16], got[16];
-
-	CHECK_EQ(dmatrack_image_open(&m, path), 0);
-	CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
-	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
-	dmatrack_image_close(m);
-	CHECK(!memcmp(want, got, 16));
 }
 
 static void cut_images(unsigned int flags)
@@ -968,7 +1088,11 @@ static void test_evil_hello(void)
 	} while (0)
 	BAD_HELLO(f.type = DMT_WIRE_DATA);
 	BAD_HELLO(f.type = 0);
-	BAD_HELLO(f.type = 12);
+	BAD_HELLO(f.type = DMT_WIRE_COMMIT);
+	BAD_HELLO(f.type = DMT_WIRE_OUTCOME);
+	BAD_HELLO(f.type = DMT_WIRE_TYPES);
+	BAD_HELLO(f.type = DMT_WIRE_ASK);
+	BAD_HELLO(f.type = DMT_WIRE_ASK; f.length = 15);
 	BAD_HELLO(f.seq = 1);
 	BAD_HELLO(f.encoding = 1);
 	BAD_HELLO(f.encoding = 2);
@@ -999,10 +1123,12 @@ static void test_evil_hello(void)
 static struct {
 	char magic[8];
 	uint8_t session[16];
+	uint8_t place[16];
 	uint64_t seq;
 	uint8_t layout[16];
-	uint32_t complete;
-	uint32_t zero;
+	uint8_t digest[16];
+	uint32_t stage;
+	uint32_t has_digest;
 } saved;
 
 static int store_save(struct dmatrack_dest *d, const void *state, size_t size)
@@ -1055,6 +1181,7 @@ static void test_welcome_saved(void)
 	struct dmt_frame zero = { .type = DMT_WIRE_ZERO, .seq = 1,
 				  .iova = 0x10000, .size = PAGE };
 	struct dmt_frame finish = { .type = DMT_WIRE_FINISH, .seq = 2 };
+	struct dmt_frame commit = { .type = DMT_WIRE_COMMIT, .seq = 3 }, f;
 	struct dmatrack_dest_ops ops = store_ops;
 	struct store saving = { .dest.ops = &ops };
 
@@ -1068,10 +1195,17 @@ static void test_welcome_saved(void)
 	evil_leave(&finish);
 	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 2);
 	CHECK_EQ(saved.seq, 2);
-	CHECK_EQ(saved.complete, 0);
-	dmt_wire_close(&evil);
+	CHECK_EQ(saved.stage, 0);
+	finish.seq = 3;
+	CHECK_EQ(dmt_wire_put(&evil, &finish), 0);
+	CHECK_EQ(dmt_wire_flush(&evil), 0);
+	CHECK_EQ(dmt_wire_get(&evil, &f), 0);
+	CHECK_EQ(f.type, DMT_WIRE_READY);
+	CHECK_EQ(saved.stage, 0);
+	evil_leave(&commit);
 	line_over();
 	pthread_join(evil_thread, NULL);
+	CHECK_EQ(saved.stage, 0);
 	CHECK_EQ(saving.begun, 1);
 }
 
@@ -1131,6 +1265,12 @@ static void test_evil_frames(void)
 	BAD_FRAME(f.type = DMT_WIRE_HELLO);
 	BAD_FRAME(f.type = DMT_WIRE_ACK; f.length = 0);
 	BAD_FRAME(f.type = DMT_WIRE_DONE; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_READY; f.length = 0);
+	BAD_FRAME(f.type = DMT_WIRE_ASK; f.length = 16);
+	BAD_FRAME(f.type = DMT_WIRE_OUTCOME; f.length = 0);
+	/* before FINISH, there's nothing to complete */
+	BAD_FRAME(f.type = DMT_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0);
+	BAD_FRAME(f.type = DMT_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0; f.seq = 1);
 	BAD_FRAME(f.type = DMT_WIRE_BYE; f.length = 0);
 	BAD_FRAME(f.type = DMT_WIRE_FINISH; f.length = 0);
 	BAD_FRAME(f.type = DMT_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
@@ -1214,8 +1354,14 @@ static int try_receiver(struct dmt_frame *frames)
 
 static void test_evil_receiver(void)
 {
-	struct dmt_frame f[3] = { { .type = DMT_WIRE_WELCOME } };
+	static const char place[DMT_WIRE_ID];
+	struct dmt_frame f[3] = { {
+		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+	} };
 
+	f[0].length--;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[0].length++;
 	f[0].seq = 1;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[0].size = DMT_WIRE_GO_ON;
@@ -1226,16 +1372,23 @@ static void test_evil_receiver(void)
 	f[0].size = 3;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[0].type = DMT_WIRE_ACK;
-	f[0].size = 0;
+	f[0].size = f[0].length = 0;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[0].type = DMT_WIRE_WELCOME;
+	f[0].length = sizeof(place);
 	f[1].type = DMT_WIRE_ACK;
 	f[1].seq = 1000;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[1].type = DMT_WIRE_DONE;
 	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].type = DMT_WIRE_READY;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].type = DMT_WIRE_OUTCOME;
+	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[1].type = DMT_WIRE_REFUSE;
 	f[1].size = EAGAIN;
+	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].size = EINPROGRESS;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[1].size = ENOSPC;
 	f[1].length = 4;
@@ -1361,7 +1514,10 @@ static void test_many(void)
  */
 static void *forgetful_receiver(void *opaque)
 {
-	struct dmt_frame f, welcome = { .type = DMT_WIRE_WELCOME };
+	static const char place[DMT_WIRE_ID] = "there";
+	struct dmt_frame f, welcome = {
+		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+	};
 	struct dmatrack_channel *ch;
 	struct dmt_wire wire;
 
@@ -1452,6 +1608,8 @@ int main(void)
 	TEST(test_cut, "cut after any byte, gone on with");
 	TEST(test_cut_precopy, "... by pre-copy");
 	TEST(test_cut_once, "cut after any byte, and nobody to go on");
+	TEST(test_ask, "the outcome, asked for later");
+	TEST(test_refused_name, "a copy whose name is taken isn't put there later");
 	TEST(test_altered, "any byte altered");
 	TEST(test_refused, "the sender hears why it's refused");
 	TEST(test_dest_error, "the destination's errors reach the sender");
