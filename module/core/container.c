@@ -322,6 +322,8 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	none = unmap_check(c, &start, last, all, &end);
 	if (none && none != -ENOENT)
 		return none;
+	if (!none && bitmap && end > last)
+		return -EINVAL;		/* the bitmap has no room for the rest */
 	if (bitmap) {
 		err = dmt_harvest_prepare(c, iova, last, bitmap);
 		if (err)

@@ -202,7 +202,8 @@ struct dmt_bitmap {
  * @last: last
  * @all: whatever lies there; else v2 refuses to cut a mapping, and v1 unmaps
  *	 nothing if the first is cut, and the last as a whole
- * @bitmap: if not NULL, gets the last word on what was written
+ * @bitmap: if not NULL, gets the last word on what was written; then v1, too,
+ *	    refuses to cut the last mapping, whose rest it couldn't report
  * @size: if not NULL, where the user wants to know how many bytes were unmapped
  *
  * Takes @c->lock; waits for device operations under way. Return: 0, -EINVAL

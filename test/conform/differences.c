@@ -155,6 +155,8 @@ static const struct difference differences[] = {
 	  "-EFAULT, not 0", 0 },
 	{ "v1_dirty_pages", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "v1_unmap_bitmap", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "v1_unmap_bitmap_cut", V1_REFUSED, "-EACCES, not 0", 0 },
+	{ "v1_unmap_bitmap_from_middle", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "v1_ranges", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "group_v1_tracking", V1_REFUSED, "-EACCES, not 0", 0 },
 	{ "group_pci_readonly_mapping", READONLY, "0-127, not 0-63", 0 },

@@ -102,6 +102,45 @@ CASE(v1_unmap_bitmap, EMULATED | V1)
 	EXPECT_EQ(word, 1ull << 63);
 }
 
+/*
+ * A bitmap of part of a mapping can't report the rest of it, that would go as
+ * well: so nothing is unmapped, and all of it is still dirty.
+ */
+CASE(v1_unmap_bitmap_cut, EMULATED | V1)
+{
+	u64 words[2] = { 0, 0 }, unmapped;
+
+	mapped(BASE, 64);
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	EXPECT_OK(dma_write(BASE + 3 * PAGE, 1));
+	EXPECT_OK(dma_write(BASE + 127 * PAGE, 1));
+	EXPECT_EQ(unmap_bitmap(BASE, PAGE, PAGE, words, 8, NULL), -EINVAL);
+	EXPECT_EQ(unmap_bitmap(BASE, 65 * PAGE, PAGE, words, 16, NULL),
+		  -EINVAL);
+	EXPECT_DIRTY(BASE, 128, "3 127");
+	EXPECT_OK(dma_write(BASE + 127 * PAGE, 1));
+	EXPECT_OK(unmap_bitmap(BASE, 128 * PAGE, PAGE, words, 16, &unmapped));
+	EXPECT_EQ(unmapped, 128 * PAGE);
+	EXPECT_EQ(words[0], 0);
+	EXPECT_EQ(words[1], 1ull << 63);
+}
+
+/* From within a mapping: nothing goes, so nothing of it is taken. */
+CASE(v1_unmap_bitmap_from_middle, EMULATED | V1)
+{
+	u64 word = ~0ull, unmapped;
+
+	mapped(BASE, 64);
+	ASSERT_OK(start());
+	EXPECT_OK(dma_write(BASE + 3 * PAGE, 1));
+	EXPECT_OK(unmap_bitmap(BASE + PAGE, 63 * PAGE, PAGE, &word, 8,
+			       &unmapped));
+	EXPECT_EQ(unmapped, 0);
+	EXPECT_EQ(word, 0);
+	EXPECT_DIRTY(BASE, 64, "3");
+}
+
 /* Pins are for v2, as the kernel has it. */
 CASE(v1_pins, EMULATED | V1)
 {
