@@ -400,7 +400,8 @@ int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size);
  *
  * May sleep. Return: 0; -EINVAL (not mapped), -EPERM, -EOVERFLOW (beyond 2^64;
  * pinned too often), -EFAULT, -ENOMEM, -ENODEV, -EBUSY (see dmt_invalidate());
- * then nothing is pinned and nothing is dirty that wasn't.
+ * then nothing is pinned, nothing is dirty that wasn't, and @pages
+ * has no page that the call had pinned.
  */
 int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	    struct page **pages);

@@ -238,10 +238,13 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 		if (!err)
 			done += n;
 	}
-	if (err)
+	if (err) {
 		unpin_pieces(c, iova, done);
-	else if ((prot & DMT_WRITE) && n < npages)
+		/* The caller must not find pages here that are pinned no longer. */
+		memset(pages, 0, npages * sizeof(*pages));
+	} else if ((prot & DMT_WRITE) && n < npages) {
 		write_pieces(c, iova, npages);
+	}
 	dmt_gate_exit(&c->gate, ticket);
 	return err;
 }

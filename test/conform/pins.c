@@ -429,19 +429,27 @@ CASE(pin_engine_untold, ENGINE)
 		  -EINVAL);
 }
 
-/* What a failed pin had pinned isn't any more. */
+static void expect_none(void **pages, int n)
+{
+	while (n--)
+		EXPECT(!pages[n]);
+}
+
+/* What a failed pin had pinned isn't any more, and isn't told. */
 CASE(pin_engine_fails_halfway, ENGINE)
 {
 	struct dmatrack_engine *e = dmatrack_engine(bed.t);
 	char *mem = memory(8 * PAGE);
-	void *pages[9];
+	void *pages[9] = {};
 
 	ASSERT_OK(map(BASE, mem, 8 * PAGE, MAP_RW));
 	mprotect(mem + 4 * PAGE, PAGE, PROT_NONE);
 	EXPECT_EQ(dmatrack_engine_pin(e, BASE, 8, DMATRACK_WRITE, pages),
 		  -EFAULT);
+	expect_none(pages, 8);
 	EXPECT_EQ(dmatrack_engine_unpin(e, BASE, 1), -EINVAL);
 	EXPECT_EQ(dmatrack_engine_pin(e, BASE + 6 * PAGE, 3, DMATRACK_WRITE,
 				      pages), -EINVAL);
+	expect_none(pages, 3);
 	EXPECT_EQ(dmatrack_engine_unpin(e, BASE + 6 * PAGE, 1), -EINVAL);
 }

@@ -342,7 +342,7 @@ static void device_pin(u64 page)
 {
 	struct pinned *p = &r.pinned[sim.now - 1];
 	unsigned int n = 1 + sim_below(4), i;
-	struct page *pages[4];
+	struct page *pages[4] = {};
 	bool write = sim_below(4);
 
 	if (p->n || page + n > PAGES)
@@ -356,6 +356,9 @@ static void device_pin(u64 page)
 			SIM_CHECK((unsigned long)pages[i] ==
 				  MEMORY + (page + i) * PAGE);
 		*p = (struct pinned){ page, n, write };
+	} else {
+		for (i = 0; i < n; i++)
+			SIM_CHECK(!pages[i]);
 	}
 	sim_unlock(p);
 }
