@@ -99,7 +99,9 @@ int dmatrack_engine_unpin(struct dmatrack_engine *engine, uint64_t iova,
  * @size: how much, at least 1
  *
  * For devices that write to mapped memory by themselves. Never waits.
- * Return: 0, -EINVAL (not all mapped), -EPERM, -EOVERFLOW.
+ * Return: 0: a harvest reports it, or the bitmap of the unmap that takes the
+ * memory away; -EINVAL (not all mapped, or just being unmapped), -EPERM,
+ * -EOVERFLOW.
  */
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *engine, uint64_t iova,
 			       uint64_t size);

@@ -119,9 +119,10 @@ void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
  * A driver that must work on the kernel's own type1 driver as well gets at this
  * function by symbol_get().
  *
- * Return: 0; -ENODEV, if the device isn't open in a container of dmatrack's;
- * -EINVAL (not all mapped), -EPERM (not all writable) or -EOVERFLOW; then
- * nothing is marked.
+ * Return: 0: a harvest reports the pages, or the bitmap of the unmap that takes
+ * them away; -ENODEV, if the device isn't open in a container of dmatrack's;
+ * -EINVAL (not all mapped, or just being unmapped), -EPERM (not all writable) or
+ * -EOVERFLOW; then nothing is marked, but what is just being unmapped may be.
  */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t size)
 {

@@ -423,8 +423,10 @@ int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages);
  * @iova: any
  * @size: bytes, at least 1
  *
- * Never sleeps. Return: 0; -EINVAL (not all mapped), -EPERM (not all
- * writable), -EOVERFLOW; then nothing is marked.
+ * Never sleeps. Return: 0: a harvest or the last word of an unmap reports the
+ * pages; -EINVAL (not all mapped, or just being unmapped), -EPERM (not all
+ * writable), -EOVERFLOW: nothing is marked, but what is just being unmapped
+ * may be.
  */
 int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size);
 

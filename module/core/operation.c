@@ -5,8 +5,18 @@
  * Each operation is inside the gate from before it looks a mapping up until it
  * no longer uses it, and gives up if the mapping is leaving; container.c says
  * how that meets an unmap. None takes the container's lock, so none waits for a
- * harvest, whatever its range. A report of one page or of pages in one mapping
- * sleeps nowhere and needs no gate: RCU alone keeps the mapping.
+ * harvest, whatever its range.
+ *
+ * A report of pages in one mapping sleeps nowhere and needs no gate: RCU alone
+ * keeps the mapping. So an unmap doesn't wait for it, and they meet like this:
+ *
+ *	report: (1) mark			unmap: (1) set leaving
+ *		(2) leaving? fail		       (2) last harvest
+ *
+ * with a full barrier in between on both sides (the unmap's is in
+ * dmt_gate_drain()). A report that succeeds found leaving unset, so the last
+ * harvest, or one before it, has its mark. A report that fails may leave pages
+ * marked: if the unmap fails as well, they are reported, and they were written.
  */
 #include "container.h"
 
@@ -297,10 +307,20 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 	return err;
 }
 
+/* In an RCU read-side section: mark pages of one mapping, unless it is leaving. */
+static int mark_piece(struct dmt_mapping *m, u64 first, u64 last)
+{
+	if (unlikely(first != last || !dmt_mapping_mark_page(m, first)))
+		dmt_mapping_mark_range(m, first, last, false);
+	smp_mb();	/* with the one in dmt_gate_drain(): see above */
+	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0;
+}
+
 int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
 {
 	struct dmt_mapping *m;
-	u64 last, page;
+	u64 last;
+	int err;
 
 	if (unlikely(!size))
 		return -EINVAL;
@@ -313,10 +333,7 @@ int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
 		rcu_read_unlock();
 		return mark_pieces(c, iova, last);
 	}
-	page = (iova - m->iova) >> PAGE_SHIFT;
-	last = (last - m->iova) >> PAGE_SHIFT;
-	if (unlikely(page != last || !dmt_mapping_mark_page(m, page)))
-		dmt_mapping_mark_range(m, page, last, false);
+	err = mark_piece(m, page_of(m, iova), page_of(m, last));
 	rcu_read_unlock();
-	return 0;
+	return err;
 }

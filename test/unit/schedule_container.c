@@ -317,14 +317,14 @@ static void device_write(u64 page)
 }
 
 /*
- * A device that writes by itself and says so. Where that's refused, or an unmap
- * is under way, the memory isn't the device's any more, and what it wrote there
- * nobody's business.
+ * A device that writes by itself and says so. Where that's refused, the memory
+ * isn't the device's any more, and what it wrote there is of no interest. Where it
+ * isn't, a harvest must report it, or the last word of an unmap.
  */
 static void device_report(u64 page)
 {
 	unsigned int n = sim_below(2) ? 1 : 1 + sim_below(1200);
-	unsigned int id = sim.now - 1, unmaps = r.unmaps;
+	unsigned int id = sim.now - 1;
 	int err;
 
 	if (page + n > PAGES)
@@ -333,7 +333,7 @@ static void device_report(u64 page)
 	WRITE_ONCE(r.content[page][id], next_number());
 	err = dmt_mark_dirty(&r.c, iova_of(page), n * PAGE);
 	sim_mb();
-	if (err || unmaps % 2 || unmaps != r.unmaps)
+	if (err)
 		r.copy[page][id] = r.content[page][id];
 	finish(page, 1);
 }
