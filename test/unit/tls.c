@@ -77,7 +77,53 @@ static void put_key(const char *folder, const char *file, EVP_PKEY *key)
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
 	f = fopen(path, "w");
 	PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+	fchmod(fileno(f), 0600);
 	fclose(f);
+}
+
+/* @by's list, without or with @cert, for @until seconds more */
+static void put_list(const char *folder, const struct identity *by, X509 *cert,
+		     long until)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *last = X509_gmtime_adj(NULL, -2 * 86400);
+	ASN1_TIME *next = X509_gmtime_adj(NULL, until);
+	X509_REVOKED *revoked = X509_REVOKED_new();
+	char path[500];
+	FILE *f;
+
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(by->cert));
+	X509_CRL_set1_lastUpdate(crl, last);
+	X509_CRL_set1_nextUpdate(crl, next);
+	if (cert) {
+		X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(cert));
+		X509_REVOKED_set_revocationDate(revoked, last);
+		X509_CRL_add0_revoked(crl, X509_REVOKED_dup(revoked));
+	}
+	X509_CRL_sort(crl);
+	X509_CRL_sign(crl, by->key, EVP_sha256());
+	snprintf(path, sizeof(path), "%s/ca-crl.pem", folder);
+	f = fopen(path, "w");
+	PEM_write_X509_CRL(f, crl);
+	fclose(f);
+	X509_REVOKED_free(revoked);
+	ASN1_TIME_free(last);
+	ASN1_TIME_free(next);
+	X509_CRL_free(crl);
+}
+
+static X509 *read_cert(const char *folder, const char *file)
+{
+	char path[500];
+	X509 *cert;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	f = fopen(path, "r");
+	cert = PEM_read_X509(f, NULL, NULL, NULL);
+	fclose(f);
+	return cert;
 }
 
 static void free_identity(struct identity id)
@@ -274,6 +320,91 @@ static void test_wrong_host(void)
 	CHECK(strstr(client.text, "ostname mismatch"));
 }
 
+/* The list of what is revoked, on either side */
+static void test_revoked(void)
+{
+	const char *listed = folder("listed", &ours, &ours, "IP:127.0.0.1", -DAY,
+				    DAY);
+	X509 *cert = read_cert(good, "server-cert.pem");
+
+	put_list(listed, &ours, NULL, DAY);
+	meet("tcp:127.0.0.1:0", good, listed);
+	CHECK_EQ(client.error, 0);
+	part();
+	put_list(listed, &ours, cert, DAY);
+	X509_free(cert);
+	meet("tcp:127.0.0.1:0", good, listed);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "certificate revoked"));
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "refuses our certificate"));
+	cert = read_cert(good, "client-cert.pem");
+	put_list(listed, &ours, cert, DAY);
+	X509_free(cert);
+	meet("tcp:127.0.0.1:0", listed, good);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "certificate revoked"));
+	/* an old list proves nothing; one of another authority isn't about ours */
+	put_list(listed, &ours, NULL, -DAY);
+	meet("tcp:127.0.0.1:0", listed, good);
+	CHECK_EQ(server.error, -EKEYREJECTED);
+	CHECK(strstr(server.text, "CRL has expired"));
+	put_list(listed, &theirs, NULL, DAY);
+	meet("tcp:127.0.0.1:0", listed, good);
+	CHECK_EQ(server.error, 0);
+	part();
+}
+
+static void test_bad_list(void)
+{
+	const char *listed = scratch_path("listed");
+	struct dmatrack_listener *l;
+	char command[400];
+
+	snprintf(command, sizeof(command), "echo nonsense >'%s/ca-crl.pem'", listed);
+	CHECK_EQ(system(command), 0);
+	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", listed), -EKEYREJECTED);
+	CHECK(strstr(dmatrack_error(), "listed/ca-crl.pem"));
+}
+
+/* What a certificate is for is said by its alternative names, not by its common name. */
+static void test_common_name(void)
+{
+	const char *named = scratch_path("named");
+	struct identity server_id = issue(&ours, "localhost", NULL, -DAY, DAY);
+
+	folder("named", &ours, &ours, NULL, -DAY, DAY);
+	put_cert(named, "server-cert.pem", server_id.cert);
+	put_key(named, "server-key.pem", server_id.key);
+	free_identity(server_id);
+	meet("tcp:localhost:0", named, good);
+	CHECK_EQ(client.error, -EKEYREJECTED);
+	CHECK(strstr(client.text, "ostname mismatch"));
+}
+
+static void test_readable_key(void)
+{
+	const char *open = folder("open", &ours, &ours, "IP:127.0.0.1", -DAY, DAY);
+	static const mode_t modes[] = { 0640, 0604, 0620, 0601 };
+	struct dmatrack_listener *l;
+	char path[500], mode[16];
+	unsigned int i;
+
+	snprintf(path, sizeof(path), "%s/server-key.pem", open);
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		CHECK_EQ(chmod(path, modes[i]), 0);
+		CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", open),
+			 -EKEYREJECTED);
+		snprintf(mode, sizeof(mode), "%04o", modes[i]);
+		CHECK(strstr(dmatrack_error(), "open/server-key.pem"));
+		CHECK(strstr(dmatrack_error(), mode));
+	}
+	CHECK_EQ(chmod(path, 0400), 0);
+	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", open), 0);
+	dmatrack_listener_close(l);
+}
+
 static void test_folders(void)
 {
 	const char *none = scratch_path("none"), *mixed = scratch_path("mixed");
@@ -454,6 +585,10 @@ int main(void)
 	TEST(test_wrong_authority, "a certificate of another authority, on either side");
 	TEST(test_expired, "a certificate that has expired");
 	TEST(test_wrong_host, "another host's certificate");
+	TEST(test_revoked, "certificates that were revoked");
+	TEST(test_bad_list, "a list of revoked certificates that is none");
+	TEST(test_common_name, "a host's name as the common name alone");
+	TEST(test_readable_key, "private keys that others can use");
 	TEST(test_no_certificate, "no certificate");
 	TEST(test_folders, "files that are missing, or not what they should be");
 	TEST(test_plain, "no TLS to one who wants it, and TLS to one who has none");
