@@ -151,14 +151,16 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 static void ranges_finish(struct dmt_harvest *h)
 {
 	struct dmatrack_get_ranges got = { .more = h->full };
+	const size_t next = offsetof(typeof(got), next);
 
 	ranges_hand_out(h);
 	got.count = h->handed;
 	got.next = h->full ? h->next : h->last + 1;
-	if (!h->err && dmt_copy_to_user(h->c->host, &h->ranges->get->next,
+	/* The user's structure may be anywhere: it has no members for us. */
+	if (!h->err && dmt_copy_to_user(h->c->host,
+					(char __user *)h->ranges->get + next,
 					&got.next,
-					offsetofend(typeof(got), more) -
-					offsetof(typeof(got), next)))
+					offsetofend(typeof(got), more) - next))
 		h->err = -EFAULT;
 }
 

@@ -197,6 +197,7 @@ static const struct difference differences[] = {
 	{ "ranges_arguments", NO_RANGES, NULL, 0 },
 	{ "ranges_bad_buffer", NO_RANGES, NULL, 0 },
 	{ "ranges_bad_struct", NO_RANGES, NULL, 0 },
+	{ "ranges_unaligned_struct", NO_RANGES, NULL, 0 },
 	{ "ranges_over_struct", NO_RANGES, NULL, 0 },
 	{ "ranges_bad_buffer_coarse", NO_RANGES, NULL, 0 },
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },

@@ -451,6 +451,23 @@ CASE(ranges_bad_struct, EMULATED)
 	expect_thirds();
 }
 
+/* Anywhere, as a copy from there sees no alignment */
+CASE(ranges_unaligned_struct, EMULATED)
+{
+	const u64 last = BASE + 2000 * PAGE - 1;
+	range *r = memory(THIRDS * sizeof(*r));
+	struct dmatrack_get_ranges get = ranges_arg(BASE, last, PAGE, r, THIRDS);
+	char *at = (char *)memory(PAGE) + 3;
+
+	thirds_dirty();
+	memcpy(at, &get, sizeof(get));
+	EXPECT_OK(call(DMATRACK_GET_RANGES, at));
+	memcpy(&get, at, sizeof(get));
+	EXPECT_EQ(get.more, 0);
+	EXPECT_EQ(get.next, last + 1);
+	EXPECT_CLEAN(BASE, 2000);
+}
+
 /* Both in one place: how it went is written over what's found, and then read. */
 CASE(ranges_over_struct, EMULATED)
 {
