@@ -368,15 +368,17 @@ static long list_to_user(struct dmt_container *c, u64 iova,
 	while (done < room) {
 		u32 want = min(room - done, LIST_PIECE);
 		int n = dmt_list(c, iova, piece, want);
+		/* mapped since the piece before, over what that ended with */
+		int skip = done && n > 0 && piece[0].iova < iova;
 
 		if (n < 0)
 			return n;
-		if (n && dmt_copy_to_user(c->host, to + done, piece,
-					  n * sizeof(piece[0])))
+		if (n > skip && dmt_copy_to_user(c->host, to + done, piece + skip,
+						 (n - skip) * sizeof(piece[0])))
 			return -EFAULT;
 		if (dmt_interrupted())
 			return -EINTR;
-		done += n;
+		done += n - skip;
 		if ((u32)n < want || piece[n - 1].last == ~0ULL)
 			break;
 		iova = piece[n - 1].last + 1;
