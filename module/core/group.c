@@ -286,8 +286,9 @@ static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 	if (IS_ERR(d))
 		return PTR_ERR(d);
 	group->domain = d;
-	group->start = own->info.start;
-	group->last = own->info.last;
+	/* what it shares may reach less far, and go on when others have left */
+	group->start = max(own->info.start, d->info.start);
+	group->last = min(own->info.last, d->info.last);
 	err = limits_make(c, group, &l);
 	if (err)
 		goto err_detach;

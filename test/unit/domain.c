@@ -655,6 +655,26 @@ static void test_shared_domain(void)
 	end();
 }
 
+/* A group with more in a domain with less: the domain's stays, alone with it. */
+static void test_shared_small_domain(void)
+{
+	struct iommu_group a, b;
+
+	dmt_iommu_group_init(&a);
+	dmt_iommu_group_init(&b);
+	a.info.last = (1ULL << 39) - 1;
+	begin(true);
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	CHECK_EQ(dmatrack_engine_attach(e, &b), 0);
+	CHECK_EQ((long)b.domain, (long)a.domain);
+	dmatrack_engine_detach(e, &a);
+	CHECK_RANGES("0-fedfffff fef00000-7fffffffff");
+	CHECK_EQ(map_at(1ULL << 40, plain(), PAGE_SIZE, RW), -EINVAL);
+	CHECK_EQ(map_at(BASE, plain(), PAGE_SIZE, RW), 0);
+	dmatrack_engine_detach(e, &b);
+	end();
+}
+
 static void play_frames(const char *from, unsigned int npages)
 {
 	e->host.frames.start = (unsigned long)from;
@@ -734,6 +754,7 @@ int main(void)
 	TEST(test_page_grows, "a log is kept while the page grows and shrinks");
 	TEST(test_ranges, "where mappings may lie");
 	TEST(test_shared_domain, "a domain that can do more than its groups");
+	TEST(test_shared_small_domain, "a domain that can do less than its groups");
 	TEST(test_frames, "registers, memory and pins: what is locked");
 	TEST(test_refusals, "groups that are unsafe, incoherent, aloof");
 	TEST(test_failures_iommu, "whatever an IOMMU refuses");
