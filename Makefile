@@ -52,7 +52,9 @@ objs	= $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
 
 # A program for each folder, or for each file of a folder of small tests
-CONFORM	:= $(wildcard test/conform/*.c)
+EXACT	:= $(wildcard test/exact/*.c)
+CONFORM	:= $(wildcard test/conform/*.c) $(EXACT)
+FUZZ	:= $(wildcard test/fuzz/calls/*.c) $(EXACT)
 MIGRATE	:= $(wildcard test/qemu/migrate/*.c)
 # no use under a sanitizer
 BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
@@ -63,6 +65,7 @@ ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))
 endif
 PROGS	:= $(if $(CLI),$(B)/dmatrack) $(if $(CONFORM),$(B)/conform) \
+	   $(B)/test/fuzz/calls \
 	   $(if $(MIGRATE),$(B)/migrate) $(if $(BENCH),$(B)/bench) \
 	   $(patsubst %.c,$(B)/%,$(SINGLE))
 
@@ -100,6 +103,7 @@ RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
 $(RECORDS): $(call objs,$(RECORD))
 $(RECORDS): LIBS += -ljansson -lm
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
+$(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH) cli/measure.c) $(B)/libdmatrack.a
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a

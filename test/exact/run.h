@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What the files of the comparison with the model share. */
+#ifndef EXACT_RUN_H
+#define EXACT_RUN_H
+
+#include <linux/vfio.h>
+
+#include "dmatrack.h"
+#include "lib/device.h"
+#include "test/exact/exact.h"
+#include "test/exact/model.h"
+#include "test/random.h"
+#include "uapi/dmatrack.h"
+
+#define PAGE	MODEL_PAGE
+#define WINDOW	MODEL_WINDOW
+
+/**
+ * struct exact - a comparison under way
+ * @s: what to run on
+ * @m: the model
+ * @rng: state of the random numbers
+ * @mem: memory behind the window, as many pages
+ * @edge: end of a buffer of WINDOW bits; no memory follows
+ * @answer: the same, with room for any answer
+ * @call: what the call under way is, for messages
+ * @why: out; not empty: a call was answered wrong
+ */
+struct exact {
+	const struct exact_setup *s;
+	struct model m;
+	uint64_t rng;
+	char *mem;
+	char *edge;
+	unsigned char *answer;
+	const char *call;
+	char *why;
+};
+
+static inline uint64_t any(struct exact *x, uint64_t below)
+{
+	return random_below(&x->rng, below);
+}
+
+static inline uint64_t iova_of(const struct exact *x, uint64_t page)
+{
+	return x->s->base + page * PAGE;
+}
+
+static inline long call(struct exact *x, unsigned long cmd, const void *arg)
+{
+	return dmatrack_ioctl(x->s->t, cmd, (unsigned long)arg);
+}
+
+/* Bytes of a bitmap: whole 64-bit words */
+static inline uint64_t bitmap_bytes(uint64_t nbits)
+{
+	return (nbits + 63) / 64 * 8;
+}
+
+/* @got is what @want is; if not, says so. */
+bool exact_is(struct exact *x, const char *what, long got, long want);
+
+/* A page number, and a number of pages from there: small mostly, up to @max */
+void exact_pages(struct exact *x, uint64_t max, uint64_t *first,
+		 uint64_t *count);
+/* The same, or a whole mapping. Return: false: there is nothing to choose from */
+bool exact_range(struct exact *x, uint64_t *first, uint64_t *count);
+
+/* UNMAP_DMA and DIRTY_PAGES with what follows them */
+struct exact_unmap {
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_bitmap bitmap;
+};
+struct exact_harvest {
+	struct vfio_iommu_type1_dirty_bitmap dirty;
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+};
+struct vfio_iommu_type1_dma_map exact_map_arg(const struct exact *x,
+					      uint64_t first, uint64_t count,
+					      unsigned int prot);
+struct exact_unmap exact_unmap_arg(const struct exact *x, uint64_t first,
+				   uint64_t count, void *bitmap);
+struct exact_harvest exact_harvest_arg(const struct exact *x, uint64_t first,
+				       uint64_t count, uint64_t per_bit,
+				       void *bitmap);
+struct dmatrack_get_ranges exact_ranges_arg(const struct exact *x,
+					    uint64_t first, uint64_t count,
+					    uint64_t per_bit, void *to,
+					    uint64_t room);
+
+/* A call that must be refused, whatever the container holds */
+void exact_refused(struct exact *x);
+
+#endif
