@@ -490,7 +490,7 @@ int dmt_start(struct dmt_container *c)
 	if (!c->harvest)
 		err = -ENOMEM;
 	else
-		WRITE_ONCE(c->tracking, true);
+		smp_store_release(&c->tracking, true);
 	dmt_unlock(c);
 	/* Writes that aren't logged yet are seen by the caller: is_tracked() */
 	smp_mb();

@@ -319,14 +319,16 @@ void dmt_scope_pinned(struct dmt_container *c);
  * Is anybody interested in a write that is complete? Either this sees that
  * tracking has begun, or whoever began it sees the data: data, barrier, test
  * here; tracking, barrier, copy there. Tracking doesn't end between this test
- * and a mark in the same RCU read-side section: dmt_stop() waits.
+ * and a mark in the same RCU read-side section: dmt_stop() waits. Acquire, for
+ * who sees tracking begin again must see logs as the last dmt_stop() left them;
+ * dmt_start()'s release pairs with it.
  */
 static inline bool dmt_is_tracked(const struct dmt_container *c)
 {
-	if (likely(READ_ONCE(c->tracking)))
+	if (likely(smp_load_acquire(&c->tracking)))
 		return true;
 	smp_mb();
-	return READ_ONCE(c->tracking);
+	return smp_load_acquire(&c->tracking);
 }
 
 /*
@@ -335,7 +337,8 @@ static inline bool dmt_is_tracked(const struct dmt_container *c)
  */
 static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
 {
-	return likely(page < m->log.npages && READ_ONCE(m->c->tracking)) &&
+	return likely(page < m->log.npages &&
+		      smp_load_acquire(&m->c->tracking)) &&
 		dmt_log_mark_page(&m->log, page);
 }
 

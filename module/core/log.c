@@ -117,13 +117,18 @@ size_t dmt_log_size(u64 npages)
 	return ntables == 1 ? size + table_size(&log, 0) : size;
 }
 
+static void log_clear(struct dmt_log *log)
+{
+	memset(log->table, 0, dmt_log_size(log->npages) - sizeof(*log));
+	if (log->ntables == 1)
+		log->table[0] = (struct dmt_slot *)&log->table[1];
+}
+
 void dmt_log_init(struct dmt_log *log, u64 npages)
 {
 	log->npages = npages;
 	log->ntables = DIV_ROUND_UP(nchunks(log), DMT_TABLE_CHUNKS);
-	memset(log->table, 0, dmt_log_size(npages) - sizeof(*log));
-	if (log->ntables == 1)
-		log->table[0] = (struct dmt_slot *)&log->table[1];
+	log_clear(log);
 }
 
 static void table_free(struct dmt_slot *table, unsigned int n)
@@ -147,7 +152,7 @@ void dmt_log_free(struct dmt_log *log)
 		if (log->ntables > 1)
 			dmt_free(table);
 	}
-	dmt_log_init(log, log->npages);
+	log_clear(log);		/* how long it is, marks may still look up */
 }
 
 /* Marks ------------------------------------------------------------------- */
