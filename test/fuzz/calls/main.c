@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The fuzzer of type1 and dmatrack calls, on the engine or on the kernel's driver.
+ * Two kinds of rounds: at random, by many threads; and exact, by one thread whose
+ * every answer is compared with a model (test/exact). Speaks TAP. The seed is said
+ * first; a failure says how to repeat its round, and what was called last.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dmatrack_engine.h"
+#include "lib/clock.h"
+#include "test/exact/exact.h"
+#include "test/exact/model.h"
+
+#include "calls.h"
+
+#define CGROUP		"/sys/fs/cgroup/fuzz"
+
+/**
+ * struct run - rounds of one kind
+ * @name: of the kind, and its option
+ * @round: in the round's process; returns its exit status
+ * @engine: calls of a round in the engine
+ * @kernel: calls of a round in the kernel
+ */
+struct run {
+	const char *name;
+	int (*round)(const struct setup *s, struct news *news);
+	unsigned long engine;
+	unsigned long kernel;
+};
+
+static struct news *news;
+static struct setup setup = { .threads = 4 };
+static unsigned long calls_wanted, seconds = 10;
+static unsigned int memory;	/* of the control group, MiB; 0: none */
+static unsigned int rounds, killed, starved;
+static unsigned long calls_made;
+
+/* Exact rounds ------------------------------------------------------------- */
+
+static int open_exact(struct exact_setup *e)
+{
+	unsigned int tries = 0;
+	int ret;
+
+	if (!setup.nr_devices) {
+		ret = dmatrack_open_engine(&e->t, VFIO_TYPE1v2_IOMMU,
+					   DMATRACK_ENGINE_CHECKED);
+		return ret ? ret : dmt_device_open(&e->d, e->t);
+	}
+	do
+		ret = dmatrack_open_vfio(&e->t, setup.device[0],
+					 VFIO_TYPE1v2_IOMMU);
+	while (ret == -EBUSY && ++tries < 1000000 && !sched_yield());
+	return ret ? ret : dmt_device_open(&e->d, e->t);
+}
+
+static int exact_round(const struct setup *s, struct news *n)
+{
+	struct exact_setup e = {
+		.calls = s->calls, .seed = s->seed, .base = 64 * MiB,
+		.refused = true,
+	};
+	int ret = open_exact(&e);
+
+	if (ret) {
+		snprintf(n->wrong, sizeof(n->wrong), "no container: %s",
+			 strerror(-ret));
+		return 1;
+	}
+	e.plain = !strcmp(dmatrack_driver(e.t), "stock");
+	if (!e.plain && s->seed % 2)	/* up to the last IOVA */
+		e.base = 0 - MODEL_WINDOW * MODEL_PAGE;
+	n->calls[0] = exact_run(&e, n->wrong);
+	if (*n->wrong)
+		return 1;
+	dmt_device_close(e.d);
+	dmatrack_close(e.t);
+	n->ended = true;
+	return 0;
+}
+
+static const struct run runs[] = {
+	{ "random", round_run, 200000, 20000 },
+	{ "exact", exact_round, 20000, 10000 },
+};
+#define RUNS	(sizeof(runs) / sizeof(*runs))
+
+/* Failures ----------------------------------------------------------------- */
+
+static void print_note(const struct note *n)
+{
+	printf("#	%s 0x%lx 0x%lx 0x%lx 0x%lx: ", n->name, n->arg[0],
+	       n->arg[1], n->arg[2], n->arg[3]);
+	if (n->ended)
+		printf("%ld\n", n->ret);
+	else
+		puts("under way");
+}
+
+static void print_thread(unsigned int id)
+{
+	unsigned long end = news->calls[id], n = end > LAST ? end - LAST : 0;
+
+	printf("# thread %u, %lu calls, the last:\n", id, end);
+	for (; n < end; n++)
+		print_note(&news->note[id][n % LAST]);
+}
+
+static void print_failure(const struct run *run, const struct setup *s,
+			  int status)
+{
+	unsigned int i;
+
+	if (WIFSIGNALED(status))
+		printf("# ended by %s%s\n", strsignal(WTERMSIG(status)),
+		       WTERMSIG(status) == SIGALRM ? ": it hangs" : "");
+	else
+		printf("# exit status %d\n", WEXITSTATUS(status));
+	if (*news->wrong)
+		printf("# call %lu: %s\n", news->calls[0], news->wrong);
+	for (i = 0; i < THREADS_MAX && run->round == round_run; i++)
+		if (news->calls[i])
+			print_thread(i);
+	printf("# again: calls --%s --seed %lu --calls %lu --threads %u", run->name,
+	       s->seed, s->calls, s->threads);
+	for (i = 0; i < s->nr_devices; i++)
+		printf(" --device %s", s->device[i]);
+	puts("");
+}
+
+/* A control group with little memory --------------------------------------- */
+
+static bool put(const char *file, unsigned long value)
+{
+	char path[128];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), CGROUP "/%s", file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ret = fd < 0 ? -1 : dprintf(fd, "%lu", value);
+	if (fd >= 0)
+		close(fd);
+	return ret > 0;
+}
+
+/* This process has @memory from now on; false: there are no control groups */
+static bool enter_cgroup(void)
+{
+	return (!mkdir(CGROUP, 0755) || errno == EEXIST) &&
+		put("memory.max", memory * MiB) && put("cgroup.procs", getpid());
+}
+
+/* Rounds ------------------------------------------------------------------- */
+
+static int child(const struct run *run, const struct setup *s, bool poor)
+{
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (poor && !enter_cgroup())
+		snprintf(news->wrong, sizeof(news->wrong), "no control group");
+	return *news->wrong ? 1 : run->round(s, news);
+}
+
+static void count_calls(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < THREADS_MAX; i++)
+		calls_made += news->calls[i];
+	rounds++;
+}
+
+/*
+ * Killed by itself, which is known by the answer that it's told; or for its want
+ * of memory, where it had little.
+ */
+static bool is_fine(int status, bool poor)
+{
+	if (!status && news->ended)
+		return true;
+	if (*news->wrong || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		return false;
+	if (poor)
+		starved++;
+	else
+		killed++;
+	return setup.nr_devices;
+}
+
+static bool one_round(const struct run *run, const struct setup *s)
+{
+	bool poor = memory && s->seed % 2;
+	int status;
+	pid_t pid;
+
+	memset(news, 0, sizeof(*news));
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		exit(child(run, s, poor));	/* with a look for leaks */
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		perror("calls");
+		exit(2);
+	}
+	kill(-pid, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	count_calls();
+	if (is_fine(status, poor))
+		return true;
+	print_failure(run, s, status);
+	return false;
+}
+
+static bool is_enough(uint64_t began)
+{
+	if (calls_wanted)
+		return calls_made >= calls_wanted;
+	return dmt_now() - began >= seconds * DMT_NSEC;
+}
+
+/* Return: false: a round has failed */
+static bool run_rounds(const struct run *run, unsigned int number)
+{
+	unsigned long max = setup.nr_devices ? run->kernel : run->engine;
+	struct setup s = setup;
+	uint64_t began = dmt_now();
+	bool ok = true;
+
+	rounds = killed = starved = calls_made = 0;
+	while (ok && !is_enough(began)) {
+		s.calls = max;
+		if (calls_wanted && calls_wanted - calls_made < max)
+			s.calls = calls_wanted - calls_made;
+		ok = one_round(run, &s);
+		s.seed++;
+	}
+	printf("# %lu calls in %u rounds, %u killed, %u for want of memory; %lu s\n",
+	       calls_made, rounds, killed, starved,
+	       (unsigned long)((dmt_now() - began) / DMT_NSEC));
+	printf("%sok %u - %s calls of %s\n", ok ? "" : "not ", number, run->name,
+	       setup.nr_devices ? "the kernel's driver" : "the engine");
+	return ok;
+}
+
+static void usage(void)
+{
+	fputs("usage: calls [--random | --exact] [--device UUID|PCI-ADDRESS]...\n"
+	      "             [--seed N] [--calls N | --seconds N] [--threads N]\n"
+	      "             [--memory MIB]\n"
+	      "\n"
+	      "Random calls on the engine, or on the kernel's type1 driver: the first\n"
+	      "device, a mediated one, is used; others come and go. Both kinds of rounds\n"
+	      "unless one is named; of each so many calls or seconds (10). --memory: every\n"
+	      "other round in a control group with so little of it.\n", stderr);
+	exit(2);
+}
+
+static const struct option options[] = {
+	{ "random", no_argument, NULL, 'r' },
+	{ "exact", no_argument, NULL, 'e' },
+	{ "device", required_argument, NULL, 'd' },
+	{ "seed", required_argument, NULL, 's' },
+	{ "calls", required_argument, NULL, 'c' },
+	{ "seconds", required_argument, NULL, 't' },
+	{ "threads", required_argument, NULL, 'p' },
+	{ "memory", required_argument, NULL, 'm' },
+	{ 0 },
+};
+
+/* One option; return: the kind that it names, or NULL */
+static const struct run *take(int option)
+{
+	switch (option) {
+	case 'r':
+		return &runs[0];
+	case 'e':
+		return &runs[1];
+	case 'd':
+		if (setup.nr_devices == DEVICES_MAX)
+			usage();
+		setup.device[setup.nr_devices++] = optarg;
+		return NULL;
+	case 's':
+		setup.seed = strtoull(optarg, NULL, 0);
+		return NULL;
+	case 'c':
+		calls_wanted = strtoul(optarg, NULL, 0);
+		return NULL;
+	case 't':
+		seconds = strtoul(optarg, NULL, 0);
+		return NULL;
+	case 'p':
+		setup.threads = strtoul(optarg, NULL, 0);
+		return NULL;
+	case 'm':
+		memory = strtoul(optarg, NULL, 0);
+		return NULL;
+	default:
+		usage();
+		return NULL;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct run *only = NULL;
+	unsigned int i, number = 0;
+	bool ok = true;
+	int option;
+
+	setup.seed = time(NULL);
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		const struct run *named = take(option);
+
+		only = named ? named : only;
+	}
+	if (optind < argc || !setup.threads || setup.threads >= THREADS_MAX)
+		usage();
+	news = mmap(NULL, sizeof(*news), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (news == MAP_FAILED)
+		return 2;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	printf("# seed %lu\n", setup.seed);
+	for (i = 0; i < RUNS; i++)
+		if (!only || only == &runs[i])
+			ok &= run_rounds(&runs[i], ++number);
+	printf("1..%u\n", number);
+	return !ok;
+}

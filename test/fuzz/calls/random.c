@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The calls of <linux/vfio.h> and uapi/dmatrack.h: well-formed mostly, for only
+ * those get far; with one member spoiled; or with a structure that lies where
+ * another thread takes it away.
+ *
+ * Small ranges near each other, so that calls meet. Answers go to memory of the
+ * caller's own where they fit, and are looked at; or to the arena.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "calls.h"
+#include "uapi/dmatrack.h"
+
+#define WINDOW	2048		/* pages that most calls are about */
+
+void caller_init(struct caller *c, unsigned int id, uint64_t seed)
+{
+	c->id = id;
+	c->rng = seed * 0x9e3779b97f4a7c15ULL + id;
+	c->own = malloc(OWN);
+	if (!c->own)
+		abort();
+}
+
+/* Numbers ------------------------------------------------------------------ */
+
+/* Where things go: the beginning, a usual place, across a chunk, the end */
+uint64_t random_iova(struct caller *c)
+{
+	static const uint64_t base[] = {
+		0, 64 * MiB, 64 * MiB, GiB - WINDOW / 2 * PAGE, 1ULL << 40,
+		0 - WINDOW * PAGE,
+	};
+	uint64_t page = any(c, once_in(c, 2) ? 64 : WINDOW);
+
+	if (once_in(c, 60))
+		return random_next(&c->rng);
+	return base[any(c, world.iommu ? 5 : 6)] + page * PAGE;
+}
+
+uint64_t random_size(struct caller *c)
+{
+	if (once_in(c, 60))
+		return random_next(&c->rng) >> any(c, 64);
+	if (once_in(c, 12))
+		return PAGE << any(c, 28);
+	return (1 + any(c, 1ULL << any(c, 11))) * PAGE;
+}
+
+/* Another value for a member that had a good one */
+static uint64_t spoiled(struct caller *c, uint64_t value)
+{
+	switch (any(c, 6)) {
+	case 0:
+		return 0;
+	case 1:
+		return value + 1;
+	case 2:
+		return value - 1;
+	case 3:
+		return value ^ 1ULL << any(c, 64);
+	case 4:
+		return -value;
+	default:
+		return random_next(&c->rng);
+	}
+}
+
+/*
+ * One 32-bit or 64-bit member of a structure without pointers to our memory is
+ * spoiled: the first @words of it.
+ */
+static void spoil(struct caller *c, void *arg, unsigned int words)
+{
+	uint32_t *word = (uint32_t *)arg + any(c, words);
+
+	*word = spoiled(c, *word);
+}
+
+/* Where the structure lies: where it is, or somewhere hostile */
+static unsigned long placed(struct caller *c, void *arg, size_t size)
+{
+	return (unsigned long)(once_in(c, 12) ? arena_copy(c, arg, size) : arg);
+}
+
+static bool is_documented(long ret)
+{
+	static const int errnos[] = {
+		EINVAL, EFAULT, EEXIST, EPERM, ENOMEM, ENOSPC, EOVERFLOW, EBUSY,
+		ENOENT, ENOTTY, EACCES, EINTR, ENODEV,
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(errnos) / sizeof(*errnos); i++)
+		if (ret == -errnos[i])
+			return true;
+	return ret >= 0;
+}
+
+static long call(struct caller *c, struct note *n, unsigned long cmd,
+		 unsigned long arg)
+{
+	long ret = dmatrack_ioctl(world.t, cmd, arg);
+
+	note_end(n, ret);
+	if (!is_documented(ret))
+		wrong("%s returned %ld", n->name, ret);
+	return ret;
+}
+
+/* Mappings ----------------------------------------------------------------- */
+
+static void map(struct caller *c)
+{
+	struct vfio_iommu_type1_dma_map a = {
+		.argsz = sizeof(a), .flags = 1 + any(c, 3),
+		.iova = random_iova(c),
+	};
+	uint64_t size = random_size(c);
+	struct note *n;
+
+	if (any(c, 4))
+		a.flags = 3;
+	if (once_in(c, 40))
+		a.flags = VFIO_DMA_MAP_FLAG_VADDR;
+	a.vaddr = arena_memory(c, &size);
+	a.size = size;
+	if (once_in(c, 30))
+		spoil(c, &a, 2);
+	n = note_begin(c, "MAP_DMA", a.iova, a.size, a.vaddr, a.flags);
+	call(c, n, VFIO_IOMMU_MAP_DMA, placed(c, &a, sizeof(a)));
+}
+
+/* Where an answer of @need bytes is to go; false: not into memory of our own */
+static bool answer_at(struct caller *c, uint64_t need, void **at)
+{
+	bool own = need <= OWN && !once_in(c, 4);
+
+	*at = own ? c->own : arena_hostile(c, need);
+	return own;
+}
+
+static uint64_t bitmap_bytes(uint64_t size, uint64_t pgsize)
+{
+	return pgsize && size ? (((size - 1) / pgsize) / 64 + 1) * 8 : 8;
+}
+
+/* Bits beyond the last page are 0. */
+static void check_bitmap(struct caller *c, const struct note *n, uint64_t size,
+			 uint64_t pgsize)
+{
+	uint64_t nbits = (size - 1) / pgsize + 1, i;
+
+	for (i = nbits; i % 64; i++)
+		if (c->own[i / 8] >> i % 8 & 1)
+			wrong("%s: bit %lu is set, of %lu", n->name, i, nbits);
+}
+
+static void unmap(struct caller *c)
+{
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap b;
+	} a = {
+		.unmap = {
+			.argsz = sizeof(a), .iova = random_iova(c),
+			.size = random_size(c),
+		},
+		.b.pgsize = PAGE,
+	};
+	bool own = false;
+	struct note *n;
+	void *at = NULL;
+
+	if (once_in(c, 2)) {
+		a.b.size = bitmap_bytes(a.unmap.size, PAGE);
+		own = answer_at(c, a.b.size, &at);
+		a.b.data = at;
+		a.unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	} else if (once_in(c, 100)) {
+		a.unmap.flags = VFIO_DMA_UNMAP_FLAG_ALL;
+		a.unmap.iova = a.unmap.size = 0;
+	} else if (once_in(c, 30)) {
+		a.unmap.flags = VFIO_DMA_UNMAP_FLAG_VADDR;
+	} else if (once_in(c, 30)) {
+		spoil(c, &a, 6);
+		a.unmap.flags &= ~VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	}
+	n = note_begin(c, "UNMAP_DMA", a.unmap.iova, a.unmap.size,
+		       (uintptr_t)at, a.unmap.flags);
+	if (!own) {
+		call(c, n, VFIO_IOMMU_UNMAP_DMA, placed(c, &a, sizeof(a)));
+		return;
+	}
+	if (!call(c, n, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&a))
+		check_bitmap(c, n, n->arg[1], PAGE);
+}
+
+/* Entries ascend, and none is empty. */
+static void check_list(const struct note *n, const struct dmatrack_get_mappings *a,
+		       const struct dmatrack_mapping_entry *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->count; i++)
+		if (e[i].last < e[i].iova || !e[i].prot ||
+		    (i && e[i].iova <= e[i - 1].last))
+			wrong("%s: entry %u is 0x%llx to 0x%llx, rights %u",
+			      n->name, i, e[i].iova, e[i].last, e[i].prot);
+}
+
+static void list(struct caller *c)
+{
+	struct dmatrack_get_mappings a = {
+		.argsz = sizeof(a), .iova = random_iova(c),
+		.count = 1 + any(c, 40),
+	};
+	struct note *n;
+	void *at;
+	bool own;
+
+	if (once_in(c, 20))
+		a.count = random_next(&c->rng);
+	own = answer_at(c, a.count * sizeof(struct dmatrack_mapping_entry), &at);
+	a.entries = (uintptr_t)at;
+	n = note_begin(c, "GET_MAPPINGS", a.iova, a.count, a.entries, 0);
+	if (!own)
+		call(c, n, DMATRACK_GET_MAPPINGS, placed(c, &a, sizeof(a)));
+	else if (!call(c, n, DMATRACK_GET_MAPPINGS, (unsigned long)&a))
+		check_list(n, &a, at);
+}
+
+/* Harvests ----------------------------------------------------------------- */
+
+static uint64_t some_pgsize(struct caller *c)
+{
+	return PAGE << (any(c, 3) ? 0 : any(c, 20));
+}
+
+static void harvest(struct caller *c)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap d;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} a = {
+		.d.argsz = sizeof(a),
+		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = random_iova(c), .get.size = random_size(c),
+		.get.bitmap.pgsize = some_pgsize(c),
+	};
+	struct note *n;
+	void *at;
+	bool own;
+
+	a.get.bitmap.size = bitmap_bytes(a.get.size, a.get.bitmap.pgsize);
+	own = answer_at(c, a.get.bitmap.size, &at);
+	a.get.bitmap.data = at;
+	if (!own && once_in(c, 20))
+		a.get.bitmap.size = spoiled(c, a.get.bitmap.size);
+	n = note_begin(c, "GET_BITMAP", a.get.iova, a.get.size,
+		       a.get.bitmap.pgsize, (uintptr_t)at);
+	if (!own)
+		call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, &a, sizeof(a)));
+	else if (!call(c, n, VFIO_IOMMU_DIRTY_PAGES, (unsigned long)&a))
+		check_bitmap(c, n, a.get.size, a.get.bitmap.pgsize);
+}
+
+/* Ranges ascend within what was asked for, and don't touch. */
+static void check_ranges(const struct note *n, const struct dmatrack_get_ranges *a,
+			 const struct dmatrack_dirty_range *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->count; i++)
+		if (r[i].last < r[i].iova || r[i].iova < a->iova ||
+		    r[i].last > a->last ||
+		    (i && r[i].iova <= r[i - 1].last + 1))
+			wrong("%s: range %u is 0x%llx to 0x%llx", n->name, i,
+			      r[i].iova, r[i].last);
+	if (a->more > 1 ||
+	    (a->more ? a->next <= a->iova || a->next > a->last :
+		       a->next != a->last + 1))
+		wrong("%s: more %u, next 0x%llx", n->name, a->more, a->next);
+}
+
+static void ranges(struct caller *c)
+{
+	struct dmatrack_get_ranges a = {
+		.argsz = sizeof(a), .iova = random_iova(c),
+		.page_size = some_pgsize(c),
+		.count = 1 + any(c, once_in(c, 2) ? 3 : 2000),
+	};
+	struct note *n;
+	void *at;
+	bool own;
+
+	a.last = a.iova + random_size(c) - 1;
+	if (a.last < a.iova && any(c, 4))
+		a.last = ~0ULL;
+	if (once_in(c, 30))
+		a.count = random_next(&c->rng);
+	own = answer_at(c, a.count * sizeof(struct dmatrack_dirty_range), &at);
+	a.ranges = (uintptr_t)at;
+	n = note_begin(c, "GET_RANGES", a.iova, a.last, a.page_size, a.count);
+	if (!own)
+		call(c, n, DMATRACK_GET_RANGES, placed(c, &a, sizeof(a)));
+	else if (!call(c, n, DMATRACK_GET_RANGES, (unsigned long)&a))
+		check_ranges(n, &a, at);
+}
+
+static void track(struct caller *c)
+{
+	struct vfio_iommu_type1_dirty_bitmap a = {
+		.argsz = sizeof(a), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+	struct note *n;
+
+	if (once_in(c, 3))
+		a.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
+	if (once_in(c, 30))
+		spoil(c, &a, 2);
+	if (a.flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP)
+		return;		/* what follows it isn't there */
+	n = note_begin(c, "START, STOP", a.flags, a.argsz, 0, 0);
+	call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, &a, sizeof(a)));
+}
+
+/* Others ------------------------------------------------------------------- */
+
+static void info(struct caller *c)
+{
+	struct vfio_iommu_type1_info *a = (void *)c->own;
+	uint32_t argsz = any(c, 256);
+	struct note *n = note_begin(c, "GET_INFO", argsz, 0, 0, 0);
+
+	memset(a, 0, 256);
+	a->argsz = argsz;
+	call(c, n, VFIO_IOMMU_GET_INFO, placed(c, a, 256));
+}
+
+static void dmatrack_information(struct caller *c)
+{
+	struct dmatrack_info a = { .argsz = sizeof(a) };
+	struct note *n;
+
+	if (once_in(c, 4))
+		spoil(c, &a, 2);
+	n = note_begin(c, "DMATRACK_GET_INFO", a.argsz, a.flags, 0, 0);
+	call(c, n, DMATRACK_GET_INFO, placed(c, &a, sizeof(a)));
+}
+
+static void extension(struct caller *c)
+{
+	uint64_t arg = once_in(c, 10) ? random_next(&c->rng) : any(c, 16);
+	struct note *n = note_begin(c, "CHECK_EXTENSION", arg, 0, 0, 0);
+
+	call(c, n, VFIO_CHECK_EXTENSION, arg);
+}
+
+/* A number that is no call, but maybe half of one */
+static void unknown(struct caller *c)
+{
+	unsigned long cmd = _IO(DMATRACK_MAGIC, 64 + any(c, 192)) |
+			    any(c, 1 << 16) << 16;
+	void *arg = arena_hostile(c, PAGE);
+	struct note *n = note_begin(c, "unknown call", cmd, (uintptr_t)arg, 0, 0);
+
+	if (call(c, n, cmd, (unsigned long)arg) >= 0)
+		wrong("call 0x%lx is known", cmd);
+}
+
+static const struct {
+	void (*call)(struct caller *c);
+	unsigned int share;
+} calls[] = {
+	{ map, 26 }, { unmap, 12 }, { list, 4 }, { harvest, 16 },
+	{ ranges, 14 }, { track, 3 }, { info, 1 }, { dmatrack_information, 1 },
+	{ extension, 1 }, { unknown, 1 }, { device_call, 45 },
+};
+
+void random_call(struct caller *c)
+{
+	unsigned int all = 0, i, at;
+
+	for (i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		all += calls[i].share;
+	at = any(c, all);
+	for (i = 0; at >= calls[i].share; i++)
+		at -= calls[i].share;
+	calls[i].call(c);
+}
