@@ -8,13 +8,30 @@
 
 #include "copy.h"
 #include "interrupt.h"
+#include "lib/clock.h"
+
+#define STANDSTILL	30	/* seconds */
 
 /* What the library asks of us ------------------------------------------------- */
+
+/* In ns, as the library has it */
+static uint64_t standstill(const struct copy_options *o)
+{
+	uint64_t least = o->downtime * 5 / 1000;
+
+	if (o->standstill == COPY_AUTO)
+		return (least > STANDSTILL ? least : STANDSTILL) * DMT_NSEC;
+	return o->standstill ? o->standstill * DMT_NSEC : UINT64_MAX;
+}
 
 static int stop(void *opaque)
 {
 	struct copy *c = opaque;
-	int status = workload_stop(&c->w, &c->pinned);
+	uint64_t limit = standstill(c->o);
+	int status;
+
+	c->limit = limit == UINT64_MAX ? limit : dmt_now() + limit;
+	status = workload_stop(&c->w, &c->pinned);
 
 	if (!status)
 		status = workload_stats(&c->w, &c->stats, NULL);
@@ -217,6 +234,7 @@ static int copy(struct copy *c, struct dmatrack_dest *dest)
 		.stop = stop,
 		.progress = progress,
 		.round = end_round,
+		.standstill = standstill(c->o),
 	};
 	char why[256];
 	int ret, status;
@@ -240,6 +258,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {
 	int ret;
 
+	c->limit = UINT64_MAX;
 	interrupt_catch();
 	cli_progress_init(c->o->progress, c->o->quiet);
 	ret = set_up(c);

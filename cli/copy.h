@@ -24,6 +24,8 @@
  * @w: of memory and devices
  * @bandwidth: bytes a second at the most while devices run; 0: no limit
  * @downtime: allowed, in milliseconds
+ * @standstill: seconds that devices may stand still at the most; 0: no limit; COPY_AUTO: the
+ *		library's
  * @rounds: at the most, without the last
  * @refine: compare pages with what was sent
  * @give_up: rather than stop devices where it doesn't converge
@@ -38,6 +40,7 @@ struct copy_options {
 	struct workload_options w;
 	uint64_t bandwidth;
 	uint64_t downtime;
+	uint64_t standstill;
 	uint64_t rounds;
 	bool refine;
 	bool give_up;
@@ -49,13 +52,16 @@ struct copy_options {
 	bool quiet;
 };
 
-#define COPY_DEFAULTS { .w = WORKLOAD_DEFAULTS, .downtime = 300, .rounds = 30 }
+#define COPY_AUTO UINT64_MAX
+#define COPY_DEFAULTS { .w = WORKLOAD_DEFAULTS, .downtime = 300, \
+			.standstill = COPY_AUTO, .rounds = 30 }
 
 /* For a table: the options that set @member, a struct copy_options, of @type */
 #define COPY_OPTIONS(type, member) \
 	WORKLOAD_OPTIONS(type, member.w), \
 	CLI_SIZE("bandwidth", type, member.bandwidth, 0, 1ull << 50, 1), \
 	CLI_NUMBER("downtime", type, member.downtime, 1, 86400000, 1), \
+	CLI_NUMBER("standstill", type, member.standstill, 0, 1000000, 1), \
 	CLI_NUMBER("rounds", type, member.rounds, 1, 10000, 1), \
 	CLI_FLAG("refine", type, member.refine), \
 	CLI_FLAG("give-up", type, member.give_up), \
@@ -77,6 +83,9 @@ WORKLOAD_HELP_DEVICES
 "Rounds:\n" \
 "  --downtime MS      milliseconds that the devices may stand still: what is left\n" \
 "                     must fit (default: 300)\n" \
+"  --standstill S     give up, if they have stood still for so many seconds and it\n" \
+"                     isn't finished (default: 30, or five times --downtime if\n" \
+"                     that is more; 0: no limit)\n" \
 "  --bandwidth SIZE   bytes a second to copy at the most, until the devices stand\n" \
 "                     still (default: 0, no limit)\n" \
 "  --rounds N         at the most, before the last (default: 30)\n" \
@@ -122,6 +131,7 @@ WORKLOAD_HELP_DEVICES
  * @digest: of the memory, with o->digest
  * @id: of the copy, by which its receiver knows it; or ""
  * @begun: the destination is there
+ * @limit: when the devices must not stand still any longer, by dmt_now(); or UINT64_MAX
  * @checked: both ends have compared
  * @status: exit status, where a callback has said what's wrong already
  */
@@ -141,6 +151,7 @@ struct copy {
 	uint8_t digest[CLI_DIGEST];
 	char id[CLI_DIGEST_TEXT];
 	bool begun;
+	uint64_t limit;
 	bool checked;
 	int status;
 };

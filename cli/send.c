@@ -155,6 +155,7 @@ static int await_attempt(struct line *l, int why)
 	int ret;
 
 	if (!may_change(why) || !l->left || dmt_now() >= l->until ||
+	    dmt_now() >= l->copy->limit ||
 	    !strcmp(l->address, "-"))
 		return why;
 	if (l->left != RETRY_AUTO)

@@ -92,6 +92,8 @@ enum dmatrack_outcome {
  * @prepare: all that @finish will need and that can be undone: bring everything to disk, see
  *	     whether the name is free. @finish is called next, or the copy goes on, or is given
  *	     up. NULL: nothing is to be done
+ * @limit: the devices stand still, and functions return -ETIMEDOUT rather than to wait beyond @when,
+ *	   by CLOCK_MONOTONIC, in ns. NULL: it has no say in that
  * @outcome: asked after an error, as the last function before @close: enum dmatrack_outcome.
  *	     NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
  *
@@ -120,6 +122,7 @@ struct dmatrack_dest_ops {
 	int (*digest)(struct dmatrack_dest *d, uint8_t digest[16]);
 	int (*prepare)(struct dmatrack_dest *d);
 	int (*outcome)(struct dmatrack_dest *d);
+	void (*limit)(struct dmatrack_dest *d, uint64_t when);
 };
 
 /**
@@ -197,7 +200,7 @@ struct dmatrack_round {
  * struct dmatrack_totals - a whole copy
  * @reason: why the devices were stopped; enum dmatrack_reason
  * @stopped: the devices have been stopped by a call of stop(), and stay so: after
- *	     an error the program may want to start them again
+ *	     an error but -EINPROGRESS the program may want to start them again
  * @rounds: how many, the first and the last included
  * @resumed: how often the destination was lost and found again
  * @pages: of all regions
@@ -255,6 +258,12 @@ struct dmatrack_totals {
  * @progress: called some ten times a second while it works, with the round so far. May
  *	      be NULL
  * @round: called after each round. May be NULL
+ * @standstill: ns from the call of stop() in which the copy must be finished, or else it's given
+ *		up: -ETIMEDOUT. Not less than @downtime; 0: 30 s or five times @downtime,
+ *		whichever is more; UINT64_MAX: no limit. A function of the destination that
+ *		waits for something may take longer, but for a sender's
+ * @start: start the devices again. Called if the copy fails after stop(), unless it isn't known
+ *	   whether it was copied. NULL: they stay stopped
  *
  * All functions are called by the thread that runs the copy.
  */
@@ -278,6 +287,8 @@ struct dmatrack_precopy {
 		    void *buf, size_t size);
 	int (*progress)(void *opaque, const struct dmatrack_round *round);
 	int (*round)(void *opaque, const struct dmatrack_round *round);
+	uint64_t standstill;
+	int (*start)(void *opaque);
 };
 
 /**
@@ -291,7 +302,8 @@ struct dmatrack_precopy {
  *
  * Return: 0: the destination holds what the memory held when stop() had returned; -EINPROGRESS:
  * it isn't known whether it does (DMATRACK_UNKNOWN): the devices must not be started again before
- * that is found out, since there may be two copies then. Any other error: there is no copy; -EINVAL (something in @p), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
+ * that is found out, since there may be two copies then. Any other error: there is no copy;
+ * -ETIMEDOUT (as @standstill has it), -EINVAL (something in @p), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
  * of @p or of the destination returned, what a call on a container did.
  */
 int dmatrack_precopy(const struct dmatrack_precopy *p,

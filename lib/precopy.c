@@ -340,20 +340,55 @@ static int give_up(const struct copy *c)
 	const struct dmatrack_round *r = &c->x.round;
 	const char *why = c->totals.reason == DMATRACK_DIVERGES ?
 				  "it doesn't become less" : "no more rounds";
+	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ?
+			   c->q.p.downtime : c->q.p.standstill;
 
 	return dmt_error(-ETIME, "after %u rounds %" PRIu64 " bytes are left, a downtime of %" PRIu64 " ms where %" PRIu64 " are allowed: %s",
 			 c->totals.rounds, r->left, r->downtime / 1000000,
-			 c->q.p.downtime / 1000000, why);
+			 allowed / 1000000, why);
 }
 
-static int stop_devices(struct copy *c)
+/* To stop the devices would be in vain, or is more than the program wants. */
+static bool hopeless(const struct copy *c)
+{
+	const struct dmatrack_round *r = &c->x.round;
+
+	if (c->totals.reason != DMATRACK_DIVERGES &&
+	    c->totals.reason != DMATRACK_ROUNDS)
+		return false;
+	return c->q.p.flags & DMATRACK_GIVE_UP ||
+	       (r->downtime != UINT64_MAX && r->downtime > c->q.p.standstill);
+}
+
+/* From @stopped on, the time of their standstill runs. */
+static int stop_devices(struct copy *c, uint64_t stopped)
 {
 	int ret = c->q.p.stop(c->q.p.opaque);
 
 	if (ret > 0)
 		ret = dmt_error(-EINVAL, "stop() returned %d", ret);
 	c->totals.stopped = !ret;
+	if (__builtin_add_overflow(stopped, c->q.p.standstill, &c->x.limit))
+		c->x.limit = UINT64_MAX;
+	if (!ret && c->q.ops.limit)
+		c->q.ops.limit(c->q.p.dest, c->x.limit);
 	return ret;
+}
+
+/* There's no copy: @err. The devices may go on. */
+static int start_devices(struct copy *c, int err)
+{
+	char why[400];
+	int ret;
+
+	if (!err || err == -EINPROGRESS || !c->totals.stopped || !c->q.p.start)
+		return err;
+	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
+		 strerror(-err));
+	ret = c->q.p.start(c->q.p.opaque);
+	c->totals.stopped = !!ret;
+	return dmt_error(err, "%s%s", why,
+			 ret ? "; and the devices could not be started again" : "");
 }
 
 /* Nobody writes: pass by pass, until the destination has everything */
@@ -405,12 +440,10 @@ static int copy_all(struct copy *c)
 		ret = copy_running(c);
 	if (ret)
 		return ret;
-	if ((c->q.p.flags & DMATRACK_GIVE_UP) &&
-	    (c->totals.reason == DMATRACK_DIVERGES ||
-	     c->totals.reason == DMATRACK_ROUNDS))
+	if (hopeless(c))
 		return give_up(c);
 	stopped = now(c);
-	ret = stop_devices(c);
+	ret = stop_devices(c, stopped);
 	if (!ret)
 		ret = harvest(c);
 	if (!ret) {
@@ -456,7 +489,7 @@ int dmt_precopy(const struct dmatrack_precopy *p,
 		if (!ret) {
 			c.pending = c.q.pages;
 			dmt_forecast_init(&c.f);
-			ret = conclude(&c, copy_all(&c));
+			ret = start_devices(&c, conclude(&c, copy_all(&c)));
 			c.totals.memory = memory(&c);
 		}
 		stop(&c);

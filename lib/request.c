@@ -16,6 +16,7 @@
 
 #define ROUNDS		30
 #define DOWNTIME	300000000ull	/* ns */
+#define STANDSTILL	30000000000ull
 #define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
 
 int dmt_request_take(void *to, size_t ours, const void *from, const char *what)
@@ -181,6 +182,21 @@ static int check_rest(const struct dmatrack_precopy *p)
 	return 0;
 }
 
+/* Five times what is allowed: a forecast may be wrong by as much where a network or a disk is shared. */
+static int set_standstill(struct dmatrack_precopy *p)
+{
+	uint64_t five;
+
+	if (p->standstill && p->standstill < p->downtime)
+		return dmt_error(-EINVAL, "a standstill of %" PRIu64 " ns is less than the downtime that is allowed, %" PRIu64,
+				 p->standstill, p->downtime);
+	if (__builtin_mul_overflow(p->downtime, 5, &five))
+		five = UINT64_MAX;
+	if (!p->standstill)
+		p->standstill = five > STANDSTILL ? five : STANDSTILL;
+	return 0;
+}
+
 int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
 {
 	int ret;
@@ -202,5 +218,5 @@ int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
 		q->p.max_rounds = ROUNDS;
 	if (!q->p.downtime)
 		q->p.downtime = DOWNTIME;
-	return 0;
+	return set_standstill(&q->p);
 }

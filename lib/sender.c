@@ -36,6 +36,7 @@
 #define HELLO_TIMEOUT	30000	/* ms, by default */
 #define PEER_TIMEOUT	120000
 #define LAST_PATIENCE	2000
+#define COMMIT_PATIENCE	5000
 
 /* Whether the receiver may have completed the copy */
 enum doubt {
@@ -62,6 +63,7 @@ struct extent {
  * @wire: the connection; without a channel when there's none
  * @why: what the last connection broke of
  * @dead: an error that is the end, or 0
+ * @limit: when nothing is waited for any more; or DMT_NEVER
  * @seq: of the last frame that was sent
  * @acked: of the last that has arrived for sure
  * @log: a ring: frames not acknowledged
@@ -83,6 +85,7 @@ struct sender {
 	struct dmt_wire wire;
 	int why;
 	int dead;
+	uint64_t limit;
 	uint64_t seq;
 	uint64_t acked;
 	struct extent log[DMT_WIRE_FRAMES];
@@ -130,6 +133,17 @@ static int die(struct sender *s, int err)
 	dmt_wire_close(&s->wire);
 	s->dead = s->doubt ? unknown(err) : err;
 	return s->dead;
+}
+
+/* Nothing is waited for beyond @end, nor beyond the limit. */
+static void wait_until(struct sender *s, uint64_t end)
+{
+	dmt_channel_until(s->wire.ch, dmt_earlier(end, s->limit));
+}
+
+static int too_late(void)
+{
+	return dmt_error(-ETIMEDOUT, "the receiver takes longer than devices may stand still");
 }
 
 static void forget(struct sender *s, uint64_t seq)
@@ -191,7 +205,7 @@ static int write_failed(struct sender *s, int err)
 
 	if (!s->wire.broken)
 		return die(s, err);
-	dmt_channel_patience(s->wire.ch, LAST_PATIENCE);
+	wait_until(s, dmt_deadline(LAST_PATIENCE));
 	s->wire.broken = false;
 	do
 		ret = next_frame(s, &f);
@@ -372,12 +386,21 @@ static int await_answer(struct sender *s, enum dmt_wire_type type)
 	return ret;
 }
 
-/* From the first byte of COMMIT on, the receiver may complete the copy. */
+/*
+ * From the first byte of COMMIT on, the receiver may complete the copy. There's some time for
+ * the answer, whatever the limit is: without one, the devices couldn't be started again at all.
+ */
 static int commit(struct sender *s)
 {
 	struct dmt_frame f = { .type = DMT_WIRE_COMMIT, .seq = s->seq };
+	uint64_t answered = dmt_deadline(COMMIT_PATIENCE);
 	int ret;
 
+	if (dmt_now() >= s->limit)
+		return die(s, too_late());
+	if (s->limit < answered)
+		s->limit = answered;
+	wait_until(s, DMT_NEVER);
 	s->committed = true;
 	if (!s->doubt)
 		s->doubt = DOUBT_HERE;
@@ -462,6 +485,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 	int ret;
 
 	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
+	wait_until(s, dmt_deadline((int)s->how.hello_timeout));
 	ret = dmt_wire_greet(&s->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&s->wire, "receiver");
@@ -476,6 +500,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 	if (f->type != DMT_WIRE_WELCOME || !possible(s, f))
 		return unexpected(f);
 	dmt_wire_relax(&s->wire, (int)s->how.peer_timeout);
+	wait_until(s, DMT_NEVER);
 	return 0;
 }
 
@@ -533,6 +558,8 @@ static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
 	for (;; attempt++) {
 		if (dmt_cancelled(s->how.cancel))
 			return die(s, dmt_error(-ECANCELED, "sender: cancelled"));
+		if (dmt_now() >= s->limit)
+			return die(s, too_late());
 		ret = s->how.connect(s->how.opaque, attempt, s->why, &ch);
 		if (ret < 0)
 			return die(s, no_again(ret));
@@ -606,6 +633,15 @@ static int sender_begin(struct dmatrack_dest *d,
 	return ret;
 }
 
+static void sender_limit(struct dmatrack_dest *d, uint64_t when)
+{
+	struct sender *s = sender_of(d);
+
+	s->limit = when;
+	if (s->wire.ch)
+		wait_until(s, DMT_NEVER);
+}
+
 static int sender_outcome(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
@@ -639,6 +675,7 @@ static const struct dmatrack_dest_ops sender_ops = {
 	.lost = sender_lost,
 	.close = sender_close,
 	.outcome = sender_outcome,
+	.limit = sender_limit,
 };
 
 static int check(const struct dmatrack_sender *how)
@@ -666,6 +703,7 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 	if (!s)
 		return -ENOMEM;
 	s->dest.ops = &sender_ops;
+	s->limit = DMT_NEVER;
 	s->how = *how;
 	if (!how->hello_timeout)
 		s->how.hello_timeout = HELLO_TIMEOUT;

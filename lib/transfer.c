@@ -27,6 +27,7 @@ int dmt_transfer_init(struct dmt_transfer *x, const struct dmt_request *q,
 		.clock = clock,
 		.batch = BATCH > q->p.page_size ? BATCH : q->p.page_size,
 		.pace.rate = q->p.bandwidth,
+		.limit = UINT64_MAX,
 	};
 	x->now = x->began = x->ticked = dmt_clock_now(clock);
 	npages = x->batch / q->p.page_size;
@@ -110,6 +111,9 @@ static int tick(struct dmt_transfer *x)
 	if (x->now - x->ticked < TICK)
 		return 0;
 	x->ticked = x->now;
+	if (x->now >= x->limit)
+		return dmt_error(-ETIMEDOUT, "the devices have stood still for %" PRIu64 " ms, as long as they may",
+				 x->q->p.standstill / 1000000);
 	if (!x->q->p.progress)
 		return 0;
 	x->round.copy = x->now - x->round_began;

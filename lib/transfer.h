@@ -47,6 +47,7 @@
  * @resumed: how often the destination was lost and found
  * @sent: per region, what was written or cleared in this round, a bit a page; NULL: nobody wants to
  *	  know
+ * @limit: when the devices must not stand still any longer; UINT64_MAX: no such moment
  * @asked: the program wants the devices stopped after this round
  */
 struct dmt_transfer {
@@ -64,6 +65,7 @@ struct dmt_transfer {
 	uint64_t look_ns, looked, send_ns;
 	uint32_t resumed;
 	uint64_t **sent;
+	uint64_t limit;
 	bool asked;
 };
 

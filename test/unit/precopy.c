@@ -540,6 +540,53 @@ static void test_outcome(void)
 	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
 }
 
+/* A destination that is lost whenever it is to finish: the devices don't stand still for ever. */
+static int finish_lost(struct dmatrack_dest *d)
+{
+	return -EAGAIN;
+}
+
+static unsigned int starts;
+
+static int start_again(void *opaque)
+{
+	starts++;
+	return 0;
+}
+
+static void test_standstill(void)
+{
+	struct dmatrack_dest_ops ops = memdest_ops;
+
+	ops.finish = finish_lost;
+	begin_world();
+	w.d.base.ops = &ops;
+	w.p.standstill = 200000000;
+	w.p.round = NULL;
+	w.p.start = start_again;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -ETIMEDOUT);
+	CHECK(strstr(dmatrack_error(), "stood still for 200 ms"));
+	CHECK_EQ(w.stops, 1);
+	CHECK_EQ(starts, 1);
+	CHECK_EQ(w.totals.stopped, 0);
+	begin_world();
+	w.d.base.ops = &ops;
+	w.p.standstill = 200000000;
+	w.p.round = NULL;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -ETIMEDOUT);
+	CHECK_EQ(w.totals.stopped, 1);
+	w.p.downtime = w.p.standstill + 1;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINVAL);
+	/* not where it may be copied */
+	ops.finish = finish_unknown;
+	begin_world();
+	w.d.base.ops = &ops;
+	w.p.start = start_again;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
+	CHECK_EQ(starts, 1);
+	CHECK_EQ(w.totals.stopped, 1);
+}
+
 int main(void)
 {
 	TEST(test_idle, "memory at rest: what isn't zero is sent, once");
@@ -553,6 +600,7 @@ int main(void)
 	TEST(test_every_loss, "the destination is lost at any call");
 	TEST(test_losses, "it is lost again and again");
 	TEST(test_outcome, "what the destination says of the outcome counts");
+	TEST(test_standstill, "devices don't stand still for ever");
 	TEST(test_no_lost, "-EAGAIN from who doesn't know it");
 	end_world();
 	return tap_done();

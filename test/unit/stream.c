@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -419,9 +420,20 @@ static int device_writes(void *opaque, unsigned int region, uint64_t *bitmap)
 	return 0;
 }
 
+static atomic_bool stopped;
+static uint64_t standstill;
+static int starts;
+
 static int devices_stop(void *opaque)
 {
 	scribble(2);
+	stopped = true;
+	return 0;
+}
+
+static int devices_start(void *opaque)
+{
+	starts++;
 	return 0;
 }
 
@@ -439,12 +451,15 @@ static int precopy(struct dmatrack_dest *d)
 		.opaque = &harvests,
 		.stop = devices_stop,
 		.dirty = device_writes,
+		.standstill = standstill,
+		.start = devices_start,
 	};
 
 	memset(memory, 0, sizeof(memory));
 	memset(pending, 0, sizeof(pending));
 	scribble(9);
 	memset(pending, 0, sizeof(pending));
+	stopped = false;
 	return dmatrack_precopy(&p, NULL);
 }
 
@@ -1397,6 +1412,143 @@ static void test_evil_receiver(void)
 	CHECK(strstr(send_text, "the receiver refuses: no??"));
 }
 
+/* Receivers that keep the sender's devices stopped: how they'd do it */
+enum stalling {
+	DROP_FINISH,	/* by dropping the connection at each FINISH */
+	ALIVE_FINISH,	/* by being at work on it for ever */
+	ALIVE_COMMIT,	/* ... on COMMIT */
+	DRIP,		/* by taking a byte now and then, once devices are stopped */
+};
+
+static const struct dmatrack_channel_ops *raw_ops(const struct dmt_wire *wire)
+{
+	return &wire->ch->ops;
+}
+
+/* Until the sender has had enough */
+static void stay_alive(struct dmt_wire *wire)
+{
+	struct dmt_frame alive = { .type = DMT_WIRE_ALIVE };
+
+	while (!dmt_wire_put(wire, &alive) && !dmt_wire_flush(wire))
+		poll(NULL, 0, 5);
+}
+
+static void take_drops(struct dmt_wire *wire)
+{
+	char byte;
+
+	while (raw_ops(wire)->read(wire->ch->opaque, &byte, 1) > 0)
+		poll(NULL, 0, 1);
+}
+
+static void answer(struct dmt_wire *wire, enum dmt_wire_type type, uint64_t seq)
+{
+	struct dmt_frame f = { .type = type, .seq = seq };
+
+	dmt_wire_put(wire, &f);
+	dmt_wire_flush(wire);
+}
+
+/* One connection. Return: whether to wait for another */
+static bool stall(struct dmt_wire *wire, enum stalling how, uint64_t *seq)
+{
+	static const char place[DMT_WIRE_ID] = "stall";
+	struct dmt_frame f, welcome = {
+		.type = DMT_WIRE_WELCOME, .seq = *seq, .size = *seq > 0,
+		.length = sizeof(place), .payload = place,
+	};
+
+	dmt_wire_greet(wire);
+	dmt_wire_meet(wire, "sender");
+	dmt_wire_put(wire, &welcome);
+	dmt_wire_flush(wire);
+	while (!(how == DRIP && stopped) && !dmt_wire_get(wire, &f)) {
+		if (f.type == DMT_WIRE_COMMIT || (f.type == DMT_WIRE_FINISH &&
+						  how == ALIVE_FINISH))
+			stay_alive(wire);
+		else if (f.type == DMT_WIRE_FINISH && how == DROP_FINISH)
+			return true;
+		else if (f.type == DMT_WIRE_FINISH)
+			answer(wire, DMT_WIRE_READY, f.seq);
+		else if (f.type != DMT_WIRE_HELLO)
+			*seq = f.seq;
+		if (f.type == DMT_WIRE_ROUND)
+			answer(wire, DMT_WIRE_ACK, f.seq);
+	}
+	if (how == DRIP)
+		take_drops(wire);
+	return false;
+}
+
+static void *stalling_receiver(void *opaque)
+{
+	struct dmatrack_channel *ch;
+	struct dmt_wire wire;
+	uint64_t seq = 0;
+	bool again = true;
+
+	while (again && !line_accept(NULL, 0, 0, &ch)) {
+		if (dmt_wire_open(&wire, ch))
+			return NULL;
+		again = stall(&wire, *(enum stalling *)opaque, &seq);
+		dmt_wire_close(&wire);
+	}
+	return NULL;
+}
+
+/* A channel that keeps to limits, into which not much fits */
+static int small_connect(void *opaque, unsigned int attempt, int why,
+			 struct dmatrack_channel **ch)
+{
+	int sv[2], size = 1, ret;
+
+	if (attempt && line.once)
+		return why;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv))
+		return -errno;
+	setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	pthread_mutex_lock(&line.lock);
+	line.waiting = sv[1];
+	pthread_cond_broadcast(&line.changed);
+	pthread_mutex_unlock(&line.lock);
+	ret = dmatrack_channel_fds(ch, sv[0], sv[0]);
+	close(sv[0]);
+	return ret;
+}
+
+static int try_stalling(enum stalling how)
+{
+	struct dmatrack_sender sender = {
+		.size = sizeof(sender), .connect = small_connect,
+	};
+	struct dmatrack_dest *d;
+	pthread_t thread;
+	int ret;
+
+	line_new();
+	line.once = how != DROP_FINISH;
+	starts = 0;
+	CHECK_EQ(dmatrack_sender_create(&d, &sender), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, stalling_receiver, &how), 0);
+	standstill = 300000000;
+	ret = precopy(d);
+	standstill = 0;
+	CHECK_EQ(starts, ret != -EINPROGRESS);
+	d->ops->close(d);
+	line_over();
+	pthread_join(thread, NULL);
+	return ret;
+}
+
+static void test_stalling(void)
+{
+	CHECK_EQ(try_stalling(DROP_FINISH), -ETIMEDOUT);
+	CHECK_EQ(try_stalling(ALIVE_FINISH), -ETIMEDOUT);
+	CHECK_EQ(try_stalling(DRIP), -ETIMEDOUT);
+	CHECK_EQ(try_stalling(ALIVE_COMMIT), -EINPROGRESS);
+}
+
 /*
  * More than may be under way without an acknowledgement, in bytes and in frames, cut
  * somewhere: what is asked for again is what had not arrived, and no more than that.
@@ -1623,6 +1775,7 @@ int main(void)
 	TEST(test_evil_frames, "frames that make no sense");
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "receivers that make no sense");
+	TEST(test_stalling, "receivers that keep the sender's devices stopped");
 	TEST(test_many, "more than may be under way, cut");
 	TEST(test_forgetful, "a receiver that has less than it said");
 	TEST(test_version, "another version");
