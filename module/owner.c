@@ -12,6 +12,7 @@
 #include <linux/capability.h>
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/uaccess.h>
 
@@ -263,6 +264,14 @@ int dmt_owner_account(struct dmt_owner *owner, long npages)
 	if (foreign)
 		mmput_async(mm);
 	return err;
+}
+
+/* The process that called may be another one, or none. */
+void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call)
+{
+	pr_warn_ratelimited("dmatrack: %s refused: process %s (%d) has reached its limit of locked memory, RLIMIT_MEMLOCK (%lu bytes)\n",
+			    call, owner->task->comm, task_pid_nr(owner->task),
+			    task_rlimit(owner->task, RLIMIT_MEMLOCK));
 }
 
 unsigned long dmt_user_end(struct dmt_host *host)

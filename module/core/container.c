@@ -432,6 +432,8 @@ static int change_owner(struct dmt_mapping *m)
 	if (err)
 		return err;
 	err = dmt_owner_account(&owner, npages);
+	if (err == -ENOMEM)
+		dmt_owner_over_limit(&owner, "taking a mapping over");
 	if (err) {
 		dmt_owner_fini(&owner);
 		return err;

@@ -134,6 +134,13 @@ void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
  */
 int dmt_owner_account(struct dmt_owner *owner, long npages);
 
+/**
+ * dmt_owner_over_limit - tell the host's log what RLIMIT_MEMLOCK refused
+ * @owner: whose limit it is
+ * @call: the call that dmt_owner_account() refused, in words for the log
+ */
+void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call);
+
 /* Where user memory ends: no page at or above it can ever be written. */
 unsigned long dmt_user_end(struct dmt_host *host);
 

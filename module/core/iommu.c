@@ -323,6 +323,8 @@ static int run_account(struct run_map *r, unsigned long npages)
 	int err;
 
 	err = dmt_owner_account(&r->m->owner, npages - credit);
+	if (err == -ENOMEM)
+		dmt_owner_over_limit(&r->m->owner, "mapping memory for an IOMMU");
 	if (err)
 		return err;
 	r->credit -= credit;

@@ -412,6 +412,8 @@ static int count_change(struct dmt_mapping *m, long npages)
 				(long)(dmt_mapping_accounted(m) - before));
 	if (npages < 0)
 		return 0;
+	if (err == -ENOMEM)
+		dmt_owner_over_limit(&m->owner, "a driver's pin");
 	if (err)
 		WRITE_ONCE(m->pins.count, m->pins.count - npages);
 	return err;

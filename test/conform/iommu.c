@@ -322,6 +322,52 @@ CASE(iommu_memlock_limit, IOMMU)
 	EXPECT_OK(map(BASE, mem, 32 * PAGE, MAP_RW));
 }
 
+/*
+ * The kernel's log from here on: what is read from the descriptor. For whoever
+ * runs a machine, -ENOMEM isn't enough to find out which limit was too low.
+ */
+static int log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	ASSERT(fd >= 0);
+	lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* Is there a line that has both? */
+static bool log_has(int fd, const char *a, const char *b)
+{
+	char line[8192];
+	ssize_t n;
+
+	while ((n = read(fd, line, sizeof(line) - 1)) > 0) {
+		line[n] = 0;
+		if (strstr(line, a) && strstr(line, b))
+			return true;
+	}
+	return false;
+}
+
+CASE(iommu_memlock_logged, IOMMU | KERNEL)
+{
+	int log = log_open();
+
+	limit_locked(32 * 4);
+	EXPECT_EQ(map(BASE, touched(33 * PAGE), 33 * PAGE, MAP_RW), -ENOMEM);
+	EXPECT(log_has(log, "RLIMIT_MEMLOCK", "131072"));
+}
+
+CASE(pin_memlock_logged, EMULATED | KERNEL)
+{
+	int log = log_open();
+
+	limit_locked(8 * 4);
+	mapped(BASE, 64);
+	EXPECT_EQ(pin(BASE, 9, PIN_W), -ENOMEM);
+	EXPECT(log_has(log, "RLIMIT_MEMLOCK", "32768"));
+}
+
 /* The same for pages that a driver pins, without an IOMMU */
 CASE(pin_memlock_limit, EMULATED)
 {

@@ -218,6 +218,10 @@ int dmt_owner_account(struct dmt_owner *owner, long npages)
 	return 0;
 }
 
+void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call)
+{
+}
+
 unsigned long dmt_user_end(struct dmt_host *host)
 {
 	return 1UL << 47;
