@@ -118,9 +118,17 @@ struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 				      struct iommu_group *group)
 {
 	struct iommu_domain *domain = ERR_PTR(-ENODEV);
+	int err;
 
 	iommu_group_for_each_dev(group, &domain, alloc_for);
-	return domain ?: ERR_PTR(-ENOMEM);
+	if (IS_ERR_OR_NULL(domain))
+		return domain ?: ERR_PTR(-ENOMEM);
+	err = host->nesting ? iommu_enable_nesting(domain) : 0;
+	if (err) {
+		iommu_domain_free(domain);
+		return ERR_PTR(err);
+	}
+	return domain;
 }
 
 void dmt_domain_free(struct iommu_domain *domain)

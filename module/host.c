@@ -65,16 +65,18 @@ static void host_destroy(struct dmt_host *host)
 /**
  * dmt_host_new - a container, without groups
  * @v2: VFIO_TYPE1v2_IOMMU; else VFIO_TYPE1_IOMMU
+ * @nesting: VFIO_TYPE1_NESTING_IOMMU, which implies v2
  *
  * Return: it, or an ERR_PTR()
  */
-struct dmt_host *dmt_host_new(bool v2)
+struct dmt_host *dmt_host_new(bool v2, bool nesting)
 {
 	struct dmt_host *host = kzalloc(sizeof(*host), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!host)
 		return ERR_PTR(-ENOMEM);
+	host->nesting = nesting;
 	host->memcg = get_mem_cgroup_from_mm(current->mm);
 	INIT_LIST_HEAD(&host->devices);
 	mutex_init(&host->device_lock);

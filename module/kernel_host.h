@@ -28,6 +28,7 @@ struct mem_cgroup;
 /**
  * struct dmt_host - the kernel's side of one container
  * @c: the container
+ * @nesting: VFIO_TYPE1_NESTING_IOMMU: see compat/iommu.h
  * @users: the core, from open to release, and calls under way
  * @hash: in the table of hosts that live
  * @released: in the list of those that are to be freed
@@ -38,6 +39,7 @@ struct mem_cgroup;
  */
 struct dmt_host {
 	struct dmt_container c;
+	bool nesting;
 	refcount_t users;
 	struct hlist_node hash;
 	struct llist_node released;
@@ -49,7 +51,7 @@ struct dmt_host {
 };
 
 /* host.c */
-struct dmt_host *dmt_host_new(bool v2);
+struct dmt_host *dmt_host_new(bool v2, bool nesting);
 void dmt_host_release(struct dmt_host *host);
 struct dmt_host *dmt_host_get(const void *data);
 void dmt_host_put(struct dmt_host *host);

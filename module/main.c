@@ -11,17 +11,20 @@
 #include <linux/module.h>
 #include <linux/vfio.h>
 
+#include "compat/iommu.h"
 #include "kernel_host.h"
+
+static bool is_nesting(unsigned long type)
+{
+	return DMT_TYPE1_NESTING && type == DMT_TYPE1_NESTING;
+}
 
 static void *type1_open(unsigned long arg)
 {
-	switch (arg) {
-	case VFIO_TYPE1_IOMMU:
-	case VFIO_TYPE1v2_IOMMU:
-		return dmt_host_new(arg == VFIO_TYPE1v2_IOMMU);
-	default:
+	if (arg != VFIO_TYPE1_IOMMU && arg != VFIO_TYPE1v2_IOMMU &&
+	    !is_nesting(arg))
 		return ERR_PTR(-EINVAL);
-	}
+	return dmt_host_new(arg != VFIO_TYPE1_IOMMU, is_nesting(arg));
 }
 
 static void type1_release(void *data)
@@ -39,6 +42,8 @@ static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 	struct dmt_host *host;
 	long ret;
 
+	if (cmd == VFIO_CHECK_EXTENSION && is_nesting(arg))
+		return 1;
 	if (!data)
 		return cmd == VFIO_CHECK_EXTENSION ?
 			dmt_type1_extension(NULL, arg) : -ENOTTY;

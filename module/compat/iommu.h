@@ -9,8 +9,24 @@
 #include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
+#include <linux/vfio.h>
 
 #include "compat/version.h"
+
+/*
+ * VFIO_TYPE1_NESTING_IOMMU: a v2 container whose domains leave the first of the
+ * IOMMU's two stages to a guest. Linux 7.3 has withdrawn it: no extension there.
+ */
+#if DMT_KERNEL_IS(6, 1) || DMT_KERNEL_IS(6, 12)
+#define DMT_TYPE1_NESTING	VFIO_TYPE1_NESTING_IOMMU
+#else
+#define DMT_TYPE1_NESTING	0UL	/* no extension has this number */
+
+static inline int iommu_enable_nesting(struct iommu_domain *domain)
+{
+	return -EINVAL;
+}
+#endif
 
 #if DMT_KERNEL_IS(6, 1)
 

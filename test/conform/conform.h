@@ -30,6 +30,11 @@
 
 typedef __u64 u64;	/* the engine's as well */
 
+/* Linux 7.3 has it no more. */
+#ifndef VFIO_TYPE1_NESTING_IOMMU
+#define VFIO_TYPE1_NESTING_IOMMU	6
+#endif
+
 #define PAGE	4096ull
 #define MiB	(1ull << 20)
 #define GiB	(1ull << 30)

@@ -9,9 +9,6 @@
 
 #include "differences.h"
 
-#define LINUX_6_12	0x60c
-#define LINUX_7_3	0x703
-
 /* design.md's row, and what the stock driver does, where several cases show it */
 #define WHOLE_MAPPINGS \
 	"GET_BITMAP range", \
@@ -220,8 +217,6 @@ static const struct difference differences[] = {
 	{ "iommu_readonly_untouched", "kernel version",
 	  "pins for reading are of pages that the process leaves",
 	  "got, \"after\", 6) is false", LINUX_6_12 },
-	{ "extension_nesting", "kernel version",
-	  "two-stage translation is announced", "1, not 0", LINUX_7_3 },
 };
 
 #define COUNT	(int)(sizeof(differences) / sizeof(*differences))
@@ -233,7 +228,7 @@ static const char *const warns_since_7_3[] = {
 
 #define WARNS	(int)(sizeof(warns_since_7_3) / sizeof(*warns_since_7_3))
 
-static unsigned int kernel_version(void)
+unsigned int kernel_version(void)
 {
 	struct utsname u;
 	unsigned int major = 0, minor = 0;

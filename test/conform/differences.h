@@ -33,4 +33,10 @@ bool difference_warns(const char *name);
 /* The nth case that these are said of, or NULL after the last */
 const char *difference_name(int n);
 
+#define LINUX_6_12	0x60c
+#define LINUX_7_3	0x703
+
+/* The running kernel's version, to compare with those; 0: it can't be read */
+unsigned int kernel_version(void);
+
 #endif

@@ -5,10 +5,15 @@
  * is one of those, every page that it may write counts as written; once more when
  * it has gone.
  */
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "conform.h"
+#include "differences.h"
+#include "lib/group.h"
 
 #define MDEV	EMULATED
 #define PCI	IOMMU
@@ -215,6 +220,60 @@ CASE(group_v1_tracking, SEVERAL | V1)
 	EXPECT_DIRTY(BASE, 64, ALL);
 	EXPECT_OK(write_by(m, BASE + 7 * PAGE, 1));
 	EXPECT_DIRTY(BASE, 64, "7");
+}
+
+/* Containers whose IOMMU leaves a stage of translation to a guest -------------- */
+
+/**
+ * open_nesting - a container of type VFIO_TYPE1_NESTING_IOMMU
+ * @device: its group is in it
+ * @set: out: what SET_IOMMU returned, or -errno
+ *
+ * Return: its descriptor
+ */
+static int open_nesting(const char *device, int *set)
+{
+	int fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC), number, group;
+
+	if (!device)
+		conform_skip("needs devices of both kinds");
+	number = dmt_group_of(device);
+	group = dmt_group_open(number, device);
+	ASSERT(fd >= 0 && group >= 0);
+	ASSERT_OK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &fd));
+	*set = ioctl(fd, VFIO_SET_IOMMU, VFIO_TYPE1_NESTING_IOMMU);
+	if (*set < 0)
+		*set = -errno;
+	return fd;
+}
+
+/* Where it is offered: mapped and tracked as in any container of version 2 */
+CASE(group_nesting_mdev, SEVERAL | KERNEL)
+{
+	char *mem = memory(4 * PAGE);
+	int set, fd = open_nesting(conform_device(MDEV, 0), &set);
+
+	if (kernel_version() >= LINUX_7_3) {
+		EXPECT(set < 0);
+		return;
+	}
+	ASSERT_OK(set);
+	ASSERT_OK(dmatrack_open_fd(&bed.t, fd));
+	conform_opened();
+	ASSERT_OK(map(BASE, mem, 4 * PAGE, MAP_RW));
+	ASSERT_OK(start());
+	EXPECT_CLEAN(BASE, 4);
+	EXPECT_EQ(unmap(BASE, PAGE), -EINVAL);
+	EXPECT_EQ(unmap(BASE, 4 * PAGE), 4 * PAGE);
+}
+
+/* Intel's IOMMU driver has no such domains, so no such container gets a group. */
+CASE(group_nesting_pci, SEVERAL | KERNEL)
+{
+	int set;
+
+	close(open_nesting(conform_device(PCI, 0), &set));
+	EXPECT(kernel_version() < LINUX_7_3 ? set == -EINVAL : set < 0);
 }
 
 /* A device that pins joins, and leaves ---------------------------------------- */
