@@ -148,8 +148,12 @@ $(O)/guest/%.o: test/qemu/guest/% Makefile
 -include $(wildcard $(O)/guest/*.d)
 
 # The kernel's build writes beside its sources: give it a copy. Debian's headers
-# come without the vmlinux that type information would be made from.
-KMOD	 = $(O)/kmod$(if $(LOSE),-lose)/$(KERNEL)
+# come without the vmlinux that type information would be made from. MUTANT names
+# patches of test/mutants to that copy: a fault that a test has to find, or a delay
+# that helps it.
+empty	:=
+space	:= $(empty) $(empty)
+KMOD	 = $(O)/kmod$(if $(MUTANT),-$(subst $(space),-,$(MUTANT)))/$(KERNEL)
 
 module:
 	@mkdir -p $(KMOD)/uapi
@@ -157,6 +161,9 @@ module:
 		--exclude='.*' --exclude=Module.symvers --exclude=modules.order \
 		--exclude=/uapi module/ $(KMOD)/
 	@rsync -a --delete include/uapi/ $(KMOD)/uapi/
+	@for mutant in $(MUTANT); do \
+		patch -s -p1 -d $(KMOD) <test/mutants/$$mutant.patch || exit 1; \
+	done
 	+@scripts/kernel $(KERNEL) M=$(abspath $(KMOD)) \
 		CONFIG_DEBUG_INFO_BTF_MODULES= KCFLAGS=-Werror modules
 
@@ -178,13 +185,14 @@ shell: module
 
 clean:
 	rm -rf $(O)/release $(O)/asan $(O)/tsan $(O)/static $(O)/guest \
-		$(O)/kmod $(O)/kmod-lose
+		$(O)/kmod $(O)/kmod-*
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
 	@echo 'make module [KERNEL=6.1|6.12|7.3]      dmatrack.ko and its test device'
-	@echo 'make module LOSE=1                     one that loses marks, for a test'
+	@echo 'make module KERNEL=6.12-kasan|-kcsan   for a kernel that finds faults'
+	@echo 'make module MUTANT=NAME                with a fault of test/mutants in it'
 	@echo 'make install [PREFIX= DESTDIR= ...]     command, library, manual; see'
 	@echo '                                       packaging/install.mk'
 	@echo 'make uninstall                         and off again'

@@ -342,32 +342,12 @@ static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
 		dmt_log_mark_page(&m->log, page);
 }
 
-/*
- * A build for one test alone: it loses some marks of devices' writes, which
- * whoever relies on the log must then notice.
- */
-#ifdef DMT_LOSE_MARKS
-static inline bool dmt_lose_mark(void)
-{
-	static unsigned int marks;
-
-	return ++marks % 16 == 0;
-}
-#else
-static inline bool dmt_lose_mark(void)
-{
-	return false;
-}
-#endif
-
 /* As dmt_mapping_mark_range(), quick for one page. */
 static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
 				    bool may_sleep)
 {
 	bool done = false;
 
-	if (dmt_lose_mark())
-		return;
 	if (likely(first == last)) {
 		rcu_read_lock();
 		done = dmt_mapping_mark_page(m, first);

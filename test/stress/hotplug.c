@@ -41,6 +41,7 @@ static const char *names[MAX_DEVICES];
 static unsigned int nr_names;
 static char *memory, *copy;
 static atomic_bool stop;
+static uint64_t seed = 1;
 static atomic_ulong joins[MAX_DEVICES], unmaps, full, partial;
 
 /* Harvest and copy, or unmap and copy, without the other in between. */
@@ -146,7 +147,7 @@ static void *visitor(void *arg)
 {
 	unsigned int n = (unsigned int)(uintptr_t)arg;
 	struct timespec pause = { 0 };
-	uint64_t rng = n;
+	uint64_t rng = seed * MAX_DEVICES + n;
 
 	while (!stop) {
 		visit(names[n], &rng);
@@ -270,7 +271,7 @@ static void stress(unsigned int seconds)
 	unsigned int i, n = 0, limit = 4 * seconds + 60;
 
 	start(&threads[n++], harvester, 0);
-	start(&threads[n++], unmapper, 1);
+	start(&threads[n++], unmapper, seed * MAX_DEVICES);
 	for (i = 1; i < nr_names; i++)
 		start(&threads[n++], visitor, i);
 	for (i = 0; i < limit && (i < seconds || !has_all()); i++) {
@@ -337,7 +338,7 @@ static void come_and_go(unsigned int seconds)
 	for (off = STABLE; off < TOTAL; off += PIECE)
 		map(off, PIECE);
 	check("start", dmatrack_start(t));
-	run(d, names[0], 3000, 0, 1);
+	run(d, names[0], 3000, 0, seed);
 	stress(seconds);
 	check("halt", dmt_device_halt(d));
 	harvest();
@@ -375,13 +376,15 @@ int main(int argc, char **argv)
 	for (i = 1; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--seconds"))
 			seconds = (unsigned int)atoi(argv[i + 1]);
+		else if (!strcmp(argv[i], "--seed"))
+			seed = strtoull(argv[i + 1], NULL, 0);
 		else if (!strcmp(argv[i], "--device") && nr_names < MAX_DEVICES)
 			names[nr_names++] = argv[i + 1];
 		else
 			break;
 	}
 	if (i != argc || !mdev_first()) {
-		fprintf(stderr, "usage: hotplug [--seconds N] --device UUID --device UUID|PCI-ADDRESS...\n");
+		fprintf(stderr, "usage: hotplug [--seconds N] [--seed N] --device UUID --device UUID|PCI-ADDRESS...\n");
 		return 2;
 	}
 	memory = memory_new();
