@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/host.h"
@@ -193,6 +194,15 @@ bool dmt_interrupted(void)
 	return false;
 }
 
+bool dmt_pause(unsigned int ms)
+{
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000L };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+		;
+	return false;
+}
+
 /* The owner ------------------------------------------------------------------ */
 
 int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host)
@@ -359,6 +369,14 @@ void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 
 	if (unmap)
 		unmap(host->opaque, iova, size);
+}
+
+/* The caller of the unmap is told, and memory of a process goes back with it. */
+void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
+{
+	(void)iova;
+	(void)last;
+	host->kept += kept;
 }
 
 int dmt_host_init(struct dmt_host *host, bool checked)

@@ -21,6 +21,7 @@
  * @opaque: for it
  * @pinned: pages that are
  * @locked: pages that are accounted
+ * @kept: of both, those that a driver held when their mapping had to go
  * @locked_max: most of them; 0: any number
  * @frame_of: where the page at an address really is, for tests; NULL: there
  * @frames: addresses that are not memory, for tests
@@ -34,6 +35,7 @@ struct dmt_host {
 	void *opaque;
 	long pinned;
 	long locked;
+	long kept;
 	long locked_max;
 	struct page *(*frame_of)(unsigned long vaddr);
 	struct {

@@ -217,7 +217,9 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
  * @size: whole pages; every mapping is in there whole or not at all
  *
  * What was written and not harvested is forgotten. Fine where nothing is mapped.
- * Return: 0; -EINVAL (cuts a mapping; not whole pages).
+ * Return: 0; -EINVAL (cuts a mapping; not whole pages); -EBUSY (a device's driver
+ * holds pages there, and didn't unpin them within about a second); then nothing has
+ * changed: the memory must stay, for the device may still write to it.
  */
 int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size);
 

@@ -109,9 +109,13 @@ int dmatrack_engine_mark_dirty(struct dmatrack_engine *engine, uint64_t iova,
 /**
  * dmatrack_engine_on_unmap() - be told before a range goes
  * @engine: container
- * @unmap: called with @opaque and the range; must unpin what it pinned there;
- *	   may not make calls of dmatrack_engine_ioctl(). NULL: none
+ * @unmap: called with @opaque and the range; must unpin what it pinned there, or
+ *	   have another thread do so; may not make calls of
+ *	   dmatrack_engine_ioctl(). NULL: none
  * @opaque: for it
+ *
+ * A driver that still holds pages when @unmap returns is called again for about a
+ * second; then the unmap fails with -EBUSY, and its pins are as before.
  *
  * As in the kernel, a driver that isn't told can't pin: without it,
  * dmatrack_engine_pin() fails with -EINVAL.

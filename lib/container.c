@@ -135,7 +135,12 @@ int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
 	};
 	int err = call(t, VFIO_IOMMU_UNMAP_DMA, &unmap);
 
-	if (err)
+	if (err == -EBUSY)
+		dmt_error(err, "unmapping 0x%llx bytes at IOVA 0x%llx: a device's "
+			  "driver holds pages there and doesn't unpin them; "
+			  "close the device, or try again later",
+			  (unsigned long long)size, (unsigned long long)iova);
+	else if (err)
 		dmt_failed(err, "not whole pages, or it would cut a mapping",
 			   "unmapping 0x%llx bytes at IOVA 0x%llx",
 			   (unsigned long long)size, (unsigned long long)iova);

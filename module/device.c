@@ -105,6 +105,21 @@ void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 	mutex_unlock(&host->device_lock);
 }
 
+/*
+ * The rate is limited, because a user of such a driver can repeat it; no WARN_ON(),
+ * which would end a kernel that panics on warnings.
+ */
+void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
+{
+	if (kept)
+		pr_warn_ratelimited("dmatrack: %s[%d]: a device driver holds %llu pages of IOVAs 0x%llx to 0x%llx, which go: they stay pinned for good\n",
+				    current->comm, current->pid, kept, iova,
+				    last);
+	else
+		pr_warn_ratelimited("dmatrack: %s[%d]: a device driver holds pages of IOVAs 0x%llx to 0x%llx and doesn't unpin them: unmapping fails\n",
+				    current->comm, current->pid, iova, last);
+}
+
 /**
  * dmatrack_mark_dirty - a driver reports what its device wrote
  * @vdev: the device; may be any

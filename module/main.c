@@ -127,7 +127,8 @@ static bool is_mapped(struct dmt_container *c, dma_addr_t iova, int npage)
 
 /*
  * As with the kernel's own driver, it's worth a warning to unpin what isn't
- * mapped, and not, what isn't pinned.
+ * mapped, and not, what isn't pinned. No user can cause any of these warnings,
+ * only a driver at fault: a mapping stays as long as a driver has pins in it.
  */
 static void type1_unpin_pages(void *data, dma_addr_t iova, int npage)
 {

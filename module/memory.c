@@ -89,3 +89,9 @@ bool dmt_interrupted(void)
 	cond_resched();
 	return fatal_signal_pending(current);
 }
+
+bool dmt_pause(unsigned int ms)
+{
+	schedule_timeout_killable(msecs_to_jiffies(ms));
+	return fatal_signal_pending(current);
+}

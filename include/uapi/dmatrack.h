@@ -12,6 +12,18 @@
  *	EINVAL	the container has no IOMMU type yet (VFIO_SET_IOMMU); argsz is
  *		less than the call needs; flags that are not known
  *	EFAULT	the structure can't be read or written
+ *
+ * The calls of <linux/vfio.h> have the errors of the kernel's own type1 driver, and
+ * VFIO_IOMMU_UNMAP_DMA these (none of them changes anything):
+ *
+ *	EBUSY	a device's driver holds pages of the range, and has not unpinned them
+ *		within about a second of being told to. The memory must stay where it
+ *		is; call again later, or when the device has been stopped or closed.
+ *		(Also, as in <linux/vfio.h>: VFIO_DMA_UNMAP_FLAG_VADDR with a device
+ *		that has no IOMMU.)
+ *	EINTR	the caller was killed while it waited for that driver
+ *	EINVAL	also: VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP in a container of
+ *		VFIO_TYPE1_IOMMU would cut the last mapping
  */
 #ifndef _UAPI_DMATRACK_H
 #define _UAPI_DMATRACK_H

@@ -6,14 +6,17 @@
  * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
  * drains the gate: from then on no write, read or pin is under way there, and
  * none begins. Then it has drivers unpin (unpinning goes on in a leaving
- * mapping that has had pins), takes the last word on what was written, takes the
+ * mapping that has had pins), makes sure that they have, takes the last word on what was written, takes the
  * mapping out of the space, and drains the gate again, for unpins if there was a
  * pin; then nobody has it but dmt_mark_dirty(), in RCU read-side sections. So it
  * is freed after a grace period, but nobody waits for one.
  *
- * If the last word can't be delivered, leaving is taken back and nothing has
- * happened, but that drivers may have unpinned, which they were told to do, and
- * that operations in between were refused.
+ * If a driver still holds a page, or the last word can't be delivered, leaving is
+ * taken back and nothing has happened, but that drivers may have unpinned, which
+ * they were told to do, and that operations in between were refused. Drivers that
+ * hold pages get time: the unmap is tried again, from its first check on, with
+ * pauses in which the lock is free; in the end it fails. A page that a driver
+ * holds is never given back to the system.
  */
 #include "container.h"
 #include "harvest.h"
@@ -263,12 +266,25 @@ static void notify(struct dmt_container *c, struct leaving *l)
 		for (tries = 0; READ_ONCE(m->pins.count) && tries < 10; tries++)
 			dmt_notify_unmap(c->host, m->iova,
 					 dmt_mapping_span(m) + 1);
-		WARN_ONCE(READ_ONCE(m->pins.count),
-			  "dmatrack: a driver keeps pages pinned in a range that goes\n");
 	}
 }
 
-/* Take what is leaving, which is all that [iova, last] has, away. */
+/* After the gate was drained no page is pinned any more, so false stays so. */
+static bool is_held(const struct leaving *l)
+{
+	const struct dmt_mapping *m;
+
+	for (m = l->list; m; m = m->next)
+		if (READ_ONCE(m->pins.count))
+			return true;
+	return false;
+}
+
+/*
+ * Take what is leaving, which is all that [iova, last] has, away. Pages that
+ * drivers still hold stay pinned and accounted for good; when such a driver
+ * unpins them, the mapping isn't found any more.
+ */
 static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
 			 struct leaving *l)
 {
@@ -279,7 +295,8 @@ static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
 		dmt_gate_drain(&c->gate);
 	for (; m; m = next) {
 		next = m->next;
-		dmt_pins_drop_all(m);
+		if (m->pins.count)
+			dmt_pages_held(c->host, m->iova, m->last, m->pins.count);
 		if (m->iommu_mapped)
 			dmt_iommu_unmap(m);
 		smp_store_release(&c->nr_invalid, c->nr_invalid - m->invalid);
@@ -308,6 +325,7 @@ static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 	return err;
 }
 
+/* -EBUSY: drivers hold pages. */
 static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 			const struct dmt_bitmap *bitmap, u64 __user *size)
 {
@@ -335,7 +353,8 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	leave(c, start, end, &l);
 	dmt_gate_drain(&c->gate);
 	notify(c, &l);
-	err = unmap_answer(c, iova, last, bitmap, l.bytes, size);
+	err = is_held(&l) ? -EBUSY :
+		unmap_answer(c, iova, last, bitmap, l.bytes, size);
 	if (err)
 		stay(&l);
 	else
@@ -343,21 +362,48 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	return err;
 }
 
+/*
+ * How long drivers are given to unpin, and the longest pause between two attempts.
+ * The first pauses are short, each twice the one before: a driver that is about to
+ * unpin is waited for not much longer than it takes.
+ */
+#define UNPIN_MS	1000U
+#define PAUSE_MS	64U
+
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 	      const struct dmt_bitmap *bitmap, u64 __user *size)
 {
-	int err = dmt_lock_open(c);
+	unsigned int waited = 0, pause = 1;
+	int err;
 
-	if (err)
-		return err;
-	err = unmap_locked(c, iova, last, all, bitmap, size);
-	dmt_unlock(c);
+	for (;;) {
+		err = dmt_lock_open(c);
+		if (err)
+			return err;
+		err = unmap_locked(c, iova, last, all, bitmap, size);
+		dmt_unlock(c);
+		if (err != -EBUSY || waited >= UNPIN_MS)
+			break;
+		if (dmt_pause(pause))
+			return -EINTR;
+		waited += pause;
+		pause = min(2 * pause, PAUSE_MS);
+	}
+	if (err == -EBUSY)
+		dmt_pages_held(c->host, iova, last, 0);
 	return err;
 }
 
 void dmt_unmap_all(struct dmt_container *c)
 {
-	unmap_locked(c, 0, ~0ULL, true, NULL, NULL);
+	struct leaving l = {};
+
+	leave(c, 0, ~0ULL, &l);
+	if (!l.list)
+		return;
+	dmt_gate_drain(&c->gate);
+	notify(c, &l);
+	unmap_finish(c, 0, ~0ULL, &l);
 }
 
 /* Other addresses ------------------------------------------------------------ */

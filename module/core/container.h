@@ -116,7 +116,10 @@ void dmt_lock(struct dmt_container *c);
 int dmt_lock_open(struct dmt_container *c);
 void dmt_unlock(struct dmt_container *c);
 
-/* Unmap everything, as when the last group leaves. @c->lock is held. */
+/*
+ * Unmap everything, as when the last group leaves. @c->lock is held. Can't fail:
+ * pages that drivers hold stay pinned for good.
+ */
 void dmt_unmap_all(struct dmt_container *c);
 
 /* The page sizes that all domains have in common. @c->lock is held. */
@@ -206,10 +209,11 @@ struct dmt_bitmap {
  *	    refuses to cut the last mapping, whose rest it couldn't report
  * @size: if not NULL, where the user wants to know how many bytes were unmapped
  *
- * Takes @c->lock; waits for device operations under way. Return: 0, -EINVAL
- * (a mapping would be cut; not tracking; not bits of the smallest pages),
- * -EFAULT, -EINTR; after an error nothing is unmapped and everything dirty is
- * still dirty.
+ * Takes @c->lock; waits for device operations under way, and, without @c->lock, up
+ * to about a second for drivers to unpin. Return: 0, -EINVAL (a mapping would be
+ * cut; not tracking; not bits of the smallest pages), -EFAULT, -EBUSY (a driver
+ * still holds pages), -EINTR; after an error nothing is unmapped and everything
+ * dirty is still dirty.
  */
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 	      const struct dmt_bitmap *bitmap, u64 __user *size);

@@ -72,6 +72,9 @@ bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr,
 /* Should a long call give up: is the caller being killed? May reschedule. */
 bool dmt_interrupted(void);
 
+/* Sleep for @ms milliseconds, or until that is so. Return: as dmt_interrupted() */
+bool dmt_pause(unsigned int ms);
+
 /* The owner: the process whose memory a mapping maps ----------------------- */
 
 /**
@@ -300,5 +303,17 @@ unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova);
  * device operation takes; dmt_pin() and dmt_unpin() may run meanwhile.
  */
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size);
+
+/**
+ * dmt_pages_held - a driver at fault: it holds pages that it was told to unpin
+ * @host: of the container
+ * @iova: first of the range
+ * @last: last
+ * @kept: pages that stay pinned and accounted for good, because the range had to
+ *	  go; 0: the unmap fails, and nothing has gone
+ *
+ * To tell whoever looks after the machine.
+ */
+void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept);
 
 #endif

@@ -615,21 +615,6 @@ bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 	return whole;
 }
 
-void dmt_pins_drop_all(struct dmt_mapping *m)
-{
-	/* Once round drops one count of each page. */
-	while (m->pins.count) {
-		u64 chunk = 0;
-
-		while ((chunk = dmt_pins_next(&m->pins, chunk)) <
-		       m->pins.nchunks) {
-			dmt_pins_drop(m, chunk << DMT_CHUNK_SHIFT,
-				      dmt_chunk_pages(&m->log, chunk));
-			chunk++;
-		}
-	}
-}
-
 /* Harvests ---------------------------------------------------------------- */
 
 u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk)

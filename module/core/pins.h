@@ -35,7 +35,7 @@ static inline bool dmt_pins_ever(const struct dmt_pins *pins)
 	return smp_load_acquire(&pins->table);
 }
 
-/* Free an empty one, that nobody harvests any more. */
+/* Free one that nobody harvests any more. Pages that it has stay pinned. */
 void dmt_pins_fini(struct dmt_pins *pins);
 
 /**
@@ -76,9 +76,6 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
  * it's passed over.
  */
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages);
-
-/* Let go of all that a driver kept when its range went. */
-void dmt_pins_drop_all(struct dmt_mapping *m);
 
 /**
  * dmt_pins_read - which pages of a chunk are pinned for writing
