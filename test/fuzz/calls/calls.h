@@ -55,12 +55,14 @@ struct note {
  * @note: the last ones of each thread; @calls says which is the newest
  * @wrong: an answer that can't be: what; empty: none
  * @ended: the round came to its end
+ * @killed: it is killing itself
  */
 struct news {
 	unsigned long calls[THREADS_MAX];
 	struct note note[THREADS_MAX][LAST];
 	char wrong[256];
 	bool ended;
+	bool killed;
 };
 
 /**
@@ -68,13 +70,15 @@ struct news {
  * @seed: of its random numbers
  * @calls: of all threads
  * @threads: that make them
- * @device: VFIO devices; the first is the one that is used; none: the engine
+ * @memory: MiB that the kernel may use for the container; 0: any amount
+ * @device: VFIO devices; the first, a mediated one, is used; none: the engine
  * @nr_devices: how many
  */
 struct setup {
 	uint64_t seed;
 	unsigned long calls;
 	unsigned int threads;
+	unsigned int memory;
 	const char *device[DEVICES_MAX];
 	unsigned int nr_devices;
 };

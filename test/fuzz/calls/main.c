@@ -5,7 +5,6 @@
  * every answer is compared with a model (test/exact). Speaks TAP. The seed is said
  * first; a failure says how to repeat its round, and what was called last.
  */
-#include <fcntl.h>
 #include <getopt.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,8 +23,6 @@
 #include "test/exact/model.h"
 
 #include "calls.h"
-
-#define CGROUP		"/sys/fs/cgroup/fuzz"
 
 /**
  * struct run - rounds of one kind
@@ -45,8 +41,8 @@ struct run {
 static struct news *news;
 static struct setup setup = { .threads = 4 };
 static unsigned long calls_wanted, seconds = 10;
-static unsigned int memory;	/* of the control group, MiB; 0: none */
-static unsigned int rounds, killed, starved;
+static unsigned int memory;	/* for every other round, MiB; 0: any amount */
+static unsigned int rounds, killed;
 static unsigned long calls_made;
 
 /* Exact rounds ------------------------------------------------------------- */
@@ -94,7 +90,7 @@ static int exact_round(const struct setup *s, struct news *n)
 }
 
 static const struct run runs[] = {
-	{ "random", round_run, 200000, 20000 },
+	{ "random", round_run, 200000, 4000 },
 	{ "exact", exact_round, 20000, 10000 },
 };
 #define RUNS	(sizeof(runs) / sizeof(*runs))
@@ -137,42 +133,20 @@ static void print_failure(const struct run *run, const struct setup *s,
 			print_thread(i);
 	printf("# again: calls --%s --seed %lu --calls %lu --threads %u", run->name,
 	       s->seed, s->calls, s->threads);
+	if (s->memory)
+		printf(" --memory %u", s->memory);
 	for (i = 0; i < s->nr_devices; i++)
 		printf(" --device %s", s->device[i]);
 	puts("");
 }
 
-/* A control group with little memory --------------------------------------- */
-
-static bool put(const char *file, unsigned long value)
-{
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), CGROUP "/%s", file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ret = fd < 0 ? -1 : dprintf(fd, "%lu", value);
-	if (fd >= 0)
-		close(fd);
-	return ret > 0;
-}
-
-/* This process has @memory from now on; false: there are no control groups */
-static bool enter_cgroup(void)
-{
-	return (!mkdir(CGROUP, 0755) || errno == EEXIST) &&
-		put("memory.max", memory * MiB) && put("cgroup.procs", getpid());
-}
-
 /* Rounds ------------------------------------------------------------------- */
 
-static int child(const struct run *run, const struct setup *s, bool poor)
+static int child(const struct run *run, const struct setup *s)
 {
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (poor && !enter_cgroup())
-		snprintf(news->wrong, sizeof(news->wrong), "no control group");
-	return *news->wrong ? 1 : run->round(s, news);
+	return run->round(s, news);
 }
 
 static void count_calls(void)
@@ -184,26 +158,18 @@ static void count_calls(void)
 	rounds++;
 }
 
-/*
- * Killed by itself, which is known by the answer that it's told; or for its want
- * of memory, where it had little.
- */
-static bool is_fine(int status, bool poor)
+/* It came to its end, or killed itself. */
+static bool is_fine(int status)
 {
 	if (!status && news->ended)
 		return true;
-	if (*news->wrong || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		return false;
-	if (poor)
-		starved++;
-	else
-		killed++;
-	return setup.nr_devices;
+	killed++;
+	return news->killed && WIFSIGNALED(status) &&
+		WTERMSIG(status) == SIGKILL;
 }
 
 static bool one_round(const struct run *run, const struct setup *s)
 {
-	bool poor = memory && s->seed % 2;
 	int status;
 	pid_t pid;
 
@@ -211,7 +177,7 @@ static bool one_round(const struct run *run, const struct setup *s)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		exit(child(run, s, poor));	/* with a look for leaks */
+		exit(child(run, s));	/* with a look for leaks */
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
 		perror("calls");
 		exit(2);
@@ -220,7 +186,7 @@ static bool one_round(const struct run *run, const struct setup *s)
 	while (waitpid(-1, NULL, 0) > 0)
 		;
 	count_calls();
-	if (is_fine(status, poor))
+	if (is_fine(status))
 		return true;
 	print_failure(run, s, status);
 	return false;
@@ -241,16 +207,17 @@ static bool run_rounds(const struct run *run, unsigned int number)
 	uint64_t began = dmt_now();
 	bool ok = true;
 
-	rounds = killed = starved = calls_made = 0;
+	rounds = killed = calls_made = 0;
 	while (ok && !is_enough(began)) {
 		s.calls = max;
+		s.memory = s.seed % 2 ? memory : 0;
 		if (calls_wanted && calls_wanted - calls_made < max)
 			s.calls = calls_wanted - calls_made;
 		ok = one_round(run, &s);
 		s.seed++;
 	}
-	printf("# %lu calls in %u rounds, %u killed, %u for want of memory; %lu s\n",
-	       calls_made, rounds, killed, starved,
+	printf("# %lu calls in %u rounds, %u killed; %lu s\n", calls_made,
+	       rounds, killed,
 	       (unsigned long)((dmt_now() - began) / DMT_NSEC));
 	printf("%sok %u - %s calls of %s\n", ok ? "" : "not ", number, run->name,
 	       setup.nr_devices ? "the kernel's driver" : "the engine");
@@ -263,10 +230,10 @@ static void usage(void)
 	      "             [--seed N] [--calls N | --seconds N] [--threads N]\n"
 	      "             [--memory MIB]\n"
 	      "\n"
-	      "Random calls on the engine, or on the kernel's type1 driver: the first\n"
-	      "device, a mediated one, is used; others come and go. Both kinds of rounds\n"
+	      "Random calls on the engine, or on the kernel's type1 driver: a mediated\n"
+	      "device is used; others come and go. Both kinds of rounds\n"
 	      "unless one is named; of each so many calls or seconds (10). --memory: every\n"
-	      "other round in a control group with so little of it.\n", stderr);
+	      "other round, the kernel has so little of it for the container.\n", stderr);
 	exit(2);
 }
 
@@ -282,6 +249,18 @@ static const struct option options[] = {
 	{ 0 },
 };
 
+/* A PCI device, by an address with a dot, goes behind the mediated ones. */
+static void add_device(const char *name)
+{
+	unsigned int at = strchr(name, '.') ? setup.nr_devices : 0;
+
+	if (setup.nr_devices == DEVICES_MAX)
+		usage();
+	memmove(&setup.device[at + 1], &setup.device[at],
+		(setup.nr_devices++ - at) * sizeof(name));
+	setup.device[at] = name;
+}
+
 /* One option; return: the kind that it names, or NULL */
 static const struct run *take(int option)
 {
@@ -291,9 +270,7 @@ static const struct run *take(int option)
 	case 'e':
 		return &runs[1];
 	case 'd':
-		if (setup.nr_devices == DEVICES_MAX)
-			usage();
-		setup.device[setup.nr_devices++] = optarg;
+		add_device(optarg);
 		return NULL;
 	case 's':
 		setup.seed = strtoull(optarg, NULL, 0);

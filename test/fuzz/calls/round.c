@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,8 +36,10 @@ struct note *note_begin(struct caller *c, const char *name, uint64_t a,
 	struct note *n = &world.news->note[c->id][nth % LAST];
 
 	*n = (struct note){ .name = name, .arg = { a, b, d, e } };
-	if (kill_at && !c->id && nth == kill_at)
+	if (kill_at && !c->id && nth == kill_at) {
+		world.news->killed = true;
 		kill(getpid(), SIGKILL);
+	}
 	return n;
 }
 
@@ -91,6 +94,51 @@ static int open_container(unsigned int type)
 	return ret;
 }
 
+/* Write @value to a control group's file. */
+static bool put(const char *group, const char *file, unsigned long value)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", group, file);
+	f = fopen(path, "w");
+	return f && fprintf(f, "%lu", value) > 0 && !fclose(f);
+}
+
+/* The control group that this process is in, below the root's */
+static const char *own_group(char *group, size_t size)
+{
+	FILE *f = fopen("/proc/self/cgroup", "r");
+
+	*group = 0;
+	while (f && fgets(group, size, f) && strncmp(group, "0::", 3))
+		;
+	if (f)
+		fclose(f);
+	group[strcspn(group, "\n")] = 0;
+	return group + 3;
+}
+
+/*
+ * The kernel's memory for a container is charged where it was made: make it in a
+ * group that has little, and leave that, so that user space has enough.
+ */
+static int open_poor(unsigned int type)
+{
+	char line[128];
+	const char *home = own_group(line, sizeof(line));
+	int ret;
+
+	mkdir("/sys/fs/cgroup/fuzz", 0755);
+	if (!put("fuzz", "memory.max", world.s->memory * MiB) ||
+	    !put("fuzz", "cgroup.procs", getpid()))
+		wrong("no control group: %s", strerror(errno));
+	ret = open_container(type);
+	if (!put(home, "cgroup.procs", getpid()))
+		wrong("no way back to the control group %s", home);
+	return ret;
+}
+
 static void open_world(struct caller *c)
 {
 	unsigned int type = once_in(c, 8) ? VFIO_TYPE1_IOMMU :
@@ -105,7 +153,7 @@ static void open_world(struct caller *c)
 		world.iommu |= !!strchr(world.s->device[i], '.');
 	if (!world.engine && once_in(c, 4))
 		kill_at = any(c, world.s->calls / world.s->threads + 1);
-	ret = open_container(type);
+	ret = world.s->memory ? open_poor(type) : open_container(type);
 	if (ret)
 		wrong("no container: %s", strerror(-ret));
 	if (world.engine && world.iommu && once_in(c, 3))
