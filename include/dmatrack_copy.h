@@ -303,7 +303,10 @@ struct dmatrack_precopy {
  * Return: 0: the destination holds what the memory held when stop() had returned; -EINPROGRESS:
  * it isn't known whether it does (DMATRACK_UNKNOWN): the devices must not be started again before
  * that is found out, since there may be two copies then. Any other error: there is no copy;
- * -ETIMEDOUT (as @standstill has it), -EINVAL (something in @p), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
+ * -ETIMEDOUT (as @standstill has it), -EINVAL (something in @p), -EBUSY (a container is
+ * tracking already), -ESTALE (something else has unmapped memory of a region, harvested, or
+ * stopped tracking, so the copy can't be exact), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has
+ * it), what a function
  * of @p or of the destination returned, what a call on a container did.
  */
 int dmatrack_precopy(const struct dmatrack_precopy *p,

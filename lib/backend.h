@@ -7,7 +7,10 @@
 #ifndef DMT_LIB_BACKEND_H
 #define DMT_LIB_BACKEND_H
 
+#include <pthread.h>
+
 #include "dmatrack.h"
+#include "module/core/unread.h"
 #include "uapi/dmatrack.h"
 
 /**
@@ -25,15 +28,31 @@ struct dmatrack_ops {
 };
 
 /**
+ * struct dmt_tally - what was done to a log whose driver doesn't count it: reader.h
+ * @lock: of all of it
+ * @tracking: writes are logged
+ * @taken: as in struct dmatrack_get_log
+ * @unread: where the log went unread
+ */
+struct dmt_tally {
+	pthread_mutex_t lock;
+	bool tracking;
+	uint64_t taken;
+	struct dmt_unread unread;
+};
+
+/**
  * struct dmatrack - one container; backends embed it
  * @ops: the backend
  * @driver: who tracks: "engine", "dmatrack" or "stock"
  * @engine: the engine, or NULL
  * @device_fd: the VFIO device it was opened with, or -1
  * @features: DMATRACK_FEATURE_*: none is the stock driver
+ * @copied: a pre-copy of it is under way; atomic
+ * @tally: where the driver has no DMATRACK_FEATURE_LOG
  *
- * Nothing here changes after the container is open, but for @device_fd when that
- * device is detached.
+ * But for the last two, nothing here changes after the container is open, except
+ * @device_fd when that device is detached.
  */
 struct dmatrack {
 	const struct dmatrack_ops *ops;
@@ -41,6 +60,8 @@ struct dmatrack {
 	struct dmatrack_engine *engine;
 	int device_fd;
 	uint64_t features;
+	bool copied;
+	struct dmt_tally tally;
 };
 
 /* What DMATRACK_GET_INFO says; 0: the driver doesn't know the call */

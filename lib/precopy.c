@@ -31,6 +31,7 @@
 #include "error.h"
 #include "forecast.h"
 #include "precopy.h"
+#include "reader.h"
 #include "transfer.h"
 
 /**
@@ -41,7 +42,7 @@
  * @scratch: a bitmap for a region's harvest
  * @reported: per region, what was pending as the round began; NULL: nobody wants to know
  * @sent: per region, what was sent in the round; NULL: as above
- * @tracking: how many of the containers are
+ * @readers: one a container
  * @harvested: when the last harvest began, or tracking did
  * @before: when the one before that did
  * @kept: pages that were pending before it, as the destination had been lost
@@ -56,7 +57,7 @@ struct copy {
 	uint64_t *scratch;
 	uint64_t **reported;
 	uint64_t **sent;
-	uint32_t tracking;
+	struct dmt_reader *readers;
 	uint64_t harvested;
 	uint64_t before;
 	uint64_t kept;
@@ -115,7 +116,8 @@ static int alloc_for_program(struct copy *c)
 static int alloc(struct copy *c)
 {
 	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
-	if (!c->scratch || (c->q.p.round && alloc_for_program(c)))
+	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));
+	if (!c->scratch || !c->readers || (c->q.p.round && alloc_for_program(c)))
 		return dmt_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
 				 c->q.pages);
 	return 0;
@@ -126,6 +128,7 @@ static void release(struct copy *c)
 	free_bitmaps(c, c->reported);
 	free_bitmaps(c, c->sent);
 	free(c->scratch);
+	free(c->readers);
 	dmt_transfer_free(&c->x);
 }
 
@@ -142,6 +145,18 @@ static uint64_t memory(const struct copy *c)
 
 /* Tracking -------------------------------------------------------------------- */
 
+/* Before the destination begins anything */
+static int claim(struct copy *c)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < p->ncontainers && !ret; i++)
+		ret = dmt_reader_claim(&c->readers[i], p->containers[i]);
+	return ret;
+}
+
 static int start(struct copy *c)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
@@ -149,8 +164,8 @@ static int start(struct copy *c)
 	int ret = 0;
 
 	c->harvested = now(c);
-	for (; c->tracking < p->ncontainers; c->tracking++) {
-		ret = dmatrack_start(p->containers[c->tracking]);
+	for (i = 0; i < p->ncontainers; i++) {
+		ret = dmt_reader_start(&c->readers[i]);
 		if (ret)
 			return ret;
 	}
@@ -161,8 +176,10 @@ static int start(struct copy *c)
 
 static void stop(struct copy *c)
 {
-	while (c->tracking)
-		dmatrack_stop(c->q.p.containers[--c->tracking]);
+	uint32_t i;
+
+	for (i = 0; c->readers && i < c->q.p.ncontainers; i++)
+		dmt_reader_stop(&c->readers[i]);
 }
 
 /* What was written in a region is pending. */
@@ -175,8 +192,8 @@ static int harvest_region(struct copy *c, uint32_t region)
 	int ret = 0;
 
 	for (i = 0; i < p->ncontainers; i++) {
-		ret = dmatrack_harvest(p->containers[i], r->iova, r->size,
-				       p->page_size, c->scratch);
+		ret = dmt_reader_harvest(&c->readers[i], r->iova, r->size,
+					 p->page_size, c->scratch);
 		if (ret)
 			return ret;
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
@@ -189,6 +206,23 @@ static int harvest_region(struct copy *c, uint32_t region)
 	return ret > 0 ? dmt_error(-EINVAL, "dirty() returned %d", ret) : ret;
 }
 
+/* Can something have been written that no harvest says? */
+static int check_readers(const struct copy *c)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	uint32_t i, j;
+	int ret = 0;
+
+	for (i = 0; i < p->ncontainers && !ret; i++) {
+		for (j = 0; j < p->nregions && !ret; j++)
+			ret = dmt_reader_check(&c->readers[i],
+					       p->regions[j].iova,
+					       p->regions[j].size);
+	}
+	return ret;
+}
+
+/* A harvest that fails because something else stopped tracking isn't a wrong call. */
 static int harvest(struct copy *c)
 {
 	uint64_t begin = now(c);
@@ -197,6 +231,8 @@ static int harvest(struct copy *c)
 
 	for (i = 0; i < c->q.p.nregions && !ret; i++)
 		ret = harvest_region(c, i);
+	if (!ret || ret == -EINVAL)
+		ret = check_readers(c) ?: ret;
 	c->pending = dmt_transfer_pending(&c->x);
 	c->harvested = begin;
 	c->harvest_ns = now(c) - begin;
@@ -432,8 +468,10 @@ static int copy_stopped(struct copy *c, uint64_t stopped)
 static int copy_all(struct copy *c)
 {
 	uint64_t stopped;
-	int ret = dmt_transfer_begin(&c->x);
+	int ret = claim(c);
 
+	if (!ret)
+		ret = dmt_transfer_begin(&c->x);
 	if (!ret)
 		ret = start(c);
 	if (!ret)

@@ -21,6 +21,7 @@
 #include "backend.h"
 #include "error.h"
 #include "group.h"
+#include "reader.h"
 
 #define CONTAINER_PATH	"/dev/vfio/vfio"
 
@@ -82,9 +83,16 @@ static int call_number(int fd, unsigned long cmd, unsigned long arg)
 	return ret < 0 ? -errno : ret;
 }
 
-static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+static long plain_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 {
 	return call_number(to_vfio(t)->fd, cmd, arg);
+}
+
+static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+{
+	if (t->features & DMATRACK_FEATURE_LOG)
+		return plain_ioctl(t, cmd, arg);
+	return dmt_reader_count(t, cmd, arg, plain_ioctl);
 }
 
 /* Groups join and leave -------------------------------------------------------- */

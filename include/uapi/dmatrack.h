@@ -48,6 +48,9 @@
 /* There is DMATRACK_GET_RANGES. */
 #define DMATRACK_FEATURE_RANGES		(1ULL << 4)
 
+/* There is DMATRACK_GET_LOG. */
+#define DMATRACK_FEATURE_LOG		(1ULL << 5)
+
 /**
  * struct dmatrack_info - who is behind the descriptor
  * @argsz: in: size of this structure; at least up to @features
@@ -169,5 +172,40 @@ struct dmatrack_get_ranges {
 	__u32	more;
 };
 #define DMATRACK_GET_RANGES	_IO(DMATRACK_MAGIC, 2)
+
+/* Writes are logged: VFIO_IOMMU_DIRTY_PAGES_FLAG_START was called, and STOP wasn't since. */
+#define DMATRACK_LOG_TRACKING	(1U << 0)
+
+/**
+ * struct dmatrack_get_log - can a reader of the log have missed something?
+ * @argsz: in: size of this structure; at least up to @unread
+ * @flags: in: 0; out: DMATRACK_LOG_*; others may come
+ * @iova: in: first byte of the range that @unread is about
+ * @last: in: its last byte, inclusive
+ * @taken: out: how often something was taken from this container's log, wherever it was:
+ *	   each call of VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP or DMATRACK_GET_RANGES
+ *	   that succeeds counts as one, and so does each end of tracking. Only differences
+ *	   mean something
+ * @unread: out: changes when a mapping in the range on which devices may write is
+ *	    unmapped, while writes are logged, without
+ *	    VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: what devices had written there since
+ *	    the last harvest is not known any more. 0 if that hasn't happened since
+ *	    tracking began. Where more than 32 distant ranges were unmapped it may
+ *	    change for a range between them, too
+ *
+ * A container has one log. A reader is the only one as long as @taken grows by the number
+ * of its own harvests; then each write is in one of these, unless @unread has changed.
+ *
+ * Return: 0, or -1 with errno as above, or EINVAL (@iova is above @last).
+ */
+struct dmatrack_get_log {
+	__u32	argsz;
+	__u32	flags;
+	__u64	iova;
+	__u64	last;
+	__u64	taken;
+	__u64	unread;
+};
+#define DMATRACK_GET_LOG	_IO(DMATRACK_MAGIC, 3)
 
 #endif

@@ -269,6 +269,16 @@ static void notify(struct dmt_container *c, struct leaving *l)
 	}
 }
 
+/* What was written there and not harvested is forgotten. */
+static void note_unread(struct dmt_container *c, const struct leaving *l)
+{
+	const struct dmt_mapping *m;
+
+	for (m = l->list; m && c->tracking; m = m->next)
+		if (m->prot & DMT_WRITE)
+			dmt_unread_add(&c->unread, m->iova, m->last);
+}
+
 /* After the gate was drained no page is pinned any more, so false stays so. */
 static bool is_held(const struct leaving *l)
 {
@@ -355,11 +365,14 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	notify(c, &l);
 	err = is_held(&l) ? -EBUSY :
 		unmap_answer(c, iova, last, bitmap, l.bytes, size);
-	if (err)
+	if (err) {
 		stay(&l);
-	else
-		unmap_finish(c, start, end, &l);
-	return err;
+		return err;
+	}
+	if (!bitmap)
+		note_unread(c, &l);
+	unmap_finish(c, start, end, &l);
+	return 0;
 }
 
 /*
@@ -403,6 +416,7 @@ void dmt_unmap_all(struct dmt_container *c)
 		return;
 	dmt_gate_drain(&c->gate);
 	notify(c, &l);
+	note_unread(c, &l);
 	unmap_finish(c, 0, ~0ULL, &l);
 }
 
@@ -535,10 +549,12 @@ int dmt_start(struct dmt_container *c)
 		return err;
 	if (!c->harvest)
 		c->harvest = dmt_harvest_new(c->host);
-	if (!c->harvest)
+	if (!c->harvest) {
 		err = -ENOMEM;
-	else
+	} else if (!c->tracking) {
+		dmt_unread_clear(&c->unread);
 		smp_store_release(&c->tracking, true);
+	}
 	dmt_unlock(c);
 	/* Writes that aren't logged yet are seen by the caller: is_tracked() */
 	smp_mb();
@@ -554,6 +570,7 @@ int dmt_stop(struct dmt_container *c)
 		return -EINVAL;
 	if (!c->tracking)
 		goto out;
+	c->taken++;
 	WRITE_ONCE(c->tracking, false);
 	synchronize_rcu();	/* for marks that saw it set */
 	for (m = dmt_space_first(&c->space, 0, &it); m;
@@ -586,6 +603,7 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		err = dmt_harvest_prepare(c, iova, last, bitmap);
 		if (!err)
 			err = dmt_harvest_bitmap(c, iova, last, bitmap);
+		c->taken += !err;
 	}
 	dmt_unlock(c);
 	return err;
@@ -601,8 +619,20 @@ int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 	err = can_harvest(c, iova, last, ranges->pgshift) ? 0 : -EINVAL;
 	if (!err)
 		err = dmt_harvest_ranges(c, iova, last, ranges);
+	c->taken += !err;
 	dmt_unlock(c);
 	return err;
+}
+
+int dmt_describe_log(struct dmt_container *c, struct dmatrack_get_log *get)
+{
+	if (dmt_lock_open(c))
+		return -EINVAL;
+	get->flags = c->tracking ? DMATRACK_LOG_TRACKING : 0;
+	get->taken = c->taken;
+	get->unread = dmt_unread_latest(&c->unread, get->iova, get->last);
+	dmt_unlock(c);
+	return 0;
 }
 
 void dmt_scope_widen(struct dmt_container *c)

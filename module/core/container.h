@@ -17,6 +17,7 @@
 #include "host.h"
 #include "mapping.h"
 #include "space.h"
+#include "unread.h"
 
 struct dmt_domain;
 struct dmt_group;
@@ -51,6 +52,9 @@ struct dmt_harvest;
  * @nr_ranges: how many
  * @lock: of all of the above, and of changes to @space
  * @space: the mappings
+ * @unread: where the log went unread since tracking began
+ * @taken: how often something was taken from the log: harvests that succeeded, ends
+ *	   of tracking; written under @lock
  * @gate: device operations under way
  * @harvest: scratch memory, while @tracking
  */
@@ -74,6 +78,8 @@ struct dmt_container {
 	struct dmt_iova_range *ranges;
 	struct mutex lock;
 	struct dmt_space space;
+	struct dmt_unread unread;
+	u64 taken;
 	struct dmt_gate gate;
 	struct dmt_harvest *harvest;
 };
@@ -264,6 +270,18 @@ struct dmt_ranges {
  */
 int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_ranges *ranges);
+
+struct dmatrack_get_log;
+
+/**
+ * dmt_describe_log - whether a reader of the log can have missed something
+ * @c: container
+ * @get: @get->iova and @get->last are read; @flags, @taken and @unread are filled in as
+ *	 include/uapi/dmatrack.h has it
+ *
+ * Takes @c->lock, and no memory of the user's. Return: 0, or -EINVAL (@c is closed).
+ */
+int dmt_describe_log(struct dmt_container *c, struct dmatrack_get_log *get);
 
 struct dmatrack_mapping_entry;
 

@@ -349,7 +349,8 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 			DMATRACK_FEATURE_COARSE_PAGES |
 			DMATRACK_FEATURE_NOTHING_LOST |
 			DMATRACK_FEATURE_MAPPINGS |
-			DMATRACK_FEATURE_RANGES;
+			DMATRACK_FEATURE_RANGES |
+			DMATRACK_FEATURE_LOG;
 	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
 }
 
@@ -438,6 +439,20 @@ static long get_ranges(struct dmt_container *c, unsigned long arg)
 	return dmt_get_ranges(c, get.iova, get.last, &ranges);
 }
 
+static long get_log(struct dmt_container *c, unsigned long arg)
+{
+	struct dmatrack_get_log get;
+	size_t minsz = offsetofend(typeof(get), unread);
+	int err;
+
+	if (get_args(c, &get, arg, unread))
+		return -EFAULT;
+	if (get.argsz < minsz || get.flags || get.iova > get.last)
+		return -EINVAL;
+	err = dmt_describe_log(c, &get);
+	return err ? err : dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
+}
+
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		     unsigned long arg)
 {
@@ -458,6 +473,8 @@ long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		return get_mappings(c, arg);
 	case DMATRACK_GET_RANGES:
 		return get_ranges(c, arg);
+	case DMATRACK_GET_LOG:
+		return get_log(c, arg);
 	default:
 		return -ENOTTY;
 	}

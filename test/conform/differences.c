@@ -55,6 +55,9 @@
 #define NO_RANGES \
 	"harvests as ranges", \
 	"there is no such call"
+#define NO_LOG \
+	"whether the log was read by others", \
+	"there is no such call"
 #define OVERFLOW \
 	"kernel version", \
 	"-EINVAL where 7.3 says -EOVERFLOW"
@@ -175,6 +178,10 @@ static const struct difference differences[] = {
 	{ "list_arguments", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "list_bad_buffer", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "list_invalid_address", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "log_taken", NO_LOG, "-ENOTTY, not ", 0 },
+	{ "log_unread", NO_LOG, "-ENOTTY, not ", 0 },
+	{ "log_unread_many", NO_LOG, "-ENOTTY, not ", 0 },
+	{ "log_arguments", NO_LOG, "-ENOTTY, not ", 0 },
 	{ "ranges_clear", NO_RANGES, NULL, 0 },
 	{ "ranges_merged", NO_RANGES, NULL, 0 },
 	{ "ranges_all_dirty", NO_RANGES, NULL, 0 },

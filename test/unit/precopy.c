@@ -489,6 +489,166 @@ static void test_losses(void)
 		}
 }
 
+/* Something else at the log ------------------------------------------------------ */
+
+enum meddling { REMAP, REMAP_ALONE, REMAP_WITH_BITMAP, ELSEWHERE, HARVEST,
+		HARVEST_RANGES, RESTART, SECOND };
+
+static enum meddling meddling;
+static int second;
+
+static void none_found(void *opaque, uint64_t iova, uint64_t size)
+{
+}
+
+/* The last word on a range is the program's, and comes by dirty(). */
+static void unmap_with_bitmap(struct dmatrack *t, const struct dmatrack_region *r)
+{
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	} arg = {
+		.unmap = {
+			.argsz = sizeof(arg), .iova = r->iova, .size = r->size,
+			.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+		},
+		.bitmap = { .pgsize = PAGE, .size = sizeof(w.cpu[0]),
+			    .data = (void *)w.cpu[0] },
+	};
+	uint64_t before[4], i;
+
+	memcpy(before, w.cpu[0], sizeof(before));
+	CHECK_EQ(dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&arg), 0);
+	for (i = 0; i < 4; i++)
+		w.cpu[0][i] |= before[i];
+}
+
+static void remap(struct dmatrack *t)
+{
+	const struct dmatrack_region *r = &w.regions[0];
+
+	if (meddling == REMAP_WITH_BITMAP)
+		unmap_with_bitmap(t, r);
+	else
+		CHECK_EQ(dmatrack_unmap(t, r->iova, r->size), 0);
+	if (meddling != REMAP_ALONE)
+		map_region(t, r, 0);
+}
+
+/* Within the third write, just after a device has written, too */
+static void meddle(void *opaque, uint64_t size)
+{
+	const struct dmatrack_region *r = &w.regions[0];
+	uint64_t bitmap[4];
+
+	if (!w.running || ++w.stops != 3)
+		return;
+	write_some(0, 3);
+	write_some(0, 99);
+	switch (meddling) {
+	case REMAP:
+	case REMAP_ALONE:
+	case REMAP_WITH_BITMAP:
+		remap(w.t[0]);
+		remap(w.t[1]);
+		break;
+	case ELSEWHERE:
+		CHECK_EQ(dmatrack_map(w.t[0], 0x40000000, r->vaddr, PAGE,
+				      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+		CHECK_EQ(dmatrack_unmap(w.t[0], 0x40000000, PAGE), 0);
+		CHECK_EQ(dmatrack_unmap(w.t[0], w.regions[1].iova +
+					HOLE_FIRST * PAGE, PAGE), 0);
+		break;
+	case HARVEST:
+		CHECK_EQ(dmatrack_harvest(w.t[1], r->iova, r->size, PAGE, bitmap), 0);
+		break;
+	case HARVEST_RANGES:
+		CHECK_EQ(dmatrack_harvest_ranges(w.t[1], r->iova, r->size, PAGE,
+						 none_found, NULL), 0);
+		break;
+	case RESTART:
+		CHECK_EQ(dmatrack_stop(w.t[0]), 0);
+		write_some(0, 5);
+		CHECK_EQ(dmatrack_start(w.t[0]), 0);
+		break;
+	case SECOND:
+		second = dmatrack_precopy(&w.p, NULL);
+		break;
+	}
+}
+
+static int meddled_stop(void *opaque)
+{
+	w.running = false;
+	return 0;
+}
+
+static int copy_meddled(enum meddling how)
+{
+	begin_world();
+	meddling = how;
+	w.p.stop = meddled_stop;
+	w.p.dirty = cpu_dirty;
+	w.d.on_write = meddle;
+	return dmatrack_precopy(&w.p, &w.totals);
+}
+
+static void refused(enum meddling how, const char *why)
+{
+	int ret = copy_meddled(how);
+
+	if (how == REMAP_ALONE) {
+		map_region(w.t[0], &w.regions[0], 0);
+		map_region(w.t[1], &w.regions[0], 0);
+	}
+	CHECK_EQ(ret, -ESTALE);
+	CHECK(strstr(dmatrack_error(), why));
+	CHECK_EQ(w.d.finished, 0);
+	CHECK(!tracking(w.t[0]));
+	CHECK(!tracking(w.t[1]));
+}
+
+static void test_unmapped(void)
+{
+	refused(REMAP, "was unmapped");
+	refused(REMAP_ALONE, "was unmapped");
+}
+
+/* Elsewhere, or with the last word taken */
+static void test_unmapped_harmless(void)
+{
+	CHECK_EQ(copy_meddled(REMAP_WITH_BITMAP), 0);
+	CHECK(memdest_exact(&w.d));
+	CHECK_EQ(copy_meddled(ELSEWHERE), 0);
+	CHECK(memdest_exact(&w.d));
+}
+
+static void test_other_reader(void)
+{
+	refused(HARVEST, "harvested");
+	refused(HARVEST_RANGES, "harvested");
+	refused(RESTART, "stopped tracking");
+}
+
+/* The second is refused, the first isn't disturbed. */
+static void test_second_copy(void)
+{
+	CHECK_EQ(copy_meddled(SECOND), 0);
+	CHECK_EQ(second, -EBUSY);
+	CHECK(memdest_exact(&w.d));
+	CHECK(!tracking(w.t[0]));
+
+	begin_world();
+	CHECK_EQ(dmatrack_start(w.t[1]), 0);
+	CHECK_EQ(dmatrack_precopy(&w.p, NULL), -EBUSY);
+	CHECK(!tracking(w.t[0]));
+	CHECK(tracking(w.t[1]));
+	CHECK_EQ(dmatrack_stop(w.t[1]), 0);
+	w.p.containers = (struct dmatrack *[]){ w.t[0], w.t[0] };
+	CHECK_EQ(dmatrack_precopy(&w.p, NULL), -EBUSY);
+	CHECK(!tracking(w.t[0]));
+}
+
 static void test_no_lost(void)
 {
 	struct dmatrack_dest_ops ops = memdest_ops;
@@ -601,6 +761,10 @@ int main(void)
 	TEST(test_losses, "it is lost again and again");
 	TEST(test_outcome, "what the destination says of the outcome counts");
 	TEST(test_standstill, "devices don't stand still for ever");
+	TEST(test_unmapped, "memory that is unmapped meanwhile: no copy");
+	TEST(test_unmapped_harmless, "memory that is unmapped, and nothing lost");
+	TEST(test_other_reader, "something else harvests, or stops tracking: no copy");
+	TEST(test_second_copy, "a second copy of a container is refused");
 	TEST(test_no_lost, "-EAGAIN from who doesn't know it");
 	end_world();
 	return tap_done();

@@ -24,6 +24,7 @@
 
 #include "module/core/answer_bitmap.c"
 #include "module/core/answer_ranges.c"
+#include "module/core/unread.c"
 #include "module/core/container.c"
 #include "module/core/gate.c"
 #include "module/core/harvest.c"

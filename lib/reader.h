@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Reader: a copy as the only reader of a container's log. A container has one log, and
+ * what is harvested is clean: where something else harvests, ends tracking or unmaps
+ * memory that is copied, the copy can't be exact. That is noticed here.
+ *
+ * dmatrack.ko and the engine count it themselves (DMATRACK_GET_LOG), whatever program
+ * does it. The stock driver doesn't: there the library counts the calls that are made
+ * through the same struct dmatrack, and can't see other programs'.
+ */
+#ifndef DMT_LIB_READER_H
+#define DMT_LIB_READER_H
+
+#include "backend.h"
+
+/**
+ * struct dmt_reader - the one reader of a container's log
+ * @t: container; NULL: not claimed
+ * @started: tracking
+ * @taken: what DMATRACK_GET_LOG says if nothing else took anything
+ */
+struct dmt_reader {
+	struct dmatrack *t;
+	bool started;
+	uint64_t taken;
+};
+
+/*
+ * The container is this copy's. Return: 0; -EBUSY (it's tracking already, or another
+ * copy's), or as the driver
+ */
+int dmt_reader_claim(struct dmt_reader *r, struct dmatrack *t);
+
+/* Start tracking. Return: 0; -EBUSY (something else has, meanwhile), or as dmatrack_start() */
+int dmt_reader_start(struct dmt_reader *r);
+
+/* Stop tracking, if it was started; the container is free again, if it was claimed */
+void dmt_reader_stop(struct dmt_reader *r);
+
+/* dmatrack_harvest() */
+int dmt_reader_harvest(struct dmt_reader *r, uint64_t iova, uint64_t size,
+		       uint64_t page_size, uint64_t *bitmap);
+
+/*
+ * Has every write in a range since the start been in a harvest of @r, or is it still to
+ * come? Return: 0, -ESTALE (no), or as the driver
+ */
+int dmt_reader_check(const struct dmt_reader *r, uint64_t iova, uint64_t size);
+
+/* The container's call @cmd for a driver that doesn't count; as the call */
+long dmt_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
+		      long (*ioctl)(struct dmatrack *t, unsigned long cmd,
+				    unsigned long arg));
+
+#endif
