@@ -107,6 +107,7 @@ $(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(B)/libdmatrack.a
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH) cli/measure.c) $(B)/libdmatrack.a
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a
+$(B)/test/unit/new_file: $(call objs,cli/new_file.c)
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,replay_parse.c \
 	replay_read.c replay_strace.c replay_check.c replay_print.c text.c))

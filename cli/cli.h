@@ -21,6 +21,9 @@ enum {
 	CLI_USAGE	= 2,	/* not understood */
 	CLI_FAILED	= 3,	/* understood, but can't be done */
 	CLI_UNKNOWN	= 4,	/* it isn't known whether it was done */
+	CLI_UNSURE	= 5,	/* done, but a crash of the machine may undo it: the
+				   file is there, its folder couldn't be written
+				   to disk */
 	CLI_SIGNAL	= 128,	/* and the number of the signal that ended it */
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Copy what a workload writes. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "copy.h"
 #include "interrupt.h"
 #include "lib/clock.h"
+#include "new_file.h"
 
 #define STANDSTILL	30	/* seconds */
 
@@ -145,21 +145,22 @@ static int write_all(int fd, const unsigned char *data, uint64_t size)
 	return 0;
 }
 
-/* As 'dmatrack restore' writes it */
+/* As 'dmatrack restore --replace' writes it */
 static int dump(const struct copy *c)
 {
-	int fd, ret;
+	struct new_file file;
+	int ret;
 
 	if (!c->o->dump)
 		return 0;
 	cli_progress("writing %s", c->o->dump);
-	fd = open(c->o->dump, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	ret = fd < 0 ? -errno : write_all(fd, c->w.live, c->w.size);
-	if (fd >= 0 && close(fd) && !ret)
-		ret = -errno;
+	ret = new_file_open(&file, c->o->dump, true);
+	if (ret)
+		return ret;
+	ret = write_all(file.fd, c->w.live, c->w.size);
 	if (ret)
 		cli_error("can't write %s: %s", c->o->dump, strerror(-ret));
-	return ret ? CLI_FAILED : 0;
+	return new_file_close(&file, ret ? CLI_FAILED : 0);
 }
 
 static int digest(struct copy *c)
@@ -245,9 +246,11 @@ static int copy(struct copy *c, struct dmatrack_dest *dest)
 	cli_progress_clear();
 	status = end_record(c, ret);
 	c->record = NULL;
-	if (!ret) {
-		ret = finish(c);
-		return ret ? ret : status;
+	if (!ret || ret == -DMATRACK_NOT_DURABLE) {
+		if (ret)
+			cli_error("%s", why);
+		ret = finish(c) ?: ret ? CLI_UNSURE : status;
+		return ret;
 	}
 	status = fail(c, ret, why);
 	copy_report_end(c, ret, why);

@@ -99,7 +99,8 @@ WORKLOAD_HELP_DEVICES
 "Output:\n" \
 "  --digest           print a digest of the memory copied, as 'dmatrack info\n" \
 "                     --digest IMAGE' prints it\n" \
-"  --dump FILE        write the memory itself there, in the end, to compare\n" \
+"  --dump FILE        write the memory itself there, in the end, to compare; a file\n" \
+"                     of that name is replaced\n" \
 "  --record FILE      keep a record there, for 'dmatrack report' to draw\n" \
 "  --json             for programs\n" \
 "  --progress         say on stderr what is going on, even if it's no terminal\n" \

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* dmatrack: which subcommand, and what's said when there's none. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,8 +90,8 @@ static void print_help(FILE *to)
 	      "\n"
 	      "Exit status: 0 done (a copy is exact), 1 the answer is no (a copy differs, an\n"
 	      "image was altered), 2 the command line is not understood, 3 it can't be done\n"
-	      "here, 4 it isn't known whether it was done, 128 and the number of a signal:\n"
-	      "ended by it.\n", to);
+	      "here, 4 it isn't known whether it was done, 5 done, but a crash of the machine\n"
+	      "may undo it, 128 and the number of a signal: ended by it.\n", to);
 }
 
 static const struct cli_command *find_command(const char *name)
@@ -155,5 +156,7 @@ int main(int argc, char **argv)
 		print_help(stderr);
 		return CLI_USAGE;
 	}
+	/* a limit on file sizes (ulimit -f) is an error of a write, not the end */
+	signal(SIGXFSZ, SIG_IGN);
 	return finish(dispatch(argc - 1, argv + 1));
 }

@@ -266,6 +266,10 @@ static void report(const struct arrival *a, int error, const char *why)
 
 static int fail(int error, const char *why)
 {
+	if (error == -DMATRACK_NOT_DURABLE) {
+		cli_error("%s", why);
+		return CLI_UNSURE;
+	}
 	if (interrupt_signal())
 		return interrupt_status(interrupt_signal() == SIGINT ?
 					"not received" :
@@ -307,17 +311,6 @@ static int set_up(struct arrival *a)
 	return 0;
 }
 
-/* The sender won't go on, or isn't to. */
-static void drop_partial(const struct arrival *a)
-{
-	char *name;
-
-	if (asprintf(&name, "%s.partial", a->image) < 0)
-		return;
-	unlink(name);
-	free(name);
-}
-
 static int receive(struct arrival *a)
 {
 	const struct dmatrack_receiver r = {
@@ -339,7 +332,7 @@ static int receive(struct arrival *a)
 	a->given_up = interrupt_signal() ? interrupt_signal() == SIGINT :
 					   ret == -ECANCELED;
 	status = ret ? fail(ret, why) : CLI_OK;
-	report(a, ret, ret ? why : NULL);
+	report(a, status == CLI_UNSURE ? 0 : ret, ret ? why : NULL);
 	return status;
 }
 
@@ -360,9 +353,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (!ret)
 		ret = receive(&a);
 	dmatrack_listener_close(a.listener);
+	if (a.given_up)		/* the sender won't go on, or isn't to */
+		dmatrack_image_discard(a.dest);
 	dmatrack_dest_close(a.dest);
-	if (a.given_up)
-		drop_partial(&a);
 	return ret;
 }
 

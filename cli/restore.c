@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* dmatrack restore: raw memory out of an image, checked. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "image_report.h"
 #include "interrupt.h"
+#include "new_file.h"
 #include "options.h"
 #include "dmatrack_copy.h"
 
@@ -38,8 +37,8 @@ static const char help[] =
 "  dmatrack restore image - | sha256sum\n"
 "\n"
 "Exit status: 0 done, 1 the image is altered, cut or unfinished, 2 the command line\n"
-"is not understood, 3 it can't be done, 128 and the number of a signal: ended by\n"
-"it.\n";
+"is not understood, 3 it can't be done, 5 done, but a crash of the machine may still\n"
+"undo it, 128 and the number of a signal: ended by it.\n";
 
 #define STEP	(1u << 20)	/* bytes of memory at a time */
 
@@ -78,9 +77,7 @@ static const struct cli_syntax syntax = {
  * @image: where from
  * @region: of it
  * @n: how many
- * @path: where to
- * @temp: its name until it's complete; NULL: it isn't a file, and has no other
- * @fd: of it
+ * @file: where to
  * @seeks: it does; else zeros are written
  * @at: next byte of it to be written, if not @seeks
  * @size: of all
@@ -91,81 +88,18 @@ struct restored {
 	struct dmatrack_image *image;
 	const struct dmatrack_region *region;
 	unsigned int n;
-	const char *path;
-	char *temp;
-	int fd;
+	struct new_file file;
 	bool seeks;
 	uint64_t at;
 	uint64_t size;
 	unsigned char *buf;
 };
 
-/* Where ----------------------------------------------------------------------- */
-
-static bool is_file(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode);
-}
-
-static int open_temp(struct restored *r)
-{
-	if (!r->o->replace && !access(r->path, F_OK)) {
-		cli_error("%s: is there already", r->path);
-		return CLI_FAILED;
-	}
-	if (asprintf(&r->temp, "%s.XXXXXX", r->path) < 0) {
-		r->temp = NULL;
-		cli_error("no memory");
-		return CLI_FAILED;
-	}
-	/* new, and for its owner alone: it's somebody's memory */
-	r->fd = mkostemp(r->temp, O_CLOEXEC);
-	return 0;
-}
-
-static int open_file(struct restored *r)
-{
-	int ret = 0;
-
-	if (!strcmp(r->path, "-"))
-		r->fd = STDOUT_FILENO;
-	else if (is_file(r->path))
-		ret = open_temp(r);
-	else
-		r->fd = open(r->path, O_WRONLY | O_CLOEXEC);
-	if (!ret && r->fd < 0) {
-		cli_error("can't write %s: %m", r->path);
-		ret = CLI_FAILED;
-	}
-	r->seeks = r->temp;
-	return ret;
-}
-
-/* Give it its name, or take it away. */
-static int close_file(struct restored *r, int status)
-{
-	if (r->fd != STDOUT_FILENO && close(r->fd) && !status) {
-		cli_error("can't write %s: %m", r->path);
-		status = CLI_FAILED;
-	}
-	if (!r->temp)
-		return status;
-	if (!status && rename(r->temp, r->path)) {
-		cli_error("can't rename %s: %m", r->temp);
-		status = CLI_FAILED;
-	}
-	if (status)
-		unlink(r->temp);
-	return status;
-}
-
 /* Writing --------------------------------------------------------------------- */
 
 static int write_error(struct restored *r)
 {
-	cli_error("can't write %s: %m", r->path);
+	cli_error("can't write %s: %m", r->file.path);
 	return CLI_FAILED;
 }
 
@@ -175,8 +109,8 @@ static int put(struct restored *r, const void *data, uint64_t size, uint64_t at)
 	ssize_t n;
 
 	while (size) {
-		n = r->seeks ? pwrite(r->fd, p, size, (off_t)at) :
-			       write(r->fd, p, size);
+		n = r->seeks ? pwrite(r->file.fd, p, size, (off_t)at) :
+			       write(r->file.fd, p, size);
 		if (n < 0 && errno == EINTR && !interrupt_signal())
 			continue;
 		if (n < 0)
@@ -254,7 +188,7 @@ static int copy(struct restored *r)
 	uint64_t iova = r->region[0].iova, size;
 	int ret;
 
-	if (r->seeks && ftruncate(r->fd, (off_t)r->size))
+	if (r->seeks && ftruncate(r->file.fd, (off_t)r->size))
 		return write_error(r);
 	while ((ret = dmatrack_image_next_data(r->image, &iova, &size)) > 0) {
 		ret = copy_data(r, iova, size);
@@ -268,26 +202,29 @@ static int copy(struct restored *r)
 	return put_zeros(r, r->size);
 }
 
+/* Bytes; UINT64_MAX: all that there are, and more */
 static uint64_t size_of(const struct restored *r)
 {
 	const struct dmatrack_region *end = &r->region[r->n - 1];
-	uint64_t sum = 0;
-	unsigned int i;
+	uint64_t sum = r->o->flat ? end->iova - r->region[0].iova : 0;
+	unsigned int i = r->o->flat ? r->n - 1 : 0;
 
-	if (r->o->flat)
-		return end->iova - r->region[0].iova + end->size;
-	for (i = 0; i < r->n; i++)
-		sum += r->region[i].size;
+	for (; i < r->n; i++) {
+		if (__builtin_add_overflow(sum, r->region[i].size, &sum))
+			return UINT64_MAX;
+	}
 	return sum;
 }
 
-static int restore(struct restored *r)
+static int restore(struct restored *r, const char *path)
 {
 	int ret;
 
 	r->size = size_of(r);
 	if (r->size > INT64_MAX) {
-		cli_error("--flat: the regions are too far apart for a file");
+		cli_error("the regions %s more than a file can be%s",
+			  r->o->flat ? "with what is between them are" : "are",
+			  r->o->flat ? ": leave out --flat" : "");
 		return CLI_FAILED;
 	}
 	r->buf = malloc(STEP);
@@ -295,10 +232,10 @@ static int restore(struct restored *r)
 		cli_error("no memory");
 		return CLI_FAILED;
 	}
-	ret = open_file(r);
+	ret = new_file_open(&r->file, path, r->o->replace);
+	r->seeks = r->file.temp;
 	if (!ret)
-		ret = close_file(r, copy(r));
-	free(r->temp);
+		ret = new_file_close(&r->file, copy(r));
 	free(r->buf);
 	return ret;
 }
@@ -308,7 +245,7 @@ static int restore(struct restored *r)
 static int run_image(const struct restore_options *o, const char *path,
 		     const char *file)
 {
-	struct restored r = { .o = o, .path = file, .fd = -1 };
+	struct restored r = { .o = o };
 	FILE *out = file && !strcmp(file, "-") ? stderr : stdout;
 	uint8_t digest[16];
 	int ret = dmatrack_image_open(&r.image, path);
@@ -319,7 +256,7 @@ static int run_image(const struct restore_options *o, const char *path,
 	}
 	r.n = dmatrack_image_regions(r.image, &r.region);
 	if (file)
-		ret = restore(&r);
+		ret = restore(&r, file);
 	else
 		ret = image_check(r.image, digest);
 	cli_progress_clear();

@@ -25,8 +25,9 @@ COPY_HELP_OUTPUT
 "                                           devices too fast to follow\n"
 "\n"
 "Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
-"line is not understood, 3 it can't be done, 128 and the number of a signal: ended\n"
-"by it. Unless it is 0, there is no new image.\n";
+"line is not understood, 3 it can't be done, 5 copied, but a crash of the machine\n"
+"may still undo it, 128 and the number of a signal: ended by it. Unless it is 0 or\n"
+"5, there is no new image.\n";
 
 struct snapshot_options {
 	struct copy_options copy;

@@ -21,6 +21,7 @@
 #ifndef DMATRACK_COPY_H
 #define DMATRACK_COPY_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/*
+ * An errno that no system call has: the copy is complete, exact and in its place, but it is not
+ * certain that it outlasts a crash of the machine. As every error it is returned negative.
+ */
+#define DMATRACK_NOT_DURABLE	ESTRPIPE
 
 /* Memory and destinations ------------------------------------------------------ */
 
@@ -76,7 +83,8 @@ enum dmatrack_outcome {
  * @finish: everything is there, and exact: the copy is good from now on. Not called if
  *	    the copy fails or is given up. May be called again, by another process too, where
  *	    it isn't known whether it was done. After an error but -EINPROGRESS (it isn't known
- *	    whether the copy is good) it isn't good, and becomes so only by another call
+ *	    whether the copy is good) and -DMATRACK_NOT_DURABLE (it is, but for that) it isn't
+ *	    good, and becomes so only by another call
  * @lost: after another function has returned -EAGAIN: reach the destination again
  *	  and tell, by calling @again for each, which ranges to copy anew: those written that did not
  *	  arrive. Then go on. The call that returned -EAGAIN has not been done. NULL:
@@ -305,8 +313,8 @@ struct dmatrack_precopy {
  * that is found out, since there may be two copies then. Any other error: there is no copy;
  * -ETIMEDOUT (as @standstill has it), -EINVAL (something in @p), -EBUSY (a container is
  * tracking already), -ESTALE (something else has unmapped memory of a region, harvested, or
- * stopped tracking, so the copy can't be exact), -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has
- * it), what a function
+ * stopped tracking, so the copy can't be exact), -DMATRACK_NOT_DURABLE (copied, see there),
+ * -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
  * of @p or of the destination returned, what a call on a container did.
  */
 int dmatrack_precopy(const struct dmatrack_precopy *p,
@@ -326,13 +334,27 @@ int dmatrack_precopy(const struct dmatrack_precopy *p,
  * @flags: DMATRACK_IMAGE_*
  *
  * A sparse file: pages that are zero take no room. Finishing computes its check,
- * writes all to disk, and gives it its name.
+ * writes all to disk, and gives it its name. If the folder can't be written to disk then, it
+ * returns -DMATRACK_NOT_DURABLE. What was not finished is kept only if save() was called, and
+ * not where there was no room for it (-ENOSPC, -EDQUOT, -EFBIG). A limit on file sizes is an
+ * error if the program ignores SIGXFSZ.
  *
  * Return: 0, -EEXIST, -EBUSY (another process writes it), -EBADMSG (with DMATRACK_IMAGE_RESUME alone:
  * a finished image is there, and was altered since), what open(2) has.
  */
 int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 			  unsigned int flags);
+
+/**
+ * dmatrack_image_discard() - an image that is not to be resumed
+ * @d: made by dmatrack_image_create()
+ *
+ * Unless it's finished, dmatrack_dest_close() removes it, even if save() was called. A file that
+ * took its name meanwhile stays.
+ *
+ * Return: 0, -EINVAL (no such destination).
+ */
+int dmatrack_image_discard(struct dmatrack_dest *d);
 
 struct dmatrack_image;
 
@@ -653,8 +675,8 @@ struct dmatrack_receiver {
  * that is altered, of another version, or that doesn't fit what came before is refused,
  * and the sender is told why.
  *
- * Return: 0: the copy is complete and the destination finished; -EBADMSG (altered), -EPROTO (makes no
- * sense), -EPROTONOSUPPORT (another version), -ECANCELED (given up by the sender, or by
+ * Return: 0: the copy is complete and the destination finished; -DMATRACK_NOT_DURABLE (it is, but
+ * for that; the sender is told that it has copied); -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version), -ECANCELED (given up by the sender, or by
  * @progress, or cancelled), what a function of @r or of the destination returned.
  */
 int dmatrack_receive(const struct dmatrack_receiver *r,

@@ -44,6 +44,9 @@
  * @flags: DMATRACK_IMAGE_*
  * @ready: it has been begun, by this process or the one that it goes on for
  * @finished: it's complete and has its name
+ * @durable: ... which outlasts a crash
+ * @full: there was no room for it
+ * @discarded: it isn't to be gone on with
  * @sums: of the chunks
  * @sync: brings it to disk
  * @hashed: the table is that of the data
@@ -59,6 +62,9 @@ struct image_writer {
 	unsigned int flags;
 	bool ready;
 	bool finished;
+	bool durable;
+	bool full;
+	bool discarded;
 	struct dmt_image_sums sums;
 	struct dmt_image_sync sync;
 	bool hashed;
@@ -138,7 +144,7 @@ static int image_begin(struct dmatrack_dest *d,
 	struct image_writer *w = writer_of(d);
 	int ret = 0;
 
-	w->ready = w->hashed = w->prepared = false;
+	w->ready = w->hashed = w->prepared = w->durable = w->full = false;
 	dmt_image_sync_end(&w->sync);
 	w->room = 0;
 	if (w->finished)
@@ -206,6 +212,17 @@ static int sync_data(struct image_writer *w)
 			 strerror(-err));
 }
 
+/*
+ * What fills a disk must not stay there: no other process has room to go on with it.
+ * Return: @ret
+ */
+static int note_full(struct image_writer *w, int ret)
+{
+	if (ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG)
+		w->full = true;
+	return ret;
+}
+
 static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 		       size_t size)
 {
@@ -222,7 +239,7 @@ static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
 	else
 		dmt_image_sync_written(&w->sync, w->f.fd, size);
-	return ret;
+	return note_full(w, ret);
 }
 
 /* Where the file system can't make holes: zeros over what is no hole */
@@ -274,7 +291,7 @@ static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 		ret = make_hole(w, to.at, size);
 	if (ret)
 		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
-	return ret;
+	return note_full(w, ret);
 }
 
 static int add_entry(struct image_writer *w, uint64_t chunk,
@@ -428,6 +445,14 @@ static int give_name(struct image_writer *w)
 	return rename(w->partial, w->path) ? failed(w, "rename", w->path) : 0;
 }
 
+/* The data is on disk already: what may be gone after a crash is the name. */
+static int not_durable(struct image_writer *w, const char *folder)
+{
+	return dmt_error(-DMATRACK_NOT_DURABLE, "%s: the image is complete, but may be "
+			 "gone after a crash of the machine: %s: %s", w->path,
+			 folder, strerror(errno));
+}
+
 static int sync_folder(struct image_writer *w)
 {
 	char *slash = strrchr(w->path, '/');
@@ -435,14 +460,15 @@ static int sync_folder(struct image_writer *w)
 	int fd, ret = 0;
 
 	if (!folder)
-		return -ENOMEM;
+		return not_durable(w, "no memory");
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* EINVAL: a file system that has nothing to write */
 	if (fd < 0 || (fsync(fd) && errno != EINVAL))
-		ret = failed(w, "write to disk", folder);
+		ret = not_durable(w, folder);
 	if (fd >= 0)
 		close(fd);
 	free(folder);
+	w->durable = !ret;
 	return ret;
 }
 
@@ -463,19 +489,17 @@ static int image_prepare(struct dmatrack_dest *d)
 	if (!ret)
 		ret = sync_data(w);
 	w->prepared = !ret;
-	return ret;
+	return note_full(w, ret);
 }
 
-static int image_finish(struct dmatrack_dest *d)
+/* Up to the name: until then there is no new image, after it there is one. */
+static int complete(struct image_writer *w)
 {
-	struct image_writer *w = writer_of(d);
 	int ret;
 
-	if (w->finished)
-		return 0;
 	if (!w->ready)
 		return not_ready(w);
-	ret = image_prepare(d);
+	ret = image_prepare(&w->dest);
 	if (ret)
 		return ret;
 	ret = write_complete(w);
@@ -483,11 +507,19 @@ static int image_finish(struct dmatrack_dest *d)
 		ret = give_name(w);
 	if (ret) {
 		take_back(w);
-		return ret;
+		return note_full(w, ret);
 	}
 	w->finished = true;
 	w->ready = false;
-	return sync_folder(w);
+	return 0;
+}
+
+static int image_finish(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret = w->finished ? 0 : complete(w);
+
+	return ret || w->durable ? ret : sync_folder(w);
 }
 
 static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
@@ -502,7 +534,7 @@ static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
 	memset(h->state, 0, sizeof(h->state));
 	memcpy(h->state, state, size);
 	h->state_size = htole32((uint32_t)size);
-	return dmt_image_write_head(&w->f);
+	return note_full(w, dmt_image_write_head(&w->f));
 }
 
 static int image_load(struct dmatrack_dest *d, void *state, size_t size)
@@ -519,14 +551,20 @@ static int image_load(struct dmatrack_dest *d, void *state, size_t size)
 	return (int)have;
 }
 
-/* An unfinished image stays only for somebody to go on with it. */
-static void drop_partial(struct image_writer *w)
+/* An unfinished image stays only if another process can go on with it. */
+static bool is_useful(struct image_writer *w)
 {
 	struct stat st;
 	bool empty = !fstat(w->f.fd, &st) && !st.st_size;
 
-	if (!w->finished && (empty || (w->ready && !w->f.head.state_size)) &&
-	    has_partial(w))
+	return !empty && !w->full && !w->discarded &&
+	       (!w->ready || w->f.head.state_size);
+}
+
+/* While the file is locked nothing else takes its name, but by removing it first. */
+static void drop_partial(struct image_writer *w)
+{
+	if (!w->finished && !is_useful(w) && has_partial(w))
 		unlink(w->partial);
 }
 
@@ -732,4 +770,12 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 	else
 		*d = &w->dest;
 	return ret;
+}
+
+int dmatrack_image_discard(struct dmatrack_dest *d)
+{
+	if (!d || d->ops != &image_ops)
+		return dmt_error(-EINVAL, "not an image that is being written");
+	writer_of(d)->discarded = true;
+	return 0;
 }

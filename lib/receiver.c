@@ -82,6 +82,7 @@ struct state {
  * @here: the session was begun or gone on with by this call
  * @ready: READY was said, and nothing came since
  * @finished: the destination is finished
+ * @unsure: ... but may not outlast a crash of the machine
  * @silent: this is the end, and whether the copy will be complete can't be told to the sender
  * @bytes, @frames: carried out since the last ACK
  * @told: when progress was told last
@@ -102,6 +103,7 @@ struct receiver {
 	bool here;
 	bool ready;
 	bool finished;
+	bool unsure;
 	bool silent;
 	uint64_t bytes;
 	unsigned int frames;
@@ -321,8 +323,9 @@ static int finish_dest(struct receiver *rx)
 {
 	int ret = rx->ops.finish ? rx->ops.finish(rx->dest) : 0;
 
-	rx->finished = !ret;
-	return of_dest(ret, "finish");
+	rx->unsure = ret == -DMATRACK_NOT_DURABLE;
+	rx->finished = !ret || rx->unsure;
+	return rx->finished ? 0 : of_dest(ret, "finish");
 }
 
 static int prepare(struct receiver *rx, const uint8_t *digest)
@@ -786,6 +789,13 @@ static int check(const struct dmatrack_receiver *r)
 	return 0;
 }
 
+static int not_durable(void)
+{
+	return dmt_error(-DMATRACK_NOT_DURABLE, "the copy is complete, but may be gone "
+			 "after a crash of the machine: its folder couldn't be written "
+			 "to disk");
+}
+
 int dmatrack_receive(const struct dmatrack_receiver *r,
 		     struct dmatrack_arrival *arrival)
 {
@@ -812,7 +822,7 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 		*arrival = rx->arrival;
 	/* it's only that the sender may not know */
 	if (rx->finished)
-		ret = 0;
+		ret = rx->unsure ? not_durable() : 0;
 	dmt_regions_free(&rx->regions);
 	ZSTD_freeDCtx(rx->zstd);
 	free(rx->unpacked);

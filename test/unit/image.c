@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "dmatrack_copy.h"
@@ -387,6 +388,110 @@ int fdatasync(int fd)
 	return -1;
 }
 
+/* ... a folder can't be written to it */
+static bool bad_folder;
+
+int fsync(int fd)
+{
+	if (!bad_folder)
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+/* ... and it's full, after so many bytes */
+static uint64_t room = UINT64_MAX;
+
+ssize_t pwrite(int fd, const void *buf, size_t size, off_t offset)
+{
+	if (size > room) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (room != UINT64_MAX)
+		room -= size;
+	return syscall(SYS_pwrite64, fd, buf, size, offset);
+}
+
+/* The image is there, and so it is said; asking again tries again. */
+static void test_bad_folder(void)
+{
+	const char *path = scratch_path("folder");
+	struct dmatrack_dest *d = create(path, 0);
+
+	memory_new();
+	CHECK_EQ(begin(d), 0);
+	change(d);
+	bad_folder = true;
+	CHECK_EQ(d->ops->finish(d), -DMATRACK_NOT_DURABLE);
+	CHECK(strstr(dmatrack_error(), "is complete"));
+	check_same(path);
+	CHECK_EQ(d->ops->finish(d), -DMATRACK_NOT_DURABLE);
+	bad_folder = false;
+	CHECK_EQ(d->ops->finish(d), 0);
+	bad_folder = true;
+	CHECK_EQ(d->ops->finish(d), 0);
+	bad_folder = false;
+	d->ops->close(d);
+	check_same(path);
+}
+
+/* Whatever is written as the disk is full: nothing of it stays, saved or not. */
+static void test_full(void)
+{
+	const char *path = scratch_path("full"), *partial = scratch_path("full.partial");
+	struct dmatrack_dest *d;
+	uint64_t bytes;
+	int ret = -ENOSPC, i;
+
+	memory_new();
+	memset(regions[0].vaddr, 1, regions[0].size);
+	for (bytes = 3 * PAGE; ret; bytes += 77 * PAGE) {
+		d = create(path, DMATRACK_IMAGE_RESUME);
+		room = bytes;
+		ret = begin(d) ?: d->ops->save(d, "state", 5);
+		for (i = 0; i < 5 && !ret; i++)
+			ret = d->ops->write(d, 0x1000 + i * MIB, (char *)
+					    regions[0].vaddr + i * MIB, MIB);
+		if (!ret)
+			ret = d->ops->finish(d);
+		room = UINT64_MAX;
+		CHECK(!ret || ret == -ENOSPC);
+		d->ops->close(d);
+		CHECK_EQ(access(partial, F_OK), -1);
+		CHECK_EQ(access(path, F_OK), ret ? -1 : 0);
+	}
+}
+
+/* An image that was saved, and isn't to be gone on with */
+static void test_discard(void)
+{
+	const char *path = scratch_path("discard"), *partial = scratch_path("discard.partial");
+	struct dmatrack_dest *d = create(path, DMATRACK_IMAGE_RESUME), *other;
+
+	CHECK_EQ(dmatrack_image_discard(NULL), -EINVAL);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->save(d, "state", 5), 0);
+	CHECK_EQ(dmatrack_image_discard(d), 0);
+	CHECK_EQ(access(partial, F_OK), 0);
+	d->ops->close(d);
+	CHECK_EQ(access(partial, F_OK), -1);
+	/* by now it's another's */
+	d = create(path, DMATRACK_IMAGE_RESUME);
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->save(d, "state", 5), 0);
+	CHECK_EQ(unlink(partial), 0);
+	other = create(path, DMATRACK_IMAGE_RESUME);
+	CHECK_EQ(begin(other), 0);
+	CHECK_EQ(dmatrack_image_discard(d), 0);
+	d->ops->close(d);
+	CHECK_EQ(access(partial, F_OK), 0);
+	CHECK_EQ(other->ops->finish(other), 0);
+	CHECK_EQ(dmatrack_image_discard(other), 0);
+	other->ops->close(other);
+	CHECK_EQ(look(path), 0);
+}
+
 /*
  * A kernel that couldn't write pages to disk says so once, and may forget them then: no second try
  * makes a good image of that, by whatever process.
@@ -734,6 +839,9 @@ int main(void)
 	TEST(test_private, "for its owner alone, and for no other file's");
 	TEST(test_replaced, "a file that takes the name meanwhile");
 	TEST(test_bad_disk, "a disk that fails");
+	TEST(test_bad_folder, "a folder that can't be written to disk");
+	TEST(test_full, "a disk that is full");
+	TEST(test_discard, "an image that isn't to be gone on with");
 	TEST(test_places, "a digest tells where in memory something is");
 	TEST(test_bad_begin, "regions that make no sense");
 	TEST(test_resume, "a killed process's image is gone on with");
