@@ -64,6 +64,10 @@ SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c 
 ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))
 endif
+# stands before libc's own pthread_create(), which a static program has but once
+ifeq ($(VARIANT),static)
+SINGLE	:= $(filter-out test/unit/process.c,$(SINGLE))
+endif
 PROGS	:= $(if $(CLI),$(B)/dmatrack) $(if $(CONFORM),$(B)/conform) \
 	   $(B)/test/fuzz/calls \
 	   $(if $(MIGRATE),$(B)/migrate) $(if $(BENCH),$(B)/bench) \
@@ -91,6 +95,7 @@ $(B)/libdmatrack.a: $(LIBOBJS)
 $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLLD) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
+		-Wl,-z,nodelete \
 		-Wl,--version-script=lib/libdmatrack.map -o $@ $(LIBOBJS) $(LIBS)
 	@ln -sf $(SHARED) $(B)/$(SONAME)
 	@ln -sf $(SONAME) $(B)/libdmatrack.so

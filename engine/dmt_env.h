@@ -175,7 +175,6 @@ static inline void dmt_rcu_read_unlock(void)
 	__tsan_release(&dmt_tsan_rcu);
 	rcu_read_unlock();
 }
-void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
 static inline void dmt_synchronize_rcu(void)
 {
 	synchronize_rcu();
@@ -183,11 +182,17 @@ static inline void dmt_synchronize_rcu(void)
 }
 #undef rcu_read_unlock
 #define rcu_read_unlock()	dmt_rcu_read_unlock()
-#undef call_rcu
-#define call_rcu(head, func)	dmt_call_rcu(head, func)
 #undef synchronize_rcu
 #define synchronize_rcu()	dmt_synchronize_rcu()
 #endif
+
+/* Callbacks, of which reclaim.h says when they run */
+void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
+void dmt_rcu_barrier(void);
+#undef call_rcu
+#define call_rcu(head, func)	dmt_call_rcu(head, func)
+#undef rcu_barrier
+#define rcu_barrier()		dmt_rcu_barrier()
 
 /* Locks and waiting ---------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
+#include "engine/reclaim.h"
 #include "lib/error.h"
 #include "module/core/group.h"
 
@@ -57,6 +58,9 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 	if (posix_memalign((void **)&e, 64, sizeof(*e)))
 		return dmt_error(-ENOMEM, "no memory for a container");
 	memset(e, 0, sizeof(*e));
+	err = dmt_reclaim_init();
+	if (err)
+		goto err_free;
 	err = dmt_host_init(&e->host, flags & DMATRACK_ENGINE_CHECKED);
 	if (err)
 		goto err_free;
@@ -111,6 +115,7 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 {
 	long ret = dmt_type1_ioctl(&e->c, cmd, arg);
 
+	dmt_reclaim();
 	if (unlikely(ret < 0))
 		dmt_error((int)ret, "call 0x%lx of the container: %s", cmd,
 			  strerrordesc_np((int)-ret));

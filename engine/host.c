@@ -36,37 +36,6 @@ unsigned int dmt_thread_id_new(void)
 	return dmt_thread_id;
 }
 
-#ifdef __SANITIZE_THREAD__
-char dmt_tsan_rcu;
-
-struct call {
-	struct rcu_head rcu;
-	struct rcu_head *head;
-	void (*func)(struct rcu_head *head);
-};
-
-static void call_back(struct rcu_head *rcu)
-{
-	struct call *call = container_of(rcu, struct call, rcu);
-
-	__tsan_acquire(&dmt_tsan_rcu);
-	call->func(call->head);
-	free(call);
-}
-
-void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
-{
-	struct call *call = malloc(sizeof(*call));
-
-	if (!call)
-		abort();
-	call->head = head;
-	call->func = func;
-	__tsan_release(&dmt_tsan_rcu);
-	urcu_bp_call_rcu(&call->rcu, call_back);
-}
-#endif
-
 bool dmt_fault(struct dmt_host *host, unsigned int kind)
 {
 	if (likely(!(READ_ONCE(host->fault_kinds) & kind)))

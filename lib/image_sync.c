@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Sync: see image_sync.h. */
 #include <errno.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "image_sync.h"
+#include "thread.h"
 
 #define ENOUGH	(64u << 20)	/* bytes */
 
@@ -27,17 +27,12 @@ static void *pass(void *opaque)
 	return NULL;
 }
 
-/* Signals are for the program's own threads. Without a thread it's done when it's waited for. */
+/* Without a thread it's done when it's waited for. */
 static void begin(struct dmt_image_sync *s, int fd)
 {
-	sigset_t all, old;
-
 	s->fd = fd;
 	atomic_store(&s->done, false);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	s->running = !pthread_create(&s->thread, NULL, pass, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->running = !dmt_thread_create(&s->thread, pass, s);
 	s->left = 0;
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "runner.h"
+#include "thread.h"
 #include "wait.h"
 
 #define SIZE_MAX_OP	65536u
@@ -323,7 +324,7 @@ static int create_worker(struct dmt_runner *r, unsigned int i)
 	w->buf = malloc((spec->size + 7ul) & ~7ul);
 	if (!w->buf)
 		return -ENOMEM;
-	ret = pthread_create(&w->thread, NULL, work, w);
+	ret = dmt_thread_create(&w->thread, work, w);
 	if (ret)
 		free(w->buf);
 	return -ret;
