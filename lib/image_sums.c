@@ -19,9 +19,10 @@ int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f
 		return dmt_error(-EFBIG, "image of more than 64 TiB");
 	s->sum = calloc(f->chunks, sizeof(*s->sum));
 	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
+	s->used = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
 	s->unknown = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
 	s->buf = malloc(DMT_CHUNK);
-	if (!s->sum || !s->filled || !s->unknown || !s->buf) {
+	if (!s->sum || !s->filled || !s->used || !s->unknown || !s->buf) {
 		dmt_image_sums_free(s);
 		return dmt_error(-ENOMEM, "image: no memory for its hashes");
 	}
@@ -35,6 +36,7 @@ void dmt_image_sums_free(struct dmt_image_sums *s)
 {
 	free(s->sum);
 	free(s->filled);
+	free(s->used);
 	free(s->unknown);
 	free(s->buf);
 	*s = (struct dmt_image_sums){ 0 };
@@ -93,25 +95,87 @@ static void add(struct dmt_image_sums *s, uint64_t block, const char *data,
 	}
 }
 
+/**
+ * struct blocks - a run of blocks in chunks that are used
+ * @at: first block
+ * @end: first block behind it
+ */
+struct blocks {
+	uint64_t at;
+	uint64_t end;
+};
+
+/* The next such run in [@run->at, @end). Return: whether there's one */
+static bool next_used(const struct dmt_image_sums *s, uint64_t end,
+		      struct blocks *run)
+{
+	uint64_t chunk = run->at / DMT_BLOCKS, len;
+
+	if (run->at >= end ||
+	    !dmatrack_next_run(s->used, (end - 1) / DMT_BLOCKS + 1, &chunk, &len))
+		return false;
+	if (run->at < chunk * DMT_BLOCKS)
+		run->at = chunk * DMT_BLOCKS;
+	run->end = (chunk + len) * DMT_BLOCKS;
+	if (run->end > end)
+		run->end = end;
+	return true;
+}
+
+/* What blocks [first, end) hold is taken out of the sums. */
+static int take_out_all(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			unsigned int i, uint64_t first, uint64_t end)
+{
+	struct blocks run = { .at = first };
+	uint64_t pos, len;
+	int ret;
+
+	for (; next_used(s, end, &run); run.at = run.end) {
+		for (pos = run.at; dmatrack_next_run(s->filled, run.end, &pos, &len);
+		     pos += len) {
+			ret = take_out_run(s, f, i, pos, len);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/* Blocks [first, end) aren't filled; chunks that they are all of aren't used. */
+static void clear_blocks(struct dmt_image_sums *s, uint64_t first, uint64_t end)
+{
+	uint64_t from = (first + DMT_BLOCKS - 1) / DMT_BLOCKS;
+	uint64_t to = end / DMT_BLOCKS;
+	struct blocks run = { .at = first };
+
+	for (; next_used(s, end, &run); run.at = run.end)
+		dmt_clear_bits(s->filled, run.at, run.end - run.at);
+	if (from < to)
+		dmt_clear_bits(s->used, from, to - from);
+}
+
+static void set_blocks(struct dmt_image_sums *s, uint64_t first, uint64_t n)
+{
+	uint64_t chunk = first / DMT_BLOCKS;
+
+	dmt_set_bits(s->filled, first, n);
+	dmt_set_bits(s->used, chunk, (first + n - 1) / DMT_BLOCKS - chunk + 1);
+}
+
 int dmt_image_sums_write(struct dmt_image_sums *s, const struct dmt_image_file *f,
 			 unsigned int i, uint64_t offset, uint64_t size,
 			 const void *data)
 {
 	uint64_t first = block_of(f, i, offset), n = size / DMT_BLOCK;
-	uint64_t pos = first, len;
-	int ret;
+	int ret = take_out_all(s, f, i, first, first + n);
 
-	while (dmatrack_next_run(s->filled, first + n, &pos, &len)) {
-		ret = take_out_run(s, f, i, pos, len);
-		if (ret)
-			return ret;
-		pos += len;
-	}
+	if (ret)
+		return ret;
 	if (data) {
-		dmt_set_bits(s->filled, first, n);
+		set_blocks(s, first, n);
 		add(s, first, data, n);
 	} else {
-		dmt_clear_bits(s->filled, first, n);
+		clear_blocks(s, first, first + n);
 	}
 	return 0;
 }
@@ -138,7 +202,7 @@ static int learn_chunk(struct dmt_image_sums *s, const struct dmt_image_file *f,
 	if (ret)
 		return ret;
 	s->sum[number] = dmt_sum_blocks(0, s->buf, size);
-	dmt_set_bits(s->filled, number * DMT_BLOCKS, size / DMT_BLOCK);
+	set_blocks(s, number * DMT_BLOCKS, size / DMT_BLOCK);
 	return 0;
 }
 
@@ -153,7 +217,7 @@ static int learn_region(struct dmt_image_sums *s, const struct dmt_image_file *f
 	while (dmatrack_next_run(s->unknown, first + n, &pos, &len)) {
 		for (chunk = pos; chunk < pos + len; chunk++)
 			s->sum[chunk] = 0;
-		dmt_clear_bits(s->filled, pos * DMT_BLOCKS, len * DMT_BLOCKS);
+		clear_blocks(s, pos * DMT_BLOCKS, (pos + len) * DMT_BLOCKS);
 		pos += len;
 	}
 	for (chunk = 0; (ret = dmt_image_next_chunk(f, i, &chunk, e)) > 0; chunk++) {
@@ -187,14 +251,16 @@ bool dmt_image_sums_next(const struct dmt_image_sums *s,
 			 uint64_t *chunk)
 {
 	uint64_t end = f->first[i] + dmt_image_region_chunks(f, i);
-	uint64_t pos = (f->first[i] + *chunk) * DMT_BLOCKS, len;
+	uint64_t pos = f->first[i] + *chunk, len;
 
-	while (dmatrack_next_run(s->filled, end * DMT_BLOCKS, &pos, &len)) {
-		if (s->sum[pos / DMT_BLOCKS]) {
-			*chunk = pos / DMT_BLOCKS - f->first[i];
-			return true;
+	/* chunks that aren't used, or are all zeros, have the sum 0 */
+	while (dmatrack_next_run(s->used, end, &pos, &len)) {
+		for (; len; pos++, len--) {
+			if (s->sum[pos]) {
+				*chunk = pos - f->first[i];
+				return true;
+			}
 		}
-		pos = (pos / DMT_BLOCKS + 1) * DMT_BLOCKS;
 	}
 	return false;
 }

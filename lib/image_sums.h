@@ -24,6 +24,8 @@
  * struct dmt_image_sums - the sums of an image
  * @sum: of each chunk
  * @filled: a bit for each block: it may hold something other than zeros, if its chunk is known
+ * @used: a bit for each chunk: any of its blocks may be filled. 64 TiB have 2 GiB of @filled, of
+ *	  which no more is walked than this says
  * @unknown: a bit for each chunk: its sum isn't known
  * @any: there are such
  * @buf: room for a chunk
@@ -31,6 +33,7 @@
 struct dmt_image_sums {
 	dmt_sum *sum;
 	uint64_t *filled;
+	uint64_t *used;
 	uint64_t *unknown;
 	bool any;
 	void *buf;
