@@ -298,12 +298,14 @@ bool dmt_owner_may_know(const struct dmt_owner *owner)
 /* Frames are played by memory, and told by a number that no memory has. */
 #define PLAYED_FRAME	(1UL << 40)
 
-int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
-		    unsigned long *pfn)
+int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
+		     unsigned long limit, bool write, unsigned long *pfn,
+		     unsigned long *npages)
 {
 	if (!is_played_frame(owner->host, vaddr))
 		return -EFAULT;
 	*pfn = PLAYED_FRAME | vaddr >> PAGE_SHIFT;
+	*npages = min(limit, (owner->host->frames.end - vaddr) / PAGE_SIZE);
 	return 0;
 }
 

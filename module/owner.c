@@ -184,41 +184,91 @@ bool dmt_is_frame(unsigned long pfn)
 	return !pfn_valid(pfn) || PageReserved(pfn_to_page(pfn));
 }
 
-/* With mmap_lock held for reading, which may be dropped meanwhile */
-static int frame_locked(struct mm_struct *mm, unsigned long vaddr, bool write,
-			unsigned long *pfn)
+/*
+ * How many of @n frames from @pfn on pinning never yields. Where the kernel has no
+ * struct page for one, it has none for all of the section of memory, or for as much
+ * of it as can be plugged by itself.
+ */
+static unsigned long count_frames(unsigned long pfn, unsigned long n)
 {
-	struct follow_pfnmap_args args = { .address = vaddr };
+	unsigned long at = pfn, end = pfn + n;
+
+	while (at < end && dmt_is_frame(at)) {
+		if (pfn_valid(at))
+			at++;
+		else if (valid_section_nr(pfn_to_section_nr(at)))
+			at = ALIGN(at + 1, PAGES_PER_SUBSECTION);
+		else
+			at = ALIGN(at + 1, PAGES_PER_SECTION);
+	}
+	return min(at, end) - pfn;
+}
+
+/*
+ * Find what is mapped at @args->address, having it faulted in if need be. mmap_lock
+ * is held for reading, and may be dropped meanwhile. Return: 0, to be undone by
+ * follow_pfnmap_end(), or -errno.
+ */
+static int frame_find(struct mm_struct *mm, struct follow_pfnmap_args *args,
+		      bool write)
+{
 	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
 	bool faulted = false, unlocked;
 	int err;
 
 	for (;;) {
-		args.vma = vma_lookup(mm, vaddr);
-		if (!args.vma || !(args.vma->vm_flags & VM_PFNMAP))
+		args->vma = vma_lookup(mm, args->address);
+		if (!args->vma || !(args->vma->vm_flags & VM_PFNMAP))
 			return -EFAULT;
-		err = follow_pfnmap_start(&args);
-		if (!err)
-			break;
-		if (faulted)
-			return err;	/* it was of no use */
+		err = follow_pfnmap_start(args);
+		if (!err || faulted)
+			return err;	/* to fault once more would be of no use */
 		unlocked = false;
-		err = fixup_user_fault(mm, vaddr, flags, &unlocked);
+		err = fixup_user_fault(mm, args->address, flags, &unlocked);
 		if (err)
 			return err;
 		if (dmt_interrupted())
 			return -EINTR;
 		faulted = !unlocked;
 	}
-	if (write && !args.writable)
-		err = -EFAULT;
-	*pfn = args.pfn;
-	follow_pfnmap_end(&args);
-	return err;
 }
 
-int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
-		    unsigned long *pfn)
+/*
+ * Go from one entry of the owner's page tables to the next, whatever its level, or
+ * from one table of single pages to the next, as long as frames follow each other.
+ * mmap_lock as for frame_find().
+ */
+static int frames_locked(struct mm_struct *mm, unsigned long vaddr,
+			 unsigned long limit, bool write, unsigned long *pfn,
+			 unsigned long *npages)
+{
+	struct follow_pfnmap_args args;
+	unsigned long done = 0, n;
+	int err = 0;
+
+	do {
+		args = (struct follow_pfnmap_args){
+			.address = vaddr + (done << PAGE_SHIFT),
+		};
+		err = frame_find(mm, &args, write);
+		if (err)
+			break;
+		n = write && !args.writable ? 0 :
+			dmt_pfnmap_run(&args, limit - done);
+		follow_pfnmap_end(&args);
+		if (!done)
+			*pfn = args.pfn;
+		else if (args.pfn != *pfn + done)
+			break;
+		done += n;
+	} while (n && done < limit);
+	*npages = done ? count_frames(*pfn, done) : 0;
+	return *npages ? 0 : err ?: -EFAULT;
+}
+
+int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
+		     unsigned long limit, bool write, unsigned long *pfn,
+		     unsigned long *npages)
 {
 	struct mm_struct *mm = owner->mm;
 	bool foreign = current->mm != mm;
@@ -228,7 +278,7 @@ int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
 		return -ENODEV;
 	mmap_read_lock(mm);
 	vaddr = untagged_addr_remote(mm, vaddr);
-	err = frame_locked(mm, vaddr, write, pfn);
+	err = frames_locked(mm, vaddr, limit, write, pfn, npages);
 	mmap_read_unlock(mm);
 	if (foreign)
 		mmput_async(mm);

@@ -77,6 +77,7 @@ struct follow_pfnmap_args {
 	spinlock_t *lock;
 	pte_t *ptep;
 	unsigned long pfn;
+	unsigned long addr_mask;
 	bool writable;
 };
 
@@ -88,6 +89,7 @@ static inline int follow_pfnmap_start(struct follow_pfnmap_args *args)
 			 &args->lock);
 	if (err)
 		return err;
+	args->addr_mask = PAGE_MASK;
 	args->pfn = pte_pfn(*args->ptep);
 	args->writable = pte_write(*args->ptep);
 	return 0;
@@ -99,5 +101,56 @@ static inline void follow_pfnmap_end(struct follow_pfnmap_args *args)
 }
 
 #endif
+
+/* The addresses that the entry of the page tables is for, as a mask */
+static inline unsigned long
+dmt_pfnmap_mask(const struct follow_pfnmap_args *args)
+{
+#if DMT_KERNEL_IS(6, 12)
+	/*
+	 * The level of the entry isn't told. But no entry of a huge page has a
+	 * pointer to one of a single page; and which lock is held tells the rest,
+	 * where tables of the second level have locks of their own.
+	 */
+	if (args->ptep)
+		return PAGE_MASK;
+	return IS_ENABLED(CONFIG_SPLIT_PMD_PTLOCKS) &&
+		args->lock == &args->vma->vm_mm->page_table_lock ?
+			PUD_MASK : PMD_MASK;
+#else
+	return args->addr_mask;
+#endif
+}
+
+/**
+ * dmt_pfnmap_run - what one table has
+ * @args: from follow_pfnmap_start(), whose lock is held
+ * @limit: most pages wanted, at least 1
+ *
+ * Return: how many pages from @args->address on have frames that follow @args->pfn,
+ * with the same right to write. The lock is that of the whole table, so the entries
+ * of single pages behind the first can be read as well.
+ */
+static inline unsigned long
+dmt_pfnmap_run(const struct follow_pfnmap_args *args, unsigned long limit)
+{
+	unsigned long address = args->address, n = 1;
+	unsigned long mask = dmt_pfnmap_mask(args);
+	unsigned long end = mask == PAGE_MASK ? address | ~PMD_MASK :
+						address | ~mask;
+
+	end = min(end, args->vma->vm_end - 1);
+	limit = min(limit, ((end - address) >> PAGE_SHIFT) + 1);
+	if (mask != PAGE_MASK)
+		return limit;
+	for (; n < limit; n++) {
+		pte_t pte = ptep_get(args->ptep + n);
+
+		if (!pte_present(pte) || pte_pfn(pte) != args->pfn + n ||
+		    !!pte_write(pte) != args->writable)
+			break;
+	}
+	return n;
+}
 
 #endif

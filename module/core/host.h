@@ -166,17 +166,22 @@ void dmt_unpin_run(struct dmt_host *host, unsigned long pfn,
 		   unsigned long npages, bool dirty);
 
 /**
- * dmt_owner_frame - what the owner has at an address that can't be pinned
+ * dmt_owner_frames - what the owner has at addresses that can't be pinned
  * @owner: of the mapping
  * @vaddr: page-aligned
+ * @limit: most pages wanted, at least 1
  * @write: to be written
- * @pfn: out: the frame
+ * @pfn: out: frame of the first
+ * @npages: out: pages whose frames follow each other, from @vaddr on, at least 1
  *
- * A device's registers, say, that another device is to reach. Return: 0;
- * -EFAULT: it is something else, or nothing, or not writable; -EINTR, -ENODEV.
+ * A device's registers, say, that another device is to reach: dmt_is_frame() of
+ * each. There may be more of them behind those. May sleep in a page fault of the
+ * owner's. Return: 0; -EFAULT: it is something else, or nothing, or not writable;
+ * -EINTR, -ENODEV.
  */
-int dmt_owner_frame(struct dmt_owner *owner, unsigned long vaddr, bool write,
-		    unsigned long *pfn);
+int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
+		     unsigned long limit, bool write, unsigned long *pfn,
+		     unsigned long *npages);
 
 /* What pinning never yields: no memory, or not the host's to hand out */
 bool dmt_is_frame(unsigned long pfn);

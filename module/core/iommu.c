@@ -24,6 +24,12 @@
 
 #define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
 
+/*
+ * A run that has so many pages (1 GiB of them, of 4 KiB) gets no more: mapping one
+ * can neither be interrupted nor makes way for other threads.
+ */
+#define RUN_PAGES	(1UL << 18)
+
 #define BLOCK_SHIFT	6
 #define BLOCK_PAGES	(1UL << BLOCK_SHIFT)
 
@@ -274,7 +280,7 @@ static int run_add(struct run_map *r, unsigned long pfn, unsigned long n,
 	int err;
 
 	if (!r->npages || pfn != r->pfn + r->npages || frames != r->frames ||
-	    dmt_single_pages()) {
+	    r->npages >= RUN_PAGES || dmt_single_pages()) {
 		err = run_flush(r);
 		if (err)
 			return err;
@@ -332,19 +338,24 @@ static int run_account(struct run_map *r, unsigned long npages)
 	return 0;
 }
 
-/* The next page of the mapping, which can't be pinned */
-static int map_frame(struct run_map *r, unsigned long vaddr)
+/* The next pages of the mapping, which can't be pinned */
+static int map_frames(struct run_map *r, unsigned long page)
 {
-	unsigned long pfn;
+	unsigned long vaddr = r->m->vaddr + (page << PAGE_SHIFT);
+	unsigned long limit = mapping_pages(r->m) - page, pfn, n;
+	unsigned long at = page_iova(r->m, page) >> PAGE_SHIFT;
 	int err;
 
-	err = dmt_owner_frame(&r->m->owner, vaddr, is_writable(r->m), &pfn);
+	/* Where a run may have to end, as in run_add(), no huge page does. */
+	limit = min(limit, RUN_PAGES - (at & (RUN_PAGES - 1)));
+	if (dmt_single_pages())
+		limit = 1;
+	err = dmt_owner_frames(&r->m->owner, vaddr, limit, is_writable(r->m),
+			       &pfn, &n);
 	if (err)
 		return err;
-	if (!dmt_is_frame(pfn))
-		return -EFAULT;
 	r->m->runs.frames = true;
-	return run_add(r, pfn, 1, true);
+	return run_add(r, pfn, n, true);
 }
 
 /* The next pages of the mapping */
@@ -359,14 +370,14 @@ static int map_batch(struct run_map *r)
 
 	/* After a frame there is likely another one, and pins are tried in vain. */
 	if (r->npages && r->frames) {
-		err = map_frame(r, vaddr);
+		err = map_frames(r, page);
 		if (err != -EFAULT)
 			return err;
 	}
 	n = min(BATCH_PAGES, mapping_pages(m) - page);
 	n = dmt_owner_pin(&m->owner, vaddr, n, is_writable(m), pages);
 	if (n == -EFAULT)
-		return map_frame(r, vaddr);
+		return map_frames(r, page);
 	if (n < 0)
 		return n;
 	err = run_account(r, n);
