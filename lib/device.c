@@ -101,6 +101,12 @@ int dmt_device_mark(struct dmt_device *d, uint64_t iova, uint64_t size)
 	return d->ops->mark ? d->ops->mark(d, iova, size) : -EOPNOTSUPP;
 }
 
+int dmt_device_on_unmap(struct dmt_device *d,
+			const struct dmt_testdev_on_unmap *on)
+{
+	return d->ops->on_unmap ? d->ops->on_unmap(d, on) : -EOPNOTSUPP;
+}
+
 int dmt_device_run(struct dmt_device *d, const struct dmt_testdev_run *run)
 {
 	return d->ops->run(d, run);

@@ -53,6 +53,10 @@ int dmt_device_pinned_write(struct dmt_device *d, uint64_t iova,
 			    const void *data, size_t size);
 int dmt_device_mark(struct dmt_device *d, uint64_t iova, uint64_t size);
 
+/* As DMT_TESTDEV_ON_UNMAP */
+int dmt_device_on_unmap(struct dmt_device *d,
+			const struct dmt_testdev_on_unmap *on);
+
 /* As DMT_TESTDEV_RUN, _HALT, _WAIT, _STATS of module/testdev/testdev.h */
 int dmt_device_run(struct dmt_device *d, const struct dmt_testdev_run *run);
 int dmt_device_halt(struct dmt_device *d);

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "clock.h"
 #include "copy.h"
@@ -39,6 +40,11 @@
  * @pinned: the pages it holds, but for those of operations of a run
  * @npinned: all of them, a page pinned twice counted twice
  * @unmaps: how often the callback came
+ * @on: the answer to it; changed with @gate held for writing, as what follows
+ * @late: the thread that unpins later, or has
+ * @late_first: page number, of what it unpins
+ * @late_last: page number
+ * @has_late: there is @late, not yet joined
  */
 struct engine_device {
 	struct dmt_device base;
@@ -49,6 +55,11 @@ struct engine_device {
 	struct dmt_pinned pinned;
 	_Atomic uint64_t npinned;
 	_Atomic uint64_t unmaps;
+	struct dmt_testdev_on_unmap on;
+	pthread_t late;
+	uint64_t late_first;
+	uint64_t late_last;
+	bool has_late;
 };
 
 static struct engine_device *to_engine(struct dmt_device *d)
@@ -104,7 +115,7 @@ static void finish_pin(struct engine_device *e, uint64_t index,
 
 	pthread_mutex_lock(&e->lock);
 	for (i = 0; pinned && i < npages; i++)
-		dmt_pinned_add(&e->pinned, index + i, pages[i],
+		dmt_pinned_add(&e->pinned, index, index + i, pages[i],
 			       prot & DMATRACK_WRITE);
 	dmt_pinned_unreserve(&e->pinned, npages);
 	pthread_mutex_unlock(&e->lock);
@@ -232,6 +243,75 @@ static void release(struct engine_device *e, uint64_t first, uint64_t last)
 	}
 }
 
+/* Pages that came with a pin that begins in the range, wherever they are */
+static void release_by_first(struct engine_device *e, uint64_t first,
+			     uint64_t last)
+{
+	struct dmt_pinned_page *page;
+	size_t i;
+
+	for (i = 0; e->pinned.used && i <= e->pinned.mask; i++) {
+		page = &e->pinned.slots[i];
+		while (page->count && page->first >= first &&
+		       page->first <= last)
+			release(e, page->index, page->index);
+	}
+}
+
+static void *release_later(void *arg)
+{
+	struct engine_device *e = arg;
+	uint32_t msec;
+
+	pthread_rwlock_rdlock(&e->gate);
+	msec = e->on.msec;
+	pthread_rwlock_unlock(&e->gate);
+	nanosleep(&(struct timespec){ msec / 1000, msec % 1000 * 1000000L },
+		  NULL);
+	pthread_rwlock_wrlock(&e->gate);
+	release(e, e->late_first, e->late_last);
+	pthread_rwlock_unlock(&e->gate);
+	return NULL;
+}
+
+/* One range in all, for the notices that follow are of the same unmap. */
+static void defer(struct engine_device *e, uint64_t first, uint64_t last)
+{
+	if (e->has_late)
+		return;
+	e->late_first = first;
+	e->late_last = last;
+	e->has_late = !pthread_create(&e->late, NULL, release_later, e);
+}
+
+/* Pin the range's first page again; where that's granted, keep it. */
+static void repin(struct engine_device *e, uint64_t iova)
+{
+	void *page;
+
+	pin_inside(e, iova, 1, DMATRACK_WRITE, &page);
+}
+
+static void answer(struct engine_device *e, uint64_t first, uint64_t last)
+{
+	pthread_rwlock_wrlock(&e->gate);
+	switch (e->on.how) {
+	case DMT_TESTDEV_UNMAP_IGNORE:
+		break;
+	case DMT_TESTDEV_UNMAP_BY_FIRST:
+		release_by_first(e, first, last);
+		break;
+	case DMT_TESTDEV_UNMAP_LATE:
+		defer(e, first, last);
+		break;
+	default:
+		release(e, first, last);
+		if (e->on.how == DMT_TESTDEV_UNMAP_REPIN)
+			repin(e, first << DMT_PAGE_SHIFT);
+	}
+	pthread_rwlock_unlock(&e->gate);
+}
+
 /* The engine tells that a range is about to go. */
 static void engine_unmap(void *opaque, uint64_t iova, uint64_t size)
 {
@@ -243,9 +323,20 @@ static void engine_unmap(void *opaque, uint64_t iova, uint64_t size)
 	if (__builtin_add_overflow(iova, size - 1, &last))
 		last = UINT64_MAX;
 	e->unmaps++;
+	answer(e, iova >> DMT_PAGE_SHIFT, last >> DMT_PAGE_SHIFT);
+}
+
+static int engine_on_unmap(struct dmt_device *d,
+			   const struct dmt_testdev_on_unmap *on)
+{
+	struct engine_device *e = to_engine(d);
+
+	if (on->how > DMT_TESTDEV_UNMAP_LATE || on->flags & ~DMT_TESTDEV_KEEP)
+		return -EINVAL;
 	pthread_rwlock_wrlock(&e->gate);
-	release(e, iova >> DMT_PAGE_SHIFT, last >> DMT_PAGE_SHIFT);
+	e->on = *on;
 	pthread_rwlock_unlock(&e->gate);
+	return 0;
 }
 
 /* Runs */
@@ -335,8 +426,11 @@ static void engine_close(struct dmt_device *d)
 	struct engine_device *e = to_engine(d);
 
 	dmt_runner_free(e->runner);
+	if (e->has_late)
+		pthread_join(e->late, NULL);
 	pthread_rwlock_wrlock(&e->gate);
-	release(e, 0, UINT64_MAX >> DMT_PAGE_SHIFT);
+	if (!(e->on.flags & DMT_TESTDEV_KEEP))
+		release(e, 0, UINT64_MAX >> DMT_PAGE_SHIFT);
 	pthread_rwlock_unlock(&e->gate);
 	dmatrack_engine_on_unmap(e->engine, NULL, NULL);
 	dmt_pinned_free(&e->pinned);
@@ -355,6 +449,7 @@ static const struct dmt_device_ops engine_device_ops = {
 	.unpin = engine_unpin,
 	.pinned_write = engine_pinned_write,
 	.mark = engine_mark,
+	.on_unmap = engine_on_unmap,
 	.run = engine_run,
 	.halt = engine_halt,
 	.wait = engine_wait,

@@ -30,6 +30,8 @@ struct dmt_device_ops {
 	int (*pinned_write)(struct dmt_device *d, uint64_t iova,
 			    const void *data, size_t size);
 	int (*mark)(struct dmt_device *d, uint64_t iova, uint64_t size);
+	int (*on_unmap)(struct dmt_device *d,
+			const struct dmt_testdev_on_unmap *on);
 	int (*run)(struct dmt_device *d, const struct dmt_testdev_run *run);
 	int (*halt)(struct dmt_device *d);
 	int (*wait)(struct dmt_device *d);

@@ -74,6 +74,15 @@ static int testdev_mark(struct dmt_device *d, uint64_t iova, uint64_t size)
 	return ret == -ENOTTY ? -EOPNOTSUPP : ret;
 }
 
+static int testdev_on_unmap(struct dmt_device *d,
+			    const struct dmt_testdev_on_unmap *on)
+{
+	struct dmt_testdev_on_unmap spec = *on;
+
+	spec.argsz = sizeof(spec);
+	return call(d, DMT_TESTDEV_ON_UNMAP, &spec);
+}
+
 static int testdev_run(struct dmt_device *d, const struct dmt_testdev_run *run)
 {
 	struct dmt_testdev_run spec = *run;
@@ -127,6 +136,7 @@ static const struct dmt_device_ops testdev_ops = {
 	.unpin = testdev_unpin,
 	.pinned_write = testdev_pinned_write,
 	.mark = testdev_mark,
+	.on_unmap = testdev_on_unmap,
 	.run = testdev_run,
 	.halt = testdev_halt,
 	.wait = testdev_wait,

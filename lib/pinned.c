@@ -61,13 +61,14 @@ void dmt_pinned_unreserve(struct dmt_pinned *p, size_t n)
 	p->reserved -= n;
 }
 
-void dmt_pinned_add(struct dmt_pinned *p, uint64_t index, void *page,
-		    bool write)
+void dmt_pinned_add(struct dmt_pinned *p, uint64_t first, uint64_t index,
+		    void *page, bool write)
 {
 	struct dmt_pinned_page *slot = probe(p, index);
 
 	if (!slot->count) {
 		slot->index = index;
+		slot->first = first;
 		slot->page = page;
 		slot->write = false;
 		p->used++;

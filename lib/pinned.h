@@ -13,12 +13,14 @@
 /**
  * struct dmt_pinned_page - a page that is held
  * @index: its number in the I/O address space
+ * @first: the number of the first page of the pin that brought it here
  * @page: where it is in this process
  * @count: how often it is pinned; 0: this slot is free
  * @write: pinned for writing, at least once since it is here
  */
 struct dmt_pinned_page {
 	uint64_t index;
+	uint64_t first;
 	void *page;
 	uint32_t count;
 	bool write;
@@ -43,9 +45,12 @@ int dmt_pinned_reserve(struct dmt_pinned *p, size_t n);
 /* Those have been added, or won't be */
 void dmt_pinned_unreserve(struct dmt_pinned *p, size_t n);
 
-/* Count @index once more. Can't fail within what was reserved. */
-void dmt_pinned_add(struct dmt_pinned *p, uint64_t index, void *page,
-		    bool write);
+/*
+ * Count @index, of a pin that begins with @first, once more. Can't fail within what
+ * was reserved.
+ */
+void dmt_pinned_add(struct dmt_pinned *p, uint64_t first, uint64_t index,
+		    void *page, bool write);
 
 /* Return: NULL if it isn't held. Valid until the next add or drop. */
 struct dmt_pinned_page *dmt_pinned_find(const struct dmt_pinned *p,

@@ -244,6 +244,14 @@ static int dmt_ioctl_bench(struct dmt_device *dev, void __user *arg)
 	return ret;
 }
 
+static int dmt_ioctl_on_unmap(struct dmt_device *dev, void __user *arg)
+{
+	struct dmt_testdev_on_unmap on;
+
+	return dmt_get_arg(&on, sizeof(on), arg) ?:
+	       dmt_pins_on_unmap(&dev->pins, &on);
+}
+
 /* No regions, no interrupts: all is done by the ioctls above */
 static int dmt_ioctl_info(struct vfio_device_info __user *arg)
 {
@@ -295,6 +303,8 @@ static long dmt_ioctl(struct vfio_device *vdev, unsigned int cmd,
 		return dmt_ioctl_stats(dev, uarg);
 	case DMT_TESTDEV_BENCH:
 		return dmt_ioctl_bench(dev, uarg);
+	case DMT_TESTDEV_ON_UNMAP:
+		return dmt_ioctl_on_unmap(dev, uarg);
 	case VFIO_DEVICE_GET_INFO:
 		return dmt_ioctl_info(uarg);
 	case VFIO_DEVICE_GET_REGION_INFO:

@@ -26,6 +26,7 @@
 #include <linux/spinlock.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "testdev.h"
 
@@ -34,10 +35,16 @@
  * @vdev: the device
  * @gate: held for reading by whoever pins or touches pinned pages, for writing
  *	  by whoever releases pages that others may be using. See pins.c
- * @lock: protects @tree while @gate is held for reading
+ * @lock: protects @tree while @gate is held for reading; and @how to @late_last
  * @tree: struct dmt_pin by page number
  * @count: pages pinned, a page pinned twice counted twice
  * @closing: how many wait for @gate to release pages
+ * @how: DMT_TESTDEV_UNMAP_*: the answer to unmaps
+ * @msec: with how much delay
+ * @keep: a reset or close forgets pages instead of unpinning them
+ * @late: releases pages of [@late_first, @late_last]
+ * @late_first: page number
+ * @late_last: page number
  * @fence_lock: protects @fences
  * @fences: ranges being unmapped
  * @fence_wait: woken when a fence falls
@@ -49,6 +56,11 @@ struct dmt_pins {
 	struct rb_root tree;
 	atomic64_t count;
 	atomic_t closing;
+	u32 how;
+	u32 msec;
+	bool keep;
+	struct delayed_work late;
+	u64 late_first, late_last;
 	spinlock_t fence_lock;
 	struct list_head fences;
 	wait_queue_head_t fence_wait;
@@ -66,6 +78,9 @@ int dmt_pins_unpin(struct dmt_pins *pins, struct dmt_testdev_io *io);
 int dmt_pins_write(struct dmt_pins *pins, struct dmt_testdev_io *io,
 		   const void *data);
 void dmt_pins_drop(struct dmt_pins *pins);
+int dmt_pins_on_unmap(struct dmt_pins *pins,
+		      const struct dmt_testdev_on_unmap *on);
+bool dmt_pins_behave(struct dmt_pins *pins);
 void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length);
 int dmt_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
 		  int prot, struct page **pages);

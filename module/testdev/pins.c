@@ -41,6 +41,8 @@
 
 #include "device.h"
 
+#define DMT_LATE_MAX	10000	/* ms */
+
 /* One page can be pinned so often; the stock driver's count is 32 bits wide */
 #define DMT_PIN_MAX	U16_MAX
 
@@ -48,6 +50,7 @@
  * struct dmt_pin - a page that the device has pinned
  * @node: in the tree. A list of spares is linked by its rb_right
  * @index: page number in the I/O address space
+ * @first: that of the first page of the DMT_TESTDEV_PIN that brought it here
  * @page: where it is
  * @count: how often it is pinned; never 0 in the tree
  * @write: pinned for writing, at least once since it is in the tree: the core
@@ -56,19 +59,26 @@
 struct dmt_pin {
 	struct rb_node node;
 	u64 index;
+	u64 first;
 	struct page *page;
 	u32 count;
 	bool write;
 };
+
+static void dmt_pins_late(struct work_struct *work);
 
 void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev)
 {
 	pins->vdev = vdev;
 	init_rwsem(&pins->gate);
 	spin_lock_init(&pins->lock);
+	pins->keep = false;
+	pins->msec = 0;
 	pins->tree = RB_ROOT;
 	atomic64_set(&pins->count, 0);
 	atomic_set(&pins->closing, 0);
+	INIT_DELAYED_WORK(&pins->late, dmt_pins_late);
+	dmt_pins_behave(pins);
 	spin_lock_init(&pins->fence_lock);
 	INIT_LIST_HEAD(&pins->fences);
 	init_waitqueue_head(&pins->fence_wait);
@@ -265,8 +275,8 @@ static int dmt_spares_alloc(struct rb_node **spares, unsigned long n)
 	return 0;
 }
 
-static void dmt_pin_add(struct dmt_pins *pins, u64 index, struct page *page,
-			bool write, struct rb_node **spares)
+static void dmt_pin_add(struct dmt_pins *pins, u64 first, u64 index,
+			struct page *page, bool write, struct rb_node **spares)
 {
 	struct dmt_pin *pin;
 
@@ -275,7 +285,9 @@ static void dmt_pin_add(struct dmt_pins *pins, u64 index, struct page *page,
 	if (!pin) {
 		pin = dmt_pin_of(*spares);
 		*spares = (*spares)->rb_right;
-		*pin = (struct dmt_pin){ .index = index, .page = page };
+		*pin = (struct dmt_pin){
+			.index = index, .first = first, .page = page,
+		};
 		dmt_pin_insert(pins, pin);
 	}
 	pin->count++;
@@ -322,7 +334,7 @@ static int dmt_pins_pin_entered(struct dmt_pins *pins,
 	if (ret)
 		return ret;
 	for (i = 0; i < n; i++)
-		dmt_pin_add(pins, index + i, pages[i], write, spares);
+		dmt_pin_add(pins, index, index + i, pages[i], write, spares);
 	return 0;
 }
 
@@ -404,15 +416,21 @@ out:
 	return ret;
 }
 
-/* The core takes back as many pins as there were, a stretch of pages a call */
-static void dmt_pins_release(struct dmt_pins *pins, u64 first, u64 last)
+/*
+ * The core takes back as many pins as there were, a stretch of pages a call.
+ * @by_first: of pins that begin in [@first, @last], else of pages that are there
+ */
+static void dmt_pins_release(struct dmt_pins *pins, u64 first, u64 last,
+			     bool by_first)
 {
 	struct dmt_pin *pin = dmt_pin_from(pins, first), *next;
 	u64 start = 0;
 	unsigned long n = 0;
 
-	for (; pin && pin->index <= last; pin = next) {
+	for (; pin && (by_first || pin->index <= last); pin = next) {
 		next = dmt_pin_next(pin);
+		if (by_first && (pin->first < first || pin->first > last))
+			continue;
 		if (pin->index != start + n) {
 			dmt_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
 			start = pin->index;
@@ -430,20 +448,131 @@ static void dmt_pins_release(struct dmt_pins *pins, u64 first, u64 last)
 	dmt_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
 }
 
+/* Without unpinning them; the gate is held for writing. */
+static void dmt_pins_forget(struct dmt_pins *pins)
+{
+	struct dmt_pin *pin, *next;
+
+	rbtree_postorder_for_each_entry_safe(pin, next, &pins->tree, node)
+		kfree(pin);
+	pins->tree = RB_ROOT;
+	atomic64_set(&pins->count, 0);
+}
+
 /**
- * dmt_pins_drop - release all pages
+ * dmt_pins_drop - release all pages, and answer unmaps as a driver must
  * @pins: the device's pins
+ *
+ * After dmt_pins_behave() no more pages are left to @pins->late.
  */
 void dmt_pins_drop(struct dmt_pins *pins)
 {
+	bool keep = dmt_pins_behave(pins);
+
+	cancel_delayed_work_sync(&pins->late);
 	dmt_pins_close(pins);
-	dmt_pins_release(pins, 0, U64_MAX);
+	if (keep)
+		dmt_pins_forget(pins);
+	else
+		dmt_pins_release(pins, 0, U64_MAX, false);
 	up_write(&pins->gate);
+}
+
+/* Answers to unmaps */
+
+/**
+ * dmt_pins_behave - answer unmaps as a driver must from now on
+ * @pins: the device's pins
+ *
+ * Return: the pages were to be kept.
+ */
+bool dmt_pins_behave(struct dmt_pins *pins)
+{
+	bool keep;
+
+	spin_lock(&pins->lock);
+	keep = pins->keep;
+	pins->how = DMT_TESTDEV_UNMAP_RELEASE;
+	pins->keep = false;
+	pins->late_first = U64_MAX;
+	pins->late_last = 0;
+	spin_unlock(&pins->lock);
+	return keep;
+}
+
+/**
+ * dmt_pins_on_unmap - DMT_TESTDEV_ON_UNMAP
+ * @pins: the device's pins
+ * @on: the user's wishes, unchecked
+ */
+int dmt_pins_on_unmap(struct dmt_pins *pins,
+		      const struct dmt_testdev_on_unmap *on)
+{
+	if (on->how > DMT_TESTDEV_UNMAP_LATE || on->flags & ~DMT_TESTDEV_KEEP ||
+	    on->msec > DMT_LATE_MAX)
+		return -EINVAL;
+	spin_lock(&pins->lock);
+	pins->how = on->how;
+	pins->msec = on->msec;
+	pins->keep = on->flags & DMT_TESTDEV_KEEP;
+	spin_unlock(&pins->lock);
+	return 0;
+}
+
+static void dmt_pins_late(struct work_struct *work)
+{
+	struct dmt_pins *pins = container_of(to_delayed_work(work),
+					     struct dmt_pins, late);
+	u64 first, last;
+
+	dmt_pins_close(pins);
+	spin_lock(&pins->lock);
+	first = pins->late_first;
+	last = pins->late_last;
+	pins->late_first = U64_MAX;
+	pins->late_last = 0;
+	spin_unlock(&pins->lock);
+	dmt_pins_release(pins, first, last, false);
+	up_write(&pins->gate);
+}
+
+/*
+ * What to do about an unmap now. Where it is to be done later, the work queue gets
+ * it, together with what it has yet to do.
+ */
+static u32 dmt_pins_answer(struct dmt_pins *pins, u64 first, u64 last)
+{
+	u32 how;
+
+	spin_lock(&pins->lock);
+	how = pins->how;
+	if (how == DMT_TESTDEV_UNMAP_LATE) {
+		pins->late_first = min(pins->late_first, first);
+		pins->late_last = max(pins->late_last, last);
+		schedule_delayed_work(&pins->late,
+				      msecs_to_jiffies(pins->msec));
+	}
+	spin_unlock(&pins->lock);
+	return how;
+}
+
+/* Pin the first page of the range again; where that's granted, keep it. */
+static void dmt_pins_repin(struct dmt_pins *pins, u64 iova)
+{
+	struct rb_node *spares;
+	struct page *page;
+
+	if (dmt_spares_alloc(&spares, 1))
+		return;
+	if (vfio_pin_pages(pins->vdev, iova, 1, IOMMU_WRITE, &page) == 1)
+		dmt_pin_add(pins, iova >> PAGE_SHIFT, iova >> PAGE_SHIFT, page,
+			    true, &spares);
+	dmt_spares_free(spares);
 }
 
 /**
  * dmt_pins_unmap - release all pages of a range and keep it so while the
- *		    calling task unmaps it
+ *		    calling task unmaps it; or what else is wished
  * @pins: the device's pins
  * @iova: start of the range; a range that wraps ends at the last address
  * @length: of the range
@@ -451,14 +580,21 @@ void dmt_pins_drop(struct dmt_pins *pins)
 void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length)
 {
 	u64 last;
+	u32 how;
 
 	if (!length)
 		return;
 	if (check_add_overflow(iova, length - 1, &last))
 		last = U64_MAX;
+	how = dmt_pins_answer(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT);
+	if (how == DMT_TESTDEV_UNMAP_IGNORE || how == DMT_TESTDEV_UNMAP_LATE)
+		return;
 	dmt_fence_raise(pins, iova, last);
 	dmt_pins_close(pins);
-	dmt_pins_release(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT);
+	dmt_pins_release(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT,
+			 how == DMT_TESTDEV_UNMAP_BY_FIRST);
+	if (how == DMT_TESTDEV_UNMAP_REPIN)
+		dmt_pins_repin(pins, iova);
 	up_write(&pins->gate);
 }
 

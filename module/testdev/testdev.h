@@ -201,4 +201,37 @@ struct dmt_testdev_bench {
 #define DMT_TESTDEV_BENCH_REPIN	2
 #define DMT_TESTDEV_BENCH	_IOWR(DMT_TESTDEV_MAGIC, 10, struct dmt_testdev_bench)
 
+/**
+ * struct dmt_testdev_on_unmap - how the driver answers to unmaps from now on
+ * @argsz: size of this structure
+ * @how: DMT_TESTDEV_UNMAP_*
+ * @msec: DMT_TESTDEV_UNMAP_LATE: how much later, at the most 10,000
+ * @flags: DMT_TESTDEV_KEEP
+ *
+ * To play drivers that are at fault, as some are. The kernel's own type1 driver
+ * doesn't survive any but DMT_TESTDEV_UNMAP_RELEASE: it ends in a BUG(). A device
+ * that is opened or reset starts with that, and without flags. EINVAL for what is
+ * not known. UNPIN and the reset release pages whatever the answer to unmaps is;
+ * without DMT_TESTDEV_KEEP, so does the close.
+ */
+struct dmt_testdev_on_unmap {
+	__u32	argsz;
+	__u32	how;
+	__u32	msec;
+	__u32	flags;
+};
+#define DMT_TESTDEV_UNMAP_RELEASE	0	/* as a driver must */
+#define DMT_TESTDEV_UNMAP_IGNORE	1	/* not at all */
+/*
+ * Only a whole DMT_TESTDEV_PIN whose first page is in the range, which is all that
+ * is looked at: as a driver does that keeps pieces of 2 MiB by where they begin
+ */
+#define DMT_TESTDEV_UNMAP_BY_FIRST	2
+#define DMT_TESTDEV_UNMAP_REPIN		3	/* and pins its first page again */
+#define DMT_TESTDEV_UNMAP_LATE		4	/* from a work queue, @msec later */
+/* At a reset or close, forget the pages instead of unpinning them, once. */
+#define DMT_TESTDEV_KEEP		(1u << 0)
+#define DMT_TESTDEV_ON_UNMAP	_IOW(DMT_TESTDEV_MAGIC, 11, \
+				     struct dmt_testdev_on_unmap)
+
 #endif

@@ -205,15 +205,17 @@ static int open_bed(unsigned int where)
 	return 0;
 }
 
-static void close_bed(void)
+void conform_close(void)
 {
 	remove_all();
 	if (bed.d && bed.engine)
 		played_remove(bed.d);
 	else if (bed.d)
 		dmt_device_close(bed.d);
+	bed.d = NULL;
 	if (bed.t)
 		dmatrack_close(bed.t);
+	bed.t = NULL;
 }
 
 enum lack {
@@ -292,11 +294,11 @@ static void child(const struct conform_case *c)
 		conform_check(c->name, 0, false, "no container: %s",
 			      strerror(-ret));
 	} else if (!setjmp(end)) {
-		if (bed.stock && difference_warns(c->name))
-			conform_skip("the stock driver makes this kernel warn");
+		if (bed.stock && difference_fatal(c->name))
+			conform_skip(difference_fatal(c->name));
 		c->run();
 	}
-	close_bed();
+	conform_close();
 	news->ended = true;
 	fflush(NULL);
 	exit(0);

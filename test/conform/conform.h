@@ -125,6 +125,9 @@ const char *conform_device(unsigned int kind, unsigned int n);
 /* bed.t is there */
 void conform_opened(void);
 
+/* The case is done with its container: all is closed. */
+void conform_close(void);
+
 #define EXPECT(c)							\
 	conform_check(__FILE__, __LINE__, (c), "%s is false", #c)
 #define CONFORM_EQ(got, want, what)					\

@@ -228,12 +228,36 @@ static const struct difference differences[] = {
 
 #define COUNT	(int)(sizeof(differences) / sizeof(*differences))
 
-/* A page size of 0. Older kernels aren't built to see it, and answer right. */
-static const char *const warns_since_7_3[] = {
-	"fault_page_size_0", "harvest_page_size_bad", "unmap_bitmap_page_size",
+/*
+ * Cases that the stock driver would stop the kernel by, since which version: a
+ * page size of 0, which makes it shift by more than a word has bits (older kernels
+ * aren't built to see it, and answer right); drivers at fault, which it answers
+ * by BUG() or a warning.
+ */
+#define SHIFTS	"the stock driver makes this kernel warn", LINUX_7_3
+#define BUGS	"the stock driver stops the kernel by BUG()", 0
+
+static const struct {
+	const char *name;
+	const char *what;
+	unsigned int since;
+} fatal[] = {
+	{ "fault_page_size_0", SHIFTS },
+	{ "harvest_page_size_bad", SHIFTS },
+	{ "unmap_bitmap_page_size", SHIFTS },
+	{ "hostile_ignores", BUGS },
+	{ "hostile_ignores_bitmap", BUGS },
+	{ "hostile_ignores_all", BUGS },
+	{ "hostile_by_first", BUGS },
+	{ "hostile_pins_again", BUGS },
+	{ "hostile_late", BUGS },
+	{ "hostile_killed", BUGS },
+	{ "hostile_keeps", BUGS },
+	{ "hostile_iommu", BUGS },
+	{ "hostile_foreign_memory", BUGS },
 };
 
-#define WARNS	(int)(sizeof(warns_since_7_3) / sizeof(*warns_since_7_3))
+#define FATAL	(int)(sizeof(fatal) / sizeof(*fatal))
 
 unsigned int kernel_version(void)
 {
@@ -257,20 +281,20 @@ const struct difference *difference_of(const char *name)
 	return NULL;
 }
 
-bool difference_warns(const char *name)
+const char *difference_fatal(const char *name)
 {
 	int i;
 
-	if (kernel_version() < LINUX_7_3)
-		return false;
-	for (i = 0; i < WARNS && strcmp(name, warns_since_7_3[i]); i++)
-		;
-	return i < WARNS;
+	for (i = 0; i < FATAL; i++)
+		if (!strcmp(name, fatal[i].name))
+			return kernel_version() >= fatal[i].since ?
+				       fatal[i].what : NULL;
+	return NULL;
 }
 
 const char *difference_name(int n)
 {
 	if (n < COUNT)
 		return differences[n].name;
-	return n - COUNT < WARNS ? warns_since_7_3[n - COUNT] : NULL;
+	return n - COUNT < FATAL ? fatal[n - COUNT].name : NULL;
 }

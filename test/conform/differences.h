@@ -25,10 +25,10 @@ struct difference {
 const struct difference *difference_of(const char *name);
 
 /*
- * Does the case make the stock driver shift by more than a word has bits? The
- * kernel that runs warns of it, and stops where warnings are fatal.
+ * What the case makes the stock driver do that stops the kernel that runs, if
+ * warnings are fatal; NULL: nothing
  */
-bool difference_warns(const char *name);
+const char *difference_fatal(const char *name);
 
 /* The nth case that these are said of, or NULL after the last */
 const char *difference_name(int n);

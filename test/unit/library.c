@@ -203,7 +203,7 @@ static void test_pinned(void)
 		index = below(INDEXES);
 		if (below(5) < 3) {
 			CHECK_EQ(dmt_pinned_reserve(&p, 1), 0);
-			dmt_pinned_add(&p, index, NULL, false);
+			dmt_pinned_add(&p, index, index, NULL, false);
 			dmt_pinned_unreserve(&p, 1);
 			model[index]++;
 		} else if (model[index]) {
