@@ -100,6 +100,16 @@ static int set_choice(const struct cli_option *o, const char *text,
 	return refuse_choice(o, text);
 }
 
+static int add(const struct cli_option *o, struct cli_list *list,
+	       const char *text)
+{
+	if (list->n == CLI_LIST_MAX)
+		return cli_usage("--%s: more than %d times", o->name,
+				 CLI_LIST_MAX);
+	list->word[list->n++] = text;
+	return CLI_GO_ON;
+}
+
 static int set(const struct cli_option *o, void *to, const char *text)
 {
 	void *where = (char *)to + o->where;
@@ -113,6 +123,8 @@ static int set(const struct cli_option *o, void *to, const char *text)
 	case CLI_IS_STRING:
 		*(const char **)where = text;
 		return CLI_GO_ON;
+	case CLI_IS_LIST:
+		return add(o, where, text);
 	case CLI_IS_CHOICE:
 		ret = set_choice(o, text, &value);
 		break;

@@ -32,6 +32,19 @@ enum cli_option_kind {
 	CLI_IS_NUMBER,		/* uint64_t */
 	CLI_IS_SIZE,		/* uint64_t, written with K, M, G or T if wanted */
 	CLI_IS_CHOICE,		/* uint64_t: which of @choices */
+	CLI_IS_LIST,		/* struct cli_list: a word for each time it's given */
+};
+
+#define CLI_LIST_MAX	64
+
+/**
+ * struct cli_list - the values of an option that may be repeated
+ * @n: how many
+ * @word: of argv
+ */
+struct cli_list {
+	uint32_t n;
+	const char *word[CLI_LIST_MAX];
 };
 
 /**
@@ -71,6 +84,10 @@ struct cli_option {
 #define CLI_CHOICE(name_, type, member, choices_) \
 	{ .name = name_, .kind = CLI_IS_CHOICE, \
 	  .where = offsetof(type, member), .choices = choices_ }
+
+#define CLI_LIST(name_, type, member) \
+	{ .name = name_, .kind = CLI_IS_LIST, \
+	  .where = offsetof(type, member) }
 
 /**
  * struct cli_syntax - what a subcommand takes

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "interrupt.h"
-#include "options.h"
+#include "peer.h"
 #include "dmatrack_copy.h"
 
 static const char help[] =
@@ -23,8 +23,8 @@ static const char help[] =
 "\n"
 "ADDRESS:\n"
 "  unix:PATH          a socket on this machine\n"
-"  tcp:HOST:PORT      needs --tls, unless HOST is this machine; IPv6 in brackets.\n"
-"                     Port 0: any; stderr says which\n"
+"  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
+"                     brackets. Port 0: any; stderr says which\n"
 "  -                  standard input and output; reports go to stderr then\n"
 "\n"
 "Image:\n"
@@ -35,6 +35,7 @@ static const char help[] =
 "Connection:\n"
 "  --tls DIR          for tcp: a folder with ca-cert.pem, server-cert.pem and\n"
 "                     server-key.pem; both sides show a certificate\n"
+PEER_HELP
 "  --timeout S        give up after so many seconds without a sender (default: 60\n"
 "                     once there was one; before, wait for ever)\n"
 "  --hello-timeout S  a sender must introduce itself within so many seconds\n"
@@ -67,10 +68,8 @@ static const char help[] =
 #define GOODBYE		5		/* for one who may not know it's complete */
 
 struct receive_options {
-	const char *tls;
+	struct peer_options peer;
 	uint64_t timeout;
-	uint64_t hello_timeout;
-	uint64_t peer_timeout;
 	bool resume;
 	bool replace;
 	bool json;
@@ -82,10 +81,8 @@ struct receive_options {
 	CLI_##kind(name, struct receive_options, member, ##__VA_ARGS__)
 
 static const struct cli_option options[] = {
-	OPTION(STRING, "tls", tls),
+	PEER_OPTIONS(struct receive_options, peer),
 	OPTION(NUMBER, "timeout", timeout, 0, 1000000, 1),
-	OPTION(NUMBER, "hello-timeout", hello_timeout, 1, 1000000, 1),
-	OPTION(NUMBER, "peer-timeout", peer_timeout, 1, 1000000, 1),
 	OPTION(FLAG, "resume", resume),
 	OPTION(FLAG, "replace", replace),
 	OPTION(FLAG, "json", json),
@@ -115,7 +112,7 @@ static const struct cli_syntax syntax = {
  * @so_far: how far it is
  */
 struct arrival {
-	const struct receive_options *o;
+	struct receive_options *o;
 	const char *address;
 	const char *image;
 	FILE *out;
@@ -149,17 +146,9 @@ static uint64_t patience(const struct arrival *a, int why)
 	return seconds * 1000 / SLICE_MS;
 }
 
-/* Is that about the one who came? Whoever can reach us must not end a copy by it. */
-static bool of_stranger(int error)
+static void turned_away(void *opaque, int error)
 {
-	switch (error) {
-	case -EKEYREJECTED:
-	case -EPROTO:
-	case -ECONNRESET:
-	case -EPIPE:
-		return true;
-	}
-	return false;
+	cli_error("turned away: %s", cli_why(error));
 }
 
 static int accept_sender(void *opaque, unsigned int attempt, int why,
@@ -179,9 +168,7 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 		ret = dmatrack_accept(a->listener, ch, SLICE_MS);
 		if (!ret)
 			a->was = true;
-		if (of_stranger(ret))
-			cli_error("turned away: %s", cli_why(ret));
-		else if (ret != -ETIMEDOUT && ret != -EINTR)
+		if (ret != -ETIMEDOUT)
 			return ret;
 	}
 	return -ETIMEDOUT;
@@ -287,13 +274,13 @@ static int set_up(struct arrival *a)
 {
 	unsigned int flags = (a->o->resume ? DMATRACK_IMAGE_RESUME : 0) |
 			     (a->o->replace ? DMATRACK_IMAGE_REPLACE : 0);
-	const struct dmatrack_peer peer = {
-		.size = sizeof(peer),
-		.tls = a->o->tls,
-		.cancel = interrupt_cancel(),
-	};
-	int ret = dmatrack_image_create(&a->dest, a->image, flags);
+	struct dmatrack_peer peer;
+	int ret = peer_set(&peer, &a->o->peer);
 
+	if (ret)
+		return ret;
+	peer.turned_away = turned_away;
+	ret = dmatrack_image_create(&a->dest, a->image, flags);
 	if (ret) {
 		cli_error("%s", cli_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
@@ -321,8 +308,8 @@ static int receive(struct arrival *a)
 		.begin = begin,
 		.progress = progress,
 		.cancel = interrupt_cancel(),
-		.hello_timeout = (uint32_t)a->o->hello_timeout * 1000,
-		.peer_timeout = (uint32_t)a->o->peer_timeout * 1000,
+		.hello_timeout = (uint32_t)a->o->peer.hello_timeout * 1000,
+		.peer_timeout = (uint32_t)a->o->peer.peer_timeout * 1000,
 	};
 	char why[256];
 	int ret = dmatrack_receive(&r, &a->so_far), status;

@@ -7,6 +7,7 @@
 #include "copy.h"
 #include "interrupt.h"
 #include "lib/clock.h"
+#include "peer.h"
 
 static const char help[] =
 "usage: dmatrack send [OPTION]... ADDRESS\n"
@@ -19,7 +20,8 @@ static const char help[] =
 "\n"
 "ADDRESS:\n"
 "  unix:PATH          a socket on this machine\n"
-"  tcp:HOST:PORT      needs --tls, unless HOST is this machine; IPv6 in brackets\n"
+"  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
+"                     brackets\n"
 "  exec:COMMAND       what the shell runs: its standard input and output\n"
 "  -                  our own; reports go to stderr then\n"
 "\n"
@@ -27,6 +29,7 @@ COPY_HELP_WORKLOAD
 "Connection:\n"
 "  --tls DIR          for tcp: a folder with ca-cert.pem, client-cert.pem and\n"
 "                     client-key.pem; both sides show a certificate\n"
+PEER_HELP
 "  --zstd             compress\n"
 "  --level N          likewise: how hard, 1 to 19 (default: 1)\n"
 "  --check            in the end both sides compute a digest and compare, while\n"
@@ -66,13 +69,11 @@ COPY_HELP_OUTPUT
 
 struct send_options {
 	struct copy_options copy;
-	const char *tls;
+	struct peer_options peer;
 	const char *query;
 	uint64_t level;
 	uint64_t retry;
 	uint64_t retry_for;
-	uint64_t hello_timeout;
-	uint64_t peer_timeout;
 	bool zstd;
 	bool check;
 };
@@ -82,15 +83,13 @@ struct send_options {
 
 static const struct cli_option options[] = {
 	COPY_OPTIONS(struct send_options, copy),
-	OPTION(STRING, "tls", tls),
+	PEER_OPTIONS(struct send_options, peer),
 	OPTION(FLAG, "zstd", zstd),
 	OPTION(NUMBER, "level", level, 1, 19, 1),
 	OPTION(FLAG, "check", check),
 	OPTION(STRING, "query", query),
 	OPTION(NUMBER, "retry", retry, 0, 1000000, 1),
 	OPTION(NUMBER, "retry-for", retry_for, 0, 1000000, 1),
-	OPTION(NUMBER, "hello-timeout", hello_timeout, 1, 1000000, 1),
-	OPTION(NUMBER, "peer-timeout", peer_timeout, 1, 1000000, 1),
 	{ 0 }
 };
 
@@ -105,6 +104,7 @@ static const struct cli_syntax syntax = {
  * struct line - the connection, as it comes and goes
  * @o: options
  * @copy: what it is for
+ * @peer: whom it's to lead to
  * @address: of the receiver
  * @until: when to give up, by the clock
  * @left: attempts left until then
@@ -113,6 +113,7 @@ static const struct cli_syntax syntax = {
 struct line {
 	const struct send_options *o;
 	struct copy *copy;
+	struct dmatrack_peer peer;
 	const char *address;
 	uint64_t until;
 	uint64_t left;
@@ -173,11 +174,6 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 			struct dmatrack_channel **ch)
 {
 	struct line *l = opaque;
-	const struct dmatrack_peer peer = {
-		.size = sizeof(peer),
-		.tls = l->o->tls,
-		.cancel = interrupt_cancel(),
-	};
 	int ret = 0;
 
 	if (!attempt || (attempt == 1 && l->copy->begun))
@@ -185,7 +181,7 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 	if (attempt)
 		ret = await_attempt(l, why);
 	while (!ret) {
-		ret = dmatrack_peer_connect(ch, l->address, &peer);
+		ret = dmatrack_peer_connect(ch, l->address, &l->peer);
 		if (!ret)
 			return 0;
 		if (ret == -EINVAL && !attempt)
@@ -205,8 +201,8 @@ static struct dmatrack_sender describe_sender(struct line *l)
 		.opaque = l,
 		.connect = connect_line,
 		.cancel = interrupt_cancel(),
-		.hello_timeout = (uint32_t)l->o->hello_timeout * 1000,
-		.peer_timeout = (uint32_t)l->o->peer_timeout * 1000,
+		.hello_timeout = (uint32_t)l->o->peer.hello_timeout * 1000,
+		.peer_timeout = (uint32_t)l->o->peer.peer_timeout * 1000,
 	};
 }
 
@@ -298,9 +294,11 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	c.out = strcmp(l.address, "-") ? stdout : stderr;
 	c.checked = o.check;
 	interrupt_catch();
-	if (o.query)
+	ret = peer_set(&l.peer, &o.peer);
+	if (!ret && o.query)
 		return query(&l);
-	ret = open_sender(&dest, &l);
+	if (!ret)
+		ret = open_sender(&dest, &l);
 	return ret ? ret : copy_run(&c, dest);
 }
 

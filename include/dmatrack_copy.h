@@ -475,21 +475,44 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 /* From descriptors that are duplicated: a socket (twice the same), or two pipes */
 int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
 
+/* TCP on this machine with neither TLS nor a secret: any user's process may be at the other end */
+#define DMATRACK_PEER_INSECURE	(1u << 0)
+
 /**
  * struct dmatrack_peer - with whom to speak, and how
  * @size: sizeof(struct dmatrack_peer)
  * @tls: for tcp: a folder of certificates, as dmatrack_connect() has it. NULL: none
+ * @secret: for tcp on this machine without TLS: a file of 16 to 4096 bytes, its owner's alone; both
+ *	    sides prove that they know what is in it. NULL: none
+ * @names: with @tls: of the peer's certificate. One of them must be an alternative name of it (a
+ *	   host, an IP address), or, where it has a "=" in it, its subject, as "openssl x509 -noout
+ *	   -subject -nameopt RFC2253" prints that
+ * @users: for unix: user IDs that the peer may have, besides ours and root's
+ * @nnames: of @names; 0: any certificate by the authority will do
+ * @nusers: of @users
+ * @flags: DMATRACK_PEER_INSECURE
  * @cancel: cancels dmatrack_peer_connect() and dmatrack_accept(), and what is read and
  *	    written over their channels. NULL: nothing does
  * @connect_timeout: of a connection, in milliseconds; 0: 15 s
  * @handshake_timeout: of both sides' proof of who they are; 0: 10 s
+ * @opaque: for @turned_away
+ * @turned_away: called by dmatrack_accept() when a connection came to nothing: a peer without the
+ *		 proof that is wanted, or that gave up; dmatrack_error() says more. May be NULL
  */
 struct dmatrack_peer {
 	size_t size;
 	const char *tls;
+	const char *secret;
+	const char *const *names;
+	const uid_t *users;
+	uint32_t nnames;
+	uint32_t nusers;
+	uint32_t flags;
 	struct dmatrack_cancel *cancel;
 	uint32_t connect_timeout;
 	uint32_t handshake_timeout;
+	void *opaque;
+	void (*turned_away)(void *opaque, int error);
 };
 
 /**
@@ -509,14 +532,14 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
  * @address: "unix:PATH", "tcp:HOST:PORT" (an IPv6 address in brackets), "fd:N" (a socket, which is duplicated),
  *	     "exec:COMMAND" (for sh; its standard input and output), "-" (ours)
  * @tls: for tcp: a folder with ca-cert.pem, client-cert.pem, client-key.pem (and for
- *	 those who listen server-cert.pem, server-key.pem). NULL: none, which is refused
- *	 but for a loopback address
+ *	 those who listen server-cert.pem, server-key.pem). NULL: none, which is refused: see
+ *	 struct dmatrack_peer
  *
  * Both sides must show a certificate by that authority; the one who listens one for
- * HOST. TLS 1.3.
+ * HOST. TLS 1.3. The process that listens at a Unix socket must be of this user, or root's.
  *
- * Return: 0, -EINVAL (the address), -EPERM (TCP beyond this machine without
- * TLS), -EKEYREJECTED (a certificate), what connect(2) has.
+ * Return: 0, -EINVAL (the address), -EPERM (TCP without TLS), -EACCES (another user
+ * listens), -EKEYREJECTED (a certificate), what connect(2) has.
  */
 int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 		     const char *tls);
@@ -530,9 +553,10 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 /* The address with the port that was chosen, where it was 0. The listener's */
 const char *dmatrack_listener_address(const struct dmatrack_listener *l);
 /*
- * @timeout: in milliseconds, -1: for ever. With TLS, who has connected then has as long again to show
- * who he is, but from 1 to 10 s. Return: 0, -ETIMEDOUT, or what was wrong with
- * the one who came: the listener stays as it was, and another may come
+ * The next peer that has proven who it is (with TLS or a secret) or has begun to speak (without).
+ * @timeout: in milliseconds, -1: for ever. All that connect go on side by side, each for
+ * handshake_timeout; those that fail are dropped (see turned_away). Return: 0, -ETIMEDOUT,
+ * -ECANCELED, or an error of the listener
  */
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout);

@@ -5,7 +5,11 @@
  *	unix:PATH	tcp:HOST:PORT	fd:N	exec:COMMAND	-
  *
  * TCP without TLS is for this machine alone. It's the address that is connected to or
- * listened at that counts, not what its name looks like.
+ * listened at that counts, not what its name looks like. On this machine, too, any user may
+ * connect, and whoever is first may listen: so both sides prove that they know a secret, unless
+ * the program wants it otherwise. Unix sockets tell the user at the other end.
+ *
+ * A listener leads handshakes side by side (pending.h), within dmatrack_accept().
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,6 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +30,13 @@
 
 #include "channel.h"
 #include "error.h"
-#include "request.h"
+#include "peer.h"
+#include "pending.h"
+#include "secret.h"
 #include "tls.h"
 
-#define CONNECT_TIMEOUT	15000	/* ms, by default */
-#define SHAKE_TIMEOUT	10000
 #define FULL_MS		20	/* until a listener that is busy is tried again */
-#define BACKLOG		16
+#define BACKLOG		128
 
 /**
  * struct dmatrack_listener - who listens
@@ -40,7 +45,12 @@
  * @path: of a Unix socket, which is removed; or NULL
  * @dev, @ino: of it: not if somebody else's is there by then
  * @tls: or NULL
- * @peer: what the program wants, with defaults; but what it points to
+ * @secret: or NULL
+ * @peer: what the program wants, with defaults. Of what it points to, @users are a copy here
+ * @pending: connections in their handshakes
+ * @lock: for @busy
+ * @free: when @busy is reset
+ * @busy: a thread is in dmatrack_accept(): @pending is its own
  */
 struct dmatrack_listener {
 	int fd;
@@ -49,18 +59,13 @@ struct dmatrack_listener {
 	dev_t dev;
 	ino_t ino;
 	struct dmt_tls *tls;
+	struct dmt_secret *secret;
 	struct dmatrack_peer peer;
+	struct dmt_pending pending;
+	pthread_mutex_t lock;
+	pthread_cond_t free;
+	bool busy;
 };
-
-/* Of an operation that has to be over in @ms */
-static struct dmt_limit limit_of(const struct dmatrack_peer *peer, uint32_t ms)
-{
-	return (struct dmt_limit) {
-		.patience = -1,
-		.end = dmt_deadline((int)ms),
-		.cancel = peer->cancel,
-	};
-}
 
 /* What comes behind the scheme, or NULL */
 static const char *behind(const char *address, const char *scheme)
@@ -97,10 +102,10 @@ static int connect_in_turn(int fd, const struct sockaddr_un *sun,
 	return ret;
 }
 
-static int unix_connect(const char *path, int *out,
+static int unix_connect(const char *path, int *out, const char *address,
 			const struct dmatrack_peer *peer)
 {
-	struct dmt_limit limit = limit_of(peer, peer->connect_timeout);
+	struct dmt_limit limit = dmt_peer_limit(peer, peer->connect_timeout);
 	struct sockaddr_un sun;
 	int fd, ret = unix_address(&sun, path);
 
@@ -108,13 +113,14 @@ static int unix_connect(const char *path, int *out,
 		return ret;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ret = fd < 0 ? -errno : connect_in_turn(fd, &sun, &limit);
-	if (!ret) {
-		*out = fd;
-		return 0;
-	}
-	if (fd >= 0)
+	if (ret)
+		dmt_say("unix:%s: %s", path, strerror(-ret));
+	else
+		ret = dmt_peer_check_user(peer, fd, address);
+	if (ret && fd >= 0)
 		close(fd);
-	return dmt_error(ret, "unix:%s: %s", path, strerror(-ret));
+	*out = fd;
+	return ret;
 }
 
 /* HOST:PORT or [HOST]:PORT, in a copy that is cut in two */
@@ -227,7 +233,7 @@ static int listen_socket(int fd, const struct addrinfo *ai,
 static int try_address(const struct addrinfo *ai, use_socket *use,
 		       const struct dmatrack_peer *peer)
 {
-	struct dmt_limit limit = limit_of(peer, peer->connect_timeout);
+	struct dmt_limit limit = dmt_peer_limit(peer, peer->connect_timeout);
 
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			0);
@@ -245,6 +251,8 @@ static int try_address(const struct addrinfo *ai, use_socket *use,
 static int try_all(const char *what, const struct addrinfo *list,
 		   const struct dmatrack_peer *peer, use_socket *use)
 {
+	bool unproven = dmt_peer_unproven(peer) &&
+			!(peer->flags & DMATRACK_PEER_INSECURE);
 	int ret = -EHOSTUNREACH;
 
 	for (; list; list = list->ai_next) {
@@ -252,6 +260,10 @@ static int try_all(const char *what, const struct addrinfo *list,
 			ret = -EPERM;
 			continue;
 		}
+		if (unproven)
+			return dmt_error(-EPERM,
+					 "tcp:%s: any user of this machine may be at the other end: a secret, TLS or a Unix socket is needed",
+					 what);
 		ret = try_address(list, use, peer);
 		if (ret >= 0 || ret == -ECANCELED)
 			break;
@@ -298,40 +310,62 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 /* Takes @fd. */
 static int plain_channel(struct dmatrack_channel **ch, int fd)
 {
-	int ret = dmt_channel_socket(ch, fd);
+	int ret = dmt_channel_socket(ch, fd, NULL);
 
 	if (ret)
 		close(fd);
 	return ret;
 }
 
-/* Takes @fd. */
-static int tls_channel(struct dmatrack_channel **ch, int fd, struct dmt_tls *tls,
-		       const char *host, const struct dmatrack_peer *peer)
+/* What a program has to prove itself with on TCP. @out may be freed after an error. */
+static int load_proofs(struct dmt_tls **tls, struct dmt_secret **secret,
+		       const struct dmatrack_peer *peer, bool listens)
 {
-	struct dmt_limit limit = limit_of(peer, peer->handshake_timeout);
+	if (peer->tls)
+		return dmt_tls_new(tls, peer->tls, listens, peer->names,
+				   peer->nnames);
+	return peer->secret ? dmt_secret_new(secret, peer->secret) : 0;
+}
 
-	return dmt_tls_channel(tls, ch, fd, host, &limit);
+/* Takes @fd. */
+static int prove(struct dmatrack_channel **ch, int fd, struct dmt_tls *tls,
+		 const struct dmt_secret *secret, const char *host,
+		 const struct dmatrack_peer *peer)
+{
+	struct dmt_limit limit = dmt_peer_limit(peer, peer->handshake_timeout);
+	struct dmt_shake shake;
+	int ret;
+
+	if (!tls && !secret)
+		return plain_channel(ch, fd);
+	ret = tls ? dmt_tls_shake(tls, &shake, fd, host) :
+		    dmt_secret_shake(secret, &shake, fd, false);
+	if (!ret)
+		return dmt_shake_run(&shake, &limit, ch);
+	close(fd);
+	return ret;
 }
 
 static int tcp_connect(struct dmatrack_channel **ch, const char *what,
 		       const struct dmatrack_peer *peer)
 {
+	struct dmt_secret *secret = NULL;
 	struct dmt_tls *tls = NULL;
 	char *host = NULL;
-	int fd, ret = peer->tls ? dmt_tls_new(&tls, peer->tls, false) : 0;
+	int ret = load_proofs(&tls, &secret, peer, false), fd;
 
-	if (ret)
-		return ret;
-	fd = tcp_socket(what, peer, connect_socket, &host);
-	if (fd >= 0) {
-		set_options(fd);
-		ret = tls ? tls_channel(ch, fd, tls, host, peer) :
-			    plain_channel(ch, fd);
-		free(host);
+	if (!ret) {
+		fd = tcp_socket(what, peer, connect_socket, &host);
+		ret = fd < 0 ? fd : 0;
 	}
+	if (!ret) {
+		set_options(fd);
+		ret = prove(ch, fd, tls, secret, host, peer);
+	}
+	free(host);
+	dmt_secret_free(secret);
 	dmt_tls_free(tls);
-	return fd < 0 ? fd : ret;
+	return ret;
 }
 
 static int fd_connect(struct dmatrack_channel **ch, const char *number)
@@ -360,11 +394,12 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 	rest = behind(address, "tcp:");
 	if (rest)
 		return tcp_connect(ch, rest, peer);
-	if (peer->tls)
-		return dmt_error(-EINVAL, "%s: TLS is for tcp: alone", address);
+	if (!dmt_peer_unproven(peer))
+		return dmt_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
+				 address);
 	rest = behind(address, "unix:");
 	if (rest) {
-		ret = unix_connect(rest, &fd, peer);
+		ret = unix_connect(rest, &fd, address, peer);
 		return ret ? ret : plain_channel(ch, fd);
 	}
 	rest = behind(address, "fd:");
@@ -379,28 +414,11 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 			 address);
 }
 
-/* What the program wants, with defaults */
-static int take_peer(struct dmatrack_peer *to, const struct dmatrack_peer *from)
-{
-	int ret = dmt_request_take(to, sizeof(*to), from, "struct dmatrack_peer");
-
-	if (ret)
-		return ret;
-	if (to->connect_timeout > INT_MAX || to->handshake_timeout > INT_MAX)
-		return dmt_error(-EINVAL, "struct dmatrack_peer: a limit of more than %d ms",
-				 INT_MAX);
-	if (!to->connect_timeout)
-		to->connect_timeout = CONNECT_TIMEOUT;
-	if (!to->handshake_timeout)
-		to->handshake_timeout = SHAKE_TIMEOUT;
-	return 0;
-}
-
 int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 			  const struct dmatrack_peer *from)
 {
 	struct dmatrack_peer peer;
-	int ret = take_peer(&peer, from);
+	int ret = dmt_peer_take(&peer, from);
 
 	if (!ret && dmt_cancelled(peer.cancel))
 		ret = dmt_error(-ECANCELED, "%s: cancelled", address);
@@ -500,7 +518,7 @@ static int name_tcp(struct dmatrack_listener *l, const char *what)
 
 static int tcp_listen(struct dmatrack_listener *l, const char *what)
 {
-	int ret = l->peer.tls ? dmt_tls_new(&l->tls, l->peer.tls, true) : 0;
+	int ret = load_proofs(&l->tls, &l->secret, &l->peer, true);
 
 	if (ret)
 		return ret;
@@ -514,8 +532,9 @@ static int listen_at(struct dmatrack_listener *l, const char *address)
 
 	if (rest)
 		return tcp_listen(l, rest);
-	if (l->peer.tls)
-		return dmt_error(-EINVAL, "%s: TLS is for tcp: alone", address);
+	if (!dmt_peer_unproven(&l->peer))
+		return dmt_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
+				 address);
 	rest = behind(address, "unix:");
 	if (rest)
 		return unix_listen(l, rest);
@@ -531,6 +550,25 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 	return dmatrack_peer_listen(l, address, &peer);
 }
 
+static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *peer)
+{
+	struct dmatrack_peer *p = &l->peer;
+	uid_t *users;
+	int ret = dmt_peer_take(p, peer);
+
+	if (ret) {
+		memset(p, 0, sizeof(*p));	/* nothing of it is ours to free */
+		return ret;
+	}
+	users = p->nusers ? calloc(p->nusers, sizeof(*users)) : NULL;
+	if (users)
+		memcpy(users, p->users, p->nusers * sizeof(*users));
+	else if (p->nusers)
+		ret = -ENOMEM;
+	p->users = users;
+	return ret;
+}
+
 int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 			 const struct dmatrack_peer *peer)
 {
@@ -540,7 +578,9 @@ int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 	if (!l)
 		return -ENOMEM;
 	l->fd = -1;
-	ret = take_peer(&l->peer, peer);
+	pthread_mutex_init(&l->lock, NULL);
+	dmt_cond_init(&l->free);
+	ret = take_peer(l, peer);
 	if (!ret)
 		ret = listen_at(l, address);
 	if (ret) {
@@ -556,39 +596,153 @@ const char *dmatrack_listener_address(const struct dmatrack_listener *l)
 	return l->address;
 }
 
-/* Return: a connection's socket, which doesn't block; or -errno */
-static int accept_socket(struct dmatrack_listener *l, int timeout)
+/* A stranger came, or somebody who isn't allowed: that's not an error of the listener. */
+static void turn_away(void *opaque, int err)
 {
-	const struct dmt_limit limit = { .cancel = l->peer.cancel };
-	uint64_t end = dmt_deadline(timeout);
-	int fd, ret;
+	const struct dmatrack_listener *l = opaque;
 
-	for (;;) {
-		ret = dmt_limit_wait(&limit, l->fd, POLLIN, end);
-		if (ret == -ETIMEDOUT)
-			return dmt_error(ret, "%s: nobody came", l->address);
-		if (ret)
-			return ret;
-		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0)
-			return fd;
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			return dmt_error(-errno, "%s: %s", l->address,
-					 strerror(errno));
+	if (l->peer.turned_away)
+		l->peer.turned_away(l->peer.opaque, err);
+}
+
+/* Takes @fd on success. */
+static int begin_shake(struct dmatrack_listener *l, struct dmt_shake *s, int fd)
+{
+	int ret = l->path ? dmt_peer_check_user(&l->peer, fd, l->address) : 0;
+
+	if (ret)
+		return ret;
+	if (!l->path)
+		set_options(fd);
+	if (l->tls)
+		return dmt_tls_shake(l->tls, s, fd, NULL);
+	if (l->secret)
+		return dmt_secret_shake(l->secret, s, fd, true);
+	return dmt_shake_greeting(s, fd);
+}
+
+static void admit(struct dmatrack_listener *l, int fd)
+{
+	struct dmt_shake shake;
+	int ret = begin_shake(l, &shake, fd);
+
+	if (!ret) {
+		dmt_pending_add(&l->pending, &shake,
+				dmt_deadline((int)l->peer.handshake_timeout));
+		return;
 	}
+	close(fd);
+	turn_away(l, ret);
+}
+
+/*
+ * A connection's socket, which doesn't block. Errors of a connection that broke before it was
+ * accepted are no errors of the listener. Return: it; -EAGAIN: there's none; -errno
+ */
+static int accept_socket(struct dmatrack_listener *l)
+{
+	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0)
+		return fd;
+	switch (errno) {
+	case EBADF:
+	case EINVAL:
+	case EFAULT:
+	case ENOTSOCK:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return -errno;
+	}
+	return -EAGAIN;
+}
+
+/* Those that have connected. Where there's no descriptor for one more, another loses its own. */
+static int admit_all(struct dmatrack_listener *l)
+{
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < DMT_PENDING; i++) {
+		fd = accept_socket(l);
+		if (fd >= 0)
+			admit(l, fd);
+		else if (fd == -EAGAIN)
+			return 0;
+		else if (!dmt_pending_shed(&l->pending))
+			return dmt_error(fd, "%s: %s", l->address, strerror(-fd));
+	}
+	return 0;
+}
+
+/* Wait for another connection, or for one to go on. */
+static int await_some(struct dmatrack_listener *l, uint64_t end)
+{
+	struct pollfd p[2 + DMT_PENDING] = {
+		{ .fd = l->fd, .events = POLLIN },
+		{ .fd = dmt_cancel_fd(l->peer.cancel), .events = POLLIN },
+	};
+	uint64_t first = dmt_pending_poll(&l->pending, p + 2);
+	int ret;
+
+	if (dmt_now() >= end)
+		return dmt_error(-ETIMEDOUT, "%s: nobody came", l->address);
+	ret = dmt_poll(p, 2 + l->pending.n, dmt_earlier(first, end));
+	if (ret < 0)
+		return dmt_error(ret, "%s: %s", l->address, strerror(-ret));
+	if (p[1].revents)
+		return dmt_error(-ECANCELED, "%s: cancelled", l->address);
+	return 0;
+}
+
+/* The one thread at a time in accept_some(). Return: 0 or -ETIMEDOUT */
+static int enter(struct dmatrack_listener *l, uint64_t end)
+{
+	bool late = false;
+
+	pthread_mutex_lock(&l->lock);
+	while (l->busy && !late)
+		late = dmt_cond_wait(&l->free, &l->lock, end);
+	late = l->busy;
+	l->busy = true;
+	pthread_mutex_unlock(&l->lock);
+	return late ? dmt_error(-ETIMEDOUT, "%s: nobody came", l->address) : 0;
+}
+
+static void leave(struct dmatrack_listener *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->busy = false;
+	pthread_cond_signal(&l->free);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static int accept_some(struct dmatrack_listener *l, struct dmatrack_channel **ch,
+		       uint64_t end)
+{
+	int ret = 0;
+
+	while (!ret) {
+		ret = admit_all(l);
+		if (ret || dmt_pending_step(&l->pending, ch, turn_away, l))
+			break;
+		ret = await_some(l, end);
+	}
+	return ret;
 }
 
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout)
 {
-	int fd = accept_socket(l, timeout), ret;
+	uint64_t end = dmt_deadline(timeout);
+	int ret = enter(l, end);
 
-	if (fd < 0)
-		return fd;
-	if (!l->path)
-		set_options(fd);
-	ret = l->tls ? tls_channel(ch, fd, l->tls, NULL, &l->peer) :
-		       plain_channel(ch, fd);
+	if (ret)
+		return ret;
+	ret = accept_some(l, ch, end);
+	leave(l);
 	if (!ret)
 		dmt_channel_cancel(*ch, l->peer.cancel);
 	return ret;
@@ -605,7 +759,12 @@ void dmatrack_listener_close(struct dmatrack_listener *l)
 		unlink(l->path);
 	if (l->fd >= 0)
 		close(l->fd);
+	dmt_pending_free(&l->pending);
 	dmt_tls_free(l->tls);
+	dmt_secret_free(l->secret);
+	pthread_cond_destroy(&l->free);
+	pthread_mutex_destroy(&l->lock);
+	free((void *)l->peer.users);
 	free(l->address);
 	free(l->path);
 	free(l);

@@ -39,6 +39,8 @@
  * @in_socket, @out_socket: what they are
  * @limit: of the channel that this is
  * @child: the command, or 0
+ * @head: what is read before @in: the last @nhead bytes of it
+ * @nhead: how many
  */
 struct fds {
 	int in;
@@ -47,6 +49,8 @@ struct fds {
 	bool out_socket;
 	const struct dmt_limit *limit;
 	pid_t child;
+	unsigned char head[DMT_CHANNEL_HEAD];
+	size_t nhead;
 };
 
 static bool sigpipe_pending(void)
@@ -92,6 +96,15 @@ static bool try_again(void)
 	return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
+static ssize_t read_head(struct fds *f, void *buf, size_t size)
+{
+	size_t n = size < f->nhead ? size : f->nhead;
+
+	memcpy(buf, f->head + sizeof(f->head) - f->nhead, n);
+	f->nhead -= n;
+	return (ssize_t)n;
+}
+
 static ssize_t fds_read(void *opaque, void *buf, size_t size)
 {
 	struct fds *f = opaque;
@@ -99,6 +112,8 @@ static ssize_t fds_read(void *opaque, void *buf, size_t size)
 	ssize_t n;
 	int ret;
 
+	if (f->nhead)
+		return read_head(f, buf, size);
 	do {
 		ret = dmt_limit_wait(f->limit, f->in, POLLIN, end);
 		if (ret)
@@ -211,9 +226,17 @@ static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
 	return ret;
 }
 
-int dmt_channel_socket(struct dmatrack_channel **ch, int fd)
+int dmt_channel_socket(struct dmatrack_channel **ch, int fd, const void *head)
 {
-	return make_fds(ch, fd, fd, 0);
+	int ret = make_fds(ch, fd, fd, 0);
+	struct fds *f;
+
+	if (ret || !head)
+		return ret;
+	f = (*ch)->opaque;
+	f->nhead = sizeof(f->head);
+	memcpy(f->head, head, sizeof(f->head));
+	return 0;
 }
 
 static int duplicate(int fd)

@@ -44,8 +44,12 @@ static inline bool dmt_channel_cancelled(const struct dmatrack_channel *ch)
 	return dmt_cancelled(ch->limit.cancel);
 }
 
-/* Takes @fd, a socket, on success. */
-int dmt_channel_socket(struct dmatrack_channel **ch, int fd);
+/*
+ * Takes @fd, a socket, on success. @head: DMT_CHANNEL_HEAD bytes that were read from it already
+ * and are to be read again; NULL: none were
+ */
+#define DMT_CHANNEL_HEAD	16u
+int dmt_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
 /* A shell's standard input and output */
 int dmt_channel_exec(struct dmatrack_channel **ch, const char *command);
 

@@ -30,21 +30,34 @@
 
 #define CONTENT		0x44
 
+/**
+ * struct dmt_tls - what a side has
+ * @ctx: certificate, key, authority
+ * @listens: this side does; else it connects
+ * @names: that a peer's certificate must have one of
+ * @nnames: how many; 0: any certificate by the authority will do
+ */
 struct dmt_tls {
 	SSL_CTX *ctx;
 	bool listens;
+	char **names;
+	unsigned int nnames;
 };
 
 /**
  * struct tls_channel - a connection
  * @ssl: under @lock
  * @fd: its socket
- * @limit: of the handshake, then of the channel that this is
+ * @limit: of the channel that this is
+ * @listens: this side does; else it connects
+ * @shaken: TLS's handshake is done; then the byte comes that says that the listener is content
  */
 struct tls_channel {
 	SSL *ssl;
 	int fd;
 	const struct dmt_limit *limit;
+	bool listens;
+	bool shaken;
 	pthread_mutex_t lock;
 };
 
@@ -100,7 +113,6 @@ static int load_revoked(SSL_CTX *ctx, const char *path)
 		return load_error(path);
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
 				    X509_V_FLAG_CRL_CHECK_ALL);
-	X509_STORE_set_verify_cb(store, forgive_no_list);
 	return 0;
 }
 
@@ -168,7 +180,65 @@ static int load_all(struct dmt_tls *t, const char *folder)
 	return ret;
 }
 
-int dmt_tls_new(struct dmt_tls **out, const char *folder, bool listens)
+/*
+ * Is @name one that @cert is for? With a "=" in it, it's the subject, as "openssl x509 -subject
+ * -nameopt RFC2253" prints it; else an alternative name: a host, an IP address
+ */
+static bool is_for(X509 *cert, const char *name)
+{
+	const unsigned int flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+				   X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+	char subject[1024] = "";
+	BIO *bio;
+	int n = 0;
+
+	if (!strchr(name, '='))
+		return X509_check_ip_asc(cert, name, 0) == 1 ||
+		       X509_check_host(cert, name, 0, flags, NULL) == 1;
+	bio = BIO_new(BIO_s_mem());
+	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0,
+				      XN_FLAG_RFC2253) >= 0)
+		n = BIO_read(bio, subject, sizeof(subject) - 1);
+	BIO_free(bio);
+	/* one that doesn't fit, or with a zero byte in it, is nobody's */
+	return n > 0 && n < (int)sizeof(subject) - 1 &&
+	       strlen(subject) == (size_t)n && !strcmp(subject, name);
+}
+
+/* For OpenSSL, about each certificate of a chain: the last is the peer's own. */
+static int check_name(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store,
+					SSL_get_ex_data_X509_STORE_CTX_idx());
+	const struct dmt_tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	unsigned int i;
+
+	if (!ok)
+		return forgive_no_list(ok, store);
+	if (!t->nnames || X509_STORE_CTX_get_error_depth(store))
+		return 1;
+	for (i = 0; i < t->nnames; i++)
+		if (is_for(X509_STORE_CTX_get_current_cert(store), t->names[i]))
+			return 1;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+	return 0;
+}
+
+static int copy_names(struct dmt_tls *t, const char *const *names, unsigned int n)
+{
+	t->names = n ? calloc(n, sizeof(*t->names)) : NULL;
+	if (n && !t->names)
+		return -ENOMEM;
+	for (; t->nnames < n; t->nnames++) {
+		t->names[t->nnames] = strdup(names[t->nnames]);
+		if (!t->names[t->nnames])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int dmt_tls_new(struct dmt_tls **out, const char *folder, bool listens,
+		const char *const *names, unsigned int nnames)
 {
 	struct dmt_tls *t = calloc(1, sizeof(*t));
 	int ret = -ENOMEM;
@@ -183,9 +253,12 @@ int dmt_tls_new(struct dmt_tls **out, const char *folder, bool listens)
 	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_app_data(t->ctx, t);
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER |
-				   SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	ret = load_all(t, folder);
+				   SSL_VERIFY_FAIL_IF_NO_PEER_CERT, check_name);
+	ret = copy_names(t, names, nnames);
+	if (!ret)
+		ret = load_all(t, folder);
 	if (ret)
 		goto fail;
 	*out = t;
@@ -199,6 +272,9 @@ void dmt_tls_free(struct dmt_tls *t)
 {
 	if (!t)
 		return;
+	while (t->nnames)
+		free(t->names[--t->nnames]);
+	free(t->names);
 	SSL_CTX_free(t->ctx);
 	free(t);
 }
@@ -226,6 +302,10 @@ static int tls_error(SSL *ssl, int kind)
 	int err = errno, code = ERR_GET_REASON(ERR_peek_error());
 	long verified = SSL_get_verify_result(ssl);
 
+	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED &&
+	    verified == X509_V_ERR_CERT_REJECTED)
+		return dmt_error(-EKEYREJECTED,
+				 "TLS: the other side's certificate has none of the names that are allowed");
 	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED)
 		return dmt_error(-EKEYREJECTED,
 				 "TLS: the other side's certificate: %s",
@@ -358,15 +438,18 @@ static bool set_up(struct tls_channel *c, struct dmt_tls *t, const char *host)
 }
 
 /* The handshake, and that both are content with it */
-static int shake(struct tls_channel *c, bool listens)
+static int tls_step(void *opaque, short *events)
 {
+	struct tls_channel *c = opaque;
 	unsigned char content = CONTENT;
-	ssize_t n = work(c, SHAKE, NULL, 0);
+	ssize_t n = 1;
 
-	if (n > 0)
-		n = work(c, listens ? WRITE : READ, &content, 1);
-	if (n == -ETIMEDOUT)
-		return dmt_error(-ETIMEDOUT, "TLS: the other side says nothing");
+	if (!c->shaken)
+		n = call(c, SHAKE, NULL, 0, events);
+	if (n > 0) {
+		c->shaken = true;
+		n = call(c, c->listens ? WRITE : READ, &content, 1, events);
+	}
 	if (n < 0)
 		return (int)n;
 	if (!n)
@@ -375,27 +458,37 @@ static int shake(struct tls_channel *c, bool listens)
 	       dmt_error(-EPROTO, "TLS: the other side isn't dmatrack");
 }
 
-int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
-		    const char *host, const struct dmt_limit *limit)
+static int tls_channel(void *opaque, struct dmatrack_channel **ch)
+{
+	struct tls_channel *c = opaque;
+	int ret = dmatrack_channel_new(ch, &tls_ops, c);
+
+	if (!ret)
+		c->limit = &(*ch)->limit;
+	return ret;
+}
+
+static const struct dmt_shake_ops shake_ops = {
+	.step = tls_step,
+	.channel = tls_channel,
+	.drop = tls_close,
+};
+
+int dmt_tls_shake(struct dmt_tls *t, struct dmt_shake *s, int fd,
+		  const char *host)
 {
 	struct tls_channel *c = calloc(1, sizeof(*c));
-	int ret = -ENOMEM;
 
-	if (!c) {
-		close(fd);
-		return ret;
-	}
+	if (!c)
+		return -ENOMEM;
 	c->fd = fd;
-	c->limit = limit;
-	pthread_mutex_init(&c->lock, NULL);
-	if (set_up(c, t, host))
-		ret = shake(c, t->listens);
-	if (!ret)
-		ret = dmatrack_channel_new(ch, &tls_ops, c);
-	if (ret) {
-		tls_close(c);
-		return ret;
+	c->listens = t->listens;
+	if (!set_up(c, t, host)) {
+		SSL_free(c->ssl);
+		free(c);
+		return dmt_error(-ENOMEM, "TLS: %s", reason());
 	}
-	c->limit = &(*ch)->limit;
+	pthread_mutex_init(&c->lock, NULL);
+	*s = (struct dmt_shake){ .ops = &shake_ops, .state = c, .fd = fd };
 	return 0;
 }

@@ -6,26 +6,27 @@
 #include <stdbool.h>
 
 #include "dmatrack_copy.h"
-#include "wait.h"
+#include "shake.h"
 
 /* What a side has: its certificate and key, and the authority that it trusts */
 struct dmt_tls;
 
-/* Read @folder. Return: 0, -ENOENT, -EKEYREJECTED, -ENOMEM */
-int dmt_tls_new(struct dmt_tls **t, const char *folder, bool listens);
+/*
+ * Read @folder. @names: that a peer's certificate must have one of; @nnames: of them; 0: any
+ * certificate by the authority will do. Return: 0, -ENOENT, -EKEYREJECTED, -ENOMEM
+ */
+int dmt_tls_new(struct dmt_tls **t, const char *folder, bool listens,
+		const char *const *names, unsigned int nnames);
 void dmt_tls_free(struct dmt_tls *t);
 
 /**
- * dmt_tls_channel() - shake hands
- * @t: ours; may be freed before the channel
- * @ch: out
- * @fd: a socket that doesn't block; taken, on error too
- * @host: of whom the certificate must be; NULL for those who listen
- * @limit: of the handshake: @end is its deadline
- *
- * Return: 0, -EKEYREJECTED, -EPROTO, -ETIMEDOUT, ...
+ * dmt_tls_shake() - TLS, as a handshake
+ * @t: ours; may be freed after the handshake, before the channel
+ * @s: out
+ * @fd: a socket that doesn't block; taken on success
+ * @host: for which the peer's certificate must be; NULL for the side that listens
  */
-int dmt_tls_channel(struct dmt_tls *t, struct dmatrack_channel **ch, int fd,
-		    const char *host, const struct dmt_limit *limit);
+int dmt_tls_shake(struct dmt_tls *t, struct dmt_shake *s, int fd,
+		  const char *host);
 
 #endif

@@ -178,17 +178,19 @@ static void *accept_one(void *opaque)
 	return dmatrack_accept(opaque, &ch, 10000) ? opaque : echo(ch);
 }
 
-static void check_address(const char *address)
+static void check_address(const char *address, struct dmatrack_peer peer)
 {
 	struct dmatrack_listener *l;
 	struct dmatrack_channel *ch;
 	pthread_t thread;
 	void *failed;
 
-	CHECK_EQ(dmatrack_listen(&l, address, NULL), 0);
+	peer.size = sizeof(peer);
+	CHECK_EQ(dmatrack_peer_listen(&l, address, &peer), 0);
 	CHECK_EQ(dmatrack_accept(l, &ch, 0), -ETIMEDOUT);
 	CHECK_EQ(pthread_create(&thread, NULL, accept_one, l), 0);
-	CHECK_EQ(dmatrack_connect(&ch, dmatrack_listener_address(l), NULL), 0);
+	CHECK_EQ(dmatrack_peer_connect(&ch, dmatrack_listener_address(l), &peer),
+		 0);
 	check_echo(ch);
 	dmatrack_channel_close(ch);
 	pthread_join(thread, &failed);
@@ -206,7 +208,7 @@ static void test_unix(void)
 	pid_t child;
 
 	snprintf(address, sizeof(address), "unix:%s", path);
-	check_address(address);
+	check_address(address, (struct dmatrack_peer){ 0 });
 	CHECK_EQ(access(path, F_OK), -1);
 	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -ENOENT);
 	CHECK(strstr(dmatrack_error(), path));
@@ -236,10 +238,14 @@ static void test_unix(void)
 	CHECK_EQ(access(path, F_OK), 0);
 }
 
+static const struct dmatrack_peer insecure = {
+	.size = sizeof(insecure), .flags = DMATRACK_PEER_INSECURE,
+};
+
 static bool has_ipv6(void)
 {
 	struct dmatrack_listener *l;
-	int ret = dmatrack_listen(&l, "tcp:[::1]:0", NULL);
+	int ret = dmatrack_peer_listen(&l, "tcp:[::1]:0", &insecure);
 
 	if (!ret)
 		dmatrack_listener_close(l);
@@ -252,15 +258,20 @@ static void test_tcp(void)
 	struct dmatrack_channel *ch;
 	char address[100];
 
-	check_address("tcp:127.0.0.1:0");
-	check_address("tcp:localhost:0");
+	check_address("tcp:127.0.0.1:0", insecure);
+	check_address("tcp:localhost:0", insecure);
 	if (has_ipv6())
-		check_address("tcp:[::1]:0");
-	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", NULL), 0);
+		check_address("tcp:[::1]:0", insecure);
+	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &insecure), 0);
 	snprintf(address, sizeof(address), "%s", dmatrack_listener_address(l));
 	CHECK(strncmp(address, "tcp:127.0.0.1:", 14) == 0 && atoi(address + 14));
 	dmatrack_listener_close(l);
-	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -ECONNREFUSED);
+	CHECK_EQ(dmatrack_peer_connect(&ch, address, &insecure), -ECONNREFUSED);
+	/* any user of this machine may be there */
+	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -EPERM);
+	CHECK(strstr(dmatrack_error(), "any user"));
+	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", NULL), -EPERM);
+	CHECK(strstr(dmatrack_error(), "any user"));
 }
 
 static void test_refused(void)
@@ -269,6 +280,19 @@ static void test_refused(void)
 		"", "x", "tcp:", "tcp:host", "tcp::1", "tcp:host:", "tcp:h:x",
 		"tcp:h:99999", "tcp:::1:5", "tcp:[::1:5", "tcp:[]:5", "tcp:h:-1",
 		"fd:", "fd:x", "fd:-1", "fd:1x", "fd:99999999999", "udp:h:1", "--",
+	};
+	static const char *const names[] = { "", NULL };
+	struct dmatrack_peer peers[] = {
+		{ .flags = 2 },
+		{ .tls = "/tmp", .secret = "/tmp/x" },
+		{ .secret = "/tmp/x" },
+		{ .nusers = 1 },
+		{ .tls = "/tmp", .nnames = 1 },
+		{ .names = names, .nnames = 1 },
+		{ .tls = "/tmp", .names = names, .nnames = 1 },
+		{ .tls = "/tmp", .names = names, .nnames = 2 },
+		{ .handshake_timeout = 1u << 31 },
+		{ .connect_timeout = UINT32_MAX },
 	};
 	struct dmatrack_listener *l;
 	struct dmatrack_channel *ch;
@@ -282,6 +306,11 @@ static void test_refused(void)
 	}
 	CHECK_EQ(dmatrack_listen(&l, "-", NULL), -EINVAL);
 	CHECK_EQ(dmatrack_connect(&ch, "unix:/x", "/tmp"), -EINVAL);
+	for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+		peers[i].size = sizeof(peers[i]);
+		CHECK_EQ(dmatrack_peer_connect(&ch, "unix:/x", &peers[i]), -EINVAL);
+		CHECK_EQ(dmatrack_peer_listen(&l, "unix:/x", &peers[i]), -EINVAL);
+	}
 	CHECK_EQ(dmatrack_connect(&ch, "fd:9999", NULL), -EBADF);
 	CHECK(!pipe(p));
 	snprintf(address, sizeof(address), "fd:%d", p[0]);

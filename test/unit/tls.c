@@ -175,41 +175,84 @@ static void make_folders(void)
 struct meeting {
 	struct dmatrack_listener *l;
 	struct dmatrack_channel *ch;
+	struct dmatrack_cancel *cancel;
 	int error;
 	char text[300];
 };
 
-static void *accepting(void *opaque)
+/* The first one is enough. */
+static void turned_away(void *opaque, int error)
 {
 	struct meeting *m = opaque;
 
-	m->error = dmatrack_accept(m->l, &m->ch, 10000);
+	m->error = error;
 	snprintf(m->text, sizeof(m->text), "%s", dmatrack_error());
+	dmatrack_cancel_set(m->cancel);
+}
+
+/* Until somebody is there, or is turned away */
+static void *accepting(void *opaque)
+{
+	struct meeting *m = opaque;
+	int ret;
+
+	m->error = 0;
+	ret = dmatrack_accept(m->l, &m->ch, 10000);
+	if (ret != -ECANCELED)
+		m->error = ret;
 	return NULL;
 }
 
 static struct meeting client, server;
 
-static void meet(const char *at, const char *server_tls, const char *client_tls)
+static void begin_meeting(const char *at, struct dmatrack_peer peer)
+{
+	CHECK_EQ(dmatrack_cancel_create(&server.cancel), 0);
+	peer.size = sizeof(peer);
+	peer.cancel = server.cancel;
+	peer.opaque = &server;
+	peer.turned_away = turned_away;
+	CHECK_EQ(dmatrack_peer_listen(&server.l, at, &peer), 0);
+}
+
+static void end_meeting(void)
+{
+	dmatrack_listener_close(server.l);
+	if (server.ch)		/* what it was made by goes on */
+		server.ch->limit.cancel = NULL;
+	dmatrack_cancel_destroy(server.cancel);
+}
+
+static void meet_as(const char *at, struct dmatrack_peer there,
+		    struct dmatrack_peer here)
 {
 	char address[100];
 	pthread_t thread;
 
 	client.ch = server.ch = NULL;
-	CHECK_EQ(dmatrack_listen(&server.l, at, server_tls), 0);
+	begin_meeting(at, there);
 	snprintf(address, sizeof(address), "%s",
 		 dmatrack_listener_address(server.l));
 	CHECK_EQ(pthread_create(&thread, NULL, accepting, &server), 0);
-	client.error = dmatrack_connect(&client.ch, address, client_tls);
+	here.size = sizeof(here);
+	client.error = dmatrack_peer_connect(&client.ch, address, &here);
 	snprintf(client.text, sizeof(client.text), "%s", dmatrack_error());
 	/* a client without TLS is there as soon as it's connected */
-	if (!client.error && !client_tls) {
+	if (!client.error && !here.tls) {
 		dmt_channel_write(client.ch, "hello, this is no TLS", 21);
 		dmatrack_channel_close(client.ch);
 		client.ch = NULL;
 	}
 	pthread_join(thread, NULL);
-	dmatrack_listener_close(server.l);
+	end_meeting();
+}
+
+static void meet(const char *at, const char *server_tls, const char *client_tls)
+{
+	meet_as(at, (struct dmatrack_peer){ .tls = server_tls },
+		(struct dmatrack_peer){
+			.tls = client_tls,
+			.flags = client_tls ? 0 : DMATRACK_PEER_INSECURE });
 }
 
 static void part(void)
@@ -438,18 +481,22 @@ static void test_no_certificate(void)
 	pthread_t thread;
 	int ret;
 
-	CHECK_EQ(dmatrack_listen(&server.l, "tcp:127.0.0.1:0", good), 0);
+	begin_meeting("tcp:127.0.0.1:0", (struct dmatrack_peer){ .tls = good });
 	CHECK_EQ(pthread_create(&thread, NULL, accepting, &server), 0);
 	snprintf(command, sizeof(command),
 		 "openssl s_client -connect %s </dev/null >/dev/null 2>&1",
 		 dmatrack_listener_address(server.l) + 4);
 	ret = system(command);
 	pthread_join(thread, NULL);
-	dmatrack_listener_close(server.l);
+	end_meeting();
 	CHECK(ret != -1);
 	CHECK_EQ(server.error, -EKEYREJECTED);
 	CHECK(strstr(server.text, "no certificate"));
 }
+
+static const struct dmatrack_peer insecure = {
+	.size = sizeof(insecure), .flags = DMATRACK_PEER_INSECURE,
+};
 
 /* What one says who doesn't know TLS */
 static void *greet_plainly(void *opaque)
@@ -476,7 +523,7 @@ static void test_plain(void)
 	CHECK_EQ(server.error, -EPROTO);
 	CHECK(strstr(server.text, "TLS"));
 
-	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", NULL), 0);
+	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &insecure), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, greet_plainly, l), 0);
 	CHECK_EQ(dmatrack_connect(&client.ch, dmatrack_listener_address(l), good),
 		 -EPROTO);
@@ -568,13 +615,59 @@ static void test_silent(void)
 {
 	struct dmatrack_channel *silent;
 
-	CHECK_EQ(dmatrack_listen(&server.l, "tcp:127.0.0.1:0", good), 0);
-	CHECK_EQ(dmatrack_connect(&silent, dmatrack_listener_address(server.l),
-				  NULL), 0);
-	CHECK_EQ(dmatrack_accept(server.l, &server.ch, 1000), -ETIMEDOUT);
-	CHECK(strstr(dmatrack_error(), "says nothing"));
+	begin_meeting("tcp:127.0.0.1:0", (struct dmatrack_peer){
+			.tls = good, .handshake_timeout = 50 });
+	CHECK_EQ(dmatrack_peer_connect(&silent,
+				       dmatrack_listener_address(server.l),
+				       &insecure), 0);
+	CHECK_EQ(dmatrack_accept(server.l, &server.ch, 0), -ETIMEDOUT);
+	accepting(&server);
+	CHECK_EQ(server.error, -ETIMEDOUT);
+	CHECK(strstr(server.text, "does not complete the handshake"));
 	dmatrack_channel_close(silent);
-	dmatrack_listener_close(server.l);
+	server.ch = NULL;
+	end_meeting();
+}
+
+/* Names ------------------------------------------------------------------------- */
+
+static struct dmatrack_peer allowing(const char *const *names)
+{
+	struct dmatrack_peer peer = { .tls = good, .names = names };
+
+	while (names && names[peer.nnames])
+		peer.nnames++;
+	return peer;
+}
+
+static void check_names(const char *const *there, const char *const *here,
+			int server_error, int client_error)
+{
+	meet_as("tcp:127.0.0.1:0", allowing(there), allowing(here));
+	CHECK_EQ(server.error, server_error);
+	CHECK_EQ(client.error, client_error);
+	if (!server_error)
+		part();
+}
+
+static void test_names(void)
+{
+	static const char *const host[] = { "elsewhere", "127.0.0.1", NULL },
+		*const dns[] = { "localhost", NULL },
+		*const subject[] = { "x", "CN=client", NULL },
+		*const wrong[] = { "elsewhere", "CN=other", "CN=", "127.0.0.2", NULL },
+		*const common[] = { "client", "server", NULL };
+
+	check_names(NULL, host, 0, 0);
+	check_names(subject, dns, 0, 0);
+	check_names(wrong, host, -EKEYREJECTED, -EKEYREJECTED);
+	CHECK(strstr(server.text, "none of the names that are allowed"));
+	CHECK(strstr(client.text, "refuses our certificate"));
+	check_names(subject, wrong, -EKEYREJECTED, -EKEYREJECTED);
+	CHECK(strstr(client.text, "none of the names that are allowed"));
+	/* the common name alone is no name */
+	check_names(common, host, -EKEYREJECTED, -EKEYREJECTED);
+	check_names(subject, common, -EKEYREJECTED, -EKEYREJECTED);
 }
 
 int main(void)
@@ -594,6 +687,7 @@ int main(void)
 	TEST(test_plain, "no TLS to one who wants it, and TLS to one who has none");
 	TEST(test_copy, "a copy, compressed and compared");
 	TEST(test_silent, "one who says nothing");
+	TEST(test_names, "names of certificates that are allowed");
 	free_identity(ours);
 	free_identity(theirs);
 	return tap_done();

@@ -332,7 +332,10 @@ static int connect_far(void *opaque, unsigned int attempt, int why,
 /* A receiver that says hello, and nothing more; cancels in the middle of that. */
 static void *play_receiver(void *opaque)
 {
-	struct dmt_frame f, welcome = { .type = DMT_WIRE_WELCOME };
+	static const uint8_t place[DMT_WIRE_ID];
+	struct dmt_frame f, welcome = {
+		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+	};
 	bool *refused = opaque;
 	int ret;
 
