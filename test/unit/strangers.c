@@ -19,6 +19,7 @@
 #include "dmatrack_copy.h"
 #include "lib/channel.h"
 #include "lib/pending.h"
+#include "random.h"
 #include "scratch.h"
 #include "tap.h"
 
@@ -210,6 +211,48 @@ static void test_with_secret(void)
 static void test_with_tls(void)
 {
 	check_strangers("tcp:127.0.0.1:0", (struct dmatrack_peer){ .tls = tls });
+}
+
+/* What comes is anything, in any pieces, and never passes for a proof. */
+static void throw_noise(uint64_t *rng)
+{
+	static const char *const begins[] = { "", "DMTproof", "DMTwire", "\026\003\001" };
+	const char *begin = begins[random_below(rng, 4)];
+	size_t size = 1 + random_below(rng, 200), at, n;
+	struct dmatrack_channel *ch;
+	unsigned char buf[200];
+	int fd = connect_raw(listener);
+
+	CHECK(fd >= 0);
+	for (at = 0; at < sizeof(buf); at++)
+		buf[at] = (unsigned char)random_below(rng, 256);
+	memcpy(buf, begin, strlen(begin));
+	for (at = 0; at < size; at += n) {
+		n = 1 + random_below(rng, size - at);
+		if (send(fd, buf + at, n, MSG_NOSIGNAL) < 0)
+			break;		/* turned away already */
+		CHECK_EQ(dmatrack_accept(listener, &ch, 0), -ETIMEDOUT);
+	}
+	close(fd);
+}
+
+static void check_noise(struct dmatrack_peer peer)
+{
+	uint64_t rng = 1;
+	int i;
+
+	ours = with(peer);
+	CHECK_EQ(dmatrack_peer_listen(&listener, "tcp:127.0.0.1:0", &ours), 0);
+	for (i = 0; i < 2000; i++)
+		throw_noise(&rng);
+	check_served();
+	dmatrack_listener_close(listener);
+}
+
+static void test_noise(void)
+{
+	check_noise((struct dmatrack_peer){ .secret = secret });
+	check_noise((struct dmatrack_peer){ .tls = tls });
 }
 
 /* Where no more descriptors can be had, a stranger's is. */
@@ -566,6 +609,7 @@ int main(void)
 	TEST(test_with_secret, "nor with a secret");
 	TEST(test_with_tls, "nor with TLS");
 	TEST(test_descriptors, "nor where there are no more descriptors");
+	TEST(test_noise, "noise is no proof, and delays no sender");
 	TEST(test_deadline, "one that says nothing is turned away");
 	TEST(test_threads, "threads that accept get one connection each");
 	TEST(test_secret, "both sides must know the secret");
