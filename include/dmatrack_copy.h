@@ -89,8 +89,8 @@ enum dmatrack_outcome {
  *	  and tell, by calling @again for each, which ranges to copy anew: those written that did not
  *	  arrive. Then go on. The call that returned -EAGAIN has not been done. NULL:
  *	  never returns that
- * @save: remember @state, up to DMATRACK_STATE_MAX bytes, along with all that was
- *	  written so far, so that both outlast this process. NULL: can't
+ * @save: remember @state, up to DMATRACK_STATE_MAX bytes, so that it outlasts this process,
+ *	  as what was written does. NULL: can't
  * @load: the state saved last, by this process or an earlier one. Return: its size,
  *	  0 if there is none. May be called before @begin, which isn't called if the
  *	  copy is gone on with. NULL: as 0
@@ -100,6 +100,14 @@ enum dmatrack_outcome {
  * @prepare: all that @finish will need and that can be undone: bring everything to disk, see
  *	     whether the name is free. @finish is called next, or the copy goes on, or is given
  *	     up. NULL: nothing is to be done
+ * @recall: what it holds, read back from where it's kept, not from memory: call @tell for each
+ *	    piece that may be other than zeros, ascending, 1 to DMATRACK_WRITE_MAX bytes in whole
+ *	    pages of one region; an error of that is returned. So a copy that another process began is
+ *	    compared before it's gone on with. NULL: can't, and such a copy begins anew
+ * @attach: called before @begin, by a copy that can compare: within @lost, call @holds, with @copy,
+ *	    for ranges of whole pages of one region that the destination proves to hold: XXH3's 128
+ *	    bits of each page, or NULL for zeros. What memory holds otherwise is copied again; its
+ *	    error ends the copy. NULL: it needs no such thing
  * @limit: the devices stand still, and functions return -ETIMEDOUT rather than to wait beyond @when,
  *	   by CLOCK_MONOTONIC, in ns. NULL: it has no say in that
  * @outcome: asked after an error, as the last function before @close: enum dmatrack_outcome.
@@ -131,6 +139,14 @@ struct dmatrack_dest_ops {
 	int (*prepare)(struct dmatrack_dest *d);
 	int (*outcome)(struct dmatrack_dest *d);
 	void (*limit)(struct dmatrack_dest *d, uint64_t when);
+	int (*recall)(struct dmatrack_dest *d,
+		      int (*tell)(void *opaque, uint64_t iova, const void *data,
+				  size_t size),
+		      void *opaque);
+	void (*attach)(struct dmatrack_dest *d,
+		       int (*holds)(void *copy, uint64_t iova, uint64_t size,
+				    const uint8_t (*hashes)[16]),
+		       void *copy);
 };
 
 /**
@@ -324,7 +340,7 @@ int dmatrack_precopy(const struct dmatrack_precopy *p,
 
 /* Replace a file that is there */
 #define DMATRACK_IMAGE_REPLACE	(1u << 0)
-/* Go on with what an earlier process left unfinished, if it's there and this machine has not been booted since */
+/* Go on with what an earlier process left unfinished, if it's there: as far as it proves to be what was sent */
 #define DMATRACK_IMAGE_RESUME	(1u << 1)
 
 /**

@@ -7,16 +7,16 @@
  * are kept as pages come (image_sums.h), and at the end of each round all that was written
  * is on disk (image_sync.h). Left for prepare() is the table, and that it and the data are on
  * disk; for finish() a head that says "complete", the name, and the folder to disk. A crash between
- * any two of these leaves a file that isn't at PATH, and that nobody goes on with after a boot.
+ * any two of these leaves a file that isn't at PATH.
  *
  * A lock on the file keeps a second writer away. It is taken after opening, and
  * the first writer may have renamed the file in between: so the name is looked up once
  * more under the lock.
  *
- * Resuming: save() writes the head after the data before it has been written, so if this
- * process is killed, the kernel holds both. If the machine goes down it may have
- * written one and not the other: the head names the boot, and of another one nothing
- * is gone on with. A finished image gives back its last state too, once all of it has been read
+ * Resuming: what an earlier process has written may be on disk or not, even if the
+ * machine has not been booted since: a file system may have been shut down and mounted again. So
+ * nothing of it is taken as known: recall() reads all of it, past the page cache where that can be, and
+ * the sender compares. The same goes for the digest by which it is completed. A finished image gives back its last state too, once all of it has been read
  * and found to be what was finished: its sender may not know yet that it is finished.
  */
 #include <endian.h>
@@ -121,7 +121,6 @@ static void fill_head(struct dmt_image_file *f)
 	h->nregions = htole32(f->regions.n);
 	h->table = htole64(f->table);
 	dmt_regions_hash(&f->regions, h->regions_hash);
-	dmt_image_boot(h->boot);
 }
 
 static int open_partial(struct image_writer *w);
@@ -335,6 +334,39 @@ static int hash_region(struct image_writer *w, struct dmt_digest *digest,
 	return 0;
 }
 
+/* Have the file read past the page cache, or no more. Return: whether it can be */
+static bool read_directly(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !fcntl(fd, F_SETFL, on ? flags | O_DIRECT :
+						      flags & ~O_DIRECT);
+}
+
+/*
+ * Read what isn't known of the file, from disk. Pages that aren't on disk yet go there first; then the
+ * cache has no need to keep any. Direct reads aren't of the cache in any case.
+ */
+static int learn(struct image_writer *w,
+		 int (*see)(void *opaque, unsigned int i, uint64_t offset,
+			    const void *data, size_t size), void *opaque)
+{
+	int ret = w->sums.any ? sync_data(w) : 0;
+	bool direct;
+
+	if (ret || !w->sums.any)
+		return ret;
+	posix_fadvise(w->f.fd, 0, 0, POSIX_FADV_DONTNEED);
+	direct = read_directly(w->f.fd, true);
+	/* a disk may have blocks of more than 4 KiB */
+	if (direct && pread(w->f.fd, w->sums.buf, DMT_BLOCK, DMT_BLOCK) < 0)
+		direct = !read_directly(w->f.fd, false);
+	ret = dmt_image_sums_learn(&w->sums, &w->f, see, opaque);
+	if (direct)
+		read_directly(w->f.fd, false);
+	return ret;
+}
+
 /* Make the table of what is in the file now. */
 static int hash_data(struct image_writer *w)
 {
@@ -344,7 +376,7 @@ static int hash_data(struct image_writer *w)
 
 	if (w->hashed)
 		return 0;
-	ret = dmt_image_sums_learn(&w->sums, &w->f);
+	ret = learn(w, NULL, NULL);
 	if (ret)
 		return ret;
 	w->f.nentries = 0;
@@ -364,8 +396,80 @@ static int image_round(struct dmatrack_dest *d)
 
 	if (!w->ready)
 		return not_ready(w);
-	ret = dmt_image_sums_learn(&w->sums, &w->f);
+	ret = learn(w, NULL, NULL);
 	return ret ? ret : sync_data(w);
+}
+
+/**
+ * struct recalling - an image that is read back
+ * @w: it
+ * @tell: called with each piece
+ * @opaque: for it
+ * @page: where pages are larger than chunks, one of them; or NULL
+ * @iova: of @page
+ * @held: @page has something that wasn't told
+ */
+struct recalling {
+	struct image_writer *w;
+	int (*tell)(void *opaque, uint64_t iova, const void *data, size_t size);
+	void *opaque;
+	char *page;
+	uint64_t iova;
+	bool held;
+};
+
+static int recall_held(struct recalling *r)
+{
+	int ret = r->held ? r->tell(r->opaque, r->iova, r->page,
+				    r->w->f.regions.page_size) : 0;
+
+	r->held = false;
+	return ret;
+}
+
+static int recall_chunk(void *opaque, unsigned int i, uint64_t offset,
+			const void *data, size_t size)
+{
+	struct recalling *r = opaque;
+	size_t page_size = r->w->f.regions.page_size;
+	uint64_t iova = r->w->f.regions.regions[i].iova + offset;
+	size_t within = offset % page_size;
+	int ret = 0;
+
+	if (!r->page)
+		return r->tell(r->opaque, iova, data, size);
+	if (!r->held || r->iova != iova - within) {
+		ret = recall_held(r);
+		memset(r->page, 0, page_size);
+		r->iova = iova - within;
+	}
+	memcpy(r->page + within, data, size);
+	r->held = true;
+	return ret;
+}
+
+static int image_recall(struct dmatrack_dest *d,
+			int (*tell)(void *opaque, uint64_t iova, const void *data,
+				    size_t size), void *opaque)
+{
+	struct image_writer *w = writer_of(d);
+	struct recalling r = { .w = w, .tell = tell, .opaque = opaque };
+	int ret;
+
+	if (!w->ready)
+		return not_ready(w);
+	if (w->f.regions.page_size > DMT_CHUNK) {
+		r.page = malloc(w->f.regions.page_size);
+		if (!r.page)
+			return -ENOMEM;
+	}
+	dmt_image_sums_doubt(&w->sums, &w->f);
+	w->hashed = w->prepared = false;
+	ret = learn(w, recall_chunk, &r);
+	if (!ret)
+		ret = recall_held(&r);
+	free(r.page);
+	return ret;
 }
 
 static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
@@ -600,6 +704,7 @@ static const struct dmatrack_dest_ops image_ops = {
 	.close = image_close,
 	.digest = image_digest,
 	.prepare = image_prepare,
+	.recall = image_recall,
 };
 
 /*
@@ -668,11 +773,7 @@ static bool usable(struct image_writer *w, const char *path)
 /* The image as an earlier process left it unfinished */
 static void take_up(struct image_writer *w)
 {
-	char boot[40];
-
-	dmt_image_boot(boot);
-	if (!usable(w, w->partial) || !boot[0] ||
-	    memcmp(boot, w->f.head.boot, sizeof(boot)))
+	if (!usable(w, w->partial))
 		return;
 	/* killed between completing it and naming it, perhaps */
 	w->f.head.flags = 0;

@@ -2,7 +2,6 @@
 /* Image files: head, regions, and where everything is. See image_file.h. */
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,18 +246,4 @@ int dmt_image_next_chunk(const struct dmt_image_file *f, unsigned int region,
 	if (e->begin > from)
 		*chunk = (e->begin - base) / DMT_CHUNK;
 	return 1;
-}
-
-void dmt_image_boot(char boot[40])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
-
-	memset(boot, 0, 40);
-	if (fd < 0)
-		return;
-	n = read(fd, boot, 36);
-	close(fd);
-	if (n != 36)
-		memset(boot, 0, 40);
 }

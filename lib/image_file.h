@@ -40,7 +40,7 @@ struct dmt_image_head {
 	uint64_t entries;
 	uint8_t regions_hash[16];
 	uint8_t table_hash[16];
-	char boot[40];		/* of which boot of the machine it's unfinished */
+	uint8_t unused[40];	/* zeros; an earlier version had the id of the boot here */
 	uint32_t state_size;
 	uint32_t reserved;
 	uint8_t state[DMATRACK_STATE_MAX];
@@ -128,8 +128,5 @@ struct dmt_image_extent {
  */
 int dmt_image_next_chunk(const struct dmt_image_file *f, unsigned int region,
 			 uint64_t *chunk, struct dmt_image_extent *e);
-
-/* The id of this boot, or "" */
-void dmt_image_boot(char boot[40]);
 
 #endif

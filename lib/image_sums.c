@@ -21,15 +21,20 @@ int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f
 	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
 	s->used = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
 	s->unknown = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
-	s->buf = malloc(DMT_CHUNK);
+	s->buf = aligned_alloc(DMT_BLOCK, DMT_CHUNK);
 	if (!s->sum || !s->filled || !s->used || !s->unknown || !s->buf) {
 		dmt_image_sums_free(s);
 		return dmt_error(-ENOMEM, "image: no memory for its hashes");
 	}
-	s->any = unknown;
 	if (unknown)
-		dmt_set_bits(s->unknown, 0, f->chunks);
+		dmt_image_sums_doubt(s, f);
 	return 0;
+}
+
+void dmt_image_sums_doubt(struct dmt_image_sums *s, const struct dmt_image_file *f)
+{
+	s->any = true;
+	dmt_set_bits(s->unknown, 0, f->chunks);
 }
 
 void dmt_image_sums_free(struct dmt_image_sums *s)
@@ -191,9 +196,27 @@ void dmt_image_sums_forget(struct dmt_image_sums *s,
 	dmt_set_bits(s->unknown, chunk, last - chunk + 1);
 }
 
-static int learn_chunk(struct dmt_image_sums *s, const struct dmt_image_file *f,
-		       unsigned int i, uint64_t chunk)
+/**
+ * struct learning - what isn't known is read
+ * @s: the sums
+ * @f: of this file
+ * @extent: of it
+ * @see: called with what was read; or NULL
+ * @opaque: for it
+ */
+struct learning {
+	struct dmt_image_sums *s;
+	const struct dmt_image_file *f;
+	struct dmt_image_extent extent;
+	int (*see)(void *opaque, unsigned int i, uint64_t offset,
+		   const void *data, size_t size);
+	void *opaque;
+};
+
+static int learn_chunk(struct learning *l, unsigned int i, uint64_t chunk)
 {
+	const struct dmt_image_file *f = l->f;
+	struct dmt_image_sums *s = l->s;
 	size_t size = dmt_image_chunk_size(f, i, chunk);
 	uint64_t number = f->first[i] + chunk;
 	int ret = dmt_image_pread(f->fd, s->buf, size,
@@ -203,13 +226,14 @@ static int learn_chunk(struct dmt_image_sums *s, const struct dmt_image_file *f,
 		return ret;
 	s->sum[number] = dmt_sum_blocks(0, s->buf, size);
 	set_blocks(s, number * DMT_BLOCKS, size / DMT_BLOCK);
-	return 0;
+	return l->see ? l->see(l->opaque, i, chunk * DMT_CHUNK, s->buf, size) : 0;
 }
 
 /* Holes are zeros. */
-static int learn_region(struct dmt_image_sums *s, const struct dmt_image_file *f,
-			unsigned int i, struct dmt_image_extent *e)
+static int learn_region(struct learning *l, unsigned int i)
 {
+	const struct dmt_image_file *f = l->f;
+	struct dmt_image_sums *s = l->s;
 	uint64_t first = f->first[i], n = dmt_image_region_chunks(f, i);
 	uint64_t pos = first, len, chunk;
 	int ret;
@@ -220,24 +244,28 @@ static int learn_region(struct dmt_image_sums *s, const struct dmt_image_file *f
 		clear_blocks(s, pos * DMT_BLOCKS, (pos + len) * DMT_BLOCKS);
 		pos += len;
 	}
-	for (chunk = 0; (ret = dmt_image_next_chunk(f, i, &chunk, e)) > 0; chunk++) {
+	for (chunk = 0; (ret = dmt_image_next_chunk(f, i, &chunk, &l->extent)) > 0;
+	     chunk++) {
 		if (!dmt_test_bit(s->unknown, first + chunk))
 			continue;
-		ret = learn_chunk(s, f, i, chunk);
+		ret = learn_chunk(l, i, chunk);
 		if (ret)
 			return ret;
 	}
 	return ret;
 }
 
-int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f)
+int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
+				    const void *data, size_t size),
+			 void *opaque)
 {
-	struct dmt_image_extent extent = { 0 };
+	struct learning l = { .s = s, .f = f, .see = see, .opaque = opaque };
 	unsigned int i;
 	int ret = 0;
 
 	for (i = 0; s->any && i < f->regions.n && !ret; i++)
-		ret = learn_region(s, f, i, &extent);
+		ret = learn_region(&l, i);
 	if (ret)
 		return ret;
 	if (s->any)

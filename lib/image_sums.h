@@ -28,7 +28,7 @@
  *	  which no more is walked than this says
  * @unknown: a bit for each chunk: its sum isn't known
  * @any: there are such
- * @buf: room for a chunk
+ * @buf: room for a chunk, fit for O_DIRECT
  */
 struct dmt_image_sums {
 	dmt_sum *sum;
@@ -60,8 +60,17 @@ void dmt_image_sums_forget(struct dmt_image_sums *s,
 			   const struct dmt_image_file *f, unsigned int i,
 			   uint64_t offset, uint64_t size);
 
-/* Read what isn't known. Return: 0 or -errno */
-int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f);
+/* Nothing is known. */
+void dmt_image_sums_doubt(struct dmt_image_sums *s, const struct dmt_image_file *f);
+
+/*
+ * Read what isn't known. @see: called with each chunk of region @i that was read, unless it's NULL;
+ * its errors end it. Return: 0 or -errno
+ */
+int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
+				    const void *data, size_t size),
+			 void *opaque);
 
 /*
  * The next chunk that isn't zeros, of region @i, from @chunk of the region on, out of what

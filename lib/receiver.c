@@ -2,10 +2,9 @@
 /*
  * Receiving one copy. See wire.h for what is said.
  *
- * Where a session stands is a few bytes: its name, its place, the number of the last frame that was
- * carried out, a hash of the regions. If the destination can save, they are saved
- * with the data before they are acknowledged: whoever loads them later, in whatever
- * process, goes on from there.
+ * Where a session stands is a few bytes: its name, its place, a hash of the regions. If the
+ * destination can save, they are saved when the session begins, and when it's completed. A process
+ * that loads them later reads back what is there and proves it to the sender: see wire.h.
  *
  * What comes is not trusted, whoever sends it: a frame is carried out only if its
  * hashes are right, its number is the next, and what it's about is pages of one region. What a
@@ -38,6 +37,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "hash.h"
 #include "regions.h"
 #include "wire.h"
 
@@ -62,7 +62,6 @@ struct state {
 	char magic[8];
 	uint8_t session[DMT_WIRE_ID];
 	uint8_t place[DMT_WIRE_ID];
-	uint64_t seq;
 	uint8_t layout[16];
 	uint8_t digest[16];	/* of what was committed, if @has_digest */
 	uint32_t stage;		/* enum stage */
@@ -76,8 +75,9 @@ struct state {
  * @ops: its functions; those that it doesn't know are NULL
  * @wire: the connection
  * @state: of the session; its @magic is empty if there's none
- * @seq: of the last frame carried out; in @state as of the last save
+ * @seq: of the last frame carried out
  * @regions: of the session
+ * @unproven: what was received by an earlier process, and isn't known to be there
  * @met: the sender on this connection has introduced itself
  * @here: the session was begun or gone on with by this call
  * @ready: READY was said, and nothing came since
@@ -99,6 +99,7 @@ struct receiver {
 	struct state state;
 	uint64_t seq;
 	struct dmt_regions regions;
+	bool unproven;
 	bool met;
 	bool here;
 	bool ready;
@@ -140,7 +141,6 @@ static int send_frame(struct receiver *rx, enum dmt_wire_type type, uint64_t seq
 
 static int save(struct receiver *rx)
 {
-	rx->state.seq = htole64(rx->seq);
 	if (!rx->ops.save)
 		return 0;
 	return of_dest(rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)),
@@ -149,11 +149,9 @@ static int save(struct receiver *rx)
 
 static int acknowledge(struct receiver *rx)
 {
-	int ret = save(rx);
-
 	rx->bytes = 0;
 	rx->frames = 0;
-	return ret ? ret : send_frame(rx, DMT_WIRE_ACK, rx->seq, 0);
+	return send_frame(rx, DMT_WIRE_ACK, rx->seq, 0);
 }
 
 static int tell_progress(struct receiver *rx)
@@ -529,7 +527,42 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	    sizeof(rx->state.place))
 		return -EIO;
 	rx->seq = 0;
+	rx->unproven = false;
 	return save(rx);
+}
+
+static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t size)
+{
+	struct receiver *rx = opaque;
+	uint8_t hashes[DMATRACK_WRITE_MAX / DMT_COPY_PAGE_MIN][16];
+	size_t page = rx->regions.page_size, i;
+	struct dmt_frame f = {
+		.type = DMT_WIRE_SUMS,
+		.iova = iova,
+		.size = size,
+		.length = (uint32_t)(size / page * 16),
+		.payload = hashes,
+	};
+	int ret;
+
+	if (size > DMATRACK_WRITE_MAX ||
+	    dmt_regions_find(&rx->regions, iova, size) < 0)
+		return dmt_error(-EINVAL, "receiver: recall: 0x%zx bytes at 0x%" PRIx64,
+				 size, iova);
+	for (i = 0; i < size / page; i++)
+		dmt_hash(hashes[i], (const char *)data + i * page, page);
+	ret = dmt_wire_put(&rx->wire, &f);
+	return ret ? ret : dmt_wire_flush(&rx->wire);
+}
+
+static int prove(struct receiver *rx)
+{
+	int ret = of_dest(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
+
+	if (!ret)
+		ret = send_frame(rx, DMT_WIRE_SUMS, 0, 0);
+	rx->unproven = ret;
+	return ret;
 }
 
 static int given_up(void)
@@ -538,31 +571,33 @@ static int given_up(void)
 }
 
 static enum dmt_wire_status status_of(const struct receiver *rx,
-				      const struct state *state)
+				      const struct state *state, bool compares)
 {
 	if (!same_session(&rx->state, state) ||
 	    memcmp(rx->state.layout, state->layout, sizeof(state->layout)))
 		return DMT_WIRE_NEW;
-	return rx->finished ? DMT_WIRE_FINISHED : DMT_WIRE_GO_ON;
+	if (rx->finished)
+		return DMT_WIRE_FINISHED;
+	if (!rx->unproven)
+		return DMT_WIRE_GO_ON;
+	return compares && rx->ops.recall ? DMT_WIRE_PROVE : DMT_WIRE_NEW;
 }
 
-/* What it's told to be here the sender forgets, as with an ACK: so it is saved before. */
-static int welcome(struct receiver *rx, const struct state *state)
+static int welcome(struct receiver *rx, const struct state *state, bool compares)
 {
-	enum dmt_wire_status status = status_of(rx, state);
+	enum dmt_wire_status status = status_of(rx, state, compares);
 	struct dmt_frame f = { .type = DMT_WIRE_WELCOME, .size = status };
 	int ret = 0;
 
 	rx->ready = false;
-	if (status == DMT_WIRE_NEW)
-		ret = begin_session(rx, state);
-	else if (le32toh(rx->state.stage) == GIVEN_UP)
+	if (same_session(&rx->state, state) &&
+	    le32toh(rx->state.stage) == GIVEN_UP)
 		ret = given_up();
-	else if (status == DMT_WIRE_GO_ON)
-		ret = save(rx);
+	else if (status == DMT_WIRE_NEW)
+		ret = begin_session(rx, state);
 	if (ret)
 		return ret;
-	if (rx->here || status == DMT_WIRE_GO_ON)
+	if (rx->here || status != DMT_WIRE_NEW)
 		rx->arrival.resumed++;
 	rx->here = true;
 	rx->arrival.memory = rx->regions.bytes;
@@ -570,7 +605,9 @@ static int welcome(struct receiver *rx, const struct state *state)
 	f.length = sizeof(rx->state.place);
 	f.payload = rx->state.place;
 	ret = dmt_wire_put(&rx->wire, &f);
-	return ret ? ret : dmt_wire_flush(&rx->wire);
+	if (!ret)
+		ret = dmt_wire_flush(&rx->wire);
+	return ret || status != DMT_WIRE_PROVE ? ret : prove(rx);
 }
 
 /*
@@ -619,7 +656,7 @@ static int take_hello(struct receiver *rx, const struct dmt_frame *f,
 	    f->encoding || f->length < sizeof(*hello) || hello->zero)
 		return senseless(f);
 	flags = le32toh(hello->flags);
-	if (flags & ~DMATRACK_CHECK)
+	if (flags & ~(DMATRACK_CHECK | DMT_WIRE_COMPARES))
 		return dmt_error(-EPROTONOSUPPORT,
 				 "the sender wants what this library doesn't know: flags 0x%x",
 				 flags);
@@ -650,6 +687,12 @@ static int introduce(struct receiver *rx, struct dmt_frame *f)
 	return ret ? ret : dmt_wire_get(&rx->wire, f);
 }
 
+static bool compares(const struct dmt_frame *hello)
+{
+	return le32toh(((const struct dmt_wire_hello *)hello->payload)->flags) &
+	       DMT_WIRE_COMPARES;
+}
+
 /* One connection, from its greeting on */
 static int serve(struct receiver *rx)
 {
@@ -669,7 +712,7 @@ static int serve(struct receiver *rx)
 	rx->arrival.connected = 1;
 	dmt_wire_relax(&rx->wire, (int)(rx->r->peer_timeout ?
 					rx->r->peer_timeout : PEER_TIMEOUT));
-	ret = welcome(rx, &state);
+	ret = welcome(rx, &state, compares(&f));
 	return ret ? ret : take_all(rx);
 }
 
@@ -769,7 +812,7 @@ static int load(struct receiver *rx)
 	    memcmp(buf, STATE_MAGIC, sizeof(rx->state.magic)))
 		return 0;
 	memcpy(&rx->state, buf, sizeof(rx->state));
-	rx->seq = le64toh(rx->state.seq);
+	rx->unproven = true;
 	return le32toh(rx->state.stage) == COMMITTED ? complete_loaded(rx) : 0;
 }
 

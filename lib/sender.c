@@ -45,6 +45,9 @@ enum doubt {
 	DOUBT_ELSEWHERE,/* at a place that doesn't answer any more */
 };
 
+typedef int holds_fn(void *copy, uint64_t iova, uint64_t size,
+		     const uint8_t (*hashes)[16]);
+
 /* A frame that was sent */
 struct extent {
 	uint64_t iova;
@@ -60,6 +63,7 @@ struct extent {
  * @session: its name, random
  * @place: of the receiver that was met last: see wire.h
  * @regions: of memory
+ * @holds: compares memory with hashes; with @copy. NULL: nothing does
  * @wire: the connection; without a channel when there's none
  * @why: what the last connection broke of
  * @dead: an error that is the end, or 0
@@ -82,6 +86,8 @@ struct sender {
 	uint8_t session[DMT_WIRE_ID];
 	uint8_t place[DMT_WIRE_ID];
 	struct dmt_regions regions;
+	holds_fn *holds;
+	void *copy;
 	struct dmt_wire wire;
 	int why;
 	int dead;
@@ -449,7 +455,8 @@ static int say_hello(struct sender *s)
 	if (!hello)
 		return -ENOMEM;
 	memcpy(hello->session, s->session, sizeof(s->session));
-	hello->flags = htole32(s->how.flags & DMATRACK_CHECK);
+	hello->flags = htole32((s->how.flags & DMATRACK_CHECK) |
+			       (s->holds ? DMT_WIRE_COMPARES : 0));
 	hello->page_size = htole32(s->regions.page_size);
 	hello->nregions = htole32(s->regions.n);
 	for (i = 0; i < s->regions.n; i++) {
@@ -475,6 +482,8 @@ static bool possible(const struct sender *s, const struct dmt_frame *f)
 		return f->seq <= s->seq;
 	case DMT_WIRE_FINISHED:
 		return s->committed;
+	case DMT_WIRE_PROVE:
+		return s->holds && !f->seq;
 	}
 	return false;
 }
@@ -527,10 +536,11 @@ static void copy_anew(struct sender *s, const struct dmt_frame *f,
 		      again_fn *again, void *opaque)
 {
 	bool all = !arrive(s, f) || f->size == DMT_WIRE_NEW || f->seq < s->acked;
+	bool proven = f->size == DMT_WIRE_PROVE;
 	const struct extent *e;
 	unsigned int i;
 
-	for (i = 0; all && again && i < s->regions.n; i++)
+	for (i = 0; all && !proven && again && i < s->regions.n; i++)
 		again(opaque, s->regions.regions[i].iova,
 		      s->regions.regions[i].size);
 	for (i = 0; !all && i < s->nlog; i++) {
@@ -541,6 +551,84 @@ static void copy_anew(struct sender *s, const struct dmt_frame *f,
 	s->first = s->nlog = 0;
 	s->window = 0;
 	s->seq = s->acked = f->seq;
+}
+
+/**
+ * struct heard - how far SUMS were compared
+ * @region: number of it
+ * @done: bytes of that region
+ */
+struct heard {
+	unsigned int region;
+	uint64_t done;
+};
+
+/* What no SUMS are about is zeros, up to @offset of @region. */
+static int hear_zeros(struct sender *s, struct heard *h, unsigned int region,
+		      uint64_t offset)
+{
+	const struct dmatrack_region *r;
+	uint64_t end;
+	int ret = 0;
+
+	while (!ret && (h->region < region || h->done < offset)) {
+		r = &s->regions.regions[h->region];
+		end = h->region < region ? r->size : offset;
+		if (end > h->done)
+			ret = s->holds(s->copy, r->iova + h->done, end - h->done,
+				       NULL);
+		h->done = end;
+		if (h->region < region) {
+			h->region++;
+			h->done = 0;
+		}
+	}
+	return ret;
+}
+
+static int hear_sums(struct sender *s, struct heard *h, const struct dmt_frame *f)
+{
+	int i = dmt_regions_find(&s->regions, f->iova, f->size), ret;
+	uint64_t offset;
+
+	if (i < 0 || f->length != f->size / s->regions.page_size * 16)
+		return unexpected(f);
+	offset = f->iova - s->regions.regions[i].iova;
+	if ((unsigned int)i < h->region ||
+	    ((unsigned int)i == h->region && offset < h->done))
+		return unexpected(f);
+	ret = hear_zeros(s, h, (unsigned int)i, offset);
+	if (!ret)
+		ret = s->holds(s->copy, f->iova, f->size, f->payload);
+	h->done = offset + f->size;
+	return ret;
+}
+
+/* All that the receiver proves to have. An error of the copy itself is the end. */
+static int hear_proof(struct sender *s)
+{
+	struct heard h = { 0 };
+	struct dmt_frame f = { .size = 1 };
+	int ret = 0;
+
+	while (!ret && f.size) {
+		ret = next_frame(s, &f);
+		if (!ret && f.type != DMT_WIRE_SUMS)
+			ret = unexpected(&f);
+		if (ret)
+			return judge(s, ret);
+		ret = f.size ? hear_sums(s, &h, &f) :
+			       hear_zeros(s, &h, s->regions.n, 0);
+	}
+	return ret ? die(s, ret) : 0;
+}
+
+/* A receiver is there that isn't finished. What it says it lacks is to be copied anew. */
+static int go_on(struct sender *s, const struct dmt_frame *f, again_fn *again,
+		 void *opaque)
+{
+	copy_anew(s, f, again, opaque);
+	return f->size == DMT_WIRE_PROVE ? hear_proof(s) : 0;
 }
 
 /* What only the sender itself may say */
@@ -583,14 +671,14 @@ static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
 
 	if (ret || s->wire.ch || s->finished)
 		return ret;
-	ret = reach(s, 1, &f);
-	if (ret)
-		return ret;
-	if (f.size == DMT_WIRE_FINISHED)
-		bye(s);
-	else
-		copy_anew(s, &f, again, opaque);
-	return 0;
+	do {
+		ret = reach(s, 1, &f);
+		if (!ret && f.size == DMT_WIRE_FINISHED)
+			bye(s);
+		else if (!ret)
+			ret = go_on(s, &f, again, opaque);
+	} while (ret == -EAGAIN);
+	return ret;
 }
 
 static int start_zstd(struct sender *s)
@@ -628,9 +716,15 @@ static int sender_begin(struct dmatrack_dest *d,
 		ret = dmt_regions_init(&s->regions, regions, n, page_size);
 	if (!ret)
 		ret = reach(s, 0, &f);
-	if (!ret)
-		arrive(s, &f);
-	return ret;
+	return ret ? ret : go_on(s, &f, NULL, NULL);
+}
+
+static void sender_attach(struct dmatrack_dest *d, holds_fn *holds, void *copy)
+{
+	struct sender *s = sender_of(d);
+
+	s->holds = holds;
+	s->copy = copy;
 }
 
 static void sender_limit(struct dmatrack_dest *d, uint64_t when)
@@ -676,6 +770,7 @@ static const struct dmatrack_dest_ops sender_ops = {
 	.close = sender_close,
 	.outcome = sender_outcome,
 	.limit = sender_limit,
+	.attach = sender_attach,
 };
 
 static int check(const struct dmatrack_sender *how)

@@ -9,6 +9,7 @@
 #include "bits.h"
 #include "copy.h"
 #include "error.h"
+#include "hash.h"
 #include "transfer.h"
 
 #define TICK		(DMT_NSEC / 10)
@@ -216,6 +217,8 @@ int dmt_transfer_begin(struct dmt_transfer *x)
 	const struct dmatrack_precopy *p = &x->q->p;
 	int ret;
 
+	if (x->q->ops.attach)
+		x->q->ops.attach(p->dest, dmt_transfer_holds, x);
 	do {
 		ret = settle(x, x->q->ops.begin(p->dest, p->regions,
 						p->nregions, p->page_size));
@@ -265,6 +268,65 @@ static int read_pages(struct dmt_transfer *x, uint32_t region, uint64_t first,
 	}
 	ret = p->read(p->opaque, region, offset, x->buf, size);
 	return ret > 0 ? dmt_error(-EINVAL, "read() returned %d", ret) : ret;
+}
+
+/* A page that was read: whether that's what the destination holds, @hash; NULL: zeros */
+static void compare_page(struct dmt_transfer *x, struct dmt_pages *pages,
+			 uint64_t i, const void *data, const uint8_t *hash)
+{
+	size_t size = x->q->p.page_size;
+	struct dmt_hash ours = { 0 };
+	enum dmt_need need = dmt_pages_need(pages, i, data, size, &ours);
+	bool zero = need == DMT_CLEAR || need == DMT_ZERO;
+	uint8_t got[16];
+
+	if (hash)
+		dmt_hash(got, data, size);
+	if (hash ? memcmp(got, hash, sizeof(got)) : !zero)
+		dmt_pages_forget(pages, i, 1);
+	else if (zero)
+		dmt_pages_cleared(pages, i, 1);
+	else
+		dmt_pages_sent(pages, i, 1, &ours);
+}
+
+/* @hashes: of each page; NULL: zeros */
+static int compare(struct dmt_transfer *x, uint32_t region, uint64_t first,
+		   uint64_t n, const uint8_t (*hashes)[16])
+{
+	size_t size = x->q->p.page_size;
+	uint64_t i, some;
+	int ret = 0;
+
+	for (; n && !ret; first += some, n -= some) {
+		some = n < x->batch / size ? n : x->batch / size;
+		ret = read_pages(x, region, first, some);
+		for (i = 0; i < some && !ret; i++)
+			compare_page(x, &x->pages[region], first + i,
+				     x->buf + i * size, hashes ? *hashes++ : NULL);
+		look_at_clock(x);
+		if (!ret)
+			ret = tick(x);
+	}
+	return ret;
+}
+
+/* Where the destination was never sent anything but zeros, zeros are no news. */
+int dmt_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
+		       const uint8_t (*hashes)[16])
+{
+	struct dmt_transfer *x = transfer;
+	uint32_t region = find_region(x, iova), page = x->q->p.page_size;
+	uint64_t pos = (iova - x->q->p.regions[region].iova) / page, len;
+	uint64_t end = pos + size / page;
+	int ret = 0;
+
+	if (hashes)
+		return compare(x, region, pos, size / page, hashes);
+	for (; !ret && dmatrack_next_run(x->pages[region].filled, end, &pos, &len);
+	     pos += len)
+		ret = compare(x, region, pos, len, NULL);
+	return ret;
 }
 
 /* Read @n pages, at most a batch, and see what each of them needs */

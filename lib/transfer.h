@@ -82,6 +82,14 @@ uint64_t dmt_transfer_pending(const struct dmt_transfer *x);
 /* A round begins; @round.number, @round.last and @round.harvest are set. */
 void dmt_transfer_round(struct dmt_transfer *x);
 
+/*
+ * For the destination's @attach: what it holds of whole pages of a region is compared with
+ * memory. What is equal need not be sent: a write that comes while it is read is reported by the next
+ * harvest. The rest is pending.
+ */
+int dmt_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
+		       const uint8_t (*hashes)[16]);
+
 /* One pass */
 int dmt_transfer_pass(struct dmt_transfer *x);
 

@@ -57,6 +57,7 @@ static const uint32_t payload_max[] = {
 	[DMT_WIRE_COMMIT] = 0,
 	[DMT_WIRE_ASK] = DMT_WIRE_ID,
 	[DMT_WIRE_OUTCOME] = 0,
+	[DMT_WIRE_SUMS] = DMATRACK_WRITE_MAX / 4096 * 16,
 };
 
 int dmt_wire_room(void **buf, size_t *room, size_t size)

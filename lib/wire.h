@@ -24,8 +24,7 @@
  *	READY	receiver: all is there, compared and on disk; COMMIT is all that's left.
  *		@seq: of FINISH
  *	COMMIT	sender: complete the copy. @seq: of FINISH
- *	ACK	receiver: it has all up to @seq, and won't lose it when it's killed (if
- *		its destination is of that kind)
+ *	ACK	receiver: it has all up to @seq
  *	DONE	receiver: complete; @seq: of FINISH
  *	BYE	sender: it knows
  *	ALIVE	receiver: it's still at work on ROUND, FINISH or COMMIT
@@ -34,9 +33,17 @@
  *	ASK	a sender that has ended, in place of HELLO: what became of the session in
  *		the payload, 16 bytes?
  *	OUTCOME	receiver: the answer; @size: enum dmt_wire_outcome
+ *	SUMS	receiver, after a WELCOME that says DMT_WIRE_PROVE: what it has read back at
+ *		@iova, @size bytes; payload: XXH3-128 of each page, canonical. Ascending; what
+ *		they leave out is zeros. @size 0: that's all
  *
  * DATA, ZERO, ROUND and FINISH are numbered, from 1, without gaps. Anything else than
  * this, in this order, is an error. A field that a type doesn't need is 0.
+ *
+ * A receiver that goes on with what another process received can't know that it is still there:
+ * a disk or a file system may have lost what was written, and a hash kept beside it would
+ * be as old. So it reads it back, and the sender compares with memory as it is now; what
+ * differs is sent again. Numbers begin with 1 again.
  *
  * A receiver completes a copy when COMMIT has come, and never else. So a sender that hasn't
  * sent it knows that there's no copy, whatever becomes of the connection. Once it has, the
@@ -80,6 +87,7 @@ enum dmt_wire_type {
 	DMT_WIRE_COMMIT,
 	DMT_WIRE_ASK,
 	DMT_WIRE_OUTCOME,
+	DMT_WIRE_SUMS,
 	DMT_WIRE_TYPES
 };
 
@@ -92,6 +100,7 @@ enum dmt_wire_status {
 	DMT_WIRE_NEW,		/* nothing of this session is here */
 	DMT_WIRE_GO_ON,
 	DMT_WIRE_FINISHED,
+	DMT_WIRE_PROVE,		/* another process received some of it: SUMS follow */
 };
 
 enum dmt_wire_outcome {
@@ -100,10 +109,13 @@ enum dmt_wire_outcome {
 	DMT_WIRE_NEVER,		/* not complete, and it can't become so any more */
 };
 
+/* In HELLO: the sender can compare SUMS with memory */
+#define DMT_WIRE_COMPARES	(1u << 2)
+
 /* What HELLO begins with, little-endian; then 16 bytes a region: IOVA, size */
 struct dmt_wire_hello {
 	uint8_t session[16];
-	uint32_t flags;		/* DMATRACK_CHECK */
+	uint32_t flags;		/* DMATRACK_CHECK, DMT_WIRE_COMPARES */
 	uint32_t page_size;
 	uint32_t nregions;
 	uint32_t zero;

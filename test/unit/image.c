@@ -728,7 +728,6 @@ static int state_of(const char *path, unsigned int flags)
 static void test_no_resume(void)
 {
 	const char *path = scratch_path("partial"), *partial = scratch_path("partial.partial");
-	struct dmt_image_head head;
 	uint64_t at;
 	int fd;
 
@@ -742,15 +741,6 @@ static void test_no_resume(void)
 		flip(fd, at, 3);
 		close(fd);
 	}
-	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 5);
-	fd = open(partial, O_RDWR);
-	CHECK_EQ(pread(fd, &head, sizeof(head), 0), sizeof(head));
-	head.boot[0] ^= 1;
-	dmt_hash(head.hash, &head, offsetof(struct dmt_image_head, hash));
-	CHECK_EQ(pwrite(fd, &head, sizeof(head), 0), sizeof(head));
-	close(fd);
-	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 0);
-	leave_partial(path);
 	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 5);
 	CHECK_EQ(truncate(partial, 5 << 20), 0);
 	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 0);
@@ -871,7 +861,7 @@ int main(void)
 	TEST(test_bad_begin, "regions that make no sense");
 	TEST(test_resume, "a killed process's image is gone on with");
 	TEST(test_resume_altered, "... and a finished one that was altered or cut isn't");
-	TEST(test_no_resume, "... but not if any of it is altered, or the machine was booted");
+	TEST(test_no_resume, "... but not if its head is altered, or it is cut");
 	TEST(test_large, "1 TiB, 4,096 regions");
 	for (i = 0; i < NREGIONS; i++)
 		free(regions[i].vaddr);

@@ -4,6 +4,7 @@
  * never one of a stream that was altered.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -132,6 +133,7 @@ static struct line {
 static struct receiving {
 	struct dmatrack_dest *dest;
 	const char *image;	/* instead: one receiver a connection, as if each were killed */
+	bool spoiled;		/* ... and the disk loses something between two of them */
 	unsigned int flags;	/* of images */
 	int error;
 	char text[512];
@@ -292,10 +294,35 @@ static int receive_once(struct dmatrack_dest *dest)
 	return ret;
 }
 
+/* Pages of the unfinished image aren't what was written, or aren't there. */
+static void spoil(void)
+{
+	static uint64_t rng = 9;
+	unsigned char page[PAGE];
+	char partial[500];
+	int fd, i;
+
+	snprintf(partial, sizeof(partial), "%s.partial", receiving.image);
+	fd = open(partial, O_RDWR);
+	if (fd < 0)
+		return;
+	for (i = 0; i < 3; i++) {
+		memset(page, random_below(&rng, 2) ? 0 : 0x5a, sizeof(page));
+		CHECK_EQ(pwrite(fd, page, sizeof(page),
+				(off_t)(8192 + random_below(&rng, PAGES) * PAGE)),
+			 sizeof(page));
+	}
+	close(fd);
+}
+
 static int receive_image(void)
 {
 	struct dmatrack_dest *d;
-	int ret = dmatrack_image_create(&d, receiving.image, receiving.flags);
+	int ret;
+
+	if (receiving.spoiled)
+		spoil();
+	ret = dmatrack_image_create(&d, receiving.image, receiving.flags);
 
 	if (ret)
 		return ret;
@@ -386,10 +413,31 @@ static void scribble(int n)
 	}
 }
 
+/* Pages that the receiver proves to hold, and that are in memory by now, need not be sent. */
+static int kept, renewed;
+
+static int holds(void *opaque, uint64_t iova, uint64_t size,
+		 const uint8_t (*hashes)[16])
+{
+	int page = page_at(iova);
+	uint8_t hash[16];
+
+	for (; size; size -= PAGE, page++) {
+		dmt_hash(hash, memory[page], PAGE);
+		pending[page] = hashes ? memcmp(hash, *hashes++, 16) :
+					 !is_zero(memory[page]);
+		kept += !pending[page];
+		renewed += pending[page];
+	}
+	return 0;
+}
+
 static int copy(struct dmatrack_dest *d)
 {
 	int round, ret;
 
+	if (d->ops->attach)
+		d->ops->attach(d, holds, NULL);
 	memset(memory, 0, sizeof(memory));
 	memset(pending, 0, sizeof(pending));
 	scribble(9);
@@ -866,6 +914,20 @@ static void test_reload(void)
 	cut_images(DMATRACK_IMAGE_RESUME);
 }
 
+/* ... and the disk has lost some of it meanwhile, or has something else there. */
+static void test_lost_data(void)
+{
+	receiving.spoiled = true;
+	kept = renewed = 0;
+	cut_images(DMATRACK_IMAGE_RESUME);
+	CHECK(kept > 0);
+	CHECK(renewed > 0);
+	copier = precopy;
+	cut_images(DMATRACK_IMAGE_RESUME);
+	copier = copy;
+	receiving.spoiled = false;
+}
+
 /* ... or knows nothing of it: everything is sent again. */
 static void test_forgotten(void)
 {
@@ -1105,6 +1167,7 @@ static void test_evil_hello(void)
 	BAD_HELLO(f.type = 0);
 	BAD_HELLO(f.type = DMT_WIRE_COMMIT);
 	BAD_HELLO(f.type = DMT_WIRE_OUTCOME);
+	BAD_HELLO(f.type = DMT_WIRE_SUMS);
 	BAD_HELLO(f.type = DMT_WIRE_TYPES);
 	BAD_HELLO(f.type = DMT_WIRE_ASK);
 	BAD_HELLO(f.type = DMT_WIRE_ASK; f.length = 15);
@@ -1139,7 +1202,6 @@ static struct {
 	char magic[8];
 	uint8_t session[16];
 	uint8_t place[16];
-	uint64_t seq;
 	uint8_t layout[16];
 	uint8_t digest[16];
 	uint32_t stage;
@@ -1187,11 +1249,8 @@ static void evil_leave(const struct dmt_frame *f)
 	dmt_wire_close(&evil);
 }
 
-/*
- * What a WELCOME names, the sender forgets: so it is saved before, as with an ACK. And
- * as more may come then, nobody who loads it finds it complete.
- */
-static void test_welcome_saved(void)
+/* What is saved says "complete" from COMMIT on, not before; and no more when completing has failed. */
+static void test_saved(void)
 {
 	struct dmt_frame zero = { .type = DMT_WIRE_ZERO, .seq = 1,
 				  .iova = 0x10000, .size = PAGE };
@@ -1206,10 +1265,8 @@ static void test_welcome_saved(void)
 	CHECK_EQ(evil_welcome(DMT_WIRE_NEW), 0);
 	evil_leave(&zero);
 	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 1);
-	CHECK_EQ(saved.seq, 1);
 	evil_leave(&finish);
 	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 2);
-	CHECK_EQ(saved.seq, 2);
 	CHECK_EQ(saved.stage, 0);
 	finish.seq = 3;
 	CHECK_EQ(dmt_wire_put(&evil, &finish), 0);
@@ -1384,7 +1441,7 @@ static void test_evil_receiver(void)
 	f[0].seq = 0;
 	f[0].size = DMT_WIRE_FINISHED;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[0].size = 3;
+	f[0].size = DMT_WIRE_PROVE + 1;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[0].type = DMT_WIRE_ACK;
 	f[0].size = f[0].length = 0;
@@ -1410,6 +1467,40 @@ static void test_evil_receiver(void)
 	f[1].payload = "no\n\x9b";
 	CHECK_EQ(try_receiver(f), -ENOSPC);
 	CHECK(strstr(send_text, "the receiver refuses: no??"));
+}
+
+/* Proofs that make no sense */
+static void test_evil_proof(void)
+{
+	static const char place[DMT_WIRE_ID];
+	static const uint8_t hashes[PAGES][16];
+	struct dmt_frame f[4] = { {
+		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+		.size = DMT_WIRE_PROVE,
+	} }, good = {
+		.type = DMT_WIRE_SUMS, .iova = regions[0].iova + PAGE,
+		.size = 2 * PAGE, .length = 32, .payload = hashes,
+	};
+
+#define BAD_SUMS(change)						\
+	do {								\
+		f[1] = f[2] = good;					\
+		f[2].iova += 2 * PAGE;					\
+		change;							\
+		CHECK_EQ(try_receiver(f), -EPROTO);			\
+	} while (0)
+	BAD_SUMS(f[1].type = DMT_WIRE_ACK; f[1].length = 0);
+	BAD_SUMS(f[1].length = 16);
+	BAD_SUMS(f[1].length = 48);
+	BAD_SUMS(f[1].size = PAGE + 1);
+	BAD_SUMS(f[1].size = 5 * PAGE; f[1].length = 80);
+	BAD_SUMS(f[1].iova = 0);
+	BAD_SUMS(f[2].iova -= PAGE);
+	BAD_SUMS(f[2].iova = regions[0].iova);
+	BAD_SUMS(f[1].iova = regions[1].iova);
+	BAD_SUMS(f[2].type = DMT_WIRE_DONE; f[2].length = 0);
+	f[0].seq = 1;
+	CHECK_EQ(try_receiver(f), -EPROTO);
 }
 
 /* Receivers that keep the sender's devices stopped: how they'd do it */
@@ -1767,14 +1858,16 @@ int main(void)
 	TEST(test_dest_error, "the destination's errors reach the sender");
 	TEST(test_check, "digests are compared");
 	TEST(test_reload, "cut, and another receiver goes on");
+	TEST(test_lost_data, "cut, and the disk loses data before another goes on");
 	TEST(test_forgotten, "cut, and another receiver knows nothing");
 	TEST(test_killed, "receivers are killed, others go on");
 	TEST(test_drip, "a byte now and then isn't waited for");
 	TEST(test_evil_hello, "hellos that make no sense");
-	TEST(test_welcome_saved, "what a sender is told to be there is saved");
+	TEST(test_saved, "what is saved isn't complete before it is");
 	TEST(test_evil_frames, "frames that make no sense");
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "receivers that make no sense");
+	TEST(test_evil_proof, "proofs that make no sense");
 	TEST(test_stalling, "receivers that keep the sender's devices stopped");
 	TEST(test_many, "more than may be under way, cut");
 	TEST(test_forgetful, "a receiver that has less than it said");
