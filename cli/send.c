@@ -281,7 +281,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		.retry = RETRY_AUTO,
 		.retry_for = RETRY_AUTO,
 	};
-	struct copy c = { .command = cmd->name, .o = &o.copy };
+	struct copy c = { .command = cmd->name, .o = &o.copy, .limit = UINT64_MAX };
 	struct line l = { .o = &o, .copy = &c };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
