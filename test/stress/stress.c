@@ -45,6 +45,7 @@ static uint64_t stable = 96ULL << 20, total;
 static char *memory, *copy;
 static struct dmatrack *t;
 static struct dmt_device *dev;
+static bool slow;	/* a kernel that checks all it does, emulated */
 static atomic_bool stop;
 static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, reported;
 
@@ -151,16 +152,27 @@ static void *pinner(void *arg)
 	return NULL;
 }
 
-/* A device with a log of its own; in the stable part, for it can't be refused */
+static void copy_refused(uint64_t off, uint64_t size)
+{
+	pthread_mutex_lock(&copying);
+	dmt_copy_racy(copy + off, memory + off, size);
+	pthread_mutex_unlock(&copying);
+}
+
+/*
+ * A device with a log of its own. A report is refused where a piece is unmapped just
+ * then; the pages go into the copy all the same.
+ */
 static void *marker(void *arg)
 {
 	uint64_t rng = (uintptr_t)arg;
 	char *data = malloc(MAX_OP);
+	bool reports = true;
 
 	while (!stop) {
 		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
 						 100 : MAX_OP);
-		uint64_t off = random_below(&rng, stable - size);
+		uint64_t off = random_below(&rng, total - size);
 		int ret;
 
 		fill(&rng, data, size);
@@ -168,11 +180,14 @@ static void *marker(void *arg)
 		ret = dmt_device_mark(dev, BASE + off, size);
 		if (ret == -EOPNOTSUPP || ret == -ENOTTY) {
 			/* no such driver: dma_rw then, to be exact in the end */
-			check("write", dmt_device_write(dev, BASE + off, data,
-							size));
-			break;
+			reports = false;
+			ret = dmt_device_write(dev, BASE + off, data, size);
 		}
-		check("mark", ret);
+		check_op("mark", ret, off, size);
+		if (ret)
+			copy_refused(off, size);
+		if (!reports)
+			break;
 		marks++;
 	}
 	free(data);
@@ -233,10 +248,12 @@ static void harvest_ranges(uint64_t off, uint64_t size, uint64_t page)
 
 /*
  * The devices never wait for the reader, so where processors are few the reader
- * would hardly ever run.
+ * would hardly ever run. With --slow no other thread would.
  */
 static void go_first(void)
 {
+	if (slow)
+		return;
 	if (setpriority(PRIO_PROCESS, gettid(), -15))
 		return;		/* not root: then it takes longer */
 }
@@ -250,6 +267,8 @@ static void *harvester(void *arg)
 	while (!stop) {
 		uint64_t off = 0, size = total, page = PAGE;
 
+		if (slow)
+			usleep(50000);
 		if (random_below(&rng, 3)) {
 			off = random_below(&rng, total / PAGE) * PAGE;
 			size = (1 + random_below(&rng, (total - off) / PAGE)) *
@@ -337,7 +356,7 @@ static void run_device(uint64_t seed)
 {
 	struct dmt_testdev_run run = {
 		.argsz = sizeof(run), .threads = 2, .size = 3000, .iova = BASE,
-		.length = total, .rate = 20000, .seed = seed,
+		.length = total, .rate = slow ? 200 : 20000, .seed = seed,
 		.flags = DMT_TESTDEV_RUN_RANDOM |
 			 (seed & 1 ? DMT_TESTDEV_RUN_PIN : 0) |
 			 (seed & 2 ? DMT_TESTDEV_RUN_VARY : 0),
@@ -411,6 +430,7 @@ int main(int argc, char **argv)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "size", required_argument, NULL, 'm' },
 		{ "seed", required_argument, NULL, 'r' },
+		{ "slow", no_argument, NULL, 'l' },
 		{ 0 },
 	};
 	uint64_t duration = 60, seed = 1, off, *bitmap;
@@ -431,8 +451,11 @@ int main(int argc, char **argv)
 		case 'r':
 			seed = strtoull(optarg, NULL, 0);
 			break;
+		case 'l':
+			slow = true;
+			break;
 		default:
-			fprintf(stderr, "usage: stress [--device UUID] [--seconds N] [--size MIB] [--seed N]\n");
+			fprintf(stderr, "usage: stress [--device UUID] [--seconds N] [--size MIB] [--seed N] [--slow]\n");
 			return 2;
 		}
 	}

@@ -12,7 +12,7 @@
 
 static char *how = "";
 module_param(how, charp, 0444);
-MODULE_PARM_DESC(how, "well, or one of the faults that this file lists");
+MODULE_PARM_DESC(how, "well, or faults that this file lists, with commas between");
 
 static void warn(void)
 {
@@ -120,14 +120,24 @@ static const struct {
 	{ "race", race },
 };
 
-static int __init faulty_init(void)
+static int misbehave(const char *fault)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(faults); i++)
-		if (!strcmp(how, faults[i].how))
+		if (!strcmp(fault, faults[i].how))
 			faults[i].misbehave();
-	return strcmp(how, "fail") ? 0 : -EINVAL;
+	return strcmp(fault, "fail") ? 0 : -EINVAL;
+}
+
+static int __init faulty_init(void)
+{
+	char *rest = how, *fault;
+	int err = 0;
+
+	while (!err && (fault = strsep(&rest, ",")))
+		err = misbehave(fault);
+	return err;
 }
 
 static void __exit faulty_exit(void)
