@@ -25,6 +25,8 @@
 
 #include <linux/vfio.h>
 
+#include "dmatrack_engine.h"
+
 #ifndef __SANITIZE_ADDRESS__	/* where UBSan would find its alignment odd */
 #define _LGPL_SOURCE	/* liburcu's read side inline, as its licence lets us */
 #endif
@@ -278,9 +280,15 @@ static inline unsigned long dmt_untagged(unsigned long vaddr)
 	return vaddr;
 }
 
-/* The owner of a mapping's memory is this process. */
+/**
+ * struct dmt_owner - the owner of a mapping's memory is this process
+ * @host: the container's
+ * @memory: how the memory is reached, where addresses are offsets; without functions: by
+ *	    its addresses
+ */
 struct dmt_owner {
 	struct dmt_host *host;
+	struct dmatrack_memory memory;
 };
 
 #endif

@@ -28,6 +28,8 @@ static const char *why(int err)
 		return "beyond the last IOVA, too much, or pinned too often";
 	case -EACCES:
 		return "no pins in a container of VFIO_TYPE1_IOMMU";
+	case -EOPNOTSUPP:
+		return "memory that is reached by functions has no pages to be pinned";
 	case -EBUSY:
 		return "addresses of mappings have been taken away";
 	default:
@@ -120,6 +122,63 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 		dmt_error((int)ret, "call 0x%lx of the container: %s", cmd,
 			  strerrordesc_np((int)-ret));
 	return ret;
+}
+
+/* As a newer or older program has it; see lib/request.c of structures with sizes */
+static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory *from)
+{
+	const unsigned char *byte = (const unsigned char *)from;
+	size_t i;
+
+	if (!from || from->size < sizeof(*to))
+		return dmt_error(-EINVAL, "struct dmatrack_memory: NULL, or of %zu bytes, "
+				 "not %zu", from ? from->size : 0, sizeof(*to));
+	for (i = sizeof(*to); i < from->size; i++) {
+		if (byte[i])
+			return dmt_error(-E2BIG, "struct dmatrack_memory: byte %zu is not "
+					 "0, and this library knows only %zu", i,
+					 sizeof(*to));
+	}
+	*to = *from;
+	if (!to->read || !to->write)
+		return dmt_error(-EINVAL, "struct dmatrack_memory: read() and write() "
+				 "are both needed");
+	return 0;
+}
+
+/* All that MAP_DMA would have checked before it calls core */
+static int check_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
+		     unsigned int prot, u64 *last)
+{
+	if (!size || !prot || prot & ~(DMT_READ | DMT_WRITE) ||
+	    size > dmt_user_end(&e->host))
+		return -EINVAL;
+	return check_add_overflow(iova, size - 1, last) ? -EOVERFLOW : 0;
+}
+
+int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
+			unsigned int prot, const struct dmatrack_memory *memory)
+{
+	struct dmatrack_memory m;
+	u64 last;
+	int err = take_memory(&m, memory);
+
+	if (err)
+		return err;
+	err = check_map(e, iova, size, prot, &last);
+	if (!err) {
+		dmt_memory_to_map = &m;
+		err = dmt_map(&e->c, iova, last, 0, prot);
+		dmt_memory_to_map = NULL;
+		dmt_reclaim();
+	}
+	if (!err)
+		return 0;
+	return dmt_error(err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
+			 (unsigned long long)size, (unsigned long long)iova,
+			 err == -EINVAL ? "not whole pages, no rights, too much, or no "
+			 "IOVA that can be used" : err == -EEXIST ?
+			 "it overlaps a mapping" : strerrordesc_np(-err));
 }
 
 int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,

@@ -174,9 +174,13 @@ bool dmt_pause(unsigned int ms)
 
 /* The owner ------------------------------------------------------------------ */
 
+__thread const struct dmatrack_memory *dmt_memory_to_map;
+
 int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host)
 {
-	owner->host = host;
+	*owner = (struct dmt_owner){ .host = host };
+	if (dmt_memory_to_map)
+		owner->memory = *dmt_memory_to_map;
 	return 0;
 }
 
@@ -185,10 +189,30 @@ void dmt_owner_fini(struct dmt_owner *owner)
 	(void)owner;
 }
 
+static bool has_functions(const struct dmt_owner *owner)
+{
+	return owner->memory.read;
+}
+
+/* A function may answer anything: no more than @size is believed. */
+static int call_memory(const struct dmatrack_memory *m, unsigned long offset,
+		       void *data, size_t size, size_t *done, bool write)
+{
+	long n = write ? m->write(m->opaque, offset, data, size) :
+			 m->read(m->opaque, offset, data, size);
+
+	if (n < 0)
+		return IS_ERR((void *)n) ? (int)n : -EIO;
+	*done = min((size_t)n, size);
+	return *done == size ? 0 : -EFAULT;
+}
+
 static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
 		      size_t size, size_t *done, bool write)
 {
 	*done = 0;
+	if (has_functions(owner))
+		return call_memory(&owner->memory, vaddr, data, size, done, write);
 	if (owner->host->checked) {
 		*done = kernel_copy(data, (void *)vaddr, size, write);
 		return *done == size ? 0 : -EFAULT;
@@ -239,6 +263,8 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 
 	if (dmt_fault(owner->host, DMT_FAULT_PIN))
 		return -ENOMEM;
+	if (has_functions(owner))
+		return -EOPNOTSUPP;
 	if (is_played_frame(owner->host, vaddr))
 		return -EFAULT;
 	if (vaddr < owner->host->frames.start)
@@ -290,9 +316,10 @@ bool dmt_owner_is_caller(const struct dmt_owner *owner)
 	return true;
 }
 
+/* What has no address tells none. */
 bool dmt_owner_may_know(const struct dmt_owner *owner)
 {
-	return dmt_owner_is_caller(owner);
+	return dmt_owner_is_caller(owner) && !has_functions(owner);
 }
 
 /* Frames are played by memory, and told by a number that no memory has. */

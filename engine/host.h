@@ -53,6 +53,12 @@ struct dmatrack_engine {
 int dmt_host_init(struct dmt_host *host, bool checked);
 void dmt_host_fini(struct dmt_host *host);
 
+/*
+ * The memory that the mapping will have which this thread is about to make, for
+ * dmt_owner_init(); NULL: it has an address
+ */
+extern __thread const struct dmatrack_memory *dmt_memory_to_map;
+
 /* Is this the one that is to fail? */
 bool dmt_fault(struct dmt_host *host, unsigned int kind);
 

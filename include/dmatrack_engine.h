@@ -63,6 +63,47 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *engine, unsigned long cmd,
 			   unsigned long arg);
 
 /**
+ * struct dmatrack_memory - memory that has no address in this process
+ * @size: sizeof(struct dmatrack_memory)
+ * @opaque: for the functions
+ * @read: copy @size bytes at @offset of the memory to @buf
+ * @write: copy @size bytes from @buf to @offset of the memory
+ *
+ * Both return how many bytes they have copied, from the first on: fewer than @size
+ * where it goes no further, which fails the device's access with -EFAULT; or a negative
+ * errno if they have copied none, which the access then returns. They are called by the
+ * thread that makes the access, by several at once if several do, and until the mapping
+ * is unmapped. They may use the engine, but not unmap anything.
+ */
+struct dmatrack_memory {
+	size_t size;
+	void *opaque;
+	long (*read)(void *opaque, uint64_t offset, void *buf, size_t size);
+	long (*write)(void *opaque, uint64_t offset, const void *buf, size_t size);
+};
+
+/**
+ * dmatrack_engine_map() - map memory that is reached by functions
+ * @engine: container
+ * @iova: page-aligned; offset 0 of the memory
+ * @size: whole pages, less than 128 TiB
+ * @prot: DMATRACK_READ and/or DMATRACK_WRITE: what devices may do
+ * @memory: its functions; copied
+ *
+ * For memory behind messages, of another machine, or made up: as
+ * VFIO_IOMMU_MAP_DMA, but without an address. dmatrack_engine_read() and _write() call
+ * the functions; what was written is marked, also where a write fails on its way. Pages
+ * can't be pinned (-EOPNOTSUPP). It's unmapped as every mapping is.
+ *
+ * Return: 0; -EINVAL (not whole pages, no rights, a function is missing, or an IOVA
+ * that can't be used), -EEXIST (overlaps a mapping), -ENOSPC, -ENOMEM, -EOVERFLOW, -E2BIG (@memory
+ * has members that this library doesn't know).
+ */
+int dmatrack_engine_map(struct dmatrack_engine *engine, uint64_t iova,
+			uint64_t size, unsigned int prot,
+			const struct dmatrack_memory *memory);
+
+/**
  * dmatrack_engine_write() - a device writes memory by DMA
  * @engine: container
  * @iova: where; may cross pages and mappings
