@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Memory that a call was given and that another thread takes away: unmapped,
+ * Memory that a call was given and that another caller takes away: unmapped,
  * made read-only, moved, emptied, held back by a userfaultfd.
  *
  * The arena lies before a range without memory that is larger than any answer.
  * It is never left unmapped: nothing of this program may come to lie where a call
  * is still writing. What is unmapped is replaced by something else in one step.
+ *
+ * Arguments and answers have halves of their own, and in its half each kind of
+ * argument has pages of its own, one to a page: else a call could find an answer,
+ * or another's IOVA, where its pointer was, and write to memory that is ours.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -22,13 +26,15 @@
 
 #define ARENA_PAGES	64ULL
 #define ARENA		(ARENA_PAGES * PAGE)
+#define ANSWERS		(ARENA / 2)	/* where they begin */
+#define PLACES		4		/* pages of a kind of argument */
 #define EMPTY		(64 * GiB)	/* behind it: larger than an answer */
 #define MEMORY		(256 * GiB)	/* for mappings, always there */
 #define USED_PAGES	4096		/* of it, where small mappings begin */
 
 static char *arena, *memory;
 static int file, trap = -1, enough[2];
-static pthread_t wrecker, server;
+static pthread_t server;
 
 static void *space(uint64_t size, int prot)
 {
@@ -83,7 +89,7 @@ static void move(char *at, uint64_t size, char *to)
 			MREMAP_FIXED | MREMAP_DONTUNMAP, to);
 }
 
-static void wreck(struct caller *c)
+void arena_wreck(struct caller *c)
 {
 	uint64_t first = any(c, ARENA_PAGES);
 	uint64_t max = ARENA_PAGES - first;
@@ -121,18 +127,6 @@ static void wreck(struct caller *c)
 	}
 }
 
-static void *wreck_on(void *arg)
-{
-	struct caller c = { .rng = (uintptr_t)arg };
-
-	while (!__atomic_load_n(&world.stop, __ATOMIC_RELAXED)) {
-		wreck(&c);
-		if (once_in(&c, 4))
-			sched_yield();
-	}
-	return NULL;
-}
-
 /* A page for each touch; once in a while it must be touched again. */
 static void serve_one(uint64_t address)
 {
@@ -160,17 +154,15 @@ static void *serve(void *arg)
 	return arg;
 }
 
-void arena_start(uint64_t seed)
+void arena_start(void)
 {
 	if (trap >= 0)
 		pthread_create(&server, NULL, serve, NULL);
-	pthread_create(&wrecker, NULL, wreck_on, (void *)seed);
 }
 
 /* Those who still wait for a page get it when the descriptor is closed. */
 void arena_stop(void)
 {
-	pthread_join(wrecker, NULL);
 	if (trap < 0)
 		return;
 	if (write(enough[1], "", 1) == 1)
@@ -199,20 +191,24 @@ void *arena_hostile(struct caller *c, uint64_t need)
 	if (need > EMPTY - ARENA || once_in(c, 6))
 		return nowhere(c, need);
 	if (once_in(c, 3))	/* it ends with the arena, or near a page's end */
-		return arena + (1 + any(c, ARENA_PAGES)) * PAGE -
+		return arena + ANSWERS + (1 + any(c, ARENA_PAGES / 2)) * PAGE -
 			any(c, need < 64 ? need + 1 : 64);
-	return arena + any(c, ARENA / 8) * 8;
+	return arena + ANSWERS + any(c, (ARENA - ANSWERS) / 8) * 8;
 }
 
-void *arena_copy(struct caller *c, const void *data, size_t size)
+/* At a page's beginning, or so that it ends in the next page */
+void *arena_copy(struct caller *c, enum argument kind, const void *data,
+		 size_t size)
 {
-	void *at = arena_hostile(c, size);
-	uint64_t offset = (uintptr_t)at - (uintptr_t)arena;
+	static const unsigned int before_end[PLACES] = { PAGE, 8, 16, 40 };
+	unsigned int place = any(c, PLACES);
+	uint64_t offset = (kind * PLACES + place + 1) * PAGE - before_end[place];
 
-	if (offset < ARENA && size <= ARENA - offset &&
-	    pwrite(file, data, size, offset) != (ssize_t)size)
+	if (once_in(c, 6))
+		return nowhere(c, size);
+	if (pwrite(file, data, size, offset) != (ssize_t)size)
 		perror("# arena");
-	return at;
+	return arena + offset;
 }
 
 /* Sizes that aren't whole pages stay so: they are to be refused. */

@@ -148,17 +148,25 @@ uint64_t random_size(struct caller *c);
 void device_call(struct caller *c);
 
 /* company.c */
+void company_deny(struct caller *c);
 void company_start(uint64_t seed);
 void company_stop(void);
 
 /* arena.c */
+enum argument {
+	ARG_MAP, ARG_UNMAP, ARG_DIRTY, ARG_LIST, ARG_RANGES, ARG_INFO,
+	ARG_DMATRACK,
+};
 bool arena_init(void);
-void arena_start(uint64_t seed);
+void arena_start(void);
 void arena_stop(void);
-/* An address that may be bad, with @need bytes that aren't this program's */
+/* Take some of it away, or give it back. */
+void arena_wreck(struct caller *c);
+/* For an answer: an address that may be bad, with @need bytes that aren't ours */
 void *arena_hostile(struct caller *c, uint64_t need);
-/* The same with a copy of @data there, as far as there is memory */
-void *arena_copy(struct caller *c, const void *data, size_t size);
+/* A copy of an argument, as far as there is memory */
+void *arena_copy(struct caller *c, enum argument kind, const void *data,
+		 size_t size);
 /* Memory to be mapped: its address for @size bytes; may be bad */
 uint64_t arena_memory(struct caller *c, uint64_t *size);
 

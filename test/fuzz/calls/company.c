@@ -19,7 +19,7 @@
 #define GROUPS		2
 #define CHILD_CALLS	2000
 
-static pthread_t attacher, forker, denier;
+static pthread_t attacher, forker;
 static bool attaches, forks;
 
 static bool over(void)
@@ -108,17 +108,11 @@ static void deny(unsigned int kinds, long nth)
 	__atomic_store_n(&host->fault_kinds, kinds, __ATOMIC_RELAXED);
 }
 
-static void *deny_on(void *arg)
+void company_deny(struct caller *c)
 {
-	struct caller c = { .rng = (uintptr_t)arg };
-
-	while (!over()) {
-		deny(any(&c, 3) ? DMT_FAULT_MEMORY : any(&c, 16),
-		     1 + any(&c, 100));
-		let_run(any(&c, 50));
-	}
-	deny(0, 0);
-	return NULL;
+	if (world.engine)
+		deny(any(c, 3) ? DMT_FAULT_MEMORY : any(c, 16),
+		     1 + any(c, 100));
 }
 
 /* Processes ---------------------------------------------------------------- */
@@ -163,13 +157,14 @@ void company_start(uint64_t seed)
 		pthread_create(&attacher, NULL, attach_on, (void *)seed);
 	if (forks)
 		pthread_create(&forker, NULL, fork_on, (void *)(seed + 1));
-	else
-		pthread_create(&denier, NULL, deny_on, (void *)(seed + 1));
 }
 
 void company_stop(void)
 {
 	if (attaches)
 		pthread_join(attacher, NULL);
-	pthread_join(forks ? forker : denier, NULL);
+	if (forks)
+		pthread_join(forker, NULL);
+	else
+		deny(0, 0);
 }

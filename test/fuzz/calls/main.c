@@ -163,7 +163,7 @@ static bool is_fine(int status)
 {
 	if (!status && news->ended)
 		return true;
-	killed++;
+	killed += news->killed;
 	return news->killed && WIFSIGNALED(status) &&
 		WTERMSIG(status) == SIGKILL;
 }

@@ -80,9 +80,11 @@ static void spoil(struct caller *c, void *arg, unsigned int words)
 }
 
 /* Where the structure lies: where it is, or somewhere hostile */
-static unsigned long placed(struct caller *c, void *arg, size_t size)
+static unsigned long placed(struct caller *c, enum argument kind, void *arg,
+			    size_t size)
 {
-	return (unsigned long)(once_in(c, 12) ? arena_copy(c, arg, size) : arg);
+	return (unsigned long)(once_in(c, 12) ?
+		arena_copy(c, kind, arg, size) : arg);
 }
 
 static bool is_documented(long ret)
@@ -130,7 +132,7 @@ static void map(struct caller *c)
 	if (once_in(c, 30))
 		spoil(c, &a, 2);
 	n = note_begin(c, "MAP_DMA", a.iova, a.size, a.vaddr, a.flags);
-	call(c, n, VFIO_IOMMU_MAP_DMA, placed(c, &a, sizeof(a)));
+	call(c, n, VFIO_IOMMU_MAP_DMA, placed(c, ARG_MAP, &a, sizeof(a)));
 }
 
 /* Where an answer of @need bytes is to go; false: not into memory of our own */
@@ -191,7 +193,7 @@ static void unmap(struct caller *c)
 	n = note_begin(c, "UNMAP_DMA", a.unmap.iova, a.unmap.size,
 		       (uintptr_t)at, a.unmap.flags);
 	if (!own) {
-		call(c, n, VFIO_IOMMU_UNMAP_DMA, placed(c, &a, sizeof(a)));
+		call(c, n, VFIO_IOMMU_UNMAP_DMA, placed(c, ARG_UNMAP, &a, sizeof(a)));
 		return;
 	}
 	if (!call(c, n, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&a))
@@ -227,7 +229,7 @@ static void list(struct caller *c)
 	a.entries = (uintptr_t)at;
 	n = note_begin(c, "GET_MAPPINGS", a.iova, a.count, a.entries, 0);
 	if (!own)
-		call(c, n, DMATRACK_GET_MAPPINGS, placed(c, &a, sizeof(a)));
+		call(c, n, DMATRACK_GET_MAPPINGS, placed(c, ARG_LIST, &a, sizeof(a)));
 	else if (!call(c, n, DMATRACK_GET_MAPPINGS, (unsigned long)&a))
 		check_list(n, &a, at);
 }
@@ -262,7 +264,7 @@ static void harvest(struct caller *c)
 	n = note_begin(c, "GET_BITMAP", a.get.iova, a.get.size,
 		       a.get.bitmap.pgsize, (uintptr_t)at);
 	if (!own)
-		call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, &a, sizeof(a)));
+		call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, ARG_DIRTY, &a, sizeof(a)));
 	else if (!call(c, n, VFIO_IOMMU_DIRTY_PAGES, (unsigned long)&a))
 		check_bitmap(c, n, a.get.size, a.get.bitmap.pgsize);
 }
@@ -305,7 +307,7 @@ static void ranges(struct caller *c)
 	a.ranges = (uintptr_t)at;
 	n = note_begin(c, "GET_RANGES", a.iova, a.last, a.page_size, a.count);
 	if (!own)
-		call(c, n, DMATRACK_GET_RANGES, placed(c, &a, sizeof(a)));
+		call(c, n, DMATRACK_GET_RANGES, placed(c, ARG_RANGES, &a, sizeof(a)));
 	else if (!call(c, n, DMATRACK_GET_RANGES, (unsigned long)&a))
 		check_ranges(n, &a, at);
 }
@@ -324,7 +326,7 @@ static void track(struct caller *c)
 	if (a.flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP)
 		return;		/* what follows it isn't there */
 	n = note_begin(c, "START, STOP", a.flags, a.argsz, 0, 0);
-	call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, &a, sizeof(a)));
+	call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, ARG_DIRTY, &a, sizeof(a)));
 }
 
 /* Others ------------------------------------------------------------------- */
@@ -337,7 +339,7 @@ static void info(struct caller *c)
 
 	memset(a, 0, 256);
 	a->argsz = argsz;
-	call(c, n, VFIO_IOMMU_GET_INFO, placed(c, a, 256));
+	call(c, n, VFIO_IOMMU_GET_INFO, placed(c, ARG_INFO, a, 256));
 }
 
 static void dmatrack_information(struct caller *c)
@@ -348,7 +350,7 @@ static void dmatrack_information(struct caller *c)
 	if (once_in(c, 4))
 		spoil(c, &a, 2);
 	n = note_begin(c, "DMATRACK_GET_INFO", a.argsz, a.flags, 0, 0);
-	call(c, n, DMATRACK_GET_INFO, placed(c, &a, sizeof(a)));
+	call(c, n, DMATRACK_GET_INFO, placed(c, ARG_DMATRACK, &a, sizeof(a)));
 }
 
 static void extension(struct caller *c)
@@ -384,6 +386,10 @@ void random_call(struct caller *c)
 {
 	unsigned int all = 0, i, at;
 
+	if (once_in(c, 8))
+		arena_wreck(c);
+	if (once_in(c, 50))
+		company_deny(c);
 	for (i = 0; i < sizeof(calls) / sizeof(*calls); i++)
 		all += calls[i].share;
 	at = any(c, all);

@@ -185,7 +185,7 @@ static void run_threads(void)
 	pthread_t thread[THREADS_MAX];
 	unsigned int i;
 
-	arena_start(world.s->seed + 100);
+	arena_start();
 	company_start(world.s->seed + 200);
 	for (i = 0; i < world.s->threads; i++) {
 		caller_init(&caller[i], i, world.s->seed);
