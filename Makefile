@@ -109,6 +109,7 @@ $(RECORDS): $(call objs,$(RECORD))
 $(RECORDS): LIBS += -ljansson -lm
 $(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
 $(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(B)/libdmatrack.a
+$(B)/test/client/failpoints: $(call objs,test/exact/model.c)
 $(B)/migrate: $(call objs,$(MIGRATE))
 $(B)/bench: $(call objs,$(BENCH) cli/measure.c) $(B)/libdmatrack.a
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a

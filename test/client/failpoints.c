@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * In the kernel, make every point that can fail fail, one after the other: each
+ * allocation and each user copy of each call of a script, by /proc/self/fail-nth
+ * (CONFIG_FAULT_INJECTION). For each, a process of its own with a fresh container
+ * makes the calls before, then the one that fails. Then:
+ *
+ *   - mappings are as before, and every page that was dirty is still reported;
+ *     a page that wasn't may be, where memory was denied: all of a chunk
+ *   - the call succeeds when nothing fails any more, and does all that it should
+ *
+ * With a mediated device alone: other devices' drivers can't all bear it. Leaks and
+ * broken locks are for the kernel to report. Speaks TAP; skips without a kernel
+ * that can make calls fail.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "dmatrack.h"
+#include "lib/device.h"
+#include "test/exact/model.h"
+#include "uapi/dmatrack.h"
+
+#define PAGE		MODEL_PAGE
+#define PAGES		MODEL_WINDOW
+#define BASE		(1ULL << 30)
+#define CHUNK		32768ULL	/* pages of a log's chunk */
+#define NTH_MAX		2000
+#define DEBUGFS		"/sys/kernel/debug/"
+
+static const char *device;
+static struct dmatrack *t;
+static struct dmt_device *d;
+static struct model m;
+static char *memory;
+static uint64_t answer[PAGES / 64 + 1];
+static int nth_file;
+
+static _Noreturn void bad(const char *what, long got, long want)
+{
+	printf("# %s: %ld, not %ld\n", what, got, want);
+	fflush(stdout);
+	_exit(1);
+}
+
+static void check(const char *what, long got, long want)
+{
+	if (got != want)
+		bad(what, got, want);
+}
+
+/* Making it fail ----------------------------------------------------------- */
+
+static void fail_nth(unsigned int nth)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%u", nth);
+
+	while (pwrite(nth_file, text, n, 0) != n)
+		;	/* it may be this call that fails: then none is left to */
+}
+
+/* Did the point come? The answer's own copy may have been that point. */
+static bool has_failed(void)
+{
+	char text[16] = "";
+	ssize_t n = pread(nth_file, text, sizeof(text) - 1, 0);
+
+	fail_nth(0);
+	return n > 0 && !strtoul(text, NULL, 10);
+}
+
+static bool set(const char *file, const char *value)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, value, strlen(value)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* All kinds of calls may fail, and nothing is said of it. */
+static bool prepare(void)
+{
+	return !access("/proc/self/fail-nth", W_OK) &&
+		set(DEBUGFS "failslab/ignore-gfp-wait", "N") &&
+		set(DEBUGFS "failslab/verbose", "0") &&
+		set(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") &&
+		set(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") &&
+		set(DEBUGFS "fail_page_alloc/min-order", "0") &&
+		set(DEBUGFS "fail_page_alloc/verbose", "0") &&
+		set(DEBUGFS "fail_usercopy/verbose", "0");
+}
+
+/* The calls ---------------------------------------------------------------- */
+
+struct step {
+	const char *name;
+	long (*call)(const struct step *s);
+	uint64_t first;
+	uint64_t count;
+	unsigned int arg;
+};
+
+static long call(unsigned long cmd, void *arg)
+{
+	return dmatrack_ioctl(t, cmd, (unsigned long)arg);
+}
+
+static long do_open(const struct step *s)
+{
+	long ret;
+
+	do
+		ret = dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU);
+	while (ret == -EBUSY && !sched_yield());
+	if (ret)
+		return ret;
+	ret = dmt_device_open(&d, t);
+	if (ret)
+		dmatrack_close(t);
+	return ret;
+}
+
+static long do_map(const struct step *s)
+{
+	struct vfio_iommu_type1_dma_map a = {
+		.argsz = sizeof(a), .flags = s->arg,
+		.vaddr = (uintptr_t)memory + s->first * PAGE,
+		.iova = BASE + s->first * PAGE, .size = s->count * PAGE,
+	};
+	long ret = call(VFIO_IOMMU_MAP_DMA, &a);
+
+	if (!ret)
+		check("model", model_map(&m, s->first, s->count, s->arg), 0);
+	return ret;
+}
+
+static bool bit(uint64_t n)
+{
+	return answer[n / 64] >> n % 64 & 1;
+}
+
+/* May it be reported though it wasn't written? In a chunk where one was. */
+static bool may_be(uint64_t page)
+{
+	const struct model_mapping *map;
+	uint64_t first, end;
+
+	if (m.page[page].mapping < 0)
+		return false;
+	map = &m.mapping[m.page[page].mapping];
+	first = map->first + (page - map->first) / CHUNK * CHUNK;
+	end = first + CHUNK;
+	if (end > map->first + map->count)
+		end = map->first + map->count;
+	return map->prot & VFIO_DMA_MAP_FLAG_WRITE &&
+		model_reports(&m, first, end - first);
+}
+
+/* The answer for pages from @first on: nothing lost, and no more than may be */
+static void check_answer(const char *what, uint64_t first, uint64_t count)
+{
+	uint64_t n;
+
+	for (n = 0; n < count; n++) {
+		bool want = model_reports(&m, first + n, 1);
+
+		if (bit(n) != want && (want || !may_be(first + n))) {
+			printf("# page %lu\n", first + n);
+			bad(what, bit(n), want);
+		}
+	}
+}
+
+static long do_unmap(const struct step *s)
+{
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap b;
+	} a = {
+		.unmap = {
+			.argsz = sizeof(a), .iova = BASE + s->first * PAGE,
+			.size = s->count * PAGE,
+			.flags = s->arg ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP : 0,
+		},
+		.b = {
+			.pgsize = PAGE, .size = (s->count + 63) / 64 * 8,
+			.data = (void *)answer,
+		},
+	};
+	long bytes = model_unmap(&m, s->first, s->count);
+	long ret = call(VFIO_IOMMU_UNMAP_DMA, &a);
+	uint64_t n;
+
+	/* The device has let go of its pins, whether or not the call succeeds. */
+	for (n = s->first; n < s->first + s->count; n++)
+		while (m.page[n].pins)
+			model_unpinned(&m, n, 1);
+	if (ret)
+		return ret;
+	check("size", a.unmap.size, bytes);
+	if (s->arg)
+		check_answer("the last bitmap", s->first, s->count);
+	model_forget(&m, s->first, s->count);
+	return 0;
+}
+
+static long do_track(const struct step *s)
+{
+	struct vfio_iommu_type1_dirty_bitmap a = {
+		.argsz = sizeof(a), .flags = s->arg,
+	};
+	bool on = s->arg == VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
+	long ret = call(VFIO_IOMMU_DIRTY_PAGES, &a);
+
+	if (!ret && on != m.tracking)
+		model_track(&m, on);
+	return ret;
+}
+
+static long do_mark(const struct step *s)
+{
+	uint64_t at = s->first * PAGE, size = s->count * PAGE;
+	long ret = dmt_device_mark(d, BASE + at, size);
+
+	if (!ret)
+		check("model", model_mark(&m, at, size), 0);
+	return ret;
+}
+
+/* From the middle of the first page on; what a failed one wrote is dirty. */
+static long do_write(const struct step *s)
+{
+	static char data[16 * PAGE];
+	uint64_t at = s->first * PAGE + PAGE / 2, n;
+	long ret;
+
+	memset(data, 'w', sizeof(data));
+	memset(memory + s->first * PAGE, 0, (s->count + 1) * PAGE);
+	ret = dmt_device_write(d, BASE + at, data, s->count * PAGE);
+	for (n = 0; n < s->count * PAGE; n++)
+		if (memory[at + n])
+			model_mark(&m, at + n, 1);
+	return ret;
+}
+
+static long do_pin(const struct step *s)
+{
+	long ret = dmt_device_pin(d, BASE + s->first * PAGE, s->count, s->arg);
+
+	if (!ret)
+		model_pinned(&m, s->first, s->count,
+			     s->arg & DMT_TESTDEV_PIN_WRITE);
+	return ret;
+}
+
+static long do_unpin(const struct step *s)
+{
+	long ret = dmt_device_unpin(d, BASE + s->first * PAGE, s->count);
+
+	if (!ret)
+		model_unpinned(&m, s->first, s->count);
+	return ret;
+}
+
+static long do_harvest(const struct step *s)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap d;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} a = {
+		.d.argsz = sizeof(a),
+		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = BASE + s->first * PAGE, .get.size = s->count * PAGE,
+		.get.bitmap.pgsize = PAGE,
+		.get.bitmap.size = (s->count + 63) / 64 * 8,
+		.get.bitmap.data = (void *)answer,
+	};
+	long ret;
+
+	memset(answer, 0x55, sizeof(answer));
+	ret = call(VFIO_IOMMU_DIRTY_PAGES, &a);
+	if (ret)
+		return ret;
+	check_answer("harvest", s->first, s->count);
+	model_clean(&m, s->first, s->count);
+	return 0;
+}
+
+static long do_ranges(const struct step *s)
+{
+	static struct dmatrack_dirty_range r[1000];
+	struct dmatrack_get_ranges a = {
+		.argsz = sizeof(a), .iova = BASE + s->first * PAGE,
+		.last = BASE + (s->first + s->count) * PAGE - 1,
+		.page_size = PAGE, .count = 1000, .ranges = (uintptr_t)r,
+	};
+	long ret = call(DMATRACK_GET_RANGES, &a);
+	uint64_t i, page;
+
+	if (ret)
+		return ret;
+	check("more", a.more, 0);
+	memset(answer, 0, sizeof(answer));
+	for (i = 0; i < a.count; i++)
+		for (page = (r[i].iova - BASE) / PAGE;
+		     page <= (r[i].last - BASE) / PAGE; page++)
+			answer[(page - s->first) / 64] |=
+				1ULL << (page - s->first) % 64;
+	check_answer("ranges", s->first, s->count);
+	model_clean(&m, s->first, s->count);
+	return 0;
+}
+
+static long do_list(const struct step *s)
+{
+	struct dmatrack_mapping_entry e[64];
+	struct dmatrack_get_mappings a = {
+		.argsz = sizeof(a), .count = 64, .entries = (uintptr_t)e,
+	};
+	long ret = call(DMATRACK_GET_MAPPINGS, &a);
+	unsigned int i;
+
+	if (ret)
+		return ret;
+	check("mappings", a.count, m.nr);
+	for (i = 0; i < a.count; i++) {
+		int at = m.page[(e[i].iova - BASE) / PAGE].mapping;
+
+		check("a mapping", at >= 0, 1);
+		check("its first page", (e[i].iova - BASE) / PAGE,
+		      m.mapping[at].first);
+		check("its last", e[i].last, BASE - 1 + PAGE *
+		      (m.mapping[at].first + m.mapping[at].count));
+	}
+	return 0;
+}
+
+static long do_info(const struct step *s)
+{
+	union {
+		struct vfio_iommu_type1_info info;
+		char room[1024];
+	} a = { .info.argsz = sizeof(a) };
+
+	return call(VFIO_IOMMU_GET_INFO, &a);
+}
+
+/* The script --------------------------------------------------------------- */
+
+#define START	VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+#define STOP	VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+#define PIN_W	(DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE)
+
+#define SMALL	0		/* 100 pages */
+#define LARGE	200		/* over more than one chunk */
+#define LARGE_N	35000
+#define ROM	36000		/* 50, read-only */
+#define NEXT	36050		/* 3000, just behind */
+
+static const struct step script[] = {
+	{ "open", do_open, 0, 0, 0 },
+	{ "info", do_info, 0, 0, 0 },
+	{ "map a small one", do_map, SMALL, 100, 3 },
+	{ "map a large one", do_map, LARGE, LARGE_N, 3 },
+	{ "map read-only", do_map, ROM, 50, 1 },
+	{ "pin before tracking", do_pin, LARGE + 7, 3, PIN_W },
+	{ "start", do_track, 0, 0, START },
+	{ "map while tracking", do_map, NEXT, 3000, 3 },
+	{ "list", do_list, 0, 0, 0 },
+	{ "mark a first page", do_mark, LARGE + 500, 1, 0 },
+	{ "mark a range", do_mark, LARGE + 34000, 1000, 0 },
+	{ "write", do_write, LARGE + 33000, 4, 0 },
+	{ "write in a small one", do_write, SMALL + 90, 2, 0 },
+	{ "harvest", do_harvest, 0, PAGES, 0 },
+	{ "pin", do_pin, NEXT + 100, 600, PIN_W },
+	{ "pin again, and for reading", do_pin, NEXT + 90, 50, 1 },
+	{ "mark among pins", do_mark, NEXT + 50, 100, 0 },
+	{ "harvest as ranges", do_ranges, 0, PAGES, 0 },
+	{ "unpin", do_unpin, NEXT + 100, 300, 0 },
+	{ "mark a whole one", do_mark, LARGE, LARGE_N, 0 },
+	{ "harvest a part", do_harvest, LARGE + 1000, 200, 0 },
+	{ "harvest as ranges what's left", do_ranges, 3, PAGES - 3, 0 },
+	{ "write what goes", do_write, NEXT + 2000, 8, 0 },
+	{ "unmap with a bitmap", do_unmap, NEXT, 3000, 1 },
+	{ "mark once more", do_mark, LARGE + 100, 3, 0 },
+	{ "unmap over mappings", do_unmap, 0, LARGE + LARGE_N, 1 },
+	{ "stop", do_track, 0, 0, STOP },
+	{ "start again", do_track, 0, 0, START },
+	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
+};
+#define STEPS	(sizeof(script) / sizeof(*script))
+
+/* Mappings and log are as the model has them. What is dirty is clean then. */
+static void check_world(void)
+{
+	const struct step all = { .count = PAGES };
+
+	check("list", do_list(&all), 0);
+	if (m.tracking)
+		check("harvest of all", do_harvest(&all), 0);
+}
+
+/* In a process of its own. Return: exit status 0: it came to point @nth; 2: not */
+static int trial(unsigned int at, unsigned int nth)
+{
+	const struct step *s = &script[at];
+	unsigned int i;
+	bool failed;
+	long ret;
+
+	model_init(&m);
+	for (i = 0; i < at; i++)
+		check(script[i].name, script[i].call(&script[i]), 0);
+	fail_nth(nth);
+	ret = s->call(s);
+	failed = has_failed();
+	if (ret && !failed)
+		bad("without a failure", ret, 0);
+	if (ret && at) {
+		check_world();
+		check("once more", s->call(s), 0);
+	} else if (ret) {
+		check("once more", s->call(s), 0);
+	}
+	check_world();
+	dmt_device_close(d);
+	dmatrack_close(t);
+	return failed ? 0 : 2;
+}
+
+static int run_trial(unsigned int at, unsigned int nth)
+{
+	pid_t pid;
+	int status;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		nth_file = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
+		_exit(nth_file < 0 ? 1 : trial(at, nth));
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 1;
+	if (WIFSIGNALED(status))
+		printf("# killed by %s\n", strsignal(WTERMSIG(status)));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* Return: false: something broke */
+static bool fail_each(unsigned int at)
+{
+	unsigned int nth = 1;
+	int ret;
+
+	/* Opening is others' code for the most part. */
+	while (!(ret = run_trial(at, nth)) && nth < NTH_MAX)
+		nth += at ? 1 : 3;
+	if (ret != 2)
+		printf("# at point %u\n", nth);
+	printf("%sok %u - %s: %u points fail\n", ret == 2 ? "" : "not ", at + 1,
+	       script[at].name, nth - 1);
+	return ret == 2;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int at;
+	bool ok = true;
+
+	if (argc != 2) {
+		fputs("usage: failpoints UUID\n", stderr);
+		return 2;
+	}
+	if (!prepare()) {
+		puts("ok 1 - failures in the kernel # SKIP it can't make calls fail");
+		puts("1..1");
+		return 0;
+	}
+	device = argv[1];
+	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return 2;
+	for (at = 0; at < STEPS; at++)
+		ok &= fail_each(at);
+	printf("1..%zu\n", STEPS);
+	return !ok;
+}
