@@ -233,18 +233,37 @@ static unsigned int count_foreign(const unsigned char *mem)
 	return n;
 }
 
-/* Takes memory, says so; told to, says how much of it another wrote to. */
+/* Say how many pages, then wait until told to go on. */
+static void say_and_wait(int in, int out, unsigned int n)
+{
+	if (write(out, &n, sizeof(n)) != sizeof(n) || read(in, &n, 1) != 1)
+		_exit(1);
+}
+
+/*
+ * Takes memory when it is told to, and then says how much another wrote to. Its
+ * page tables are there before, so that it's no page of them that the device gets.
+ */
 static void other_process(int in, int out)
 {
 	unsigned char *mem = memory(OTHER_PAGES * PAGE);
-	unsigned int n = 0;
 
 	memset(mem, OTHERS, OTHER_PAGES * PAGE);
-	if (write(out, &n, sizeof(n)) == sizeof(n) && read(in, &n, 1) == 1)
-		n = count_foreign(mem);
-	if (write(out, &n, sizeof(n)) != sizeof(n))
-		_exit(1);
+	madvise(mem, OTHER_PAGES * PAGE, MADV_DONTNEED);
+	say_and_wait(in, out, 0);
+	memset(mem, OTHERS, OTHER_PAGES * PAGE);
+	say_and_wait(in, out, 0);
+	say_and_wait(in, out, count_foreign(mem));
 	_exit(0);
+}
+
+/* What the other process says next */
+static unsigned int hear(int from)
+{
+	unsigned int n;
+
+	ASSERT_EQ(read(from, &n, sizeof(n)), sizeof(n));
+	return n;
 }
 
 /*
@@ -256,8 +275,14 @@ CASE(hostile_foreign_memory, EMULATED | KERNEL)
 {
 	char *b, *data = memory(256 * PAGE);
 	int to[2], from[2];
-	unsigned int n = 1;
 	pid_t pid;
+
+	ASSERT_OK(pipe(to) | pipe(from));
+	pid = fork();
+	if (!pid)
+		other_process(to[0], from[1]);
+	ASSERT(pid > 0);
+	hear(from[0]);
 
 	memset(data, DEVICES, 256 * PAGE);
 	mapped(BASE, 256);
@@ -266,18 +291,13 @@ CASE(hostile_foreign_memory, EMULATED | KERNEL)
 	on_unmap(DMT_TESTDEV_UNMAP_BY_FIRST, 0);
 	EXPECT_EQ(unmap(BASE + 256 * PAGE, 256 * PAGE), -EBUSY);
 	munmap(b, 256 * PAGE);
-
-	ASSERT_OK(pipe(to) | pipe(from));
-	pid = fork();
-	if (!pid)
-		other_process(to[0], from[1]);
-	ASSERT(pid > 0);
-	ASSERT_EQ(read(from[0], &n, sizeof(n)), sizeof(n));
+	ASSERT_EQ(write(to[1], "", 1), 1);
+	hear(from[0]);
 	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + 256 * PAGE, data,
 					  256 * PAGE));
 	ASSERT_EQ(write(to[1], "", 1), 1);
-	ASSERT_EQ(read(from[0], &n, sizeof(n)), sizeof(n));
-	EXPECT_EQ(n, 0);
+	EXPECT_EQ(hear(from[0]), 0);
+	ASSERT_EQ(write(to[1], "", 1), 1);
 	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
 	behave();
 	EXPECT_EQ(unmap(BASE, 512 * PAGE), 512 * PAGE);
