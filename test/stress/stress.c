@@ -45,6 +45,7 @@ static uint64_t stable = 96ULL << 20, total;
 static char *memory, *copy;
 static struct dmatrack *t;
 static struct dmt_device *dev;
+static atomic_ulong victim;	/* offset of the piece that is unmapped next */
 static bool slow;	/* a kernel that checks all it does, emulated */
 static atomic_bool stop;
 static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, reported;
@@ -97,6 +98,21 @@ static void fill(uint64_t *rng, char *data, size_t size)
 	}
 }
 
+/* Where to work on @size bytes: anywhere, or where an unmap is likely to come */
+static uint64_t somewhere(uint64_t *rng, uint64_t size)
+{
+	if (random_below(rng, 2))
+		return random_below(rng, total - size);
+	return victim + random_below(rng, PIECE - size);
+}
+
+/* Where all is slow, nothing else would run beside threads that never wait. */
+static void breathe(void)
+{
+	if (slow)
+		usleep(2000);
+}
+
 /* Devices ------------------------------------------------------------------ */
 
 static void *writer(void *arg)
@@ -107,12 +123,13 @@ static void *writer(void *arg)
 	while (!stop) {
 		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
 						 200 : MAX_OP);
-		uint64_t off = random_below(&rng, total - size);
+		uint64_t off = somewhere(&rng, size);
 
 		fill(&rng, data, size);
 		check_op("write", dmt_device_write(dev, BASE + off, data, size),
 			 off, size);
 		writes++;
+		breathe();
 	}
 	free(data);
 	return NULL;
@@ -132,6 +149,7 @@ static void *pinner(void *arg)
 		ret = dmt_device_pin(dev, BASE + off, n, DMT_TESTDEV_PIN_READ |
 							 DMT_TESTDEV_PIN_WRITE);
 		check_op("pin", ret, off, n * PAGE);
+		breathe();
 		if (ret)
 			continue;
 		for (i = 0; i < again; i++) {
@@ -172,7 +190,7 @@ static void *marker(void *arg)
 	while (!stop) {
 		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
 						 100 : MAX_OP);
-		uint64_t off = random_below(&rng, total - size);
+		uint64_t off = somewhere(&rng, size);
 		int ret;
 
 		fill(&rng, data, size);
@@ -189,6 +207,7 @@ static void *marker(void *arg)
 		if (!reports)
 			break;
 		marks++;
+		breathe();
 	}
 	free(data);
 	return NULL;
@@ -267,8 +286,7 @@ static void *harvester(void *arg)
 	while (!stop) {
 		uint64_t off = 0, size = total, page = PAGE;
 
-		if (slow)
-			usleep(50000);
+		breathe();
 		if (random_below(&rng, 3)) {
 			off = random_below(&rng, total / PAGE) * PAGE;
 			size = (1 + random_below(&rng, (total - off) / PAGE)) *
@@ -310,6 +328,8 @@ static void *unmapper(void *arg)
 			},
 		};
 
+		victim = off;
+		breathe();
 		pthread_mutex_lock(&copying);
 		memset(bitmap, 0, args.b.size);
 		check("unmap", dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA,
@@ -345,6 +365,7 @@ static void *churner(void *arg)
 			there[i] = !there[i];
 			smalls++;
 		}
+		breathe();
 	}
 	check("unmap", dmatrack_unmap(t, BASE + HOLE, SMALL * PAGE));
 	return NULL;
@@ -377,7 +398,8 @@ static void progress(uint64_t left)
 static void stress(uint64_t duration, uint64_t seed)
 {
 	void *(*const body[])(void *) = {
-		writer, writer, pinner, marker, harvester, unmapper, churner,
+		writer, writer, pinner, marker, marker, marker, harvester,
+		unmapper, churner,
 	};
 	enum { THREADS = sizeof(body) / sizeof(body[0]) };
 	pthread_t thread[THREADS];
@@ -470,6 +492,7 @@ int main(int argc, char **argv)
 	map(stable / 2, stable - stable / 2);
 	for (off = stable; off < total; off += PIECE)
 		map(off, PIECE);
+	victim = stable;
 	check("start", dmatrack_start(t));
 
 	stress(duration, seed);
