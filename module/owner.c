@@ -144,25 +144,72 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
 
 /* Pins ---------------------------------------------------------------------- */
 
+static unsigned int pin_flags(bool write)
+{
+	return FOLL_LONGTERM | (write ? FOLL_WRITE : 0);
+}
+
+static int at_most_int(unsigned long npages)
+{
+	return min(npages, (unsigned long)INT_MAX);
+}
+
+long dmt_owner_pin_present(struct dmt_owner *owner, unsigned long vaddr,
+			   unsigned long npages, bool write,
+			   struct page **pages)
+{
+	if (current->mm != owner->mm)
+		return -EFAULT;
+	return pin_user_pages_fast(vaddr, at_most_int(npages),
+				   pin_flags(write) | FOLL_NOFAULT,
+				   pages) ?: -EFAULT;
+}
+
+/*
+ * The kernel is told that mmap_lock stays taken (by the NULL), so nothing waits for
+ * a userfaultfd handler, which might need that lock. On kernels with CONFIG_DEBUG_VM
+ * it says 'FAULT_FLAG_ALLOW_RETRY missing' of that, as it does for the stock driver.
+ */
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages)
 {
-	unsigned int flags = FOLL_LONGTERM | (write ? FOLL_WRITE : 0);
 	struct mm_struct *mm = owner->mm;
 	long n;
 
-	npages = min(npages, (unsigned long)INT_MAX);
-	if (current->mm == mm) {
-		n = pin_user_pages_fast(vaddr, npages, flags, pages);
-		return n ?: -EFAULT;
-	}
+	n = dmt_owner_pin_present(owner, vaddr, npages, write, pages);
+	if (n > 0)
+		return n;
 	if (!mmget_not_zero(mm))
 		return -ENODEV;
 	mmap_read_lock(mm);
-	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
+	n = pin_user_pages_remote(mm, vaddr, at_most_int(npages),
+				  pin_flags(write), pages, NULL);
 	mmap_read_unlock(mm);
 	mmput_async(mm);
 	return n ?: -EFAULT;
+}
+
+/* Pinned for a moment, for then they are just as a pin that lasts wants them. */
+int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
+		 unsigned long npages, bool write)
+{
+	struct page **pages = dmt_zalloc(host, PAGE_SIZE);
+	const unsigned long room = PAGE_SIZE / sizeof(*pages);
+	long n = pages ? 1 : -ENOMEM;
+
+	while (npages && n > 0) {
+		n = pin_user_pages_fast(vaddr, min(npages, room),
+					pin_flags(write), pages) ?: -EFAULT;
+		if (n > 0) {
+			unpin_user_pages(pages, n);
+			vaddr += n << PAGE_SHIFT;
+			npages -= n;
+		}
+		if (dmt_interrupted())
+			n = -EINTR;
+	}
+	dmt_free(pages);
+	return n < 0 ? n : 0;
 }
 
 void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,

@@ -109,7 +109,7 @@ static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 }
 
 static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
-		      u32 prot)
+		      u32 prot, struct dmt_absent *absent)
 {
 	struct dmt_mapping *m;
 	int err;
@@ -121,7 +121,7 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	if (IS_ERR(m))
 		return PTR_ERR(m);
 	if (c->domains) {
-		err = dmt_iommu_map(m);
+		err = dmt_iommu_map(m, absent);
 		if (err)
 			goto err_free;
 		m->iommu_mapped = true;
@@ -140,14 +140,46 @@ err_free:
 	return err;
 }
 
+#define MAP_TRIES	3
+
+/*
+ * The caller's memory is missing pages that MAP_DMA has to pin. How long they take to
+ * come isn't ours to say: they may have to be cleared, read from a disk, or sent by
+ * a process that has called the container itself meanwhile. So they are faulted in
+ * without the lock, and it is tried again, from the beginning: other calls may have
+ * changed anything. If they are gone again as often as that, as they may be where
+ * memory is scarce, or can't be had, the next try faults in page by page what it pins,
+ * under the lock, and has the last word.
+ */
+static int map_fault_in(struct dmt_container *c, u64 span, u64 vaddr, u32 prot,
+			struct dmt_absent *absent, unsigned int *tries)
+{
+	unsigned long npages = (span >> PAGE_SHIFT) + 1 - absent->page;
+	int err;
+
+	err = dmt_fault_in(c->host, vaddr + (absent->page << PAGE_SHIFT), npages,
+			   prot & DMT_WRITE);
+	absent->fault_in = err || ++*tries == MAP_TRIES;
+	return err == -EINTR ? err : 0;
+}
+
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 {
-	int err = dmt_lock_open(c);
+	struct dmt_absent absent = {};
+	unsigned int tries = 0;
+	int err;
 
-	if (err)
-		return err;
-	err = map_locked(c, iova, last, vaddr, prot);
-	dmt_unlock(c);
+	do {
+		err = dmt_lock_open(c);
+		if (err)
+			return err;
+		err = map_locked(c, iova, last, vaddr, prot, &absent);
+		dmt_unlock(c);
+		if (err != -EAGAIN)
+			return err;
+		err = absent.fault_in ? 0 :
+			map_fault_in(c, last - iova, vaddr, prot, &absent, &tries);
+	} while (!err);
 	return err;
 }
 

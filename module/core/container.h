@@ -153,7 +153,7 @@ static inline bool dmt_is_aligned(const struct dmt_container *c, u64 iova,
  * @prot: DMT_READ and/or DMT_WRITE
  *
  * Return: 0; -EINVAL (not page-aligned, outside of @c->ranges), -EEXIST
- * (overlaps), -ENOSPC (no more mappings), -ENOMEM, or what dmt_iommu_map()
+ * (overlaps), -ENOSPC (no more mappings), -ENOMEM, -EINTR, or what dmt_iommu_map()
  * says. Takes @c->lock.
  */
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot);

@@ -111,12 +111,33 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
  * @write: for writing; else for reading alone
  * @pages: out: the pages
  *
- * One pass over the page tables as far as may be. May sleep.
+ * One pass over the page tables as far as may be. Pages that aren't there are faulted
+ * in, which may sleep; not so by a process: what userfaultfd holds back is -EFAULT.
  * Return: how many were pinned, from the first on, at least 1; or -errno:
  * -EFAULT, -ENOMEM, -ENODEV (the process is gone).
  */
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages);
+
+/* The same of the caller's own memory, and -EFAULT where a page isn't there. */
+long dmt_owner_pin_present(struct dmt_owner *owner, unsigned long vaddr,
+			   unsigned long npages, bool write,
+			   struct page **pages);
+
+/**
+ * dmt_fault_in - have pages of the caller's memory faulted in, as for pinning them
+ * @host: of the container
+ * @vaddr: page-aligned
+ * @npages: how many
+ * @write: for writing
+ *
+ * Called without a lock, for it waits as long as the memory's provider likes: another
+ * process, where that is userfaultfd or a file system in user space. They may be gone
+ * again when this returns.
+ * Return: 0; -EINTR: the caller is being killed; -errno: not all can be had.
+ */
+int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
+		 unsigned long npages, bool write);
 
 /**
  * dmt_owner_unpin - let go of pinned pages

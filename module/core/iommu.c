@@ -240,6 +240,7 @@ void dmt_iommu_unmap(struct dmt_mapping *m)
  * @frames: it is no memory
  * @credit: pages left that needn't be counted: drivers pin them already
  * @accounted: pages that were
+ * @fault_in: as in struct dmt_absent
  */
 struct run_map {
 	struct dmt_mapping *m;
@@ -249,6 +250,7 @@ struct run_map {
 	bool frames;
 	unsigned long credit;
 	unsigned long accounted;
+	bool fault_in;
 };
 
 static int run_flush(struct run_map *r)
@@ -375,9 +377,12 @@ static int map_batch(struct run_map *r)
 			return err;
 	}
 	n = min(BATCH_PAGES, mapping_pages(m) - page);
-	n = dmt_owner_pin(&m->owner, vaddr, n, is_writable(m), pages);
-	if (n == -EFAULT)
-		return map_frames(r, page);
+	n = (r->fault_in ? dmt_owner_pin : dmt_owner_pin_present)
+		(&m->owner, vaddr, n, is_writable(m), pages);
+	if (n == -EFAULT) {
+		err = map_frames(r, page);
+		return err == -EFAULT && !r->fault_in ? -EAGAIN : err;
+	}
 	if (n < 0)
 		return n;
 	err = run_account(r, n);
@@ -397,9 +402,28 @@ static void map_unwind(struct run_map *r)
 	forget_runs(r->m);
 }
 
-int dmt_iommu_map(struct dmt_mapping *m)
+/*
+ * Could all of @m be counted? If not, memory that isn't there must not be faulted in
+ * beyond what can be. Nobody who fits in with @m is refused for the moment that it is
+ * counted here.
+ */
+static bool fits_limit(struct dmt_mapping *m)
 {
-	struct run_map r = { .m = m, .credit = m->pins.count };
+	long npages = mapping_pages(m);
+
+	if (dmt_owner_account(&m->owner, npages))
+		return false;
+	dmt_owner_account(&m->owner, -npages);
+	return true;
+}
+
+int dmt_iommu_map(struct dmt_mapping *m, struct dmt_absent *absent)
+{
+	struct run_map r = {
+		.m = m,
+		.credit = m->pins.count,
+		.fault_in = absent->fault_in,
+	};
 	unsigned long npages = mapping_pages(m);
 	int err = 0;
 
@@ -410,7 +434,10 @@ int dmt_iommu_map(struct dmt_mapping *m)
 	if (!err)
 		err = run_flush(&r);
 	if (err) {
+		absent->page = r.done + r.npages;
 		map_unwind(&r);
+		if (err == -EAGAIN)
+			absent->fault_in = !fits_limit(m);
 		return err;
 	}
 	/* Where it pins less than drivers did, what they did still counts. */
@@ -427,10 +454,11 @@ int dmt_iommu_map(struct dmt_mapping *m)
  */
 static int map_first(struct dmt_mapping *m)
 {
+	struct dmt_absent absent = { .fault_in = true };
 	int err;
 
 	mutex_lock(&m->pins.lock);
-	err = dmt_iommu_map(m);
+	err = dmt_iommu_map(m, &absent);
 	if (!err)
 		m->iommu_mapped = true;
 	mutex_unlock(&m->pins.lock);

@@ -58,6 +58,9 @@
 #define NO_LOG \
 	"whether the log was read by others", \
 	"there is no such call"
+#define NOT_THERE \
+	"MAP_DMA of memory that userfaultfd holds back", \
+	"fails at once"
 #define OVERFLOW \
 	"kernel version", \
 	"-EINVAL where 7.3 says -EOVERFLOW"
@@ -205,6 +208,8 @@ static const struct difference differences[] = {
 	{ "ranges_over_struct", NO_RANGES, NULL, 0 },
 	{ "ranges_bad_buffer_coarse", NO_RANGES, NULL, 0 },
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
+	{ "iommu_map_waits_alone", NOT_THERE, "-EFAULT, not 0", 0 },
+	{ "iommu_map_overtaken", NOT_THERE, "-EFAULT, not -EEXIST", 0 },
 	{ "map_iova_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "map_vaddr_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "unmap_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },

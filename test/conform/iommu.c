@@ -322,6 +322,29 @@ CASE(iommu_memlock_limit, IOMMU)
 	EXPECT_OK(map(BASE, mem, 32 * PAGE, MAP_RW));
 }
 
+static unsigned int resident(char *mem, u64 pages)
+{
+	static unsigned char there[4096];
+	unsigned int i, n = 0;
+
+	ASSERT_OK(mincore(mem, pages * PAGE, there));
+	for (i = 0; i < pages; i++)
+		n += there[i] & 1;
+	return n;
+}
+
+/* What is refused doesn't make the process use all of its memory at first. */
+CASE(iommu_memlock_untouched, IOMMU)
+{
+	char *mem = memory(4096 * PAGE);
+
+	limit_locked(32 * 4);
+	EXPECT_EQ(map(BASE, mem, 4096 * PAGE, MAP_RW), -ENOMEM);
+	EXPECT(resident(mem, 4096) <= 1024);
+	EXPECT_EQ(locked(), 0);
+	EXPECT_OK(map(BASE, mem, 32 * PAGE, MAP_RW));
+}
+
 /*
  * The kernel's log from here on: what is read from the descriptor. For whoever
  * runs a machine, -ENOMEM isn't enough to find out which limit was too low.

@@ -100,6 +100,15 @@ static void *do_pin(void *arg)
 	return NULL;
 }
 
+/* @bitmap is the memory. */
+static void *do_map(void *arg)
+{
+	struct job *j = arg;
+
+	j->ret = map(j->iova, j->bitmap, j->pages * PAGE, MAP_RW);
+	return NULL;
+}
+
 static void begin(struct job *j, void *(*what)(void *))
 {
 	ASSERT_OK(pthread_create(&j->thread, NULL, what, j));
@@ -424,4 +433,111 @@ CASE(released_under_harvest, KERNEL | EMULATED)
 		gone_under(&r, VFIO_IOMMU_DIRTY_PAGES, page, page, fill,
 			   round % 2);
 	}
+}
+
+/*
+ * MAP_DMA behind an IOMMU pins memory, and may have to wait for it to come: other
+ * calls go on meanwhile, and may even be what the memory's provider waits for.
+ */
+CASE(iommu_map_waits_alone, IOMMU)
+{
+	struct trap t = trap_set((char *)memory(8 * PAGE) + 2 * PAGE, 4 * PAGE);
+	struct job m = { .iova = BASE, .pages = 6, .bitmap = t.mem - PAGE };
+	struct job h = { .iova = BASE + 64 * PAGE, .pages = 64,
+			 .bitmap = memory(8) };
+	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
+			     .bitmap = memory(PAGE) };
+	bool ended;
+
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	begin(&m, do_map);
+	if (!bed.stock)
+		trap_wait(&t);
+	begin(&other, do_map);
+	begin(&h, do_harvest);
+	ended = ends_within(&other, patience());
+	ended = ends_within(&h, patience()) && ended;
+	EXPECT(ended);
+	EXPECT_EQ(unmap(BASE, 6 * PAGE), 0);	/* it isn't there yet */
+	trap_release(&t);
+	pthread_join(m.thread, NULL);
+	EXPECT_OK(m.ret);
+	EXPECT_OK(other.ret);
+	EXPECT_OK(h.ret);
+	EXPECT_EQ(*(u64 *)h.bitmap, ~0ull);
+	EXPECT_EQ(locked(), (6 + 1 + 64) * 4);
+	EXPECT_DIRTY(BASE, 64, "0-5 32");
+	EXPECT_EQ(unmap(BASE, 128 * PAGE), 71 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/* It waits for its memory; another mapping takes the place. */
+CASE(iommu_map_overtaken, IOMMU)
+{
+	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
+	struct job m = { .iova = BASE, .pages = 2, .bitmap = t.mem };
+
+	begin(&m, do_map);
+	if (!bed.stock)
+		trap_wait(&t);
+	mapped(BASE + PAGE, 1);
+	trap_release(&t);
+	pthread_join(m.thread, NULL);
+	EXPECT_EQ(m.ret, -EEXIST);
+	EXPECT_EQ(locked(), 4);
+	EXPECT_EQ(unmap(BASE, 2 * PAGE), PAGE);
+}
+
+/* Memory that goes again whenever it has come: no call is for ever. */
+struct flicker {
+	char *mem;
+	bool stop;
+};
+
+static void *do_discard(void *arg)
+{
+	struct flicker *f = arg;
+
+	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED))
+		madvise(f->mem, 16 * PAGE, MADV_DONTNEED);
+	return NULL;
+}
+
+CASE(iommu_map_flickering, IOMMU)
+{
+	struct flicker f = { .mem = memory(16 * PAGE) };
+	pthread_t thread;
+	int n;
+
+	ASSERT_OK(pthread_create(&thread, NULL, do_discard, &f));
+	for (n = 0; n < 200; n++) {
+		EXPECT_OK(map(BASE, f.mem, 16 * PAGE, MAP_RW));
+		EXPECT_EQ(unmap(BASE, 16 * PAGE), 16 * PAGE);
+	}
+	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(locked(), 0);
+}
+
+/*
+ * A driver's pin doesn't wait for a process: an unmap waits for the pin. Whose thread
+ * it is that asks makes no difference.
+ */
+CASE(pin_userfaultfd, EMULATED | KERNEL)
+{
+	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
+	struct job p = { .iova = BASE, .pages = 2 };
+	bool ended;
+
+	ASSERT_OK(map(BASE, t.mem, 2 * PAGE, MAP_RW));
+	begin(&p, do_pin);
+	ended = ends_within(&p, patience());
+	EXPECT(ended);
+	trap_release(&t);
+	if (!ended)
+		pthread_join(p.thread, NULL);
+	EXPECT_EQ(p.ret, -EFAULT);
+	EXPECT_OK(pin(BASE, 2, PIN_W));
+	EXPECT_OK(unpin(BASE, 2));
 }

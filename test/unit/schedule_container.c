@@ -239,7 +239,13 @@ bool dmt_owner_may_know(const struct dmt_owner *owner)
 	return true;
 }
 
-int dmt_iommu_map(struct dmt_mapping *m)
+int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
+		 unsigned long npages, bool write)
+{
+	return -EFAULT;
+}
+
+int dmt_iommu_map(struct dmt_mapping *m, struct dmt_absent *absent)
 {
 	return -ENODEV;
 }
