@@ -18,6 +18,12 @@
 #define dmt_error(err, ...) \
 	({ int err_ = (err); dmt_say(__VA_ARGS__); err_; })
 
+/*
+ * The same for want of memory: each error has a text, or an older call's would be taken
+ * for its own.
+ */
+#define dmt_no_memory() dmt_error(-ENOMEM, "no memory")
+
 __attribute__((format(printf, 1, 2)))
 void dmt_say(const char *format, ...);
 

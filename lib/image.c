@@ -99,7 +99,7 @@ static int write_regions(struct image_writer *w)
 	int ret;
 
 	if (!out)
-		return -ENOMEM;
+		return dmt_no_memory();
 	for (i = 0; i < r->n; i++) {
 		out[i].iova = htole64(r->regions[i].iova);
 		out[i].size = htole64(r->regions[i].size);
@@ -303,7 +303,7 @@ static int add_entry(struct image_writer *w, uint64_t chunk,
 	if (f->nentries == w->room) {
 		more = realloc(f->entries, room * sizeof(*more));
 		if (!more)
-			return -ENOMEM;
+			return dmt_no_memory();
 		f->entries = more;
 		w->room = room;
 	}
@@ -461,7 +461,7 @@ static int image_recall(struct dmatrack_dest *d,
 	if (w->f.regions.page_size > DMT_CHUNK) {
 		r.page = malloc(w->f.regions.page_size);
 		if (!r.page)
-			return -ENOMEM;
+			return dmt_no_memory();
 	}
 	dmt_image_sums_doubt(&w->sums, &w->f);
 	w->hashed = w->prepared = false;
@@ -850,22 +850,21 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 			  unsigned int flags)
 {
 	struct image_writer *w;
-	int ret = -ENOMEM;
+	int ret;
 
 	if (!path || !*path ||
 	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
 		return dmt_error(-EINVAL, "image: no path, or unknown flags");
 	w = calloc(1, sizeof(*w));
 	if (!w)
-		return -ENOMEM;
+		return dmt_no_memory();
 	w->f.fd = -1;
 	w->dest.ops = &image_ops;
 	w->flags = flags;
 	w->path = strdup(path);
 	if (w->path && asprintf(&w->partial, "%s.partial", path) < 0)
 		w->partial = NULL;
-	if (w->partial)
-		ret = open_writer(w);
+	ret = w->partial ? open_writer(w) : dmt_no_memory();
 	if (ret)
 		free_writer(w);
 	else

@@ -108,7 +108,7 @@ int dmt_image_lay_out(struct dmt_image_file *f,
 		return ret;
 	f->offsets = calloc(n, sizeof(*f->offsets));
 	f->first = calloc(n, sizeof(*f->first));
-	ret = f->offsets && f->first ? place(f) : -ENOMEM;
+	ret = f->offsets && f->first ? place(f) : dmt_no_memory();
 	if (ret)
 		dmt_image_free(f);
 	return ret;
@@ -164,7 +164,7 @@ static int check_regions(struct dmt_image_file *f,
 	int ret;
 
 	if (!regions)
-		return -ENOMEM;
+		return dmt_no_memory();
 	for (i = 0; i < n; i++) {
 		regions[i].iova = le64toh(in[i].iova);
 		regions[i].size = le64toh(in[i].size);
@@ -193,7 +193,7 @@ int dmt_image_read_regions(struct dmt_image_file *f, const char *path)
 				 path, n);
 	in = calloc(n, sizeof(*in));
 	if (!in)
-		return -ENOMEM;
+		return dmt_no_memory();
 	ret = dmt_image_pread(f->fd, in, n * sizeof(*in), DMT_IMAGE_HEAD);
 	if (!ret)
 		ret = check_regions(f, in, n);

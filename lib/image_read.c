@@ -81,7 +81,7 @@ static int read_entries(struct dmt_image_file *f, uint64_t n, XXH3_state_t *hash
 	room = room < n ? room : n;
 	more = realloc(f->entries, room * sizeof(*more));
 	if (!more)
-		return -ENOMEM;
+		return dmt_no_memory();
 	f->entries = more;
 	ret = dmt_image_pread(f->fd, more + have, (room - have) * sizeof(*more),
 			      f->table + have * sizeof(*more));
@@ -146,7 +146,7 @@ int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 	int ret;
 
 	if (!m)
-		return -ENOMEM;
+		return dmt_no_memory();
 	m->kept = NO_CHUNK;
 	/* not to wait for whoever writes, where it's a FIFO */
 	m->f.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -156,7 +156,7 @@ int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 		ret = check_file(&m->f, path);
 	if (!ret) {
 		m->buf = malloc(DMT_CHUNK);
-		ret = m->buf ? 0 : -ENOMEM;
+		ret = m->buf ? 0 : dmt_no_memory();
 	}
 	if (ret)
 		dmatrack_image_close(m);
@@ -403,7 +403,7 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 
 	r.buf = malloc(DMT_CHUNK);
 	if (!r.buf)
-		return -ENOMEM;
+		return dmt_no_memory();
 	dmt_digest_init(&r.digest);
 	for (i = 0; !ret && i < image->f.regions.n; i++)
 		ret = read_region(&r, i);

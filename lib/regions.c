@@ -68,7 +68,7 @@ int dmt_regions_init(struct dmt_regions *r,
 		return ret;
 	r->regions = malloc(n * sizeof(*regions));
 	if (!r->regions)
-		return -ENOMEM;
+		return dmt_no_memory();
 	memcpy(r->regions, regions, n * sizeof(*regions));
 	r->n = n;
 	r->page_size = page_size;

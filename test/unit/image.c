@@ -414,6 +414,30 @@ ssize_t pwrite(int fd, const void *buf, size_t size, off_t offset)
 	return syscall(SYS_pwrite64, fd, buf, size, offset);
 }
 
+/* ... and memory runs out */
+static bool no_memory;
+
+char *strdup(const char *s)
+{
+	size_t size = strlen(s) + 1;
+	char *copy = no_memory ? NULL : malloc(size);
+
+	return copy ? memcpy(copy, s, size) : NULL;
+}
+
+/* An error's text is its own, not that of an error before. */
+static void test_no_memory(void)
+{
+	struct dmatrack_dest *d;
+
+	CHECK_EQ(dmatrack_image_create(&d, "", 0), -EINVAL);
+	CHECK(strstr(dmatrack_error(), "no path"));
+	no_memory = true;
+	CHECK_EQ(dmatrack_image_create(&d, scratch_path("memory"), 0), -ENOMEM);
+	no_memory = false;
+	CHECK(strstr(dmatrack_error(), "no memory"));
+}
+
 /* The image is there, and so it is said; asking again tries again. */
 static void test_bad_folder(void)
 {
@@ -854,6 +878,7 @@ int main(void)
 	TEST(test_private, "for its owner alone, and for no other file's");
 	TEST(test_replaced, "a file that takes the name meanwhile");
 	TEST(test_bad_disk, "a disk that fails");
+	TEST(test_no_memory, "an error for want of memory has a text of its own");
 	TEST(test_bad_folder, "a folder that can't be written to disk");
 	TEST(test_full, "a disk that is full");
 	TEST(test_discard, "an image that isn't to be gone on with");
