@@ -286,8 +286,8 @@ struct dmatrack_totals {
  *		up: -ETIMEDOUT. Not less than @downtime; 0: 30 s or five times @downtime,
  *		whichever is more; UINT64_MAX: no limit. A function of the destination that
  *		waits for something may take longer, but for a sender's
- * @start: start the devices again. Called if the copy fails after stop(), unless it isn't known
- *	   whether it was copied. NULL: they stay stopped
+ * @start: start the devices again. Called if the copy fails after stop(), unless there is one
+ *	   (-DMATRACK_NOT_DURABLE) or that isn't known (-EINPROGRESS). NULL: they stay stopped
  *
  * All functions are called by the thread that runs the copy.
  */

@@ -411,13 +411,14 @@ static int stop_devices(struct copy *c, uint64_t stopped)
 	return ret;
 }
 
-/* There's no copy: @err. The devices may go on. */
+/* If there's no copy, the devices may go on. @err: what the copy ended with */
 static int start_devices(struct copy *c, int err)
 {
 	char why[400];
 	int ret;
 
-	if (!err || err == -EINPROGRESS || !c->totals.stopped || !c->q.p.start)
+	if (!err || err == -EINPROGRESS || err == -DMATRACK_NOT_DURABLE ||
+	    !c->totals.stopped || !c->q.p.start)
 		return err;
 	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
 		 strerror(-err));

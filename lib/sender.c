@@ -634,7 +634,8 @@ static int go_on(struct sender *s, const struct dmt_frame *f, again_fn *again,
 /* What only the sender itself may say */
 static int no_again(int ret)
 {
-	return ret == -EAGAIN || ret == -EINPROGRESS ? -ECONNREFUSED : ret;
+	return ret == -EAGAIN || ret == -EINPROGRESS ||
+	       ret == -DMATRACK_NOT_DURABLE ? -ECONNREFUSED : ret;
 }
 
 /* Until a connection is there that goes on */

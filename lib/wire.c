@@ -319,7 +319,11 @@ int dmt_wire_refusal(const struct dmt_frame *f, const char *who)
 	for (i = 0; i < f->length && i < DMT_WIRE_TEXT; i++)
 		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' : (char)from[i];
 	text[i] = '\0';
-	/* EAGAIN would be taken for a broken connection, EINPROGRESS for doubt */
+	/*
+	 * EAGAIN would be taken for a broken connection, EINPROGRESS for doubt, and
+	 * DMATRACK_NOT_DURABLE for a copy
+	 */
 	return dmt_error(!f->size || f->size > 133 || f->size == EAGAIN ||
-			 f->size == EINPROGRESS ? -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
+			 f->size == EINPROGRESS ||
+			 f->size == DMATRACK_NOT_DURABLE ? -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
 }

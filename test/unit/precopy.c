@@ -706,6 +706,11 @@ static int finish_lost(struct dmatrack_dest *d)
 	return -EAGAIN;
 }
 
+static int finish_not_durable(struct dmatrack_dest *d)
+{
+	return -DMATRACK_NOT_DURABLE;
+}
+
 static unsigned int starts;
 
 static int start_again(void *opaque)
@@ -745,6 +750,13 @@ static void test_standstill(void)
 	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
 	CHECK_EQ(starts, 1);
 	CHECK_EQ(w.totals.stopped, 1);
+	/* ... or is, but may not outlast a crash */
+	ops.finish = finish_not_durable;
+	begin_world();
+	w.d.base.ops = &ops;
+	w.p.start = start_again;
+	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -DMATRACK_NOT_DURABLE);
+	CHECK_EQ(starts, 1);
 }
 
 int main(void)

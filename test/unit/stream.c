@@ -1462,6 +1462,8 @@ static void test_evil_receiver(void)
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[1].size = EINPROGRESS;
 	CHECK_EQ(try_receiver(f), -EPROTO);
+	f[1].size = DMATRACK_NOT_DURABLE;
+	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[1].size = ENOSPC;
 	f[1].length = 4;
 	f[1].payload = "no\n\x9b";
