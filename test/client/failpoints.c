@@ -35,6 +35,10 @@
 #define BASE		(1ULL << 30)
 #define CHUNK		32768ULL	/* pages of a log's chunk */
 #define NTH_MAX		2000
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
 #define DEBUGFS		"/sys/kernel/debug/"
 
 static const char *device;
@@ -423,6 +427,8 @@ static int trial(unsigned int at, unsigned int nth)
 	model_init(&m);
 	for (i = 0; i < at; i++)
 		check(script[i].name, script[i].call(&script[i]), 0);
+	/* The pages that are pinned are there, or each of them would be a point. */
+	madvise(memory + NEXT * PAGE, 1000 * PAGE, MADV_POPULATE_WRITE);
 	fail_nth(nth);
 	ret = s->call(s);
 	failed = has_failed();
