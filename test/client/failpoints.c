@@ -388,11 +388,11 @@ static const struct step script[] = {
 	{ "write", do_write, LARGE + 33000, 4, 0 },
 	{ "write in a small one", do_write, SMALL + 90, 2, 0 },
 	{ "harvest", do_harvest, 0, PAGES, 0 },
-	{ "pin", do_pin, NEXT + 100, 600, PIN_W },
+	{ "pin", do_pin, NEXT + 100, 60, PIN_W },
 	{ "pin again, and for reading", do_pin, NEXT + 90, 50, 1 },
 	{ "mark among pins", do_mark, NEXT + 50, 100, 0 },
 	{ "harvest as ranges", do_ranges, 0, PAGES, 0 },
-	{ "unpin", do_unpin, NEXT + 100, 300, 0 },
+	{ "unpin", do_unpin, NEXT + 100, 30, 0 },
 	{ "mark a whole one", do_mark, LARGE, LARGE_N, 0 },
 	{ "harvest a part", do_harvest, LARGE + 1000, 200, 0 },
 	{ "harvest as ranges what's left", do_ranges, 3, PAGES - 3, 0 },
@@ -428,7 +428,7 @@ static int trial(unsigned int at, unsigned int nth)
 	for (i = 0; i < at; i++)
 		check(script[i].name, script[i].call(&script[i]), 0);
 	/* The pages that are pinned are there, or each of them would be a point. */
-	madvise(memory + NEXT * PAGE, 1000 * PAGE, MADV_POPULATE_WRITE);
+	madvise(memory + NEXT * PAGE, 200 * PAGE, MADV_POPULATE_WRITE);
 	fail_nth(nth);
 	ret = s->call(s);
 	failed = has_failed();
