@@ -235,6 +235,8 @@ static inline void wake_up(wait_queue_head_t *q)
 		pthread_mutex_unlock(&(q).lock); \
 	} while (0)
 
+#define cond_resched()		((void)0)
+
 #define nr_cpu_ids		32U	/* threads to tell apart, at the most */
 
 /* A number that threads which run at the same time rather don't share */
@@ -279,6 +281,12 @@ static inline unsigned long dmt_untagged(unsigned long vaddr)
 {
 	return vaddr;
 }
+
+/* For dmt_free_later() */
+struct dmt_later {
+	struct rcu_head rcu;
+	void (*fn)(struct dmt_later *later);
+};
 
 /**
  * struct dmt_owner - the owner of a mapping's memory is this process

@@ -70,6 +70,21 @@ void dmt_free(void *mem)
 	free(mem);
 }
 
+static void later_call(struct rcu_head *rcu)
+{
+	struct dmt_later *later = container_of(rcu, struct dmt_later, rcu);
+
+	later->fn(later);
+}
+
+/* The thread of liburcu that runs callbacks has nothing else to do. */
+void dmt_free_later(struct dmt_later *later,
+		    void (*fn)(struct dmt_later *later))
+{
+	later->fn = fn;
+	call_rcu(&later->rcu, later_call);
+}
+
 /* Accesses ------------------------------------------------------------------- */
 
 /*
@@ -130,6 +145,18 @@ int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 			0 : -EFAULT;
 	dmt_racy_copy(to, from, size);
 	return 0;
+}
+
+int dmt_copy_to_user_nofault(struct dmt_host *host, void *to, const void *from,
+			     size_t size)
+{
+	return dmt_copy_to_user(host, to, from, size);
+}
+
+int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
+			       const void *from, size_t size)
+{
+	return dmt_copy_from_user(host, to, from, size);
 }
 
 int dmt_clear_user(struct dmt_host *host, void *to, size_t size)

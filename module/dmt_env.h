@@ -16,6 +16,7 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
+#include <linux/llist.h>
 #include <linux/lockdep.h>
 #include <linux/log2.h>
 #include <linux/math.h>
@@ -24,6 +25,7 @@
 #include <linux/mutex.h>
 #include <linux/prefetch.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
@@ -37,6 +39,20 @@
 
 struct mm_struct;
 struct task_struct;
+
+/**
+ * struct dmt_later - for dmt_free_later()
+ * @rcu: until the grace period is over
+ * @node: in the list of what is to be freed, from then on
+ * @fn: frees
+ */
+struct dmt_later {
+	union {
+		struct rcu_head rcu;
+		struct llist_node node;
+	};
+	void (*fn)(struct dmt_later *later);
+};
 
 /* An address of the caller's, without what its processor leaves to the caller */
 static inline unsigned long dmt_untagged(unsigned long vaddr)

@@ -55,6 +55,35 @@ static void free_released(struct work_struct *work);
 static DECLARE_WORK(free_work, free_released);
 static struct workqueue_struct *queue;
 
+static LLIST_HEAD(ripe);
+static void free_ripe(struct work_struct *work);
+static DECLARE_WORK(ripe_work, free_ripe);
+
+static void free_ripe(struct work_struct *work)
+{
+	struct dmt_later *later, *next;
+
+	llist_for_each_entry_safe(later, next, llist_del_all(&ripe), node) {
+		later->fn(later);
+		cond_resched();
+	}
+}
+
+static void later_ripe(struct rcu_head *rcu)
+{
+	struct dmt_later *later = container_of(rcu, struct dmt_later, rcu);
+
+	llist_add(&later->node, &ripe);
+	queue_work(queue, &ripe_work);
+}
+
+void dmt_free_later(struct dmt_later *later,
+		    void (*fn)(struct dmt_later *later))
+{
+	later->fn = fn;
+	call_rcu(&later->rcu, later_ripe);
+}
+
 static void host_destroy(struct dmt_host *host)
 {
 	mem_cgroup_put(host->memcg);
@@ -177,7 +206,7 @@ void dmt_host_release(struct dmt_host *host)
 
 int dmt_hosts_init(void)
 {
-	queue = alloc_ordered_workqueue("dmatrack", 0);
+	queue = alloc_workqueue("dmatrack", WQ_UNBOUND, 0);
 	return queue ? 0 : -ENOMEM;
 }
 

@@ -74,6 +74,28 @@ int dmt_copy_to_user(struct dmt_host *host, void __user *to, const void *from,
 	return copy_to_user(to, from, size) ? -EFAULT : 0;
 }
 
+int dmt_copy_to_user_nofault(struct dmt_host *host, void __user *to,
+			     const void *from, size_t size)
+{
+	int err;
+
+	pagefault_disable();
+	err = dmt_copy_to_user(host, to, from, size);
+	pagefault_enable();
+	return err;
+}
+
+int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
+			       const void __user *from, size_t size)
+{
+	int err;
+
+	pagefault_disable();
+	err = dmt_copy_from_user(host, to, from, size);
+	pagefault_enable();
+	return err;
+}
+
 int dmt_clear_user(struct dmt_host *host, void __user *to, size_t size)
 {
 	return clear_user(to, size) ? -EFAULT : 0;

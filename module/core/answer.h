@@ -7,6 +7,13 @@
  * order. From then on the answer is responsible for it: what it can't deliver it
  * marks again. Nobody else sees any of this.
  *
+ * No page fault of the user's is waited for under the container's lock. The answer's
+ * memory is faulted in before the lock is taken, and handed out to without faults
+ * (dmt_copy_to_user_nofault()). Should a page have gone in between, all that was taken
+ * is put back, the harvest ends with -EAGAIN, and the caller begins anew without the
+ * lock. So whenever the lock is free, what is dirty is in the log, and only there,
+ * unless a call has succeeded: an unmap, or another thread's harvest, misses nothing.
+ *
  * Positions count pages of the container's page size from the range's start,
  * whatever a bit or a range stands for. Container's lock: held throughout.
  */
@@ -18,6 +25,7 @@
 
 #define WINDOW_WORDS	512UL
 #define WINDOW_RANGES	(WINDOW_WORDS / 2)
+#define ANSWER_PARTS	512U
 
 struct dmt_harvest;
 
@@ -32,7 +40,7 @@ struct dmt_harvest;
  * @put_back: there was an error: mark again all that has been delivered, or was
  *	      about to be
  *
- * Errors go to h->err.
+ * Errors go to h->err; -EAGAIN: what the user is given can't be written without a fault.
  */
 struct dmt_answer {
 	void (*run)(struct dmt_harvest *h, u64 pos, u64 n);
@@ -58,6 +66,9 @@ struct dmt_answer {
  * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
  *	before has been handed out, and nothing behind
  * @lines: lines of the window that hold something; the others are zeros
+ * @part_shift: log2 of the words of a part of the answer
+ * @parts: bit i: something has been handed out to part i
+ * @runs: of pages that have been put back one by one
  * @ranges: ranges: where they go, and how it went
  * @handed: how many have been handed out
  * @held: how many @list holds; the last of them may still grow
@@ -83,6 +94,9 @@ struct dmt_harvest {
 			u64 nwords;
 			u64 at;
 			u64 lines;
+			unsigned int part_shift;
+			unsigned int runs;
+			u64 parts[ANSWER_PARTS / 64];
 		};
 		struct {
 			const struct dmt_ranges *ranges;
@@ -113,6 +127,9 @@ struct dmt_harvest {
  */
 int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		     unsigned int pgshift, const struct dmt_answer *answer);
+
+/* Write zeros to the user's memory, which faults it in. Return: 0, -EFAULT, -EINTR */
+int dmt_answer_prepare(struct dmt_host *host, void __user *to, u64 size);
 
 /* The first run of bits in @word, which has one: where, and how many; cleared */
 static inline unsigned int dmt_first_run(u64 *word, unsigned int *n)

@@ -7,14 +7,16 @@
  * before, only lines of the window that hold something need be written, and
  * the cost is that of the answer's zeros and of what is dirty.
  *
- * A harvest that fails must lose nothing. The usual failure, a buffer that
- * isn't there, is found when the answer is set to zeros, and nothing has been
- * taken yet. What is left is a buffer that goes while the harvest runs. Then
- * what was taken is put back: it stands in the window, and, as far as it was
- * handed out, in the user's buffer, from where it's read again. If that can't
- * be read any more, all that the piece covered is marked. So a user who takes
- * away the buffer, or changes it, can get too many pages reported next time;
- * their own, and never too few.
+ * A harvest that fails must lose nothing. The usual failure, a buffer that isn't
+ * there, is found when the answer is set to zeros, and nothing has been taken yet. What
+ * is left is a page that goes while the harvest runs, and a caller who is being killed.
+ * Then what was taken is put back: it stands in the window, and, as far as it was
+ * handed out, in the user's buffer, from where it's read again, without faults, and only
+ * where something was handed out to. Where that can't be read, or the caller is being
+ * killed, or the user has made a million ranges of it, all that the piece covers is
+ * marked, which takes no longer however much that is. So a user who takes away the
+ * buffer, or changes it, can get too many pages reported next time; their own, and never
+ * too few.
  */
 #include "answer.h"
 #include "harvest.h"
@@ -27,26 +29,50 @@ static u64 answer_words(u64 iova, u64 last, const struct dmt_bitmap *bitmap)
 	return (bits - 1) / 64 + 1;
 }
 
-int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
-			const struct dmt_bitmap *bitmap)
+int dmt_answer_prepare(struct dmt_host *host, void __user *to, u64 size)
 {
-	u64 left = answer_words(iova, last, bitmap) * sizeof(u64);
-	char __user *to = (char __user *)bitmap->data;
+	while (size) {
+		size_t n = min_t(u64, size, 1UL << 20);
 
-	while (left) {
-		size_t n = min_t(u64, left, 1UL << 20);
-
-		if (dmt_clear_user(c->host, to, n))
+		if (dmt_clear_user(host, to, n))
 			return -EFAULT;
 		if (dmt_interrupted())
 			return -EINTR;
-		to += n;
-		left -= n;
+		to = (char __user *)to + n;
+		size -= n;
 	}
 	return 0;
 }
 
+int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
+			const struct dmt_bitmap *bitmap)
+{
+	return dmt_answer_prepare(c->host, bitmap->data,
+				  answer_words(iova, last, bitmap) * sizeof(u64));
+}
+
 /* The window ---------------------------------------------------------------- */
+
+/* log2 of the words of a part, of ANSWER_PARTS at the most; whole windows */
+static unsigned int part_shift(u64 nwords)
+{
+	unsigned int shift = 9;
+
+	while ((nwords - 1) >> shift >= ANSWER_PARTS)
+		shift++;
+	return shift;
+}
+
+/* Words to the user, which are in one window */
+static void give(struct dmt_harvest *h, u64 w, const u64 *words, u64 nwords)
+{
+	u64 part = w >> h->part_shift;
+
+	h->parts[part / 64] |= 1ULL << part % 64;
+	if (dmt_copy_to_user_nofault(h->c->host, h->data + w, words,
+				     nwords * sizeof(u64)))
+		h->err = -EAGAIN;
+}
 
 /* Lines [first, first + n) of the window to the user */
 static void hand_out(struct dmt_harvest *h, unsigned int first, unsigned int n)
@@ -54,9 +80,7 @@ static void hand_out(struct dmt_harvest *h, unsigned int first, unsigned int n)
 	u64 w = first * DMT_LINE_WORDS;
 	u64 nwords = min_t(u64, n * DMT_LINE_WORDS, h->nwords - h->at - w);
 
-	if (dmt_copy_to_user(h->c->host, h->data + h->at + w, h->window + w,
-			     nwords * sizeof(u64)))
-		h->err = -EFAULT;
+	give(h, h->at + w, h->window + w, nwords);
 }
 
 static void window_clear(struct dmt_harvest *h)
@@ -212,10 +236,13 @@ static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 {
 	u64 last = w + nwords - 1;
 
+	unsigned int n = min_t(u64, nwords, WINDOW_WORDS - w % WINDOW_WORDS);
+
 	window_flush(h);
-	if (!h->err && dmt_copy_to_user(h->c->host, h->data + w, words,
-					nwords * sizeof(u64)))
-		h->err = -EFAULT;
+	if (!h->err)
+		give(h, w, words, n);
+	if (!h->err && n < nwords)
+		give(h, w + n, words + n, nwords - n);
 	if (h->err)
 		put_back_words(h, w, words, nwords);
 	else
@@ -274,28 +301,40 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 			u64 bit = (at + w) * 64 + first;
 
 			put_back_bits(h, bit, bit + len - 1);
+			h->runs++;
 		}
+	}
+}
+
+#define PUT_BACK_RUNS	(1U << 20)	/* a tenth of a second */
+
+/* Words [at, end), which something was handed out to */
+static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
+{
+	for (; at < end; at += WINDOW_WORDS) {
+		unsigned int n = min_t(u64, WINDOW_WORDS, end - at);
+
+		if (h->runs > PUT_BACK_RUNS || dmt_interrupted() ||
+		    dmt_copy_from_user_nofault(h->c->host, h->pinned,
+					       h->data + at, n * sizeof(u64)))
+			put_back_bits(h, at * 64, (at + n) * 64 - 1);
+		else
+			put_back_words(h, at, h->pinned, n);
 	}
 }
 
 static void bitmap_put_back(struct dmt_harvest *h)
 {
-	u64 at = 0;
+	unsigned int part;
 
 	put_back_words(h, h->at, h->window,
 		       min_t(u64, WINDOW_WORDS, h->nwords - h->at));
 	window_clear(h);
-
-	/* Handed out: everything before the window, and maybe a part of it. */
-	for (; at <= h->at; at += WINDOW_WORDS) {
-		unsigned int n = min_t(u64, WINDOW_WORDS, h->nwords - at);
-
-		if (dmt_copy_from_user(h->c->host, h->pinned, h->data + at,
-				       n * sizeof(u64)))
-			put_back_bits(h, at * 64, (at + n) * 64 - 1);
-		else
-			put_back_words(h, at, h->pinned, n);
-	}
+	for (part = 0; part < ANSWER_PARTS; part++)
+		if (h->parts[part / 64] >> part % 64 & 1)
+			put_back_part(h, (u64)part << h->part_shift,
+				      min(h->nwords,
+					  (u64)(part + 1) << h->part_shift));
 }
 
 static void bitmap_finish(struct dmt_harvest *h)
@@ -320,5 +359,8 @@ int dmt_harvest_bitmap(struct dmt_container *c, u64 iova, u64 last,
 	h->nwords = answer_words(iova, last, bitmap);
 	h->at = 0;
 	h->lines = 0;
+	h->part_shift = part_shift(h->nwords);
+	h->runs = 0;
+	memset(h->parts, 0, sizeof(h->parts));
 	return dmt_harvest_walk(h, iova, last, bitmap->pgshift, &bitmap_answer);
 }

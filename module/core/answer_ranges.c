@@ -12,11 +12,12 @@
  * and weren't taken need no mark: they will be told anyway.
  *
  * A harvest that fails must lose nothing. What was gathered is marked from here.
- * What was handed out is read back from the user's buffer, or, if that can't be
- * read any more, all up to there is marked. Ranges are marked as they were told,
- * which is more than was dirty if the pages are coarse. A user who changes the
- * buffer meanwhile gets some of their own pages too many; what they write there is
- * taken only as far as it ascends, so that it makes no more work than all of it is.
+ * What was handed out is read back from the user's array, without faults, or, if that
+ * can't be read any more, or the caller is being killed, all up to there is marked. Ranges
+ * are marked as they were told, which is more than was dirty if the pages are coarse. A
+ * user who changes the array meanwhile gets some of their own pages too many; what they
+ * write there is taken only as far as it ascends, so that it makes no more work than all
+ * of it is.
  */
 #include "answer.h"
 #include "harvest.h"
@@ -37,15 +38,24 @@ static u64 bit_last(const struct dmt_harvest *h, u64 bit)
 	return h->base + ((bit + 1) << shift) - 1;
 }
 
+static void ranges_mark_held(struct dmt_harvest *h)
+{
+	u32 n;
+
+	for (n = 0; n < h->held; n++)
+		dmt_harvest_mark(h, h->list[n].iova, h->list[n].last);
+	h->held = 0;
+}
+
 static void ranges_hand_out(struct dmt_harvest *h)
 {
 	struct dmatrack_dirty_range __user *to = h->ranges->data + h->handed;
 
 	if (!h->held)
 		return;
-	if (dmt_copy_to_user(h->c->host, to, h->list,
-			     h->held * sizeof(h->list[0]))) {
-		h->err = -EFAULT;
+	if (dmt_copy_to_user_nofault(h->c->host, to, h->list,
+				     h->held * sizeof(h->list[0]))) {
+		h->err = -EAGAIN;
 		return;
 	}
 	h->covered = h->list[h->held - 1].last;
@@ -147,21 +157,29 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 	ranges_interrupted(h);
 }
 
+/* The members that tell how it went */
+#define TOLD_SIZE	(offsetofend(struct dmatrack_get_ranges, more) - \
+			 offsetof(struct dmatrack_get_ranges, next))
+
+/* The user's structure may be anywhere: it has no members for us. */
+static void __user *told(const struct dmt_ranges *ranges)
+{
+	return (char __user *)ranges->get +
+		offsetof(struct dmatrack_get_ranges, next);
+}
+
 /* How it went, told last: it's true then. */
 static void ranges_finish(struct dmt_harvest *h)
 {
-	struct dmatrack_get_ranges got = { .more = h->full };
-	const size_t next = offsetof(typeof(got), next);
+	struct dmatrack_get_ranges got = {};
 
 	ranges_hand_out(h);
 	got.count = h->handed;
 	got.next = h->full ? h->next : h->last + 1;
-	/* The user's structure may be anywhere: it has no members for us. */
-	if (!h->err && dmt_copy_to_user(h->c->host,
-					(char __user *)h->ranges->get + next,
-					&got.next,
-					offsetofend(typeof(got), more) - next))
-		h->err = -EFAULT;
+	got.more = h->full;
+	if (!h->err && dmt_copy_to_user_nofault(h->c->host, told(h->ranges),
+						&got.next, TOLD_SIZE))
+		h->err = -EAGAIN;
 }
 
 /* @n ranges that were handed out; nothing of them is before @from. */
@@ -191,17 +209,17 @@ static void ranges_put_back(struct dmt_harvest *h)
 	u64 from = h->base;
 	u32 done, n;
 
-	for (n = 0; n < h->held; n++)
-		dmt_harvest_mark(h, h->list[n].iova, h->list[n].last);
+	ranges_mark_held(h);
 	for (done = 0; done < h->handed; done += n) {
 		n = min_t(u32, h->handed - done, WINDOW_RANGES);
-		if (dmt_copy_from_user(h->c->host, list, h->ranges->data + done,
-				       n * sizeof(*list))) {
+		if (dmt_interrupted() ||
+		    dmt_copy_from_user_nofault(h->c->host, list,
+					       h->ranges->data + done,
+					       n * sizeof(*list))) {
 			dmt_harvest_mark(h, from, h->covered);
 			return;
 		}
 		from = ranges_mark_list(h, list, n, from);
-		dmt_interrupted();	/* others may run */
 	}
 }
 
@@ -211,6 +229,19 @@ static const struct dmt_answer ranges_answer = {
 	.finish = ranges_finish,
 	.put_back = ranges_put_back,
 };
+
+int dmt_harvest_ranges_prepare(struct dmt_container *c,
+			       const struct dmt_ranges *ranges, u64 *there)
+{
+	char was[TOLD_SIZE];
+
+	*there = min_t(u64, ranges->room, *there ? *there * 2 : WINDOW_RANGES);
+	if (dmt_copy_from_user(c->host, was, told(ranges), TOLD_SIZE) ||
+	    dmt_copy_to_user(c->host, told(ranges), was, TOLD_SIZE))
+		return -EFAULT;
+	return dmt_answer_prepare(c->host, ranges->data,
+				  *there * sizeof(*ranges->data));
+}
 
 int dmt_harvest_ranges(struct dmt_container *c, u64 iova, u64 last,
 		       const struct dmt_ranges *ranges)

@@ -36,6 +36,7 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 	if (err)
 		return err;
 	mutex_init(&c->lock);
+	mutex_init(&c->start_lock);
 	dmt_gate_init(&c->gate);
 	dmt_set_pgsizes(c, ~0ULL << PAGE_SHIFT);
 	return 0;
@@ -85,6 +86,7 @@ void dmt_container_fini(struct dmt_container *c)
 {
 	dmt_space_fini(&c->space);
 	dmt_harvest_free(c->harvest);
+	mutex_destroy(&c->start_lock);
 	mutex_destroy(&c->lock);
 }
 
@@ -349,21 +351,30 @@ static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
 
 /*
  * The answers: all that can still fail. The size comes first, because it can be
- * taken back, and is, if the bitmap can't be delivered.
+ * taken back, and is by the caller. -EAGAIN: what the user is given must be faulted in.
  */
 static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
-			const struct dmt_bitmap *bitmap, u64 bytes,
-			u64 __user *size)
+			const struct dmt_bitmap *bitmap, u64 bytes, u64 __user *size)
 {
-	u64 asked = last - iova + 1;
+	if (size && dmt_copy_to_user_nofault(c->host, size, &bytes,
+					     sizeof(bytes)))
+		return -EAGAIN;
+	return bitmap ? dmt_harvest_bitmap(c, iova, last, bitmap) : 0;
+}
+
+/* May that be unmapped at all? As unmap_check(): -ENOENT is no error. */
+static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
+		     const struct dmt_bitmap *bitmap, u64 *end)
+{
 	int err;
 
-	if (size && dmt_copy_to_user(c->host, size, &bytes, sizeof(bytes)))
-		return -EFAULT;
-	err = bitmap ? dmt_harvest_bitmap(c, iova, last, bitmap) : 0;
-	if (err && size && dmt_copy_to_user(c->host, size, &asked,
-					    sizeof(asked)))
-		return err;	/* it has gone as well */
+	if (!dmt_is_aligned(c, *iova, last))
+		return -EINVAL;
+	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
+		return -EINVAL;
+	err = unmap_check(c, iova, last, all, end);
+	if (!err && bitmap && *end > last)
+		return -EINVAL;		/* the bitmap has no room for the rest */
 	return err;
 }
 
@@ -375,20 +386,9 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	struct leaving l = {};
 	int none, err;
 
-	if (!dmt_is_aligned(c, iova, last))
-		return -EINVAL;
-	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
-		return -EINVAL;
-	none = unmap_check(c, &start, last, all, &end);
+	none = unmap_may(c, &start, last, all, bitmap, &end);
 	if (none && none != -ENOENT)
 		return none;
-	if (!none && bitmap && end > last)
-		return -EINVAL;		/* the bitmap has no room for the rest */
-	if (bitmap) {
-		err = dmt_harvest_prepare(c, iova, last, bitmap);
-		if (err)
-			return err;
-	}
 	if (none)
 		return unmap_answer(c, iova, last, NULL, 0, size);
 
@@ -407,6 +407,48 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	return 0;
 }
 
+/* The user is told by @size that as much was unmapped as was asked for, so far. */
+static int unmap_size(struct dmt_container *c, u64 iova, u64 last,
+		      u64 __user *size)
+{
+	u64 asked = last - iova + 1;
+
+	if (size && dmt_copy_to_user(c->host, size, &asked, sizeof(asked)))
+		return -EFAULT;
+	return dmt_interrupted() ? -EINTR : 0;
+}
+
+/* Without the lock, as far as pages of the user are waited for */
+static int unmap_prepare(struct dmt_container *c, u64 iova, u64 last, bool all,
+			 const struct dmt_bitmap *bitmap)
+{
+	u64 start = iova, end;
+	int err = dmt_lock_open(c);
+
+	if (err)
+		return err;
+	err = unmap_may(c, &start, last, all, bitmap, &end);
+	dmt_unlock(c);
+	if (err && err != -ENOENT)
+		return err;
+	return dmt_harvest_prepare(c, iova, last, bitmap);
+}
+
+static int unmap_once(struct dmt_container *c, u64 iova, u64 last, bool all,
+		      const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	int err = bitmap ? unmap_prepare(c, iova, last, all, bitmap) : 0;
+
+	if (err)
+		return err;
+	err = dmt_lock_open(c);
+	if (err)
+		return err;
+	err = unmap_locked(c, iova, last, all, bitmap, size);
+	dmt_unlock(c);
+	return err;
+}
+
 /*
  * How long drivers are given to unpin, and the longest pause between two attempts.
  * The first pauses are short, each twice the one before: a driver that is about to
@@ -415,18 +457,14 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 #define UNPIN_MS	1000U
 #define PAUSE_MS	64U
 
-int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
-	      const struct dmt_bitmap *bitmap, u64 __user *size)
+static int unmap_patiently(struct dmt_container *c, u64 iova, u64 last, bool all,
+			   const struct dmt_bitmap *bitmap, u64 __user *size)
 {
 	unsigned int waited = 0, pause = 1;
 	int err;
 
 	for (;;) {
-		err = dmt_lock_open(c);
-		if (err)
-			return err;
-		err = unmap_locked(c, iova, last, all, bitmap, size);
-		dmt_unlock(c);
+		err = unmap_once(c, iova, last, all, bitmap, size);
 		if (err != -EBUSY || waited >= UNPIN_MS)
 			break;
 		if (dmt_pause(pause))
@@ -437,6 +475,21 @@ int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 	if (err == -EBUSY)
 		dmt_pages_held(c->host, iova, last, 0);
 	return err;
+}
+
+/* Where the answer has to be faulted in after all, it begins anew. */
+int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
+	      const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	int gone, err;
+
+	do {
+		err = unmap_patiently(c, iova, last, all, bitmap, size);
+		if (!err || (err != -EAGAIN && !bitmap))
+			return err;
+		gone = unmap_size(c, iova, last, size);
+	} while (err == -EAGAIN && !gone);
+	return err == -EAGAIN ? gone : err;
 }
 
 void dmt_unmap_all(struct dmt_container *c)
@@ -484,8 +537,9 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 	if (none && none != -ENOENT)
 		return none;
 	err = none ? 0 : count_valid(c, iova, end, &bytes);
-	if (!err)
-		err = dmt_copy_to_user(c->host, size, &bytes, sizeof(bytes));
+	if (!err && dmt_copy_to_user_nofault(c->host, size, &bytes,
+					     sizeof(bytes)))
+		err = -EAGAIN;
 	if (err || none)
 		return err;
 
@@ -502,12 +556,18 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
 		   u64 __user *size)
 {
-	int err = dmt_lock_open(c);
+	int err;
 
-	if (err)
-		return err;
-	err = invalidate_locked(c, iova, last, all, size);
-	dmt_unlock(c);
+	do {
+		err = dmt_lock_open(c);
+		if (err)
+			return err;
+		err = invalidate_locked(c, iova, last, all, size);
+		dmt_unlock(c);
+		if (err != -EAGAIN)
+			return err;
+		err = unmap_size(c, iova, last, size);
+	} while (!err);
 	return err;
 }
 
@@ -573,70 +633,198 @@ int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 
 /* Tracking ------------------------------------------------------------------- */
 
+static int start_locked(struct dmt_container *c)
+{
+	if (c->tracking)
+		return 0;
+	c->harvest = dmt_harvest_new(c->host);
+	if (!c->harvest)
+		return -ENOMEM;
+	dmt_unread_clear(&c->unread);
+	smp_store_release(&c->tracking, true);
+	return 0;
+}
+
 int dmt_start(struct dmt_container *c)
 {
-	int err = dmt_lock_open(c);
+	int err;
 
-	if (err)
-		return err;
-	if (!c->harvest)
-		c->harvest = dmt_harvest_new(c->host);
-	if (!c->harvest) {
-		err = -ENOMEM;
-	} else if (!c->tracking) {
-		dmt_unread_clear(&c->unread);
-		smp_store_release(&c->tracking, true);
+	mutex_lock(&c->start_lock);
+	err = dmt_lock_open(c);
+	if (!err) {
+		err = start_locked(c);
+		dmt_unlock(c);
 	}
-	dmt_unlock(c);
+	mutex_unlock(&c->start_lock);
 	/* Writes that aren't logged yet are seen by the caller: is_tracked() */
 	smp_mb();
 	return err;
 }
 
+#define CUT_TABLES	16U	/* at a time: up to 4,096 bitmaps */
+
+/**
+ * struct cut - how far logs have been cut; by addresses, for mappings come and go
+ * @iova: of the mapping that is next
+ * @ti: its table that is next, if the mapping begins there
+ * @memory: what was cut and is to be freed
+ */
+struct cut {
+	u64 iova;
+	unsigned int ti;
+	void *memory;
+};
+
+/* Some tables' memory. False: that was the last. */
+static bool cut_some(struct dmt_container *c, struct cut *cut)
+{
+	unsigned int n;
+
+	for (n = 0; n < CUT_TABLES; n++) {
+		struct dmt_space_iter it;
+		struct dmt_mapping *m = dmt_space_first(&c->space, cut->iova,
+							&it);
+
+		if (!m)
+			return false;
+		if (m->iova != cut->iova)
+			cut->ti = 0;
+		cut->iova = m->iova;
+		if (cut->ti < m->log.ntables)
+			cut->memory = dmt_log_cut(&m->log, cut->ti++,
+						  cut->memory);
+		if (cut->ti < m->log.ntables)
+			continue;
+		if (m->last == ~0ULL)
+			return false;
+		cut->iova = m->last + 1;
+		cut->ti = 0;
+	}
+	return true;
+}
+
+/*
+ * Tracking has ended a grace period ago, and doesn't begin while @c->start_lock is
+ * held, so logs are neither marked nor taken from. @c->lock keeps the mappings, and is
+ * held for some tables at a time; memory is freed without it.
+ */
+static void logs_free(struct dmt_container *c)
+{
+	struct cut cut = {};
+	bool more;
+
+	do {
+		if (dmt_lock_open(c))
+			return;		/* all mappings have gone */
+		more = cut_some(c, &cut);
+		dmt_unlock(c);
+		dmt_log_free_cut(cut.memory);
+		cut.memory = NULL;
+		cond_resched();
+	} while (more);
+}
+
+static void stop(struct dmt_container *c)
+{
+	struct dmt_harvest *h = c->harvest;
+	bool tracked = c->tracking;
+
+	c->taken += tracked;
+	WRITE_ONCE(c->tracking, false);
+	c->harvest = NULL;
+	dmt_unlock(c);
+	if (tracked) {
+		synchronize_rcu();	/* for marks that saw it set */
+		logs_free(c);
+	}
+	dmt_harvest_free(h);
+}
+
 int dmt_stop(struct dmt_container *c)
 {
-	struct dmt_space_iter it;
-	struct dmt_mapping *m;
+	int err;
 
-	if (dmt_lock_open(c))
-		return -EINVAL;
-	if (!c->tracking)
-		goto out;
-	c->taken++;
-	WRITE_ONCE(c->tracking, false);
-	synchronize_rcu();	/* for marks that saw it set */
-	for (m = dmt_space_first(&c->space, 0, &it); m;
-	     m = dmt_space_next(&c->space, &it))
-		dmt_log_free(&m->log);
-	dmt_harvest_free(c->harvest);
-	c->harvest = NULL;
-out:
-	dmt_unlock(c);
-	return 0;
+	mutex_lock(&c->start_lock);
+	err = dmt_lock_open(c);
+	if (!err)
+		stop(c);	/* unlocks */
+	mutex_unlock(&c->start_lock);
+	return err;
 }
 
-/* Can [iova, last] be harvested, a bit or a range for 2^@pgshift bytes? */
-static bool can_harvest(const struct dmt_container *c, u64 iova, u64 last,
-			unsigned int pgshift)
+/* Harvests -------------------------------------------------------------------- */
+
+/*
+ * @c->lock, for a harvest of [iova, last], a bit or a range for 2^@pgshift bytes; or
+ * -EINVAL.
+ */
+static int lock_to_harvest(struct dmt_container *c, u64 iova, u64 last,
+			   unsigned int pgshift)
 {
-	return c->tracking && pgshift >= c->pgshift &&
-		dmt_is_aligned(c, iova, last);
+	int err = dmt_lock_open(c);
+
+	if (err)
+		return err;
+	if (c->tracking && pgshift >= c->pgshift &&
+	    dmt_is_aligned(c, iova, last))
+		return 0;
+	dmt_unlock(c);
+	return -EINVAL;
 }
 
+/* Before the user's memory is touched: could it be harvested at all? */
+static int may_harvest(struct dmt_container *c, u64 iova, u64 last,
+		       unsigned int pgshift)
+{
+	int err = lock_to_harvest(c, iova, last, pgshift);
+
+	if (!err)
+		dmt_unlock(c);
+	return err;
+}
+
+static int get_bitmap_once(struct dmt_container *c, u64 iova, u64 last,
+			   const struct dmt_bitmap *bitmap)
+{
+	int err = may_harvest(c, iova, last, bitmap->pgshift);
+
+	if (!err)
+		err = dmt_harvest_prepare(c, iova, last, bitmap);
+	if (!err)
+		err = lock_to_harvest(c, iova, last, bitmap->pgshift);
+	if (err)
+		return err;
+	err = dmt_harvest_bitmap(c, iova, last, bitmap);
+	c->taken += !err;
+	dmt_unlock(c);
+	return err;
+}
+
+/* Each time that a page of the buffer has gone, it is prepared anew. */
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap)
 {
 	int err;
 
-	if (dmt_lock_open(c))
-		return -EINVAL;
-	err = can_harvest(c, iova, last, bitmap->pgshift) ? 0 : -EINVAL;
-	if (!err) {
-		err = dmt_harvest_prepare(c, iova, last, bitmap);
-		if (!err)
-			err = dmt_harvest_bitmap(c, iova, last, bitmap);
-		c->taken += !err;
-	}
+	do
+		err = get_bitmap_once(c, iova, last, bitmap);
+	while (err == -EAGAIN);
+	return err;
+}
+
+static int get_ranges_once(struct dmt_container *c, u64 iova, u64 last,
+			   const struct dmt_ranges *ranges, u64 *there)
+{
+	int err = may_harvest(c, iova, last, ranges->pgshift);
+
+	if (!err)
+		err = dmt_harvest_ranges_prepare(c, ranges, there);
+	if (!err)
+		err = lock_to_harvest(c, iova, last, ranges->pgshift);
+	if (err)
+		return err;
+	err = dmt_harvest_ranges(c, iova, last, ranges);
+	c->taken += !err;
 	dmt_unlock(c);
 	return err;
 }
@@ -644,15 +832,12 @@ int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 int dmt_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_ranges *ranges)
 {
+	u64 there = 0;
 	int err;
 
-	if (dmt_lock_open(c))
-		return -EINVAL;
-	err = can_harvest(c, iova, last, ranges->pgshift) ? 0 : -EINVAL;
-	if (!err)
-		err = dmt_harvest_ranges(c, iova, last, ranges);
-	c->taken += !err;
-	dmt_unlock(c);
+	do
+		err = get_ranges_once(c, iova, last, ranges, &there);
+	while (err == -EAGAIN);
 	return err;
 }
 
@@ -666,6 +851,8 @@ int dmt_describe_log(struct dmt_container *c, struct dmatrack_get_log *get)
 	dmt_unlock(c);
 	return 0;
 }
+
+/* Groups whose DMA can't be seen ------------------------------------------------ */
 
 void dmt_scope_widen(struct dmt_container *c)
 {

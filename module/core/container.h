@@ -5,7 +5,7 @@
  * The user's side is dmt_type1_ioctl(), which decodes the type1 calls of
  * <linux/vfio.h>. The devices' side is dmt_write() and what follows it.
  *
- * Locks, outermost first: @lock (map, unmap, harvest, start, stop, attach;
+ * Locks, outermost first: @start_lock (start and stop), @lock (map, unmap, harvest, start, stop, attach;
  * never taken by a device operation), then a mapping's pins.lock. Drivers are
  * called with @lock held (dmt_notify_unmap()), and dmt_gate_drain() waits with
  * it held.
@@ -50,6 +50,8 @@ struct dmt_harvest;
  *		@lock, and fail while there are any
  * @ranges: where mappings may lie; none: anywhere
  * @nr_ranges: how many
+ * @start_lock: of START and STOP, the whole of them: STOP waits for a grace period and
+ *		frees the logs, and START must not begin before that's over
  * @lock: of all of the above, and of changes to @space
  * @space: the mappings
  * @unread: where the log went unread since tracking began
@@ -76,6 +78,7 @@ struct dmt_container {
 	void *scratch;
 	unsigned int nr_ranges;
 	struct dmt_iova_range *ranges;
+	struct mutex start_lock;
 	struct mutex lock;
 	struct dmt_space space;
 	struct dmt_unread unread;
@@ -224,7 +227,10 @@ struct dmt_bitmap {
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 	      const struct dmt_bitmap *bitmap, u64 __user *size);
 
-/* Begin and end logging; both are fine if it's so already. Take @c->lock. */
+/*
+ * Begin and end logging; both are fine if it's so already. Take @c->start_lock and
+ * @c->lock, the latter never for long.
+ */
 int dmt_start(struct dmt_container *c);
 int dmt_stop(struct dmt_container *c);
 
@@ -237,7 +243,7 @@ int dmt_stop(struct dmt_container *c);
  *
  * Return: 0, -EINVAL (not tracking; bits of less than a page), -EFAULT, -EINTR;
  * after an error everything that was dirty is still dirty. Takes @c->lock, which no device
- * operation does.
+ * operation does, and not while it waits for a page of the user's; answer.h says how.
  */
 int dmt_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap);

@@ -7,7 +7,7 @@
  * check_add_overflow, struct page. "dmt_env.h" brings those: each host has one,
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
- * on liburcu). It also defines struct dmt_owner and dmt_untagged().
+ * on liburcu). It also defines struct dmt_owner, struct dmt_later and dmt_untagged().
  *
  * What has no name in the kernel that would do is declared here, and
  * implemented by each host: module/memory.c, owner.c, domain.c, device.c;
@@ -53,6 +53,15 @@ void *dmt_zalloc_nowait(struct dmt_host *host, size_t size);
  */
 void dmt_free(void *mem);
 
+/**
+ * dmt_free_later - have something freed a grace period from now
+ * @later: embedded in it
+ * @fn: frees it; called where it may sleep and take its time, which an RCU callback
+ *	may not
+ */
+void dmt_free_later(struct dmt_later *later,
+		    void (*fn)(struct dmt_later *later));
+
 /* The caller's memory: pointers that an ioctl was given ------------------- */
 
 /*
@@ -64,6 +73,23 @@ int dmt_copy_from_user(struct dmt_host *host, void *to,
 int dmt_copy_to_user(struct dmt_host *host, void __user *to,
 		     const void *from, size_t size);
 int dmt_clear_user(struct dmt_host *host, void __user *to, size_t size);
+
+/**
+ * dmt_copy_to_user_nofault - copy to the caller's memory without a page fault
+ * @host: of the container
+ * @to: user memory
+ * @from: host memory
+ * @size: bytes
+ *
+ * For use under a lock: a fault may wait for as long as the user likes (userfaultfd, a
+ * file system of theirs). Where a page isn't there, it's -EFAULT; dmt_clear_user(), without
+ * the lock, faults it in or finds that it can't be. A host in a process can't tell a
+ * fault from an access: there it's dmt_copy_to_user(). So it is for copying from.
+ */
+int dmt_copy_to_user_nofault(struct dmt_host *host, void __user *to,
+			     const void *from, size_t size);
+int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
+			       const void __user *from, size_t size);
 
 /* Could @size bytes at @addr be the caller's at all? No memory is touched. */
 bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr,

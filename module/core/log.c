@@ -131,12 +131,38 @@ void dmt_log_init(struct dmt_log *log, u64 npages)
 	log_clear(log);
 }
 
-static void table_free(struct dmt_slot *table, unsigned int n)
+/* Put memory into a list, linked by its first word. */
+static void *cut_add(void *list, void *mem)
 {
+	if (!mem)
+		return list;
+	*(void **)mem = list;
+	return mem;
+}
+
+void *dmt_log_cut(struct dmt_log *log, unsigned int ti, void *list)
+{
+	struct dmt_slot *table = log->table[ti];
 	unsigned int i;
 
-	for (i = 0; i < n; i++)
-		dmt_free(memory_of(table[i].bits));
+	for (i = 0; is_pointer(table) && i < table_chunks(log, ti); i++)
+		list = cut_add(list, memory_of(table[i].bits));
+	if (log->ntables == 1) {
+		memset(table, 0, table_size(log, ti));
+		return list;
+	}
+	log->table[ti] = NULL;
+	return cut_add(list, memory_of(table));
+}
+
+void dmt_log_free_cut(void *list)
+{
+	while (list) {
+		void *next = *(void **)list;
+
+		dmt_free(list);
+		list = next;
+	}
 }
 
 void dmt_log_free(struct dmt_log *log)
@@ -144,15 +170,9 @@ void dmt_log_free(struct dmt_log *log)
 	unsigned int ti;
 
 	for (ti = 0; ti < log->ntables; ti++) {
-		struct dmt_slot *table = log->table[ti];
-
-		if (!is_pointer(table))
-			continue;
-		table_free(table, table_chunks(log, ti));
-		if (log->ntables > 1)
-			dmt_free(table);
+		dmt_log_free_cut(dmt_log_cut(log, ti, NULL));
+		cond_resched();
 	}
-	log_clear(log);		/* how long it is, marks may still look up */
 }
 
 /* Marks ------------------------------------------------------------------- */

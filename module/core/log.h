@@ -55,9 +55,20 @@ void dmt_log_init(struct dmt_log *log, u64 npages);
  * dmt_log_free - forget everything and give memory back
  * @log: that nobody marks or harvests any more, a grace period ago
  *
- * The log is as after dmt_log_init().
+ * The log is as after dmt_log_init(). May take its time: it lets others run.
  */
 void dmt_log_free(struct dmt_log *log);
+
+/**
+ * dmt_log_cut - the same for one table, whose memory is yet to be freed
+ * @log: as for dmt_log_free()
+ * @ti: which of @log->ntables
+ * @list: memory that was cut before, or NULL
+ *
+ * Return: @list with what the table had, for dmt_log_free_cut().
+ */
+void *dmt_log_cut(struct dmt_log *log, unsigned int ti, void *list);
+void dmt_log_free_cut(void *list);
 
 /**
  * struct dmt_need - memory that a mark may need

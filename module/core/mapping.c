@@ -46,9 +46,9 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 	return m;
 }
 
-static void mapping_free(struct rcu_head *rcu)
+static void mapping_free(struct dmt_later *later)
 {
-	struct dmt_mapping *m = container_of(rcu, struct dmt_mapping, rcu);
+	struct dmt_mapping *m = container_of(later, struct dmt_mapping, later);
 
 	dmt_log_free(&m->log);
 	dmt_pins_fini(&m->pins);
@@ -58,13 +58,13 @@ static void mapping_free(struct rcu_head *rcu)
 void dmt_mapping_free(struct dmt_mapping *m)
 {
 	dmt_owner_fini(&m->owner);
-	mapping_free(&m->rcu);
+	mapping_free(&m->later);
 }
 
 void dmt_mapping_free_rcu(struct dmt_mapping *m)
 {
 	dmt_owner_fini(&m->owner);
-	call_rcu(&m->rcu, mapping_free);
+	dmt_free_later(&m->later, mapping_free);
 }
 
 /* With memory to be had by sleeping, outside of RCU */

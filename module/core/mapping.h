@@ -49,7 +49,7 @@ struct dmt_runs {
  * @c: whose it is
  * @owner: whose memory
  * @next: in a list of mappings that have left the space
- * @rcu: to free it
+ * @later: to free it
  * @runs: what the IOMMU maps
  * @pins: pages that drivers hold
  * @log: what was written
@@ -67,7 +67,7 @@ struct dmt_mapping {
 	struct dmt_container *c;
 	struct dmt_owner owner;
 	struct dmt_mapping *next;
-	struct rcu_head rcu;
+	struct dmt_later later;
 	struct dmt_runs runs;
 	struct dmt_pins pins;
 	struct dmt_log log;		/* must be last: it has a tail */

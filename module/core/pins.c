@@ -111,6 +111,7 @@ static void chunk_free(struct dmt_pin_chunk *pc)
 	for (w = 0; w < pc->nwords; w++)
 		dmt_free(word_entries(&pc->word[w]));
 	dmt_free(pc);
+	cond_resched();
 }
 
 void dmt_pins_fini(struct dmt_pins *pins)

@@ -496,7 +496,7 @@ CASE(ranges_bad_buffer_coarse, EMULATED)
 	mark(99, 1);
 	EXPECT_EQ(ranges(BASE, BASE + 200 * PAGE - 1, 4 * PAGE,
 			 cut(r, sizeof(r), 2 * sizeof(*r)), 8, NULL), -EFAULT);
-	EXPECT_RANGES(BASE, 200, 8, "0-3 32-35 96-99");
+	EXPECT_RANGES(BASE, 200, 8, "3 35 99");
 }
 
 CASE(v1_ranges, EMULATED | V1)

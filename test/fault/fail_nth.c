@@ -379,11 +379,11 @@ static long do_unmap(const struct step *s)
 		args.unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
 	ret = call(VFIO_IOMMU_UNMAP_DMA, &args);
 	buffer_back();
+	for (page = s->page; no_memory && page < s->page + s->n; page++)
+		if (is_reported(page))
+			allow_chunk(page);
 	if (ret) {
 		CHECK_EQ(args.unmap.size, s->n * PAGE);
-		for (page = s->page; no_memory && page < s->page + s->n; page++)
-			if (is_reported(page))
-				allow_chunk(page);
 		return ret;
 	}
 	for (i = 0; i < w->nmaps; i++) {
@@ -567,6 +567,9 @@ static long do_harvest(const struct step *s)
 			allow_coarse(s);
 		return ret;
 	}
+	/* What couldn't be handed out at first was put back, and taken again. */
+	if (no_memory)
+		allow_coarse(s);
 	check_answer(s, s->arg);
 	if (is_memory_denied())
 		allow_unsplit(s);
@@ -614,6 +617,8 @@ static long do_ranges(const struct step *s)
 	if (get.more)
 		told.n = (get.next - BASE) / PAGE - s->page;
 	as_bitmap(&told, get.count);
+	if (no_memory)
+		allow_coarse(s);
 	check_answer(&told, s->arg);
 	if (is_memory_denied()) {
 		allow_unsplit(s);

@@ -109,6 +109,20 @@ static bool fault(void)
 	return r.faults && sim.now && !sim_below(r.faults);
 }
 
+static void later_call(struct rcu_head *rcu)
+{
+	struct dmt_later *later = container_of(rcu, struct dmt_later, rcu);
+
+	later->fn(later);
+}
+
+void dmt_free_later(struct dmt_later *later,
+		    void (*fn)(struct dmt_later *later))
+{
+	later->fn = fn;
+	call_rcu(&later->rcu, later_call);
+}
+
 int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
 		       size_t size)
 {
@@ -125,6 +139,18 @@ int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 		return -EFAULT;
 	memcpy(to, from, size);
 	return 0;
+}
+
+int dmt_copy_to_user_nofault(struct dmt_host *host, void *to, const void *from,
+			     size_t size)
+{
+	return dmt_copy_to_user(host, to, from, size);
+}
+
+int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
+			       const void *from, size_t size)
+{
+	return dmt_copy_from_user(host, to, from, size);
 }
 
 int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
