@@ -47,6 +47,7 @@ static struct dmt_device *d;
 static struct model m;
 static char *memory;
 static uint64_t answer[PAGES / 64 + 1];
+static bool unsure[PAGES];	/* whether the device still has it pinned */
 static int nth_file;
 
 static _Noreturn void bad(const char *what, long got, long want)
@@ -155,12 +156,14 @@ static bool bit(uint64_t n)
 	return answer[n / 64] >> n % 64 & 1;
 }
 
-/* May it be reported though it wasn't written? In a chunk where one was. */
+/* May it be reported though it wasn't written? In a chunk where one was; or pinned. */
 static bool may_be(uint64_t page)
 {
 	const struct model_mapping *map;
 	uint64_t first, end;
 
+	if (unsure[page])
+		return true;
 	if (m.page[page].mapping < 0)
 		return false;
 	map = &m.mapping[m.page[page].mapping];
@@ -207,9 +210,9 @@ static long do_unmap(const struct step *s)
 	long ret = call(VFIO_IOMMU_UNMAP_DMA, &a);
 	uint64_t n;
 
-	/* The device has let go of its pins, whether or not the call succeeds. */
+	/* The device lets go of its pins, unless the call fails before it is told to. */
 	for (n = s->first; n < s->first + s->count; n++)
-		while (m.page[n].pins)
+		for (; m.page[n].pins; unsure[n] = ret)
 			model_unpinned(&m, n, 1);
 	if (ret)
 		return ret;
