@@ -348,7 +348,7 @@ int dmt_owner_account(struct dmt_owner *owner, long npages)
 	if (!npages)
 		return 0;
 	if (foreign && !mmget_not_zero(mm))
-		return npages > 0 ? -ESRCH : 0;
+		return npages > 0 ? -ENODEV : 0;
 	if (npages > 0)
 		err = mmap_write_lock_killable(mm);
 	else
