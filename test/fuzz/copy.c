@@ -160,7 +160,8 @@ static void random_frame(struct dmt_frame *f, uint64_t *seq, void *payload)
 	static unsigned char page[8 * PAGE];
 	size_t n = (1 + below(4)) * PAGE;
 
-	f->type = below(30) ? types[below(sizeof(types))] : below(13);
+	f->type = below(30) ? types[below(sizeof(types))] :
+			      below(DMT_WIRE_TYPES + 1);
 	f->seq = below(50) ? ++*seq : random_next(&rng);
 	f->payload = payload;
 	if (f->type != DMT_WIRE_DATA && f->type != DMT_WIRE_ZERO)
@@ -178,6 +179,17 @@ static void random_frame(struct dmt_frame *f, uint64_t *seq, void *payload)
 		((unsigned char *)payload)[below(f->length)] ^= 1 << below(8);
 	if (!below(30))
 		f->length = below(9 * PAGE);
+}
+
+/* What ends a copy: right behind FINISH, by that one's number, for the most part */
+static void random_commit(struct dmt_wire *wire, const struct dmt_frame *finish)
+{
+	struct dmt_frame f = { .type = DMT_WIRE_COMMIT, .seq = finish->seq };
+
+	if (!below(20))
+		f.seq = random_next(&rng);
+	if (below(10))
+		dmt_wire_put(wire, &f);
 }
 
 static void random_stream(void)
@@ -202,6 +214,8 @@ static void random_stream(void)
 		memset(&f, 0, sizeof(f));
 		random_frame(&f, &seq, payload);
 		dmt_wire_put(&wire, &f);
+		if (f.type == DMT_WIRE_FINISH)
+			random_commit(&wire, &f);
 	}
 	dmt_wire_flush(&wire);
 	dmt_wire_close(&wire);

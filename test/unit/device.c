@@ -499,13 +499,21 @@ static void told_of_an_unmap(void)
 	teardown();
 }
 
-/* A driver that lets nothing go: its pages are let go of for it. */
+/* A driver that lets nothing go keeps its pages, and the unmap fails and changes nothing. */
 static void told_in_vain(void)
 {
 	setup(0);
 	map(0, 8);
 	CHECK_EQ(pin(1, 3, 3), 0);
 	CHECK_EQ(pin(2, 4, 3), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(e, iova_of(7), 1), 0);
+	CHECK_EQ(unmap(0, 8), -EBUSY);
+	CHECK(mapping(0));
+	CHECK_EQ(mapping(0)->pins.count, 5);
+	CHECK_EQ(harvest(0, 8), 0xbe);
+	CHECK_EQ(unpin(1, 3), 0);
+	CHECK_EQ(unmap(0, 8), -EBUSY);
+	CHECK_EQ(unpin(2, 4), 0);
 	CHECK_EQ(unmap(0, 8), 0);
 	CHECK_EQ(answer[0], 0x3e);
 	CHECK(!mapping(0));
