@@ -299,7 +299,6 @@ CASE(ranges_pins_room, EMULATED)
 	EXPECT_RANGES(BASE, 600, 1, "");
 }
 
-/* Devices whose writes can't be seen: all that they can write to */
 /* Seconds for a harvest of 16 TiB as ranges: the least of several */
 static double ranges_time(unsigned int want)
 {
@@ -351,6 +350,7 @@ CASE(ranges_pinned_chunks, EMULATED)
 	EXPECT(all < 20 * one);
 }
 
+/* Devices whose writes can't be seen: all that they can write to */
 CASE(ranges_scope, IOMMU)
 {
 	ASSERT_OK(map(BASE, memory(16 * PAGE), 16 * PAGE, MAP_R));
