@@ -150,6 +150,9 @@ struct dmatrack_dirty_range {
  * what it reports is clean afterwards. It fills @ranges in, in ascending order,
  * none touching the next. What isn't mapped is clean. Its cost is that of what is
  * dirty, and of a look at each mapping, and at each 128 MiB (of 4 KiB pages) of it.
+ * Before the harvest, zeros may be written to any of the @count entries of @ranges, even
+ * if fewer are reported: an array that is shorter than @count says can fail with EFAULT,
+ * and what was dirty still is.
  *
  * Where there is @more, call again with @iova = @next and @count anew: what wasn't
  * reported is still dirty. The first range may then follow on the last of before.
