@@ -53,19 +53,30 @@ static inline long dmt_pin_user_pages_remote(struct mm_struct *mm,
 }
 #define pin_user_pages_remote	dmt_pin_user_pages_remote
 
+/*
+ * Without FOLL_NOFAULT it is to wait for a page, which pins that last don't do here: they
+ * have mmap_lock stay taken. So the page is faulted in by a pin that doesn't last.
+ */
 static inline int dmt_pin_user_pages_fast(unsigned long vaddr, int npages,
 					  unsigned int flags, struct page **pages)
 {
 	struct mm_struct *mm = current->mm;
+	unsigned long room = npages;
 	long n;
 
-	if (flags & FOLL_WRITE)
+	if ((flags & FOLL_WRITE) && (flags & FOLL_NOFAULT))
 		return pin_user_pages_fast(vaddr, npages, flags, pages);
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
+	if (flags & FOLL_NOFAULT) {
+		n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
+		mmap_read_unlock(mm);
+		return n;
+	}
+	flags = dmt_pin_flags(mm, vaddr, &room, flags);
 	mmap_read_unlock(mm);
-	return n;
+	return pin_user_pages_unlocked(vaddr, room, pages,
+				       flags & ~FOLL_LONGTERM);
 }
 #define pin_user_pages_fast	dmt_pin_user_pages_fast
 
