@@ -28,6 +28,9 @@
 #define LATE_FAULT \
 	"failure in the middle", \
 	"it fails when all is done"
+#define ANSWER_HELD \
+	"answers that userfaultfd holds back", \
+	"all other calls wait"
 #define LOST_WRITE \
 	"failure in the middle", \
 	"a write that fails on its way isn't reported"
@@ -140,6 +143,9 @@ static const struct difference differences[] = {
 	{ "fault_write_stops_harvest", ONE_MUTEX, "ended is false", 0 },
 	{ "fault_harvest_stops_write", ONE_MUTEX, "ended is false", 0 },
 	{ "fault_harvest_stops_pin", ONE_MUTEX, "ended is false", 0 },
+	{ "held_back_harvest", ANSWER_HELD, "ended is false", 0 },
+	{ "held_back_unmap", ANSWER_HELD, "ended is false", 0 },
+	{ "held_back_ranges", NO_RANGES, NULL, 0 },
 	{ "fault_harvest_scans_mappings", "device writes during a harvest",
 	  "a harvest looks at every mapping before",
 	  "last < 10 * first is false", 0 },

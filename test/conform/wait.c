@@ -49,11 +49,13 @@ static void trap_wait(const struct trap *t)
 	ASSERT_EQ(read(t->fd, &msg, sizeof(msg)), sizeof(msg));
 }
 
-/* Its one page is like @page from now on. */
-static void trap_fill(const struct trap *t, const void *page)
+/* Its page @n is like @page from now on. */
+static void trap_fill(const struct trap *t, u64 n, const void *page)
 {
 	struct uffdio_copy copy = {
-		.dst = (uintptr_t)t->mem, .src = (uintptr_t)page, .len = PAGE,
+		.dst = (uintptr_t)t->mem + n * PAGE,
+		.src = (uintptr_t)page,
+		.len = PAGE,
 	};
 
 	ASSERT_OK(ioctl(t->fd, UFFDIO_COPY, &copy));
@@ -288,6 +290,123 @@ CASE(harvest_buffer_goes_second_readonly, EMULATED)
 }
 
 /*
+ * A page of a call's answer is held back: the call sleeps, no other waits for it. A
+ * process's engine can't tell a page that is held back from one that is slow, so these
+ * are for the kernel's containers.
+ */
+
+/* Return: how many ranges */
+static void *do_ranges(void *arg)
+{
+	struct job *j = arg;
+	struct dmatrack_get_ranges said;
+
+	j->ret = ranges(j->iova, j->iova + j->pages * PAGE - 1, PAGE, j->bitmap,
+			8, &said);
+	if (!j->ret)
+		j->ret = said.count;
+	return NULL;
+}
+
+/* Return: how many bytes */
+static void *do_unmap(void *arg)
+{
+	struct job *j = arg;
+	u64 unmapped;
+
+	j->ret = unmap_bitmap(j->iova, j->pages * PAGE, PAGE, j->bitmap,
+			      bitmap_bytes(j->pages), &unmapped);
+	if (!j->ret)
+		j->ret = unmapped;
+	return NULL;
+}
+
+/* A mapping, writes to it and to the page at BASE + 7 * PAGE, a harvest of it */
+static void *do_others(void *arg)
+{
+	struct job *j = arg;
+
+	do_map(j);
+	if (!j->ret)
+		j->ret = dma_write(j->iova, 1);
+	if (!j->ret)
+		j->ret = dma_write(BASE + 7 * PAGE, 1);
+	if (!j->ret)
+		do_harvest(j);
+	return NULL;
+}
+
+/* @t holds a call back: all that do_others() does ends, and then there's @page. */
+static void others_go_on(const struct trap *t, u64 iova, u64 n)
+{
+	struct job o = { .iova = iova, .pages = 1, .bitmap = memory(PAGE) };
+	char *page = memory(PAGE);
+	bool ended;
+
+	begin(&o, do_others);
+	ended = ends_within(&o, patience());
+	EXPECT(ended);
+	memset(page, 0xff, PAGE);
+	trap_fill(t, n, page);
+	if (!ended)
+		pthread_join(o.thread, NULL);
+	EXPECT_OK(o.ret);
+	EXPECT_EQ(*(u64 *)o.bitmap & 1, 1);
+}
+
+/* Pages 5 and 7 of 64 are dirty when the call @what finds out, the second by others. */
+static struct job held_back(void *(*what)(void *))
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job j = { .iova = BASE, .pages = 64, .bitmap = t.mem };
+
+	mapped(BASE, 64);
+	ASSERT_OK(start());
+	ASSERT_OK(dma_write(BASE + 5 * PAGE, 1));
+	begin(&j, what);
+	trap_wait(&t);
+	others_go_on(&t, BASE + 64 * PAGE, 0);
+	pthread_join(j.thread, NULL);
+	trap_release(&t);
+	return j;
+}
+
+CASE(held_back_harvest, EMULATED | KERNEL)
+{
+	struct job j = held_back(do_harvest);
+
+	EXPECT_OK(j.ret);
+	EXPECT_EQ(*(u64 *)j.bitmap, 1 << 5 | 1 << 7);
+	EXPECT_CLEAN(BASE, 64);
+}
+
+CASE(held_back_ranges, EMULATED | KERNEL)
+{
+	struct dmatrack_dirty_range *r;
+	struct job j;
+
+	ASSERT_OK(start());
+	ASSERT_OK(ranges(0, -1, PAGE, memory(PAGE), 8, NULL));
+	j = held_back(do_ranges);
+	r = j.bitmap;
+	EXPECT_EQ(j.ret, 2);
+	EXPECT_EQ(r[0].iova, BASE + 5 * PAGE);
+	EXPECT_EQ(r[0].last, BASE + 6 * PAGE - 1);
+	EXPECT_EQ(r[1].iova, BASE + 7 * PAGE);
+	EXPECT_EQ(r[1].last, BASE + 8 * PAGE - 1);
+	EXPECT_CLEAN(BASE, 64);
+}
+
+CASE(held_back_unmap, EMULATED | KERNEL)
+{
+	struct job j = held_back(do_unmap);
+
+	EXPECT_EQ(j.ret, 64 * PAGE);
+	EXPECT_EQ(*(u64 *)j.bitmap, 1 << 5 | 1 << 7);
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 0);
+}
+
+/*
  * The container goes under a call: a thread sleeps in a page fault of its call's
  * memory, another takes the last group away. On the stock driver (6.12) the call goes
  * on in memory that has been freed, so it isn't tried there.
@@ -358,7 +477,7 @@ static void gone_under(const struct raw *r, unsigned long cmd, void *arg,
 	raw_leave(r);
 	if (back)
 		raw_join(r);
-	trap_fill(&t, fill);
+	trap_fill(&t, 0, fill);
 	trap_release(&t);
 	pthread_join(j.thread, NULL);
 	EXPECT_EQ(j.err, EINVAL);
