@@ -53,6 +53,8 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 	struct dmatrack_engine *e;
 	int err;
 
+	if (dmt_lacks(engine))
+		return -EINVAL;
 	if ((type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU) ||
 	    flags & ~DMATRACK_ENGINE_CHECKED)
 		return dmt_error(-EINVAL, "%u is no type of container, or 0x%x no "
@@ -103,6 +105,8 @@ static void check_nothing_left(const struct dmatrack_engine *e)
 
 void dmatrack_engine_destroy(struct dmatrack_engine *e)
 {
+	if (!e)
+		return;
 	dmatrack_engine_emulated(e, false);
 	dmt_container_close(&e->c);
 	dmt_container_fini(&e->c);
@@ -115,8 +119,11 @@ void dmatrack_engine_destroy(struct dmatrack_engine *e)
 long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 			   unsigned long arg)
 {
-	long ret = dmt_type1_ioctl(&e->c, cmd, arg);
+	long ret;
 
+	if (dmt_lacks(e))
+		return -EINVAL;
+	ret = dmt_type1_ioctl(&e->c, cmd, arg);
 	dmt_reclaim();
 	if (unlikely(ret < 0))
 		dmt_error((int)ret, "call 0x%lx of the container: %s", cmd,
@@ -130,9 +137,9 @@ static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory 
 	const unsigned char *byte = (const unsigned char *)from;
 	size_t i;
 
-	if (!from || from->size < sizeof(*to))
-		return dmt_error(-EINVAL, "struct dmatrack_memory: NULL, or of %zu bytes, "
-				 "not %zu", from ? from->size : 0, sizeof(*to));
+	if (from->size < sizeof(*to))
+		return dmt_error(-EINVAL, "struct dmatrack_memory: of %zu bytes, "
+				 "not %zu", from->size, sizeof(*to));
 	for (i = sizeof(*to); i < from->size; i++) {
 		if (byte[i])
 			return dmt_error(-E2BIG, "struct dmatrack_memory: byte %zu is not "
@@ -161,8 +168,11 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 {
 	struct dmatrack_memory m;
 	u64 last;
-	int err = take_memory(&m, memory);
+	int err;
 
+	if (dmt_lacks(e, memory))
+		return -EINVAL;
+	err = take_memory(&m, memory);
 	if (err)
 		return err;
 	err = check_map(e, iova, size, prot, &last);
@@ -184,12 +194,16 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 			  const void *data, size_t size)
 {
+	if (dmt_lacks(e, data))
+		return -EINVAL;
 	return done(dmt_write(&e->c, iova, data, size), "writing", iova, size);
 }
 
 int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
 			 size_t size)
 {
+	if (dmt_lacks(e, data))
+		return -EINVAL;
 	return done(dmt_read(&e->c, iova, data, size), "reading", iova, size);
 }
 
@@ -198,6 +212,8 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 {
 	int err;
 
+	if (dmt_lacks(e, pages))
+		return -EINVAL;
 	if (!READ_ONCE(e->host.unmap))
 		return dmt_error(-EINVAL, "pins are for who can be told of unmaps: "
 				 "dmatrack_engine_on_unmap()");
@@ -211,6 +227,8 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 			  unsigned long npages)
 {
+	if (dmt_lacks(e))
+		return -EINVAL;
 	return done(dmt_unpin(&e->c, iova, npages), "unpinning", iova,
 		    (uint64_t)npages << PAGE_SHIFT);
 }
@@ -218,6 +236,8 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 			       uint64_t size)
 {
+	if (dmt_lacks(e))
+		return -EINVAL;
 	return done(dmt_mark_dirty(&e->c, iova, size), "marking", iova, size);
 }
 
@@ -226,6 +246,8 @@ void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
 					    uint64_t size),
 			      void *opaque)
 {
+	if (!e)
+		return;
 	mutex_lock(&e->c.lock);
 	e->host.opaque = opaque;
 	smp_store_release(&e->host.unmap, unmap);

@@ -418,8 +418,11 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 			  const struct dmatrack_peer *from)
 {
 	struct dmatrack_peer peer;
-	int ret = dmt_peer_take(&peer, from);
+	int ret;
 
+	if (dmt_lacks(ch, address, from))
+		return -EINVAL;
+	ret = dmt_peer_take(&peer, from);
 	if (!ret && dmt_cancelled(peer.cancel))
 		ret = dmt_error(-ECANCELED, "%s: cancelled", address);
 	if (!ret)
@@ -434,6 +437,8 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 {
 	const struct dmatrack_peer peer = { .size = sizeof(peer), .tls = tls };
 
+	if (dmt_lacks(ch, address))
+		return -EINVAL;
 	return dmatrack_peer_connect(ch, address, &peer);
 }
 
@@ -547,6 +552,8 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 {
 	const struct dmatrack_peer peer = { .size = sizeof(peer), .tls = tls };
 
+	if (dmt_lacks(l, address))
+		return -EINVAL;
 	return dmatrack_peer_listen(l, address, &peer);
 }
 
@@ -572,9 +579,12 @@ static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *pe
 int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 			 const struct dmatrack_peer *peer)
 {
-	struct dmatrack_listener *l = calloc(1, sizeof(*l));
+	struct dmatrack_listener *l;
 	int ret;
 
+	if (dmt_lacks(out, address, peer))
+		return -EINVAL;
+	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
 	l->fd = -1;
@@ -593,7 +603,7 @@ int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 
 const char *dmatrack_listener_address(const struct dmatrack_listener *l)
 {
-	return l->address;
+	return l ? l->address : NULL;
 }
 
 /* A stranger came, or somebody who isn't allowed: that's not an error of the listener. */
@@ -737,8 +747,11 @@ int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout)
 {
 	uint64_t end = dmt_deadline(timeout);
-	int ret = enter(l, end);
+	int ret;
 
+	if (dmt_lacks(l, ch))
+		return -EINVAL;
+	ret = enter(l, end);
 	if (ret)
 		return ret;
 	ret = accept_some(l, ch, end);

@@ -66,8 +66,11 @@ static uint64_t next_bit(const uint64_t *bitmap, uint64_t nbits, uint64_t pos,
 bool dmatrack_next_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
 		       uint64_t *len)
 {
-	uint64_t first = next_bit(bitmap, nbits, *pos, 0);
+	uint64_t first;
 
+	if (!bitmap || !pos || !len)
+		return false;
+	first = next_bit(bitmap, nbits, *pos, 0);
 	if (first == nbits)
 		return false;
 	*len = next_bit(bitmap, nbits, first + 1, ~0ULL) - first;
@@ -97,7 +100,7 @@ void dmatrack_bitmap_merge(uint64_t *to, uint64_t at, const uint64_t *from,
 	uint64_t whole = nbits / WORD_BITS, rest = nbits % WORD_BITS, i;
 	unsigned int off = at % WORD_BITS;
 
-	if (!nbits)
+	if (!nbits || !to || !from)
 		return;
 	to += at / WORD_BITS;
 	if (!off) {
@@ -117,6 +120,8 @@ uint64_t dmatrack_bitmap_count(const uint64_t *bitmap, uint64_t nbits)
 {
 	uint64_t whole = nbits / WORD_BITS, rest = nbits % WORD_BITS, i, n = 0;
 
+	if (!bitmap)
+		return 0;
 	for (i = 0; i < whole; i++)
 		n += (unsigned int)__builtin_popcountll(bitmap[i]);
 	if (rest)

@@ -249,8 +249,11 @@ static int duplicate(int fd)
 
 int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out)
 {
-	int a = duplicate(in), b, ret;
+	int a, b, ret;
 
+	if (dmt_lacks(ch))
+		return -EINVAL;
+	a = duplicate(in);
 	if (a < 0)
 		return a;
 	b = in == out ? a : duplicate(out);
@@ -317,6 +320,8 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 {
 	struct dmatrack_channel *c;
 
+	if (dmt_lacks(ch, ops))
+		return -EINVAL;
 	if (ops->size < sizeof(*ops) || !ops->read || !ops->write)
 		return dmt_error(-EINVAL, "channel: can't read or write");
 	c = calloc(1, sizeof(*c));

@@ -57,21 +57,23 @@ void dmatrack_close(struct dmatrack *t)
 
 const char *dmatrack_driver(const struct dmatrack *t)
 {
-	return t->driver;
+	return t ? t->driver : NULL;
 }
 
 struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t)
 {
-	return t->engine;
+	return t ? t->engine : NULL;
 }
 
 int dmatrack_device_fd(const struct dmatrack *t)
 {
-	return t->device_fd;
+	return t ? t->device_fd : -1;
 }
 
 int dmatrack_attach(struct dmatrack *t, const char *device)
 {
+	if (dmt_lacks(t, device))
+		return -EINVAL;
 	if (t->ops->attach)
 		return t->ops->attach(t, device);
 	return dmt_error(-EOPNOTSUPP, "a container in this process takes no VFIO "
@@ -80,6 +82,8 @@ int dmatrack_attach(struct dmatrack *t, const char *device)
 
 int dmatrack_detach(struct dmatrack *t, int device_fd)
 {
+	if (dmt_lacks(t))
+		return -EINVAL;
 	if (t->ops->detach)
 		return t->ops->detach(t, device_fd);
 	return dmt_error(-EOPNOTSUPP, "a container in this process has no VFIO "
@@ -88,8 +92,11 @@ int dmatrack_detach(struct dmatrack *t, int device_fd)
 
 long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 {
-	long ret = t->ops->ioctl(t, cmd, arg);
+	long ret;
 
+	if (dmt_lacks(t))
+		return -EINVAL;
+	ret = t->ops->ioctl(t, cmd, arg);
 	if (ret < 0)
 		dmt_error((int)ret, "call 0x%lx: %s", cmd,
 			  strerrordesc_np((int)-ret));
@@ -118,6 +125,8 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 
 	_Static_assert(DMATRACK_MAP_READ == VFIO_DMA_MAP_FLAG_READ &&
 		       DMATRACK_MAP_WRITE == VFIO_DMA_MAP_FLAG_WRITE, "flags");
+	if (dmt_lacks(t))
+		return -EINVAL;
 	err = call(t, VFIO_IOMMU_MAP_DMA, &map);
 	if (err)
 		dmt_failed(err, "not whole pages, no rights, or no IOVA that can "
@@ -133,8 +142,11 @@ int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
 		.iova = iova,
 		.size = size,
 	};
-	int err = call(t, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	int err;
 
+	if (dmt_lacks(t))
+		return -EINVAL;
+	err = call(t, VFIO_IOMMU_UNMAP_DMA, &unmap);
 	if (err == -EBUSY)
 		dmt_error(err, "unmapping 0x%llx bytes at IOVA 0x%llx: a device's "
 			  "driver holds pages there and doesn't unpin them; "
@@ -168,6 +180,8 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 	};
 	int err;
 
+	if (dmt_lacks(t) || (n && dmt_lacks(m)))
+		return -EINVAL;
 	if (!(t->features & DMATRACK_FEATURE_MAPPINGS))
 		return dmt_error(-EOPNOTSUPP, "the %s driver doesn't tell what is "
 				 "mapped", t->driver);
@@ -191,11 +205,15 @@ static int switch_tracking(struct dmatrack *t, unsigned int flag,
 
 int dmatrack_start(struct dmatrack *t)
 {
+	if (dmt_lacks(t))
+		return -EINVAL;
 	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, "starting");
 }
 
 int dmatrack_stop(struct dmatrack *t)
 {
+	if (dmt_lacks(t))
+		return -EINVAL;
 	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "ceasing");
 }
 
@@ -222,6 +240,8 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 	uint64_t arg[(sizeof(head) + sizeof(get)) / sizeof(uint64_t)];
 	int err;
 
+	if (dmt_lacks(t, bitmap))
+		return -EINVAL;
 	memcpy(arg, &head, sizeof(head));
 	memcpy(arg + sizeof(head) / sizeof(arg[0]), &get, sizeof(get));
 	if (!t->features)	/* the driver adds to what it finds */

@@ -4,6 +4,6 @@
 
 void dmatrack_dest_close(struct dmatrack_dest *d)
 {
-	if (d && d->ops->close)
+	if (d && d->ops && d->ops->close)
 		d->ops->close(d);
 }

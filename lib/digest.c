@@ -103,6 +103,8 @@ int dmatrack_digest(const struct dmatrack_region *regions, unsigned int n,
 	struct dmt_digest d;
 	unsigned int i;
 
+	if (dmt_lacks(digest) || (n && dmt_lacks(regions)))
+		return -EINVAL;
 	for (i = 0; i < n; i++) {
 		if (!regions[i].vaddr || !regions[i].size)
 			return dmt_error(-EINVAL, "region %u: no memory of this process",

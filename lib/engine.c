@@ -27,9 +27,12 @@ static const struct dmatrack_ops engine_ops = {
 int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 			 unsigned int flags)
 {
-	struct dmatrack *e = malloc(sizeof(*e));
+	struct dmatrack *e;
 	int ret;
 
+	if (dmt_lacks(t))
+		return -EINVAL;
+	e = malloc(sizeof(*e));
 	if (!e)
 		return dmt_error(-ENOMEM, "no memory");
 	*e = (struct dmatrack){

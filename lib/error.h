@@ -3,6 +3,9 @@
 #ifndef DMT_LIB_ERROR_H
 #define DMT_LIB_ERROR_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /**
  * dmt_error() - say what went wrong
  * @err: a negative errno
@@ -23,6 +26,17 @@
  * for its own.
  */
 #define dmt_no_memory() dmt_error(-ENOMEM, "no memory")
+
+/*
+ * Whether one of the pointers that the calling function needs is NULL, which has been said then. All
+ * are parameters of it. A public function that returns errors begins with it.
+ */
+#define dmt_lacks(...) \
+	dmt_lacks_any(__func__, #__VA_ARGS__, \
+		      (const void *const[]){ __VA_ARGS__ }, \
+		      sizeof((const void *[]){ __VA_ARGS__ }) / sizeof(void *))
+bool dmt_lacks_any(const char *function, const char *names,
+		   const void *const *pointers, size_t n);
 
 __attribute__((format(printf, 1, 2)))
 void dmt_say(const char *format, ...);

@@ -852,7 +852,9 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 	struct image_writer *w;
 	int ret;
 
-	if (!path || !*path ||
+	if (dmt_lacks(d, path))
+		return -EINVAL;
+	if (!*path ||
 	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
 		return dmt_error(-EINVAL, "image: no path, or unknown flags");
 	w = calloc(1, sizeof(*w));
@@ -874,7 +876,9 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 
 int dmatrack_image_discard(struct dmatrack_dest *d)
 {
-	if (!d || d->ops != &image_ops)
+	if (dmt_lacks(d))
+		return -EINVAL;
+	if (d->ops != &image_ops)
 		return dmt_error(-EINVAL, "not an image that is being written");
 	writer_of(d)->discarded = true;
 	return 0;

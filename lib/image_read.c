@@ -142,9 +142,12 @@ static int check_file(struct dmt_image_file *f, const char *path)
 
 int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 {
-	struct dmatrack_image *m = calloc(1, sizeof(*m));
+	struct dmatrack_image *m;
 	int ret;
 
+	if (dmt_lacks(image, path))
+		return -EINVAL;
+	m = calloc(1, sizeof(*m));
 	if (!m)
 		return dmt_no_memory();
 	m->kept = NO_CHUNK;
@@ -179,13 +182,15 @@ void dmatrack_image_close(struct dmatrack_image *image)
 unsigned int dmatrack_image_regions(const struct dmatrack_image *image,
 				    const struct dmatrack_region **regions)
 {
+	if (!image || !regions)
+		return 0;
 	*regions = image->f.regions.regions;
 	return image->f.regions.n;
 }
 
 uint32_t dmatrack_image_page_size(const struct dmatrack_image *image)
 {
-	return image->f.regions.page_size;
+	return image ? image->f.regions.page_size : 0;
 }
 
 /* Read a chunk of a region to @buf, whole, and check it. */
@@ -234,11 +239,14 @@ static int read_part(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 			uint64_t size)
 {
-	int i = dmt_regions_find(&image->f.regions, iova, size), ret = 0;
+	int i, ret = 0;
 	uint64_t chunk, offset, n;
 	uint8_t hash[16];
 	size_t from;
 
+	if (dmt_lacks(image, buf))
+		return -EINVAL;
+	i = dmt_regions_find(&image->f.regions, iova, size);
 	if (i < 0)
 		return i;
 	offset = iova - image->f.regions.regions[i].iova;
@@ -299,10 +307,14 @@ static unsigned int region_of(const struct dmt_image_file *f, uint64_t number)
 int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 			     uint64_t *size)
 {
-	const struct dmt_image_file *f = &image->f;
-	unsigned int i = dmt_regions_at(&f->regions, *iova);
+	const struct dmt_image_file *f;
 	uint64_t at, begin, skip;
+	unsigned int i;
 
+	if (dmt_lacks(image, iova, size))
+		return -EINVAL;
+	f = &image->f;
+	i = dmt_regions_at(&f->regions, *iova);
 	if (i == f->regions.n)
 		return 0;
 	at = entry_at(f, chunk_from(f, i, *iova));
@@ -401,6 +413,8 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 	unsigned int i;
 	int ret = 0;
 
+	if (dmt_lacks(image, digest))
+		return -EINVAL;
 	r.buf = malloc(DMT_CHUNK);
 	if (!r.buf)
 		return dmt_no_memory();

@@ -259,6 +259,8 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 	size_t size = 0;
 	int err;
 
+	if (dmt_lacks(t, out))
+		return -EINVAL;
 	err = ask(t, &answer, &size);
 	if (err)
 		return err;

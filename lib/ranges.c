@@ -200,13 +200,17 @@ int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
 					  uint64_t size),
 			    void *opaque)
 {
-	bool lists = t->features & DMATRACK_FEATURE_RANGES;
 	struct ranges r = { .found = found, .opaque = opaque };
-	int err = check(t, iova, size, page_size);
 	uint64_t window;
 	size_t bytes;
+	bool lists;
 	void *mem;
+	int err;
 
+	if (dmt_lacks(t, found))
+		return -EINVAL;
+	lists = t->features & DMATRACK_FEATURE_RANGES;
+	err = check(t, iova, size, page_size);
 	if (err)
 		return failed(err, iova, size, page_size);
 	window = window_size(t, size, page_size);

@@ -763,7 +763,7 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 
 static int receive(struct receiver *rx)
 {
-	struct dmatrack_channel *ch;
+	struct dmatrack_channel *ch = NULL;
 	unsigned int attempt = 0;
 	int ret, why = 0;
 	bool again;
@@ -773,7 +773,11 @@ static int receive(struct receiver *rx)
 				    rx->finished ? -EALREADY : why, &ch);
 		if (ret < 0)
 			return ret;
+		if (!ch)
+			return dmt_error(-EINVAL, "receiver: accept() returned %d, but no channel",
+					 ret);
 		why = connection(rx, ch, &again);
+		ch = NULL;
 		attempt = rx->met ? 1 : attempt + 1;
 	} while (again);
 	return why;
@@ -826,7 +830,7 @@ static int check(const struct dmatrack_receiver *r)
 		return dmt_error(-EINVAL, "receiver: a limit of more than %d ms",
 				 INT_MAX);
 	ops = r->dest->ops;
-	if (ops->size < offsetof(struct dmatrack_dest_ops, digest) ||
+	if (!ops || ops->size < offsetof(struct dmatrack_dest_ops, digest) ||
 	    !ops->begin || !ops->write || !ops->zero)
 		return dmt_error(-EINVAL, "receiver: the destination lacks functions");
 	return 0;
@@ -847,6 +851,8 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 
 	if (arrival)
 		memset(arrival, 0, sizeof(*arrival));
+	if (dmt_lacks(r))
+		return -EINVAL;
 	ret = check(r);
 	if (ret)
 		return ret;

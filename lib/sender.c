@@ -638,10 +638,24 @@ static int no_again(int ret)
 	       ret == -DMATRACK_NOT_DURABLE ? -ECONNREFUSED : ret;
 }
 
+/* Return: 0 and a channel, or a negative errno that ends the copy */
+static int connect_again(struct sender *s, unsigned int attempt,
+			 struct dmatrack_channel **ch)
+{
+	int ret;
+
+	*ch = NULL;
+	ret = s->how.connect(s->how.opaque, attempt, s->why, ch);
+	if (ret < 0)
+		return no_again(ret);
+	return *ch ? 0 : dmt_error(-EINVAL, "sender: connect() returned %d, but no channel",
+				   ret);
+}
+
 /* Until a connection is there that goes on */
 static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
 {
-	struct dmatrack_channel *ch = NULL;
+	struct dmatrack_channel *ch;
 	int ret;
 
 	for (;; attempt++) {
@@ -649,9 +663,9 @@ static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
 			return die(s, dmt_error(-ECANCELED, "sender: cancelled"));
 		if (dmt_now() >= s->limit)
 			return die(s, too_late());
-		ret = s->how.connect(s->how.opaque, attempt, s->why, &ch);
-		if (ret < 0)
-			return die(s, no_again(ret));
+		ret = connect_again(s, attempt, &ch);
+		if (ret)
+			return die(s, ret);
 		dmt_channel_cancel(ch, s->how.cancel);
 		ret = dmt_wire_open(&s->wire, ch);
 		if (ret)
@@ -791,8 +805,11 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 			   const struct dmatrack_sender *how)
 {
 	struct sender *s;
-	int ret = check(how);
+	int ret;
 
+	if (dmt_lacks(d, how))
+		return -EINVAL;
+	ret = check(how);
 	if (ret)
 		return ret;
 	s = calloc(1, sizeof(*s));
@@ -815,6 +832,8 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 
 int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16])
 {
+	if (dmt_lacks(d, id))
+		return -EINVAL;
 	if (d->ops != &sender_ops)
 		return dmt_error(-EINVAL, "this destination is no sender");
 	memcpy(id, ((const struct sender *)d)->session, DMT_WIRE_ID);
@@ -853,14 +872,14 @@ static int ask(struct sender *s, uint64_t *outcome)
 
 static int ask_until_answered(struct sender *s, uint64_t *outcome)
 {
-	struct dmatrack_channel *ch = NULL;
+	struct dmatrack_channel *ch;
 	unsigned int attempt;
 	int ret;
 
 	for (attempt = 0;; attempt++) {
-		ret = s->how.connect(s->how.opaque, attempt, s->why, &ch);
-		if (ret < 0)
-			return no_again(ret);
+		ret = connect_again(s, attempt, &ch);
+		if (ret)
+			return ret;
 		dmt_channel_cancel(ch, s->how.cancel);
 		ret = dmt_wire_open(&s->wire, ch);
 		if (ret)
@@ -883,8 +902,11 @@ int dmatrack_sender_ask(const struct dmatrack_sender *how, const uint8_t id[16],
 	struct dmatrack_dest *d;
 	struct sender *s;
 	uint64_t answer = DMT_WIRE_NOT_HERE;
-	int ret = dmatrack_sender_create(&d, how);
+	int ret;
 
+	if (dmt_lacks(how, id, outcome))
+		return -EINVAL;
+	ret = dmatrack_sender_create(&d, how);
 	if (ret)
 		return ret;
 	s = sender_of(d);

@@ -355,6 +355,8 @@ int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 {
 	struct vfio_container *c;
 
+	if (dmt_lacks(t, device))
+		return -EINVAL;
 	if (check_type(type))
 		return -EINVAL;
 	c = container_new(type);
@@ -376,6 +378,8 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
 {
 	struct vfio_container *c;
 
+	if (dmt_lacks(t, path))
+		return -EINVAL;
 	if (check_type(type))
 		return -EINVAL;
 	c = container_new(type);
@@ -422,7 +426,10 @@ static int open_duplicate(struct vfio_container *c, int fd)
 
 int dmatrack_open_fd(struct dmatrack **t, int fd)
 {
-	struct vfio_container *c = container_new(0);
+	struct vfio_container *c;
 
+	if (dmt_lacks(t))
+		return -EINVAL;
+	c = container_new(0);
 	return c ? opened(t, c, open_duplicate(c, fd)) : -ENOMEM;
 }

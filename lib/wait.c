@@ -73,9 +73,12 @@ bool dmt_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t end)
 
 int dmatrack_cancel_create(struct dmatrack_cancel **out)
 {
-	struct dmatrack_cancel *c = calloc(1, sizeof(*c));
+	struct dmatrack_cancel *c;
 	int err;
 
+	if (dmt_lacks(out))
+		return -EINVAL;
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
