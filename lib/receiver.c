@@ -83,7 +83,8 @@ struct state {
  * @ready: READY was said, and nothing came since
  * @finished: the destination is finished
  * @unsure: ... but may not outlast a crash of the machine
- * @silent: this is the end, and whether the copy will be complete can't be told to the sender
+ * @silent: this is the end, and the sender isn't told: it knows, or whether the copy will be complete
+ *	can't be told
  * @bytes, @frames: carried out since the last ACK
  * @told: when progress was told last
  * @before: bytes that came over earlier connections
@@ -638,6 +639,8 @@ static int tell_outcome(struct receiver *rx, const struct dmt_frame *f)
 		return ret;
 	if (!rx->met)
 		return -ENOENT;
+	/* a refusal behind BYE would meet a closed connection, and pass for a lost answer */
+	rx->silent = true;
 	return outcome == DMT_WIRE_NEVER ? given_up() : 0;
 }
 

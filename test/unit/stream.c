@@ -682,6 +682,9 @@ static enum dmatrack_outcome ask(void)
 	CHECK_EQ(dmatrack_sender_ask(&how, send_id, &outcome), 0);
 	line_over();
 	pthread_join(thread, NULL);
+	/* a greeting and OUTCOME: nothing follows BYE, when the sender may be gone */
+	if (outcome != DMATRACK_UNKNOWN)
+		CHECK_EQ(line.passed[1], 16 + 56);
 	return outcome;
 }
 
