@@ -77,7 +77,7 @@ static void later_call(struct rcu_head *rcu)
 	later->fn(later);
 }
 
-/* The thread of liburcu that runs callbacks has nothing else to do. */
+/* Callbacks run at a call's end, without a lock: they may take their time (reclaim.h). */
 void dmt_free_later(struct dmt_later *later,
 		    void (*fn)(struct dmt_later *later))
 {

@@ -234,9 +234,8 @@ static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
 static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		       unsigned int nwords)
 {
-	u64 last = w + nwords - 1;
-
 	unsigned int n = min_t(u64, nwords, WINDOW_WORDS - w % WINDOW_WORDS);
+	u64 last = w + nwords - 1;
 
 	window_flush(h);
 	if (!h->err)

@@ -6,10 +6,10 @@
  * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
  * drains the gate: from then on no write, read or pin is under way there, and
  * none begins. Then it has drivers unpin (unpinning goes on in a leaving
- * mapping that has had pins), makes sure that they have, takes the last word on what was written, takes the
- * mapping out of the space, and drains the gate again, for unpins if there was a
- * pin; then nobody has it but dmt_mark_dirty(), in RCU read-side sections. So it
- * is freed after a grace period, but nobody waits for one.
+ * mapping that has had pins), makes sure that they have, takes the last word on
+ * what was written, takes the mapping out of the space, and drains the gate again,
+ * for unpins if there was a pin; then it is reached by dmt_mark_dirty() alone, in
+ * RCU read-side sections. So it is freed after a grace period that no call waits for.
  *
  * If a driver still holds a page, or the last word can't be delivered, leaving is
  * taken back and nothing has happened, but that drivers may have unpinned, which
