@@ -509,7 +509,8 @@ int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
  * @flags: DMATRACK_PEER_INSECURE
  * @cancel: cancels dmatrack_peer_connect() and dmatrack_accept(), and what is read and
  *	    written over their channels. NULL: nothing does
- * @connect_timeout: of a connection, in milliseconds; 0: 15 s
+ * @connect_timeout: of a connection, in milliseconds; 0: 15 s. For unix: of the wait for another
+ *		     process that is about to listen there, too
  * @handshake_timeout: of both sides' proof of who they are; 0: 10 s
  * @opaque: for @turned_away
  * @turned_away: called by dmatrack_accept() when a connection came to nothing: a peer without the

@@ -34,6 +34,7 @@
 #include "pending.h"
 #include "secret.h"
 #include "tls.h"
+#include "unix.h"
 
 #define FULL_MS		20	/* until a listener that is busy is tried again */
 #define BACKLOG		128
@@ -75,17 +76,6 @@ static const char *behind(const char *address, const char *scheme)
 	return strncmp(address, scheme, n) ? NULL : address + n;
 }
 
-static int unix_address(struct sockaddr_un *sun, const char *path)
-{
-	memset(sun, 0, sizeof(*sun));
-	sun->sun_family = AF_UNIX;
-	if (!*path || strlen(path) >= sizeof(sun->sun_path))
-		return dmt_error(-EINVAL, "unix:%s: the path must have 1 to %zu characters",
-				 path, sizeof(sun->sun_path) - 1);
-	memcpy(sun->sun_path, path, strlen(path));
-	return 0;
-}
-
 /* While too many wait to be accepted there's nothing to poll for: try again. */
 static int connect_in_turn(int fd, const struct sockaddr_un *sun,
 			   const struct dmt_limit *limit)
@@ -107,7 +97,7 @@ static int unix_connect(const char *path, int *out, const char *address,
 {
 	struct dmt_limit limit = dmt_peer_limit(peer, peer->connect_timeout);
 	struct sockaddr_un sun;
-	int fd, ret = unix_address(&sun, path);
+	int fd, ret = dmt_unix_address(&sun, path);
 
 	if (ret)
 		return ret;
@@ -442,61 +432,21 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 	return dmatrack_peer_connect(ch, address, &peer);
 }
 
-/*
- * A socket's name stays when the process that listened has gone: take it then. Connecting to a
- * file is refused as well, and that isn't ours to remove.
- */
-static int take_over(const struct sockaddr_un *sun)
-{
-	struct stat st;
-	int fd, ret = 0;
-
-	if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return -EADDRINUSE;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (const void *)sun, sizeof(*sun)) || errno != ECONNREFUSED)
-		ret = -EADDRINUSE;
-	else if (unlink(sun->sun_path))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-static int bind_unix(int fd, const struct sockaddr_un *sun)
-{
-	int ret;
-
-	/* for its owner alone, from the beginning */
-	if (fchmod(fd, 0600))
-		return -errno;
-	if (!bind(fd, (const void *)sun, sizeof(*sun)))
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	ret = take_over(sun);
-	if (ret)
-		return ret;
-	return bind(fd, (const void *)sun, sizeof(*sun)) ? -errno : 0;
-}
-
 static int unix_listen(struct dmatrack_listener *l, const char *path)
 {
+	struct dmt_limit limit = dmt_peer_limit(&l->peer, l->peer.connect_timeout);
 	struct sockaddr_un sun;
 	struct stat st;
-	int ret = unix_address(&sun, path);
+	int ret = dmt_unix_address(&sun, path);
 
 	if (ret)
 		return ret;
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
-		return -errno;
-	ret = bind_unix(l->fd, &sun);
-	if (!ret && listen(l->fd, BACKLOG))
-		ret = -errno;
+		return dmt_error(-errno, "unix:%s: %s", path, strerror(errno));
+	ret = dmt_unix_listen(l->fd, &sun, &limit);
 	if (ret)
-		return dmt_error(ret, "unix:%s: %s", path, strerror(-ret));
+		return ret;
 	if (!stat(path, &st)) {
 		l->dev = st.st_dev;
 		l->ino = st.st_ino;
