@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -287,6 +289,129 @@ CASE(harvest_buffer_goes_second, EMULATED)
 CASE(harvest_buffer_goes_second_readonly, EMULATED)
 {
 	buffer_goes(1, PROT_READ);
+}
+
+/*
+ * A buffer that goes late, and whose user has written to all of it meanwhile: putting
+ * back costs what was handed out, and has a limit; it may not cost what the user makes
+ * of the buffer, for the container's lock is held. What it costs can be seen in the log:
+ * pages that have no neighbour were marked one by one.
+ */
+#define LATE_BYTES	(16 * MiB)
+#define LATE_PAGES	(8 * LATE_BYTES)
+#define LATE_GONE	(LATE_BYTES - 2 * PAGE)	/* this page of the buffer */
+#define LATE_RUNS	(1ull << 21)		/* of 2^26 that the user makes */
+
+/* A harvest into such a buffer. @told: a pipe, for a byte when it goes on; or -1 */
+static int harvest_late_fault(int told)
+{
+	char *buffer = memory(LATE_BYTES);
+	struct trap t = trap_set(buffer + LATE_BYTES - PAGE, PAGE);
+	struct job h = { .iova = BASE, .pages = LATE_PAGES, .bitmap = buffer };
+
+	begin(&h, do_harvest);
+	trap_wait(&t);
+	memset(buffer, 0x55, LATE_BYTES - PAGE);
+	mprotect(buffer + LATE_GONE, PAGE, PROT_READ);
+	if (told >= 0)
+		ASSERT_EQ(write(told, "", 1), 1);
+	trap_release(&t);
+	pthread_join(h.thread, NULL);
+	return h.ret;
+}
+
+/* The nth page that is dirty, of which the last is told in the page that has gone */
+static u64 late_page(u64 n, u64 last)
+{
+	return n == last ? LATE_GONE * 8 + 5 : n * (LATE_PAGES / last) + 9;
+}
+
+static void late_mark(u64 last)
+{
+	u64 n;
+
+	for (n = 0; n <= last; n++)
+		ASSERT_OK(dmt_device_mark(bed.d, BASE + late_page(n, last) * PAGE,
+					  PAGE));
+}
+
+static void late_start(u64 last)
+{
+	ASSERT_OK(map(BASE, reserve(LATE_PAGES * PAGE), LATE_PAGES * PAGE, MAP_RW));
+	ASSERT_OK(start());
+	late_mark(last);
+}
+
+/* What was dirty still is. Return: how many pages are, @single: without a neighbour */
+static u64 late_dirty(u64 last, u64 *single)
+{
+	u64 *words = memory(LATE_BYTES), n, all = 0;
+
+	ASSERT_OK(harvest(BASE, LATE_PAGES * PAGE, PAGE, words, LATE_BYTES));
+	for (n = 0; n <= last; n++)
+		ASSERT(bit(words, late_page(n, last)));
+	*single = 0;
+	for (n = 0; n < LATE_BYTES / 8; n++) {
+		u64 w = words[n];
+
+		all += __builtin_popcountll(w);
+		*single += __builtin_popcountll(w & ~(w << 1) & ~(w >> 1));
+	}
+	munmap(words, LATE_BYTES);
+	return all;
+}
+
+/* All that was taken is told in the page that has gone: so much for the others. */
+CASE(late_fault_one, EMULATED)
+{
+	u64 single;
+
+	late_start(0);
+	EXPECT_EQ(harvest_late_fault(-1), -EFAULT);
+	EXPECT(late_dirty(0, &single) < LATE_PAGES / 100);
+	EXPECT(single < LATE_RUNS);
+}
+
+/* Something has been handed out to every part of the buffer. */
+CASE(late_fault_all, EMULATED)
+{
+	u64 single;
+
+	late_start(512);
+	EXPECT_EQ(harvest_late_fault(-1), -EFAULT);
+	late_dirty(512, &single);
+	EXPECT(single < LATE_RUNS);
+}
+
+/* The process is killed in that call: at once, and when another call had its turn. */
+CASE(late_fault_killed, EMULATED | KERNEL)
+{
+	int told[2], status, round;
+	u64 single;
+	pid_t pid;
+	char byte;
+
+	late_start(512);
+	for (round = 0; round < 6; round++) {
+		ASSERT_OK(pipe(told));
+		pid = fork();
+		if (!pid) {
+			harvest_late_fault(told[1]);
+			pause();
+		}
+		ASSERT(pid > 0);
+		close(told[1]);
+		ASSERT_EQ(read(told[0], &byte, 1), 1);
+		close(told[0]);
+		if (round % 2)
+			EXPECT_EQ(avail(), 65534);
+		ASSERT_OK(kill(pid, SIGKILL));
+		ASSERT_EQ(waitpid(pid, &status, 0), pid);
+		EXPECT(WIFSIGNALED(status));
+		late_dirty(512, &single);
+		EXPECT(single < LATE_RUNS);
+		late_mark(512);
+	}
 }
 
 /*
