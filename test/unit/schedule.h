@@ -92,7 +92,10 @@ struct callback {
  * @steps: so far
  * @time: of RCU
  * @memory: pieces that are allocated
+ * @freed: called when one is freed; or NULL
  * @atomic: no switches now
+ * @lock: those that are held, by fiber @holder
+ * @locked: how often one was taken
  * @failed: why
  */
 static struct schedule {
@@ -102,9 +105,12 @@ static struct schedule {
 	unsigned int stay, keep, deny;
 	unsigned long steps, time;
 	long memory;
+	void (*freed)(void);
 	bool atomic;
 	struct callback *callbacks;
 	const void *lock[LOCKS];
+	unsigned int holder[LOCKS];
+	unsigned long locked;
 	char failed[160];
 } sim;
 
@@ -441,10 +447,23 @@ static inline const void **sim_find_lock(const void *lock)
 
 static inline void sim_lock(const void *lock)
 {
+	const void **free;
+
 	sim_point();
 	while (sim_find_lock(lock))
 		sim_yield();
-	*sim_find_lock(NULL) = lock;
+	free = sim_find_lock(NULL);
+	*free = lock;
+	sim.holder[free - sim.lock] = sim.now;
+	sim.locked++;
+}
+
+/* Does the fiber that runs hold it? */
+static inline bool sim_holds(const void *lock)
+{
+	const void **at = sim_find_lock(lock);
+
+	return at && sim.holder[at - sim.lock] == sim.now;
 }
 
 static inline void sim_unlock(const void *lock)
@@ -599,6 +618,8 @@ void dmt_free(void *mem)
 	sim_flush(sim_self());
 	sim.memory--;
 	free(mem);
+	if (sim.freed)
+		sim.freed();
 }
 
 /* Runs ---------------------------------------------------------------------------------- */
@@ -624,7 +645,9 @@ static inline void sim_begin(uint64_t seed)
 	sim.deny = 0;
 	sim.steps = 0;
 	sim.memory = 0;
+	sim.freed = NULL;
 	sim.callbacks = NULL;
+	sim.locked = 0;
 	memset(sim.lock, 0, sizeof(sim.lock));
 	sim.failed[0] = 0;
 }

@@ -18,6 +18,10 @@
  * Where faults are allowed, allocations, pins and copies fail, and calls are
  * interrupted, at any point.
  *
+ * Others stop tracking and start it, while mappings come and go. What is dirty when
+ * it stops is forgotten, for whoever starts it next, and its memory is given back
+ * without the container's lock.
+ *
  *	schedule_container [SEED]
  */
 #include "schedule.h"
@@ -80,6 +84,8 @@ struct pinned {
  * @unmaps: odd while an unmap is under way
  * @faults: every so many things fail; 0: none
  * @stubborn: drivers unpin at every so many notices; 0: at each
+ * @stopping: a bit for each fiber that is in dmt_stop()
+ * @marked: pages that the one who stops has marked
  */
 static struct run {
 	struct dmt_container c;
@@ -92,7 +98,8 @@ static struct run {
 	int gup[PAGES];
 	long locked;
 	struct pinned pinned[DEVICES];
-	unsigned int at_work, unmaps, faults, stubborn;
+	unsigned int at_work, unmaps, faults, stubborn, stopping;
+	bool marked[PAGES];
 	u64 answer[DEVICES + 2][PAGES / 64 + 2];
 } r;
 
@@ -645,20 +652,129 @@ static void unmapper(void *arg)
 	r.at_work--;
 }
 
+/* STOP and START ------------------------------------------------------------------------ */
+
+/* Memory is freed: not by STOP under the lock. Callbacks of RCU are nobody's. */
+static void check_freed(void)
+{
+	if (!sim.atomic && r.stopping & 1U << sim.now)
+		SIM_CHECK(!sim_holds(&r.c.lock));
+}
+
+static void stop_tracking(void)
+{
+	r.stopping |= 1U << sim.now;
+	SIM_CHECK(!dmt_stop(&r.c));
+	r.stopping &= ~(1U << sim.now);
+}
+
+/* Marks odd pages all the time. */
+static void marker(void *arg)
+{
+	(void)arg;
+	while (r.at_work)
+		dmt_mark_dirty(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1), PAGE);
+}
+
+/* Marks even pages, each but once, and stops. */
+static void stopper(void *arg)
+{
+	unsigned int times = 1 + sim_below(4), n;
+
+	(void)arg;
+	while (times--) {
+		SIM_CHECK(!dmt_start(&r.c));
+		for (n = 1 + sim_below(4); n; n--) {
+			unsigned int page = sim_below(PAGES / 2) * 2;
+
+			if (!r.marked[page])
+				r.marked[page] = !dmt_mark_dirty(&r.c, iova_of(page),
+								 PAGE);
+		}
+		stop_tracking();
+	}
+	r.at_work--;
+}
+
+/* Sees that it's stopped, starts it, and must see nothing of what was before. */
+static void starter(void *arg)
+{
+	struct dmatrack_get_log log = { .last = ~0ULL };
+	bool old[PAGES];
+	unsigned int i;
+
+	(void)arg;
+	while (r.at_work) {
+		memcpy(old, r.marked, sizeof(old));
+		SIM_CHECK(!dmt_describe_log(&r.c, &log));
+		if (log.flags & DMATRACK_LOG_TRACKING) {
+			sim_yield();
+			continue;
+		}
+		SIM_CHECK(!dmt_start(&r.c));
+		if (get_bitmap(0, PAGES, 0))
+			continue;	/* stopped once more */
+		for (i = 0; i < PAGES; i++)
+			if (old[i] && r.answer[0][i / 64] >> i % 64 & 1)
+				sim_fail("page %u is of the time before", i);
+	}
+}
+
+/* A mapping goes and comes. */
+static void remapper(void *arg)
+{
+	unsigned int i;
+	u64 size;
+
+	(void)arg;
+	while (r.at_work) {
+		i = sim_below(MAPPINGS);
+		SIM_CHECK(!dmt_unmap(&r.c, iova_of(layout[i].page),
+				     iova_of(layout[i].page + layout[i].n) - 1,
+				     false, NULL, (__u64 *)&size));
+		SIM_CHECK(!map(i));
+		sim_yield();
+	}
+}
+
+static void run_begin(uint64_t seed)
+{
+	sim_begin(seed);
+	memset(&r, 0, sizeof(r));
+	if (dmt_container_init(&r.c, &r.host, true, 10) || dmt_start(&r.c))
+		abort();
+}
+
+static void map_all(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAPPINGS; i++)
+		if (map(i))
+			abort();
+}
+
+static void run_end(void)
+{
+	unsigned int i;
+
+	if (sim.failed[0])
+		return;
+	dmt_container_close(&r.c);
+	dmt_container_fini(&r.c);
+	for (i = 0; i < PAGES; i++)
+		SIM_CHECK(!r.gup[i]);
+	SIM_CHECK(!r.locked);
+	sim_end();
+}
+
 static void run(uint64_t seed, bool unmaps, unsigned int faults,
 		unsigned int stubborn)
 {
 	unsigned int i, id;
 
-	sim_begin(seed);
-	memset(&r, 0, sizeof(r));
-	if (dmt_container_init(&r.c, &r.host, true, 10))
-		abort();
-	for (i = 0; i < MAPPINGS; i++)
-		if (map(i))
-			abort();
-	if (dmt_start(&r.c))
-		abort();
+	run_begin(seed);
+	map_all();
 	/* about the boundaries, and elsewhere */
 	for (i = 0; i < HOT; i++)
 		r.hot[i] = i < 6 ? layout[i / 2].page + i % 2 :
@@ -682,15 +798,60 @@ static void run(uint64_t seed, bool unmaps, unsigned int faults,
 				sim_fail("page %u is lost: %llu, not %llu", i,
 					 (unsigned long long)r.copy[i][id],
 					 (unsigned long long)r.content[i][id]);
-	if (sim.failed[0])
-		return;
 	r.faults = 0;
-	dmt_container_close(&r.c);
-	dmt_container_fini(&r.c);
-	for (i = 0; i < PAGES; i++)
-		SIM_CHECK(!r.gup[i]);
-	SIM_CHECK(!r.locked);
-	sim_end();
+	run_end();
+}
+
+static void stopping(uint64_t seed)
+{
+	run_begin(seed);
+	map_all();
+	sim.freed = check_freed;
+	r.at_work = 1;
+	sim_spawn(stopper, NULL);
+	sim_spawn(starter, NULL);
+	sim_spawn(marker, NULL);
+	if (seed % 2)
+		sim_spawn(remapper, NULL);
+	sim_run();
+	run_end();
+}
+
+#define LARGE_CHUNKS	20000U		/* 80 MiB of bitmaps */
+#define FREED_MOST	5000U		/* from one taking of the lock to the next */
+
+/* How much was freed since a lock was taken the last time, and the most of that */
+static unsigned long freed, freed_most, freed_since;
+
+static void count_freed(void)
+{
+	check_freed();
+	if (sim.locked != freed_since)
+		freed = 0;
+	freed_since = sim.locked;
+	freed_most = max(freed_most, ++freed);
+}
+
+/* While a large log is given back, others get the lock: what is cut at once is bounded. */
+static void stopping_large(uint64_t seed)
+{
+	const u64 chunk = DMT_CHUNK_PAGES * PAGE;
+	unsigned int i;
+
+	run_begin(seed);
+	if (dmt_map(&r.c, 0, LARGE_CHUNKS * chunk - 1, MEMORY,
+		    DMT_READ | DMT_WRITE))
+		abort();
+	for (i = 0; i < LARGE_CHUNKS; i++)
+		SIM_CHECK(!dmt_mark_dirty(&r.c, i * chunk, PAGE));
+	SIM_CHECK(sim.memory > LARGE_CHUNKS);
+	freed_most = 0;
+	sim.freed = count_freed;
+	stop_tracking();
+	SIM_CHECK(sim.memory < 10);
+	SIM_CHECK(freed_most < FREED_MOST);
+	sim.freed = NULL;
+	run_end();
 }
 
 static void plain(uint64_t seed)
@@ -734,6 +895,16 @@ static void test_failing(void)
 	sim_schedules(8000, failing);
 }
 
+static void test_stopping(void)
+{
+	sim_schedules(4000, stopping);
+}
+
+static void test_stopping_large(void)
+{
+	sim_schedules(1, stopping_large);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -742,6 +913,8 @@ int main(int argc, char **argv)
 	TEST(test_unmapping, "schedules of devices, harvests and unmaps");
 	TEST(test_stubborn, "schedules with drivers that unpin late or not");
 	TEST(test_failing, "schedules with things that fail");
+	TEST(test_stopping, "schedules with STOP and START");
+	TEST(test_stopping_large, "STOP of a large log");
 	sim_free_stacks();
 	return tap_done();
 }
