@@ -26,9 +26,9 @@ struct dmatrack_engine;
 /**
  * dmatrack_error() - what went wrong, in words
  *
- * Return: a text for people about the last call of this library that failed in the
- * calling thread, and said more than its errno does; "" if there was none. Valid until
- * the thread's next call. Calls that work leave it alone.
+ * Return: a text for people about the last call of this library in the calling thread, if that
+ * failed; "" if it said no more than its errno does. Valid until the thread's next call. Functions
+ * that can't fail, such as those that close something, leave it alone.
  */
 const char *dmatrack_error(void);
 

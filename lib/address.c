@@ -275,7 +275,7 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 	int ret;
 
 	if (!copy)
-		return -ENOMEM;
+		return dmt_no_memory();
 	ret = split(copy, &name, &port);
 	if (ret)
 		ret = dmt_error(ret, "tcp:%s: must be tcp:HOST:PORT, an IPv6 address in brackets",
@@ -290,7 +290,7 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 		*host = strdup(name);
 		if (!*host) {
 			close(ret);
-			ret = -ENOMEM;
+			ret = dmt_no_memory();
 		}
 	}
 	free(copy);
@@ -452,7 +452,7 @@ static int unix_listen(struct dmatrack_listener *l, const char *path)
 		l->ino = st.st_ino;
 		l->path = strdup(path);
 	}
-	return asprintf(&l->address, "unix:%s", path) < 0 ? -ENOMEM : 0;
+	return asprintf(&l->address, "unix:%s", path) < 0 ? dmt_no_memory() : 0;
 }
 
 /* As it was given, but with the port that was chosen */
@@ -463,12 +463,12 @@ static int name_tcp(struct dmatrack_listener *l, const char *what)
 	int host = (int)(strrchr(what, ':') - what), port;
 
 	if (getsockname(l->fd, (void *)&ss, &size))
-		return -errno;
+		return dmt_error(-errno, "tcp:%s: %s", what, strerror(errno));
 	port = ntohs(ss.ss_family == AF_INET ?
 		     ((struct sockaddr_in *)&ss)->sin_port :
 		     ((struct sockaddr_in6 *)&ss)->sin6_port);
 	return asprintf(&l->address, "tcp:%.*s:%d", host, what, port) < 0 ?
-	       -ENOMEM : 0;
+	       dmt_no_memory() : 0;
 }
 
 static int tcp_listen(struct dmatrack_listener *l, const char *what)
@@ -521,7 +521,7 @@ static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *pe
 	if (users)
 		memcpy(users, p->users, p->nusers * sizeof(*users));
 	else if (p->nusers)
-		ret = -ENOMEM;
+		ret = dmt_no_memory();
 	p->users = users;
 	return ret;
 }
@@ -536,7 +536,7 @@ int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 		return -EINVAL;
 	l = calloc(1, sizeof(*l));
 	if (!l)
-		return -ENOMEM;
+		return dmt_no_memory();
 	l->fd = -1;
 	pthread_mutex_init(&l->lock, NULL);
 	dmt_cond_init(&l->free);
@@ -713,6 +713,7 @@ int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 
 void dmatrack_listener_close(struct dmatrack_listener *l)
 {
+	DMT_KEEP_TEXT;
 	struct stat st;
 
 	if (!l)

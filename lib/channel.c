@@ -212,7 +212,7 @@ static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
 	int ret;
 
 	if (!f)
-		return -ENOMEM;
+		return dmt_no_memory();
 	f->in = in;
 	f->out = out;
 	f->in_socket = is_socket(in);
@@ -326,7 +326,7 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 		return dmt_error(-EINVAL, "channel: can't read or write");
 	c = calloc(1, sizeof(*c));
 	if (!c)
-		return -ENOMEM;
+		return dmt_no_memory();
 	c->ops = *ops;
 	c->opaque = opaque;
 	c->limit = (struct dmt_limit){ .patience = PATIENCE, .end = DMT_NEVER };
@@ -336,6 +336,8 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 
 void dmatrack_channel_close(struct dmatrack_channel *ch)
 {
+	DMT_KEEP_TEXT;
+
 	if (!ch)
 		return;
 	if (ch->ops.close)
@@ -363,7 +365,9 @@ ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 	if (!n)
 		return dmt_error(-ECONNRESET, "the other side has gone");
 	/* no more than there's room for, whatever a program's function says */
-	return n > 0 && (size_t)n > size ? -EIO : n;
+	if (n > 0 && (size_t)n > size)
+		return dmt_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
+	return n < 0 ? dmt_foreign((int)n, "channel: read()") : n;
 }
 
 int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
@@ -375,9 +379,9 @@ int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 		if (!n)
 			n = ch->ops.write(ch->opaque, buf, size);
 		if (n < 0)
-			return (int)n;
+			return dmt_foreign((int)n, "channel: write()");
 		if (!n || (size_t)n > size)
-			return -EIO;
+			return dmt_error(-EIO, "channel: write() returned %zd of %zu bytes", n, size);
 	}
 	return 0;
 }

@@ -51,6 +51,8 @@ int dmt_failed(int err, const char *einval, const char *format, ...)
 
 void dmatrack_close(struct dmatrack *t)
 {
+	DMT_KEEP_TEXT;
+
 	if (t)
 		t->ops->close(t);
 }

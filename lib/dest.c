@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Destinations: what is common to all kinds. */
 #include "dmatrack_copy.h"
+#include "error.h"
 
 void dmatrack_dest_close(struct dmatrack_dest *d)
 {
+	DMT_KEEP_TEXT;
+
 	if (d && d->ops && d->ops->close)
 		d->ops->close(d);
 }

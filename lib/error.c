@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* The text of a thread's last error. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,15 +8,51 @@
 #include "dmatrack.h"
 #include "error.h"
 
-static __thread char text[512];
+static __thread struct dmt_text said;
 
 void dmt_say(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(said.words, sizeof(said.words), format, args);
 	va_end(args);
+}
+
+struct dmt_text dmt_why(int err)
+{
+	struct dmt_text why = said;
+
+	if (err && !*why.words)
+		snprintf(why.words, sizeof(why.words), "%s", strerror(-err));
+	return why;
+}
+
+void dmt_say_again(struct dmt_text *text)
+{
+	said = *text;
+}
+
+void dmt_forget(void)
+{
+	*said.words = '\0';
+}
+
+int dmt_foreign(int err, const char *name)
+{
+	if (err < 0 && !*said.words)
+		dmt_say("%s: %s", name, strerror(-err));
+	return err;
+}
+
+int dmt_no_other(int err, const struct dmt_text *broke)
+{
+	struct dmt_text why = dmt_why(err);
+
+	if (err == -ECANCELED || !*broke->words || !strcmp(broke->words, why.words))
+		return dmt_error(err, "%s", why.words);
+	return dmt_error(err, "%s; and there is no other connection: %s",
+			 broke->words, why.words);
 }
 
 bool dmt_lacks_any(const char *function, const char *names,
@@ -23,6 +60,7 @@ bool dmt_lacks_any(const char *function, const char *names,
 {
 	size_t i;
 
+	dmt_forget();
 	for (i = 0; i < n && pointers[i]; i++)
 		names += strcspn(names, ",") + 2;
 	if (i < n)
@@ -33,5 +71,5 @@ bool dmt_lacks_any(const char *function, const char *names,
 
 const char *dmatrack_error(void)
 {
-	return text;
+	return said.words;
 }

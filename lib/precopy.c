@@ -170,12 +170,13 @@ static int start(struct copy *c)
 			return ret;
 	}
 	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
-		ret = p->dirty(p->opaque, i, NULL);
+		ret = dmt_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
 	return ret;
 }
 
 static void stop(struct copy *c)
 {
+	DMT_KEEP_TEXT;
 	uint32_t i;
 
 	for (i = 0; c->readers && i < c->q.p.ncontainers; i++)
@@ -200,7 +201,7 @@ static int harvest_region(struct copy *c, uint32_t region)
 	}
 	if (p->dirty) {
 		memset(c->scratch, 0, bitmap_size(c, region));
-		ret = p->dirty(p->opaque, region, c->scratch);
+		ret = dmt_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
 	}
 	return ret > 0 ? dmt_error(-EINVAL, "dirty() returned %d", ret) : ret;
@@ -289,7 +290,7 @@ static int tell(struct copy *c)
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
 		r->sent_bitmaps = (const uint64_t *const *)c->sent;
-		ret = c->q.p.round(c->q.p.opaque, r);
+		ret = dmt_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
 		r->bitmaps = r->sent_bitmaps = NULL;
 	}
 	return dmt_transfer_answer(&c->x, ret);
@@ -399,7 +400,7 @@ static bool hopeless(const struct copy *c)
 /* From @stopped on, the time of their standstill runs. */
 static int stop_devices(struct copy *c, uint64_t stopped)
 {
-	int ret = c->q.p.stop(c->q.p.opaque);
+	int ret = dmt_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
 
 	if (ret > 0)
 		ret = dmt_error(-EINVAL, "stop() returned %d", ret);
@@ -414,17 +415,16 @@ static int stop_devices(struct copy *c, uint64_t stopped)
 /* If there's no copy, the devices may go on. @err: what the copy ended with */
 static int start_devices(struct copy *c, int err)
 {
-	char why[400];
+	struct dmt_text why;
 	int ret;
 
 	if (!err || err == -EINPROGRESS || err == -DMATRACK_NOT_DURABLE ||
 	    !c->totals.stopped || !c->q.p.start)
 		return err;
-	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
-		 strerror(-err));
+	why = dmt_why(err);
 	ret = c->q.p.start(c->q.p.opaque);
 	c->totals.stopped = !!ret;
-	return dmt_error(err, "%s%s", why,
+	return dmt_error(err, "%s%s", why.words,
 			 ret ? "; and the devices could not be started again" : "");
 }
 
@@ -499,28 +499,29 @@ static int copy_all(struct copy *c)
  */
 static int conclude(const struct copy *c, int err)
 {
-	char why[400];
+	struct dmt_text why;
 	int outcome;
 
 	if (!err || !c->q.ops.outcome)
 		return err;
-	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
-		 strerror(-err));
+	why = dmt_why(err);
 	outcome = c->q.ops.outcome(c->q.p.dest);
 	if (outcome == DMATRACK_COPIED)
 		return 0;
 	if (outcome != DMATRACK_UNKNOWN || err == -EINPROGRESS)
-		return dmt_error(err, "%s", why);
+		return dmt_error(err, "%s", why.words);
 	return dmt_error(-EINPROGRESS, "the copy may be complete at the destination: %s",
-			 why);
+			 why.words);
 }
 
 int dmt_precopy(const struct dmatrack_precopy *p,
 		struct dmatrack_totals *totals, const struct dmt_clock *clock)
 {
 	struct copy c = { 0 };
-	int ret = dmt_request_init(&c.q, p);
+	int ret;
 
+	dmt_forget();
+	ret = dmt_request_init(&c.q, p);
 	if (!ret) {
 		ret = dmt_transfer_init(&c.x, &c.q, clock);
 		if (!ret)

@@ -87,6 +87,7 @@ struct state {
  *	can't be told
  * @bytes, @frames: carried out since the last ACK
  * @told: when progress was told last
+ * @broke: why the last connection broke, in words; or ""
  * @before: bytes that came over earlier connections
  * @arrival: for the program
  * @zstd: decompressor
@@ -110,6 +111,7 @@ struct receiver {
 	uint64_t bytes;
 	unsigned int frames;
 	uint64_t told;
+	struct dmt_text broke;
 	uint64_t before;
 	struct dmatrack_arrival arrival;
 	ZSTD_DCtx *zstd;
@@ -122,7 +124,7 @@ static int of_dest(int err, const char *what)
 {
 	if (err == -EAGAIN)
 		return dmt_error(-EIO, "receiver: %s: the destination was lost", what);
-	return err;
+	return dmt_foreign(err, what);
 }
 
 static int senseless(const struct dmt_frame *f)
@@ -168,7 +170,7 @@ static int tell_progress(struct receiver *rx)
 	rx->told = now;
 	rx->arrival.bytes = rx->before + rx->wire.bytes;
 	ret = rx->r->progress(rx->r->opaque, &rx->arrival);
-	return ret > 0 ? -ECANCELED : ret;
+	return dmt_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
 }
 
 /* Memory that arrived: the frame's payload, or what's packed in it */
@@ -384,13 +386,11 @@ static bool may_complete(struct receiver *rx)
 /* The copy couldn't be completed: @err. Whoever loads what is saved mustn't, either. */
 static int take_back(struct receiver *rx, int err)
 {
-	char why[400];
+	struct dmt_text why = dmt_why(err);
 
-	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
-		 strerror(-err));
 	rx->state.stage = htole32(OPEN);
 	rx->silent = err == -EINPROGRESS || (save(rx) && may_complete(rx));
-	return dmt_error(err, "%s", why);
+	return dmt_error(err, "%s", why.words);
 }
 
 static int complete(struct receiver *rx)
@@ -496,7 +496,7 @@ static int read_regions(const struct dmt_frame *f, struct dmt_regions *out)
 		return senseless(f);
 	regions = calloc(n, sizeof(*regions));
 	if (!regions)
-		return -ENOMEM;
+		return dmt_no_memory();
 	for (i = 0; i < n; i++) {
 		regions[i].iova = le64toh(*from++);
 		regions[i].size = le64toh(*from++);
@@ -514,7 +514,8 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	if (rx->finished && rx->here)
 		return dmt_error(-EBUSY, "another copy has been received here");
 	if (rx->r->begin)
-		ret = rx->r->begin(rx->r->opaque, g->regions, g->n, g->page_size);
+		ret = dmt_foreign(rx->r->begin(rx->r->opaque, g->regions, g->n,
+					       g->page_size), "begin()");
 	/* from here on there's nothing of an earlier session */
 	memset(&rx->state, 0, sizeof(rx->state));
 	rx->finished = false;
@@ -526,7 +527,7 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	rx->state = *state;
 	if (getrandom(rx->state.place, sizeof(rx->state.place), 0) !=
 	    sizeof(rx->state.place))
-		return -EIO;
+		return dmt_error(-EIO, "receiver: no random numbers");
 	rx->seq = 0;
 	rx->unproven = false;
 	return save(rx);
@@ -638,7 +639,7 @@ static int tell_outcome(struct receiver *rx, const struct dmt_frame *f)
 	if (ret)
 		return ret;
 	if (!rx->met)
-		return -ENOENT;
+		return dmt_error(-ENOENT, "receiver: a sender asked for a copy that is not here");
 	/* a refusal behind BYE would meet a closed connection, and pass for a lost answer */
 	rx->silent = true;
 	return outcome == DMT_WIRE_NEVER ? given_up() : 0;
@@ -736,6 +737,8 @@ static void refuse(struct receiver *rx, int err)
  */
 static bool left_open(struct receiver *rx, int err)
 {
+	DMT_KEEP_TEXT;
+
 	if (err != -ECANCELED || !dmt_cancelled(rx->r->cancel))
 		return false;
 	return !rx->r->progress || !rx->r->progress(rx->r->opaque, &rx->arrival);
@@ -760,6 +763,8 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	rx->arrival.connected = 0;
 	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
 		 !dmt_cancelled(rx->r->cancel);
+	if (rx->met || !*rx->broke.words)
+		rx->broke = dmt_why(ret);
 	dmt_wire_close(&rx->wire);
 	return ret;
 }
@@ -775,10 +780,11 @@ static int receive(struct receiver *rx)
 		ret = rx->r->accept(rx->r->opaque, attempt,
 				    rx->finished ? -EALREADY : why, &ch);
 		if (ret < 0)
-			return ret;
+			return dmt_no_other(dmt_foreign(ret, "accept()"), &rx->broke);
 		if (!ch)
 			return dmt_error(-EINVAL, "receiver: accept() returned %d, but no channel",
 					 ret);
+		dmt_forget();
 		why = connection(rx, ch, &again);
 		ch = NULL;
 		attempt = rx->met ? 1 : attempt + 1;
@@ -861,13 +867,13 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 		return ret;
 	rx = calloc(1, sizeof(*rx));
 	if (!rx)
-		return -ENOMEM;
+		return dmt_no_memory();
 	rx->r = r;
 	rx->dest = r->dest;
 	memcpy(&rx->ops, rx->dest->ops, rx->dest->ops->size < sizeof(rx->ops) ?
 	       rx->dest->ops->size : sizeof(rx->ops));
 	rx->zstd = ZSTD_createDCtx();
-	ret = rx->zstd ? load(rx) : -ENOMEM;
+	ret = rx->zstd ? load(rx) : dmt_no_memory();
 	if (!ret)
 		ret = receive(rx);
 	if (arrival)

@@ -304,7 +304,7 @@ int dmt_secret_shake(const struct dmt_secret *s, struct dmt_shake *shake, int fd
 	int ret;
 
 	if (!p)
-		return -ENOMEM;
+		return dmt_no_memory();
 	p->secret = *s;
 	p->fd = fd;
 	p->listens = listens;

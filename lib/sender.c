@@ -66,7 +66,9 @@ struct extent {
  * @holds: compares memory with hashes; with @copy. NULL: nothing does
  * @wire: the connection; without a channel when there's none
  * @why: what the last connection broke of
+ * @broke: in words, of the first that did since the receiver was met; or ""
  * @dead: an error that is the end, or 0
+ * @end: in words
  * @limit: when nothing is waited for any more; or DMT_NEVER
  * @seq: of the last frame that was sent
  * @acked: of the last that has arrived for sure
@@ -90,7 +92,9 @@ struct sender {
 	void *copy;
 	struct dmt_wire wire;
 	int why;
+	struct dmt_text broke;
 	int dead;
+	struct dmt_text end;
 	uint64_t limit;
 	uint64_t seq;
 	uint64_t acked;
@@ -118,17 +122,17 @@ static int lose(struct sender *s, int err)
 {
 	dmt_wire_close(&s->wire);
 	s->why = err;
+	if (!*s->broke.words)
+		s->broke = dmt_why(err);
 	return -EAGAIN;
 }
 
 static int unknown(int err)
 {
-	char why[400];
+	struct dmt_text why = dmt_why(err);
 
-	snprintf(why, sizeof(why), "%s", *dmatrack_error() ? dmatrack_error() :
-		 strerror(-err));
 	return dmt_error(-EINPROGRESS, "the receiver was told to complete the copy, and its answer was lost: %s",
-			 why);
+			 why.words);
 }
 
 /* It's the end; if it is one that the program wanted, the receiver is told. */
@@ -138,6 +142,15 @@ static int die(struct sender *s, int err)
 		dmt_wire_refuse(&s->wire, err, "the copy was given up");
 	dmt_wire_close(&s->wire);
 	s->dead = s->doubt ? unknown(err) : err;
+	s->end = dmt_why(s->dead);
+	return s->dead;
+}
+
+/* The end, for those who call all the same */
+static int dead(struct sender *s)
+{
+	if (s->dead)
+		dmt_say_again(&s->end);
 	return s->dead;
 }
 
@@ -202,10 +215,11 @@ static int judge(struct sender *s, int err)
 
 /*
  * Writing has failed: perhaps because the receiver has refused and gone, so
- * read what it said last.
+ * read what it said last. If it said nothing, reading fails of what writing did.
  */
 static int write_failed(struct sender *s, int err)
 {
+	struct dmt_text why = dmt_why(err);
 	struct dmt_frame f;
 	int ret;
 
@@ -216,7 +230,10 @@ static int write_failed(struct sender *s, int err)
 	do
 		ret = next_frame(s, &f);
 	while (!ret);
-	return s->wire.broken ? lose(s, err) : die(s, ret);
+	if (!s->wire.broken)
+		return die(s, ret);
+	dmt_say_again(&why);
+	return lose(s, err);
 }
 
 static int put(struct sender *s, const struct dmt_frame *f)
@@ -263,7 +280,7 @@ static int make_room(struct sender *s, uint32_t length)
 static int ready(struct sender *s)
 {
 	if (s->dead)
-		return s->dead;
+		return dead(s);
 	if (!s->regions.n)
 		return dmt_error(-EINVAL, "sender: not begun");
 	if (s->finished)
@@ -453,7 +470,7 @@ static int say_hello(struct sender *s)
 	int ret;
 
 	if (!hello)
-		return -ENOMEM;
+		return dmt_no_memory();
 	memcpy(hello->session, s->session, sizeof(s->session));
 	hello->flags = htole32((s->how.flags & DMATRACK_CHECK) |
 			       (s->holds ? DMT_WIRE_COMPARES : 0));
@@ -647,7 +664,7 @@ static int connect_again(struct sender *s, unsigned int attempt,
 	*ch = NULL;
 	ret = s->how.connect(s->how.opaque, attempt, s->why, ch);
 	if (ret < 0)
-		return no_again(ret);
+		return dmt_no_other(no_again(dmt_foreign(ret, "connect()")), &s->broke);
 	return *ch ? 0 : dmt_error(-EINVAL, "sender: connect() returned %d, but no channel",
 				   ret);
 }
@@ -671,8 +688,11 @@ static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
 		if (ret)
 			return die(s, ret);
 		ret = introduce(s, f);
-		if (!ret)
+		if (!ret) {
+			dmt_forget();
+			*s->broke.words = '\0';
 			return 0;
+		}
 		if (judge(s, ret) != -EAGAIN)
 			return s->dead;
 	}
@@ -682,7 +702,7 @@ static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
 {
 	struct sender *s = sender_of(d);
 	struct dmt_frame f;
-	int ret = s->dead;
+	int ret = dead(s);
 
 	if (ret || s->wire.ch || s->finished)
 		return ret;
@@ -702,10 +722,10 @@ static int start_zstd(struct sender *s)
 		return 0;
 	s->zstd = ZSTD_createCCtx();
 	if (!s->zstd)
-		return -ENOMEM;
+		return dmt_no_memory();
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
 						s->how.level ? s->how.level : 1)))
-		return -EINVAL;
+		return dmt_error(-EINVAL, "sender: zstd has no level %d", s->how.level);
 	return 0;
 }
 
@@ -814,7 +834,7 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 		return ret;
 	s = calloc(1, sizeof(*s));
 	if (!s)
-		return -ENOMEM;
+		return dmt_no_memory();
 	s->dest.ops = &sender_ops;
 	s->limit = DMT_NEVER;
 	s->how = *how;

@@ -101,7 +101,7 @@ int dmt_shake_greeting(struct dmt_shake *s, int fd)
 	struct greeting *g = calloc(1, sizeof(*g));
 
 	if (!g)
-		return -ENOMEM;
+		return dmt_no_memory();
 	g->fd = fd;
 	*s = (struct dmt_shake){ .ops = &greeting_ops, .state = g, .fd = fd };
 	return 0;

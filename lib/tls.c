@@ -108,7 +108,7 @@ static int load_revoked(SSL_CTX *ctx, const char *path)
 	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 
 	if (!lookup)
-		return -ENOMEM;
+		return dmt_no_memory();
 	if (X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
 		return load_error(path);
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
@@ -150,7 +150,7 @@ static int load(struct dmt_tls *t, const char *folder, const char *name,
 	int ret;
 
 	if (asprintf(&path, "%s/%s", folder, name) < 0)
-		return -ENOMEM;
+		return dmt_no_memory();
 	ERR_clear_error();
 	if (!access(path, R_OK))
 		ret = fn(t->ctx, path);
@@ -228,11 +228,11 @@ static int copy_names(struct dmt_tls *t, const char *const *names, unsigned int 
 {
 	t->names = n ? calloc(n, sizeof(*t->names)) : NULL;
 	if (n && !t->names)
-		return -ENOMEM;
+		return dmt_no_memory();
 	for (; t->nnames < n; t->nnames++) {
 		t->names[t->nnames] = strdup(names[t->nnames]);
 		if (!t->names[t->nnames])
-			return -ENOMEM;
+			return dmt_no_memory();
 	}
 	return 0;
 }
@@ -480,7 +480,7 @@ int dmt_tls_shake(struct dmt_tls *t, struct dmt_shake *s, int fd,
 	struct tls_channel *c = calloc(1, sizeof(*c));
 
 	if (!c)
-		return -ENOMEM;
+		return dmt_no_memory();
 	c->fd = fd;
 	c->listens = t->listens;
 	if (!set_up(c, t, host)) {

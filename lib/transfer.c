@@ -118,8 +118,9 @@ static int tick(struct dmt_transfer *x)
 	if (!x->q->p.progress)
 		return 0;
 	x->round.copy = x->now - x->round_began;
-	return dmt_transfer_answer(x, x->q->p.progress(x->q->p.opaque,
-						       &x->round));
+	return dmt_transfer_answer(x, dmt_foreign(x->q->p.progress(x->q->p.opaque,
+								   &x->round),
+						  "progress()"));
 }
 
 static int wait_for_bandwidth(struct dmt_transfer *x)
@@ -193,8 +194,10 @@ static int find_again(struct dmt_transfer *x)
 				return answer;
 		}
 	} while (ret == -EAGAIN);
-	if (!ret)
+	if (!ret) {
+		dmt_forget();
 		x->resumed++;
+	}
 	return ret;
 }
 
@@ -206,10 +209,9 @@ static int settle(struct dmt_transfer *x, int ret)
 {
 	if (ret > 0)
 		return dmt_error(-EINVAL, "the destination returned %d", ret);
-	if (ret != -EAGAIN || !x->q->ops.lost)
-		return ret;
-	ret = find_again(x);
-	return ret ? ret : 1;
+	if (ret == -EAGAIN && x->q->ops.lost)
+		ret = find_again(x) ?: 1;
+	return dmt_foreign(ret, "the destination");
 }
 
 int dmt_transfer_begin(struct dmt_transfer *x)
@@ -266,7 +268,7 @@ static int read_pages(struct dmt_transfer *x, uint32_t region, uint64_t first,
 			      size);
 		return 0;
 	}
-	ret = p->read(p->opaque, region, offset, x->buf, size);
+	ret = dmt_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
 	return ret > 0 ? dmt_error(-EINVAL, "read() returned %d", ret) : ret;
 }
 

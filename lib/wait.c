@@ -80,7 +80,7 @@ int dmatrack_cancel_create(struct dmatrack_cancel **out)
 		return -EINVAL;
 	c = calloc(1, sizeof(*c));
 	if (!c)
-		return -ENOMEM;
+		return dmt_no_memory();
 	c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->fd < 0) {
 		err = errno;

@@ -67,7 +67,7 @@ int dmt_wire_room(void **buf, size_t *room, size_t size)
 	free(*buf);
 	*room = size < 4096 ? 4096 : size;
 	*buf = malloc(*room);
-	return *buf ? 0 : -ENOMEM;
+	return *buf ? 0 : dmt_no_memory();
 }
 
 int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch)
@@ -79,7 +79,7 @@ int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch)
 	if (w->out && w->in)
 		return 0;
 	dmt_wire_close(w);
-	return -ENOMEM;
+	return dmt_no_memory();
 }
 
 void dmt_wire_close(struct dmt_wire *w)
@@ -293,12 +293,11 @@ void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text)
 		.size = -err,
 		.length = strnlen(text, DMT_WIRE_TEXT),
 	};
-	char why[512], said[DMT_WIRE_TEXT];
+	char said[DMT_WIRE_TEXT];
+	DMT_KEEP_TEXT;
 
 	if (w->refused)
 		return;
-	/* what goes wrong now is not what the caller will report */
-	snprintf(why, sizeof(why), "%s", dmatrack_error());
 	memcpy(said, text, f.length);
 	f.payload = said;
 	dmt_channel_part(w->ch);
@@ -306,7 +305,6 @@ void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text)
 	dmt_channel_until(w->ch, dmt_deadline(DRAIN_ALL_MS));
 	if (!w->broken && !dmt_wire_put(w, &f) && !dmt_wire_flush(w))
 		drain(w);
-	dmt_say("%s", why);
 }
 
 int dmt_wire_refusal(const struct dmt_frame *f, const char *who)

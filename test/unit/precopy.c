@@ -596,13 +596,15 @@ static int copy_meddled(enum meddling how)
 static void refused(enum meddling how, const char *why)
 {
 	int ret = copy_meddled(how);
+	char text[512];
 
+	snprintf(text, sizeof(text), "%s", dmatrack_error());
 	if (how == REMAP_ALONE) {
 		map_region(w.t[0], &w.regions[0], 0);
 		map_region(w.t[1], &w.regions[0], 0);
 	}
 	CHECK_EQ(ret, -ESTALE);
-	CHECK(strstr(dmatrack_error(), why));
+	CHECK(strstr(text, why));
 	CHECK_EQ(w.d.finished, 0);
 	CHECK(!tracking(w.t[0]));
 	CHECK(!tracking(w.t[1]));

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * What dmatrack_error() has: of the last call alone, and of a failure what was said first, whatever else
+ * fails after it.
+ */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dmatrack_copy.h"
+#include "memdest.h"
+#include "tap.h"
+
+#define PAGE	4096u
+
+static bool says(const char *what)
+{
+	if (strstr(dmatrack_error(), what))
+		return true;
+	printf("# said: %s\n", dmatrack_error());
+	return false;
+}
+
+/* A failure with a text of its own: "descriptor -NUMBER" */
+static int fail(int number)
+{
+	struct dmatrack *none;
+
+	return dmatrack_open_fd(&none, -number);
+}
+
+/* Older calls ------------------------------------------------------------------------- */
+
+static void test_forgets(void)
+{
+	struct dmatrack *t;
+
+	CHECK_EQ(fail(1), -EBADF);
+	CHECK(says("descriptor -1"));
+	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
+	CHECK(!*dmatrack_error());
+	CHECK_EQ(fail(2), -EBADF);
+	CHECK_EQ(dmatrack_start(t), 0);
+	CHECK(!*dmatrack_error());
+	dmatrack_close(t);
+}
+
+static int stop_silently(void *opaque)
+{
+	return -EDOM;
+}
+
+/* Nothing was said of that one, so nothing of an older one is. */
+static void test_no_text(void)
+{
+	struct memdest d;
+	struct dmatrack_region region = { .size = PAGE };
+	struct dmatrack_precopy p = {
+		.size = sizeof(p),
+		.regions = &region,
+		.nregions = 1,
+		.dest = &d.base,
+		.stop = stop_silently,
+	};
+	static char memory[PAGE];
+
+	memdest_init(&d);
+	region.vaddr = memory;
+	CHECK_EQ(fail(3), -EBADF);
+	CHECK_EQ(dmatrack_precopy(&p, NULL), -EDOM);
+	CHECK(says("stop(): Numerical argument"));
+	CHECK(!strstr(dmatrack_error(), "descriptor"));
+	memdest_free(&d);
+}
+
+/* Functions without an error may stand between a failure and the question what it was. */
+static void close_failing(void *opaque)
+{
+	fail(5);
+}
+
+static ssize_t no_bytes(void *opaque, void *buf, size_t size)
+{
+	return 0;
+}
+
+static ssize_t all_bytes(void *opaque, const void *buf, size_t size)
+{
+	return (ssize_t)size;
+}
+
+static void dest_close_failing(struct dmatrack_dest *d)
+{
+	fail(6);
+}
+
+static void test_closing(void)
+{
+	static const struct dmatrack_channel_ops ops = {
+		.size = sizeof(ops),
+		.read = no_bytes,
+		.write = all_bytes,
+		.close = close_failing,
+	};
+	static const struct dmatrack_dest_ops dest_ops = {
+		.size = sizeof(dest_ops),
+		.close = dest_close_failing,
+	};
+	struct dmatrack_dest dest = { .ops = &dest_ops };
+	struct dmatrack_channel *ch;
+	struct dmatrack *t;
+
+	CHECK_EQ(dmatrack_channel_new(&ch, &ops, NULL), 0);
+	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
+	CHECK_EQ(fail(4), -EBADF);
+	dmatrack_channel_close(ch);
+	dmatrack_dest_close(&dest);
+	dmatrack_close(t);
+	dmatrack_image_close(NULL);
+	CHECK(says("descriptor -4"));
+}
+
+/* Pre-copy ---------------------------------------------------------------------------- */
+
+/**
+ * struct world - a pre-copy of a container, whose functions fail on order
+ * @stop: what stop() returns; it says "descriptor -11"
+ * @start: likewise, "descriptor -12"
+ * @outcome: what outcome() says, after "descriptor -13"
+ * @finish: what finish() returns, after "descriptor -14"
+ */
+static struct world {
+	struct dmatrack *t;
+	struct memdest d;
+	struct dmatrack_region region;
+	struct dmatrack_precopy p;
+	struct dmatrack_dest_ops ops;
+	int stop, start, outcome, finish;
+} w;
+
+static int world_stop(void *opaque)
+{
+	fail(11);
+	return w.stop;
+}
+
+static int world_start(void *opaque)
+{
+	fail(12);
+	return w.start;
+}
+
+static int world_outcome(struct dmatrack_dest *d)
+{
+	fail(13);
+	return w.outcome;
+}
+
+static int world_finish(struct dmatrack_dest *d)
+{
+	fail(14);
+	return w.finish;
+}
+
+static int copy_world(void)
+{
+	int ret;
+
+	memdest_init(&w.d);
+	memcpy(&w.ops, w.d.base.ops, sizeof(w.ops));
+	w.ops.outcome = world_outcome;
+	w.ops.finish = world_finish;
+	w.d.base.ops = &w.ops;
+	w.p = (struct dmatrack_precopy){
+		.size = sizeof(w.p),
+		.containers = &w.t,
+		.ncontainers = 1,
+		.regions = &w.region,
+		.nregions = 1,
+		.dest = &w.d.base,
+		.stop = world_stop,
+		.start = world_start,
+	};
+	ret = dmatrack_precopy(&w.p, NULL);
+	memdest_free(&w.d);
+	return ret;
+}
+
+static void test_precopy(void)
+{
+	static char memory[PAGE] __attribute__((aligned(4096)));
+
+	CHECK_EQ(dmatrack_open_engine(&w.t, VFIO_TYPE1v2_IOMMU, 0), 0);
+	CHECK_EQ(dmatrack_map(w.t, 0, memory, PAGE, DMATRACK_MAP_READ), 0);
+	w.region = (struct dmatrack_region){ .size = PAGE, .vaddr = memory };
+	w.outcome = DMATRACK_NOT_COPIED;
+	w.stop = -EDOM;
+	CHECK_EQ(copy_world(), -EDOM);
+	CHECK(says("descriptor -11"));
+	w.stop = 0;
+	w.finish = -EIO;
+	CHECK_EQ(copy_world(), -EIO);
+	CHECK(says("descriptor -14"));
+	w.start = -EDOM;
+	CHECK_EQ(copy_world(), -EIO);
+	CHECK(says("descriptor -14"));
+	CHECK(says("could not be started again"));
+	w.outcome = DMATRACK_UNKNOWN;
+	CHECK_EQ(copy_world(), -EINPROGRESS);
+	CHECK(says("may be complete"));
+	CHECK(says("descriptor -14"));
+	dmatrack_close(w.t);
+}
+
+/* Sending and receiving ---------------------------------------------------------------- */
+
+/* First a connection whose other end goes at once, then none */
+static int connect_once(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	int sv[2], ret;
+
+	if (attempt) {
+		fail(21);
+		return -ENOTCONN;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+		return -errno;
+	ret = dmatrack_channel_fds(ch, sv[0], sv[0]);
+	close(sv[0]);
+	close(sv[1]);
+	return ret;
+}
+
+static void test_connecting(void)
+{
+	static const struct dmatrack_region region = { .size = PAGE };
+	const struct dmatrack_sender how = {
+		.size = sizeof(how), .connect = connect_once,
+	};
+	struct memdest store;
+	struct dmatrack_receiver r = {
+		.size = sizeof(r), .accept = connect_once,
+		.dest = &store.base,
+	};
+	struct dmatrack_dest *d;
+	char first[512];
+
+	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
+	CHECK_EQ(d->ops->begin(d, &region, 1, PAGE), -ENOTCONN);
+	CHECK(says("no other connection: descriptor -21"));
+	CHECK(says("channel: "));
+	/* what is called after the end says the same */
+	snprintf(first, sizeof(first), "%s", dmatrack_error());
+	fail(22);
+	CHECK_EQ(d->ops->zero(d, 0, PAGE), -ENOTCONN);
+	CHECK(!strcmp(dmatrack_error(), first));
+	dmatrack_dest_close(d);
+	CHECK(!strcmp(dmatrack_error(), first));
+	memdest_init(&store);
+	CHECK_EQ(dmatrack_receive(&r, NULL), -ENOTCONN);
+	CHECK(says("no other connection: descriptor -21"));
+	memdest_free(&store);
+}
+
+int main(void)
+{
+	TEST(test_forgets, "a call forgets what was said of an older one");
+	TEST(test_no_text, "a function that fails without a text");
+	TEST(test_closing, "closing leaves the text alone");
+	TEST(test_precopy, "pre-copy: what ended it is said, not what failed then");
+	TEST(test_connecting, "why a connection broke, and why there's no other");
+	return tap_done();
+}
