@@ -65,6 +65,7 @@ struct dmt_answer {
  * @nwords: its length
  * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
  *	before has been handed out, and nothing behind
+ * @given: of what was handed out, all that isn't here any more is in front of this word
  * @lines: lines of the window that hold something; the others are zeros
  * @part_shift: log2 of the words of a part of the answer
  * @parts: bit i: something has been handed out to part i
@@ -93,6 +94,7 @@ struct dmt_harvest {
 			u64 __user *data;
 			u64 nwords;
 			u64 at;
+			u64 given;
 			u64 lines;
 			unsigned int part_shift;
 			unsigned int runs;

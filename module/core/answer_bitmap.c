@@ -101,8 +101,10 @@ static void window_flush(struct dmt_harvest *h)
 	}
 	if (!h->err && dmt_interrupted())
 		h->err = -EINTR;
-	if (!h->err)
-		window_clear(h);
+	if (h->err || !h->lines)
+		return;
+	window_clear(h);
+	h->given = h->at + WINDOW_WORDS;
 }
 
 /* Move the window on to where word @w of the answer is in it. */
@@ -242,10 +244,12 @@ static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		give(h, w, words, n);
 	if (!h->err && n < nwords)
 		give(h, w + n, words + n, nwords - n);
-	if (h->err)
+	if (h->err) {
 		put_back_words(h, w, words, nwords);
-	else
-		h->at = last - last % WINDOW_WORDS;	/* handed out so far */
+		return;
+	}
+	h->at = last - last % WINDOW_WORDS;	/* handed out so far */
+	h->given = last + 1;
 }
 
 static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
@@ -307,7 +311,7 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 
 #define PUT_BACK_RUNS	(1U << 20)	/* a tenth of a second */
 
-/* Words [at, end), which something was handed out to */
+/* Words [at, end), which something may have been handed out to */
 static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
 {
 	for (; at < end; at += WINDOW_WORDS) {
@@ -324,6 +328,7 @@ static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
 
 static void bitmap_put_back(struct dmt_harvest *h)
 {
+	u64 end = min(h->given, h->nwords);
 	unsigned int part;
 
 	put_back_words(h, h->at, h->window,
@@ -332,8 +337,7 @@ static void bitmap_put_back(struct dmt_harvest *h)
 	for (part = 0; part < ANSWER_PARTS; part++)
 		if (h->parts[part / 64] >> part % 64 & 1)
 			put_back_part(h, (u64)part << h->part_shift,
-				      min(h->nwords,
-					  (u64)(part + 1) << h->part_shift));
+				      min(end, (u64)(part + 1) << h->part_shift));
 }
 
 static void bitmap_finish(struct dmt_harvest *h)
@@ -357,6 +361,7 @@ int dmt_harvest_bitmap(struct dmt_container *c, u64 iova, u64 last,
 	h->data = bitmap->data;
 	h->nwords = answer_words(iova, last, bitmap);
 	h->at = 0;
+	h->given = 0;
 	h->lines = 0;
 	h->part_shift = part_shift(h->nwords);
 	h->runs = 0;
