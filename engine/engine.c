@@ -8,6 +8,7 @@
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
 #include "engine/reclaim.h"
+#include "engine/sized.h"
 #include "lib/error.h"
 #include "module/core/group.h"
 
@@ -131,26 +132,14 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 	return ret;
 }
 
-/* As a newer or older program has it; see lib/request.c of structures with sizes */
 static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory *from)
 {
-	const unsigned char *byte = (const unsigned char *)from;
-	size_t i;
+	int err = DMT_SIZED_TAKE(to, from, struct dmatrack_memory, write);
 
-	if (from->size < sizeof(*to))
-		return dmt_error(-EINVAL, "struct dmatrack_memory: of %zu bytes, "
-				 "not %zu", from->size, sizeof(*to));
-	for (i = sizeof(*to); i < from->size; i++) {
-		if (byte[i])
-			return dmt_error(-E2BIG, "struct dmatrack_memory: byte %zu is not "
-					 "0, and this library knows only %zu", i,
-					 sizeof(*to));
-	}
-	*to = *from;
-	if (!to->read || !to->write)
-		return dmt_error(-EINVAL, "struct dmatrack_memory: read() and write() "
-				 "are both needed");
-	return 0;
+	if (!err && (!to->read || !to->write))
+		err = dmt_error(-EINVAL, "struct dmatrack_memory: read() and write() "
+				"are both needed");
+	return err;
 }
 
 /* All that MAP_DMA would have checked before it calls core */

@@ -16,7 +16,10 @@
  * then says more. IOVAs and sizes are in bytes, times in nanoseconds.
  *
  * Structures that a program fills in begin with their size, so that later versions of
- * the library can add to them: set it to sizeof, and what you leave out to 0.
+ * the library can add to them: set it to sizeof, and what you leave out to 0. What a shorter
+ * one, of an older program, lacks is taken as 0. One that is longer, of a newer program, is good as long
+ * as all that isn't known here is 0, else -E2BIG. One that is too short for what every program has
+ * (up to @stop, @finish, @write of a channel, @tls, @connect, @accept) is -EINVAL.
  */
 #ifndef DMATRACK_COPY_H
 #define DMATRACK_COPY_H
@@ -113,7 +116,7 @@ enum dmatrack_outcome {
  * @outcome: asked after an error, as the last function before @close: enum dmatrack_outcome.
  *	     NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
  *
- * Those from @digest on may be left out of @size.
+ * For a pre-copy those behind @finish may be left out of @size, for a receiver those behind @zero.
  *
  * Called by one thread at a time. Return: 0 (but for @load), -EAGAIN if @lost is there, or
  * any other negative errno, which ends the copy.
@@ -327,7 +330,7 @@ struct dmatrack_precopy {
  * Return: 0: the destination holds what the memory held when stop() had returned; -EINPROGRESS:
  * it isn't known whether it does (DMATRACK_UNKNOWN): the devices must not be started again before
  * that is found out, since there may be two copies then. Any other error: there is no copy;
- * -ETIMEDOUT (as @standstill has it), -EINVAL (something in @p), -EBUSY (a container is
+ * -ETIMEDOUT (as @standstill has it), -EINVAL, -E2BIG (something in @p), -EBUSY (a container is
  * tracking already), -ESTALE (something else has unmapped memory of a region, harvested, or
  * stopped tracking, so the copy can't be exact), -DMATRACK_NOT_DURABLE (copied, see there),
  * -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
@@ -485,6 +488,7 @@ struct dmatrack_channel_ops {
 	ssize_t (*write)(void *opaque, const void *buf, size_t size);
 	void (*close)(void *opaque);
 };
+/* @ops: copied. Return: 0, -EINVAL, -E2BIG (something in @ops), -ENOMEM */
 int dmatrack_channel_new(struct dmatrack_channel **ch,
 			 const struct dmatrack_channel_ops *ops, void *opaque);
 
@@ -538,7 +542,7 @@ struct dmatrack_peer {
  * @address: as dmatrack_connect() has it
  * @peer: for this call; what it points to, too, but @cancel
  *
- * Return: as dmatrack_connect(); -ECANCELED.
+ * Return: as dmatrack_connect(); -ECANCELED, -E2BIG.
  */
 int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 			  const struct dmatrack_peer *peer);
@@ -620,6 +624,8 @@ struct dmatrack_sender {
  * Its functions return -EAGAIN where the connection breaks; @lost connects again
  * and asks to copy anew what had been sent but not arrived. When the receiver was told to
  * complete the copy, and its answer was lost, and there's no other connection: -EINPROGRESS.
+ *
+ * Return: 0, -EINVAL, -E2BIG (something in @s), -ENOMEM, -EIO (no random numbers).
  */
 int dmatrack_sender_create(struct dmatrack_dest **d,
 			   const struct dmatrack_sender *s);
@@ -717,7 +723,7 @@ struct dmatrack_receiver {
  * and the sender is told why.
  *
  * Return: 0: the copy is complete and the destination finished; -DMATRACK_NOT_DURABLE (it is, but
- * for that; the sender is told that it has copied); -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version), -ECANCELED (given up by the sender, or by
+ * for that; the sender is told that it has copied); -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version), -EINVAL, -E2BIG (something in @r), -ECANCELED (given up by the sender, or by
  * @progress, or cancelled), what a function of @r or of the destination returned.
  */
 int dmatrack_receive(const struct dmatrack_receiver *r,

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "engine/sized.h"
 #include "error.h"
 
 #define PATIENCE	(120 * 1000)	/* ms, until another is set */
@@ -318,16 +319,21 @@ int dmt_channel_exec(struct dmatrack_channel **ch, const char *command)
 int dmatrack_channel_new(struct dmatrack_channel **ch,
 			 const struct dmatrack_channel_ops *ops, void *opaque)
 {
+	struct dmatrack_channel_ops taken;
 	struct dmatrack_channel *c;
+	int ret;
 
 	if (dmt_lacks(ch, ops))
 		return -EINVAL;
-	if (ops->size < sizeof(*ops) || !ops->read || !ops->write)
+	ret = DMT_SIZED_TAKE(&taken, ops, struct dmatrack_channel_ops, write);
+	if (ret)
+		return ret;
+	if (!taken.read || !taken.write)
 		return dmt_error(-EINVAL, "channel: can't read or write");
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return dmt_no_memory();
-	c->ops = *ops;
+	c->ops = taken;
 	c->opaque = opaque;
 	c->limit = (struct dmt_limit){ .patience = PATIENCE, .end = DMT_NEVER };
 	*ch = c;

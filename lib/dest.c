@@ -5,8 +5,9 @@
 
 void dmatrack_dest_close(struct dmatrack_dest *d)
 {
+	const size_t end = offsetof(struct dmatrack_dest_ops, close) + sizeof(d->ops->close);
 	DMT_KEEP_TEXT;
 
-	if (d && d->ops && d->ops->close)
+	if (d && d->ops && d->ops->size >= end && d->ops->close)
 		d->ops->close(d);
 }

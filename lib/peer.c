@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/sized.h"
 #include "error.h"
 #include "peer.h"
-#include "request.h"
 
 #define CONNECT_TIMEOUT	15000	/* ms, by default */
 #define SHAKE_TIMEOUT	10000
@@ -38,7 +38,7 @@ static int check(const struct dmatrack_peer *p)
 
 int dmt_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
 {
-	int ret = dmt_request_take(to, sizeof(*to), from, "struct dmatrack_peer");
+	int ret = DMT_SIZED_TAKE(to, from, struct dmatrack_peer, tls);
 
 	if (!ret)
 		ret = check(to);

@@ -6,7 +6,7 @@
 #include "dmatrack_copy.h"
 #include "wait.h"
 
-/* A program's structure, with defaults; what it points to is still the program's. Return: 0 or -EINVAL */
+/* A program's structure, with defaults; what it points to is still the program's. Return: 0, -EINVAL, -E2BIG */
 int dmt_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from);
 
 /* Of an operation that must be over in @ms */

@@ -36,6 +36,7 @@
 #include <zstd.h>
 
 #include "clock.h"
+#include "engine/sized.h"
 #include "error.h"
 #include "hash.h"
 #include "regions.h"
@@ -94,7 +95,7 @@ struct state {
  * @unpacked: what it made; room for @room bytes
  */
 struct receiver {
-	const struct dmatrack_receiver *r;
+	struct dmatrack_receiver r;
 	struct dmatrack_dest *dest;
 	struct dmatrack_dest_ops ops;
 	struct dmt_wire wire;
@@ -162,14 +163,14 @@ static int tell_progress(struct receiver *rx)
 	uint64_t now;
 	int ret;
 
-	if (!rx->r->progress)
+	if (!rx->r.progress)
 		return 0;
 	now = dmt_now();
 	if (now - rx->told < PROGRESS_NS)
 		return 0;
 	rx->told = now;
 	rx->arrival.bytes = rx->before + rx->wire.bytes;
-	ret = rx->r->progress(rx->r->opaque, &rx->arrival);
+	ret = rx->r.progress(rx->r.opaque, &rx->arrival);
 	return dmt_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
 }
 
@@ -513,8 +514,8 @@ static int begin_session(struct receiver *rx, const struct state *state)
 
 	if (rx->finished && rx->here)
 		return dmt_error(-EBUSY, "another copy has been received here");
-	if (rx->r->begin)
-		ret = dmt_foreign(rx->r->begin(rx->r->opaque, g->regions, g->n,
+	if (rx->r.begin)
+		ret = dmt_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
 					       g->page_size), "begin()");
 	/* from here on there's nothing of an earlier session */
 	memset(&rx->state, 0, sizeof(rx->state));
@@ -683,8 +684,8 @@ static int introduce(struct receiver *rx, struct dmt_frame *f)
 {
 	int ret;
 
-	dmt_wire_hurry(&rx->wire, (int)(rx->r->hello_timeout ?
-					rx->r->hello_timeout : HELLO_TIMEOUT));
+	dmt_wire_hurry(&rx->wire, (int)(rx->r.hello_timeout ?
+					rx->r.hello_timeout : HELLO_TIMEOUT));
 	ret = dmt_wire_greet(&rx->wire);
 	if (!ret)
 		ret = dmt_wire_meet(&rx->wire, "sender");
@@ -714,8 +715,8 @@ static int serve(struct receiver *rx)
 	rx->bytes = 0;
 	rx->frames = 0;
 	rx->arrival.connected = 1;
-	dmt_wire_relax(&rx->wire, (int)(rx->r->peer_timeout ?
-					rx->r->peer_timeout : PEER_TIMEOUT));
+	dmt_wire_relax(&rx->wire, (int)(rx->r.peer_timeout ?
+					rx->r.peer_timeout : PEER_TIMEOUT));
 	ret = welcome(rx, &state, compares(&f));
 	return ret ? ret : take_all(rx);
 }
@@ -739,9 +740,9 @@ static bool left_open(struct receiver *rx, int err)
 {
 	DMT_KEEP_TEXT;
 
-	if (err != -ECANCELED || !dmt_cancelled(rx->r->cancel))
+	if (err != -ECANCELED || !dmt_cancelled(rx->r.cancel))
 		return false;
-	return !rx->r->progress || !rx->r->progress(rx->r->opaque, &rx->arrival);
+	return !rx->r.progress || !rx->r.progress(rx->r.opaque, &rx->arrival);
 }
 
 /* All of a connection. @again: out: another may come in its place */
@@ -751,7 +752,7 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	int ret;
 
 	rx->met = rx->silent = *again = false;
-	dmt_channel_cancel(ch, rx->r->cancel);
+	dmt_channel_cancel(ch, rx->r.cancel);
 	ret = dmt_wire_open(&rx->wire, ch);
 	if (ret)
 		return ret;
@@ -762,7 +763,7 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
 	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
-		 !dmt_cancelled(rx->r->cancel);
+		 !dmt_cancelled(rx->r.cancel);
 	if (rx->met || !*rx->broke.words)
 		rx->broke = dmt_why(ret);
 	dmt_wire_close(&rx->wire);
@@ -777,7 +778,7 @@ static int receive(struct receiver *rx)
 	bool again;
 
 	do {
-		ret = rx->r->accept(rx->r->opaque, attempt,
+		ret = rx->r.accept(rx->r.opaque, attempt,
 				    rx->finished ? -EALREADY : why, &ch);
 		if (ret < 0)
 			return dmt_no_other(dmt_foreign(ret, "accept()"), &rx->broke);
@@ -829,20 +830,24 @@ static int load(struct receiver *rx)
 	return le32toh(rx->state.stage) == COMMITTED ? complete_loaded(rx) : 0;
 }
 
-static int check(const struct dmatrack_receiver *r)
+/* What the program wants, checked */
+static int take(struct receiver *rx, const struct dmatrack_receiver *from)
 {
-	const struct dmatrack_dest_ops *ops;
+	struct dmatrack_receiver *r = &rx->r;
+	int ret = DMT_SIZED_TAKE(r, from, struct dmatrack_receiver, accept);
 
-	if (r->size < sizeof(*r) || r->flags || !r->dest || !r->accept)
+	if (ret)
+		return ret;
+	if (r->flags || r->reserved || !r->dest || !r->accept)
 		return dmt_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
 	if (r->hello_timeout > INT_MAX || r->peer_timeout > INT_MAX)
 		return dmt_error(-EINVAL, "receiver: a limit of more than %d ms",
 				 INT_MAX);
-	ops = r->dest->ops;
-	if (!ops || ops->size < offsetof(struct dmatrack_dest_ops, digest) ||
-	    !ops->begin || !ops->write || !ops->zero)
-		return dmt_error(-EINVAL, "receiver: the destination lacks functions");
-	return 0;
+	rx->dest = r->dest;
+	ret = DMT_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops, zero);
+	if (!ret && (!rx->ops.begin || !rx->ops.write || !rx->ops.zero))
+		ret = dmt_error(-EINVAL, "receiver: the destination lacks functions");
+	return ret;
 }
 
 static int not_durable(void)
@@ -862,18 +867,14 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 		memset(arrival, 0, sizeof(*arrival));
 	if (dmt_lacks(r))
 		return -EINVAL;
-	ret = check(r);
-	if (ret)
-		return ret;
 	rx = calloc(1, sizeof(*rx));
 	if (!rx)
 		return dmt_no_memory();
-	rx->r = r;
-	rx->dest = r->dest;
-	memcpy(&rx->ops, rx->dest->ops, rx->dest->ops->size < sizeof(rx->ops) ?
-	       rx->dest->ops->size : sizeof(rx->ops));
-	rx->zstd = ZSTD_createDCtx();
-	ret = rx->zstd ? load(rx) : dmt_no_memory();
+	ret = take(rx, r);
+	if (!ret) {
+		rx->zstd = ZSTD_createDCtx();
+		ret = rx->zstd ? load(rx) : dmt_no_memory();
+	}
 	if (!ret)
 		ret = receive(rx);
 	if (arrival)

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/*
- * Request: the checks.
- *
- * Structures that begin with their size may be those of an older program, which are
- * shorter: what they lack is 0. Those of a newer one are longer: what we don't know
- * must be 0, or it asks for something that we wouldn't do.
- */
+/* Request: the checks. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/sized.h"
 #include "error.h"
 #include "request.h"
 
@@ -19,35 +14,13 @@
 #define STANDSTILL	30000000000ull
 #define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
 
-int dmt_request_take(void *to, size_t ours, const void *from, const char *what)
-{
-	const unsigned char *byte = from;
-	size_t theirs, i;
-
-	if (!from)
-		return dmt_error(-EINVAL, "%s: NULL", what);
-	memcpy(&theirs, from, sizeof(theirs));
-	if (theirs < sizeof(theirs))
-		return dmt_error(-EINVAL, "%s: its size is %zu", what, theirs);
-	for (i = ours; i < theirs; i++) {
-		if (byte[i])
-			return dmt_error(-EINVAL,
-					 "%s: byte %zu is not 0, and this library knows only %zu",
-					 what, i, ours);
-	}
-	memset(to, 0, ours);
-	memcpy(to, from, theirs < ours ? theirs : ours);
-	return 0;
-}
-
 static int check_dest(struct dmt_request *q)
 {
 	int ret;
 
 	if (!q->p.dest)
 		return dmt_error(-EINVAL, "there's no destination");
-	ret = dmt_request_take(&q->ops, sizeof(q->ops), q->p.dest->ops,
-			       "struct dmatrack_dest_ops");
+	ret = DMT_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops, finish);
 	if (ret)
 		return ret;
 	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
@@ -202,8 +175,7 @@ int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
 	int ret;
 
 	memset(q, 0, sizeof(*q));
-	ret = dmt_request_take(&q->p, sizeof(q->p), p,
-			       "struct dmatrack_precopy");
+	ret = DMT_SIZED_TAKE(&q->p, p, struct dmatrack_precopy, stop);
 	if (!ret)
 		ret = check_rest(&q->p);
 	if (!ret)

@@ -22,13 +22,7 @@ struct dmt_request {
 	uint64_t largest;
 };
 
-/*
- * Copy a structure of the program's that begins with its size, of @ours bytes as we know it
- * and whatever size to the program. Return: 0 or -EINVAL
- */
-int dmt_request_take(void *to, size_t ours, const void *from, const char *what);
-
-/* Return: 0, -EINVAL, or what asking a container did; dmatrack_error() says more */
+/* Return: 0, -EINVAL, -E2BIG, or what asking a container did; dmatrack_error() says more */
 int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p);
 
 static inline uint64_t dmt_request_pages(const struct dmt_request *q,

@@ -29,6 +29,7 @@
 #include <zstd.h>
 
 #include "digest.h"
+#include "engine/sized.h"
 #include "error.h"
 #include "regions.h"
 #include "wire.h"
@@ -810,8 +811,7 @@ static const struct dmatrack_dest_ops sender_ops = {
 
 static int check(const struct dmatrack_sender *how)
 {
-	if (how->size < sizeof(*how) || !how->connect ||
-	    how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
+	if (!how->connect || how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
 		return dmt_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
 	if (how->hello_timeout > INT_MAX || how->peer_timeout > INT_MAX)
 		return dmt_error(-EINVAL, "sender: a limit of more than %d ms",
@@ -824,12 +824,15 @@ static int check(const struct dmatrack_sender *how)
 int dmatrack_sender_create(struct dmatrack_dest **d,
 			   const struct dmatrack_sender *how)
 {
+	struct dmatrack_sender taken;
 	struct sender *s;
 	int ret;
 
 	if (dmt_lacks(d, how))
 		return -EINVAL;
-	ret = check(how);
+	ret = DMT_SIZED_TAKE(&taken, how, struct dmatrack_sender, connect);
+	if (!ret)
+		ret = check(&taken);
 	if (ret)
 		return ret;
 	s = calloc(1, sizeof(*s));
@@ -837,10 +840,10 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 		return dmt_no_memory();
 	s->dest.ops = &sender_ops;
 	s->limit = DMT_NEVER;
-	s->how = *how;
-	if (!how->hello_timeout)
+	s->how = taken;
+	if (!taken.hello_timeout)
 		s->how.hello_timeout = HELLO_TIMEOUT;
-	if (!how->peer_timeout)
+	if (!taken.peer_timeout)
 		s->how.peer_timeout = PEER_TIMEOUT;
 	if (getrandom(s->session, sizeof(s->session), 0) != sizeof(s->session)) {
 		free(s);

@@ -601,7 +601,7 @@ static void test_sizes(void)
 	p.p = play.p;
 	p.p.size = sizeof(p);
 	p.more = 1;
-	CHECK_EQ(dmatrack_precopy(&p.p, &play.totals), -EINVAL);
+	CHECK_EQ(dmatrack_precopy(&p.p, &play.totals), -E2BIG);
 	begin_play();
 	ops.size = offsetof(struct dmatrack_dest_ops, lost);
 	play.d.base.ops = &ops;
