@@ -4,6 +4,7 @@
  * that a driver holds is never given back to the system: the unmap fails, and
  * changes nothing.
  */
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -220,6 +221,7 @@ CASE(hostile_iommu, SEVERAL)
 
 #define OTHER_PAGES	(64 * MiB / PAGE)
 #define OTHERS		0x11
+#define OWNERS		0x22
 #define DEVICES		0x5a
 
 /* How many of its pages hold something else than it wrote */
@@ -242,14 +244,17 @@ static void say_and_wait(int in, int out, unsigned int n)
 
 /*
  * Takes memory when it is told to, and then says how much another wrote to. Its
- * page tables are there before, so that it's no page of them that the device gets.
+ * page tables are there before, so that it's no page of them that the device gets;
+ * small pages, on the owner's processor, are those that the owner gave up last.
  */
 static void other_process(int in, int out)
 {
 	unsigned char *mem = memory(OTHER_PAGES * PAGE);
+	u64 i;
 
-	memset(mem, OTHERS, OTHER_PAGES * PAGE);
-	madvise(mem, OTHER_PAGES * PAGE, MADV_DONTNEED);
+	madvise(mem, OTHER_PAGES * PAGE, MADV_NOHUGEPAGE);
+	for (i = 0; i < OTHER_PAGES; i += 2 * MiB / PAGE)
+		mem[i * PAGE] = OTHERS;
 	say_and_wait(in, out, 0);
 	memset(mem, OTHERS, OTHER_PAGES * PAGE);
 	say_and_wait(in, out, 0);
@@ -275,18 +280,30 @@ CASE(hostile_foreign_memory, EMULATED | KERNEL)
 {
 	char *b, *data = memory(256 * PAGE);
 	int to[2], from[2];
+	cpu_set_t one;
 	pid_t pid;
 
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	ASSERT_OK(sched_setaffinity(0, sizeof(one), &one));
 	ASSERT_OK(pipe(to) | pipe(from));
 	pid = fork();
 	if (!pid)
 		other_process(to[0], from[1]);
 	ASSERT(pid > 0);
 	hear(from[0]);
+	/* All pages of this process are there: it takes no more of its own. */
+	ASSERT_OK(mlockall(MCL_CURRENT));
 
 	memset(data, DEVICES, 256 * PAGE);
 	mapped(BASE, 256);
 	b = mapped(BASE + 256 * PAGE, 256);
+	/*
+	 * Small pages, which munmap() frees. They are there before the pin, which would
+	 * take them from where the kernel gets its own, and no process.
+	 */
+	madvise(b, 256 * PAGE, MADV_NOHUGEPAGE);
+	memset(b, OWNERS, 256 * PAGE);
 	ASSERT_OK(pin(BASE, 512, PIN_W));
 	on_unmap(DMT_TESTDEV_UNMAP_BY_FIRST, 0);
 	EXPECT_EQ(unmap(BASE + 256 * PAGE, 256 * PAGE), -EBUSY);
