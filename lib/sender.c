@@ -214,10 +214,26 @@ static int judge(struct sender *s, int err)
 	return s->wire.broken ? lose(s, err) : die(s, err);
 }
 
+/* Writing has failed: perhaps because the receiver has refused and gone, so read what it said last. */
+static void await_last(struct sender *s)
+{
+	wait_until(s, dmt_deadline(LAST_PATIENCE));
+	s->wire.broken = false;
+}
+
 /*
- * Writing has failed: perhaps because the receiver has refused and gone, so
- * read what it said last. If it said nothing, reading fails of what writing did.
+ * What ended a connection over which writing failed with @err and @why, and reading then with @ret:
+ * reading, if that says more than that nobody is there.
  */
+static int last_word(const struct sender *s, int ret, int err, struct dmt_text *why)
+{
+	if (!s->wire.broken || (ret != -ECONNRESET && ret != -EPIPE &&
+				ret != -ETIMEDOUT))
+		return ret;
+	dmt_say_again(why);
+	return err;
+}
+
 static int write_failed(struct sender *s, int err)
 {
 	struct dmt_text why = dmt_why(err);
@@ -226,15 +242,11 @@ static int write_failed(struct sender *s, int err)
 
 	if (!s->wire.broken)
 		return die(s, err);
-	wait_until(s, dmt_deadline(LAST_PATIENCE));
-	s->wire.broken = false;
+	await_last(s);
 	do
 		ret = next_frame(s, &f);
 	while (!ret);
-	if (!s->wire.broken)
-		return die(s, ret);
-	dmt_say_again(&why);
-	return lose(s, err);
+	return judge(s, last_word(s, ret, err, &why));
 }
 
 static int put(struct sender *s, const struct dmt_frame *f)
@@ -488,6 +500,44 @@ static int say_hello(struct sender *s)
 	return ret;
 }
 
+/* The same before the receiver is known to take part. @met: its greeting was read */
+static int first_write_failed(struct sender *s, bool met, int err)
+{
+	struct dmt_text why = dmt_why(err);
+	struct dmt_frame f = { 0 };
+	int ret = 0;
+
+	if (!s->wire.broken)
+		return err;
+	await_last(s);
+	if (!met)
+		ret = dmt_wire_meet(&s->wire, "receiver");
+	while (!ret && f.type != DMT_WIRE_REFUSE)
+		ret = dmt_wire_get(&s->wire, &f);
+	if (!ret)
+		ret = dmt_wire_refusal(&f, "receiver");
+	return last_word(s, ret, err, &why);
+}
+
+/* Greet, @say something, hear the answer. */
+static int address(struct sender *s, int (*say)(struct sender *s), struct dmt_frame *f)
+{
+	int ret = dmt_wire_greet(&s->wire);
+
+	if (ret)
+		return first_write_failed(s, false, ret);
+	ret = dmt_wire_meet(&s->wire, "receiver");
+	if (ret)
+		return ret;
+	ret = say(s);
+	if (ret)
+		return first_write_failed(s, true, ret);
+	ret = dmt_wire_get(&s->wire, f);
+	if (!ret && f->type == DMT_WIRE_REFUSE)
+		ret = dmt_wire_refusal(f, "receiver");
+	return ret;
+}
+
 /* Whether what the receiver says it has can be */
 static bool possible(const struct sender *s, const struct dmt_frame *f)
 {
@@ -513,17 +563,9 @@ static int introduce(struct sender *s, struct dmt_frame *f)
 
 	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
 	wait_until(s, dmt_deadline((int)s->how.hello_timeout));
-	ret = dmt_wire_greet(&s->wire);
-	if (!ret)
-		ret = dmt_wire_meet(&s->wire, "receiver");
-	if (!ret)
-		ret = say_hello(s);
-	if (!ret)
-		ret = dmt_wire_get(&s->wire, f);
+	ret = address(s, say_hello, f);
 	if (ret)
 		return ret;
-	if (f->type == DMT_WIRE_REFUSE)
-		return dmt_wire_refusal(f, "receiver");
 	if (f->type != DMT_WIRE_WELCOME || !possible(s, f))
 		return unexpected(f);
 	dmt_wire_relax(&s->wire, (int)s->how.peer_timeout);
@@ -865,29 +907,27 @@ int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16])
 
 /* Asking later -------------------------------------------------------------- */
 
-static int ask(struct sender *s, uint64_t *outcome)
+static int say_ask(struct sender *s)
 {
 	struct dmt_frame f = {
 		.type = DMT_WIRE_ASK,
 		.length = sizeof(s->session),
 		.payload = s->session,
 	};
+	int ret = dmt_wire_put(&s->wire, &f);
+
+	return ret ? ret : dmt_wire_flush(&s->wire);
+}
+
+static int ask(struct sender *s, uint64_t *outcome)
+{
+	struct dmt_frame f;
 	int ret;
 
 	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
-	ret = dmt_wire_greet(&s->wire);
-	if (!ret)
-		ret = dmt_wire_meet(&s->wire, "receiver");
-	if (!ret)
-		ret = dmt_wire_put(&s->wire, &f);
-	if (!ret)
-		ret = dmt_wire_flush(&s->wire);
-	if (!ret)
-		ret = dmt_wire_get(&s->wire, &f);
+	ret = address(s, say_ask, &f);
 	if (ret)
 		return ret;
-	if (f.type == DMT_WIRE_REFUSE)
-		return dmt_wire_refusal(&f, "receiver");
 	*outcome = f.size;
 	return f.type == DMT_WIRE_OUTCOME && f.size <= DMT_WIRE_NEVER ?
 	       0 : unexpected(&f);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dmatrack_copy.h"
+#include "lib/wire.h"
 #include "memdest.h"
 #include "tap.h"
 
@@ -267,6 +268,125 @@ static void test_connecting(void)
 	memdest_free(&store);
 }
 
+/*
+ * A receiver that refuses at once and reads no more: writing fails from the @writable-th time on. What
+ * it said is in @said; then reading fails with @silence.
+ */
+static struct refuser {
+	int writable;
+	int said;
+	int silence;
+	int why;	/* what connect() heard of it the second time */
+} refuser;
+
+static ssize_t refuser_read(void *opaque, void *buf, size_t size)
+{
+	ssize_t n = recv(refuser.said, buf, size, MSG_DONTWAIT);
+
+	if (n > 0)
+		return n;
+	fail(31);
+	return refuser.silence;
+}
+
+static ssize_t refuser_write(void *opaque, const void *buf, size_t size)
+{
+	if (refuser.writable-- > 0)
+		return (ssize_t)size;
+	fail(32);
+	return -EPIPE;
+}
+
+static int connect_refuser(void *opaque, unsigned int attempt, int why,
+			   struct dmatrack_channel **ch)
+{
+	static const struct dmatrack_channel_ops ops = {
+		.size = sizeof(ops), .read = refuser_read, .write = refuser_write,
+	};
+
+	refuser.why = why;
+	return attempt ? why : dmatrack_channel_new(ch, &ops, NULL);
+}
+
+/* @text: NULL: only a greeting */
+static void make_refuser(int writable, const char *text, int silence)
+{
+	struct dmt_frame f = {
+		.type = DMT_WIRE_REFUSE, .size = EDOM,
+		.length = text ? (uint32_t)strlen(text) : 0, .payload = text,
+	};
+	struct dmatrack_channel *ch;
+	struct dmt_wire wire;
+	int sv[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	CHECK_EQ(dmatrack_channel_fds(&ch, sv[1], sv[1]), 0);
+	close(sv[1]);
+	CHECK_EQ(dmt_wire_open(&wire, ch), 0);
+	CHECK_EQ(dmt_wire_greet(&wire), 0);
+	if (text) {
+		CHECK_EQ(dmt_wire_put(&wire, &f), 0);
+		CHECK_EQ(dmt_wire_flush(&wire), 0);
+	}
+	dmt_wire_close(&wire);
+	refuser = (struct refuser){
+		.writable = writable, .said = sv[0], .silence = silence,
+	};
+}
+
+static int begin_copy(const struct dmatrack_sender *how)
+{
+	static const struct dmatrack_region region = { .size = PAGE };
+	struct dmatrack_dest *d;
+	int ret;
+
+	CHECK_EQ(dmatrack_sender_create(&d, how), 0);
+	ret = d->ops->begin(d, &region, 1, PAGE);
+	dmatrack_dest_close(d);
+	return ret;
+}
+
+static int ask(const struct dmatrack_sender *how)
+{
+	static const uint8_t id[16];
+	enum dmatrack_outcome outcome;
+
+	return dmatrack_sender_ask(how, id, &outcome);
+}
+
+static void check_refuser(int writable, int (*call)(const struct dmatrack_sender *how))
+{
+	const struct dmatrack_sender how = {
+		.size = sizeof(how), .connect = connect_refuser,
+	};
+
+	make_refuser(writable, "you may not", -ECONNRESET);
+	CHECK_EQ(call(&how), -EDOM);
+	CHECK(says("the receiver refuses: you may not"));
+	close(refuser.said);
+	/* a channel that knows more when it's read, as TLS does */
+	make_refuser(writable, NULL, -EKEYREJECTED);
+	CHECK_EQ(call(&how), -EKEYREJECTED);
+	CHECK_EQ(refuser.why, -EKEYREJECTED);
+	CHECK(says("descriptor -31"));
+	close(refuser.said);
+	/* one that doesn't */
+	make_refuser(writable, NULL, -ECONNRESET);
+	CHECK_EQ(call(&how), -EPIPE);
+	CHECK(says("descriptor -32"));
+	close(refuser.said);
+}
+
+static void test_refusing(void)
+{
+	int writable;
+
+	for (writable = 0; writable < 2; writable++) {
+		check_refuser(writable, begin_copy);
+		check_refuser(writable, ask);
+	}
+}
+
 int main(void)
 {
 	TEST(test_forgets, "a call forgets what was said of an older one");
@@ -274,5 +394,6 @@ int main(void)
 	TEST(test_closing, "closing leaves the text alone");
 	TEST(test_precopy, "pre-copy: what ended it is said, not what failed then");
 	TEST(test_connecting, "why a connection broke, and why there's no other");
+	TEST(test_refusing, "why a receiver refuses that reads no more");
 	return tap_done();
 }
