@@ -219,6 +219,11 @@ void dmt_owner_fini(struct dmt_owner *owner)
 	(void)owner;
 }
 
+void dmt_owner_dup(struct dmt_owner *owner, const struct dmt_owner *of)
+{
+	*owner = *of;
+}
+
 static bool has_functions(const struct dmt_owner *owner)
 {
 	return owner->memory.read;
@@ -286,39 +291,6 @@ static bool is_played_frame(const struct dmt_host *host, unsigned long vaddr)
 	return vaddr >= host->frames.start && vaddr < host->frames.end;
 }
 
-/* Pages of [vaddr, vaddr + npages) that are in memory, from the first on */
-static unsigned long resident(unsigned long vaddr, unsigned long npages)
-{
-	unsigned char there[512];
-	unsigned long n;
-
-	npages = min(npages, sizeof(there));
-	if (mincore((void *)vaddr, npages * PAGE_SIZE, there))
-		return 0;
-	for (n = 0; n < npages && there[n] & 1; n++)
-		;
-	return n;
-}
-
-/* Which pages are there is looked up where addresses are checked at all. */
-long dmt_owner_pin_present(struct dmt_owner *owner, unsigned long vaddr,
-			   unsigned long npages, bool write,
-			   struct page **pages)
-{
-	if (owner->host->checked && !is_played_frame(owner->host, vaddr))
-		npages = resident(vaddr, npages);
-	return npages ? dmt_owner_pin(owner, vaddr, npages, write, pages) :
-			-EFAULT;
-}
-
-int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
-		 unsigned long npages, bool write)
-{
-	if (host->checked && !is_there(vaddr, npages, write))
-		return -EFAULT;
-	return 0;
-}
-
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages)
 {
@@ -343,6 +315,13 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		pages[i] = frame(owner->host, vaddr + i * PAGE_SIZE);
 	__atomic_fetch_add(&owner->host->pinned, npages, __ATOMIC_RELAXED);
 	return npages ? (long)npages : -EFAULT;
+}
+
+/* In a process there's no access to a page that doesn't wait for it. */
+long dmt_owner_pin_wait(struct dmt_owner *owner, unsigned long vaddr,
+			unsigned long npages, bool write, struct page **pages)
+{
+	return dmt_owner_pin(owner, vaddr, npages, write, pages);
 }
 
 void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,

@@ -37,6 +37,13 @@ void dmt_owner_fini(struct dmt_owner *owner)
 	mmdrop(owner->mm);
 }
 
+void dmt_owner_dup(struct dmt_owner *owner, const struct dmt_owner *of)
+{
+	*owner = *of;
+	mmgrab(owner->mm);
+	get_task_struct(owner->task);
+}
+
 bool dmt_owner_is_caller(const struct dmt_owner *owner)
 {
 	return owner->mm == current->mm;
@@ -154,9 +161,9 @@ static int at_most_int(unsigned long npages)
 	return min(npages, (unsigned long)INT_MAX);
 }
 
-long dmt_owner_pin_present(struct dmt_owner *owner, unsigned long vaddr,
-			   unsigned long npages, bool write,
-			   struct page **pages)
+/* As far as they are there, and the caller's own */
+static long pin_present(struct dmt_owner *owner, unsigned long vaddr,
+			unsigned long npages, bool write, struct page **pages)
 {
 	if (current->mm != owner->mm)
 		return -EFAULT;
@@ -166,50 +173,43 @@ long dmt_owner_pin_present(struct dmt_owner *owner, unsigned long vaddr,
 }
 
 /*
- * The kernel is told that mmap_lock stays taken (by the NULL), so nothing waits for
- * a userfaultfd handler, which might need that lock. On kernels with CONFIG_DEBUG_VM
- * it says 'FAULT_FLAG_ALLOW_RETRY missing' of that, as it does for the stock driver.
+ * Unless it is to @wait, the kernel is told that mmap_lock stays taken (by the NULL), so
+ * nothing waits for a userfaultfd handler, which might need that lock. On kernels with
+ * CONFIG_DEBUG_VM it says 'FAULT_FLAG_ALLOW_RETRY missing' of that, as it does for the
+ * stock driver.
  */
-long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
-		   unsigned long npages, bool write, struct page **pages)
+static long pin(struct dmt_owner *owner, unsigned long vaddr,
+		unsigned long npages, bool write, bool wait, struct page **pages)
 {
 	struct mm_struct *mm = owner->mm;
+	int locked = 1;
 	long n;
 
-	n = dmt_owner_pin_present(owner, vaddr, npages, write, pages);
+	n = pin_present(owner, vaddr, npages, write, pages);
 	if (n > 0)
 		return n;
 	if (!mmget_not_zero(mm))
 		return -ENODEV;
 	mmap_read_lock(mm);
 	n = pin_user_pages_remote(mm, vaddr, at_most_int(npages),
-				  pin_flags(write), pages, NULL);
-	mmap_read_unlock(mm);
+				  pin_flags(write), pages,
+				  wait ? &locked : NULL);
+	if (locked)
+		mmap_read_unlock(mm);
 	mmput_async(mm);
 	return n ?: -EFAULT;
 }
 
-/* Pinned for a moment, for then they are just as a pin that lasts wants them. */
-int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
-		 unsigned long npages, bool write)
+long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
+		   unsigned long npages, bool write, struct page **pages)
 {
-	struct page **pages = dmt_zalloc(host, PAGE_SIZE);
-	const unsigned long room = PAGE_SIZE / sizeof(*pages);
-	long n = pages ? 1 : -ENOMEM;
+	return pin(owner, vaddr, npages, write, false, pages);
+}
 
-	while (npages && n > 0) {
-		n = pin_user_pages_fast(vaddr, min(npages, room),
-					pin_flags(write), pages) ?: -EFAULT;
-		if (n > 0) {
-			unpin_user_pages(pages, n);
-			vaddr += n << PAGE_SHIFT;
-			npages -= n;
-		}
-		if (dmt_interrupted())
-			n = -EINTR;
-	}
-	dmt_free(pages);
-	return n < 0 ? n : 0;
+long dmt_owner_pin_wait(struct dmt_owner *owner, unsigned long vaddr,
+			unsigned long npages, bool write, struct page **pages)
+{
+	return pin(owner, vaddr, npages, write, true, pages);
 }
 
 void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,

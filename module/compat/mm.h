@@ -42,41 +42,50 @@ static inline unsigned int dmt_pin_flags(struct mm_struct *mm, unsigned long vad
 	return is_vm_hugetlb_page(vma) ? flags : flags | FOLL_WRITE | FOLL_FORCE;
 }
 
+/*
+ * Where it may give mmap_lock up for a while (@locked), it's to wait for pages, which pins
+ * that last don't do here. So they are faulted in by a pin that doesn't last; what is
+ * gone again until the one that does is faulted in with mmap_lock held.
+ */
 static inline long dmt_pin_user_pages_remote(struct mm_struct *mm,
 					     unsigned long vaddr,
 					     unsigned long npages,
 					     unsigned int flags,
 					     struct page **pages, int *locked)
 {
-	flags = dmt_pin_flags(mm, vaddr, &npages, flags);
-	return pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL, locked);
+	unsigned int here = dmt_pin_flags(mm, vaddr, &npages, flags);
+	long n;
+
+	if (locked) {
+		n = pin_user_pages_remote(mm, vaddr, npages,
+					  here & ~FOLL_LONGTERM, pages, NULL,
+					  locked);
+		if (n <= 0)
+			return n;
+		unpin_user_pages(pages, n);
+		if (!*locked && mmap_read_lock_killable(mm))
+			return -EINTR;
+		*locked = 1;
+		npages = n;
+		here = dmt_pin_flags(mm, vaddr, &npages, flags);
+	}
+	return pin_user_pages_remote(mm, vaddr, npages, here, pages, NULL, NULL);
 }
 #define pin_user_pages_remote	dmt_pin_user_pages_remote
 
-/*
- * Without FOLL_NOFAULT it is to wait for a page, which pins that last don't do here: they
- * have mmap_lock stay taken. So the page is faulted in by a pin that doesn't last.
- */
 static inline int dmt_pin_user_pages_fast(unsigned long vaddr, int npages,
 					  unsigned int flags, struct page **pages)
 {
 	struct mm_struct *mm = current->mm;
-	unsigned long room = npages;
 	long n;
 
-	if ((flags & FOLL_WRITE) && (flags & FOLL_NOFAULT))
+	if (flags & FOLL_WRITE)
 		return pin_user_pages_fast(vaddr, npages, flags, pages);
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	if (flags & FOLL_NOFAULT) {
-		n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
-		mmap_read_unlock(mm);
-		return n;
-	}
-	flags = dmt_pin_flags(mm, vaddr, &room, flags);
+	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
 	mmap_read_unlock(mm);
-	return pin_user_pages_unlocked(vaddr, room, pages,
-				       flags & ~FOLL_LONGTERM);
+	return n;
 }
 #define pin_user_pages_fast	dmt_pin_user_pages_fast
 

@@ -21,6 +21,7 @@
 #include "container.h"
 #include "harvest.h"
 #include "iommu.h"
+#include "prepare.h"
 #include "range.h"
 #include "uapi/dmatrack.h"
 
@@ -110,8 +111,9 @@ static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 	return 0;
 }
 
+/* @p: the memory, or NULL: it isn't prepared. -EAGAIN: it must be. */
 static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
-		      u32 prot, struct dmt_absent *absent)
+		      u32 prot, struct dmt_prepared *p)
 {
 	struct dmt_mapping *m;
 	int err;
@@ -119,11 +121,13 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	err = map_check(c, iova, last, vaddr);
 	if (err)
 		return err;
+	if (c->domains && !p)
+		return -EAGAIN;
 	m = dmt_mapping_new(c, iova, last, vaddr, prot);
 	if (IS_ERR(m))
 		return PTR_ERR(m);
 	if (c->domains) {
-		err = dmt_iommu_map(m, absent);
+		err = dmt_iommu_map(m, p);
 		if (err)
 			goto err_free;
 		m->iommu_mapped = true;
@@ -132,6 +136,7 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	if (err)
 		goto err_unmap;
 	c->avail--;
+	c->changes++;
 	return 0;
 
 err_unmap:
@@ -142,47 +147,46 @@ err_free:
 	return err;
 }
 
-#define MAP_TRIES	3
-
-/*
- * The caller's memory is missing pages that MAP_DMA has to pin. How long they take to
- * come isn't ours to say: they may have to be cleared, read from a disk, or sent by
- * a process that has called the container itself meanwhile. So they are faulted in
- * without the lock, and it is tried again, from the beginning: other calls may have
- * changed anything. If they are gone again as often as that, as they may be where
- * memory is scarce, or can't be had, the next try faults in page by page what it pins,
- * under the lock, and has the last word.
- */
-static int map_fault_in(struct dmt_container *c, u64 span, u64 vaddr, u32 prot,
-			struct dmt_absent *absent, unsigned int *tries)
+static int map_once(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
+		    u32 prot, struct dmt_prepared *p)
 {
-	unsigned long npages = (span >> PAGE_SHIFT) + 1 - absent->page;
+	int err = dmt_lock_open(c);
+
+	if (err)
+		return err;
+	err = map_locked(c, iova, last, vaddr, prot, p);
+	dmt_unlock(c);
+	return err;
+}
+
+/* Behind an IOMMU. Other calls may change anything while the memory is pinned. */
+static int map_prepared(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
+			u32 prot)
+{
+	struct dmt_prepared p = {
+		.host = c->host,
+		.iova = iova,
+		.vaddr = vaddr,
+		.npages = ((last - iova) >> PAGE_SHIFT) + 1,
+		.write = prot & DMT_WRITE,
+	};
 	int err;
 
-	err = dmt_fault_in(c->host, vaddr + (absent->page << PAGE_SHIFT), npages,
-			   prot & DMT_WRITE);
-	absent->fault_in = err || ++*tries == MAP_TRIES;
-	return err == -EINTR ? err : 0;
+	err = dmt_owner_init(&p.owner, c->host);
+	if (err)
+		return err;
+	err = dmt_prepare(&p);
+	if (!err)
+		err = map_once(c, iova, last, vaddr, prot, &p);
+	dmt_prepared_drop(&p);
+	return err;
 }
 
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 {
-	struct dmt_absent absent = {};
-	unsigned int tries = 0;
-	int err;
+	int err = map_once(c, iova, last, vaddr, prot, NULL);
 
-	do {
-		err = dmt_lock_open(c);
-		if (err)
-			return err;
-		err = map_locked(c, iova, last, vaddr, prot, &absent);
-		dmt_unlock(c);
-		if (err != -EAGAIN)
-			return err;
-		err = absent.fault_in ? 0 :
-			map_fault_in(c, last - iova, vaddr, prot, &absent, &tries);
-	} while (!err);
-	return err;
+	return err == -EAGAIN ? map_prepared(c, iova, last, vaddr, prot) : err;
 }
 
 /* What is mapped ------------------------------------------------------------- */
@@ -334,6 +338,7 @@ static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
 {
 	struct dmt_mapping *m = l->list, *next;
 
+	c->changes++;
 	dmt_space_erase(&c->space, iova, last);
 	if (l->pinned)
 		dmt_gate_drain(&c->gate);
@@ -615,6 +620,7 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 		return err;
 	m->vaddr = vaddr;
 	m->invalid = false;
+	c->changes++;
 	/* Who sees the last one gone sees the addresses. */
 	smp_store_release(&c->nr_invalid, c->nr_invalid - 1);
 	return 0;

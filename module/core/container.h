@@ -54,6 +54,7 @@ struct dmt_harvest;
  *		frees the logs, and START must not begin before that's over
  * @lock: of all of the above, and of changes to @space
  * @space: the mappings
+ * @changes: how often one was made or removed, or got another address or owner
  * @unread: where the log went unread since tracking began
  * @taken: how often something was taken from the log: harvests that succeeded, ends
  *	   of tracking; written under @lock
@@ -81,6 +82,7 @@ struct dmt_container {
 	struct mutex start_lock;
 	struct mutex lock;
 	struct dmt_space space;
+	u64 changes;
 	struct dmt_unread unread;
 	u64 taken;
 	struct dmt_gate gate;
@@ -156,8 +158,8 @@ static inline bool dmt_is_aligned(const struct dmt_container *c, u64 iova,
  * @prot: DMT_READ and/or DMT_WRITE
  *
  * Return: 0; -EINVAL (not page-aligned, outside of @c->ranges), -EEXIST
- * (overlaps), -ENOSPC (no more mappings), -ENOMEM, -EINTR, or what dmt_iommu_map()
- * says. Takes @c->lock.
+ * (overlaps), -ENOSPC (no more mappings), -ENOMEM, or what dmt_prepare() and
+ * dmt_iommu_map() say. Takes @c->lock, and not while it waits for memory.
  */
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot);
 

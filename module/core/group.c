@@ -13,6 +13,7 @@
  */
 #include "group.h"
 #include "iommu.h"
+#include "prepare.h"
 #include "range.h"
 
 /**
@@ -241,14 +242,18 @@ static struct dmt_domain *domain_share(struct dmt_container *c,
 	return d;
 }
 
-/* Map what is mapped in @d too, and make it the container's. */
+/*
+ * Map what is mapped in @d too, and make it the container's. @p: all of its memory, if
+ * @d is the first domain.
+ */
 static int domain_join(struct dmt_container *c, struct dmt_domain *d,
-		       const struct dmt_reserved *reserved)
+		       const struct dmt_reserved *reserved,
+		       struct dmt_prepared *p)
 {
 	struct dmt_domain **end = &c->domains;
 	int err;
 
-	err = dmt_iommu_replay(c, d);
+	err = dmt_iommu_replay(c, d, p);
 	if (err)
 		return err;
 	if (reserved->has_msi) {
@@ -277,7 +282,7 @@ static void domain_leave(struct dmt_container *c, struct dmt_domain *d)
 /* Attaching ------------------------------------------------------------------ */
 
 static int attach_domain(struct dmt_container *c, struct dmt_group *group,
-			 struct dmt_domain *own)
+			 struct dmt_domain *own, struct dmt_prepared *p)
 {
 	struct dmt_domain *d = domain_share(c, own, group->iommu_group);
 	struct limits l;
@@ -293,7 +298,7 @@ static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 	if (err)
 		goto err_detach;
 	if (d == own) {
-		err = domain_join(c, d, &group->reserved);
+		err = domain_join(c, d, &group->reserved, p);
 		if (err)
 			goto err_limits;
 	} else {
@@ -312,7 +317,8 @@ err_detach:
 	return err;
 }
 
-static int attach_iommu(struct dmt_container *c, struct dmt_group *group)
+static int attach_iommu(struct dmt_container *c, struct dmt_group *group,
+			struct dmt_prepared *p)
 {
 	struct dmt_domain *own;
 	int err;
@@ -331,7 +337,7 @@ static int attach_iommu(struct dmt_container *c, struct dmt_group *group)
 	if (err)
 		dmt_domain_detach(own->hw, group->iommu_group);
 	else
-		err = attach_domain(c, group, own);
+		err = attach_domain(c, group, own, p);
 	if (err)
 		domain_destroy(own);
 	return err;
@@ -346,17 +352,115 @@ static void drop_scratch(struct dmt_container *c)
 	c->scratch = NULL;
 }
 
+/**
+ * struct memory - of all mappings, for the first domain
+ * @c: whose mappings
+ * @changes: @c->changes when it began
+ * @complete: nothing is missing, if nothing has changed
+ * @list: in the order of the mappings
+ * @tail: its end
+ */
+struct memory {
+	struct dmt_container *c;
+	u64 changes;
+	bool complete;
+	struct dmt_prepared *list;
+	struct dmt_prepared **tail;
+};
+
+static void memory_drop(struct memory *mem)
+{
+	struct dmt_prepared *p, *next;
+
+	for (p = mem->list; p; p = next) {
+		next = p->next;
+		dmt_prepared_drop(p);
+		dmt_free(p);
+	}
+	mem->list = NULL;
+	mem->tail = &mem->list;
+	mem->complete = false;
+}
+
+/*
+ * Whose memory is next, from *@iova on? Sets *@iova to where the one after may begin.
+ * False: there's none, or something has changed.
+ */
+static bool memory_next(struct memory *mem, u64 *iova, struct dmt_prepared *p)
+{
+	struct dmt_container *c = mem->c;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = NULL;
+
+	dmt_lock(c);
+	if (!mem->list)
+		mem->changes = c->changes;
+	if (mem->changes == c->changes)
+		m = dmt_space_first(&c->space, *iova, &it);
+	if (m) {
+		*p = (struct dmt_prepared){
+			.host = c->host,
+			.iova = m->iova,
+			.vaddr = m->vaddr,
+			.npages = (dmt_mapping_span(m) >> PAGE_SHIFT) + 1,
+			.write = m->prot & DMT_WRITE,
+			.credit = READ_ONCE(m->pins.count),
+		};
+		dmt_owner_dup(&p->owner, &m->owner);
+		*iova = m->last + 1;
+	}
+	dmt_unlock(c);
+	return m;
+}
+
+/* Without the lock: other calls may change the mappings meanwhile. */
+static int memory_prepare(struct memory *mem)
+{
+	struct dmt_prepared *p;
+	u64 iova = 0;
+	int err = 0;
+
+	memory_drop(mem);
+	do {
+		p = dmt_zalloc(mem->c->host, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		if (!memory_next(mem, &iova, p)) {
+			dmt_free(p);
+			break;
+		}
+		*mem->tail = p;
+		mem->tail = &p->next;
+		err = dmt_prepare(p);
+	} while (!err && iova);
+	mem->complete = !err;
+	return err;
+}
+
+/* @c->lock: is all memory that there is now prepared, if it needs to be? */
+static bool memory_suits(const struct memory *mem)
+{
+	struct dmt_container *c = mem->c;
+	struct dmt_space_iter it;
+
+	return c->domains || !dmt_space_first(&c->space, 0, &it) ||
+		(mem->complete && mem->changes == c->changes);
+}
+
+static int attach_check(struct dmt_container *c, const struct dmt_group *group)
+{
+	if (c->nr_invalid)
+		return -EBUSY;
+	return group_find(c, group->iommu_group) ? -EINVAL : 0;
+}
+
 static int attach_locked(struct dmt_container *c, struct dmt_group *group,
-			 bool emulated)
+			 bool emulated, struct memory *mem)
 {
 	int err = 0;
 
-	if (c->nr_invalid)
-		return -EBUSY;
-	if (group_find(c, group->iommu_group))
-		return -EINVAL;
 	if (!emulated)
-		err = attach_iommu(c, group);
+		err = attach_iommu(c, group, mem->list);
 	if (err) {
 		drop_scratch(c);
 		return err;
@@ -373,6 +477,35 @@ static void group_free(struct dmt_group *group)
 	dmt_free(group);
 }
 
+#define ATTACH_TRIES	8
+
+/*
+ * Where the mappings change each time that their memory is prepared, somebody
+ * must give up: the VFIO core holds a lock of its own while a group is attached.
+ */
+static int attach(struct dmt_container *c, struct dmt_group *group, bool emulated)
+{
+	struct memory mem = { .c = c, .tail = &mem.list };
+	unsigned int tries = 0;
+	bool suits;
+	int err;
+
+	do {
+		dmt_lock(c);
+		suits = emulated || memory_suits(&mem);
+		err = attach_check(c, group);
+		if (!err)
+			err = suits ? attach_locked(c, group, emulated, &mem) :
+				      -EAGAIN;
+		dmt_unlock(c);
+		if (suits || err != -EAGAIN || ++tries > ATTACH_TRIES)
+			break;
+		err = memory_prepare(&mem);
+	} while (!err);
+	memory_drop(&mem);
+	return err;
+}
+
 int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 	       bool emulated)
 {
@@ -383,9 +516,7 @@ int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 		return -ENOMEM;
 	group->iommu_group = iommu_group;
 	group->pins = emulated;
-	dmt_lock(c);
-	err = attach_locked(c, group, emulated);
-	dmt_unlock(c);
+	err = attach(c, group, emulated);
 	if (err)
 		group_free(group);
 	return err;

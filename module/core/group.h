@@ -36,12 +36,15 @@ struct dmt_domain {
  * @emulated: its DMA goes through us alone; else it's behind an IOMMU
  *
  * What the container maps is mapped for the group's devices when this returns.
- * Takes @c->lock.
+ * Takes @c->lock, and not while it waits for memory that is to be pinned for
+ * the first group behind an IOMMU.
  *
- * Return: 0; -EBUSY (a mapping's address is invalid now, see dmt_invalidate()),
+ * Return: 0; -EAGAIN (while it waited, mappings came or went, time and again);
+ * -EBUSY (a mapping's address is invalid now, see dmt_invalidate()),
  * -EINVAL (the group is in already; its IOMMU can't map what is mapped, or has
  * no page size in common with the others), -EPERM (its interrupts are not
- * isolated), -ENOMEM, or what the IOMMU's driver says; then nothing has changed.
+ * isolated), -ENOMEM, -EFAULT (what is mapped can't be pinned), -EINTR, or what the
+ * IOMMU's driver says; then nothing has changed.
  */
 int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 	       bool emulated);

@@ -113,6 +113,9 @@ bool dmt_pause(unsigned int ms);
 int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host);
 void dmt_owner_fini(struct dmt_owner *owner);
 
+/* @owner becomes another owner of what is @of's; it has a dmt_owner_fini() of its own. */
+void dmt_owner_dup(struct dmt_owner *owner, const struct dmt_owner *of);
+
 /**
  * dmt_owner_write - a device writes: copy to the owner's memory
  * @owner: of the mapping
@@ -145,25 +148,13 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages);
 
-/* The same of the caller's own memory, and -EFAULT where a page isn't there. */
-long dmt_owner_pin_present(struct dmt_owner *owner, unsigned long vaddr,
-			   unsigned long npages, bool write,
-			   struct page **pages);
-
-/**
- * dmt_fault_in - have pages of the caller's memory faulted in, as for pinning them
- * @host: of the container
- * @vaddr: page-aligned
- * @npages: how many
- * @write: for writing
- *
- * Called without a lock, for it waits as long as the memory's provider likes: another
- * process, where that is userfaultfd or a file system in user space. They may be gone
- * again when this returns.
- * Return: 0; -EINTR: the caller is being killed; -errno: not all can be had.
+/*
+ * The same without a lock: it waits for pages as long as the memory's provider likes,
+ * another process, where that is userfaultfd or a file system in user space. -EINTR: the
+ * caller is being killed.
  */
-int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
-		 unsigned long npages, bool write);
+long dmt_owner_pin_wait(struct dmt_owner *owner, unsigned long vaddr,
+			unsigned long npages, bool write, struct page **pages);
 
 /**
  * dmt_owner_unpin - let go of pinned pages

@@ -2,10 +2,8 @@
 /*
  * IOMMU: a mapping's pages, pinned and mapped in the container's domains.
  *
- * Mapping: pages are pinned in batches, and go into the domains in runs, each
- * as long as physical memory is contiguous, across batches too: it is from the
- * length and alignment of a run that the IOMMU driver makes huge pages. The run
- * under way is pinned and counted, and not yet mapped.
+ * Mapping: pages come pinned and counted, in runs of contiguous frames, and go into
+ * the domains run by run; prepare.h says why.
  *
  * Unmapping: nothing but the domains knows which pages were pinned, so the first
  * is asked before it forgets. A span is as many runs as there is room to note;
@@ -15,20 +13,10 @@
  * as not to look up each page, the mapping remembers what the boundaries of its
  * runs are multiples of; of boundaries that are not even multiples of a block,
  * just which blocks they are in, a bit each.
- *
- * Frames that are no memory (a device's registers) are mapped for other devices
- * to reach, and neither pinned nor counted.
  */
 #include "group.h"
 #include "iommu.h"
-
-#define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
-
-/*
- * A run that has so many pages (1 GiB of them, of 4 KiB) gets no more: mapping one
- * can neither be interrupted nor makes way for other threads.
- */
-#define RUN_PAGES	(1UL << 18)
+#include "prepare.h"
 
 #define BLOCK_SHIFT	6
 #define BLOCK_PAGES	(1UL << BLOCK_SHIFT)
@@ -231,217 +219,76 @@ void dmt_iommu_unmap(struct dmt_mapping *m)
 
 /* Mapping ------------------------------------------------------------------- */
 
-/**
- * struct run_map - mapping run by run
- * @m: what is mapped
- * @done: pages mapped
- * @npages: pages in the run under way, behind @done
- * @pfn: its first frame
- * @frames: it is no memory
- * @credit: pages left that needn't be counted: drivers pin them already
- * @accounted: pages that were
- * @fault_in: as in struct dmt_absent
- */
-struct run_map {
-	struct dmt_mapping *m;
-	unsigned long done;
-	unsigned long npages;
-	unsigned long pfn;
-	bool frames;
-	unsigned long credit;
-	unsigned long accounted;
-	bool fault_in;
-};
-
-static int run_flush(struct run_map *r)
+/* The next run of @p goes where @m's pages from @page on are. */
+static int map_run(const struct dmt_mapping *m, unsigned long page,
+		   struct dmt_prepared *p, const struct dmt_run *run)
 {
-	u64 iova = page_iova(r->m, r->done);
 	struct dmt_domain *d;
 	int err;
 
-	if (!r->npages)
-		return 0;
-	for (d = r->m->c->domains; d; d = d->next) {
-		err = dmt_domain_map(d->hw, iova, r->pfn, r->npages,
-				     r->m->prot);
+	for (d = m->c->domains; d; d = d->next) {
+		err = dmt_domain_map(d->hw, page_iova(m, page), run->pfn,
+				     run->npages, m->prot);
 		if (!err)
 			continue;
-		if (!unmap_run(r->m, r->done, r->npages, d))
-			r->npages = 0;		/* so it stays pinned */
+		if (!unmap_run(m, page, run->npages, d))
+			dmt_prepared_take(p);	/* so it stays pinned */
 		return err;
 	}
-	r->done += r->npages;
-	r->npages = 0;
+	dmt_prepared_take(p);
 	return 0;
 }
 
-/* The run goes on with @n pages at @pfn, or else ends, and a new one begins. */
-static int run_add(struct run_map *r, unsigned long pfn, unsigned long n,
-		   bool frames)
+static int map_runs(struct dmt_mapping *m, struct dmt_prepared *p)
 {
-	int err;
-
-	if (!r->npages || pfn != r->pfn + r->npages || frames != r->frames ||
-	    r->npages >= RUN_PAGES || dmt_single_pages()) {
-		err = run_flush(r);
-		if (err)
-			return err;
-		r->pfn = pfn;
-		r->frames = frames;
-		if (r->done)
-			note_boundary(r->m->c->host, r->m, r->done);
-	}
-	r->npages += n;
-	return 0;
-}
-
-/* How many of @pages are contiguous? */
-static unsigned long contiguous(struct page *const *pages, unsigned long npages)
-{
-	unsigned long pfn = page_to_pfn(pages[0]), n = 1;
-
-	while (n < npages && page_to_pfn(pages[n]) == pfn + n)
-		n++;
-	return n;
-}
-
-/* Pinned and counted @pages follow. On failure they are unpinned. */
-static int run_extend(struct run_map *r, struct page **pages, unsigned long npages)
-{
-	unsigned long i = 0, n;
-	int err;
-
-	while (i < npages) {
-		n = dmt_single_pages() ? 1 :
-			contiguous(pages + i, npages - i);
-		err = run_add(r, page_to_pfn(pages[i]), n, false);
-		if (err) {
-			dmt_owner_unpin(&r->m->owner, pages + i, npages - i,
-					false);
-			return err;
-		}
-		i += n;
-	}
-	return 0;
-}
-
-static int run_account(struct run_map *r, unsigned long npages)
-{
-	unsigned long credit = min(r->credit, npages);
-	int err;
-
-	err = dmt_owner_account(&r->m->owner, npages - credit);
-	if (err == -ENOMEM)
-		dmt_owner_over_limit(&r->m->owner, "mapping memory for an IOMMU");
-	if (err)
-		return err;
-	r->credit -= credit;
-	r->accounted += npages - credit;
-	return 0;
-}
-
-/* The next pages of the mapping, which can't be pinned */
-static int map_frames(struct run_map *r, unsigned long page)
-{
-	unsigned long vaddr = r->m->vaddr + (page << PAGE_SHIFT);
-	unsigned long limit = mapping_pages(r->m) - page, pfn, n;
-	unsigned long at = page_iova(r->m, page) >> PAGE_SHIFT;
-	int err;
-
-	/* Where a run may have to end, as in run_add(), no huge page does. */
-	limit = min(limit, RUN_PAGES - (at & (RUN_PAGES - 1)));
-	if (dmt_single_pages())
-		limit = 1;
-	err = dmt_owner_frames(&r->m->owner, vaddr, limit, is_writable(r->m),
-			       &pfn, &n);
-	if (err)
-		return err;
-	r->m->runs.frames = true;
-	return run_add(r, pfn, n, true);
-}
-
-/* The next pages of the mapping */
-static int map_batch(struct run_map *r)
-{
-	struct page **pages = r->m->c->scratch;
-	struct dmt_mapping *m = r->m;
-	unsigned long page = r->done + r->npages;
-	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT);
-	long n;
-	int err;
-
-	/* After a frame there is likely another one, and pins are tried in vain. */
-	if (r->npages && r->frames) {
-		err = map_frames(r, page);
-		if (err != -EFAULT)
-			return err;
-	}
-	n = min(BATCH_PAGES, mapping_pages(m) - page);
-	n = (r->fault_in ? dmt_owner_pin : dmt_owner_pin_present)
-		(&m->owner, vaddr, n, is_writable(m), pages);
-	if (n == -EFAULT) {
-		err = map_frames(r, page);
-		return err == -EFAULT && !r->fault_in ? -EAGAIN : err;
-	}
-	if (n < 0)
-		return n;
-	err = run_account(r, n);
-	if (err) {
-		dmt_owner_unpin(&m->owner, pages, n, false);
-		return err;
-	}
-	return run_extend(r, pages, n);
-}
-
-static void map_unwind(struct run_map *r)
-{
-	if (r->npages && !r->frames)
-		dmt_unpin_run(r->m->c->host, r->pfn, r->npages, false);
-	unmap_pages(r->m, r->done);
-	dmt_owner_account(&r->m->owner, -(long)r->accounted);
-	forget_runs(r->m);
-}
-
-/*
- * Could all of @m be counted? If not, memory that isn't there must not be faulted in
- * beyond what can be. Nobody who fits in with @m is refused for the moment that it is
- * counted here.
- */
-static bool fits_limit(struct dmt_mapping *m)
-{
-	long npages = mapping_pages(m);
-
-	if (dmt_owner_account(&m->owner, npages))
-		return false;
-	dmt_owner_account(&m->owner, -npages);
-	return true;
-}
-
-int dmt_iommu_map(struct dmt_mapping *m, struct dmt_absent *absent)
-{
-	struct run_map r = {
-		.m = m,
-		.credit = m->pins.count,
-		.fault_in = absent->fault_in,
-	};
-	unsigned long npages = mapping_pages(m);
+	unsigned long page = 0;
+	struct dmt_run run;
 	int err = 0;
+
+	while (dmt_prepared_peek(p, &run)) {
+		if (page)
+			note_boundary(m->c->host, m, page);
+		m->runs.frames |= run.frames;
+		err = dmt_interrupted() ? -EINTR : map_run(m, page, p, &run);
+		if (err)
+			break;
+		page += run.npages;
+	}
+	if (err)
+		unmap_pages(m, page);
+	return err;
+}
+
+/* What drivers pin of @m now is counted already, and needn't be what it was. */
+static int settle(const struct dmt_mapping *m, struct dmt_prepared *p)
+{
+	u64 count = m->pins.count;
+	unsigned long more = p->pinned > count ? p->pinned - count : 0;
+	int err = dmt_owner_account(&p->owner, (long)more - (long)p->accounted);
+
+	if (err == -ENOMEM)
+		dmt_owner_over_limit(&p->owner, "mapping memory for an IOMMU");
+	if (!err)
+		p->accounted = more;
+	return err;
+}
+
+int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p)
+{
+	int err;
 
 	lockdep_assert_held(&m->c->lock);
 	forget_runs(m);
-	while (!err && r.done + r.npages < npages)
-		err = dmt_interrupted() ? -EINTR : map_batch(&r);
+	err = settle(m, p);
 	if (!err)
-		err = run_flush(&r);
+		err = map_runs(m, p);
 	if (err) {
-		absent->page = r.done + r.npages;
-		map_unwind(&r);
-		if (err == -EAGAIN)
-			absent->fault_in = !fits_limit(m);
+		forget_runs(m);
 		return err;
 	}
 	/* Where it pins less than drivers did, what they did still counts. */
-	m->runs.held = m->pins.count + r.accounted;
+	m->runs.held = m->pins.count + p->accounted;
+	p->accounted = 0;
 	return 0;
 }
 
@@ -452,13 +299,12 @@ int dmt_iommu_map(struct dmt_mapping *m, struct dmt_absent *absent)
  * limit. From when @m is mapped by the IOMMU on, all of its pages are counted,
  * and those of pins not once more; the pins' lock makes that one moment.
  */
-static int map_first(struct dmt_mapping *m)
+static int map_first(struct dmt_mapping *m, struct dmt_prepared *p)
 {
-	struct dmt_absent absent = { .fault_in = true };
 	int err;
 
 	mutex_lock(&m->pins.lock);
-	err = dmt_iommu_map(m, &absent);
+	err = dmt_iommu_map(m, p);
 	if (!err)
 		m->iommu_mapped = true;
 	mutex_unlock(&m->pins.lock);
@@ -528,7 +374,8 @@ static void unreplay_upto(struct dmt_container *c, const struct dmt_domain *d,
 	}
 }
 
-static int replay_into(struct dmt_container *c, struct dmt_domain *d, bool first)
+static int replay_into(struct dmt_container *c, struct dmt_domain *d, bool first,
+		       struct dmt_prepared *p)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
@@ -536,16 +383,18 @@ static int replay_into(struct dmt_container *c, struct dmt_domain *d, bool first
 
 	for (m = dmt_space_first(&c->space, 0, &it); m;
 	     m = dmt_space_next(&c->space, &it)) {
-		err = first ? map_first(m) : copy_to(m, d);
+		err = first ? map_first(m, p) : copy_to(m, d);
 		if (err) {
 			unreplay_upto(c, first ? NULL : d, m);
 			return err;
 		}
+		p = first ? p->next : NULL;
 	}
 	return 0;
 }
 
-int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d)
+int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d,
+		     struct dmt_prepared *p)
 {
 	bool first = !c->domains;
 	int err;
@@ -553,7 +402,7 @@ int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d)
 	lockdep_assert_held(&c->lock);
 	if (first)
 		c->domains = d;		/* it's the one that map_first() sees */
-	err = replay_into(c, d, first);
+	err = replay_into(c, d, first, p);
 	if (first)
 		c->domains = NULL;
 	return err;

@@ -10,31 +10,21 @@
 #include "container.h"
 
 struct dmt_domain;
+struct dmt_prepared;
 
 #define DMT_SCRATCH_SIZE	(4 * PAGE_SIZE)
 
 /**
- * struct dmt_absent - memory that isn't there when it is to be mapped
- * @fault_in: fault it in with the container's lock held; else don't map it. Out, with
- *	      -EAGAIN: set if the mapping is above the limit of locked memory
- * @page: out, with -EAGAIN: the first page that isn't there, counted from the
- *	  mapping's first
- */
-struct dmt_absent {
-	bool fault_in;
-	unsigned long page;
-};
-
-/**
- * dmt_iommu_map - pin a new mapping's memory and map it in every domain
+ * dmt_iommu_map - map a new mapping's memory in every domain
  * @m: not yet to be found by look-ups, or with @m->pins.lock held; its
  *     container has a domain
- * @absent: what becomes of pages that aren't there
+ * @p: its memory. All that is pinned and counted is @m's if this succeeds; else
+ *     what @p still has, which can be but dropped
  *
- * Return: 0; -EAGAIN (see @absent), -EFAULT, -ENOMEM, -EINTR, or what the IOMMU says;
- * then nothing is pinned, mapped or accounted.
+ * Touches none of the user's memory. Return: 0; -ENOMEM, -EINTR, or what the IOMMU
+ * says; then nothing of @m is pinned, mapped or accounted.
  */
-int dmt_iommu_map(struct dmt_mapping *m, struct dmt_absent *absent);
+int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p);
 
 /**
  * dmt_iommu_unmap - undo it: unmap everywhere, flush, unpin, account
@@ -48,10 +38,13 @@ void dmt_iommu_unmap(struct dmt_mapping *m);
  * dmt_iommu_replay - map all that the container maps in a new domain
  * @c: container
  * @d: that is none of the container's domains yet
+ * @p: the memory of all mappings, in their order, if @d is the first domain; to be
+ *     dropped in any case
  *
  * Return: as dmt_iommu_map(), with @d as empty as it was.
  */
-int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d);
+int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d,
+		     struct dmt_prepared *p);
 
 /**
  * dmt_iommu_unreplay - undo it

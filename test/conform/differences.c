@@ -64,6 +64,9 @@
 #define NOT_THERE \
 	"MAP_DMA of memory that userfaultfd holds back", \
 	"fails at once"
+#define NOT_THERE_JOIN \
+	"an IOMMU's first group, and mapped memory that userfaultfd holds back", \
+	"fails at once"
 #define OVERFLOW \
 	"kernel version", \
 	"-EINVAL where 7.3 says -EOVERFLOW"
@@ -223,6 +226,13 @@ static const struct difference differences[] = {
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "iommu_map_waits_alone", NOT_THERE, "-EFAULT, not 0", 0 },
 	{ "iommu_map_overtaken", NOT_THERE, "-EFAULT, not -EEXIST", 0 },
+	{ "iommu_map_waits_over_limit", NOT_THERE, "-EFAULT, not -ENOMEM", 0 },
+	{ "iommu_map_waits_behind_registers", NOT_THERE, "-EFAULT, not 0", 0 },
+	{ "group_waits_alone", NOT_THERE_JOIN, "-EFAULT, not 0", 0 },
+	{ "group_waits_for_another", "an IOMMU's first group, and what another "
+	  "process mapped", "pins what the caller has at that address", NULL, 0 },
+	{ "group_overtaken", NOT_THERE_JOIN, "-EFAULT, not 0", 0 },
+	{ "group_waits_at_limit", NOT_THERE_JOIN, "-EFAULT, not 0", 0 },
 	{ "map_iova_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "map_vaddr_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
 	{ "unmap_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },

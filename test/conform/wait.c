@@ -5,8 +5,10 @@
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -33,7 +35,7 @@ static struct trap trap_set(void *mem, u64 size)
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	struct trap t = { .mem = mem, .size = size };
 
-	t.fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	t.fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (t.fd < 0)
 		conform_skip("no userfaultfd");
 	ASSERT_OK(ioctl(t.fd, UFFDIO_API, &api));
@@ -43,11 +45,19 @@ static struct trap trap_set(void *mem, u64 size)
 	return t;
 }
 
+/* It's known that the stock driver's never ends: no need to wait for long. */
+static int patience(void)
+{
+	return bed.stock ? 2 : 60;
+}
+
 /* Until somebody has stepped into it */
 static void trap_wait(const struct trap *t)
 {
+	struct pollfd p = { .fd = t->fd, .events = POLLIN };
 	struct uffd_msg msg;
 
+	ASSERT_EQ(poll(&p, 1, patience() * 1000), 1);
 	ASSERT_EQ(read(t->fd, &msg, sizeof(msg)), sizeof(msg));
 }
 
@@ -77,6 +87,7 @@ struct job {
 	u64 iova, pages;
 	void *bitmap;
 	int ret;
+	bool over;		/* and the thread joined */
 };
 
 static void *do_write(void *arg)
@@ -124,13 +135,26 @@ static bool ends_within(struct job *j, int secs)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	t.tv_sec += secs;
-	return !pthread_timedjoin_np(j->thread, NULL, &t);
+	if (!j->over)
+		j->over = !pthread_timedjoin_np(j->thread, NULL, &t);
+	return j->over;
 }
 
-/* It's known that the stock driver's never ends: no need to wait for long. */
-static int patience(void)
+static void end(struct job *j)
 {
-	return bed.stock ? 2 : 60;
+	if (!j->over)
+		ASSERT_OK(pthread_join(j->thread, NULL));
+	j->over = true;
+}
+
+/* @j waits in @t; the stock driver's call is over, since it doesn't wait for that. */
+static void begin_held(struct job *j, void *(*what)(void *), const struct trap *t)
+{
+	begin(j, what);
+	if (bed.stock)
+		end(j);
+	else
+		trap_wait(t);
 }
 
 /* A device write sleeps in a page fault: harvests go on. */
@@ -772,9 +796,7 @@ CASE(iommu_map_waits_alone, IOMMU)
 
 	mapped(BASE + 64 * PAGE, 64);
 	ASSERT_OK(start());
-	begin(&m, do_map);
-	if (!bed.stock)
-		trap_wait(&t);
+	begin_held(&m, do_map, &t);
 	begin(&other, do_map);
 	begin(&h, do_harvest);
 	ended = ends_within(&other, patience());
@@ -782,7 +804,9 @@ CASE(iommu_map_waits_alone, IOMMU)
 	EXPECT(ended);
 	EXPECT_EQ(unmap(BASE, 6 * PAGE), 0);	/* it isn't there yet */
 	trap_release(&t);
-	pthread_join(m.thread, NULL);
+	end(&m);
+	end(&other);
+	end(&h);
 	EXPECT_OK(m.ret);
 	EXPECT_OK(other.ret);
 	EXPECT_OK(h.ret);
@@ -799,15 +823,231 @@ CASE(iommu_map_overtaken, IOMMU)
 	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
 	struct job m = { .iova = BASE, .pages = 2, .bitmap = t.mem };
 
-	begin(&m, do_map);
-	if (!bed.stock)
-		trap_wait(&t);
+	begin_held(&m, do_map, &t);
 	mapped(BASE + PAGE, 1);
 	trap_release(&t);
-	pthread_join(m.thread, NULL);
+	end(&m);
 	EXPECT_EQ(m.ret, -EEXIST);
 	EXPECT_EQ(locked(), 4);
 	EXPECT_EQ(unmap(BASE, 2 * PAGE), PAGE);
+}
+
+/* More than may be locked: nobody waits for that to be found out, either. */
+CASE(iommu_map_waits_over_limit, IOMMU)
+{
+	struct trap t = trap_set((char *)memory(8 * PAGE) + 2 * PAGE, PAGE);
+	struct job m = { .iova = BASE, .pages = 8, .bitmap = t.mem - 2 * PAGE };
+	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
+			     .bitmap = memory(PAGE) };
+	bool ended;
+
+	limit_locked(4 * 4);
+	begin_held(&m, do_map, &t);
+	begin(&other, do_map);
+	ended = ends_within(&other, patience());
+	EXPECT(ended);
+	trap_release(&t);
+	end(&m);
+	end(&other);
+	EXPECT_EQ(m.ret, -ENOMEM);
+	EXPECT_OK(other.ret);
+	EXPECT_EQ(locked(), 4);
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/* Memory that isn't there, registers, memory that is held back */
+CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL)
+{
+	char *mem = memory(32 * PAGE);
+	struct trap t = trap_set(mem + 17 * PAGE, PAGE);
+	struct job m = { .iova = BASE, .pages = 32, .bitmap = mem };
+	struct job other = { .iova = BASE + 64 * PAGE, .pages = 1,
+			     .bitmap = memory(PAGE) };
+	bool ended;
+
+	bar_at(bed.d, mem + PAGE, 16 * PAGE, PROT_READ | PROT_WRITE);
+	begin_held(&m, do_map, &t);
+	begin(&other, do_map);
+	ended = ends_within(&other, patience());
+	EXPECT(ended);
+	trap_release(&t);
+	end(&m);
+	end(&other);
+	EXPECT_OK(m.ret);
+	EXPECT_OK(other.ret);
+	EXPECT_EQ(locked(), (16 + 1) * 4);
+	EXPECT_EQ(unmap(BASE, 128 * PAGE), 33 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/*
+ * The first device behind an IOMMU joins, and what is mapped is pinned for it: that,
+ * too, waits alone.
+ */
+static struct dmt_device *joined;
+
+static void *do_join(void *arg)
+{
+	struct job *j = arg;
+
+	joined = add(IOMMU, 0);
+	j->ret = joined ? 0 : -errno;
+	return NULL;
+}
+
+static void join_ends(struct job *j, const struct trap *t)
+{
+	trap_release(t);
+	end(j);
+	EXPECT_OK(j->ret);
+}
+
+CASE(group_waits_alone, SEVERAL)
+{
+	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
+	struct job h = { .iova = BASE + 64 * PAGE, .pages = 64,
+			 .bitmap = memory(8) };
+	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
+			     .bitmap = memory(PAGE) };
+	struct dmt_device *m = add(EMULATED, 0);
+	struct job j = {};
+	bool ended;
+
+	ASSERT(m);
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(dmt_device_pin(m, BASE + 64 * PAGE, 10, PIN_W));
+	ASSERT_OK(map(BASE + 8 * PAGE, t.mem, 2 * PAGE, MAP_RW));
+	mapped(BASE, 8);
+	ASSERT_OK(start());
+	begin_held(&j, do_join, &t);
+	begin(&other, do_map);		/* so it has to begin anew */
+	begin(&h, do_harvest);
+	ended = ends_within(&other, patience());
+	ended = ends_within(&h, patience()) && ended;
+	EXPECT(ended);
+	EXPECT_OK(dmt_device_unpin(m, BASE + 64 * PAGE, 3));
+	join_ends(&j, &t);
+	end(&other);
+	end(&h);
+	EXPECT_OK(other.ret);
+	EXPECT_OK(h.ret);
+	EXPECT_EQ(*(u64 *)h.bitmap, 0x3ff);
+	EXPECT_EQ(locked(), (8 + 2 + 1 + 64) * 4);
+	EXPECT_DIRTY(BASE, 128, "0-9 32 64-127");
+	if (joined) {
+		EXPECT_OK(write_by(joined, BASE + 9 * PAGE, 1));
+		EXPECT(t.mem[PAGE]);
+	}
+	EXPECT_OK(dmt_device_unpin(m, BASE + 67 * PAGE, 7));
+	EXPECT_EQ(unmap(BASE, 128 * PAGE), 75 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/* What it waits for is unmapped, and something else is mapped there. */
+CASE(group_overtaken, SEVERAL)
+{
+	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
+	struct dmt_device *m = add(EMULATED, 0);
+	struct job j = {};
+	char *mem;
+
+	ASSERT(m);
+	mapped(BASE, 8);
+	ASSERT_OK(map(BASE + 8 * PAGE, t.mem, 2 * PAGE, MAP_RW));
+	begin_held(&j, do_join, &t);
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 10 * PAGE);
+	mem = mapped(BASE, 4);
+	join_ends(&j, &t);
+	EXPECT_EQ(locked(), 4 * 4);
+	if (joined) {
+		EXPECT_OK(write_by(joined, BASE, 1));
+		EXPECT(*mem);
+	}
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 4 * PAGE);
+	EXPECT_EQ(locked(), 0);
+}
+
+/*
+ * All of it may just be locked. What a driver has pinned counts once, also if it's
+ * less when the memory has come.
+ */
+CASE(group_waits_at_limit, SEVERAL)
+{
+	struct trap t = trap_set((char *)memory(16 * PAGE) + 15 * PAGE, PAGE);
+	struct dmt_device *m = add(EMULATED, 0);
+	struct job j = {};
+
+	ASSERT(m);
+	limit_locked(16 * 4);
+	ASSERT_OK(map(BASE, t.mem - 15 * PAGE, 16 * PAGE, MAP_RW));
+	ASSERT_OK(dmt_device_pin(m, BASE, 10, PIN_W));
+	begin_held(&j, do_join, &t);
+	EXPECT_OK(dmt_device_unpin(m, BASE, 6));
+	join_ends(&j, &t);
+	EXPECT_EQ(locked(), 16 * 4);
+	if (joined)
+		remove_device(joined);
+	EXPECT_EQ(locked(), 4 * 4);
+	EXPECT_OK(dmt_device_unpin(m, BASE + 6 * PAGE, 4));
+	EXPECT_EQ(locked(), 0);
+}
+
+/* Mapped by another process, which lives until it's killed; the trap is this one's. */
+static struct trap trap_another(pid_t *pid)
+{
+	struct trap t;
+	int ready[2];
+
+	ASSERT_OK(pipe(ready));
+	*pid = fork();
+	if (!*pid) {
+		t = trap_set(memory(2 * PAGE), 2 * PAGE);
+		if (!map(BASE, t.mem, 2 * PAGE, MAP_RW) &&
+		    write(ready[1], &t, sizeof(t)) == sizeof(t))
+			pause();
+		_exit(1);
+	}
+	ASSERT(*pid > 0);
+	close(ready[1]);
+	ASSERT_EQ(read(ready[0], &t, sizeof(t)), sizeof(t));
+	t.fd = syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, *pid, 0), t.fd, 0);
+	ASSERT(t.fd >= 0);
+	return t;
+}
+
+static long locked_by(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return proc_kb(path, "VmLck");
+}
+
+CASE(group_waits_for_another, SEVERAL | KERNEL)
+{
+	struct job j = {}, h = { .iova = BASE, .pages = 2, .bitmap = memory(8) };
+	struct dmt_device *m = add(EMULATED, 0);
+	struct trap t;
+	pid_t pid;
+
+	ASSERT(m);
+	t = trap_another(&pid);
+	ASSERT_OK(start());
+	begin_held(&j, do_join, &t);
+	begin(&h, do_harvest);
+	EXPECT(ends_within(&h, patience()));
+	join_ends(&j, &t);
+	end(&h);
+	EXPECT_OK(h.ret);
+	EXPECT_EQ(*(u64 *)h.bitmap, 0);
+	EXPECT_DIRTY(BASE, 2, "0-1");
+	EXPECT_EQ(locked(), 0);
+	EXPECT_EQ(locked_by(pid), 2 * 4);
+	EXPECT_EQ(unmap(BASE, 2 * PAGE), 2 * PAGE);
+	EXPECT_EQ(locked_by(pid), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 /* Memory that goes again whenever it has come: no call is for ever. */

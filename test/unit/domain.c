@@ -191,6 +191,24 @@ static void check_sees(struct iommu_group *g, uint64_t iova, const char *vaddr,
 
 /* Tests ------------------------------------------------------------------------ */
 
+/*
+ * No memory for the bitmap of blocks with cuts, which a mapping can do without: the last
+ * that it asks for.
+ */
+static void map_without_cuts(const char *vaddr, uint64_t size)
+{
+	long nth = 0, err;
+
+	e->host.fault_kinds = DMT_FAULT_MEMORY;
+	do {
+		e->host.fault_nth = ++nth;
+		err = map_at(BASE, vaddr, size, RW);
+	} while (err == -ENOMEM);
+	e->host.fault_kinds = 0;
+	CHECK_EQ(err, 0);
+	CHECK(nth > 3);		/* two for what is prepared, one for the mapping */
+}
+
 /* Memory in pieces, mapped for one domain and then copied to another */
 static void test_pieces(void)
 {
@@ -214,12 +232,10 @@ static void test_pieces(void)
 		shuffle(fd, 1U << below(9));
 		begin(true);
 		CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
-		if (i % 3 == 2) {	/* no memory for the blocks' bitmap */
-			e->host.fault_kinds = DMT_FAULT_MEMORY;
-			e->host.fault_nth = 2;
-		}
-		CHECK_EQ(map_at(BASE, vaddr, n * PAGE_SIZE, RW), 0);
-		e->host.fault_kinds = 0;
+		if (i % 3 == 2)
+			map_without_cuts(vaddr, n * PAGE_SIZE);
+		else
+			CHECK_EQ(map_at(BASE, vaddr, n * PAGE_SIZE, RW), 0);
 		check_sees(&a, BASE, vaddr, n * PAGE_SIZE);
 		CHECK_EQ(dmatrack_engine_attach(e, &b), 0);
 		check_sees(&b, BASE, vaddr, n * PAGE_SIZE);

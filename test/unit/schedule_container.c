@@ -272,13 +272,16 @@ bool dmt_owner_may_know(const struct dmt_owner *owner)
 	return true;
 }
 
-int dmt_fault_in(struct dmt_host *host, unsigned long vaddr,
-		 unsigned long npages, bool write)
+int dmt_prepare(struct dmt_prepared *p)
 {
 	return -EFAULT;
 }
 
-int dmt_iommu_map(struct dmt_mapping *m, struct dmt_absent *absent)
+void dmt_prepared_drop(struct dmt_prepared *p)
+{
+}
+
+int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p)
 {
 	return -ENODEV;
 }

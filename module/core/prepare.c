@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Prepare: memory for an IOMMU to map, pinned before the container's lock is taken.
+ *
+ * Pages are pinned in batches, and noted in runs, each as long as physical memory is
+ * contiguous, across batches too: it is from the length and alignment of a run that
+ * the IOMMU driver makes huge pages. A note is 8 bytes, as much as the IOMMU's own
+ * entry for the page where no two are contiguous.
+ *
+ * Frames that are no memory (a device's registers) are mapped for other devices
+ * to reach, and neither pinned nor counted.
+ */
+#include "prepare.h"
+
+#define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
+
+/*
+ * A run that has so many pages (1 GiB of them, of 4 KiB) gets no more: mapping one
+ * can neither be interrupted nor makes way for other threads.
+ */
+#define RUN_PAGES	(1UL << 18)
+
+/* A note: a flag, how many pages, the first frame. */
+#define NOTE_FRAMES	1ULL
+#define NOTE_PAGES	1		/* shift */
+#define NOTE_PFN	21		/* shift: of pages, up to 2 * RUN_PAGES fit */
+
+/**
+ * struct dmt_run_block - runs, in the order of pages
+ * @next: those that follow
+ * @nr: how many
+ * @note: room for block_room() of them
+ */
+struct dmt_run_block {
+	struct dmt_run_block *next;
+	unsigned int nr;
+	u64 note[];
+};
+
+static unsigned int block_room(const struct dmt_prepared *p)
+{
+	unsigned long most = (PAGE_SIZE - sizeof(struct dmt_run_block)) /
+			     sizeof(u64);
+
+	return min(p->npages, most);
+}
+
+static int block_add(struct dmt_prepared *p)
+{
+	struct dmt_run_block *b;
+
+	b = dmt_zalloc(p->host, struct_size_t(struct dmt_run_block, note,
+					      block_room(p)));
+	if (!b)
+		return -ENOMEM;
+	if (p->last)
+		p->last->next = b;
+	else
+		p->first = b;
+	p->last = b;
+	return 0;
+}
+
+/* The last run doesn't go on. */
+static int run_end(struct dmt_prepared *p)
+{
+	const struct dmt_run *run = &p->run;
+
+	if (!run->npages)
+		return 0;
+	if ((!p->last || p->last->nr == block_room(p)) && block_add(p))
+		return -ENOMEM;
+	p->last->note[p->last->nr++] = (u64)run->pfn << NOTE_PFN |
+		run->npages << NOTE_PAGES | (run->frames ? NOTE_FRAMES : 0);
+	p->run.npages = 0;
+	return 0;
+}
+
+/* The run goes on with @n pages at @pfn, or else ends, and a new one begins. */
+static int run_add(struct dmt_prepared *p, unsigned long pfn, unsigned long n,
+		   bool frames)
+{
+	struct dmt_run *run = &p->run;
+	int err;
+
+	if (!run->npages || pfn != run->pfn + run->npages ||
+	    frames != run->frames || run->npages >= RUN_PAGES ||
+	    dmt_single_pages()) {
+		err = run_end(p);
+		if (err)
+			return err;
+		run->pfn = pfn;
+		run->frames = frames;
+	}
+	run->npages += n;
+	return 0;
+}
+
+/* How many of @pages are contiguous? */
+static unsigned long contiguous(struct page *const *pages, unsigned long npages)
+{
+	unsigned long pfn = page_to_pfn(pages[0]), n = 1;
+
+	while (n < npages && page_to_pfn(pages[n]) == pfn + n)
+		n++;
+	return n;
+}
+
+/* Pinned and counted @pages follow. On failure those that aren't noted are unpinned. */
+static int run_extend(struct dmt_prepared *p, struct page **pages,
+		      unsigned long npages)
+{
+	unsigned long i = 0, n;
+	int err;
+
+	while (i < npages) {
+		n = dmt_single_pages() ? 1 :
+			contiguous(pages + i, npages - i);
+		err = run_add(p, page_to_pfn(pages[i]), n, false);
+		if (err) {
+			dmt_owner_unpin(&p->owner, pages + i, npages - i, false);
+			return err;
+		}
+		i += n;
+	}
+	return 0;
+}
+
+static int account(struct dmt_prepared *p, unsigned long npages)
+{
+	unsigned long credit = min(p->credit, npages);
+	int err;
+
+	err = dmt_owner_account(&p->owner, npages - credit);
+	if (err == -ENOMEM)
+		dmt_owner_over_limit(&p->owner, "mapping memory for an IOMMU");
+	if (err)
+		return err;
+	p->credit -= credit;
+	p->accounted += npages - credit;
+	p->pinned += npages;
+	return 0;
+}
+
+/* The pages from @page on, which can't be pinned. Return: how many were noted */
+static long add_frames(struct dmt_prepared *p, unsigned long page)
+{
+	unsigned long limit = p->npages - page, pfn, n;
+	unsigned long at = (p->iova >> PAGE_SHIFT) + page;
+	int err;
+
+	/* Where a run may have to end, as in run_add(), no huge page does. */
+	limit = min(limit, RUN_PAGES - (at & (RUN_PAGES - 1)));
+	if (dmt_single_pages())
+		limit = 1;
+	err = dmt_owner_frames(&p->owner, p->vaddr + (page << PAGE_SHIFT), limit,
+			       p->write, &pfn, &n);
+	if (!err)
+		err = run_add(p, pfn, n, true);
+	return err ?: (long)n;
+}
+
+/* The pages from @page on. Return: how many were noted; @pages is room for a batch */
+static long add_batch(struct dmt_prepared *p, unsigned long page,
+		      struct page **pages)
+{
+	unsigned long vaddr = p->vaddr + (page << PAGE_SHIFT);
+	long n;
+	int err;
+
+	/* After a frame there is likely another one, and pins are tried in vain. */
+	if (p->run.npages && p->run.frames) {
+		n = add_frames(p, page);
+		if (n != -EFAULT)
+			return n;
+	}
+	n = dmt_owner_pin_wait(&p->owner, vaddr,
+			       min(BATCH_PAGES, p->npages - page), p->write,
+			       pages);
+	if (n == -EFAULT)
+		return add_frames(p, page);
+	if (n < 0)
+		return n;
+	err = account(p, n);
+	if (err) {
+		dmt_owner_unpin(&p->owner, pages, n, false);
+		return err;
+	}
+	err = run_extend(p, pages, n);
+	return err ?: n;
+}
+
+int dmt_prepare(struct dmt_prepared *p)
+{
+	struct page **pages;
+	unsigned long page = 0;
+	long n = 0;
+
+	pages = dmt_zalloc(p->host, min(BATCH_PAGES, p->npages) * sizeof(*pages));
+	if (!pages)
+		return -ENOMEM;
+	while (n >= 0 && page < p->npages) {
+		n = dmt_interrupted() ? -EINTR : add_batch(p, page, pages);
+		page += n;
+	}
+	dmt_free(pages);
+	return n < 0 ? n : run_end(p);
+}
+
+/* Taking --------------------------------------------------------------------- */
+
+bool dmt_prepared_peek(const struct dmt_prepared *p, struct dmt_run *run)
+{
+	u64 note;
+
+	if (!p->first)
+		return false;
+	note = p->first->note[p->taken];
+	run->pfn = note >> NOTE_PFN;
+	run->npages = (note & ((1ULL << NOTE_PFN) - 1)) >> NOTE_PAGES;
+	run->frames = note & NOTE_FRAMES;
+	return true;
+}
+
+/* No block is without a run that can be taken. */
+void dmt_prepared_take(struct dmt_prepared *p)
+{
+	struct dmt_run_block *b = p->first;
+
+	if (++p->taken < b->nr)
+		return;
+	p->first = b->next;
+	p->taken = 0;
+	dmt_free(b);
+}
+
+static void unpin(struct dmt_prepared *p, const struct dmt_run *run)
+{
+	if (run->npages && !run->frames)
+		dmt_unpin_run(p->host, run->pfn, run->npages, false);
+	dmt_interrupted();	/* for others' sake: this goes on */
+}
+
+void dmt_prepared_drop(struct dmt_prepared *p)
+{
+	struct dmt_run run;
+
+	while (dmt_prepared_peek(p, &run)) {
+		unpin(p, &run);
+		dmt_prepared_take(p);
+	}
+	unpin(p, &p->run);
+	dmt_owner_account(&p->owner, -(long)p->accounted);
+	dmt_owner_fini(&p->owner);
+}
