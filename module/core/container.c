@@ -136,7 +136,7 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	if (err)
 		goto err_unmap;
 	c->avail--;
-	c->changes++;
+	m->since = ++c->changes;
 	return 0;
 
 err_unmap:
@@ -620,7 +620,7 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 		return err;
 	m->vaddr = vaddr;
 	m->invalid = false;
-	c->changes++;
+	m->since = ++c->changes;
 	/* Who sees the last one gone sees the addresses. */
 	smp_store_release(&c->nr_invalid, c->nr_invalid - 1);
 	return 0;

@@ -355,96 +355,111 @@ static void drop_scratch(struct dmt_container *c)
 /**
  * struct memory - of all mappings, for the first domain
  * @c: whose mappings
- * @changes: @c->changes when it began
- * @complete: nothing is missing, if nothing has changed
+ * @changes: @c->changes when the mappings were gone through from the first on
+ * @iova: where to go on
  * @list: in the order of the mappings
- * @tail: its end
+ * @at: its place for the mapping at @iova
+ * @stale: what belongs to no mapping any more
  */
 struct memory {
 	struct dmt_container *c;
 	u64 changes;
-	bool complete;
+	u64 iova;
 	struct dmt_prepared *list;
-	struct dmt_prepared **tail;
+	struct dmt_prepared **at;
+	struct dmt_prepared *stale;
 };
 
-static void memory_drop(struct memory *mem)
+static void memory_drop(struct dmt_prepared **list)
 {
-	struct dmt_prepared *p, *next;
+	struct dmt_prepared *p;
 
-	for (p = mem->list; p; p = next) {
-		next = p->next;
+	while ((p = *list)) {
+		*list = p->next;
 		dmt_prepared_drop(p);
 		dmt_free(p);
 	}
-	mem->list = NULL;
-	mem->tail = &mem->list;
-	mem->complete = false;
+}
+
+/* The one at @mem->at */
+static void memory_stale(struct memory *mem)
+{
+	struct dmt_prepared *p = *mem->at;
+
+	*mem->at = p->next;
+	p->next = mem->stale;
+	mem->stale = p;
 }
 
 /*
- * Whose memory is next, from *@iova on? Sets *@iova to where the one after may begin.
- * False: there's none, or something has changed.
+ * @c->lock: the first mapping whose memory isn't prepared, though it needs to be; NULL if
+ * there is none. Mappings that were there before and have not changed are not done again.
  */
-static bool memory_next(struct memory *mem, u64 *iova, struct dmt_prepared *p)
+static struct dmt_mapping *memory_missing(struct memory *mem)
 {
 	struct dmt_container *c = mem->c;
 	struct dmt_space_iter it;
-	struct dmt_mapping *m = NULL;
+	struct dmt_mapping *m;
 
-	dmt_lock(c);
-	if (!mem->list)
+	if (c->domains)
+		return NULL;
+	if (mem->changes != c->changes) {
 		mem->changes = c->changes;
-	if (mem->changes == c->changes)
-		m = dmt_space_first(&c->space, *iova, &it);
-	if (m) {
-		*p = (struct dmt_prepared){
-			.host = c->host,
-			.iova = m->iova,
-			.vaddr = m->vaddr,
-			.npages = (dmt_mapping_span(m) >> PAGE_SHIFT) + 1,
-			.write = m->prot & DMT_WRITE,
-			.credit = READ_ONCE(m->pins.count),
-		};
-		dmt_owner_dup(&p->owner, &m->owner);
-		*iova = m->last + 1;
+		mem->iova = 0;
+		mem->at = &mem->list;
 	}
-	dmt_unlock(c);
-	return m;
-}
-
-/* Without the lock: other calls may change the mappings meanwhile. */
-static int memory_prepare(struct memory *mem)
-{
-	struct dmt_prepared *p;
-	u64 iova = 0;
-	int err = 0;
-
-	memory_drop(mem);
-	do {
-		p = dmt_zalloc(mem->c->host, sizeof(*p));
-		if (!p)
-			return -ENOMEM;
-		if (!memory_next(mem, &iova, p)) {
-			dmt_free(p);
-			break;
+	for (m = dmt_space_first(&c->space, mem->iova, &it); m;
+	     m = dmt_space_next(&c->space, &it)) {
+		while (*mem->at && (*mem->at)->iova <= m->iova &&
+		       (*mem->at)->since != m->since)
+			memory_stale(mem);
+		if (!*mem->at || (*mem->at)->since != m->since) {
+			mem->iova = m->iova;
+			return m;
 		}
-		*mem->tail = p;
-		mem->tail = &p->next;
-		err = dmt_prepare(p);
-	} while (!err && iova);
-	mem->complete = !err;
-	return err;
+		mem->at = &(*mem->at)->next;
+	}
+	while (*mem->at)
+		memory_stale(mem);
+	return NULL;
 }
 
-/* @c->lock: is all memory that there is now prepared, if it needs to be? */
-static bool memory_suits(const struct memory *mem)
+/* @c->lock: for @m's, at @mem->at */
+static struct dmt_prepared *memory_new(struct memory *mem,
+				       const struct dmt_mapping *m)
 {
-	struct dmt_container *c = mem->c;
-	struct dmt_space_iter it;
+	struct dmt_prepared *p = dmt_zalloc(mem->c->host, sizeof(*p));
 
-	return c->domains || !dmt_space_first(&c->space, 0, &it) ||
-		(mem->complete && mem->changes == c->changes);
+	if (!p)
+		return NULL;
+	*p = (struct dmt_prepared){
+		.next = *mem->at,
+		.host = mem->c->host,
+		.since = m->since,
+		.iova = m->iova,
+		.vaddr = m->vaddr,
+		.npages = (dmt_mapping_span(m) >> PAGE_SHIFT) + 1,
+		.write = m->prot & DMT_WRITE,
+		.credit = READ_ONCE(m->pins.count),
+	};
+	dmt_owner_dup(&p->owner, &m->owner);
+	*mem->at = p;
+	return p;
+}
+
+/* Memory that isn't there is an error if the mapping still is. */
+static int memory_prepare(struct memory *mem, struct dmt_prepared *p)
+{
+	int err = dmt_prepare(p);
+	bool changed;
+
+	if (err != -EFAULT)
+		return err;
+	dmt_lock(mem->c);
+	changed = mem->changes != mem->c->changes;
+	dmt_unlock(mem->c);
+	memory_stale(mem);
+	return changed ? 0 : err;
 }
 
 static int attach_check(struct dmt_container *c, const struct dmt_group *group)
@@ -455,12 +470,12 @@ static int attach_check(struct dmt_container *c, const struct dmt_group *group)
 }
 
 static int attach_locked(struct dmt_container *c, struct dmt_group *group,
-			 bool emulated, struct memory *mem)
+			 bool emulated, struct dmt_prepared *list)
 {
 	int err = 0;
 
 	if (!emulated)
-		err = attach_iommu(c, group, mem->list);
+		err = attach_iommu(c, group, list);
 	if (err) {
 		drop_scratch(c);
 		return err;
@@ -477,32 +492,35 @@ static void group_free(struct dmt_group *group)
 	dmt_free(group);
 }
 
-#define ATTACH_TRIES	8
-
 /*
- * Where the mappings change each time that their memory is prepared, somebody
- * must give up: the VFIO core holds a lock of its own while a group is attached.
+ * The memory of mappings is prepared one by one, without the lock, and other calls may
+ * change them meanwhile. When none is missing, the group is attached.
  */
 static int attach(struct dmt_container *c, struct dmt_group *group, bool emulated)
 {
-	struct memory mem = { .c = c, .tail = &mem.list };
-	unsigned int tries = 0;
-	bool suits;
+	struct memory mem = { .c = c, .at = &mem.list };
+	struct dmt_prepared *p;
+	struct dmt_mapping *m;
 	int err;
 
 	do {
+		p = NULL;
 		dmt_lock(c);
-		suits = emulated || memory_suits(&mem);
 		err = attach_check(c, group);
-		if (!err)
-			err = suits ? attach_locked(c, group, emulated, &mem) :
-				      -EAGAIN;
+		m = err || emulated ? NULL : memory_missing(&mem);
+		if (m) {
+			p = memory_new(&mem, m);
+			err = p ? 0 : -ENOMEM;
+		} else if (!err) {
+			err = attach_locked(c, group, emulated, mem.list);
+		}
 		dmt_unlock(c);
-		if (suits || err != -EAGAIN || ++tries > ATTACH_TRIES)
-			break;
-		err = memory_prepare(&mem);
-	} while (!err);
-	memory_drop(&mem);
+		memory_drop(&mem.stale);
+		if (p)
+			err = memory_prepare(&mem, p);
+	} while (p && !err);
+	memory_drop(&mem.stale);
+	memory_drop(&mem.list);
 	return err;
 }
 

@@ -46,6 +46,8 @@ struct dmt_runs {
  * @invalid: so is @vaddr, see dmt_invalidate(); under the container's lock
  * @iommu_mapped: its pages are pinned, accounted and mapped in the container's
  *		  domains. Changed under the container's lock and @pins.lock
+ * @since: @c->changes when it was made, or got @vaddr: no two mappings, of whatever
+ *	   time, have it in common
  * @c: whose it is
  * @owner: whose memory
  * @next: in a list of mappings that have left the space
@@ -64,6 +66,7 @@ struct dmt_mapping {
 	bool leaving;
 	bool invalid;
 	bool iommu_mapped;
+	u64 since;
 	struct dmt_container *c;
 	struct dmt_owner owner;
 	struct dmt_mapping *next;

@@ -32,6 +32,7 @@ struct dmt_run_block;
  * struct dmt_prepared - the memory of one mapping, pinned and counted
  * @next: in a list of the caller's
  * @host: of the container
+ * @since: the mapping's, if there is one
  * @owner: whose memory
  * @iova: where it will be mapped, for the alignment of runs
  * @vaddr: where it is
@@ -50,6 +51,7 @@ struct dmt_run_block;
 struct dmt_prepared {
 	struct dmt_prepared *next;
 	struct dmt_host *host;
+	u64 since;
 	struct dmt_owner owner;
 	u64 iova;
 	u64 vaddr;
