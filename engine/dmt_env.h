@@ -143,6 +143,13 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic_xchg(v, n)	xchg(&(v)->counter, n)
 #define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
 #define atomic_dec(v)		((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_dec_and_test(v)	(!__atomic_sub_fetch(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_inc_not_zero(v) \
+	({ int n_; \
+	   do \
+		n_ = atomic_read(v); \
+	   while (n_ && cmpxchg(&(v)->counter, n_, n_ + 1) != n_); \
+	   n_ != 0; })
 
 #define atomic64_read(v)	__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic64_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
@@ -205,6 +212,7 @@ struct mutex {
 #define mutex_init(l)		((void)pthread_mutex_init(&(l)->m, NULL))
 #define mutex_destroy(l)	((void)pthread_mutex_destroy(&(l)->m))
 #define mutex_lock(l)		((void)pthread_mutex_lock(&(l)->m))
+#define mutex_lock_killable(l)	(mutex_lock(l), 0)	/* a process dies as a whole */
 #define mutex_unlock(l)		((void)pthread_mutex_unlock(&(l)->m))
 #define lockdep_assert_held(l)	((void)(l))
 #define lockdep_is_held(l)	((void)(l), true)
@@ -234,6 +242,9 @@ static inline void wake_up(wait_queue_head_t *q)
 			pthread_cond_wait(&(q).cond, &(q).lock); \
 		pthread_mutex_unlock(&(q).lock); \
 	} while (0)
+
+#define wait_event_killable(q, condition) \
+	({ wait_event(q, condition); 0; })
 
 #define cond_resched()		((void)0)
 

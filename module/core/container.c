@@ -6,10 +6,15 @@
  * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
  * drains the gate: from then on no write, read or pin is under way there, and
  * none begins. Then it has drivers unpin (unpinning goes on in a leaving
- * mapping that has had pins), makes sure that they have, takes the last word on
- * what was written, takes the mapping out of the space, and drains the gate again,
- * for unpins if there was a pin; then it is reached by dmt_mark_dirty() alone, in
- * RCU read-side sections. So it is freed after a grace period that no call waits for.
+ * mapping), makes sure that they have, takes the last word on what was written, and
+ * takes the mapping out of the space. Unpins that are still at it count among its users;
+ * who else reaches it, as dmt_mark_dirty() does, is in an RCU read-side section. So
+ * it is freed when the last user has gone, after a grace period that no call waits for.
+ *
+ * An operation may sleep in a page fault, and a driver may take its time: both are waited
+ * for without @lock, but with @drain_lock, so that nothing else takes away what is
+ * leaving. What the wait was for is then looked at anew. A caller who is killed in it
+ * leaves all as it was.
  *
  * If a driver still holds a page, or the last word can't be delivered, leaving is
  * taken back and nothing has happened, but that drivers may have unpinned, which
@@ -38,6 +43,7 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 		return err;
 	mutex_init(&c->lock);
 	mutex_init(&c->start_lock);
+	mutex_init(&c->drain_lock);
 	dmt_gate_init(&c->gate);
 	dmt_set_pgsizes(c, ~0ULL << PAGE_SHIFT);
 	return 0;
@@ -77,16 +83,19 @@ void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
 
 void dmt_container_close(struct dmt_container *c)
 {
+	mutex_lock(&c->drain_lock);
 	dmt_lock(c);
 	dmt_unmap_all(c);
 	c->closed = true;
 	dmt_unlock(c);
+	mutex_unlock(&c->drain_lock);
 }
 
 void dmt_container_fini(struct dmt_container *c)
 {
 	dmt_space_fini(&c->space);
 	dmt_harvest_free(c->harvest);
+	mutex_destroy(&c->drain_lock);
 	mutex_destroy(&c->start_lock);
 	mutex_destroy(&c->lock);
 }
@@ -254,25 +263,27 @@ static int unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
 
 /**
  * struct leaving - mappings on their way out
+ * @iova: where the first begins
+ * @last: where the last ends; they are all that there is in between
  * @list: linked by next
  * @bytes: of them all
- * @pinned: one has ever had a page pinned
  */
 struct leaving {
+	u64 iova;
+	u64 last;
 	struct dmt_mapping *list;
 	u64 bytes;
-	bool pinned;
 };
 
-/* All that begins in [iova, last] is leaving. */
-static void leave(struct dmt_container *c, u64 iova, u64 last,
-		  struct leaving *l)
+/* All that begins in [@l->iova, @l->last] is leaving. */
+static void leave(struct dmt_container *c, struct leaving *l)
 {
 	struct dmt_mapping **tail = &l->list;
 	struct dmt_space_iter it;
-	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+	struct dmt_mapping *m = dmt_space_first(&c->space, l->iova, &it);
 
-	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+	l->bytes = 0;
+	for (; m && m->iova <= l->last; m = dmt_space_next(&c->space, &it)) {
 		WRITE_ONCE(m->leaving, true);
 		l->bytes += dmt_mapping_span(m) + 1;
 		*tail = m;
@@ -299,12 +310,10 @@ static void notify(struct dmt_container *c, struct leaving *l)
 	struct dmt_mapping *m;
 	unsigned int tries;
 
-	for (m = l->list; m; m = m->next) {
-		l->pinned |= dmt_pins_ever(&m->pins);
+	for (m = l->list; m; m = m->next)
 		for (tries = 0; READ_ONCE(m->pins.count) && tries < 10; tries++)
 			dmt_notify_unmap(c->host, m->iova,
 					 dmt_mapping_span(m) + 1);
-	}
 }
 
 /* What was written there and not harvested is forgotten. */
@@ -317,39 +326,45 @@ static void note_unread(struct dmt_container *c, const struct leaving *l)
 			dmt_unread_add(&c->unread, m->iova, m->last);
 }
 
-/* After the gate was drained no page is pinned any more, so false stays so. */
-static bool is_held(const struct leaving *l)
+/*
+ * After the gate was drained no page is pinned any more, so false stays so; and an unpin
+ * that made it so is through with what it counts.
+ */
+static bool is_held(struct leaving *l)
 {
-	const struct dmt_mapping *m;
+	struct dmt_mapping *m;
+	bool held = false;
 
-	for (m = l->list; m; m = m->next)
-		if (READ_ONCE(m->pins.count))
-			return true;
-	return false;
+	for (m = l->list; m && !held; m = m->next) {
+		if (!dmt_pins_ever(&m->pins))
+			continue;
+		mutex_lock(&m->pins.lock);
+		held = m->pins.count;
+		mutex_unlock(&m->pins.lock);
+	}
+	return held;
 }
 
 /*
- * Take what is leaving, which is all that [iova, last] has, away. Pages that
- * drivers still hold stay pinned and accounted for good; when such a driver
- * unpins them, the mapping isn't found any more.
+ * Take what is leaving away. Pages that drivers still hold stay pinned and accounted
+ * for good, unless an unpin is already at it: the mapping isn't found any more.
  */
-static void unmap_finish(struct dmt_container *c, u64 iova, u64 last,
-			 struct leaving *l)
+static void unmap_finish(struct dmt_container *c, struct leaving *l)
 {
 	struct dmt_mapping *m = l->list, *next;
 
 	c->changes++;
-	dmt_space_erase(&c->space, iova, last);
-	if (l->pinned)
-		dmt_gate_drain(&c->gate);
+	dmt_space_erase(&c->space, l->iova, l->last);
 	for (; m; m = next) {
+		u64 kept = READ_ONCE(m->pins.count);
+
 		next = m->next;
-		if (m->pins.count)
-			dmt_pages_held(c->host, m->iova, m->last, m->pins.count);
+		if (kept)
+			dmt_pages_held(c->host, m->iova, m->last, kept);
 		if (m->iommu_mapped)
 			dmt_iommu_unmap(m);
 		smp_store_release(&c->nr_invalid, c->nr_invalid - m->invalid);
-		dmt_mapping_free_rcu(m);
+		dmt_mapping_put(m);
 		c->avail++;
 	}
 }
@@ -383,32 +398,51 @@ static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 	return err;
 }
 
-/* -EBUSY: drivers hold pages. */
+/*
+ * Have all that [iova, last] has leave, and nobody use it. @c->lock is dropped for that,
+ * and mappings may have come by then. If this fails, what is in @l is leaving.
+ */
+static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,
+		       const struct dmt_bitmap *bitmap, struct leaving *l)
+{
+	u64 changes;
+	int err;
+
+	do {
+		l->iova = iova;
+		err = unmap_may(c, &l->iova, last, all, bitmap, &l->last);
+		if (err)
+			return err;
+		leave(c, l);
+		changes = c->changes;
+		dmt_unlock(c);
+		err = dmt_gate_drain_killable(&c->gate);
+		if (!err)
+			notify(c, l);
+		dmt_lock(c);
+	} while (!err && c->changes != changes);
+	return err;
+}
+
+/* @c->drain_lock and @c->lock. -EBUSY: drivers hold pages. */
 static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 			const struct dmt_bitmap *bitmap, u64 __user *size)
 {
-	u64 start = iova, end;
 	struct leaving l = {};
-	int none, err;
+	int err = unmap_begin(c, iova, last, all, bitmap, &l);
 
-	none = unmap_may(c, &start, last, all, bitmap, &end);
-	if (none && none != -ENOENT)
-		return none;
-	if (none)
-		return unmap_answer(c, iova, last, NULL, 0, size);
-
-	leave(c, start, end, &l);
-	dmt_gate_drain(&c->gate);
-	notify(c, &l);
-	err = is_held(&l) ? -EBUSY :
-		unmap_answer(c, iova, last, bitmap, l.bytes, size);
+	if (!err && is_held(&l))
+		err = -EBUSY;
+	if (!err)
+		err = unmap_answer(c, iova, last, bitmap, l.bytes, size);
 	if (err) {
 		stay(&l);
-		return err;
+		return err != -ENOENT ? err :
+			unmap_answer(c, iova, last, NULL, 0, size);
 	}
 	if (!bitmap)
 		note_unread(c, &l);
-	unmap_finish(c, start, end, &l);
+	unmap_finish(c, &l);
 	return 0;
 }
 
@@ -446,11 +480,14 @@ static int unmap_once(struct dmt_container *c, u64 iova, u64 last, bool all,
 
 	if (err)
 		return err;
+	if (mutex_lock_killable(&c->drain_lock))
+		return -EINTR;
 	err = dmt_lock_open(c);
-	if (err)
-		return err;
-	err = unmap_locked(c, iova, last, all, bitmap, size);
-	dmt_unlock(c);
+	if (!err) {
+		err = unmap_locked(c, iova, last, all, bitmap, size);
+		dmt_unlock(c);
+	}
+	mutex_unlock(&c->drain_lock);
 	return err;
 }
 
@@ -499,15 +536,15 @@ int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 
 void dmt_unmap_all(struct dmt_container *c)
 {
-	struct leaving l = {};
+	struct leaving l = { .last = ~0ULL };
 
-	leave(c, 0, ~0ULL, &l);
+	leave(c, &l);
 	if (!l.list)
 		return;
 	dmt_gate_drain(&c->gate);
 	notify(c, &l);
 	note_unread(c, &l);
-	unmap_finish(c, 0, ~0ULL, &l);
+	unmap_finish(c, &l);
 }
 
 /* Other addresses ------------------------------------------------------------ */
@@ -526,11 +563,25 @@ static int count_valid(struct dmt_container *c, u64 iova, u64 last, u64 *bytes)
 	return 0;
 }
 
+/* Are the addresses of the mappings that begin in [iova, last] invalid? */
+static void set_invalid(struct dmt_container *c, u64 iova, u64 last, bool invalid)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
+
+	for (; m && m->iova <= last; m = dmt_space_next(&c->space, &it)) {
+		if (m->invalid == invalid)
+			continue;
+		m->invalid = invalid;
+		smp_store_release(&c->nr_invalid,
+				  c->nr_invalid + (invalid ? 1 : -1));
+	}
+}
+
+/* @c->drain_lock and @c->lock, which is dropped while operations go on */
 static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 			     bool all, u64 __user *size)
 {
-	struct dmt_space_iter it;
-	struct dmt_mapping *m;
 	u64 end, bytes = 0;
 	int none, err;
 
@@ -548,14 +599,30 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 	if (err || none)
 		return err;
 
-	for (m = dmt_space_first(&c->space, iova, &it); m && m->iova <= end;
-	     m = dmt_space_next(&c->space, &it)) {
-		m->invalid = true;
-		WRITE_ONCE(c->nr_invalid, c->nr_invalid + 1);
-	}
+	set_invalid(c, iova, end, true);
+	dmt_unlock(c);
 	/* Operations that haven't seen it may use addresses until here. */
-	dmt_gate_drain(&c->gate);
-	return 0;
+	err = dmt_gate_drain_killable(&c->gate);
+	dmt_lock(c);
+	if (err)
+		set_invalid(c, iova, end, false);
+	return err;
+}
+
+static int invalidate_once(struct dmt_container *c, u64 iova, u64 last, bool all,
+			   u64 __user *size)
+{
+	int err;
+
+	if (mutex_lock_killable(&c->drain_lock))
+		return -EINTR;
+	err = dmt_lock_open(c);
+	if (!err) {
+		err = invalidate_locked(c, iova, last, all, size);
+		dmt_unlock(c);
+	}
+	mutex_unlock(&c->drain_lock);
+	return err;
 }
 
 int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
@@ -564,11 +631,7 @@ int dmt_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
 	int err;
 
 	do {
-		err = dmt_lock_open(c);
-		if (err)
-			return err;
-		err = invalidate_locked(c, iova, last, all, size);
-		dmt_unlock(c);
+		err = invalidate_once(c, iova, last, all, size);
 		if (err != -EAGAIN)
 			return err;
 		err = unmap_size(c, iova, last, size);
@@ -628,12 +691,16 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 
 int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 {
-	int err = dmt_lock_open(c);
+	int err;
 
-	if (err)
-		return err;
-	err = update_vaddr_locked(c, iova, last, vaddr);
-	dmt_unlock(c);
+	if (mutex_lock_killable(&c->drain_lock))
+		return -EINTR;
+	err = dmt_lock_open(c);
+	if (!err) {
+		err = update_vaddr_locked(c, iova, last, vaddr);
+		dmt_unlock(c);
+	}
+	mutex_unlock(&c->drain_lock);
 	return err;
 }
 

@@ -5,10 +5,11 @@
  * The user's side is dmt_type1_ioctl(), which decodes the type1 calls of
  * <linux/vfio.h>. The devices' side is dmt_write() and what follows it.
  *
- * Locks, outermost first: @start_lock (start and stop), @lock (map, unmap, harvest, start, stop, attach;
- * never taken by a device operation), then a mapping's pins.lock. Drivers are
- * called with @lock held (dmt_notify_unmap()), and dmt_gate_drain() waits with
- * it held.
+ * Locks, outermost first: @start_lock (start and stop) or @drain_lock (what waits for
+ * operations: unmap, invalid addresses, detach), @lock (all calls of the user; never
+ * taken by a device operation), then a mapping's pins.lock. dmt_gate_drain() waits, and
+ * drivers are called (dmt_notify_unmap()), with @drain_lock held but without @lock; with
+ * both when the last group leaves, for then no operation is under way that could sleep.
  */
 #ifndef DMT_CONTAINER_H
 #define DMT_CONTAINER_H
@@ -52,6 +53,7 @@ struct dmt_harvest;
  * @nr_ranges: how many
  * @start_lock: of START and STOP, the whole of them: STOP waits for a grace period and
  *		frees the logs, and START must not begin before that's over
+ * @drain_lock: what is leaving, or was made invalid, is the holder's
  * @lock: of all of the above, and of changes to @space
  * @space: the mappings
  * @changes: how often one was made or removed, or got another address or owner
@@ -80,6 +82,7 @@ struct dmt_container {
 	unsigned int nr_ranges;
 	struct dmt_iova_range *ranges;
 	struct mutex start_lock;
+	struct mutex drain_lock;
 	struct mutex lock;
 	struct dmt_space space;
 	u64 changes;
@@ -128,7 +131,7 @@ int dmt_lock_open(struct dmt_container *c);
 void dmt_unlock(struct dmt_container *c);
 
 /*
- * Unmap everything, as when the last group leaves. @c->lock is held. Can't fail:
+ * Unmap everything, as when the last group leaves. Both locks are held. Can't fail:
  * pages that drivers hold stay pinned for good.
  */
 void dmt_unmap_all(struct dmt_container *c);

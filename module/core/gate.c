@@ -68,25 +68,48 @@ static bool is_empty(const struct dmt_gate *gate, unsigned int phase)
 	return true;
 }
 
-static void wait_empty(struct dmt_gate *gate, unsigned int phase)
+static int wait_empty(struct dmt_gate *gate, unsigned int phase, bool killable)
 {
+	int err = 0;
+
 	WRITE_ONCE(gate->waiting, 1);
 	smp_mb();
-	wait_event(gate->wait, is_empty(gate, phase));
+	if (!killable)
+		wait_event(gate->wait, is_empty(gate, phase));
+	else if (wait_event_killable(gate->wait, is_empty(gate, phase)))
+		err = -EINTR;
 	WRITE_ONCE(gate->waiting, 0);
+	return err;
 }
 
-void dmt_gate_drain(struct dmt_gate *gate)
+/* One that is given up leaves either phase to be waited for, as the next one does. */
+static int drain(struct dmt_gate *gate, bool killable)
 {
 	unsigned int phase = gate->phase;
+	int err;
 
 	smp_mb();
 	if (is_empty(gate, 0) && is_empty(gate, 1))
 		goto out;
-	wait_empty(gate, !phase);
+	err = wait_empty(gate, !phase, killable);
+	if (err)
+		return err;
 	WRITE_ONCE(gate->phase, !phase);
 	smp_mb();
-	wait_empty(gate, phase);
+	err = wait_empty(gate, phase, killable);
+	if (err)
+		return err;
 out:
 	smp_mb();	/* what the operations did is seen after this */
+	return 0;
+}
+
+void dmt_gate_drain(struct dmt_gate *gate)
+{
+	drain(gate, false);
+}
+
+int dmt_gate_drain_killable(struct dmt_gate *gate)
+{
+	return drain(gate, true);
 }

@@ -48,10 +48,12 @@ void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket);
  * dmt_gate_drain - wait for operations that began before now
  * @gate: of the container
  *
- * Called with the container's lock held, after what they must no longer find
- * was made unfit. Quick when nothing is under way. Operations that begin later
- * don't hold it up.
+ * One at a time, after what they must no longer find was made unfit. Quick when
+ * nothing is under way. Operations that begin later don't hold it up; one that sleeps
+ * in a page fault does, for as long as whoever provides the page likes.
  */
 void dmt_gate_drain(struct dmt_gate *gate);
+/* The same. Return: 0, or -EINTR: the caller is being killed, operations go on. */
+int dmt_gate_drain_killable(struct dmt_gate *gate);
 
 #endif

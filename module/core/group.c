@@ -591,6 +591,7 @@ bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group)
 {
 	struct dmt_group *group;
 
+	mutex_lock(&c->drain_lock);
 	dmt_lock(c);
 	group = group_find(c, iommu_group);
 	if (group) {
@@ -601,6 +602,7 @@ bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group)
 			detach_emulated(c);
 	}
 	dmt_unlock(c);
+	mutex_unlock(&c->drain_lock);
 	if (group)
 		call_rcu(&group->rcu, group_free_rcu);
 	return group;

@@ -342,8 +342,8 @@ unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova);
  * @size: bytes
  *
  * Each device whose driver asked for it is called, and unpins what it pinned
- * there before it returns. Called with the container's lock held, which no
- * device operation takes; dmt_pin() and dmt_unpin() may run meanwhile.
+ * there before it returns. Called without the container's lock unless its last group
+ * leaves; dmt_pin() and dmt_unpin() may run meanwhile.
  */
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size);
 

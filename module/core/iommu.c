@@ -211,10 +211,13 @@ static void unmap_pages(struct dmt_mapping *m, unsigned long npages)
 void dmt_iommu_unmap(struct dmt_mapping *m)
 {
 	lockdep_assert_held(&m->c->lock);
+	mutex_lock(&m->pins.lock);
 	unmap_pages(m, mapping_pages(m));
 	dmt_owner_account(&m->owner, (long)m->pins.count -
 				     (long)dmt_mapping_accounted(m));
 	forget_runs(m);
+	m->iommu_mapped = false;
+	mutex_unlock(&m->pins.lock);
 }
 
 /* Mapping ------------------------------------------------------------------- */
@@ -311,14 +314,6 @@ static int map_first(struct dmt_mapping *m, struct dmt_prepared *p)
 	return err;
 }
 
-static void unmap_last(struct dmt_mapping *m)
-{
-	mutex_lock(&m->pins.lock);
-	dmt_iommu_unmap(m);
-	m->iommu_mapped = false;
-	mutex_unlock(&m->pins.lock);
-}
-
 /* How many pages from @page on are one run, that begins with @pfn? */
 static unsigned long run_at(const struct dmt_mapping *m, unsigned long page,
 			    unsigned long *pfn)
@@ -370,7 +365,7 @@ static void unreplay_upto(struct dmt_container *c, const struct dmt_domain *d,
 		if (c->domains && d)
 			dmt_domain_unmap(d->hw, m->iova, mapping_pages(m));
 		else
-			unmap_last(m);
+			dmt_iommu_unmap(m);
 	}
 }
 

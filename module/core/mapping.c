@@ -41,6 +41,7 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 	m->vaddr = vaddr;
 	m->prot = prot;
 	m->c = c;
+	atomic_set(&m->users, 1);
 	dmt_pins_init(&m->pins, npages);
 	dmt_log_init(&m->log, npages);
 	return m;
@@ -61,8 +62,10 @@ void dmt_mapping_free(struct dmt_mapping *m)
 	mapping_free(&m->later);
 }
 
-void dmt_mapping_free_rcu(struct dmt_mapping *m)
+void dmt_mapping_put(struct dmt_mapping *m)
 {
+	if (!atomic_dec_and_test(&m->users))
+		return;
 	dmt_owner_fini(&m->owner);
 	dmt_free_later(&m->later, mapping_free);
 }

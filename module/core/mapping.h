@@ -53,6 +53,7 @@ struct dmt_runs {
  * @next: in a list of mappings that have left the space
  * @later: to free it
  * @runs: what the IOMMU maps
+ * @users: the space, and unpins under way; without any, it is freed
  * @pins: pages that drivers hold
  * @log: what was written
  *
@@ -72,6 +73,7 @@ struct dmt_mapping {
 	struct dmt_mapping *next;
 	struct dmt_later later;
 	struct dmt_runs runs;
+	atomic_t users;			/* beside what an unpin writes, too */
 	struct dmt_pins pins;
 	struct dmt_log log;		/* must be last: it has a tail */
 };
@@ -93,9 +95,17 @@ static inline u64 dmt_mapping_accounted(const struct dmt_mapping *m)
 struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 				    u64 last, u64 vaddr, u32 prot);
 
-/* Free one that was never in the space; or that left it. */
+/* Free one that was never in the space. */
 void dmt_mapping_free(struct dmt_mapping *m);
-void dmt_mapping_free_rcu(struct dmt_mapping *m);
+
+/* In an RCU read-side section that found it. Return: false: it is about to be freed. */
+static inline bool dmt_mapping_get(struct dmt_mapping *m)
+{
+	return atomic_inc_not_zero(&m->users);
+}
+
+/* Of who has got it, or has taken it out of the space. The last one frees it, by RCU. */
+void dmt_mapping_put(struct dmt_mapping *m);
 
 /**
  * dmt_mapping_mark_range - pages were written

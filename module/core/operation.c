@@ -55,16 +55,16 @@ static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 }
 
 /*
- * The mapping to unpin in. One that is leaving and has never had a pin won't
- * get one, and may be gone before this operation is over.
+ * The mapping to unpin in, for dmt_mapping_put(). It may be leaving, and then it
+ * doesn't wait for operations that come now.
  */
-static struct dmt_mapping *find_pinned(struct dmt_container *c, u64 iova)
+static struct dmt_mapping *get(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
 	rcu_read_lock();
 	m = dmt_space_find(&c->space, iova);
-	if (m && READ_ONCE(m->leaving) && !dmt_pins_ever(&m->pins))
+	if (m && !dmt_mapping_get(m))
 		m = NULL;
 	rcu_read_unlock();
 	return m;
@@ -209,10 +209,12 @@ static bool unpin_pieces(struct dmt_container *c, u64 iova,
 	bool whole = true;
 
 	while (npages) {
-		struct dmt_mapping *m = find_pinned(c, iova);
+		struct dmt_mapping *m = get(c, iova);
 		unsigned long n = m ? pages_in(m, iova, npages) : 1;
 
 		whole &= m && dmt_pins_drop(m, page_of(m, iova), n);
+		if (m)
+			dmt_mapping_put(m);
 		iova += (u64)n << PAGE_SHIFT;
 		npages -= n;
 	}

@@ -145,6 +145,7 @@ static const struct difference differences[] = {
 	{ "pin_fails_halfway", FAILED_PIN, "0-2 6-7, not none", 0 },
 	{ "fault_write_stops_harvest", ONE_MUTEX, "ended is false", 0 },
 	{ "fault_harvest_stops_write", ONE_MUTEX, "ended is false", 0 },
+	{ "held_write_unmap", ONE_MUTEX, "ended is false", 0 },
 	{ "fault_harvest_stops_pin", ONE_MUTEX, "ended is false", 0 },
 	{ "held_back_harvest", ANSWER_HELD, "ended is false", 0 },
 	{ "held_back_unmap", ANSWER_HELD, "ended is false", 0 },

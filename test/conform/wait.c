@@ -185,6 +185,100 @@ CASE(fault_write_stops_harvest, EMULATED)
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
+/*
+ * A device write sleeps in a page fault, and something is unmapped: the unmap waits for
+ * the write, which may have been to what goes, but nothing else waits for the unmap.
+ */
+static void *do_unmap_plain(void *arg)
+{
+	struct job *j = arg;
+
+	j->ret = unmap(j->iova, j->pages * PAGE);
+	return NULL;
+}
+
+/* Until it's on its way out, or gone: devices can't write to it any more. */
+static void wait_unfit(u64 iova)
+{
+	int left = patience() * 1000;
+
+	while (dma_write(iova, 1) != -EINVAL && left--)
+		usleep(1000);
+	EXPECT(left > 0);
+}
+
+CASE(held_write_unmap, EMULATED)
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job w = { .iova = BASE, .pages = 1 };
+	struct job u = { .iova = BASE + 64 * PAGE, .pages = 64 };
+	struct job h = { .iova = BASE, .pages = 128, .bitmap = memory(PAGE) };
+	struct job m = { .iova = BASE + 128 * PAGE, .pages = 1,
+			 .bitmap = memory(PAGE) };
+	bool ended;
+
+	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	ASSERT_OK(dma_write(BASE + 65 * PAGE, 1));
+	begin(&w, do_write);
+	trap_wait(&t);
+	begin(&u, do_unmap_plain);
+	if (!bed.stock)
+		wait_unfit(BASE + 65 * PAGE);
+	begin(&h, do_harvest);
+	begin(&m, do_map);
+	ended = ends_within(&h, patience());
+	ended = ends_within(&m, patience()) && ended;
+	EXPECT(ended);
+	trap_release(&t);
+	end(&w);
+	end(&u);
+	end(&h);
+	end(&m);
+	EXPECT_OK(w.ret);
+	EXPECT_EQ(u.ret, 64 * PAGE);
+	EXPECT_OK(h.ret);
+	EXPECT_OK(m.ret);
+	if (!bed.stock)		/* it is still there, and so is what was written */
+		EXPECT_EQ(((u64 *)h.bitmap)[1], 1 << 1);
+	EXPECT_DIRTY(BASE, 1, "0");
+}
+
+/* The caller of such an unmap is killed: at once, and nothing was unmapped. */
+CASE(held_write_unmap_killed, EMULATED | KERNEL)
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job w = { .iova = BASE, .pages = 1 };
+	int status;
+	pid_t pid;
+
+	if (bed.stock)
+		conform_skip("the stock driver's call can't be killed");
+	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	ASSERT_OK(dma_write(BASE + 65 * PAGE, 1));
+	begin(&w, do_write);
+	trap_wait(&t);
+	pid = fork();
+	if (!pid) {
+		unmap(BASE + 64 * PAGE, 64 * PAGE);
+		_exit(0);
+	}
+	ASSERT(pid > 0);
+	wait_unfit(BASE + 65 * PAGE);
+	ASSERT_OK(kill(pid, SIGKILL));
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT(WIFSIGNALED(status));
+	EXPECT_OK(dma_write(BASE + 66 * PAGE, 1));
+	trap_release(&t);
+	end(&w);
+	EXPECT_OK(w.ret);
+	EXPECT_DIRTY(BASE, 128, "0 65 66");
+	EXPECT_EQ(unmap(BASE, 128 * PAGE), 65 * PAGE);
+}
+
 /* A harvest sleeps in a page fault of its buffer: devices go on. */
 static void harvest_stops(void *(*what)(void *))
 {

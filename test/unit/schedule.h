@@ -535,6 +535,7 @@ static inline void sim_wake_up(const void *queue)
 #undef atomic_set
 #undef atomic_inc
 #undef atomic_dec
+#undef atomic_dec_and_test
 #undef atomic_xchg
 #undef atomic64_read
 #undef atomic64_set
@@ -547,6 +548,7 @@ static inline void sim_wake_up(const void *queue)
 #define atomic_set(v, n)	sim_push(v, 4, STORE, n)
 #define atomic_inc(v)		sim_push(v, 4, ADD, 1)
 #define atomic_dec(v)		sim_push(v, 4, ADD, -1ULL)
+#define atomic_dec_and_test(v)	((int)sim_rmw(v, 4, ADD, -1ULL) == 1)
 #define atomic_xchg(v, n)	((int)sim_rmw(v, 4, STORE, n))
 #define atomic64_read(v)	((s64)sim_load(v, 8))
 #define atomic64_set(v, n)	sim_push(v, 8, STORE, n)

@@ -42,6 +42,7 @@
 #define PAGE		4096ULL
 #define MAPPINGS	3U
 #define PAGES		2600U			/* of all */
+#define NEVER		(PAGES - 1)		/* is never pinned */
 #define MEMORY		(1ULL << 20)		/* where page 0 is, for vaddr */
 #define BASE		(0 - PAGES * PAGE)	/* up to the last IOVA */
 #define DEVICES		2U
@@ -410,7 +411,7 @@ static void device_pin(u64 page)
 	struct page *pages[4] = {};
 	bool write = sim_below(4);
 
-	if (p->n || page + n > PAGES)
+	if (p->n || page + n > NEVER)
 		return;
 	if (write)
 		touch(page, n);
@@ -443,6 +444,12 @@ static void device_dma(void)
 	finish(page, 1);
 }
 
+/* A driver at fault: it unpins what isn't pinned, which unmaps don't wait for. */
+static void device_unpin_never(void)
+{
+	SIM_CHECK(dmt_unpin(&r.c, iova_of(NEVER), 1) == -EINVAL);
+}
+
 static void device_unpin(struct pinned *p)
 {
 	sim_lock(p);
@@ -460,9 +467,12 @@ static void device(void *arg)
 	while (n--) {
 		u64 page = r.hot[sim_below(HOT)];
 
-		switch (sim_below(6)) {
+		switch (sim_below(7)) {
 		case 0:
 			device_write(page);
+			break;
+		case 6:
+			device_unpin_never();
 			break;
 		case 1:
 			device_report(page);
