@@ -13,7 +13,7 @@
  * Then what was taken is put back: it stands in the window, and, as far as it was
  * handed out, in the user's buffer, from where it's read again, without faults, and only
  * where something was handed out to. Where that can't be read, or the caller is being
- * killed, or the user has made a million ranges of it, all that the piece covers is
+ * killed, or the user has made 131,072 ranges of it, all that the piece covers is
  * marked, which takes no longer however much that is. So a user who takes away the
  * buffer, or changes it, can get too many pages reported next time; their own, and never
  * too few.
@@ -309,7 +309,7 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 	}
 }
 
-#define PUT_BACK_RUNS	(1U << 20)	/* a tenth of a second */
+#define PUT_BACK_RUNS	(1U << 17)	/* some ten milliseconds */
 
 /* Words [at, end), which something may have been handed out to */
 static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)

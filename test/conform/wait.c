@@ -433,7 +433,7 @@ CASE(harvest_buffer_goes_second_dense, EMULATED)
 #define LATE_BYTES	(16 * MiB)
 #define LATE_PAGES	(8 * LATE_BYTES)
 #define LATE_GONE	(LATE_BYTES - 2 * PAGE)	/* this page of the buffer */
-#define LATE_RUNS	(1ull << 21)		/* of 2^26 that the user makes */
+#define LATE_RUNS	(1ull << 18)		/* of 2^26 that the user makes */
 
 /* A harvest into such a buffer. @told: a pipe, for a byte when it goes on; or -1 */
 static int harvest_late_fault(int told)
