@@ -15,6 +15,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
 
 #include "compat/mm.h"
 #include "compat/unaligned.h"
@@ -173,15 +174,27 @@ static long pin_present(struct dmt_owner *owner, unsigned long vaddr,
 }
 
 /*
- * Unless it is to @wait, the kernel is told that mmap_lock stays taken (by the NULL), so
- * nothing waits for a userfaultfd handler, which might need that lock. On kernels with
- * CONFIG_DEBUG_VM it says 'FAULT_FLAG_ALLOW_RETRY missing' of that, as it does for the
- * stock driver.
+ * What a userfaultfd handler provides can't be waited for, since the handler might need
+ * mmap_lock, or the container: pages that aren't there fail. Up to the end of this part
+ * of the owner's memory, @npages at the most.
  */
+static unsigned int no_wait(struct mm_struct *mm, unsigned long vaddr,
+			    unsigned long *npages)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, vaddr);
+
+	if (!vma)
+		return 0;
+	*npages = min(*npages, (vma->vm_end - vaddr) >> PAGE_SHIFT);
+	return userfaultfd_armed(vma) ? FOLL_NOFAULT : 0;
+}
+
+/* @wait: for a userfaultfd handler, too */
 static long pin(struct dmt_owner *owner, unsigned long vaddr,
 		unsigned long npages, bool write, bool wait, struct page **pages)
 {
 	struct mm_struct *mm = owner->mm;
+	unsigned int flags = pin_flags(write);
 	int locked = 1;
 	long n;
 
@@ -191,8 +204,9 @@ static long pin(struct dmt_owner *owner, unsigned long vaddr,
 	if (!mmget_not_zero(mm))
 		return -ENODEV;
 	mmap_read_lock(mm);
-	n = pin_user_pages_remote(mm, vaddr, at_most_int(npages),
-				  pin_flags(write), pages,
+	if (!wait)
+		flags |= no_wait(mm, vaddr, &npages);
+	n = pin_user_pages_remote(mm, vaddr, at_most_int(npages), flags, pages,
 				  wait ? &locked : NULL);
 	if (locked)
 		mmap_read_unlock(mm);
