@@ -400,18 +400,19 @@ static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 
 /*
  * Have all that [iova, last] has leave, and nobody use it. @c->lock is dropped for that,
- * and mappings may have come by then. If this fails, what is in @l is leaving.
+ * and mappings may have come by then, or tracking have ended, so all is checked again.
+ * If this fails, what is in @l is leaving.
  */
 static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,
 		       const struct dmt_bitmap *bitmap, struct leaving *l)
 {
-	u64 changes;
+	u64 changes = 0;
 	int err;
 
-	do {
+	for (;;) {
 		l->iova = iova;
 		err = unmap_may(c, &l->iova, last, all, bitmap, &l->last);
-		if (err)
+		if (err || (l->list && c->changes == changes))
 			return err;
 		leave(c, l);
 		changes = c->changes;
@@ -420,8 +421,9 @@ static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,
 		if (!err)
 			notify(c, l);
 		dmt_lock(c);
-	} while (!err && c->changes != changes);
-	return err;
+		if (err)
+			return err;
+	}
 }
 
 /* @c->drain_lock and @c->lock. -EBUSY: drivers hold pages. */

@@ -197,6 +197,19 @@ static void *do_unmap_plain(void *arg)
 	return NULL;
 }
 
+/* Return: how many bytes */
+static void *do_unmap(void *arg)
+{
+	struct job *j = arg;
+	u64 unmapped;
+
+	j->ret = unmap_bitmap(j->iova, j->pages * PAGE, PAGE, j->bitmap,
+			      bitmap_bytes(j->pages), &unmapped);
+	if (!j->ret)
+		j->ret = unmapped;
+	return NULL;
+}
+
 /* Until it's on its way out, or gone: devices can't write to it any more. */
 static void wait_unfit(u64 iova)
 {
@@ -243,6 +256,33 @@ CASE(held_write_unmap, EMULATED)
 	if (!bed.stock)		/* it is still there, and so is what was written */
 		EXPECT_EQ(((u64 *)h.bitmap)[1], 1 << 1);
 	EXPECT_DIRTY(BASE, 1, "0");
+}
+
+/* Tracking ends while such an unmap waits: there is no last word any more. */
+CASE(held_write_unmap_stop, EMULATED)
+{
+	struct trap t = trap_set(memory(PAGE), PAGE);
+	struct job w = { .iova = BASE, .pages = 1 };
+	struct job u = { .iova = BASE + 64 * PAGE, .pages = 64,
+			 .bitmap = memory(8) };
+
+	if (bed.stock)
+		conform_skip("every call of the stock driver waits for the write");
+	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	begin(&w, do_write);
+	trap_wait(&t);
+	begin(&u, do_unmap);
+	wait_unfit(BASE + 65 * PAGE);
+	EXPECT_OK(stop());
+	trap_release(&t);
+	end(&w);
+	end(&u);
+	EXPECT_OK(w.ret);
+	EXPECT_EQ(u.ret, -EINVAL);
+	EXPECT_OK(dma_write(BASE + 65 * PAGE, 1));
+	EXPECT_EQ(unmap(BASE, 128 * PAGE), 65 * PAGE);
 }
 
 /* The caller of such an unmap is killed: at once, and nothing was unmapped. */
@@ -562,19 +602,6 @@ static void *do_ranges(void *arg)
 			8, &said);
 	if (!j->ret)
 		j->ret = said.count;
-	return NULL;
-}
-
-/* Return: how many bytes */
-static void *do_unmap(void *arg)
-{
-	struct job *j = arg;
-	u64 unmapped;
-
-	j->ret = unmap_bitmap(j->iova, j->pages * PAGE, PAGE, j->bitmap,
-			      bitmap_bytes(j->pages), &unmapped);
-	if (!j->ret)
-		j->ret = unmapped;
 	return NULL;
 }
 
