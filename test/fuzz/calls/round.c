@@ -172,7 +172,8 @@ static void open_world(struct caller *c)
 static void *call_on(void *arg)
 {
 	struct caller *c = arg;
-	unsigned long n = world.s->calls / world.s->threads;
+	/* one at least, or what is left of a number of calls would never be made */
+	unsigned long n = (world.s->calls - 1) / world.s->threads + 1;
 
 	while (n--)
 		random_call(c);
