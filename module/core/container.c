@@ -144,6 +144,11 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	err = dmt_space_insert(&c->space, m);
 	if (err)
 		goto err_unmap;
+	/*
+	 * Who looks a mapping up while it is put into the space may find it once, and
+	 * not the next time; so a pin could be made that can't be undone.
+	 */
+	smp_store_release(&m->leaving, false);
 	c->avail--;
 	m->since = ++c->changes;
 	return 0;

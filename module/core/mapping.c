@@ -40,6 +40,7 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 	m->last = last;
 	m->vaddr = vaddr;
 	m->prot = prot;
+	m->leaving = true;		/* until it's in the space */
 	m->c = c;
 	atomic_set(&m->users, 1);
 	dmt_pins_init(&m->pins, npages);

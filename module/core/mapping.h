@@ -41,8 +41,9 @@ struct dmt_runs {
  *	   by dmt_update_vaddr(), and so is @owner, when no operation can be
  *	   under way
  * @prot: DMT_READ and DMT_WRITE
- * @leaving: about to be unmapped: no device operation may begin. Written under
- *	     the container's lock, read by operations inside the gate.
+ * @leaving: about to be unmapped, or not quite mapped yet: no device operation may
+ *	     begin. Written under the container's lock, read by operations inside the
+ *	     gate.
  * @invalid: so is @vaddr, see dmt_invalidate(); under the container's lock
  * @iommu_mapped: its pages are pinned, accounted and mapped in the container's
  *		  domains. Changed under the container's lock and @pins.lock
