@@ -102,10 +102,10 @@ struct vfio_iommu_type1_dma_map exact_map_arg(const struct exact *x,
 	};
 }
 
-struct exact_unmap exact_unmap_arg(const struct exact *x, uint64_t first,
-				   uint64_t count, void *bitmap)
+void exact_unmap_arg(const struct exact *x, struct exact_unmap *arg,
+		     uint64_t first, uint64_t count, void *bitmap)
 {
-	return (struct exact_unmap){
+	*arg = (struct exact_unmap){
 		.unmap = {
 			.argsz = sizeof(struct exact_unmap),
 			.flags = bitmap ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP :
@@ -121,11 +121,11 @@ struct exact_unmap exact_unmap_arg(const struct exact *x, uint64_t first,
 	};
 }
 
-struct exact_harvest exact_harvest_arg(const struct exact *x, uint64_t first,
-				       uint64_t count, uint64_t per_bit,
-				       void *bitmap)
+void exact_harvest_arg(const struct exact *x, struct exact_harvest *arg,
+		       uint64_t first, uint64_t count, uint64_t per_bit,
+		       void *bitmap)
 {
-	return (struct exact_harvest){
+	*arg = (struct exact_harvest){
 		.dirty = {
 			.argsz = sizeof(struct exact_harvest),
 			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
@@ -210,8 +210,8 @@ static void do_unmap(struct exact *x)
 	if (!exact_range(x, &first, &count))
 		return;
 	want = model_unmap(&x->m, first, count);
-	u = exact_unmap_arg(x, first, count,
-			    bitmap ? answer(x, bitmap_bytes(count)) : NULL);
+	exact_unmap_arg(x, &u, first, count,
+			bitmap ? answer(x, bitmap_bytes(count)) : NULL);
 	if (!exact_is(x, "UNMAP_DMA", call(x, VFIO_IOMMU_UNMAP_DMA, &u),
 		      want < 0 ? want : 0) || want < 0)
 		return;
@@ -231,7 +231,7 @@ static void do_failing_unmap(struct exact *x)
 	    model_unmap(&x->m, first, count) < 0 ||
 	    model_has_pins(&x->m, first, count))
 		return;
-	u = exact_unmap_arg(x, first, count, too_short(x, bitmap_bytes(count)));
+	exact_unmap_arg(x, &u, first, count, too_short(x, bitmap_bytes(count)));
 	exact_is(x, "UNMAP_DMA", call(x, VFIO_IOMMU_UNMAP_DMA, &u), -EFAULT);
 	exact_is(x, "UNMAP_DMA's size", u.unmap.size, count * PAGE);
 }
@@ -292,7 +292,7 @@ static void do_harvest(struct exact *x)
 
 	if (!exact_range(x, &first, &count))
 		return;
-	h = exact_harvest_arg(x, first, count, per_bit, NULL);
+	exact_harvest_arg(x, &h, first, count, per_bit, NULL);
 	h.get.bitmap.data = answer(x, h.get.bitmap.size);
 	if (!exact_is(x, "GET_BITMAP", call(x, VFIO_IOMMU_DIRTY_PAGES, &h),
 		      want) || want)
@@ -309,8 +309,8 @@ static void do_failing_harvest(struct exact *x)
 
 	if (x->s->plain || !x->m.tracking || !exact_range(x, &first, &count))
 		return;
-	h = exact_harvest_arg(x, first, count, 1,
-			      too_short(x, bitmap_bytes(count)));
+	exact_harvest_arg(x, &h, first, count, 1,
+			  too_short(x, bitmap_bytes(count)));
 	exact_is(x, "GET_BITMAP", call(x, VFIO_IOMMU_DIRTY_PAGES, &h), -EFAULT);
 }
 

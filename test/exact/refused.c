@@ -68,8 +68,9 @@ static void bad_map(struct exact *x, uint64_t first, uint64_t count)
 
 static void bad_unmap(struct exact *x, uint64_t first, uint64_t count)
 {
-	struct exact_unmap a = exact_unmap_arg(x, first, count, NULL);
+	struct exact_unmap a;
 
+	exact_unmap_arg(x, &a, first, count, NULL);
 	switch (any(x, 6)) {
 	case 0:
 		a.unmap.argsz = any(x, sizeof(a.unmap));
@@ -95,8 +96,9 @@ static void bad_unmap(struct exact *x, uint64_t first, uint64_t count)
 
 static void bad_unmap_bitmap(struct exact *x, uint64_t first, uint64_t count)
 {
-	struct exact_unmap a = exact_unmap_arg(x, first, count, x->answer);
+	struct exact_unmap a;
 
+	exact_unmap_arg(x, &a, first, count, x->answer);
 	switch (any(x, 5)) {
 	case 0:
 		a.unmap.argsz = sizeof(a.unmap) + any(x, sizeof(a.bitmap));
@@ -119,9 +121,9 @@ static void bad_unmap_bitmap(struct exact *x, uint64_t first, uint64_t count)
 
 static void bad_harvest(struct exact *x, uint64_t first, uint64_t count)
 {
-	struct exact_harvest a = exact_harvest_arg(x, first, count, 1,
-						   x->answer);
+	struct exact_harvest a;
 
+	exact_harvest_arg(x, &a, first, count, 1, x->answer);
 	switch (any(x, 9)) {
 	case 0:
 		a.dirty.argsz = any(x, sizeof(a));

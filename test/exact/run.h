@@ -79,11 +79,11 @@ struct exact_harvest {
 struct vfio_iommu_type1_dma_map exact_map_arg(const struct exact *x,
 					      uint64_t first, uint64_t count,
 					      unsigned int prot);
-struct exact_unmap exact_unmap_arg(const struct exact *x, uint64_t first,
-				   uint64_t count, void *bitmap);
-struct exact_harvest exact_harvest_arg(const struct exact *x, uint64_t first,
-				       uint64_t count, uint64_t per_bit,
-				       void *bitmap);
+void exact_unmap_arg(const struct exact *x, struct exact_unmap *arg,
+		     uint64_t first, uint64_t count, void *bitmap);
+void exact_harvest_arg(const struct exact *x, struct exact_harvest *arg,
+		       uint64_t first, uint64_t count, uint64_t per_bit,
+		       void *bitmap);
 struct dmatrack_get_ranges exact_ranges_arg(const struct exact *x,
 					    uint64_t first, uint64_t count,
 					    uint64_t per_bit, void *to,
