@@ -169,7 +169,7 @@ module:
 		--exclude=/uapi module/ $(KMOD)/
 	@rsync -a --delete include/uapi/ $(KMOD)/uapi/
 	@for mutant in $(MUTANT); do \
-		patch -s -p1 -d $(KMOD) <test/mutants/$$mutant.patch || exit 1; \
+		patch -s -F0 -p1 -d $(KMOD) <test/mutants/$$mutant.patch || exit 1; \
 	done
 	+@scripts/kernel $(KERNEL) M=$(abspath $(KMOD)) \
 		CONFIG_DEBUG_INFO_BTF_MODULES= KCFLAGS=-Werror modules
