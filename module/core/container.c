@@ -75,6 +75,25 @@ void dmt_unlock(struct dmt_container *c)
 	mutex_unlock(&c->lock);
 }
 
+/* Both locks, for a call of the user's that waits for operations. Return: 0, or -errno */
+static int lock_to_drain(struct dmt_container *c)
+{
+	int err;
+
+	if (mutex_lock_killable(&c->drain_lock))
+		return -EINTR;
+	err = dmt_lock_open(c);
+	if (err)
+		mutex_unlock(&c->drain_lock);
+	return err;
+}
+
+static void unlock_drained(struct dmt_container *c)
+{
+	dmt_unlock(c);
+	mutex_unlock(&c->drain_lock);
+}
+
 void dmt_set_pgsizes(struct dmt_container *c, u64 pgsizes)
 {
 	c->pgsizes = pgsizes;
@@ -487,14 +506,11 @@ static int unmap_once(struct dmt_container *c, u64 iova, u64 last, bool all,
 
 	if (err)
 		return err;
-	if (mutex_lock_killable(&c->drain_lock))
-		return -EINTR;
-	err = dmt_lock_open(c);
-	if (!err) {
-		err = unmap_locked(c, iova, last, all, bitmap, size);
-		dmt_unlock(c);
-	}
-	mutex_unlock(&c->drain_lock);
+	err = lock_to_drain(c);
+	if (err)
+		return err;
+	err = unmap_locked(c, iova, last, all, bitmap, size);
+	unlock_drained(c);
 	return err;
 }
 
@@ -619,16 +635,12 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 static int invalidate_once(struct dmt_container *c, u64 iova, u64 last, bool all,
 			   u64 __user *size)
 {
-	int err;
+	int err = lock_to_drain(c);
 
-	if (mutex_lock_killable(&c->drain_lock))
-		return -EINTR;
-	err = dmt_lock_open(c);
-	if (!err) {
-		err = invalidate_locked(c, iova, last, all, size);
-		dmt_unlock(c);
-	}
-	mutex_unlock(&c->drain_lock);
+	if (err)
+		return err;
+	err = invalidate_locked(c, iova, last, all, size);
+	unlock_drained(c);
 	return err;
 }
 
@@ -698,16 +710,12 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 
 int dmt_update_vaddr(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 {
-	int err;
+	int err = lock_to_drain(c);
 
-	if (mutex_lock_killable(&c->drain_lock))
-		return -EINTR;
-	err = dmt_lock_open(c);
-	if (!err) {
-		err = update_vaddr_locked(c, iova, last, vaddr);
-		dmt_unlock(c);
-	}
-	mutex_unlock(&c->drain_lock);
+	if (err)
+		return err;
+	err = update_vaddr_locked(c, iova, last, vaddr);
+	unlock_drained(c);
 	return err;
 }
 
