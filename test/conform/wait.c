@@ -185,29 +185,37 @@ CASE(fault_write_stops_harvest, EMULATED)
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
-/*
- * A device write sleeps in a page fault, and something is unmapped: the unmap waits for
- * the write, which may have been to what goes, but nothing else waits for the unmap.
- */
-static void *do_unmap_plain(void *arg)
-{
-	struct job *j = arg;
-
-	j->ret = unmap(j->iova, j->pages * PAGE);
-	return NULL;
-}
-
-/* Return: how many bytes */
+/* With a bitmap, or without. Return: how many bytes */
 static void *do_unmap(void *arg)
 {
 	struct job *j = arg;
 	u64 unmapped;
 
+	if (!j->bitmap) {
+		j->ret = unmap(j->iova, j->pages * PAGE);
+		return NULL;
+	}
 	j->ret = unmap_bitmap(j->iova, j->pages * PAGE, PAGE, j->bitmap,
 			      bitmap_bytes(j->pages), &unmapped);
 	if (!j->ret)
 		j->ret = unmapped;
 	return NULL;
+}
+
+/*
+ * A device write sleeps in a page fault, and something is unmapped: the unmap waits for
+ * the write, which may have been to what goes, but nothing else waits for the unmap.
+ */
+
+/* @w sleeps in @t, and there are 64 pages to unmap, with a write to the second. */
+static void begin_write(struct job *w, const struct trap *t)
+{
+	ASSERT_OK(map(BASE, t->mem, PAGE, MAP_RW));
+	mapped(BASE + 64 * PAGE, 64);
+	ASSERT_OK(start());
+	ASSERT_OK(dma_write(BASE + 65 * PAGE, 1));
+	begin(w, do_write);
+	trap_wait(t);
 }
 
 /* Until it's on its way out, or gone: devices can't write to it any more. */
@@ -230,13 +238,8 @@ CASE(held_write_unmap, EMULATED)
 			 .bitmap = memory(PAGE) };
 	bool ended;
 
-	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
-	mapped(BASE + 64 * PAGE, 64);
-	ASSERT_OK(start());
-	ASSERT_OK(dma_write(BASE + 65 * PAGE, 1));
-	begin(&w, do_write);
-	trap_wait(&t);
-	begin(&u, do_unmap_plain);
+	begin_write(&w, &t);
+	begin(&u, do_unmap);
 	if (!bed.stock)
 		wait_unfit(BASE + 65 * PAGE);
 	begin(&h, do_harvest);
@@ -268,11 +271,7 @@ CASE(held_write_unmap_stop, EMULATED)
 
 	if (bed.stock)
 		conform_skip("every call of the stock driver waits for the write");
-	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
-	mapped(BASE + 64 * PAGE, 64);
-	ASSERT_OK(start());
-	begin(&w, do_write);
-	trap_wait(&t);
+	begin_write(&w, &t);
 	begin(&u, do_unmap);
 	wait_unfit(BASE + 65 * PAGE);
 	EXPECT_OK(stop());
@@ -295,12 +294,7 @@ CASE(held_write_unmap_killed, EMULATED | KERNEL)
 
 	if (bed.stock)
 		conform_skip("the stock driver's call can't be killed");
-	ASSERT_OK(map(BASE, t.mem, PAGE, MAP_RW));
-	mapped(BASE + 64 * PAGE, 64);
-	ASSERT_OK(start());
-	ASSERT_OK(dma_write(BASE + 65 * PAGE, 1));
-	begin(&w, do_write);
-	trap_wait(&t);
+	begin_write(&w, &t);
 	pid = fork();
 	if (!pid) {
 		unmap(BASE + 64 * PAGE, 64 * PAGE);
