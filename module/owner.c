@@ -174,9 +174,9 @@ static long pin_present(struct dmt_owner *owner, unsigned long vaddr,
 }
 
 /*
- * What a userfaultfd handler provides can't be waited for, since the handler might need
- * mmap_lock, or the container: pages that aren't there fail. Up to the end of this part
- * of the owner's memory, @npages at the most.
+ * A driver's pin doesn't wait for a userfaultfd handler, which an unmap would have to
+ * wait for in turn: pages that aren't there fail. Up to the end of this part of the
+ * owner's memory, @npages at the most.
  */
 static unsigned int no_wait(struct mm_struct *mm, unsigned long vaddr,
 			    unsigned long *npages)
@@ -207,7 +207,7 @@ static long pin(struct dmt_owner *owner, unsigned long vaddr,
 	if (!wait)
 		flags |= no_wait(mm, vaddr, &npages);
 	n = pin_user_pages_remote(mm, vaddr, at_most_int(npages), flags, pages,
-				  wait ? &locked : NULL);
+				  &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	mmput_async(mm);

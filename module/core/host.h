@@ -140,19 +140,16 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
  * @write: for writing; else for reading alone
  * @pages: out: the pages
  *
- * One pass over the page tables as far as may be. Pages that aren't there are faulted
- * in, which may sleep; not so by a process: what userfaultfd holds back is -EFAULT.
+ * Called without locks. One pass over the page tables as far as may be. Pages that
+ * aren't there are faulted in, which sleeps as long as a disk or a file system in user
+ * space takes; but what userfaultfd holds back is -EFAULT.
  * Return: how many were pinned, from the first on, at least 1; or -errno:
  * -EFAULT, -ENOMEM, -ENODEV (the process is gone).
  */
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages);
 
-/*
- * The same without a lock: it waits for pages as long as the memory's provider likes,
- * another process, where that is userfaultfd or a file system in user space. -EINTR: the
- * caller is being killed.
- */
+/* The same, but it waits for userfaultfd, too. -EINTR: the caller is being killed. */
 long dmt_owner_pin_wait(struct dmt_owner *owner, unsigned long vaddr,
 			unsigned long npages, bool write, struct page **pages);
 

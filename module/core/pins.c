@@ -11,11 +11,13 @@
  * Memory is thus 8 bytes a pinned page where pages are pinned densely, and up
  * to 12 KiB for each 128 MiB of 4 KiB pages that has pins at all.
  *
- * Locking. @pins->lock, a mutex, for everything: it's held while the owner's
- * pages are faulted in, so that two drivers that pin the same page at the same
- * time get one entry. It's a lock of this mapping's pins alone; no harvest
- * takes it. Harvests read the words of pages pinned for writing, and the
- * pointers that lead there, without; those stay until the mapping goes.
+ * Locking. @pins->lock, a mutex of this mapping's pins alone, for all changes. It
+ * isn't held while the owner's pages are faulted in, which takes as long as the
+ * memory's provider likes: a call first pins what seems to have no entry, then takes
+ * the lock. Where another driver's entry came first, the call uses that and gives its
+ * own pin back; where an entry that it counted on has gone, it begins again. Harvests
+ * take no lock: they read the words of pages pinned for writing, and the pointers
+ * that lead there; those stay until the mapping goes.
  *
  *	unpin: (1) mark in the log		harvest: (1) read pinned words
  *	       (2) clear the pinned bit			 (2) take from the log
@@ -38,7 +40,7 @@
 
 struct dmt_pin_word {
 	atomic64_t written;		/* pinned for writing */
-	u64 present;			/* pinned */
+	u64 present;			/* pinned; see present() */
 	unsigned long entries;		/* array of u64; log2 of its length */
 };
 #define ENTRIES_ORDER	7UL		/* the array is 8-byte aligned */
@@ -48,6 +50,17 @@ struct dmt_pin_chunk {
 	unsigned int nwords;		/* whole lines */
 	struct dmt_pin_word word[];
 };
+
+/* Pinned pages. Without the lock it's a hint. */
+static u64 present(const struct dmt_pin_word *w)
+{
+	return READ_ONCE(w->present);
+}
+
+static void set_present(struct dmt_pin_word *w, u64 pages)
+{
+	WRITE_ONCE(w->present, pages);
+}
 
 static u64 *word_entries(const struct dmt_pin_word *w)
 {
@@ -61,7 +74,7 @@ static unsigned int word_room(const struct dmt_pin_word *w)
 
 static u64 *word_entry(const struct dmt_pin_word *w, unsigned int bit)
 {
-	return word_entries(w) + hweight64(w->present & ((1ULL << bit) - 1));
+	return word_entries(w) + hweight64(present(w) & ((1ULL << bit) - 1));
 }
 
 static u64 range_mask(unsigned int first, unsigned int n)
@@ -95,13 +108,16 @@ static struct dmt_pin_chunk *pin_chunk(const struct dmt_pins *pins, u64 chunk)
 	return smp_load_acquire(&table[chunk & (DMT_TABLE_CHUNKS - 1)]);
 }
 
+static struct dmt_pin_word *chunk_word(struct dmt_pin_chunk *pc, u64 page)
+{
+	return &pc->word[(page & (DMT_CHUNK_PAGES - 1)) / WORD_PAGES];
+}
+
 static struct dmt_pin_word *pin_word(const struct dmt_pins *pins, u64 page)
 {
 	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
 
-	if (!pc)
-		return NULL;
-	return &pc->word[(page & (DMT_CHUNK_PAGES - 1)) / WORD_PAGES];
+	return pc ? chunk_word(pc, page) : NULL;
 }
 
 static void chunk_free(struct dmt_pin_chunk *pc)
@@ -132,7 +148,8 @@ void dmt_pins_fini(struct dmt_pins *pins)
 
 /* Adding ------------------------------------------------------------------ */
 
-static int chunk_make(struct dmt_mapping *m, u64 chunk)
+/* Return: the chunk, that there was none of; NULL: no memory */
+static struct dmt_pin_chunk *chunk_make(struct dmt_mapping *m, u64 chunk)
 {
 	struct dmt_host *host = m->c->host;
 	struct dmt_pins *pins = &m->pins;
@@ -145,28 +162,28 @@ static int chunk_make(struct dmt_mapping *m, u64 chunk)
 		void *top = dmt_zalloc(host, ntables(pins) * sizeof(void *));
 
 		if (!top)
-			return -ENOMEM;
+			return NULL;
 		smp_store_release(&pins->table, top);
 	}
 	table = pins->table[chunk >> DMT_TABLE_SHIFT];
 	if (!table) {
 		table = dmt_zalloc(host, DMT_TABLE_CHUNKS * sizeof(void *));
 		if (!table)
-			return -ENOMEM;
+			return NULL;
 		smp_store_release(&pins->table[chunk >> DMT_TABLE_SHIFT], table);
 	}
 	pc = dmt_zalloc(host, struct_size_t(struct dmt_pin_chunk, word, nwords));
 	if (!pc)
-		return -ENOMEM;
+		return NULL;
 	pc->nwords = nwords;
 	smp_store_release(&table[chunk & (DMT_TABLE_CHUNKS - 1)], pc);
-	return 0;
+	return pc;
 }
 
 /* Make room for @mask's pages to be pinned in @w as well. */
 static int word_grow(struct dmt_mapping *m, struct dmt_pin_word *w, u64 mask)
 {
-	unsigned int want = hweight64(w->present | mask), order;
+	unsigned int want = hweight64(present(w) | mask), order;
 	u64 *entries;
 
 	if (want <= word_room(w))
@@ -177,7 +194,7 @@ static int word_grow(struct dmt_mapping *m, struct dmt_pin_word *w, u64 mask)
 		return -ENOMEM;
 	if (w->entries)
 		memcpy(entries, word_entries(w),
-		       hweight64(w->present) * sizeof(u64));
+		       hweight64(present(w)) * sizeof(u64));
 	dmt_free(word_entries(w));
 	w->entries = (unsigned long)entries | order;
 	return 0;
@@ -196,13 +213,13 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
 	while (npages) {
 		unsigned int n = in_word(page, npages);
-		struct dmt_pin_word *w = pin_word(&m->pins, page);
-		int err = w ? 0 : chunk_make(m, page >> DMT_CHUNK_SHIFT);
+		u64 chunk = page >> DMT_CHUNK_SHIFT;
+		struct dmt_pin_chunk *pc = pin_chunk(&m->pins, chunk) ?:
+					   chunk_make(m, chunk);
+		int err = pc ? word_grow(m, chunk_word(pc, page),
+					 range_mask(page % WORD_PAGES, n)) :
+			       -ENOMEM;
 
-		if (!err) {
-			w = pin_word(&m->pins, page);
-			err = word_grow(m, w, range_mask(page % WORD_PAGES, n));
-		}
 		if (err)
 			return err;
 		page += n;
@@ -212,64 +229,184 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 }
 
 /*
- * Pin some of @n pages that have no entry, at least one, all of them @writable
- * or none. For writing wherever that can be, so that another driver may pin the
- * page for writing later and gets the same page.
+ * A call that adds pins keeps its own ones in the caller's array until they have
+ * entries: NULL is a page that it found to have one.
+ */
+#define OWN_WRITABLE	1UL		/* in the pointer: PIN_WRITABLE */
+
+static struct page *own_page(struct page *own)
+{
+	return (struct page *)((unsigned long)own & ~OWN_WRITABLE);
+}
+
+static u64 own_entry(struct page *own)
+{
+	return (u64)page_to_pfn(own_page(own)) << PIN_FRAME |
+	       ((unsigned long)own & OWN_WRITABLE ? PIN_WRITABLE : 0);
+}
+
+/*
+ * Pin some of @n pages, at least one. For writing wherever that can be, so that
+ * another driver may pin the page for writing later and gets the same page.
  */
 static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
-		    bool write, bool *writable, struct page **pages)
+		    bool write, struct page **pages)
 {
 	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT);
-	long got = -EFAULT;
+	bool writable = m->prot & DMT_WRITE;
+	long got = -EFAULT, i;
 
-	*writable = m->prot & DMT_WRITE;
-	if (*writable)
+	if (writable)
 		got = dmt_owner_pin(&m->owner, vaddr, n, true, pages);
+	for (i = 0; i < got; i++)
+		pages[i] = (struct page *)((unsigned long)pages[i] |
+					   OWN_WRITABLE);
 	if (got == -EFAULT && !write) {
-		n = *writable ? 1 : n;	/* the next may be writable again */
-		*writable = false;
+		n = writable ? 1 : n;	/* the next may be writable again */
 		got = dmt_owner_pin(&m->owner, vaddr, n, false, pages);
 	}
 	return got ?: -EFAULT;
 }
 
-/* Pages from @page on without an entry, up to @npages; or with one: 0 */
-static unsigned long missing(const struct dmt_pins *pins, u64 page,
-			     unsigned long npages)
+/*
+ * How many pages from @page on, up to @npages, have an entry; or, if @entry is
+ * false, have none? Without the lock, it may be otherwise by the time it returns.
+ */
+static unsigned long count_same(const struct dmt_pins *pins, u64 page,
+				unsigned long npages, bool entry)
 {
 	unsigned long n = 0;
 
 	while (n < npages) {
 		const struct dmt_pin_word *w = pin_word(pins, page + n);
+		unsigned int first = (page + n) % WORD_PAGES;
 		unsigned int in = in_word(page + n, npages - n);
-		u64 here = w->present & range_mask((page + n) % WORD_PAGES, in);
+		u64 other = w ? present(w) : 0;
 
-		if (here)
-			return n + __ffs64(here) - (page + n) % WORD_PAGES;
+		other = (entry ? ~other : other) & range_mask(first, in);
+		if (other)
+			return n + __ffs64(other) - first;
 		n += in;
 	}
 	return n;
 }
 
-/* A new page's entry; @writable and @write as for the run that it's of */
+/* Without the lock: pin what has no entry and isn't @pages' own yet. */
+static int pin_absent(struct dmt_mapping *m, u64 page, unsigned long npages,
+		      bool write, struct page **pages)
+{
+	unsigned long i = 0, n;
+	long got;
+
+	while (i < npages) {
+		i += count_same(&m->pins, page + i, npages - i, true);
+		for (n = count_same(&m->pins, page + i, npages - i, false);
+		     n && pages[i]; n--)
+			i++;
+		while (n && pages[i + n - 1])
+			n--;
+		if (!n)
+			continue;
+		got = pin_run(m, page + i, n, write, pages + i);
+		if (got < 0)
+			return got;
+		i += got;
+	}
+	return 0;
+}
+
+/* Give @pages' own pins back. */
+static void unpin_own(struct dmt_mapping *m, struct page **pages,
+		      unsigned long npages)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++) {
+		struct page *page = own_page(pages[i]);
+
+		if (page)
+			dmt_owner_unpin(&m->owner, &page, 1, false);
+	}
+}
+
+/*
+ * Can [page, page + n) of one word be pinned once more? Returns how many of them need
+ * an entry, or -errno; -EAGAIN: one has lost its entry since it was looked for.
+ */
+static int word_check(const struct dmt_pins *pins, u64 page, unsigned int n,
+		      bool write, struct page **pages)
+{
+	const struct dmt_pin_word *w = pin_word(pins, page);
+	unsigned int bit = page % WORD_PAGES, i;
+	const u64 *entry = word_entry(w, bit);
+	u64 has = present(w) >> bit;
+	int absent = 0;
+
+	for (i = 0; i < n; i++, has >>= 1) {
+		if (!(has & 1)) {
+			if (!pages[i])
+				return -EAGAIN;
+			absent++;
+			continue;
+		}
+		if ((*entry & PIN_COUNT) == PIN_COUNT)
+			return -EOVERFLOW;
+		if (write && !(*entry & PIN_WRITABLE))
+			return -EFAULT;
+		entry++;
+	}
+	return absent;
+}
+
+/* The same for a range */
+static long pins_check(const struct dmt_pins *pins, u64 page,
+		       unsigned long npages, bool write, struct page **pages)
+{
+	long absent = 0;
+
+	while (npages) {
+		unsigned int n = in_word(page, npages);
+		int err = word_check(pins, page, n, write, pages);
+
+		if (err < 0)
+			return err;
+		absent += err;
+		page += n;
+		pages += n;
+		npages -= n;
+	}
+	return absent;
+}
+
 static void entry_insert(struct dmt_pin_word *w, unsigned int bit, u64 entry)
 {
 	u64 *at = word_entry(w, bit);
-	unsigned int above = hweight64(w->present & ~((2ULL << bit) - 1));
+	unsigned int above = hweight64(present(w) & ~((2ULL << bit) - 1));
 
 	memmove(at + 1, at, above * sizeof(*at));
 	*at = entry;
-	w->present |= 1ULL << bit;
+	set_present(w, present(w) | 1ULL << bit);
 }
 
-/* Count [page, page + n) of one word once more. */
-static void count_word(struct dmt_pins *pins, u64 page, unsigned int n)
+/*
+ * Count [page, page + n) of one word once more, with entries for those that have none.
+ * Where another driver's entry came first, its page is the one.
+ */
+static void word_enter(struct dmt_mapping *m, u64 page, unsigned int n,
+		       struct page **pages)
 {
-	u64 *entry = word_entry(pin_word(pins, page), page % WORD_PAGES);
-	unsigned int i;
+	struct dmt_pin_word *w = pin_word(&m->pins, page);
+	unsigned int bit = page % WORD_PAGES, i;
+	u64 *entry = word_entry(w, bit), has = present(w) >> bit;
 
-	for (i = 0; i < n; i++)
-		entry[i]++;
+	for (i = 0; i < n; i++, entry++, has >>= 1) {
+		if (!(has & 1))
+			entry_insert(w, bit + i, own_entry(pages[i]));
+		else if (pages[i])
+			unpin_own(m, &pages[i], 1);
+		pages[i] = pfn_to_page(*entry >> PIN_FRAME);
+		(*entry)++;
+	}
 }
 
 /* From now on they count as written. */
@@ -281,7 +418,7 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	u64 mask = range_mask(page % WORD_PAGES, n), left;
 
 	/* What a driver at fault has unpinned meanwhile has no entry. */
-	mask &= w->present;
+	mask &= present(w);
 	if ((atomic64_read(&w->written) & mask) == mask)
 		return;
 	for (left = mask; left; left &= left - 1)
@@ -304,104 +441,6 @@ static void each_word(struct dmt_pins *pins, u64 page, unsigned long npages,
 	}
 }
 
-/*
- * Look at the entries from @page on, up to the first that isn't there or to the
- * end of the word: can they be pinned once more? Returns how many, or -errno.
- */
-static int word_check(const struct dmt_pins *pins, u64 page, unsigned int n,
-		      bool write, struct page **pages)
-{
-	const struct dmt_pin_word *w = pin_word(pins, page);
-	unsigned int bit = page % WORD_PAGES, i;
-	u64 absent = ~(w->present >> bit);
-	const u64 *entry = word_entry(w, bit);
-
-	if (absent)
-		n = min_t(unsigned int, n, __ffs64(absent));
-	for (i = 0; i < n; i++) {
-		if ((entry[i] & PIN_COUNT) == PIN_COUNT)
-			return -EOVERFLOW;
-		if (write && !(entry[i] & PIN_WRITABLE))
-			return -EFAULT;
-		pages[i] = pfn_to_page(entry[i] >> PIN_FRAME);
-	}
-	return n;
-}
-
-/* The same for a range: up to the first that isn't there */
-static long pins_check(const struct dmt_pins *pins, u64 page,
-		       unsigned long npages, bool write, struct page **pages)
-{
-	unsigned long i = 0;
-
-	while (i < npages) {
-		int in = in_word(page + i, npages - i);
-		int n = word_check(pins, page + i, in, write, pages + i);
-
-		if (n < 0)
-			return n;
-		i += n;
-		if (n < in)
-			break;
-	}
-	return i;
-}
-
-/* Give the new entries, counted 0 times, back. */
-static void pins_unwind(struct dmt_mapping *m, u64 page, unsigned long npages,
-			struct page **pages)
-{
-	unsigned long i;
-
-	for (i = 0; i < npages; i++) {
-		struct dmt_pin_word *w = pin_word(&m->pins, page + i);
-		unsigned int bit = (page + i) % WORD_PAGES;
-		u64 *at = word_entry(w, bit);
-
-		if (*at & PIN_COUNT)
-			continue;
-		w->present &= ~(1ULL << bit);
-		memmove(at, at + 1, hweight64(w->present & (~0ULL << bit)) *
-				    sizeof(*at));
-		dmt_owner_unpin(&m->owner, &pages[i], 1, false);
-	}
-}
-
-/*
- * Give each page of the range an entry: new ones count 0. Returns how many are
- * new, or -errno with none left.
- */
-static long pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
-		       bool write, struct page **pages)
-{
-	unsigned long i = 0, fresh = 0, run;
-	bool writable;
-	long n;
-
-	while (i < npages) {
-		n = pins_check(&m->pins, page + i, npages - i, write, pages + i);
-		if (n < 0)
-			goto err;
-		i += n;
-		run = missing(&m->pins, page + i, npages - i);
-		if (!run)
-			continue;
-		n = pin_run(m, page + i, run, write, &writable, pages + i);
-		if (n < 0)
-			goto err;
-		fresh += n;
-		for (; n; n--, i++)
-			entry_insert(pin_word(&m->pins, page + i),
-				     (page + i) % WORD_PAGES,
-				     (u64)page_to_pfn(pages[i]) << PIN_FRAME |
-				     (writable ? PIN_WRITABLE : 0));
-	}
-	return fresh;
-err:
-	pins_unwind(m, page, i, pages);
-	return n;
-}
-
 /* @npages more are pinned, or fewer, which can't fail. */
 static int count_change(struct dmt_mapping *m, long npages)
 {
@@ -420,32 +459,51 @@ static int count_change(struct dmt_mapping *m, long npages)
 	return err;
 }
 
+/* With the lock, once the call has pinned what had no entry */
+static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
+		      bool write, struct page **pages)
+{
+	unsigned long i = 0;
+	unsigned int n;
+	long absent;
+	int err;
+
+	err = pins_reserve(m, page, npages);
+	if (err)
+		return err;
+	absent = pins_check(&m->pins, page, npages, write, pages);
+	if (absent < 0)
+		return absent;
+	err = count_change(m, absent);
+	if (err)
+		return err;
+	for (; i < npages; i += n) {
+		n = in_word(page + i, npages - i);
+		word_enter(m, page + i, n, pages + i);
+	}
+	return 0;
+}
+
+/* Each round pins, and keeps, what lost its entry in the one before: it ends. */
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages)
 {
 	struct dmt_pins *pins = &m->pins;
-	long fresh;
 	int err;
 
-	mutex_lock(&pins->lock);
-	err = pins_reserve(m, page, npages);
+	memset(pages, 0, npages * sizeof(*pages));
+	do {
+		err = pin_absent(m, page, npages, write, pages);
+		if (err)
+			break;
+		mutex_lock(&pins->lock);
+		err = pins_enter(m, page, npages, write, pages);
+		if (!err && write && all)
+			each_word(pins, page, npages, write_word);
+		mutex_unlock(&pins->lock);
+	} while (err == -EAGAIN);
 	if (err)
-		goto out;
-	fresh = pins_enter(m, page, npages, write, pages);
-	if (fresh < 0) {
-		err = fresh;
-		goto out;
-	}
-	err = count_change(m, fresh);
-	if (err) {
-		pins_unwind(m, page, npages, pages);
-		goto out;
-	}
-	each_word(pins, page, npages, count_word);
-	if (write && all)
-		each_word(pins, page, npages, write_word);
-out:
-	mutex_unlock(&pins->lock);
+		unpin_own(m, pages, npages);
 	smp_mb();	/* harvests see it before the driver gets the pages */
 	return err;
 }
@@ -491,7 +549,7 @@ static u64 last_writes(const struct dmt_pin_word *w, u64 mask)
 	const u64 *entry;
 	u64 found = 0;
 
-	mask &= w->present;
+	mask &= present(w);
 	if (!(atomic64_read(&w->written) & mask))
 		return 0;
 	entry = word_entry(w, __ffs64(mask));
@@ -557,11 +615,11 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
 	struct dmt_pin_word *w = pin_word(pins, page);
 	u64 mask = range_mask(page % WORD_PAGES, n), gone = 0, here;
-	bool whole = w && (w->present & mask) == mask;
+	bool whole = w && (present(w) & mask) == mask;
 	unsigned int line;
 	u64 *from, *to;
 
-	here = w ? w->present & mask : 0;
+	here = w ? present(w) & mask : 0;
 	if (!here)
 		return whole;
 	/* Entries that stay move down over those that go, in one pass. */
@@ -579,9 +637,9 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 	}
 	if (!gone)
 		return whole;
-	memmove(to, from, (word_entries(w) + hweight64(w->present) - from) *
+	memmove(to, from, (word_entries(w) + hweight64(present(w)) - from) *
 			  sizeof(*to));
-	w->present &= ~gone;
+	set_present(w, present(w) & ~gone);
 	if (atomic64_read(&w->written) & gone) {
 		smp_mb__before_atomic();	/* after the marks */
 		atomic64_andnot((s64)gone, &w->written);
@@ -589,7 +647,7 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 		if (line_empty(pc, line))
 			atomic64_andnot((s64)(1ULL << line), &pc->lines);
 	}
-	if (!w->present && word_room(w) > ENTRIES_KEPT) {
+	if (!present(w) && word_room(w) > ENTRIES_KEPT) {
 		dmt_free(word_entries(w));
 		w->entries = 0;
 	}

@@ -466,6 +466,16 @@ static inline bool sim_holds(const void *lock)
 	return at && sim.holder[at - sim.lock] == sim.now;
 }
 
+/* How many locks the fiber that runs holds */
+static inline unsigned int sim_held(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(sim.lock); i++)
+		n += sim.lock[i] && sim.holder[i] == sim.now;
+	return n;
+}
+
 static inline void sim_unlock(const void *lock)
 {
 	sim_mb();

@@ -226,6 +226,8 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 {
 	unsigned long n = 1 + sim_below(npages), i;
 
+	/* Of locks, only the driver's own may be held across a page fault. */
+	SIM_CHECK(sim_held() == sim_holds(&r.pinned[sim.now - 1]));
 	if (fault())
 		return sim_below(2) ? -EFAULT : -ENOMEM;
 	for (i = 0; i < n; i++) {
@@ -423,6 +425,7 @@ static void device_pin(u64 page)
 				  MEMORY + (page + i) * PAGE);
 		*p = (struct pinned){ page, n, write };
 	} else {
+		SIM_CHECK(r.faults || r.unmaps);
 		for (i = 0; i < n; i++)
 			SIM_CHECK(!pages[i]);
 	}
