@@ -35,21 +35,25 @@ FLAGS_static	:=
 # libc warns of what looks names up: no library is there to do it in the VM
 LDFLAGS_static	:= -static -Wl,--no-warnings
 
-CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine \
-	    -Ilib -Imodule/testdev -Itest
+# Includes name a file of the same folder, or one by its path from here. From engine/
+# comes dmt_env.h, of which the kernel's side has another.
+CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 # What libdmatrack needs; libdmatrack.pc tells it to static programs
 LIBS	:= -lzstd -lssl -lcrypto -lurcu-bp -lurcu-common -lpthread
 
-CORE	:= $(wildcard module/core/*.c)
+CORE	:= $(wildcard core/*.c)
 ENGINE	:= $(wildcard engine/*.c)
-LIB	:= $(wildcard lib/*.c)
-CLI	:= $(wildcard cli/*.c)
+LIB	:= $(wildcard lib/*/*.c)
+DEVICES	:= $(wildcard devices/*.c)
+CLI	:= $(wildcard cli/*.c cli/*/*.c)
 
 objs	= $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
+# What programs of this project are linked with
+LINKED_WITH := $(B)/devices.a $(B)/libdmatrack.a
 
 # A program for each folder, or for each file of a folder of small tests
 EXACT	:= $(wildcard test/exact/*.c)
@@ -92,6 +96,12 @@ $(B)/libdmatrack.a: $(LIBOBJS)
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
 
+# Devices that write on order: of the command and of tests, in no library
+$(B)/devices.a: $(call objs,$(DEVICES))
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
+
 $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLLD) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
@@ -100,23 +110,23 @@ $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 	@ln -sf $(SHARED) $(B)/$(SONAME)
 	@ln -sf $(SONAME) $(B)/libdmatrack.so
 
-$(B)/dmatrack: $(call objs,$(CLI)) $(B)/libdmatrack.a
+$(B)/dmatrack: $(call objs,$(CLI)) $(LINKED_WITH)
 $(B)/dmatrack: LIBS += -ljansson -lm
 # of the command, these are tried by themselves
-RECORD	:= $(wildcard cli/record*.c cli/report_*.c) cli/text.c
+RECORD	:= $(filter-out %/report.c,$(wildcard cli/report/*.c)) cli/common/text.c
 RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
 $(RECORDS): $(call objs,$(RECORD))
 $(RECORDS): LIBS += -ljansson -lm
-$(B)/conform: $(call objs,$(CONFORM)) $(B)/libdmatrack.a
-$(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(B)/libdmatrack.a
+$(B)/conform: $(call objs,$(CONFORM)) $(LINKED_WITH)
+$(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(LINKED_WITH)
 $(B)/test/client/failpoints: $(call objs,test/exact/model.c)
 $(B)/migrate: $(call objs,$(MIGRATE))
-$(B)/bench: $(call objs,$(BENCH) cli/measure.c) $(B)/libdmatrack.a
-$(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(B)/libdmatrack.a
-$(B)/test/unit/new_file: $(call objs,cli/new_file.c)
+$(B)/bench: $(call objs,$(BENCH) cli/bench/measure.c) $(LINKED_WITH)
+$(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(LINKED_WITH)
+$(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
 # the command's own parts, but what needs its main()
-$(B)/test/unit/replay: $(call objs,$(addprefix cli/,replay_parse.c \
-	replay_read.c replay_strace.c replay_check.c replay_print.c text.c))
+$(B)/test/unit/replay: $(call objs,$(addprefix cli/,$(addprefix \
+	trace/replay_,parse.c read.c strace.c check.c print.c) common/text.c))
 
 $(PROGS):
 	@mkdir -p $(@D)
@@ -137,7 +147,7 @@ GUEST	:= $(O)/guest/guest.elf
 GSRC	:= $(wildcard test/qemu/guest/*.[cS])
 GFLAGS	:= $(CSTD) -O2 -m32 -march=i686 -mgeneral-regs-only -ffreestanding \
 	   -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables \
-	   -fcf-protection=none $(WARN) -Imodule/testdev
+	   -fcf-protection=none $(WARN) -I.
 
 guest: $(GUEST)
 
@@ -163,11 +173,12 @@ space	:= $(empty) $(empty)
 KMOD	 = $(O)/kmod$(if $(MUTANT),-$(subst $(space),-,$(MUTANT)))/$(KERNEL)
 
 module:
-	@mkdir -p $(KMOD)/uapi
+	@mkdir -p $(KMOD)
 	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
 		--exclude='.*' --exclude=Module.symvers --exclude=modules.order \
-		--exclude=/uapi module/ $(KMOD)/
-	@rsync -a --delete include/uapi/ $(KMOD)/uapi/
+		--exclude=/core --exclude=/testdev --exclude=/uapi module/ $(KMOD)/
+	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
+		--exclude='.*' core test/testdev include/uapi $(KMOD)/
 	@for mutant in $(MUTANT); do \
 		patch -s -F0 -p1 -d $(KMOD) <test/mutants/$$mutant.patch || exit 1; \
 	done

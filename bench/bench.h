@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/measure.h"
+#include "cli/bench/measure.h"
 
 #define BENCH_PAGE	4096ULL
 #define BENCH_GIB	(1ULL << 30)
@@ -245,7 +245,7 @@ struct bench_vfio {
 void bench_vfio_open(struct bench_vfio *v, const struct bench *b);
 void bench_vfio_close(struct bench_vfio *v);
 
-/* Is it the mediated device of module/testdev? */
+/* Is it the mediated device of test/testdev? */
 bool bench_vfio_is_testdev(const struct bench *b);
 
 void bench_vfio_map(struct bench_vfio *v, uint64_t iova, uint64_t size);

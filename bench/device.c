@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack.h"
-#include "testdev.h"
+#include "test/testdev/testdev.h"
 
 #define PAGES	16384		/* that are pinned or written to, one by one */
 #define REGION	(PAGES * BENCH_PAGE)

@@ -8,7 +8,7 @@
 
 #include <linux/vfio.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
 #include "engine/host.h"

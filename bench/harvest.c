@@ -7,7 +7,7 @@
 #include <string.h>
 #include <urcu/urcu-bp.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack.h"
 
 /**

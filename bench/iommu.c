@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack.h"
 
 #define SIZE	(512ULL << 20)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 
 static const struct bench_row *const engine_tables[] = {
 	bench_mark_rows, bench_threads_rows, bench_space_rows,
@@ -43,7 +43,7 @@ static const char usage_text[] =
 "  --cpu N            the first processor to run on (default 0)\n"
 "  --realtime         let nobody else run during a pass (needs rights)\n"
 "  --json             print JSON\n"
-"  --device NAME      a mediated device of module/testdev, or a PCI device:\n"
+"  --device NAME      a mediated device of test/testdev, or a PCI device:\n"
 "                     rows of the type1 driver in the kernel (see bench/vm)\n"
 "  --instructions     the clock counts instructions\n"
 "  --raw              print what --merge reads\n"

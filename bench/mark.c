@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack_engine.h"
 #include "engine/host.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A row is measured: by cli/measure.c, on one processor.
+ * A row is measured: by cli/bench/measure.c, on one processor.
  */
 #include <sched.h>
 #include <stdio.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 
 static struct measure how(const struct bench *b)
 {

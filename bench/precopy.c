@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack_copy.h"
 
 #define SIZE	(256ull << 20)

@@ -10,7 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 
 #define BIG	(512 * BENCH_GIB)
 

@@ -2,7 +2,7 @@
 /*
  * Rows: marks with many mappings.
  */
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack_engine.h"
 
 #define MARKS	65536

@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack_engine.h"
 
 #define MARKS	65536		/* of a thread, in a pass */

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack.h"
-#include "testdev.h"
+#include "test/testdev/testdev.h"
 
 #define MANY	60000
 

@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench.h"
 #include "dmatrack.h"
-#include "testdev.h"
+#include "test/testdev/testdev.h"
 
 #define REAL	(16ULL << 20)	/* of memory behind @memory */
 #define ANSWER	((32ULL << 20) + 4096)

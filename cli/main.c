@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "cli/common/cli.h"
 #include "dmatrack.h"
 
 static const struct cli_command *const commands[] = {

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/host.h"
+#include "host.h"
 
 #define USER_END	(1UL << 47)	/* four-level page tables; less a page */
 #define CACHE_LINE	64UL

@@ -5,7 +5,7 @@
 #ifndef DMT_ENGINE_HOST_H
 #define DMT_ENGINE_HOST_H
 
-#include "module/core/container.h"
+#include "core/container.h"
 
 /* What can be made to fail, for tests */
 #define DMT_FAULT_MEMORY	(1U << 0)	/* allocations */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/iommu.h"
+#include "iommu.h"
 
 /* One dmt_domain_map() */
 struct piece {

@@ -11,7 +11,7 @@
 #ifndef DMT_ENGINE_IOMMU_H
 #define DMT_ENGINE_IOMMU_H
 
-#include "engine/host.h"
+#include "host.h"
 
 /**
  * struct iommu_group - a device behind an IOMMU, to be attached

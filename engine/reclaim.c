@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Reclaim: see reclaim.h. */
-#include "engine/reclaim.h"
+#include "reclaim.h"
 
 /*
  * The queue is a stack that callers push to, and that is taken as a whole by the one

@@ -20,8 +20,8 @@
 #include <linux/refcount.h>
 
 #include "compat/vfio_driver.h"
-#include "container.h"
-#include "group.h"
+#include "core/container.h"
+#include "core/group.h"
 
 struct mem_cgroup;
 

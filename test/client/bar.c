@@ -17,8 +17,8 @@
 #include <time.h>
 
 #include "dmatrack.h"
-#include "lib/device.h"
-#include "tap.h"
+#include "devices/device.h"
+#include "test/tap.h"
 
 #define PAGE	4096ull
 #define MIB	(1ull << 20)

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "dmatrack.h"
-#include "lib/device.h"
-#include "lib/group.h"
-#include "tap.h"
+#include "devices/device.h"
+#include "lib/container/group.h"
+#include "test/tap.h"
 
 #define PAGE	4096ull
 #define IOVA	(1ull << 32)

@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "random.h"
+#include "test/random.h"
 
 #define BACK_MOST	600	/* bytes that come back, of interest */
 

@@ -26,7 +26,7 @@
 #include <linux/vfio.h>
 
 #include "dmatrack.h"
-#include "lib/device.h"
+#include "devices/device.h"
 #include "test/exact/model.h"
 #include "uapi/dmatrack.h"
 

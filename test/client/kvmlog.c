@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #include "dmatrack.h"
-#include "lib/device.h"
-#include "tap.h"
+#include "devices/device.h"
+#include "test/tap.h"
 
 #define PAGE		4096ull
 #define REGION		512		/* pages */

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "dmatrack.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGE		4096ull
 #define MARGIN		(64ull << 20)	/* looked at before and behind, too */

@@ -15,8 +15,8 @@
 #include <time.h>
 
 #include "dmatrack_copy.h"
-#include "lib/device.h"
-#include "tap.h"
+#include "devices/device.h"
+#include "test/tap.h"
 
 #define PAGE	4096ull
 #define IOVA	(1ull << 20)

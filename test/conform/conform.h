@@ -23,7 +23,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "lib/device.h"
+#include "devices/device.h"
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
 #include "uapi/dmatrack.h"

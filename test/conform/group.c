@@ -13,7 +13,7 @@
 
 #include "conform.h"
 #include "differences.h"
-#include "lib/group.h"
+#include "lib/container/group.h"
 
 #define MDEV	EMULATED
 #define PCI	IOMMU

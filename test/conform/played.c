@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "device_ops.h"
+#include "devices/ops.h"
 #include "engine/iommu.h"
 #include "played.h"
-#include "runner.h"
+#include "devices/runner.h"
 
 /**
  * struct played - a PCI device

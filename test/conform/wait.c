@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "conform.h"
-#include "lib/group.h"
+#include "lib/container/group.h"
 
 /*
  * Memory whose first touch sleeps until the test lets it go: whoever the test

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "test/exact/run.h"
+#include "run.h"
 
 #define PIN_MAX		512
 

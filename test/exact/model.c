@@ -3,7 +3,7 @@
 #include <linux/vfio.h>
 #include <string.h>
 
-#include "test/exact/model.h"
+#include "model.h"
 
 #define MAP_R	VFIO_DMA_MAP_FLAG_READ
 #define MAP_W	VFIO_DMA_MAP_FLAG_WRITE

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "test/exact/run.h"
+#include "run.h"
 
 #define TOP	(0 - PAGE)	/* the last page of IOVA, or of addresses */
 

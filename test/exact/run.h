@@ -6,9 +6,9 @@
 #include <linux/vfio.h>
 
 #include "dmatrack.h"
-#include "lib/device.h"
-#include "test/exact/exact.h"
-#include "test/exact/model.h"
+#include "devices/device.h"
+#include "exact.h"
+#include "model.h"
 #include "test/random.h"
 #include "uapi/dmatrack.h"
 

@@ -31,8 +31,8 @@
 
 #include "dmatrack_engine.h"
 #include "engine/host.h"
-#include "random.h"
-#include "tap.h"
+#include "test/random.h"
+#include "test/tap.h"
 #include "uapi/dmatrack.h"
 
 #define PAGE		4096ULL

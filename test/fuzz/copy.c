@@ -13,11 +13,11 @@
 #include <zstd.h>
 
 #include "dmatrack_copy.h"
-#include "lib/image_file.h"
-#include "lib/wire.h"
-#include "random.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/image/image_file.h"
+#include "lib/stream/wire.h"
+#include "test/random.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 #define PAGE	4096ULL
 #define TABLE	(8192 + (4 << 20))	/* in the image below */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Log: marks and takes of one chunk, as module/core/log.c has them, on a machine
+ * Log: marks and takes of one chunk, as core/log.c has them, on a machine
  * whose processors have store buffers.
  *
  * A chunk of two pages. They are in one cache line of its bitmap, or with

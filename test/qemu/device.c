@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The mediated PCI device of module/testdev, before QEMU gets it: regions, the
+ * The mediated PCI device of test/testdev, before QEMU gets it: regions, the
  * engine, every arc of the migration's states, streams whole and broken.
  */
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 #include "dmatrack.h"
 #include "precopy.h"
-#include "tap.h"
-#include "testdev_pci.h"
+#include "test/tap.h"
+#include "test/testdev/testdev_pci.h"
 
 #define IOVA	0x40000000ull
 #define SIZE	(1u << 20)

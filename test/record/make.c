@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/record.h"
-#include "random.h"
+#include "cli/report/record.h"
+#include "test/random.h"
 
 #define PAGE	UINT64_C(4096)
 #define SEC	UINT64_C(1000000000)

@@ -19,7 +19,7 @@
 
 #include <linux/vfio.h>
 
-#include "testdev.h"
+#include "test/testdev/testdev.h"
 
 #define SIZE	(16UL << 20)
 

@@ -28,8 +28,8 @@
 
 #include <linux/vfio.h>
 
-#include "lib/copy.h"
-#include "lib/device.h"
+#include "lib/util/copy.h"
+#include "devices/device.h"
 #include "test/random.h"
 
 #define PAGE		4096ULL

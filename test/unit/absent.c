@@ -10,9 +10,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/absent.h"
+#include "lib/precopy/absent.h"
 #include "memdest.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGE	4096ull
 #define NPAGES	64ull

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 
 #include "dmatrack_copy.h"
-#include "lib/channel.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/stream/channel.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 static void *echo(void *opaque)
 {

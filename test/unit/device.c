@@ -21,7 +21,7 @@
 
 #include "dmatrack_engine.h"
 #include "engine/host.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGE	4096ULL
 #define PAGES	(4 * DMT_CHUNK_PAGES)

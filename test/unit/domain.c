@@ -13,10 +13,10 @@
 
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
-#include "module/core/group.h"
-#include "random.h"
+#include "core/group.h"
+#include "test/random.h"
 #include "uapi/dmatrack.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGES	2048UL
 #define BASE	(1ULL << 30)

@@ -13,11 +13,11 @@
 #include <sys/wait.h>
 
 #include "dmatrack_copy.h"
-#include "lib/image_file.h"
-#include "lib/image_file.h"
-#include "random.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/image/image_file.h"
+#include "lib/image/image_file.h"
+#include "test/random.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 #define PAGE	4096ULL
 #define MIB	(1ULL << 20)

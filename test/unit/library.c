@@ -9,12 +9,12 @@
 #include <sys/mman.h>
 
 #include "dmatrack.h"
-#include "lib/clock.h"
-#include "lib/device.h"
-#include "lib/pinned.h"
-#include "lib/runner.h"
-#include "random.h"
-#include "tap.h"
+#include "lib/util/clock.h"
+#include "devices/device.h"
+#include "devices/pinned.h"
+#include "devices/runner.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define PAGE	4096ULL
 

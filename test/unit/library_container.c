@@ -15,10 +15,10 @@
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
-#include "lib/backend.h"
-#include "lib/info.h"
-#include "random.h"
-#include "tap.h"
+#include "lib/container/backend.h"
+#include "lib/container/info.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define PAGE	4096ULL
 #define GiB	(1ULL << 30)
@@ -357,7 +357,7 @@ static void test_mappings(void)
 /* Ranges -------------------------------------------------------------------------- */
 
 #define IOVA	(7 * PAGE)
-#define WINDOW	(1ULL << 18)		/* pages, as lib/ranges.c has it */
+#define WINDOW	(1ULL << 18)		/* pages, as lib/container/ranges.c has it */
 
 static struct {
 	uint64_t iova, size;

@@ -20,8 +20,8 @@
 #include <string.h>
 
 #include "engine/host.h"
-#include "random.h"
-#include "tap.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define CHUNK		DMT_CHUNK_PAGES
 #define TABLE		(DMT_TABLE_CHUNKS * CHUNK)

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "dmatrack_copy.h"
-#include "random.h"
+#include "test/random.h"
 
 #define MEMDEST_REGIONS	4
 #define MEMDEST_LOG	64

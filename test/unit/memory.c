@@ -8,7 +8,7 @@
 
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGE	4096ull
 #define NPAGES	64

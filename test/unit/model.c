@@ -9,8 +9,8 @@
 
 #include "dmatrack_engine.h"
 #include "engine/host.h"
-#include "random.h"
-#include "tap.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define PAGE		4096ULL
 #define PAGES		(3ULL << 16)		/* of memory: 768 MiB of addresses */

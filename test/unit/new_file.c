@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/cli.h"
-#include "cli/new_file.h"
-#include "scratch.h"
-#include "tap.h"
+#include "cli/common/cli.h"
+#include "cli/common/new_file.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 static char said[512];
 

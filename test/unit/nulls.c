@@ -10,7 +10,7 @@
 
 #include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
-#include "tap.h"
+#include "test/tap.h"
 
 /* What is not NULL in a call where something else is */
 static struct dmatrack *t;

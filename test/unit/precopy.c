@@ -11,10 +11,10 @@
 
 #include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
-#include "lib/copy.h"
-#include "lib/device.h"
+#include "lib/util/copy.h"
+#include "devices/device.h"
 #include "memdest.h"
-#include "tap.h"
+#include "test/tap.h"
 
 /* One thread that plays all is nothing for TSan to see: then not every case */
 #ifdef DMT_TSAN

@@ -8,13 +8,13 @@
 #include <linux/vfio.h>
 #include <sys/mman.h>
 
-#include "lib/forecast.h"
-#include "lib/pace.h"
-#include "lib/pages.h"
-#include "lib/precopy.h"
+#include "lib/precopy/forecast.h"
+#include "lib/precopy/pace.h"
+#include "lib/precopy/pages.h"
+#include "lib/precopy/precopy.h"
 #include "dmatrack_engine.h"
 #include "memdest.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGE	4096ull
 #define NPAGES	512u

@@ -15,8 +15,8 @@
 
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
-#include "lib/device.h"
-#include "tap.h"
+#include "devices/device.h"
+#include "test/tap.h"
 
 #define PAGE	4096ul
 #define SIZE	(64 * PAGE)

@@ -10,10 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cli/record.h"
-#include "cli/report.h"
-#include "random.h"
-#include "tap.h"
+#include "cli/report/record.h"
+#include "cli/report/report.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define PAGE	UINT64_C(4096)
 #define SPAN	20000u		/* pages that regions are in */

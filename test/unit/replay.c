@@ -6,9 +6,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "cli/replay.h"
-#include "random.h"
-#include "tap.h"
+#include "cli/trace/replay.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define MUTATIONS	40000
 

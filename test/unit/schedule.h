@@ -28,9 +28,9 @@
 #include <stdlib.h>
 #include <ucontext.h>
 
-#include "module/core/host.h"
-#include "random.h"
-#include "tap.h"
+#include "core/host.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>

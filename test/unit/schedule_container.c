@@ -26,18 +26,18 @@
  */
 #include "schedule.h"
 
-#include "module/core/answer_bitmap.c"
-#include "module/core/answer_ranges.c"
-#include "module/core/unread.c"
-#include "module/core/container.c"
-#include "module/core/gate.c"
-#include "module/core/harvest.c"
-#include "module/core/log.c"
-#include "module/core/mapping.c"
-#include "module/core/operation.c"
-#include "module/core/pins.c"
-#include "module/core/range.c"
-#include "module/core/space.c"
+#include "core/answer_bitmap.c"
+#include "core/answer_ranges.c"
+#include "core/unread.c"
+#include "core/container.c"
+#include "core/gate.c"
+#include "core/harvest.c"
+#include "core/log.c"
+#include "core/mapping.c"
+#include "core/operation.c"
+#include "core/pins.c"
+#include "core/range.c"
+#include "core/space.c"
 
 #define PAGE		4096ULL
 #define MAPPINGS	3U

@@ -10,7 +10,7 @@
  */
 #include "schedule.h"
 
-#include "module/core/gate.c"
+#include "core/gate.c"
 
 #define THINGS		3U
 #define OPERATIONS	3U

@@ -14,7 +14,7 @@
  */
 #include "schedule.h"
 
-#include "module/core/log.c"
+#include "core/log.c"
 
 #define MARKERS		3
 #define HOT		7

@@ -13,7 +13,7 @@
  */
 #include "schedule.h"
 
-#include "module/core/space.c"
+#include "core/space.c"
 
 #define PAGE	4096ULL
 #define BLOCKS	48U

@@ -12,8 +12,8 @@
 #include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
 #include "memdest.h"
-#include "scratch.h"
-#include "tap.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 #define PAGE	4096u
 #define MORE	64u	/* bytes that a newer program knows of */

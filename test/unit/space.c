@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "engine/host.h"
-#include "random.h"
-#include "tap.h"
+#include "test/random.h"
+#include "test/tap.h"
 
 #define PAGE	4096ULL
 #define MOST	65535U

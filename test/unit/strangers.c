@@ -17,11 +17,11 @@
 #include <sys/wait.h>
 
 #include "dmatrack_copy.h"
-#include "lib/channel.h"
-#include "lib/pending.h"
-#include "random.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/stream/channel.h"
+#include "lib/stream/pending.h"
+#include "test/random.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 /* Long enough to end no handshake in this test */
 #define HOURS	(1000 * 3600 * 24)

@@ -18,11 +18,11 @@
 #include <zstd.h>
 
 #include "dmatrack_copy.h"
-#include "lib/hash.h"
-#include "lib/wire.h"
-#include "random.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/util/hash.h"
+#include "lib/stream/wire.h"
+#include "test/random.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 #define PAGE		4096ULL
 #define NREGIONS	2

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 
 #include "dmatrack_copy.h"
-#include "random.h"
-#include "scratch.h"
-#include "tap.h"
+#include "test/random.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 #define RACERS	4
 #define ROUNDS	1000

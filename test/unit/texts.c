@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "dmatrack_copy.h"
-#include "lib/wire.h"
+#include "lib/stream/wire.h"
 #include "memdest.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define PAGE	4096u
 

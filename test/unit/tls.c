@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 
 #include "dmatrack_copy.h"
-#include "lib/channel.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/stream/channel.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 /* Certificates: an authority, and what it signs */
 

@@ -11,10 +11,10 @@
 #include <time.h>
 
 #include "dmatrack_copy.h"
-#include "lib/channel.h"
-#include "lib/wire.h"
-#include "scratch.h"
-#include "tap.h"
+#include "lib/stream/channel.h"
+#include "lib/stream/wire.h"
+#include "test/scratch.h"
+#include "test/tap.h"
 
 /*
  * A wall clock that is about to be put back by an hour: a wait by it takes that much longer. The

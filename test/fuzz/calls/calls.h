@@ -30,7 +30,7 @@
 #include <linux/vfio.h>
 
 #include "dmatrack.h"
-#include "lib/device.h"
+#include "devices/device.h"
 #include "test/random.h"
 
 #define PAGE		4096ULL

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "dmatrack_engine.h"
-#include "lib/clock.h"
+#include "lib/util/clock.h"
 #include "test/exact/exact.h"
 #include "test/exact/model.h"
 

@@ -20,7 +20,7 @@
  */
 #include "iommu.h"
 #include "machine.h"
-#include "testdev_pci.h"
+#include "test/testdev/testdev_pci.h"
 
 /* Memory: this program from 1 MiB on, then: */
 #define TABLES		0x00700000u	/* the IOMMU's */

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "migrate.h"
-#include "tap.h"
+#include "test/tap.h"
 
 #define ROUNDS		6
 #define BANDWIDTH	(12 << 20)	/* bytes a second, in pre-copy */

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* A signal that ends the program. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cli.h"
+#include "interrupt.h"
+#include "lib/util/wait.h"
+
+static volatile sig_atomic_t came;
+static struct dmatrack_cancel *cancel;
+
+static void remember(int number)
+{
+	came = number;
+	dmatrack_cancel_set(cancel);
+}
+
+void interrupt_catch(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction old, new = {
+		.sa_handler = remember,
+		.sa_flags = (int)SA_RESETHAND,	/* the second one ends it */
+	};
+	size_t i;
+
+	if (!cancel)
+		dmatrack_cancel_create(&cancel);
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (!sigaction(numbers[i], NULL, &old) &&
+		    old.sa_handler != SIG_IGN)	/* as nohup has it */
+			sigaction(numbers[i], &new, NULL);
+	}
+}
+
+int interrupt_signal(void)
+{
+	return came;
+}
+
+struct dmatrack_cancel *interrupt_cancel(void)
+{
+	return cancel;
+}
+
+int interrupt_sleep(uint64_t ns)
+{
+	dmt_cancel_sleep(cancel, dmt_now() + ns);
+	return came ? -EINTR : 0;
+}
+
+int interrupt_status(const char *what)
+{
+	cli_error("%s: %s", what, strsignal(came));
+	return CLI_SIGNAL + came;
+}

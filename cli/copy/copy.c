@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Copy what a workload writes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "cli/common/interrupt.h"
+#include "lib/util/clock.h"
+#include "cli/common/new_file.h"
+
+#define STANDSTILL	30	/* seconds */
+
+/* What the library asks of us ------------------------------------------------- */
+
+/* In ns, as the library has it */
+static uint64_t standstill(const struct copy_options *o)
+{
+	uint64_t least = o->downtime * 5 / 1000;
+
+	if (o->standstill == COPY_AUTO)
+		return (least > STANDSTILL ? least : STANDSTILL) * DMT_NSEC;
+	return o->standstill ? o->standstill * DMT_NSEC : UINT64_MAX;
+}
+
+static int stop(void *opaque)
+{
+	struct copy *c = opaque;
+	uint64_t limit = standstill(c->o);
+	int status;
+
+	c->limit = limit == UINT64_MAX ? limit : dmt_now() + limit;
+	status = workload_stop(&c->w, &c->pinned);
+
+	if (!status)
+		status = workload_stats(&c->w, &c->stats, NULL);
+	c->status = status;
+	return status ? -ECANCELED : 0;
+}
+
+static int progress(void *opaque, const struct dmatrack_round *round)
+{
+	struct copy *c = opaque;
+
+	c->begun = true;
+	if (interrupt_signal())
+		return -EINTR;
+	copy_report_progress(round, c);
+	return DMATRACK_GO_ON;
+}
+
+static int keep_round(struct copy *c, const struct dmatrack_round *round)
+{
+	size_t n = c->nrounds;
+	struct dmatrack_round *grown;
+
+	if (!(n & (n - 1))) {		/* full: 0, 1, 2, 4, 8 ... */
+		grown = realloc(c->round, (n ? 2 * n : 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		c->round = grown;
+	}
+	c->round[n] = *round;
+	c->round[n].bitmaps = c->round[n].sent_bitmaps = NULL;
+	c->nrounds++;
+	return 0;
+}
+
+static int end_round(void *opaque, const struct dmatrack_round *round)
+{
+	struct copy *c = opaque;
+	int ret = keep_round(c, round);
+
+	c->begun = true;
+	if (ret)
+		return ret;
+	record_copy_round(c->record, round);
+	copy_report_round(c, round);
+	return interrupt_signal() ? -EINTR : DMATRACK_GO_ON;
+}
+
+/* Before ---------------------------------------------------------------------- */
+
+static void list_regions(struct copy *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->w.nmappings; i++)
+		c->region[i] = (struct dmatrack_region){
+			.iova = c->w.mapping[i].iova,
+			.size = c->w.mapping[i].size,
+			.vaddr = c->w.live + c->w.mapping[i].offset,
+		};
+}
+
+static int begin_record(struct copy *c)
+{
+	const struct record_run run = {
+		.command = c->command,
+		.driver = c->w.driver,
+		.target = c->target,
+		.page_size = WORKLOAD_PAGE,
+		.region = c->region,
+		.nregions = c->w.nmappings,
+		.bandwidth = c->o->bandwidth,
+		.downtime = c->o->downtime * 1000000,
+		.rounds = c->o->rounds,
+		.refine = c->o->refine,
+	};
+	int ret;
+
+	if (!c->o->record)
+		return 0;
+	ret = record_create(&c->record, c->o->record, &run);
+	if (ret)
+		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int set_up(struct copy *c)
+{
+	int ret;
+
+	c->w.copies = 1;
+	ret = workload_open(&c->w, &c->o->w);
+	if (ret)
+		return ret;
+	list_regions(c);
+	ret = begin_record(c);
+	return ret ? ret : workload_start(&c->w);
+}
+
+/* After ----------------------------------------------------------------------- */
+
+static int write_all(int fd, const unsigned char *data, uint64_t size)
+{
+	ssize_t n;
+
+	for (; size; data += n, size -= (uint64_t)n) {
+		n = write(fd, data, size < 1u << 30 ? size : 1u << 30);
+		if (n < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* As 'dmatrack restore --replace' writes it */
+static int dump(const struct copy *c)
+{
+	struct new_file file;
+	int ret;
+
+	if (!c->o->dump)
+		return 0;
+	cli_progress("writing %s", c->o->dump);
+	ret = new_file_open(&file, c->o->dump, true);
+	if (ret)
+		return ret;
+	ret = write_all(file.fd, c->w.live, c->w.size);
+	if (ret)
+		cli_error("can't write %s: %s", c->o->dump, strerror(-ret));
+	return new_file_close(&file, ret ? CLI_FAILED : 0);
+}
+
+static int digest(struct copy *c)
+{
+	int ret;
+
+	if (!c->o->digest)
+		return 0;
+	cli_progress("computing the digest");
+	ret = dmatrack_digest(c->region, c->w.nmappings, c->digest);
+	if (ret)
+		cli_error("can't compute the digest: %s", cli_why(ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+static int end_record(struct copy *c, int error)
+{
+	int ret = record_copy_close(c->record, &c->totals, error);
+
+	if (ret)
+		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
+/* What to say and how to end, when there's no copy */
+static int fail(struct copy *c, int error, const char *why)
+{
+	if (error == -EINPROGRESS) {
+		cli_error("it isn't known whether the copy is complete: %s", why);
+		if (*c->id)
+			cli_error("to find out, ask a receiver of that image: dmatrack send --query %s %s",
+				  c->id, c->target);
+		return CLI_UNKNOWN;
+	}
+	if (c->status)
+		return c->status;	/* said already */
+	if (interrupt_signal())
+		return interrupt_status("not copied");
+	cli_error("not copied: %s", why);
+	return error == -ETIME ? CLI_NO : CLI_FAILED;
+}
+
+static int finish(struct copy *c)
+{
+	int ret = digest(c);
+
+	if (!ret)
+		ret = dump(c);
+	cli_progress_clear();
+	copy_report_end(c, 0, NULL);
+	return ret;
+}
+
+/* It itself ------------------------------------------------------------------- */
+
+static int copy(struct copy *c, struct dmatrack_dest *dest)
+{
+	const struct dmatrack_precopy p = {
+		.size = sizeof(p),
+		.containers = &c->w.t,
+		.ncontainers = 1,
+		.regions = c->region,
+		.nregions = c->w.nmappings,
+		.dest = dest,
+		.flags = (c->o->refine ? DMATRACK_REFINE : 0) |
+			 (c->o->give_up ? DMATRACK_GIVE_UP : 0),
+		.max_rounds = (uint32_t)c->o->rounds,
+		.bandwidth = c->o->bandwidth,
+		.downtime = c->o->downtime * 1000000,
+		.page_size = WORKLOAD_PAGE,
+		.opaque = c,
+		.stop = stop,
+		.progress = progress,
+		.round = end_round,
+		.standstill = standstill(c->o),
+	};
+	char why[256];
+	int ret, status;
+
+	copy_report_begin(c);
+	ret = dmatrack_precopy(&p, &c->totals);
+	snprintf(why, sizeof(why), "%s", ret ? cli_why(ret) : "");
+	cli_progress_clear();
+	status = end_record(c, ret);
+	c->record = NULL;
+	if (!ret || ret == -DMATRACK_NOT_DURABLE) {
+		if (ret)
+			cli_error("%s", why);
+		ret = finish(c) ?: ret ? CLI_UNSURE : status;
+		return ret;
+	}
+	status = fail(c, ret, why);
+	copy_report_end(c, ret, why);
+	return status;
+}
+
+int copy_run(struct copy *c, struct dmatrack_dest *dest)
+{
+	int ret;
+
+	c->limit = UINT64_MAX;
+	interrupt_catch();
+	cli_progress_init(c->o->progress, c->o->quiet);
+	ret = set_up(c);
+	if (!ret)
+		ret = copy(c, dest);
+	cli_progress_clear();
+	record_close(c->record, NULL);
+	dmatrack_dest_close(dest);
+	workload_close(&c->w);
+	free(c->round);
+	return ret;
+}

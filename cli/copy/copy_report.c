@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* What people and programs get to see of a copy. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "copy.h"
+#include "cli/common/json.h"
+
+static char *format_rate(char *buf, uint64_t rate)
+{
+	char size[CLI_TEXT];
+
+	if (!rate)
+		snprintf(buf, CLI_TEXT, "-");
+	else
+		snprintf(buf, CLI_TEXT, "%.*s/s", CLI_TEXT - 3,
+			 cli_format_size(size, rate));
+	return buf;
+}
+
+static char *format_downtime(char *buf, uint64_t ns)
+{
+	if (ns == UINT64_MAX)
+		return strcpy(buf, "-");
+	return cli_format_time(buf, ns);
+}
+
+/* The live line --------------------------------------------------------------- */
+
+/* What this round shows so far, and where it shows nothing, the one before it */
+static struct dmatrack_round so_far(const struct copy *c,
+				    const struct dmatrack_round *now)
+{
+	struct dmatrack_round r = *now;
+	uint64_t done = r.sent + r.zero + r.same;
+
+	r.left = (r.dirty > done ? r.dirty - done : 0) * WORKLOAD_PAGE;
+	r.downtime = UINT64_MAX;
+	if (c->nrounds) {
+		const struct dmatrack_round *before = &c->round[c->nrounds - 1];
+
+		r.rate = before->rate;
+		r.downtime = before->downtime;
+		if (!r.dirty_rate)
+			r.dirty_rate = before->dirty_rate;
+	}
+	if (r.bytes >= 1u << 20 && r.copy)
+		r.rate = (uint64_t)((double)r.bytes * 1e9 / (double)r.copy);
+	return r;
+}
+
+/* Pages become dirty slower than they go out, or faster. */
+static const char *prospect(const struct copy *c,
+			    const struct dmatrack_round *r)
+{
+	if (r->last)
+		return "devices stopped";
+	if (!r->rate || !r->dirty_rate)
+		return "copying";
+	if (r->downtime <= c->o->downtime * 1000000)
+		return "fits";
+	return r->dirty_rate < r->rate ? "converges" : "diverges";
+}
+
+static unsigned int percent_done(const struct dmatrack_round *r)
+{
+	uint64_t pages = r->left / WORKLOAD_PAGE;
+
+	if (!r->dirty || pages > r->dirty)
+		return 0;
+	return (unsigned int)(100.0 * (double)(r->dirty - pages) /
+			      (double)r->dirty);
+}
+
+void copy_report_progress(const struct dmatrack_round *round,
+			  const struct copy *c)
+{
+	char left[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], down[CLI_TEXT];
+	struct dmatrack_round r = so_far(c, round);
+
+	cli_progress("round %u, %u %%, %s: %s left, %s dirty, %s sent, stop %s",
+		     r.number, percent_done(&r), prospect(c, &r),
+		     cli_format_size(left, r.left),
+		     format_rate(in, r.dirty_rate), format_rate(out, r.rate),
+		     format_downtime(down, r.downtime));
+}
+
+/* The table ------------------------------------------------------------------- */
+
+void copy_report_begin(const struct copy *c)
+{
+	char size[CLI_TEXT], hole[CLI_TEXT];
+
+	if (c->o->json)
+		return;
+	cli_progress_clear();
+	fprintf(c->out, "Memory: %s in %u mapping%s at %#" PRIx64,
+		cli_format_size(size, c->w.size), c->w.nmappings,
+		c->w.nmappings == 1 ? "" : "s", c->w.mapping[0].iova);
+	if (c->w.hole)
+		fprintf(c->out, ", with a hole of %s",
+			cli_format_size(hole, c->w.hole));
+	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
+	workload_print_devices(&c->w, c->out);
+	fprintf(c->out, "To: %s\n", c->target);
+	if (*c->id)
+		fprintf(c->out, "Copy: %s\n", c->id);
+	fflush(c->out);
+}
+
+static void print_heading(const struct copy *c)
+{
+	fprintf(c->out, "\n%5s %11s %9s %9s %9s %12s %12s %9s %9s\n", "round",
+		"pages dirty", "sent", "zero", "same", "written", "copied",
+		"left", "downtime");
+}
+
+void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
+{
+	char name[CLI_TEXT], dirty[CLI_TEXT], sent[CLI_TEXT], zero[CLI_TEXT];
+	char same[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], left[CLI_TEXT];
+	char down[CLI_TEXT];
+
+	if (c->o->json)
+		return;
+	cli_progress_clear();
+	if (!round->number)
+		print_heading(c);
+	snprintf(name, sizeof(name), "%u", round->number);
+	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n",
+		round->last ? "last" : round->number ? name : "full",
+		cli_format_count(dirty, round->dirty),
+		cli_format_size(sent, round->bytes),
+		cli_format_size(zero, round->zero * WORKLOAD_PAGE),
+		cli_format_size(same, round->same * WORKLOAD_PAGE),
+		format_rate(in, round->dirty_rate),
+		format_rate(out, round->rate),
+		round->last ? "-" : cli_format_size(left, round->left),
+		round->last ? "-" : format_downtime(down, round->downtime));
+	fflush(c->out);
+}
+
+static void print_reason(const struct copy *c)
+{
+	switch (c->totals.reason) {
+	case DMATRACK_FITS:
+		fprintf(c->out, "The devices were stopped when what was left fitted %" PRIu64 " ms.\n",
+			c->o->downtime);
+		return;
+	case DMATRACK_DIVERGES:
+		fputs("The devices were stopped, as it did not converge: what was left became no less.\n",
+		      c->out);
+		return;
+	case DMATRACK_ROUNDS:
+		fprintf(c->out, "The devices were stopped after %" PRIu64 " rounds, as many as allowed.\n",
+			c->o->rounds);
+		return;
+	}
+}
+
+/* Of the downtime, where a fifth of it or more was spent otherwise than it seems */
+static const char *format_finish(char *buf, size_t size, const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+	char time[CLI_TEXT];
+
+	*buf = '\0';
+	if (t->finish && t->finish >= t->downtime / 5)
+		snprintf(buf, size, ", %s of it to %sfinish",
+			 cli_format_time(time, t->finish),
+			 c->checked ? "compare and " : "");
+	return buf;
+}
+
+static void print_totals(const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+	char size[CLI_TEXT], time[CLI_TEXT], sent[CLI_TEXT], down[CLI_TEXT];
+	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT], finish[2 * CLI_TEXT];
+
+	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent. Downtime: %s%s.\n",
+		cli_format_size(size, c->w.size), cli_format_time(time, t->time),
+		t->rounds, cli_format_count(writes, c->stats.ops + c->pinned),
+		cli_format_size(sent, t->bytes),
+		cli_format_time(down, t->downtime),
+		format_finish(finish, sizeof(finish), c));
+	if (t->resumed)
+		fprintf(c->out, "The connection was lost and found again %u time%s.\n",
+			t->resumed, t->resumed == 1 ? "" : "s");
+	if (c->checked)
+		fputs("Both ends have compared: the copy is exact.\n", c->out);
+	if (c->o->digest)
+		fprintf(c->out, "Digest: %s\n",
+			cli_format_digest(hex, c->digest));
+}
+
+/* JSON ------------------------------------------------------------------------ */
+
+static json_t *json_of_round(const struct dmatrack_round *round)
+{
+	json_t *o = json_object();
+
+	cli_json_number(o, "round", round->number);
+	json_object_set_new(o, "last", json_boolean(round->last));
+	cli_json_number(o, "begin_ns", round->begin);
+	cli_json_number(o, "harvest_ns", round->harvest);
+	cli_json_number(o, "copy_ns", round->copy);
+	cli_json_number(o, "pages_dirty", round->dirty);
+	cli_json_number(o, "pages_sent", round->sent);
+	cli_json_number(o, "pages_zero", round->zero);
+	cli_json_number(o, "pages_same", round->same);
+	cli_json_number(o, "bytes", round->bytes);
+	cli_json_number(o, "rate", round->rate);
+	cli_json_number(o, "dirty_rate", round->dirty_rate);
+	cli_json_number(o, "bytes_left", round->left);
+	cli_json_number(o, "downtime_ns", round->downtime);
+	return o;
+}
+
+static json_t *json_of_rounds(const struct copy *c)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < c->nrounds; i++)
+		json_array_append_new(list, json_of_round(&c->round[i]));
+	return list;
+}
+
+static json_t *json_of_regions(const struct copy *c)
+{
+	json_t *list = json_array(), *o;
+	unsigned int i;
+	char text[24];
+
+	for (i = 0; i < c->w.nmappings; i++) {
+		o = json_object();
+		snprintf(text, sizeof(text), "%#" PRIx64, c->region[i].iova);
+		cli_json_string(o, "iova", text);
+		cli_json_number(o, "size", c->region[i].size);
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static void add_totals(json_t *o, const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+
+	json_object_set_new(o, "reason", json_string(
+		t->reason <= DMATRACK_ASKED ? record_reasons[t->reason] : "?"));
+	cli_json_number(o, "rounds_done", t->rounds);
+	cli_json_number(o, "resumed", t->resumed);
+	cli_json_number(o, "pages", t->pages);
+	cli_json_number(o, "pages_sent", t->sent);
+	cli_json_number(o, "pages_zero", t->zero);
+	cli_json_number(o, "pages_same", t->same);
+	cli_json_number(o, "bytes", t->bytes);
+	cli_json_number(o, "time_ns", t->time);
+	cli_json_number(o, "downtime_ns", t->downtime);
+	cli_json_number(o, "finish_ns", t->finish);
+	cli_json_number(o, "memory", t->memory);
+	cli_json_number(o, "writes", c->stats.ops);
+	cli_json_number(o, "pinned_writes", c->pinned);
+}
+
+static void print_json(const struct copy *c, int error, const char *why)
+{
+	char hex[CLI_DIGEST_TEXT];
+	json_t *o = json_object();
+
+	cli_json_string(o, "command", c->command);
+	cli_json_string(o, "target", c->target);
+	cli_json_string(o, "device", c->w.o->device);
+	cli_json_string(o, "driver", c->w.driver);
+	cli_json_string(o, "kind", c->w.kind);
+	cli_json_number(o, "size", c->w.size);
+	cli_json_number(o, "page_size", WORKLOAD_PAGE);
+	json_object_set_new(o, "regions", json_of_regions(c));
+	json_object_set_new(o, "rounds", json_of_rounds(c));
+	add_totals(o, c);
+	json_object_set_new(o, "copied", error == -EINPROGRESS ? json_null() :
+					 json_boolean(!error));
+	if (*c->id)
+		cli_json_string(o, "copy", c->id);
+	json_object_set_new(o, "checked", json_boolean(c->checked && !error));
+	cli_json_string(o, "error", why);
+	if (c->o->digest && !error)
+		cli_json_string(o, "digest",
+			cli_format_digest(hex, c->digest));
+	json_dumpf(o, c->out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	fputc('\n', c->out);
+	json_decref(o);
+}
+
+void copy_report_end(const struct copy *c, int error, const char *why)
+{
+	if (c->o->json) {
+		print_json(c, error, why);
+		return;
+	}
+	if (error)
+		return;
+	fputc('\n', c->out);
+	print_reason(c);
+	print_totals(c);
+}

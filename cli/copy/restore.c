@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* dmatrack restore: raw memory out of an image, checked. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image_report.h"
+#include "cli/common/interrupt.h"
+#include "cli/common/new_file.h"
+#include "cli/common/options.h"
+#include "dmatrack_copy.h"
+
+static const char help[] =
+"usage: dmatrack restore [OPTION]... IMAGE [FILE]\n"
+"\n"
+"Write the memory in an image to a file, as it is: the regions one after the other.\n"
+"What is read is checked, and an image that was altered gives no file: it gets its\n"
+"name when all is there. Pages that are zero are holes in it. FILE may be -, for\n"
+"standard output, or a device; then an altered image shows only when it has been\n"
+"written in part: look at the exit status.\n"
+"\n"
+"Options:\n"
+"  --check            only check the image, all of it, and print its digest\n"
+"  --flat             keep the distance between regions: an IOVA's place in the\n"
+"                     file is how far it is from the first one\n"
+"  --replace          a file of that name, if there is one\n"
+"  --json             list the regions, for programs; with '-' on stderr\n"
+"  --progress         say on stderr what is going on, even if it's no terminal\n"
+"  --quiet            don't\n"
+"  --help             this text\n"
+"\n"
+"Examples:\n"
+"  dmatrack restore --check image\n"
+"  dmatrack restore image memory\n"
+"  dmatrack restore image - | sha256sum\n"
+"\n"
+"Exit status: 0 done, 1 the image is altered, cut or unfinished, 2 the command line\n"
+"is not understood, 3 it can't be done, 5 done, but a crash of the machine may still\n"
+"undo it, 128 and the number of a signal: ended by it.\n";
+
+#define STEP	(1u << 20)	/* bytes of memory at a time */
+
+struct restore_options {
+	bool check;
+	bool flat;
+	bool replace;
+	bool json;
+	bool progress;
+	bool quiet;
+};
+
+#define OPTION(name, member) CLI_FLAG(name, struct restore_options, member)
+
+static const struct cli_option options[] = {
+	OPTION("check", check),
+	OPTION("flat", flat),
+	OPTION("replace", replace),
+	OPTION("json", json),
+	OPTION("progress", progress),
+	OPTION("quiet", quiet),
+	{ 0 }
+};
+
+static const char *const operands[] = { "IMAGE", "FILE", NULL };
+
+static const struct cli_syntax syntax = {
+	.options = options,
+	.operands = operands,
+	.optional = 1,
+};
+
+/**
+ * struct restored - memory that is being written
+ * @o: options
+ * @image: where from
+ * @region: of it
+ * @n: how many
+ * @file: where to
+ * @seeks: it does; else zeros are written
+ * @at: next byte of it to be written, if not @seeks
+ * @size: of all
+ * @buf: STEP bytes
+ */
+struct restored {
+	const struct restore_options *o;
+	struct dmatrack_image *image;
+	const struct dmatrack_region *region;
+	unsigned int n;
+	struct new_file file;
+	bool seeks;
+	uint64_t at;
+	uint64_t size;
+	unsigned char *buf;
+};
+
+/* Writing --------------------------------------------------------------------- */
+
+static int write_error(struct restored *r)
+{
+	cli_error("can't write %s: %m", r->file.path);
+	return CLI_FAILED;
+}
+
+static int put(struct restored *r, const void *data, uint64_t size, uint64_t at)
+{
+	const char *p = data;
+	ssize_t n;
+
+	while (size) {
+		n = r->seeks ? pwrite(r->file.fd, p, size, (off_t)at) :
+			       write(r->file.fd, p, size);
+		if (n < 0 && errno == EINTR && !interrupt_signal())
+			continue;
+		if (n < 0)
+			return interrupt_signal() ?
+			       interrupt_status("not restored") : write_error(r);
+		p += n;
+		at += (uint64_t)n;
+		size -= (uint64_t)n;
+	}
+	r->at = at;
+	return 0;
+}
+
+static int put_zeros(struct restored *r, uint64_t to)
+{
+	static const char zeros[65536];
+	uint64_t n;
+	int ret;
+
+	if (r->seeks)
+		return 0;
+	while (r->at < to) {
+		n = to - r->at < sizeof(zeros) ? to - r->at : sizeof(zeros);
+		ret = put(r, zeros, n, r->at);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* A place in the file */
+static uint64_t place(const struct restored *r, uint64_t iova)
+{
+	uint64_t before = 0;
+	unsigned int i = 0;
+
+	if (r->o->flat)
+		return iova - r->region[0].iova;
+	for (; iova - r->region[i].iova >= r->region[i].size; i++)
+		before += r->region[i].size;
+	return before + (iova - r->region[i].iova);
+}
+
+static int read_error(int error)
+{
+	cli_error("not restored: %s", cli_why(error));
+	return error == -EBADMSG ? CLI_NO : CLI_FAILED;
+}
+
+static int copy_data(struct restored *r, uint64_t iova, uint64_t size)
+{
+	uint64_t n;
+	int ret;
+
+	for (; size; iova += n, size -= n) {
+		n = size < STEP ? size : STEP;
+		ret = dmatrack_image_read(r->image, iova, r->buf, n);
+		if (ret)
+			return read_error(ret);
+		ret = put_zeros(r, place(r, iova));
+		if (!ret)
+			ret = put(r, r->buf, n, place(r, iova));
+		if (ret)
+			return ret;
+		if (interrupt_signal())
+			return interrupt_status("not restored");
+		cli_progress("restored %d %%", (int)(100.0 * (double)
+			     place(r, iova) / (double)r->size));
+	}
+	return 0;
+}
+
+static int copy(struct restored *r)
+{
+	uint64_t iova = r->region[0].iova, size;
+	int ret;
+
+	if (r->seeks && ftruncate(r->file.fd, (off_t)r->size))
+		return write_error(r);
+	while ((ret = dmatrack_image_next_data(r->image, &iova, &size)) > 0) {
+		ret = copy_data(r, iova, size);
+		if (ret)
+			return ret;
+		if (__builtin_add_overflow(iova, size, &iova))
+			break;		/* up to the last IOVA */
+	}
+	if (ret < 0)
+		return read_error(ret);
+	return put_zeros(r, r->size);
+}
+
+/* Bytes; UINT64_MAX: all that there are, and more */
+static uint64_t size_of(const struct restored *r)
+{
+	const struct dmatrack_region *end = &r->region[r->n - 1];
+	uint64_t sum = r->o->flat ? end->iova - r->region[0].iova : 0;
+	unsigned int i = r->o->flat ? r->n - 1 : 0;
+
+	for (; i < r->n; i++) {
+		if (__builtin_add_overflow(sum, r->region[i].size, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
+static int restore(struct restored *r, const char *path)
+{
+	int ret;
+
+	r->size = size_of(r);
+	if (r->size > INT64_MAX) {
+		cli_error("the regions %s more than a file can be%s",
+			  r->o->flat ? "with what is between them are" : "are",
+			  r->o->flat ? ": leave out --flat" : "");
+		return CLI_FAILED;
+	}
+	r->buf = malloc(STEP);
+	if (!r->buf) {
+		cli_error("no memory");
+		return CLI_FAILED;
+	}
+	ret = new_file_open(&r->file, path, r->o->replace);
+	r->seeks = r->file.temp;
+	if (!ret)
+		ret = new_file_close(&r->file, copy(r));
+	free(r->buf);
+	return ret;
+}
+
+/* It itself ------------------------------------------------------------------- */
+
+static int run_image(const struct restore_options *o, const char *path,
+		     const char *file)
+{
+	struct restored r = { .o = o };
+	FILE *out = file && !strcmp(file, "-") ? stderr : stdout;
+	uint8_t digest[16];
+	int ret = dmatrack_image_open(&r.image, path);
+
+	if (ret) {
+		cli_error("%s", cli_why(ret));
+		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
+	}
+	r.n = dmatrack_image_regions(r.image, &r.region);
+	if (file)
+		ret = restore(&r, file);
+	else
+		ret = image_check(r.image, digest);
+	cli_progress_clear();
+	if (!ret && o->json)
+		image_print_json(r.image, path, file ? NULL : digest, out);
+	else if (!ret && !file)
+		image_print(r.image, path, digest, out);
+	dmatrack_image_close(r.image);
+	return ret;
+}
+
+static int run(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct restore_options o = { 0 };
+	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+
+	if (ret != CLI_GO_ON)
+		return ret;
+	if (o.check && argc > 1)
+		return cli_usage("--check writes no file: what is '%s'?", argv[1]);
+	if (!o.check && argc < 2)
+		return cli_usage("FILE is missing, or --check");
+	interrupt_catch();
+	cli_progress_init(o.progress, o.quiet);
+	return run_image(&o, argv[0], argc > 1 ? argv[1] : NULL);
+}
+
+const struct cli_command cli_restore = {
+	.name = "restore",
+	.summary = "check an image, or write the memory in it to a file",
+	.help = help,
+	.run = run,
+};

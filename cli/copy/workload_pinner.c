@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The pinner: what a driver does that keeps pages pinned and writes through
+ * them, while the device's other writes go on. Each step lets go of the page
+ * that it has held longest, pins another one for writing, and writes to any of
+ * those it holds. A step a millisecond: pins that are kept are rare events.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workload.h"
+#include "lib/util/wait.h"
+
+#define PERIOD_NS	1000000
+#define NOT_HELD	UINT64_MAX
+
+/**
+ * struct workload_pinner - the thread
+ * @workload: where it pins, and whose device's driver it is
+ * @thread: it
+ * @lock: of @stop
+ * @changed: @stop is set
+ * @stop: it is to end
+ * @random: state of its random numbers
+ * @writes: so far; anybody reads
+ * @error: -errno of the first call that failed; read when it has ended
+ * @npins: pages it holds at a time
+ * @held: their IOVAs, or NOT_HELD
+ */
+struct workload_pinner {
+	const struct workload *workload;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool stop;
+	uint64_t random;
+	uint64_t writes;
+	int error;
+	unsigned int npins;
+	uint64_t held[];
+};
+
+static uint64_t draw_below(struct workload_pinner *p, uint64_t n)
+{
+	p->random = p->random * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint64_t)(((unsigned __int128)p->random * n) >> 64);
+}
+
+static int unpin(struct workload_pinner *p, unsigned int slot)
+{
+	uint64_t iova = p->held[slot];
+
+	p->held[slot] = NOT_HELD;
+	return iova == NOT_HELD ? 0 : dmt_device_unpin(p->workload->device, iova, 1);
+}
+
+static int pin(struct workload_pinner *p, unsigned int slot)
+{
+	uint64_t page = draw_below(p, (workload_hot(p->workload) - 1) /
+				     WORKLOAD_PAGE + 1);
+	uint64_t iova = workload_iova(p->workload, page * WORKLOAD_PAGE);
+	int ret = dmt_device_pin(p->workload->device, iova, 1, DMT_TESTDEV_PIN_WRITE);
+
+	if (!ret)
+		p->held[slot] = iova;
+	return ret;
+}
+
+static int write_pinned(struct workload_pinner *p)
+{
+	uint64_t iova = p->held[draw_below(p, p->npins)], data[8], offset;
+	unsigned int i;
+	int ret;
+
+	if (iova == NOT_HELD)
+		return 0;
+	for (i = 0; i < 8; i++)
+		data[i] = draw_below(p, UINT64_MAX);
+	offset = draw_below(p, WORKLOAD_PAGE - sizeof(data) + 1);
+	ret = dmt_device_pinned_write(p->workload->device, iova + offset, data,
+				      sizeof(data));
+	if (!ret)
+		__atomic_fetch_add(&p->writes, 1, __ATOMIC_RELAXED);
+	return ret;
+}
+
+static int step(struct workload_pinner *p, unsigned int slot)
+{
+	int ret = unpin(p, slot);
+
+	if (!ret)
+		ret = pin(p, slot);
+	return ret ? ret : write_pinned(p);
+}
+
+/* Return: whether to go on */
+static bool pause_step(struct workload_pinner *p)
+{
+	uint64_t end = dmt_now() + PERIOD_NS;
+	bool on;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop && !dmt_cond_wait(&p->changed, &p->lock, end))
+		;
+	on = !p->stop;
+	pthread_mutex_unlock(&p->lock);
+	return on;
+}
+
+static void *run(void *arg)
+{
+	struct workload_pinner *p = arg;
+	unsigned int slot = 0, i;
+	int ret;
+
+	do {
+		p->error = step(p, slot);
+		slot = (slot + 1) % p->npins;
+	} while (!p->error && pause_step(p));
+	for (i = 0; i < p->npins; i++) {
+		ret = unpin(p, i);
+		if (!p->error)
+			p->error = ret;
+	}
+	return NULL;
+}
+
+int workload_pinner_start(struct workload_pinner **pp, const struct workload *w)
+{
+	struct workload_pinner *p;
+	unsigned int i, n = (unsigned int)w->o->pins;
+	int ret;
+
+	p = calloc(1, sizeof(*p) + n * sizeof(p->held[0]));
+	if (!p)
+		return -ENOMEM;
+	p->workload = w;
+	p->random = w->o->seed ^ 0x5851f42d4c957f2dull;
+	p->npins = n;
+	for (i = 0; i < n; i++)
+		p->held[i] = NOT_HELD;
+	pthread_mutex_init(&p->lock, NULL);
+	dmt_cond_init(&p->changed);
+	ret = pthread_create(&p->thread, NULL, run, p);
+	if (ret) {
+		free(p);
+		return -ret;
+	}
+	*pp = p;
+	return 0;
+}
+
+uint64_t workload_pinner_writes(struct workload_pinner *p)
+{
+	return __atomic_load_n(&p->writes, __ATOMIC_RELAXED);
+}
+
+int workload_pinner_stop(struct workload_pinner *p)
+{
+	int ret;
+
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_signal(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	ret = p->error;
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+	return ret;
+}

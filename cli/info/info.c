@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* dmatrack info: its command line. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/copy/image_report.h"
+#include "info.h"
+#include "cli/common/interrupt.h"
+#include "cli/common/options.h"
+
+static const char help[] =
+"usage: dmatrack info [OPTION]...\n"
+"       dmatrack info [OPTION]... IMAGE\n"
+"\n"
+"Say what there is. Without an option: whether this machine has VFIO, which type 1\n"
+"driver tracks, the IOMMU groups with their devices, and what to do about what is\n"
+"missing. With IMAGE: what memory is in it.\n"
+"\n"
+"A container:\n"
+"  --device ADDRESS   a new one, with a PCI device that is bound to vfio-pci: what\n"
+"                     its driver can do\n"
+"  --device UUID      likewise, with a mediated device\n"
+"  --v1               likewise, of VFIO type 1 instead of 1v2\n"
+"  --engine           a new one in this process\n"
+"  --pid PID          those of a running program, with what is mapped there. They\n"
+"                     are only looked at; needs the right to trace it\n"
+"  --fd N             just the one that it has as this descriptor\n"
+"\n"
+"An image:\n"
+"  --digest           check all of it, and print its digest\n"
+"\n"
+"Output:\n"
+"  --json             for programs\n"
+"  --root DIR         the machine whose /dev and /sys are copied there\n"
+"  --progress         say on stderr what is going on, even if it's no terminal\n"
+"  --quiet            don't\n"
+"  --help             this text\n"
+"\n"
+"Examples:\n"
+"  dmatrack info\n"
+"  dmatrack info --device 0000:00:03.0\n"
+"  dmatrack info --pid $(pidof qemu-system-x86_64)\n"
+"\n"
+"Exit status: 0 done, 1 the image is altered, 2 the command line is not\n"
+"understood, 3 it can't be done here.\n";
+
+#define NONE	UINT64_MAX
+
+struct info_options {
+	const char *device;
+	const char *root;
+	uint64_t pid;
+	uint64_t fd;
+	bool v1;
+	bool engine;
+	bool digest;
+	bool json;
+	bool progress;
+	bool quiet;
+};
+
+#define OPTION(kind, name, member, ...) \
+	CLI_##kind(name, struct info_options, member, ##__VA_ARGS__)
+
+static const struct cli_option options[] = {
+	OPTION(STRING, "device", device),
+	OPTION(FLAG, "v1", v1),
+	OPTION(FLAG, "engine", engine),
+	OPTION(NUMBER, "pid", pid, 1, INT32_MAX, 1),
+	OPTION(NUMBER, "fd", fd, 0, INT32_MAX, 1),
+	OPTION(FLAG, "digest", digest),
+	OPTION(FLAG, "json", json),
+	OPTION(STRING, "root", root),
+	OPTION(FLAG, "progress", progress),
+	OPTION(FLAG, "quiet", quiet),
+	{ 0 }
+};
+
+static const char *const operands[] = { "IMAGE", NULL };
+
+static const struct cli_syntax syntax = {
+	.options = options,
+	.operands = operands,
+	.optional = 1,
+};
+
+static int new_container(const struct info_options *o, json_t *json)
+{
+	unsigned int type = o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
+	struct dmatrack *t;
+	int ret = cli_open_container(&t, o->device, type, 0);
+
+	if (ret)
+		return ret;
+	if (json)
+		cli_json_string(json, "device", o->device);
+	ret = info_container(t, false, json);
+	dmatrack_close(t);
+	return ret;
+}
+
+static int image(const struct info_options *o, const char *path)
+{
+	struct dmatrack_image *m;
+	uint8_t digest[16];
+	int ret = dmatrack_image_open(&m, path);
+
+	if (ret) {
+		cli_error("%s", cli_why(ret));
+		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
+	}
+	interrupt_catch();
+	ret = o->digest ? image_check(m, digest) : 0;
+	if (!ret)
+		(o->json ? image_print_json : image_print)(m, path,
+				o->digest ? digest : NULL, stdout);
+	dmatrack_image_close(m);
+	return ret;
+}
+
+static int look(const struct info_options *o, json_t *json)
+{
+	if (o->pid != NONE)
+		return info_process((int)o->pid,
+				    o->fd == NONE ? -1 : (int)o->fd, json);
+	if (o->device || o->engine)
+		return new_container(o, json);
+	return info_machine(o->root ? o->root : "", json);
+}
+
+/* What goes with what */
+static int check(const struct info_options *o, int argc, char **argv)
+{
+	int targets = (o->pid != NONE) + !!o->device + o->engine + !!o->root +
+		      argc;
+
+	if (targets > 1)
+		return cli_usage("--pid, --device, --engine, --root and IMAGE exclude each other");
+	if (o->fd != NONE && o->pid == NONE)
+		return cli_usage("--fd needs --pid");
+	if (o->v1 && !o->device && !o->engine)
+		return cli_usage("--v1 needs --device or --engine");
+	if (o->digest && !argc)
+		return cli_usage("--digest needs an IMAGE");
+	return CLI_GO_ON;
+}
+
+static int run(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct info_options o = { .pid = NONE, .fd = NONE };
+	json_t *json;
+	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+
+	if (ret == CLI_GO_ON)
+		ret = check(&o, argc, argv);
+	if (ret != CLI_GO_ON)
+		return ret;
+	cli_progress_init(o.progress, o.quiet);
+	if (argc)
+		return image(&o, argv[0]);
+	json = o.json ? json_object() : NULL;
+	ret = look(&o, json);
+	if (json && !ret) {
+		json_dumpf(json, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	json_decref(json);
+	return ret;
+}
+
+const struct cli_command cli_info = {
+	.name = "info",
+	.summary = "what this machine, a container or an image has",
+	.help = help,
+	.run = run,
+};

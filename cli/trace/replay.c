@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* dmatrack replay: its command line, and what comes after what. */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <string.h>
+
+#include "cli/common/options.h"
+#include "replay.h"
+
+static const char help[] =
+"usage: dmatrack replay [OPTION]... TRACE\n"
+"\n"
+"Carry out what a trace says: type1 calls on a container, and writes, reads and\n"
+"pins by a device in it. Print each call with its result, bitmaps as the pages\n"
+"that were reported. Where the trace says what must come of a call, compare: a\n"
+"trace is a test. TRACE is a file, or - for standard input.\n"
+"\n"
+"Where:\n"
+"  (nothing)          in this process, on libdmatrack's engine\n"
+"  --device ADDRESS   in the kernel, by /dev/vfio: a PCI device that is bound to\n"
+"                     vfio-pci, such as 0000:00:03.0. Only QEMU's edu can be told\n"
+"                     to write; any can be in the container\n"
+"  --device UUID      a mediated device of dmt_testdev\n"
+"  --v1               a container of VFIO type 1, whatever the trace says\n"
+"\n"
+"What:\n"
+"  --check            only read the trace: is it understood?\n"
+"  --strace           it's the output of strace(1), with structures. Plain strace\n"
+"                     shows only pointers: 'dmatrack trace' records more\n"
+"  --keep-going       go on after a difference\n"
+"\n"
+"Output:\n"
+"  --json             an object a line, for programs\n"
+"  --quiet            only differences\n"
+"  --help             this text\n"
+"\n"
+"A trace is text, a call a line (dmatrack-trace(5) has all of it):\n"
+"\n"
+"  container v2                       # or v1; a new one, from here on\n"
+"  map 0x100000 2M rw at ram+4M       # memory 'ram', from its 4 MiB on\n"
+"  start\n"
+"  write 0x101000 8                   # a device writes 8 bytes\n"
+"  bitmap 0x100000 64K = pages 1      # which must be what's reported\n"
+"  bitmap 0x100000 64K = none         # once\n"
+"  map 0x101000 4K = EEXIST           # an error that must come\n"
+"  unmap 0x100000 2M bitmap = 2M none\n"
+"\n"
+"What replay prints is a trace, too: run one without expectations, look at what\n"
+"came, and keep it as a test if it's right.\n"
+"\n"
+"Examples:\n"
+"  printf 'map 0 1M\\nstart\\nwrite 0x3000 1\\nbitmap 0 1M\\n' | dmatrack replay -\n"
+"  dmatrack trace -o qemu.trace qemu-system-x86_64 ...   record a real client\n"
+"  dmatrack replay qemu.trace                            on the engine\n"
+"  dmatrack replay --device 0000:00:03.0 qemu.trace      on this kernel's driver\n"
+"\n"
+"Exit status: 0 all was as expected, 1 something differed, 2 the command line or\n"
+"the trace is not understood, 3 it can't be done here.\n";
+
+/**
+ * struct options - what the user wants
+ * @p: what to play on
+ * @check: read only
+ * @strace: it's strace's
+ * @keep_going: after a difference
+ * @json: instead of text
+ * @quiet: no results
+ */
+struct options {
+	struct replay_player p;
+	bool check;
+	bool strace;
+	bool keep_going;
+	bool json;
+	bool quiet;
+};
+
+static const struct cli_option option_table[] = {
+	CLI_STRING("device", struct options, p.device),
+	CLI_FLAG("v1", struct options, p.v1),
+	CLI_FLAG("check", struct options, check),
+	CLI_FLAG("strace", struct options, strace),
+	CLI_FLAG("keep-going", struct options, keep_going),
+	CLI_FLAG("json", struct options, json),
+	CLI_FLAG("quiet", struct options, quiet),
+	{ 0 }
+};
+
+static const char *const operands[] = { "TRACE", NULL };
+
+static const struct cli_syntax syntax = {
+	.options = option_table,
+	.operands = operands,
+};
+
+/**
+ * struct count - what has been done
+ * @calls: carried out
+ * @expected: that had an expectation
+ * @differ: that didn't meet it
+ */
+struct count {
+	uint32_t calls;
+	uint32_t expected;
+	uint32_t differ;
+};
+
+static bool has_expectation(const struct replay_expect *x)
+{
+	return x->has_ret || x->has_pages || x->has_value;
+}
+
+static void report(const struct options *o, const struct replay_trace *t,
+		   const struct replay_call *call,
+		   const struct replay_result *r, struct count *n)
+{
+	bool expected = has_expectation(&call->expect);
+	bool met = replay_as_expected(t, call, r);
+
+	n->calls++;
+	n->expected += expected;
+	n->differ += !met;
+	if (o->json)
+		replay_print_json(t, call, r, expected, met);
+	else if (!o->quiet)
+		replay_print(stdout, t, call, r);
+	if (!met)
+		replay_print_difference(t, call, r);
+}
+
+static int play(struct options *o, const struct replay_trace *t,
+		struct count *n)
+{
+	struct replay_result r;
+	uint32_t i;
+	int ret = 0;
+
+	if (!t->nr_calls || t->calls[0].verb != REPLAY_CONTAINER)
+		ret = replay_open(&o->p, VFIO_TYPE1v2_IOMMU);
+	for (i = 0; i < t->nr_calls && !ret; i++) {
+		ret = replay_run(&o->p, &t->calls[i], &r);
+		if (!ret)
+			report(o, t, &t->calls[i], &r, n);
+		replay_result_free(&r);
+		if (n->differ && !o->keep_going)
+			break;
+	}
+	replay_close(&o->p);
+	return ret ? ret : n->differ ? CLI_NO : CLI_OK;
+}
+
+static void print_count(const struct options *o, const struct count *n)
+{
+	if (o->json)
+		printf("{\"calls\": %u, \"expected\": %u, \"differ\": %u}\n",
+		       n->calls, n->expected, n->differ);
+	else if (!o->quiet)
+		printf("# %u calls, %u with an expectation, %u differ\n",
+		       n->calls, n->expected, n->differ);
+}
+
+static int replay(struct options *o, struct replay_trace *t)
+{
+	struct count n = { 0 };
+	int ret;
+
+	o->p.trace = t->name;
+	ret = replay_memory_init(&o->p.memory, t);
+	if (!ret)
+		ret = play(o, t, &n);
+	replay_memory_free(&o->p.memory);
+	if (ret == CLI_OK || ret == CLI_NO)
+		print_count(o, &n);
+	return ret;
+}
+
+static int read_trace(const struct options *o, struct replay_trace *t,
+		      const char *name)
+{
+	bool standard = !strcmp(name, "-");
+	FILE *file = standard ? stdin : fopen(name, "r");
+	int ret;
+
+	if (!file) {
+		cli_error("%s: %s", name, strerror(errno));
+		return CLI_FAILED;
+	}
+	ret = replay_read(t, file, standard ? "stdin" : name, o->strace);
+	if (!standard)
+		fclose(file);
+	return ret;
+}
+
+static int run(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct replay_trace t = { 0 };
+	struct options o = { 0 };
+	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+
+	if (ret != CLI_GO_ON)
+		return ret;
+	ret = read_trace(&o, &t, argv[0]);
+	if (!ret && !o.check)
+		ret = replay(&o, &t);
+	else if (!ret && !o.quiet)
+		printf("# %u calls understood\n", t.nr_calls);
+	replay_free(&t);
+	return ret;
+}
+
+const struct cli_command cli_replay = {
+	.name = "replay",
+	.summary = "carry out a recorded or written sequence of calls",
+	.help = help,
+	.run = run,
+};

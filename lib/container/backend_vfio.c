@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Backend: a container in the kernel, with the devices it was given.
+ *
+ * The kernel's way there: a device is in an IOMMU group, which has a file
+ * /dev/vfio/<number> once all its devices are bound to VFIO drivers; the group
+ * joins a container (an open /dev/vfio/vfio); the first group that does lets
+ * the container choose an IOMMU driver; then the group hands out its devices. Or
+ * somebody else has done all that, and passes the container's descriptor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend.h"
+#include "lib/util/error.h"
+#include "group.h"
+#include "reader.h"
+
+#define CONTAINER_PATH	"/dev/vfio/vfio"
+
+/**
+ * struct group - one that was joined to the container
+ * @next: in the container's @groups
+ * @number: of it
+ * @fd: its descriptor; while it is open nobody else can open it
+ * @users: its devices that are open
+ * @stays: without a device, too: dmatrack_open_group() opened it
+ */
+struct group {
+	struct group *next;
+	int number;
+	int fd;
+	unsigned int users;
+	bool stays;
+};
+
+/* An open device */
+struct device {
+	struct device *next;
+	struct group *group;
+	int fd;
+};
+
+/**
+ * struct vfio_container - an open /dev/vfio/vfio
+ * @base: what is common; @base.device_fd is the first device's
+ * @fd: the container's
+ * @type: of IOMMU driver; 0: somebody else's, who has set it
+ * @groups: that were joined to it; while it has none at all it has no IOMMU driver
+ * @devices: that are open
+ */
+struct vfio_container {
+	struct dmatrack base;
+	int fd;
+	unsigned int type;
+	struct group *groups;
+	struct device *devices;
+};
+
+static struct vfio_container *to_vfio(struct dmatrack *t)
+{
+	return (struct vfio_container *)t;
+}
+
+static int call(int fd, unsigned long cmd, const void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int call_number(int fd, unsigned long cmd, unsigned long arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static long plain_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+{
+	return call_number(to_vfio(t)->fd, cmd, arg);
+}
+
+static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+{
+	if (t->features & DMATRACK_FEATURE_LOG)
+		return plain_ioctl(t, cmd, arg);
+	return dmt_reader_count(t, cmd, arg, plain_ioctl);
+}
+
+/* Groups join and leave -------------------------------------------------------- */
+
+/* Only dmatrack.ko knows the call that asks for features. */
+static void identify(struct vfio_container *c)
+{
+	c->base.features = dmt_features(&c->base);
+	c->base.driver = c->base.features ? "dmatrack" : "stock";
+}
+
+static int set_type(struct vfio_container *c, int number)
+{
+	int ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
+
+	if (ret == -EPERM)
+		return dmt_error(ret, "group %d: its IOMMU can't keep a device from "
+				 "sending interrupts to whom it pleases (parameter "
+				 "allow_unsafe_interrupts)", number);
+	if (ret)
+		return dmt_error(ret, "group %d: the IOMMU driver refuses it: %s",
+				 number, strerrordesc_np(-ret));
+	identify(c);
+	return 0;
+}
+
+/* The first group lets the container choose its IOMMU driver. */
+static int join(struct vfio_container *c, int fd, int number)
+{
+	int ret = call(fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
+
+	if (ret)
+		return dmt_error(ret, "group %d can't join the container: %s",
+				 number, strerrordesc_np(-ret));
+	return c->groups || !c->type ? 0 : set_type(c, number);
+}
+
+/* @fd becomes the group's; on failure it's closed. Return: 0 or -errno */
+static int group_add(struct vfio_container *c, int fd, int number, bool stays)
+{
+	struct group *g = malloc(sizeof(*g));
+	int ret = g ? join(c, fd, number) : dmt_error(-ENOMEM, "no memory");
+
+	if (ret) {
+		free(g);
+		close(fd);
+		return ret;
+	}
+	*g = (struct group){
+		.next = c->groups, .number = number, .fd = fd, .stays = stays,
+	};
+	c->groups = g;
+	return 0;
+}
+
+/* It leaves the container as it is closed, with its devices closed before. */
+static void group_remove(struct vfio_container *c, struct group *g)
+{
+	struct group **at = &c->groups;
+
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	close(g->fd);
+	free(g);
+}
+
+/* The group of that number, which joins now if it hasn't. Return: 0 or -errno */
+static int group_get(struct vfio_container *c, int number, const char *device,
+		     struct group **out)
+{
+	struct group *g = c->groups;
+	int fd, ret;
+
+	while (g && g->number != number)
+		g = g->next;
+	if (!g) {
+		fd = dmt_group_open(number, device);
+		ret = fd < 0 ? fd : group_add(c, fd, number, false);
+		if (ret)
+			return ret;
+		g = c->groups;
+	}
+	*out = g;
+	return 0;
+}
+
+static void group_put(struct vfio_container *c, struct group *g)
+{
+	if (!g->users && !g->stays)
+		group_remove(c, g);
+}
+
+/* Devices come and go --------------------------------------------------------- */
+
+static int device_open(struct group *g, const char *name, struct device **out)
+{
+	struct device *d = malloc(sizeof(*d));
+	int fd;
+
+	if (!d)
+		return dmt_error(-ENOMEM, "no memory");
+	fd = call(g->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	if (fd < 0) {
+		free(d);
+		return dmt_error(fd, "device %s of group %d can't be opened: %s",
+				 name, g->number, strerrordesc_np(-fd));
+	}
+	*d = (struct device){ .group = g, .fd = fd };
+	g->users++;
+	*out = d;
+	return 0;
+}
+
+static int vfio_attach(struct dmatrack *t, const char *name)
+{
+	struct vfio_container *c = to_vfio(t);
+	int number = dmt_group_of(name), ret;
+	struct device *d = NULL;
+	struct group *g = NULL;
+
+	if (number < 0)
+		return number;
+	ret = group_get(c, number, name, &g);
+	if (ret)
+		return ret;
+	ret = device_open(g, name, &d);
+	if (ret) {
+		group_put(c, g);
+		return ret;
+	}
+	d->next = c->devices;
+	c->devices = d;
+	return d->fd;
+}
+
+static int vfio_detach(struct dmatrack *t, int device_fd)
+{
+	struct vfio_container *c = to_vfio(t);
+	struct device **at = &c->devices, *d;
+
+	while (*at && (*at)->fd != device_fd)
+		at = &(*at)->next;
+	d = *at;
+	if (!d)
+		return dmt_error(-EINVAL, "descriptor %d is no device of this "
+				 "container", device_fd);
+	*at = d->next;
+	close(d->fd);
+	d->group->users--;
+	group_put(c, d->group);
+	free(d);
+	if (t->device_fd == device_fd)
+		t->device_fd = -1;
+	return 0;
+}
+
+/* Opening and closing ----------------------------------------------------------- */
+
+static void vfio_close(struct dmatrack *t)
+{
+	struct vfio_container *c = to_vfio(t);
+
+	while (c->devices)
+		vfio_detach(t, c->devices->fd);
+	while (c->groups)
+		group_remove(c, c->groups);
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c);
+}
+
+static const struct dmatrack_ops vfio_ops = {
+	.ioctl = vfio_ioctl,
+	.attach = vfio_attach,
+	.detach = vfio_detach,
+	.close = vfio_close,
+};
+
+static struct vfio_container *container_new(unsigned int type)
+{
+	struct vfio_container *c = malloc(sizeof(*c));
+
+	if (!c) {
+		dmt_error(-ENOMEM, "no memory");
+		return NULL;
+	}
+	*c = (struct vfio_container){
+		.base.ops = &vfio_ops,
+		.base.driver = "stock",
+		.base.device_fd = -1,
+		.fd = -1,
+		.type = type,
+	};
+	return c;
+}
+
+/* What every opening ends with: *@t is @c, or @c is no more. */
+static int opened(struct dmatrack **t, struct vfio_container *c, int err)
+{
+	if (err)
+		vfio_close(&c->base);
+	else
+		*t = &c->base;
+	return err;
+}
+
+static int open_file(struct vfio_container *c)
+{
+	c->fd = open(CONTAINER_PATH, O_RDWR | O_CLOEXEC);
+	if (c->fd >= 0)
+		return 0;
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+		return dmt_error(-ENOENT, "there is no " CONTAINER_PATH ": the "
+				 "module vfio isn't loaded");
+	return dmt_error(-errno, CONTAINER_PATH ": %s", strerrordesc_np(errno));
+}
+
+static int check_type(unsigned int type)
+{
+	if (type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU)
+		return 0;
+	return dmt_error(-EINVAL, "%u is no type of IOMMU driver that tracks: "
+			 "VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU", type);
+}
+
+/* An empty container that there's an IOMMU driver for */
+static int open_container(struct vfio_container *c)
+{
+	int ret = open_file(c);
+
+	if (ret)
+		return ret;
+	if (call_number(c->fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
+		return dmt_error(-EPROTO, CONTAINER_PATH " is of another version");
+	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
+		return dmt_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: "
+				 "vfio_iommu_type1 or dmatrack");
+	return 0;
+}
+
+static int open_device(struct vfio_container *c, const char *device)
+{
+	int ret = dmt_group_of(device);
+
+	if (ret < 0)
+		return ret;
+	ret = open_container(c);
+	if (ret)
+		return ret;
+	ret = vfio_attach(&c->base, device);
+	if (ret < 0)
+		return ret;
+	c->base.device_fd = ret;
+	return 0;
+}
+
+int dmatrack_open_vfio(struct dmatrack **t, const char *device,
+		       unsigned int type)
+{
+	struct vfio_container *c;
+
+	if (dmt_lacks(t, device))
+		return -EINVAL;
+	if (check_type(type))
+		return -EINVAL;
+	c = container_new(type);
+	return c ? opened(t, c, open_device(c, device)) : -ENOMEM;
+}
+
+static int open_with_group(struct vfio_container *c, const char *path)
+{
+	int ret = open_container(c), fd, number;
+
+	if (ret)
+		return ret;
+	fd = dmt_group_open_path(path, &number);
+	return fd < 0 ? fd : group_add(c, fd, number, true);
+}
+
+int dmatrack_open_group(struct dmatrack **t, const char *path,
+			unsigned int type)
+{
+	struct vfio_container *c;
+
+	if (dmt_lacks(t, path))
+		return -EINVAL;
+	if (check_type(type))
+		return -EINVAL;
+	c = container_new(type);
+	return c ? opened(t, c, open_with_group(c, path)) : -ENOMEM;
+}
+
+/* Is that a container, with a type1 driver? Only devices are asked at all. */
+static int check_fd(int fd)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+	struct stat st;
+	int ret;
+
+	if (fstat(fd, &st))
+		return dmt_error(-errno, "descriptor %d: %s", fd,
+				 strerrordesc_np(errno));
+	if (!S_ISCHR(st.st_mode) ||
+	    call_number(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
+		return dmt_error(-EINVAL, "descriptor %d isn't a VFIO container",
+				 fd);
+	ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
+	if (ret == -EINVAL)
+		return dmt_error(ret, "descriptor %d: the container has no IOMMU "
+				 "type yet (VFIO_SET_IOMMU)", fd);
+	if (ret < 0)
+		return dmt_error(-EOPNOTSUPP, "descriptor %d: the container's IOMMU "
+				 "driver isn't type1", fd);
+	return 0;
+}
+
+static int open_duplicate(struct vfio_container *c, int fd)
+{
+	int ret = check_fd(fd);
+
+	if (ret)
+		return ret;
+	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (c->fd < 0)
+		return dmt_error(-errno, "descriptor %d can't be duplicated: %s",
+				 fd, strerrordesc_np(errno));
+	identify(c);
+	return 0;
+}
+
+int dmatrack_open_fd(struct dmatrack **t, int fd)
+{
+	struct vfio_container *c;
+
+	if (dmt_lacks(t))
+		return -EINVAL;
+	c = container_new(0);
+	return c ? opened(t, c, open_duplicate(c, fd)) : -ENOMEM;
+}

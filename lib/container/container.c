@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * libdmatrack's calls on a container, whatever is behind it: they fill in the
+ * structures of <linux/vfio.h> and leave the rest to the backend.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/vfio.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend.h"
+#include "lib/util/error.h"
+
+/* What an errno of a type1 call means */
+static const char *why(int err, const char *einval)
+{
+	switch (err) {
+	case -EINVAL:
+		return einval;
+	case -EEXIST:
+		return "it overlaps a mapping";
+	case -ENOSPC:
+		return "no more mappings may be made";
+	case -ENOMEM:
+		return "no memory, or over the limit of locked memory "
+		       "(RLIMIT_MEMLOCK)";
+	case -EFAULT:
+		return "memory that can't be accessed";
+	case -EOVERFLOW:
+		return "it goes beyond the last address";
+	case -EACCES:
+		return "the stock driver tracks no containers of type 1 "
+		       "(VFIO_TYPE1_IOMMU)";
+	default:
+		return strerrordesc_np(-err);
+	}
+}
+
+int dmt_failed(int err, const char *einval, const char *format, ...)
+{
+	char what[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	return dmt_error(err, "%s: %s", what, why(err, einval));
+}
+
+void dmatrack_close(struct dmatrack *t)
+{
+	DMT_KEEP_TEXT;
+
+	if (t)
+		t->ops->close(t);
+}
+
+const char *dmatrack_driver(const struct dmatrack *t)
+{
+	return t ? t->driver : NULL;
+}
+
+struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t)
+{
+	return t ? t->engine : NULL;
+}
+
+int dmatrack_device_fd(const struct dmatrack *t)
+{
+	return t ? t->device_fd : -1;
+}
+
+int dmatrack_attach(struct dmatrack *t, const char *device)
+{
+	if (dmt_lacks(t, device))
+		return -EINVAL;
+	if (t->ops->attach)
+		return t->ops->attach(t, device);
+	return dmt_error(-EOPNOTSUPP, "a container in this process takes no VFIO "
+			 "devices");
+}
+
+int dmatrack_detach(struct dmatrack *t, int device_fd)
+{
+	if (dmt_lacks(t))
+		return -EINVAL;
+	if (t->ops->detach)
+		return t->ops->detach(t, device_fd);
+	return dmt_error(-EOPNOTSUPP, "a container in this process has no VFIO "
+			 "devices");
+}
+
+long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+{
+	long ret;
+
+	if (dmt_lacks(t))
+		return -EINVAL;
+	ret = t->ops->ioctl(t, cmd, arg);
+	if (ret < 0)
+		dmt_error((int)ret, "call 0x%lx: %s", cmd,
+			  strerrordesc_np((int)-ret));
+	return ret;
+}
+
+/* A call that has nothing to say but whether it worked */
+static int call(struct dmatrack *t, unsigned long cmd, void *arg)
+{
+	long ret = t->ops->ioctl(t, cmd, (unsigned long)arg);
+
+	return ret < 0 ? (int)ret : 0;
+}
+
+int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
+		 unsigned int prot)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = prot,		/* the same values */
+		.vaddr = (uintptr_t)vaddr,
+		.iova = iova,
+		.size = size,
+	};
+	int err;
+
+	_Static_assert(DMATRACK_MAP_READ == VFIO_DMA_MAP_FLAG_READ &&
+		       DMATRACK_MAP_WRITE == VFIO_DMA_MAP_FLAG_WRITE, "flags");
+	if (dmt_lacks(t))
+		return -EINVAL;
+	err = call(t, VFIO_IOMMU_MAP_DMA, &map);
+	if (err)
+		dmt_failed(err, "not whole pages, no rights, or no IOVA that can "
+			   "be used", "mapping 0x%llx bytes at IOVA 0x%llx",
+			   (unsigned long long)size, (unsigned long long)iova);
+	return err;
+}
+
+int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = iova,
+		.size = size,
+	};
+	int err;
+
+	if (dmt_lacks(t))
+		return -EINVAL;
+	err = call(t, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	if (err == -EBUSY)
+		dmt_error(err, "unmapping 0x%llx bytes at IOVA 0x%llx: a device's "
+			  "driver holds pages there and doesn't unpin them; "
+			  "close the device, or try again later",
+			  (unsigned long long)size, (unsigned long long)iova);
+	else if (err)
+		dmt_failed(err, "not whole pages, or it would cut a mapping",
+			   "unmapping 0x%llx bytes at IOVA 0x%llx",
+			   (unsigned long long)size, (unsigned long long)iova);
+	return err;
+}
+
+/* The uapi's structure is the library's. */
+#define SAME(m) \
+	(offsetof(struct dmatrack_mapping, m) == \
+	 offsetof(struct dmatrack_mapping_entry, m))
+_Static_assert(sizeof(struct dmatrack_mapping) ==
+	       sizeof(struct dmatrack_mapping_entry) && SAME(iova) &&
+	       SAME(last) && SAME(vaddr) && SAME(prot) && SAME(flags) &&
+	       DMATRACK_MAPPED_VADDR == DMATRACK_MAPPING_VADDR &&
+	       DMATRACK_MAPPED_IOMMU == DMATRACK_MAPPING_IOMMU, "mappings");
+
+int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
+		      struct dmatrack_mapping *m, unsigned int n)
+{
+	struct dmatrack_get_mappings get = {
+		.argsz = sizeof(get),
+		.iova = iova,
+		.count = n > INT_MAX ? INT_MAX : n,
+		.entries = (uintptr_t)m,
+	};
+	int err;
+
+	if (dmt_lacks(t) || (n && dmt_lacks(m)))
+		return -EINVAL;
+	if (!(t->features & DMATRACK_FEATURE_MAPPINGS))
+		return dmt_error(-EOPNOTSUPP, "the %s driver doesn't tell what is "
+				 "mapped", t->driver);
+	err = call(t, DMATRACK_GET_MAPPINGS, &get);
+	return err ? dmt_failed(err, "not a call of this version",
+				"listing the mappings") : (int)get.count;
+}
+
+static int switch_tracking(struct dmatrack *t, unsigned int flag,
+			   const char *what)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = flag,
+	};
+	int err = call(t, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+
+	return err ? dmt_failed(err, "more is mapped than the driver can track",
+				"%s to track", what) : 0;
+}
+
+int dmatrack_start(struct dmatrack *t)
+{
+	if (dmt_lacks(t))
+		return -EINVAL;
+	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, "starting");
+}
+
+int dmatrack_stop(struct dmatrack *t)
+{
+	if (dmt_lacks(t))
+		return -EINVAL;
+	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "ceasing");
+}
+
+#define HARVEST_EINVAL \
+	"not tracking, not whole pages, or no page size of its"
+#define STOCK_EINVAL \
+	"not tracking, not the page size, or not where mappings begin and end, " \
+	"which the stock driver wants"
+
+int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
+		     uint64_t page_size, uint64_t *bitmap)
+{
+	struct vfio_iommu_type1_dirty_bitmap_get get = {
+		.iova = iova,
+		.size = size,
+		.bitmap.pgsize = page_size,
+		.bitmap.size = dmatrack_bitmap_size(size, page_size),
+		.bitmap.data = (void *)bitmap,
+	};
+	struct vfio_iommu_type1_dirty_bitmap head = {
+		.argsz = sizeof(head) + sizeof(get),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+	};
+	uint64_t arg[(sizeof(head) + sizeof(get)) / sizeof(uint64_t)];
+	int err;
+
+	if (dmt_lacks(t, bitmap))
+		return -EINVAL;
+	memcpy(arg, &head, sizeof(head));
+	memcpy(arg + sizeof(head) / sizeof(arg[0]), &get, sizeof(get));
+	if (!t->features)	/* the driver adds to what it finds */
+		memset(bitmap, 0, get.bitmap.size);
+	err = call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
+	if (err)
+		dmt_failed(err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
+			   "harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
+			   "0x%llx", (unsigned long long)size,
+			   (unsigned long long)iova,
+			   (unsigned long long)page_size);
+	return err;
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * libdmatrack's engine: core's container behind the functions of
+ * dmatrack_engine.h.
+ */
+#include <stdlib.h>
+
+#include "dmatrack_engine.h"
+#include "engine/iommu.h"
+#include "engine/reclaim.h"
+#include "lib/util/sized.h"
+#include "lib/util/error.h"
+#include "core/group.h"
+
+/* As the kernel's drivers have it by default */
+#define MAPPINGS_MAX	65535U
+
+/* What an errno of the devices' side means */
+static const char *why(int err)
+{
+	switch (err) {
+	case -EINVAL:
+		return "not all of it is mapped, or no range that this can be done to";
+	case -EPERM:
+		return "a mapping's rights forbid it";
+	case -EFAULT:
+		return "memory that can't be accessed";
+	case -EOVERFLOW:
+		return "beyond the last IOVA, too much, or pinned too often";
+	case -EACCES:
+		return "no pins in a container of VFIO_TYPE1_IOMMU";
+	case -EOPNOTSUPP:
+		return "memory that is reached by functions has no pages to be pinned";
+	case -EBUSY:
+		return "addresses of mappings have been taken away";
+	default:
+		return strerrordesc_np(-err);
+	}
+}
+
+/* The end of an operation. Return: @err */
+static int done(int err, const char *what, uint64_t iova, uint64_t size)
+{
+	if (likely(!err))
+		return 0;
+	return dmt_error(err, "%s 0x%llx bytes at IOVA 0x%llx: %s", what,
+			 (unsigned long long)size, (unsigned long long)iova,
+			 why(err));
+}
+
+int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
+			   unsigned int flags)
+{
+	struct dmatrack_engine *e;
+	int err;
+
+	if (dmt_lacks(engine))
+		return -EINVAL;
+	if ((type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU) ||
+	    flags & ~DMATRACK_ENGINE_CHECKED)
+		return dmt_error(-EINVAL, "%u is no type of container, or 0x%x no "
+				 "flags", type, flags);
+	if (posix_memalign((void **)&e, 64, sizeof(*e)))
+		return dmt_error(-ENOMEM, "no memory for a container");
+	memset(e, 0, sizeof(*e));
+	err = dmt_reclaim_init();
+	if (err)
+		goto err_free;
+	err = dmt_host_init(&e->host, flags & DMATRACK_ENGINE_CHECKED);
+	if (err)
+		goto err_free;
+	err = dmt_container_init(&e->c, &e->host, type == VFIO_TYPE1v2_IOMMU,
+				 MAPPINGS_MAX);
+	if (err)
+		goto err_host;
+	err = dmatrack_engine_emulated(e, true);
+	if (err)
+		goto err_container;
+	*engine = e;
+	return 0;
+
+err_container:
+	dmt_container_close(&e->c);
+	dmt_container_fini(&e->c);
+err_host:
+	dmt_host_fini(&e->host);
+err_free:
+	free(e);
+	return dmt_error(err, "a container in this process: %s",
+			 strerrordesc_np(-err));
+}
+
+/* A fault of core's, that its tests must not pass over */
+static void check_nothing_left(const struct dmatrack_engine *e)
+{
+	long kept = e->host.kept;
+
+	if (likely(e->host.pinned == kept && e->host.locked == kept))
+		return;
+	fprintf(stderr, "dmatrack: %ld pages left pinned, %ld accounted\n",
+		e->host.pinned, e->host.locked);
+#ifdef __SANITIZE_ADDRESS__
+	abort();
+#endif
+}
+
+void dmatrack_engine_destroy(struct dmatrack_engine *e)
+{
+	if (!e)
+		return;
+	dmatrack_engine_emulated(e, false);
+	dmt_container_close(&e->c);
+	dmt_container_fini(&e->c);
+	rcu_barrier();
+	check_nothing_left(e);
+	dmt_host_fini(&e->host);
+	free(e);
+}
+
+long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
+			   unsigned long arg)
+{
+	long ret;
+
+	if (dmt_lacks(e))
+		return -EINVAL;
+	ret = dmt_type1_ioctl(&e->c, cmd, arg);
+	dmt_reclaim();
+	if (unlikely(ret < 0))
+		dmt_error((int)ret, "call 0x%lx of the container: %s", cmd,
+			  strerrordesc_np((int)-ret));
+	return ret;
+}
+
+static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory *from)
+{
+	int err = DMT_SIZED_TAKE(to, from, struct dmatrack_memory, write);
+
+	if (!err && (!to->read || !to->write))
+		err = dmt_error(-EINVAL, "struct dmatrack_memory: read() and write() "
+				"are both needed");
+	return err;
+}
+
+/* All that MAP_DMA would have checked before it calls core */
+static int check_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
+		     unsigned int prot, u64 *last)
+{
+	if (!size || !prot || prot & ~(DMT_READ | DMT_WRITE) ||
+	    size > dmt_user_end(&e->host))
+		return -EINVAL;
+	return check_add_overflow(iova, size - 1, last) ? -EOVERFLOW : 0;
+}
+
+int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
+			unsigned int prot, const struct dmatrack_memory *memory)
+{
+	struct dmatrack_memory m;
+	u64 last;
+	int err;
+
+	if (dmt_lacks(e, memory))
+		return -EINVAL;
+	err = take_memory(&m, memory);
+	if (err)
+		return err;
+	err = check_map(e, iova, size, prot, &last);
+	if (!err) {
+		dmt_memory_to_map = &m;
+		err = dmt_map(&e->c, iova, last, 0, prot);
+		dmt_memory_to_map = NULL;
+		dmt_reclaim();
+	}
+	if (!err)
+		return 0;
+	return dmt_error(err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
+			 (unsigned long long)size, (unsigned long long)iova,
+			 err == -EINVAL ? "not whole pages, no rights, too much, or no "
+			 "IOVA that can be used" : err == -EEXIST ?
+			 "it overlaps a mapping" : strerrordesc_np(-err));
+}
+
+int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
+			  const void *data, size_t size)
+{
+	if (dmt_lacks(e, data))
+		return -EINVAL;
+	return done(dmt_write(&e->c, iova, data, size), "writing", iova, size);
+}
+
+int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
+			 size_t size)
+{
+	if (dmt_lacks(e, data))
+		return -EINVAL;
+	return done(dmt_read(&e->c, iova, data, size), "reading", iova, size);
+}
+
+int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
+			unsigned long npages, unsigned int prot, void **pages)
+{
+	int err;
+
+	if (dmt_lacks(e, pages))
+		return -EINVAL;
+	if (!READ_ONCE(e->host.unmap))
+		return dmt_error(-EINVAL, "pins are for who can be told of unmaps: "
+				 "dmatrack_engine_on_unmap()");
+	if (prot & ~(DMT_READ | DMT_WRITE))
+		return dmt_error(-EINVAL, "0x%x are no rights of a pin", prot);
+	err = e->c.v2 ? dmt_pin(&e->c, iova, npages, prot, (struct page **)pages) :
+			-EACCES;	/* as the kernel's */
+	return done(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
+}
+
+int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
+			  unsigned long npages)
+{
+	if (dmt_lacks(e))
+		return -EINVAL;
+	return done(dmt_unpin(&e->c, iova, npages), "unpinning", iova,
+		    (uint64_t)npages << PAGE_SHIFT);
+}
+
+int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
+			       uint64_t size)
+{
+	if (dmt_lacks(e))
+		return -EINVAL;
+	return done(dmt_mark_dirty(&e->c, iova, size), "marking", iova, size);
+}
+
+void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
+			      void (*unmap)(void *opaque, uint64_t iova,
+					    uint64_t size),
+			      void *opaque)
+{
+	if (!e)
+		return;
+	mutex_lock(&e->c.lock);
+	e->host.opaque = opaque;
+	smp_store_release(&e->host.unmap, unmap);
+	mutex_unlock(&e->c.lock);
+}
+
+/* Devices in this process are one group. */
+static struct iommu_group *own_group(struct dmatrack_engine *e)
+{
+	return (struct iommu_group *)e;
+}
+
+int dmatrack_engine_emulated(struct dmatrack_engine *e, bool there)
+{
+	if (there)
+		return dmt_attach(&e->c, own_group(e), true);
+	dmt_detach(&e->c, own_group(e));
+	return 0;
+}
+
+int dmatrack_engine_attach(struct dmatrack_engine *e, struct iommu_group *group)
+{
+	return dmt_attach(&e->c, group, false);
+}
+
+void dmatrack_engine_detach(struct dmatrack_engine *e, struct iommu_group *group)
+{
+	dmt_detach(&e->c, group);
+}
+
+long dmatrack_engine_locked(struct dmatrack_engine *e)
+{
+	return __atomic_load_n(&e->host.locked, __ATOMIC_RELAXED);
+}
+
+void dmatrack_engine_limit(struct dmatrack_engine *e, long npages)
+{
+	WRITE_ONCE(e->host.locked_max, npages);
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * IOMMU groups.
+ *
+ * A group is what an IOMMU can tell apart: its devices share an address space. It
+ * has a file /dev/vfio/<number> once one of its devices is bound to a VFIO driver, and
+ * is viable when no device in it has a driver of the kernel's own. One open
+ * descriptor at a time. Most of what is here finds out what to tell a person.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lib/util/error.h"
+#include "group.h"
+
+/* '0' stands for any hexadecimal digit */
+static bool looks_like(const char *name, const char *pattern)
+{
+	static const char hex[] = "0123456789abcdefABCDEF";
+
+	for (; *pattern; name++, pattern++) {
+		if (*pattern == '0' ? !*name || !strchr(hex, *name) :
+				      *name != *pattern)
+			return false;
+	}
+	return !*name;
+}
+
+/* The name of the bus, or NULL: no device is called so */
+static const char *bus_of(const char *device)
+{
+	if (looks_like(device, "0000:00:00.0"))
+		return "pci";
+	if (looks_like(device, "00000000-0000-0000-0000-000000000000"))
+		return "mdev";
+	return NULL;
+}
+
+/* The last part of where a link points to; false: there's no such link */
+static bool link_name(const char *path, char *name, size_t size)
+{
+	char link[PATH_MAX];
+	ssize_t len = readlink(path, link, sizeof(link) - 1);
+	const char *last;
+	size_t n;
+
+	if (len < 0)
+		return false;
+	link[len] = '\0';
+	last = strrchr(link, '/');
+	last = last ? last + 1 : link;
+	n = strlen(last) < size ? strlen(last) : size - 1;
+	memcpy(name, last, n);
+	name[n] = '\0';
+	return true;
+}
+
+/* Who drives a device that sysfs has at @path; "no driver" */
+static void driver_of(const char *path, char *name, size_t size)
+{
+	char link[PATH_MAX];
+
+	snprintf(link, sizeof(link), "%.4000s/driver", path);
+	if (!link_name(link, name, size))
+		snprintf(name, size, "no driver");
+}
+
+int dmt_group_of(const char *device)
+{
+	const char *bus = bus_of(device);
+	char path[PATH_MAX], number[32];
+
+	if (!bus)
+		return dmt_error(-EINVAL, "'%.60s' is neither a PCI address, such "
+				 "as 0000:00:03.0, nor a mediated device's UUID",
+				 device);
+	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s", bus, device);
+	if (access(path, F_OK))
+		return dmt_error(-ENODEV, "there is no device %s", device);
+	strcat(path, "/iommu_group");
+	if (!link_name(path, number, sizeof(number)))
+		return dmt_error(-ENODEV, "device %s is in no IOMMU group: no "
+				 "driver has put it into one, or the IOMMU is off "
+				 "(intel_iommu=on, the firmware's settings)", device);
+	return atoi(number);
+}
+
+/* Who has it open? ------------------------------------------------------------- */
+
+static bool has_open(const char *pid, const char *file)
+{
+	char path[PATH_MAX], to[PATH_MAX];
+	struct dirent *entry;
+	bool found = false;
+	ssize_t len;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid,
+			 entry->d_name);
+		len = readlink(path, to, sizeof(to) - 1);
+		if (len < 0)
+			continue;
+		to[len] = '\0';
+		found = !strcmp(to, file);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void name_of(const char *pid, char *name, size_t size)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(name, (int)size, f))
+		snprintf(name, size, "?");
+	name[strcspn(name, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+
+/* "by process 12 (qemu)", as far as /proc lets us see */
+static void find_user(const char *file, char *who, size_t size)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	char name[32];
+
+	snprintf(who, size, "by a process that can't be seen from here");
+	while (proc && (entry = readdir(proc))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    !has_open(entry->d_name, file))
+			continue;
+		name_of(entry->d_name, name, sizeof(name));
+		snprintf(who, size, "by process %.20s (%s)", entry->d_name,
+			 name);
+		break;
+	}
+	if (proc)
+		closedir(proc);
+}
+
+/* Opening ------------------------------------------------------------------------ */
+
+/* Not the device itself, nor others that leave the group alone */
+static bool is_harmless(const char *driver)
+{
+	return strstr(driver, "vfio") || !strcmp(driver, "no driver") ||
+		!strcmp(driver, "pci-stub") || !strcmp(driver, "pcieport");
+}
+
+static int not_viable(int number)
+{
+	char path[PATH_MAX], driver[64];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/devices",
+		 number);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path),
+			 "/sys/kernel/iommu_groups/%d/devices/%s", number,
+			 entry->d_name);
+		driver_of(path, driver, sizeof(driver));
+		if (is_harmless(driver))
+			continue;
+		dmt_error(0, "group %d: device %s is bound to %s: all devices of "
+			  "a group must be bound to VFIO drivers, or to none",
+			  number, entry->d_name, driver);
+		closedir(dir);
+		return -EBUSY;
+	}
+	if (dir)
+		closedir(dir);
+	return dmt_error(-EBUSY, "group %d isn't viable: the kernel uses a device "
+			 "in it", number);
+}
+
+static int cant_open(int err, const char *path)
+{
+	char who[96];
+
+	switch (err) {
+	case -EBUSY:
+		find_user(path, who, sizeof(who));
+		return dmt_error(err, "%s is in use %s", path, who);
+	case -EACCES:
+	case -EPERM:
+		return dmt_error(err, "no permission to open %s, as user %u", path,
+				 (unsigned int)geteuid());
+	default:
+		return dmt_error(err, "%s: %s", path, strerrordesc_np(-err));
+	}
+}
+
+/* Return: @fd, or -errno and it's closed */
+static int check_viable(int fd, int number)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	int err = 0;
+
+	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status))
+		err = dmt_error(-errno, "group %d: no status: %s", number,
+				strerrordesc_np(errno));
+	else if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
+		err = not_viable(number);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int dmt_group_open(int number, const char *device)
+{
+	char path[64], sys[PATH_MAX], driver[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0)
+		return check_viable(fd, number);
+	if (errno != ENOENT)
+		return cant_open(-errno, path);
+	snprintf(sys, sizeof(sys), "/sys/bus/%s/devices/%s", bus_of(device),
+		 device);
+	driver_of(sys, driver, sizeof(driver));
+	if (is_harmless(driver) && strcmp(driver, "no driver"))
+		return dmt_error(-ENODEV, "device %s is bound to %s, but there "
+				 "is no %s", device, driver, path);
+	return dmt_error(-ENODEV, "device %s is bound to %s, not to a VFIO driver "
+			 "such as vfio-pci", device, driver);
+}
+
+/* Which group is the open file? The kernel names its device after the number. */
+static int number_of(int fd, const char *path)
+{
+	char sys[64], name[64] = "", *end;
+	struct stat st;
+	long number;
+
+	if (fstat(fd, &st))
+		return dmt_error(-errno, "%s: %s", path, strerrordesc_np(errno));
+	snprintf(sys, sizeof(sys), "/sys/dev/char/%u:%u", major(st.st_rdev),
+		 minor(st.st_rdev));
+	if (S_ISCHR(st.st_mode) && link_name(sys, name, sizeof(name))) {
+		number = strtol(name, &end, 10);
+		if (end != name && !*end && number >= 0 && number <= INT_MAX)
+			return (int)number;
+	}
+	return dmt_error(-EINVAL, "%s isn't the file of an IOMMU group, such as "
+			 "/dev/vfio/12", path);
+}
+
+int dmt_group_open_path(const char *path, int *number)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 && errno == ENOENT)
+		return dmt_error(-ENOENT, "there is no %s: a group has its file "
+				 "while a device in it is bound to a VFIO driver",
+				 path);
+	if (fd < 0)
+		return cant_open(-errno, path);
+	*number = number_of(fd, path);
+	if (*number < 0) {
+		close(fd);
+		return *number;
+	}
+	return check_viable(fd, *number);
+}

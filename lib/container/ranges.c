@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Harvest as ranges: by the driver's own call for it, list by list; with a driver that
+ * hasn't got it, window by window of a bitmap that stays in the processor's cache,
+ * whatever the size of what is harvested. Runs that go on in the next list or window
+ * are put together: a run is held back until the next begins, or the end.
+ *
+ * Windows: where the driver tells what is mapped, holes are left out, so that all of
+ * the address space may be asked for. What is mapped after the call began may be
+ * missed: it's still dirty next time. Windows begin at multiples of the page size from
+ * the range's start, because a bit stands for as much from there on. So do lists.
+ */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+
+#include "backend.h"
+#include "lib/util/error.h"
+
+#define WINDOW_BITS	(1ULL << 18)	/* 32 KiB */
+#define LIST_ROOM	2048U		/* 32 KiB */
+
+/**
+ * struct ranges - a harvest under way
+ * @found: see dmatrack_harvest_ranges()
+ * @opaque: for it
+ * @iova: of the run that is held back
+ * @size: of it; 0: none
+ */
+struct ranges {
+	void (*found)(void *opaque, uint64_t iova, uint64_t size);
+	void *opaque;
+	uint64_t iova;
+	uint64_t size;
+};
+
+static void deliver(struct ranges *r)
+{
+	if (r->size)
+		r->found(r->opaque, r->iova, r->size);
+	r->size = 0;
+}
+
+static void add(struct ranges *r, uint64_t iova, uint64_t size)
+{
+	if (r->size && r->iova + r->size == iova) {
+		r->size += size;
+		return;
+	}
+	deliver(r);
+	r->iova = iova;
+	r->size = size;
+}
+
+/* The driver makes ranges of it. */
+static int harvest_lists(struct dmatrack *t, struct ranges *r, uint64_t iova,
+			 uint64_t last, uint64_t page_size,
+			 struct dmatrack_dirty_range *list)
+{
+	struct dmatrack_get_ranges get = {
+		.argsz = sizeof(get),
+		.last = last,
+		.page_size = page_size,
+		.ranges = (uintptr_t)list,
+		.next = iova,
+	};
+	uint32_t i;
+	long ret;
+
+	do {
+		get.iova = get.next;
+		get.count = LIST_ROOM;
+		ret = t->ops->ioctl(t, DMATRACK_GET_RANGES, (unsigned long)&get);
+		for (i = 0; !ret && i < get.count; i++)
+			add(r, list[i].iova, list[i].last - list[i].iova + 1);
+	} while (!ret && get.more);
+	return (int)ret;
+}
+
+/* The runs of a window's bitmap; the last bit may stand for less than a page. */
+static void add_runs(struct ranges *r, const uint64_t *bitmap, uint64_t iova,
+		     uint64_t size, uint64_t page_size)
+{
+	uint64_t nbits = (size - 1) / page_size + 1, pos = 0, len;
+
+	for (; dmatrack_next_run(bitmap, nbits, &pos, &len); pos += len) {
+		uint64_t from = pos * page_size;
+		uint64_t left = size - from;
+
+		add(r, iova + from, len > (left - 1) / page_size ?
+					    left : len * page_size);
+	}
+}
+
+/* Bytes of a window */
+static uint64_t window_size(const struct dmatrack *t, uint64_t size,
+			    uint64_t page_size)
+{
+	if (!(t->features & DMATRACK_FEATURE_ANY_RANGE) ||
+	    size / page_size <= WINDOW_BITS)
+		return size;
+	return WINDOW_BITS * page_size;
+}
+
+/* Pages that the driver doesn't have */
+static bool cuts_pages(struct dmatrack *t, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+
+	return !t->ops->ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)&info) &&
+		info.iova_pgsizes &&
+		(iova | size) & ((info.iova_pgsizes & -info.iova_pgsizes) - 1);
+}
+
+/* What would be found out only when a part has been harvested */
+static int check(struct dmatrack *t, uint64_t iova, uint64_t size,
+		 uint64_t page_size)
+{
+	if (!size || !page_size || page_size & (page_size - 1))
+		return -EINVAL;
+	if (size - 1 > UINT64_MAX - iova)
+		return -EOVERFLOW;
+	if (t->features & DMATRACK_FEATURE_RANGES)
+		return 0;	/* it looks at all of the range itself */
+	return cuts_pages(t, iova, size) ? -EINVAL : 0;
+}
+
+/**
+ * struct rest - what is still to be harvested
+ * @iova: from here on
+ * @size: bytes; 0: nothing
+ * @known: the mapping that @iova is in, just before, or behind
+ */
+struct rest {
+	uint64_t iova;
+	uint64_t size;
+	struct dmatrack_mapping known;
+};
+
+static void skip(struct rest *r, uint64_t size)
+{
+	if (size > r->size)
+		size = r->size;
+	r->iova += size;
+	r->size -= size;
+}
+
+/* On to where something is mapped, if that is told. Return: 0 or -errno */
+static int skip_hole(struct dmatrack *t, struct rest *r, uint64_t page_size)
+{
+	int n;
+
+	if (!r->size || !(t->features & DMATRACK_FEATURE_MAPPINGS) ||
+	    r->iova <= r->known.last)
+		return 0;
+	n = dmatrack_mappings(t, r->iova, &r->known, 1);
+	if (n < 0)
+		return n;
+	if (!n)
+		r->size = 0;
+	else if (r->known.iova > r->iova)
+		skip(r, (r->known.iova - r->iova) / page_size * page_size);
+	return 0;
+}
+
+/* Window by window */
+static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
+			   uint64_t size, uint64_t page_size, uint64_t window,
+			   uint64_t *bitmap)
+{
+	struct rest rest = { .iova = iova, .size = size };
+	int err = 0;
+
+	/* The first window in any case: the driver may refuse */
+	while (rest.size && !err) {
+		uint64_t now = rest.size < window ? rest.size : window;
+
+		err = dmatrack_harvest(t, rest.iova, now, page_size, bitmap);
+		if (err)
+			break;
+		add_runs(r, bitmap, rest.iova, now, page_size);
+		skip(&rest, now);
+		err = skip_hole(t, &rest, page_size);
+	}
+	return err;
+}
+
+static int failed(int err, uint64_t iova, uint64_t size, uint64_t page_size)
+{
+	return dmt_failed(err, "not tracking, no such range, not whole pages, or "
+			  "no page size", "harvesting 0x%llx bytes at IOVA "
+			  "0x%llx in pages of 0x%llx", (unsigned long long)size,
+			  (unsigned long long)iova,
+			  (unsigned long long)page_size);
+}
+
+int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
+			    uint64_t page_size,
+			    void (*found)(void *opaque, uint64_t iova,
+					  uint64_t size),
+			    void *opaque)
+{
+	struct ranges r = { .found = found, .opaque = opaque };
+	uint64_t window;
+	size_t bytes;
+	bool lists;
+	void *mem;
+	int err;
+
+	if (dmt_lacks(t, found))
+		return -EINVAL;
+	lists = t->features & DMATRACK_FEATURE_RANGES;
+	err = check(t, iova, size, page_size);
+	if (err)
+		return failed(err, iova, size, page_size);
+	window = window_size(t, size, page_size);
+	bytes = lists ? LIST_ROOM * sizeof(struct dmatrack_dirty_range) :
+			dmatrack_bitmap_size(window, page_size);
+	mem = malloc(bytes);
+	if (!mem)
+		return dmt_error(-ENOMEM, "no memory for an answer of %zu bytes",
+				 bytes);
+	if (lists)
+		err = harvest_lists(t, &r, iova, iova + size - 1, page_size, mem);
+	else
+		err = harvest_windows(t, &r, iova, size, page_size, window, mem);
+	if (lists && err)	/* windows have said it */
+		failed(err, iova, size, page_size);
+	deliver(&r);
+	free(mem);
+	return err;
+}

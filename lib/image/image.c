@@ -1,0 +1,885 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * An image as a destination: memory goes to its place in a sparse file, PATH.partial.
+ * See image_file.h for what is in it.
+ *
+ * Devices may stand still while an image is finished, so what can be done before is: hashes
+ * are kept as pages come (image_sums.h), and at the end of each round all that was written
+ * is on disk (image_sync.h). Left for prepare() is the table, and that it and the data are on
+ * disk; for finish() a head that says "complete", the name, and the folder to disk. A crash between
+ * any two of these leaves a file that isn't at PATH.
+ *
+ * A lock on the file keeps a second writer away. It is taken after opening, and
+ * the first writer may have renamed the file in between: so the name is looked up once
+ * more under the lock.
+ *
+ * Resuming: what an earlier process has written may be on disk or not, even if the
+ * machine has not been booted since: a file system may have been shut down and mounted again. So
+ * nothing of it is taken as known: recall() reads all of it, past the page cache where that can be, and
+ * the sender compares. The same goes for the digest by which it is completed. A finished image gives back its last state too, once all of it has been read
+ * and found to be what was finished: its sender may not know yet that it is finished.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dmatrack_copy.h"
+#include "lib/util/error.h"
+#include "image_sums.h"
+#include "image_sync.h"
+
+/**
+ * struct image_writer - an image that is written
+ * @dest: what it is to others
+ * @f: the file: PATH.partial, or PATH if @finished
+ * @path: PATH
+ * @partial: PATH.partial
+ * @flags: DMATRACK_IMAGE_*
+ * @ready: it has been begun, by this process or the one that it goes on for
+ * @finished: it's complete and has its name
+ * @durable: ... which outlasts a crash
+ * @full: there was no room for it
+ * @discarded: it isn't to be gone on with
+ * @sums: of the chunks
+ * @sync: brings it to disk
+ * @hashed: the table is that of the data
+ * @prepared: it is in the file, and all of that on disk
+ * @digest: of the data; valid when @hashed
+ * @room: entries that the table has memory for
+ */
+struct image_writer {
+	struct dmatrack_dest dest;
+	struct dmt_image_file f;
+	char *path;
+	char *partial;
+	unsigned int flags;
+	bool ready;
+	bool finished;
+	bool durable;
+	bool full;
+	bool discarded;
+	struct dmt_image_sums sums;
+	struct dmt_image_sync sync;
+	bool hashed;
+	bool prepared;
+	uint8_t digest[16];
+	uint64_t room;
+};
+
+static struct image_writer *writer_of(struct dmatrack_dest *d)
+{
+	return (struct image_writer *)d;
+}
+
+static int failed(struct image_writer *w, const char *what, const char *path)
+{
+	int err = errno;
+
+	return dmt_error(-err, "%s: %s: %s", path, what, strerror(err));
+}
+
+static int not_ready(struct image_writer *w)
+{
+	return dmt_error(-EINVAL, "%s: %s", w->path,
+			 w->finished ? "finished" : "not begun");
+}
+
+static int write_regions(struct image_writer *w)
+{
+	const struct dmt_regions *r = &w->f.regions;
+	struct dmt_image_region *out = calloc(r->n, sizeof(*out));
+	unsigned int i;
+	int ret;
+
+	if (!out)
+		return dmt_no_memory();
+	for (i = 0; i < r->n; i++) {
+		out[i].iova = htole64(r->regions[i].iova);
+		out[i].size = htole64(r->regions[i].size);
+	}
+	ret = dmt_image_pwrite(w->f.fd, out, r->n * sizeof(*out),
+			       DMT_IMAGE_HEAD);
+	free(out);
+	return ret;
+}
+
+static void fill_head(struct dmt_image_file *f)
+{
+	struct dmt_image_head *h = &f->head;
+
+	memset(h, 0, sizeof(*h));
+	memcpy(h->magic, DMT_IMAGE_MAGIC, sizeof(h->magic));
+	h->version = htole32(DMT_IMAGE_VERSION);
+	h->page_size = htole32(f->regions.page_size);
+	h->nregions = htole32(f->regions.n);
+	h->table = htole64(f->table);
+	dmt_regions_hash(&f->regions, h->regions_hash);
+}
+
+static int open_partial(struct image_writer *w);
+
+/* What is at PATH stays until the new one takes its name. */
+static int begin_another(struct image_writer *w)
+{
+	if (!(w->flags & DMATRACK_IMAGE_REPLACE))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	close(w->f.fd);
+	w->f.fd = -1;
+	w->finished = false;
+	return open_partial(w);
+}
+
+static int image_begin(struct dmatrack_dest *d,
+		       const struct dmatrack_region *regions, unsigned int n,
+		       uint32_t page_size)
+{
+	struct image_writer *w = writer_of(d);
+	int ret = 0;
+
+	w->ready = w->hashed = w->prepared = w->durable = w->full = false;
+	dmt_image_sync_end(&w->sync);
+	w->room = 0;
+	if (w->finished)
+		ret = begin_another(w);
+	if (!ret)
+		ret = dmt_image_lay_out(&w->f, regions, n, page_size);
+	if (ret)
+		return ret;
+	ret = dmt_image_sums_init(&w->sums, &w->f, false);
+	if (ret)
+		return ret;
+	fill_head(&w->f);
+	if (ftruncate(w->f.fd, 0) || ftruncate(w->f.fd, (off_t)w->f.table))
+		return failed(w, "make room", w->partial);
+	ret = write_regions(w);
+	if (!ret)
+		ret = dmt_image_write_head(&w->f);
+	w->ready = !ret;
+	return ret;
+}
+
+/**
+ * struct place - where a range of memory is
+ * @i: its region
+ * @offset: within that
+ * @at: in the file
+ */
+struct place {
+	unsigned int i;
+	uint64_t offset;
+	uint64_t at;
+};
+
+static int find_place(struct image_writer *w, uint64_t iova, uint64_t size,
+		      struct place *place)
+{
+	int i;
+
+	if (!w->ready)
+		return not_ready(w);
+	i = dmt_regions_find(&w->f.regions, iova, size);
+	if (i < 0)
+		return i;
+	place->i = i;
+	place->offset = iova - w->f.regions.regions[i].iova;
+	place->at = w->f.offsets[i] + place->offset;
+	w->hashed = w->prepared = false;
+	return 0;
+}
+
+/*
+ * The kernel says only once that it couldn't write, and what it couldn't may be gone from memory,
+ * too: no second try would notice. So there's nothing to go on with any more.
+ */
+static int sync_data(struct image_writer *w)
+{
+	int err = dmt_image_sync_wait(&w->sync, w->f.fd);
+
+	if (!err)
+		return 0;
+	w->ready = false;
+	if (ftruncate(w->f.fd, 0))
+		unlink(w->partial);
+	return dmt_error(err, "%s: write to disk: %s", w->partial,
+			 strerror(-err));
+}
+
+/*
+ * What fills a disk must not stay there: no other process has room to go on with it.
+ * Return: @ret
+ */
+static int note_full(struct image_writer *w, int ret)
+{
+	if (ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG)
+		w->full = true;
+	return ret;
+}
+
+static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		       size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	struct place to;
+	int ret = find_place(w, iova, size, &to);
+
+	if (ret)
+		return ret;
+	ret = dmt_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, data);
+	if (!ret)
+		ret = dmt_image_pwrite(w->f.fd, data, size, to.at);
+	if (ret)
+		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+	else
+		dmt_image_sync_written(&w->sync, w->f.fd, size);
+	return note_full(w, ret);
+}
+
+/* Where the file system can't make holes: zeros over what is no hole */
+static int overwrite(struct image_writer *w, uint64_t at, uint64_t size)
+{
+	static const char zeros[65536];
+	uint64_t end = at + size, n;
+	off_t data;
+	int ret;
+
+	while (at < end) {
+		data = lseek(w->f.fd, (off_t)at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0;
+		if (data < 0)
+			return failed(w, "seek", w->partial);
+		if ((uint64_t)data >= end)
+			return 0;
+		at = data;
+		n = end - at < sizeof(zeros) ? end - at : sizeof(zeros);
+		ret = dmt_image_pwrite(w->f.fd, zeros, n, at);
+		if (ret)
+			return ret;
+		at += n;
+	}
+	return 0;
+}
+
+static int make_hole(struct image_writer *w, uint64_t at, uint64_t size)
+{
+	if (!fallocate(w->f.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       (off_t)at, (off_t)size))
+		return 0;
+	if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
+		return failed(w, "make a hole", w->partial);
+	return overwrite(w, at, size);
+}
+
+static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	struct image_writer *w = writer_of(d);
+	struct place to;
+	int ret = find_place(w, iova, size, &to);
+
+	if (ret)
+		return ret;
+	ret = dmt_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, NULL);
+	if (!ret)
+		ret = make_hole(w, to.at, size);
+	if (ret)
+		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+	return note_full(w, ret);
+}
+
+static int add_entry(struct image_writer *w, uint64_t chunk,
+		     const uint8_t hash[16])
+{
+	struct dmt_image_file *f = &w->f;
+	uint64_t room = w->room ? w->room * 2 : 64;
+	struct dmt_image_entry *more;
+
+	if (f->nentries == w->room) {
+		more = realloc(f->entries, room * sizeof(*more));
+		if (!more)
+			return dmt_no_memory();
+		f->entries = more;
+		w->room = room;
+	}
+	f->entries[f->nentries].chunk = chunk;
+	memcpy(f->entries[f->nentries].hash, hash, 16);
+	f->nentries++;
+	return 0;
+}
+
+static int hash_region(struct image_writer *w, struct dmt_digest *digest,
+		       unsigned int i)
+{
+	const struct dmatrack_region *r = &w->f.regions.regions[i];
+	uint64_t chunk = 0, done = 0;
+	uint8_t hash[16];
+	int ret;
+
+	dmt_digest_region(digest, r->iova, r->size);
+	for (; dmt_image_sums_next(&w->sums, &w->f, i, &chunk); done = ++chunk) {
+		dmt_digest_zeros(digest, chunk - done);
+		dmt_sum_put(hash, w->sums.sum[w->f.first[i] + chunk]);
+		dmt_digest_chunk(digest, hash);
+		ret = add_entry(w, w->f.first[i] + chunk, hash);
+		if (ret)
+			return ret;
+	}
+	dmt_digest_zeros(digest, dmt_image_region_chunks(&w->f, i) - done);
+	return 0;
+}
+
+/* Have the file read past the page cache, or no more. Return: whether it can be */
+static bool read_directly(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !fcntl(fd, F_SETFL, on ? flags | O_DIRECT :
+						      flags & ~O_DIRECT);
+}
+
+/*
+ * Read what isn't known of the file, from disk. Pages that aren't on disk yet go there first; then the
+ * cache has no need to keep any. Direct reads aren't of the cache in any case.
+ */
+static int learn(struct image_writer *w,
+		 int (*see)(void *opaque, unsigned int i, uint64_t offset,
+			    const void *data, size_t size), void *opaque)
+{
+	int ret = w->sums.any ? sync_data(w) : 0;
+	bool direct;
+
+	if (ret || !w->sums.any)
+		return ret;
+	posix_fadvise(w->f.fd, 0, 0, POSIX_FADV_DONTNEED);
+	direct = read_directly(w->f.fd, true);
+	/* a disk may have blocks of more than 4 KiB */
+	if (direct && pread(w->f.fd, w->sums.buf, DMT_BLOCK, DMT_BLOCK) < 0)
+		direct = !read_directly(w->f.fd, false);
+	ret = dmt_image_sums_learn(&w->sums, &w->f, see, opaque);
+	if (direct)
+		read_directly(w->f.fd, false);
+	return ret;
+}
+
+/* Make the table of what is in the file now. */
+static int hash_data(struct image_writer *w)
+{
+	struct dmt_digest digest;
+	unsigned int i;
+	int ret;
+
+	if (w->hashed)
+		return 0;
+	ret = learn(w, NULL, NULL);
+	if (ret)
+		return ret;
+	w->f.nentries = 0;
+	dmt_digest_init(&digest);
+	for (i = 0; !ret && i < w->f.regions.n; i++)
+		ret = hash_region(w, &digest, i);
+	dmt_digest_end(&digest, w->digest);
+	w->hashed = !ret;
+	return ret;
+}
+
+/* Devices run, unless it's the last round; then finish() has nothing left of this. */
+static int image_round(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (!w->ready)
+		return not_ready(w);
+	ret = learn(w, NULL, NULL);
+	return ret ? ret : sync_data(w);
+}
+
+/**
+ * struct recalling - an image that is read back
+ * @w: it
+ * @tell: called with each piece
+ * @opaque: for it
+ * @page: where pages are larger than chunks, one of them; or NULL
+ * @iova: of @page
+ * @held: @page has something that wasn't told
+ */
+struct recalling {
+	struct image_writer *w;
+	int (*tell)(void *opaque, uint64_t iova, const void *data, size_t size);
+	void *opaque;
+	char *page;
+	uint64_t iova;
+	bool held;
+};
+
+static int recall_held(struct recalling *r)
+{
+	int ret = r->held ? r->tell(r->opaque, r->iova, r->page,
+				    r->w->f.regions.page_size) : 0;
+
+	r->held = false;
+	return ret;
+}
+
+static int recall_chunk(void *opaque, unsigned int i, uint64_t offset,
+			const void *data, size_t size)
+{
+	struct recalling *r = opaque;
+	size_t page_size = r->w->f.regions.page_size;
+	uint64_t iova = r->w->f.regions.regions[i].iova + offset;
+	size_t within = offset % page_size;
+	int ret = 0;
+
+	if (!r->page)
+		return r->tell(r->opaque, iova, data, size);
+	if (!r->held || r->iova != iova - within) {
+		ret = recall_held(r);
+		memset(r->page, 0, page_size);
+		r->iova = iova - within;
+	}
+	memcpy(r->page + within, data, size);
+	r->held = true;
+	return ret;
+}
+
+static int image_recall(struct dmatrack_dest *d,
+			int (*tell)(void *opaque, uint64_t iova, const void *data,
+				    size_t size), void *opaque)
+{
+	struct image_writer *w = writer_of(d);
+	struct recalling r = { .w = w, .tell = tell, .opaque = opaque };
+	int ret;
+
+	if (!w->ready)
+		return not_ready(w);
+	if (w->f.regions.page_size > DMT_CHUNK) {
+		r.page = malloc(w->f.regions.page_size);
+		if (!r.page)
+			return dmt_no_memory();
+	}
+	dmt_image_sums_doubt(&w->sums, &w->f);
+	w->hashed = w->prepared = false;
+	ret = learn(w, recall_chunk, &r);
+	if (!ret)
+		ret = recall_held(&r);
+	free(r.page);
+	return ret;
+}
+
+static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (!w->ready && !w->finished)
+		return not_ready(w);
+	ret = hash_data(w);
+	if (!ret)
+		memcpy(digest, w->digest, 16);
+	return ret;
+}
+
+static int write_table(struct image_writer *w)
+{
+	struct dmt_image_file *f = &w->f;
+	size_t size = f->nentries * sizeof(*f->entries);
+	uint64_t i;
+	int ret;
+
+	for (i = 0; i < f->nentries; i++)
+		f->entries[i].chunk = htole64(f->entries[i].chunk);
+	dmt_hash(f->head.table_hash, f->entries, size);
+	f->head.entries = htole64(f->nentries);
+	ret = dmt_image_pwrite(f->fd, f->entries, size, f->table);
+	for (i = 0; i < f->nentries; i++)
+		f->entries[i].chunk = le64toh(f->entries[i].chunk);
+	if (!ret && ftruncate(f->fd, (off_t)(f->table + size)))
+		ret = failed(w, "set the size", w->partial);
+	return ret;
+}
+
+/* All of it is on disk before the file gets its name. */
+static int write_complete(struct image_writer *w)
+{
+	int ret;
+
+	w->f.head.flags = htole32(DMT_IMAGE_COMPLETE);
+	ret = dmt_image_write_head(&w->f);
+	return ret ? ret : sync_data(w);
+}
+
+/* What has no name isn't complete. */
+static void take_back(struct image_writer *w)
+{
+	w->f.head.flags = 0;
+	if (w->ready)
+		dmt_image_write_head(&w->f);
+}
+
+/* Whether the file is still the one of that name */
+static bool has_partial(struct image_writer *w)
+{
+	struct stat st, named;
+
+	return !fstat(w->f.fd, &st) && !lstat(w->partial, &named) &&
+	       named.st_ino == st.st_ino && named.st_dev == st.st_dev;
+}
+
+/* Some file systems can't rename without replacing: there, look first. */
+static int give_name(struct image_writer *w)
+{
+	unsigned int flags = w->flags & DMATRACK_IMAGE_REPLACE ?
+			     0 : RENAME_NOREPLACE;
+
+	if (!has_partial(w))
+		return dmt_error(-ESTALE, "%s: somebody took it away",
+				 w->partial);
+	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
+		return 0;
+	if (errno != EINVAL || !flags)
+		return failed(w, "rename", w->path);
+	if (!access(w->path, F_OK))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	return rename(w->partial, w->path) ? failed(w, "rename", w->path) : 0;
+}
+
+/* The data is on disk already: what may be gone after a crash is the name. */
+static int not_durable(struct image_writer *w, const char *folder)
+{
+	return dmt_error(-DMATRACK_NOT_DURABLE, "%s: the image is complete, but may be "
+			 "gone after a crash of the machine: %s: %s", w->path,
+			 folder, strerror(errno));
+}
+
+static int sync_folder(struct image_writer *w)
+{
+	char *slash = strrchr(w->path, '/');
+	char *folder = slash ? strndup(w->path, slash - w->path + 1) : strdup(".");
+	int fd, ret = 0;
+
+	if (!folder)
+		return not_durable(w, "no memory");
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* EINVAL: a file system that has nothing to write */
+	if (fd < 0 || (fsync(fd) && errno != EINVAL))
+		ret = not_durable(w, folder);
+	if (fd >= 0)
+		close(fd);
+	free(folder);
+	w->durable = !ret;
+	return ret;
+}
+
+static int image_prepare(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret;
+
+	if (w->prepared)
+		return 0;
+	if (!w->ready)
+		return not_ready(w);
+	if (!(w->flags & DMATRACK_IMAGE_REPLACE) && !access(w->path, F_OK))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	ret = hash_data(w);
+	if (!ret)
+		ret = write_table(w);
+	if (!ret)
+		ret = sync_data(w);
+	w->prepared = !ret;
+	return note_full(w, ret);
+}
+
+/* Up to the name: until then there is no new image, after it there is one. */
+static int complete(struct image_writer *w)
+{
+	int ret;
+
+	if (!w->ready)
+		return not_ready(w);
+	ret = image_prepare(&w->dest);
+	if (ret)
+		return ret;
+	ret = write_complete(w);
+	if (!ret)
+		ret = give_name(w);
+	if (ret) {
+		take_back(w);
+		return note_full(w, ret);
+	}
+	w->finished = true;
+	w->ready = false;
+	return 0;
+}
+
+static int image_finish(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+	int ret = w->finished ? 0 : complete(w);
+
+	return ret || w->durable ? ret : sync_folder(w);
+}
+
+static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	struct dmt_image_head *h = &w->f.head;
+
+	if (!w->ready)
+		return not_ready(w);
+	if (size > sizeof(h->state))
+		return dmt_error(-EINVAL, "state of %zu bytes", size);
+	memset(h->state, 0, sizeof(h->state));
+	memcpy(h->state, state, size);
+	h->state_size = htole32((uint32_t)size);
+	return note_full(w, dmt_image_write_head(&w->f));
+}
+
+static int image_load(struct dmatrack_dest *d, void *state, size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	uint32_t have = le32toh(w->f.head.state_size);
+
+	if (!w->ready && !w->finished)
+		return 0;
+	if (have > size)
+		return dmt_error(-EINVAL, "%s: a state of %" PRIu32 " bytes",
+				 w->path, have);
+	memcpy(state, w->f.head.state, have);
+	return (int)have;
+}
+
+/* An unfinished image stays only if another process can go on with it. */
+static bool is_useful(struct image_writer *w)
+{
+	struct stat st;
+	bool empty = !fstat(w->f.fd, &st) && !st.st_size;
+
+	return !empty && !w->full && !w->discarded &&
+	       (!w->ready || w->f.head.state_size);
+}
+
+/* While the file is locked nothing else takes its name, but by removing it first. */
+static void drop_partial(struct image_writer *w)
+{
+	if (!w->finished && !is_useful(w) && has_partial(w))
+		unlink(w->partial);
+}
+
+static void free_writer(struct image_writer *w)
+{
+	dmt_image_sync_end(&w->sync);
+	if (w->f.fd >= 0)
+		close(w->f.fd);
+	dmt_image_sums_free(&w->sums);
+	dmt_image_free(&w->f);
+	free(w->path);
+	free(w->partial);
+	free(w);
+}
+
+static void image_close(struct dmatrack_dest *d)
+{
+	struct image_writer *w = writer_of(d);
+
+	drop_partial(w);
+	free_writer(w);
+}
+
+static const struct dmatrack_dest_ops image_ops = {
+	.size = sizeof(image_ops),
+	.begin = image_begin,
+	.write = image_write,
+	.zero = image_zero,
+	.round = image_round,
+	.finish = image_finish,
+	.save = image_save,
+	.load = image_load,
+	.close = image_close,
+	.digest = image_digest,
+	.prepare = image_prepare,
+	.recall = image_recall,
+};
+
+/*
+ * Memory is for its owner's eyes alone: it doesn't go to a file that somebody else made there, or
+ * that has another name.
+ */
+static int check_partial(struct image_writer *w)
+{
+	struct stat st;
+
+	if (fstat(w->f.fd, &st))
+		return failed(w, "stat", w->partial);
+	if (!S_ISREG(st.st_mode))
+		return dmt_error(-EINVAL, "%s: not a file", w->partial);
+	if (st.st_uid != geteuid() || st.st_nlink > 1)
+		return dmt_error(-EPERM, "%s: is there already, and somebody else's",
+				 w->partial);
+	if (st.st_mode & 07077 && fchmod(w->f.fd, 0600))
+		return failed(w, "set the mode", w->partial);
+	return 0;
+}
+
+/* Return: 1: ours; 0: somebody renamed it meanwhile; or -errno */
+static int try_partial(struct image_writer *w)
+{
+	int ret = 0;
+
+	w->f.fd = open(w->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+				   O_NONBLOCK, 0600);
+	if (w->f.fd < 0)
+		return failed(w, "open", w->partial);
+	if (flock(w->f.fd, LOCK_EX | LOCK_NB))
+		ret = errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
+		      dmt_error(-EBUSY, "%s: another process writes it",
+				w->partial);
+	if (!ret && has_partial(w)) {
+		ret = check_partial(w);
+		if (!ret)
+			return 1;
+	}
+	close(w->f.fd);
+	w->f.fd = -1;
+	return ret;
+}
+
+static int open_partial(struct image_writer *w)
+{
+	int ret;
+
+	do
+		ret = try_partial(w);
+	while (!ret);
+	return ret < 0 ? ret : 0;
+}
+
+/* Whether what is in @w->f.fd can be gone on with. Any doubt: it can't */
+static bool usable(struct image_writer *w, const char *path)
+{
+	struct stat st;
+
+	return !dmt_image_read_head(&w->f, path) && w->f.head.state_size &&
+	       !dmt_image_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
+	       (uint64_t)st.st_size >= w->f.table;
+}
+
+/* The image as an earlier process left it unfinished */
+static void take_up(struct image_writer *w)
+{
+	if (!usable(w, w->partial))
+		return;
+	/* killed between completing it and naming it, perhaps */
+	w->f.head.flags = 0;
+	w->f.head.entries = 0;
+	w->ready = !dmt_image_sums_init(&w->sums, &w->f, true) &&
+		   !dmt_image_write_head(&w->f) &&
+		   !ftruncate(w->f.fd, (off_t)w->f.table);
+}
+
+/* Read all of a finished image, from disk if it can be. Return: 0 or -EBADMSG, -errno */
+static int check_finished(struct image_writer *w)
+{
+	struct dmatrack_image *m;
+	char name[64];
+	int ret;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", w->f.fd);
+	posix_fadvise(w->f.fd, 0, 0, POSIX_FADV_DONTNEED);
+	ret = dmatrack_image_open(&m, name);
+	if (ret)
+		return ret;
+	ret = dmatrack_image_digest(m, w->digest, NULL, NULL);
+	dmatrack_image_close(m);
+	w->hashed = !ret;
+	return ret;
+}
+
+/*
+ * The image as an earlier process finished it. Return: 1: here it is; 0: there is none of a receiver;
+ * or -errno
+ */
+static int take_finished(struct image_writer *w)
+{
+	int ret = 0;
+
+	/* a FIFO that nobody writes to is not waited for */
+	w->f.fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (w->f.fd < 0)
+		return 0;
+	if (usable(w, w->path) && le32toh(w->f.head.flags) & DMT_IMAGE_COMPLETE) {
+		ret = check_finished(w);
+		w->finished = !ret;
+		if (!ret)
+			return 1;
+		ret = dmt_error(ret, "%s: is finished, but not as it was any more: %s",
+				w->path, strerror(-ret));
+	}
+	close(w->f.fd);
+	w->f.fd = -1;
+	return ret;
+}
+
+static int open_writer(struct image_writer *w)
+{
+	bool there = !access(w->path, F_OK);
+	int ret = 0;
+
+	if (there && w->flags & DMATRACK_IMAGE_RESUME && access(w->partial, F_OK))
+		ret = take_finished(w);
+	if (ret > 0)
+		return 0;
+	/* one that was altered may be replaced, but not gone on with */
+	if (ret && !(ret == -EBADMSG && w->flags & DMATRACK_IMAGE_REPLACE))
+		return ret;
+	if (there && !(w->flags & DMATRACK_IMAGE_REPLACE))
+		return dmt_error(-EEXIST, "%s: is there already", w->path);
+	ret = open_partial(w);
+	if (!ret && w->flags & DMATRACK_IMAGE_RESUME)
+		take_up(w);
+	return ret;
+}
+
+int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
+			  unsigned int flags)
+{
+	struct image_writer *w;
+	int ret;
+
+	if (dmt_lacks(d, path))
+		return -EINVAL;
+	if (!*path ||
+	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
+		return dmt_error(-EINVAL, "image: no path, or unknown flags");
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return dmt_no_memory();
+	w->f.fd = -1;
+	w->dest.ops = &image_ops;
+	w->flags = flags;
+	w->path = strdup(path);
+	if (w->path && asprintf(&w->partial, "%s.partial", path) < 0)
+		w->partial = NULL;
+	ret = w->partial ? open_writer(w) : dmt_no_memory();
+	if (ret)
+		free_writer(w);
+	else
+		*d = &w->dest;
+	return ret;
+}
+
+int dmatrack_image_discard(struct dmatrack_dest *d)
+{
+	if (dmt_lacks(d))
+		return -EINVAL;
+	if (d->ops != &image_ops)
+		return dmt_error(-EINVAL, "not an image that is being written");
+	writer_of(d)->discarded = true;
+	return 0;
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Image files: head, regions, and where everything is. See image_file.h. */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/util/error.h"
+#include "image_file.h"
+
+_Static_assert(sizeof(struct dmt_image_head) == DMT_IMAGE_HEAD, "no padding");
+_Static_assert(sizeof(struct dmt_image_entry) == 24, "no padding");
+
+int dmt_image_pread(int fd, void *buf, size_t size, uint64_t offset)
+{
+	ssize_t n;
+
+	for (; size; buf = (char *)buf + n, size -= n, offset += n) {
+		n = pread(fd, buf, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		else if (n < 0)
+			return dmt_error(-errno, "image: read at %" PRIu64 ": %s",
+					 offset, strerror(errno));
+		else if (!n)
+			return dmt_error(-EBADMSG, "image: cut at %" PRIu64,
+					 offset);
+	}
+	return 0;
+}
+
+int dmt_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
+{
+	ssize_t n;
+
+	for (; size; buf = (const char *)buf + n, size -= n, offset += n) {
+		n = pwrite(fd, buf, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		else if (n < 0)
+			return dmt_error(-errno, "image: write at %" PRIu64 ": %s",
+					 offset, strerror(errno));
+	}
+	return 0;
+}
+
+uint64_t dmt_image_region_chunks(const struct dmt_image_file *f,
+				 unsigned int region)
+{
+	uint64_t size = f->regions.regions[region].size;
+
+	return size / DMT_CHUNK + !!(size % DMT_CHUNK);
+}
+
+size_t dmt_image_chunk_size(const struct dmt_image_file *f, unsigned int region,
+			    uint64_t chunk)
+{
+	uint64_t left = f->regions.regions[region].size - chunk * DMT_CHUNK;
+
+	return left < DMT_CHUNK ? left : DMT_CHUNK;
+}
+
+/* Round up to a power of two. Return: whether it overflows */
+static bool align_up(uint64_t *x, uint64_t to)
+{
+	bool over = __builtin_add_overflow(*x, to - 1, x);
+
+	*x &= ~(to - 1);
+	return over;
+}
+
+static int place(struct dmt_image_file *f)
+{
+	uint64_t at = DMT_IMAGE_HEAD +
+		      f->regions.n * sizeof(struct dmt_image_region);
+	uint64_t end;
+	unsigned int i;
+	bool over = false;
+
+	for (f->chunks = 0, i = 0; i < f->regions.n; i++) {
+		over |= align_up(&at, f->regions.page_size);
+		f->offsets[i] = at;
+		f->first[i] = f->chunks;
+		f->chunks += dmt_image_region_chunks(f, i);
+		over |= __builtin_add_overflow(at, f->regions.regions[i].size, &at);
+	}
+	over |= align_up(&at, DMT_COPY_PAGE_MIN);
+	f->table = at;
+	over |= __builtin_add_overflow(at, f->chunks * sizeof(*f->entries), &end);
+	if (over || end > INT64_MAX)
+		return dmt_error(-EFBIG, "image of %" PRIu64
+				 " bytes: more than a file can be",
+				 f->regions.bytes);
+	return 0;
+}
+
+int dmt_image_lay_out(struct dmt_image_file *f,
+		      const struct dmatrack_region *regions, unsigned int n,
+		      uint32_t page_size)
+{
+	int ret;
+
+	dmt_image_free(f);
+	ret = dmt_regions_init(&f->regions, regions, n, page_size);
+	if (ret)
+		return ret;
+	f->offsets = calloc(n, sizeof(*f->offsets));
+	f->first = calloc(n, sizeof(*f->first));
+	ret = f->offsets && f->first ? place(f) : dmt_no_memory();
+	if (ret)
+		dmt_image_free(f);
+	return ret;
+}
+
+void dmt_image_free(struct dmt_image_file *f)
+{
+	dmt_regions_free(&f->regions);
+	free(f->offsets);
+	free(f->first);
+	free(f->entries);
+	f->offsets = NULL;
+	f->first = NULL;
+	f->entries = NULL;
+	f->nentries = 0;
+}
+
+static int check_head(const struct dmt_image_head *h, const char *path)
+{
+	uint8_t hash[16];
+
+	if (memcmp(h->magic, DMT_IMAGE_MAGIC, sizeof(h->magic)))
+		return dmt_error(-EBADMSG, "%s: not an image of dmatrack", path);
+	if (le32toh(h->version) != DMT_IMAGE_VERSION)
+		return dmt_error(-EPROTONOSUPPORT,
+				 "%s: image version %" PRIu32 ", this library knows %u",
+				 path, le32toh(h->version), DMT_IMAGE_VERSION);
+	dmt_hash(hash, h, offsetof(struct dmt_image_head, hash));
+	if (memcmp(hash, h->hash, sizeof(hash)) ||
+	    le32toh(h->state_size) > sizeof(h->state))
+		return dmt_error(-EBADMSG, "%s: the image's head is altered", path);
+	if (le32toh(h->flags) & ~DMT_IMAGE_COMPLETE)
+		return dmt_error(-EPROTONOSUPPORT,
+				 "%s: image with unknown flags", path);
+	return 0;
+}
+
+int dmt_image_read_head(struct dmt_image_file *f, const char *path)
+{
+	int ret = dmt_image_pread(f->fd, &f->head, sizeof(f->head), 0);
+
+	if (ret == -EBADMSG)
+		return dmt_error(ret, "%s: not an image, or cut", path);
+	return ret ? ret : check_head(&f->head, path);
+}
+
+static int check_regions(struct dmt_image_file *f,
+			 const struct dmt_image_region *in, unsigned int n)
+{
+	struct dmatrack_region *regions = calloc(n, sizeof(*regions));
+	uint8_t hash[16];
+	unsigned int i;
+	int ret;
+
+	if (!regions)
+		return dmt_no_memory();
+	for (i = 0; i < n; i++) {
+		regions[i].iova = le64toh(in[i].iova);
+		regions[i].size = le64toh(in[i].size);
+	}
+	ret = dmt_image_lay_out(f, regions, n, le32toh(f->head.page_size));
+	free(regions);
+	if (ret)
+		return ret == -ENOMEM ? ret : -EBADMSG;
+	dmt_regions_hash(&f->regions, hash);
+	if (!memcmp(hash, f->head.regions_hash, sizeof(hash)) &&
+	    le64toh(f->head.table) == f->table &&
+	    le64toh(f->head.entries) <= f->chunks)
+		return 0;
+	dmt_image_free(f);
+	return -EBADMSG;
+}
+
+int dmt_image_read_regions(struct dmt_image_file *f, const char *path)
+{
+	uint32_t n = le32toh(f->head.nregions);
+	struct dmt_image_region *in;
+	int ret;
+
+	if (!n || n > DMATRACK_REGIONS_MAX)
+		return dmt_error(-EBADMSG, "%s: an image of %" PRIu32 " regions",
+				 path, n);
+	in = calloc(n, sizeof(*in));
+	if (!in)
+		return dmt_no_memory();
+	ret = dmt_image_pread(f->fd, in, n * sizeof(*in), DMT_IMAGE_HEAD);
+	if (!ret)
+		ret = check_regions(f, in, n);
+	free(in);
+	if (ret == -EBADMSG)
+		return dmt_error(ret, "%s: the image's regions are altered", path);
+	return ret;
+}
+
+int dmt_image_write_head(struct dmt_image_file *f)
+{
+	dmt_hash(f->head.hash, &f->head, offsetof(struct dmt_image_head, hash));
+	return dmt_image_pwrite(f->fd, &f->head, sizeof(f->head), 0);
+}
+
+/* The next data at @offset or behind it */
+static int next_extent(int fd, uint64_t offset, struct dmt_image_extent *e)
+{
+	off_t begin = lseek(fd, (off_t)offset, SEEK_DATA), end;
+
+	if (begin < 0 && errno == ENXIO)
+		return 0;
+	if (begin < 0)
+		return dmt_error(-errno, "image: %s", strerror(errno));
+	end = lseek(fd, begin, SEEK_HOLE);
+	if (end < 0)
+		return dmt_error(-errno, "image: %s", strerror(errno));
+	e->begin = begin;
+	e->end = end;
+	return 1;
+}
+
+int dmt_image_next_chunk(const struct dmt_image_file *f, unsigned int region,
+			 uint64_t *chunk, struct dmt_image_extent *e)
+{
+	uint64_t base = f->offsets[region];
+	uint64_t end = base + f->regions.regions[region].size;
+	uint64_t from = base + *chunk * DMT_CHUNK;
+	int ret;
+
+	if (*chunk >= dmt_image_region_chunks(f, region))
+		return 0;
+	if (from < e->begin || from >= e->end) {
+		ret = next_extent(f->fd, from, e);
+		if (ret <= 0)
+			return ret;
+	}
+	if (e->begin >= end)
+		return 0;
+	if (e->begin > from)
+		*chunk = (e->begin - base) / DMT_CHUNK;
+	return 1;
+}

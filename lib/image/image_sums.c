@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Sums of an image's chunks: see image_sums.h. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/util/bits.h"
+#include "dmatrack.h"
+#include "lib/util/error.h"
+#include "image_sums.h"
+
+#define CHUNKS_MAX	(1ull << 26)
+#define CHUNK_WORDS	(DMT_BLOCKS / DMT_WORD_BITS)
+
+int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			bool unknown)
+{
+	dmt_image_sums_free(s);
+	if (f->chunks > CHUNKS_MAX)
+		return dmt_error(-EFBIG, "image of more than 64 TiB");
+	s->sum = calloc(f->chunks, sizeof(*s->sum));
+	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
+	s->used = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
+	s->unknown = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
+	s->buf = aligned_alloc(DMT_BLOCK, DMT_CHUNK);
+	if (!s->sum || !s->filled || !s->used || !s->unknown || !s->buf) {
+		dmt_image_sums_free(s);
+		return dmt_error(-ENOMEM, "image: no memory for its hashes");
+	}
+	if (unknown)
+		dmt_image_sums_doubt(s, f);
+	return 0;
+}
+
+void dmt_image_sums_doubt(struct dmt_image_sums *s, const struct dmt_image_file *f)
+{
+	s->any = true;
+	dmt_set_bits(s->unknown, 0, f->chunks);
+}
+
+void dmt_image_sums_free(struct dmt_image_sums *s)
+{
+	free(s->sum);
+	free(s->filled);
+	free(s->used);
+	free(s->unknown);
+	free(s->buf);
+	*s = (struct dmt_image_sums){ 0 };
+}
+
+static uint64_t block_of(const struct dmt_image_file *f, unsigned int i,
+			 uint64_t offset)
+{
+	return f->first[i] * DMT_BLOCKS + offset / DMT_BLOCK;
+}
+
+/* Take what these blocks of one chunk of region @i hold out of its sum. */
+static int take_out(struct dmt_image_sums *s, const struct dmt_image_file *f,
+		    unsigned int i, uint64_t block, uint64_t n)
+{
+	uint64_t at = (block - f->first[i] * DMT_BLOCKS) * DMT_BLOCK;
+	int ret = dmt_image_pread(f->fd, s->buf, n * DMT_BLOCK,
+				  f->offsets[i] + at);
+
+	if (!ret)
+		s->sum[block / DMT_BLOCKS] -=
+			dmt_sum_blocks(block % DMT_BLOCKS, s->buf, n * DMT_BLOCK);
+	return ret;
+}
+
+/* The same for some that are filled, and may be of several chunks */
+static int take_out_run(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			unsigned int i, uint64_t block, uint64_t n)
+{
+	uint64_t end = block + n, left;
+	int ret = 0;
+
+	for (; block < end && !ret; block += n) {
+		left = DMT_BLOCKS - block % DMT_BLOCKS;
+		n = end - block < left ? end - block : left;
+		if (n == DMT_BLOCKS)
+			s->sum[block / DMT_BLOCKS] = 0;
+		else if (!dmt_test_bit(s->unknown, block / DMT_BLOCKS))
+			ret = take_out(s, f, i, block, n);
+	}
+	return ret;
+}
+
+static void add(struct dmt_image_sums *s, uint64_t block, const char *data,
+		uint64_t n)
+{
+	uint64_t end = block + n, left;
+
+	for (; block < end; block += n, data += n * DMT_BLOCK) {
+		left = DMT_BLOCKS - block % DMT_BLOCKS;
+		n = end - block < left ? end - block : left;
+		if (!dmt_test_bit(s->unknown, block / DMT_BLOCKS))
+			s->sum[block / DMT_BLOCKS] +=
+				dmt_sum_blocks(block % DMT_BLOCKS, data,
+					       n * DMT_BLOCK);
+	}
+}
+
+/**
+ * struct blocks - a run of blocks in chunks that are used
+ * @at: first block
+ * @end: first block behind it
+ */
+struct blocks {
+	uint64_t at;
+	uint64_t end;
+};
+
+/* The next such run in [@run->at, @end). Return: whether there's one */
+static bool next_used(const struct dmt_image_sums *s, uint64_t end,
+		      struct blocks *run)
+{
+	uint64_t chunk = run->at / DMT_BLOCKS, len;
+
+	if (run->at >= end ||
+	    !dmatrack_next_run(s->used, (end - 1) / DMT_BLOCKS + 1, &chunk, &len))
+		return false;
+	if (run->at < chunk * DMT_BLOCKS)
+		run->at = chunk * DMT_BLOCKS;
+	run->end = (chunk + len) * DMT_BLOCKS;
+	if (run->end > end)
+		run->end = end;
+	return true;
+}
+
+/* What blocks [first, end) hold is taken out of the sums. */
+static int take_out_all(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			unsigned int i, uint64_t first, uint64_t end)
+{
+	struct blocks run = { .at = first };
+	uint64_t pos, len;
+	int ret;
+
+	for (; next_used(s, end, &run); run.at = run.end) {
+		for (pos = run.at; dmatrack_next_run(s->filled, run.end, &pos, &len);
+		     pos += len) {
+			ret = take_out_run(s, f, i, pos, len);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/* Blocks [first, end) aren't filled; chunks that they are all of aren't used. */
+static void clear_blocks(struct dmt_image_sums *s, uint64_t first, uint64_t end)
+{
+	uint64_t from = (first + DMT_BLOCKS - 1) / DMT_BLOCKS;
+	uint64_t to = end / DMT_BLOCKS;
+	struct blocks run = { .at = first };
+
+	for (; next_used(s, end, &run); run.at = run.end)
+		dmt_clear_bits(s->filled, run.at, run.end - run.at);
+	if (from < to)
+		dmt_clear_bits(s->used, from, to - from);
+}
+
+static void set_blocks(struct dmt_image_sums *s, uint64_t first, uint64_t n)
+{
+	uint64_t chunk = first / DMT_BLOCKS;
+
+	dmt_set_bits(s->filled, first, n);
+	dmt_set_bits(s->used, chunk, (first + n - 1) / DMT_BLOCKS - chunk + 1);
+}
+
+int dmt_image_sums_write(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			 unsigned int i, uint64_t offset, uint64_t size,
+			 const void *data)
+{
+	uint64_t first = block_of(f, i, offset), n = size / DMT_BLOCK;
+	int ret = take_out_all(s, f, i, first, first + n);
+
+	if (ret)
+		return ret;
+	if (data) {
+		set_blocks(s, first, n);
+		add(s, first, data, n);
+	} else {
+		clear_blocks(s, first, first + n);
+	}
+	return 0;
+}
+
+void dmt_image_sums_forget(struct dmt_image_sums *s,
+			   const struct dmt_image_file *f, unsigned int i,
+			   uint64_t offset, uint64_t size)
+{
+	uint64_t chunk = block_of(f, i, offset) / DMT_BLOCKS;
+	uint64_t last = block_of(f, i, offset + (size - 1)) / DMT_BLOCKS;
+
+	s->any = true;
+	dmt_set_bits(s->unknown, chunk, last - chunk + 1);
+}
+
+/**
+ * struct learning - what isn't known is read
+ * @s: the sums
+ * @f: of this file
+ * @extent: of it
+ * @see: called with what was read; or NULL
+ * @opaque: for it
+ */
+struct learning {
+	struct dmt_image_sums *s;
+	const struct dmt_image_file *f;
+	struct dmt_image_extent extent;
+	int (*see)(void *opaque, unsigned int i, uint64_t offset,
+		   const void *data, size_t size);
+	void *opaque;
+};
+
+static int learn_chunk(struct learning *l, unsigned int i, uint64_t chunk)
+{
+	const struct dmt_image_file *f = l->f;
+	struct dmt_image_sums *s = l->s;
+	size_t size = dmt_image_chunk_size(f, i, chunk);
+	uint64_t number = f->first[i] + chunk;
+	int ret = dmt_image_pread(f->fd, s->buf, size,
+				  f->offsets[i] + chunk * DMT_CHUNK);
+
+	if (ret)
+		return ret;
+	s->sum[number] = dmt_sum_blocks(0, s->buf, size);
+	set_blocks(s, number * DMT_BLOCKS, size / DMT_BLOCK);
+	return l->see ? l->see(l->opaque, i, chunk * DMT_CHUNK, s->buf, size) : 0;
+}
+
+/* Holes are zeros. */
+static int learn_region(struct learning *l, unsigned int i)
+{
+	const struct dmt_image_file *f = l->f;
+	struct dmt_image_sums *s = l->s;
+	uint64_t first = f->first[i], n = dmt_image_region_chunks(f, i);
+	uint64_t pos = first, len, chunk;
+	int ret;
+
+	while (dmatrack_next_run(s->unknown, first + n, &pos, &len)) {
+		for (chunk = pos; chunk < pos + len; chunk++)
+			s->sum[chunk] = 0;
+		clear_blocks(s, pos * DMT_BLOCKS, (pos + len) * DMT_BLOCKS);
+		pos += len;
+	}
+	for (chunk = 0; (ret = dmt_image_next_chunk(f, i, &chunk, &l->extent)) > 0;
+	     chunk++) {
+		if (!dmt_test_bit(s->unknown, first + chunk))
+			continue;
+		ret = learn_chunk(l, i, chunk);
+		if (ret)
+			return ret;
+	}
+	return ret;
+}
+
+int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f,
+			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
+				    const void *data, size_t size),
+			 void *opaque)
+{
+	struct learning l = { .s = s, .f = f, .see = see, .opaque = opaque };
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; s->any && i < f->regions.n && !ret; i++)
+		ret = learn_region(&l, i);
+	if (ret)
+		return ret;
+	if (s->any)
+		dmt_clear_bits(s->unknown, 0, f->chunks);
+	s->any = false;
+	return 0;
+}
+
+bool dmt_image_sums_next(const struct dmt_image_sums *s,
+			 const struct dmt_image_file *f, unsigned int i,
+			 uint64_t *chunk)
+{
+	uint64_t end = f->first[i] + dmt_image_region_chunks(f, i);
+	uint64_t pos = f->first[i] + *chunk, len;
+
+	/* chunks that aren't used, or are all zeros, have the sum 0 */
+	while (dmatrack_next_run(s->used, end, &pos, &len)) {
+		for (; len; pos++, len--) {
+			if (s->sum[pos]) {
+				*chunk = pos - f->first[i];
+				return true;
+			}
+		}
+	}
+	return false;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Sync: see image_sync.h. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "image_sync.h"
+#include "lib/util/thread.h"
+
+#define ENOUGH	(64u << 20)	/* bytes */
+
+static int sync_now(int fd)
+{
+	int ret;
+
+	do
+		ret = fdatasync(fd);
+	while (ret && errno == EINTR);
+	return ret ? -errno : 0;
+}
+
+static void *pass(void *opaque)
+{
+	struct dmt_image_sync *s = opaque;
+
+	s->error = sync_now(s->fd);
+	atomic_store(&s->done, true);
+	return NULL;
+}
+
+/* Without a thread it's done when it's waited for. */
+static void begin(struct dmt_image_sync *s, int fd)
+{
+	s->fd = fd;
+	atomic_store(&s->done, false);
+	s->running = !dmt_thread_create(&s->thread, pass, s);
+	s->left = 0;
+}
+
+static void join(struct dmt_image_sync *s)
+{
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	s->running = false;
+}
+
+void dmt_image_sync_written(struct dmt_image_sync *s, int fd, uint64_t size)
+{
+	s->left += size;
+	if (s->left < ENOUGH || (s->running && !atomic_load(&s->done)))
+		return;
+	join(s);
+	if (!s->error)
+		begin(s, fd);
+}
+
+int dmt_image_sync_wait(struct dmt_image_sync *s, int fd)
+{
+	join(s);
+	if (!s->error)
+		s->error = sync_now(fd);
+	s->left = 0;
+	return s->error;
+}
+
+void dmt_image_sync_end(struct dmt_image_sync *s)
+{
+	join(s);
+	s->error = 0;
+	s->left = 0;
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pages: bitmaps and hashes.
+ *
+ * Hashes are keyed by a secret that is drawn at random, once a process: XXH3's own is
+ * known to everybody, so who writes to the memory could prepare pages with the
+ * same hash.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "lib/util/bits.h"
+#include "dmatrack.h"
+#include "lib/util/hash.h"
+#include "pages.h"
+
+#define BLOCK		8	/* words */
+
+/* Memory --------------------------------------------------------------------- */
+
+static unsigned char secret[XXH3_SECRET_DEFAULT_SIZE];
+static bool have_secret;
+
+static void draw_secret(void)
+{
+	/* so few bytes come at once, or not at all */
+	have_secret = getrandom(secret, sizeof(secret), 0) ==
+		      (ssize_t)sizeof(secret);
+}
+
+static struct dmt_hash *alloc_hashes(uint64_t n)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	void *hashes = MAP_FAILED;
+	size_t size;
+
+	pthread_once(&once, draw_secret);
+	if (have_secret && !__builtin_mul_overflow(n, sizeof(struct dmt_hash), &size))
+		hashes = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			      0);
+	if (hashes == MAP_FAILED)
+		return NULL;
+	/* a huge page for the hash of one page would be a bad bargain */
+	madvise(hashes, size, MADV_NOHUGEPAGE);
+	return hashes;
+}
+
+int dmt_pages_init(struct dmt_pages *p, uint64_t n, bool refine)
+{
+	size_t words = dmatrack_bitmap_size(n, 1) / sizeof(uint64_t);
+
+	*p = (struct dmt_pages){ .n = n };
+	p->pending = calloc(words, sizeof(uint64_t));
+	p->filled = calloc(words, sizeof(uint64_t));
+	if (refine)
+		p->hashes = alloc_hashes(n);
+	if (!p->pending || !p->filled || (refine && !p->hashes)) {
+		dmt_pages_free(p);
+		return -ENOMEM;
+	}
+	dmt_set_bits(p->pending, 0, n);
+	return 0;
+}
+
+void dmt_pages_free(struct dmt_pages *p)
+{
+	if (p->hashes)
+		munmap(p->hashes, p->n * sizeof(*p->hashes));
+	free(p->filled);
+	free(p->pending);
+	*p = (struct dmt_pages){ 0 };
+}
+
+/* Bytes of @size at @addr that memory has been taken for */
+static uint64_t resident(void *addr, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), done, part, i;
+	unsigned char present[4096];
+	uint64_t bytes = 0;
+
+	for (done = 0; done < size; done += part) {
+		part = size - done;
+		if (part > sizeof(present) * page)
+			part = sizeof(present) * page;
+		if (mincore((char *)addr + done, part, present))
+			return size;
+		for (i = 0; i < (part + page - 1) / page; i++)
+			bytes += present[i] & 1 ? page : 0;
+	}
+	return bytes;
+}
+
+uint64_t dmt_pages_memory(const struct dmt_pages *p)
+{
+	uint64_t bytes = 2 * dmatrack_bitmap_size(p->n, 1);
+
+	if (p->hashes)
+		bytes += resident(p->hashes, p->n * sizeof(*p->hashes));
+	return bytes;
+}
+
+/* Pending -------------------------------------------------------------------- */
+
+bool dmt_pages_next(const struct dmt_pages *p, uint64_t *pos, uint64_t *len)
+{
+	return dmatrack_next_run(p->pending, p->n, pos, len);
+}
+
+uint64_t dmt_pages_pending(const struct dmt_pages *p)
+{
+	return dmatrack_bitmap_count(p->pending, p->n);
+}
+
+bool dmt_pages_filled(const struct dmt_pages *p, uint64_t first, uint64_t n)
+{
+	uint64_t len;
+
+	return dmatrack_next_run(p->filled, first + n, &first, &len);
+}
+
+/* What the destination holds ------------------------------------------------- */
+
+/* Only of what is filled is there a hash: leave other memory untouched. */
+static void drop_hashes(struct dmt_pages *p, uint64_t first, uint64_t n)
+{
+	uint64_t pos = first, end = first + n, len;
+
+	if (!p->hashes)
+		return;
+	while (dmatrack_next_run(p->filled, end, &pos, &len)) {
+		memset(p->hashes + pos, 0, len * sizeof(*p->hashes));
+		pos += len;
+	}
+}
+
+void dmt_pages_forget(struct dmt_pages *p, uint64_t first, uint64_t n)
+{
+	drop_hashes(p, first, n);
+	dmt_set_bits(p->filled, first, n);
+	dmt_set_bits(p->pending, first, n);
+}
+
+/* A block at a time; most pages that aren't zero show it in the first word. */
+static bool is_zero(const void *data, size_t size)
+{
+	const uint64_t *word = data, *end = word + size / sizeof(*word);
+	uint64_t any = *word;
+	unsigned int i;
+
+	for (; word < end && !any; word += BLOCK) {
+		for (i = 0; i < BLOCK; i++)
+			any |= word[i];
+	}
+	return !any;
+}
+
+static bool same(const struct dmt_hash *a, const struct dmt_hash *b)
+{
+	return a->low == b->low && a->high == b->high && (a->low || a->high);
+}
+
+enum dmt_need dmt_pages_need(const struct dmt_pages *p, uint64_t i,
+			     const void *data, size_t size,
+			     struct dmt_hash *hash)
+{
+	XXH128_hash_t h;
+
+	if (is_zero(data, size))
+		return dmt_test_bit(p->filled, i) ? DMT_CLEAR : DMT_ZERO;
+	if (!p->hashes)
+		return DMT_SEND;
+	h = XXH3_128bits_withSecret(data, size, secret, sizeof(secret));
+	*hash = (struct dmt_hash){ h.low64, h.high64 };
+	if (dmt_test_bit(p->filled, i) && same(hash, &p->hashes[i]))
+		return DMT_SAME;
+	return DMT_SEND;
+}
+
+void dmt_pages_sent(struct dmt_pages *p, uint64_t first, uint64_t n,
+		    const struct dmt_hash *hashes)
+{
+	if (p->hashes)
+		memcpy(p->hashes + first, hashes, n * sizeof(*hashes));
+	dmt_set_bits(p->filled, first, n);
+	dmt_clear_bits(p->pending, first, n);
+}
+
+void dmt_pages_cleared(struct dmt_pages *p, uint64_t first, uint64_t n)
+{
+	drop_hashes(p, first, n);
+	dmt_clear_bits(p->filled, first, n);
+	dmt_clear_bits(p->pending, first, n);
+}
+
+void dmt_pages_done(struct dmt_pages *p, uint64_t first, uint64_t n)
+{
+	dmt_clear_bits(p->pending, first, n);
+}

@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pre-copy: rounds, until the devices are stopped for the last one.
+ *
+ *	start tracking; everything is pending
+ *	round:	copy what is pending
+ *		harvest: that is pending now
+ *		stop the devices? no: next round
+ *	stop the devices; harvest; copy what is pending; finish
+ *
+ * Nothing is lost, because a harvest comes before the copying of what it reports: what a
+ * device writes while its page is copied, or after, is reported by the next harvest; and
+ * after the last one, nobody writes. A page stays pending until the destination has it
+ * (transfer.h), whatever happens in between.
+ *
+ * The harvest after a round belongs to the next one, but is made before the
+ * decision, since it is what says how much is left. When the devices are stopped then, its
+ * pages are copied with those of the last harvest.
+ *
+ * Memory: per page a bit for pending, one for what is known of the destination, one more
+ * if round() wants to see bitmaps, and another with refinement; one bitmap of the largest region to harvest into; with
+ * refinement, 16 bytes a page that was sent. All of it is there before tracking
+ * starts, but for the hashes, for which only address space is.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util/error.h"
+#include "forecast.h"
+#include "precopy.h"
+#include "lib/container/reader.h"
+#include "transfer.h"
+
+/**
+ * struct copy - one
+ * @q: what is wanted
+ * @x: brings pages to the destination
+ * @f: what it will cost
+ * @scratch: a bitmap for a region's harvest
+ * @reported: per region, what was pending as the round began; NULL: nobody wants to know
+ * @sent: per region, what was sent in the round; NULL: as above
+ * @readers: one a container
+ * @harvested: when the last harvest began, or tracking did
+ * @before: when the one before that did
+ * @kept: pages that were pending before it, as the destination had been lost
+ * @harvest_ns: what it took
+ * @pending: pages, after it
+ * @totals: so far
+ */
+struct copy {
+	struct dmt_request q;
+	struct dmt_transfer x;
+	struct dmt_forecast f;
+	uint64_t *scratch;
+	uint64_t **reported;
+	uint64_t **sent;
+	struct dmt_reader *readers;
+	uint64_t harvested;
+	uint64_t before;
+	uint64_t kept;
+	uint64_t harvest_ns;
+	uint64_t pending;
+	struct dmatrack_totals totals;
+};
+
+static uint64_t now(const struct copy *c)
+{
+	return dmt_clock_now(c->x.clock);
+}
+
+/* Memory ---------------------------------------------------------------------- */
+
+static size_t bitmap_size(const struct copy *c, uint32_t region)
+{
+	return dmatrack_bitmap_size(dmt_request_pages(&c->q, region), 1);
+}
+
+/* One a region */
+static int alloc_bitmaps(const struct copy *c, uint64_t ***bitmaps)
+{
+	uint32_t i;
+
+	*bitmaps = calloc(c->q.p.nregions, sizeof(**bitmaps));
+	if (!*bitmaps)
+		return -ENOMEM;
+	for (i = 0; i < c->q.p.nregions; i++) {
+		(*bitmaps)[i] = malloc(bitmap_size(c, i));
+		if (!(*bitmaps)[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void free_bitmaps(const struct copy *c, uint64_t **bitmaps)
+{
+	uint32_t i;
+
+	for (i = 0; bitmaps && i < c->q.p.nregions; i++)
+		free(bitmaps[i]);
+	free(bitmaps);
+}
+
+static int alloc_for_program(struct copy *c)
+{
+	int ret = alloc_bitmaps(c, &c->reported);
+
+	if (!ret && (c->q.p.flags & DMATRACK_REFINE))
+		ret = alloc_bitmaps(c, &c->sent);
+	c->x.sent = c->sent;
+	return ret;
+}
+
+static int alloc(struct copy *c)
+{
+	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
+	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));
+	if (!c->scratch || !c->readers || (c->q.p.round && alloc_for_program(c)))
+		return dmt_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
+				 c->q.pages);
+	return 0;
+}
+
+static void release(struct copy *c)
+{
+	free_bitmaps(c, c->reported);
+	free_bitmaps(c, c->sent);
+	free(c->scratch);
+	free(c->readers);
+	dmt_transfer_free(&c->x);
+}
+
+static uint64_t memory(const struct copy *c)
+{
+	uint64_t bytes = dmt_transfer_memory(&c->x) +
+			 dmatrack_bitmap_size(c->q.largest, 1);
+	uint32_t i;
+
+	for (i = 0; c->reported && i < c->q.p.nregions; i++)
+		bytes += bitmap_size(c, i) * (c->sent ? 2 : 1);
+	return bytes;
+}
+
+/* Tracking -------------------------------------------------------------------- */
+
+/* Before the destination begins anything */
+static int claim(struct copy *c)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < p->ncontainers && !ret; i++)
+		ret = dmt_reader_claim(&c->readers[i], p->containers[i]);
+	return ret;
+}
+
+static int start(struct copy *c)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	uint32_t i;
+	int ret = 0;
+
+	c->harvested = now(c);
+	for (i = 0; i < p->ncontainers; i++) {
+		ret = dmt_reader_start(&c->readers[i]);
+		if (ret)
+			return ret;
+	}
+	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
+		ret = dmt_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
+	return ret;
+}
+
+static void stop(struct copy *c)
+{
+	DMT_KEEP_TEXT;
+	uint32_t i;
+
+	for (i = 0; c->readers && i < c->q.p.ncontainers; i++)
+		dmt_reader_stop(&c->readers[i]);
+}
+
+/* What was written in a region is pending. */
+static int harvest_region(struct copy *c, uint32_t region)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	const struct dmatrack_region *r = &p->regions[region];
+	struct dmt_pages *pages = &c->x.pages[region];
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < p->ncontainers; i++) {
+		ret = dmt_reader_harvest(&c->readers[i], r->iova, r->size,
+					 p->page_size, c->scratch);
+		if (ret)
+			return ret;
+		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
+	}
+	if (p->dirty) {
+		memset(c->scratch, 0, bitmap_size(c, region));
+		ret = dmt_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
+		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
+	}
+	return ret > 0 ? dmt_error(-EINVAL, "dirty() returned %d", ret) : ret;
+}
+
+/* Can something have been written that no harvest says? */
+static int check_readers(const struct copy *c)
+{
+	const struct dmatrack_precopy *p = &c->q.p;
+	uint32_t i, j;
+	int ret = 0;
+
+	for (i = 0; i < p->ncontainers && !ret; i++) {
+		for (j = 0; j < p->nregions && !ret; j++)
+			ret = dmt_reader_check(&c->readers[i],
+					       p->regions[j].iova,
+					       p->regions[j].size);
+	}
+	return ret;
+}
+
+/* A harvest that fails because something else stopped tracking isn't a wrong call. */
+static int harvest(struct copy *c)
+{
+	uint64_t begin = now(c);
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < c->q.p.nregions && !ret; i++)
+		ret = harvest_region(c, i);
+	if (!ret || ret == -EINVAL)
+		ret = check_readers(c) ?: ret;
+	c->pending = dmt_transfer_pending(&c->x);
+	c->harvested = begin;
+	c->harvest_ns = now(c) - begin;
+	return ret;
+}
+
+/* Rounds -------------------------------------------------------------------- */
+
+static void begin_round(struct copy *c, bool last)
+{
+	struct dmatrack_round *r = &c->x.round;
+	uint32_t i;
+
+	*r = (struct dmatrack_round){
+		.number = c->totals.rounds,
+		.last = last,
+		.harvest = c->harvest_ns,
+		.dirty = c->pending,
+		.rate = dmt_forecast_rate(&c->f),
+		.dirty_rate = r->dirty_rate,
+		.left = r->left,
+		.downtime = c->totals.rounds ? r->downtime : UINT64_MAX,
+	};
+	for (i = 0; c->reported && i < c->q.p.nregions; i++)
+		memcpy(c->reported[i], c->x.pages[i].pending,
+		       bitmap_size(c, i));
+	for (i = 0; c->sent && i < c->q.p.nregions; i++)
+		memset(c->sent[i], 0, bitmap_size(c, i));
+	dmt_transfer_round(&c->x);
+}
+
+/* A round is over; what it did goes into totals, what it took into the forecast. */
+static void account(struct copy *c)
+{
+	struct dmatrack_round *r = &c->x.round;
+
+	c->totals.rounds++;
+	c->totals.sent += r->sent;
+	c->totals.zero += r->zero;
+	c->totals.same += r->same;
+	c->totals.bytes += r->bytes;
+	dmt_forecast_sent(&c->f, r->bytes, c->x.send_ns);
+	dmt_forecast_looked(&c->f, c->x.looked, c->x.look_ns);
+	if (r->number && (c->q.p.flags & DMATRACK_REFINE))
+		dmt_forecast_changed(&c->f, r->dirty, r->sent);
+	r->rate = dmt_forecast_rate(&c->f);
+}
+
+static int tell(struct copy *c)
+{
+	struct dmatrack_round *r = &c->x.round;
+	int ret = 0;
+
+	if (c->q.p.round) {
+		r->bitmaps = (const uint64_t *const *)c->reported;
+		r->sent_bitmaps = (const uint64_t *const *)c->sent;
+		ret = dmt_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
+		r->bitmaps = r->sent_bitmaps = NULL;
+	}
+	return dmt_transfer_answer(&c->x, ret);
+}
+
+static uint64_t per_second(uint64_t bytes, uint64_t ns)
+{
+	unsigned __int128 x = (unsigned __int128)bytes * DMT_NSEC / (ns ? ns : 1);
+
+	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
+}
+
+/* Bytes written since @before, by what was harvested since; and the rate of that */
+static uint64_t fresh(struct copy *c)
+{
+	uint64_t bytes = dmt_forecast_left(&c->f, c->pending - c->kept) *
+			 c->q.p.page_size;
+
+	c->x.round.dirty_rate = per_second(bytes, c->harvested - c->before);
+	return bytes;
+}
+
+/* Harvest for the next round: what does it lead to expect? */
+static int look_ahead(struct copy *c)
+{
+	struct dmatrack_round *r = &c->x.round;
+	int ret;
+
+	c->before = c->harvested;
+	c->kept = dmt_transfer_pending(&c->x);
+	ret = harvest(c);
+	if (ret)
+		return ret;
+	r->left = fresh(c) + c->kept * c->q.p.page_size;
+	r->downtime = dmt_forecast_downtime(&c->f, c->harvest_ns, c->pending,
+					    r->left);
+	return 0;
+}
+
+static enum dmatrack_reason decide(struct copy *c)
+{
+	const struct dmatrack_round *r = &c->x.round;
+	bool diverges = dmt_forecast_diverges(&c->f, r->left);
+
+	if (c->x.asked)
+		return DMATRACK_ASKED;
+	if (r->downtime <= c->q.p.downtime)
+		return DMATRACK_FITS;
+	if (diverges)
+		return DMATRACK_DIVERGES;
+	if (c->totals.rounds >= c->q.p.max_rounds)
+		return DMATRACK_ROUNDS;
+	return DMATRACK_RUNNING;
+}
+
+/* Until there's a reason to stop the devices */
+static int copy_running(struct copy *c)
+{
+	int ret;
+
+	while (!c->totals.reason) {
+		begin_round(c, false);
+		ret = dmt_transfer_pass(&c->x);
+		if (!ret)
+			ret = dmt_transfer_end_round(&c->x);
+		if (ret)
+			return ret;
+		account(c);
+		ret = look_ahead(c);
+		if (ret)
+			return ret;
+		c->totals.reason = decide(c);
+		ret = tell(c);
+		if (ret)
+			return ret;
+		if (c->x.asked)
+			c->totals.reason = DMATRACK_ASKED;
+	}
+	return 0;
+}
+
+static int give_up(const struct copy *c)
+{
+	const struct dmatrack_round *r = &c->x.round;
+	const char *why = c->totals.reason == DMATRACK_DIVERGES ?
+				  "it doesn't become less" : "no more rounds";
+	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ?
+			   c->q.p.downtime : c->q.p.standstill;
+
+	return dmt_error(-ETIME, "after %u rounds %" PRIu64 " bytes are left, a downtime of %" PRIu64 " ms where %" PRIu64 " are allowed: %s",
+			 c->totals.rounds, r->left, r->downtime / 1000000,
+			 allowed / 1000000, why);
+}
+
+/* To stop the devices would be in vain, or is more than the program wants. */
+static bool hopeless(const struct copy *c)
+{
+	const struct dmatrack_round *r = &c->x.round;
+
+	if (c->totals.reason != DMATRACK_DIVERGES &&
+	    c->totals.reason != DMATRACK_ROUNDS)
+		return false;
+	return c->q.p.flags & DMATRACK_GIVE_UP ||
+	       (r->downtime != UINT64_MAX && r->downtime > c->q.p.standstill);
+}
+
+/* From @stopped on, the time of their standstill runs. */
+static int stop_devices(struct copy *c, uint64_t stopped)
+{
+	int ret = dmt_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
+
+	if (ret > 0)
+		ret = dmt_error(-EINVAL, "stop() returned %d", ret);
+	c->totals.stopped = !ret;
+	if (__builtin_add_overflow(stopped, c->q.p.standstill, &c->x.limit))
+		c->x.limit = UINT64_MAX;
+	if (!ret && c->q.ops.limit)
+		c->q.ops.limit(c->q.p.dest, c->x.limit);
+	return ret;
+}
+
+/* If there's no copy, the devices may go on. @err: what the copy ended with */
+static int start_devices(struct copy *c, int err)
+{
+	struct dmt_text why;
+	int ret;
+
+	if (!err || err == -EINPROGRESS || err == -DMATRACK_NOT_DURABLE ||
+	    !c->totals.stopped || !c->q.p.start)
+		return err;
+	why = dmt_why(err);
+	ret = c->q.p.start(c->q.p.opaque);
+	c->totals.stopped = !!ret;
+	return dmt_error(err, "%s%s", why.words,
+			 ret ? "; and the devices could not be started again" : "");
+}
+
+/* Nobody writes: pass by pass, until the destination has everything */
+static int drain(struct copy *c)
+{
+	int ret;
+
+	do {
+		ret = dmt_transfer_pass(&c->x);
+		if (!ret)
+			ret = dmt_transfer_end_round(&c->x);
+	} while (!ret && dmt_transfer_pending(&c->x));
+	return ret;
+}
+
+/* Each time that the destination is lost while it finishes, one more round */
+static int copy_stopped(struct copy *c, uint64_t stopped)
+{
+	uint64_t from;
+	int ret;
+
+	do {
+		begin_round(c, true);
+		ret = drain(c);
+		if (ret)
+			return ret;
+		account(c);
+		c->x.round.left = 0;
+		c->x.round.downtime = now(c) - stopped;
+		ret = tell(c);
+		from = now(c);
+		if (!ret)
+			ret = dmt_transfer_finish(&c->x);
+		c->totals.finish += now(c) - from;
+		c->pending = dmt_transfer_pending(&c->x);
+		c->harvest_ns = 0;
+	} while (ret > 0);
+	return ret;
+}
+
+static int copy_all(struct copy *c)
+{
+	uint64_t stopped;
+	int ret = claim(c);
+
+	if (!ret)
+		ret = dmt_transfer_begin(&c->x);
+	if (!ret)
+		ret = start(c);
+	if (!ret)
+		ret = copy_running(c);
+	if (ret)
+		return ret;
+	if (hopeless(c))
+		return give_up(c);
+	stopped = now(c);
+	ret = stop_devices(c, stopped);
+	if (!ret)
+		ret = harvest(c);
+	if (!ret) {
+		fresh(c);
+		ret = copy_stopped(c, stopped);
+	}
+	c->totals.downtime = now(c) - stopped;
+	return ret;
+}
+
+/*
+ * What the end of a copy means, @err being what ended it. The destination may be complete, or it may
+ * not be known whether it is: that outweighs an error, or a wish to give up, that came meanwhile.
+ */
+static int conclude(const struct copy *c, int err)
+{
+	struct dmt_text why;
+	int outcome;
+
+	if (!err || !c->q.ops.outcome)
+		return err;
+	why = dmt_why(err);
+	outcome = c->q.ops.outcome(c->q.p.dest);
+	if (outcome == DMATRACK_COPIED)
+		return 0;
+	if (outcome != DMATRACK_UNKNOWN || err == -EINPROGRESS)
+		return dmt_error(err, "%s", why.words);
+	return dmt_error(-EINPROGRESS, "the copy may be complete at the destination: %s",
+			 why.words);
+}
+
+int dmt_precopy(const struct dmatrack_precopy *p,
+		struct dmatrack_totals *totals, const struct dmt_clock *clock)
+{
+	struct copy c = { 0 };
+	int ret;
+
+	dmt_forget();
+	ret = dmt_request_init(&c.q, p);
+	if (!ret) {
+		ret = dmt_transfer_init(&c.x, &c.q, clock);
+		if (!ret)
+			ret = alloc(&c);
+		if (!ret) {
+			c.pending = c.q.pages;
+			dmt_forecast_init(&c.f);
+			ret = start_devices(&c, conclude(&c, copy_all(&c)));
+			c.totals.memory = memory(&c);
+		}
+		stop(&c);
+		c.totals.pages = c.q.pages;
+		c.totals.resumed = c.x.resumed;
+		c.totals.time = now(&c) - c.x.began;
+		release(&c);
+	}
+	if (totals)
+		*totals = c.totals;
+	return ret;
+}
+
+int dmatrack_precopy(const struct dmatrack_precopy *p,
+		     struct dmatrack_totals *totals)
+{
+	return dmt_precopy(p, totals, &dmt_system_clock);
+}

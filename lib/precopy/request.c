@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Request: the checks. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/util/sized.h"
+#include "lib/util/error.h"
+#include "request.h"
+
+#define ROUNDS		30
+#define DOWNTIME	300000000ull	/* ns */
+#define STANDSTILL	30000000000ull
+#define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
+
+static int check_dest(struct dmt_request *q)
+{
+	int ret;
+
+	if (!q->p.dest)
+		return dmt_error(-EINVAL, "there's no destination");
+	ret = DMT_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops, finish);
+	if (ret)
+		return ret;
+	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
+		return dmt_error(-EINVAL,
+				 "the destination lacks begin, write, zero or finish");
+	return 0;
+}
+
+/* Page size ------------------------------------------------------------------ */
+
+/* The smallest page that a container can track */
+static int smallest_of(struct dmatrack *t, uint64_t *size)
+{
+	struct dmatrack_container_info *info;
+	int ret = dmatrack_get_info(t, &info);
+
+	if (ret)
+		return ret;
+	*size = info->dirty_page_sizes & -info->dirty_page_sizes;
+	dmatrack_info_free(info);
+	return *size ? 0 : dmt_error(-EOPNOTSUPP, "the %s driver can't track",
+				     dmatrack_driver(t));
+}
+
+/* The smallest page that all of them can */
+static int smallest_page(const struct dmatrack_precopy *p, uint64_t *smallest)
+{
+	uint64_t size;
+	uint32_t i;
+	int ret;
+
+	*smallest = (uint64_t)sysconf(_SC_PAGESIZE);
+	for (i = 0; i < p->ncontainers; i++) {
+		ret = smallest_of(p->containers[i], &size);
+		if (ret)
+			return ret;
+		if (size > *smallest)
+			*smallest = size;
+	}
+	return 0;
+}
+
+static int check_page_size(struct dmt_request *q)
+{
+	uint64_t size = q->p.page_size, smallest;
+	int ret = smallest_page(&q->p, &smallest);
+
+	if (ret)
+		return ret;
+	if (!size)
+		size = smallest;
+	if ((size & (size - 1)) || size < smallest || size > DMATRACK_WRITE_MAX)
+		return dmt_error(-EINVAL,
+				 "page size %" PRIu64 " is not a power of two from %" PRIu64 " to %u",
+				 size, smallest, DMATRACK_WRITE_MAX);
+	q->p.page_size = (uint32_t)size;
+	return 0;
+}
+
+/* Regions -------------------------------------------------------------------- */
+
+static int check_region(const struct dmt_request *q, uint32_t i)
+{
+	const struct dmatrack_region *r = &q->p.regions[i], *before = r - 1;
+	uint64_t mask = q->p.page_size - 1, last;
+	uintptr_t end;
+
+	if (!r->size || ((r->iova | r->size) & mask))
+		return dmt_error(-EINVAL,
+				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not whole pages of %u",
+				 i, r->size, r->iova, q->p.page_size);
+	if (__builtin_add_overflow(r->iova, r->size - 1, &last))
+		return dmt_error(-EINVAL,
+				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " reach beyond the last IOVA",
+				 i, r->size, r->iova);
+	if (i && r->iova <= before->iova + (before->size - 1))
+		return dmt_error(-EINVAL,
+				 "region %u: 0x%" PRIx64 " is not after region %u, which ends with 0x%" PRIx64,
+				 i, r->iova, i - 1,
+				 before->iova + (before->size - 1));
+	if (q->p.read)
+		return 0;
+	if (!r->vaddr || r->size > SIZE_MAX ||
+	    __builtin_add_overflow((uintptr_t)r->vaddr, r->size - 1, &end))
+		return dmt_error(-EINVAL,
+				 "region %u: %p is not where 0x%" PRIx64 " bytes can be, and there's no read()",
+				 i, r->vaddr, r->size);
+	return 0;
+}
+
+static int check_regions(struct dmt_request *q)
+{
+	uint32_t i;
+	int ret;
+
+	if (!q->p.nregions || q->p.nregions > DMATRACK_REGIONS_MAX ||
+	    !q->p.regions)
+		return dmt_error(-EINVAL, "%u regions, not 1 to %u",
+				 q->p.regions ? q->p.nregions : 0,
+				 DMATRACK_REGIONS_MAX);
+	for (i = 0; i < q->p.nregions; i++) {
+		uint64_t n = dmt_request_pages(q, i);
+
+		ret = check_region(q, i);
+		if (ret)
+			return ret;
+		q->pages += n;
+		if (n > q->largest)
+			q->largest = n;
+	}
+	return 0;
+}
+
+static int check_rest(const struct dmatrack_precopy *p)
+{
+	uint32_t i;
+
+	if (p->flags & ~FLAGS)
+		return dmt_error(-EINVAL, "unknown flags 0x%x",
+				 p->flags & ~FLAGS);
+	if (p->reserved)
+		return dmt_error(-EINVAL, "reserved is %u, not 0", p->reserved);
+	if (!p->stop)
+		return dmt_error(-EINVAL, "there's no stop()");
+	if (p->ncontainers && !p->containers)
+		return dmt_error(-EINVAL, "%u containers at NULL",
+				 p->ncontainers);
+	for (i = 0; i < p->ncontainers; i++) {
+		if (!p->containers[i])
+			return dmt_error(-EINVAL, "container %u is NULL", i);
+	}
+	return 0;
+}
+
+/* Five times what is allowed: a forecast may be wrong by as much where a network or a disk is shared. */
+static int set_standstill(struct dmatrack_precopy *p)
+{
+	uint64_t five;
+
+	if (p->standstill && p->standstill < p->downtime)
+		return dmt_error(-EINVAL, "a standstill of %" PRIu64 " ns is less than the downtime that is allowed, %" PRIu64,
+				 p->standstill, p->downtime);
+	if (__builtin_mul_overflow(p->downtime, 5, &five))
+		five = UINT64_MAX;
+	if (!p->standstill)
+		p->standstill = five > STANDSTILL ? five : STANDSTILL;
+	return 0;
+}
+
+int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
+{
+	int ret;
+
+	memset(q, 0, sizeof(*q));
+	ret = DMT_SIZED_TAKE(&q->p, p, struct dmatrack_precopy, stop);
+	if (!ret)
+		ret = check_rest(&q->p);
+	if (!ret)
+		ret = check_dest(q);
+	if (!ret)
+		ret = check_page_size(q);
+	if (!ret)
+		ret = check_regions(q);
+	if (ret)
+		return ret;
+	if (!q->p.max_rounds)
+		q->p.max_rounds = ROUNDS;
+	if (!q->p.downtime)
+		q->p.downtime = DOWNTIME;
+	return set_standstill(&q->p);
+}

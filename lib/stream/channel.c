@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Channels of descriptors.
+ *
+ * No read or write waits in a call that can't be told how long: descriptors are polled, then
+ * read or written as far as that goes at once. For sockets there's a flag for it. A pipe for which
+ * poll() has POLLOUT takes PIPE_BUF bytes without a wait: more are not written to it in a call.
+ *
+ * SIGPIPE: sockets have a flag for it. For pipes it's blocked in the thread
+ * for the time of the write, and taken away if it came: handling is the program's.
+ *
+ * "exec:": the command gets one socket for both directions. Closing it tells the command that
+ * it's over; it is waited for a while, then killed: no other process is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "lib/util/sized.h"
+#include "lib/util/error.h"
+
+#define PATIENCE	(120 * 1000)	/* ms, until another is set */
+#define END_PATIENCE	5000		/* for a command to end by itself */
+
+/**
+ * struct fds - a channel's descriptors
+ * @in: to read from
+ * @out: to write to; may be @in
+ * @in_socket, @out_socket: what they are
+ * @limit: of the channel that this is
+ * @child: the command, or 0
+ * @head: what is read before @in: the last @nhead bytes of it
+ * @nhead: how many
+ */
+struct fds {
+	int in;
+	int out;
+	bool in_socket;
+	bool out_socket;
+	const struct dmt_limit *limit;
+	pid_t child;
+	unsigned char head[DMT_CHANNEL_HEAD];
+	size_t nhead;
+};
+
+static bool sigpipe_pending(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigpending(&set);
+	return sigismember(&set, SIGPIPE) == 1;
+}
+
+static void sigpipe_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGPIPE);
+}
+
+void dmt_quiet_begin(struct dmt_quiet *q)
+{
+	sigset_t set;
+
+	q->pending = sigpipe_pending();
+	sigpipe_set(&set);
+	pthread_sigmask(SIG_BLOCK, &set, &q->old);
+}
+
+void dmt_quiet_end(struct dmt_quiet *q)
+{
+	const struct timespec now = { 0 };
+	int err = errno;
+	sigset_t set;
+
+	sigpipe_set(&set);
+	if (!q->pending && sigpipe_pending())
+		while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &q->old, NULL);
+	errno = err;
+}
+
+static bool try_again(void)
+{
+	return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+static ssize_t read_head(struct fds *f, void *buf, size_t size)
+{
+	size_t n = size < f->nhead ? size : f->nhead;
+
+	memcpy(buf, f->head + sizeof(f->head) - f->nhead, n);
+	f->nhead -= n;
+	return (ssize_t)n;
+}
+
+static ssize_t fds_read(void *opaque, void *buf, size_t size)
+{
+	struct fds *f = opaque;
+	uint64_t end = dmt_limit_deadline(f->limit);
+	ssize_t n;
+	int ret;
+
+	if (f->nhead)
+		return read_head(f, buf, size);
+	do {
+		ret = dmt_limit_wait(f->limit, f->in, POLLIN, end);
+		if (ret)
+			return ret;
+		n = f->in_socket ? recv(f->in, buf, size, MSG_DONTWAIT) :
+				   read(f->in, buf, size);
+	} while (n < 0 && try_again());
+	return n < 0 ? dmt_error(-errno, "channel: %s", strerror(errno)) : n;
+}
+
+static ssize_t write_pipe(int fd, const void *buf, size_t size)
+{
+	struct dmt_quiet quiet;
+	ssize_t n;
+
+	dmt_quiet_begin(&quiet);
+	n = write(fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
+	dmt_quiet_end(&quiet);
+	return n;
+}
+
+static ssize_t fds_write(void *opaque, const void *buf, size_t size)
+{
+	struct fds *f = opaque;
+	uint64_t end = dmt_limit_deadline(f->limit);
+	ssize_t n;
+	int ret;
+
+	do {
+		ret = dmt_limit_wait(f->limit, f->out, POLLOUT, end);
+		if (ret)
+			return ret;
+		n = f->out_socket ?
+		    send(f->out, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL) :
+		    write_pipe(f->out, buf, size);
+	} while (n < 0 && try_again());
+	return n < 0 ? dmt_error(-errno, "channel: %s", strerror(errno)) : n;
+}
+
+static bool ended(int pidfd, int ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return dmt_poll(&p, 1, dmt_deadline(ms)) > 0;
+}
+
+/*
+ * A program may ignore SIGCHLD or wait for whatever child: then this one is gone already, and
+ * its number may be another process's.
+ */
+static void reap(pid_t child)
+{
+	int fd = (int)syscall(SYS_pidfd_open, child, 0);
+
+	if (fd >= 0) {
+		if (!ended(fd, END_PATIENCE))
+			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		close(fd);
+	} else if (errno != ESRCH) {
+		kill(child, SIGKILL);
+	}
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+static void fds_close(void *opaque)
+{
+	struct fds *f = opaque;
+
+	close(f->in);
+	if (f->out != f->in)
+		close(f->out);
+	if (f->child > 0)
+		reap(f->child);
+	free(f);
+}
+
+static const struct dmatrack_channel_ops fds_ops = {
+	.size = sizeof(fds_ops),
+	.read = fds_read,
+	.write = fds_write,
+	.close = fds_close,
+};
+
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISSOCK(st.st_mode);
+}
+
+/* Takes both descriptors on success. */
+static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
+{
+	struct fds *f = calloc(1, sizeof(*f));
+	int ret;
+
+	if (!f)
+		return dmt_no_memory();
+	f->in = in;
+	f->out = out;
+	f->in_socket = is_socket(in);
+	f->out_socket = is_socket(out);
+	f->child = child;
+	ret = dmatrack_channel_new(ch, &fds_ops, f);
+	if (ret)
+		free(f);
+	else
+		f->limit = &(*ch)->limit;
+	return ret;
+}
+
+int dmt_channel_socket(struct dmatrack_channel **ch, int fd, const void *head)
+{
+	int ret = make_fds(ch, fd, fd, 0);
+	struct fds *f;
+
+	if (ret || !head)
+		return ret;
+	f = (*ch)->opaque;
+	f->nhead = sizeof(f->head);
+	memcpy(f->head, head, sizeof(f->head));
+	return 0;
+}
+
+static int duplicate(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? dmt_error(-errno, "descriptor %d: %s", fd,
+				    strerror(errno)) : copy;
+}
+
+int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out)
+{
+	int a, b, ret;
+
+	if (dmt_lacks(ch))
+		return -EINVAL;
+	a = duplicate(in);
+	if (a < 0)
+		return a;
+	b = in == out ? a : duplicate(out);
+	ret = b < 0 ? b : make_fds(ch, a, b, 0);
+	if (ret) {
+		close(a);
+		if (b >= 0 && b != a)
+			close(b);
+	}
+	return ret;
+}
+
+/* Start @command with @fd as its standard input and output. Return: 0 or -errno */
+static int start(const char *command, int fd, pid_t *child)
+{
+	char *argv[] = { "sh", "-c", (char *)command, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t set;
+	int err;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attr);
+	err = posix_spawn_file_actions_adddup2(&actions, fd, 0);
+	if (!err)
+		err = posix_spawn_file_actions_adddup2(&actions, fd, 1);
+	sigpipe_set(&set);
+	posix_spawnattr_setsigdefault(&attr, &set);
+	sigemptyset(&set);
+	posix_spawnattr_setsigmask(&attr, &set);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF |
+					POSIX_SPAWN_SETSIGMASK);
+	if (!err)
+		err = posix_spawn(child, "/bin/sh", &actions, &attr, argv,
+				  environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return err ? dmt_error(-err, "%s: %s", command, strerror(err)) : 0;
+}
+
+int dmt_channel_exec(struct dmatrack_channel **ch, const char *command)
+{
+	pid_t child;
+	int sv[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+		return dmt_error(-errno, "%s: %s", command, strerror(errno));
+	ret = start(command, sv[1], &child);
+	close(sv[1]);
+	if (ret) {
+		close(sv[0]);
+		return ret;
+	}
+	ret = make_fds(ch, sv[0], sv[0], child);
+	if (ret) {
+		close(sv[0]);
+		reap(child);
+	}
+	return ret;
+}
+
+int dmatrack_channel_new(struct dmatrack_channel **ch,
+			 const struct dmatrack_channel_ops *ops, void *opaque)
+{
+	struct dmatrack_channel_ops taken;
+	struct dmatrack_channel *c;
+	int ret;
+
+	if (dmt_lacks(ch, ops))
+		return -EINVAL;
+	ret = DMT_SIZED_TAKE(&taken, ops, struct dmatrack_channel_ops, write);
+	if (ret)
+		return ret;
+	if (!taken.read || !taken.write)
+		return dmt_error(-EINVAL, "channel: can't read or write");
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return dmt_no_memory();
+	c->ops = taken;
+	c->opaque = opaque;
+	c->limit = (struct dmt_limit){ .patience = PATIENCE, .end = DMT_NEVER };
+	*ch = c;
+	return 0;
+}
+
+void dmatrack_channel_close(struct dmatrack_channel *ch)
+{
+	DMT_KEEP_TEXT;
+
+	if (!ch)
+		return;
+	if (ch->ops.close)
+		ch->ops.close(ch->opaque);
+	free(ch);
+}
+
+/* For functions of a program, which don't know the limit */
+static int check_limit(const struct dmt_limit *l, bool reads)
+{
+	if (reads && !l->parting && dmt_cancelled(l->cancel))
+		return dmt_error(-ECANCELED, "channel: cancelled");
+	if (l->end != DMT_NEVER && dmt_now() >= l->end)
+		return dmt_error(-ETIMEDOUT, "the other side takes too long");
+	return 0;
+}
+
+ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
+{
+	ssize_t n = check_limit(&ch->limit, true);
+
+	if (n)
+		return n;
+	n = ch->ops.read(ch->opaque, buf, size);
+	if (!n)
+		return dmt_error(-ECONNRESET, "the other side has gone");
+	/* no more than there's room for, whatever a program's function says */
+	if (n > 0 && (size_t)n > size)
+		return dmt_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
+	return n < 0 ? dmt_foreign((int)n, "channel: read()") : n;
+}
+
+int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
+{
+	ssize_t n;
+
+	for (; size; buf = (const char *)buf + n, size -= n) {
+		n = check_limit(&ch->limit, false);
+		if (!n)
+			n = ch->ops.write(ch->opaque, buf, size);
+		if (n < 0)
+			return dmt_foreign((int)n, "channel: write()");
+		if (!n || (size_t)n > size)
+			return dmt_error(-EIO, "channel: write() returned %zd of %zu bytes", n, size);
+	}
+	return 0;
+}
+
+void dmt_channel_patience(struct dmatrack_channel *ch, int ms)
+{
+	ch->limit.patience = ms;
+}
+
+void dmt_channel_until(struct dmatrack_channel *ch, uint64_t end)
+{
+	ch->limit.end = end;
+}
+
+void dmt_channel_cancel(struct dmatrack_channel *ch,
+			const struct dmatrack_cancel *cancel)
+{
+	if (cancel)
+		ch->limit.cancel = cancel;
+}
+
+void dmt_channel_part(struct dmatrack_channel *ch)
+{
+	ch->limit.parting = true;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Channels, for those who use them and for those who make them. */
+#ifndef DMT_LIB_CHANNEL_H
+#define DMT_LIB_CHANNEL_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "dmatrack_copy.h"
+#include "lib/util/wait.h"
+
+/**
+ * struct dmatrack_channel - bytes both ways
+ * @ops: its kind's, or the program's; as far as this library knows them
+ * @opaque: for @ops
+ * @limit: of reads and writes. This library's kinds of channel keep to it; functions of a
+ *	   program are called only until it is reached
+ *
+ * @limit is set between operations, by the thread that orders them.
+ */
+struct dmatrack_channel {
+	struct dmatrack_channel_ops ops;
+	void *opaque;
+	struct dmt_limit limit;
+};
+
+/* At least one byte. Return: how many; or -errno, -ECONNRESET at the end, -ECANCELED */
+ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size);
+/* All of it. Return: 0 or -errno: then some of it may have been written */
+int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size);
+
+/* How long an operation may wait that begins later, in ms; -1: no limit */
+void dmt_channel_patience(struct dmatrack_channel *ch, int ms);
+/* When every operation ends, by dmt_now(); DMT_NEVER: no such moment */
+void dmt_channel_until(struct dmatrack_channel *ch, uint64_t end);
+/* What cancels its operations; NULL: as before */
+void dmt_channel_cancel(struct dmatrack_channel *ch,
+			const struct dmatrack_cancel *cancel);
+/* From now on what is said last: see struct dmt_limit */
+void dmt_channel_part(struct dmatrack_channel *ch);
+
+static inline bool dmt_channel_cancelled(const struct dmatrack_channel *ch)
+{
+	return dmt_cancelled(ch->limit.cancel);
+}
+
+/*
+ * Takes @fd, a socket, on success. @head: DMT_CHANNEL_HEAD bytes that were read from it already
+ * and are to be read again; NULL: none were
+ */
+#define DMT_CHANNEL_HEAD	16u
+int dmt_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
+/* A shell's standard input and output */
+int dmt_channel_exec(struct dmatrack_channel **ch, const char *command);
+
+/**
+ * struct dmt_quiet - no SIGPIPE from what this thread writes
+ * @old: the thread's signal mask
+ * @pending: one was there before
+ */
+struct dmt_quiet {
+	sigset_t old;
+	bool pending;
+};
+void dmt_quiet_begin(struct dmt_quiet *q);
+void dmt_quiet_end(struct dmt_quiet *q);
+
+#endif

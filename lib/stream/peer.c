@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Peers: the checks. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/util/sized.h"
+#include "lib/util/error.h"
+#include "peer.h"
+
+#define CONNECT_TIMEOUT	15000	/* ms, by default */
+#define SHAKE_TIMEOUT	10000
+
+static int check(const struct dmatrack_peer *p)
+{
+	uint32_t i;
+
+	if (p->flags & ~DMATRACK_PEER_INSECURE)
+		return dmt_error(-EINVAL, "peer: unknown flags 0x%x", p->flags);
+	if (p->connect_timeout > INT_MAX || p->handshake_timeout > INT_MAX)
+		return dmt_error(-EINVAL, "peer: a limit of more than %d ms",
+				 INT_MAX);
+	if (p->tls && p->secret)
+		return dmt_error(-EINVAL, "peer: TLS and a secret: only one of them can be used");
+	if (p->nnames && (!p->names || !p->tls))
+		return dmt_error(-EINVAL, "peer: %u names of certificates, but %s",
+				 p->nnames, p->names ? "no TLS" : "no list");
+	if (p->nusers && !p->users)
+		return dmt_error(-EINVAL, "peer: %u users, but no list",
+				 p->nusers);
+	for (i = 0; i < p->nnames; i++)
+		if (!p->names[i] || !*p->names[i])
+			return dmt_error(-EINVAL, "peer: name %u is empty", i);
+	return 0;
+}
+
+int dmt_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
+{
+	int ret = DMT_SIZED_TAKE(to, from, struct dmatrack_peer, tls);
+
+	if (!ret)
+		ret = check(to);
+	if (ret)
+		return ret;
+	if (!to->connect_timeout)
+		to->connect_timeout = CONNECT_TIMEOUT;
+	if (!to->handshake_timeout)
+		to->handshake_timeout = SHAKE_TIMEOUT;
+	return 0;
+}
+
+struct dmt_limit dmt_peer_limit(const struct dmatrack_peer *p, uint32_t ms)
+{
+	return (struct dmt_limit) {
+		.patience = -1,
+		.end = dmt_deadline((int)ms),
+		.cancel = p->cancel,
+	};
+}
+
+static bool is_allowed(const struct dmatrack_peer *p, uid_t user)
+{
+	uint32_t i;
+
+	if (user == geteuid() || user == 0)
+		return true;
+	for (i = 0; i < p->nusers; i++)
+		if (p->users[i] == user)
+			return true;
+	return false;
+}
+
+int dmt_peer_check_user(const struct dmatrack_peer *p, int fd, const char *address)
+{
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size))
+		return dmt_error(-errno, "%s: %s", address, strerror(errno));
+	if (is_allowed(p, cred.uid))
+		return 0;
+	return dmt_error(-EACCES,
+			 "%s: process %d of user %u is at the other end, who is not allowed: only user %u and root are, and those who are named",
+			 address, (int)cred.pid, cred.uid, geteuid());
+}

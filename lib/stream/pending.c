@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Connections in their handshakes, side by side. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "lib/util/error.h"
+#include "pending.h"
+
+static void forget(struct dmt_pending *p, unsigned int i)
+{
+	p->n--;
+	memmove(&p->entry[i], &p->entry[i + 1],
+		(p->n - i) * sizeof(p->entry[0]));
+}
+
+static void drop(struct dmt_pending *p, unsigned int i)
+{
+	p->entry[i].shake.ops->drop(p->entry[i].shake.state);
+	forget(p, i);
+}
+
+bool dmt_pending_shed(struct dmt_pending *p)
+{
+	unsigned int i;
+
+	if (!p->n)
+		return false;
+	for (i = 0; i < p->n && p->entry[i].heard; i++)
+		;
+	drop(p, i < p->n ? i : 0);
+	return true;
+}
+
+void dmt_pending_add(struct dmt_pending *p, const struct dmt_shake *shake,
+		     uint64_t end)
+{
+	if (p->n == DMT_PENDING)
+		dmt_pending_shed(p);
+	p->entry[p->n++] = (struct dmt_pending_entry) {
+		.shake = *shake, .end = end, .events = POLLIN,
+	};
+}
+
+void dmt_pending_free(struct dmt_pending *p)
+{
+	while (p->n)
+		drop(p, p->n - 1);
+}
+
+static bool has_come(int fd)
+{
+	int n = 0;
+
+	return !ioctl(fd, FIONREAD, &n) && n;
+}
+
+/* Return: as the handshake's step; -ETIMEDOUT */
+static int step(struct dmt_pending_entry *e)
+{
+	int ret;
+
+	e->heard = e->heard || has_come(e->shake.fd);
+	ret = e->shake.ops->step(e->shake.state, &e->events);
+	if (ret == -EAGAIN && dmt_now() >= e->end)
+		return dmt_error(-ETIMEDOUT, "the other side does not complete the handshake");
+	return ret;
+}
+
+bool dmt_pending_step(struct dmt_pending *p, struct dmatrack_channel **ch,
+		      dmt_pending_failed *failed, void *opaque)
+{
+	unsigned int i = 0;
+	int ret;
+
+	while (i < p->n) {
+		struct dmt_shake *s = &p->entry[i].shake;
+
+		ret = step(&p->entry[i]);
+		if (ret == -EAGAIN) {
+			i++;
+			continue;
+		}
+		if (!ret)
+			ret = s->ops->channel(s->state, ch);
+		if (!ret) {
+			forget(p, i);
+			return true;
+		}
+		drop(p, i);
+		failed(opaque, ret);
+	}
+	return false;
+}
+
+uint64_t dmt_pending_poll(const struct dmt_pending *p, struct pollfd *fds)
+{
+	uint64_t end = DMT_NEVER;
+	unsigned int i;
+
+	for (i = 0; i < p->n; i++) {
+		const struct dmt_pending_entry *e = &p->entry[i];
+
+		fds[i] = (struct pollfd){ .fd = e->shake.fd, .events = e->events };
+		end = dmt_earlier(end, e->end);
+	}
+	return end;
+}

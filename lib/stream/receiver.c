@@ -1,0 +1,890 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Receiving one copy. See wire.h for what is said.
+ *
+ * Where a session stands is a few bytes: its name, its place, a hash of the regions. If the
+ * destination can save, they are saved when the session begins, and when it's completed. A process
+ * that loads them later reads back what is there and proves it to the sender: see wire.h.
+ *
+ * What comes is not trusted, whoever sends it: a frame is carried out only if its
+ * hashes are right, its number is the next, and what it's about is pages of one region. What a
+ * broken connection leaves behind is a frame that was carried out or wasn't.
+ *
+ * Errors are of three kinds. The channel's: wait for another connection. Of somebody who
+ * hasn't introduced himself properly: send him away, wait for another. All others
+ * end it, and the sender is told why.
+ *
+ * COMMIT completes the copy: that is saved first, with the digest of what was there
+ * when READY was said, so that another process can do it if this one is killed. Where completing
+ * fails, that is taken back before the sender is told; and where that fails too, the sender is
+ * told nothing, since it would take it for "there's no copy".
+ *
+ * When the destination is finished, the sender may not know. If the connection
+ * breaks just then, it will ask; so that isn't the end before it has said bye, or the
+ * program has had enough of waiting.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <zstd.h>
+
+#include "lib/util/clock.h"
+#include "lib/util/sized.h"
+#include "lib/util/error.h"
+#include "lib/util/hash.h"
+#include "lib/util/regions.h"
+#include "wire.h"
+
+#define HELLO_TIMEOUT	30000		/* ms, by default */
+#define PEER_TIMEOUT	(1800 * 1000)
+#define BYE_PATIENCE	10000
+#define ACK_BYTES	(DMT_WIRE_WINDOW / 8)
+#define ACK_FRAMES	(DMT_WIRE_FRAMES / 8)
+#define PROGRESS_NS	100000000ull
+#define PULSE_MS	1000
+
+#define STATE_MAGIC	"DMTstat2"
+
+enum stage {
+	OPEN,
+	COMMITTED,	/* to be finished, or finished */
+	GIVEN_UP,	/* never to be finished */
+};
+
+/* As it is saved; numbers are little-endian */
+struct state {
+	char magic[8];
+	uint8_t session[DMT_WIRE_ID];
+	uint8_t place[DMT_WIRE_ID];
+	uint8_t layout[16];
+	uint8_t digest[16];	/* of what was committed, if @has_digest */
+	uint32_t stage;		/* enum stage */
+	uint32_t has_digest;
+};
+
+/**
+ * struct receiver - a copy that is received
+ * @r: how
+ * @dest: where to
+ * @ops: its functions; those that it doesn't know are NULL
+ * @wire: the connection
+ * @state: of the session; its @magic is empty if there's none
+ * @seq: of the last frame carried out
+ * @regions: of the session
+ * @unproven: what was received by an earlier process, and isn't known to be there
+ * @met: the sender on this connection has introduced itself
+ * @here: the session was begun or gone on with by this call
+ * @ready: READY was said, and nothing came since
+ * @finished: the destination is finished
+ * @unsure: ... but may not outlast a crash of the machine
+ * @silent: this is the end, and the sender isn't told: it knows, or whether the copy will be complete
+ *	can't be told
+ * @bytes, @frames: carried out since the last ACK
+ * @told: when progress was told last
+ * @broke: why the last connection broke, in words; or ""
+ * @before: bytes that came over earlier connections
+ * @arrival: for the program
+ * @zstd: decompressor
+ * @unpacked: what it made; room for @room bytes
+ */
+struct receiver {
+	struct dmatrack_receiver r;
+	struct dmatrack_dest *dest;
+	struct dmatrack_dest_ops ops;
+	struct dmt_wire wire;
+	struct state state;
+	uint64_t seq;
+	struct dmt_regions regions;
+	bool unproven;
+	bool met;
+	bool here;
+	bool ready;
+	bool finished;
+	bool unsure;
+	bool silent;
+	uint64_t bytes;
+	unsigned int frames;
+	uint64_t told;
+	struct dmt_text broke;
+	uint64_t before;
+	struct dmatrack_arrival arrival;
+	ZSTD_DCtx *zstd;
+	void *unpacked;
+	size_t room;
+};
+
+/* A destination's error. It can't be lost and found here. */
+static int of_dest(int err, const char *what)
+{
+	if (err == -EAGAIN)
+		return dmt_error(-EIO, "receiver: %s: the destination was lost", what);
+	return dmt_foreign(err, what);
+}
+
+static int senseless(const struct dmt_frame *f)
+{
+	return dmt_error(-EPROTO, "the sender makes no sense: frame %" PRIu64
+			 " of type %u, 0x%" PRIx64 " bytes at 0x%" PRIx64, f->seq, f->type, f->size, f->iova);
+}
+
+static int send_frame(struct receiver *rx, enum dmt_wire_type type, uint64_t seq,
+		      uint64_t size)
+{
+	struct dmt_frame f = { .type = type, .seq = seq, .size = size };
+	int ret = dmt_wire_put(&rx->wire, &f);
+
+	return ret ? ret : dmt_wire_flush(&rx->wire);
+}
+
+static int save(struct receiver *rx)
+{
+	if (!rx->ops.save)
+		return 0;
+	return of_dest(rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)),
+		       "save");
+}
+
+static int acknowledge(struct receiver *rx)
+{
+	rx->bytes = 0;
+	rx->frames = 0;
+	return send_frame(rx, DMT_WIRE_ACK, rx->seq, 0);
+}
+
+static int tell_progress(struct receiver *rx)
+{
+	uint64_t now;
+	int ret;
+
+	if (!rx->r.progress)
+		return 0;
+	now = dmt_now();
+	if (now - rx->told < PROGRESS_NS)
+		return 0;
+	rx->told = now;
+	rx->arrival.bytes = rx->before + rx->wire.bytes;
+	ret = rx->r.progress(rx->r.opaque, &rx->arrival);
+	return dmt_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
+}
+
+/* Memory that arrived: the frame's payload, or what's packed in it */
+static int unpack(struct receiver *rx, const struct dmt_frame *f,
+		  const void **data)
+{
+	size_t n;
+	int ret;
+
+	*data = f->payload;
+	if (f->encoding == DMT_WIRE_RAW)
+		return f->length == f->size ? 0 : senseless(f);
+	if (f->length >= f->size ||
+	    ZSTD_getFrameContentSize(f->payload, f->length) != f->size)
+		return senseless(f);
+	ret = dmt_wire_room(&rx->unpacked, &rx->room, f->size);
+	if (ret)
+		return ret;
+	n = ZSTD_decompressDCtx(rx->zstd, rx->unpacked, f->size, f->payload,
+				f->length);
+	if (ZSTD_isError(n) || n != f->size)
+		return dmt_error(-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
+				 ZSTD_isError(n) ? ZSTD_getErrorName(n) :
+				 "less than it says");
+	*data = rx->unpacked;
+	return 0;
+}
+
+static int take_data(struct receiver *rx, const struct dmt_frame *f)
+{
+	const void *data;
+	int ret;
+
+	if (f->size > DMATRACK_WRITE_MAX ||
+	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
+		return senseless(f);
+	ret = unpack(rx, f, &data);
+	if (ret)
+		return ret;
+	ret = rx->ops.write(rx->dest, f->iova, data, f->size);
+	rx->arrival.data += ret ? 0 : f->size;
+	return of_dest(ret, "write");
+}
+
+static int take_zero(struct receiver *rx, const struct dmt_frame *f)
+{
+	int ret;
+
+	if (f->length || f->encoding ||
+	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
+		return senseless(f);
+	ret = rx->ops.zero(rx->dest, f->iova, f->size);
+	rx->arrival.zeros += ret ? 0 : f->size;
+	return of_dest(ret, "zero");
+}
+
+/**
+ * struct pulse - a thread that tells the sender we're alive, while another works
+ * @rx: whose wire it writes to, alone
+ * @lock: for @end
+ * @wake: when @end is set
+ * @end: the work is done
+ */
+struct pulse {
+	struct receiver *rx;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool end;
+};
+
+static void *beat(void *opaque)
+{
+	struct pulse *p = opaque;
+	uint64_t next = dmt_deadline(PULSE_MS);
+	int ret = 0;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->end) {
+		if (!dmt_cond_wait(&p->wake, &p->lock, ret ? DMT_NEVER : next))
+			continue;
+		pthread_mutex_unlock(&p->lock);
+		ret = send_frame(p->rx, DMT_WIRE_ALIVE, 0, 0);
+		next = dmt_deadline(PULSE_MS);
+		pthread_mutex_lock(&p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* Signals are for the program's own threads. Return: whether there's a thread */
+static bool pulse_begin(struct pulse *p, struct receiver *rx)
+{
+	sigset_t all, old;
+	int err;
+
+	memset(p, 0, sizeof(*p));
+	p->rx = rx;
+	pthread_mutex_init(&p->lock, NULL);
+	dmt_cond_init(&p->wake);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&p->thread, NULL, beat, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return !err;
+}
+
+static void pulse_end(struct pulse *p, bool thread)
+{
+	pthread_mutex_lock(&p->lock);
+	p->end = true;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+	if (thread)
+		pthread_join(p->thread, NULL);
+	pthread_cond_destroy(&p->wake);
+	pthread_mutex_destroy(&p->lock);
+}
+
+static int take_round(struct receiver *rx, const struct dmt_frame *f)
+{
+	struct pulse pulse;
+	bool thread;
+	int ret = 0;
+
+	if (f->length || f->encoding || f->iova || f->size)
+		return senseless(f);
+	if (rx->ops.round) {
+		thread = pulse_begin(&pulse, rx);
+		ret = rx->ops.round(rx->dest);
+		pulse_end(&pulse, thread);
+	}
+	rx->arrival.rounds += !ret;
+	return of_dest(ret, "round");
+}
+
+static int compare(struct receiver *rx, const uint8_t want[16])
+{
+	uint8_t got[16];
+	int ret = rx->ops.digest(rx->dest, got);
+
+	if (ret)
+		return of_dest(ret, "digest");
+	return memcmp(want, got, sizeof(got)) ?
+	       dmt_error(-EBADMSG, "what arrived isn't what was sent: the digests differ") :
+	       0;
+}
+
+/* Finish what is complete; where it was done before, that's no harm. */
+static int finish_dest(struct receiver *rx)
+{
+	int ret = rx->ops.finish ? rx->ops.finish(rx->dest) : 0;
+
+	rx->unsure = ret == -DMATRACK_NOT_DURABLE;
+	rx->finished = !ret || rx->unsure;
+	return rx->finished ? 0 : of_dest(ret, "finish");
+}
+
+static int prepare(struct receiver *rx, const uint8_t *digest)
+{
+	int ret = digest ? compare(rx, digest) : 0;
+
+	if (!ret && rx->ops.prepare)
+		ret = of_dest(rx->ops.prepare(rx->dest), "prepare");
+	if (ret || !rx->ops.save || !rx->ops.digest)
+		return ret;
+	rx->state.has_digest = htole32(1);
+	return of_dest(rx->ops.digest(rx->dest, rx->state.digest), "digest");
+}
+
+static int take_finish(struct receiver *rx, const struct dmt_frame *f)
+{
+	uint8_t digest[16];
+	struct pulse pulse;
+	bool thread;
+	int ret;
+
+	if (f->encoding || f->iova || f->size ||
+	    (f->length && f->length != sizeof(digest)) ||
+	    (f->length && !rx->ops.digest))
+		return senseless(f);
+	memcpy(digest, f->payload, f->length);
+	thread = pulse_begin(&pulse, rx);
+	ret = prepare(rx, f->length ? digest : NULL);
+	pulse_end(&pulse, thread);
+	if (ret)
+		return ret;
+	rx->seq = f->seq;
+	rx->ready = true;
+	return send_frame(rx, DMT_WIRE_READY, rx->seq, 0);
+}
+
+static bool same_session(const struct state *a, const struct state *b)
+{
+	return !memcmp(a->magic, b->magic, sizeof(a->magic)) &&
+	       !memcmp(a->session, b->session, sizeof(a->session));
+}
+
+/* Whether a process that loads what is saved would complete the copy */
+static bool may_complete(struct receiver *rx)
+{
+	uint8_t buf[DMATRACK_STATE_MAX];
+	const struct state *saved = (const struct state *)buf;
+	int n;
+
+	if (!rx->ops.load)
+		return false;
+	n = rx->ops.load(rx->dest, buf, sizeof(buf));
+	return n < 0 || (n == sizeof(*saved) && same_session(saved, &rx->state) &&
+			 le32toh(saved->stage) == COMMITTED);
+}
+
+/* The copy couldn't be completed: @err. Whoever loads what is saved mustn't, either. */
+static int take_back(struct receiver *rx, int err)
+{
+	struct dmt_text why = dmt_why(err);
+
+	rx->state.stage = htole32(OPEN);
+	rx->silent = err == -EINPROGRESS || (save(rx) && may_complete(rx));
+	return dmt_error(err, "%s", why.words);
+}
+
+static int complete(struct receiver *rx)
+{
+	int ret;
+
+	rx->state.stage = htole32(COMMITTED);
+	ret = save(rx);
+	if (!ret)
+		ret = finish_dest(rx);
+	return ret ? take_back(rx, ret) : 0;
+}
+
+static int take_commit(struct receiver *rx, const struct dmt_frame *f)
+{
+	struct pulse pulse;
+	bool thread;
+	int ret;
+
+	if (f->length || f->encoding || f->iova || f->size || f->seq != rx->seq)
+		return senseless(f);
+	thread = pulse_begin(&pulse, rx);
+	ret = complete(rx);
+	pulse_end(&pulse, thread);
+	return ret;
+}
+
+static int carry_out(struct receiver *rx, const struct dmt_frame *f)
+{
+	switch (f->type) {
+	case DMT_WIRE_DATA:
+		return take_data(rx, f);
+	case DMT_WIRE_ZERO:
+		return take_zero(rx, f);
+	case DMT_WIRE_ROUND:
+		return take_round(rx, f);
+	case DMT_WIRE_FINISH:
+		return take_finish(rx, f);
+	}
+	return senseless(f);
+}
+
+static int take_frame(struct receiver *rx, const struct dmt_frame *f)
+{
+	int ret;
+
+	if (f->type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(f, "sender");
+	if (rx->ready && f->type == DMT_WIRE_COMMIT)
+		return take_commit(rx, f);
+	if (rx->ready || f->seq != rx->seq + 1)
+		return senseless(f);
+	ret = carry_out(rx, f);
+	if (ret)
+		return ret;
+	rx->seq = f->seq;
+	rx->bytes += f->length;
+	rx->frames++;
+	if (f->type == DMT_WIRE_FINISH)
+		return 0;
+	if (f->type == DMT_WIRE_ROUND || rx->bytes >= ACK_BYTES ||
+	    rx->frames >= ACK_FRAMES)
+		ret = acknowledge(rx);
+	return ret ? ret : tell_progress(rx);
+}
+
+/* The copy is complete: whatever comes instead of BYE changes nothing. */
+static int await_bye(struct receiver *rx)
+{
+	struct dmt_frame f;
+	int ret;
+
+	dmt_channel_patience(rx->wire.ch, BYE_PATIENCE);
+	ret = dmt_wire_get(&rx->wire, &f);
+	return rx->wire.broken ? ret : 0;
+}
+
+static int take_all(struct receiver *rx)
+{
+	struct dmt_frame f;
+	int ret = 0;
+
+	while (!ret && !rx->finished) {
+		ret = dmt_wire_get(&rx->wire, &f);
+		if (!ret)
+			ret = take_frame(rx, &f);
+	}
+	if (!ret)
+		ret = send_frame(rx, DMT_WIRE_DONE, rx->seq, 0);
+	return ret ? ret : await_bye(rx);
+}
+
+static int read_regions(const struct dmt_frame *f, struct dmt_regions *out)
+{
+	const struct dmt_wire_hello *hello = f->payload;
+	const uint64_t *from = (const uint64_t *)(hello + 1);
+	uint32_t i, n = le32toh(hello->nregions);
+	struct dmatrack_region *regions;
+	int ret;
+
+	if (!n || n > DMATRACK_REGIONS_MAX ||
+	    f->length != sizeof(*hello) + n * 16)
+		return senseless(f);
+	regions = calloc(n, sizeof(*regions));
+	if (!regions)
+		return dmt_no_memory();
+	for (i = 0; i < n; i++) {
+		regions[i].iova = le64toh(*from++);
+		regions[i].size = le64toh(*from++);
+	}
+	ret = dmt_regions_init(out, regions, n, le32toh(hello->page_size));
+	free(regions);
+	return ret == -EINVAL ? -EPROTO : ret;
+}
+
+static int begin_session(struct receiver *rx, const struct state *state)
+{
+	const struct dmt_regions *g = &rx->regions;
+	int ret = 0;
+
+	if (rx->finished && rx->here)
+		return dmt_error(-EBUSY, "another copy has been received here");
+	if (rx->r.begin)
+		ret = dmt_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
+					       g->page_size), "begin()");
+	/* from here on there's nothing of an earlier session */
+	memset(&rx->state, 0, sizeof(rx->state));
+	rx->finished = false;
+	if (!ret)
+		ret = of_dest(rx->ops.begin(rx->dest, g->regions, g->n,
+					    g->page_size), "begin");
+	if (ret)
+		return ret > 0 ? -ECANCELED : ret;
+	rx->state = *state;
+	if (getrandom(rx->state.place, sizeof(rx->state.place), 0) !=
+	    sizeof(rx->state.place))
+		return dmt_error(-EIO, "receiver: no random numbers");
+	rx->seq = 0;
+	rx->unproven = false;
+	return save(rx);
+}
+
+static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t size)
+{
+	struct receiver *rx = opaque;
+	uint8_t hashes[DMATRACK_WRITE_MAX / DMT_COPY_PAGE_MIN][16];
+	size_t page = rx->regions.page_size, i;
+	struct dmt_frame f = {
+		.type = DMT_WIRE_SUMS,
+		.iova = iova,
+		.size = size,
+		.length = (uint32_t)(size / page * 16),
+		.payload = hashes,
+	};
+	int ret;
+
+	if (size > DMATRACK_WRITE_MAX ||
+	    dmt_regions_find(&rx->regions, iova, size) < 0)
+		return dmt_error(-EINVAL, "receiver: recall: 0x%zx bytes at 0x%" PRIx64,
+				 size, iova);
+	for (i = 0; i < size / page; i++)
+		dmt_hash(hashes[i], (const char *)data + i * page, page);
+	ret = dmt_wire_put(&rx->wire, &f);
+	return ret ? ret : dmt_wire_flush(&rx->wire);
+}
+
+static int prove(struct receiver *rx)
+{
+	int ret = of_dest(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
+
+	if (!ret)
+		ret = send_frame(rx, DMT_WIRE_SUMS, 0, 0);
+	rx->unproven = ret;
+	return ret;
+}
+
+static int given_up(void)
+{
+	return dmt_error(-ECANCELED, "the outcome of this copy was asked for when it wasn't complete, so it was given up");
+}
+
+static enum dmt_wire_status status_of(const struct receiver *rx,
+				      const struct state *state, bool compares)
+{
+	if (!same_session(&rx->state, state) ||
+	    memcmp(rx->state.layout, state->layout, sizeof(state->layout)))
+		return DMT_WIRE_NEW;
+	if (rx->finished)
+		return DMT_WIRE_FINISHED;
+	if (!rx->unproven)
+		return DMT_WIRE_GO_ON;
+	return compares && rx->ops.recall ? DMT_WIRE_PROVE : DMT_WIRE_NEW;
+}
+
+static int welcome(struct receiver *rx, const struct state *state, bool compares)
+{
+	enum dmt_wire_status status = status_of(rx, state, compares);
+	struct dmt_frame f = { .type = DMT_WIRE_WELCOME, .size = status };
+	int ret = 0;
+
+	rx->ready = false;
+	if (same_session(&rx->state, state) &&
+	    le32toh(rx->state.stage) == GIVEN_UP)
+		ret = given_up();
+	else if (status == DMT_WIRE_NEW)
+		ret = begin_session(rx, state);
+	if (ret)
+		return ret;
+	if (rx->here || status != DMT_WIRE_NEW)
+		rx->arrival.resumed++;
+	rx->here = true;
+	rx->arrival.memory = rx->regions.bytes;
+	f.seq = rx->seq;
+	f.length = sizeof(rx->state.place);
+	f.payload = rx->state.place;
+	ret = dmt_wire_put(&rx->wire, &f);
+	if (!ret)
+		ret = dmt_wire_flush(&rx->wire);
+	return ret || status != DMT_WIRE_PROVE ? ret : prove(rx);
+}
+
+/*
+ * What became of a session. Where it isn't complete, COMMIT must not be obeyed any more when that is
+ * said, by another process neither.
+ */
+static int tell_outcome(struct receiver *rx, const struct dmt_frame *f)
+{
+	struct state asked = { .magic = STATE_MAGIC };
+	enum dmt_wire_outcome outcome = DMT_WIRE_NOT_HERE;
+	int ret = 0;
+
+	if (f->length != sizeof(asked.session))
+		return senseless(f);
+	memcpy(asked.session, f->payload, sizeof(asked.session));
+	if (same_session(&rx->state, &asked))
+		outcome = rx->finished ? DMT_WIRE_COMPLETE : DMT_WIRE_NEVER;
+	if (outcome == DMT_WIRE_NEVER) {
+		rx->state.stage = htole32(GIVEN_UP);
+		ret = save(rx);
+	}
+	rx->met = outcome != DMT_WIRE_NOT_HERE;
+	if (!ret)
+		ret = send_frame(rx, DMT_WIRE_OUTCOME, 0, outcome);
+	if (!ret && rx->met)
+		ret = await_bye(rx);
+	if (ret)
+		return ret;
+	if (!rx->met)
+		return dmt_error(-ENOENT, "receiver: a sender asked for a copy that is not here");
+	/* a refusal behind BYE would meet a closed connection, and pass for a lost answer */
+	rx->silent = true;
+	return outcome == DMT_WIRE_NEVER ? given_up() : 0;
+}
+
+/* What a HELLO says that a state has, too */
+static int take_hello(struct receiver *rx, const struct dmt_frame *f,
+		      struct state *state)
+{
+	const struct dmt_wire_hello *hello = f->payload;
+	struct dmt_regions regions;
+	uint32_t flags;
+	int ret;
+
+	if (f->type == DMT_WIRE_REFUSE)
+		return dmt_wire_refusal(f, "sender");
+	if (f->type != DMT_WIRE_HELLO || f->seq || f->iova || f->size ||
+	    f->encoding || f->length < sizeof(*hello) || hello->zero)
+		return senseless(f);
+	flags = le32toh(hello->flags);
+	if (flags & ~(DMATRACK_CHECK | DMT_WIRE_COMPARES))
+		return dmt_error(-EPROTONOSUPPORT,
+				 "the sender wants what this library doesn't know: flags 0x%x",
+				 flags);
+	if (flags & DMATRACK_CHECK && !rx->ops.digest)
+		return dmt_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
+	ret = read_regions(f, &regions);
+	if (ret)
+		return ret;
+	memset(state, 0, sizeof(*state));
+	memcpy(state->magic, STATE_MAGIC, sizeof(state->magic));
+	memcpy(state->session, hello->session, sizeof(state->session));
+	dmt_regions_hash(&regions, state->layout);
+	dmt_regions_free(&rx->regions);
+	rx->regions = regions;
+	return 0;
+}
+
+/* @f: the sender's first frame */
+static int introduce(struct receiver *rx, struct dmt_frame *f)
+{
+	int ret;
+
+	dmt_wire_hurry(&rx->wire, (int)(rx->r.hello_timeout ?
+					rx->r.hello_timeout : HELLO_TIMEOUT));
+	ret = dmt_wire_greet(&rx->wire);
+	if (!ret)
+		ret = dmt_wire_meet(&rx->wire, "sender");
+	return ret ? ret : dmt_wire_get(&rx->wire, f);
+}
+
+static bool compares(const struct dmt_frame *hello)
+{
+	return le32toh(((const struct dmt_wire_hello *)hello->payload)->flags) &
+	       DMT_WIRE_COMPARES;
+}
+
+/* One connection, from its greeting on */
+static int serve(struct receiver *rx)
+{
+	struct state state;
+	struct dmt_frame f;
+	int ret = introduce(rx, &f);
+
+	if (!ret && f.type == DMT_WIRE_ASK)
+		return tell_outcome(rx, &f);
+	if (!ret)
+		ret = take_hello(rx, &f, &state);
+	if (ret)
+		return ret;
+	rx->met = true;
+	rx->bytes = 0;
+	rx->frames = 0;
+	rx->arrival.connected = 1;
+	dmt_wire_relax(&rx->wire, (int)(rx->r.peer_timeout ?
+					rx->r.peer_timeout : PEER_TIMEOUT));
+	ret = welcome(rx, &state, compares(&f));
+	return ret ? ret : take_all(rx);
+}
+
+/* The sender is told why; not what's a secret of this machine, such as a path. */
+static void refuse(struct receiver *rx, int err)
+{
+	bool about_stream = err == -EBADMSG || err == -EPROTO ||
+			    err == -EPROTONOSUPPORT || err == -EOPNOTSUPP ||
+			    err == -EBUSY;
+
+	dmt_wire_refuse(&rx->wire, err, about_stream && *dmatrack_error() ?
+			dmatrack_error() : strerror(-err));
+}
+
+/*
+ * A wait was cancelled. Without progress(), or if that goes on, the connection just ends, and
+ * the sender will try again: another process can go on.
+ */
+static bool left_open(struct receiver *rx, int err)
+{
+	DMT_KEEP_TEXT;
+
+	if (err != -ECANCELED || !dmt_cancelled(rx->r.cancel))
+		return false;
+	return !rx->r.progress || !rx->r.progress(rx->r.opaque, &rx->arrival);
+}
+
+/* All of a connection. @again: out: another may come in its place */
+static int connection(struct receiver *rx, struct dmatrack_channel *ch,
+		      bool *again)
+{
+	int ret;
+
+	rx->met = rx->silent = *again = false;
+	dmt_channel_cancel(ch, rx->r.cancel);
+	ret = dmt_wire_open(&rx->wire, ch);
+	if (ret)
+		return ret;
+	ret = serve(rx);
+	if (ret && !rx->wire.broken && !rx->silent && !left_open(rx, ret))
+		refuse(rx, ret);
+	rx->before += rx->wire.bytes;
+	rx->arrival.bytes = rx->before;
+	rx->arrival.connected = 0;
+	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
+		 !dmt_cancelled(rx->r.cancel);
+	if (rx->met || !*rx->broke.words)
+		rx->broke = dmt_why(ret);
+	dmt_wire_close(&rx->wire);
+	return ret;
+}
+
+static int receive(struct receiver *rx)
+{
+	struct dmatrack_channel *ch = NULL;
+	unsigned int attempt = 0;
+	int ret, why = 0;
+	bool again;
+
+	do {
+		ret = rx->r.accept(rx->r.opaque, attempt,
+				    rx->finished ? -EALREADY : why, &ch);
+		if (ret < 0)
+			return dmt_no_other(dmt_foreign(ret, "accept()"), &rx->broke);
+		if (!ch)
+			return dmt_error(-EINVAL, "receiver: accept() returned %d, but no channel",
+					 ret);
+		dmt_forget();
+		why = connection(rx, ch, &again);
+		ch = NULL;
+		attempt = rx->met ? 1 : attempt + 1;
+	} while (again);
+	return why;
+}
+
+/*
+ * An earlier process was told to complete the copy. If what is there isn't what was there then, it
+ * can't be: it's forgotten, and the sender will send everything again.
+ */
+static int complete_loaded(struct receiver *rx)
+{
+	uint8_t digest[16];
+	int ret;
+
+	if (!rx->state.has_digest || !rx->ops.digest)
+		return finish_dest(rx);
+	ret = of_dest(rx->ops.digest(rx->dest, digest), "digest");
+	if (ret)
+		return ret;
+	if (!memcmp(digest, rx->state.digest, sizeof(digest)))
+		return finish_dest(rx);
+	rx->state.stage = htole32(OPEN);
+	memset(rx->state.layout, 0, sizeof(rx->state.layout));
+	return 0;
+}
+
+/* What an earlier process left, if it makes sense */
+static int load(struct receiver *rx)
+{
+	uint8_t buf[DMATRACK_STATE_MAX];
+	int n = rx->ops.load ? rx->ops.load(rx->dest, buf, sizeof(buf)) : 0;
+
+	if (n < 0)
+		return of_dest(n, "load");
+	if (n != sizeof(rx->state) ||
+	    memcmp(buf, STATE_MAGIC, sizeof(rx->state.magic)))
+		return 0;
+	memcpy(&rx->state, buf, sizeof(rx->state));
+	rx->unproven = true;
+	return le32toh(rx->state.stage) == COMMITTED ? complete_loaded(rx) : 0;
+}
+
+/* What the program wants, checked */
+static int take(struct receiver *rx, const struct dmatrack_receiver *from)
+{
+	struct dmatrack_receiver *r = &rx->r;
+	int ret = DMT_SIZED_TAKE(r, from, struct dmatrack_receiver, accept);
+
+	if (ret)
+		return ret;
+	if (r->flags || r->reserved || !r->dest || !r->accept)
+		return dmt_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
+	if (r->hello_timeout > INT_MAX || r->peer_timeout > INT_MAX)
+		return dmt_error(-EINVAL, "receiver: a limit of more than %d ms",
+				 INT_MAX);
+	rx->dest = r->dest;
+	ret = DMT_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops, zero);
+	if (!ret && (!rx->ops.begin || !rx->ops.write || !rx->ops.zero))
+		ret = dmt_error(-EINVAL, "receiver: the destination lacks functions");
+	return ret;
+}
+
+static int not_durable(void)
+{
+	return dmt_error(-DMATRACK_NOT_DURABLE, "the copy is complete, but may be gone "
+			 "after a crash of the machine: its folder couldn't be written "
+			 "to disk");
+}
+
+int dmatrack_receive(const struct dmatrack_receiver *r,
+		     struct dmatrack_arrival *arrival)
+{
+	struct receiver *rx;
+	int ret;
+
+	if (arrival)
+		memset(arrival, 0, sizeof(*arrival));
+	if (dmt_lacks(r))
+		return -EINVAL;
+	rx = calloc(1, sizeof(*rx));
+	if (!rx)
+		return dmt_no_memory();
+	ret = take(rx, r);
+	if (!ret) {
+		rx->zstd = ZSTD_createDCtx();
+		ret = rx->zstd ? load(rx) : dmt_no_memory();
+	}
+	if (!ret)
+		ret = receive(rx);
+	if (arrival)
+		*arrival = rx->arrival;
+	/* it's only that the sender may not know */
+	if (rx->finished)
+		ret = rx->unsure ? not_durable() : 0;
+	dmt_regions_free(&rx->regions);
+	ZSTD_freeDCtx(rx->zstd);
+	free(rx->unpacked);
+	free(rx);
+	return ret;
+}

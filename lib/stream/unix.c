@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Unix sockets: the name of one that listens is never taken from it.
+ *
+ * A socket's file stays when its process has gone, and must be removed before another can be
+ * bound there. Nothing removes a file on condition that it's still the one that was looked at; so of
+ * two processes that find the file left over, the second could remove the socket of the first. And a
+ * socket that is bound but doesn't listen yet refuses connections as one that is left over
+ * does. Hence the turn: a lock that a listener holds from before it looks at the name until it
+ * listens there. While it holds the turn, no other listener of this library removes or binds
+ * that name; so what refuses connections then is left over, and stays so, as no process can listen
+ * again at a file that another has left.
+ *
+ * The lock is flock(2)'s on a file beside the socket, which the kernel gives up with the process:
+ * one that is killed leaves a file that is not locked, and the next takes that. The file is for its
+ * user alone; anybody could lock the folder, and keep this user from listening.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/util/error.h"
+#include "unix.h"
+
+#define TURN		".dmatrack-turn"	/* behind the socket's path */
+#define TURN_MS		20	/* until a turn that another has is tried again */
+#define BACKLOG		128
+
+struct turn {
+	int fd;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + sizeof(TURN)];
+};
+
+int dmt_unix_address(struct sockaddr_un *sun, const char *path)
+{
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	if (!*path || strlen(path) >= sizeof(sun->sun_path))
+		return dmt_error(-EINVAL, "unix:%s: the path must have 1 to %zu characters",
+				 path, sizeof(sun->sun_path) - 1);
+	memcpy(sun->sun_path, path, strlen(path));
+	return 0;
+}
+
+/*
+ * O_CREAT is only for a file that isn't there: with it, fs.protected_regular refuses even root
+ * a file of another user in a folder as /tmp. Return: a descriptor; -EAGAIN: the file came or
+ * went meanwhile; -errno
+ */
+static int open_turn(const char *path)
+{
+	const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	int fd = open(path, flags);
+
+	if (fd < 0 && errno == ENOENT) {
+		fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 && errno == EEXIST)
+			return -EAGAIN;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* Who had the turn before has removed its file: a lock on that keeps nobody out. */
+static bool is_there(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return !fstat(fd, &ours) && !lstat(path, &there) &&
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* Return: 0; -EAGAIN: another process has it, or just had; -errno */
+static int try_turn(struct turn *t)
+{
+	int fd = open_turn(t->path), ret = 0;
+
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		ret = errno == EINTR ? -EAGAIN : -errno;
+	else if (!is_there(fd, t->path))
+		ret = -EAGAIN;
+	if (ret)
+		close(fd);
+	t->fd = fd;
+	return ret;
+}
+
+static int failed(int err, const char *path)
+{
+	return dmt_error(err, "unix:%s: %s", path, strerror(-err));
+}
+
+static int take_turn(struct turn *t, const char *path, const struct dmt_limit *limit)
+{
+	int ret;
+
+	snprintf(t->path, sizeof(t->path), "%s" TURN, path);
+	while ((ret = try_turn(t)) == -EAGAIN) {
+		if (dmt_now() >= limit->end)
+			return dmt_error(-ETIMEDOUT, "unix:%s: another process has been about to listen there for too long, and locks %s",
+					 path, t->path);
+		ret = dmt_cancel_sleep(limit->cancel, dmt_deadline(TURN_MS));
+		if (ret)
+			return failed(ret, path);
+	}
+	return ret ? dmt_error(ret, "%s: %s", t->path, strerror(-ret)) : 0;
+}
+
+/* The file goes before the lock: nobody can lock it later, and take it for the turn. */
+static void end_turn(const struct turn *t)
+{
+	unlink(t->path);
+	/* a child of another thread's fork() may have the descriptor, too */
+	flock(t->fd, LOCK_UN);
+	close(t->fd);
+}
+
+/* Refused is also who connects to a file that is no socket, which isn't ours to remove. */
+static int remove_left_over(const struct sockaddr_un *sun)
+{
+	const char *path = sun->sun_path;
+	struct stat st;
+	int fd, ret = 0;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : failed(-errno, path);
+	if (!S_ISSOCK(st.st_mode))
+		return dmt_error(-EADDRINUSE, "unix:%s: a file is there that is no socket", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return failed(-errno, path);
+	if (!connect(fd, (const void *)sun, sizeof(*sun)) || errno != ECONNREFUSED)
+		ret = dmt_error(-EADDRINUSE, "unix:%s: another process listens there", path);
+	else if (unlink(path) && errno != ENOENT)
+		ret = failed(-errno, path);
+	close(fd);
+	return ret;
+}
+
+int dmt_unix_listen(int fd, const struct sockaddr_un *sun,
+		    const struct dmt_limit *limit)
+{
+	const char *path = sun->sun_path;
+	struct turn turn;
+	int ret = take_turn(&turn, path, limit);
+
+	if (ret)
+		return ret;
+	ret = remove_left_over(sun);
+	/* for its owner alone, from the beginning */
+	if (!ret && (fchmod(fd, 0600) || bind(fd, (const void *)sun, sizeof(*sun)) ||
+		     listen(fd, BACKLOG)))
+		ret = failed(-errno, path);
+	end_turn(&turn);
+	return ret;
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Frames over a channel: see wire.h. */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util/error.h"
+#include "lib/util/hash.h"
+#include "wire.h"
+
+#define FRAME_MAGIC	0x66544d44u	/* "DMTf" */
+#define BUFFER		(256u << 10)
+#define DIRECT		(64u << 10)	/* a payload that isn't buffered */
+#define DRAIN_MS	3000
+#define DRAIN_ALL_MS	10000
+
+/* A frame's head, little-endian */
+struct head {
+	uint32_t magic;
+	uint8_t type;
+	uint8_t encoding;
+	uint16_t zero;
+	uint64_t seq;
+	uint64_t iova;
+	uint64_t size;
+	uint32_t length;
+	uint32_t zero2;
+	uint64_t payload;
+	uint64_t hash;
+};
+_Static_assert(sizeof(struct head) == 56, "no padding");
+
+struct greeting {
+	char magic[8];
+	uint32_t version;
+	uint32_t hash;
+};
+
+/* The most that a payload may have, by type */
+static const uint32_t payload_max[] = {
+	[DMT_WIRE_HELLO] = sizeof(struct dmt_wire_hello) +
+			   DMATRACK_REGIONS_MAX * 16,
+	[DMT_WIRE_WELCOME] = DMT_WIRE_ID,
+	[DMT_WIRE_DATA] = DMATRACK_WRITE_MAX,
+	[DMT_WIRE_ZERO] = 0,
+	[DMT_WIRE_ROUND] = 0,
+	[DMT_WIRE_FINISH] = 16,
+	[DMT_WIRE_ACK] = 0,
+	[DMT_WIRE_DONE] = 0,
+	[DMT_WIRE_BYE] = 0,
+	[DMT_WIRE_ALIVE] = 0,
+	[DMT_WIRE_REFUSE] = DMT_WIRE_TEXT,
+	[DMT_WIRE_READY] = 0,
+	[DMT_WIRE_COMMIT] = 0,
+	[DMT_WIRE_ASK] = DMT_WIRE_ID,
+	[DMT_WIRE_OUTCOME] = 0,
+	[DMT_WIRE_SUMS] = DMATRACK_WRITE_MAX / 4096 * 16,
+};
+
+int dmt_wire_room(void **buf, size_t *room, size_t size)
+{
+	if (size <= *room && *buf)
+		return 0;
+	free(*buf);
+	*room = size < 4096 ? 4096 : size;
+	*buf = malloc(*room);
+	return *buf ? 0 : dmt_no_memory();
+}
+
+int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch)
+{
+	memset(w, 0, sizeof(*w));
+	w->ch = ch;
+	w->out = malloc(BUFFER);
+	w->in = malloc(BUFFER);
+	if (w->out && w->in)
+		return 0;
+	dmt_wire_close(w);
+	return dmt_no_memory();
+}
+
+void dmt_wire_close(struct dmt_wire *w)
+{
+	dmatrack_channel_close(w->ch);
+	free(w->out);
+	free(w->in);
+	free(w->payload);
+	memset(w, 0, sizeof(*w));
+}
+
+static int broke(struct dmt_wire *w, int err)
+{
+	if (err)
+		w->broken = true;
+	return err;
+}
+
+int dmt_wire_flush(struct dmt_wire *w)
+{
+	size_t n = w->nout;
+
+	w->nout = 0;
+	return broke(w, dmt_channel_write(w->ch, w->out, n));
+}
+
+static int put_bytes(struct dmt_wire *w, const void *data, size_t size)
+{
+	int ret = 0;
+
+	if (size > BUFFER - w->nout || size >= DIRECT)
+		ret = dmt_wire_flush(w);
+	if (!ret && size >= DIRECT)
+		return broke(w, dmt_channel_write(w->ch, data, size));
+	if (!ret && size) {
+		memcpy(w->out + w->nout, data, size);
+		w->nout += size;
+	}
+	return ret;
+}
+
+void dmt_wire_hurry(struct dmt_wire *w, int ms)
+{
+	dmt_channel_until(w->ch, dmt_deadline(ms));
+	dmt_channel_patience(w->ch, ms);
+}
+
+void dmt_wire_relax(struct dmt_wire *w, int ms)
+{
+	dmt_channel_until(w->ch, DMT_NEVER);
+	dmt_channel_patience(w->ch, ms);
+}
+
+/* Cancelled between reads, the connection is as good as it was. */
+static int broke_reading(struct dmt_wire *w, int err)
+{
+	bool cancelled = err == -ECANCELED && dmt_channel_cancelled(w->ch);
+
+	return cancelled ? err : broke(w, err);
+}
+
+/* Exactly @size bytes */
+static int get_bytes(struct dmt_wire *w, void *to, size_t size)
+{
+	size_t n = size < w->nin ? size : w->nin;
+	ssize_t more;
+
+	memcpy(to, w->in + w->at, n);
+	w->at += n;
+	w->nin -= n;
+	for (to = (char *)to + n, size -= n; size; size -= n, to = (char *)to + n) {
+		bool direct = size >= BUFFER;
+
+		more = dmt_channel_read(w->ch, direct ? to : w->in,
+					direct ? size : BUFFER);
+		if (more < 0)
+			return broke_reading(w, (int)more);
+		w->bytes += more;
+		n = (size_t)more < size ? (size_t)more : size;
+		if (direct)
+			continue;
+		memcpy(to, w->in, n);
+		w->at = n;
+		w->nin = more - n;
+	}
+	return 0;
+}
+
+static void fill_greeting(struct greeting *g)
+{
+	memset(g, 0, sizeof(*g));
+	memcpy(g->magic, DMT_WIRE_MAGIC, sizeof(g->magic));
+	g->version = htole32(DMT_WIRE_VERSION);
+	g->hash = htole32((uint32_t)XXH3_64bits(g, offsetof(struct greeting, hash)));
+}
+
+int dmt_wire_greet(struct dmt_wire *w)
+{
+	struct greeting g;
+	int ret;
+
+	fill_greeting(&g);
+	ret = put_bytes(w, &g, sizeof(g));
+	return ret ? ret : dmt_wire_flush(w);
+}
+
+int dmt_wire_meet(struct dmt_wire *w, const char *who)
+{
+	struct greeting g;
+	uint32_t hash;
+	int ret = get_bytes(w, &g, sizeof(g));
+
+	if (ret)
+		return ret;
+	if (memcmp(g.magic, DMT_WIRE_MAGIC, sizeof(g.magic)))
+		return dmt_error(-EPROTO, "the %s doesn't speak dmatrack's protocol",
+				 who);
+	hash = (uint32_t)XXH3_64bits(&g, offsetof(struct greeting, hash));
+	if (le32toh(g.hash) != hash)
+		return dmt_error(-EBADMSG, "the %s's greeting is altered", who);
+	if (le32toh(g.version) != DMT_WIRE_VERSION)
+		return dmt_error(-EPROTONOSUPPORT,
+				 "the %s speaks version %" PRIu32 " of the protocol, this library version %u: both sides need the same dmatrack",
+				 who, le32toh(g.version), DMT_WIRE_VERSION);
+	return 0;
+}
+
+int dmt_wire_put(struct dmt_wire *w, const struct dmt_frame *f)
+{
+	struct head h = {
+		.magic = htole32(FRAME_MAGIC),
+		.type = f->type,
+		.encoding = f->encoding,
+		.seq = htole64(f->seq),
+		.iova = htole64(f->iova),
+		.size = htole64(f->size),
+		.length = htole32(f->length),
+		.payload = htole64(XXH3_64bits(f->payload, f->length)),
+	};
+	int ret;
+
+	h.hash = htole64(XXH3_64bits(&h, offsetof(struct head, hash)));
+	ret = put_bytes(w, &h, sizeof(h));
+	return ret ? ret : put_bytes(w, f->payload, f->length);
+}
+
+static int check_head(const struct head *h)
+{
+	uint64_t hash = XXH3_64bits(h, offsetof(struct head, hash));
+
+	if (le64toh(h->hash) != hash)
+		return dmt_error(-EBADMSG, "the stream is altered: a frame's head");
+	if (le32toh(h->magic) != FRAME_MAGIC || h->zero || h->zero2 ||
+	    !h->type || h->type >= DMT_WIRE_TYPES || h->encoding > DMT_WIRE_ZSTD)
+		return dmt_error(-EPROTO, "the stream makes no sense: frame of type %u",
+				 h->type);
+	if (le32toh(h->length) > payload_max[h->type])
+		return dmt_error(-EPROTO, "the stream makes no sense: frame of type %u with %"
+				 PRIu32 " bytes", h->type, le32toh(h->length));
+	return 0;
+}
+
+int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
+{
+	struct head h;
+	int ret = get_bytes(w, &h, sizeof(h));
+
+	if (!ret)
+		ret = check_head(&h);
+	if (!ret)
+		ret = dmt_wire_room(&w->payload, &w->room,
+				    le32toh(h.length));
+	if (!ret)
+		ret = get_bytes(w, w->payload, le32toh(h.length));
+	if (ret)
+		return ret;
+	f->type = h.type;
+	f->encoding = h.encoding;
+	f->seq = le64toh(h.seq);
+	f->iova = le64toh(h.iova);
+	f->size = le64toh(h.size);
+	f->length = le32toh(h.length);
+	f->payload = w->payload;
+	if (le64toh(h.payload) != XXH3_64bits(w->payload, f->length))
+		return dmt_error(-EBADMSG, "the stream is altered: a frame's payload");
+	w->refused = h.type == DMT_WIRE_REFUSE;
+	return 0;
+}
+
+/*
+ * Closing a socket while something is still to be read would throw away what
+ * the other side hasn't read. It stops soon: it reads after a window at the latest.
+ */
+static void drain(struct dmt_wire *w)
+{
+	size_t left = 2 * DMT_WIRE_WINDOW;
+	ssize_t n;
+
+	while (left) {
+		n = dmt_channel_read(w->ch, w->in, left < BUFFER ? left : BUFFER);
+		if (n <= 0)
+			return;
+		left -= (size_t)n;
+	}
+}
+
+void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text)
+{
+	struct dmt_frame f = {
+		.type = DMT_WIRE_REFUSE,
+		.size = -err,
+		.length = strnlen(text, DMT_WIRE_TEXT),
+	};
+	char said[DMT_WIRE_TEXT];
+	DMT_KEEP_TEXT;
+
+	if (w->refused)
+		return;
+	memcpy(said, text, f.length);
+	f.payload = said;
+	dmt_channel_part(w->ch);
+	dmt_channel_patience(w->ch, DRAIN_MS);
+	dmt_channel_until(w->ch, dmt_deadline(DRAIN_ALL_MS));
+	if (!w->broken && !dmt_wire_put(w, &f) && !dmt_wire_flush(w))
+		drain(w);
+}
+
+int dmt_wire_refusal(const struct dmt_frame *f, const char *who)
+{
+	char text[DMT_WIRE_TEXT + 1];
+	const unsigned char *from = f->payload;
+	uint32_t i;
+
+	/* for a terminal, perhaps */
+	for (i = 0; i < f->length && i < DMT_WIRE_TEXT; i++)
+		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' : (char)from[i];
+	text[i] = '\0';
+	/*
+	 * EAGAIN would be taken for a broken connection, EINPROGRESS for doubt, and
+	 * DMATRACK_NOT_DURABLE for a copy
+	 */
+	return dmt_error(!f->size || f->size > 133 || f->size == EAGAIN ||
+			 f->size == EINPROGRESS ||
+			 f->size == DMATRACK_NOT_DURABLE ? -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
+}
