@@ -9,8 +9,8 @@
  * operations, by a thread that stays on one processor; passes in which it was
  * preempted are thrown out.
  */
-#ifndef DMT_BENCH_H
-#define DMT_BENCH_H
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
 
 #include <stdbool.h>
 #include <stddef.h>

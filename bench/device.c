@@ -31,7 +31,7 @@
  */
 struct device {
 	struct bench_vfio v;
-	struct dmt_testdev_bench bench;
+	struct tdev_bench bench;
 	bool unpin;
 	char *memory;
 };
@@ -55,7 +55,7 @@ static void device_open(struct device *d, const struct bench *b)
 	bench_check(dmatrack_map(d->v.t, BENCH_BASE, d->memory, REGION,
 				 DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
 		    "map");
-	d->bench = (struct dmt_testdev_bench){
+	d->bench = (struct tdev_bench){
 		.argsz = sizeof(d->bench),
 		.iova = BENCH_BASE,
 		.length = REGION,
@@ -72,7 +72,7 @@ static double time_bench(void *ctx)
 {
 	struct device *d = ctx;
 
-	if (ioctl(d->v.device, DMT_TESTDEV_BENCH, &d->bench))
+	if (ioctl(d->v.device, TDEV_BENCH, &d->bench))
 		bench_check(-errno, "device's bench");
 	return (double)(d->unpin ? d->bench.nsec_unpin : d->bench.nsec);
 }
@@ -93,8 +93,8 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
 
 	device_open(&d, b);
 	d.unpin = row->arg & UNPIN;
-	d.bench.op = row->arg & AGAIN ? DMT_TESTDEV_BENCH_REPIN :
-					DMT_TESTDEV_BENCH_PIN;
+	d.bench.op = row->arg & AGAIN ? TDEV_BENCH_REPIN :
+					TDEV_BENCH_PIN;
 	d.bench.batch = row->arg & 0xffff;
 	d.bench.count = PAGES / d.bench.batch;
 	bench_measure(b, pass, 1, &d, r);
@@ -126,7 +126,7 @@ static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 
 /* dma_rw ------------------------------------------------------------------- */
 
-/* @row->arg: DMT_TESTDEV_IO_* */
+/* @row->arg: TDEV_IO_* */
 static void run_write(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct bench_result *r)
 {
@@ -138,7 +138,7 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 	device_open(&d, b);
 	bench_vfio_start(&d.v);
 	d.bench.flags = row->arg;
-	d.bench.op = DMT_TESTDEV_BENCH_WRITE;
+	d.bench.op = TDEV_BENCH_WRITE;
 	d.bench.batch = 8;
 	d.bench.count = PAGES;
 	bench_measure(b, pass, 1, &d, r);
@@ -193,8 +193,8 @@ static void zero_all(struct writers *w)
 static double write_while(struct writers *w, unsigned int threads,
 			  void (*fn)(struct writers *w))
 {
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
-	struct dmt_testdev_run run = {
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
+	struct tdev_run run = {
 		.argsz = sizeof(run),
 		.threads = threads,
 		.size = 8,
@@ -204,14 +204,14 @@ static double write_while(struct writers *w, unsigned int threads,
 	};
 	uint64_t began = measure_now(), ns;
 
-	if (ioctl(w->v.device, DMT_TESTDEV_RUN, &run))
+	if (ioctl(w->v.device, TDEV_RUN, &run))
 		bench_check(-errno, "device's run");
 	while (measure_now() - began < 2 * SECOND)
 		fn(w);
-	if (ioctl(w->v.device, DMT_TESTDEV_HALT))
+	if (ioctl(w->v.device, TDEV_HALT))
 		bench_check(-errno, "device's run");
 	ns = measure_now() - began;
-	if (ioctl(w->v.device, DMT_TESTDEV_STATS, &stats))
+	if (ioctl(w->v.device, TDEV_STATS, &stats))
 		bench_check(-errno, "device's statistics");
 	return w->share ? (double)stats.ns_stalled / (double)ns :
 			  (double)stats.ops * (double)SECOND / (double)ns;
@@ -308,14 +308,14 @@ static void *held_write(void *arg)
 {
 	struct holdup *h = arg;
 	uint64_t data = 1;
-	struct dmt_testdev_io io = {
+	struct tdev_io io = {
 		.argsz = sizeof(io),
 		.iova = BENCH_BASE + BENCH_PAGE,
 		.size = sizeof(data),
 		.data = (uintptr_t)&data,
 	};
 
-	if (ioctl(h->v.device, DMT_TESTDEV_WRITE, &io))
+	if (ioctl(h->v.device, TDEV_WRITE, &io))
 		bench_check(-errno, "held write");
 	return NULL;
 }
@@ -406,7 +406,7 @@ const struct bench_row bench_device_rows[] = {
 	{ "k-write", "dma_rw of 8 bytes", BENCH_TIME, false,
 	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, 0 },
 	{ "k-write-kthread", "the same from a kernel thread", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, DMT_TESTDEV_IO_KTHREAD },
+	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, TDEV_IO_KTHREAD },
 	{ "k-write-two", "dma_rw, two threads", BENCH_RATE, false,
 	  { BENCH_AT_LEAST, 1.8, 0 }, run_writers, 0 },
 	{ "k-write-harvest", "dma_rw during harvests of 1 TiB", BENCH_RATE,

@@ -72,13 +72,13 @@ void bench_vfio_close(struct bench_vfio *v)
 
 bool bench_vfio_is_testdev(const struct bench *b)
 {
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
 	struct dmatrack *t;
 	bool is;
 
 	bench_check(dmatrack_open_vfio(&t, b->device, VFIO_TYPE1v2_IOMMU),
 		    "open the device");
-	is = !ioctl(dmatrack_device_fd(t), DMT_TESTDEV_STATS, &stats);
+	is = !ioctl(dmatrack_device_fd(t), TDEV_STATS, &stats);
 	dmatrack_close(t);
 	return is;
 }
@@ -146,9 +146,9 @@ static void device_call(struct bench_vfio *v, unsigned long cmd, void *arg,
 
 void bench_vfio_dirty(struct bench_vfio *v, uint64_t size, uint64_t n)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run),
-		.flags = DMT_TESTDEV_RUN_RANDOM,
+		.flags = TDEV_RUN_RANDOM,
 		.threads = 1,
 		.size = 8,
 		.iova = BENCH_BASE,
@@ -156,28 +156,28 @@ void bench_vfio_dirty(struct bench_vfio *v, uint64_t size, uint64_t n)
 		.count = n,
 		.seed = v->seed++,
 	};
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
 
 	if (!n)
 		return;
-	device_call(v, DMT_TESTDEV_RUN, &run, "device's run");
-	device_call(v, DMT_TESTDEV_WAIT, NULL, "device's run");
-	device_call(v, DMT_TESTDEV_STATS, &stats, "device's statistics");
+	device_call(v, TDEV_RUN, &run, "device's run");
+	device_call(v, TDEV_WAIT, NULL, "device's run");
+	device_call(v, TDEV_STATS, &stats, "device's statistics");
 	if (stats.ops != n)
 		bench_check(-EIO, "device's run");
 }
 
 void bench_vfio_pin(struct bench_vfio *v, uint64_t size, bool pin)
 {
-	struct dmt_testdev_io io = {
+	struct tdev_io io = {
 		.argsz = sizeof(io),
-		.flags = pin ? DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE : 0,
-		.size = DMT_TESTDEV_SIZE_MAX,
+		.flags = pin ? TDEV_PIN_READ | TDEV_PIN_WRITE : 0,
+		.size = TDEV_SIZE_MAX,
 		.iova = BENCH_BASE,
 	};
 
 	for (; io.iova < BENCH_BASE + size; io.iova += io.size)
-		device_call(v, pin ? DMT_TESTDEV_PIN : DMT_TESTDEV_UNPIN, &io,
+		device_call(v, pin ? TDEV_PIN : TDEV_UNPIN, &io,
 			    pin ? "pin" : "unpin");
 }
 

@@ -17,8 +17,8 @@
  * Positions count pages of the container's page size from the range's start,
  * whatever a bit or a range stands for. Container's lock: held throughout.
  */
-#ifndef DMT_ANSWER_H
-#define DMT_ANSWER_H
+#ifndef DMT_CORE_ANSWER_H
+#define DMT_CORE_ANSWER_H
 
 #include "container.h"
 #include "uapi/dmatrack.h"

@@ -11,8 +11,8 @@
  * drivers are called (dmt_notify_unmap()), with @drain_lock held but without @lock; with
  * both when the last group leaves, for then no operation is under way that could sleep.
  */
-#ifndef DMT_CONTAINER_H
-#define DMT_CONTAINER_H
+#ifndef DMT_CORE_CONTAINER_H
+#define DMT_CORE_CONTAINER_H
 
 #include "gate.h"
 #include "host.h"

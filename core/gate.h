@@ -9,8 +9,8 @@
  * with few others; whoever removes a mapping makes it unfit for new operations,
  * then waits until every operation has left that had come before.
  */
-#ifndef DMT_GATE_H
-#define DMT_GATE_H
+#ifndef DMT_CORE_GATE_H
+#define DMT_CORE_GATE_H
 
 #include "host.h"
 

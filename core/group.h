@@ -7,8 +7,8 @@
  * alone. The DMA of one behind an IOMMU can't be seen, so while there is one
  * whose driver doesn't pin, all that the IOMMU maps counts as written.
  */
-#ifndef DMT_GROUP_H
-#define DMT_GROUP_H
+#ifndef DMT_CORE_GROUP_H
+#define DMT_CORE_GROUP_H
 
 #include "container.h"
 

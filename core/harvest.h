@@ -2,8 +2,8 @@
 /*
  * Harvest: read and clear, and tell the user.
  */
-#ifndef DMT_HARVEST_H
-#define DMT_HARVEST_H
+#ifndef DMT_CORE_HARVEST_H
+#define DMT_CORE_HARVEST_H
 
 #include "container.h"
 

@@ -15,8 +15,8 @@
  *
  * Nothing here says which host it is, and core never asks.
  */
-#ifndef DMT_HOST_H
-#define DMT_HOST_H
+#ifndef DMT_CORE_HOST_H
+#define DMT_CORE_HOST_H
 
 #include "dmt_env.h"
 

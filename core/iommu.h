@@ -4,8 +4,8 @@
  *
  * All of this runs under the container's lock.
  */
-#ifndef DMT_IOMMU_H
-#define DMT_IOMMU_H
+#ifndef DMT_CORE_IOMMU_H
+#define DMT_CORE_IOMMU_H
 
 #include "container.h"
 

@@ -6,8 +6,8 @@
  * start; 32,768 of them are a chunk; 256 chunks are a table; and a chunk is
  * clean, all dirty, or has a bitmap with a summary of its 64 cache lines.
  */
-#ifndef DMT_LOG_H
-#define DMT_LOG_H
+#ifndef DMT_CORE_LOG_H
+#define DMT_CORE_LOG_H
 
 #include "host.h"
 

@@ -2,8 +2,8 @@
 /*
  * Mapping: one MAP_DMA.
  */
-#ifndef DMT_MAPPING_H
-#define DMT_MAPPING_H
+#ifndef DMT_CORE_MAPPING_H
+#define DMT_CORE_MAPPING_H
 
 #include "host.h"
 #include "log.h"

@@ -5,8 +5,8 @@
  * A page pinned for writing may be written at any time until it is unpinned;
  * a harvest reports it without a mark having been made.
  */
-#ifndef DMT_PINS_H
-#define DMT_PINS_H
+#ifndef DMT_CORE_PINS_H
+#define DMT_CORE_PINS_H
 
 #include "host.h"
 

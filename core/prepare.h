@@ -9,8 +9,8 @@
  * to do but to map the runs. It doesn't matter if the memory's owner puts other pages
  * there in between: it could have done so after the call as well.
  */
-#ifndef DMT_PREPARE_H
-#define DMT_PREPARE_H
+#ifndef DMT_CORE_PREPARE_H
+#define DMT_CORE_PREPARE_H
 
 #include "host.h"
 

@@ -3,8 +3,8 @@
  * Range: IOVAs that may be mapped: what the IOMMUs translate, less what is
  * reserved for a group (on x86 the window of interrupt messages, say).
  */
-#ifndef DMT_RANGE_H
-#define DMT_RANGE_H
+#ifndef DMT_CORE_RANGE_H
+#define DMT_CORE_RANGE_H
 
 #include "host.h"
 

@@ -5,8 +5,8 @@
  * Intervals are inclusive: [iova, last], so that one may end at 2^64-1.
  * Mappings in a space never overlap.
  */
-#ifndef DMT_SPACE_H
-#define DMT_SPACE_H
+#ifndef DMT_CORE_SPACE_H
+#define DMT_CORE_SPACE_H
 
 #include "host.h"
 

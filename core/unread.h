@@ -11,8 +11,8 @@
  *
  * One lock, the container's.
  */
-#ifndef DMT_UNREAD_H
-#define DMT_UNREAD_H
+#ifndef DMT_CORE_UNREAD_H
+#define DMT_CORE_UNREAD_H
 
 #include "host.h"
 

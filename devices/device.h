@@ -20,8 +20,8 @@
  * what it transfers, so while it works one more mapping exists, below 256 MiB
  * where nothing else is mapped; -ENOSPC if there's no room.
  */
-#ifndef DMT_LIB_DEVICE_H
-#define DMT_LIB_DEVICE_H
+#ifndef DEV_DEVICE_H
+#define DEV_DEVICE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -29,38 +29,38 @@
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
-struct dmt_device;
+struct dev_device;
 
-int dmt_device_open(struct dmt_device **d, struct dmatrack *t);
+int dev_open(struct dev_device **d, struct dmatrack *t);
 /* By the descriptor that dmatrack_attach() returned */
-int dmt_device_open_fd(struct dmt_device **d, struct dmatrack *t, int fd);
-void dmt_device_close(struct dmt_device *d);	/* halts a run, unpins */
-const char *dmt_device_kind(const struct dmt_device *d);
+int dev_open_fd(struct dev_device **d, struct dmatrack *t, int fd);
+void dev_close(struct dev_device *d);	/* halts a run, unpins */
+const char *dev_kind(const struct dev_device *d);
 
 /* The last IOVA that the device can address: less than 2^64 - 1 for edu */
-uint64_t dmt_device_reach(const struct dmt_device *d);
+uint64_t dev_reach(const struct dev_device *d);
 
-int dmt_device_write(struct dmt_device *d, uint64_t iova, const void *data,
+int dev_write(struct dev_device *d, uint64_t iova, const void *data,
 		     size_t size);
-int dmt_device_read(struct dmt_device *d, uint64_t iova, void *data,
+int dev_read(struct dev_device *d, uint64_t iova, void *data,
 		    size_t size);
 
-/* @prot: DMT_TESTDEV_PIN_READ, _WRITE. Pins are the device's, counted. */
-int dmt_device_pin(struct dmt_device *d, uint64_t iova, unsigned long npages,
+/* @prot: TDEV_PIN_READ, _WRITE. Pins are the device's, counted. */
+int dev_pin(struct dev_device *d, uint64_t iova, unsigned long npages,
 		   unsigned int prot);
-int dmt_device_unpin(struct dmt_device *d, uint64_t iova, unsigned long npages);
-int dmt_device_pinned_write(struct dmt_device *d, uint64_t iova,
+int dev_unpin(struct dev_device *d, uint64_t iova, unsigned long npages);
+int dev_pinned_write(struct dev_device *d, uint64_t iova,
 			    const void *data, size_t size);
-int dmt_device_mark(struct dmt_device *d, uint64_t iova, uint64_t size);
+int dev_mark(struct dev_device *d, uint64_t iova, uint64_t size);
 
-/* As DMT_TESTDEV_ON_UNMAP */
-int dmt_device_on_unmap(struct dmt_device *d,
-			const struct dmt_testdev_on_unmap *on);
+/* As TDEV_ON_UNMAP */
+int dev_on_unmap(struct dev_device *d,
+			const struct tdev_on_unmap *on);
 
-/* As DMT_TESTDEV_RUN, _HALT, _WAIT, _STATS of test/testdev/testdev.h */
-int dmt_device_run(struct dmt_device *d, const struct dmt_testdev_run *run);
-int dmt_device_halt(struct dmt_device *d);
-int dmt_device_wait(struct dmt_device *d);
-int dmt_device_stats(struct dmt_device *d, struct dmt_testdev_stats *stats);
+/* As TDEV_RUN, _HALT, _WAIT, _STATS of test/testdev/testdev.h */
+int dev_run(struct dev_device *d, const struct tdev_run *run);
+int dev_halt(struct dev_device *d);
+int dev_wait(struct dev_device *d);
+int dev_stats(struct dev_device *d, struct tdev_stats *stats);
 
 #endif

@@ -58,15 +58,15 @@
  * @runner: threads of this process that order transfers
  */
 struct edu {
-	struct dmt_device base;
+	struct dev_device base;
 	struct dmatrack *tracker;
 	unsigned char *bar;
 	unsigned char *page;
 	pthread_mutex_t lock;
-	struct dmt_runner *runner;
+	struct dev_runner *runner;
 };
 
-static struct edu *to_edu(struct dmt_device *d)
+static struct edu *to_edu(struct dev_device *d)
 {
 	return (struct edu *)d;
 }
@@ -87,10 +87,10 @@ static uint64_t get_reg(struct edu *e, unsigned int reg)
 static int await_dma(struct edu *e)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	uint64_t deadline = dmt_now() + EDU_TIMEOUT_NS;
+	uint64_t deadline = dml_now() + EDU_TIMEOUT_NS;
 
 	while (get_reg(e, EDU_DMA_CMD) & EDU_CMD_RUN) {
-		if (dmt_now() > deadline)
+		if (dml_now() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
@@ -127,11 +127,11 @@ static int from_ram(struct edu *e, uint64_t iova, size_t size)
 /* Map @e->page wherever there's room, from the top of the device's reach down */
 static int map_page(struct edu *e, unsigned int prot, uint64_t *iova)
 {
-	uint64_t at = EDU_REACH + 1 - DMT_PAGE_SIZE;
+	uint64_t at = EDU_REACH + 1 - DEV_PAGE_SIZE;
 	int ret;
 
 	for (;;) {
-		ret = dmatrack_map(e->tracker, at, e->page, DMT_PAGE_SIZE, prot);
+		ret = dmatrack_map(e->tracker, at, e->page, DEV_PAGE_SIZE, prot);
 		if (ret != -EEXIST && ret != -EINVAL)
 			break;
 		if (at < EDU_PLACE_STEP)
@@ -196,19 +196,19 @@ static int operate(struct edu *e, uint64_t iova, const void *out, void *in,
 			       DMATRACK_MAP_READ, &page);
 	if (!ret) {
 		ret = transfer_all(e, page, iova, out, in, size);
-		dmatrack_unmap(e->tracker, page, DMT_PAGE_SIZE);
+		dmatrack_unmap(e->tracker, page, DEV_PAGE_SIZE);
 	}
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }
 
-static int edu_write(struct dmt_device *d, uint64_t iova, const void *data,
+static int edu_write(struct dev_device *d, uint64_t iova, const void *data,
 		     size_t size)
 {
 	return operate(to_edu(d), iova, data, NULL, size);
 }
 
-static int edu_read(struct dmt_device *d, uint64_t iova, void *data,
+static int edu_read(struct dev_device *d, uint64_t iova, void *data,
 		    size_t size)
 {
 	return operate(to_edu(d), iova, NULL, data, size);
@@ -219,58 +219,58 @@ static int edu_read(struct dmt_device *d, uint64_t iova, void *data,
 static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
 		     bool pin, uint64_t *ns)
 {
-	uint64_t began = dmt_now();
+	uint64_t began = dml_now();
 	int ret = operate(opaque, iova, data, NULL, size);
 
 	(void)pin;	/* edu_run() has refused it */
-	*ns = dmt_now() - began;
+	*ns = dml_now() - began;
 	return ret;
 }
 
-static int edu_run(struct dmt_device *d, const struct dmt_testdev_run *run)
+static int edu_run(struct dev_device *d, const struct tdev_run *run)
 {
-	if (run->flags & DMT_TESTDEV_RUN_PIN)
+	if (run->flags & TDEV_RUN_PIN)
 		return -EOPNOTSUPP;
-	return dmt_runner_start(to_edu(d)->runner, run);
+	return dev_runner_start(to_edu(d)->runner, run);
 }
 
-static int edu_halt(struct dmt_device *d)
+static int edu_halt(struct dev_device *d)
 {
-	dmt_runner_halt(to_edu(d)->runner);
+	dev_runner_halt(to_edu(d)->runner);
 	return 0;
 }
 
-static int edu_wait(struct dmt_device *d)
+static int edu_wait(struct dev_device *d)
 {
-	dmt_runner_wait(to_edu(d)->runner);
+	dev_runner_wait(to_edu(d)->runner);
 	return 0;
 }
 
-static int edu_stats(struct dmt_device *d, struct dmt_testdev_stats *stats)
+static int edu_stats(struct dev_device *d, struct tdev_stats *stats)
 {
 	stats->argsz = sizeof(*stats);
 	stats->pinned = 0;
 	stats->unmaps = 0;
-	dmt_runner_stats(to_edu(d)->runner, stats);
+	dev_runner_stats(to_edu(d)->runner, stats);
 	return 0;
 }
 
 /* Opening and closing */
 
-static void edu_close(struct dmt_device *d)
+static void edu_close(struct dev_device *d)
 {
 	struct edu *e = to_edu(d);
 
-	dmt_runner_free(e->runner);
+	dev_runner_free(e->runner);
 	if (e->bar != MAP_FAILED)
-		munmap(e->bar, DMT_PAGE_SIZE);
+		munmap(e->bar, DEV_PAGE_SIZE);
 	if (e->page != MAP_FAILED)
-		munmap(e->page, DMT_PAGE_SIZE);
+		munmap(e->page, DEV_PAGE_SIZE);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 }
 
-static const struct dmt_device_ops edu_ops = {
+static const struct dev_ops edu_ops = {
 	.kind = "edu",
 	.reach = EDU_REACH,
 	.close = edu_close,
@@ -336,9 +336,9 @@ static int map_bar(struct edu *e, int fd)
 	if (ret)
 		return ret;
 	if (!(bar.flags & VFIO_REGION_INFO_FLAG_MMAP) ||
-	    bar.size < DMT_PAGE_SIZE)
+	    bar.size < DEV_PAGE_SIZE)
 		return -ENODEV;
-	e->bar = mmap(NULL, DMT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+	e->bar = mmap(NULL, DEV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		      fd, (off_t)bar.offset);
 	return e->bar == MAP_FAILED ? -errno : 0;
 }
@@ -351,7 +351,7 @@ static int set_up(struct edu *e, int fd)
 		ret = map_bar(e, fd);
 	if (ret)
 		return ret;
-	e->page = mmap(NULL, DMT_PAGE_SIZE, PROT_READ | PROT_WRITE,
+	e->page = mmap(NULL, DEV_PAGE_SIZE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (e->page == MAP_FAILED)
 		return -ENOMEM;
@@ -359,12 +359,12 @@ static int set_up(struct edu *e, int fd)
 	 * Before it's first mapped, for reading only: the stock driver of Linux 6.1
 	 * would pin a page of zeros that isn't ours.
 	 */
-	memset(e->page, 0, DMT_PAGE_SIZE);
-	e->runner = dmt_runner_new(run_write, e);
+	memset(e->page, 0, DEV_PAGE_SIZE);
+	e->runner = dev_runner_new(run_write, e);
 	return e->runner ? 0 : -ENOMEM;
 }
 
-int dmt_edu_device_open(struct dmt_device **d, struct dmatrack *t, int fd)
+int dev_edu_open(struct dev_device **d, struct dmatrack *t, int fd)
 {
 	struct edu *e = calloc(1, sizeof(*e));
 	int ret;

@@ -10,13 +10,13 @@
 
 #define SLOTS_MIN	64
 
-static size_t home(const struct dmt_pinned *p, uint64_t index)
+static size_t home(const struct dev_pinned *p, uint64_t index)
 {
 	return (size_t)((index * 0x9e3779b97f4a7c15ull) >> 32) & p->mask;
 }
 
 /* The slot of @index, or the free one where it belongs */
-static struct dmt_pinned_page *probe(const struct dmt_pinned *p, uint64_t index)
+static struct dev_pinned_page *probe(const struct dev_pinned *p, uint64_t index)
 {
 	size_t i = home(p, index);
 
@@ -25,9 +25,9 @@ static struct dmt_pinned_page *probe(const struct dmt_pinned *p, uint64_t index)
 	return &p->slots[i];
 }
 
-static int resize(struct dmt_pinned *p, size_t nslots)
+static int resize(struct dev_pinned *p, size_t nslots)
 {
-	struct dmt_pinned old = *p;
+	struct dev_pinned old = *p;
 	size_t i;
 
 	p->slots = calloc(nslots, sizeof(*p->slots));
@@ -44,7 +44,7 @@ static int resize(struct dmt_pinned *p, size_t nslots)
 	return 0;
 }
 
-int dmt_pinned_reserve(struct dmt_pinned *p, size_t n)
+int dev_pinned_reserve(struct dev_pinned *p, size_t n)
 {
 	size_t want = p->used + p->reserved + n, nslots = SLOTS_MIN;
 
@@ -56,15 +56,15 @@ int dmt_pinned_reserve(struct dmt_pinned *p, size_t n)
 	return 0;
 }
 
-void dmt_pinned_unreserve(struct dmt_pinned *p, size_t n)
+void dev_pinned_unreserve(struct dev_pinned *p, size_t n)
 {
 	p->reserved -= n;
 }
 
-void dmt_pinned_add(struct dmt_pinned *p, uint64_t first, uint64_t index,
+void dev_pinned_add(struct dev_pinned *p, uint64_t first, uint64_t index,
 		    void *page, bool write)
 {
-	struct dmt_pinned_page *slot = probe(p, index);
+	struct dev_pinned_page *slot = probe(p, index);
 
 	if (!slot->count) {
 		slot->index = index;
@@ -77,10 +77,10 @@ void dmt_pinned_add(struct dmt_pinned *p, uint64_t first, uint64_t index,
 	slot->write |= write;
 }
 
-struct dmt_pinned_page *dmt_pinned_find(const struct dmt_pinned *p,
+struct dev_pinned_page *dev_pinned_find(const struct dev_pinned *p,
 					uint64_t index)
 {
-	struct dmt_pinned_page *slot;
+	struct dev_pinned_page *slot;
 
 	if (!p->slots)
 		return NULL;
@@ -89,7 +89,7 @@ struct dmt_pinned_page *dmt_pinned_find(const struct dmt_pinned *p,
 }
 
 /* Fill the gap at @gap with a page that could not be there because of it */
-static void close_gap(struct dmt_pinned *p, size_t gap)
+static void close_gap(struct dev_pinned *p, size_t gap)
 {
 	size_t i = gap;
 
@@ -107,9 +107,9 @@ static void close_gap(struct dmt_pinned *p, size_t gap)
 	p->slots[gap].count = 0;
 }
 
-void dmt_pinned_drop(struct dmt_pinned *p, uint64_t index)
+void dev_pinned_drop(struct dev_pinned *p, uint64_t index)
 {
-	struct dmt_pinned_page *slot = probe(p, index);
+	struct dev_pinned_page *slot = probe(p, index);
 
 	if (slot->count > 1) {
 		slot->count--;
@@ -125,17 +125,17 @@ void dmt_pinned_drop(struct dmt_pinned *p, uint64_t index)
  * so a slot is left only when it holds nothing of the range. (What moves up
  * beyond the table's end comes from its start, and was seen there.)
  */
-struct dmt_pinned_page *dmt_pinned_first(const struct dmt_pinned *p,
+struct dev_pinned_page *dev_pinned_first(const struct dev_pinned *p,
 					 uint64_t first, uint64_t last,
 					 size_t *from)
 {
-	struct dmt_pinned_page *slot;
+	struct dev_pinned_page *slot;
 
 	if (!p->used)
 		return NULL;
 	if (last - first < p->mask) {
 		for (; *from <= last - first; ++*from) {
-			slot = dmt_pinned_find(p, first + *from);
+			slot = dev_pinned_find(p, first + *from);
 			if (slot)
 				return slot;
 		}
@@ -149,8 +149,8 @@ struct dmt_pinned_page *dmt_pinned_first(const struct dmt_pinned *p,
 	return NULL;
 }
 
-void dmt_pinned_free(struct dmt_pinned *p)
+void dev_pinned_free(struct dev_pinned *p)
 {
 	free(p->slots);
-	*p = (struct dmt_pinned){ 0 };
+	*p = (struct dev_pinned){ 0 };
 }

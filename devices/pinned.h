@@ -3,22 +3,22 @@
  * Pinned: the pages that a device of this process holds, by page number. A hash
  * table without locks: its user serialises.
  */
-#ifndef DMT_LIB_PINNED_H
-#define DMT_LIB_PINNED_H
+#ifndef DEV_PINNED_H
+#define DEV_PINNED_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /**
- * struct dmt_pinned_page - a page that is held
+ * struct dev_pinned_page - a page that is held
  * @index: its number in the I/O address space
  * @first: the number of the first page of the pin that brought it here
  * @page: where it is in this process
  * @count: how often it is pinned; 0: this slot is free
  * @write: pinned for writing, at least once since it is here
  */
-struct dmt_pinned_page {
+struct dev_pinned_page {
 	uint64_t index;
 	uint64_t first;
 	void *page;
@@ -27,40 +27,40 @@ struct dmt_pinned_page {
 };
 
 /**
- * struct dmt_pinned - all of them
+ * struct dev_pinned - all of them
  * @slots: @mask + 1 slots, at the most three quarters in use; or NULL
  * @mask: a power of two, less 1
  * @used: slots in use
- * @reserved: slots promised by dmt_pinned_reserve()
+ * @reserved: slots promised by dev_pinned_reserve()
  */
-struct dmt_pinned {
-	struct dmt_pinned_page *slots;
+struct dev_pinned {
+	struct dev_pinned_page *slots;
 	size_t mask;
 	size_t used;
 	size_t reserved;
 };
 
 /* Make sure of room for @n pages more. Return: 0 or -ENOMEM */
-int dmt_pinned_reserve(struct dmt_pinned *p, size_t n);
+int dev_pinned_reserve(struct dev_pinned *p, size_t n);
 /* Those have been added, or won't be */
-void dmt_pinned_unreserve(struct dmt_pinned *p, size_t n);
+void dev_pinned_unreserve(struct dev_pinned *p, size_t n);
 
 /*
  * Count @index, of a pin that begins with @first, once more. Can't fail within what
  * was reserved.
  */
-void dmt_pinned_add(struct dmt_pinned *p, uint64_t first, uint64_t index,
+void dev_pinned_add(struct dev_pinned *p, uint64_t first, uint64_t index,
 		    void *page, bool write);
 
 /* Return: NULL if it isn't held. Valid until the next add or drop. */
-struct dmt_pinned_page *dmt_pinned_find(const struct dmt_pinned *p,
+struct dev_pinned_page *dev_pinned_find(const struct dev_pinned *p,
 					uint64_t index);
 
 /* Count @index, which is held, once less. */
-void dmt_pinned_drop(struct dmt_pinned *p, uint64_t index);
+void dev_pinned_drop(struct dev_pinned *p, uint64_t index);
 
 /**
- * dmt_pinned_first - any held page in a range
+ * dev_pinned_first - any held page in a range
  * @p: all
  * @first: page number
  * @last: inclusive
@@ -68,10 +68,10 @@ void dmt_pinned_drop(struct dmt_pinned *p, uint64_t index);
  *
  * The page found may be dropped before the next call. Return: NULL: none left.
  */
-struct dmt_pinned_page *dmt_pinned_first(const struct dmt_pinned *p,
+struct dev_pinned_page *dev_pinned_first(const struct dev_pinned *p,
 					 uint64_t first, uint64_t last,
 					 size_t *from);
 
-void dmt_pinned_free(struct dmt_pinned *p);
+void dev_pinned_free(struct dev_pinned *p);
 
 #endif

@@ -24,7 +24,7 @@
 #define SIZE_MAX_OP	65536u
 #define NSEC		1000000000ull
 #define RUN_FLAGS \
-	(DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_PIN | DMT_TESTDEV_RUN_VARY)
+	(TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
 #define EACH_BYTE(x)	((x) * 0x0101010101010101ull)
 
 /**
@@ -43,7 +43,7 @@
  * @stats: what it has done; it alone writes here, anybody reads
  */
 struct worker {
-	struct dmt_runner *runner;
+	struct dev_runner *runner;
 	pthread_t thread;
 	uint64_t base, length;
 	uint64_t cursor;
@@ -52,11 +52,11 @@ struct worker {
 	uint64_t left;
 	uint64_t due, late;
 	uint64_t *buf;
-	struct dmt_testdev_stats stats;
+	struct tdev_stats stats;
 } __attribute__((aligned(64)));
 
 /**
- * struct dmt_runner - the threads, if any
+ * struct dev_runner - the threads, if any
  * @write: the device's operation
  * @opaque: for @write
  * @lock: of everything below; workers take it to begin, to wait and to end
@@ -68,12 +68,12 @@ struct worker {
  * @run: number of the run
  * @stop: they are to end; workers read it without @lock
  */
-struct dmt_runner {
-	dmt_runner_write *write;
+struct dev_runner {
+	dev_runner_write *write;
 	void *opaque;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct dmt_testdev_run spec;
+	struct tdev_run spec;
 	struct worker *workers;
 	unsigned int nworkers;
 	unsigned int live;
@@ -133,11 +133,11 @@ static size_t place_next(struct worker *w, size_t size, bool vary,
 /* Return: how much. A worker's length is at least spec.size. */
 static size_t place(struct worker *w, uint64_t *iova)
 {
-	const struct dmt_testdev_run *spec = &w->runner->spec;
-	bool vary = spec->flags & DMT_TESTDEV_RUN_VARY;
+	const struct tdev_run *spec = &w->runner->spec;
+	bool vary = spec->flags & TDEV_RUN_VARY;
 	size_t size = vary ? 1 + draw_below(w, spec->size) : spec->size;
 
-	if (spec->flags & DMT_TESTDEV_RUN_RANDOM)
+	if (spec->flags & TDEV_RUN_RANDOM)
 		return place_random(w, size, vary, iova);
 	return place_next(w, size, vary, iova);
 }
@@ -147,7 +147,7 @@ static void fill(struct worker *w, size_t size)
 	uint64_t x = draw(w), mask = EACH_BYTE(0xbfull), set = EACH_BYTE(0x40ull);
 	size_t i, words = (size + 7) / 8;
 
-	if (!(w->runner->spec.flags & DMT_TESTDEV_RUN_RANDOM)) {
+	if (!(w->runner->spec.flags & TDEV_RUN_RANDOM)) {
 		mask = EACH_BYTE(0x3full);
 		if (w->odd)
 			set = EACH_BYTE(0xc0ull);
@@ -168,7 +168,7 @@ static uint64_t get(const __u64 *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-static void account(struct dmt_testdev_stats *s, size_t size, uint64_t ns)
+static void account(struct tdev_stats *s, size_t size, uint64_t ns)
 {
 	unsigned int slots = sizeof(s->histogram) / sizeof(s->histogram[0]);
 	unsigned int i = 63 - (unsigned int)__builtin_clzll(ns | 1);
@@ -187,13 +187,13 @@ static void account(struct dmt_testdev_stats *s, size_t size, uint64_t ns)
 
 static void operate(struct worker *w)
 {
-	struct dmt_runner *r = w->runner;
+	struct dev_runner *r = w->runner;
 	uint64_t iova, ns = 0;
 	size_t size = place(w, &iova);
 
 	fill(w, size);
 	if (r->write(r->opaque, iova, w->buf, size,
-		     r->spec.flags & DMT_TESTDEV_RUN_PIN, &ns))
+		     r->spec.flags & TDEV_RUN_PIN, &ns))
 		add(&w->stats.failed, 1);
 	else
 		account(&w->stats, size, ns);
@@ -201,15 +201,15 @@ static void operate(struct worker *w)
 
 /* Threads */
 
-static bool stopped(const struct dmt_runner *r)
+static bool stopped(const struct dev_runner *r)
 {
 	return __atomic_load_n(&r->stop, __ATOMIC_ACQUIRE);
 }
 
-static void wait_until(struct dmt_runner *r, uint64_t due)
+static void wait_until(struct dev_runner *r, uint64_t due)
 {
 	pthread_mutex_lock(&r->lock);
-	while (!r->stop && !dmt_cond_wait(&r->changed, &r->lock, due))
+	while (!r->stop && !dml_cond_wait(&r->changed, &r->lock, due))
 		;
 	pthread_mutex_unlock(&r->lock);
 }
@@ -217,12 +217,12 @@ static void wait_until(struct dmt_runner *r, uint64_t due)
 /* Wait for the worker's turn: every nworkers-th of the run's. Who's late, runs. */
 static void pace(struct worker *w)
 {
-	struct dmt_runner *r = w->runner;
+	struct dev_runner *r = w->runner;
 	uint64_t rate = r->spec.rate, step = r->nworkers * NSEC, part;
 
 	if (!rate)
 		return;
-	if (dmt_now() < w->due)
+	if (dml_now() < w->due)
 		wait_until(r, w->due);
 	w->due += step / rate;
 	part = step % rate;
@@ -237,7 +237,7 @@ static void pace(struct worker *w)
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	struct dmt_runner *r = w->runner;
+	struct dev_runner *r = w->runner;
 	bool counted = r->spec.count;
 
 	pthread_mutex_lock(&r->lock);	/* until all of them are there */
@@ -257,30 +257,30 @@ static void *work(void *arg)
 
 /* Starting and ending. @r->lock is held but where it says otherwise. */
 
-static int check(const struct dmt_testdev_run *spec)
+static int check(const struct tdev_run *spec)
 {
 	uint64_t last;
 
 	if (spec->flags & ~RUN_FLAGS)
 		return -EINVAL;
-	if (!spec->threads || spec->threads > DMT_TESTDEV_THREADS_MAX)
+	if (!spec->threads || spec->threads > TDEV_THREADS_MAX)
 		return -EINVAL;
 	if (!spec->size || spec->size > SIZE_MAX_OP || !spec->length)
 		return -EINVAL;
 	if (__builtin_add_overflow(spec->iova, spec->length - 1, &last))
 		return -EINVAL;
-	if (spec->flags & DMT_TESTDEV_RUN_RANDOM)
+	if (spec->flags & TDEV_RUN_RANDOM)
 		return spec->length < spec->size ? -EINVAL : 0;
 	return spec->length / spec->threads < spec->size ? -EINVAL : 0;
 }
 
-static void stop(struct dmt_runner *r)
+static void stop(struct dev_runner *r)
 {
 	__atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
 	pthread_cond_broadcast(&r->changed);
 }
 
-static void await_end(struct dmt_runner *r)
+static void await_end(struct dev_runner *r)
 {
 	uint64_t run = r->run;
 
@@ -292,7 +292,7 @@ static void await_end(struct dmt_runner *r)
  * Free what the last run has left. No worker is live, so none will take the lock
  * again, and joining them under it is fine.
  */
-static void clear(struct dmt_runner *r)
+static void clear(struct dev_runner *r)
 {
 	unsigned int i;
 
@@ -305,32 +305,32 @@ static void clear(struct dmt_runner *r)
 	r->nworkers = 0;
 }
 
-static int create_worker(struct dmt_runner *r, unsigned int i)
+static int create_worker(struct dev_runner *r, unsigned int i)
 {
-	const struct dmt_testdev_run *spec = &r->spec;
+	const struct tdev_run *spec = &r->spec;
 	struct worker *w = &r->workers[i];
 	int ret;
 
 	w->runner = r;
 	w->base = spec->iova;
 	w->length = spec->length;
-	if (!(spec->flags & DMT_TESTDEV_RUN_RANDOM)) {
+	if (!(spec->flags & TDEV_RUN_RANDOM)) {
 		w->length /= spec->threads;
 		w->base += i * w->length;
 	}
 	w->left = spec->count / spec->threads + (i < spec->count % spec->threads);
 	w->random = scramble(spec->seed) ^ scramble(~(uint64_t)i);
-	w->due = dmt_now() + (spec->rate ? i * NSEC / spec->rate : 0);
+	w->due = dml_now() + (spec->rate ? i * NSEC / spec->rate : 0);
 	w->buf = malloc((spec->size + 7ul) & ~7ul);
 	if (!w->buf)
 		return -ENOMEM;
-	ret = dmt_thread_create(&w->thread, work, w);
+	ret = dml_thread_create(&w->thread, work, w);
 	if (ret)
 		free(w->buf);
 	return -ret;
 }
 
-static int create_workers(struct dmt_runner *r)
+static int create_workers(struct dev_runner *r)
 {
 	unsigned int i, n = r->spec.threads;
 	size_t size = n * sizeof(*r->workers);
@@ -355,7 +355,7 @@ static int create_workers(struct dmt_runner *r)
 	return ret;
 }
 
-int dmt_runner_start(struct dmt_runner *r, const struct dmt_testdev_run *spec)
+int dev_runner_start(struct dev_runner *r, const struct tdev_run *spec)
 {
 	int ret = check(spec);
 
@@ -377,7 +377,7 @@ int dmt_runner_start(struct dmt_runner *r, const struct dmt_testdev_run *spec)
 
 /* Called without @r->lock */
 
-void dmt_runner_halt(struct dmt_runner *r)
+void dev_runner_halt(struct dev_runner *r)
 {
 	pthread_mutex_lock(&r->lock);
 	if (r->live) {
@@ -387,15 +387,15 @@ void dmt_runner_halt(struct dmt_runner *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void dmt_runner_wait(struct dmt_runner *r)
+void dev_runner_wait(struct dev_runner *r)
 {
 	pthread_mutex_lock(&r->lock);
 	await_end(r);
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void sum(struct dmt_testdev_stats *to,
-		const struct dmt_testdev_stats *from)
+static void sum(struct tdev_stats *to,
+		const struct tdev_stats *from)
 {
 	uint64_t max = get(&from->ns_max);
 	size_t i;
@@ -412,9 +412,9 @@ static void sum(struct dmt_testdev_stats *to,
 		to->histogram[i] += get(&from->histogram[i]);
 }
 
-void dmt_runner_stats(struct dmt_runner *r, struct dmt_testdev_stats *stats)
+void dev_runner_stats(struct dev_runner *r, struct tdev_stats *stats)
 {
-	struct dmt_testdev_stats total = {
+	struct tdev_stats total = {
 		.argsz = stats->argsz,
 		.pinned = stats->pinned,
 		.unmaps = stats->unmaps,
@@ -429,27 +429,27 @@ void dmt_runner_stats(struct dmt_runner *r, struct dmt_testdev_stats *stats)
 	*stats = total;
 }
 
-struct dmt_runner *dmt_runner_new(dmt_runner_write *write, void *opaque)
+struct dev_runner *dev_runner_new(dev_runner_write *write, void *opaque)
 {
-	struct dmt_runner *r = calloc(1, sizeof(*r));
+	struct dev_runner *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
 	r->write = write;
 	r->opaque = opaque;
 	pthread_mutex_init(&r->lock, NULL);
-	if (dmt_cond_init(&r->changed)) {
+	if (dml_cond_init(&r->changed)) {
 		free(r);
 		return NULL;
 	}
 	return r;
 }
 
-void dmt_runner_free(struct dmt_runner *r)
+void dev_runner_free(struct dev_runner *r)
 {
 	if (!r)
 		return;
-	dmt_runner_halt(r);
+	dev_runner_halt(r);
 	pthread_mutex_lock(&r->lock);
 	clear(r);
 	pthread_mutex_unlock(&r->lock);

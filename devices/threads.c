@@ -28,7 +28,7 @@
 #include "runner.h"
 
 #define PIN_MAX		65535u
-#define RUN_PAGES_MAX	(65536 / DMT_PAGE_SIZE + 1)
+#define RUN_PAGES_MAX	(65536 / DEV_PAGE_SIZE + 1)
 
 /**
  * struct engine_device - the device
@@ -47,39 +47,39 @@
  * @has_late: there is @late, not yet joined
  */
 struct engine_device {
-	struct dmt_device base;
+	struct dev_device base;
 	struct dmatrack_engine *engine;
-	struct dmt_runner *runner;
+	struct dev_runner *runner;
 	pthread_rwlock_t gate;
 	pthread_mutex_t lock;
-	struct dmt_pinned pinned;
+	struct dev_pinned pinned;
 	_Atomic uint64_t npinned;
 	_Atomic uint64_t unmaps;
-	struct dmt_testdev_on_unmap on;
+	struct tdev_on_unmap on;
 	pthread_t late;
 	uint64_t late_first;
 	uint64_t late_last;
 	bool has_late;
 };
 
-static struct engine_device *to_engine(struct dmt_device *d)
+static struct engine_device *to_engine(struct dev_device *d)
 {
 	return (struct engine_device *)d;
 }
 
-static int engine_write(struct dmt_device *d, uint64_t iova, const void *data,
+static int engine_write(struct dev_device *d, uint64_t iova, const void *data,
 			size_t size)
 {
 	return dmatrack_engine_write(to_engine(d)->engine, iova, data, size);
 }
 
-static int engine_read(struct dmt_device *d, uint64_t iova, void *data,
+static int engine_read(struct dev_device *d, uint64_t iova, void *data,
 		       size_t size)
 {
 	return dmatrack_engine_read(to_engine(d)->engine, iova, data, size);
 }
 
-static int engine_mark(struct dmt_device *d, uint64_t iova, uint64_t size)
+static int engine_mark(struct dev_device *d, uint64_t iova, uint64_t size)
 {
 	return dmatrack_engine_mark_dirty(to_engine(d)->engine, iova, size);
 }
@@ -90,18 +90,18 @@ static int engine_mark(struct dmt_device *d, uint64_t iova, uint64_t size)
 static int prepare_pin(struct engine_device *e, uint64_t index,
 		       unsigned long npages)
 {
-	struct dmt_pinned_page *page;
+	struct dev_pinned_page *page;
 	unsigned long i;
 	int ret = 0;
 
 	pthread_mutex_lock(&e->lock);
 	for (i = 0; i < npages && !ret; i++) {
-		page = dmt_pinned_find(&e->pinned, index + i);
+		page = dev_pinned_find(&e->pinned, index + i);
 		if (page && page->count >= PIN_MAX)
 			ret = -EOVERFLOW;
 	}
 	if (!ret)
-		ret = dmt_pinned_reserve(&e->pinned, npages);
+		ret = dev_pinned_reserve(&e->pinned, npages);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }
@@ -115,9 +115,9 @@ static void finish_pin(struct engine_device *e, uint64_t index,
 
 	pthread_mutex_lock(&e->lock);
 	for (i = 0; pinned && i < npages; i++)
-		dmt_pinned_add(&e->pinned, index, index + i, pages[i],
+		dev_pinned_add(&e->pinned, index, index + i, pages[i],
 			       prot & DMATRACK_WRITE);
-	dmt_pinned_unreserve(&e->pinned, npages);
+	dev_pinned_unreserve(&e->pinned, npages);
 	pthread_mutex_unlock(&e->lock);
 	if (pinned)
 		e->npinned += npages;
@@ -126,7 +126,7 @@ static void finish_pin(struct engine_device *e, uint64_t index,
 static int pin_inside(struct engine_device *e, uint64_t iova,
 		      unsigned long npages, unsigned int prot, void **pages)
 {
-	uint64_t index = iova >> DMT_PAGE_SHIFT;
+	uint64_t index = iova >> DEV_PAGE_SHIFT;
 	int ret = prepare_pin(e, index, npages);
 
 	if (ret)
@@ -136,7 +136,7 @@ static int pin_inside(struct engine_device *e, uint64_t iova,
 	return ret;
 }
 
-static int engine_pin(struct dmt_device *d, uint64_t iova, unsigned long npages,
+static int engine_pin(struct dev_device *d, uint64_t iova, unsigned long npages,
 		      unsigned int prot)
 {
 	struct engine_device *e = to_engine(d);
@@ -156,28 +156,28 @@ static int engine_pin(struct dmt_device *d, uint64_t iova, unsigned long npages,
 static bool holds(struct engine_device *e, uint64_t first, uint64_t last,
 		  bool write)
 {
-	struct dmt_pinned_page *page;
+	struct dev_pinned_page *page;
 	uint64_t i;
 
 	for (i = first; i <= last; i++) {
-		page = dmt_pinned_find(&e->pinned, i);
+		page = dev_pinned_find(&e->pinned, i);
 		if (!page || (write && !page->write))
 			return false;
 	}
 	return true;
 }
 
-static int engine_unpin(struct dmt_device *d, uint64_t iova,
+static int engine_unpin(struct dev_device *d, uint64_t iova,
 			unsigned long npages)
 {
 	struct engine_device *e = to_engine(d);
-	uint64_t first = iova >> DMT_PAGE_SHIFT, i;
+	uint64_t first = iova >> DEV_PAGE_SHIFT, i;
 	int ret = -EINVAL;
 
 	pthread_rwlock_wrlock(&e->gate);
 	if (holds(e, first, first + npages - 1, false)) {
 		for (i = 0; i < npages; i++)
-			dmt_pinned_drop(&e->pinned, first + i);
+			dev_pinned_drop(&e->pinned, first + i);
 		e->npinned -= npages;
 		ret = dmatrack_engine_unpin(e->engine, iova, npages);
 	}
@@ -190,7 +190,7 @@ static void *find_page(struct engine_device *e, uint64_t index)
 	void *page;
 
 	pthread_mutex_lock(&e->lock);
-	page = dmt_pinned_find(&e->pinned, index)->page;
+	page = dev_pinned_find(&e->pinned, index)->page;
 	pthread_mutex_unlock(&e->lock);
 	return page;
 }
@@ -199,20 +199,20 @@ static void write_pages(struct engine_device *e, uint64_t iova,
 			const unsigned char *data, size_t size)
 {
 	while (size) {
-		size_t offset = iova % DMT_PAGE_SIZE;
-		size_t part = DMT_PAGE_SIZE - offset;
-		unsigned char *page = find_page(e, iova >> DMT_PAGE_SHIFT);
+		size_t offset = iova % DEV_PAGE_SIZE;
+		size_t part = DEV_PAGE_SIZE - offset;
+		unsigned char *page = find_page(e, iova >> DEV_PAGE_SHIFT);
 
 		if (part > size)
 			part = size;
-		dmt_copy_racy(page + offset, data, part);
+		dml_copy_racy(page + offset, data, part);
 		data += part;
 		iova += part;
 		size -= part;
 	}
 }
 
-static int engine_pinned_write(struct dmt_device *d, uint64_t iova,
+static int engine_pinned_write(struct dev_device *d, uint64_t iova,
 			       const void *data, size_t size)
 {
 	struct engine_device *e = to_engine(d);
@@ -220,8 +220,8 @@ static int engine_pinned_write(struct dmt_device *d, uint64_t iova,
 
 	pthread_rwlock_rdlock(&e->gate);
 	pthread_mutex_lock(&e->lock);
-	held = holds(e, iova >> DMT_PAGE_SHIFT,
-		     (iova + size - 1) >> DMT_PAGE_SHIFT, true);
+	held = holds(e, iova >> DEV_PAGE_SHIFT,
+		     (iova + size - 1) >> DEV_PAGE_SHIFT, true);
 	pthread_mutex_unlock(&e->lock);
 	if (held)
 		write_pages(e, iova, data, size);
@@ -231,15 +231,15 @@ static int engine_pinned_write(struct dmt_device *d, uint64_t iova,
 
 static void release(struct engine_device *e, uint64_t first, uint64_t last)
 {
-	struct dmt_pinned_page *page;
+	struct dev_pinned_page *page;
 	uint64_t index;
 	size_t from = 0;
 
-	while ((page = dmt_pinned_first(&e->pinned, first, last, &from))) {
+	while ((page = dev_pinned_first(&e->pinned, first, last, &from))) {
 		index = page->index;
-		dmt_pinned_drop(&e->pinned, index);
+		dev_pinned_drop(&e->pinned, index);
 		e->npinned--;
-		dmatrack_engine_unpin(e->engine, index << DMT_PAGE_SHIFT, 1);
+		dmatrack_engine_unpin(e->engine, index << DEV_PAGE_SHIFT, 1);
 	}
 }
 
@@ -247,7 +247,7 @@ static void release(struct engine_device *e, uint64_t first, uint64_t last)
 static void release_by_first(struct engine_device *e, uint64_t first,
 			     uint64_t last)
 {
-	struct dmt_pinned_page *page;
+	struct dev_pinned_page *page;
 	size_t i;
 
 	for (i = 0; e->pinned.used && i <= e->pinned.mask; i++) {
@@ -296,18 +296,18 @@ static void answer(struct engine_device *e, uint64_t first, uint64_t last)
 {
 	pthread_rwlock_wrlock(&e->gate);
 	switch (e->on.how) {
-	case DMT_TESTDEV_UNMAP_IGNORE:
+	case TDEV_UNMAP_IGNORE:
 		break;
-	case DMT_TESTDEV_UNMAP_BY_FIRST:
+	case TDEV_UNMAP_BY_FIRST:
 		release_by_first(e, first, last);
 		break;
-	case DMT_TESTDEV_UNMAP_LATE:
+	case TDEV_UNMAP_LATE:
 		defer(e, first, last);
 		break;
 	default:
 		release(e, first, last);
-		if (e->on.how == DMT_TESTDEV_UNMAP_REPIN)
-			repin(e, first << DMT_PAGE_SHIFT);
+		if (e->on.how == TDEV_UNMAP_REPIN)
+			repin(e, first << DEV_PAGE_SHIFT);
 	}
 	pthread_rwlock_unlock(&e->gate);
 }
@@ -323,15 +323,15 @@ static void engine_unmap(void *opaque, uint64_t iova, uint64_t size)
 	if (__builtin_add_overflow(iova, size - 1, &last))
 		last = UINT64_MAX;
 	e->unmaps++;
-	answer(e, iova >> DMT_PAGE_SHIFT, last >> DMT_PAGE_SHIFT);
+	answer(e, iova >> DEV_PAGE_SHIFT, last >> DEV_PAGE_SHIFT);
 }
 
-static int engine_on_unmap(struct dmt_device *d,
-			   const struct dmt_testdev_on_unmap *on)
+static int engine_on_unmap(struct dev_device *d,
+			   const struct tdev_on_unmap *on)
 {
 	struct engine_device *e = to_engine(d);
 
-	if (on->how > DMT_TESTDEV_UNMAP_LATE || on->flags & ~DMT_TESTDEV_KEEP)
+	if (on->how > TDEV_UNMAP_LATE || on->flags & ~TDEV_KEEP)
 		return -EINVAL;
 	pthread_rwlock_wrlock(&e->gate);
 	e->on = *on;
@@ -344,13 +344,13 @@ static int engine_on_unmap(struct dmt_device *d,
 static void scatter(void **pages, uint64_t iova, const unsigned char *data,
 		    size_t size)
 {
-	size_t offset = iova % DMT_PAGE_SIZE, part;
+	size_t offset = iova % DEV_PAGE_SIZE, part;
 
 	for (; size; size -= part, data += part, offset = 0, pages++) {
-		part = DMT_PAGE_SIZE - offset;
+		part = DEV_PAGE_SIZE - offset;
 		if (part > size)
 			part = size;
-		dmt_copy_racy((unsigned char *)*pages + offset, data, part);
+		dml_copy_racy((unsigned char *)*pages + offset, data, part);
 	}
 }
 
@@ -358,9 +358,9 @@ static void scatter(void **pages, uint64_t iova, const unsigned char *data,
 static int write_pinned(struct engine_device *e, uint64_t iova,
 			const void *data, size_t size)
 {
-	uint64_t first = iova & ~(uint64_t)(DMT_PAGE_SIZE - 1);
-	unsigned long n = ((iova + size - 1) >> DMT_PAGE_SHIFT) -
-			  (iova >> DMT_PAGE_SHIFT) + 1;
+	uint64_t first = iova & ~(uint64_t)(DEV_PAGE_SIZE - 1);
+	unsigned long n = ((iova + size - 1) >> DEV_PAGE_SHIFT) -
+			  (iova >> DEV_PAGE_SHIFT) + 1;
 	void *pages[RUN_PAGES_MAX];
 	int ret;
 
@@ -380,66 +380,66 @@ static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
 		     bool pin, uint64_t *ns)
 {
 	struct engine_device *e = opaque;
-	uint64_t began = dmt_now();
+	uint64_t began = dml_now();
 	int ret;
 
 	if (pin)
 		ret = write_pinned(e, iova, data, size);
 	else
 		ret = dmatrack_engine_write(e->engine, iova, data, size);
-	*ns = dmt_now() - began;
+	*ns = dml_now() - began;
 	return ret;
 }
 
-static int engine_run(struct dmt_device *d, const struct dmt_testdev_run *run)
+static int engine_run(struct dev_device *d, const struct tdev_run *run)
 {
-	return dmt_runner_start(to_engine(d)->runner, run);
+	return dev_runner_start(to_engine(d)->runner, run);
 }
 
-static int engine_halt(struct dmt_device *d)
+static int engine_halt(struct dev_device *d)
 {
-	dmt_runner_halt(to_engine(d)->runner);
+	dev_runner_halt(to_engine(d)->runner);
 	return 0;
 }
 
-static int engine_wait(struct dmt_device *d)
+static int engine_wait(struct dev_device *d)
 {
-	dmt_runner_wait(to_engine(d)->runner);
+	dev_runner_wait(to_engine(d)->runner);
 	return 0;
 }
 
-static int engine_stats(struct dmt_device *d, struct dmt_testdev_stats *stats)
+static int engine_stats(struct dev_device *d, struct tdev_stats *stats)
 {
 	struct engine_device *e = to_engine(d);
 
 	stats->argsz = sizeof(*stats);
 	stats->pinned = e->npinned;
 	stats->unmaps = e->unmaps;
-	dmt_runner_stats(e->runner, stats);
+	dev_runner_stats(e->runner, stats);
 	return 0;
 }
 
 /* Opening and closing */
 
-static void engine_close(struct dmt_device *d)
+static void engine_close(struct dev_device *d)
 {
 	struct engine_device *e = to_engine(d);
 
-	dmt_runner_free(e->runner);
+	dev_runner_free(e->runner);
 	if (e->has_late)
 		pthread_join(e->late, NULL);
 	pthread_rwlock_wrlock(&e->gate);
-	if (!(e->on.flags & DMT_TESTDEV_KEEP))
-		release(e, 0, UINT64_MAX >> DMT_PAGE_SHIFT);
+	if (!(e->on.flags & TDEV_KEEP))
+		release(e, 0, UINT64_MAX >> DEV_PAGE_SHIFT);
 	pthread_rwlock_unlock(&e->gate);
 	dmatrack_engine_on_unmap(e->engine, NULL, NULL);
-	dmt_pinned_free(&e->pinned);
+	dev_pinned_free(&e->pinned);
 	pthread_mutex_destroy(&e->lock);
 	pthread_rwlock_destroy(&e->gate);
 	free(e);
 }
 
-static const struct dmt_device_ops engine_device_ops = {
+static const struct dev_ops engine_device_ops = {
 	.kind = "engine",
 	.reach = UINT64_MAX,
 	.close = engine_close,
@@ -468,7 +468,7 @@ static void init_gate(pthread_rwlock_t *gate)
 	pthread_rwlockattr_destroy(&attr);
 }
 
-int dmt_engine_device_open(struct dmt_device **d, struct dmatrack *t)
+int dev_threads_open(struct dev_device **d, struct dmatrack *t)
 {
 	struct engine_device *e = calloc(1, sizeof(*e));
 
@@ -476,7 +476,7 @@ int dmt_engine_device_open(struct dmt_device **d, struct dmatrack *t)
 		return -ENOMEM;
 	e->base.ops = &engine_device_ops;
 	e->engine = dmatrack_engine(t);
-	e->runner = dmt_runner_new(run_write, e);
+	e->runner = dev_runner_new(run_write, e);
 	if (!e->runner) {
 		free(e);
 		return -ENOMEM;

@@ -10,8 +10,8 @@
  * RCU is liburcu's bulletproof flavour, whose readers need not register: the
  * threads are the program's.
  */
-#ifndef DMT_ENGINE_ENV_H
-#define DMT_ENGINE_ENV_H
+#ifndef DMT_ENGINE_DMT_ENV_H
+#define DMT_ENGINE_DMT_ENV_H
 
 #include <errno.h>
 #include <limits.h>

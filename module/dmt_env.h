@@ -3,8 +3,8 @@
  * The kernel, as core knows it: the headers that have the names which it calls,
  * and the owner of a mapping's memory.
  */
-#ifndef DMT_ENV_H
-#define DMT_ENV_H
+#ifndef DMT_MODULE_DMT_ENV_H
+#define DMT_MODULE_DMT_ENV_H
 
 #include <linux/align.h>
 #include <linux/atomic.h>

@@ -11,8 +11,8 @@
  *
  * The VFIO core's group and device locks are taken outside of all of them.
  */
-#ifndef DMT_KERNEL_HOST_H
-#define DMT_KERNEL_HOST_H
+#ifndef DMT_MODULE_KERNEL_HOST_H
+#define DMT_MODULE_KERNEL_HOST_H
 
 #include <linux/list.h>
 #include <linux/llist.h>

@@ -8,8 +8,8 @@
  *
  * bench/ is something else: the developers' benchmark, with peers and goals.
  */
-#ifndef DMT_CLI_BENCH_H
-#define DMT_CLI_BENCH_H
+#ifndef CLI_BENCH_BENCH_H
+#define CLI_BENCH_BENCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,7 +38,7 @@
  */
 struct bench_bed {
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	uint64_t size;
 	unsigned char *memory;
 	uint64_t *answer;

@@ -83,7 +83,7 @@ static int prepare(struct bench_bed *b)
 		return ret;
 	if (dmatrack_engine(b->t))
 		dmatrack_engine_on_unmap(dmatrack_engine(b->t), on_unmap, NULL);
-	else if (dmt_device_open(&b->d, b->t))
+	else if (dev_open(&b->d, b->t))
 		b->d = NULL;
 	return dmatrack_start(b->t);
 }
@@ -110,7 +110,7 @@ static void free_memory(void *p, size_t size)
 
 void bench_bed_close(struct bench_bed *b)
 {
-	dmt_device_close(b->d);
+	dev_close(b->d);
 	dmatrack_close(b->t);
 	free_memory(b->memory, b->size);
 	free_memory(b->answer, b->bytes);
@@ -127,7 +127,7 @@ static void check(struct bench_bed *b, int ret)
 
 static bool is_testdev(const struct bench_bed *b)
 {
-	return b->d && !strcmp(dmt_device_kind(b->d), "testdev");
+	return b->d && !strcmp(dev_kind(b->d), "testdev");
 }
 
 static const char *needs_device(const struct bench_bed *b)
@@ -191,9 +191,9 @@ static int dirty(struct bench_bed *b, uint64_t first, uint64_t npages)
 
 	if (e)
 		return dmatrack_engine_mark_dirty(e, iova, size);
-	ret = dmt_device_mark(b->d, iova, size);
+	ret = dev_mark(b->d, iova, size);
 	return ret == -EOPNOTSUPP ?
-	       dmt_device_write(b->d, iova, b->memory, size) : ret;
+	       dev_write(b->d, iova, b->memory, size) : ret;
 }
 
 /* A coin for each page: runs of both kinds, two pages long in the mean */
@@ -260,7 +260,7 @@ static void copy_clear(void *ctx)
 static double by_testdev(struct bench_bed *b, unsigned int op,
 			 unsigned int batch, uint64_t *unpin)
 {
-	struct dmt_testdev_bench bench = {
+	struct tdev_bench bench = {
 		.argsz = sizeof(bench),
 		.op = op,
 		.batch = batch,
@@ -270,9 +270,9 @@ static double by_testdev(struct bench_bed *b, unsigned int op,
 	};
 	uint64_t cpu = measure_cpu_now(), wall = measure_now();
 
-	if (op != DMT_TESTDEV_BENCH_WRITE)
+	if (op != TDEV_BENCH_WRITE)
 		bench.count = bench.length / BENCH_PAGE;
-	if (ioctl(dmatrack_device_fd(b->t), DMT_TESTDEV_BENCH, &bench)) {
+	if (ioctl(dmatrack_device_fd(b->t), TDEV_BENCH, &bench)) {
 		check(b, -errno);
 		return -1;
 	}
@@ -308,7 +308,7 @@ static double device_write(void *ctx)
 	unsigned int i;
 
 	if (!e)
-		return by_testdev(b, DMT_TESTDEV_BENCH_WRITE, b->op_size, NULL);
+		return by_testdev(b, TDEV_BENCH_WRITE, b->op_size, NULL);
 	cpu = measure_cpu_now();
 	wall = measure_now();
 	for (i = 0; i < OPS; i++)
@@ -357,7 +357,7 @@ static double device_pin(void *ctx)
 	struct bench_bed *b = ctx;
 
 	return dmatrack_engine(b->t) ? engine_pins(b, false) :
-	       by_testdev(b, DMT_TESTDEV_BENCH_PIN, 1, NULL);
+	       by_testdev(b, TDEV_BENCH_PIN, 1, NULL);
 }
 
 static double device_unpin(void *ctx)
@@ -367,7 +367,7 @@ static double device_unpin(void *ctx)
 
 	if (dmatrack_engine(b->t))
 		return engine_pins(b, true);
-	if (by_testdev(b, DMT_TESTDEV_BENCH_PIN, 1, &unpin) < 0)
+	if (by_testdev(b, TDEV_BENCH_PIN, 1, &unpin) < 0)
 		return -1;
 	return (double)unpin /
 	       (double)((b->size < MEMORY ? b->size : MEMORY) / BENCH_PAGE);

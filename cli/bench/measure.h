@@ -7,8 +7,8 @@
  * in which the thread was preempted are thrown out. What's compared is measured in
  * turn, a pass each, so that both meet the same moments of the machine.
  */
-#ifndef DMT_MEASURE_H
-#define DMT_MEASURE_H
+#ifndef CLI_BENCH_MEASURE_H
+#define CLI_BENCH_MEASURE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * What the subcommands of 'dmatrack' share. Each is one struct cli_command, listed in
  * main.c.
  */
-#ifndef DMT_CLI_H
-#define DMT_CLI_H
+#ifndef CLI_COMMON_CLI_H
+#define CLI_COMMON_CLI_H
 
 #include <stdbool.h>
 #include <stdint.h>

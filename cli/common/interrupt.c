@@ -48,7 +48,7 @@ struct dmatrack_cancel *interrupt_cancel(void)
 
 int interrupt_sleep(uint64_t ns)
 {
-	dmt_cancel_sleep(cancel, dmt_now() + ns);
+	dml_cancel_sleep(cancel, dml_now() + ns);
 	return came ? -EINTR : 0;
 }
 

@@ -3,8 +3,8 @@
  * A signal that ends the program: SIGINT, SIGTERM, SIGHUP. The first is remembered, so
  * that a command can end in order and say so; a second one ends it at once.
  */
-#ifndef DMT_CLI_INTERRUPT_H
-#define DMT_CLI_INTERRUPT_H
+#ifndef CLI_COMMON_INTERRUPT_H
+#define CLI_COMMON_INTERRUPT_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* JSON that commands print: members of an object. Made by jansson; no memory: left out. */
-#ifndef DMT_CLI_JSON_H
-#define DMT_CLI_JSON_H
+#ifndef CLI_COMMON_JSON_H
+#define CLI_COMMON_JSON_H
 
 #include <jansson.h>
 #include <stdint.h>

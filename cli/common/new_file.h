@@ -3,8 +3,8 @@
  * New file: memory that is written to a file, for its owner alone, which gets its name
  * when all of it is on disk. What is not a file (a device, a pipe) is written directly.
  */
-#ifndef CLI_NEW_FILE_H
-#define CLI_NEW_FILE_H
+#ifndef CLI_COMMON_NEW_FILE_H
+#define CLI_COMMON_NEW_FILE_H
 
 #include <stdbool.h>
 

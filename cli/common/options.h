@@ -15,8 +15,8 @@
  * What isn't given leaves the structure as it was: defaults go there before.
  * --help and -h are there by themselves, and print the subcommand's help.
  */
-#ifndef DMT_CLI_OPTIONS_H
-#define DMT_CLI_OPTIONS_H
+#ifndef CLI_COMMON_OPTIONS_H
+#define CLI_COMMON_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

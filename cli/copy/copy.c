@@ -20,8 +20,8 @@ static uint64_t standstill(const struct copy_options *o)
 	uint64_t least = o->downtime * 5 / 1000;
 
 	if (o->standstill == COPY_AUTO)
-		return (least > STANDSTILL ? least : STANDSTILL) * DMT_NSEC;
-	return o->standstill ? o->standstill * DMT_NSEC : UINT64_MAX;
+		return (least > STANDSTILL ? least : STANDSTILL) * DML_NSEC;
+	return o->standstill ? o->standstill * DML_NSEC : UINT64_MAX;
 }
 
 static int stop(void *opaque)
@@ -30,7 +30,7 @@ static int stop(void *opaque)
 	uint64_t limit = standstill(c->o);
 	int status;
 
-	c->limit = limit == UINT64_MAX ? limit : dmt_now() + limit;
+	c->limit = limit == UINT64_MAX ? limit : dml_now() + limit;
 	status = workload_stop(&c->w, &c->pinned);
 
 	if (!status)

@@ -8,8 +8,8 @@
  *	send.c		to a receiver
  *	snapshot.c	to an image
  */
-#ifndef DMT_CLI_COPY_H
-#define DMT_CLI_COPY_H
+#ifndef CLI_COPY_COPY_H
+#define CLI_COPY_COPY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -132,7 +132,7 @@ WORKLOAD_HELP_DEVICES
  * @digest: of the memory, with o->digest
  * @id: of the copy, by which its receiver knows it; or ""
  * @begun: the destination is there
- * @limit: when the devices must not stand still any longer, by dmt_now(); or UINT64_MAX
+ * @limit: when the devices must not stand still any longer, by dml_now(); or UINT64_MAX
  * @checked: both ends have compared
  * @status: exit status, where a callback has said what's wrong already
  */
@@ -147,7 +147,7 @@ struct copy {
 	struct dmatrack_round *round;
 	unsigned int nrounds;
 	struct dmatrack_totals totals;
-	struct dmt_testdev_stats stats;
+	struct tdev_stats stats;
 	uint64_t pinned;
 	uint8_t digest[CLI_DIGEST];
 	char id[CLI_DIGEST_TEXT];

@@ -11,8 +11,8 @@
  * Functions that return int return 0, or an exit status after they have said on
  * stderr what's wrong.
  */
-#ifndef DMT_DEMO_H
-#define DMT_DEMO_H
+#ifndef CLI_COPY_DEMO_H
+#define CLI_COPY_DEMO_H
 
 #include <stdbool.h>
 #include <stddef.h>

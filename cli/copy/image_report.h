@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* What restore and info say about an image. */
-#ifndef DMT_CLI_IMAGE_REPORT_H
-#define DMT_CLI_IMAGE_REPORT_H
+#ifndef CLI_COPY_IMAGE_REPORT_H
+#define CLI_COPY_IMAGE_REPORT_H
 
 #include <stdint.h>
 #include <stdio.h>

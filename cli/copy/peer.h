@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* With whom send and receive speak: their options about it. */
-#ifndef DMT_CLI_PEER_H
-#define DMT_CLI_PEER_H
+#ifndef CLI_COPY_PEER_H
+#define CLI_COPY_PEER_H
 
 #include <sys/types.h>
 

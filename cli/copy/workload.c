@@ -24,7 +24,7 @@ static const struct defaults defaults[] = {
 
 static int open_device(struct workload *w)
 {
-	int ret = dmt_device_open(&w->device, w->t);
+	int ret = dev_open(&w->device, w->t);
 
 	if (ret) {
 		cli_error("%s: %s", w->o->device ? w->o->device : "engine",
@@ -34,7 +34,7 @@ static int open_device(struct workload *w)
 		return CLI_FAILED;
 	}
 	w->driver = dmatrack_driver(w->t);
-	w->kind = dmt_device_kind(w->device);
+	w->kind = dev_kind(w->device);
 	return 0;
 }
 
@@ -104,7 +104,7 @@ void workload_close(struct workload *w)
 {
 	if (w->pinner)
 		workload_pinner_stop(w->pinner);
-	dmt_device_close(w->device);
+	dev_close(w->device);
 	dmatrack_close(w->t);
 	workload_free(w);
 }
@@ -119,7 +119,7 @@ void workload_close(struct workload *w)
 static uint64_t write_last(const struct workload *w)
 {
 	const struct workload_mapping *end = &w->mapping[w->nmappings - 1];
-	uint64_t reach = dmt_device_reach(w->device), last;
+	uint64_t reach = dev_reach(w->device), last;
 
 	last = workload_iova(w, workload_hot(w) - 1);
 	if (reach == UINT64_MAX)
@@ -132,9 +132,9 @@ static uint64_t write_last(const struct workload *w)
 int workload_start(struct workload *w)
 {
 	uint64_t first = w->mapping[0].iova, last = write_last(w);
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run),
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY,
 		.threads = (uint32_t)w->o->threads,
 		.size = (uint32_t)w->o->write_size,
 		.iova = first,
@@ -148,7 +148,7 @@ int workload_start(struct workload *w)
 		cli_error("the device can't address IOVA %#" PRIx64, first);
 		return CLI_FAILED;
 	}
-	ret = dmt_device_run(w->device, &run);
+	ret = dev_run(w->device, &run);
 	if (!ret && w->o->pins)
 		ret = workload_pinner_start(&w->pinner, w);
 	if (ret)
@@ -156,13 +156,13 @@ int workload_start(struct workload *w)
 	return ret ? CLI_FAILED : 0;
 }
 
-int workload_stats(struct workload *w, struct dmt_testdev_stats *stats,
+int workload_stats(struct workload *w, struct tdev_stats *stats,
 		   uint64_t *pinned)
 {
 	int ret;
 
-	*stats = (struct dmt_testdev_stats){ .argsz = sizeof(*stats) };
-	ret = dmt_device_stats(w->device, stats);
+	*stats = (struct tdev_stats){ .argsz = sizeof(*stats) };
+	ret = dev_stats(w->device, stats);
 	if (ret) {
 		cli_error("can't ask the device what it did: %s",
 			  strerror(-ret));
@@ -175,7 +175,7 @@ int workload_stats(struct workload *w, struct dmt_testdev_stats *stats,
 
 int workload_stop(struct workload *w, uint64_t *pinned)
 {
-	int ret = dmt_device_halt(w->device), error = 0;
+	int ret = dev_halt(w->device), error = 0;
 
 	if (w->pinner) {
 		if (pinned)

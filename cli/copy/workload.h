@@ -10,8 +10,8 @@
  * Functions that return int return 0, or an exit status after they have said on
  * stderr what's wrong.
  */
-#ifndef DMT_CLI_WORKLOAD_H
-#define DMT_CLI_WORKLOAD_H
+#ifndef CLI_COPY_WORKLOAD_H
+#define CLI_COPY_WORKLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ struct workload_options {
 	CLI_SIZE("hole", type, member.hole, 0, 1ull << 46, WORKLOAD_PAGE), \
 	CLI_SIZE("iova", type, member.iova, 0, UINT64_MAX - 1, WORKLOAD_PAGE), \
 	CLI_NUMBER("threads", type, member.threads, 1, \
-		   DMT_TESTDEV_THREADS_MAX, 1), \
+		   TDEV_THREADS_MAX, 1), \
 	CLI_NUMBER("rate", type, member.rate, 0, 1000000000, 1), \
 	CLI_SIZE("write-size", type, member.write_size, 1, 65536, 1), \
 	CLI_NUMBER("pins", type, member.pins, 0, WORKLOAD_PINS, 1), \
@@ -151,7 +151,7 @@ struct workload {
 	uint64_t last;
 	uint64_t hole;
 	struct dmatrack *t;
-	struct dmt_device *device;
+	struct dev_device *device;
 	struct workload_pinner *pinner;
 	const char *driver;
 	const char *kind;
@@ -168,7 +168,7 @@ void workload_close(struct workload *w);
 /* Devices write. Once. */
 int workload_start(struct workload *w);
 /* What they have done so far, and through pins that are kept. @pinned may be NULL. */
-int workload_stats(struct workload *w, struct dmt_testdev_stats *stats,
+int workload_stats(struct workload *w, struct tdev_stats *stats,
 		   uint64_t *pinned);
 /* They write no more when this returns. @pinned may be NULL, otherwise as above */
 int workload_stop(struct workload *w, uint64_t *pinned);

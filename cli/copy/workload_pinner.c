@@ -53,7 +53,7 @@ static int unpin(struct workload_pinner *p, unsigned int slot)
 	uint64_t iova = p->held[slot];
 
 	p->held[slot] = NOT_HELD;
-	return iova == NOT_HELD ? 0 : dmt_device_unpin(p->workload->device, iova, 1);
+	return iova == NOT_HELD ? 0 : dev_unpin(p->workload->device, iova, 1);
 }
 
 static int pin(struct workload_pinner *p, unsigned int slot)
@@ -61,7 +61,7 @@ static int pin(struct workload_pinner *p, unsigned int slot)
 	uint64_t page = draw_below(p, (workload_hot(p->workload) - 1) /
 				     WORKLOAD_PAGE + 1);
 	uint64_t iova = workload_iova(p->workload, page * WORKLOAD_PAGE);
-	int ret = dmt_device_pin(p->workload->device, iova, 1, DMT_TESTDEV_PIN_WRITE);
+	int ret = dev_pin(p->workload->device, iova, 1, TDEV_PIN_WRITE);
 
 	if (!ret)
 		p->held[slot] = iova;
@@ -79,7 +79,7 @@ static int write_pinned(struct workload_pinner *p)
 	for (i = 0; i < 8; i++)
 		data[i] = draw_below(p, UINT64_MAX);
 	offset = draw_below(p, WORKLOAD_PAGE - sizeof(data) + 1);
-	ret = dmt_device_pinned_write(p->workload->device, iova + offset, data,
+	ret = dev_pinned_write(p->workload->device, iova + offset, data,
 				      sizeof(data));
 	if (!ret)
 		__atomic_fetch_add(&p->writes, 1, __ATOMIC_RELAXED);
@@ -98,11 +98,11 @@ static int step(struct workload_pinner *p, unsigned int slot)
 /* Return: whether to go on */
 static bool pause_step(struct workload_pinner *p)
 {
-	uint64_t end = dmt_now() + PERIOD_NS;
+	uint64_t end = dml_now() + PERIOD_NS;
 	bool on;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->stop && !dmt_cond_wait(&p->changed, &p->lock, end))
+	while (!p->stop && !dml_cond_wait(&p->changed, &p->lock, end))
 		;
 	on = !p->stop;
 	pthread_mutex_unlock(&p->lock);
@@ -142,7 +142,7 @@ int workload_pinner_start(struct workload_pinner **pp, const struct workload *w)
 	for (i = 0; i < n; i++)
 		p->held[i] = NOT_HELD;
 	pthread_mutex_init(&p->lock, NULL);
-	dmt_cond_init(&p->changed);
+	dml_cond_init(&p->changed);
 	ret = pthread_create(&p->thread, NULL, run, p);
 	if (ret) {
 		free(p);

@@ -10,8 +10,8 @@
  * Functions that return int return 0, or an exit status after they have said on
  * stderr what's wrong. With JSON they add to an object, else they print.
  */
-#ifndef DMT_CLI_INFO_H
-#define DMT_CLI_INFO_H
+#ifndef CLI_INFO_INFO_H
+#define CLI_INFO_INFO_H
 
 #include <stdbool.h>
 #include <stdint.h>

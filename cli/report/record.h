@@ -14,8 +14,8 @@
  *
  * Functions that return int return 0 or -errno.
  */
-#ifndef DMT_RECORD_H
-#define DMT_RECORD_H
+#ifndef CLI_REPORT_RECORD_H
+#define CLI_REPORT_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,8 +13,8 @@
  * Everything that comes from the record reaches the output by report_escape(), or as a
  * number. Lengths are in the SVG's units, which are pixels at full size.
  */
-#ifndef DMT_REPORT_H
-#define DMT_REPORT_H
+#ifndef CLI_REPORT_REPORT_H
+#define CLI_REPORT_REPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -18,8 +18,8 @@
  * Functions that return int return 0, or an exit status after they have said on
  * stderr what's wrong, unless said otherwise.
  */
-#ifndef DMT_REPLAY_H
-#define DMT_REPLAY_H
+#ifndef CLI_TRACE_REPLAY_H
+#define CLI_TRACE_REPLAY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -279,7 +279,7 @@ struct replay_player {
 	const char *device;
 	bool v1;
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	struct replay_memory memory;
 	const char *trace;
 };

@@ -41,7 +41,7 @@ int replay_open(struct replay_player *p, unsigned int type)
 
 void replay_close(struct replay_player *p)
 {
-	dmt_device_close(p->d);
+	dev_close(p->d);
 	dmatrack_close(p->t);
 	p->d = NULL;
 	p->t = NULL;
@@ -50,7 +50,7 @@ void replay_close(struct replay_player *p)
 /* Not before it has to do something: edu takes room for itself. */
 static int need_device(struct replay_player *p, const struct replay_call *call)
 {
-	int ret = p->d ? 0 : dmt_device_open(&p->d, p->t);
+	int ret = p->d ? 0 : dev_open(&p->d, p->t);
 
 	if (!ret)
 		return 0;
@@ -209,7 +209,7 @@ static void run_info(struct replay_player *p, const struct replay_call *call,
 static int new_data(struct replay_player *p, const struct replay_call *call,
 		    unsigned char **data)
 {
-	size_t size = call->size && call->size <= DMT_TESTDEV_SIZE_MAX ?
+	size_t size = call->size && call->size <= TDEV_SIZE_MAX ?
 		      call->size : 1;
 
 	*data = malloc(size);
@@ -231,9 +231,9 @@ static int run_write(struct replay_player *p, const struct replay_call *call,
 	if (ret)
 		return ret;
 	if (call->verb == REPLAY_WRITE)
-		r->ret = dmt_device_write(p->d, call->iova, data, call->size);
+		r->ret = dev_write(p->d, call->iova, data, call->size);
 	else
-		r->ret = dmt_device_pinned_write(p->d, call->iova, data,
+		r->ret = dev_pinned_write(p->d, call->iova, data,
 						 call->size);
 	free(data);
 	return 0;
@@ -247,7 +247,7 @@ static int run_read(struct replay_player *p, const struct replay_call *call,
 
 	if (ret)
 		return ret;
-	r->ret = dmt_device_read(p->d, call->iova, data, call->size);
+	r->ret = dev_read(p->d, call->iova, data, call->size);
 	r->has_value = !r->ret;
 	r->value = data[0];
 	r->mixed = !r->ret && memcmp(data, data + 1, call->size - 1);
@@ -263,7 +263,7 @@ static int check_able(struct replay_player *p, const struct replay_call *call,
 		return 0;
 	cli_error("%s:%u: %s: a device of the kind '%s' on the driver '%s' can't",
 		  p->trace, call->line, replay_verb_name(call->verb),
-		  dmt_device_kind(p->d), dmatrack_driver(p->t));
+		  dev_kind(p->d), dmatrack_driver(p->t));
 	return CLI_FAILED;
 }
 
@@ -279,14 +279,14 @@ static int run_device(struct replay_player *p, const struct replay_call *call,
 		ret = run_read(p, call, r);
 		break;
 	case REPLAY_PIN:
-		r->ret = dmt_device_pin(p->d, call->iova, call->size,
+		r->ret = dev_pin(p->d, call->iova, call->size,
 					call->prot);
 		break;
 	case REPLAY_UNPIN:
-		r->ret = dmt_device_unpin(p->d, call->iova, call->size);
+		r->ret = dev_unpin(p->d, call->iova, call->size);
 		break;
 	case REPLAY_MARK:
-		r->ret = dmt_device_mark(p->d, call->iova, call->size);
+		r->ret = dev_mark(p->d, call->iova, call->size);
 		break;
 	default:
 		ret = run_write(p, call, r);

@@ -6,8 +6,8 @@
  *	trace_follow.c	its processes and threads, by ptrace(2)
  *	trace_call.c	a call to a line of a trace, as replay reads it
  */
-#ifndef DMT_TRACE_H
-#define DMT_TRACE_H
+#ifndef CLI_TRACE_TRACE_H
+#define CLI_TRACE_TRACE_H
 
 #include <linux/vfio.h>
 #include <stdbool.h>

@@ -4,8 +4,8 @@
  * what they need. Backends: backend_engine.c (in this process),
  * backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver).
  */
-#ifndef DMT_LIB_BACKEND_H
-#define DMT_LIB_BACKEND_H
+#ifndef DML_CONTAINER_BACKEND_H
+#define DML_CONTAINER_BACKEND_H
 
 #include <pthread.h>
 
@@ -28,13 +28,13 @@ struct dmatrack_ops {
 };
 
 /**
- * struct dmt_tally - what was done to a log whose driver doesn't count it: reader.h
+ * struct dml_tally - what was done to a log whose driver doesn't count it: reader.h
  * @lock: of all of it
  * @tracking: writes are logged
  * @taken: as in struct dmatrack_get_log
  * @unread: where the log went unread
  */
-struct dmt_tally {
+struct dml_tally {
 	pthread_mutex_t lock;
 	bool tracking;
 	uint64_t taken;
@@ -61,21 +61,21 @@ struct dmatrack {
 	int device_fd;
 	uint64_t features;
 	bool copied;
-	struct dmt_tally tally;
+	struct dml_tally tally;
 };
 
 /* What DMATRACK_GET_INFO says; 0: the driver doesn't know the call */
-uint64_t dmt_features(struct dmatrack *t);
+uint64_t dml_features(struct dmatrack *t);
 
 /**
- * dmt_failed() - say why a call failed
+ * dml_failed() - say why a call failed
  * @err: negative errno
  * @einval: what -EINVAL means of that call
  * @format: which call
  *
- * As dmt_error(). Return: @err.
+ * As dml_error(). Return: @err.
  */
 __attribute__((format(printf, 3, 4)))
-int dmt_failed(int err, const char *einval, const char *format, ...);
+int dml_failed(int err, const char *einval, const char *format, ...);
 
 #endif

@@ -30,11 +30,11 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 	struct dmatrack *e;
 	int ret;
 
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	e = malloc(sizeof(*e));
 	if (!e)
-		return dmt_error(-ENOMEM, "no memory");
+		return dml_error(-ENOMEM, "no memory");
 	*e = (struct dmatrack){
 		.ops = &engine_ops,
 		.driver = "engine",
@@ -45,7 +45,7 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 		free(e);
 		return ret;
 	}
-	e->features = dmt_features(e);
+	e->features = dml_features(e);
 	*t = e;
 	return 0;
 }

@@ -92,7 +92,7 @@ static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 {
 	if (t->features & DMATRACK_FEATURE_LOG)
 		return plain_ioctl(t, cmd, arg);
-	return dmt_reader_count(t, cmd, arg, plain_ioctl);
+	return dml_reader_count(t, cmd, arg, plain_ioctl);
 }
 
 /* Groups join and leave -------------------------------------------------------- */
@@ -100,7 +100,7 @@ static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 /* Only dmatrack.ko knows the call that asks for features. */
 static void identify(struct vfio_container *c)
 {
-	c->base.features = dmt_features(&c->base);
+	c->base.features = dml_features(&c->base);
 	c->base.driver = c->base.features ? "dmatrack" : "stock";
 }
 
@@ -109,11 +109,11 @@ static int set_type(struct vfio_container *c, int number)
 	int ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
 
 	if (ret == -EPERM)
-		return dmt_error(ret, "group %d: its IOMMU can't keep a device from "
+		return dml_error(ret, "group %d: its IOMMU can't keep a device from "
 				 "sending interrupts to whom it pleases (parameter "
 				 "allow_unsafe_interrupts)", number);
 	if (ret)
-		return dmt_error(ret, "group %d: the IOMMU driver refuses it: %s",
+		return dml_error(ret, "group %d: the IOMMU driver refuses it: %s",
 				 number, strerrordesc_np(-ret));
 	identify(c);
 	return 0;
@@ -125,7 +125,7 @@ static int join(struct vfio_container *c, int fd, int number)
 	int ret = call(fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
 
 	if (ret)
-		return dmt_error(ret, "group %d can't join the container: %s",
+		return dml_error(ret, "group %d can't join the container: %s",
 				 number, strerrordesc_np(-ret));
 	return c->groups || !c->type ? 0 : set_type(c, number);
 }
@@ -134,7 +134,7 @@ static int join(struct vfio_container *c, int fd, int number)
 static int group_add(struct vfio_container *c, int fd, int number, bool stays)
 {
 	struct group *g = malloc(sizeof(*g));
-	int ret = g ? join(c, fd, number) : dmt_error(-ENOMEM, "no memory");
+	int ret = g ? join(c, fd, number) : dml_error(-ENOMEM, "no memory");
 
 	if (ret) {
 		free(g);
@@ -170,7 +170,7 @@ static int group_get(struct vfio_container *c, int number, const char *device,
 	while (g && g->number != number)
 		g = g->next;
 	if (!g) {
-		fd = dmt_group_open(number, device);
+		fd = dml_group_open(number, device);
 		ret = fd < 0 ? fd : group_add(c, fd, number, false);
 		if (ret)
 			return ret;
@@ -194,11 +194,11 @@ static int device_open(struct group *g, const char *name, struct device **out)
 	int fd;
 
 	if (!d)
-		return dmt_error(-ENOMEM, "no memory");
+		return dml_error(-ENOMEM, "no memory");
 	fd = call(g->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (fd < 0) {
 		free(d);
-		return dmt_error(fd, "device %s of group %d can't be opened: %s",
+		return dml_error(fd, "device %s of group %d can't be opened: %s",
 				 name, g->number, strerrordesc_np(-fd));
 	}
 	*d = (struct device){ .group = g, .fd = fd };
@@ -210,7 +210,7 @@ static int device_open(struct group *g, const char *name, struct device **out)
 static int vfio_attach(struct dmatrack *t, const char *name)
 {
 	struct vfio_container *c = to_vfio(t);
-	int number = dmt_group_of(name), ret;
+	int number = dml_group_of(name), ret;
 	struct device *d = NULL;
 	struct group *g = NULL;
 
@@ -238,7 +238,7 @@ static int vfio_detach(struct dmatrack *t, int device_fd)
 		at = &(*at)->next;
 	d = *at;
 	if (!d)
-		return dmt_error(-EINVAL, "descriptor %d is no device of this "
+		return dml_error(-EINVAL, "descriptor %d is no device of this "
 				 "container", device_fd);
 	*at = d->next;
 	close(d->fd);
@@ -277,7 +277,7 @@ static struct vfio_container *container_new(unsigned int type)
 	struct vfio_container *c = malloc(sizeof(*c));
 
 	if (!c) {
-		dmt_error(-ENOMEM, "no memory");
+		dml_error(-ENOMEM, "no memory");
 		return NULL;
 	}
 	*c = (struct vfio_container){
@@ -306,16 +306,16 @@ static int open_file(struct vfio_container *c)
 	if (c->fd >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return dmt_error(-ENOENT, "there is no " CONTAINER_PATH ": the "
+		return dml_error(-ENOENT, "there is no " CONTAINER_PATH ": the "
 				 "module vfio isn't loaded");
-	return dmt_error(-errno, CONTAINER_PATH ": %s", strerrordesc_np(errno));
+	return dml_error(-errno, CONTAINER_PATH ": %s", strerrordesc_np(errno));
 }
 
 static int check_type(unsigned int type)
 {
 	if (type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU)
 		return 0;
-	return dmt_error(-EINVAL, "%u is no type of IOMMU driver that tracks: "
+	return dml_error(-EINVAL, "%u is no type of IOMMU driver that tracks: "
 			 "VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU", type);
 }
 
@@ -327,16 +327,16 @@ static int open_container(struct vfio_container *c)
 	if (ret)
 		return ret;
 	if (call_number(c->fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
-		return dmt_error(-EPROTO, CONTAINER_PATH " is of another version");
+		return dml_error(-EPROTO, CONTAINER_PATH " is of another version");
 	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
-		return dmt_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: "
+		return dml_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: "
 				 "vfio_iommu_type1 or dmatrack");
 	return 0;
 }
 
 static int open_device(struct vfio_container *c, const char *device)
 {
-	int ret = dmt_group_of(device);
+	int ret = dml_group_of(device);
 
 	if (ret < 0)
 		return ret;
@@ -355,7 +355,7 @@ int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 {
 	struct vfio_container *c;
 
-	if (dmt_lacks(t, device))
+	if (dml_lacks(t, device))
 		return -EINVAL;
 	if (check_type(type))
 		return -EINVAL;
@@ -369,7 +369,7 @@ static int open_with_group(struct vfio_container *c, const char *path)
 
 	if (ret)
 		return ret;
-	fd = dmt_group_open_path(path, &number);
+	fd = dml_group_open_path(path, &number);
 	return fd < 0 ? fd : group_add(c, fd, number, true);
 }
 
@@ -378,7 +378,7 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
 {
 	struct vfio_container *c;
 
-	if (dmt_lacks(t, path))
+	if (dml_lacks(t, path))
 		return -EINVAL;
 	if (check_type(type))
 		return -EINVAL;
@@ -394,18 +394,18 @@ static int check_fd(int fd)
 	int ret;
 
 	if (fstat(fd, &st))
-		return dmt_error(-errno, "descriptor %d: %s", fd,
+		return dml_error(-errno, "descriptor %d: %s", fd,
 				 strerrordesc_np(errno));
 	if (!S_ISCHR(st.st_mode) ||
 	    call_number(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
-		return dmt_error(-EINVAL, "descriptor %d isn't a VFIO container",
+		return dml_error(-EINVAL, "descriptor %d isn't a VFIO container",
 				 fd);
 	ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
 	if (ret == -EINVAL)
-		return dmt_error(ret, "descriptor %d: the container has no IOMMU "
+		return dml_error(ret, "descriptor %d: the container has no IOMMU "
 				 "type yet (VFIO_SET_IOMMU)", fd);
 	if (ret < 0)
-		return dmt_error(-EOPNOTSUPP, "descriptor %d: the container's IOMMU "
+		return dml_error(-EOPNOTSUPP, "descriptor %d: the container's IOMMU "
 				 "driver isn't type1", fd);
 	return 0;
 }
@@ -418,7 +418,7 @@ static int open_duplicate(struct vfio_container *c, int fd)
 		return ret;
 	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (c->fd < 0)
-		return dmt_error(-errno, "descriptor %d can't be duplicated: %s",
+		return dml_error(-errno, "descriptor %d can't be duplicated: %s",
 				 fd, strerrordesc_np(errno));
 	identify(c);
 	return 0;
@@ -428,7 +428,7 @@ int dmatrack_open_fd(struct dmatrack **t, int fd)
 {
 	struct vfio_container *c;
 
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	c = container_new(0);
 	return c ? opened(t, c, open_duplicate(c, fd)) : -ENOMEM;

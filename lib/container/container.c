@@ -38,7 +38,7 @@ static const char *why(int err, const char *einval)
 	}
 }
 
-int dmt_failed(int err, const char *einval, const char *format, ...)
+int dml_failed(int err, const char *einval, const char *format, ...)
 {
 	char what[128];
 	va_list args;
@@ -46,12 +46,12 @@ int dmt_failed(int err, const char *einval, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	return dmt_error(err, "%s: %s", what, why(err, einval));
+	return dml_error(err, "%s: %s", what, why(err, einval));
 }
 
 void dmatrack_close(struct dmatrack *t)
 {
-	DMT_KEEP_TEXT;
+	DML_KEEP_TEXT;
 
 	if (t)
 		t->ops->close(t);
@@ -74,21 +74,21 @@ int dmatrack_device_fd(const struct dmatrack *t)
 
 int dmatrack_attach(struct dmatrack *t, const char *device)
 {
-	if (dmt_lacks(t, device))
+	if (dml_lacks(t, device))
 		return -EINVAL;
 	if (t->ops->attach)
 		return t->ops->attach(t, device);
-	return dmt_error(-EOPNOTSUPP, "a container in this process takes no VFIO "
+	return dml_error(-EOPNOTSUPP, "a container in this process takes no VFIO "
 			 "devices");
 }
 
 int dmatrack_detach(struct dmatrack *t, int device_fd)
 {
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	if (t->ops->detach)
 		return t->ops->detach(t, device_fd);
-	return dmt_error(-EOPNOTSUPP, "a container in this process has no VFIO "
+	return dml_error(-EOPNOTSUPP, "a container in this process has no VFIO "
 			 "devices");
 }
 
@@ -96,11 +96,11 @@ long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 {
 	long ret;
 
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	ret = t->ops->ioctl(t, cmd, arg);
 	if (ret < 0)
-		dmt_error((int)ret, "call 0x%lx: %s", cmd,
+		dml_error((int)ret, "call 0x%lx: %s", cmd,
 			  strerrordesc_np((int)-ret));
 	return ret;
 }
@@ -127,11 +127,11 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 
 	_Static_assert(DMATRACK_MAP_READ == VFIO_DMA_MAP_FLAG_READ &&
 		       DMATRACK_MAP_WRITE == VFIO_DMA_MAP_FLAG_WRITE, "flags");
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	err = call(t, VFIO_IOMMU_MAP_DMA, &map);
 	if (err)
-		dmt_failed(err, "not whole pages, no rights, or no IOVA that can "
+		dml_failed(err, "not whole pages, no rights, or no IOVA that can "
 			   "be used", "mapping 0x%llx bytes at IOVA 0x%llx",
 			   (unsigned long long)size, (unsigned long long)iova);
 	return err;
@@ -146,16 +146,16 @@ int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
 	};
 	int err;
 
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	err = call(t, VFIO_IOMMU_UNMAP_DMA, &unmap);
 	if (err == -EBUSY)
-		dmt_error(err, "unmapping 0x%llx bytes at IOVA 0x%llx: a device's "
+		dml_error(err, "unmapping 0x%llx bytes at IOVA 0x%llx: a device's "
 			  "driver holds pages there and doesn't unpin them; "
 			  "close the device, or try again later",
 			  (unsigned long long)size, (unsigned long long)iova);
 	else if (err)
-		dmt_failed(err, "not whole pages, or it would cut a mapping",
+		dml_failed(err, "not whole pages, or it would cut a mapping",
 			   "unmapping 0x%llx bytes at IOVA 0x%llx",
 			   (unsigned long long)size, (unsigned long long)iova);
 	return err;
@@ -182,13 +182,13 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 	};
 	int err;
 
-	if (dmt_lacks(t) || (n && dmt_lacks(m)))
+	if (dml_lacks(t) || (n && dml_lacks(m)))
 		return -EINVAL;
 	if (!(t->features & DMATRACK_FEATURE_MAPPINGS))
-		return dmt_error(-EOPNOTSUPP, "the %s driver doesn't tell what is "
+		return dml_error(-EOPNOTSUPP, "the %s driver doesn't tell what is "
 				 "mapped", t->driver);
 	err = call(t, DMATRACK_GET_MAPPINGS, &get);
-	return err ? dmt_failed(err, "not a call of this version",
+	return err ? dml_failed(err, "not a call of this version",
 				"listing the mappings") : (int)get.count;
 }
 
@@ -201,20 +201,20 @@ static int switch_tracking(struct dmatrack *t, unsigned int flag,
 	};
 	int err = call(t, VFIO_IOMMU_DIRTY_PAGES, &dirty);
 
-	return err ? dmt_failed(err, "more is mapped than the driver can track",
+	return err ? dml_failed(err, "more is mapped than the driver can track",
 				"%s to track", what) : 0;
 }
 
 int dmatrack_start(struct dmatrack *t)
 {
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, "starting");
 }
 
 int dmatrack_stop(struct dmatrack *t)
 {
-	if (dmt_lacks(t))
+	if (dml_lacks(t))
 		return -EINVAL;
 	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "ceasing");
 }
@@ -242,7 +242,7 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 	uint64_t arg[(sizeof(head) + sizeof(get)) / sizeof(uint64_t)];
 	int err;
 
-	if (dmt_lacks(t, bitmap))
+	if (dml_lacks(t, bitmap))
 		return -EINVAL;
 	memcpy(arg, &head, sizeof(head));
 	memcpy(arg + sizeof(head) / sizeof(arg[0]), &get, sizeof(get));
@@ -250,7 +250,7 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		memset(bitmap, 0, get.bitmap.size);
 	err = call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
 	if (err)
-		dmt_failed(err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
+		dml_failed(err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
 			   "harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
 			   "0x%llx", (unsigned long long)size,
 			   (unsigned long long)iova,

@@ -43,7 +43,7 @@ static int done(int err, const char *what, uint64_t iova, uint64_t size)
 {
 	if (likely(!err))
 		return 0;
-	return dmt_error(err, "%s 0x%llx bytes at IOVA 0x%llx: %s", what,
+	return dml_error(err, "%s 0x%llx bytes at IOVA 0x%llx: %s", what,
 			 (unsigned long long)size, (unsigned long long)iova,
 			 why(err));
 }
@@ -54,14 +54,14 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 	struct dmatrack_engine *e;
 	int err;
 
-	if (dmt_lacks(engine))
+	if (dml_lacks(engine))
 		return -EINVAL;
 	if ((type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU) ||
 	    flags & ~DMATRACK_ENGINE_CHECKED)
-		return dmt_error(-EINVAL, "%u is no type of container, or 0x%x no "
+		return dml_error(-EINVAL, "%u is no type of container, or 0x%x no "
 				 "flags", type, flags);
 	if (posix_memalign((void **)&e, 64, sizeof(*e)))
-		return dmt_error(-ENOMEM, "no memory for a container");
+		return dml_error(-ENOMEM, "no memory for a container");
 	memset(e, 0, sizeof(*e));
 	err = dmt_reclaim_init();
 	if (err)
@@ -86,7 +86,7 @@ err_host:
 	dmt_host_fini(&e->host);
 err_free:
 	free(e);
-	return dmt_error(err, "a container in this process: %s",
+	return dml_error(err, "a container in this process: %s",
 			 strerrordesc_np(-err));
 }
 
@@ -122,22 +122,22 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 {
 	long ret;
 
-	if (dmt_lacks(e))
+	if (dml_lacks(e))
 		return -EINVAL;
 	ret = dmt_type1_ioctl(&e->c, cmd, arg);
 	dmt_reclaim();
 	if (unlikely(ret < 0))
-		dmt_error((int)ret, "call 0x%lx of the container: %s", cmd,
+		dml_error((int)ret, "call 0x%lx of the container: %s", cmd,
 			  strerrordesc_np((int)-ret));
 	return ret;
 }
 
 static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory *from)
 {
-	int err = DMT_SIZED_TAKE(to, from, struct dmatrack_memory, write);
+	int err = DML_SIZED_TAKE(to, from, struct dmatrack_memory, write);
 
 	if (!err && (!to->read || !to->write))
-		err = dmt_error(-EINVAL, "struct dmatrack_memory: read() and write() "
+		err = dml_error(-EINVAL, "struct dmatrack_memory: read() and write() "
 				"are both needed");
 	return err;
 }
@@ -159,7 +159,7 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 	u64 last;
 	int err;
 
-	if (dmt_lacks(e, memory))
+	if (dml_lacks(e, memory))
 		return -EINVAL;
 	err = take_memory(&m, memory);
 	if (err)
@@ -173,7 +173,7 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 	}
 	if (!err)
 		return 0;
-	return dmt_error(err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
+	return dml_error(err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
 			 (unsigned long long)size, (unsigned long long)iova,
 			 err == -EINVAL ? "not whole pages, no rights, too much, or no "
 			 "IOVA that can be used" : err == -EEXIST ?
@@ -183,7 +183,7 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 			  const void *data, size_t size)
 {
-	if (dmt_lacks(e, data))
+	if (dml_lacks(e, data))
 		return -EINVAL;
 	return done(dmt_write(&e->c, iova, data, size), "writing", iova, size);
 }
@@ -191,7 +191,7 @@ int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
 			 size_t size)
 {
-	if (dmt_lacks(e, data))
+	if (dml_lacks(e, data))
 		return -EINVAL;
 	return done(dmt_read(&e->c, iova, data, size), "reading", iova, size);
 }
@@ -201,13 +201,13 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 {
 	int err;
 
-	if (dmt_lacks(e, pages))
+	if (dml_lacks(e, pages))
 		return -EINVAL;
 	if (!READ_ONCE(e->host.unmap))
-		return dmt_error(-EINVAL, "pins are for who can be told of unmaps: "
+		return dml_error(-EINVAL, "pins are for who can be told of unmaps: "
 				 "dmatrack_engine_on_unmap()");
 	if (prot & ~(DMT_READ | DMT_WRITE))
-		return dmt_error(-EINVAL, "0x%x are no rights of a pin", prot);
+		return dml_error(-EINVAL, "0x%x are no rights of a pin", prot);
 	err = e->c.v2 ? dmt_pin(&e->c, iova, npages, prot, (struct page **)pages) :
 			-EACCES;	/* as the kernel's */
 	return done(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
@@ -216,7 +216,7 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 			  unsigned long npages)
 {
-	if (dmt_lacks(e))
+	if (dml_lacks(e))
 		return -EINVAL;
 	return done(dmt_unpin(&e->c, iova, npages), "unpinning", iova,
 		    (uint64_t)npages << PAGE_SHIFT);
@@ -225,7 +225,7 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 			       uint64_t size)
 {
-	if (dmt_lacks(e))
+	if (dml_lacks(e))
 		return -EINVAL;
 	return done(dmt_mark_dirty(&e->c, iova, size), "marking", iova, size);
 }

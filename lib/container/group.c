@@ -77,21 +77,21 @@ static void driver_of(const char *path, char *name, size_t size)
 		snprintf(name, size, "no driver");
 }
 
-int dmt_group_of(const char *device)
+int dml_group_of(const char *device)
 {
 	const char *bus = bus_of(device);
 	char path[PATH_MAX], number[32];
 
 	if (!bus)
-		return dmt_error(-EINVAL, "'%.60s' is neither a PCI address, such "
+		return dml_error(-EINVAL, "'%.60s' is neither a PCI address, such "
 				 "as 0000:00:03.0, nor a mediated device's UUID",
 				 device);
 	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s", bus, device);
 	if (access(path, F_OK))
-		return dmt_error(-ENODEV, "there is no device %s", device);
+		return dml_error(-ENODEV, "there is no device %s", device);
 	strcat(path, "/iommu_group");
 	if (!link_name(path, number, sizeof(number)))
-		return dmt_error(-ENODEV, "device %s is in no IOMMU group: no "
+		return dml_error(-ENODEV, "device %s is in no IOMMU group: no "
 				 "driver has put it into one, or the IOMMU is off "
 				 "(intel_iommu=on, the firmware's settings)", device);
 	return atoi(number);
@@ -185,7 +185,7 @@ static int not_viable(int number)
 		driver_of(path, driver, sizeof(driver));
 		if (is_harmless(driver))
 			continue;
-		dmt_error(0, "group %d: device %s is bound to %s: all devices of "
+		dml_error(0, "group %d: device %s is bound to %s: all devices of "
 			  "a group must be bound to VFIO drivers, or to none",
 			  number, entry->d_name, driver);
 		closedir(dir);
@@ -193,7 +193,7 @@ static int not_viable(int number)
 	}
 	if (dir)
 		closedir(dir);
-	return dmt_error(-EBUSY, "group %d isn't viable: the kernel uses a device "
+	return dml_error(-EBUSY, "group %d isn't viable: the kernel uses a device "
 			 "in it", number);
 }
 
@@ -204,13 +204,13 @@ static int cant_open(int err, const char *path)
 	switch (err) {
 	case -EBUSY:
 		find_user(path, who, sizeof(who));
-		return dmt_error(err, "%s is in use %s", path, who);
+		return dml_error(err, "%s is in use %s", path, who);
 	case -EACCES:
 	case -EPERM:
-		return dmt_error(err, "no permission to open %s, as user %u", path,
+		return dml_error(err, "no permission to open %s, as user %u", path,
 				 (unsigned int)geteuid());
 	default:
-		return dmt_error(err, "%s: %s", path, strerrordesc_np(-err));
+		return dml_error(err, "%s: %s", path, strerrordesc_np(-err));
 	}
 }
 
@@ -221,7 +221,7 @@ static int check_viable(int fd, int number)
 	int err = 0;
 
 	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status))
-		err = dmt_error(-errno, "group %d: no status: %s", number,
+		err = dml_error(-errno, "group %d: no status: %s", number,
 				strerrordesc_np(errno));
 	else if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		err = not_viable(number);
@@ -231,7 +231,7 @@ static int check_viable(int fd, int number)
 	return err;
 }
 
-int dmt_group_open(int number, const char *device)
+int dml_group_open(int number, const char *device)
 {
 	char path[64], sys[PATH_MAX], driver[64];
 	int fd;
@@ -246,9 +246,9 @@ int dmt_group_open(int number, const char *device)
 		 device);
 	driver_of(sys, driver, sizeof(driver));
 	if (is_harmless(driver) && strcmp(driver, "no driver"))
-		return dmt_error(-ENODEV, "device %s is bound to %s, but there "
+		return dml_error(-ENODEV, "device %s is bound to %s, but there "
 				 "is no %s", device, driver, path);
-	return dmt_error(-ENODEV, "device %s is bound to %s, not to a VFIO driver "
+	return dml_error(-ENODEV, "device %s is bound to %s, not to a VFIO driver "
 			 "such as vfio-pci", device, driver);
 }
 
@@ -260,7 +260,7 @@ static int number_of(int fd, const char *path)
 	long number;
 
 	if (fstat(fd, &st))
-		return dmt_error(-errno, "%s: %s", path, strerrordesc_np(errno));
+		return dml_error(-errno, "%s: %s", path, strerrordesc_np(errno));
 	snprintf(sys, sizeof(sys), "/sys/dev/char/%u:%u", major(st.st_rdev),
 		 minor(st.st_rdev));
 	if (S_ISCHR(st.st_mode) && link_name(sys, name, sizeof(name))) {
@@ -268,16 +268,16 @@ static int number_of(int fd, const char *path)
 		if (end != name && !*end && number >= 0 && number <= INT_MAX)
 			return (int)number;
 	}
-	return dmt_error(-EINVAL, "%s isn't the file of an IOMMU group, such as "
+	return dml_error(-EINVAL, "%s isn't the file of an IOMMU group, such as "
 			 "/dev/vfio/12", path);
 }
 
-int dmt_group_open_path(const char *path, int *number)
+int dml_group_open_path(const char *path, int *number)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 && errno == ENOENT)
-		return dmt_error(-ENOENT, "there is no %s: a group has its file "
+		return dml_error(-ENOENT, "there is no %s: a group has its file "
 				 "while a device in it is bound to a VFIO driver",
 				 path);
 	if (fd < 0)

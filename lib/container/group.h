@@ -3,23 +3,23 @@
  * IOMMU groups, as sysfs and /dev/vfio show them, and why one can't be had. All set
  * the thread's text on failure.
  */
-#ifndef DMT_LIB_GROUP_H
-#define DMT_LIB_GROUP_H
+#ifndef DML_CONTAINER_GROUP_H
+#define DML_CONTAINER_GROUP_H
 
 /* The number of the group that a PCI address or a UUID is in, or -errno */
-int dmt_group_of(const char *device);
+int dml_group_of(const char *device);
 
 /**
- * dmt_group_open() - a group that can be used
+ * dml_group_open() - a group that can be used
  * @number: of it
  * @device: in it: whom the text is about
  *
  * Return: a descriptor; -ENODEV (no such file: @device has no VFIO driver), -EBUSY (in
  * use; or another device in it has a driver of the kernel's), -errno.
  */
-int dmt_group_open(int number, const char *device);
+int dml_group_open(int number, const char *device);
 
 /* The same by the path of its file; @number: out. -ENOENT, -EINVAL (something else) */
-int dmt_group_open_path(const char *path, int *number);
+int dml_group_open_path(const char *path, int *number);
 
 #endif

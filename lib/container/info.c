@@ -87,16 +87,16 @@ static int follow_chain(struct answer *a, size_t at)
 
 	for (; at; at = header.next) {
 		if (!left--)
-			return dmt_error(-EPROTO, "the driver's capabilities go "
+			return dml_error(-EPROTO, "the driver's capabilities go "
 					 "round in a circle");
 		if (at < sizeof(struct vfio_iommu_type1_info) ||
 		    !fits(a, at, sizeof(header)))
-			return dmt_error(-EPROTO, "the driver's capability at "
+			return dml_error(-EPROTO, "the driver's capability at "
 					 "%zu isn't in its %zu bytes", at,
 					 a->size);
 		get(a, at, &header, sizeof(header));
 		if (!note(a, at, header.id))
-			return dmt_error(-EPROTO, "the driver's capability %u "
+			return dml_error(-EPROTO, "the driver's capability %u "
 					 "at %zu doesn't end in its %zu bytes",
 					 header.id, at, a->size);
 	}
@@ -118,7 +118,7 @@ static int fill_ranges(const struct answer *a, struct info *info)
 		get(a, a->ranges + i * sizeof(range), &range, sizeof(range));
 		if (range.end < range.start ||
 		    (i && range.start <= info->ranges[i - 1].last))
-			return dmt_error(-EPROTO, "the driver's IOVA range %u "
+			return dml_error(-EPROTO, "the driver's IOVA range %u "
 					 "makes no sense", i);
 		info->ranges[i].iova = range.start;
 		info->ranges[i].last = range.end;
@@ -149,7 +149,7 @@ static void fill(const struct answer *a, struct dmatrack_container_info *info)
 	}
 }
 
-int dmt_info_parse(const void *bytes, size_t size,
+int dml_info_parse(const void *bytes, size_t size,
 		   struct dmatrack_container_info **out)
 {
 	struct answer a = { .bytes = bytes, .size = size };
@@ -158,7 +158,7 @@ int dmt_info_parse(const void *bytes, size_t size,
 	int err = 0;
 
 	if (size < offsetof(struct vfio_iommu_type1_info, cap_offset))
-		return dmt_error(-EPROTO, "the driver's answer is too short");
+		return dml_error(-EPROTO, "the driver's answer is too short");
 	if (size >= sizeof(head)) {
 		get(&a, 0, &head, sizeof(head));
 		if (head.flags & VFIO_IOMMU_INFO_CAPS)
@@ -168,7 +168,7 @@ int dmt_info_parse(const void *bytes, size_t size,
 	}
 	info = calloc(1, sizeof(*info) + a.nr_ranges * sizeof(info->ranges[0]));
 	if (!info)
-		return dmt_error(-ENOMEM, "no memory for %u IOVA ranges",
+		return dml_error(-ENOMEM, "no memory for %u IOVA ranges",
 				 a.nr_ranges);
 	fill(&a, &info->info);
 	err = fill_ranges(&a, info);
@@ -181,7 +181,7 @@ int dmt_info_parse(const void *bytes, size_t size,
 
 /* Asking --------------------------------------------------------------------- */
 
-uint64_t dmt_features(struct dmatrack *t)
+uint64_t dml_features(struct dmatrack *t)
 {
 	struct dmatrack_info info = { .argsz = sizeof(info) };
 
@@ -204,7 +204,7 @@ static int ask(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
 	for (;;) {
 		info = calloc(1, room);
 		if (!info)
-			return dmt_error(-ENOMEM, "no memory for %u bytes of "
+			return dml_error(-ENOMEM, "no memory for %u bytes of "
 					 "the driver's answer", room);
 		info->argsz = room;
 		ret = t->ops->ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)info);
@@ -214,12 +214,12 @@ static int ask(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
 			break;
 		free(info);
 		if (room > ANSWER_MAX)
-			return dmt_error(-EPROTO, "the driver wants %u bytes "
+			return dml_error(-EPROTO, "the driver wants %u bytes "
 					 "for its answer", room);
 	}
 	if (ret) {
 		free(info);
-		return dmt_failed((int)ret, "no IOMMU type has been set",
+		return dml_failed((int)ret, "no IOMMU type has been set",
 				  "information about the container");
 	}
 	*answer = info;
@@ -259,12 +259,12 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 	size_t size = 0;
 	int err;
 
-	if (dmt_lacks(t, out))
+	if (dml_lacks(t, out))
 		return -EINVAL;
 	err = ask(t, &answer, &size);
 	if (err)
 		return err;
-	err = dmt_info_parse(answer, size, &info);
+	err = dml_info_parse(answer, size, &info);
 	free(answer);
 	if (err)
 		return err;

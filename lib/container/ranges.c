@@ -187,7 +187,7 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 
 static int failed(int err, uint64_t iova, uint64_t size, uint64_t page_size)
 {
-	return dmt_failed(err, "not tracking, no such range, not whole pages, or "
+	return dml_failed(err, "not tracking, no such range, not whole pages, or "
 			  "no page size", "harvesting 0x%llx bytes at IOVA "
 			  "0x%llx in pages of 0x%llx", (unsigned long long)size,
 			  (unsigned long long)iova,
@@ -207,7 +207,7 @@ int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
 	void *mem;
 	int err;
 
-	if (dmt_lacks(t, found))
+	if (dml_lacks(t, found))
 		return -EINVAL;
 	lists = t->features & DMATRACK_FEATURE_RANGES;
 	err = check(t, iova, size, page_size);
@@ -218,7 +218,7 @@ int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
 			dmatrack_bitmap_size(window, page_size);
 	mem = malloc(bytes);
 	if (!mem)
-		return dmt_error(-ENOMEM, "no memory for an answer of %zu bytes",
+		return dml_error(-ENOMEM, "no memory for an answer of %zu bytes",
 				 bytes);
 	if (lists)
 		err = harvest_lists(t, &r, iova, iova + size - 1, page_size, mem);

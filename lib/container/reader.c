@@ -24,7 +24,7 @@ static void peek(void *to, size_t size, unsigned long arg)
 }
 
 /* An unmap succeeded that began as @was */
-static void count_unmap(struct dmt_tally *y, unsigned long arg,
+static void count_unmap(struct dml_tally *y, unsigned long arg,
 			const struct vfio_iommu_type1_dma_unmap *was)
 {
 	const struct vfio_iommu_type1_dma_unmap *is = (const void *)arg;
@@ -37,7 +37,7 @@ static void count_unmap(struct dmt_tally *y, unsigned long arg,
 	dmt_unread_add(&y->unread, was->iova, was->size ? last : UINT64_MAX);
 }
 
-static void count_dirty_pages(struct dmt_tally *y, unsigned long arg)
+static void count_dirty_pages(struct dml_tally *y, unsigned long arg)
 {
 	const struct vfio_iommu_type1_dirty_bitmap *d = (const void *)arg;
 	bool start = d->flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
@@ -53,12 +53,12 @@ static void count_dirty_pages(struct dmt_tally *y, unsigned long arg)
  * The lock is held during the call, so that a check sees an unmap before a harvest does that
  * came after it. The driver makes these calls one after the other, too.
  */
-long dmt_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
+long dml_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 		      long (*ioctl)(struct dmatrack *t, unsigned long cmd,
 				    unsigned long arg))
 {
 	struct vfio_iommu_type1_dma_unmap unmap;
-	struct dmt_tally *y = &t->tally;
+	struct dml_tally *y = &t->tally;
 	long ret;
 
 	if (cmd != VFIO_IOMMU_UNMAP_DMA && cmd != VFIO_IOMMU_DIRTY_PAGES &&
@@ -82,13 +82,13 @@ long dmt_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 
 static int get_log(struct dmatrack *t, struct dmatrack_get_log *get)
 {
-	struct dmt_tally *y = &t->tally;
+	struct dml_tally *y = &t->tally;
 	long ret;
 
 	if (t->features & DMATRACK_FEATURE_LOG) {
 		get->argsz = sizeof(*get);
 		ret = t->ops->ioctl(t, DMATRACK_GET_LOG, (unsigned long)get);
-		return ret < 0 ? dmt_failed((int)ret, "not a call of this version",
+		return ret < 0 ? dml_failed((int)ret, "not a call of this version",
 					    "asking about the log") : 0;
 	}
 	pthread_mutex_lock(&y->lock);
@@ -100,39 +100,39 @@ static int get_log(struct dmatrack *t, struct dmatrack_get_log *get)
 }
 
 /* @r->taken from now on */
-static int check_idle(struct dmt_reader *r)
+static int check_idle(struct dml_reader *r)
 {
 	struct dmatrack_get_log get = { 0 };
 	int ret = get_log(r->t, &get);
 
 	r->taken = get.taken;
 	if (!ret && get.flags & DMATRACK_LOG_TRACKING)
-		ret = dmt_error(-EBUSY, "the container tracks already: another copy or "
+		ret = dml_error(-EBUSY, "the container tracks already: another copy or "
 				"program reads its log, of which there is one");
 	return ret;
 }
 
-static void release(struct dmt_reader *r)
+static void release(struct dml_reader *r)
 {
 	__atomic_store_n(&r->t->copied, false, __ATOMIC_RELEASE);
 	r->t = NULL;
 }
 
-int dmt_reader_claim(struct dmt_reader *r, struct dmatrack *t)
+int dml_reader_claim(struct dml_reader *r, struct dmatrack *t)
 {
 	int ret;
 
 	if (__atomic_exchange_n(&t->copied, true, __ATOMIC_ACQUIRE))
-		return dmt_error(-EBUSY, "the container is being copied by another "
+		return dml_error(-EBUSY, "the container is being copied by another "
 				 "call, or is named twice");
-	*r = (struct dmt_reader){ .t = t };
+	*r = (struct dml_reader){ .t = t };
 	ret = check_idle(r);
 	if (ret)
 		release(r);
 	return ret;
 }
 
-int dmt_reader_start(struct dmt_reader *r)
+int dml_reader_start(struct dml_reader *r)
 {
 	int ret = check_idle(r);
 
@@ -142,7 +142,7 @@ int dmt_reader_start(struct dmt_reader *r)
 	return ret;
 }
 
-void dmt_reader_stop(struct dmt_reader *r)
+void dml_reader_stop(struct dml_reader *r)
 {
 	if (!r->t)
 		return;
@@ -151,7 +151,7 @@ void dmt_reader_stop(struct dmt_reader *r)
 	release(r);
 }
 
-int dmt_reader_harvest(struct dmt_reader *r, uint64_t iova, uint64_t size,
+int dml_reader_harvest(struct dml_reader *r, uint64_t iova, uint64_t size,
 		       uint64_t page_size, uint64_t *bitmap)
 {
 	int ret = dmatrack_harvest(r->t, iova, size, page_size, bitmap);
@@ -160,7 +160,7 @@ int dmt_reader_harvest(struct dmt_reader *r, uint64_t iova, uint64_t size,
 	return ret;
 }
 
-int dmt_reader_check(const struct dmt_reader *r, uint64_t iova, uint64_t size)
+int dml_reader_check(const struct dml_reader *r, uint64_t iova, uint64_t size)
 {
 	uint64_t last = iova + size - 1;
 	struct dmatrack_get_log get = { .iova = iova, .last = last };
@@ -169,11 +169,11 @@ int dmt_reader_check(const struct dmt_reader *r, uint64_t iova, uint64_t size)
 	if (ret)
 		return ret;
 	if (get.taken != r->taken)
-		return dmt_error(-ESTALE, "another copy or program harvested from the "
+		return dml_error(-ESTALE, "another copy or program harvested from the "
 				 "container's log, or stopped tracking: what was written "
 				 "is not known");
 	if (get.unread)
-		return dmt_error(-ESTALE, "memory in 0x%" PRIx64 " to 0x%" PRIx64
+		return dml_error(-ESTALE, "memory in 0x%" PRIx64 " to 0x%" PRIx64
 				 " was unmapped while it was copied: what devices had "
 				 "written there is not known", iova, last);
 	return 0;

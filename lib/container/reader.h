@@ -8,18 +8,18 @@
  * does it. The stock driver doesn't: there the library counts the calls that are made
  * through the same struct dmatrack, and can't see other programs'.
  */
-#ifndef DMT_LIB_READER_H
-#define DMT_LIB_READER_H
+#ifndef DML_CONTAINER_READER_H
+#define DML_CONTAINER_READER_H
 
 #include "backend.h"
 
 /**
- * struct dmt_reader - the one reader of a container's log
+ * struct dml_reader - the one reader of a container's log
  * @t: container; NULL: not claimed
  * @started: tracking
  * @taken: what DMATRACK_GET_LOG says if nothing else took anything
  */
-struct dmt_reader {
+struct dml_reader {
 	struct dmatrack *t;
 	bool started;
 	uint64_t taken;
@@ -29,26 +29,26 @@ struct dmt_reader {
  * The container is this copy's. Return: 0; -EBUSY (it's tracking already, or another
  * copy's), or as the driver
  */
-int dmt_reader_claim(struct dmt_reader *r, struct dmatrack *t);
+int dml_reader_claim(struct dml_reader *r, struct dmatrack *t);
 
 /* Start tracking. Return: 0; -EBUSY (something else has, meanwhile), or as dmatrack_start() */
-int dmt_reader_start(struct dmt_reader *r);
+int dml_reader_start(struct dml_reader *r);
 
 /* Stop tracking, if it was started; the container is free again, if it was claimed */
-void dmt_reader_stop(struct dmt_reader *r);
+void dml_reader_stop(struct dml_reader *r);
 
 /* dmatrack_harvest() */
-int dmt_reader_harvest(struct dmt_reader *r, uint64_t iova, uint64_t size,
+int dml_reader_harvest(struct dml_reader *r, uint64_t iova, uint64_t size,
 		       uint64_t page_size, uint64_t *bitmap);
 
 /*
  * Has every write in a range since the start been in a harvest of @r, or is it still to
  * come? Return: 0, -ESTALE (no), or as the driver
  */
-int dmt_reader_check(const struct dmt_reader *r, uint64_t iova, uint64_t size);
+int dml_reader_check(const struct dml_reader *r, uint64_t iova, uint64_t size);
 
 /* The container's call @cmd for a driver that doesn't count; as the call */
-long dmt_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
+long dml_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 		      long (*ioctl)(struct dmatrack *t, unsigned long cmd,
 				    unsigned long arg));
 

@@ -56,7 +56,7 @@
  */
 struct image_writer {
 	struct dmatrack_dest dest;
-	struct dmt_image_file f;
+	struct dml_image_file f;
 	char *path;
 	char *partial;
 	unsigned int flags;
@@ -65,8 +65,8 @@ struct image_writer {
 	bool durable;
 	bool full;
 	bool discarded;
-	struct dmt_image_sums sums;
-	struct dmt_image_sync sync;
+	struct dml_image_sums sums;
+	struct dml_image_sync sync;
 	bool hashed;
 	bool prepared;
 	uint8_t digest[16];
@@ -82,45 +82,45 @@ static int failed(struct image_writer *w, const char *what, const char *path)
 {
 	int err = errno;
 
-	return dmt_error(-err, "%s: %s: %s", path, what, strerror(err));
+	return dml_error(-err, "%s: %s: %s", path, what, strerror(err));
 }
 
 static int not_ready(struct image_writer *w)
 {
-	return dmt_error(-EINVAL, "%s: %s", w->path,
+	return dml_error(-EINVAL, "%s: %s", w->path,
 			 w->finished ? "finished" : "not begun");
 }
 
 static int write_regions(struct image_writer *w)
 {
-	const struct dmt_regions *r = &w->f.regions;
-	struct dmt_image_region *out = calloc(r->n, sizeof(*out));
+	const struct dml_regions *r = &w->f.regions;
+	struct dml_image_region *out = calloc(r->n, sizeof(*out));
 	unsigned int i;
 	int ret;
 
 	if (!out)
-		return dmt_no_memory();
+		return dml_no_memory();
 	for (i = 0; i < r->n; i++) {
 		out[i].iova = htole64(r->regions[i].iova);
 		out[i].size = htole64(r->regions[i].size);
 	}
-	ret = dmt_image_pwrite(w->f.fd, out, r->n * sizeof(*out),
-			       DMT_IMAGE_HEAD);
+	ret = dml_image_pwrite(w->f.fd, out, r->n * sizeof(*out),
+			       DML_IMAGE_HEAD);
 	free(out);
 	return ret;
 }
 
-static void fill_head(struct dmt_image_file *f)
+static void fill_head(struct dml_image_file *f)
 {
-	struct dmt_image_head *h = &f->head;
+	struct dml_image_head *h = &f->head;
 
 	memset(h, 0, sizeof(*h));
-	memcpy(h->magic, DMT_IMAGE_MAGIC, sizeof(h->magic));
-	h->version = htole32(DMT_IMAGE_VERSION);
+	memcpy(h->magic, DML_IMAGE_MAGIC, sizeof(h->magic));
+	h->version = htole32(DML_IMAGE_VERSION);
 	h->page_size = htole32(f->regions.page_size);
 	h->nregions = htole32(f->regions.n);
 	h->table = htole64(f->table);
-	dmt_regions_hash(&f->regions, h->regions_hash);
+	dml_regions_hash(&f->regions, h->regions_hash);
 }
 
 static int open_partial(struct image_writer *w);
@@ -129,7 +129,7 @@ static int open_partial(struct image_writer *w);
 static int begin_another(struct image_writer *w)
 {
 	if (!(w->flags & DMATRACK_IMAGE_REPLACE))
-		return dmt_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s: is there already", w->path);
 	close(w->f.fd);
 	w->f.fd = -1;
 	w->finished = false;
@@ -144,15 +144,15 @@ static int image_begin(struct dmatrack_dest *d,
 	int ret = 0;
 
 	w->ready = w->hashed = w->prepared = w->durable = w->full = false;
-	dmt_image_sync_end(&w->sync);
+	dml_image_sync_end(&w->sync);
 	w->room = 0;
 	if (w->finished)
 		ret = begin_another(w);
 	if (!ret)
-		ret = dmt_image_lay_out(&w->f, regions, n, page_size);
+		ret = dml_image_lay_out(&w->f, regions, n, page_size);
 	if (ret)
 		return ret;
-	ret = dmt_image_sums_init(&w->sums, &w->f, false);
+	ret = dml_image_sums_init(&w->sums, &w->f, false);
 	if (ret)
 		return ret;
 	fill_head(&w->f);
@@ -160,7 +160,7 @@ static int image_begin(struct dmatrack_dest *d,
 		return failed(w, "make room", w->partial);
 	ret = write_regions(w);
 	if (!ret)
-		ret = dmt_image_write_head(&w->f);
+		ret = dml_image_write_head(&w->f);
 	w->ready = !ret;
 	return ret;
 }
@@ -184,7 +184,7 @@ static int find_place(struct image_writer *w, uint64_t iova, uint64_t size,
 
 	if (!w->ready)
 		return not_ready(w);
-	i = dmt_regions_find(&w->f.regions, iova, size);
+	i = dml_regions_find(&w->f.regions, iova, size);
 	if (i < 0)
 		return i;
 	place->i = i;
@@ -200,14 +200,14 @@ static int find_place(struct image_writer *w, uint64_t iova, uint64_t size,
  */
 static int sync_data(struct image_writer *w)
 {
-	int err = dmt_image_sync_wait(&w->sync, w->f.fd);
+	int err = dml_image_sync_wait(&w->sync, w->f.fd);
 
 	if (!err)
 		return 0;
 	w->ready = false;
 	if (ftruncate(w->f.fd, 0))
 		unlink(w->partial);
-	return dmt_error(err, "%s: write to disk: %s", w->partial,
+	return dml_error(err, "%s: write to disk: %s", w->partial,
 			 strerror(-err));
 }
 
@@ -231,13 +231,13 @@ static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 
 	if (ret)
 		return ret;
-	ret = dmt_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, data);
+	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, data);
 	if (!ret)
-		ret = dmt_image_pwrite(w->f.fd, data, size, to.at);
+		ret = dml_image_pwrite(w->f.fd, data, size, to.at);
 	if (ret)
-		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+		dml_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
 	else
-		dmt_image_sync_written(&w->sync, w->f.fd, size);
+		dml_image_sync_written(&w->sync, w->f.fd, size);
 	return note_full(w, ret);
 }
 
@@ -259,7 +259,7 @@ static int overwrite(struct image_writer *w, uint64_t at, uint64_t size)
 			return 0;
 		at = data;
 		n = end - at < sizeof(zeros) ? end - at : sizeof(zeros);
-		ret = dmt_image_pwrite(w->f.fd, zeros, n, at);
+		ret = dml_image_pwrite(w->f.fd, zeros, n, at);
 		if (ret)
 			return ret;
 		at += n;
@@ -285,25 +285,25 @@ static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 
 	if (ret)
 		return ret;
-	ret = dmt_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, NULL);
+	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, NULL);
 	if (!ret)
 		ret = make_hole(w, to.at, size);
 	if (ret)
-		dmt_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+		dml_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
 	return note_full(w, ret);
 }
 
 static int add_entry(struct image_writer *w, uint64_t chunk,
 		     const uint8_t hash[16])
 {
-	struct dmt_image_file *f = &w->f;
+	struct dml_image_file *f = &w->f;
 	uint64_t room = w->room ? w->room * 2 : 64;
-	struct dmt_image_entry *more;
+	struct dml_image_entry *more;
 
 	if (f->nentries == w->room) {
 		more = realloc(f->entries, room * sizeof(*more));
 		if (!more)
-			return dmt_no_memory();
+			return dml_no_memory();
 		f->entries = more;
 		w->room = room;
 	}
@@ -313,7 +313,7 @@ static int add_entry(struct image_writer *w, uint64_t chunk,
 	return 0;
 }
 
-static int hash_region(struct image_writer *w, struct dmt_digest *digest,
+static int hash_region(struct image_writer *w, struct dml_digest *digest,
 		       unsigned int i)
 {
 	const struct dmatrack_region *r = &w->f.regions.regions[i];
@@ -321,16 +321,16 @@ static int hash_region(struct image_writer *w, struct dmt_digest *digest,
 	uint8_t hash[16];
 	int ret;
 
-	dmt_digest_region(digest, r->iova, r->size);
-	for (; dmt_image_sums_next(&w->sums, &w->f, i, &chunk); done = ++chunk) {
-		dmt_digest_zeros(digest, chunk - done);
-		dmt_sum_put(hash, w->sums.sum[w->f.first[i] + chunk]);
-		dmt_digest_chunk(digest, hash);
+	dml_digest_region(digest, r->iova, r->size);
+	for (; dml_image_sums_next(&w->sums, &w->f, i, &chunk); done = ++chunk) {
+		dml_digest_zeros(digest, chunk - done);
+		dml_sum_put(hash, w->sums.sum[w->f.first[i] + chunk]);
+		dml_digest_chunk(digest, hash);
 		ret = add_entry(w, w->f.first[i] + chunk, hash);
 		if (ret)
 			return ret;
 	}
-	dmt_digest_zeros(digest, dmt_image_region_chunks(&w->f, i) - done);
+	dml_digest_zeros(digest, dml_image_region_chunks(&w->f, i) - done);
 	return 0;
 }
 
@@ -359,9 +359,9 @@ static int learn(struct image_writer *w,
 	posix_fadvise(w->f.fd, 0, 0, POSIX_FADV_DONTNEED);
 	direct = read_directly(w->f.fd, true);
 	/* a disk may have blocks of more than 4 KiB */
-	if (direct && pread(w->f.fd, w->sums.buf, DMT_BLOCK, DMT_BLOCK) < 0)
+	if (direct && pread(w->f.fd, w->sums.buf, DML_BLOCK, DML_BLOCK) < 0)
 		direct = !read_directly(w->f.fd, false);
-	ret = dmt_image_sums_learn(&w->sums, &w->f, see, opaque);
+	ret = dml_image_sums_learn(&w->sums, &w->f, see, opaque);
 	if (direct)
 		read_directly(w->f.fd, false);
 	return ret;
@@ -370,7 +370,7 @@ static int learn(struct image_writer *w,
 /* Make the table of what is in the file now. */
 static int hash_data(struct image_writer *w)
 {
-	struct dmt_digest digest;
+	struct dml_digest digest;
 	unsigned int i;
 	int ret;
 
@@ -380,10 +380,10 @@ static int hash_data(struct image_writer *w)
 	if (ret)
 		return ret;
 	w->f.nentries = 0;
-	dmt_digest_init(&digest);
+	dml_digest_init(&digest);
 	for (i = 0; !ret && i < w->f.regions.n; i++)
 		ret = hash_region(w, &digest, i);
-	dmt_digest_end(&digest, w->digest);
+	dml_digest_end(&digest, w->digest);
 	w->hashed = !ret;
 	return ret;
 }
@@ -458,12 +458,12 @@ static int image_recall(struct dmatrack_dest *d,
 
 	if (!w->ready)
 		return not_ready(w);
-	if (w->f.regions.page_size > DMT_CHUNK) {
+	if (w->f.regions.page_size > DML_CHUNK) {
 		r.page = malloc(w->f.regions.page_size);
 		if (!r.page)
-			return dmt_no_memory();
+			return dml_no_memory();
 	}
-	dmt_image_sums_doubt(&w->sums, &w->f);
+	dml_image_sums_doubt(&w->sums, &w->f);
 	w->hashed = w->prepared = false;
 	ret = learn(w, recall_chunk, &r);
 	if (!ret)
@@ -487,16 +487,16 @@ static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
 
 static int write_table(struct image_writer *w)
 {
-	struct dmt_image_file *f = &w->f;
+	struct dml_image_file *f = &w->f;
 	size_t size = f->nentries * sizeof(*f->entries);
 	uint64_t i;
 	int ret;
 
 	for (i = 0; i < f->nentries; i++)
 		f->entries[i].chunk = htole64(f->entries[i].chunk);
-	dmt_hash(f->head.table_hash, f->entries, size);
+	dml_hash(f->head.table_hash, f->entries, size);
 	f->head.entries = htole64(f->nentries);
-	ret = dmt_image_pwrite(f->fd, f->entries, size, f->table);
+	ret = dml_image_pwrite(f->fd, f->entries, size, f->table);
 	for (i = 0; i < f->nentries; i++)
 		f->entries[i].chunk = le64toh(f->entries[i].chunk);
 	if (!ret && ftruncate(f->fd, (off_t)(f->table + size)))
@@ -509,8 +509,8 @@ static int write_complete(struct image_writer *w)
 {
 	int ret;
 
-	w->f.head.flags = htole32(DMT_IMAGE_COMPLETE);
-	ret = dmt_image_write_head(&w->f);
+	w->f.head.flags = htole32(DML_IMAGE_COMPLETE);
+	ret = dml_image_write_head(&w->f);
 	return ret ? ret : sync_data(w);
 }
 
@@ -519,7 +519,7 @@ static void take_back(struct image_writer *w)
 {
 	w->f.head.flags = 0;
 	if (w->ready)
-		dmt_image_write_head(&w->f);
+		dml_image_write_head(&w->f);
 }
 
 /* Whether the file is still the one of that name */
@@ -538,21 +538,21 @@ static int give_name(struct image_writer *w)
 			     0 : RENAME_NOREPLACE;
 
 	if (!has_partial(w))
-		return dmt_error(-ESTALE, "%s: somebody took it away",
+		return dml_error(-ESTALE, "%s: somebody took it away",
 				 w->partial);
 	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
 		return 0;
 	if (errno != EINVAL || !flags)
 		return failed(w, "rename", w->path);
 	if (!access(w->path, F_OK))
-		return dmt_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s: is there already", w->path);
 	return rename(w->partial, w->path) ? failed(w, "rename", w->path) : 0;
 }
 
 /* The data is on disk already: what may be gone after a crash is the name. */
 static int not_durable(struct image_writer *w, const char *folder)
 {
-	return dmt_error(-DMATRACK_NOT_DURABLE, "%s: the image is complete, but may be "
+	return dml_error(-DMATRACK_NOT_DURABLE, "%s: the image is complete, but may be "
 			 "gone after a crash of the machine: %s: %s", w->path,
 			 folder, strerror(errno));
 }
@@ -586,7 +586,7 @@ static int image_prepare(struct dmatrack_dest *d)
 	if (!w->ready)
 		return not_ready(w);
 	if (!(w->flags & DMATRACK_IMAGE_REPLACE) && !access(w->path, F_OK))
-		return dmt_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s: is there already", w->path);
 	ret = hash_data(w);
 	if (!ret)
 		ret = write_table(w);
@@ -629,16 +629,16 @@ static int image_finish(struct dmatrack_dest *d)
 static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
 {
 	struct image_writer *w = writer_of(d);
-	struct dmt_image_head *h = &w->f.head;
+	struct dml_image_head *h = &w->f.head;
 
 	if (!w->ready)
 		return not_ready(w);
 	if (size > sizeof(h->state))
-		return dmt_error(-EINVAL, "state of %zu bytes", size);
+		return dml_error(-EINVAL, "state of %zu bytes", size);
 	memset(h->state, 0, sizeof(h->state));
 	memcpy(h->state, state, size);
 	h->state_size = htole32((uint32_t)size);
-	return note_full(w, dmt_image_write_head(&w->f));
+	return note_full(w, dml_image_write_head(&w->f));
 }
 
 static int image_load(struct dmatrack_dest *d, void *state, size_t size)
@@ -649,7 +649,7 @@ static int image_load(struct dmatrack_dest *d, void *state, size_t size)
 	if (!w->ready && !w->finished)
 		return 0;
 	if (have > size)
-		return dmt_error(-EINVAL, "%s: a state of %" PRIu32 " bytes",
+		return dml_error(-EINVAL, "%s: a state of %" PRIu32 " bytes",
 				 w->path, have);
 	memcpy(state, w->f.head.state, have);
 	return (int)have;
@@ -674,11 +674,11 @@ static void drop_partial(struct image_writer *w)
 
 static void free_writer(struct image_writer *w)
 {
-	dmt_image_sync_end(&w->sync);
+	dml_image_sync_end(&w->sync);
 	if (w->f.fd >= 0)
 		close(w->f.fd);
-	dmt_image_sums_free(&w->sums);
-	dmt_image_free(&w->f);
+	dml_image_sums_free(&w->sums);
+	dml_image_free(&w->f);
 	free(w->path);
 	free(w->partial);
 	free(w);
@@ -718,9 +718,9 @@ static int check_partial(struct image_writer *w)
 	if (fstat(w->f.fd, &st))
 		return failed(w, "stat", w->partial);
 	if (!S_ISREG(st.st_mode))
-		return dmt_error(-EINVAL, "%s: not a file", w->partial);
+		return dml_error(-EINVAL, "%s: not a file", w->partial);
 	if (st.st_uid != geteuid() || st.st_nlink > 1)
-		return dmt_error(-EPERM, "%s: is there already, and somebody else's",
+		return dml_error(-EPERM, "%s: is there already, and somebody else's",
 				 w->partial);
 	if (st.st_mode & 07077 && fchmod(w->f.fd, 0600))
 		return failed(w, "set the mode", w->partial);
@@ -738,7 +738,7 @@ static int try_partial(struct image_writer *w)
 		return failed(w, "open", w->partial);
 	if (flock(w->f.fd, LOCK_EX | LOCK_NB))
 		ret = errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
-		      dmt_error(-EBUSY, "%s: another process writes it",
+		      dml_error(-EBUSY, "%s: another process writes it",
 				w->partial);
 	if (!ret && has_partial(w)) {
 		ret = check_partial(w);
@@ -765,8 +765,8 @@ static bool usable(struct image_writer *w, const char *path)
 {
 	struct stat st;
 
-	return !dmt_image_read_head(&w->f, path) && w->f.head.state_size &&
-	       !dmt_image_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
+	return !dml_image_read_head(&w->f, path) && w->f.head.state_size &&
+	       !dml_image_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
 	       (uint64_t)st.st_size >= w->f.table;
 }
 
@@ -778,8 +778,8 @@ static void take_up(struct image_writer *w)
 	/* killed between completing it and naming it, perhaps */
 	w->f.head.flags = 0;
 	w->f.head.entries = 0;
-	w->ready = !dmt_image_sums_init(&w->sums, &w->f, true) &&
-		   !dmt_image_write_head(&w->f) &&
+	w->ready = !dml_image_sums_init(&w->sums, &w->f, true) &&
+		   !dml_image_write_head(&w->f) &&
 		   !ftruncate(w->f.fd, (off_t)w->f.table);
 }
 
@@ -813,12 +813,12 @@ static int take_finished(struct image_writer *w)
 	w->f.fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (w->f.fd < 0)
 		return 0;
-	if (usable(w, w->path) && le32toh(w->f.head.flags) & DMT_IMAGE_COMPLETE) {
+	if (usable(w, w->path) && le32toh(w->f.head.flags) & DML_IMAGE_COMPLETE) {
 		ret = check_finished(w);
 		w->finished = !ret;
 		if (!ret)
 			return 1;
-		ret = dmt_error(ret, "%s: is finished, but not as it was any more: %s",
+		ret = dml_error(ret, "%s: is finished, but not as it was any more: %s",
 				w->path, strerror(-ret));
 	}
 	close(w->f.fd);
@@ -839,7 +839,7 @@ static int open_writer(struct image_writer *w)
 	if (ret && !(ret == -EBADMSG && w->flags & DMATRACK_IMAGE_REPLACE))
 		return ret;
 	if (there && !(w->flags & DMATRACK_IMAGE_REPLACE))
-		return dmt_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s: is there already", w->path);
 	ret = open_partial(w);
 	if (!ret && w->flags & DMATRACK_IMAGE_RESUME)
 		take_up(w);
@@ -852,21 +852,21 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 	struct image_writer *w;
 	int ret;
 
-	if (dmt_lacks(d, path))
+	if (dml_lacks(d, path))
 		return -EINVAL;
 	if (!*path ||
 	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
-		return dmt_error(-EINVAL, "image: no path, or unknown flags");
+		return dml_error(-EINVAL, "image: no path, or unknown flags");
 	w = calloc(1, sizeof(*w));
 	if (!w)
-		return dmt_no_memory();
+		return dml_no_memory();
 	w->f.fd = -1;
 	w->dest.ops = &image_ops;
 	w->flags = flags;
 	w->path = strdup(path);
 	if (w->path && asprintf(&w->partial, "%s.partial", path) < 0)
 		w->partial = NULL;
-	ret = w->partial ? open_writer(w) : dmt_no_memory();
+	ret = w->partial ? open_writer(w) : dml_no_memory();
 	if (ret)
 		free_writer(w);
 	else
@@ -876,10 +876,10 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 
 int dmatrack_image_discard(struct dmatrack_dest *d)
 {
-	if (dmt_lacks(d))
+	if (dml_lacks(d))
 		return -EINVAL;
 	if (d->ops != &image_ops)
-		return dmt_error(-EINVAL, "not an image that is being written");
+		return dml_error(-EINVAL, "not an image that is being written");
 	writer_of(d)->discarded = true;
 	return 0;
 }

@@ -10,10 +10,10 @@
 #include "lib/util/error.h"
 #include "image_file.h"
 
-_Static_assert(sizeof(struct dmt_image_head) == DMT_IMAGE_HEAD, "no padding");
-_Static_assert(sizeof(struct dmt_image_entry) == 24, "no padding");
+_Static_assert(sizeof(struct dml_image_head) == DML_IMAGE_HEAD, "no padding");
+_Static_assert(sizeof(struct dml_image_entry) == 24, "no padding");
 
-int dmt_image_pread(int fd, void *buf, size_t size, uint64_t offset)
+int dml_image_pread(int fd, void *buf, size_t size, uint64_t offset)
 {
 	ssize_t n;
 
@@ -22,16 +22,16 @@ int dmt_image_pread(int fd, void *buf, size_t size, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return dmt_error(-errno, "image: read at %" PRIu64 ": %s",
+			return dml_error(-errno, "image: read at %" PRIu64 ": %s",
 					 offset, strerror(errno));
 		else if (!n)
-			return dmt_error(-EBADMSG, "image: cut at %" PRIu64,
+			return dml_error(-EBADMSG, "image: cut at %" PRIu64,
 					 offset);
 	}
 	return 0;
 }
 
-int dmt_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
+int dml_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
 {
 	ssize_t n;
 
@@ -40,26 +40,26 @@ int dmt_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return dmt_error(-errno, "image: write at %" PRIu64 ": %s",
+			return dml_error(-errno, "image: write at %" PRIu64 ": %s",
 					 offset, strerror(errno));
 	}
 	return 0;
 }
 
-uint64_t dmt_image_region_chunks(const struct dmt_image_file *f,
+uint64_t dml_image_region_chunks(const struct dml_image_file *f,
 				 unsigned int region)
 {
 	uint64_t size = f->regions.regions[region].size;
 
-	return size / DMT_CHUNK + !!(size % DMT_CHUNK);
+	return size / DML_CHUNK + !!(size % DML_CHUNK);
 }
 
-size_t dmt_image_chunk_size(const struct dmt_image_file *f, unsigned int region,
+size_t dml_image_chunk_size(const struct dml_image_file *f, unsigned int region,
 			    uint64_t chunk)
 {
-	uint64_t left = f->regions.regions[region].size - chunk * DMT_CHUNK;
+	uint64_t left = f->regions.regions[region].size - chunk * DML_CHUNK;
 
-	return left < DMT_CHUNK ? left : DMT_CHUNK;
+	return left < DML_CHUNK ? left : DML_CHUNK;
 }
 
 /* Round up to a power of two. Return: whether it overflows */
@@ -71,10 +71,10 @@ static bool align_up(uint64_t *x, uint64_t to)
 	return over;
 }
 
-static int place(struct dmt_image_file *f)
+static int place(struct dml_image_file *f)
 {
-	uint64_t at = DMT_IMAGE_HEAD +
-		      f->regions.n * sizeof(struct dmt_image_region);
+	uint64_t at = DML_IMAGE_HEAD +
+		      f->regions.n * sizeof(struct dml_image_region);
 	uint64_t end;
 	unsigned int i;
 	bool over = false;
@@ -83,40 +83,40 @@ static int place(struct dmt_image_file *f)
 		over |= align_up(&at, f->regions.page_size);
 		f->offsets[i] = at;
 		f->first[i] = f->chunks;
-		f->chunks += dmt_image_region_chunks(f, i);
+		f->chunks += dml_image_region_chunks(f, i);
 		over |= __builtin_add_overflow(at, f->regions.regions[i].size, &at);
 	}
-	over |= align_up(&at, DMT_COPY_PAGE_MIN);
+	over |= align_up(&at, DML_COPY_PAGE_MIN);
 	f->table = at;
 	over |= __builtin_add_overflow(at, f->chunks * sizeof(*f->entries), &end);
 	if (over || end > INT64_MAX)
-		return dmt_error(-EFBIG, "image of %" PRIu64
+		return dml_error(-EFBIG, "image of %" PRIu64
 				 " bytes: more than a file can be",
 				 f->regions.bytes);
 	return 0;
 }
 
-int dmt_image_lay_out(struct dmt_image_file *f,
+int dml_image_lay_out(struct dml_image_file *f,
 		      const struct dmatrack_region *regions, unsigned int n,
 		      uint32_t page_size)
 {
 	int ret;
 
-	dmt_image_free(f);
-	ret = dmt_regions_init(&f->regions, regions, n, page_size);
+	dml_image_free(f);
+	ret = dml_regions_init(&f->regions, regions, n, page_size);
 	if (ret)
 		return ret;
 	f->offsets = calloc(n, sizeof(*f->offsets));
 	f->first = calloc(n, sizeof(*f->first));
-	ret = f->offsets && f->first ? place(f) : dmt_no_memory();
+	ret = f->offsets && f->first ? place(f) : dml_no_memory();
 	if (ret)
-		dmt_image_free(f);
+		dml_image_free(f);
 	return ret;
 }
 
-void dmt_image_free(struct dmt_image_file *f)
+void dml_image_free(struct dml_image_file *f)
 {
-	dmt_regions_free(&f->regions);
+	dml_regions_free(&f->regions);
 	free(f->offsets);
 	free(f->first);
 	free(f->entries);
@@ -126,37 +126,37 @@ void dmt_image_free(struct dmt_image_file *f)
 	f->nentries = 0;
 }
 
-static int check_head(const struct dmt_image_head *h, const char *path)
+static int check_head(const struct dml_image_head *h, const char *path)
 {
 	uint8_t hash[16];
 
-	if (memcmp(h->magic, DMT_IMAGE_MAGIC, sizeof(h->magic)))
-		return dmt_error(-EBADMSG, "%s: not an image of dmatrack", path);
-	if (le32toh(h->version) != DMT_IMAGE_VERSION)
-		return dmt_error(-EPROTONOSUPPORT,
+	if (memcmp(h->magic, DML_IMAGE_MAGIC, sizeof(h->magic)))
+		return dml_error(-EBADMSG, "%s: not an image of dmatrack", path);
+	if (le32toh(h->version) != DML_IMAGE_VERSION)
+		return dml_error(-EPROTONOSUPPORT,
 				 "%s: image version %" PRIu32 ", this library knows %u",
-				 path, le32toh(h->version), DMT_IMAGE_VERSION);
-	dmt_hash(hash, h, offsetof(struct dmt_image_head, hash));
+				 path, le32toh(h->version), DML_IMAGE_VERSION);
+	dml_hash(hash, h, offsetof(struct dml_image_head, hash));
 	if (memcmp(hash, h->hash, sizeof(hash)) ||
 	    le32toh(h->state_size) > sizeof(h->state))
-		return dmt_error(-EBADMSG, "%s: the image's head is altered", path);
-	if (le32toh(h->flags) & ~DMT_IMAGE_COMPLETE)
-		return dmt_error(-EPROTONOSUPPORT,
+		return dml_error(-EBADMSG, "%s: the image's head is altered", path);
+	if (le32toh(h->flags) & ~DML_IMAGE_COMPLETE)
+		return dml_error(-EPROTONOSUPPORT,
 				 "%s: image with unknown flags", path);
 	return 0;
 }
 
-int dmt_image_read_head(struct dmt_image_file *f, const char *path)
+int dml_image_read_head(struct dml_image_file *f, const char *path)
 {
-	int ret = dmt_image_pread(f->fd, &f->head, sizeof(f->head), 0);
+	int ret = dml_image_pread(f->fd, &f->head, sizeof(f->head), 0);
 
 	if (ret == -EBADMSG)
-		return dmt_error(ret, "%s: not an image, or cut", path);
+		return dml_error(ret, "%s: not an image, or cut", path);
 	return ret ? ret : check_head(&f->head, path);
 }
 
-static int check_regions(struct dmt_image_file *f,
-			 const struct dmt_image_region *in, unsigned int n)
+static int check_regions(struct dml_image_file *f,
+			 const struct dml_image_region *in, unsigned int n)
 {
 	struct dmatrack_region *regions = calloc(n, sizeof(*regions));
 	uint8_t hash[16];
@@ -164,77 +164,77 @@ static int check_regions(struct dmt_image_file *f,
 	int ret;
 
 	if (!regions)
-		return dmt_no_memory();
+		return dml_no_memory();
 	for (i = 0; i < n; i++) {
 		regions[i].iova = le64toh(in[i].iova);
 		regions[i].size = le64toh(in[i].size);
 	}
-	ret = dmt_image_lay_out(f, regions, n, le32toh(f->head.page_size));
+	ret = dml_image_lay_out(f, regions, n, le32toh(f->head.page_size));
 	free(regions);
 	if (ret)
 		return ret == -ENOMEM ? ret : -EBADMSG;
-	dmt_regions_hash(&f->regions, hash);
+	dml_regions_hash(&f->regions, hash);
 	if (!memcmp(hash, f->head.regions_hash, sizeof(hash)) &&
 	    le64toh(f->head.table) == f->table &&
 	    le64toh(f->head.entries) <= f->chunks)
 		return 0;
-	dmt_image_free(f);
+	dml_image_free(f);
 	return -EBADMSG;
 }
 
-int dmt_image_read_regions(struct dmt_image_file *f, const char *path)
+int dml_image_read_regions(struct dml_image_file *f, const char *path)
 {
 	uint32_t n = le32toh(f->head.nregions);
-	struct dmt_image_region *in;
+	struct dml_image_region *in;
 	int ret;
 
 	if (!n || n > DMATRACK_REGIONS_MAX)
-		return dmt_error(-EBADMSG, "%s: an image of %" PRIu32 " regions",
+		return dml_error(-EBADMSG, "%s: an image of %" PRIu32 " regions",
 				 path, n);
 	in = calloc(n, sizeof(*in));
 	if (!in)
-		return dmt_no_memory();
-	ret = dmt_image_pread(f->fd, in, n * sizeof(*in), DMT_IMAGE_HEAD);
+		return dml_no_memory();
+	ret = dml_image_pread(f->fd, in, n * sizeof(*in), DML_IMAGE_HEAD);
 	if (!ret)
 		ret = check_regions(f, in, n);
 	free(in);
 	if (ret == -EBADMSG)
-		return dmt_error(ret, "%s: the image's regions are altered", path);
+		return dml_error(ret, "%s: the image's regions are altered", path);
 	return ret;
 }
 
-int dmt_image_write_head(struct dmt_image_file *f)
+int dml_image_write_head(struct dml_image_file *f)
 {
-	dmt_hash(f->head.hash, &f->head, offsetof(struct dmt_image_head, hash));
-	return dmt_image_pwrite(f->fd, &f->head, sizeof(f->head), 0);
+	dml_hash(f->head.hash, &f->head, offsetof(struct dml_image_head, hash));
+	return dml_image_pwrite(f->fd, &f->head, sizeof(f->head), 0);
 }
 
 /* The next data at @offset or behind it */
-static int next_extent(int fd, uint64_t offset, struct dmt_image_extent *e)
+static int next_extent(int fd, uint64_t offset, struct dml_image_extent *e)
 {
 	off_t begin = lseek(fd, (off_t)offset, SEEK_DATA), end;
 
 	if (begin < 0 && errno == ENXIO)
 		return 0;
 	if (begin < 0)
-		return dmt_error(-errno, "image: %s", strerror(errno));
+		return dml_error(-errno, "image: %s", strerror(errno));
 	end = lseek(fd, begin, SEEK_HOLE);
 	if (end < 0)
-		return dmt_error(-errno, "image: %s", strerror(errno));
+		return dml_error(-errno, "image: %s", strerror(errno));
 	e->begin = begin;
 	e->end = end;
 	return 1;
 }
 
-int dmt_image_next_chunk(const struct dmt_image_file *f, unsigned int region,
-			 uint64_t *chunk, struct dmt_image_extent *e)
+int dml_image_next_chunk(const struct dml_image_file *f, unsigned int region,
+			 uint64_t *chunk, struct dml_image_extent *e)
 {
 	uint64_t base = f->offsets[region];
 	uint64_t end = base + f->regions.regions[region].size;
-	uint64_t from = base + *chunk * DMT_CHUNK;
+	uint64_t from = base + *chunk * DML_CHUNK;
 	int ret;
 
-	if (*chunk >= dmt_image_region_chunks(f, region))
+	if (*chunk >= dml_image_region_chunks(f, region))
 		return 0;
 	if (from < e->begin || from >= e->end) {
 		ret = next_extent(f->fd, from, e);
@@ -244,6 +244,6 @@ int dmt_image_next_chunk(const struct dmt_image_file *f, unsigned int region,
 	if (e->begin >= end)
 		return 0;
 	if (e->begin > from)
-		*chunk = (e->begin - base) / DMT_CHUNK;
+		*chunk = (e->begin - base) / DML_CHUNK;
 	return 1;
 }

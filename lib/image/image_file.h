@@ -19,18 +19,18 @@
  * The head says whether the image is complete. That is written after the rest is on disk, and
  * the file gets its name after that.
  */
-#ifndef DMT_LIB_IMAGE_FILE_H
-#define DMT_LIB_IMAGE_FILE_H
+#ifndef DML_IMAGE_IMAGE_FILE_H
+#define DML_IMAGE_IMAGE_FILE_H
 
 #include "lib/util/digest.h"
 #include "lib/util/regions.h"
 
-#define DMT_IMAGE_MAGIC		"DMTimage"
-#define DMT_IMAGE_VERSION	1u
-#define DMT_IMAGE_COMPLETE	(1u << 0)
-#define DMT_IMAGE_HEAD		4096u
+#define DML_IMAGE_MAGIC		"DMTimage"
+#define DML_IMAGE_VERSION	1u
+#define DML_IMAGE_COMPLETE	(1u << 0)
+#define DML_IMAGE_HEAD		4096u
 
-struct dmt_image_head {
+struct dml_image_head {
 	char magic[8];
 	uint32_t version;
 	uint32_t flags;
@@ -44,22 +44,22 @@ struct dmt_image_head {
 	uint32_t state_size;
 	uint32_t reserved;
 	uint8_t state[DMATRACK_STATE_MAX];
-	uint8_t zeros[DMT_IMAGE_HEAD - 392];
+	uint8_t zeros[DML_IMAGE_HEAD - 392];
 	uint8_t hash[16];
 };
 
-struct dmt_image_region {
+struct dml_image_region {
 	uint64_t iova;
 	uint64_t size;
 };
 
-struct dmt_image_entry {
+struct dml_image_entry {
 	uint64_t chunk;
 	uint8_t hash[16];
 };
 
 /**
- * struct dmt_image_file - an image that is open
+ * struct dml_image_file - an image that is open
  * @fd: the file
  * @regions: what it is of
  * @offsets: where in the file each region is
@@ -70,55 +70,55 @@ struct dmt_image_entry {
  * @nentries: how many
  * @head: as in the file
  */
-struct dmt_image_file {
+struct dml_image_file {
 	int fd;
-	struct dmt_regions regions;
+	struct dml_regions regions;
 	uint64_t *offsets;
 	uint64_t *first;
 	uint64_t chunks;
 	uint64_t table;
-	struct dmt_image_entry *entries;
+	struct dml_image_entry *entries;
 	uint64_t nentries;
-	struct dmt_image_head head;
+	struct dml_image_head head;
 };
 
-/* All of it. Return: 0, -EBADMSG (@dmt_image_pread: the file ends), -errno */
-int dmt_image_pread(int fd, void *buf, size_t size, uint64_t offset);
-int dmt_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset);
+/* All of it. Return: 0, -EBADMSG (@dml_image_pread: the file ends), -errno */
+int dml_image_pread(int fd, void *buf, size_t size, uint64_t offset);
+int dml_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset);
 
 /* Where everything is, in a file for these regions. Return: 0, -EINVAL, -EFBIG, -ENOMEM */
-int dmt_image_lay_out(struct dmt_image_file *f,
+int dml_image_lay_out(struct dml_image_file *f,
 		      const struct dmatrack_region *regions, unsigned int n,
 		      uint32_t page_size);
 
 /* Read and check. Return: 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO */
-int dmt_image_read_head(struct dmt_image_file *f, const char *path);
+int dml_image_read_head(struct dml_image_file *f, const char *path);
 /* ... and lay out; after the head */
-int dmt_image_read_regions(struct dmt_image_file *f, const char *path);
+int dml_image_read_regions(struct dml_image_file *f, const char *path);
 
 /* Hashes @f->head, and writes it */
-int dmt_image_write_head(struct dmt_image_file *f);
+int dml_image_write_head(struct dml_image_file *f);
 
 /* All but the descriptor */
-void dmt_image_free(struct dmt_image_file *f);
+void dml_image_free(struct dml_image_file *f);
 
-uint64_t dmt_image_region_chunks(const struct dmt_image_file *f,
+uint64_t dml_image_region_chunks(const struct dml_image_file *f,
 				 unsigned int region);
 /* Bytes of a region's chunk */
-size_t dmt_image_chunk_size(const struct dmt_image_file *f, unsigned int region,
+size_t dml_image_chunk_size(const struct dml_image_file *f, unsigned int region,
 			    uint64_t chunk);
 
 /**
- * struct dmt_image_extent - what the file system was last asked for
+ * struct dml_image_extent - what the file system was last asked for
  * @begin, @end: offsets of data in the file; both 0 at first
  */
-struct dmt_image_extent {
+struct dml_image_extent {
 	uint64_t begin;
 	uint64_t end;
 };
 
 /**
- * dmt_image_next_chunk() - skip what the file system knows to be zeros
+ * dml_image_next_chunk() - skip what the file system knows to be zeros
  * @f: image
  * @region: its number
  * @chunk: in: the chunk of the region to look from; out: the first that isn't a hole
@@ -126,7 +126,7 @@ struct dmt_image_extent {
  *
  * Return: 1; 0: nothing but holes; or -errno.
  */
-int dmt_image_next_chunk(const struct dmt_image_file *f, unsigned int region,
-			 uint64_t *chunk, struct dmt_image_extent *e);
+int dml_image_next_chunk(const struct dml_image_file *f, unsigned int region,
+			 uint64_t *chunk, struct dml_image_extent *e);
 
 #endif

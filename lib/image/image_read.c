@@ -30,13 +30,13 @@
  * @buf: one chunk
  */
 struct dmatrack_image {
-	struct dmt_image_file f;
+	struct dml_image_file f;
 	uint64_t kept;
 	void *buf;
 };
 
 /* The first entry of a chunk of this number or behind; may be behind the last */
-static uint64_t entry_at(const struct dmt_image_file *f, uint64_t chunk)
+static uint64_t entry_at(const struct dml_image_file *f, uint64_t chunk)
 {
 	uint64_t lo = 0, hi = f->nentries, mid;
 
@@ -50,7 +50,7 @@ static uint64_t entry_at(const struct dmt_image_file *f, uint64_t chunk)
 	return lo;
 }
 
-static bool listed(const struct dmt_image_file *f, uint64_t chunk)
+static bool listed(const struct dml_image_file *f, uint64_t chunk)
 {
 	uint64_t i = entry_at(f, chunk);
 
@@ -58,7 +58,7 @@ static bool listed(const struct dmt_image_file *f, uint64_t chunk)
 }
 
 /* Entries from @from on, in host byte order: whether they follow from those before */
-static bool take_entries(struct dmt_image_file *f, uint64_t from)
+static bool take_entries(struct dml_image_file *f, uint64_t from)
 {
 	uint64_t i;
 
@@ -72,18 +72,18 @@ static bool take_entries(struct dmt_image_file *f, uint64_t from)
 }
 
 /* Some more entries, up to @n in all */
-static int read_entries(struct dmt_image_file *f, uint64_t n, XXH3_state_t *hash)
+static int read_entries(struct dml_image_file *f, uint64_t n, XXH3_state_t *hash)
 {
 	uint64_t have = f->nentries, room = have ? have * 2 : TABLE_STEP;
-	struct dmt_image_entry *more;
+	struct dml_image_entry *more;
 	int ret;
 
 	room = room < n ? room : n;
 	more = realloc(f->entries, room * sizeof(*more));
 	if (!more)
-		return dmt_no_memory();
+		return dml_no_memory();
 	f->entries = more;
-	ret = dmt_image_pread(f->fd, more + have, (room - have) * sizeof(*more),
+	ret = dml_image_pread(f->fd, more + have, (room - have) * sizeof(*more),
 			      f->table + have * sizeof(*more));
 	if (ret)
 		return ret;
@@ -96,7 +96,7 @@ static int read_entries(struct dmt_image_file *f, uint64_t n, XXH3_state_t *hash
  * The file has been found to be large enough for it; but that may be a hole, so only when
  * what was read makes sense is there memory for more.
  */
-static int read_table(struct dmt_image_file *f)
+static int read_table(struct dml_image_file *f)
 {
 	uint64_t n = le64toh(f->head.entries);
 	XXH3_state_t state;
@@ -109,34 +109,34 @@ static int read_table(struct dmt_image_file *f)
 		ret = read_entries(f, n, &state);
 	if (ret)
 		return ret;
-	dmt_hash_put(hash, XXH3_128bits_digest(&state));
+	dml_hash_put(hash, XXH3_128bits_digest(&state));
 	return memcmp(hash, f->head.table_hash, sizeof(hash)) ? -EBADMSG : 0;
 }
 
-static int check_file(struct dmt_image_file *f, const char *path)
+static int check_file(struct dml_image_file *f, const char *path)
 {
 	struct stat st;
 	int ret;
 
 	if (fstat(f->fd, &st))
-		return dmt_error(-errno, "%s: %s", path, strerror(errno));
+		return dml_error(-errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return dmt_error(-EBADMSG, "%s: not a file", path);
-	ret = dmt_image_read_head(f, path);
+		return dml_error(-EBADMSG, "%s: not a file", path);
+	ret = dml_image_read_head(f, path);
 	if (ret)
 		return ret;
-	if (!(le32toh(f->head.flags) & DMT_IMAGE_COMPLETE))
-		return dmt_error(-EBADMSG, "%s: the image is not complete", path);
-	ret = dmt_image_read_regions(f, path);
+	if (!(le32toh(f->head.flags) & DML_IMAGE_COMPLETE))
+		return dml_error(-EBADMSG, "%s: the image is not complete", path);
+	ret = dml_image_read_regions(f, path);
 	if (ret)
 		return ret;
 	if ((uint64_t)st.st_size !=
 	    f->table + le64toh(f->head.entries) * sizeof(*f->entries))
-		return dmt_error(-EBADMSG, "%s: the image is cut or extended",
+		return dml_error(-EBADMSG, "%s: the image is cut or extended",
 				 path);
 	ret = read_table(f);
 	if (ret == -EBADMSG)
-		return dmt_error(ret, "%s: the image's table is altered", path);
+		return dml_error(ret, "%s: the image's table is altered", path);
 	return ret;
 }
 
@@ -145,21 +145,21 @@ int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 	struct dmatrack_image *m;
 	int ret;
 
-	if (dmt_lacks(image, path))
+	if (dml_lacks(image, path))
 		return -EINVAL;
 	m = calloc(1, sizeof(*m));
 	if (!m)
-		return dmt_no_memory();
+		return dml_no_memory();
 	m->kept = NO_CHUNK;
 	/* not to wait for whoever writes, where it's a FIFO */
 	m->f.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (m->f.fd < 0)
-		ret = dmt_error(-errno, "%s: %s", path, strerror(errno));
+		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
 	else
 		ret = check_file(&m->f, path);
 	if (!ret) {
-		m->buf = malloc(DMT_CHUNK);
-		ret = m->buf ? 0 : dmt_no_memory();
+		m->buf = malloc(DML_CHUNK);
+		ret = m->buf ? 0 : dml_no_memory();
 	}
 	if (ret)
 		dmatrack_image_close(m);
@@ -174,7 +174,7 @@ void dmatrack_image_close(struct dmatrack_image *image)
 		return;
 	if (image->f.fd >= 0)
 		close(image->f.fd);
-	dmt_image_free(&image->f);
+	dml_image_free(&image->f);
 	free(image->buf);
 	free(image);
 }
@@ -197,24 +197,24 @@ uint32_t dmatrack_image_page_size(const struct dmatrack_image *image)
 static int read_chunk(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 		      void *buf, uint8_t hash[16])
 {
-	const struct dmt_image_file *f = &m->f;
+	const struct dml_image_file *f = &m->f;
 	uint64_t number = f->first[i] + chunk, at;
-	size_t size = dmt_image_chunk_size(f, i, chunk);
+	size_t size = dml_image_chunk_size(f, i, chunk);
 	int ret;
 
-	ret = dmt_image_pread(f->fd, buf, size,
-			      f->offsets[i] + chunk * DMT_CHUNK);
+	ret = dml_image_pread(f->fd, buf, size,
+			      f->offsets[i] + chunk * DML_CHUNK);
 	if (ret)
 		return ret;
-	dmt_chunk_hash(hash, buf, size);
+	dml_chunk_hash(hash, buf, size);
 	at = entry_at(f, number);
 	if (listed(f, number) ? !memcmp(hash, f->entries[at].hash, 16) :
-	    dmt_is_zero(hash, 16))
+	    dml_is_zero(hash, 16))
 		return 0;
-	return dmt_error(-EBADMSG, "image: altered between 0x%" PRIx64
+	return dml_error(-EBADMSG, "image: altered between 0x%" PRIx64
 			 " and 0x%" PRIx64 " of memory",
-			 f->regions.regions[i].iova + chunk * DMT_CHUNK,
-			 f->regions.regions[i].iova + chunk * DMT_CHUNK +
+			 f->regions.regions[i].iova + chunk * DML_CHUNK,
+			 f->regions.regions[i].iova + chunk * DML_CHUNK +
 			 (size - 1));
 }
 
@@ -244,16 +244,16 @@ int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 	uint8_t hash[16];
 	size_t from;
 
-	if (dmt_lacks(image, buf))
+	if (dml_lacks(image, buf))
 		return -EINVAL;
-	i = dmt_regions_find(&image->f.regions, iova, size);
+	i = dml_regions_find(&image->f.regions, iova, size);
 	if (i < 0)
 		return i;
 	offset = iova - image->f.regions.regions[i].iova;
 	for (; size && !ret; offset += n, size -= n, buf = (char *)buf + n) {
-		chunk = offset / DMT_CHUNK;
-		from = offset % DMT_CHUNK;
-		n = dmt_image_chunk_size(&image->f, i, chunk);
+		chunk = offset / DML_CHUNK;
+		from = offset % DML_CHUNK;
+		n = dml_image_chunk_size(&image->f, i, chunk);
 		if (!from && size >= n) {
 			ret = read_chunk(image, i, chunk, buf, hash);
 			continue;
@@ -265,15 +265,15 @@ int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 }
 
 /* The run of chunks in the table that begins at @at, within the region and RUN_MAX */
-static uint64_t run_size(const struct dmt_image_file *f, unsigned int i,
+static uint64_t run_size(const struct dml_image_file *f, unsigned int i,
 			 uint64_t at)
 {
 	uint64_t chunk = f->entries[at].chunk - f->first[i], size = 0;
-	uint64_t chunks = dmt_image_region_chunks(f, i);
+	uint64_t chunks = dml_image_region_chunks(f, i);
 
 	while (chunk < chunks && at < f->nentries && size < RUN_MAX &&
 	       f->entries[at].chunk == f->first[i] + chunk) {
-		size += dmt_image_chunk_size(f, i, chunk);
+		size += dml_image_chunk_size(f, i, chunk);
 		chunk++;
 		at++;
 	}
@@ -281,16 +281,16 @@ static uint64_t run_size(const struct dmt_image_file *f, unsigned int i,
 }
 
 /* Number of the first chunk that touches @iova or is behind it, in region @i */
-static uint64_t chunk_from(const struct dmt_image_file *f, unsigned int i,
+static uint64_t chunk_from(const struct dml_image_file *f, unsigned int i,
 			   uint64_t iova)
 {
 	uint64_t begin = f->regions.regions[i].iova;
 
-	return f->first[i] + (iova > begin ? (iova - begin) / DMT_CHUNK : 0);
+	return f->first[i] + (iova > begin ? (iova - begin) / DML_CHUNK : 0);
 }
 
 /* The region of a chunk */
-static unsigned int region_of(const struct dmt_image_file *f, uint64_t number)
+static unsigned int region_of(const struct dml_image_file *f, uint64_t number)
 {
 	unsigned int lo = 0, hi = f->regions.n - 1, mid;
 
@@ -307,14 +307,14 @@ static unsigned int region_of(const struct dmt_image_file *f, uint64_t number)
 int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 			     uint64_t *size)
 {
-	const struct dmt_image_file *f;
+	const struct dml_image_file *f;
 	uint64_t at, begin, skip;
 	unsigned int i;
 
-	if (dmt_lacks(image, iova, size))
+	if (dml_lacks(image, iova, size))
 		return -EINVAL;
 	f = &image->f;
-	i = dmt_regions_at(&f->regions, *iova);
+	i = dml_regions_at(&f->regions, *iova);
 	if (i == f->regions.n)
 		return 0;
 	at = entry_at(f, chunk_from(f, i, *iova));
@@ -322,7 +322,7 @@ int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 		return 0;
 	i = region_of(f, f->entries[at].chunk);
 	begin = f->regions.regions[i].iova +
-		(f->entries[at].chunk - f->first[i]) * DMT_CHUNK;
+		(f->entries[at].chunk - f->first[i]) * DML_CHUNK;
 	/* a look-up may begin within a chunk, but not within a page */
 	skip = *iova > begin ? (*iova - begin) & ~(uint64_t)
 				(f->regions.page_size - 1) : 0;
@@ -332,8 +332,8 @@ int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 }
 
 /* The next chunk of a region that holds something, in the table or in the file */
-static int next_chunk(const struct dmt_image_file *f, unsigned int i,
-		      uint64_t *chunk, struct dmt_image_extent *e)
+static int next_chunk(const struct dml_image_file *f, unsigned int i,
+		      uint64_t *chunk, struct dml_image_extent *e)
 {
 	uint64_t at = entry_at(f, f->first[i] + *chunk);
 	uint64_t in_table = UINT64_MAX;
@@ -341,10 +341,10 @@ static int next_chunk(const struct dmt_image_file *f, unsigned int i,
 
 	if (at < f->nentries)
 		in_table = f->entries[at].chunk - f->first[i];
-	ret = dmt_image_next_chunk(f, i, chunk, e);
+	ret = dml_image_next_chunk(f, i, chunk, e);
 	if (ret < 0)
 		return ret;
-	if (in_table < dmt_image_region_chunks(f, i) &&
+	if (in_table < dml_image_region_chunks(f, i) &&
 	    (!ret || in_table < *chunk)) {
 		*chunk = in_table;
 		return 1;
@@ -363,8 +363,8 @@ static int next_chunk(const struct dmt_image_file *f, unsigned int i,
  */
 struct reading {
 	struct dmatrack_image *m;
-	struct dmt_digest digest;
-	struct dmt_image_extent extent;
+	struct dml_digest digest;
+	struct dml_image_extent extent;
 	uint64_t done;
 	int (*progress)(void *opaque, uint64_t done, uint64_t all);
 	void *opaque;
@@ -388,18 +388,18 @@ static int read_region(struct reading *r, unsigned int i)
 	uint8_t hash[16];
 	int ret;
 
-	dmt_digest_region(&r->digest, region->iova, region->size);
+	dml_digest_region(&r->digest, region->iova, region->size);
 	while ((ret = next_chunk(&r->m->f, i, &chunk, &r->extent)) > 0) {
-		dmt_digest_zeros(&r->digest, chunk - done);
+		dml_digest_zeros(&r->digest, chunk - done);
 		ret = read_chunk(r->m, i, chunk, r->buf, hash);
 		if (!ret && chunk % 16 == 0)
-			ret = tell(r, r->done + chunk * DMT_CHUNK);
+			ret = tell(r, r->done + chunk * DML_CHUNK);
 		if (ret)
 			return ret;
-		dmt_digest_chunk(&r->digest, hash);
+		dml_digest_chunk(&r->digest, hash);
 		done = ++chunk;
 	}
-	dmt_digest_zeros(&r->digest, dmt_image_region_chunks(&r->m->f, i) - done);
+	dml_digest_zeros(&r->digest, dml_image_region_chunks(&r->m->f, i) - done);
 	r->done += region->size;
 	return ret ? ret : tell(r, r->done);
 }
@@ -413,16 +413,16 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 	unsigned int i;
 	int ret = 0;
 
-	if (dmt_lacks(image, digest))
+	if (dml_lacks(image, digest))
 		return -EINVAL;
-	r.buf = malloc(DMT_CHUNK);
+	r.buf = malloc(DML_CHUNK);
 	if (!r.buf)
-		return dmt_no_memory();
-	dmt_digest_init(&r.digest);
+		return dml_no_memory();
+	dml_digest_init(&r.digest);
 	for (i = 0; !ret && i < image->f.regions.n; i++)
 		ret = read_region(&r, i);
 	if (!ret)
-		dmt_digest_end(&r.digest, digest);
+		dml_digest_end(&r.digest, digest);
 	free(r.buf);
 	return ret;
 }

@@ -9,94 +9,94 @@
 #include "image_sums.h"
 
 #define CHUNKS_MAX	(1ull << 26)
-#define CHUNK_WORDS	(DMT_BLOCKS / DMT_WORD_BITS)
+#define CHUNK_WORDS	(DML_BLOCKS / DML_WORD_BITS)
 
-int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f,
+int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f,
 			bool unknown)
 {
-	dmt_image_sums_free(s);
+	dml_image_sums_free(s);
 	if (f->chunks > CHUNKS_MAX)
-		return dmt_error(-EFBIG, "image of more than 64 TiB");
+		return dml_error(-EFBIG, "image of more than 64 TiB");
 	s->sum = calloc(f->chunks, sizeof(*s->sum));
 	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
-	s->used = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
-	s->unknown = calloc(f->chunks / DMT_WORD_BITS + 1, sizeof(uint64_t));
-	s->buf = aligned_alloc(DMT_BLOCK, DMT_CHUNK);
+	s->used = calloc(f->chunks / DML_WORD_BITS + 1, sizeof(uint64_t));
+	s->unknown = calloc(f->chunks / DML_WORD_BITS + 1, sizeof(uint64_t));
+	s->buf = aligned_alloc(DML_BLOCK, DML_CHUNK);
 	if (!s->sum || !s->filled || !s->used || !s->unknown || !s->buf) {
-		dmt_image_sums_free(s);
-		return dmt_error(-ENOMEM, "image: no memory for its hashes");
+		dml_image_sums_free(s);
+		return dml_error(-ENOMEM, "image: no memory for its hashes");
 	}
 	if (unknown)
-		dmt_image_sums_doubt(s, f);
+		dml_image_sums_doubt(s, f);
 	return 0;
 }
 
-void dmt_image_sums_doubt(struct dmt_image_sums *s, const struct dmt_image_file *f)
+void dml_image_sums_doubt(struct dml_image_sums *s, const struct dml_image_file *f)
 {
 	s->any = true;
-	dmt_set_bits(s->unknown, 0, f->chunks);
+	dml_set_bits(s->unknown, 0, f->chunks);
 }
 
-void dmt_image_sums_free(struct dmt_image_sums *s)
+void dml_image_sums_free(struct dml_image_sums *s)
 {
 	free(s->sum);
 	free(s->filled);
 	free(s->used);
 	free(s->unknown);
 	free(s->buf);
-	*s = (struct dmt_image_sums){ 0 };
+	*s = (struct dml_image_sums){ 0 };
 }
 
-static uint64_t block_of(const struct dmt_image_file *f, unsigned int i,
+static uint64_t block_of(const struct dml_image_file *f, unsigned int i,
 			 uint64_t offset)
 {
-	return f->first[i] * DMT_BLOCKS + offset / DMT_BLOCK;
+	return f->first[i] * DML_BLOCKS + offset / DML_BLOCK;
 }
 
 /* Take what these blocks of one chunk of region @i hold out of its sum. */
-static int take_out(struct dmt_image_sums *s, const struct dmt_image_file *f,
+static int take_out(struct dml_image_sums *s, const struct dml_image_file *f,
 		    unsigned int i, uint64_t block, uint64_t n)
 {
-	uint64_t at = (block - f->first[i] * DMT_BLOCKS) * DMT_BLOCK;
-	int ret = dmt_image_pread(f->fd, s->buf, n * DMT_BLOCK,
+	uint64_t at = (block - f->first[i] * DML_BLOCKS) * DML_BLOCK;
+	int ret = dml_image_pread(f->fd, s->buf, n * DML_BLOCK,
 				  f->offsets[i] + at);
 
 	if (!ret)
-		s->sum[block / DMT_BLOCKS] -=
-			dmt_sum_blocks(block % DMT_BLOCKS, s->buf, n * DMT_BLOCK);
+		s->sum[block / DML_BLOCKS] -=
+			dml_sum_blocks(block % DML_BLOCKS, s->buf, n * DML_BLOCK);
 	return ret;
 }
 
 /* The same for some that are filled, and may be of several chunks */
-static int take_out_run(struct dmt_image_sums *s, const struct dmt_image_file *f,
+static int take_out_run(struct dml_image_sums *s, const struct dml_image_file *f,
 			unsigned int i, uint64_t block, uint64_t n)
 {
 	uint64_t end = block + n, left;
 	int ret = 0;
 
 	for (; block < end && !ret; block += n) {
-		left = DMT_BLOCKS - block % DMT_BLOCKS;
+		left = DML_BLOCKS - block % DML_BLOCKS;
 		n = end - block < left ? end - block : left;
-		if (n == DMT_BLOCKS)
-			s->sum[block / DMT_BLOCKS] = 0;
-		else if (!dmt_test_bit(s->unknown, block / DMT_BLOCKS))
+		if (n == DML_BLOCKS)
+			s->sum[block / DML_BLOCKS] = 0;
+		else if (!dml_test_bit(s->unknown, block / DML_BLOCKS))
 			ret = take_out(s, f, i, block, n);
 	}
 	return ret;
 }
 
-static void add(struct dmt_image_sums *s, uint64_t block, const char *data,
+static void add(struct dml_image_sums *s, uint64_t block, const char *data,
 		uint64_t n)
 {
 	uint64_t end = block + n, left;
 
-	for (; block < end; block += n, data += n * DMT_BLOCK) {
-		left = DMT_BLOCKS - block % DMT_BLOCKS;
+	for (; block < end; block += n, data += n * DML_BLOCK) {
+		left = DML_BLOCKS - block % DML_BLOCKS;
 		n = end - block < left ? end - block : left;
-		if (!dmt_test_bit(s->unknown, block / DMT_BLOCKS))
-			s->sum[block / DMT_BLOCKS] +=
-				dmt_sum_blocks(block % DMT_BLOCKS, data,
-					       n * DMT_BLOCK);
+		if (!dml_test_bit(s->unknown, block / DML_BLOCKS))
+			s->sum[block / DML_BLOCKS] +=
+				dml_sum_blocks(block % DML_BLOCKS, data,
+					       n * DML_BLOCK);
 	}
 }
 
@@ -111,24 +111,24 @@ struct blocks {
 };
 
 /* The next such run in [@run->at, @end). Return: whether there's one */
-static bool next_used(const struct dmt_image_sums *s, uint64_t end,
+static bool next_used(const struct dml_image_sums *s, uint64_t end,
 		      struct blocks *run)
 {
-	uint64_t chunk = run->at / DMT_BLOCKS, len;
+	uint64_t chunk = run->at / DML_BLOCKS, len;
 
 	if (run->at >= end ||
-	    !dmatrack_next_run(s->used, (end - 1) / DMT_BLOCKS + 1, &chunk, &len))
+	    !dmatrack_next_run(s->used, (end - 1) / DML_BLOCKS + 1, &chunk, &len))
 		return false;
-	if (run->at < chunk * DMT_BLOCKS)
-		run->at = chunk * DMT_BLOCKS;
-	run->end = (chunk + len) * DMT_BLOCKS;
+	if (run->at < chunk * DML_BLOCKS)
+		run->at = chunk * DML_BLOCKS;
+	run->end = (chunk + len) * DML_BLOCKS;
 	if (run->end > end)
 		run->end = end;
 	return true;
 }
 
 /* What blocks [first, end) hold is taken out of the sums. */
-static int take_out_all(struct dmt_image_sums *s, const struct dmt_image_file *f,
+static int take_out_all(struct dml_image_sums *s, const struct dml_image_file *f,
 			unsigned int i, uint64_t first, uint64_t end)
 {
 	struct blocks run = { .at = first };
@@ -147,31 +147,31 @@ static int take_out_all(struct dmt_image_sums *s, const struct dmt_image_file *f
 }
 
 /* Blocks [first, end) aren't filled; chunks that they are all of aren't used. */
-static void clear_blocks(struct dmt_image_sums *s, uint64_t first, uint64_t end)
+static void clear_blocks(struct dml_image_sums *s, uint64_t first, uint64_t end)
 {
-	uint64_t from = (first + DMT_BLOCKS - 1) / DMT_BLOCKS;
-	uint64_t to = end / DMT_BLOCKS;
+	uint64_t from = (first + DML_BLOCKS - 1) / DML_BLOCKS;
+	uint64_t to = end / DML_BLOCKS;
 	struct blocks run = { .at = first };
 
 	for (; next_used(s, end, &run); run.at = run.end)
-		dmt_clear_bits(s->filled, run.at, run.end - run.at);
+		dml_clear_bits(s->filled, run.at, run.end - run.at);
 	if (from < to)
-		dmt_clear_bits(s->used, from, to - from);
+		dml_clear_bits(s->used, from, to - from);
 }
 
-static void set_blocks(struct dmt_image_sums *s, uint64_t first, uint64_t n)
+static void set_blocks(struct dml_image_sums *s, uint64_t first, uint64_t n)
 {
-	uint64_t chunk = first / DMT_BLOCKS;
+	uint64_t chunk = first / DML_BLOCKS;
 
-	dmt_set_bits(s->filled, first, n);
-	dmt_set_bits(s->used, chunk, (first + n - 1) / DMT_BLOCKS - chunk + 1);
+	dml_set_bits(s->filled, first, n);
+	dml_set_bits(s->used, chunk, (first + n - 1) / DML_BLOCKS - chunk + 1);
 }
 
-int dmt_image_sums_write(struct dmt_image_sums *s, const struct dmt_image_file *f,
+int dml_image_sums_write(struct dml_image_sums *s, const struct dml_image_file *f,
 			 unsigned int i, uint64_t offset, uint64_t size,
 			 const void *data)
 {
-	uint64_t first = block_of(f, i, offset), n = size / DMT_BLOCK;
+	uint64_t first = block_of(f, i, offset), n = size / DML_BLOCK;
 	int ret = take_out_all(s, f, i, first, first + n);
 
 	if (ret)
@@ -185,15 +185,15 @@ int dmt_image_sums_write(struct dmt_image_sums *s, const struct dmt_image_file *
 	return 0;
 }
 
-void dmt_image_sums_forget(struct dmt_image_sums *s,
-			   const struct dmt_image_file *f, unsigned int i,
+void dml_image_sums_forget(struct dml_image_sums *s,
+			   const struct dml_image_file *f, unsigned int i,
 			   uint64_t offset, uint64_t size)
 {
-	uint64_t chunk = block_of(f, i, offset) / DMT_BLOCKS;
-	uint64_t last = block_of(f, i, offset + (size - 1)) / DMT_BLOCKS;
+	uint64_t chunk = block_of(f, i, offset) / DML_BLOCKS;
+	uint64_t last = block_of(f, i, offset + (size - 1)) / DML_BLOCKS;
 
 	s->any = true;
-	dmt_set_bits(s->unknown, chunk, last - chunk + 1);
+	dml_set_bits(s->unknown, chunk, last - chunk + 1);
 }
 
 /**
@@ -205,9 +205,9 @@ void dmt_image_sums_forget(struct dmt_image_sums *s,
  * @opaque: for it
  */
 struct learning {
-	struct dmt_image_sums *s;
-	const struct dmt_image_file *f;
-	struct dmt_image_extent extent;
+	struct dml_image_sums *s;
+	const struct dml_image_file *f;
+	struct dml_image_extent extent;
 	int (*see)(void *opaque, unsigned int i, uint64_t offset,
 		   const void *data, size_t size);
 	void *opaque;
@@ -215,38 +215,38 @@ struct learning {
 
 static int learn_chunk(struct learning *l, unsigned int i, uint64_t chunk)
 {
-	const struct dmt_image_file *f = l->f;
-	struct dmt_image_sums *s = l->s;
-	size_t size = dmt_image_chunk_size(f, i, chunk);
+	const struct dml_image_file *f = l->f;
+	struct dml_image_sums *s = l->s;
+	size_t size = dml_image_chunk_size(f, i, chunk);
 	uint64_t number = f->first[i] + chunk;
-	int ret = dmt_image_pread(f->fd, s->buf, size,
-				  f->offsets[i] + chunk * DMT_CHUNK);
+	int ret = dml_image_pread(f->fd, s->buf, size,
+				  f->offsets[i] + chunk * DML_CHUNK);
 
 	if (ret)
 		return ret;
-	s->sum[number] = dmt_sum_blocks(0, s->buf, size);
-	set_blocks(s, number * DMT_BLOCKS, size / DMT_BLOCK);
-	return l->see ? l->see(l->opaque, i, chunk * DMT_CHUNK, s->buf, size) : 0;
+	s->sum[number] = dml_sum_blocks(0, s->buf, size);
+	set_blocks(s, number * DML_BLOCKS, size / DML_BLOCK);
+	return l->see ? l->see(l->opaque, i, chunk * DML_CHUNK, s->buf, size) : 0;
 }
 
 /* Holes are zeros. */
 static int learn_region(struct learning *l, unsigned int i)
 {
-	const struct dmt_image_file *f = l->f;
-	struct dmt_image_sums *s = l->s;
-	uint64_t first = f->first[i], n = dmt_image_region_chunks(f, i);
+	const struct dml_image_file *f = l->f;
+	struct dml_image_sums *s = l->s;
+	uint64_t first = f->first[i], n = dml_image_region_chunks(f, i);
 	uint64_t pos = first, len, chunk;
 	int ret;
 
 	while (dmatrack_next_run(s->unknown, first + n, &pos, &len)) {
 		for (chunk = pos; chunk < pos + len; chunk++)
 			s->sum[chunk] = 0;
-		clear_blocks(s, pos * DMT_BLOCKS, (pos + len) * DMT_BLOCKS);
+		clear_blocks(s, pos * DML_BLOCKS, (pos + len) * DML_BLOCKS);
 		pos += len;
 	}
-	for (chunk = 0; (ret = dmt_image_next_chunk(f, i, &chunk, &l->extent)) > 0;
+	for (chunk = 0; (ret = dml_image_next_chunk(f, i, &chunk, &l->extent)) > 0;
 	     chunk++) {
-		if (!dmt_test_bit(s->unknown, first + chunk))
+		if (!dml_test_bit(s->unknown, first + chunk))
 			continue;
 		ret = learn_chunk(l, i, chunk);
 		if (ret)
@@ -255,7 +255,7 @@ static int learn_region(struct learning *l, unsigned int i)
 	return ret;
 }
 
-int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f,
+int dml_image_sums_learn(struct dml_image_sums *s, const struct dml_image_file *f,
 			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
 				    const void *data, size_t size),
 			 void *opaque)
@@ -269,16 +269,16 @@ int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *
 	if (ret)
 		return ret;
 	if (s->any)
-		dmt_clear_bits(s->unknown, 0, f->chunks);
+		dml_clear_bits(s->unknown, 0, f->chunks);
 	s->any = false;
 	return 0;
 }
 
-bool dmt_image_sums_next(const struct dmt_image_sums *s,
-			 const struct dmt_image_file *f, unsigned int i,
+bool dml_image_sums_next(const struct dml_image_sums *s,
+			 const struct dml_image_file *f, unsigned int i,
 			 uint64_t *chunk)
 {
-	uint64_t end = f->first[i] + dmt_image_region_chunks(f, i);
+	uint64_t end = f->first[i] + dml_image_region_chunks(f, i);
 	uint64_t pos = f->first[i] + *chunk, len;
 
 	/* chunks that aren't used, or are all zeros, have the sum 0 */

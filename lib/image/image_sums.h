@@ -9,19 +9,19 @@
  * are nothing in the sum: so what is written once isn't read.
  *
  * A chunk whose sum isn't known (an earlier process wrote it, or a write failed halfway) is read
- * as a whole when it's asked for, by dmt_image_sums_learn().
+ * as a whole when it's asked for, by dml_image_sums_learn().
  *
- * Blocks are numbered like chunks, through all regions: DMT_BLOCKS for each chunk, though
+ * Blocks are numbered like chunks, through all regions: DML_BLOCKS for each chunk, though
  * a region's last may be shorter. For 1 TiB: 16 MiB of sums, 32 MiB of bits for blocks; both are taken as
  * they are touched.
  */
-#ifndef DMT_LIB_IMAGE_SUMS_H
-#define DMT_LIB_IMAGE_SUMS_H
+#ifndef DML_IMAGE_IMAGE_SUMS_H
+#define DML_IMAGE_IMAGE_SUMS_H
 
 #include "image_file.h"
 
 /**
- * struct dmt_image_sums - the sums of an image
+ * struct dml_image_sums - the sums of an image
  * @sum: of each chunk
  * @filled: a bit for each block: it may hold something other than zeros, if its chunk is known
  * @used: a bit for each chunk: any of its blocks may be filled. 64 TiB have 2 GiB of @filled, of
@@ -30,8 +30,8 @@
  * @any: there are such
  * @buf: room for a chunk, fit for O_DIRECT
  */
-struct dmt_image_sums {
-	dmt_sum *sum;
+struct dml_image_sums {
+	dml_sum *sum;
 	uint64_t *filled;
 	uint64_t *used;
 	uint64_t *unknown;
@@ -43,31 +43,31 @@ struct dmt_image_sums {
  * Of an image that is all zeros; or @unknown. Return: 0, -ENOMEM, -EFBIG: more than 64 TiB,
  * of which even bits of nothing would take long to go through
  */
-int dmt_image_sums_init(struct dmt_image_sums *s, const struct dmt_image_file *f,
+int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f,
 			bool unknown);
-void dmt_image_sums_free(struct dmt_image_sums *s);
+void dml_image_sums_free(struct dml_image_sums *s);
 
 /*
  * To be called before a range of region @i, in whole blocks from @offset on, is written
  * with @data; NULL: zeros. Return: 0, -errno: it can't be read
  */
-int dmt_image_sums_write(struct dmt_image_sums *s, const struct dmt_image_file *f,
+int dml_image_sums_write(struct dml_image_sums *s, const struct dml_image_file *f,
 			 unsigned int i, uint64_t offset, uint64_t size,
 			 const void *data);
 
 /* That writing has failed: who knows what is there? */
-void dmt_image_sums_forget(struct dmt_image_sums *s,
-			   const struct dmt_image_file *f, unsigned int i,
+void dml_image_sums_forget(struct dml_image_sums *s,
+			   const struct dml_image_file *f, unsigned int i,
 			   uint64_t offset, uint64_t size);
 
 /* Nothing is known. */
-void dmt_image_sums_doubt(struct dmt_image_sums *s, const struct dmt_image_file *f);
+void dml_image_sums_doubt(struct dml_image_sums *s, const struct dml_image_file *f);
 
 /*
  * Read what isn't known. @see: called with each chunk of region @i that was read, unless it's NULL;
  * its errors end it. Return: 0 or -errno
  */
-int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *f,
+int dml_image_sums_learn(struct dml_image_sums *s, const struct dml_image_file *f,
 			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
 				    const void *data, size_t size),
 			 void *opaque);
@@ -76,8 +76,8 @@ int dmt_image_sums_learn(struct dmt_image_sums *s, const struct dmt_image_file *
  * The next chunk that isn't zeros, of region @i, from @chunk of the region on, out of what
  * is known. Return: whether there's one
  */
-bool dmt_image_sums_next(const struct dmt_image_sums *s,
-			 const struct dmt_image_file *f, unsigned int i,
+bool dml_image_sums_next(const struct dml_image_sums *s,
+			 const struct dml_image_file *f, unsigned int i,
 			 uint64_t *chunk);
 
 #endif

@@ -20,7 +20,7 @@ static int sync_now(int fd)
 
 static void *pass(void *opaque)
 {
-	struct dmt_image_sync *s = opaque;
+	struct dml_image_sync *s = opaque;
 
 	s->error = sync_now(s->fd);
 	atomic_store(&s->done, true);
@@ -28,22 +28,22 @@ static void *pass(void *opaque)
 }
 
 /* Without a thread it's done when it's waited for. */
-static void begin(struct dmt_image_sync *s, int fd)
+static void begin(struct dml_image_sync *s, int fd)
 {
 	s->fd = fd;
 	atomic_store(&s->done, false);
-	s->running = !dmt_thread_create(&s->thread, pass, s);
+	s->running = !dml_thread_create(&s->thread, pass, s);
 	s->left = 0;
 }
 
-static void join(struct dmt_image_sync *s)
+static void join(struct dml_image_sync *s)
 {
 	if (s->running)
 		pthread_join(s->thread, NULL);
 	s->running = false;
 }
 
-void dmt_image_sync_written(struct dmt_image_sync *s, int fd, uint64_t size)
+void dml_image_sync_written(struct dml_image_sync *s, int fd, uint64_t size)
 {
 	s->left += size;
 	if (s->left < ENOUGH || (s->running && !atomic_load(&s->done)))
@@ -53,7 +53,7 @@ void dmt_image_sync_written(struct dmt_image_sync *s, int fd, uint64_t size)
 		begin(s, fd);
 }
 
-int dmt_image_sync_wait(struct dmt_image_sync *s, int fd)
+int dml_image_sync_wait(struct dml_image_sync *s, int fd)
 {
 	join(s);
 	if (!s->error)
@@ -62,7 +62,7 @@ int dmt_image_sync_wait(struct dmt_image_sync *s, int fd)
 	return s->error;
 }
 
-void dmt_image_sync_end(struct dmt_image_sync *s)
+void dml_image_sync_end(struct dml_image_sync *s)
 {
 	join(s);
 	s->error = 0;

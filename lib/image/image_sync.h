@@ -6,8 +6,8 @@
  * Passes are of much at a time, one at a time: pages that were written here and there
  * are far quicker for a disk if it gets many of them at once. One thread calls.
  */
-#ifndef DMT_LIB_IMAGE_SYNC_H
-#define DMT_LIB_IMAGE_SYNC_H
+#ifndef DML_IMAGE_IMAGE_SYNC_H
+#define DML_IMAGE_IMAGE_SYNC_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,14 +15,14 @@
 #include <stdint.h>
 
 /**
- * struct dmt_image_sync - a file
+ * struct dml_image_sync - a file
  * @thread: at work, if @running
  * @done: it has ended
  * @fd: the file
  * @error: what a pass has met; the caller's when it has been waited for
  * @left: bytes written since the last pass began
  */
-struct dmt_image_sync {
+struct dml_image_sync {
 	pthread_t thread;
 	bool running;
 	atomic_bool done;
@@ -32,12 +32,12 @@ struct dmt_image_sync {
 };
 
 /* @size bytes have been written to @fd. */
-void dmt_image_sync_written(struct dmt_image_sync *s, int fd, uint64_t size);
+void dml_image_sync_written(struct dml_image_sync *s, int fd, uint64_t size);
 
 /* Wait until all is on disk. Return: 0 or -errno, also of an earlier pass */
-int dmt_image_sync_wait(struct dmt_image_sync *s, int fd);
+int dml_image_sync_wait(struct dml_image_sync *s, int fd);
 
 /* Forget what there was: nobody waits for the disk, but for the thread. */
-void dmt_image_sync_end(struct dmt_image_sync *s);
+void dml_image_sync_end(struct dml_image_sync *s);
 
 #endif

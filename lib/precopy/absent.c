@@ -18,7 +18,7 @@ struct span {
 };
 
 /**
- * struct dmt_absent - what is known
+ * struct dml_absent - what is known
  * @fd: pagemap
  * @page: size of an entry's page
  * @spans: where absent means zero; ascending, apart
@@ -27,7 +27,7 @@ struct span {
  * @nwindow: how many of them were read
  * @entry: of pagemap
  */
-struct dmt_absent {
+struct dml_absent {
 	int fd;
 	size_t page;
 	struct span *spans;
@@ -72,7 +72,7 @@ static bool filled_by_others(const char *flags)
 	return false;
 }
 
-static bool add_span(struct dmt_absent *a, const struct span *s)
+static bool add_span(struct dml_absent *a, const struct span *s)
 {
 	struct span *more;
 
@@ -88,7 +88,7 @@ static bool add_span(struct dmt_absent *a, const struct span *s)
 	return true;
 }
 
-static bool read_mappings(struct dmt_absent *a)
+static bool read_mappings(struct dml_absent *a)
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
 	bool plain = false, ok = f;
@@ -107,9 +107,9 @@ static bool read_mappings(struct dmt_absent *a)
 	return ok;
 }
 
-struct dmt_absent *dmt_absent_open(void)
+struct dml_absent *dml_absent_open(void)
 {
-	struct dmt_absent *a = malloc(sizeof(*a));
+	struct dml_absent *a = malloc(sizeof(*a));
 
 	if (!a)
 		return NULL;
@@ -119,13 +119,13 @@ struct dmt_absent *dmt_absent_open(void)
 	a->nwindow = 0;
 	a->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (a->fd < 0 || !read_mappings(a)) {
-		dmt_absent_close(a);
+		dml_absent_close(a);
 		return NULL;
 	}
 	return a;
 }
 
-void dmt_absent_close(struct dmt_absent *a)
+void dml_absent_close(struct dml_absent *a)
 {
 	if (!a)
 		return;
@@ -135,7 +135,7 @@ void dmt_absent_close(struct dmt_absent *a)
 	free(a);
 }
 
-bool dmt_absent_covers(const struct dmt_absent *a, const void *addr,
+bool dml_absent_covers(const struct dml_absent *a, const void *addr,
 		       uint64_t size)
 {
 	uintptr_t first = (uintptr_t)addr;
@@ -153,7 +153,7 @@ bool dmt_absent_covers(const struct dmt_absent *a, const void *addr,
 /* Pages ------------------------------------------------------------------------ */
 
 /* Have the entry of @page. Return: false: can't */
-static bool move_window(struct dmt_absent *a, uintptr_t page)
+static bool move_window(struct dml_absent *a, uintptr_t page)
 {
 	ssize_t n;
 
@@ -166,12 +166,12 @@ static bool move_window(struct dmt_absent *a, uintptr_t page)
 	return a->nwindow;
 }
 
-static bool is_absent(const struct dmt_absent *a, uintptr_t page)
+static bool is_absent(const struct dml_absent *a, uintptr_t page)
 {
 	return !(a->entry[page - a->window] & (PRESENT | SWAPPED));
 }
 
-uint64_t dmt_absent_run(struct dmt_absent *a, const void *addr, uint64_t size,
+uint64_t dml_absent_run(struct dml_absent *a, const void *addr, uint64_t size,
 			bool *absent)
 {
 	uintptr_t page = (uintptr_t)addr / a->page, end;

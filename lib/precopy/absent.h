@@ -13,25 +13,25 @@
  * An answer is about a moment between opening and the answer. So it's good for who is told
  * of all that is written, or mapped anew, since it was opened.
  */
-#ifndef DMT_LIB_ABSENT_H
-#define DMT_LIB_ABSENT_H
+#ifndef DML_PRECOPY_ABSENT_H
+#define DML_PRECOPY_ABSENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct dmt_absent;
+struct dml_absent;
 
 /* Return: NULL: can't tell, so everything has to be read */
-struct dmt_absent *dmt_absent_open(void);
-void dmt_absent_close(struct dmt_absent *a);	/* or NULL */
+struct dml_absent *dml_absent_open(void);
+void dml_absent_close(struct dml_absent *a);	/* or NULL */
 
 /* Can anything be said of [@addr, @addr + @size)? */
-bool dmt_absent_covers(const struct dmt_absent *a, const void *addr,
+bool dml_absent_covers(const struct dml_absent *a, const void *addr,
 		       uint64_t size);
 
 /**
- * dmt_absent_run() - look ahead
+ * dml_absent_run() - look ahead
  * @a: open
  * @addr: page-aligned, within what it covers
  * @size: whole pages, not 0
@@ -39,7 +39,7 @@ bool dmt_absent_covers(const struct dmt_absent *a, const void *addr,
  *
  * Return: bytes from @addr on, at most @size, for which @absent holds, in whole pages
  */
-uint64_t dmt_absent_run(struct dmt_absent *a, const void *addr, uint64_t size,
+uint64_t dml_absent_run(struct dml_absent *a, const void *addr, uint64_t size,
 			bool *absent);
 
 #endif

@@ -6,7 +6,7 @@
 void dmatrack_dest_close(struct dmatrack_dest *d)
 {
 	const size_t end = offsetof(struct dmatrack_dest_ops, close) + sizeof(d->ops->close);
-	DMT_KEEP_TEXT;
+	DML_KEEP_TEXT;
 
 	if (d && d->ops && d->ops->size >= end && d->ops->close)
 		d->ops->close(d);

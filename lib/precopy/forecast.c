@@ -21,7 +21,7 @@ static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
 }
 
 /* What isn't enough by itself counts only while there's nothing better. */
-static void measure(struct dmt_gauge *g, uint64_t amount, uint64_t ns)
+static void measure(struct dml_gauge *g, uint64_t amount, uint64_t ns)
 {
 	if (!amount)
 		return;
@@ -39,32 +39,32 @@ static void measure(struct dmt_gauge *g, uint64_t amount, uint64_t ns)
 }
 
 /* Time that @amount takes */
-static uint64_t time_of(const struct dmt_gauge *g, uint64_t amount)
+static uint64_t time_of(const struct dml_gauge *g, uint64_t amount)
 {
 	if (!amount)
 		return 0;
 	return g->amount ? scale(amount, g->ns, g->amount) : UINT64_MAX;
 }
 
-void dmt_forecast_init(struct dmt_forecast *f)
+void dml_forecast_init(struct dml_forecast *f)
 {
-	*f = (struct dmt_forecast){
+	*f = (struct dml_forecast){
 		.sent.enough = SENT_ENOUGH,
 		.looked.enough = LOOKED_ENOUGH,
 	};
 }
 
-void dmt_forecast_sent(struct dmt_forecast *f, uint64_t bytes, uint64_t ns)
+void dml_forecast_sent(struct dml_forecast *f, uint64_t bytes, uint64_t ns)
 {
 	measure(&f->sent, bytes, ns);
 }
 
-void dmt_forecast_looked(struct dmt_forecast *f, uint64_t pages, uint64_t ns)
+void dml_forecast_looked(struct dml_forecast *f, uint64_t pages, uint64_t ns)
 {
 	measure(&f->looked, pages, ns);
 }
 
-void dmt_forecast_changed(struct dmt_forecast *f, uint64_t dirty,
+void dml_forecast_changed(struct dml_forecast *f, uint64_t dirty,
 			  uint64_t changed)
 {
 	if (!dirty)
@@ -73,17 +73,17 @@ void dmt_forecast_changed(struct dmt_forecast *f, uint64_t dirty,
 	f->changed = changed < dirty ? changed : dirty;
 }
 
-uint64_t dmt_forecast_left(const struct dmt_forecast *f, uint64_t dirty)
+uint64_t dml_forecast_left(const struct dml_forecast *f, uint64_t dirty)
 {
 	return f->dirty ? scale(dirty, f->changed, f->dirty) : dirty;
 }
 
-uint64_t dmt_forecast_rate(const struct dmt_forecast *f)
+uint64_t dml_forecast_rate(const struct dml_forecast *f)
 {
-	return scale(f->sent.amount, DMT_NSEC, f->sent.ns ? f->sent.ns : 1);
+	return scale(f->sent.amount, DML_NSEC, f->sent.ns ? f->sent.ns : 1);
 }
 
-uint64_t dmt_forecast_downtime(const struct dmt_forecast *f, uint64_t harvest,
+uint64_t dml_forecast_downtime(const struct dml_forecast *f, uint64_t harvest,
 			       uint64_t pending, uint64_t left)
 {
 	return add(harvest, add(time_of(&f->looked, pending),
@@ -101,7 +101,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 }
 
 /* The middle one of the past three; of fewer, the largest */
-static uint64_t typical(const struct dmt_forecast *f)
+static uint64_t typical(const struct dml_forecast *f)
 {
 	uint64_t a = f->past[0], b = f->past[1], c = f->past[2];
 
@@ -120,7 +120,7 @@ static uint64_t typical(const struct dmt_forecast *f)
  * less by some whole byte, so that where nothing at all is left and it's the
  * harvest that takes too long, that is seen as well.
  */
-bool dmt_forecast_diverges(struct dmt_forecast *f, uint64_t left)
+bool dml_forecast_diverges(struct dml_forecast *f, uint64_t left)
 {
 	uint64_t before = typical(f);
 

@@ -16,21 +16,21 @@
  * With refinement not all that's pending has changed. How much of it has is taken
  * from the round before, in which pages had at least as long to change.
  */
-#ifndef DMT_LIB_FORECAST_H
-#define DMT_LIB_FORECAST_H
+#ifndef DML_PRECOPY_FORECAST_H
+#define DML_PRECOPY_FORECAST_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /**
- * struct dmt_gauge - a measured rate: @amount in @ns
+ * struct dml_gauge - a measured rate: @amount in @ns
  * @amount: 0: not known
  * @ns: 0 where the clock is too coarse
  * @sum, @sum_ns: of what was measured since, and isn't enough
  * @enough: amount that is
  * @firm: it's of an amount that was enough
  */
-struct dmt_gauge {
+struct dml_gauge {
 	uint64_t amount, ns;
 	uint64_t sum, sum_ns;
 	uint64_t enough;
@@ -38,7 +38,7 @@ struct dmt_gauge {
 };
 
 /**
- * struct dmt_forecast - what is known
+ * struct dml_forecast - what is known
  * @sent: bytes sent, in time within the destination
  * @looked: pages read and compared
  * @dirty: pages that were reported for the last round that tells
@@ -47,34 +47,34 @@ struct dmt_gauge {
  * @npast: how many of them there are
  * @stuck: rounds in a row that brought nothing
  */
-struct dmt_forecast {
-	struct dmt_gauge sent;
-	struct dmt_gauge looked;
+struct dml_forecast {
+	struct dml_gauge sent;
+	struct dml_gauge looked;
 	uint64_t dirty, changed;
 	uint64_t past[3];
 	unsigned int npast;
 	unsigned int stuck;
 };
 
-void dmt_forecast_init(struct dmt_forecast *f);
+void dml_forecast_init(struct dml_forecast *f);
 
-void dmt_forecast_sent(struct dmt_forecast *f, uint64_t bytes, uint64_t ns);
-void dmt_forecast_looked(struct dmt_forecast *f, uint64_t pages, uint64_t ns);
+void dml_forecast_sent(struct dml_forecast *f, uint64_t bytes, uint64_t ns);
+void dml_forecast_looked(struct dml_forecast *f, uint64_t pages, uint64_t ns);
 /* Of @dirty pages only @changed had to be sent: only with refinement */
-void dmt_forecast_changed(struct dmt_forecast *f, uint64_t dirty,
+void dml_forecast_changed(struct dml_forecast *f, uint64_t dirty,
 			  uint64_t changed);
 
 /* Of @dirty pages how many will have changed, rounded up */
-uint64_t dmt_forecast_left(const struct dmt_forecast *f, uint64_t dirty);
+uint64_t dml_forecast_left(const struct dml_forecast *f, uint64_t dirty);
 
 /* Bytes a second; 0: not known */
-uint64_t dmt_forecast_rate(const struct dmt_forecast *f);
+uint64_t dml_forecast_rate(const struct dml_forecast *f);
 
 /* In ns: a harvest of @harvest, @pending pages, @left bytes. UINT64_MAX: not known */
-uint64_t dmt_forecast_downtime(const struct dmt_forecast *f, uint64_t harvest,
+uint64_t dml_forecast_downtime(const struct dml_forecast *f, uint64_t harvest,
 			       uint64_t pending, uint64_t left);
 
 /* A round ended with @left bytes. Return: it doesn't become less any more */
-bool dmt_forecast_diverges(struct dmt_forecast *f, uint64_t left);
+bool dml_forecast_diverges(struct dml_forecast *f, uint64_t left);
 
 #endif

@@ -3,20 +3,20 @@
 #include "lib/util/clock.h"
 #include "pace.h"
 
-#define CREDIT	(DMT_NSEC / 100)
+#define CREDIT	(DML_NSEC / 100)
 
-uint64_t dmt_pace_wait(const struct dmt_pace *p, uint64_t now)
+uint64_t dml_pace_wait(const struct dml_pace *p, uint64_t now)
 {
 	return p->rate && p->due > now ? p->due - now : 0;
 }
 
-void dmt_pace_sent(struct dmt_pace *p, uint64_t now, uint64_t bytes)
+void dml_pace_sent(struct dml_pace *p, uint64_t now, uint64_t bytes)
 {
 	uint64_t least = now > CREDIT ? now - CREDIT : 0, cost;
 
 	if (!p->rate)
 		return;
-	cost = bytes * DMT_NSEC / p->rate + !!(bytes * DMT_NSEC % p->rate);
+	cost = bytes * DML_NSEC / p->rate + !!(bytes * DML_NSEC % p->rate);
 	if (p->due < least)
 		p->due = least;
 	if (__builtin_add_overflow(p->due, cost, &p->due))

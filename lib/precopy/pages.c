@@ -33,14 +33,14 @@ static void draw_secret(void)
 		      (ssize_t)sizeof(secret);
 }
 
-static struct dmt_hash *alloc_hashes(uint64_t n)
+static struct dml_hash *alloc_hashes(uint64_t n)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	void *hashes = MAP_FAILED;
 	size_t size;
 
 	pthread_once(&once, draw_secret);
-	if (have_secret && !__builtin_mul_overflow(n, sizeof(struct dmt_hash), &size))
+	if (have_secret && !__builtin_mul_overflow(n, sizeof(struct dml_hash), &size))
 		hashes = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 			      0);
@@ -51,30 +51,30 @@ static struct dmt_hash *alloc_hashes(uint64_t n)
 	return hashes;
 }
 
-int dmt_pages_init(struct dmt_pages *p, uint64_t n, bool refine)
+int dml_pages_init(struct dml_pages *p, uint64_t n, bool refine)
 {
 	size_t words = dmatrack_bitmap_size(n, 1) / sizeof(uint64_t);
 
-	*p = (struct dmt_pages){ .n = n };
+	*p = (struct dml_pages){ .n = n };
 	p->pending = calloc(words, sizeof(uint64_t));
 	p->filled = calloc(words, sizeof(uint64_t));
 	if (refine)
 		p->hashes = alloc_hashes(n);
 	if (!p->pending || !p->filled || (refine && !p->hashes)) {
-		dmt_pages_free(p);
+		dml_pages_free(p);
 		return -ENOMEM;
 	}
-	dmt_set_bits(p->pending, 0, n);
+	dml_set_bits(p->pending, 0, n);
 	return 0;
 }
 
-void dmt_pages_free(struct dmt_pages *p)
+void dml_pages_free(struct dml_pages *p)
 {
 	if (p->hashes)
 		munmap(p->hashes, p->n * sizeof(*p->hashes));
 	free(p->filled);
 	free(p->pending);
-	*p = (struct dmt_pages){ 0 };
+	*p = (struct dml_pages){ 0 };
 }
 
 /* Bytes of @size at @addr that memory has been taken for */
@@ -96,7 +96,7 @@ static uint64_t resident(void *addr, size_t size)
 	return bytes;
 }
 
-uint64_t dmt_pages_memory(const struct dmt_pages *p)
+uint64_t dml_pages_memory(const struct dml_pages *p)
 {
 	uint64_t bytes = 2 * dmatrack_bitmap_size(p->n, 1);
 
@@ -107,17 +107,17 @@ uint64_t dmt_pages_memory(const struct dmt_pages *p)
 
 /* Pending -------------------------------------------------------------------- */
 
-bool dmt_pages_next(const struct dmt_pages *p, uint64_t *pos, uint64_t *len)
+bool dml_pages_next(const struct dml_pages *p, uint64_t *pos, uint64_t *len)
 {
 	return dmatrack_next_run(p->pending, p->n, pos, len);
 }
 
-uint64_t dmt_pages_pending(const struct dmt_pages *p)
+uint64_t dml_pages_pending(const struct dml_pages *p)
 {
 	return dmatrack_bitmap_count(p->pending, p->n);
 }
 
-bool dmt_pages_filled(const struct dmt_pages *p, uint64_t first, uint64_t n)
+bool dml_pages_filled(const struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	uint64_t len;
 
@@ -127,7 +127,7 @@ bool dmt_pages_filled(const struct dmt_pages *p, uint64_t first, uint64_t n)
 /* What the destination holds ------------------------------------------------- */
 
 /* Only of what is filled is there a hash: leave other memory untouched. */
-static void drop_hashes(struct dmt_pages *p, uint64_t first, uint64_t n)
+static void drop_hashes(struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	uint64_t pos = first, end = first + n, len;
 
@@ -139,11 +139,11 @@ static void drop_hashes(struct dmt_pages *p, uint64_t first, uint64_t n)
 	}
 }
 
-void dmt_pages_forget(struct dmt_pages *p, uint64_t first, uint64_t n)
+void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	drop_hashes(p, first, n);
-	dmt_set_bits(p->filled, first, n);
-	dmt_set_bits(p->pending, first, n);
+	dml_set_bits(p->filled, first, n);
+	dml_set_bits(p->pending, first, n);
 }
 
 /* A block at a time; most pages that aren't zero show it in the first word. */
@@ -160,45 +160,45 @@ static bool is_zero(const void *data, size_t size)
 	return !any;
 }
 
-static bool same(const struct dmt_hash *a, const struct dmt_hash *b)
+static bool same(const struct dml_hash *a, const struct dml_hash *b)
 {
 	return a->low == b->low && a->high == b->high && (a->low || a->high);
 }
 
-enum dmt_need dmt_pages_need(const struct dmt_pages *p, uint64_t i,
+enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
 			     const void *data, size_t size,
-			     struct dmt_hash *hash)
+			     struct dml_hash *hash)
 {
 	XXH128_hash_t h;
 
 	if (is_zero(data, size))
-		return dmt_test_bit(p->filled, i) ? DMT_CLEAR : DMT_ZERO;
+		return dml_test_bit(p->filled, i) ? DML_CLEAR : DML_ZERO;
 	if (!p->hashes)
-		return DMT_SEND;
+		return DML_SEND;
 	h = XXH3_128bits_withSecret(data, size, secret, sizeof(secret));
-	*hash = (struct dmt_hash){ h.low64, h.high64 };
-	if (dmt_test_bit(p->filled, i) && same(hash, &p->hashes[i]))
-		return DMT_SAME;
-	return DMT_SEND;
+	*hash = (struct dml_hash){ h.low64, h.high64 };
+	if (dml_test_bit(p->filled, i) && same(hash, &p->hashes[i]))
+		return DML_SAME;
+	return DML_SEND;
 }
 
-void dmt_pages_sent(struct dmt_pages *p, uint64_t first, uint64_t n,
-		    const struct dmt_hash *hashes)
+void dml_pages_sent(struct dml_pages *p, uint64_t first, uint64_t n,
+		    const struct dml_hash *hashes)
 {
 	if (p->hashes)
 		memcpy(p->hashes + first, hashes, n * sizeof(*hashes));
-	dmt_set_bits(p->filled, first, n);
-	dmt_clear_bits(p->pending, first, n);
+	dml_set_bits(p->filled, first, n);
+	dml_clear_bits(p->pending, first, n);
 }
 
-void dmt_pages_cleared(struct dmt_pages *p, uint64_t first, uint64_t n)
+void dml_pages_cleared(struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	drop_hashes(p, first, n);
-	dmt_clear_bits(p->filled, first, n);
-	dmt_clear_bits(p->pending, first, n);
+	dml_clear_bits(p->filled, first, n);
+	dml_clear_bits(p->pending, first, n);
 }
 
-void dmt_pages_done(struct dmt_pages *p, uint64_t first, uint64_t n)
+void dml_pages_done(struct dml_pages *p, uint64_t first, uint64_t n)
 {
-	dmt_clear_bits(p->pending, first, n);
+	dml_clear_bits(p->pending, first, n);
 }

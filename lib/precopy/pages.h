@@ -13,75 +13,75 @@
  *
  * One thread. Pages are by number, from 0.
  */
-#ifndef DMT_LIB_PAGES_H
-#define DMT_LIB_PAGES_H
+#ifndef DML_PRECOPY_PAGES_H
+#define DML_PRECOPY_PAGES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* XXH3's 128 bits. All zero: none; a page that has this hash is always sent. */
-struct dmt_hash {
+struct dml_hash {
 	uint64_t low, high;
 };
 
 /**
- * struct dmt_pages - the pages of a region
+ * struct dml_pages - the pages of a region
  * @n: how many
  * @pending: a bit each
  * @filled: a bit each
  * @hashes: one each; NULL: without refinement
  */
-struct dmt_pages {
+struct dml_pages {
 	uint64_t n;
 	uint64_t *pending;
 	uint64_t *filled;
-	struct dmt_hash *hashes;
+	struct dml_hash *hashes;
 };
 
 /* What has to be done about a page */
-enum dmt_need {
-	DMT_SEND,	/* write it */
-	DMT_CLEAR,	/* it's zero and wasn't */
-	DMT_ZERO,	/* nothing: it's zero and was */
-	DMT_SAME,	/* nothing: it's what was sent */
+enum dml_need {
+	DML_SEND,	/* write it */
+	DML_CLEAR,	/* it's zero and wasn't */
+	DML_ZERO,	/* nothing: it's zero and was */
+	DML_SAME,	/* nothing: it's what was sent */
 };
 
 /* All are pending, and zero at the destination. Return: 0 or -ENOMEM */
-int dmt_pages_init(struct dmt_pages *p, uint64_t n, bool refine);
-void dmt_pages_free(struct dmt_pages *p);
+int dml_pages_init(struct dml_pages *p, uint64_t n, bool refine);
+void dml_pages_free(struct dml_pages *p);
 
 /* Bytes of memory in use */
-uint64_t dmt_pages_memory(const struct dmt_pages *p);
+uint64_t dml_pages_memory(const struct dml_pages *p);
 
 /* Pending from @pos on, as dmatrack_next_run() */
-bool dmt_pages_next(const struct dmt_pages *p, uint64_t *pos, uint64_t *len);
-uint64_t dmt_pages_pending(const struct dmt_pages *p);
+bool dml_pages_next(const struct dml_pages *p, uint64_t *pos, uint64_t *len);
+uint64_t dml_pages_pending(const struct dml_pages *p);
 
 /* May the destination hold something other than zeros anywhere there? */
-bool dmt_pages_filled(const struct dmt_pages *p, uint64_t first, uint64_t n);
+bool dml_pages_filled(const struct dml_pages *p, uint64_t first, uint64_t n);
 
 /* These are pending, and nobody knows what the destination holds. */
-void dmt_pages_forget(struct dmt_pages *p, uint64_t first, uint64_t n);
+void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n);
 
 /**
- * dmt_pages_need() - look at a page
+ * dml_pages_need() - look at a page
  * @p: pages
  * @i: which
  * @data: its content; nobody writes here
  * @size: of a page, a multiple of 64
  * @hash: out: of the content, if refined and not zero
  */
-enum dmt_need dmt_pages_need(const struct dmt_pages *p, uint64_t i,
+enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
 			     const void *data, size_t size,
-			     struct dmt_hash *hash);
+			     struct dml_hash *hash);
 
 /* The destination holds them as looked at; @hashes: one for each, or NULL */
-void dmt_pages_sent(struct dmt_pages *p, uint64_t first, uint64_t n,
-		    const struct dmt_hash *hashes);
+void dml_pages_sent(struct dml_pages *p, uint64_t first, uint64_t n,
+		    const struct dml_hash *hashes);
 /* The destination reads as zeros there */
-void dmt_pages_cleared(struct dmt_pages *p, uint64_t first, uint64_t n);
+void dml_pages_cleared(struct dml_pages *p, uint64_t first, uint64_t n);
 /* The destination holds what it must already */
-void dmt_pages_done(struct dmt_pages *p, uint64_t first, uint64_t n);
+void dml_pages_done(struct dml_pages *p, uint64_t first, uint64_t n);
 
 #endif

@@ -51,13 +51,13 @@
  * @totals: so far
  */
 struct copy {
-	struct dmt_request q;
-	struct dmt_transfer x;
-	struct dmt_forecast f;
+	struct dml_request q;
+	struct dml_transfer x;
+	struct dml_forecast f;
 	uint64_t *scratch;
 	uint64_t **reported;
 	uint64_t **sent;
-	struct dmt_reader *readers;
+	struct dml_reader *readers;
 	uint64_t harvested;
 	uint64_t before;
 	uint64_t kept;
@@ -68,14 +68,14 @@ struct copy {
 
 static uint64_t now(const struct copy *c)
 {
-	return dmt_clock_now(c->x.clock);
+	return dml_clock_now(c->x.clock);
 }
 
 /* Memory ---------------------------------------------------------------------- */
 
 static size_t bitmap_size(const struct copy *c, uint32_t region)
 {
-	return dmatrack_bitmap_size(dmt_request_pages(&c->q, region), 1);
+	return dmatrack_bitmap_size(dml_request_pages(&c->q, region), 1);
 }
 
 /* One a region */
@@ -118,7 +118,7 @@ static int alloc(struct copy *c)
 	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
 	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));
 	if (!c->scratch || !c->readers || (c->q.p.round && alloc_for_program(c)))
-		return dmt_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
+		return dml_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
 				 c->q.pages);
 	return 0;
 }
@@ -129,12 +129,12 @@ static void release(struct copy *c)
 	free_bitmaps(c, c->sent);
 	free(c->scratch);
 	free(c->readers);
-	dmt_transfer_free(&c->x);
+	dml_transfer_free(&c->x);
 }
 
 static uint64_t memory(const struct copy *c)
 {
-	uint64_t bytes = dmt_transfer_memory(&c->x) +
+	uint64_t bytes = dml_transfer_memory(&c->x) +
 			 dmatrack_bitmap_size(c->q.largest, 1);
 	uint32_t i;
 
@@ -153,7 +153,7 @@ static int claim(struct copy *c)
 	int ret = 0;
 
 	for (i = 0; i < p->ncontainers && !ret; i++)
-		ret = dmt_reader_claim(&c->readers[i], p->containers[i]);
+		ret = dml_reader_claim(&c->readers[i], p->containers[i]);
 	return ret;
 }
 
@@ -165,22 +165,22 @@ static int start(struct copy *c)
 
 	c->harvested = now(c);
 	for (i = 0; i < p->ncontainers; i++) {
-		ret = dmt_reader_start(&c->readers[i]);
+		ret = dml_reader_start(&c->readers[i]);
 		if (ret)
 			return ret;
 	}
 	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
-		ret = dmt_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
+		ret = dml_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
 	return ret;
 }
 
 static void stop(struct copy *c)
 {
-	DMT_KEEP_TEXT;
+	DML_KEEP_TEXT;
 	uint32_t i;
 
 	for (i = 0; c->readers && i < c->q.p.ncontainers; i++)
-		dmt_reader_stop(&c->readers[i]);
+		dml_reader_stop(&c->readers[i]);
 }
 
 /* What was written in a region is pending. */
@@ -188,12 +188,12 @@ static int harvest_region(struct copy *c, uint32_t region)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
 	const struct dmatrack_region *r = &p->regions[region];
-	struct dmt_pages *pages = &c->x.pages[region];
+	struct dml_pages *pages = &c->x.pages[region];
 	uint32_t i;
 	int ret = 0;
 
 	for (i = 0; i < p->ncontainers; i++) {
-		ret = dmt_reader_harvest(&c->readers[i], r->iova, r->size,
+		ret = dml_reader_harvest(&c->readers[i], r->iova, r->size,
 					 p->page_size, c->scratch);
 		if (ret)
 			return ret;
@@ -201,10 +201,10 @@ static int harvest_region(struct copy *c, uint32_t region)
 	}
 	if (p->dirty) {
 		memset(c->scratch, 0, bitmap_size(c, region));
-		ret = dmt_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
+		ret = dml_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
 	}
-	return ret > 0 ? dmt_error(-EINVAL, "dirty() returned %d", ret) : ret;
+	return ret > 0 ? dml_error(-EINVAL, "dirty() returned %d", ret) : ret;
 }
 
 /* Can something have been written that no harvest says? */
@@ -216,7 +216,7 @@ static int check_readers(const struct copy *c)
 
 	for (i = 0; i < p->ncontainers && !ret; i++) {
 		for (j = 0; j < p->nregions && !ret; j++)
-			ret = dmt_reader_check(&c->readers[i],
+			ret = dml_reader_check(&c->readers[i],
 					       p->regions[j].iova,
 					       p->regions[j].size);
 	}
@@ -234,7 +234,7 @@ static int harvest(struct copy *c)
 		ret = harvest_region(c, i);
 	if (!ret || ret == -EINVAL)
 		ret = check_readers(c) ?: ret;
-	c->pending = dmt_transfer_pending(&c->x);
+	c->pending = dml_transfer_pending(&c->x);
 	c->harvested = begin;
 	c->harvest_ns = now(c) - begin;
 	return ret;
@@ -252,7 +252,7 @@ static void begin_round(struct copy *c, bool last)
 		.last = last,
 		.harvest = c->harvest_ns,
 		.dirty = c->pending,
-		.rate = dmt_forecast_rate(&c->f),
+		.rate = dml_forecast_rate(&c->f),
 		.dirty_rate = r->dirty_rate,
 		.left = r->left,
 		.downtime = c->totals.rounds ? r->downtime : UINT64_MAX,
@@ -262,7 +262,7 @@ static void begin_round(struct copy *c, bool last)
 		       bitmap_size(c, i));
 	for (i = 0; c->sent && i < c->q.p.nregions; i++)
 		memset(c->sent[i], 0, bitmap_size(c, i));
-	dmt_transfer_round(&c->x);
+	dml_transfer_round(&c->x);
 }
 
 /* A round is over; what it did goes into totals, what it took into the forecast. */
@@ -275,11 +275,11 @@ static void account(struct copy *c)
 	c->totals.zero += r->zero;
 	c->totals.same += r->same;
 	c->totals.bytes += r->bytes;
-	dmt_forecast_sent(&c->f, r->bytes, c->x.send_ns);
-	dmt_forecast_looked(&c->f, c->x.looked, c->x.look_ns);
+	dml_forecast_sent(&c->f, r->bytes, c->x.send_ns);
+	dml_forecast_looked(&c->f, c->x.looked, c->x.look_ns);
 	if (r->number && (c->q.p.flags & DMATRACK_REFINE))
-		dmt_forecast_changed(&c->f, r->dirty, r->sent);
-	r->rate = dmt_forecast_rate(&c->f);
+		dml_forecast_changed(&c->f, r->dirty, r->sent);
+	r->rate = dml_forecast_rate(&c->f);
 }
 
 static int tell(struct copy *c)
@@ -290,15 +290,15 @@ static int tell(struct copy *c)
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
 		r->sent_bitmaps = (const uint64_t *const *)c->sent;
-		ret = dmt_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
+		ret = dml_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
 		r->bitmaps = r->sent_bitmaps = NULL;
 	}
-	return dmt_transfer_answer(&c->x, ret);
+	return dml_transfer_answer(&c->x, ret);
 }
 
 static uint64_t per_second(uint64_t bytes, uint64_t ns)
 {
-	unsigned __int128 x = (unsigned __int128)bytes * DMT_NSEC / (ns ? ns : 1);
+	unsigned __int128 x = (unsigned __int128)bytes * DML_NSEC / (ns ? ns : 1);
 
 	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
 }
@@ -306,7 +306,7 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 /* Bytes written since @before, by what was harvested since; and the rate of that */
 static uint64_t fresh(struct copy *c)
 {
-	uint64_t bytes = dmt_forecast_left(&c->f, c->pending - c->kept) *
+	uint64_t bytes = dml_forecast_left(&c->f, c->pending - c->kept) *
 			 c->q.p.page_size;
 
 	c->x.round.dirty_rate = per_second(bytes, c->harvested - c->before);
@@ -320,12 +320,12 @@ static int look_ahead(struct copy *c)
 	int ret;
 
 	c->before = c->harvested;
-	c->kept = dmt_transfer_pending(&c->x);
+	c->kept = dml_transfer_pending(&c->x);
 	ret = harvest(c);
 	if (ret)
 		return ret;
 	r->left = fresh(c) + c->kept * c->q.p.page_size;
-	r->downtime = dmt_forecast_downtime(&c->f, c->harvest_ns, c->pending,
+	r->downtime = dml_forecast_downtime(&c->f, c->harvest_ns, c->pending,
 					    r->left);
 	return 0;
 }
@@ -333,7 +333,7 @@ static int look_ahead(struct copy *c)
 static enum dmatrack_reason decide(struct copy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
-	bool diverges = dmt_forecast_diverges(&c->f, r->left);
+	bool diverges = dml_forecast_diverges(&c->f, r->left);
 
 	if (c->x.asked)
 		return DMATRACK_ASKED;
@@ -353,9 +353,9 @@ static int copy_running(struct copy *c)
 
 	while (!c->totals.reason) {
 		begin_round(c, false);
-		ret = dmt_transfer_pass(&c->x);
+		ret = dml_transfer_pass(&c->x);
 		if (!ret)
-			ret = dmt_transfer_end_round(&c->x);
+			ret = dml_transfer_end_round(&c->x);
 		if (ret)
 			return ret;
 		account(c);
@@ -380,7 +380,7 @@ static int give_up(const struct copy *c)
 	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ?
 			   c->q.p.downtime : c->q.p.standstill;
 
-	return dmt_error(-ETIME, "after %u rounds %" PRIu64 " bytes are left, a downtime of %" PRIu64 " ms where %" PRIu64 " are allowed: %s",
+	return dml_error(-ETIME, "after %u rounds %" PRIu64 " bytes are left, a downtime of %" PRIu64 " ms where %" PRIu64 " are allowed: %s",
 			 c->totals.rounds, r->left, r->downtime / 1000000,
 			 allowed / 1000000, why);
 }
@@ -400,10 +400,10 @@ static bool hopeless(const struct copy *c)
 /* From @stopped on, the time of their standstill runs. */
 static int stop_devices(struct copy *c, uint64_t stopped)
 {
-	int ret = dmt_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
+	int ret = dml_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
 
 	if (ret > 0)
-		ret = dmt_error(-EINVAL, "stop() returned %d", ret);
+		ret = dml_error(-EINVAL, "stop() returned %d", ret);
 	c->totals.stopped = !ret;
 	if (__builtin_add_overflow(stopped, c->q.p.standstill, &c->x.limit))
 		c->x.limit = UINT64_MAX;
@@ -415,16 +415,16 @@ static int stop_devices(struct copy *c, uint64_t stopped)
 /* If there's no copy, the devices may go on. @err: what the copy ended with */
 static int start_devices(struct copy *c, int err)
 {
-	struct dmt_text why;
+	struct dml_text why;
 	int ret;
 
 	if (!err || err == -EINPROGRESS || err == -DMATRACK_NOT_DURABLE ||
 	    !c->totals.stopped || !c->q.p.start)
 		return err;
-	why = dmt_why(err);
+	why = dml_why(err);
 	ret = c->q.p.start(c->q.p.opaque);
 	c->totals.stopped = !!ret;
-	return dmt_error(err, "%s%s", why.words,
+	return dml_error(err, "%s%s", why.words,
 			 ret ? "; and the devices could not be started again" : "");
 }
 
@@ -434,10 +434,10 @@ static int drain(struct copy *c)
 	int ret;
 
 	do {
-		ret = dmt_transfer_pass(&c->x);
+		ret = dml_transfer_pass(&c->x);
 		if (!ret)
-			ret = dmt_transfer_end_round(&c->x);
-	} while (!ret && dmt_transfer_pending(&c->x));
+			ret = dml_transfer_end_round(&c->x);
+	} while (!ret && dml_transfer_pending(&c->x));
 	return ret;
 }
 
@@ -458,9 +458,9 @@ static int copy_stopped(struct copy *c, uint64_t stopped)
 		ret = tell(c);
 		from = now(c);
 		if (!ret)
-			ret = dmt_transfer_finish(&c->x);
+			ret = dml_transfer_finish(&c->x);
 		c->totals.finish += now(c) - from;
-		c->pending = dmt_transfer_pending(&c->x);
+		c->pending = dml_transfer_pending(&c->x);
 		c->harvest_ns = 0;
 	} while (ret > 0);
 	return ret;
@@ -472,7 +472,7 @@ static int copy_all(struct copy *c)
 	int ret = claim(c);
 
 	if (!ret)
-		ret = dmt_transfer_begin(&c->x);
+		ret = dml_transfer_begin(&c->x);
 	if (!ret)
 		ret = start(c);
 	if (!ret)
@@ -499,36 +499,36 @@ static int copy_all(struct copy *c)
  */
 static int conclude(const struct copy *c, int err)
 {
-	struct dmt_text why;
+	struct dml_text why;
 	int outcome;
 
 	if (!err || !c->q.ops.outcome)
 		return err;
-	why = dmt_why(err);
+	why = dml_why(err);
 	outcome = c->q.ops.outcome(c->q.p.dest);
 	if (outcome == DMATRACK_COPIED)
 		return 0;
 	if (outcome != DMATRACK_UNKNOWN || err == -EINPROGRESS)
-		return dmt_error(err, "%s", why.words);
-	return dmt_error(-EINPROGRESS, "the copy may be complete at the destination: %s",
+		return dml_error(err, "%s", why.words);
+	return dml_error(-EINPROGRESS, "the copy may be complete at the destination: %s",
 			 why.words);
 }
 
-int dmt_precopy(const struct dmatrack_precopy *p,
-		struct dmatrack_totals *totals, const struct dmt_clock *clock)
+int dml_precopy(const struct dmatrack_precopy *p,
+		struct dmatrack_totals *totals, const struct dml_clock *clock)
 {
 	struct copy c = { 0 };
 	int ret;
 
-	dmt_forget();
-	ret = dmt_request_init(&c.q, p);
+	dml_forget();
+	ret = dml_request_init(&c.q, p);
 	if (!ret) {
-		ret = dmt_transfer_init(&c.x, &c.q, clock);
+		ret = dml_transfer_init(&c.x, &c.q, clock);
 		if (!ret)
 			ret = alloc(&c);
 		if (!ret) {
 			c.pending = c.q.pages;
-			dmt_forecast_init(&c.f);
+			dml_forecast_init(&c.f);
 			ret = start_devices(&c, conclude(&c, copy_all(&c)));
 			c.totals.memory = memory(&c);
 		}
@@ -546,5 +546,5 @@ int dmt_precopy(const struct dmatrack_precopy *p,
 int dmatrack_precopy(const struct dmatrack_precopy *p,
 		     struct dmatrack_totals *totals)
 {
-	return dmt_precopy(p, totals, &dmt_system_clock);
+	return dml_precopy(p, totals, &dml_system_clock);
 }

@@ -14,17 +14,17 @@
 #define STANDSTILL	30000000000ull
 #define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
 
-static int check_dest(struct dmt_request *q)
+static int check_dest(struct dml_request *q)
 {
 	int ret;
 
 	if (!q->p.dest)
-		return dmt_error(-EINVAL, "there's no destination");
-	ret = DMT_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops, finish);
+		return dml_error(-EINVAL, "there's no destination");
+	ret = DML_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops, finish);
 	if (ret)
 		return ret;
 	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
-		return dmt_error(-EINVAL,
+		return dml_error(-EINVAL,
 				 "the destination lacks begin, write, zero or finish");
 	return 0;
 }
@@ -41,7 +41,7 @@ static int smallest_of(struct dmatrack *t, uint64_t *size)
 		return ret;
 	*size = info->dirty_page_sizes & -info->dirty_page_sizes;
 	dmatrack_info_free(info);
-	return *size ? 0 : dmt_error(-EOPNOTSUPP, "the %s driver can't track",
+	return *size ? 0 : dml_error(-EOPNOTSUPP, "the %s driver can't track",
 				     dmatrack_driver(t));
 }
 
@@ -63,7 +63,7 @@ static int smallest_page(const struct dmatrack_precopy *p, uint64_t *smallest)
 	return 0;
 }
 
-static int check_page_size(struct dmt_request *q)
+static int check_page_size(struct dml_request *q)
 {
 	uint64_t size = q->p.page_size, smallest;
 	int ret = smallest_page(&q->p, &smallest);
@@ -73,7 +73,7 @@ static int check_page_size(struct dmt_request *q)
 	if (!size)
 		size = smallest;
 	if ((size & (size - 1)) || size < smallest || size > DMATRACK_WRITE_MAX)
-		return dmt_error(-EINVAL,
+		return dml_error(-EINVAL,
 				 "page size %" PRIu64 " is not a power of two from %" PRIu64 " to %u",
 				 size, smallest, DMATRACK_WRITE_MAX);
 	q->p.page_size = (uint32_t)size;
@@ -82,22 +82,22 @@ static int check_page_size(struct dmt_request *q)
 
 /* Regions -------------------------------------------------------------------- */
 
-static int check_region(const struct dmt_request *q, uint32_t i)
+static int check_region(const struct dml_request *q, uint32_t i)
 {
 	const struct dmatrack_region *r = &q->p.regions[i], *before = r - 1;
 	uint64_t mask = q->p.page_size - 1, last;
 	uintptr_t end;
 
 	if (!r->size || ((r->iova | r->size) & mask))
-		return dmt_error(-EINVAL,
+		return dml_error(-EINVAL,
 				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not whole pages of %u",
 				 i, r->size, r->iova, q->p.page_size);
 	if (__builtin_add_overflow(r->iova, r->size - 1, &last))
-		return dmt_error(-EINVAL,
+		return dml_error(-EINVAL,
 				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " reach beyond the last IOVA",
 				 i, r->size, r->iova);
 	if (i && r->iova <= before->iova + (before->size - 1))
-		return dmt_error(-EINVAL,
+		return dml_error(-EINVAL,
 				 "region %u: 0x%" PRIx64 " is not after region %u, which ends with 0x%" PRIx64,
 				 i, r->iova, i - 1,
 				 before->iova + (before->size - 1));
@@ -105,24 +105,24 @@ static int check_region(const struct dmt_request *q, uint32_t i)
 		return 0;
 	if (!r->vaddr || r->size > SIZE_MAX ||
 	    __builtin_add_overflow((uintptr_t)r->vaddr, r->size - 1, &end))
-		return dmt_error(-EINVAL,
+		return dml_error(-EINVAL,
 				 "region %u: %p is not where 0x%" PRIx64 " bytes can be, and there's no read()",
 				 i, r->vaddr, r->size);
 	return 0;
 }
 
-static int check_regions(struct dmt_request *q)
+static int check_regions(struct dml_request *q)
 {
 	uint32_t i;
 	int ret;
 
 	if (!q->p.nregions || q->p.nregions > DMATRACK_REGIONS_MAX ||
 	    !q->p.regions)
-		return dmt_error(-EINVAL, "%u regions, not 1 to %u",
+		return dml_error(-EINVAL, "%u regions, not 1 to %u",
 				 q->p.regions ? q->p.nregions : 0,
 				 DMATRACK_REGIONS_MAX);
 	for (i = 0; i < q->p.nregions; i++) {
-		uint64_t n = dmt_request_pages(q, i);
+		uint64_t n = dml_request_pages(q, i);
 
 		ret = check_region(q, i);
 		if (ret)
@@ -139,18 +139,18 @@ static int check_rest(const struct dmatrack_precopy *p)
 	uint32_t i;
 
 	if (p->flags & ~FLAGS)
-		return dmt_error(-EINVAL, "unknown flags 0x%x",
+		return dml_error(-EINVAL, "unknown flags 0x%x",
 				 p->flags & ~FLAGS);
 	if (p->reserved)
-		return dmt_error(-EINVAL, "reserved is %u, not 0", p->reserved);
+		return dml_error(-EINVAL, "reserved is %u, not 0", p->reserved);
 	if (!p->stop)
-		return dmt_error(-EINVAL, "there's no stop()");
+		return dml_error(-EINVAL, "there's no stop()");
 	if (p->ncontainers && !p->containers)
-		return dmt_error(-EINVAL, "%u containers at NULL",
+		return dml_error(-EINVAL, "%u containers at NULL",
 				 p->ncontainers);
 	for (i = 0; i < p->ncontainers; i++) {
 		if (!p->containers[i])
-			return dmt_error(-EINVAL, "container %u is NULL", i);
+			return dml_error(-EINVAL, "container %u is NULL", i);
 	}
 	return 0;
 }
@@ -161,7 +161,7 @@ static int set_standstill(struct dmatrack_precopy *p)
 	uint64_t five;
 
 	if (p->standstill && p->standstill < p->downtime)
-		return dmt_error(-EINVAL, "a standstill of %" PRIu64 " ns is less than the downtime that is allowed, %" PRIu64,
+		return dml_error(-EINVAL, "a standstill of %" PRIu64 " ns is less than the downtime that is allowed, %" PRIu64,
 				 p->standstill, p->downtime);
 	if (__builtin_mul_overflow(p->downtime, 5, &five))
 		five = UINT64_MAX;
@@ -170,12 +170,12 @@ static int set_standstill(struct dmatrack_precopy *p)
 	return 0;
 }
 
-int dmt_request_init(struct dmt_request *q, const struct dmatrack_precopy *p)
+int dml_request_init(struct dml_request *q, const struct dmatrack_precopy *p)
 {
 	int ret;
 
 	memset(q, 0, sizeof(*q));
-	ret = DMT_SIZED_TAKE(&q->p, p, struct dmatrack_precopy, stop);
+	ret = DML_SIZED_TAKE(&q->p, p, struct dmatrack_precopy, stop);
 	if (!ret)
 		ret = check_rest(&q->p);
 	if (!ret)

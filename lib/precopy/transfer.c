@@ -12,25 +12,25 @@
 #include "lib/util/hash.h"
 #include "transfer.h"
 
-#define TICK		(DMT_NSEC / 10)
+#define TICK		(DML_NSEC / 10)
 #define BATCH		(256u << 10)	/* bytes */
 
-int dmt_transfer_init(struct dmt_transfer *x, const struct dmt_request *q,
-		      const struct dmt_clock *clock)
+int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
+		      const struct dml_clock *clock)
 {
 	bool refine = q->p.flags & DMATRACK_REFINE;
 	size_t npages;
 	uint32_t i;
 	int ret = 0;
 
-	*x = (struct dmt_transfer){
+	*x = (struct dml_transfer){
 		.q = q,
 		.clock = clock,
 		.batch = BATCH > q->p.page_size ? BATCH : q->p.page_size,
 		.pace.rate = q->p.bandwidth,
 		.limit = UINT64_MAX,
 	};
-	x->now = x->began = x->ticked = dmt_clock_now(clock);
+	x->now = x->began = x->ticked = dml_clock_now(clock);
 	npages = x->batch / q->p.page_size;
 	x->pages = calloc(q->p.nregions, sizeof(*x->pages));
 	x->buf = aligned_alloc(4096, x->batch);
@@ -39,52 +39,52 @@ int dmt_transfer_init(struct dmt_transfer *x, const struct dmt_request *q,
 	if (!x->pages || !x->buf || !x->hashes || !x->needs)
 		ret = -ENOMEM;
 	for (i = 0; i < q->p.nregions && !ret; i++)
-		ret = dmt_pages_init(&x->pages[i], dmt_request_pages(q, i),
+		ret = dml_pages_init(&x->pages[i], dml_request_pages(q, i),
 				     refine);
 	if (ret)
-		return dmt_error(ret, "no memory to copy %" PRIu64 " pages with",
+		return dml_error(ret, "no memory to copy %" PRIu64 " pages with",
 				 q->pages);
 	return 0;
 }
 
-void dmt_transfer_free(struct dmt_transfer *x)
+void dml_transfer_free(struct dml_transfer *x)
 {
 	uint32_t i;
 
 	for (i = 0; x->pages && i < x->q->p.nregions; i++)
-		dmt_pages_free(&x->pages[i]);
+		dml_pages_free(&x->pages[i]);
 	free(x->pages);
 	free(x->buf);
 	free(x->hashes);
 	free(x->needs);
 }
 
-uint64_t dmt_transfer_memory(const struct dmt_transfer *x)
+uint64_t dml_transfer_memory(const struct dml_transfer *x)
 {
 	uint64_t bytes = x->batch;
 	uint32_t i;
 
 	for (i = 0; i < x->q->p.nregions; i++)
-		bytes += dmt_pages_memory(&x->pages[i]);
+		bytes += dml_pages_memory(&x->pages[i]);
 	return bytes;
 }
 
-uint64_t dmt_transfer_pending(const struct dmt_transfer *x)
+uint64_t dml_transfer_pending(const struct dml_transfer *x)
 {
 	uint64_t n = 0;
 	uint32_t i;
 
 	for (i = 0; i < x->q->p.nregions; i++)
-		n += dmt_pages_pending(&x->pages[i]);
+		n += dml_pages_pending(&x->pages[i]);
 	return n;
 }
 
-static void look_at_clock(struct dmt_transfer *x)
+static void look_at_clock(struct dml_transfer *x)
 {
-	x->now = dmt_clock_now(x->clock);
+	x->now = dml_clock_now(x->clock);
 }
 
-void dmt_transfer_round(struct dmt_transfer *x)
+void dml_transfer_round(struct dml_transfer *x)
 {
 	look_at_clock(x);
 	x->round_began = x->now;
@@ -96,42 +96,42 @@ void dmt_transfer_round(struct dmt_transfer *x)
 
 /* The program --------------------------------------------------------------- */
 
-int dmt_transfer_answer(struct dmt_transfer *x, int answer)
+int dml_transfer_answer(struct dml_transfer *x, int answer)
 {
 	if (answer == DMATRACK_STOP_NOW)
 		x->asked = true;
 	else if (answer > 0)
-		return dmt_error(-EINVAL, "%d is no answer to progress() or round()",
+		return dml_error(-EINVAL, "%d is no answer to progress() or round()",
 				 answer);
 	return answer < 0 ? answer : 0;
 }
 
 /* As of @now, which is a little old */
-static int tick(struct dmt_transfer *x)
+static int tick(struct dml_transfer *x)
 {
 	if (x->now - x->ticked < TICK)
 		return 0;
 	x->ticked = x->now;
 	if (x->now >= x->limit)
-		return dmt_error(-ETIMEDOUT, "the devices have stood still for %" PRIu64 " ms, as long as they may",
+		return dml_error(-ETIMEDOUT, "the devices have stood still for %" PRIu64 " ms, as long as they may",
 				 x->q->p.standstill / 1000000);
 	if (!x->q->p.progress)
 		return 0;
 	x->round.copy = x->now - x->round_began;
-	return dmt_transfer_answer(x, dmt_foreign(x->q->p.progress(x->q->p.opaque,
+	return dml_transfer_answer(x, dml_foreign(x->q->p.progress(x->q->p.opaque,
 								   &x->round),
 						  "progress()"));
 }
 
-static int wait_for_bandwidth(struct dmt_transfer *x)
+static int wait_for_bandwidth(struct dml_transfer *x)
 {
 	uint64_t ns;
 	int ret = 0;
 
 	if (x->round.last)
 		return 0;
-	while (!ret && (ns = dmt_pace_wait(&x->pace, x->now))) {
-		dmt_clock_sleep(x->clock, ns < TICK ? ns : TICK);
+	while (!ret && (ns = dml_pace_wait(&x->pace, x->now))) {
+		dml_clock_sleep(x->clock, ns < TICK ? ns : TICK);
 		look_at_clock(x);
 		ret = tick(x);
 	}
@@ -141,7 +141,7 @@ static int wait_for_bandwidth(struct dmt_transfer *x)
 /* A destination that gets lost ------------------------------------------------ */
 
 /* The first region that ends at @iova or after it */
-static uint32_t find_region(const struct dmt_transfer *x, uint64_t iova)
+static uint32_t find_region(const struct dml_transfer *x, uint64_t iova)
 {
 	const struct dmatrack_region *r = x->q->p.regions;
 	uint32_t low = 0, high = x->q->p.nregions;
@@ -160,7 +160,7 @@ static uint32_t find_region(const struct dmt_transfer *x, uint64_t iova)
 /* Every page that has a byte in the range; where there's no region, none */
 static void again(void *opaque, uint64_t iova, uint64_t size)
 {
-	struct dmt_transfer *x = opaque;
+	struct dml_transfer *x = opaque;
 	uint64_t last, page = x->q->p.page_size;
 	uint32_t i;
 
@@ -176,11 +176,11 @@ static void again(void *opaque, uint64_t iova, uint64_t size)
 			break;
 		from = (iova > r->iova ? iova - r->iova : 0) / page;
 		to = ((last < r_last ? last : r_last) - r->iova) / page;
-		dmt_pages_forget(&x->pages[i], from, to - from + 1);
+		dml_pages_forget(&x->pages[i], from, to - from + 1);
 	}
 }
 
-static int find_again(struct dmt_transfer *x)
+static int find_again(struct dml_transfer *x)
 {
 	int ret;
 
@@ -195,7 +195,7 @@ static int find_again(struct dmt_transfer *x)
 		}
 	} while (ret == -EAGAIN);
 	if (!ret) {
-		dmt_forget();
+		dml_forget();
 		x->resumed++;
 	}
 	return ret;
@@ -205,22 +205,22 @@ static int find_again(struct dmt_transfer *x)
  * What the destination returned, @ret, to what there is to do: 0: nothing; 1: call it
  * again, it was lost and is found; or -errno.
  */
-static int settle(struct dmt_transfer *x, int ret)
+static int settle(struct dml_transfer *x, int ret)
 {
 	if (ret > 0)
-		return dmt_error(-EINVAL, "the destination returned %d", ret);
+		return dml_error(-EINVAL, "the destination returned %d", ret);
 	if (ret == -EAGAIN && x->q->ops.lost)
 		ret = find_again(x) ?: 1;
-	return dmt_foreign(ret, "the destination");
+	return dml_foreign(ret, "the destination");
 }
 
-int dmt_transfer_begin(struct dmt_transfer *x)
+int dml_transfer_begin(struct dml_transfer *x)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	int ret;
 
 	if (x->q->ops.attach)
-		x->q->ops.attach(p->dest, dmt_transfer_holds, x);
+		x->q->ops.attach(p->dest, dml_transfer_holds, x);
 	do {
 		ret = settle(x, x->q->ops.begin(p->dest, p->regions,
 						p->nregions, p->page_size));
@@ -229,7 +229,7 @@ int dmt_transfer_begin(struct dmt_transfer *x)
 }
 
 /* Some wait here until all has arrived: that's time to send as well. */
-int dmt_transfer_end_round(struct dmt_transfer *x)
+int dml_transfer_end_round(struct dml_transfer *x)
 {
 	uint64_t from;
 	int ret = 0;
@@ -248,14 +248,14 @@ int dmt_transfer_end_round(struct dmt_transfer *x)
 	return ret;
 }
 
-int dmt_transfer_finish(struct dmt_transfer *x)
+int dml_transfer_finish(struct dml_transfer *x)
 {
 	return settle(x, x->q->ops.finish(x->q->p.dest));
 }
 
 /* A pass -------------------------------------------------------------------- */
 
-static int read_pages(struct dmt_transfer *x, uint32_t region, uint64_t first,
+static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 		      uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
@@ -264,36 +264,36 @@ static int read_pages(struct dmt_transfer *x, uint32_t region, uint64_t first,
 	int ret;
 
 	if (!p->read) {
-		dmt_copy_racy(x->buf, (char *)p->regions[region].vaddr + offset,
+		dml_copy_racy(x->buf, (char *)p->regions[region].vaddr + offset,
 			      size);
 		return 0;
 	}
-	ret = dmt_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
-	return ret > 0 ? dmt_error(-EINVAL, "read() returned %d", ret) : ret;
+	ret = dml_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
+	return ret > 0 ? dml_error(-EINVAL, "read() returned %d", ret) : ret;
 }
 
 /* A page that was read: whether that's what the destination holds, @hash; NULL: zeros */
-static void compare_page(struct dmt_transfer *x, struct dmt_pages *pages,
+static void compare_page(struct dml_transfer *x, struct dml_pages *pages,
 			 uint64_t i, const void *data, const uint8_t *hash)
 {
 	size_t size = x->q->p.page_size;
-	struct dmt_hash ours = { 0 };
-	enum dmt_need need = dmt_pages_need(pages, i, data, size, &ours);
-	bool zero = need == DMT_CLEAR || need == DMT_ZERO;
+	struct dml_hash ours = { 0 };
+	enum dml_need need = dml_pages_need(pages, i, data, size, &ours);
+	bool zero = need == DML_CLEAR || need == DML_ZERO;
 	uint8_t got[16];
 
 	if (hash)
-		dmt_hash(got, data, size);
+		dml_hash(got, data, size);
 	if (hash ? memcmp(got, hash, sizeof(got)) : !zero)
-		dmt_pages_forget(pages, i, 1);
+		dml_pages_forget(pages, i, 1);
 	else if (zero)
-		dmt_pages_cleared(pages, i, 1);
+		dml_pages_cleared(pages, i, 1);
 	else
-		dmt_pages_sent(pages, i, 1, &ours);
+		dml_pages_sent(pages, i, 1, &ours);
 }
 
 /* @hashes: of each page; NULL: zeros */
-static int compare(struct dmt_transfer *x, uint32_t region, uint64_t first,
+static int compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 		   uint64_t n, const uint8_t (*hashes)[16])
 {
 	size_t size = x->q->p.page_size;
@@ -314,10 +314,10 @@ static int compare(struct dmt_transfer *x, uint32_t region, uint64_t first,
 }
 
 /* Where the destination was never sent anything but zeros, zeros are no news. */
-int dmt_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
+int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 		       const uint8_t (*hashes)[16])
 {
-	struct dmt_transfer *x = transfer;
+	struct dml_transfer *x = transfer;
 	uint32_t region = find_region(x, iova), page = x->q->p.page_size;
 	uint64_t pos = (iova - x->q->p.regions[region].iova) / page, len;
 	uint64_t end = pos + size / page;
@@ -332,7 +332,7 @@ int dmt_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 }
 
 /* Read @n pages, at most a batch, and see what each of them needs */
-static int look(struct dmt_transfer *x, uint32_t region, uint64_t first,
+static int look(struct dml_transfer *x, uint32_t region, uint64_t first,
 		uint64_t n)
 {
 	size_t size = x->q->p.page_size;
@@ -342,7 +342,7 @@ static int look(struct dmt_transfer *x, uint32_t region, uint64_t first,
 	if (ret)
 		return ret;
 	for (i = 0; i < n; i++)
-		x->needs[i] = dmt_pages_need(&x->pages[region], first + i,
+		x->needs[i] = dml_pages_need(&x->pages[region], first + i,
 					     x->buf + i * size, size,
 					     &x->hashes[i]);
 	look_at_clock(x);
@@ -355,13 +355,13 @@ static int look(struct dmt_transfer *x, uint32_t region, uint64_t first,
  * Have the destination write or clear pages, the first of which is page @at of the
  * buffer. Return: as settle()
  */
-static int put(struct dmt_transfer *x, uint32_t region, uint64_t first,
+static int put(struct dml_transfer *x, uint32_t region, uint64_t first,
 	       uint64_t at, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	uint64_t iova = p->regions[region].iova + first * p->page_size;
 	uint64_t size = n * p->page_size, from = x->now;
-	bool send = x->needs[at] == DMT_SEND;
+	bool send = x->needs[at] == DML_SEND;
 	int ret;
 
 	if (send)
@@ -371,37 +371,37 @@ static int put(struct dmt_transfer *x, uint32_t region, uint64_t first,
 		ret = x->q->ops.zero(p->dest, iova, size);
 	look_at_clock(x);
 	if (ret) {
-		dmt_pages_forget(&x->pages[region], first, n);
+		dml_pages_forget(&x->pages[region], first, n);
 		return settle(x, ret);
 	}
 	x->send_ns += x->now - from;
 	if (x->sent)
-		dmt_set_bits(x->sent[region], first, n);
+		dml_set_bits(x->sent[region], first, n);
 	if (!send) {
-		dmt_pages_cleared(&x->pages[region], first, n);
+		dml_pages_cleared(&x->pages[region], first, n);
 		x->round.zero += n;
 		return 0;
 	}
-	dmt_pages_sent(&x->pages[region], first, n, &x->hashes[at]);
-	dmt_pace_sent(&x->pace, x->now, size);
+	dml_pages_sent(&x->pages[region], first, n, &x->hashes[at]);
+	dml_pace_sent(&x->pace, x->now, size);
 	x->round.sent += n;
 	x->round.bytes += size;
 	return 0;
 }
 
 /* Those that the destination has already */
-static void skip(struct dmt_transfer *x, uint32_t region, uint64_t first,
+static void skip(struct dml_transfer *x, uint32_t region, uint64_t first,
 		 uint64_t at, uint64_t n)
 {
-	dmt_pages_done(&x->pages[region], first, n);
-	if (x->needs[at] == DMT_ZERO)
+	dml_pages_done(&x->pages[region], first, n);
+	if (x->needs[at] == DML_ZERO)
 		x->round.zero += n;
 	else
 		x->round.same += n;
 }
 
 /* Do what the pages in the buffer need, run by run. Return: as settle() */
-static int serve(struct dmt_transfer *x, uint32_t region, uint64_t first,
+static int serve(struct dml_transfer *x, uint32_t region, uint64_t first,
 		 uint64_t n)
 {
 	uint64_t at, end;
@@ -410,7 +410,7 @@ static int serve(struct dmt_transfer *x, uint32_t region, uint64_t first,
 	for (at = 0; at < n && !ret; at = end) {
 		for (end = at + 1; end < n && x->needs[end] == x->needs[at];)
 			end++;
-		if (x->needs[at] == DMT_SEND || x->needs[at] == DMT_CLEAR)
+		if (x->needs[at] == DML_SEND || x->needs[at] == DML_CLEAR)
 			ret = put(x, region, first + at, at, end - at);
 		else
 			skip(x, region, first + at, at, end - at);
@@ -419,7 +419,7 @@ static int serve(struct dmt_transfer *x, uint32_t region, uint64_t first,
 }
 
 /* How many pages at a time: with a low limit, few, so that it's even */
-static uint64_t batch_pages(const struct dmt_transfer *x)
+static uint64_t batch_pages(const struct dml_transfer *x)
 {
 	uint64_t bytes = x->batch, even = x->pace.rate / 10, n;
 
@@ -434,16 +434,16 @@ static uint64_t batch_pages(const struct dmt_transfer *x)
  * the destination may have something in aren't among them: it would have to be told.
  * @n: out: where none is, how many to look at. Return: pages that are
  */
-static uint64_t absent(struct dmt_transfer *x, struct dmt_absent *a,
+static uint64_t absent(struct dml_transfer *x, struct dml_absent *a,
 		       uint32_t region, uint64_t first, uint64_t *n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	const char *at = (char *)p->regions[region].vaddr + first * p->page_size;
 	bool is;
-	uint64_t bytes = dmt_absent_run(a, at, *n * p->page_size, &is);
+	uint64_t bytes = dml_absent_run(a, at, *n * p->page_size, &is);
 	uint64_t pages = bytes / p->page_size;
 
-	if (is && pages && !dmt_pages_filled(&x->pages[region], first, pages))
+	if (is && pages && !dml_pages_filled(&x->pages[region], first, pages))
 		return pages;
 	pages += !is && bytes % p->page_size;
 	*n = pages ? pages : 1;
@@ -451,13 +451,13 @@ static uint64_t absent(struct dmt_transfer *x, struct dmt_absent *a,
 }
 
 /* Return: pages that were found to be zero without reading them; @n as absent() */
-static uint64_t skip_absent(struct dmt_transfer *x, struct dmt_absent *a,
+static uint64_t skip_absent(struct dml_transfer *x, struct dml_absent *a,
 			    uint32_t region, uint64_t first, uint64_t *n)
 {
 	uint64_t pages = a ? absent(x, a, region, first, n) : 0;
 
 	if (pages) {
-		dmt_pages_done(&x->pages[region], first, pages);
+		dml_pages_done(&x->pages[region], first, pages);
 		x->round.zero += pages;
 		look_at_clock(x);
 	}
@@ -468,8 +468,8 @@ static uint64_t skip_absent(struct dmt_transfer *x, struct dmt_absent *a,
  * Pending pages: the first of them, up to @n. @n: out: how many are dealt with
  * Return: as settle()
  */
-static int pass_some(struct dmt_transfer *x, uint32_t region,
-		     struct dmt_absent *a, uint64_t first, uint64_t *n)
+static int pass_some(struct dml_transfer *x, uint32_t region,
+		     struct dml_absent *a, uint64_t first, uint64_t *n)
 {
 	uint64_t most = batch_pages(x), skipped;
 	int ret = tick(x);
@@ -490,13 +490,13 @@ static int pass_some(struct dmt_transfer *x, uint32_t region,
 }
 
 /* A run is looked for once, not for each part of it: it may be the whole region. */
-static int pass_region(struct dmt_transfer *x, uint32_t region,
-		       struct dmt_absent *a)
+static int pass_region(struct dml_transfer *x, uint32_t region,
+		       struct dml_absent *a)
 {
 	uint64_t pos = 0, len, n;
 	int ret = 0;
 
-	while (ret >= 0 && dmt_pages_next(&x->pages[region], &pos, &len)) {
+	while (ret >= 0 && dml_pages_next(&x->pages[region], &pos, &len)) {
 		for (ret = 0; len && !ret; len -= n) {
 			n = len;
 			ret = pass_some(x, region, a, pos, &n);
@@ -507,27 +507,27 @@ static int pass_region(struct dmt_transfer *x, uint32_t region,
 	return ret < 0 ? ret : 0;
 }
 
-static bool covers(const struct dmt_transfer *x, const struct dmt_absent *a,
+static bool covers(const struct dml_transfer *x, const struct dml_absent *a,
 		   uint32_t region)
 {
 	const struct dmatrack_region *r = &x->q->p.regions[region];
 
-	return a && dmt_absent_covers(a, r->vaddr, r->size);
+	return a && dml_absent_covers(a, r->vaddr, r->size);
 }
 
 /*
  * In the first round memory that was never touched isn't read. Later rounds have only what
  * was written, or what nobody knows.
  */
-int dmt_transfer_pass(struct dmt_transfer *x)
+int dml_transfer_pass(struct dml_transfer *x)
 {
 	bool first = !x->round.number && !x->round.last && !x->q->p.read;
-	struct dmt_absent *a = first ? dmt_absent_open() : NULL;
+	struct dml_absent *a = first ? dml_absent_open() : NULL;
 	uint32_t i;
 	int ret = 0;
 
 	for (i = 0; i < x->q->p.nregions && !ret; i++)
 		ret = pass_region(x, i, covers(x, a, i) ? a : NULL);
-	dmt_absent_close(a);
+	dml_absent_close(a);
 	return ret;
 }

@@ -15,8 +15,8 @@
  *
  * One thread. Functions that return int return 0 or -errno.
  */
-#ifndef DMT_LIB_TRANSFER_H
-#define DMT_LIB_TRANSFER_H
+#ifndef DML_PRECOPY_TRANSFER_H
+#define DML_PRECOPY_TRANSFER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +27,7 @@
 #include "request.h"
 
 /**
- * struct dmt_transfer - all there is of it
+ * struct dml_transfer - all there is of it
  * @q: what is wanted
  * @clock: time
  * @now: of it, when last looked at
@@ -38,7 +38,7 @@
  * @buf: what is looked at: @batch bytes
  * @batch: of a write, at the most
  * @hashes: of the pages in @buf
- * @needs: of the pages in @buf; enum dmt_need
+ * @needs: of the pages in @buf; enum dml_need
  * @round: the round so far
  * @round_began: copying of it
  * @look_ns: time of this round to read and compare
@@ -50,15 +50,15 @@
  * @limit: when the devices must not stand still any longer; UINT64_MAX: no such moment
  * @asked: the program wants the devices stopped after this round
  */
-struct dmt_transfer {
-	const struct dmt_request *q;
-	const struct dmt_clock *clock;
+struct dml_transfer {
+	const struct dml_request *q;
+	const struct dml_clock *clock;
 	uint64_t now, began, ticked;
-	struct dmt_pages *pages;
-	struct dmt_pace pace;
+	struct dml_pages *pages;
+	struct dml_pace pace;
 	unsigned char *buf;
 	size_t batch;
-	struct dmt_hash *hashes;
+	struct dml_hash *hashes;
 	unsigned char *needs;
 	struct dmatrack_round round;
 	uint64_t round_began;
@@ -70,38 +70,38 @@ struct dmt_transfer {
 };
 
 /* Everything is pending. @x may be freed after an error. */
-int dmt_transfer_init(struct dmt_transfer *x, const struct dmt_request *q,
-		      const struct dmt_clock *clock);
-void dmt_transfer_free(struct dmt_transfer *x);
+int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
+		      const struct dml_clock *clock);
+void dml_transfer_free(struct dml_transfer *x);
 
 /* Bytes of memory in use */
-uint64_t dmt_transfer_memory(const struct dmt_transfer *x);
+uint64_t dml_transfer_memory(const struct dml_transfer *x);
 
-uint64_t dmt_transfer_pending(const struct dmt_transfer *x);
+uint64_t dml_transfer_pending(const struct dml_transfer *x);
 
 /* A round begins; @round.number, @round.last and @round.harvest are set. */
-void dmt_transfer_round(struct dmt_transfer *x);
+void dml_transfer_round(struct dml_transfer *x);
 
 /*
  * For the destination's @attach: what it holds of whole pages of a region is compared with
  * memory. What is equal need not be sent: a write that comes while it is read is reported by the next
  * harvest. The rest is pending.
  */
-int dmt_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
+int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 		       const uint8_t (*hashes)[16]);
 
 /* One pass */
-int dmt_transfer_pass(struct dmt_transfer *x);
+int dml_transfer_pass(struct dml_transfer *x);
 
 /*
  * Calls of the destination's begin(), round() and finish(), again after it was lost. But
  * finish: 1: it was lost, so look what is pending, and call again.
  */
-int dmt_transfer_begin(struct dmt_transfer *x);
-int dmt_transfer_end_round(struct dmt_transfer *x);
-int dmt_transfer_finish(struct dmt_transfer *x);
+int dml_transfer_begin(struct dml_transfer *x);
+int dml_transfer_end_round(struct dml_transfer *x);
+int dml_transfer_finish(struct dml_transfer *x);
 
 /* What progress() or round() answered. Sets @asked. */
-int dmt_transfer_answer(struct dmt_transfer *x, int answer);
+int dml_transfer_answer(struct dml_transfer *x, int answer);
 
 #endif

@@ -59,10 +59,10 @@ struct dmatrack_listener {
 	char *path;
 	dev_t dev;
 	ino_t ino;
-	struct dmt_tls *tls;
-	struct dmt_secret *secret;
+	struct dml_tls *tls;
+	struct dml_secret *secret;
 	struct dmatrack_peer peer;
-	struct dmt_pending pending;
+	struct dml_pending pending;
 	pthread_mutex_t lock;
 	pthread_cond_t free;
 	bool busy;
@@ -78,16 +78,16 @@ static const char *behind(const char *address, const char *scheme)
 
 /* While too many wait to be accepted there's nothing to poll for: try again. */
 static int connect_in_turn(int fd, const struct sockaddr_un *sun,
-			   const struct dmt_limit *limit)
+			   const struct dml_limit *limit)
 {
 	int ret = 0;
 
 	while (!ret && connect(fd, (const void *)sun, sizeof(*sun))) {
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		if (dmt_now() >= limit->end)
+		if (dml_now() >= limit->end)
 			return -ETIMEDOUT;
-		ret = dmt_cancel_sleep(limit->cancel, dmt_deadline(FULL_MS));
+		ret = dml_cancel_sleep(limit->cancel, dml_deadline(FULL_MS));
 	}
 	return ret;
 }
@@ -95,18 +95,18 @@ static int connect_in_turn(int fd, const struct sockaddr_un *sun,
 static int unix_connect(const char *path, int *out, const char *address,
 			const struct dmatrack_peer *peer)
 {
-	struct dmt_limit limit = dmt_peer_limit(peer, peer->connect_timeout);
+	struct dml_limit limit = dml_peer_limit(peer, peer->connect_timeout);
 	struct sockaddr_un sun;
-	int fd, ret = dmt_unix_address(&sun, path);
+	int fd, ret = dml_unix_address(&sun, path);
 
 	if (ret)
 		return ret;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ret = fd < 0 ? -errno : connect_in_turn(fd, &sun, &limit);
 	if (ret)
-		dmt_say("unix:%s: %s", path, strerror(-ret));
+		dml_say("unix:%s: %s", path, strerror(-ret));
 	else
-		ret = dmt_peer_check_user(peer, fd, address);
+		ret = dml_peer_check_user(peer, fd, address);
 	if (ret && fd >= 0)
 		close(fd);
 	*out = fd;
@@ -146,7 +146,7 @@ static int look_up(const char *host, const char *port, struct addrinfo **list)
 	int err = getaddrinfo(host, port, &hints, list);
 
 	if (err)
-		return dmt_error(err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
+		return dml_error(err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
 				 "%s: %s", host, gai_strerror(err));
 	return 0;
 }
@@ -179,13 +179,13 @@ static void set_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof(unacked));
 }
 
-static int finish_connect(int fd, const struct dmt_limit *limit)
+static int finish_connect(int fd, const struct dml_limit *limit)
 {
 	struct pollfd p[] = {
 		{ .fd = fd, .events = POLLOUT },
-		{ .fd = dmt_cancel_fd(limit->cancel), .events = POLLIN },
+		{ .fd = dml_cancel_fd(limit->cancel), .events = POLLIN },
 	};
-	int err = 0, ret = dmt_poll(p, 2, limit->end);
+	int err = 0, ret = dml_poll(p, 2, limit->end);
 	socklen_t size = sizeof(int);
 
 	if (!ret || p[1].revents)
@@ -198,10 +198,10 @@ static int finish_connect(int fd, const struct dmt_limit *limit)
 }
 
 typedef int use_socket(int fd, const struct addrinfo *ai,
-		       const struct dmt_limit *limit);
+		       const struct dml_limit *limit);
 
 static int connect_socket(int fd, const struct addrinfo *ai,
-			  const struct dmt_limit *limit)
+			  const struct dml_limit *limit)
 {
 	if (!connect(fd, ai->ai_addr, ai->ai_addrlen))
 		return 0;
@@ -209,7 +209,7 @@ static int connect_socket(int fd, const struct addrinfo *ai,
 }
 
 static int listen_socket(int fd, const struct addrinfo *ai,
-			 const struct dmt_limit *limit)
+			 const struct dml_limit *limit)
 {
 	const int one = 1;
 
@@ -223,7 +223,7 @@ static int listen_socket(int fd, const struct addrinfo *ai,
 static int try_address(const struct addrinfo *ai, use_socket *use,
 		       const struct dmatrack_peer *peer)
 {
-	struct dmt_limit limit = dmt_peer_limit(peer, peer->connect_timeout);
+	struct dml_limit limit = dml_peer_limit(peer, peer->connect_timeout);
 
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			0);
@@ -241,7 +241,7 @@ static int try_address(const struct addrinfo *ai, use_socket *use,
 static int try_all(const char *what, const struct addrinfo *list,
 		   const struct dmatrack_peer *peer, use_socket *use)
 {
-	bool unproven = dmt_peer_unproven(peer) &&
+	bool unproven = dml_peer_unproven(peer) &&
 			!(peer->flags & DMATRACK_PEER_INSECURE);
 	int ret = -EHOSTUNREACH;
 
@@ -251,7 +251,7 @@ static int try_all(const char *what, const struct addrinfo *list,
 			continue;
 		}
 		if (unproven)
-			return dmt_error(-EPERM,
+			return dml_error(-EPERM,
 					 "tcp:%s: any user of this machine may be at the other end: a secret, TLS or a Unix socket is needed",
 					 what);
 		ret = try_address(list, use, peer);
@@ -261,9 +261,9 @@ static int try_all(const char *what, const struct addrinfo *list,
 	if (ret >= 0)
 		return ret;
 	if (ret == -EPERM)
-		return dmt_error(ret, "tcp:%s: not an address of this machine alone, so it needs TLS",
+		return dml_error(ret, "tcp:%s: not an address of this machine alone, so it needs TLS",
 				 what);
-	return dmt_error(ret, "tcp:%s: %s", what, strerror(-ret));
+	return dml_error(ret, "tcp:%s: %s", what, strerror(-ret));
 }
 
 /* Return: a socket, or -errno. @host: out, to be freed; may be NULL */
@@ -275,10 +275,10 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 	int ret;
 
 	if (!copy)
-		return dmt_no_memory();
+		return dml_no_memory();
 	ret = split(copy, &name, &port);
 	if (ret)
-		ret = dmt_error(ret, "tcp:%s: must be tcp:HOST:PORT, an IPv6 address in brackets",
+		ret = dml_error(ret, "tcp:%s: must be tcp:HOST:PORT, an IPv6 address in brackets",
 				what);
 	if (!ret)
 		ret = look_up(name, port, &list);
@@ -290,7 +290,7 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 		*host = strdup(name);
 		if (!*host) {
 			close(ret);
-			ret = dmt_no_memory();
+			ret = dml_no_memory();
 		}
 	}
 	free(copy);
@@ -300,7 +300,7 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 /* Takes @fd. */
 static int plain_channel(struct dmatrack_channel **ch, int fd)
 {
-	int ret = dmt_channel_socket(ch, fd, NULL);
+	int ret = dml_channel_socket(ch, fd, NULL);
 
 	if (ret)
 		close(fd);
@@ -308,30 +308,30 @@ static int plain_channel(struct dmatrack_channel **ch, int fd)
 }
 
 /* What a program has to prove itself with on TCP. @out may be freed after an error. */
-static int load_proofs(struct dmt_tls **tls, struct dmt_secret **secret,
+static int load_proofs(struct dml_tls **tls, struct dml_secret **secret,
 		       const struct dmatrack_peer *peer, bool listens)
 {
 	if (peer->tls)
-		return dmt_tls_new(tls, peer->tls, listens, peer->names,
+		return dml_tls_new(tls, peer->tls, listens, peer->names,
 				   peer->nnames);
-	return peer->secret ? dmt_secret_new(secret, peer->secret) : 0;
+	return peer->secret ? dml_secret_new(secret, peer->secret) : 0;
 }
 
 /* Takes @fd. */
-static int prove(struct dmatrack_channel **ch, int fd, struct dmt_tls *tls,
-		 const struct dmt_secret *secret, const char *host,
+static int prove(struct dmatrack_channel **ch, int fd, struct dml_tls *tls,
+		 const struct dml_secret *secret, const char *host,
 		 const struct dmatrack_peer *peer)
 {
-	struct dmt_limit limit = dmt_peer_limit(peer, peer->handshake_timeout);
-	struct dmt_shake shake;
+	struct dml_limit limit = dml_peer_limit(peer, peer->handshake_timeout);
+	struct dml_shake shake;
 	int ret;
 
 	if (!tls && !secret)
 		return plain_channel(ch, fd);
-	ret = tls ? dmt_tls_shake(tls, &shake, fd, host) :
-		    dmt_secret_shake(secret, &shake, fd, false);
+	ret = tls ? dml_tls_shake(tls, &shake, fd, host) :
+		    dml_secret_shake(secret, &shake, fd, false);
 	if (!ret)
-		return dmt_shake_run(&shake, &limit, ch);
+		return dml_shake_run(&shake, &limit, ch);
 	close(fd);
 	return ret;
 }
@@ -339,8 +339,8 @@ static int prove(struct dmatrack_channel **ch, int fd, struct dmt_tls *tls,
 static int tcp_connect(struct dmatrack_channel **ch, const char *what,
 		       const struct dmatrack_peer *peer)
 {
-	struct dmt_secret *secret = NULL;
-	struct dmt_tls *tls = NULL;
+	struct dml_secret *secret = NULL;
+	struct dml_tls *tls = NULL;
 	char *host = NULL;
 	int ret = load_proofs(&tls, &secret, peer, false), fd;
 
@@ -353,8 +353,8 @@ static int tcp_connect(struct dmatrack_channel **ch, const char *what,
 		ret = prove(ch, fd, tls, secret, host, peer);
 	}
 	free(host);
-	dmt_secret_free(secret);
-	dmt_tls_free(tls);
+	dml_secret_free(secret);
+	dml_tls_free(tls);
 	return ret;
 }
 
@@ -367,11 +367,11 @@ static int fd_connect(struct dmatrack_channel **ch, const char *number)
 	errno = 0;
 	fd = strtol(number, &end, 10);
 	if (*number < '0' || *number > '9' || *end || errno || fd > INT_MAX)
-		return dmt_error(-EINVAL, "fd:%s: not a number", number);
+		return dml_error(-EINVAL, "fd:%s: not a number", number);
 	if (fstat((int)fd, &st))
-		return dmt_error(-errno, "fd:%s: %s", number, strerror(errno));
+		return dml_error(-errno, "fd:%s: %s", number, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return dmt_error(-EINVAL, "fd:%s: not a socket", number);
+		return dml_error(-EINVAL, "fd:%s: not a socket", number);
 	return dmatrack_channel_fds(ch, (int)fd, (int)fd);
 }
 
@@ -384,8 +384,8 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 	rest = behind(address, "tcp:");
 	if (rest)
 		return tcp_connect(ch, rest, peer);
-	if (!dmt_peer_unproven(peer))
-		return dmt_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
+	if (!dml_peer_unproven(peer))
+		return dml_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
 				 address);
 	rest = behind(address, "unix:");
 	if (rest) {
@@ -397,10 +397,10 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 		return fd_connect(ch, rest);
 	rest = behind(address, "exec:");
 	if (rest && *rest)
-		return dmt_channel_exec(ch, rest);
+		return dml_channel_exec(ch, rest);
 	if (!strcmp(address, "-"))
 		return dmatrack_channel_fds(ch, STDIN_FILENO, STDOUT_FILENO);
-	return dmt_error(-EINVAL, "%s: must be unix:PATH, tcp:HOST:PORT, fd:N, exec:COMMAND or -",
+	return dml_error(-EINVAL, "%s: must be unix:PATH, tcp:HOST:PORT, fd:N, exec:COMMAND or -",
 			 address);
 }
 
@@ -410,15 +410,15 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 	struct dmatrack_peer peer;
 	int ret;
 
-	if (dmt_lacks(ch, address, from))
+	if (dml_lacks(ch, address, from))
 		return -EINVAL;
-	ret = dmt_peer_take(&peer, from);
-	if (!ret && dmt_cancelled(peer.cancel))
-		ret = dmt_error(-ECANCELED, "%s: cancelled", address);
+	ret = dml_peer_take(&peer, from);
+	if (!ret && dml_cancelled(peer.cancel))
+		ret = dml_error(-ECANCELED, "%s: cancelled", address);
 	if (!ret)
 		ret = connect_to(ch, address, &peer);
 	if (!ret)
-		dmt_channel_cancel(*ch, peer.cancel);
+		dml_channel_cancel(*ch, peer.cancel);
 	return ret;
 }
 
@@ -427,24 +427,24 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 {
 	const struct dmatrack_peer peer = { .size = sizeof(peer), .tls = tls };
 
-	if (dmt_lacks(ch, address))
+	if (dml_lacks(ch, address))
 		return -EINVAL;
 	return dmatrack_peer_connect(ch, address, &peer);
 }
 
 static int unix_listen(struct dmatrack_listener *l, const char *path)
 {
-	struct dmt_limit limit = dmt_peer_limit(&l->peer, l->peer.connect_timeout);
+	struct dml_limit limit = dml_peer_limit(&l->peer, l->peer.connect_timeout);
 	struct sockaddr_un sun;
 	struct stat st;
-	int ret = dmt_unix_address(&sun, path);
+	int ret = dml_unix_address(&sun, path);
 
 	if (ret)
 		return ret;
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
-		return dmt_error(-errno, "unix:%s: %s", path, strerror(errno));
-	ret = dmt_unix_listen(l->fd, &sun, &limit);
+		return dml_error(-errno, "unix:%s: %s", path, strerror(errno));
+	ret = dml_unix_listen(l->fd, &sun, &limit);
 	if (ret)
 		return ret;
 	if (!stat(path, &st)) {
@@ -452,7 +452,7 @@ static int unix_listen(struct dmatrack_listener *l, const char *path)
 		l->ino = st.st_ino;
 		l->path = strdup(path);
 	}
-	return asprintf(&l->address, "unix:%s", path) < 0 ? dmt_no_memory() : 0;
+	return asprintf(&l->address, "unix:%s", path) < 0 ? dml_no_memory() : 0;
 }
 
 /* As it was given, but with the port that was chosen */
@@ -463,12 +463,12 @@ static int name_tcp(struct dmatrack_listener *l, const char *what)
 	int host = (int)(strrchr(what, ':') - what), port;
 
 	if (getsockname(l->fd, (void *)&ss, &size))
-		return dmt_error(-errno, "tcp:%s: %s", what, strerror(errno));
+		return dml_error(-errno, "tcp:%s: %s", what, strerror(errno));
 	port = ntohs(ss.ss_family == AF_INET ?
 		     ((struct sockaddr_in *)&ss)->sin_port :
 		     ((struct sockaddr_in6 *)&ss)->sin6_port);
 	return asprintf(&l->address, "tcp:%.*s:%d", host, what, port) < 0 ?
-	       dmt_no_memory() : 0;
+	       dml_no_memory() : 0;
 }
 
 static int tcp_listen(struct dmatrack_listener *l, const char *what)
@@ -487,13 +487,13 @@ static int listen_at(struct dmatrack_listener *l, const char *address)
 
 	if (rest)
 		return tcp_listen(l, rest);
-	if (!dmt_peer_unproven(&l->peer))
-		return dmt_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
+	if (!dml_peer_unproven(&l->peer))
+		return dml_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
 				 address);
 	rest = behind(address, "unix:");
 	if (rest)
 		return unix_listen(l, rest);
-	return dmt_error(-EINVAL, "%s: must be unix:PATH or tcp:HOST:PORT to listen",
+	return dml_error(-EINVAL, "%s: must be unix:PATH or tcp:HOST:PORT to listen",
 			 address);
 }
 
@@ -502,7 +502,7 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 {
 	const struct dmatrack_peer peer = { .size = sizeof(peer), .tls = tls };
 
-	if (dmt_lacks(l, address))
+	if (dml_lacks(l, address))
 		return -EINVAL;
 	return dmatrack_peer_listen(l, address, &peer);
 }
@@ -511,7 +511,7 @@ static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *pe
 {
 	struct dmatrack_peer *p = &l->peer;
 	uid_t *users;
-	int ret = dmt_peer_take(p, peer);
+	int ret = dml_peer_take(p, peer);
 
 	if (ret) {
 		memset(p, 0, sizeof(*p));	/* nothing of it is ours to free */
@@ -521,7 +521,7 @@ static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *pe
 	if (users)
 		memcpy(users, p->users, p->nusers * sizeof(*users));
 	else if (p->nusers)
-		ret = dmt_no_memory();
+		ret = dml_no_memory();
 	p->users = users;
 	return ret;
 }
@@ -532,14 +532,14 @@ int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 	struct dmatrack_listener *l;
 	int ret;
 
-	if (dmt_lacks(out, address, peer))
+	if (dml_lacks(out, address, peer))
 		return -EINVAL;
 	l = calloc(1, sizeof(*l));
 	if (!l)
-		return dmt_no_memory();
+		return dml_no_memory();
 	l->fd = -1;
 	pthread_mutex_init(&l->lock, NULL);
-	dmt_cond_init(&l->free);
+	dml_cond_init(&l->free);
 	ret = take_peer(l, peer);
 	if (!ret)
 		ret = listen_at(l, address);
@@ -566,29 +566,29 @@ static void turn_away(void *opaque, int err)
 }
 
 /* Takes @fd on success. */
-static int begin_shake(struct dmatrack_listener *l, struct dmt_shake *s, int fd)
+static int begin_shake(struct dmatrack_listener *l, struct dml_shake *s, int fd)
 {
-	int ret = l->path ? dmt_peer_check_user(&l->peer, fd, l->address) : 0;
+	int ret = l->path ? dml_peer_check_user(&l->peer, fd, l->address) : 0;
 
 	if (ret)
 		return ret;
 	if (!l->path)
 		set_options(fd);
 	if (l->tls)
-		return dmt_tls_shake(l->tls, s, fd, NULL);
+		return dml_tls_shake(l->tls, s, fd, NULL);
 	if (l->secret)
-		return dmt_secret_shake(l->secret, s, fd, true);
-	return dmt_shake_greeting(s, fd);
+		return dml_secret_shake(l->secret, s, fd, true);
+	return dml_shake_greeting(s, fd);
 }
 
 static void admit(struct dmatrack_listener *l, int fd)
 {
-	struct dmt_shake shake;
+	struct dml_shake shake;
 	int ret = begin_shake(l, &shake, fd);
 
 	if (!ret) {
-		dmt_pending_add(&l->pending, &shake,
-				dmt_deadline((int)l->peer.handshake_timeout));
+		dml_pending_add(&l->pending, &shake,
+				dml_deadline((int)l->peer.handshake_timeout));
 		return;
 	}
 	close(fd);
@@ -625,14 +625,14 @@ static int admit_all(struct dmatrack_listener *l)
 	unsigned int i;
 	int fd;
 
-	for (i = 0; i < DMT_PENDING; i++) {
+	for (i = 0; i < DML_PENDING; i++) {
 		fd = accept_socket(l);
 		if (fd >= 0)
 			admit(l, fd);
 		else if (fd == -EAGAIN)
 			return 0;
-		else if (!dmt_pending_shed(&l->pending))
-			return dmt_error(fd, "%s: %s", l->address, strerror(-fd));
+		else if (!dml_pending_shed(&l->pending))
+			return dml_error(fd, "%s: %s", l->address, strerror(-fd));
 	}
 	return 0;
 }
@@ -640,20 +640,20 @@ static int admit_all(struct dmatrack_listener *l)
 /* Wait for another connection, or for one to go on. */
 static int await_some(struct dmatrack_listener *l, uint64_t end)
 {
-	struct pollfd p[2 + DMT_PENDING] = {
+	struct pollfd p[2 + DML_PENDING] = {
 		{ .fd = l->fd, .events = POLLIN },
-		{ .fd = dmt_cancel_fd(l->peer.cancel), .events = POLLIN },
+		{ .fd = dml_cancel_fd(l->peer.cancel), .events = POLLIN },
 	};
-	uint64_t first = dmt_pending_poll(&l->pending, p + 2);
+	uint64_t first = dml_pending_poll(&l->pending, p + 2);
 	int ret;
 
-	if (dmt_now() >= end)
-		return dmt_error(-ETIMEDOUT, "%s: nobody came", l->address);
-	ret = dmt_poll(p, 2 + l->pending.n, dmt_earlier(first, end));
+	if (dml_now() >= end)
+		return dml_error(-ETIMEDOUT, "%s: nobody came", l->address);
+	ret = dml_poll(p, 2 + l->pending.n, dml_earlier(first, end));
 	if (ret < 0)
-		return dmt_error(ret, "%s: %s", l->address, strerror(-ret));
+		return dml_error(ret, "%s: %s", l->address, strerror(-ret));
 	if (p[1].revents)
-		return dmt_error(-ECANCELED, "%s: cancelled", l->address);
+		return dml_error(-ECANCELED, "%s: cancelled", l->address);
 	return 0;
 }
 
@@ -664,11 +664,11 @@ static int enter(struct dmatrack_listener *l, uint64_t end)
 
 	pthread_mutex_lock(&l->lock);
 	while (l->busy && !late)
-		late = dmt_cond_wait(&l->free, &l->lock, end);
+		late = dml_cond_wait(&l->free, &l->lock, end);
 	late = l->busy;
 	l->busy = true;
 	pthread_mutex_unlock(&l->lock);
-	return late ? dmt_error(-ETIMEDOUT, "%s: nobody came", l->address) : 0;
+	return late ? dml_error(-ETIMEDOUT, "%s: nobody came", l->address) : 0;
 }
 
 static void leave(struct dmatrack_listener *l)
@@ -686,7 +686,7 @@ static int accept_some(struct dmatrack_listener *l, struct dmatrack_channel **ch
 
 	while (!ret) {
 		ret = admit_all(l);
-		if (ret || dmt_pending_step(&l->pending, ch, turn_away, l))
+		if (ret || dml_pending_step(&l->pending, ch, turn_away, l))
 			break;
 		ret = await_some(l, end);
 	}
@@ -696,10 +696,10 @@ static int accept_some(struct dmatrack_listener *l, struct dmatrack_channel **ch
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout)
 {
-	uint64_t end = dmt_deadline(timeout);
+	uint64_t end = dml_deadline(timeout);
 	int ret;
 
-	if (dmt_lacks(l, ch))
+	if (dml_lacks(l, ch))
 		return -EINVAL;
 	ret = enter(l, end);
 	if (ret)
@@ -707,13 +707,13 @@ int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 	ret = accept_some(l, ch, end);
 	leave(l);
 	if (!ret)
-		dmt_channel_cancel(*ch, l->peer.cancel);
+		dml_channel_cancel(*ch, l->peer.cancel);
 	return ret;
 }
 
 void dmatrack_listener_close(struct dmatrack_listener *l)
 {
-	DMT_KEEP_TEXT;
+	DML_KEEP_TEXT;
 	struct stat st;
 
 	if (!l)
@@ -723,9 +723,9 @@ void dmatrack_listener_close(struct dmatrack_listener *l)
 		unlink(l->path);
 	if (l->fd >= 0)
 		close(l->fd);
-	dmt_pending_free(&l->pending);
-	dmt_tls_free(l->tls);
-	dmt_secret_free(l->secret);
+	dml_pending_free(&l->pending);
+	dml_tls_free(l->tls);
+	dml_secret_free(l->secret);
 	pthread_cond_destroy(&l->free);
 	pthread_mutex_destroy(&l->lock);
 	free((void *)l->peer.users);

@@ -48,9 +48,9 @@ struct fds {
 	int out;
 	bool in_socket;
 	bool out_socket;
-	const struct dmt_limit *limit;
+	const struct dml_limit *limit;
 	pid_t child;
-	unsigned char head[DMT_CHANNEL_HEAD];
+	unsigned char head[DML_CHANNEL_HEAD];
 	size_t nhead;
 };
 
@@ -69,7 +69,7 @@ static void sigpipe_set(sigset_t *set)
 	sigaddset(set, SIGPIPE);
 }
 
-void dmt_quiet_begin(struct dmt_quiet *q)
+void dml_quiet_begin(struct dml_quiet *q)
 {
 	sigset_t set;
 
@@ -78,7 +78,7 @@ void dmt_quiet_begin(struct dmt_quiet *q)
 	pthread_sigmask(SIG_BLOCK, &set, &q->old);
 }
 
-void dmt_quiet_end(struct dmt_quiet *q)
+void dml_quiet_end(struct dml_quiet *q)
 {
 	const struct timespec now = { 0 };
 	int err = errno;
@@ -109,56 +109,56 @@ static ssize_t read_head(struct fds *f, void *buf, size_t size)
 static ssize_t fds_read(void *opaque, void *buf, size_t size)
 {
 	struct fds *f = opaque;
-	uint64_t end = dmt_limit_deadline(f->limit);
+	uint64_t end = dml_limit_deadline(f->limit);
 	ssize_t n;
 	int ret;
 
 	if (f->nhead)
 		return read_head(f, buf, size);
 	do {
-		ret = dmt_limit_wait(f->limit, f->in, POLLIN, end);
+		ret = dml_limit_wait(f->limit, f->in, POLLIN, end);
 		if (ret)
 			return ret;
 		n = f->in_socket ? recv(f->in, buf, size, MSG_DONTWAIT) :
 				   read(f->in, buf, size);
 	} while (n < 0 && try_again());
-	return n < 0 ? dmt_error(-errno, "channel: %s", strerror(errno)) : n;
+	return n < 0 ? dml_error(-errno, "channel: %s", strerror(errno)) : n;
 }
 
 static ssize_t write_pipe(int fd, const void *buf, size_t size)
 {
-	struct dmt_quiet quiet;
+	struct dml_quiet quiet;
 	ssize_t n;
 
-	dmt_quiet_begin(&quiet);
+	dml_quiet_begin(&quiet);
 	n = write(fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
-	dmt_quiet_end(&quiet);
+	dml_quiet_end(&quiet);
 	return n;
 }
 
 static ssize_t fds_write(void *opaque, const void *buf, size_t size)
 {
 	struct fds *f = opaque;
-	uint64_t end = dmt_limit_deadline(f->limit);
+	uint64_t end = dml_limit_deadline(f->limit);
 	ssize_t n;
 	int ret;
 
 	do {
-		ret = dmt_limit_wait(f->limit, f->out, POLLOUT, end);
+		ret = dml_limit_wait(f->limit, f->out, POLLOUT, end);
 		if (ret)
 			return ret;
 		n = f->out_socket ?
 		    send(f->out, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL) :
 		    write_pipe(f->out, buf, size);
 	} while (n < 0 && try_again());
-	return n < 0 ? dmt_error(-errno, "channel: %s", strerror(errno)) : n;
+	return n < 0 ? dml_error(-errno, "channel: %s", strerror(errno)) : n;
 }
 
 static bool ended(int pidfd, int ms)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return dmt_poll(&p, 1, dmt_deadline(ms)) > 0;
+	return dml_poll(&p, 1, dml_deadline(ms)) > 0;
 }
 
 /*
@@ -213,7 +213,7 @@ static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
 	int ret;
 
 	if (!f)
-		return dmt_no_memory();
+		return dml_no_memory();
 	f->in = in;
 	f->out = out;
 	f->in_socket = is_socket(in);
@@ -227,7 +227,7 @@ static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
 	return ret;
 }
 
-int dmt_channel_socket(struct dmatrack_channel **ch, int fd, const void *head)
+int dml_channel_socket(struct dmatrack_channel **ch, int fd, const void *head)
 {
 	int ret = make_fds(ch, fd, fd, 0);
 	struct fds *f;
@@ -244,7 +244,7 @@ static int duplicate(int fd)
 {
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	return copy < 0 ? dmt_error(-errno, "descriptor %d: %s", fd,
+	return copy < 0 ? dml_error(-errno, "descriptor %d: %s", fd,
 				    strerror(errno)) : copy;
 }
 
@@ -252,7 +252,7 @@ int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out)
 {
 	int a, b, ret;
 
-	if (dmt_lacks(ch))
+	if (dml_lacks(ch))
 		return -EINVAL;
 	a = duplicate(in);
 	if (a < 0)
@@ -292,16 +292,16 @@ static int start(const char *command, int fd, pid_t *child)
 				  environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
-	return err ? dmt_error(-err, "%s: %s", command, strerror(err)) : 0;
+	return err ? dml_error(-err, "%s: %s", command, strerror(err)) : 0;
 }
 
-int dmt_channel_exec(struct dmatrack_channel **ch, const char *command)
+int dml_channel_exec(struct dmatrack_channel **ch, const char *command)
 {
 	pid_t child;
 	int sv[2], ret;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
-		return dmt_error(-errno, "%s: %s", command, strerror(errno));
+		return dml_error(-errno, "%s: %s", command, strerror(errno));
 	ret = start(command, sv[1], &child);
 	close(sv[1]);
 	if (ret) {
@@ -323,26 +323,26 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 	struct dmatrack_channel *c;
 	int ret;
 
-	if (dmt_lacks(ch, ops))
+	if (dml_lacks(ch, ops))
 		return -EINVAL;
-	ret = DMT_SIZED_TAKE(&taken, ops, struct dmatrack_channel_ops, write);
+	ret = DML_SIZED_TAKE(&taken, ops, struct dmatrack_channel_ops, write);
 	if (ret)
 		return ret;
 	if (!taken.read || !taken.write)
-		return dmt_error(-EINVAL, "channel: can't read or write");
+		return dml_error(-EINVAL, "channel: can't read or write");
 	c = calloc(1, sizeof(*c));
 	if (!c)
-		return dmt_no_memory();
+		return dml_no_memory();
 	c->ops = taken;
 	c->opaque = opaque;
-	c->limit = (struct dmt_limit){ .patience = PATIENCE, .end = DMT_NEVER };
+	c->limit = (struct dml_limit){ .patience = PATIENCE, .end = DML_NEVER };
 	*ch = c;
 	return 0;
 }
 
 void dmatrack_channel_close(struct dmatrack_channel *ch)
 {
-	DMT_KEEP_TEXT;
+	DML_KEEP_TEXT;
 
 	if (!ch)
 		return;
@@ -352,16 +352,16 @@ void dmatrack_channel_close(struct dmatrack_channel *ch)
 }
 
 /* For functions of a program, which don't know the limit */
-static int check_limit(const struct dmt_limit *l, bool reads)
+static int check_limit(const struct dml_limit *l, bool reads)
 {
-	if (reads && !l->parting && dmt_cancelled(l->cancel))
-		return dmt_error(-ECANCELED, "channel: cancelled");
-	if (l->end != DMT_NEVER && dmt_now() >= l->end)
-		return dmt_error(-ETIMEDOUT, "the other side takes too long");
+	if (reads && !l->parting && dml_cancelled(l->cancel))
+		return dml_error(-ECANCELED, "channel: cancelled");
+	if (l->end != DML_NEVER && dml_now() >= l->end)
+		return dml_error(-ETIMEDOUT, "the other side takes too long");
 	return 0;
 }
 
-ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
+ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 {
 	ssize_t n = check_limit(&ch->limit, true);
 
@@ -369,14 +369,14 @@ ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 		return n;
 	n = ch->ops.read(ch->opaque, buf, size);
 	if (!n)
-		return dmt_error(-ECONNRESET, "the other side has gone");
+		return dml_error(-ECONNRESET, "the other side has gone");
 	/* no more than there's room for, whatever a program's function says */
 	if (n > 0 && (size_t)n > size)
-		return dmt_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
-	return n < 0 ? dmt_foreign((int)n, "channel: read()") : n;
+		return dml_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
+	return n < 0 ? dml_foreign((int)n, "channel: read()") : n;
 }
 
-int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
+int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 {
 	ssize_t n;
 
@@ -385,31 +385,31 @@ int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 		if (!n)
 			n = ch->ops.write(ch->opaque, buf, size);
 		if (n < 0)
-			return dmt_foreign((int)n, "channel: write()");
+			return dml_foreign((int)n, "channel: write()");
 		if (!n || (size_t)n > size)
-			return dmt_error(-EIO, "channel: write() returned %zd of %zu bytes", n, size);
+			return dml_error(-EIO, "channel: write() returned %zd of %zu bytes", n, size);
 	}
 	return 0;
 }
 
-void dmt_channel_patience(struct dmatrack_channel *ch, int ms)
+void dml_channel_patience(struct dmatrack_channel *ch, int ms)
 {
 	ch->limit.patience = ms;
 }
 
-void dmt_channel_until(struct dmatrack_channel *ch, uint64_t end)
+void dml_channel_until(struct dmatrack_channel *ch, uint64_t end)
 {
 	ch->limit.end = end;
 }
 
-void dmt_channel_cancel(struct dmatrack_channel *ch,
+void dml_channel_cancel(struct dmatrack_channel *ch,
 			const struct dmatrack_cancel *cancel)
 {
 	if (cancel)
 		ch->limit.cancel = cancel;
 }
 
-void dmt_channel_part(struct dmatrack_channel *ch)
+void dml_channel_part(struct dmatrack_channel *ch)
 {
 	ch->limit.parting = true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Channels, for those who use them and for those who make them. */
-#ifndef DMT_LIB_CHANNEL_H
-#define DMT_LIB_CHANNEL_H
+#ifndef DML_STREAM_CHANNEL_H
+#define DML_STREAM_CHANNEL_H
 
 #include <signal.h>
 #include <stdbool.h>
@@ -21,48 +21,48 @@
 struct dmatrack_channel {
 	struct dmatrack_channel_ops ops;
 	void *opaque;
-	struct dmt_limit limit;
+	struct dml_limit limit;
 };
 
 /* At least one byte. Return: how many; or -errno, -ECONNRESET at the end, -ECANCELED */
-ssize_t dmt_channel_read(struct dmatrack_channel *ch, void *buf, size_t size);
+ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size);
 /* All of it. Return: 0 or -errno: then some of it may have been written */
-int dmt_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size);
+int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size);
 
 /* How long an operation may wait that begins later, in ms; -1: no limit */
-void dmt_channel_patience(struct dmatrack_channel *ch, int ms);
-/* When every operation ends, by dmt_now(); DMT_NEVER: no such moment */
-void dmt_channel_until(struct dmatrack_channel *ch, uint64_t end);
+void dml_channel_patience(struct dmatrack_channel *ch, int ms);
+/* When every operation ends, by dml_now(); DML_NEVER: no such moment */
+void dml_channel_until(struct dmatrack_channel *ch, uint64_t end);
 /* What cancels its operations; NULL: as before */
-void dmt_channel_cancel(struct dmatrack_channel *ch,
+void dml_channel_cancel(struct dmatrack_channel *ch,
 			const struct dmatrack_cancel *cancel);
-/* From now on what is said last: see struct dmt_limit */
-void dmt_channel_part(struct dmatrack_channel *ch);
+/* From now on what is said last: see struct dml_limit */
+void dml_channel_part(struct dmatrack_channel *ch);
 
-static inline bool dmt_channel_cancelled(const struct dmatrack_channel *ch)
+static inline bool dml_channel_cancelled(const struct dmatrack_channel *ch)
 {
-	return dmt_cancelled(ch->limit.cancel);
+	return dml_cancelled(ch->limit.cancel);
 }
 
 /*
- * Takes @fd, a socket, on success. @head: DMT_CHANNEL_HEAD bytes that were read from it already
+ * Takes @fd, a socket, on success. @head: DML_CHANNEL_HEAD bytes that were read from it already
  * and are to be read again; NULL: none were
  */
-#define DMT_CHANNEL_HEAD	16u
-int dmt_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
+#define DML_CHANNEL_HEAD	16u
+int dml_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
 /* A shell's standard input and output */
-int dmt_channel_exec(struct dmatrack_channel **ch, const char *command);
+int dml_channel_exec(struct dmatrack_channel **ch, const char *command);
 
 /**
- * struct dmt_quiet - no SIGPIPE from what this thread writes
+ * struct dml_quiet - no SIGPIPE from what this thread writes
  * @old: the thread's signal mask
  * @pending: one was there before
  */
-struct dmt_quiet {
+struct dml_quiet {
 	sigset_t old;
 	bool pending;
 };
-void dmt_quiet_begin(struct dmt_quiet *q);
-void dmt_quiet_end(struct dmt_quiet *q);
+void dml_quiet_begin(struct dml_quiet *q);
+void dml_quiet_end(struct dml_quiet *q);
 
 #endif

@@ -18,27 +18,27 @@ static int check(const struct dmatrack_peer *p)
 	uint32_t i;
 
 	if (p->flags & ~DMATRACK_PEER_INSECURE)
-		return dmt_error(-EINVAL, "peer: unknown flags 0x%x", p->flags);
+		return dml_error(-EINVAL, "peer: unknown flags 0x%x", p->flags);
 	if (p->connect_timeout > INT_MAX || p->handshake_timeout > INT_MAX)
-		return dmt_error(-EINVAL, "peer: a limit of more than %d ms",
+		return dml_error(-EINVAL, "peer: a limit of more than %d ms",
 				 INT_MAX);
 	if (p->tls && p->secret)
-		return dmt_error(-EINVAL, "peer: TLS and a secret: only one of them can be used");
+		return dml_error(-EINVAL, "peer: TLS and a secret: only one of them can be used");
 	if (p->nnames && (!p->names || !p->tls))
-		return dmt_error(-EINVAL, "peer: %u names of certificates, but %s",
+		return dml_error(-EINVAL, "peer: %u names of certificates, but %s",
 				 p->nnames, p->names ? "no TLS" : "no list");
 	if (p->nusers && !p->users)
-		return dmt_error(-EINVAL, "peer: %u users, but no list",
+		return dml_error(-EINVAL, "peer: %u users, but no list",
 				 p->nusers);
 	for (i = 0; i < p->nnames; i++)
 		if (!p->names[i] || !*p->names[i])
-			return dmt_error(-EINVAL, "peer: name %u is empty", i);
+			return dml_error(-EINVAL, "peer: name %u is empty", i);
 	return 0;
 }
 
-int dmt_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
+int dml_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
 {
-	int ret = DMT_SIZED_TAKE(to, from, struct dmatrack_peer, tls);
+	int ret = DML_SIZED_TAKE(to, from, struct dmatrack_peer, tls);
 
 	if (!ret)
 		ret = check(to);
@@ -51,11 +51,11 @@ int dmt_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
 	return 0;
 }
 
-struct dmt_limit dmt_peer_limit(const struct dmatrack_peer *p, uint32_t ms)
+struct dml_limit dml_peer_limit(const struct dmatrack_peer *p, uint32_t ms)
 {
-	return (struct dmt_limit) {
+	return (struct dml_limit) {
 		.patience = -1,
-		.end = dmt_deadline((int)ms),
+		.end = dml_deadline((int)ms),
 		.cancel = p->cancel,
 	};
 }
@@ -72,16 +72,16 @@ static bool is_allowed(const struct dmatrack_peer *p, uid_t user)
 	return false;
 }
 
-int dmt_peer_check_user(const struct dmatrack_peer *p, int fd, const char *address)
+int dml_peer_check_user(const struct dmatrack_peer *p, int fd, const char *address)
 {
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size))
-		return dmt_error(-errno, "%s: %s", address, strerror(errno));
+		return dml_error(-errno, "%s: %s", address, strerror(errno));
 	if (is_allowed(p, cred.uid))
 		return 0;
-	return dmt_error(-EACCES,
+	return dml_error(-EACCES,
 			 "%s: process %d of user %u is at the other end, who is not allowed: only user %u and root are, and those who are named",
 			 address, (int)cred.pid, cred.uid, geteuid());
 }

@@ -7,20 +7,20 @@
 #include "lib/util/error.h"
 #include "pending.h"
 
-static void forget(struct dmt_pending *p, unsigned int i)
+static void forget(struct dml_pending *p, unsigned int i)
 {
 	p->n--;
 	memmove(&p->entry[i], &p->entry[i + 1],
 		(p->n - i) * sizeof(p->entry[0]));
 }
 
-static void drop(struct dmt_pending *p, unsigned int i)
+static void drop(struct dml_pending *p, unsigned int i)
 {
 	p->entry[i].shake.ops->drop(p->entry[i].shake.state);
 	forget(p, i);
 }
 
-bool dmt_pending_shed(struct dmt_pending *p)
+bool dml_pending_shed(struct dml_pending *p)
 {
 	unsigned int i;
 
@@ -32,17 +32,17 @@ bool dmt_pending_shed(struct dmt_pending *p)
 	return true;
 }
 
-void dmt_pending_add(struct dmt_pending *p, const struct dmt_shake *shake,
+void dml_pending_add(struct dml_pending *p, const struct dml_shake *shake,
 		     uint64_t end)
 {
-	if (p->n == DMT_PENDING)
-		dmt_pending_shed(p);
-	p->entry[p->n++] = (struct dmt_pending_entry) {
+	if (p->n == DML_PENDING)
+		dml_pending_shed(p);
+	p->entry[p->n++] = (struct dml_pending_entry) {
 		.shake = *shake, .end = end, .events = POLLIN,
 	};
 }
 
-void dmt_pending_free(struct dmt_pending *p)
+void dml_pending_free(struct dml_pending *p)
 {
 	while (p->n)
 		drop(p, p->n - 1);
@@ -56,25 +56,25 @@ static bool has_come(int fd)
 }
 
 /* Return: as the handshake's step; -ETIMEDOUT */
-static int step(struct dmt_pending_entry *e)
+static int step(struct dml_pending_entry *e)
 {
 	int ret;
 
 	e->heard = e->heard || has_come(e->shake.fd);
 	ret = e->shake.ops->step(e->shake.state, &e->events);
-	if (ret == -EAGAIN && dmt_now() >= e->end)
-		return dmt_error(-ETIMEDOUT, "the other side does not complete the handshake");
+	if (ret == -EAGAIN && dml_now() >= e->end)
+		return dml_error(-ETIMEDOUT, "the other side does not complete the handshake");
 	return ret;
 }
 
-bool dmt_pending_step(struct dmt_pending *p, struct dmatrack_channel **ch,
-		      dmt_pending_failed *failed, void *opaque)
+bool dml_pending_step(struct dml_pending *p, struct dmatrack_channel **ch,
+		      dml_pending_failed *failed, void *opaque)
 {
 	unsigned int i = 0;
 	int ret;
 
 	while (i < p->n) {
-		struct dmt_shake *s = &p->entry[i].shake;
+		struct dml_shake *s = &p->entry[i].shake;
 
 		ret = step(&p->entry[i]);
 		if (ret == -EAGAIN) {
@@ -93,16 +93,16 @@ bool dmt_pending_step(struct dmt_pending *p, struct dmatrack_channel **ch,
 	return false;
 }
 
-uint64_t dmt_pending_poll(const struct dmt_pending *p, struct pollfd *fds)
+uint64_t dml_pending_poll(const struct dml_pending *p, struct pollfd *fds)
 {
-	uint64_t end = DMT_NEVER;
+	uint64_t end = DML_NEVER;
 	unsigned int i;
 
 	for (i = 0; i < p->n; i++) {
-		const struct dmt_pending_entry *e = &p->entry[i];
+		const struct dml_pending_entry *e = &p->entry[i];
 
 		fds[i] = (struct pollfd){ .fd = e->shake.fd, .events = e->events };
-		end = dmt_earlier(end, e->end);
+		end = dml_earlier(end, e->end);
 	}
 	return end;
 }

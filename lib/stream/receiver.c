@@ -45,8 +45,8 @@
 #define HELLO_TIMEOUT	30000		/* ms, by default */
 #define PEER_TIMEOUT	(1800 * 1000)
 #define BYE_PATIENCE	10000
-#define ACK_BYTES	(DMT_WIRE_WINDOW / 8)
-#define ACK_FRAMES	(DMT_WIRE_FRAMES / 8)
+#define ACK_BYTES	(DML_WIRE_WINDOW / 8)
+#define ACK_FRAMES	(DML_WIRE_FRAMES / 8)
 #define PROGRESS_NS	100000000ull
 #define PULSE_MS	1000
 
@@ -61,8 +61,8 @@ enum stage {
 /* As it is saved; numbers are little-endian */
 struct state {
 	char magic[8];
-	uint8_t session[DMT_WIRE_ID];
-	uint8_t place[DMT_WIRE_ID];
+	uint8_t session[DML_WIRE_ID];
+	uint8_t place[DML_WIRE_ID];
 	uint8_t layout[16];
 	uint8_t digest[16];	/* of what was committed, if @has_digest */
 	uint32_t stage;		/* enum stage */
@@ -98,10 +98,10 @@ struct receiver {
 	struct dmatrack_receiver r;
 	struct dmatrack_dest *dest;
 	struct dmatrack_dest_ops ops;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 	struct state state;
 	uint64_t seq;
-	struct dmt_regions regions;
+	struct dml_regions regions;
 	bool unproven;
 	bool met;
 	bool here;
@@ -112,7 +112,7 @@ struct receiver {
 	uint64_t bytes;
 	unsigned int frames;
 	uint64_t told;
-	struct dmt_text broke;
+	struct dml_text broke;
 	uint64_t before;
 	struct dmatrack_arrival arrival;
 	ZSTD_DCtx *zstd;
@@ -124,23 +124,23 @@ struct receiver {
 static int of_dest(int err, const char *what)
 {
 	if (err == -EAGAIN)
-		return dmt_error(-EIO, "receiver: %s: the destination was lost", what);
-	return dmt_foreign(err, what);
+		return dml_error(-EIO, "receiver: %s: the destination was lost", what);
+	return dml_foreign(err, what);
 }
 
-static int senseless(const struct dmt_frame *f)
+static int senseless(const struct dml_frame *f)
 {
-	return dmt_error(-EPROTO, "the sender makes no sense: frame %" PRIu64
+	return dml_error(-EPROTO, "the sender makes no sense: frame %" PRIu64
 			 " of type %u, 0x%" PRIx64 " bytes at 0x%" PRIx64, f->seq, f->type, f->size, f->iova);
 }
 
-static int send_frame(struct receiver *rx, enum dmt_wire_type type, uint64_t seq,
+static int send_frame(struct receiver *rx, enum dml_wire_type type, uint64_t seq,
 		      uint64_t size)
 {
-	struct dmt_frame f = { .type = type, .seq = seq, .size = size };
-	int ret = dmt_wire_put(&rx->wire, &f);
+	struct dml_frame f = { .type = type, .seq = seq, .size = size };
+	int ret = dml_wire_put(&rx->wire, &f);
 
-	return ret ? ret : dmt_wire_flush(&rx->wire);
+	return ret ? ret : dml_wire_flush(&rx->wire);
 }
 
 static int save(struct receiver *rx)
@@ -155,7 +155,7 @@ static int acknowledge(struct receiver *rx)
 {
 	rx->bytes = 0;
 	rx->frames = 0;
-	return send_frame(rx, DMT_WIRE_ACK, rx->seq, 0);
+	return send_frame(rx, DML_WIRE_ACK, rx->seq, 0);
 }
 
 static int tell_progress(struct receiver *rx)
@@ -165,48 +165,48 @@ static int tell_progress(struct receiver *rx)
 
 	if (!rx->r.progress)
 		return 0;
-	now = dmt_now();
+	now = dml_now();
 	if (now - rx->told < PROGRESS_NS)
 		return 0;
 	rx->told = now;
 	rx->arrival.bytes = rx->before + rx->wire.bytes;
 	ret = rx->r.progress(rx->r.opaque, &rx->arrival);
-	return dmt_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
+	return dml_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
 }
 
 /* Memory that arrived: the frame's payload, or what's packed in it */
-static int unpack(struct receiver *rx, const struct dmt_frame *f,
+static int unpack(struct receiver *rx, const struct dml_frame *f,
 		  const void **data)
 {
 	size_t n;
 	int ret;
 
 	*data = f->payload;
-	if (f->encoding == DMT_WIRE_RAW)
+	if (f->encoding == DML_WIRE_RAW)
 		return f->length == f->size ? 0 : senseless(f);
 	if (f->length >= f->size ||
 	    ZSTD_getFrameContentSize(f->payload, f->length) != f->size)
 		return senseless(f);
-	ret = dmt_wire_room(&rx->unpacked, &rx->room, f->size);
+	ret = dml_wire_room(&rx->unpacked, &rx->room, f->size);
 	if (ret)
 		return ret;
 	n = ZSTD_decompressDCtx(rx->zstd, rx->unpacked, f->size, f->payload,
 				f->length);
 	if (ZSTD_isError(n) || n != f->size)
-		return dmt_error(-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
+		return dml_error(-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
 				 ZSTD_isError(n) ? ZSTD_getErrorName(n) :
 				 "less than it says");
 	*data = rx->unpacked;
 	return 0;
 }
 
-static int take_data(struct receiver *rx, const struct dmt_frame *f)
+static int take_data(struct receiver *rx, const struct dml_frame *f)
 {
 	const void *data;
 	int ret;
 
 	if (f->size > DMATRACK_WRITE_MAX ||
-	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
+	    dml_regions_find(&rx->regions, f->iova, f->size) < 0)
 		return senseless(f);
 	ret = unpack(rx, f, &data);
 	if (ret)
@@ -216,12 +216,12 @@ static int take_data(struct receiver *rx, const struct dmt_frame *f)
 	return of_dest(ret, "write");
 }
 
-static int take_zero(struct receiver *rx, const struct dmt_frame *f)
+static int take_zero(struct receiver *rx, const struct dml_frame *f)
 {
 	int ret;
 
 	if (f->length || f->encoding ||
-	    dmt_regions_find(&rx->regions, f->iova, f->size) < 0)
+	    dml_regions_find(&rx->regions, f->iova, f->size) < 0)
 		return senseless(f);
 	ret = rx->ops.zero(rx->dest, f->iova, f->size);
 	rx->arrival.zeros += ret ? 0 : f->size;
@@ -246,16 +246,16 @@ struct pulse {
 static void *beat(void *opaque)
 {
 	struct pulse *p = opaque;
-	uint64_t next = dmt_deadline(PULSE_MS);
+	uint64_t next = dml_deadline(PULSE_MS);
 	int ret = 0;
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->end) {
-		if (!dmt_cond_wait(&p->wake, &p->lock, ret ? DMT_NEVER : next))
+		if (!dml_cond_wait(&p->wake, &p->lock, ret ? DML_NEVER : next))
 			continue;
 		pthread_mutex_unlock(&p->lock);
-		ret = send_frame(p->rx, DMT_WIRE_ALIVE, 0, 0);
-		next = dmt_deadline(PULSE_MS);
+		ret = send_frame(p->rx, DML_WIRE_ALIVE, 0, 0);
+		next = dml_deadline(PULSE_MS);
 		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -271,7 +271,7 @@ static bool pulse_begin(struct pulse *p, struct receiver *rx)
 	memset(p, 0, sizeof(*p));
 	p->rx = rx;
 	pthread_mutex_init(&p->lock, NULL);
-	dmt_cond_init(&p->wake);
+	dml_cond_init(&p->wake);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&p->thread, NULL, beat, p);
@@ -291,7 +291,7 @@ static void pulse_end(struct pulse *p, bool thread)
 	pthread_mutex_destroy(&p->lock);
 }
 
-static int take_round(struct receiver *rx, const struct dmt_frame *f)
+static int take_round(struct receiver *rx, const struct dml_frame *f)
 {
 	struct pulse pulse;
 	bool thread;
@@ -316,7 +316,7 @@ static int compare(struct receiver *rx, const uint8_t want[16])
 	if (ret)
 		return of_dest(ret, "digest");
 	return memcmp(want, got, sizeof(got)) ?
-	       dmt_error(-EBADMSG, "what arrived isn't what was sent: the digests differ") :
+	       dml_error(-EBADMSG, "what arrived isn't what was sent: the digests differ") :
 	       0;
 }
 
@@ -342,7 +342,7 @@ static int prepare(struct receiver *rx, const uint8_t *digest)
 	return of_dest(rx->ops.digest(rx->dest, rx->state.digest), "digest");
 }
 
-static int take_finish(struct receiver *rx, const struct dmt_frame *f)
+static int take_finish(struct receiver *rx, const struct dml_frame *f)
 {
 	uint8_t digest[16];
 	struct pulse pulse;
@@ -361,7 +361,7 @@ static int take_finish(struct receiver *rx, const struct dmt_frame *f)
 		return ret;
 	rx->seq = f->seq;
 	rx->ready = true;
-	return send_frame(rx, DMT_WIRE_READY, rx->seq, 0);
+	return send_frame(rx, DML_WIRE_READY, rx->seq, 0);
 }
 
 static bool same_session(const struct state *a, const struct state *b)
@@ -387,11 +387,11 @@ static bool may_complete(struct receiver *rx)
 /* The copy couldn't be completed: @err. Whoever loads what is saved mustn't, either. */
 static int take_back(struct receiver *rx, int err)
 {
-	struct dmt_text why = dmt_why(err);
+	struct dml_text why = dml_why(err);
 
 	rx->state.stage = htole32(OPEN);
 	rx->silent = err == -EINPROGRESS || (save(rx) && may_complete(rx));
-	return dmt_error(err, "%s", why.words);
+	return dml_error(err, "%s", why.words);
 }
 
 static int complete(struct receiver *rx)
@@ -405,7 +405,7 @@ static int complete(struct receiver *rx)
 	return ret ? take_back(rx, ret) : 0;
 }
 
-static int take_commit(struct receiver *rx, const struct dmt_frame *f)
+static int take_commit(struct receiver *rx, const struct dml_frame *f)
 {
 	struct pulse pulse;
 	bool thread;
@@ -419,28 +419,28 @@ static int take_commit(struct receiver *rx, const struct dmt_frame *f)
 	return ret;
 }
 
-static int carry_out(struct receiver *rx, const struct dmt_frame *f)
+static int carry_out(struct receiver *rx, const struct dml_frame *f)
 {
 	switch (f->type) {
-	case DMT_WIRE_DATA:
+	case DML_WIRE_DATA:
 		return take_data(rx, f);
-	case DMT_WIRE_ZERO:
+	case DML_WIRE_ZERO:
 		return take_zero(rx, f);
-	case DMT_WIRE_ROUND:
+	case DML_WIRE_ROUND:
 		return take_round(rx, f);
-	case DMT_WIRE_FINISH:
+	case DML_WIRE_FINISH:
 		return take_finish(rx, f);
 	}
 	return senseless(f);
 }
 
-static int take_frame(struct receiver *rx, const struct dmt_frame *f)
+static int take_frame(struct receiver *rx, const struct dml_frame *f)
 {
 	int ret;
 
-	if (f->type == DMT_WIRE_REFUSE)
-		return dmt_wire_refusal(f, "sender");
-	if (rx->ready && f->type == DMT_WIRE_COMMIT)
+	if (f->type == DML_WIRE_REFUSE)
+		return dml_wire_refusal(f, "sender");
+	if (rx->ready && f->type == DML_WIRE_COMMIT)
 		return take_commit(rx, f);
 	if (rx->ready || f->seq != rx->seq + 1)
 		return senseless(f);
@@ -450,9 +450,9 @@ static int take_frame(struct receiver *rx, const struct dmt_frame *f)
 	rx->seq = f->seq;
 	rx->bytes += f->length;
 	rx->frames++;
-	if (f->type == DMT_WIRE_FINISH)
+	if (f->type == DML_WIRE_FINISH)
 		return 0;
-	if (f->type == DMT_WIRE_ROUND || rx->bytes >= ACK_BYTES ||
+	if (f->type == DML_WIRE_ROUND || rx->bytes >= ACK_BYTES ||
 	    rx->frames >= ACK_FRAMES)
 		ret = acknowledge(rx);
 	return ret ? ret : tell_progress(rx);
@@ -461,32 +461,32 @@ static int take_frame(struct receiver *rx, const struct dmt_frame *f)
 /* The copy is complete: whatever comes instead of BYE changes nothing. */
 static int await_bye(struct receiver *rx)
 {
-	struct dmt_frame f;
+	struct dml_frame f;
 	int ret;
 
-	dmt_channel_patience(rx->wire.ch, BYE_PATIENCE);
-	ret = dmt_wire_get(&rx->wire, &f);
+	dml_channel_patience(rx->wire.ch, BYE_PATIENCE);
+	ret = dml_wire_get(&rx->wire, &f);
 	return rx->wire.broken ? ret : 0;
 }
 
 static int take_all(struct receiver *rx)
 {
-	struct dmt_frame f;
+	struct dml_frame f;
 	int ret = 0;
 
 	while (!ret && !rx->finished) {
-		ret = dmt_wire_get(&rx->wire, &f);
+		ret = dml_wire_get(&rx->wire, &f);
 		if (!ret)
 			ret = take_frame(rx, &f);
 	}
 	if (!ret)
-		ret = send_frame(rx, DMT_WIRE_DONE, rx->seq, 0);
+		ret = send_frame(rx, DML_WIRE_DONE, rx->seq, 0);
 	return ret ? ret : await_bye(rx);
 }
 
-static int read_regions(const struct dmt_frame *f, struct dmt_regions *out)
+static int read_regions(const struct dml_frame *f, struct dml_regions *out)
 {
-	const struct dmt_wire_hello *hello = f->payload;
+	const struct dml_wire_hello *hello = f->payload;
 	const uint64_t *from = (const uint64_t *)(hello + 1);
 	uint32_t i, n = le32toh(hello->nregions);
 	struct dmatrack_region *regions;
@@ -497,25 +497,25 @@ static int read_regions(const struct dmt_frame *f, struct dmt_regions *out)
 		return senseless(f);
 	regions = calloc(n, sizeof(*regions));
 	if (!regions)
-		return dmt_no_memory();
+		return dml_no_memory();
 	for (i = 0; i < n; i++) {
 		regions[i].iova = le64toh(*from++);
 		regions[i].size = le64toh(*from++);
 	}
-	ret = dmt_regions_init(out, regions, n, le32toh(hello->page_size));
+	ret = dml_regions_init(out, regions, n, le32toh(hello->page_size));
 	free(regions);
 	return ret == -EINVAL ? -EPROTO : ret;
 }
 
 static int begin_session(struct receiver *rx, const struct state *state)
 {
-	const struct dmt_regions *g = &rx->regions;
+	const struct dml_regions *g = &rx->regions;
 	int ret = 0;
 
 	if (rx->finished && rx->here)
-		return dmt_error(-EBUSY, "another copy has been received here");
+		return dml_error(-EBUSY, "another copy has been received here");
 	if (rx->r.begin)
-		ret = dmt_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
+		ret = dml_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
 					       g->page_size), "begin()");
 	/* from here on there's nothing of an earlier session */
 	memset(&rx->state, 0, sizeof(rx->state));
@@ -528,7 +528,7 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	rx->state = *state;
 	if (getrandom(rx->state.place, sizeof(rx->state.place), 0) !=
 	    sizeof(rx->state.place))
-		return dmt_error(-EIO, "receiver: no random numbers");
+		return dml_error(-EIO, "receiver: no random numbers");
 	rx->seq = 0;
 	rx->unproven = false;
 	return save(rx);
@@ -537,10 +537,10 @@ static int begin_session(struct receiver *rx, const struct state *state)
 static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t size)
 {
 	struct receiver *rx = opaque;
-	uint8_t hashes[DMATRACK_WRITE_MAX / DMT_COPY_PAGE_MIN][16];
+	uint8_t hashes[DMATRACK_WRITE_MAX / DML_COPY_PAGE_MIN][16];
 	size_t page = rx->regions.page_size, i;
-	struct dmt_frame f = {
-		.type = DMT_WIRE_SUMS,
+	struct dml_frame f = {
+		.type = DML_WIRE_SUMS,
 		.iova = iova,
 		.size = size,
 		.length = (uint32_t)(size / page * 16),
@@ -549,13 +549,13 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t siz
 	int ret;
 
 	if (size > DMATRACK_WRITE_MAX ||
-	    dmt_regions_find(&rx->regions, iova, size) < 0)
-		return dmt_error(-EINVAL, "receiver: recall: 0x%zx bytes at 0x%" PRIx64,
+	    dml_regions_find(&rx->regions, iova, size) < 0)
+		return dml_error(-EINVAL, "receiver: recall: 0x%zx bytes at 0x%" PRIx64,
 				 size, iova);
 	for (i = 0; i < size / page; i++)
-		dmt_hash(hashes[i], (const char *)data + i * page, page);
-	ret = dmt_wire_put(&rx->wire, &f);
-	return ret ? ret : dmt_wire_flush(&rx->wire);
+		dml_hash(hashes[i], (const char *)data + i * page, page);
+	ret = dml_wire_put(&rx->wire, &f);
+	return ret ? ret : dml_wire_flush(&rx->wire);
 }
 
 static int prove(struct receiver *rx)
@@ -563,149 +563,149 @@ static int prove(struct receiver *rx)
 	int ret = of_dest(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
 
 	if (!ret)
-		ret = send_frame(rx, DMT_WIRE_SUMS, 0, 0);
+		ret = send_frame(rx, DML_WIRE_SUMS, 0, 0);
 	rx->unproven = ret;
 	return ret;
 }
 
 static int given_up(void)
 {
-	return dmt_error(-ECANCELED, "the outcome of this copy was asked for when it wasn't complete, so it was given up");
+	return dml_error(-ECANCELED, "the outcome of this copy was asked for when it wasn't complete, so it was given up");
 }
 
-static enum dmt_wire_status status_of(const struct receiver *rx,
+static enum dml_wire_status status_of(const struct receiver *rx,
 				      const struct state *state, bool compares)
 {
 	if (!same_session(&rx->state, state) ||
 	    memcmp(rx->state.layout, state->layout, sizeof(state->layout)))
-		return DMT_WIRE_NEW;
+		return DML_WIRE_NEW;
 	if (rx->finished)
-		return DMT_WIRE_FINISHED;
+		return DML_WIRE_FINISHED;
 	if (!rx->unproven)
-		return DMT_WIRE_GO_ON;
-	return compares && rx->ops.recall ? DMT_WIRE_PROVE : DMT_WIRE_NEW;
+		return DML_WIRE_GO_ON;
+	return compares && rx->ops.recall ? DML_WIRE_PROVE : DML_WIRE_NEW;
 }
 
 static int welcome(struct receiver *rx, const struct state *state, bool compares)
 {
-	enum dmt_wire_status status = status_of(rx, state, compares);
-	struct dmt_frame f = { .type = DMT_WIRE_WELCOME, .size = status };
+	enum dml_wire_status status = status_of(rx, state, compares);
+	struct dml_frame f = { .type = DML_WIRE_WELCOME, .size = status };
 	int ret = 0;
 
 	rx->ready = false;
 	if (same_session(&rx->state, state) &&
 	    le32toh(rx->state.stage) == GIVEN_UP)
 		ret = given_up();
-	else if (status == DMT_WIRE_NEW)
+	else if (status == DML_WIRE_NEW)
 		ret = begin_session(rx, state);
 	if (ret)
 		return ret;
-	if (rx->here || status != DMT_WIRE_NEW)
+	if (rx->here || status != DML_WIRE_NEW)
 		rx->arrival.resumed++;
 	rx->here = true;
 	rx->arrival.memory = rx->regions.bytes;
 	f.seq = rx->seq;
 	f.length = sizeof(rx->state.place);
 	f.payload = rx->state.place;
-	ret = dmt_wire_put(&rx->wire, &f);
+	ret = dml_wire_put(&rx->wire, &f);
 	if (!ret)
-		ret = dmt_wire_flush(&rx->wire);
-	return ret || status != DMT_WIRE_PROVE ? ret : prove(rx);
+		ret = dml_wire_flush(&rx->wire);
+	return ret || status != DML_WIRE_PROVE ? ret : prove(rx);
 }
 
 /*
  * What became of a session. Where it isn't complete, COMMIT must not be obeyed any more when that is
  * said, by another process neither.
  */
-static int tell_outcome(struct receiver *rx, const struct dmt_frame *f)
+static int tell_outcome(struct receiver *rx, const struct dml_frame *f)
 {
 	struct state asked = { .magic = STATE_MAGIC };
-	enum dmt_wire_outcome outcome = DMT_WIRE_NOT_HERE;
+	enum dml_wire_outcome outcome = DML_WIRE_NOT_HERE;
 	int ret = 0;
 
 	if (f->length != sizeof(asked.session))
 		return senseless(f);
 	memcpy(asked.session, f->payload, sizeof(asked.session));
 	if (same_session(&rx->state, &asked))
-		outcome = rx->finished ? DMT_WIRE_COMPLETE : DMT_WIRE_NEVER;
-	if (outcome == DMT_WIRE_NEVER) {
+		outcome = rx->finished ? DML_WIRE_COMPLETE : DML_WIRE_NEVER;
+	if (outcome == DML_WIRE_NEVER) {
 		rx->state.stage = htole32(GIVEN_UP);
 		ret = save(rx);
 	}
-	rx->met = outcome != DMT_WIRE_NOT_HERE;
+	rx->met = outcome != DML_WIRE_NOT_HERE;
 	if (!ret)
-		ret = send_frame(rx, DMT_WIRE_OUTCOME, 0, outcome);
+		ret = send_frame(rx, DML_WIRE_OUTCOME, 0, outcome);
 	if (!ret && rx->met)
 		ret = await_bye(rx);
 	if (ret)
 		return ret;
 	if (!rx->met)
-		return dmt_error(-ENOENT, "receiver: a sender asked for a copy that is not here");
+		return dml_error(-ENOENT, "receiver: a sender asked for a copy that is not here");
 	/* a refusal behind BYE would meet a closed connection, and pass for a lost answer */
 	rx->silent = true;
-	return outcome == DMT_WIRE_NEVER ? given_up() : 0;
+	return outcome == DML_WIRE_NEVER ? given_up() : 0;
 }
 
 /* What a HELLO says that a state has, too */
-static int take_hello(struct receiver *rx, const struct dmt_frame *f,
+static int take_hello(struct receiver *rx, const struct dml_frame *f,
 		      struct state *state)
 {
-	const struct dmt_wire_hello *hello = f->payload;
-	struct dmt_regions regions;
+	const struct dml_wire_hello *hello = f->payload;
+	struct dml_regions regions;
 	uint32_t flags;
 	int ret;
 
-	if (f->type == DMT_WIRE_REFUSE)
-		return dmt_wire_refusal(f, "sender");
-	if (f->type != DMT_WIRE_HELLO || f->seq || f->iova || f->size ||
+	if (f->type == DML_WIRE_REFUSE)
+		return dml_wire_refusal(f, "sender");
+	if (f->type != DML_WIRE_HELLO || f->seq || f->iova || f->size ||
 	    f->encoding || f->length < sizeof(*hello) || hello->zero)
 		return senseless(f);
 	flags = le32toh(hello->flags);
-	if (flags & ~(DMATRACK_CHECK | DMT_WIRE_COMPARES))
-		return dmt_error(-EPROTONOSUPPORT,
+	if (flags & ~(DMATRACK_CHECK | DML_WIRE_COMPARES))
+		return dml_error(-EPROTONOSUPPORT,
 				 "the sender wants what this library doesn't know: flags 0x%x",
 				 flags);
 	if (flags & DMATRACK_CHECK && !rx->ops.digest)
-		return dmt_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
+		return dml_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
 	ret = read_regions(f, &regions);
 	if (ret)
 		return ret;
 	memset(state, 0, sizeof(*state));
 	memcpy(state->magic, STATE_MAGIC, sizeof(state->magic));
 	memcpy(state->session, hello->session, sizeof(state->session));
-	dmt_regions_hash(&regions, state->layout);
-	dmt_regions_free(&rx->regions);
+	dml_regions_hash(&regions, state->layout);
+	dml_regions_free(&rx->regions);
 	rx->regions = regions;
 	return 0;
 }
 
 /* @f: the sender's first frame */
-static int introduce(struct receiver *rx, struct dmt_frame *f)
+static int introduce(struct receiver *rx, struct dml_frame *f)
 {
 	int ret;
 
-	dmt_wire_hurry(&rx->wire, (int)(rx->r.hello_timeout ?
+	dml_wire_hurry(&rx->wire, (int)(rx->r.hello_timeout ?
 					rx->r.hello_timeout : HELLO_TIMEOUT));
-	ret = dmt_wire_greet(&rx->wire);
+	ret = dml_wire_greet(&rx->wire);
 	if (!ret)
-		ret = dmt_wire_meet(&rx->wire, "sender");
-	return ret ? ret : dmt_wire_get(&rx->wire, f);
+		ret = dml_wire_meet(&rx->wire, "sender");
+	return ret ? ret : dml_wire_get(&rx->wire, f);
 }
 
-static bool compares(const struct dmt_frame *hello)
+static bool compares(const struct dml_frame *hello)
 {
-	return le32toh(((const struct dmt_wire_hello *)hello->payload)->flags) &
-	       DMT_WIRE_COMPARES;
+	return le32toh(((const struct dml_wire_hello *)hello->payload)->flags) &
+	       DML_WIRE_COMPARES;
 }
 
 /* One connection, from its greeting on */
 static int serve(struct receiver *rx)
 {
 	struct state state;
-	struct dmt_frame f;
+	struct dml_frame f;
 	int ret = introduce(rx, &f);
 
-	if (!ret && f.type == DMT_WIRE_ASK)
+	if (!ret && f.type == DML_WIRE_ASK)
 		return tell_outcome(rx, &f);
 	if (!ret)
 		ret = take_hello(rx, &f, &state);
@@ -715,7 +715,7 @@ static int serve(struct receiver *rx)
 	rx->bytes = 0;
 	rx->frames = 0;
 	rx->arrival.connected = 1;
-	dmt_wire_relax(&rx->wire, (int)(rx->r.peer_timeout ?
+	dml_wire_relax(&rx->wire, (int)(rx->r.peer_timeout ?
 					rx->r.peer_timeout : PEER_TIMEOUT));
 	ret = welcome(rx, &state, compares(&f));
 	return ret ? ret : take_all(rx);
@@ -728,7 +728,7 @@ static void refuse(struct receiver *rx, int err)
 			    err == -EPROTONOSUPPORT || err == -EOPNOTSUPP ||
 			    err == -EBUSY;
 
-	dmt_wire_refuse(&rx->wire, err, about_stream && *dmatrack_error() ?
+	dml_wire_refuse(&rx->wire, err, about_stream && *dmatrack_error() ?
 			dmatrack_error() : strerror(-err));
 }
 
@@ -738,9 +738,9 @@ static void refuse(struct receiver *rx, int err)
  */
 static bool left_open(struct receiver *rx, int err)
 {
-	DMT_KEEP_TEXT;
+	DML_KEEP_TEXT;
 
-	if (err != -ECANCELED || !dmt_cancelled(rx->r.cancel))
+	if (err != -ECANCELED || !dml_cancelled(rx->r.cancel))
 		return false;
 	return !rx->r.progress || !rx->r.progress(rx->r.opaque, &rx->arrival);
 }
@@ -752,8 +752,8 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	int ret;
 
 	rx->met = rx->silent = *again = false;
-	dmt_channel_cancel(ch, rx->r.cancel);
-	ret = dmt_wire_open(&rx->wire, ch);
+	dml_channel_cancel(ch, rx->r.cancel);
+	ret = dml_wire_open(&rx->wire, ch);
 	if (ret)
 		return ret;
 	ret = serve(rx);
@@ -763,10 +763,10 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
 	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
-		 !dmt_cancelled(rx->r.cancel);
+		 !dml_cancelled(rx->r.cancel);
 	if (rx->met || !*rx->broke.words)
-		rx->broke = dmt_why(ret);
-	dmt_wire_close(&rx->wire);
+		rx->broke = dml_why(ret);
+	dml_wire_close(&rx->wire);
 	return ret;
 }
 
@@ -781,11 +781,11 @@ static int receive(struct receiver *rx)
 		ret = rx->r.accept(rx->r.opaque, attempt,
 				    rx->finished ? -EALREADY : why, &ch);
 		if (ret < 0)
-			return dmt_no_other(dmt_foreign(ret, "accept()"), &rx->broke);
+			return dml_no_other(dml_foreign(ret, "accept()"), &rx->broke);
 		if (!ch)
-			return dmt_error(-EINVAL, "receiver: accept() returned %d, but no channel",
+			return dml_error(-EINVAL, "receiver: accept() returned %d, but no channel",
 					 ret);
-		dmt_forget();
+		dml_forget();
 		why = connection(rx, ch, &again);
 		ch = NULL;
 		attempt = rx->met ? 1 : attempt + 1;
@@ -834,25 +834,25 @@ static int load(struct receiver *rx)
 static int take(struct receiver *rx, const struct dmatrack_receiver *from)
 {
 	struct dmatrack_receiver *r = &rx->r;
-	int ret = DMT_SIZED_TAKE(r, from, struct dmatrack_receiver, accept);
+	int ret = DML_SIZED_TAKE(r, from, struct dmatrack_receiver, accept);
 
 	if (ret)
 		return ret;
 	if (r->flags || r->reserved || !r->dest || !r->accept)
-		return dmt_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
+		return dml_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
 	if (r->hello_timeout > INT_MAX || r->peer_timeout > INT_MAX)
-		return dmt_error(-EINVAL, "receiver: a limit of more than %d ms",
+		return dml_error(-EINVAL, "receiver: a limit of more than %d ms",
 				 INT_MAX);
 	rx->dest = r->dest;
-	ret = DMT_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops, zero);
+	ret = DML_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops, zero);
 	if (!ret && (!rx->ops.begin || !rx->ops.write || !rx->ops.zero))
-		ret = dmt_error(-EINVAL, "receiver: the destination lacks functions");
+		ret = dml_error(-EINVAL, "receiver: the destination lacks functions");
 	return ret;
 }
 
 static int not_durable(void)
 {
-	return dmt_error(-DMATRACK_NOT_DURABLE, "the copy is complete, but may be gone "
+	return dml_error(-DMATRACK_NOT_DURABLE, "the copy is complete, but may be gone "
 			 "after a crash of the machine: its folder couldn't be written "
 			 "to disk");
 }
@@ -865,15 +865,15 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 
 	if (arrival)
 		memset(arrival, 0, sizeof(*arrival));
-	if (dmt_lacks(r))
+	if (dml_lacks(r))
 		return -EINVAL;
 	rx = calloc(1, sizeof(*rx));
 	if (!rx)
-		return dmt_no_memory();
+		return dml_no_memory();
 	ret = take(rx, r);
 	if (!ret) {
 		rx->zstd = ZSTD_createDCtx();
-		ret = rx->zstd ? load(rx) : dmt_no_memory();
+		ret = rx->zstd ? load(rx) : dml_no_memory();
 	}
 	if (!ret)
 		ret = receive(rx);
@@ -882,7 +882,7 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 	/* it's only that the sender may not know */
 	if (rx->finished)
 		ret = rx->unsure ? not_durable() : 0;
-	dmt_regions_free(&rx->regions);
+	dml_regions_free(&rx->regions);
 	ZSTD_freeDCtx(rx->zstd);
 	free(rx->unpacked);
 	free(rx);

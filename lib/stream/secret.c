@@ -20,9 +20,9 @@
 #define NONCE	32
 #define PROOF	32
 
-struct dmt_secret {
+struct dml_secret {
 	size_t size;
-	unsigned char bytes[DMT_SECRET_MAX];
+	unsigned char bytes[DML_SECRET_MAX];
 };
 
 /* A file of its owner alone. Return: a descriptor or -errno */
@@ -32,41 +32,41 @@ static int open_private(const char *path)
 	struct stat st;
 
 	if (fd < 0)
-		return dmt_error(-errno, "%s: %s", path, strerror(errno));
+		return dml_error(-errno, "%s: %s", path, strerror(errno));
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && !(st.st_mode & 077))
 		return fd;
 	close(fd);
-	return dmt_error(-EKEYREJECTED,
+	return dml_error(-EKEYREJECTED,
 			 "%s: its mode is %04o: a secret must be in a file for its owner alone, 0600",
 			 path, (unsigned int)st.st_mode & 07777);
 }
 
-static int read_all(struct dmt_secret *s, int fd, const char *path)
+static int read_all(struct dml_secret *s, int fd, const char *path)
 {
-	unsigned char buf[DMT_SECRET_MAX + 2];
+	unsigned char buf[DML_SECRET_MAX + 2];
 	size_t n = 0;
 	ssize_t got;
 
 	while ((got = read(fd, buf + n, sizeof(buf) - n)) > 0)
 		n += (size_t)got;
 	if (got < 0)
-		return dmt_error(-errno, "%s: %s", path, strerror(errno));
+		return dml_error(-errno, "%s: %s", path, strerror(errno));
 	if (n && buf[n - 1] == '\n')
 		n--;
-	if (n < DMT_SECRET_MIN || n > DMT_SECRET_MAX)
-		got = dmt_error(-EKEYREJECTED,
+	if (n < DML_SECRET_MIN || n > DML_SECRET_MAX)
+		got = dml_error(-EKEYREJECTED,
 				"%s: a secret has %d to %d bytes", path,
-				DMT_SECRET_MIN, DMT_SECRET_MAX);
+				DML_SECRET_MIN, DML_SECRET_MAX);
 	else
 		memcpy(s->bytes, buf, s->size = n);
 	OPENSSL_cleanse(buf, sizeof(buf));
 	return (int)got;
 }
 
-int dmt_secret_new(struct dmt_secret **out, const char *path)
+int dml_secret_new(struct dml_secret **out, const char *path)
 {
 	int ret, fd = open_private(path);
-	struct dmt_secret *s;
+	struct dml_secret *s;
 
 	if (fd < 0)
 		return fd;
@@ -74,14 +74,14 @@ int dmt_secret_new(struct dmt_secret **out, const char *path)
 	ret = s ? read_all(s, fd, path) : -ENOMEM;
 	close(fd);
 	if (ret) {
-		dmt_secret_free(s);
+		dml_secret_free(s);
 		return ret;
 	}
 	*out = s;
 	return 0;
 }
 
-void dmt_secret_free(struct dmt_secret *s)
+void dml_secret_free(struct dml_secret *s)
 {
 	if (s)
 		OPENSSL_cleanse(s, sizeof(*s));
@@ -115,7 +115,7 @@ struct opening {
  * @buf: the next message
  */
 struct proof {
-	struct dmt_secret secret;
+	struct dml_secret secret;
 	int fd;
 	bool listens;
 	unsigned int stage;
@@ -196,7 +196,7 @@ static int check_magic(const struct proof *p)
 {
 	if (p->stage >= 2 || p->done < 8 || !memcmp(p->buf, MAGIC, 8))
 		return 0;
-	return dmt_error(-EPROTO, "the other side doesn't prove that it knows the secret: it has none");
+	return dml_error(-EPROTO, "the other side doesn't prove that it knows the secret: it has none");
 }
 
 static int check_proof(struct proof *p)
@@ -209,7 +209,7 @@ static int check_proof(struct proof *p)
 		return ret;
 	if (p->listens)		/* so that it isn't taken for a connection that broke */
 		send(p->fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
-	return dmt_error(-EKEYREJECTED, "%s",
+	return dml_error(-EKEYREJECTED, "%s",
 			 !p->listens && !CRYPTO_memcmp(zeros, p->buf, PROOF) ?
 			 "the other side refuses: its secret is another one, or the connection is passed on by a third process" :
 			 "the other side doesn't know the secret, or the connection is passed on by a third process");
@@ -239,11 +239,11 @@ static int move_some(struct proof *p, short *events)
 	if (n > 0)
 		p->done += (size_t)n;
 	else if (!n)
-		return dmt_error(-ECONNRESET, "the other side has gone");
+		return dml_error(-ECONNRESET, "the other side has gone");
 	else if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return -EAGAIN;
 	else if (errno != EINTR)
-		return dmt_error(-errno, "channel: %s", strerror(errno));
+		return dml_error(-errno, "channel: %s", strerror(errno));
 	return ours ? 0 : check_magic(p);
 }
 
@@ -276,7 +276,7 @@ static void free_proof(struct proof *p)
 static int proof_channel(void *opaque, struct dmatrack_channel **ch)
 {
 	struct proof *p = opaque;
-	int ret = dmt_channel_socket(ch, p->fd, NULL);
+	int ret = dml_channel_socket(ch, p->fd, NULL);
 
 	if (!ret)
 		free_proof(p);
@@ -291,20 +291,20 @@ static void proof_drop(void *opaque)
 	free_proof(p);
 }
 
-static const struct dmt_shake_ops proof_ops = {
+static const struct dml_shake_ops proof_ops = {
 	.step = proof_step,
 	.channel = proof_channel,
 	.drop = proof_drop,
 };
 
-int dmt_secret_shake(const struct dmt_secret *s, struct dmt_shake *shake, int fd,
+int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake, int fd,
 		     bool listens)
 {
 	struct proof *p = calloc(1, sizeof(*p));
 	int ret;
 
 	if (!p)
-		return dmt_no_memory();
+		return dml_no_memory();
 	p->secret = *s;
 	p->fd = fd;
 	p->listens = listens;
@@ -313,8 +313,8 @@ int dmt_secret_shake(const struct dmt_secret *s, struct dmt_shake *shake, int fd
 		ret = -EIO;
 	if (ret) {
 		free_proof(p);
-		return dmt_error(ret, "channel: %s", strerror(-ret));
+		return dml_error(ret, "channel: %s", strerror(-ret));
 	}
-	*shake = (struct dmt_shake){ .ops = &proof_ops, .state = p, .fd = fd };
+	*shake = (struct dml_shake){ .ops = &proof_ops, .state = p, .fd = fd };
 	return 0;
 }

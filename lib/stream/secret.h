@@ -16,31 +16,31 @@
  * connecting side proves first: any process can ask a listener, and must not get a proof by which
  * to try guesses of a weak secret.
  */
-#ifndef DMT_LIB_SECRET_H
-#define DMT_LIB_SECRET_H
+#ifndef DML_STREAM_SECRET_H
+#define DML_STREAM_SECRET_H
 
 #include "shake.h"
 
-#define DMT_SECRET_MIN	16	/* bytes */
-#define DMT_SECRET_MAX	4096
+#define DML_SECRET_MIN	16	/* bytes */
+#define DML_SECRET_MAX	4096
 
-struct dmt_secret;
+struct dml_secret;
 
 /*
- * Read @path: its owner's alone, DMT_SECRET_MIN to DMT_SECRET_MAX bytes, without the newline at the end if
+ * Read @path: its owner's alone, DML_SECRET_MIN to DML_SECRET_MAX bytes, without the newline at the end if
  * there is one. Return: 0, -EKEYREJECTED, -ENOMEM, what open(2) has
  */
-int dmt_secret_new(struct dmt_secret **s, const char *path);
-void dmt_secret_free(struct dmt_secret *s);
+int dml_secret_new(struct dml_secret **s, const char *path);
+void dml_secret_free(struct dml_secret *s);
 
 /*
- * dmt_secret_shake() - the proof, as a handshake
+ * dml_secret_shake() - the proof, as a handshake
  * @s: may be freed before @shake
  * @shake: out
  * @fd: a TCP socket that doesn't block; taken on success
  * @listens: the side
  */
-int dmt_secret_shake(const struct dmt_secret *s, struct dmt_shake *shake, int fd,
+int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake, int fd,
 		     bool listens);
 
 #endif

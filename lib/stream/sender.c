@@ -70,7 +70,7 @@ struct extent {
  * @broke: in words, of the first that did since the receiver was met; or ""
  * @dead: an error that is the end, or 0
  * @end: in words
- * @limit: when nothing is waited for any more; or DMT_NEVER
+ * @limit: when nothing is waited for any more; or DML_NEVER
  * @seq: of the last frame that was sent
  * @acked: of the last that has arrived for sure
  * @log: a ring: frames not acknowledged
@@ -86,20 +86,20 @@ struct extent {
 struct sender {
 	struct dmatrack_dest dest;
 	struct dmatrack_sender how;
-	uint8_t session[DMT_WIRE_ID];
-	uint8_t place[DMT_WIRE_ID];
-	struct dmt_regions regions;
+	uint8_t session[DML_WIRE_ID];
+	uint8_t place[DML_WIRE_ID];
+	struct dml_regions regions;
 	holds_fn *holds;
 	void *copy;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 	int why;
-	struct dmt_text broke;
+	struct dml_text broke;
 	int dead;
-	struct dmt_text end;
+	struct dml_text end;
 	uint64_t limit;
 	uint64_t seq;
 	uint64_t acked;
-	struct extent log[DMT_WIRE_FRAMES];
+	struct extent log[DML_WIRE_FRAMES];
 	unsigned int first;
 	unsigned int nlog;
 	uint64_t window;
@@ -121,18 +121,18 @@ static struct sender *sender_of(struct dmatrack_dest *d)
 /* The connection is no more. */
 static int lose(struct sender *s, int err)
 {
-	dmt_wire_close(&s->wire);
+	dml_wire_close(&s->wire);
 	s->why = err;
 	if (!*s->broke.words)
-		s->broke = dmt_why(err);
+		s->broke = dml_why(err);
 	return -EAGAIN;
 }
 
 static int unknown(int err)
 {
-	struct dmt_text why = dmt_why(err);
+	struct dml_text why = dml_why(err);
 
-	return dmt_error(-EINPROGRESS, "the receiver was told to complete the copy, and its answer was lost: %s",
+	return dml_error(-EINPROGRESS, "the receiver was told to complete the copy, and its answer was lost: %s",
 			 why.words);
 }
 
@@ -140,10 +140,10 @@ static int unknown(int err)
 static int die(struct sender *s, int err)
 {
 	if (err == -ECANCELED && s->wire.ch)
-		dmt_wire_refuse(&s->wire, err, "the copy was given up");
-	dmt_wire_close(&s->wire);
+		dml_wire_refuse(&s->wire, err, "the copy was given up");
+	dml_wire_close(&s->wire);
 	s->dead = s->doubt ? unknown(err) : err;
-	s->end = dmt_why(s->dead);
+	s->end = dml_why(s->dead);
 	return s->dead;
 }
 
@@ -151,34 +151,34 @@ static int die(struct sender *s, int err)
 static int dead(struct sender *s)
 {
 	if (s->dead)
-		dmt_say_again(&s->end);
+		dml_say_again(&s->end);
 	return s->dead;
 }
 
 /* Nothing is waited for beyond @end, nor beyond the limit. */
 static void wait_until(struct sender *s, uint64_t end)
 {
-	dmt_channel_until(s->wire.ch, dmt_earlier(end, s->limit));
+	dml_channel_until(s->wire.ch, dml_earlier(end, s->limit));
 }
 
 static int too_late(void)
 {
-	return dmt_error(-ETIMEDOUT, "the receiver takes longer than devices may stand still");
+	return dml_error(-ETIMEDOUT, "the receiver takes longer than devices may stand still");
 }
 
 static void forget(struct sender *s, uint64_t seq)
 {
 	while (s->nlog && s->log[s->first].seq <= seq) {
 		s->window -= s->log[s->first].length;
-		s->first = (s->first + 1) % DMT_WIRE_FRAMES;
+		s->first = (s->first + 1) % DML_WIRE_FRAMES;
 		s->nlog--;
 	}
 	s->acked = seq;
 }
 
-static int unexpected(const struct dmt_frame *f)
+static int unexpected(const struct dml_frame *f)
 {
-	return dmt_error(-EPROTO, "the receiver makes no sense: frame of type %u",
+	return dml_error(-EPROTO, "the receiver makes no sense: frame of type %u",
 			 f->type);
 }
 
@@ -186,21 +186,21 @@ static int unexpected(const struct dmt_frame *f)
  * The next frame from the receiver, of which ACKs are done with. Return: 0 or an
  * error of the wire
  */
-static int next_frame(struct sender *s, struct dmt_frame *f)
+static int next_frame(struct sender *s, struct dml_frame *f)
 {
-	int ret = dmt_wire_get(&s->wire, f);
+	int ret = dml_wire_get(&s->wire, f);
 
 	if (ret)
 		return ret;
-	if (f->type == DMT_WIRE_REFUSE) {
+	if (f->type == DML_WIRE_REFUSE) {
 		if (s->doubt == DOUBT_HERE)
 			s->doubt = NO_DOUBT;
-		return dmt_wire_refusal(f, "receiver");
+		return dml_wire_refusal(f, "receiver");
 	}
-	if (f->type != DMT_WIRE_ACK)
+	if (f->type != DML_WIRE_ACK)
 		return 0;
 	if (f->seq < s->acked || f->seq > s->seq)
-		return dmt_error(-EPROTO, "the receiver makes no sense: has frame %"
+		return dml_error(-EPROTO, "the receiver makes no sense: has frame %"
 				 PRIu64 " of %" PRIu64, f->seq, s->seq);
 	forget(s, f->seq);
 	return 0;
@@ -217,7 +217,7 @@ static int judge(struct sender *s, int err)
 /* Writing has failed: perhaps because the receiver has refused and gone, so read what it said last. */
 static void await_last(struct sender *s)
 {
-	wait_until(s, dmt_deadline(LAST_PATIENCE));
+	wait_until(s, dml_deadline(LAST_PATIENCE));
 	s->wire.broken = false;
 }
 
@@ -225,19 +225,19 @@ static void await_last(struct sender *s)
  * What ended a connection over which writing failed with @err and @why, and reading then with @ret:
  * reading, if that says more than that nobody is there.
  */
-static int last_word(const struct sender *s, int ret, int err, struct dmt_text *why)
+static int last_word(const struct sender *s, int ret, int err, struct dml_text *why)
 {
 	if (!s->wire.broken || (ret != -ECONNRESET && ret != -EPIPE &&
 				ret != -ETIMEDOUT))
 		return ret;
-	dmt_say_again(why);
+	dml_say_again(why);
 	return err;
 }
 
 static int write_failed(struct sender *s, int err)
 {
-	struct dmt_text why = dmt_why(err);
-	struct dmt_frame f;
+	struct dml_text why = dml_why(err);
+	struct dml_frame f;
 	int ret;
 
 	if (!s->wire.broken)
@@ -249,16 +249,16 @@ static int write_failed(struct sender *s, int err)
 	return judge(s, last_word(s, ret, err, &why));
 }
 
-static int put(struct sender *s, const struct dmt_frame *f)
+static int put(struct sender *s, const struct dml_frame *f)
 {
-	int ret = dmt_wire_put(&s->wire, f);
+	int ret = dml_wire_put(&s->wire, f);
 
 	return ret ? write_failed(s, ret) : 0;
 }
 
 static int flush(struct sender *s)
 {
-	int ret = dmt_wire_flush(&s->wire);
+	int ret = dml_wire_flush(&s->wire);
 
 	return ret ? write_failed(s, ret) : 0;
 }
@@ -266,12 +266,12 @@ static int flush(struct sender *s)
 /* Wait for an ACK of some frame, up to @seq. */
 static int await_acks(struct sender *s, uint64_t seq)
 {
-	struct dmt_frame f;
+	struct dml_frame f;
 	int ret = flush(s);
 
 	while (!ret && s->acked < seq) {
 		ret = next_frame(s, &f);
-		if (!ret && f.type != DMT_WIRE_ACK && f.type != DMT_WIRE_ALIVE)
+		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE)
 			ret = unexpected(&f);
 		ret = judge(s, ret);
 	}
@@ -283,8 +283,8 @@ static int make_room(struct sender *s, uint32_t length)
 {
 	int ret = 0;
 
-	while (!ret && (s->nlog == DMT_WIRE_FRAMES ||
-			(s->nlog && s->window + length > DMT_WIRE_WINDOW)))
+	while (!ret && (s->nlog == DML_WIRE_FRAMES ||
+			(s->nlog && s->window + length > DML_WIRE_WINDOW)))
 		ret = await_acks(s, s->log[s->first].seq);
 	return ret;
 }
@@ -295,11 +295,11 @@ static int ready(struct sender *s)
 	if (s->dead)
 		return dead(s);
 	if (!s->regions.n)
-		return dmt_error(-EINVAL, "sender: not begun");
+		return dml_error(-EINVAL, "sender: not begun");
 	if (s->finished)
-		return dmt_error(-EINVAL, "sender: finished");
-	if (dmt_cancelled(s->how.cancel))
-		return die(s, dmt_error(-ECANCELED, "sender: cancelled"));
+		return dml_error(-EINVAL, "sender: finished");
+	if (dml_cancelled(s->how.cancel))
+		return die(s, dml_error(-ECANCELED, "sender: cancelled"));
 	return s->wire.ch ? 0 : -EAGAIN;
 }
 
@@ -307,7 +307,7 @@ static int ready(struct sender *s)
  * Send a numbered frame. It's in the log before: where writing fails, it may have
  * arrived all the same.
  */
-static int send_frame(struct sender *s, struct dmt_frame *f)
+static int send_frame(struct sender *s, struct dml_frame *f)
 {
 	struct extent *e;
 	int ret = make_room(s, f->length);
@@ -315,7 +315,7 @@ static int send_frame(struct sender *s, struct dmt_frame *f)
 	if (ret)
 		return ret;
 	f->seq = ++s->seq;
-	e = &s->log[(s->first + s->nlog++) % DMT_WIRE_FRAMES];
+	e = &s->log[(s->first + s->nlog++) % DML_WIRE_FRAMES];
 	e->iova = f->iova;
 	e->size = f->size;
 	e->seq = f->seq;
@@ -325,16 +325,16 @@ static int send_frame(struct sender *s, struct dmt_frame *f)
 }
 
 /* As a zstd frame, if that's shorter */
-static void pack(struct sender *s, struct dmt_frame *f)
+static void pack(struct sender *s, struct dml_frame *f)
 {
 	size_t n;
 
-	if (!s->zstd || dmt_wire_room(&s->packed, &s->room, f->size))
+	if (!s->zstd || dml_wire_room(&s->packed, &s->room, f->size))
 		return;
 	n = ZSTD_compress2(s->zstd, s->packed, f->size - 1, f->payload, f->size);
 	if (ZSTD_isError(n))
 		return;
-	f->encoding = DMT_WIRE_ZSTD;
+	f->encoding = DML_WIRE_ZSTD;
 	f->length = n;
 	f->payload = s->packed;
 }
@@ -343,8 +343,8 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data
 			size_t size)
 {
 	struct sender *s = sender_of(d);
-	struct dmt_frame f = {
-		.type = DMT_WIRE_DATA,
+	struct dml_frame f = {
+		.type = DML_WIRE_DATA,
 		.iova = iova,
 		.size = size,
 		.length = (uint32_t)size,
@@ -355,8 +355,8 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data
 	if (ret)
 		return ret;
 	if (size > DMATRACK_WRITE_MAX)
-		return dmt_error(-EINVAL, "sender: a write of %zu bytes", size);
-	ret = dmt_regions_find(&s->regions, iova, size);
+		return dml_error(-EINVAL, "sender: a write of %zu bytes", size);
+	ret = dml_regions_find(&s->regions, iova, size);
 	if (ret < 0)
 		return ret;
 	pack(s, &f);
@@ -366,15 +366,15 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data
 static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 {
 	struct sender *s = sender_of(d);
-	struct dmt_frame f = {
-		.type = DMT_WIRE_ZERO,
+	struct dml_frame f = {
+		.type = DML_WIRE_ZERO,
 		.iova = iova,
 		.size = size,
 	};
 	int ret = ready(s);
 
 	if (!ret)
-		ret = dmt_regions_find(&s->regions, iova, size);
+		ret = dml_regions_find(&s->regions, iova, size);
 	return ret < 0 ? ret : send_frame(s, &f);
 }
 
@@ -385,7 +385,7 @@ static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 static int sender_round(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
-	struct dmt_frame f = { .type = DMT_WIRE_ROUND };
+	struct dml_frame f = { .type = DML_WIRE_ROUND };
 	int ret = s->finished ? 0 : ready(s);
 
 	if (ret || s->finished)
@@ -397,24 +397,24 @@ static int sender_round(struct dmatrack_dest *d)
 /* Our last word: that it's known to be complete. It may get lost. */
 static void bye(struct sender *s)
 {
-	struct dmt_frame f = { .type = DMT_WIRE_BYE };
+	struct dml_frame f = { .type = DML_WIRE_BYE };
 
 	s->finished = true;
 	s->doubt = NO_DOUBT;
-	if (!dmt_wire_put(&s->wire, &f))
-		dmt_wire_flush(&s->wire);
-	dmt_wire_close(&s->wire);
+	if (!dml_wire_put(&s->wire, &f))
+		dml_wire_flush(&s->wire);
+	dml_wire_close(&s->wire);
 }
 
 /* Wait for the answer to FINISH or COMMIT. */
-static int await_answer(struct sender *s, enum dmt_wire_type type)
+static int await_answer(struct sender *s, enum dml_wire_type type)
 {
-	struct dmt_frame f = { 0 };
+	struct dml_frame f = { 0 };
 	int ret = flush(s);
 
 	while (!ret && f.type != type) {
 		ret = next_frame(s, &f);
-		if (!ret && f.type != DMT_WIRE_ACK && f.type != DMT_WIRE_ALIVE &&
+		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE &&
 		    (f.type != type || f.seq != s->seq))
 			ret = unexpected(&f);
 		ret = judge(s, ret);
@@ -428,27 +428,27 @@ static int await_answer(struct sender *s, enum dmt_wire_type type)
  */
 static int commit(struct sender *s)
 {
-	struct dmt_frame f = { .type = DMT_WIRE_COMMIT, .seq = s->seq };
-	uint64_t answered = dmt_deadline(COMMIT_PATIENCE);
+	struct dml_frame f = { .type = DML_WIRE_COMMIT, .seq = s->seq };
+	uint64_t answered = dml_deadline(COMMIT_PATIENCE);
 	int ret;
 
-	if (dmt_now() >= s->limit)
+	if (dml_now() >= s->limit)
 		return die(s, too_late());
 	if (s->limit < answered)
 		s->limit = answered;
-	wait_until(s, DMT_NEVER);
+	wait_until(s, DML_NEVER);
 	s->committed = true;
 	if (!s->doubt)
 		s->doubt = DOUBT_HERE;
 	ret = put(s, &f);
-	return ret ? ret : await_answer(s, DMT_WIRE_DONE);
+	return ret ? ret : await_answer(s, DML_WIRE_DONE);
 }
 
 static int sender_finish(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
 	uint8_t digest[16];
-	struct dmt_frame f = { .type = DMT_WIRE_FINISH, .payload = digest };
+	struct dml_frame f = { .type = DML_WIRE_FINISH, .payload = digest };
 	int ret = s->finished ? 0 : ready(s);
 
 	if (ret || s->finished)
@@ -461,7 +461,7 @@ static int sender_finish(struct dmatrack_dest *d)
 	}
 	ret = send_frame(s, &f);
 	if (!ret)
-		ret = await_answer(s, DMT_WIRE_READY);
+		ret = await_answer(s, DML_WIRE_READY);
 	if (!ret)
 		ret = commit(s);
 	if (!ret)
@@ -471,11 +471,11 @@ static int sender_finish(struct dmatrack_dest *d)
 
 static int say_hello(struct sender *s)
 {
-	size_t size = sizeof(struct dmt_wire_hello) + s->regions.n * 16;
-	struct dmt_wire_hello *hello = calloc(1, size);
+	size_t size = sizeof(struct dml_wire_hello) + s->regions.n * 16;
+	struct dml_wire_hello *hello = calloc(1, size);
 	uint64_t *region = (uint64_t *)(hello + 1);
-	struct dmt_frame f = {
-		.type = DMT_WIRE_HELLO,
+	struct dml_frame f = {
+		.type = DML_WIRE_HELLO,
 		.length = (uint32_t)size,
 		.payload = hello,
 	};
@@ -483,19 +483,19 @@ static int say_hello(struct sender *s)
 	int ret;
 
 	if (!hello)
-		return dmt_no_memory();
+		return dml_no_memory();
 	memcpy(hello->session, s->session, sizeof(s->session));
 	hello->flags = htole32((s->how.flags & DMATRACK_CHECK) |
-			       (s->holds ? DMT_WIRE_COMPARES : 0));
+			       (s->holds ? DML_WIRE_COMPARES : 0));
 	hello->page_size = htole32(s->regions.page_size);
 	hello->nregions = htole32(s->regions.n);
 	for (i = 0; i < s->regions.n; i++) {
 		*region++ = htole64(s->regions.regions[i].iova);
 		*region++ = htole64(s->regions.regions[i].size);
 	}
-	ret = dmt_wire_put(&s->wire, &f);
+	ret = dml_wire_put(&s->wire, &f);
 	if (!ret)
-		ret = dmt_wire_flush(&s->wire);
+		ret = dml_wire_flush(&s->wire);
 	free(hello);
 	return ret;
 }
@@ -503,73 +503,73 @@ static int say_hello(struct sender *s)
 /* The same before the receiver is known to take part. @met: its greeting was read */
 static int first_write_failed(struct sender *s, bool met, int err)
 {
-	struct dmt_text why = dmt_why(err);
-	struct dmt_frame f = { 0 };
+	struct dml_text why = dml_why(err);
+	struct dml_frame f = { 0 };
 	int ret = 0;
 
 	if (!s->wire.broken)
 		return err;
 	await_last(s);
 	if (!met)
-		ret = dmt_wire_meet(&s->wire, "receiver");
-	while (!ret && f.type != DMT_WIRE_REFUSE)
-		ret = dmt_wire_get(&s->wire, &f);
+		ret = dml_wire_meet(&s->wire, "receiver");
+	while (!ret && f.type != DML_WIRE_REFUSE)
+		ret = dml_wire_get(&s->wire, &f);
 	if (!ret)
-		ret = dmt_wire_refusal(&f, "receiver");
+		ret = dml_wire_refusal(&f, "receiver");
 	return last_word(s, ret, err, &why);
 }
 
 /* Greet, @say something, hear the answer. */
-static int address(struct sender *s, int (*say)(struct sender *s), struct dmt_frame *f)
+static int address(struct sender *s, int (*say)(struct sender *s), struct dml_frame *f)
 {
-	int ret = dmt_wire_greet(&s->wire);
+	int ret = dml_wire_greet(&s->wire);
 
 	if (ret)
 		return first_write_failed(s, false, ret);
-	ret = dmt_wire_meet(&s->wire, "receiver");
+	ret = dml_wire_meet(&s->wire, "receiver");
 	if (ret)
 		return ret;
 	ret = say(s);
 	if (ret)
 		return first_write_failed(s, true, ret);
-	ret = dmt_wire_get(&s->wire, f);
-	if (!ret && f->type == DMT_WIRE_REFUSE)
-		ret = dmt_wire_refusal(f, "receiver");
+	ret = dml_wire_get(&s->wire, f);
+	if (!ret && f->type == DML_WIRE_REFUSE)
+		ret = dml_wire_refusal(f, "receiver");
 	return ret;
 }
 
 /* Whether what the receiver says it has can be */
-static bool possible(const struct sender *s, const struct dmt_frame *f)
+static bool possible(const struct sender *s, const struct dml_frame *f)
 {
-	if (f->length != DMT_WIRE_ID)
+	if (f->length != DML_WIRE_ID)
 		return false;
 	switch (f->size) {
-	case DMT_WIRE_NEW:
+	case DML_WIRE_NEW:
 		return !f->seq;
-	case DMT_WIRE_GO_ON:
+	case DML_WIRE_GO_ON:
 		return f->seq <= s->seq;
-	case DMT_WIRE_FINISHED:
+	case DML_WIRE_FINISHED:
 		return s->committed;
-	case DMT_WIRE_PROVE:
+	case DML_WIRE_PROVE:
 		return s->holds && !f->seq;
 	}
 	return false;
 }
 
 /* Greet, say what will come, hear what is there. @f: the WELCOME */
-static int introduce(struct sender *s, struct dmt_frame *f)
+static int introduce(struct sender *s, struct dml_frame *f)
 {
 	int ret;
 
-	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
-	wait_until(s, dmt_deadline((int)s->how.hello_timeout));
+	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
+	wait_until(s, dml_deadline((int)s->how.hello_timeout));
 	ret = address(s, say_hello, f);
 	if (ret)
 		return ret;
-	if (f->type != DMT_WIRE_WELCOME || !possible(s, f))
+	if (f->type != DML_WIRE_WELCOME || !possible(s, f))
 		return unexpected(f);
-	dmt_wire_relax(&s->wire, (int)s->how.peer_timeout);
-	wait_until(s, DMT_NEVER);
+	dml_wire_relax(&s->wire, (int)s->how.peer_timeout);
+	wait_until(s, DML_NEVER);
 	return 0;
 }
 
@@ -577,7 +577,7 @@ static int introduce(struct sender *s, struct dmt_frame *f)
  * The receiver isn't finished. If it is where COMMIT was sent to, that was lost. Return: whether it
  * is the place that was met before
  */
-static bool arrive(struct sender *s, const struct dmt_frame *f)
+static bool arrive(struct sender *s, const struct dml_frame *f)
 {
 	bool same = !memcmp(s->place, f->payload, sizeof(s->place));
 
@@ -592,11 +592,11 @@ static bool arrive(struct sender *s, const struct dmt_frame *f)
  * less than it acknowledged has begun anew, and we never heard of it; one at another place
  * may have frames of the same numbers that are others.
  */
-static void copy_anew(struct sender *s, const struct dmt_frame *f,
+static void copy_anew(struct sender *s, const struct dml_frame *f,
 		      again_fn *again, void *opaque)
 {
-	bool all = !arrive(s, f) || f->size == DMT_WIRE_NEW || f->seq < s->acked;
-	bool proven = f->size == DMT_WIRE_PROVE;
+	bool all = !arrive(s, f) || f->size == DML_WIRE_NEW || f->seq < s->acked;
+	bool proven = f->size == DML_WIRE_PROVE;
 	const struct extent *e;
 	unsigned int i;
 
@@ -604,7 +604,7 @@ static void copy_anew(struct sender *s, const struct dmt_frame *f,
 		again(opaque, s->regions.regions[i].iova,
 		      s->regions.regions[i].size);
 	for (i = 0; !all && i < s->nlog; i++) {
-		e = &s->log[(s->first + i) % DMT_WIRE_FRAMES];
+		e = &s->log[(s->first + i) % DML_WIRE_FRAMES];
 		if (again && e->seq > f->seq && e->size)
 			again(opaque, e->iova, e->size);
 	}
@@ -646,9 +646,9 @@ static int hear_zeros(struct sender *s, struct heard *h, unsigned int region,
 	return ret;
 }
 
-static int hear_sums(struct sender *s, struct heard *h, const struct dmt_frame *f)
+static int hear_sums(struct sender *s, struct heard *h, const struct dml_frame *f)
 {
-	int i = dmt_regions_find(&s->regions, f->iova, f->size), ret;
+	int i = dml_regions_find(&s->regions, f->iova, f->size), ret;
 	uint64_t offset;
 
 	if (i < 0 || f->length != f->size / s->regions.page_size * 16)
@@ -668,12 +668,12 @@ static int hear_sums(struct sender *s, struct heard *h, const struct dmt_frame *
 static int hear_proof(struct sender *s)
 {
 	struct heard h = { 0 };
-	struct dmt_frame f = { .size = 1 };
+	struct dml_frame f = { .size = 1 };
 	int ret = 0;
 
 	while (!ret && f.size) {
 		ret = next_frame(s, &f);
-		if (!ret && f.type != DMT_WIRE_SUMS)
+		if (!ret && f.type != DML_WIRE_SUMS)
 			ret = unexpected(&f);
 		if (ret)
 			return judge(s, ret);
@@ -684,11 +684,11 @@ static int hear_proof(struct sender *s)
 }
 
 /* A receiver is there that isn't finished. What it says it lacks is to be copied anew. */
-static int go_on(struct sender *s, const struct dmt_frame *f, again_fn *again,
+static int go_on(struct sender *s, const struct dml_frame *f, again_fn *again,
 		 void *opaque)
 {
 	copy_anew(s, f, again, opaque);
-	return f->size == DMT_WIRE_PROVE ? hear_proof(s) : 0;
+	return f->size == DML_WIRE_PROVE ? hear_proof(s) : 0;
 }
 
 /* What only the sender itself may say */
@@ -707,32 +707,32 @@ static int connect_again(struct sender *s, unsigned int attempt,
 	*ch = NULL;
 	ret = s->how.connect(s->how.opaque, attempt, s->why, ch);
 	if (ret < 0)
-		return dmt_no_other(no_again(dmt_foreign(ret, "connect()")), &s->broke);
-	return *ch ? 0 : dmt_error(-EINVAL, "sender: connect() returned %d, but no channel",
+		return dml_no_other(no_again(dml_foreign(ret, "connect()")), &s->broke);
+	return *ch ? 0 : dml_error(-EINVAL, "sender: connect() returned %d, but no channel",
 				   ret);
 }
 
 /* Until a connection is there that goes on */
-static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
+static int reach(struct sender *s, unsigned int attempt, struct dml_frame *f)
 {
 	struct dmatrack_channel *ch;
 	int ret;
 
 	for (;; attempt++) {
-		if (dmt_cancelled(s->how.cancel))
-			return die(s, dmt_error(-ECANCELED, "sender: cancelled"));
-		if (dmt_now() >= s->limit)
+		if (dml_cancelled(s->how.cancel))
+			return die(s, dml_error(-ECANCELED, "sender: cancelled"));
+		if (dml_now() >= s->limit)
 			return die(s, too_late());
 		ret = connect_again(s, attempt, &ch);
 		if (ret)
 			return die(s, ret);
-		dmt_channel_cancel(ch, s->how.cancel);
-		ret = dmt_wire_open(&s->wire, ch);
+		dml_channel_cancel(ch, s->how.cancel);
+		ret = dml_wire_open(&s->wire, ch);
 		if (ret)
 			return die(s, ret);
 		ret = introduce(s, f);
 		if (!ret) {
-			dmt_forget();
+			dml_forget();
 			*s->broke.words = '\0';
 			return 0;
 		}
@@ -744,14 +744,14 @@ static int reach(struct sender *s, unsigned int attempt, struct dmt_frame *f)
 static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
 {
 	struct sender *s = sender_of(d);
-	struct dmt_frame f;
+	struct dml_frame f;
 	int ret = dead(s);
 
 	if (ret || s->wire.ch || s->finished)
 		return ret;
 	do {
 		ret = reach(s, 1, &f);
-		if (!ret && f.size == DMT_WIRE_FINISHED)
+		if (!ret && f.size == DML_WIRE_FINISHED)
 			bye(s);
 		else if (!ret)
 			ret = go_on(s, &f, again, opaque);
@@ -765,10 +765,10 @@ static int start_zstd(struct sender *s)
 		return 0;
 	s->zstd = ZSTD_createCCtx();
 	if (!s->zstd)
-		return dmt_no_memory();
+		return dml_no_memory();
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
 						s->how.level ? s->how.level : 1)))
-		return dmt_error(-EINVAL, "sender: zstd has no level %d", s->how.level);
+		return dml_error(-EINVAL, "sender: zstd has no level %d", s->how.level);
 	return 0;
 }
 
@@ -777,21 +777,21 @@ static int sender_begin(struct dmatrack_dest *d,
 			uint32_t page_size)
 {
 	struct sender *s = sender_of(d);
-	struct dmt_frame f;
+	struct dml_frame f;
 	unsigned int i;
 	int ret;
 
 	if (s->regions.n)
-		return dmt_error(-EINVAL, "sender: begun already");
+		return dml_error(-EINVAL, "sender: begun already");
 	for (i = 0; s->how.flags & DMATRACK_CHECK && i < n; i++) {
 		if (!regions[i].vaddr)
-			return dmt_error(-EINVAL, "region at 0x%" PRIx64
+			return dml_error(-EINVAL, "region at 0x%" PRIx64
 					 ": no memory of this process to check",
 					 regions[i].iova);
 	}
 	ret = start_zstd(s);
 	if (!ret)
-		ret = dmt_regions_init(&s->regions, regions, n, page_size);
+		ret = dml_regions_init(&s->regions, regions, n, page_size);
 	if (!ret)
 		ret = reach(s, 0, &f);
 	return ret ? ret : go_on(s, &f, NULL, NULL);
@@ -811,7 +811,7 @@ static void sender_limit(struct dmatrack_dest *d, uint64_t when)
 
 	s->limit = when;
 	if (s->wire.ch)
-		wait_until(s, DMT_NEVER);
+		wait_until(s, DML_NEVER);
 }
 
 static int sender_outcome(struct dmatrack_dest *d)
@@ -829,9 +829,9 @@ static void sender_close(struct dmatrack_dest *d)
 	struct sender *s = sender_of(d);
 
 	if (s->wire.ch)
-		dmt_wire_refuse(&s->wire, -ECANCELED, "the copy was given up");
-	dmt_wire_close(&s->wire);
-	dmt_regions_free(&s->regions);
+		dml_wire_refuse(&s->wire, -ECANCELED, "the copy was given up");
+	dml_wire_close(&s->wire);
+	dml_regions_free(&s->regions);
 	ZSTD_freeCCtx(s->zstd);
 	free(s->packed);
 	free(s);
@@ -854,12 +854,12 @@ static const struct dmatrack_dest_ops sender_ops = {
 static int check(const struct dmatrack_sender *how)
 {
 	if (!how->connect || how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
-		return dmt_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
+		return dml_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
 	if (how->hello_timeout > INT_MAX || how->peer_timeout > INT_MAX)
-		return dmt_error(-EINVAL, "sender: a limit of more than %d ms",
+		return dml_error(-EINVAL, "sender: a limit of more than %d ms",
 				 INT_MAX);
 	if (how->level < ZSTD_minCLevel() || how->level > ZSTD_maxCLevel())
-		return dmt_error(-EINVAL, "sender: zstd has no level %d", how->level);
+		return dml_error(-EINVAL, "sender: zstd has no level %d", how->level);
 	return 0;
 }
 
@@ -870,18 +870,18 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 	struct sender *s;
 	int ret;
 
-	if (dmt_lacks(d, how))
+	if (dml_lacks(d, how))
 		return -EINVAL;
-	ret = DMT_SIZED_TAKE(&taken, how, struct dmatrack_sender, connect);
+	ret = DML_SIZED_TAKE(&taken, how, struct dmatrack_sender, connect);
 	if (!ret)
 		ret = check(&taken);
 	if (ret)
 		return ret;
 	s = calloc(1, sizeof(*s));
 	if (!s)
-		return dmt_no_memory();
+		return dml_no_memory();
 	s->dest.ops = &sender_ops;
-	s->limit = DMT_NEVER;
+	s->limit = DML_NEVER;
 	s->how = taken;
 	if (!taken.hello_timeout)
 		s->how.hello_timeout = HELLO_TIMEOUT;
@@ -889,7 +889,7 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 		s->how.peer_timeout = PEER_TIMEOUT;
 	if (getrandom(s->session, sizeof(s->session), 0) != sizeof(s->session)) {
 		free(s);
-		return dmt_error(-EIO, "sender: no random numbers");
+		return dml_error(-EIO, "sender: no random numbers");
 	}
 	*d = &s->dest;
 	return 0;
@@ -897,11 +897,11 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 
 int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16])
 {
-	if (dmt_lacks(d, id))
+	if (dml_lacks(d, id))
 		return -EINVAL;
 	if (d->ops != &sender_ops)
-		return dmt_error(-EINVAL, "this destination is no sender");
-	memcpy(id, ((const struct sender *)d)->session, DMT_WIRE_ID);
+		return dml_error(-EINVAL, "this destination is no sender");
+	memcpy(id, ((const struct sender *)d)->session, DML_WIRE_ID);
 	return 0;
 }
 
@@ -909,27 +909,27 @@ int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16])
 
 static int say_ask(struct sender *s)
 {
-	struct dmt_frame f = {
-		.type = DMT_WIRE_ASK,
+	struct dml_frame f = {
+		.type = DML_WIRE_ASK,
 		.length = sizeof(s->session),
 		.payload = s->session,
 	};
-	int ret = dmt_wire_put(&s->wire, &f);
+	int ret = dml_wire_put(&s->wire, &f);
 
-	return ret ? ret : dmt_wire_flush(&s->wire);
+	return ret ? ret : dml_wire_flush(&s->wire);
 }
 
 static int ask(struct sender *s, uint64_t *outcome)
 {
-	struct dmt_frame f;
+	struct dml_frame f;
 	int ret;
 
-	dmt_wire_hurry(&s->wire, (int)s->how.hello_timeout);
+	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
 	ret = address(s, say_ask, &f);
 	if (ret)
 		return ret;
 	*outcome = f.size;
-	return f.type == DMT_WIRE_OUTCOME && f.size <= DMT_WIRE_NEVER ?
+	return f.type == DML_WIRE_OUTCOME && f.size <= DML_WIRE_NEVER ?
 	       0 : unexpected(&f);
 }
 
@@ -943,8 +943,8 @@ static int ask_until_answered(struct sender *s, uint64_t *outcome)
 		ret = connect_again(s, attempt, &ch);
 		if (ret)
 			return ret;
-		dmt_channel_cancel(ch, s->how.cancel);
-		ret = dmt_wire_open(&s->wire, ch);
+		dml_channel_cancel(ch, s->how.cancel);
+		ret = dml_wire_open(&s->wire, ch);
 		if (ret)
 			return ret;
 		ret = ask(s, outcome);
@@ -958,16 +958,16 @@ int dmatrack_sender_ask(const struct dmatrack_sender *how, const uint8_t id[16],
 			enum dmatrack_outcome *outcome)
 {
 	static const enum dmatrack_outcome said[] = {
-		[DMT_WIRE_NOT_HERE] = DMATRACK_UNKNOWN,
-		[DMT_WIRE_COMPLETE] = DMATRACK_COPIED,
-		[DMT_WIRE_NEVER] = DMATRACK_NOT_COPIED,
+		[DML_WIRE_NOT_HERE] = DMATRACK_UNKNOWN,
+		[DML_WIRE_COMPLETE] = DMATRACK_COPIED,
+		[DML_WIRE_NEVER] = DMATRACK_NOT_COPIED,
 	};
 	struct dmatrack_dest *d;
 	struct sender *s;
-	uint64_t answer = DMT_WIRE_NOT_HERE;
+	uint64_t answer = DML_WIRE_NOT_HERE;
 	int ret;
 
-	if (dmt_lacks(how, id, outcome))
+	if (dml_lacks(how, id, outcome))
 		return -EINVAL;
 	ret = dmatrack_sender_create(&d, how);
 	if (ret)
@@ -975,9 +975,9 @@ int dmatrack_sender_ask(const struct dmatrack_sender *how, const uint8_t id[16],
 	s = sender_of(d);
 	memcpy(s->session, id, sizeof(s->session));
 	ret = ask_until_answered(s, &answer);
-	if (!ret && answer != DMT_WIRE_NOT_HERE)
+	if (!ret && answer != DML_WIRE_NOT_HERE)
 		bye(s);
-	dmt_wire_close(&s->wire);
+	dml_wire_close(&s->wire);
 	dmatrack_dest_close(d);
 	*outcome = said[answer];
 	return ret;

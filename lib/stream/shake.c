@@ -9,22 +9,22 @@
 #include "lib/util/error.h"
 #include "shake.h"
 
-static int run(struct dmt_shake *s, const struct dmt_limit *limit)
+static int run(struct dml_shake *s, const struct dml_limit *limit)
 {
 	short events = 0;
 	int ret;
 
 	while ((ret = s->ops->step(s->state, &events)) == -EAGAIN) {
-		ret = dmt_limit_wait(limit, s->fd, events, limit->end);
+		ret = dml_limit_wait(limit, s->fd, events, limit->end);
 		if (ret == -ETIMEDOUT)
-			return dmt_error(ret, "the other side does not complete the handshake");
+			return dml_error(ret, "the other side does not complete the handshake");
 		if (ret)
 			return ret;
 	}
 	return ret;
 }
 
-int dmt_shake_run(struct dmt_shake *s, const struct dmt_limit *limit,
+int dml_shake_run(struct dml_shake *s, const struct dml_limit *limit,
 		  struct dmatrack_channel **ch)
 {
 	int ret = run(s, limit);
@@ -47,7 +47,7 @@ int dmt_shake_run(struct dmt_shake *s, const struct dmt_limit *limit,
 struct greeting {
 	int fd;
 	size_t n;
-	unsigned char head[DMT_CHANNEL_HEAD];
+	unsigned char head[DML_CHANNEL_HEAD];
 };
 
 static int greeting_step(void *opaque, short *events)
@@ -59,14 +59,14 @@ static int greeting_step(void *opaque, short *events)
 		n = recv(g->fd, g->head + g->n, sizeof(g->head) - g->n,
 			 MSG_DONTWAIT);
 		if (!n)
-			return dmt_error(-ECONNRESET, "the other side has gone");
+			return dml_error(-ECONNRESET, "the other side has gone");
 		if (n < 0 && errno == EINTR)
 			continue;
 		*events = POLLIN;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return -EAGAIN;
 		if (n < 0)
-			return dmt_error(-errno, "channel: %s", strerror(errno));
+			return dml_error(-errno, "channel: %s", strerror(errno));
 		g->n += (size_t)n;
 	}
 	return 0;
@@ -75,7 +75,7 @@ static int greeting_step(void *opaque, short *events)
 static int greeting_channel(void *opaque, struct dmatrack_channel **ch)
 {
 	struct greeting *g = opaque;
-	int ret = dmt_channel_socket(ch, g->fd, g->head);
+	int ret = dml_channel_socket(ch, g->fd, g->head);
 
 	if (!ret)
 		free(g);
@@ -90,19 +90,19 @@ static void greeting_drop(void *opaque)
 	free(g);
 }
 
-static const struct dmt_shake_ops greeting_ops = {
+static const struct dml_shake_ops greeting_ops = {
 	.step = greeting_step,
 	.channel = greeting_channel,
 	.drop = greeting_drop,
 };
 
-int dmt_shake_greeting(struct dmt_shake *s, int fd)
+int dml_shake_greeting(struct dml_shake *s, int fd)
 {
 	struct greeting *g = calloc(1, sizeof(*g));
 
 	if (!g)
-		return dmt_no_memory();
+		return dml_no_memory();
 	g->fd = fd;
-	*s = (struct dmt_shake){ .ops = &greeting_ops, .state = g, .fd = fd };
+	*s = (struct dml_shake){ .ops = &greeting_ops, .state = g, .fd = fd };
 	return 0;
 }

@@ -3,47 +3,47 @@
  * Handshakes: what must have passed over a connection before it is a channel. Each goes on a
  * step at a time and never waits, so that one loop can lead many side by side.
  */
-#ifndef DMT_LIB_SHAKE_H
-#define DMT_LIB_SHAKE_H
+#ifndef DML_STREAM_SHAKE_H
+#define DML_STREAM_SHAKE_H
 
 #include "channel.h"
 
 /**
- * struct dmt_shake_ops - a kind of handshake
+ * struct dml_shake_ops - a kind of handshake
  * @step: go on. Return: 0: done; -EAGAIN: the socket must have *@events first; -errno: failed
  * @channel: after @step has returned 0: make a channel of it. Takes @state on success
  * @drop: close the socket, free @state
  */
-struct dmt_shake_ops {
+struct dml_shake_ops {
 	int (*step)(void *state, short *events);
 	int (*channel)(void *state, struct dmatrack_channel **ch);
 	void (*drop)(void *state);
 };
 
 /**
- * struct dmt_shake - one handshake
+ * struct dml_shake - one handshake
  * @ops: of its kind
  * @state: for @ops
  * @fd: the socket, which doesn't block; @state's
  */
-struct dmt_shake {
-	const struct dmt_shake_ops *ops;
+struct dml_shake {
+	const struct dml_shake_ops *ops;
 	void *state;
 	int fd;
 };
 
 /* All of it, by the side that connects. Takes @s, on error too. Return: 0 or -errno */
-int dmt_shake_run(struct dmt_shake *s, const struct dmt_limit *limit,
+int dml_shake_run(struct dml_shake *s, const struct dml_limit *limit,
 		  struct dmatrack_channel **ch);
 
 /*
- * dmt_shake_greeting() - a peer that proves nothing but that it speaks first
+ * dml_shake_greeting() - a peer that proves nothing but that it speaks first
  * @s: out
  * @fd: a socket that doesn't block; taken on success
  *
  * A sender begins with its greeting of 16 bytes. A stranger that connects and says nothing is
  * not served.
  */
-int dmt_shake_greeting(struct dmt_shake *s, int fd);
+int dml_shake_greeting(struct dml_shake *s, int fd);
 
 #endif

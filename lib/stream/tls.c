@@ -31,13 +31,13 @@
 #define CONTENT		0x44
 
 /**
- * struct dmt_tls - what a side has
+ * struct dml_tls - what a side has
  * @ctx: certificate, key, authority
  * @listens: this side does; else it connects
  * @names: that a peer's certificate must have one of
  * @nnames: how many; 0: any certificate by the authority will do
  */
-struct dmt_tls {
+struct dml_tls {
 	SSL_CTX *ctx;
 	bool listens;
 	char **names;
@@ -55,7 +55,7 @@ struct dmt_tls {
 struct tls_channel {
 	SSL *ssl;
 	int fd;
-	const struct dmt_limit *limit;
+	const struct dml_limit *limit;
 	bool listens;
 	bool shaken;
 	pthread_mutex_t lock;
@@ -74,7 +74,7 @@ static int load_error(const char *path)
 	unsigned long e = ERR_peek_error();
 	int err = ERR_SYSTEM_ERROR(e) ? ERR_GET_REASON(e) : EKEYREJECTED;
 
-	return dmt_error(-err, "%s: %s", path,
+	return dml_error(-err, "%s: %s", path,
 			 ERR_SYSTEM_ERROR(e) ? strerror(err) : reason());
 }
 
@@ -108,7 +108,7 @@ static int load_revoked(SSL_CTX *ctx, const char *path)
 	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 
 	if (!lookup)
-		return dmt_no_memory();
+		return dml_no_memory();
 	if (X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
 		return load_error(path);
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
@@ -125,9 +125,9 @@ static int load_key(SSL_CTX *ctx, const char *path)
 	int ret = 0;
 
 	if (!f || fstat(fileno(f), &st))
-		ret = dmt_error(-errno, "%s: %s", path, strerror(errno));
+		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
 	else if (st.st_mode & 077)
-		ret = dmt_error(-EKEYREJECTED,
+		ret = dml_error(-EKEYREJECTED,
 				"%s: its mode is %04o, so its owner is not the only one who can use this key: it must be 0600",
 				path, (unsigned int)st.st_mode & 07777);
 	if (!ret) {
@@ -143,26 +143,26 @@ static int load_key(SSL_CTX *ctx, const char *path)
 
 typedef int load_fn(SSL_CTX *ctx, const char *path);
 
-static int load(struct dmt_tls *t, const char *folder, const char *name,
+static int load(struct dml_tls *t, const char *folder, const char *name,
 		load_fn *fn, bool needed)
 {
 	char *path;
 	int ret;
 
 	if (asprintf(&path, "%s/%s", folder, name) < 0)
-		return dmt_no_memory();
+		return dml_no_memory();
 	ERR_clear_error();
 	if (!access(path, R_OK))
 		ret = fn(t->ctx, path);
 	else if (errno == ENOENT && !needed)
 		ret = 0;
 	else
-		ret = dmt_error(-errno, "%s: %s", path, strerror(errno));
+		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
 	free(path);
 	return ret;
 }
 
-static int load_all(struct dmt_tls *t, const char *folder)
+static int load_all(struct dml_tls *t, const char *folder)
 {
 	int ret = load(t, folder, "ca-cert.pem", load_authority, true);
 
@@ -175,7 +175,7 @@ static int load_all(struct dmt_tls *t, const char *folder)
 		ret = load(t, folder, t->listens ? "server-key.pem" :
 			   "client-key.pem", load_key, true);
 	if (!ret && SSL_CTX_check_private_key(t->ctx) != 1)
-		ret = dmt_error(-EKEYREJECTED, "%s: key and certificate: %s",
+		ret = dml_error(-EKEYREJECTED, "%s: key and certificate: %s",
 				folder, reason());
 	return ret;
 }
@@ -210,7 +210,7 @@ static int check_name(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store,
 					SSL_get_ex_data_X509_STORE_CTX_idx());
-	const struct dmt_tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const struct dml_tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	unsigned int i;
 
 	if (!ok)
@@ -224,23 +224,23 @@ static int check_name(int ok, X509_STORE_CTX *store)
 	return 0;
 }
 
-static int copy_names(struct dmt_tls *t, const char *const *names, unsigned int n)
+static int copy_names(struct dml_tls *t, const char *const *names, unsigned int n)
 {
 	t->names = n ? calloc(n, sizeof(*t->names)) : NULL;
 	if (n && !t->names)
-		return dmt_no_memory();
+		return dml_no_memory();
 	for (; t->nnames < n; t->nnames++) {
 		t->names[t->nnames] = strdup(names[t->nnames]);
 		if (!t->names[t->nnames])
-			return dmt_no_memory();
+			return dml_no_memory();
 	}
 	return 0;
 }
 
-int dmt_tls_new(struct dmt_tls **out, const char *folder, bool listens,
+int dml_tls_new(struct dml_tls **out, const char *folder, bool listens,
 		const char *const *names, unsigned int nnames)
 {
-	struct dmt_tls *t = calloc(1, sizeof(*t));
+	struct dml_tls *t = calloc(1, sizeof(*t));
 	int ret = -ENOMEM;
 
 	if (!t)
@@ -264,11 +264,11 @@ int dmt_tls_new(struct dmt_tls **out, const char *folder, bool listens,
 	*out = t;
 	return 0;
 fail:
-	dmt_tls_free(t);
+	dml_tls_free(t);
 	return ret;
 }
 
-void dmt_tls_free(struct dmt_tls *t)
+void dml_tls_free(struct dml_tls *t)
 {
 	if (!t)
 		return;
@@ -304,24 +304,24 @@ static int tls_error(SSL *ssl, int kind)
 
 	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED &&
 	    verified == X509_V_ERR_CERT_REJECTED)
-		return dmt_error(-EKEYREJECTED,
+		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side's certificate has none of the names that are allowed");
 	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		return dmt_error(-EKEYREJECTED,
+		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side's certificate: %s",
 				 X509_verify_cert_error_string(verified));
 	if (code == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
-		return dmt_error(-EKEYREJECTED,
+		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side has no certificate");
 	if (refused_ours(code))
-		return dmt_error(-EKEYREJECTED,
+		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side refuses our certificate: %s",
 				 reason());
 	if (code == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		return dmt_error(-ECONNRESET, "TLS: the other side has gone");
+		return dml_error(-ECONNRESET, "TLS: the other side has gone");
 	if (kind == SSL_ERROR_SYSCALL && err)
-		return dmt_error(-err, "TLS: %s", strerror(err));
-	return dmt_error(-EPROTO, "TLS: %s", reason());
+		return dml_error(-err, "TLS: %s", strerror(err));
+	return dml_error(-EPROTO, "TLS: %s", reason());
 }
 
 enum what { SHAKE, READ, WRITE };
@@ -331,12 +331,12 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 		    size_t size, short *events)
 {
 	ssize_t ret = -EAGAIN;
-	struct dmt_quiet quiet;
+	struct dml_quiet quiet;
 	int ok = 0, kind;
 	size_t n = 1;
 
 	pthread_mutex_lock(&c->lock);
-	dmt_quiet_begin(&quiet);
+	dml_quiet_begin(&quiet);
 	ERR_clear_error();
 	errno = 0;
 	if (what == SHAKE)
@@ -357,7 +357,7 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 	else
 		ret = tls_error(c->ssl, kind);
 	ERR_clear_error();
-	dmt_quiet_end(&quiet);
+	dml_quiet_end(&quiet);
 	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
@@ -365,13 +365,13 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 static ssize_t work(struct tls_channel *c, enum what what, void *buf,
 		    size_t size)
 {
-	uint64_t end = dmt_limit_deadline(c->limit);
+	uint64_t end = dml_limit_deadline(c->limit);
 	short events = 0;
 	ssize_t n;
 	int ret;
 
 	while ((n = call(c, what, buf, size, &events)) == -EAGAIN) {
-		ret = dmt_limit_wait(c->limit, c->fd, events, end);
+		ret = dml_limit_wait(c->limit, c->fd, events, end);
 		if (ret)
 			return ret;
 	}
@@ -391,14 +391,14 @@ static ssize_t tls_write(void *opaque, const void *buf, size_t size)
 static void tls_close(void *opaque)
 {
 	struct tls_channel *c = opaque;
-	struct dmt_quiet quiet;
+	struct dml_quiet quiet;
 
-	dmt_quiet_begin(&quiet);
+	dml_quiet_begin(&quiet);
 	if (c->ssl && SSL_is_init_finished(c->ssl))
 		SSL_shutdown(c->ssl);
 	SSL_free(c->ssl);
 	ERR_clear_error();
-	dmt_quiet_end(&quiet);
+	dml_quiet_end(&quiet);
 	close(c->fd);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -425,7 +425,7 @@ static bool expect_host(SSL *ssl, const char *host)
 	       SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-static bool set_up(struct tls_channel *c, struct dmt_tls *t, const char *host)
+static bool set_up(struct tls_channel *c, struct dml_tls *t, const char *host)
 {
 	c->ssl = SSL_new(t->ctx);
 	if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1)
@@ -453,9 +453,9 @@ static int tls_step(void *opaque, short *events)
 	if (n < 0)
 		return (int)n;
 	if (!n)
-		return dmt_error(-ECONNRESET, "TLS: the other side has gone");
+		return dml_error(-ECONNRESET, "TLS: the other side has gone");
 	return content == CONTENT ? 0 :
-	       dmt_error(-EPROTO, "TLS: the other side isn't dmatrack");
+	       dml_error(-EPROTO, "TLS: the other side isn't dmatrack");
 }
 
 static int tls_channel(void *opaque, struct dmatrack_channel **ch)
@@ -468,27 +468,27 @@ static int tls_channel(void *opaque, struct dmatrack_channel **ch)
 	return ret;
 }
 
-static const struct dmt_shake_ops shake_ops = {
+static const struct dml_shake_ops shake_ops = {
 	.step = tls_step,
 	.channel = tls_channel,
 	.drop = tls_close,
 };
 
-int dmt_tls_shake(struct dmt_tls *t, struct dmt_shake *s, int fd,
+int dml_tls_shake(struct dml_tls *t, struct dml_shake *s, int fd,
 		  const char *host)
 {
 	struct tls_channel *c = calloc(1, sizeof(*c));
 
 	if (!c)
-		return dmt_no_memory();
+		return dml_no_memory();
 	c->fd = fd;
 	c->listens = t->listens;
 	if (!set_up(c, t, host)) {
 		SSL_free(c->ssl);
 		free(c);
-		return dmt_error(-ENOMEM, "TLS: %s", reason());
+		return dml_error(-ENOMEM, "TLS: %s", reason());
 	}
 	pthread_mutex_init(&c->lock, NULL);
-	*s = (struct dmt_shake){ .ops = &shake_ops, .state = c, .fd = fd };
+	*s = (struct dml_shake){ .ops = &shake_ops, .state = c, .fd = fd };
 	return 0;
 }

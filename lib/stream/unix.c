@@ -37,12 +37,12 @@ struct turn {
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + sizeof(TURN)];
 };
 
-int dmt_unix_address(struct sockaddr_un *sun, const char *path)
+int dml_unix_address(struct sockaddr_un *sun, const char *path)
 {
 	memset(sun, 0, sizeof(*sun));
 	sun->sun_family = AF_UNIX;
 	if (!*path || strlen(path) >= sizeof(sun->sun_path))
-		return dmt_error(-EINVAL, "unix:%s: the path must have 1 to %zu characters",
+		return dml_error(-EINVAL, "unix:%s: the path must have 1 to %zu characters",
 				 path, sizeof(sun->sun_path) - 1);
 	memcpy(sun->sun_path, path, strlen(path));
 	return 0;
@@ -94,23 +94,23 @@ static int try_turn(struct turn *t)
 
 static int failed(int err, const char *path)
 {
-	return dmt_error(err, "unix:%s: %s", path, strerror(-err));
+	return dml_error(err, "unix:%s: %s", path, strerror(-err));
 }
 
-static int take_turn(struct turn *t, const char *path, const struct dmt_limit *limit)
+static int take_turn(struct turn *t, const char *path, const struct dml_limit *limit)
 {
 	int ret;
 
 	snprintf(t->path, sizeof(t->path), "%s" TURN, path);
 	while ((ret = try_turn(t)) == -EAGAIN) {
-		if (dmt_now() >= limit->end)
-			return dmt_error(-ETIMEDOUT, "unix:%s: another process has been about to listen there for too long, and locks %s",
+		if (dml_now() >= limit->end)
+			return dml_error(-ETIMEDOUT, "unix:%s: another process has been about to listen there for too long, and locks %s",
 					 path, t->path);
-		ret = dmt_cancel_sleep(limit->cancel, dmt_deadline(TURN_MS));
+		ret = dml_cancel_sleep(limit->cancel, dml_deadline(TURN_MS));
 		if (ret)
 			return failed(ret, path);
 	}
-	return ret ? dmt_error(ret, "%s: %s", t->path, strerror(-ret)) : 0;
+	return ret ? dml_error(ret, "%s: %s", t->path, strerror(-ret)) : 0;
 }
 
 /* The file goes before the lock: nobody can lock it later, and take it for the turn. */
@@ -132,20 +132,20 @@ static int remove_left_over(const struct sockaddr_un *sun)
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : failed(-errno, path);
 	if (!S_ISSOCK(st.st_mode))
-		return dmt_error(-EADDRINUSE, "unix:%s: a file is there that is no socket", path);
+		return dml_error(-EADDRINUSE, "unix:%s: a file is there that is no socket", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return failed(-errno, path);
 	if (!connect(fd, (const void *)sun, sizeof(*sun)) || errno != ECONNREFUSED)
-		ret = dmt_error(-EADDRINUSE, "unix:%s: another process listens there", path);
+		ret = dml_error(-EADDRINUSE, "unix:%s: another process listens there", path);
 	else if (unlink(path) && errno != ENOENT)
 		ret = failed(-errno, path);
 	close(fd);
 	return ret;
 }
 
-int dmt_unix_listen(int fd, const struct sockaddr_un *sun,
-		    const struct dmt_limit *limit)
+int dml_unix_listen(int fd, const struct sockaddr_un *sun,
+		    const struct dml_limit *limit)
 {
 	const char *path = sun->sun_path;
 	struct turn turn;

@@ -41,36 +41,36 @@ struct greeting {
 
 /* The most that a payload may have, by type */
 static const uint32_t payload_max[] = {
-	[DMT_WIRE_HELLO] = sizeof(struct dmt_wire_hello) +
+	[DML_WIRE_HELLO] = sizeof(struct dml_wire_hello) +
 			   DMATRACK_REGIONS_MAX * 16,
-	[DMT_WIRE_WELCOME] = DMT_WIRE_ID,
-	[DMT_WIRE_DATA] = DMATRACK_WRITE_MAX,
-	[DMT_WIRE_ZERO] = 0,
-	[DMT_WIRE_ROUND] = 0,
-	[DMT_WIRE_FINISH] = 16,
-	[DMT_WIRE_ACK] = 0,
-	[DMT_WIRE_DONE] = 0,
-	[DMT_WIRE_BYE] = 0,
-	[DMT_WIRE_ALIVE] = 0,
-	[DMT_WIRE_REFUSE] = DMT_WIRE_TEXT,
-	[DMT_WIRE_READY] = 0,
-	[DMT_WIRE_COMMIT] = 0,
-	[DMT_WIRE_ASK] = DMT_WIRE_ID,
-	[DMT_WIRE_OUTCOME] = 0,
-	[DMT_WIRE_SUMS] = DMATRACK_WRITE_MAX / 4096 * 16,
+	[DML_WIRE_WELCOME] = DML_WIRE_ID,
+	[DML_WIRE_DATA] = DMATRACK_WRITE_MAX,
+	[DML_WIRE_ZERO] = 0,
+	[DML_WIRE_ROUND] = 0,
+	[DML_WIRE_FINISH] = 16,
+	[DML_WIRE_ACK] = 0,
+	[DML_WIRE_DONE] = 0,
+	[DML_WIRE_BYE] = 0,
+	[DML_WIRE_ALIVE] = 0,
+	[DML_WIRE_REFUSE] = DML_WIRE_TEXT,
+	[DML_WIRE_READY] = 0,
+	[DML_WIRE_COMMIT] = 0,
+	[DML_WIRE_ASK] = DML_WIRE_ID,
+	[DML_WIRE_OUTCOME] = 0,
+	[DML_WIRE_SUMS] = DMATRACK_WRITE_MAX / 4096 * 16,
 };
 
-int dmt_wire_room(void **buf, size_t *room, size_t size)
+int dml_wire_room(void **buf, size_t *room, size_t size)
 {
 	if (size <= *room && *buf)
 		return 0;
 	free(*buf);
 	*room = size < 4096 ? 4096 : size;
 	*buf = malloc(*room);
-	return *buf ? 0 : dmt_no_memory();
+	return *buf ? 0 : dml_no_memory();
 }
 
-int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch)
+int dml_wire_open(struct dml_wire *w, struct dmatrack_channel *ch)
 {
 	memset(w, 0, sizeof(*w));
 	w->ch = ch;
@@ -78,11 +78,11 @@ int dmt_wire_open(struct dmt_wire *w, struct dmatrack_channel *ch)
 	w->in = malloc(BUFFER);
 	if (w->out && w->in)
 		return 0;
-	dmt_wire_close(w);
-	return dmt_no_memory();
+	dml_wire_close(w);
+	return dml_no_memory();
 }
 
-void dmt_wire_close(struct dmt_wire *w)
+void dml_wire_close(struct dml_wire *w)
 {
 	dmatrack_channel_close(w->ch);
 	free(w->out);
@@ -91,29 +91,29 @@ void dmt_wire_close(struct dmt_wire *w)
 	memset(w, 0, sizeof(*w));
 }
 
-static int broke(struct dmt_wire *w, int err)
+static int broke(struct dml_wire *w, int err)
 {
 	if (err)
 		w->broken = true;
 	return err;
 }
 
-int dmt_wire_flush(struct dmt_wire *w)
+int dml_wire_flush(struct dml_wire *w)
 {
 	size_t n = w->nout;
 
 	w->nout = 0;
-	return broke(w, dmt_channel_write(w->ch, w->out, n));
+	return broke(w, dml_channel_write(w->ch, w->out, n));
 }
 
-static int put_bytes(struct dmt_wire *w, const void *data, size_t size)
+static int put_bytes(struct dml_wire *w, const void *data, size_t size)
 {
 	int ret = 0;
 
 	if (size > BUFFER - w->nout || size >= DIRECT)
-		ret = dmt_wire_flush(w);
+		ret = dml_wire_flush(w);
 	if (!ret && size >= DIRECT)
-		return broke(w, dmt_channel_write(w->ch, data, size));
+		return broke(w, dml_channel_write(w->ch, data, size));
 	if (!ret && size) {
 		memcpy(w->out + w->nout, data, size);
 		w->nout += size;
@@ -121,28 +121,28 @@ static int put_bytes(struct dmt_wire *w, const void *data, size_t size)
 	return ret;
 }
 
-void dmt_wire_hurry(struct dmt_wire *w, int ms)
+void dml_wire_hurry(struct dml_wire *w, int ms)
 {
-	dmt_channel_until(w->ch, dmt_deadline(ms));
-	dmt_channel_patience(w->ch, ms);
+	dml_channel_until(w->ch, dml_deadline(ms));
+	dml_channel_patience(w->ch, ms);
 }
 
-void dmt_wire_relax(struct dmt_wire *w, int ms)
+void dml_wire_relax(struct dml_wire *w, int ms)
 {
-	dmt_channel_until(w->ch, DMT_NEVER);
-	dmt_channel_patience(w->ch, ms);
+	dml_channel_until(w->ch, DML_NEVER);
+	dml_channel_patience(w->ch, ms);
 }
 
 /* Cancelled between reads, the connection is as good as it was. */
-static int broke_reading(struct dmt_wire *w, int err)
+static int broke_reading(struct dml_wire *w, int err)
 {
-	bool cancelled = err == -ECANCELED && dmt_channel_cancelled(w->ch);
+	bool cancelled = err == -ECANCELED && dml_channel_cancelled(w->ch);
 
 	return cancelled ? err : broke(w, err);
 }
 
 /* Exactly @size bytes */
-static int get_bytes(struct dmt_wire *w, void *to, size_t size)
+static int get_bytes(struct dml_wire *w, void *to, size_t size)
 {
 	size_t n = size < w->nin ? size : w->nin;
 	ssize_t more;
@@ -153,7 +153,7 @@ static int get_bytes(struct dmt_wire *w, void *to, size_t size)
 	for (to = (char *)to + n, size -= n; size; size -= n, to = (char *)to + n) {
 		bool direct = size >= BUFFER;
 
-		more = dmt_channel_read(w->ch, direct ? to : w->in,
+		more = dml_channel_read(w->ch, direct ? to : w->in,
 					direct ? size : BUFFER);
 		if (more < 0)
 			return broke_reading(w, (int)more);
@@ -171,22 +171,22 @@ static int get_bytes(struct dmt_wire *w, void *to, size_t size)
 static void fill_greeting(struct greeting *g)
 {
 	memset(g, 0, sizeof(*g));
-	memcpy(g->magic, DMT_WIRE_MAGIC, sizeof(g->magic));
-	g->version = htole32(DMT_WIRE_VERSION);
+	memcpy(g->magic, DML_WIRE_MAGIC, sizeof(g->magic));
+	g->version = htole32(DML_WIRE_VERSION);
 	g->hash = htole32((uint32_t)XXH3_64bits(g, offsetof(struct greeting, hash)));
 }
 
-int dmt_wire_greet(struct dmt_wire *w)
+int dml_wire_greet(struct dml_wire *w)
 {
 	struct greeting g;
 	int ret;
 
 	fill_greeting(&g);
 	ret = put_bytes(w, &g, sizeof(g));
-	return ret ? ret : dmt_wire_flush(w);
+	return ret ? ret : dml_wire_flush(w);
 }
 
-int dmt_wire_meet(struct dmt_wire *w, const char *who)
+int dml_wire_meet(struct dml_wire *w, const char *who)
 {
 	struct greeting g;
 	uint32_t hash;
@@ -194,20 +194,20 @@ int dmt_wire_meet(struct dmt_wire *w, const char *who)
 
 	if (ret)
 		return ret;
-	if (memcmp(g.magic, DMT_WIRE_MAGIC, sizeof(g.magic)))
-		return dmt_error(-EPROTO, "the %s doesn't speak dmatrack's protocol",
+	if (memcmp(g.magic, DML_WIRE_MAGIC, sizeof(g.magic)))
+		return dml_error(-EPROTO, "the %s doesn't speak dmatrack's protocol",
 				 who);
 	hash = (uint32_t)XXH3_64bits(&g, offsetof(struct greeting, hash));
 	if (le32toh(g.hash) != hash)
-		return dmt_error(-EBADMSG, "the %s's greeting is altered", who);
-	if (le32toh(g.version) != DMT_WIRE_VERSION)
-		return dmt_error(-EPROTONOSUPPORT,
+		return dml_error(-EBADMSG, "the %s's greeting is altered", who);
+	if (le32toh(g.version) != DML_WIRE_VERSION)
+		return dml_error(-EPROTONOSUPPORT,
 				 "the %s speaks version %" PRIu32 " of the protocol, this library version %u: both sides need the same dmatrack",
-				 who, le32toh(g.version), DMT_WIRE_VERSION);
+				 who, le32toh(g.version), DML_WIRE_VERSION);
 	return 0;
 }
 
-int dmt_wire_put(struct dmt_wire *w, const struct dmt_frame *f)
+int dml_wire_put(struct dml_wire *w, const struct dml_frame *f)
 {
 	struct head h = {
 		.magic = htole32(FRAME_MAGIC),
@@ -231,18 +231,18 @@ static int check_head(const struct head *h)
 	uint64_t hash = XXH3_64bits(h, offsetof(struct head, hash));
 
 	if (le64toh(h->hash) != hash)
-		return dmt_error(-EBADMSG, "the stream is altered: a frame's head");
+		return dml_error(-EBADMSG, "the stream is altered: a frame's head");
 	if (le32toh(h->magic) != FRAME_MAGIC || h->zero || h->zero2 ||
-	    !h->type || h->type >= DMT_WIRE_TYPES || h->encoding > DMT_WIRE_ZSTD)
-		return dmt_error(-EPROTO, "the stream makes no sense: frame of type %u",
+	    !h->type || h->type >= DML_WIRE_TYPES || h->encoding > DML_WIRE_ZSTD)
+		return dml_error(-EPROTO, "the stream makes no sense: frame of type %u",
 				 h->type);
 	if (le32toh(h->length) > payload_max[h->type])
-		return dmt_error(-EPROTO, "the stream makes no sense: frame of type %u with %"
+		return dml_error(-EPROTO, "the stream makes no sense: frame of type %u with %"
 				 PRIu32 " bytes", h->type, le32toh(h->length));
 	return 0;
 }
 
-int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
+int dml_wire_get(struct dml_wire *w, struct dml_frame *f)
 {
 	struct head h;
 	int ret = get_bytes(w, &h, sizeof(h));
@@ -250,7 +250,7 @@ int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
 	if (!ret)
 		ret = check_head(&h);
 	if (!ret)
-		ret = dmt_wire_room(&w->payload, &w->room,
+		ret = dml_wire_room(&w->payload, &w->room,
 				    le32toh(h.length));
 	if (!ret)
 		ret = get_bytes(w, w->payload, le32toh(h.length));
@@ -264,8 +264,8 @@ int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
 	f->length = le32toh(h.length);
 	f->payload = w->payload;
 	if (le64toh(h.payload) != XXH3_64bits(w->payload, f->length))
-		return dmt_error(-EBADMSG, "the stream is altered: a frame's payload");
-	w->refused = h.type == DMT_WIRE_REFUSE;
+		return dml_error(-EBADMSG, "the stream is altered: a frame's payload");
+	w->refused = h.type == DML_WIRE_REFUSE;
 	return 0;
 }
 
@@ -273,55 +273,55 @@ int dmt_wire_get(struct dmt_wire *w, struct dmt_frame *f)
  * Closing a socket while something is still to be read would throw away what
  * the other side hasn't read. It stops soon: it reads after a window at the latest.
  */
-static void drain(struct dmt_wire *w)
+static void drain(struct dml_wire *w)
 {
-	size_t left = 2 * DMT_WIRE_WINDOW;
+	size_t left = 2 * DML_WIRE_WINDOW;
 	ssize_t n;
 
 	while (left) {
-		n = dmt_channel_read(w->ch, w->in, left < BUFFER ? left : BUFFER);
+		n = dml_channel_read(w->ch, w->in, left < BUFFER ? left : BUFFER);
 		if (n <= 0)
 			return;
 		left -= (size_t)n;
 	}
 }
 
-void dmt_wire_refuse(struct dmt_wire *w, int err, const char *text)
+void dml_wire_refuse(struct dml_wire *w, int err, const char *text)
 {
-	struct dmt_frame f = {
-		.type = DMT_WIRE_REFUSE,
+	struct dml_frame f = {
+		.type = DML_WIRE_REFUSE,
 		.size = -err,
-		.length = strnlen(text, DMT_WIRE_TEXT),
+		.length = strnlen(text, DML_WIRE_TEXT),
 	};
-	char said[DMT_WIRE_TEXT];
-	DMT_KEEP_TEXT;
+	char said[DML_WIRE_TEXT];
+	DML_KEEP_TEXT;
 
 	if (w->refused)
 		return;
 	memcpy(said, text, f.length);
 	f.payload = said;
-	dmt_channel_part(w->ch);
-	dmt_channel_patience(w->ch, DRAIN_MS);
-	dmt_channel_until(w->ch, dmt_deadline(DRAIN_ALL_MS));
-	if (!w->broken && !dmt_wire_put(w, &f) && !dmt_wire_flush(w))
+	dml_channel_part(w->ch);
+	dml_channel_patience(w->ch, DRAIN_MS);
+	dml_channel_until(w->ch, dml_deadline(DRAIN_ALL_MS));
+	if (!w->broken && !dml_wire_put(w, &f) && !dml_wire_flush(w))
 		drain(w);
 }
 
-int dmt_wire_refusal(const struct dmt_frame *f, const char *who)
+int dml_wire_refusal(const struct dml_frame *f, const char *who)
 {
-	char text[DMT_WIRE_TEXT + 1];
+	char text[DML_WIRE_TEXT + 1];
 	const unsigned char *from = f->payload;
 	uint32_t i;
 
 	/* for a terminal, perhaps */
-	for (i = 0; i < f->length && i < DMT_WIRE_TEXT; i++)
+	for (i = 0; i < f->length && i < DML_WIRE_TEXT; i++)
 		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' : (char)from[i];
 	text[i] = '\0';
 	/*
 	 * EAGAIN would be taken for a broken connection, EINPROGRESS for doubt, and
 	 * DMATRACK_NOT_DURABLE for a copy
 	 */
-	return dmt_error(!f->size || f->size > 133 || f->size == EAGAIN ||
+	return dml_error(!f->size || f->size > 133 || f->size == EAGAIN ||
 			 f->size == EINPROGRESS ||
 			 f->size == DMATRACK_NOT_DURABLE ? -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
 }

@@ -6,24 +6,24 @@
  * harmless: a page copied while it was being written is reported again. Only
  * the thread sanitizer must be told, and its memcpy() avoided.
  */
-#ifndef DMT_LIB_COPY_H
-#define DMT_LIB_COPY_H
+#ifndef DML_UTIL_COPY_H
+#define DML_UTIL_COPY_H
 
 #include <stdint.h>
 #include <string.h>
 
 #if defined(__SANITIZE_THREAD__)
-#define DMT_TSAN 1
+#define DML_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define DMT_TSAN 1
+#define DML_TSAN 1
 #endif
 #endif
 
-#ifdef DMT_TSAN
+#ifdef DML_TSAN
 /* volatile: so that the loops don't become calls of memcpy() */
 __attribute__((no_sanitize("thread"), noinline, unused))
-static void dmt_copy_racy(void *to, const void *from, size_t size)
+static void dml_copy_racy(void *to, const void *from, size_t size)
 {
 	volatile unsigned char *t = to;
 	const volatile unsigned char *f = from;
@@ -37,7 +37,7 @@ static void dmt_copy_racy(void *to, const void *from, size_t size)
 }
 #else
 /* Copy from or to memory that devices write. */
-static inline void dmt_copy_racy(void *to, const void *from, size_t size)
+static inline void dml_copy_racy(void *to, const void *from, size_t size)
 {
 	memcpy(to, from, size);
 }

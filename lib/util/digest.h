@@ -14,8 +14,8 @@
  * now, and the rest of the chunk need not be read. The seed is what tells where in the chunk
  * a block is.
  */
-#ifndef DMT_LIB_DIGEST_H
-#define DMT_LIB_DIGEST_H
+#ifndef DML_UTIL_DIGEST_H
+#define DML_UTIL_DIGEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,30 +23,30 @@
 
 #include "hash.h"
 
-#define DMT_CHUNK	(1u << 20)
-#define DMT_BLOCK	4096u
-#define DMT_BLOCKS	(DMT_CHUNK / DMT_BLOCK)
+#define DML_CHUNK	(1u << 20)
+#define DML_BLOCK	4096u
+#define DML_BLOCKS	(DML_CHUNK / DML_BLOCK)
 
-typedef unsigned __int128 dmt_sum;
+typedef unsigned __int128 dml_sum;
 
 /* Return: whether all @size bytes, at least 1, are zero */
-bool dmt_is_zero(const void *data, size_t size);
+bool dml_is_zero(const void *data, size_t size);
 
 /* Of @size bytes of a chunk, which begin with block @first */
-dmt_sum dmt_sum_blocks(unsigned int first, const void *data, size_t size);
-void dmt_sum_put(uint8_t hash[16], dmt_sum sum);
+dml_sum dml_sum_blocks(unsigned int first, const void *data, size_t size);
+void dml_sum_put(uint8_t hash[16], dml_sum sum);
 
 /* Zeros for zeros. Return: false for these */
-bool dmt_chunk_hash(uint8_t hash[16], const void *data, size_t size);
+bool dml_chunk_hash(uint8_t hash[16], const void *data, size_t size);
 
-struct dmt_digest {
+struct dml_digest {
 	XXH3_state_t state;
 };
 
-void dmt_digest_init(struct dmt_digest *d);
-void dmt_digest_region(struct dmt_digest *d, uint64_t iova, uint64_t size);
-void dmt_digest_chunk(struct dmt_digest *d, const uint8_t hash[16]);
-void dmt_digest_zeros(struct dmt_digest *d, uint64_t chunks);
-void dmt_digest_end(struct dmt_digest *d, uint8_t digest[16]);
+void dml_digest_init(struct dml_digest *d);
+void dml_digest_region(struct dml_digest *d, uint64_t iova, uint64_t size);
+void dml_digest_chunk(struct dml_digest *d, const uint8_t hash[16]);
+void dml_digest_zeros(struct dml_digest *d, uint64_t chunks);
+void dml_digest_end(struct dml_digest *d, uint8_t digest[16]);
 
 #endif

@@ -8,9 +8,9 @@
 #include "dmatrack.h"
 #include "error.h"
 
-static __thread struct dmt_text said;
+static __thread struct dml_text said;
 
-void dmt_say(const char *format, ...)
+void dml_say(const char *format, ...)
 {
 	va_list args;
 
@@ -19,52 +19,52 @@ void dmt_say(const char *format, ...)
 	va_end(args);
 }
 
-struct dmt_text dmt_why(int err)
+struct dml_text dml_why(int err)
 {
-	struct dmt_text why = said;
+	struct dml_text why = said;
 
 	if (err && !*why.words)
 		snprintf(why.words, sizeof(why.words), "%s", strerror(-err));
 	return why;
 }
 
-void dmt_say_again(struct dmt_text *text)
+void dml_say_again(struct dml_text *text)
 {
 	said = *text;
 }
 
-void dmt_forget(void)
+void dml_forget(void)
 {
 	*said.words = '\0';
 }
 
-int dmt_foreign(int err, const char *name)
+int dml_foreign(int err, const char *name)
 {
 	if (err < 0 && !*said.words)
-		dmt_say("%s: %s", name, strerror(-err));
+		dml_say("%s: %s", name, strerror(-err));
 	return err;
 }
 
-int dmt_no_other(int err, const struct dmt_text *broke)
+int dml_no_other(int err, const struct dml_text *broke)
 {
-	struct dmt_text why = dmt_why(err);
+	struct dml_text why = dml_why(err);
 
 	if (err == -ECANCELED || !*broke->words || !strcmp(broke->words, why.words))
-		return dmt_error(err, "%s", why.words);
-	return dmt_error(err, "%s; and there is no other connection: %s",
+		return dml_error(err, "%s", why.words);
+	return dml_error(err, "%s; and there is no other connection: %s",
 			 broke->words, why.words);
 }
 
-bool dmt_lacks_any(const char *function, const char *names,
+bool dml_lacks_any(const char *function, const char *names,
 		   const void *const *pointers, size_t n)
 {
 	size_t i;
 
-	dmt_forget();
+	dml_forget();
 	for (i = 0; i < n && pointers[i]; i++)
 		names += strcspn(names, ",") + 2;
 	if (i < n)
-		dmt_say("%s(): %.*s is NULL", function,
+		dml_say("%s(): %.*s is NULL", function,
 			(int)strcspn(names, ","), names);
 	return i < n;
 }

@@ -3,8 +3,8 @@
  * XXH3, inline: as quick as libxxhash.so, and the library needs one less. A hash is kept and sent in
  * its canonical form, which is the same on every machine.
  */
-#ifndef DMT_LIB_HASH_H
-#define DMT_LIB_HASH_H
+#ifndef DML_UTIL_HASH_H
+#define DML_UTIL_HASH_H
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline void dmt_hash_put(uint8_t to[16], XXH128_hash_t hash)
+static inline void dml_hash_put(uint8_t to[16], XXH128_hash_t hash)
 {
 	XXH128_canonical_t canonical;
 
@@ -20,9 +20,9 @@ static inline void dmt_hash_put(uint8_t to[16], XXH128_hash_t hash)
 	memcpy(to, canonical.digest, 16);
 }
 
-static inline void dmt_hash(uint8_t to[16], const void *data, size_t size)
+static inline void dml_hash(uint8_t to[16], const void *data, size_t size)
 {
-	dmt_hash_put(to, XXH3_128bits(data, size));
+	dml_hash_put(to, XXH3_128bits(data, size));
 }
 
 #endif

@@ -19,14 +19,14 @@ static int check_region(const struct dmatrack_region *r,
 			const struct dmatrack_region *before, uint32_t page_size)
 {
 	if (!r->size || (r->iova | r->size) & (page_size - 1))
-		return dmt_error(-EINVAL, "region at 0x%" PRIx64 ": 0x%" PRIx64
+		return dml_error(-EINVAL, "region at 0x%" PRIx64 ": 0x%" PRIx64
 				 " bytes are not whole pages of %" PRIu32,
 				 r->iova, r->size, page_size);
 	if (last_of(r) < r->iova)
-		return dmt_error(-EINVAL, "region at 0x%" PRIx64
+		return dml_error(-EINVAL, "region at 0x%" PRIx64
 				 ": reaches beyond the last IOVA", r->iova);
 	if (before && r->iova <= last_of(before))
-		return dmt_error(-EINVAL, "region at 0x%" PRIx64
+		return dml_error(-EINVAL, "region at 0x%" PRIx64
 				 ": not behind the one before", r->iova);
 	return 0;
 }
@@ -38,25 +38,25 @@ static int check(const struct dmatrack_region *regions, unsigned int n,
 	int ret;
 
 	if (!regions || !n || n > DMATRACK_REGIONS_MAX)
-		return dmt_error(-EINVAL, "%u regions: must be 1 to %u", n,
+		return dml_error(-EINVAL, "%u regions: must be 1 to %u", n,
 				 DMATRACK_REGIONS_MAX);
-	if (page_size < DMT_COPY_PAGE_MIN || page_size > DMT_COPY_PAGE_MAX ||
+	if (page_size < DML_COPY_PAGE_MIN || page_size > DML_COPY_PAGE_MAX ||
 	    page_size & (page_size - 1))
-		return dmt_error(-EINVAL, "page size %" PRIu32
+		return dml_error(-EINVAL, "page size %" PRIu32
 				 ": must be a power of two, %u to %u", page_size,
-				 DMT_COPY_PAGE_MIN, DMT_COPY_PAGE_MAX);
+				 DML_COPY_PAGE_MIN, DML_COPY_PAGE_MAX);
 	for (*bytes = 0, i = 0; i < n; i++) {
 		ret = check_region(&regions[i], i ? &regions[i - 1] : NULL,
 				   page_size);
 		if (ret)
 			return ret;
 		if (__builtin_add_overflow(*bytes, regions[i].size, bytes))
-			return dmt_error(-EINVAL, "regions of 2^64 bytes");
+			return dml_error(-EINVAL, "regions of 2^64 bytes");
 	}
 	return 0;
 }
 
-int dmt_regions_init(struct dmt_regions *r,
+int dml_regions_init(struct dml_regions *r,
 		     const struct dmatrack_region *regions, unsigned int n,
 		     uint32_t page_size)
 {
@@ -68,20 +68,20 @@ int dmt_regions_init(struct dmt_regions *r,
 		return ret;
 	r->regions = malloc(n * sizeof(*regions));
 	if (!r->regions)
-		return dmt_no_memory();
+		return dml_no_memory();
 	memcpy(r->regions, regions, n * sizeof(*regions));
 	r->n = n;
 	r->page_size = page_size;
 	return 0;
 }
 
-void dmt_regions_free(struct dmt_regions *r)
+void dml_regions_free(struct dml_regions *r)
 {
 	free(r->regions);
 	memset(r, 0, sizeof(*r));
 }
 
-unsigned int dmt_regions_at(const struct dmt_regions *r, uint64_t iova)
+unsigned int dml_regions_at(const struct dml_regions *r, uint64_t iova)
 {
 	unsigned int lo = 0, hi = r->n, mid;
 
@@ -95,20 +95,20 @@ unsigned int dmt_regions_at(const struct dmt_regions *r, uint64_t iova)
 	return lo;
 }
 
-int dmt_regions_find(const struct dmt_regions *r, uint64_t iova, uint64_t size)
+int dml_regions_find(const struct dml_regions *r, uint64_t iova, uint64_t size)
 {
-	unsigned int i = dmt_regions_at(r, iova);
+	unsigned int i = dml_regions_at(r, iova);
 	const struct dmatrack_region *in = &r->regions[i];
 
 	if (i == r->n || iova < in->iova || !size ||
 	    size > in->size - (iova - in->iova) ||
 	    (iova | size) & (r->page_size - 1))
-		return dmt_error(-EINVAL, "0x%" PRIx64 " bytes at 0x%" PRIx64
+		return dml_error(-EINVAL, "0x%" PRIx64 " bytes at 0x%" PRIx64
 				 " are not pages of one region", size, iova);
 	return (int)i;
 }
 
-void dmt_regions_hash(const struct dmt_regions *r, uint8_t hash[16])
+void dml_regions_hash(const struct dml_regions *r, uint8_t hash[16])
 {
 	uint64_t words[2] = { htole64(r->page_size), htole64(r->n) };
 	XXH3_state_t state;
@@ -122,5 +122,5 @@ void dmt_regions_hash(const struct dmt_regions *r, uint8_t hash[16])
 		words[1] = htole64(r->regions[i].size);
 		XXH3_128bits_update(&state, words, sizeof(words));
 	}
-	dmt_hash_put(hash, XXH3_128bits_digest(&state));
+	dml_hash_put(hash, XXH3_128bits_digest(&state));
 }

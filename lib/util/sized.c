@@ -14,27 +14,27 @@ static int check_more(const unsigned char *from, size_t theirs, size_t ours,
 	size_t i;
 
 	if (theirs > LONGEST)
-		return dmt_error(-E2BIG, "%s: its size is %zu, and no such structure is longer than %d",
+		return dml_error(-E2BIG, "%s: its size is %zu, and no such structure is longer than %d",
 				 what, theirs, LONGEST);
 	for (i = ours; i < theirs; i++) {
 		if (from[i])
-			return dmt_error(-E2BIG, "%s: byte %zu is not 0, and this library knows only %zu",
+			return dml_error(-E2BIG, "%s: byte %zu is not 0, and this library knows only %zu",
 					 what, i, ours);
 	}
 	return 0;
 }
 
-int dmt_sized_take(void *to, size_t ours, size_t least, const void *from,
+int dml_sized_take(void *to, size_t ours, size_t least, const void *from,
 		   const char *what)
 {
 	size_t theirs;
 	int ret;
 
 	if (!from)
-		return dmt_error(-EINVAL, "%s: NULL", what);
+		return dml_error(-EINVAL, "%s: NULL", what);
 	memcpy(&theirs, from, sizeof(theirs));
 	if (theirs < least || (theirs < ours && theirs % sizeof(void *)))
-		return dmt_error(-EINVAL, "%s: its size is %zu, not %zu", what,
+		return dml_error(-EINVAL, "%s: its size is %zu, not %zu", what,
 				 theirs, ours);
 	ret = check_more(from, theirs, ours, what);
 	if (ret)

@@ -4,14 +4,14 @@
  * threads: all are blocked, but for those that a thread raises itself, which would end
  * the program then, whatever handler it has.
  */
-#ifndef DMT_LIB_THREAD_H
-#define DMT_LIB_THREAD_H
+#ifndef DML_UTIL_THREAD_H
+#define DML_UTIL_THREAD_H
 
 #include <pthread.h>
 #include <signal.h>
 
 /* As pthread_create() */
-static inline int dmt_thread_create(pthread_t *thread, void *(*run)(void *opaque),
+static inline int dml_thread_create(pthread_t *thread, void *(*run)(void *opaque),
 				    void *opaque)
 {
 	static const int own[] = { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };

@@ -13,7 +13,7 @@
 /**
  * struct dmatrack_cancel - whether a program's calls are cancelled
  * @fd: an eventfd, readable once they are
- * @at: when, by dmt_now(); 0: not yet. Atomic
+ * @at: when, by dml_now(); 0: not yet. Atomic
  *
  * @at is set before @fd: a wait that @fd ends finds it set.
  */
@@ -25,31 +25,31 @@ struct dmatrack_cancel {
 static struct timespec timespec_of(uint64_t ns)
 {
 	return (struct timespec) {
-		.tv_sec = (time_t)(ns / DMT_NSEC),
-		.tv_nsec = (long)(ns % DMT_NSEC),
+		.tv_sec = (time_t)(ns / DML_NSEC),
+		.tv_nsec = (long)(ns % DML_NSEC),
 	};
 }
 
-uint64_t dmt_deadline(int ms)
+uint64_t dml_deadline(int ms)
 {
-	return ms < 0 ? DMT_NEVER : dmt_now() + (uint64_t)ms * (DMT_NSEC / 1000);
+	return ms < 0 ? DML_NEVER : dml_now() + (uint64_t)ms * (DML_NSEC / 1000);
 }
 
-int dmt_poll(struct pollfd *fds, nfds_t n, uint64_t end)
+int dml_poll(struct pollfd *fds, nfds_t n, uint64_t end)
 {
 	struct timespec left;
 	uint64_t now;
 	int ret;
 
 	do {
-		now = end == DMT_NEVER ? 0 : dmt_now();
+		now = end == DML_NEVER ? 0 : dml_now();
 		left = timespec_of(end > now ? end - now : 0);
-		ret = ppoll(fds, n, end == DMT_NEVER ? NULL : &left, NULL);
+		ret = ppoll(fds, n, end == DML_NEVER ? NULL : &left, NULL);
 	} while (ret < 0 && errno == EINTR);
 	return ret < 0 ? -errno : ret;
 }
 
-int dmt_cond_init(pthread_cond_t *cond)
+int dml_cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t attr;
 	int err = pthread_condattr_init(&attr);
@@ -62,11 +62,11 @@ int dmt_cond_init(pthread_cond_t *cond)
 	return -err;
 }
 
-bool dmt_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t end)
+bool dml_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t end)
 {
 	struct timespec at = timespec_of(end);
 
-	if (end == DMT_NEVER)
+	if (end == DML_NEVER)
 		return pthread_cond_wait(cond, lock) == ETIMEDOUT;
 	return pthread_cond_timedwait(cond, lock, &at) == ETIMEDOUT;
 }
@@ -76,16 +76,16 @@ int dmatrack_cancel_create(struct dmatrack_cancel **out)
 	struct dmatrack_cancel *c;
 	int err;
 
-	if (dmt_lacks(out))
+	if (dml_lacks(out))
 		return -EINVAL;
 	c = calloc(1, sizeof(*c));
 	if (!c)
-		return dmt_no_memory();
+		return dml_no_memory();
 	c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->fd < 0) {
 		err = errno;
 		free(c);
-		return dmt_error(-err, "eventfd: %s", strerror(err));
+		return dml_error(-err, "eventfd: %s", strerror(err));
 	}
 	*out = c;
 	return 0;
@@ -101,7 +101,7 @@ void dmatrack_cancel_set(struct dmatrack_cancel *c)
 
 	if (!c)
 		return;
-	__atomic_compare_exchange_n(&c->at, &never, dmt_now(), false,
+	__atomic_compare_exchange_n(&c->at, &never, dml_now(), false,
 				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	/* fails only where it has been written to 2^64 - 2 times: readable anyway */
 	n = write(c->fd, &one, sizeof(one));
@@ -117,68 +117,68 @@ void dmatrack_cancel_destroy(struct dmatrack_cancel *c)
 	free(c);
 }
 
-/* When it was cancelled; DMT_NEVER: it wasn't */
+/* When it was cancelled; DML_NEVER: it wasn't */
 static uint64_t cancelled_at(const struct dmatrack_cancel *c)
 {
 	uint64_t at = c ? __atomic_load_n(&c->at, __ATOMIC_SEQ_CST) : 0;
 
-	return at ? at : DMT_NEVER;
+	return at ? at : DML_NEVER;
 }
 
-bool dmt_cancelled(const struct dmatrack_cancel *c)
+bool dml_cancelled(const struct dmatrack_cancel *c)
 {
-	return cancelled_at(c) != DMT_NEVER;
+	return cancelled_at(c) != DML_NEVER;
 }
 
-int dmt_cancel_fd(const struct dmatrack_cancel *c)
+int dml_cancel_fd(const struct dmatrack_cancel *c)
 {
 	return c ? c->fd : -1;
 }
 
-int dmt_cancel_sleep(const struct dmatrack_cancel *c, uint64_t end)
+int dml_cancel_sleep(const struct dmatrack_cancel *c, uint64_t end)
 {
-	struct pollfd p = { .fd = dmt_cancel_fd(c), .events = POLLIN };
-	int n = dmt_poll(&p, 1, end);
+	struct pollfd p = { .fd = dml_cancel_fd(c), .events = POLLIN };
+	int n = dml_poll(&p, 1, end);
 
 	if (n < 0)
-		return dmt_error(n, "poll: %s", strerror(-n));
-	return n ? dmt_error(-ECANCELED, "cancelled") : 0;
+		return dml_error(n, "poll: %s", strerror(-n));
+	return n ? dml_error(-ECANCELED, "cancelled") : 0;
 }
 
-uint64_t dmt_limit_deadline(const struct dmt_limit *l)
+uint64_t dml_limit_deadline(const struct dml_limit *l)
 {
-	return dmt_earlier(l->end, dmt_deadline(l->patience));
+	return dml_earlier(l->end, dml_deadline(l->patience));
 }
 
 static int timed_out(short events, uint64_t began)
 {
-	return dmt_error(-ETIMEDOUT,
+	return dml_error(-ETIMEDOUT,
 			 "channel: the other side has %s nothing for %.1f s",
 			 events & POLLIN ? "sent" : "taken",
-			 (double)(dmt_now() - began) / DMT_NSEC);
+			 (double)(dml_now() - began) / DML_NSEC);
 }
 
-/* As dmt_limit_wait(), which may be cancelled at once */
-static int wait_cancellable(const struct dmt_limit *l, int fd, short events,
+/* As dml_limit_wait(), which may be cancelled at once */
+static int wait_cancellable(const struct dml_limit *l, int fd, short events,
 			    uint64_t end)
 {
 	struct pollfd p[] = {
 		{ .fd = fd, .events = events },
-		{ .fd = dmt_cancel_fd(l->cancel), .events = POLLIN },
+		{ .fd = dml_cancel_fd(l->cancel), .events = POLLIN },
 	};
-	uint64_t began = dmt_now();
-	int n = dmt_poll(p, 2, end);
+	uint64_t began = dml_now();
+	int n = dml_poll(p, 2, end);
 
 	if (n < 0)
-		return dmt_error(n, "channel: %s", strerror(-n));
+		return dml_error(n, "channel: %s", strerror(-n));
 	if (p[1].revents)
-		return dmt_error(-ECANCELED, "channel: cancelled");
+		return dml_error(-ECANCELED, "channel: cancelled");
 	return n ? 0 : timed_out(events, began);
 }
 
-int dmt_limit_wait(const struct dmt_limit *l, int fd, short events, uint64_t end)
+int dml_limit_wait(const struct dml_limit *l, int fd, short events, uint64_t end)
 {
-	struct dmt_limit uncancelled = { 0 };
+	struct dml_limit uncancelled = { 0 };
 	uint64_t at, grace;
 	int ret;
 
@@ -186,9 +186,9 @@ int dmt_limit_wait(const struct dmt_limit *l, int fd, short events, uint64_t end
 	if (ret != -ECANCELED || (!(events & POLLOUT) && !l->parting))
 		return ret;
 	at = cancelled_at(l->cancel);
-	grace = at + DMT_GRACE;
-	ret = wait_cancellable(&uncancelled, fd, events, dmt_earlier(end, grace));
+	grace = at + DML_GRACE;
+	ret = wait_cancellable(&uncancelled, fd, events, dml_earlier(end, grace));
 	if (ret == -ETIMEDOUT && grace <= end)
-		return dmt_error(-ECANCELED, "channel: cancelled");
+		return dml_error(-ECANCELED, "channel: cancelled");
 	return ret;
 }

@@ -2,8 +2,8 @@
 /*
  * The IOMMU API.
  */
-#ifndef DMT_COMPAT_IOMMU_H
-#define DMT_COMPAT_IOMMU_H
+#ifndef DMT_MODULE_COMPAT_IOMMU_H
+#define DMT_MODULE_COMPAT_IOMMU_H
 
 #include <linux/device.h>
 #include <linux/err.h>

@@ -2,8 +2,8 @@
 /*
  * Lists.
  */
-#ifndef DMT_COMPAT_LIST_H
-#define DMT_COMPAT_LIST_H
+#ifndef DMT_MODULE_COMPAT_LIST_H
+#define DMT_MODULE_COMPAT_LIST_H
 
 #include <linux/list.h>
 

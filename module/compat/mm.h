@@ -2,8 +2,8 @@
 /*
  * Pages of user memory, and what is not memory.
  */
-#ifndef DMT_COMPAT_MM_H
-#define DMT_COMPAT_MM_H
+#ifndef DMT_MODULE_COMPAT_MM_H
+#define DMT_MODULE_COMPAT_MM_H
 
 #include <linux/hugetlb.h>
 #include <linux/mm.h>

@@ -2,8 +2,8 @@
 /*
  * Sizes that don't overflow.
  */
-#ifndef DMT_COMPAT_OVERFLOW_H
-#define DMT_COMPAT_OVERFLOW_H
+#ifndef DMT_MODULE_COMPAT_OVERFLOW_H
+#define DMT_MODULE_COMPAT_OVERFLOW_H
 
 #include <linux/overflow.h>
 

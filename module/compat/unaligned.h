@@ -2,8 +2,8 @@
 /*
  * Words at any address.
  */
-#ifndef DMT_COMPAT_UNALIGNED_H
-#define DMT_COMPAT_UNALIGNED_H
+#ifndef DMT_MODULE_COMPAT_UNALIGNED_H
+#define DMT_MODULE_COMPAT_UNALIGNED_H
 
 #include "compat/version.h"
 

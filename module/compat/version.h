@@ -8,8 +8,8 @@
  * another form, is in the headers of this folder, a topic each, to be included
  * in place of the kernel's own.
  */
-#ifndef DMT_COMPAT_VERSION_H
-#define DMT_COMPAT_VERSION_H
+#ifndef DMT_MODULE_COMPAT_VERSION_H
+#define DMT_MODULE_COMPAT_VERSION_H
 
 #include <linux/version.h>
 

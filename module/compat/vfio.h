@@ -2,8 +2,8 @@
 /*
  * What the VFIO core wants of a driver of mediated devices.
  */
-#ifndef DMT_COMPAT_VFIO_H
-#define DMT_COMPAT_VFIO_H
+#ifndef DMT_MODULE_COMPAT_VFIO_H
+#define DMT_MODULE_COMPAT_VFIO_H
 
 #include <linux/uaccess.h>
 #include <linux/vfio.h>

@@ -6,8 +6,8 @@
  * of its own folder (drivers/vfio/vfio.h). The layout below is that of the
  * kernels that version.h names.
  */
-#ifndef DMT_COMPAT_VFIO_DRIVER_H
-#define DMT_COMPAT_VFIO_DRIVER_H
+#ifndef DMT_MODULE_COMPAT_VFIO_DRIVER_H
+#define DMT_MODULE_COMPAT_VFIO_DRIVER_H
 
 #include <linux/types.h>
 

@@ -31,7 +31,7 @@
 static const char *address, *other;
 static double limit;
 static struct dmatrack *container;
-static struct dmt_device *device;
+static struct dev_device *device;
 static struct vfio_region_info bar;
 static int other_fd;
 
@@ -72,7 +72,7 @@ static void set_up(void)
 	printf("# driver: %s\n", dmatrack_driver(container));
 	other_fd = dmatrack_attach(container, other);
 	CHECK(other_fd >= 0);
-	CHECK_EQ(dmt_device_open(&device, container), 0);
+	CHECK_EQ(dev_open(&device, container), 0);
 	find_bar();
 	CHECK(bar.size >= 2 * MIB);
 }
@@ -93,7 +93,7 @@ static char *bar_map(uint64_t off, int prot)
 /* What the device writes at @iova, the processor finds at @mem, and nowhere near. */
 static void reaches(uint64_t iova, volatile char *mem)
 {
-	CHECK_EQ(dmt_device_write(device, iova, "\1\1", 2), 0);
+	CHECK_EQ(dev_write(device, iova, "\1\1", 2), 0);
 	CHECK(mem[0] == 1 && mem[1] == 1 && !mem[2] && !mem[-1]);
 	mem[0] = 0;
 	mem[1] = 0;
@@ -206,7 +206,7 @@ int main(int argc, char **argv)
 		TEST(test_ends, "memory amid a BAR, and a hole");
 		TEST(test_readonly, "only for reading");
 	}
-	dmt_device_close(device);
+	dev_close(device);
 	dmatrack_close(container);
 	return tap_done();
 }

@@ -58,13 +58,13 @@ static int raw_container(int *group)
 	return fd;
 }
 
-static void check_tracks(struct dmatrack *t, struct dmt_device *d)
+static void check_tracks(struct dmatrack *t, struct dev_device *d)
 {
 	uint64_t word;
 
 	CHECK_EQ(dmatrack_start(t), 0);
 	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, &word), 0);
-	CHECK_EQ(dmt_device_write(d, IOVA + 3 * PAGE, "x", 1), 0);
+	CHECK_EQ(dev_write(d, IOVA + 3 * PAGE, "x", 1), 0);
 	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, &word), 0);
 	CHECK_EQ(word, 1 << 3);
 }
@@ -87,7 +87,7 @@ static void check_info(struct dmatrack *t)
 static void test_group(void)
 {
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	int i, fd;
 
 	CHECK_EQ(dmatrack_open_group(&t, group_path, V2), 0);
@@ -97,9 +97,9 @@ static void test_group(void)
 	for (i = 0; i < 2; i++) {	/* mappings stay without a device */
 		fd = dmatrack_attach(t, uuid);
 		CHECK(fd >= 0);
-		CHECK_EQ(dmt_device_open_fd(&d, t, fd), 0);
+		CHECK_EQ(dev_open_fd(&d, t, fd), 0);
 		check_tracks(t, d);
-		dmt_device_close(d);
+		dev_close(d);
 		CHECK_EQ(dmatrack_detach(t, fd), 0);
 		CHECK_EQ(dmatrack_detach(t, fd), -EINVAL);
 		CHECK(says("no device of this container"));
@@ -180,15 +180,15 @@ static void count(void *opaque, uint64_t iova, uint64_t size)
 static void test_ranges(void)
 {
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	uint64_t sum = 0, all[1];
 
 	CHECK_EQ(dmatrack_open_vfio(&t, uuid, V2), 0);
-	CHECK_EQ(dmt_device_open(&d, t), 0);
+	CHECK_EQ(dev_open(&d, t), 0);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
 	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, all), 0);
-	CHECK_EQ(dmt_device_write(d, IOVA + 6 * PAGE - 1, "xy", 2), 0);
+	CHECK_EQ(dev_write(d, IOVA + 6 * PAGE - 1, "xy", 2), 0);
 	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA, 64 * PAGE, PAGE, count, &sum),
 		 0);
 	CHECK_EQ(sum, 2 * PAGE);
@@ -196,7 +196,7 @@ static void test_ranges(void)
 					 &sum), is_stock(t) ? -EINVAL : 0);
 	if (is_stock(t))
 		CHECK(says("where mappings begin and end"));
-	dmt_device_close(d);
+	dev_close(d);
 	dmatrack_close(t);
 }
 
@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 	}
 	uuid = argv[1];
 	address = argv[2];
-	number = dmt_group_of(uuid);
+	number = dml_group_of(uuid);
 	memory = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (number < 0 || memory == MAP_FAILED) {

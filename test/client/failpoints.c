@@ -43,7 +43,7 @@
 
 static const char *device;
 static struct dmatrack *t;
-static struct dmt_device *d;
+static struct dev_device *d;
 static struct model m;
 static char *memory;
 static uint64_t answer[PAGES / 64 + 1];
@@ -131,7 +131,7 @@ static long do_open(const struct step *s)
 	while (ret == -EBUSY && !sched_yield());
 	if (ret)
 		return ret;
-	ret = dmt_device_open(&d, t);
+	ret = dev_open(&d, t);
 	if (ret)
 		dmatrack_close(t);
 	return ret;
@@ -239,7 +239,7 @@ static long do_track(const struct step *s)
 static long do_mark(const struct step *s)
 {
 	uint64_t at = s->first * PAGE, size = s->count * PAGE;
-	long ret = dmt_device_mark(d, BASE + at, size);
+	long ret = dev_mark(d, BASE + at, size);
 
 	if (!ret)
 		check("model", model_mark(&m, at, size), 0);
@@ -255,7 +255,7 @@ static long do_write(const struct step *s)
 
 	memset(data, 'w', sizeof(data));
 	memset(memory + s->first * PAGE, 0, (s->count + 1) * PAGE);
-	ret = dmt_device_write(d, BASE + at, data, s->count * PAGE);
+	ret = dev_write(d, BASE + at, data, s->count * PAGE);
 	for (n = 0; n < s->count * PAGE; n++)
 		if (memory[at + n])
 			model_mark(&m, at + n, 1);
@@ -264,17 +264,17 @@ static long do_write(const struct step *s)
 
 static long do_pin(const struct step *s)
 {
-	long ret = dmt_device_pin(d, BASE + s->first * PAGE, s->count, s->arg);
+	long ret = dev_pin(d, BASE + s->first * PAGE, s->count, s->arg);
 
 	if (!ret)
 		model_pinned(&m, s->first, s->count,
-			     s->arg & DMT_TESTDEV_PIN_WRITE);
+			     s->arg & TDEV_PIN_WRITE);
 	return ret;
 }
 
 static long do_unpin(const struct step *s)
 {
-	long ret = dmt_device_unpin(d, BASE + s->first * PAGE, s->count);
+	long ret = dev_unpin(d, BASE + s->first * PAGE, s->count);
 
 	if (!ret)
 		model_unpinned(&m, s->first, s->count);
@@ -368,7 +368,7 @@ static long do_info(const struct step *s)
 
 #define START	VFIO_IOMMU_DIRTY_PAGES_FLAG_START
 #define STOP	VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
-#define PIN_W	(DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE)
+#define PIN_W	(TDEV_PIN_READ | TDEV_PIN_WRITE)
 
 #define SMALL	0		/* 100 pages */
 #define LARGE	200		/* over more than one chunk */
@@ -444,7 +444,7 @@ static int trial(unsigned int at, unsigned int nth)
 		check("once more", s->call(s), 0);
 	}
 	check_world();
-	dmt_device_close(d);
+	dev_close(d);
 	dmatrack_close(t);
 	return failed ? 0 : 2;
 }

@@ -35,7 +35,7 @@
 
 static char *memory;
 static struct dmatrack *t;
-static struct dmt_device *d;
+static struct dev_device *d;
 static int vm, vcpu;
 static struct kvm_run *run;
 
@@ -149,7 +149,7 @@ static void device_writes(const unsigned int *pages, unsigned int n)
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		CHECK_EQ(dmt_device_write(d, IOVA + pages[i] * PAGE + 8, "device",
+		CHECK_EQ(dev_write(d, IOVA + pages[i] * PAGE + 8, "device",
 					  7), 0);
 }
 
@@ -241,7 +241,7 @@ static void open_all(const char *uuid)
 	    dmatrack_open_vfio(&t, uuid, VFIO_TYPE1v2_IOMMU) ||
 	    dmatrack_map(t, IOVA, memory, REGION * PAGE,
 			 DMATRACK_MAP_READ | DMATRACK_MAP_WRITE) ||
-	    dmt_device_open(&d, t)) {
+	    dev_open(&d, t)) {
 		fprintf(stderr, "kvmlog: %s\n", dmatrack_error());
 		exit(1);
 	}
@@ -262,7 +262,7 @@ int main(int argc, char **argv)
 	TEST(test_union, "the merged log is what either wrote, and no more");
 	TEST(test_guest_alone, "what the guest alone wrote comes from KVM's log");
 	TEST(test_device_alone, "what a device alone wrote comes from the harvest");
-	dmt_device_close(d);
+	dev_close(d);
 	dmatrack_close(t);
 	return tap_done();
 }

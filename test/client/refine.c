@@ -26,7 +26,7 @@
 
 static const char *address;
 static struct dmatrack *container;
-static struct dmt_device *device;
+static struct dev_device *device;
 static unsigned char *memory, *copy;
 
 /**
@@ -81,7 +81,7 @@ static const struct dmatrack_dest_ops link_ops = {
 
 static int stop(void *opaque)
 {
-	return dmt_device_halt(device);
+	return dev_halt(device);
 }
 
 static int note(void *opaque, const struct dmatrack_round *r)
@@ -100,9 +100,9 @@ static int note(void *opaque, const struct dmatrack_round *r)
 /* Of the last run */
 static uint64_t written(void)
 {
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
 
-	CHECK_EQ(dmt_device_stats(device, &stats), 0);
+	CHECK_EQ(dev_stats(device, &stats), 0);
 	CHECK_EQ(stats.failed, 0);
 	return stats.ops;
 }
@@ -110,15 +110,15 @@ static uint64_t written(void)
 /* Writes until it is halted; some 5 a second is all that edu can do */
 static void start_device(void)
 {
-	const struct dmt_testdev_run run = {
+	const struct tdev_run run = {
 		.argsz = sizeof(run),
-		.flags = DMT_TESTDEV_RUN_RANDOM,
+		.flags = TDEV_RUN_RANDOM,
 		.threads = 1, .size = 1024,
 		.iova = IOVA + SIZE / 2, .length = SIZE / 100 & -PAGE,
 		.seed = 1,
 	};
 
-	CHECK_EQ(dmt_device_run(device, &run), 0);
+	CHECK_EQ(dev_run(device, &run), 0);
 }
 
 static void copy_memory(uint32_t flags, struct dmatrack_totals *totals)
@@ -143,7 +143,7 @@ static void copy_memory(uint32_t flags, struct dmatrack_totals *totals)
 
 	start_device();
 	ret = dmatrack_precopy(&p, totals);
-	dmt_device_halt(device);
+	dev_halt(device);
 	if (ret)
 		printf("# %d: %s\n", ret, dmatrack_error());
 	CHECK_EQ(ret, 0);
@@ -192,7 +192,7 @@ static void set_up(void)
 	printf("# driver: %s\n", dmatrack_driver(container));
 	CHECK_EQ(dmatrack_map(container, IOVA, memory, SIZE,
 			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
-	CHECK_EQ(dmt_device_open(&device, container), 0);
+	CHECK_EQ(dev_open(&device, container), 0);
 }
 
 int main(int argc, char **argv)
@@ -207,7 +207,7 @@ int main(int argc, char **argv)
 		TEST(test_plain, "without refinement it doesn't converge");
 		TEST(test_refined, "with refinement only what changed is sent");
 	}
-	dmt_device_close(device);
+	dev_close(device);
 	dmatrack_close(container);
 	return tap_done();
 }

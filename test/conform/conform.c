@@ -199,13 +199,13 @@ static int open_bed(unsigned int where)
 	if (where & SEVERAL)
 		return 0;
 	if (nr_devices)
-		ret = dmt_device_open(&bed.d, bed.t);
+		ret = dev_open(&bed.d, bed.t);
 	else
 		ret = played_add(&bed.d, iommu ? IOMMU : EMULATED, 0);
 	if (ret)
 		return ret;
-	bed.iommu = !strcmp(dmt_device_kind(bed.d), "edu") || iommu;
-	snprintf(news->kind, sizeof(news->kind), "%s", dmt_device_kind(bed.d));
+	bed.iommu = !strcmp(dev_kind(bed.d), "edu") || iommu;
+	snprintf(news->kind, sizeof(news->kind), "%s", dev_kind(bed.d));
 	return 0;
 }
 
@@ -215,7 +215,7 @@ void conform_close(void)
 	if (bed.d && bed.engine)
 		played_remove(bed.d);
 	else if (bed.d)
-		dmt_device_close(bed.d);
+		dev_close(bed.d);
 	bed.d = NULL;
 	if (bed.t)
 		dmatrack_close(bed.t);

@@ -43,8 +43,8 @@ typedef __u64 u64;	/* the engine's as well */
 /* Where mappings go unless it matters: within reach of a 28-bit device */
 #define BASE	(64 * MiB)
 
-#define PIN_R	DMT_TESTDEV_PIN_READ
-#define PIN_W	DMT_TESTDEV_PIN_WRITE
+#define PIN_R	TDEV_PIN_READ
+#define PIN_W	TDEV_PIN_WRITE
 #define MAP_R	VFIO_DMA_MAP_FLAG_READ
 #define MAP_W	VFIO_DMA_MAP_FLAG_WRITE
 #define MAP_RW	(MAP_R | MAP_W)
@@ -75,7 +75,7 @@ typedef __u64 u64;	/* the engine's as well */
  */
 struct bed {
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	unsigned int type;
 	bool engine;
 	bool stock;
@@ -219,13 +219,13 @@ int unpin(u64 iova, u64 npages);
  * is behind an IOMMU, or that is EMULATED. Skips the case if there's none. Return:
  * NULL: refused, errno says why.
  */
-struct dmt_device *add(unsigned int kind, unsigned int n);
-void remove_device(struct dmt_device *d);
-char *bar_at(struct dmt_device *d, void *at, u64 size, int prot);
+struct dev_device *add(unsigned int kind, unsigned int n);
+void remove_device(struct dev_device *d);
+char *bar_at(struct dev_device *d, void *at, u64 size, int prot);
 void remove_all(void);
 
 /* As dma_write() */
-int write_by(struct dmt_device *d, u64 iova, u64 size);
+int write_by(struct dev_device *d, u64 iova, u64 size);
 
 /* Memory ------------------------------------------------------------------ */
 

@@ -30,7 +30,7 @@ static u64 copy_dirty(u64 first)
 static void copy_while_running(unsigned int flags, unsigned int size, u64 rate,
 			       u64 count)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run),
 		.flags = flags,
 		.threads = 4,
@@ -41,7 +41,7 @@ static void copy_while_running(unsigned int flags, unsigned int size, u64 rate,
 		.count = count,
 		.seed = flags + 1,
 	};
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
 	u64 rounds = 0, copied = 0;
 
 	source = memory(2 * PAGES * PAGE);
@@ -50,18 +50,18 @@ static void copy_while_running(unsigned int flags, unsigned int size, u64 rate,
 	ASSERT_OK(map(BASE + PAGES * PAGE, source + PAGES * PAGE, PAGES * PAGE,
 		      MAP_RW));
 	ASSERT_OK(start());
-	ASSERT_OK(dmt_device_run(bed.d, &run));
+	ASSERT_OK(dev_run(bed.d, &run));
 	do {
 		copied += copy_dirty(0) + copy_dirty(PAGES);
 		rounds++;
-		ASSERT_OK(dmt_device_stats(bed.d, &stats));
+		ASSERT_OK(dev_stats(bed.d, &stats));
 	} while (stats.running);
-	ASSERT_OK(dmt_device_wait(bed.d));
+	ASSERT_OK(dev_wait(bed.d));
 	copied += copy_dirty(0) + copy_dirty(PAGES);
 	EXPECT_EQ(copy_dirty(0) + copy_dirty(PAGES), 0);
 	EXPECT(!memcmp(source, copy, 2 * PAGES * PAGE));
 
-	ASSERT_OK(dmt_device_stats(bed.d, &stats));
+	ASSERT_OK(dev_stats(bed.d, &stats));
 	EXPECT_EQ(stats.ops, count);
 	EXPECT_EQ(stats.failed, 0);
 	conform_note("%llu writes, %llu harvests, %llu pages copied\n",
@@ -71,7 +71,7 @@ static void copy_while_running(unsigned int flags, unsigned int size, u64 rate,
 
 CASE(copy_random_writes, EMULATED)
 {
-	copy_while_running(DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY, 10000,
+	copy_while_running(TDEV_RUN_RANDOM | TDEV_RUN_VARY, 10000,
 			   10000, 20000);
 }
 
@@ -82,13 +82,13 @@ CASE(copy_ordered_writes, EMULATED)
 
 CASE(copy_pinned_writes, EMULATED)
 {
-	copy_while_running(DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY |
-				   DMT_TESTDEV_RUN_PIN,
+	copy_while_running(TDEV_RUN_RANDOM | TDEV_RUN_VARY |
+				   TDEV_RUN_PIN,
 			   10000, 5000, 10000);
 }
 
 /* As fast as they can */
 CASE(copy_flat_out, EMULATED)
 {
-	copy_while_running(DMT_TESTDEV_RUN_RANDOM, 64, 0, 100000);
+	copy_while_running(TDEV_RUN_RANDOM, 64, 0, 100000);
 }

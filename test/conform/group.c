@@ -21,9 +21,9 @@
 #define ALL	"0-63"
 
 /* The device is let in. */
-static struct dmt_device *added(unsigned int kind, unsigned int n)
+static struct dev_device *added(unsigned int kind, unsigned int n)
 {
-	struct dmt_device *d = add(kind, n);
+	struct dev_device *d = add(kind, n);
 
 	ASSERT(d);
 	return d;
@@ -32,7 +32,7 @@ static struct dmt_device *added(unsigned int kind, unsigned int n)
 /* The device is refused, with @err. */
 static void expect_refused(unsigned int kind, unsigned int n, int err)
 {
-	struct dmt_device *d = add(kind, n);
+	struct dev_device *d = add(kind, n);
 
 	EXPECT(!d);
 	if (!d)
@@ -40,7 +40,7 @@ static void expect_refused(unsigned int kind, unsigned int n, int err)
 }
 
 /* @d's DMA at @iova gets to @mem. */
-static void expect_reaches(struct dmt_device *d, u64 iova, char *mem)
+static void expect_reaches(struct dev_device *d, u64 iova, char *mem)
 {
 	char was = *mem;
 
@@ -51,9 +51,9 @@ static void expect_reaches(struct dmt_device *d, u64 iova, char *mem)
 }
 
 /* A mediated device alone; 64 pages at BASE; tracking */
-static struct dmt_device *mdev_tracking(char **mem)
+static struct dev_device *mdev_tracking(char **mem)
 {
-	struct dmt_device *d = added(MDEV, 0);
+	struct dev_device *d = added(MDEV, 0);
 	char *m = mapped(BASE, 64);
 
 	if (mem)
@@ -68,7 +68,7 @@ static struct dmt_device *mdev_tracking(char **mem)
 CASE(group_pci_joins, SEVERAL)
 {
 	char *mem, *late;
-	struct dmt_device *m = mdev_tracking(&mem), *p;
+	struct dev_device *m = mdev_tracking(&mem), *p;
 
 	EXPECT_OK(write_by(m, BASE + 3 * PAGE, 1));
 	EXPECT_DIRTY(BASE, 64, "3");
@@ -86,7 +86,7 @@ CASE(group_pci_joins, SEVERAL)
 
 CASE(group_pci_leaves, SEVERAL)
 {
-	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
 	EXPECT_OK(write_by(m, BASE + 5 * PAGE, 1));
 	EXPECT_DIRTY(BASE, 64, ALL);
@@ -121,7 +121,7 @@ CASE(group_pci_leaves_before_start, SEVERAL)
 CASE(group_pci_comes_and_goes, SEVERAL)
 {
 	char *mem, *other;
-	struct dmt_device *m = mdev_tracking(&mem), *p;
+	struct dev_device *m = mdev_tracking(&mem), *p;
 	int i;
 
 	for (i = 0; i < 3; i++) {
@@ -187,7 +187,7 @@ CASE(group_mapped_after_pci_left, SEVERAL)
 
 CASE(group_pci_readonly_mapping, SEVERAL)
 {
-	struct dmt_device *p;
+	struct dev_device *p;
 
 	mdev_tracking(NULL);
 	ASSERT_OK(map(BASE + 64 * PAGE, memory(64 * PAGE), 64 * PAGE, MAP_R));
@@ -200,7 +200,7 @@ CASE(group_pci_readonly_mapping, SEVERAL)
 
 CASE(group_v1, SEVERAL | V1)
 {
-	struct dmt_device *m = added(MDEV, 0), *p;
+	struct dev_device *m = added(MDEV, 0), *p;
 	char *mem = mapped(BASE, 64);
 
 	p = added(PCI, 0);
@@ -213,7 +213,7 @@ CASE(group_v1, SEVERAL | V1)
 
 CASE(group_v1_tracking, SEVERAL | V1)
 {
-	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
 	EXPECT_DIRTY(BASE, 64, ALL);
 	remove_device(p);
@@ -237,8 +237,8 @@ static int open_nesting(const char *device, int *set)
 
 	if (!device)
 		conform_skip("needs devices of both kinds");
-	number = dmt_group_of(device);
-	group = dmt_group_open(number, device);
+	number = dml_group_of(device);
+	group = dml_group_open(number, device);
 	ASSERT(fd >= 0 && group >= 0);
 	ASSERT_OK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &fd));
 	*set = ioctl(fd, VFIO_SET_IOMMU, VFIO_TYPE1_NESTING_IOMMU);
@@ -280,7 +280,7 @@ CASE(group_nesting_pci, SEVERAL | KERNEL)
 
 CASE(group_mdev_joins, SEVERAL)
 {
-	struct dmt_device *p = added(PCI, 0), *m;
+	struct dev_device *p = added(PCI, 0), *m;
 	char *mem = mapped(BASE, 64);
 
 	ASSERT_OK(start());
@@ -289,25 +289,25 @@ CASE(group_mdev_joins, SEVERAL)
 	EXPECT_DIRTY(BASE, 64, ALL);
 	expect_reaches(m, BASE + 3 * PAGE, mem + 3 * PAGE);
 	expect_reaches(p, BASE + 3 * PAGE, mem + 3 * PAGE);
-	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 2, PIN_W));
-	EXPECT_OK(dmt_device_pin(m, BASE + 9 * PAGE, 1, PIN_R));
+	EXPECT_OK(dev_pin(m, BASE + 5 * PAGE, 2, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 9 * PAGE, 1, PIN_R));
 	EXPECT_DIRTY(BASE, 64, ALL);
-	EXPECT_OK(dmt_device_unpin(m, BASE + 9 * PAGE, 1));
+	EXPECT_OK(dev_unpin(m, BASE + 9 * PAGE, 1));
 	remove_device(p);
 	EXPECT_DIRTY(BASE, 64, ALL);
 	EXPECT_DIRTY(BASE, 64, "5-6");
 	EXPECT_DIRTY(BASE, 64, "5-6");
-	EXPECT_OK(dmt_device_unpin(m, BASE + 5 * PAGE, 2));
+	EXPECT_OK(dev_unpin(m, BASE + 5 * PAGE, 2));
 	EXPECT_DIRTY(BASE, 64, "5-6");
 	EXPECT_CLEAN(BASE, 64);
 }
 
 CASE(group_mdev_leaves, SEVERAL)
 {
-	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 	char *mem = mapped(BASE + 64 * PAGE, 64);
 
-	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 2, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 5 * PAGE, 2, PIN_W));
 	remove_device(m);
 	EXPECT_DIRTY(BASE, 128, "0-127");
 	EXPECT_DIRTY(BASE, 128, "0-127");
@@ -315,7 +315,7 @@ CASE(group_mdev_leaves, SEVERAL)
 	EXPECT_EQ(locked(), 128 * 4);
 	m = added(MDEV, 0);
 	expect_reaches(m, BASE + 64 * PAGE, mem);
-	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 2, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 5 * PAGE, 2, PIN_W));
 	remove_device(p);
 	EXPECT_DIRTY(BASE, 128, "0-127");
 	EXPECT_DIRTY(BASE, 128, "5-6");
@@ -325,16 +325,16 @@ CASE(group_mdev_leaves, SEVERAL)
 /* Two of them: what the one wrote that has gone is reported, and no more. */
 CASE(group_two_mdevs, SEVERAL | TWO_MDEVS)
 {
-	struct dmt_device *a = mdev_tracking(NULL), *b = added(MDEV, 1);
+	struct dev_device *a = mdev_tracking(NULL), *b = added(MDEV, 1);
 
 	EXPECT_CLEAN(BASE, 64);
 	EXPECT_OK(write_by(a, BASE + 3 * PAGE, 1));
-	EXPECT_OK(dmt_device_pin(a, BASE + 7 * PAGE, 1, PIN_W));
-	EXPECT_OK(dmt_device_pin(b, BASE + 7 * PAGE, 2, PIN_W));
+	EXPECT_OK(dev_pin(a, BASE + 7 * PAGE, 1, PIN_W));
+	EXPECT_OK(dev_pin(b, BASE + 7 * PAGE, 2, PIN_W));
 	remove_device(a);
 	EXPECT_DIRTY(BASE, 64, "3 7-8");
 	EXPECT_DIRTY(BASE, 64, "7-8");
-	EXPECT_OK(dmt_device_unpin(b, BASE + 7 * PAGE, 2));
+	EXPECT_OK(dev_unpin(b, BASE + 7 * PAGE, 2));
 	EXPECT_DIRTY(BASE, 64, "7-8");
 	EXPECT_CLEAN(BASE, 64);
 	EXPECT_OK(write_by(b, BASE, 1));
@@ -365,9 +365,9 @@ static void expect_new(unsigned int kind)
 
 CASE(group_last_is_mdev, SEVERAL)
 {
-	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
-	EXPECT_OK(dmt_device_pin(m, BASE, 1, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE, 1, PIN_W));
 	remove_device(p);
 	EXPECT_EQ(avail(), 65534);
 	remove_device(m);
@@ -376,7 +376,7 @@ CASE(group_last_is_mdev, SEVERAL)
 
 CASE(group_last_is_pci, SEVERAL)
 {
-	struct dmt_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
+	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
 	remove_device(m);
 	EXPECT_EQ(avail(), 65534);
@@ -389,35 +389,35 @@ CASE(group_last_is_pci, SEVERAL)
 /* All that is mapped while there's an IOMMU, else what is pinned; never both */
 CASE(group_locked_memory, SEVERAL)
 {
-	struct dmt_device *m = added(MDEV, 0), *p;
+	struct dev_device *m = added(MDEV, 0), *p;
 
 	mapped(BASE, 100);
-	EXPECT_OK(dmt_device_pin(m, BASE, 10, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE, 10, PIN_W));
 	EXPECT_EQ(locked(), 10 * 4);
 	p = added(PCI, 0);
 	EXPECT_EQ(locked(), 100 * 4);
-	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 10, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 5 * PAGE, 10, PIN_W));
 	EXPECT_EQ(locked(), 100 * 4);
-	EXPECT_OK(dmt_device_unpin(m, BASE, 3));
+	EXPECT_OK(dev_unpin(m, BASE, 3));
 	EXPECT_EQ(locked(), 100 * 4);
 	remove_device(p);
 	EXPECT_EQ(locked(), 12 * 4);
-	EXPECT_OK(dmt_device_unpin(m, BASE + 3 * PAGE, 7));
+	EXPECT_OK(dev_unpin(m, BASE + 3 * PAGE, 7));
 	EXPECT_EQ(locked(), 10 * 4);
-	EXPECT_OK(dmt_device_unpin(m, BASE + 5 * PAGE, 10));
+	EXPECT_OK(dev_unpin(m, BASE + 5 * PAGE, 10));
 	EXPECT_EQ(locked(), 0);
 }
 
 /* Pinned while an IOMMU maps it, unpinned after; unmapped with pins in it */
 CASE(group_locked_memory_unmap, SEVERAL)
 {
-	struct dmt_device *m = added(MDEV, 0), *p;
+	struct dev_device *m = added(MDEV, 0), *p;
 
 	mapped(BASE, 64);
 	mapped(BASE + 64 * PAGE, 64);
-	EXPECT_OK(dmt_device_pin(m, BASE, 10, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE, 10, PIN_W));
 	p = added(PCI, 0);
-	EXPECT_OK(dmt_device_pin(m, BASE + 64 * PAGE, 10, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 64 * PAGE, 10, PIN_W));
 	EXPECT_EQ(locked(), 128 * 4);
 	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);
 	EXPECT_EQ(locked(), 64 * 4);
@@ -430,7 +430,7 @@ CASE(group_locked_memory_unmap, SEVERAL)
 /* Refused: then all is as it was -------------------------------------------------- */
 
 /* In a container with a mediated device that has pinned page 5 */
-static void expect_unchanged(struct dmt_device *m)
+static void expect_unchanged(struct dev_device *m)
 {
 	EXPECT_OK(write_by(m, BASE + 9 * PAGE, 1));
 	EXPECT_DIRTY(BASE, 64, "3 5 9");
@@ -447,19 +447,19 @@ static void expect_joins(u64 iova)
 	EXPECT_EQ(locked(), 64 * 4);
 }
 
-static struct dmt_device *mdev_busy(void)
+static struct dev_device *mdev_busy(void)
 {
-	struct dmt_device *m = mdev_tracking(NULL);
+	struct dev_device *m = mdev_tracking(NULL);
 
 	EXPECT_OK(write_by(m, BASE + 3 * PAGE, 1));
-	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 1, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 5 * PAGE, 1, PIN_W));
 	return m;
 }
 
 /* Mapped, but not memory: only the IOMMU minds. */
 CASE(group_refused_bad_memory, SEVERAL)
 {
-	struct dmt_device *m = mdev_busy();
+	struct dev_device *m = mdev_busy();
 
 	ASSERT_OK(map(BASE + 64 * PAGE, reserve(64 * PAGE), 64 * PAGE, MAP_RW));
 	expect_refused(PCI, 0, EFAULT);
@@ -470,7 +470,7 @@ CASE(group_refused_bad_memory, SEVERAL)
 /* Mapped where the PCI device's interrupts go */
 CASE(group_refused_msi_window, SEVERAL)
 {
-	struct dmt_device *m = mdev_busy();
+	struct dev_device *m = mdev_busy();
 
 	mapped(0xfee00000, 64);
 	expect_refused(PCI, 0, EINVAL);
@@ -481,7 +481,7 @@ CASE(group_refused_msi_window, SEVERAL)
 /* Beyond what the IOMMU translates */
 CASE(group_refused_beyond_aperture, SEVERAL)
 {
-	struct dmt_device *m = mdev_busy();
+	struct dev_device *m = mdev_busy();
 
 	mapped(1ull << 60, 64);
 	expect_refused(PCI, 0, EINVAL);
@@ -492,7 +492,7 @@ CASE(group_refused_beyond_aperture, SEVERAL)
 /* More memory than the process may lock */
 CASE(group_refused_memlock, SEVERAL)
 {
-	struct dmt_device *m;
+	struct dev_device *m;
 
 	limit_locked(100 * 4);
 	m = mdev_busy();
@@ -505,7 +505,7 @@ CASE(group_refused_memlock, SEVERAL)
 /* Where mappings may lie depends on who is there. */
 CASE(group_ranges, SEVERAL)
 {
-	struct dmt_device *p;
+	struct dev_device *p;
 
 	added(MDEV, 0);
 	mapped(0xfee00000, 1);
@@ -522,7 +522,7 @@ CASE(group_ranges, SEVERAL)
 CASE(group_update_vaddr, SEVERAL)
 {
 	const void *extension = (void *)VFIO_UPDATE_VADDR;
-	struct dmt_device *p = added(PCI, 0), *m;
+	struct dev_device *p = added(PCI, 0), *m;
 	char *mem = mapped(BASE, 64);
 
 	if (call(VFIO_CHECK_EXTENSION, extension) != 1) {
@@ -546,7 +546,7 @@ CASE(group_update_vaddr, SEVERAL)
 
 CASE(group_two_pci, SEVERAL)
 {
-	struct dmt_device *a = added(PCI, 0), *b;
+	struct dev_device *a = added(PCI, 0), *b;
 	char *before = mapped(BASE, 64), *between, *after;
 
 	b = added(PCI, 1);
@@ -574,7 +574,7 @@ CASE(group_two_pci, SEVERAL)
 CASE(group_two_pci_in_turns, SEVERAL)
 {
 	char *mem, *again;
-	struct dmt_device *a = added(PCI, 0), *b = added(PCI, 1);
+	struct dev_device *a = added(PCI, 0), *b = added(PCI, 1);
 
 	mem = mapped(BASE, 64);
 	remove_device(b);
@@ -591,7 +591,7 @@ CASE(group_two_pci_in_turns, SEVERAL)
 
 CASE(group_two_pci_tracking, SEVERAL)
 {
-	struct dmt_device *a = added(PCI, 0), *b;
+	struct dev_device *a = added(PCI, 0), *b;
 
 	mapped(BASE, 64);
 	ASSERT_OK(start());
@@ -612,10 +612,10 @@ CASE(group_two_pci_tracking, SEVERAL)
 CASE(group_two_pci_and_mdev, SEVERAL)
 {
 	char *mem;
-	struct dmt_device *m = mdev_tracking(&mem), *a = added(PCI, 0),
+	struct dev_device *m = mdev_tracking(&mem), *a = added(PCI, 0),
 			  *b = added(PCI, 1);
 
-	EXPECT_OK(dmt_device_pin(m, BASE + 5 * PAGE, 1, PIN_W));
+	EXPECT_OK(dev_pin(m, BASE + 5 * PAGE, 1, PIN_W));
 	EXPECT_EQ(locked(), 64 * 4);
 	EXPECT_DIRTY(BASE, 64, ALL);
 	remove_device(a);
@@ -633,7 +633,7 @@ CASE(group_two_pci_and_mdev, SEVERAL)
 /* As DPDK has it with two ports */
 CASE(group_two_pci_v1, SEVERAL | V1)
 {
-	struct dmt_device *a = added(PCI, 0), *b;
+	struct dev_device *a = added(PCI, 0), *b;
 	char *mem = mapped(BASE, 64);
 
 	b = added(PCI, 1);
@@ -647,7 +647,7 @@ CASE(group_two_pci_v1, SEVERAL | V1)
 /* edu's register 4 reads as the complement of what was written. */
 CASE(group_peer_to_peer, SEVERAL | KERNEL)
 {
-	struct dmt_device *a = added(PCI, 0), *b = added(PCI, 1);
+	struct dev_device *a = added(PCI, 0), *b = added(PCI, 1);
 	char *bar = bar_at(b, NULL, MiB, PROT_READ | PROT_WRITE);
 	volatile unsigned int *reg = (void *)(bar + 4);
 	unsigned int value = 0x12345678;
@@ -655,7 +655,7 @@ CASE(group_peer_to_peer, SEVERAL | KERNEL)
 	*reg = 0;
 	EXPECT_EQ(*reg, ~0u);
 	ASSERT_OK(map(BASE, bar, MiB, MAP_RW));
-	EXPECT_OK(dmt_device_write(a, BASE + 4, &value, sizeof(value)));
+	EXPECT_OK(dev_write(a, BASE + 4, &value, sizeof(value)));
 	EXPECT_EQ(*reg, ~value);
 	EXPECT_EQ(locked(), 0);
 	EXPECT_EQ(unmap(BASE, MiB), MiB);
@@ -664,7 +664,7 @@ CASE(group_peer_to_peer, SEVERAL | KERNEL)
 /* A group that comes later gets the registers, too. */
 CASE(group_registers_before, SEVERAL | KERNEL)
 {
-	struct dmt_device *b = added(PCI, 1), *m, *a;
+	struct dev_device *b = added(PCI, 1), *m, *a;
 	char *bar = bar_at(b, NULL, MiB, PROT_READ | PROT_WRITE);
 	volatile unsigned int *reg = (void *)(bar + 4);
 	unsigned int value = 0x789abcde;
@@ -673,7 +673,7 @@ CASE(group_registers_before, SEVERAL | KERNEL)
 	ASSERT_OK(map(BASE, bar, MiB, MAP_RW));
 	remove_device(m);
 	a = added(PCI, 0);
-	EXPECT_OK(dmt_device_write(a, BASE + 4, &value, sizeof(value)));
+	EXPECT_OK(dev_write(a, BASE + 4, &value, sizeof(value)));
 	EXPECT_EQ(*reg, ~value);
 	EXPECT_EQ(unmap(BASE, MiB), MiB);
 	EXPECT_EQ(locked(), 0);
@@ -699,12 +699,12 @@ static void copy_dirty(void)
 	}
 }
 
-static void write_at_random(struct dmt_device *d, u64 size, u64 count,
+static void write_at_random(struct dev_device *d, u64 size, u64 count,
 			    u64 seed)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run),
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY,
 		.threads = 1,
 		.size = size,
 		.iova = BASE,
@@ -714,23 +714,23 @@ static void write_at_random(struct dmt_device *d, u64 size, u64 count,
 		.seed = seed,
 	};
 
-	ASSERT_OK(dmt_device_run(d, &run));
+	ASSERT_OK(dev_run(d, &run));
 }
 
-static void copy_until_done(struct dmt_device *d)
+static void copy_until_done(struct dev_device *d)
 {
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
 
 	do {
 		copy_dirty();
-		ASSERT_OK(dmt_device_stats(d, &stats));
+		ASSERT_OK(dev_stats(d, &stats));
 	} while (stats.running);
 	EXPECT_EQ(stats.failed, 0);
 }
 
 CASE(group_copy, SEVERAL)
 {
-	struct dmt_device *m = added(MDEV, 0), *p;
+	struct dev_device *m = added(MDEV, 0), *p;
 	u64 first, i;
 
 	source = memory(PAGES * PAGE);
@@ -749,7 +749,7 @@ CASE(group_copy, SEVERAL)
 		/* the PCI device's pages have been reported */
 		EXPECT(copied - first < PAGES);
 	}
-	ASSERT_OK(dmt_device_halt(m));
+	ASSERT_OK(dev_halt(m));
 	copy_dirty();
 	first = copied;
 	copy_dirty();

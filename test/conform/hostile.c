@@ -13,14 +13,14 @@
 
 #include "conform.h"
 
-static void on_unmap_of(struct dmt_device *d, unsigned int how,
+static void on_unmap_of(struct dev_device *d, unsigned int how,
 			unsigned int flags)
 {
-	const struct dmt_testdev_on_unmap on = {
+	const struct tdev_on_unmap on = {
 		.how = how, .msec = 100, .flags = flags,
 	};
 
-	ASSERT_OK(dmt_device_on_unmap(d, &on));
+	ASSERT_OK(dev_on_unmap(d, &on));
 }
 
 static void on_unmap(unsigned int how, unsigned int flags)
@@ -30,14 +30,14 @@ static void on_unmap(unsigned int how, unsigned int flags)
 
 static void behave(void)
 {
-	on_unmap(DMT_TESTDEV_UNMAP_RELEASE, 0);
+	on_unmap(TDEV_UNMAP_RELEASE, 0);
 }
 
-static struct dmt_testdev_stats stats(void)
+static struct tdev_stats stats(void)
 {
-	struct dmt_testdev_stats st = { .argsz = sizeof(st) };
+	struct tdev_stats st = { .argsz = sizeof(st) };
 
-	ASSERT_OK(dmt_device_stats(bed.d, &st));
+	ASSERT_OK(dev_stats(bed.d, &st));
 	return st;
 }
 
@@ -61,7 +61,7 @@ static void expect_untouched(void)
 {
 	EXPECT_EQ(pinned(), 2);
 	EXPECT_OK(dma_write(BASE + 100 * PAGE, 1));
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + 71 * PAGE, "abc", 4));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 71 * PAGE, "abc", 4));
 	EXPECT_DIRTY(BASE, 128, "3 70-71 100");
 	EXPECT_DIRTY(BASE, 128, "70-71");
 }
@@ -84,7 +84,7 @@ CASE(hostile_ignores, EMULATED)
 	u64 unmapped;
 
 	two_mappings();
-	on_unmap(DMT_TESTDEV_UNMAP_IGNORE, 0);
+	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_flags(0, BASE, 128 * PAGE, &unmapped), -EBUSY);
 	EXPECT_EQ(unmapped, 128 * PAGE);	/* what was asked for stands there */
 	EXPECT_EQ(avail(), before - 2);
@@ -100,7 +100,7 @@ CASE(hostile_ignores_bitmap, EMULATED)
 	u64 words[2];
 
 	two_mappings();
-	on_unmap(DMT_TESTDEV_UNMAP_IGNORE, 0);
+	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, words, 16, NULL),
 		  -EBUSY);
 	expect_untouched();
@@ -110,7 +110,7 @@ CASE(hostile_ignores_bitmap, EMULATED)
 CASE(hostile_ignores_all, EMULATED)
 {
 	two_mappings();
-	on_unmap(DMT_TESTDEV_UNMAP_IGNORE, 0);
+	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_flags(VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL), -EBUSY);
 	expect_untouched();
 	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);	/* has no pins */
@@ -125,7 +125,7 @@ CASE(hostile_by_first, EMULATED)
 	mapped(BASE + 256 * PAGE, 256);
 	ASSERT_OK(start());
 	ASSERT_OK(pin(BASE, 512, PIN_W));
-	on_unmap(DMT_TESTDEV_UNMAP_BY_FIRST, 0);
+	on_unmap(TDEV_UNMAP_BY_FIRST, 0);
 	EXPECT_EQ(unmap(BASE + 256 * PAGE, 256 * PAGE), -EBUSY);
 	EXPECT_EQ(pinned(), 512);
 	EXPECT_DIRTY(BASE, 512, "0-511");
@@ -138,7 +138,7 @@ CASE(hostile_by_first, EMULATED)
 CASE(hostile_pins_again, EMULATED)
 {
 	two_mappings();
-	on_unmap(DMT_TESTDEV_UNMAP_REPIN, 0);
+	on_unmap(TDEV_UNMAP_REPIN, 0);
 	EXPECT_EQ(unmap(BASE + 64 * PAGE, 64 * PAGE), 64 * PAGE);
 	EXPECT_EQ(pinned(), 0);
 	EXPECT_OK(pin(BASE, 1, PIN_W));
@@ -151,7 +151,7 @@ CASE(hostile_late, EMULATED)
 	u64 words[2] = { 0, 0 }, unmapped;
 
 	two_mappings();
-	on_unmap(DMT_TESTDEV_UNMAP_LATE, 0);
+	on_unmap(TDEV_UNMAP_LATE, 0);
 	EXPECT_OK(unmap_bitmap(BASE, 128 * PAGE, PAGE, words, 16, &unmapped));
 	EXPECT_EQ(unmapped, 128 * PAGE);
 	EXPECT_EQ(words[0], 1 << 3);
@@ -167,7 +167,7 @@ CASE(hostile_killed, EMULATED | KERNEL)
 	pid_t pid;
 
 	two_mappings();
-	on_unmap(DMT_TESTDEV_UNMAP_IGNORE, 0);
+	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	pid = fork();
 	if (!pid) {
 		for (;;)
@@ -190,7 +190,7 @@ CASE(hostile_keeps, EMULATED)
 	char *mem = mapped(BASE, 8);
 
 	ASSERT_OK(pin(BASE + PAGE, 3, PIN_W));
-	on_unmap(DMT_TESTDEV_UNMAP_IGNORE, DMT_TESTDEV_KEEP);
+	on_unmap(TDEV_UNMAP_IGNORE, TDEV_KEEP);
 	conform_close();
 	if (!bed.engine)
 		EXPECT_EQ(locked(), before + 12);
@@ -201,19 +201,19 @@ CASE(hostile_keeps, EMULATED)
 /* What an IOMMU maps stays mapped as well. */
 CASE(hostile_iommu, SEVERAL)
 {
-	struct dmt_device *d = add(EMULATED, 0), *pci = add(IOMMU, 0);
+	struct dev_device *d = add(EMULATED, 0), *pci = add(IOMMU, 0);
 	char *mem = mapped(BASE, 16);
 
-	ASSERT_OK(dmt_device_pin(d, BASE + 5 * PAGE, 2, PIN_W));
-	on_unmap_of(d, DMT_TESTDEV_UNMAP_IGNORE, 0);
+	ASSERT_OK(dev_pin(d, BASE + 5 * PAGE, 2, PIN_W));
+	on_unmap_of(d, TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), -EBUSY);
 	EXPECT_OK(write_by(pci, BASE + 5 * PAGE, 8));
 	EXPECT(mem[5 * PAGE]);
 	remove_device(pci);
-	EXPECT_OK(dmt_device_pinned_write(d, BASE + 6 * PAGE, "abc", 4));
+	EXPECT_OK(dev_pinned_write(d, BASE + 6 * PAGE, "abc", 4));
 	EXPECT(!strcmp(mem + 6 * PAGE, "abc"));
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), -EBUSY);
-	on_unmap_of(d, DMT_TESTDEV_UNMAP_RELEASE, 0);
+	on_unmap_of(d, TDEV_UNMAP_RELEASE, 0);
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), 16 * PAGE);
 }
 
@@ -305,12 +305,12 @@ CASE(hostile_foreign_memory, EMULATED | KERNEL)
 	madvise(b, 256 * PAGE, MADV_NOHUGEPAGE);
 	memset(b, OWNERS, 256 * PAGE);
 	ASSERT_OK(pin(BASE, 512, PIN_W));
-	on_unmap(DMT_TESTDEV_UNMAP_BY_FIRST, 0);
+	on_unmap(TDEV_UNMAP_BY_FIRST, 0);
 	EXPECT_EQ(unmap(BASE + 256 * PAGE, 256 * PAGE), -EBUSY);
 	munmap(b, 256 * PAGE);
 	ASSERT_EQ(write(to[1], "", 1), 1);
 	hear(from[0]);
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + 256 * PAGE, data,
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 256 * PAGE, data,
 					  256 * PAGE));
 	ASSERT_EQ(write(to[1], "", 1), 1);
 	EXPECT_EQ(hear(from[0]), 0);

@@ -162,7 +162,7 @@ CASE(iommu_memory_stays, IOMMU | KERNEL)
 		conform_skip("the device can't read");
 	EXPECT_OK(ret);
 	EXPECT(!memcmp(got, "before", 7));
-	EXPECT_OK(dmt_device_write(bed.d, BASE + 2 * PAGE, "after", 6));
+	EXPECT_OK(dev_write(bed.d, BASE + 2 * PAGE, "after", 6));
 	EXPECT_OK(dma_read(BASE + 2 * PAGE, got, 6));
 	EXPECT(!memcmp(got, "after", 6));
 	EXPECT_EQ(locked(), 16);

@@ -191,14 +191,14 @@ char *mapped(u64 iova, u64 npages)
 
 /* The device's side ------------------------------------------------------- */
 
-int write_by(struct dmt_device *d, u64 iova, u64 size)
+int write_by(struct dev_device *d, u64 iova, u64 size)
 {
 	static unsigned char pattern;
 	char *data = malloc(size);
 	int ret;
 
 	memset(data, ++pattern, size);
-	ret = dmt_device_write(d, iova, data, size);
+	ret = dev_write(d, iova, data, size);
 	free(data);
 	return ret;
 }
@@ -210,23 +210,23 @@ int dma_write(u64 iova, u64 size)
 
 int dma_read(u64 iova, void *data, u64 size)
 {
-	return dmt_device_read(bed.d, iova, data, size);
+	return dev_read(bed.d, iova, data, size);
 }
 
 int pin(u64 iova, u64 npages, unsigned int prot)
 {
-	return dmt_device_pin(bed.d, iova, npages, prot);
+	return dev_pin(bed.d, iova, npages, prot);
 }
 
 int unpin(u64 iova, u64 npages)
 {
-	return dmt_device_unpin(bed.d, iova, npages);
+	return dev_unpin(bed.d, iova, npages);
 }
 
 /* Several devices --------------------------------------------------------- */
 
 static struct {
-	struct dmt_device *d;
+	struct dev_device *d;
 	int fd;
 } members[8];
 #define MEMBERS	(sizeof(members) / sizeof(*members))
@@ -251,10 +251,10 @@ static int add_vfio(unsigned int i, const char *name)
 	if (fd < 0)
 		return fd;
 	members[i].fd = fd;
-	return dmt_device_open_fd(&members[i].d, bed.t, fd);
+	return dev_open_fd(&members[i].d, bed.t, fd);
 }
 
-struct dmt_device *add(unsigned int kind, unsigned int n)
+struct dev_device *add(unsigned int kind, unsigned int n)
 {
 	unsigned int i = 0;
 	int ret;
@@ -278,14 +278,14 @@ static void leave(unsigned int i)
 	if (bed.engine) {
 		played_remove(members[i].d);
 	} else {
-		dmt_device_close(members[i].d);
+		dev_close(members[i].d);
 		dmatrack_detach(bed.t, members[i].fd);
 	}
 	members[i].d = NULL;
 }
 
 /* BAR 0 of a PCI device in the kernel, @size bytes at @at, or anywhere */
-char *bar_at(struct dmt_device *d, void *at, u64 size, int prot)
+char *bar_at(struct dev_device *d, void *at, u64 size, int prot)
 {
 	struct vfio_region_info info = { .argsz = sizeof(info) };
 	int fd = bed.t ? dmatrack_device_fd(bed.t) : -1;
@@ -303,7 +303,7 @@ char *bar_at(struct dmt_device *d, void *at, u64 size, int prot)
 	return bar;
 }
 
-void remove_device(struct dmt_device *d)
+void remove_device(struct dev_device *d)
 {
 	unsigned int i = 0;
 

@@ -152,7 +152,7 @@ CASE(pin_across_mappings, EMULATED)
 
 	ASSERT_OK(start());
 	ASSERT_OK(pin(BASE + 60 * PAGE, 10, PIN_W));
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + 64 * PAGE - 2, "wxyz",
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 64 * PAGE - 2, "wxyz",
 					  4));
 	EXPECT(!memcmp(a + 64 * PAGE - 2, "wx", 2));
 	EXPECT(!memcmp(b, "yz", 2));
@@ -168,11 +168,11 @@ CASE(pin_is_the_memory, EMULATED)
 	char *mem = mapped(BASE, 4), got[4];
 
 	ASSERT_OK(pin(BASE + PAGE, 2, PIN_W));
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + 2 * PAGE - 2, "wxyz", 4));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 2 * PAGE - 2, "wxyz", 4));
 	EXPECT(!memcmp(mem + 2 * PAGE - 2, "wxyz", 4));
 	EXPECT_OK(dma_read(BASE + 2 * PAGE - 2, got, 4));
 	EXPECT(!memcmp(got, "wxyz", 4));
-	EXPECT_EQ(dmt_device_pinned_write(bed.d, BASE, "a", 1), -EINVAL);
+	EXPECT_EQ(dev_pinned_write(bed.d, BASE, "a", 1), -EINVAL);
 }
 
 /* Only reading: nothing can have been written. */

@@ -15,26 +15,26 @@
  * @runner: its threads
  */
 struct played {
-	struct dmt_device base;
+	struct dev_device base;
 	struct dmatrack_engine *e;
 	struct iommu_group group;
-	struct dmt_runner *runner;
+	struct dev_runner *runner;
 };
 
-static struct played *to_played(struct dmt_device *d)
+static struct played *to_played(struct dev_device *d)
 {
 	return (struct played *)d;
 }
 
 /* As a device's, its DMA has no way to tell that it was blocked. */
-static int played_write(struct dmt_device *d, uint64_t iova, const void *data,
+static int played_write(struct dev_device *d, uint64_t iova, const void *data,
 			size_t size)
 {
 	dmt_iommu_dma(&to_played(d)->group, iova, (void *)data, size, true);
 	return 0;
 }
 
-static int played_read(struct dmt_device *d, uint64_t iova, void *data,
+static int played_read(struct dev_device *d, uint64_t iova, void *data,
 		       size_t size)
 {
 	dmt_iommu_dma(&to_played(d)->group, iova, data, size, false);
@@ -48,37 +48,37 @@ static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
 	return pinned ? -EOPNOTSUPP : played_write(opaque, iova, data, size);
 }
 
-static int played_run(struct dmt_device *d, const struct dmt_testdev_run *run)
+static int played_run(struct dev_device *d, const struct tdev_run *run)
 {
-	return dmt_runner_start(to_played(d)->runner, run);
+	return dev_runner_start(to_played(d)->runner, run);
 }
 
-static int played_halt(struct dmt_device *d)
+static int played_halt(struct dev_device *d)
 {
-	dmt_runner_halt(to_played(d)->runner);
+	dev_runner_halt(to_played(d)->runner);
 	return 0;
 }
 
-static int played_wait(struct dmt_device *d)
+static int played_wait(struct dev_device *d)
 {
-	dmt_runner_wait(to_played(d)->runner);
+	dev_runner_wait(to_played(d)->runner);
 	return 0;
 }
 
-static int played_stats(struct dmt_device *d, struct dmt_testdev_stats *stats)
+static int played_stats(struct dev_device *d, struct tdev_stats *stats)
 {
-	dmt_runner_stats(to_played(d)->runner, stats);
+	dev_runner_stats(to_played(d)->runner, stats);
 	return 0;
 }
 
-static void played_close(struct dmt_device *d)
+static void played_close(struct dev_device *d)
 {
-	dmt_runner_free(to_played(d)->runner);
+	dev_runner_free(to_played(d)->runner);
 	dmatrack_engine_detach(to_played(d)->e, &to_played(d)->group);
 	free(d);
 }
 
-static const struct dmt_device_ops played_ops = {
+static const struct dev_ops played_ops = {
 	.kind = "played",
 	.reach = UINT64_MAX,
 	.close = played_close,
@@ -94,7 +94,7 @@ static const struct dmt_device_ops played_ops = {
 
 bool played_apart;
 
-static int add_pci(struct dmt_device **d, unsigned int n)
+static int add_pci(struct dev_device **d, unsigned int n)
 {
 	struct played *p;
 	int ret;
@@ -111,11 +111,11 @@ static int add_pci(struct dmt_device **d, unsigned int n)
 	dmt_iommu_group_init(&p->group);
 	if (played_apart)
 		p->group.info.kind = &kinds[n];
-	p->runner = dmt_runner_new(run_write, p);
+	p->runner = dev_runner_new(run_write, p);
 	ret = p->runner ? dmatrack_engine_attach(p->e, &p->group) : -ENOMEM;
 	if (ret) {
 		if (p->runner)
-			dmt_runner_free(p->runner);
+			dev_runner_free(p->runner);
 		free(p);
 		return ret;
 	}
@@ -123,14 +123,14 @@ static int add_pci(struct dmt_device **d, unsigned int n)
 	return 0;
 }
 
-static int add_own(struct dmt_device **d, unsigned int n)
+static int add_own(struct dev_device **d, unsigned int n)
 {
 	int ret;
 
 	if (n)
 		return -ENODEV;
 	ret = dmatrack_engine_emulated(dmatrack_engine(bed.t), true);
-	return ret ? ret : dmt_device_open(d, bed.t);
+	return ret ? ret : dev_open(d, bed.t);
 }
 
 int played_open(struct dmatrack **t, unsigned int type)
@@ -140,16 +140,16 @@ int played_open(struct dmatrack **t, unsigned int type)
 	return ret ? ret : dmatrack_engine_emulated(dmatrack_engine(*t), false);
 }
 
-int played_add(struct dmt_device **d, unsigned int kind, unsigned int n)
+int played_add(struct dev_device **d, unsigned int kind, unsigned int n)
 {
 	return kind == IOMMU ? add_pci(d, n) : add_own(d, n);
 }
 
-void played_remove(struct dmt_device *d)
+void played_remove(struct dev_device *d)
 {
-	bool own = strcmp(dmt_device_kind(d), "played");
+	bool own = strcmp(dev_kind(d), "played");
 
-	dmt_device_close(d);
+	dev_close(d);
 	if (own)
 		dmatrack_engine_emulated(dmatrack_engine(bed.t), false);
 }

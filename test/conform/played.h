@@ -18,7 +18,7 @@ int played_open(struct dmatrack **t, unsigned int type);
  * Let device @n of a kind (EMULATED, IOMMU) in. Return: 0 or -errno; -ENODEV if
  * there is none of that number.
  */
-int played_add(struct dmt_device **d, unsigned int kind, unsigned int n);
-void played_remove(struct dmt_device *d);
+int played_add(struct dev_device **d, unsigned int kind, unsigned int n);
+void played_remove(struct dev_device *d);
 
 #endif

@@ -59,7 +59,7 @@ CASE(process_of_another, EMULATED | KERNEL)
 	EXPECT_EQ(dma_read(BASE, got, 1), -EFAULT);
 	EXPECT_CLEAN(BASE, 8);
 	EXPECT_OK(pin(BASE + PAGE, 1, PIN_W));
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + PAGE, "abc", 4));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + PAGE, "abc", 4));
 	EXPECT_DIRTY(BASE, 8, "1");
 	EXPECT_OK(unpin(BASE + PAGE, 1));
 	EXPECT_DIRTY(BASE, 8, "1");
@@ -77,7 +77,7 @@ CASE(process_gone, EMULATED | KERNEL)
 	owner_end(&o);
 	EXPECT_EQ(dma_write(BASE, 1), -EPERM);
 	EXPECT_EQ(pin(BASE + 5 * PAGE, 1, PIN_W), -ENODEV);
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + PAGE, "abc", 4));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + PAGE, "abc", 4));
 	EXPECT_DIRTY(BASE, 8, "1-2");
 	EXPECT_OK(unpin(BASE + PAGE, 1));
 	EXPECT_DIRTY(BASE, 8, "1-2");

@@ -10,7 +10,7 @@ typedef struct dmatrack_dirty_range range;
 
 static void mark(u64 page, u64 npages)
 {
-	ASSERT_OK(dmt_device_mark(bed.d, BASE + page * PAGE, npages * PAGE));
+	ASSERT_OK(dev_mark(bed.d, BASE + page * PAGE, npages * PAGE));
 }
 
 /* 2,000 pages at BASE, of which each third is dirty but for every 30th */

@@ -511,11 +511,11 @@ CASE(unmap_bitmap_readonly_argument, EMULATED)
 
 /* Pins -------------------------------------------------------------------- */
 
-static struct dmt_testdev_stats stats(void)
+static struct tdev_stats stats(void)
 {
-	struct dmt_testdev_stats st = { .argsz = sizeof(st) };
+	struct tdev_stats st = { .argsz = sizeof(st) };
 
-	ASSERT_OK(dmt_device_stats(bed.d, &st));
+	ASSERT_OK(dev_stats(bed.d, &st));
 	return st;
 }
 
@@ -542,7 +542,7 @@ CASE(unmap_others_pinned, EMULATED)
 	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
 	EXPECT_EQ(stats().unmaps, 0);
 	EXPECT_EQ(stats().pinned, 1);
-	EXPECT_OK(dmt_device_pinned_write(bed.d, BASE + 9 * PAGE, "x", 1));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 9 * PAGE, "x", 1));
 	EXPECT_OK(unpin(BASE + 9 * PAGE, 1));
 }
 

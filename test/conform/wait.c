@@ -406,11 +406,11 @@ static void buffer_goes(int gone, int prot, bool dense)
 	memset(buffer, 0, 2 * PAGE);	/* these are there */
 	ASSERT_OK(map(BASE, reserve(pages * PAGE), pages * PAGE, MAP_RW));
 	ASSERT_OK(start());
-	ASSERT_OK(dmt_device_mark(bed.d, BASE + 7 * PAGE, 2 * PAGE));
-	ASSERT_OK(dmt_device_mark(bed.d, BASE + 32767 * PAGE, 2 * PAGE));
-	ASSERT_OK(dmt_device_mark(bed.d, BASE + 70000 * PAGE, 1));
+	ASSERT_OK(dev_mark(bed.d, BASE + 7 * PAGE, 2 * PAGE));
+	ASSERT_OK(dev_mark(bed.d, BASE + 32767 * PAGE, 2 * PAGE));
+	ASSERT_OK(dev_mark(bed.d, BASE + 70000 * PAGE, 1));
 	if (dense)
-		ASSERT_OK(dmt_device_mark(bed.d, BASE + 100 * PAGE, 20000 * PAGE));
+		ASSERT_OK(dev_mark(bed.d, BASE + 100 * PAGE, 20000 * PAGE));
 	begin(&h, do_harvest);
 	trap_wait(&t);
 	mprotect(buffer + gone * PAGE, PAGE, prot);
@@ -498,7 +498,7 @@ static void late_mark(u64 last)
 	u64 n;
 
 	for (n = 0; n <= last; n++)
-		ASSERT_OK(dmt_device_mark(bed.d, BASE + late_page(n, last) * PAGE,
+		ASSERT_OK(dev_mark(bed.d, BASE + late_page(n, last) * PAGE,
 					  PAGE));
 }
 
@@ -771,11 +771,11 @@ static struct raw raw_open(void)
 
 	if (bed.stock)
 		conform_skip("the stock driver uses memory that it has freed");
-	dmt_device_close(bed.d);
+	dev_close(bed.d);
 	dmatrack_close(bed.t);
 	bed.d = NULL;
 	bed.t = NULL;
-	r.group = dmt_group_open(dmt_group_of(device), device);
+	r.group = dml_group_open(dml_group_of(device), device);
 	r.fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	ASSERT(r.group >= 0 && r.fd >= 0);
 	raw_join(&r);
@@ -1000,7 +1000,7 @@ CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL)
  * The first device behind an IOMMU joins, and what is mapped is pinned for it: that,
  * too, waits alone.
  */
-static struct dmt_device *joined;
+static struct dev_device *joined;
 
 static void *do_join(void *arg)
 {
@@ -1025,13 +1025,13 @@ CASE(group_waits_alone, SEVERAL)
 			 .bitmap = memory(8) };
 	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
 			     .bitmap = memory(PAGE) };
-	struct dmt_device *m = add(EMULATED, 0);
+	struct dev_device *m = add(EMULATED, 0);
 	struct job j = {};
 	bool ended;
 
 	ASSERT(m);
 	mapped(BASE + 64 * PAGE, 64);
-	ASSERT_OK(dmt_device_pin(m, BASE + 64 * PAGE, 10, PIN_W));
+	ASSERT_OK(dev_pin(m, BASE + 64 * PAGE, 10, PIN_W));
 	ASSERT_OK(map(BASE + 8 * PAGE, t.mem, 2 * PAGE, MAP_RW));
 	mapped(BASE, 8);
 	ASSERT_OK(start());
@@ -1041,7 +1041,7 @@ CASE(group_waits_alone, SEVERAL)
 	ended = ends_within(&other, patience());
 	ended = ends_within(&h, patience()) && ended;
 	EXPECT(ended);
-	EXPECT_OK(dmt_device_unpin(m, BASE + 64 * PAGE, 3));
+	EXPECT_OK(dev_unpin(m, BASE + 64 * PAGE, 3));
 	join_ends(&j, &t);
 	end(&other);
 	end(&h);
@@ -1054,7 +1054,7 @@ CASE(group_waits_alone, SEVERAL)
 		EXPECT_OK(write_by(joined, BASE + 9 * PAGE, 1));
 		EXPECT(t.mem[PAGE]);
 	}
-	EXPECT_OK(dmt_device_unpin(m, BASE + 67 * PAGE, 7));
+	EXPECT_OK(dev_unpin(m, BASE + 67 * PAGE, 7));
 	EXPECT_EQ(unmap(BASE, 128 * PAGE), 75 * PAGE);
 	EXPECT_EQ(locked(), 0);
 }
@@ -1063,7 +1063,7 @@ CASE(group_waits_alone, SEVERAL)
 CASE(group_overtaken, SEVERAL)
 {
 	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
-	struct dmt_device *m = add(EMULATED, 0);
+	struct dev_device *m = add(EMULATED, 0);
 	struct job j = {};
 	char *mem;
 
@@ -1090,21 +1090,21 @@ CASE(group_overtaken, SEVERAL)
 CASE(group_waits_at_limit, SEVERAL)
 {
 	struct trap t = trap_set((char *)memory(16 * PAGE) + 15 * PAGE, PAGE);
-	struct dmt_device *m = add(EMULATED, 0);
+	struct dev_device *m = add(EMULATED, 0);
 	struct job j = {};
 
 	ASSERT(m);
 	limit_locked(16 * 4);
 	ASSERT_OK(map(BASE, t.mem - 15 * PAGE, 16 * PAGE, MAP_RW));
-	ASSERT_OK(dmt_device_pin(m, BASE, 10, PIN_W));
+	ASSERT_OK(dev_pin(m, BASE, 10, PIN_W));
 	begin_held(&j, do_join, &t);
-	EXPECT_OK(dmt_device_unpin(m, BASE, 6));
+	EXPECT_OK(dev_unpin(m, BASE, 6));
 	join_ends(&j, &t);
 	EXPECT_EQ(locked(), 16 * 4);
 	if (joined)
 		remove_device(joined);
 	EXPECT_EQ(locked(), 4 * 4);
-	EXPECT_OK(dmt_device_unpin(m, BASE + 6 * PAGE, 4));
+	EXPECT_OK(dev_unpin(m, BASE + 6 * PAGE, 4));
 	EXPECT_EQ(locked(), 0);
 }
 
@@ -1142,7 +1142,7 @@ static long locked_by(pid_t pid)
 CASE(group_waits_for_another, SEVERAL | KERNEL)
 {
 	struct job j = {}, h = { .iova = BASE, .pages = 2, .bitmap = memory(8) };
-	struct dmt_device *m = add(EMULATED, 0);
+	struct dev_device *m = add(EMULATED, 0);
 	struct trap t;
 	pid_t pid;
 

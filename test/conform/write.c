@@ -250,11 +250,11 @@ CASE(mark, EMULATED)
 
 	mapped(BASE + 8 * PAGE, 8);
 	ASSERT_OK(start());
-	EXPECT_OK(dmt_device_mark(bed.d, BASE, 1));
+	EXPECT_OK(dev_mark(bed.d, BASE, 1));
 	EXPECT_DIRTY(BASE, 8, "0");
-	EXPECT_OK(dmt_device_mark(bed.d, BASE + 2 * PAGE - 1, 2));
+	EXPECT_OK(dev_mark(bed.d, BASE + 2 * PAGE - 1, 2));
 	EXPECT_DIRTY(BASE, 8, "1-2");
-	EXPECT_OK(dmt_device_mark(bed.d, BASE + 7 * PAGE + 1, 2 * PAGE));
+	EXPECT_OK(dev_mark(bed.d, BASE + 7 * PAGE + 1, 2 * PAGE));
 	EXPECT_DIRTY(BASE, 16, "7-9");
 	EXPECT(!mem[0]);
 	EXPECT_CLEAN(BASE, 16);
@@ -267,13 +267,13 @@ CASE(mark_errors, EMULATED)
 	mapped(BASE, 2);
 	ASSERT_OK(map(BASE + 2 * PAGE, mem, PAGE, MAP_R));
 	ASSERT_OK(start());
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE, 0), -EINVAL);
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE - 1, 1), -EINVAL);
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE - 1, 2), -EINVAL);
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE + 2 * PAGE, 1), -EPERM);
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE + PAGE, 2 * PAGE), -EPERM);
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE + 3 * PAGE, 1), -EINVAL);
-	EXPECT_EQ(dmt_device_mark(bed.d, BASE, -BASE + 1), -EOVERFLOW);
+	EXPECT_EQ(dev_mark(bed.d, BASE, 0), -EINVAL);
+	EXPECT_EQ(dev_mark(bed.d, BASE - 1, 1), -EINVAL);
+	EXPECT_EQ(dev_mark(bed.d, BASE - 1, 2), -EINVAL);
+	EXPECT_EQ(dev_mark(bed.d, BASE + 2 * PAGE, 1), -EPERM);
+	EXPECT_EQ(dev_mark(bed.d, BASE + PAGE, 2 * PAGE), -EPERM);
+	EXPECT_EQ(dev_mark(bed.d, BASE + 3 * PAGE, 1), -EINVAL);
+	EXPECT_EQ(dev_mark(bed.d, BASE, -BASE + 1), -EOVERFLOW);
 	EXPECT_CLEAN(BASE, 3);
 }
 
@@ -284,7 +284,7 @@ CASE(mark_writeonly_mapping, EMULATED)
 
 	ASSERT_OK(map(BASE, mem, PAGE, MAP_W));
 	ASSERT_OK(start());
-	EXPECT_OK(dmt_device_mark(bed.d, BASE, 1));
+	EXPECT_OK(dev_mark(bed.d, BASE, 1));
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
@@ -296,7 +296,7 @@ CASE(mark_large, EMULATED)
 
 	ASSERT_OK(map(BASE, reserve(pages * PAGE), pages * PAGE, MAP_RW));
 	ASSERT_OK(start());
-	EXPECT_OK(dmt_device_mark(bed.d, BASE + 5 * PAGE, (pages - 10) * PAGE));
+	EXPECT_OK(dev_mark(bed.d, BASE + 5 * PAGE, (pages - 10) * PAGE));
 	EXPECT_OK(harvest(BASE, pages * PAGE, PAGE, words, pages / 8));
 	for (n = 0; n < pages / 64; n++)
 		dirty += __builtin_popcountll(words[n]);
@@ -311,8 +311,8 @@ CASE(mark_user_end, EMULATED)
 {
 	ASSERT_OK(map(BASE, last_user_page(), 3 * PAGE, MAP_RW));
 	ASSERT_OK(start());
-	EXPECT_OK(dmt_device_mark(bed.d, BASE, 3 * PAGE));
+	EXPECT_OK(dev_mark(bed.d, BASE, 3 * PAGE));
 	EXPECT_DIRTY(BASE, 3, "0");
-	EXPECT_OK(dmt_device_mark(bed.d, BASE + PAGE, 1));
+	EXPECT_OK(dev_mark(bed.d, BASE + PAGE, 1));
 	EXPECT_CLEAN(BASE, 3);
 }

@@ -409,7 +409,7 @@ static void do_write(struct exact *x)
 	memset(data, 1 + any(x, 255), size);
 	want = model_write(&x->m, at, size);
 	exact_is(x, "write",
-		 dmt_device_write(x->s->d, x->s->base + at, data, size), want);
+		 dev_write(x->s->d, x->s->base + at, data, size), want);
 	for (n = 0; !want && n < size; n++)
 		if (x->mem[at + n] != (char)data[n])
 			break;
@@ -424,7 +424,7 @@ static void do_read(struct exact *x)
 
 	some_bytes(x, &at, &size);
 	want = model_read(&x->m, at, size);
-	if (!exact_is(x, "read", dmt_device_read(x->s->d, x->s->base + at, data,
+	if (!exact_is(x, "read", dev_read(x->s->d, x->s->base + at, data,
 						 size), want) || want)
 		return;
 	exact_is(x, "bytes read differ", !!memcmp(data, x->mem + at, size), 0);
@@ -439,7 +439,7 @@ static void do_mark(struct exact *x)
 	exact_pages(x, WINDOW, &first, &count);
 	at = first * PAGE + any(x, PAGE);
 	size = (first + count) * PAGE - at;
-	exact_is(x, "mark", dmt_device_mark(x->s->d, x->s->base + at, size),
+	exact_is(x, "mark", dev_mark(x->s->d, x->s->base + at, size),
 		 model_mark(&x->m, at, size));
 }
 
@@ -453,9 +453,9 @@ static void do_pin(struct exact *x)
 	want = model_pin(&x->m, first, count, write);
 	if (want && x->s->plain)
 		return;			/* there it leaves pages dirty */
-	if (exact_is(x, "pin", dmt_device_pin(x->s->d, iova_of(x, first), count,
-					      write ? DMT_TESTDEV_PIN_WRITE :
-						      DMT_TESTDEV_PIN_READ),
+	if (exact_is(x, "pin", dev_pin(x->s->d, iova_of(x, first), count,
+					      write ? TDEV_PIN_WRITE :
+						      TDEV_PIN_READ),
 		     want) && !want)
 		model_pinned(&x->m, first, count, write);
 }
@@ -472,7 +472,7 @@ static void do_unpin(struct exact *x)
 		return;
 	while (first + count < WINDOW && page[first + count].pins && any(x, 50))
 		count++;
-	exact_is(x, "unpin", dmt_device_unpin(x->s->d, iova_of(x, first), count),
+	exact_is(x, "unpin", dev_unpin(x->s->d, iova_of(x, first), count),
 		 0);
 	model_unpinned(&x->m, first, count);
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct dmatrack;
-struct dmt_device;
+struct dev_device;
 
 /**
  * struct exact_setup - what to run on
@@ -26,7 +26,7 @@ struct dmt_device;
  */
 struct exact_setup {
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	uint64_t base;
 	bool plain;
 	unsigned long calls;

@@ -236,7 +236,7 @@ static void bad_device(struct exact *x, uint64_t first, uint64_t count)
 
 	if (x->m.page[first].pins)
 		return;
-	ret = dmt_device_unpin(x->s->d, iova_of(x, first), count);
+	ret = dev_unpin(x->s->d, iova_of(x, first), count);
 	exact_is(x, "unpin", ret, -EINVAL);
 }
 

@@ -133,9 +133,9 @@ static const struct dmatrack_dest_ops check_ops = {
 	.finish = check_finish,
 };
 
-static void random_hello(struct dmt_frame *f, void *payload)
+static void random_hello(struct dml_frame *f, void *payload)
 {
-	struct dmt_wire_hello *hello = payload;
+	struct dml_wire_hello *hello = payload;
 	uint64_t *region = (uint64_t *)(hello + 1), iova = 0;
 	uint32_t i;
 
@@ -149,26 +149,26 @@ static void random_hello(struct dmt_frame *f, void *payload)
 		*region = below(40) ? (1 + below(5)) * PAGE : random_next(&rng);
 		iova += *region++;
 	}
-	f->type = DMT_WIRE_HELLO;
+	f->type = DML_WIRE_HELLO;
 	f->payload = payload;
 	f->length = sizeof(*hello) + 16 * i;
 }
 
-static void random_frame(struct dmt_frame *f, uint64_t *seq, void *payload)
+static void random_frame(struct dml_frame *f, uint64_t *seq, void *payload)
 {
 	static const unsigned char types[] = { 3, 3, 3, 4, 4, 5, 5, 3, 6 };
 	static unsigned char page[8 * PAGE];
 	size_t n = (1 + below(4)) * PAGE;
 
 	f->type = below(30) ? types[below(sizeof(types))] :
-			      below(DMT_WIRE_TYPES + 1);
+			      below(DML_WIRE_TYPES + 1);
 	f->seq = below(50) ? ++*seq : random_next(&rng);
 	f->payload = payload;
-	if (f->type != DMT_WIRE_DATA && f->type != DMT_WIRE_ZERO)
+	if (f->type != DML_WIRE_DATA && f->type != DML_WIRE_ZERO)
 		return;
 	f->iova = below(30) ? below(8) * PAGE : random_next(&rng);
 	f->size = below(30) ? n : random_next(&rng);
-	if (f->type == DMT_WIRE_ZERO)
+	if (f->type == DML_WIRE_ZERO)
 		return;
 	f->length = (uint32_t)n;
 	f->encoding = below(2);
@@ -182,14 +182,14 @@ static void random_frame(struct dmt_frame *f, uint64_t *seq, void *payload)
 }
 
 /* What ends a copy: right behind FINISH, by that one's number, for the most part */
-static void random_commit(struct dmt_wire *wire, const struct dmt_frame *finish)
+static void random_commit(struct dml_wire *wire, const struct dml_frame *finish)
 {
-	struct dmt_frame f = { .type = DMT_WIRE_COMMIT, .seq = finish->seq };
+	struct dml_frame f = { .type = DML_WIRE_COMMIT, .seq = finish->seq };
 
 	if (!below(20))
 		f.seq = random_next(&rng);
 	if (below(10))
-		dmt_wire_put(wire, &f);
+		dml_wire_put(wire, &f);
 }
 
 static void random_stream(void)
@@ -200,25 +200,25 @@ static void random_stream(void)
 	static uint64_t payload[80000 / 8];
 	struct dmatrack_channel *ch;
 	uint64_t seq = 0, n = below(20);
-	struct dmt_wire wire;
-	struct dmt_frame f;
+	struct dml_wire wire;
+	struct dml_frame f;
 
 	length = at = 0;
 	CHECK_EQ(dmatrack_channel_new(&ch, &ops, NULL), 0);
-	CHECK_EQ(dmt_wire_open(&wire, ch), 0);
-	dmt_wire_greet(&wire);
+	CHECK_EQ(dml_wire_open(&wire, ch), 0);
+	dml_wire_greet(&wire);
 	memset(&f, 0, sizeof(f));
 	random_hello(&f, payload);
-	dmt_wire_put(&wire, &f);
+	dml_wire_put(&wire, &f);
 	while (n--) {
 		memset(&f, 0, sizeof(f));
 		random_frame(&f, &seq, payload);
-		dmt_wire_put(&wire, &f);
-		if (f.type == DMT_WIRE_FINISH)
+		dml_wire_put(&wire, &f);
+		if (f.type == DML_WIRE_FINISH)
 			random_commit(&wire, &f);
 	}
-	dmt_wire_flush(&wire);
-	dmt_wire_close(&wire);
+	dml_wire_flush(&wire);
+	dml_wire_close(&wire);
 	for (n = below(4) ? 0 : 1 + below(3); n; n--)
 		stream[below(length)] ^= 1 << below(8);
 	if (!below(8))
@@ -275,7 +275,7 @@ static void random_word(unsigned char *buf, size_t size)
 /* Anything, hashed as if it were meant */
 static void alter_image(int fd)
 {
-	struct dmt_image_head head;
+	struct dml_image_head head;
 	unsigned char table[3 * 24], regions[16];
 	uint64_t words[2];
 	uint8_t joined[32];
@@ -293,9 +293,9 @@ static void alter_image(int fd)
 	words[1] = head.nregions;
 	memcpy(joined, words, 16);
 	memcpy(joined + 16, regions, 16);
-	dmt_hash(head.regions_hash, joined, 32);
-	dmt_hash(head.table_hash, table, sizeof(table));
-	dmt_hash(head.hash, &head, offsetof(struct dmt_image_head, hash));
+	dml_hash(head.regions_hash, joined, 32);
+	dml_hash(head.table_hash, table, sizeof(table));
+	dml_hash(head.hash, &head, offsetof(struct dml_image_head, hash));
 	CHECK_EQ(pwrite(fd, table, sizeof(table), TABLE), sizeof(table));
 	CHECK_EQ(pwrite(fd, regions, 16, 4096), 16);
 	CHECK_EQ(pwrite(fd, &head, sizeof(head), 0), sizeof(head));

@@ -26,7 +26,7 @@
 #define OP	1300u		/* not of a power of two: slots cross pages */
 #define SEED	0x5eedu
 #define STATES	8
-#define ID	(DMT_PCI_VENDOR | (uint32_t)DMT_PCI_DEVICE << 16)
+#define ID	(TDEV_PCI_VENDOR | (uint32_t)TDEV_PCI_DEVICE << 16)
 
 static struct dmatrack *container;
 static int fd;
@@ -93,50 +93,50 @@ static void prepare(uint32_t held)
 	reset();
 	memset(memory, 0, SIZE);
 	config_write(PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
-	reg_write(DMT_PCI_IOVA_LOW, IOVA);
-	reg_write(DMT_PCI_LENGTH, SIZE);
-	reg_write(DMT_PCI_SIZE, OP);
-	reg_write(DMT_PCI_SEED, SEED);
-	reg_write(DMT_PCI_HELD, held);
+	reg_write(TDEV_PCI_IOVA_LOW, IOVA);
+	reg_write(TDEV_PCI_LENGTH, SIZE);
+	reg_write(TDEV_PCI_SIZE, OP);
+	reg_write(TDEV_PCI_SEED, SEED);
+	reg_write(TDEV_PCI_HELD, held);
 }
 
 static void start(uint32_t held)
 {
 	prepare(held);
-	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO | DMT_PCI_PIN);
-	CHECK_EQ(reg_read(DMT_PCI_CONTROL), DMT_PCI_GO | DMT_PCI_PIN);
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO | TDEV_PCI_PIN);
+	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), TDEV_PCI_GO | TDEV_PCI_PIN);
 }
 
 /* Until it has done @more operations from now on */
 static void progress(uint32_t more)
 {
-	uint32_t from = reg_read(DMT_PCI_DONE);
+	uint32_t from = reg_read(TDEV_PCI_DONE);
 
-	while (reg_read(DMT_PCI_DONE) - from < more)
+	while (reg_read(TDEV_PCI_DONE) - from < more)
 		;
 }
 
 static void check_quiet(void)
 {
-	uint32_t done = reg_read(DMT_PCI_DONE);
+	uint32_t done = reg_read(TDEV_PCI_DONE);
 	int i;
 
 	for (i = 0; i < 2000; i++)
-		CHECK_EQ(reg_read(DMT_PCI_DONE), done);
+		CHECK_EQ(reg_read(TDEV_PCI_DONE), done);
 }
 
 /* Memory is as DONE operations leave it */
 static void check_memory(void)
 {
-	uint32_t done = reg_read(DMT_PCI_DONE), n, i;
+	uint32_t done = reg_read(TDEV_PCI_DONE), n, i;
 
 	memset(expected, 0, SIZE);
 	for (n = 0; n < done; n++) {
 		uint32_t *slot = expected +
-				 dmt_pci_slot(SEED, n, SIZE / OP) * (OP / 4);
+				 tdev_pci_slot(SEED, n, SIZE / OP) * (OP / 4);
 
 		for (i = 0; i < OP / 4; i++)
-			slot[i] = dmt_pci_word(SEED, n, i);
+			slot[i] = tdev_pci_word(SEED, n, i);
 	}
 	CHECK_EQ(memcmp(memory, expected, SIZE), 0);
 }
@@ -194,7 +194,7 @@ static int enter(unsigned int state)
 }
 
 /* Stop the device, whatever it is doing, and take its stream */
-static void save(struct dmt_pci_stream *s)
+static void save(struct tdev_pci_stream *s)
 {
 	int stream = enter(VFIO_DEVICE_STATE_STOP_COPY);
 
@@ -247,7 +247,7 @@ static void test_regions(void)
 	config_write(0, 0);
 	CHECK_EQ(config_read(0), ID);
 
-	CHECK_EQ(reg_read(DMT_PCI_ID), DMT_PCI_MAGIC);
+	CHECK_EQ(reg_read(TDEV_PCI_ID), TDEV_PCI_MAGIC);
 	CHECK_EQ(reg_read(4092), 0);
 	reg_write(4092, 1);
 	CHECK_EQ(pread(fd, &value, 2, 0), -1);
@@ -263,19 +263,19 @@ static void test_engine(void)
 {
 	start(SIZE / 4);
 	progress(3000);
-	CHECK_EQ(reg_read(DMT_PCI_LENGTH), SIZE);
-	reg_write(DMT_PCI_LENGTH, 4);		/* not while it goes */
-	CHECK_EQ(reg_read(DMT_PCI_LENGTH), SIZE);
-	reg_write(DMT_PCI_CONTROL, 0);
+	CHECK_EQ(reg_read(TDEV_PCI_LENGTH), SIZE);
+	reg_write(TDEV_PCI_LENGTH, 4);		/* not while it goes */
+	CHECK_EQ(reg_read(TDEV_PCI_LENGTH), SIZE);
+	reg_write(TDEV_PCI_CONTROL, 0);
 	check_memory();
 	check_quiet();
-	CHECK_EQ(reg_read(DMT_PCI_FAILED), 0);
-	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO);
+	CHECK_EQ(reg_read(TDEV_PCI_FAILED), 0);
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO);
 	progress(1000);
 	config_write(PCI_COMMAND, 0);		/* no bus master any more */
 	check_memory();
 	check_quiet();
-	CHECK_EQ(reg_read(DMT_PCI_CONTROL), DMT_PCI_GO);
+	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), TDEV_PCI_GO);
 }
 
 /* What fails is tried again: nothing of an operation is lost */
@@ -284,11 +284,11 @@ static void test_unmapped(void)
 	start(SIZE / 4);
 	progress(1000);
 	CHECK_EQ(dmatrack_unmap(container, IOVA, SIZE / 2), 0);
-	while (!reg_read(DMT_PCI_FAILED))
+	while (!reg_read(TDEV_PCI_FAILED))
 		;
 	map_half(0);
 	progress(1000);
-	reg_write(DMT_PCI_CONTROL, 0);
+	reg_write(TDEV_PCI_CONTROL, 0);
 	check_memory();
 }
 
@@ -296,26 +296,26 @@ static bool goes_with(unsigned int reg, uint32_t value)
 {
 	prepare(0);
 	reg_write(reg, value);
-	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO);
-	return reg_read(DMT_PCI_CONTROL) & DMT_PCI_GO;
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO);
+	return reg_read(TDEV_PCI_CONTROL) & TDEV_PCI_GO;
 }
 
 static void test_senseless(void)
 {
-	CHECK(goes_with(DMT_PCI_SIZE, 4));
-	CHECK(!goes_with(DMT_PCI_SIZE, 0));
-	CHECK(!goes_with(DMT_PCI_SIZE, 6));
-	CHECK(!goes_with(DMT_PCI_SIZE, DMT_PCI_SIZE_MAX + 4));
-	CHECK(!goes_with(DMT_PCI_LENGTH, OP - 4));
-	CHECK(!goes_with(DMT_PCI_LENGTH, DMT_PCI_LENGTH_MAX + 4));
-	CHECK(!goes_with(DMT_PCI_HELD, SIZE + 4096));
-	CHECK(!goes_with(DMT_PCI_HELD, 4));
-	CHECK(goes_with(DMT_PCI_IOVA_HIGH, ~0u));	/* not mapped, but there */
+	CHECK(goes_with(TDEV_PCI_SIZE, 4));
+	CHECK(!goes_with(TDEV_PCI_SIZE, 0));
+	CHECK(!goes_with(TDEV_PCI_SIZE, 6));
+	CHECK(!goes_with(TDEV_PCI_SIZE, TDEV_PCI_SIZE_MAX + 4));
+	CHECK(!goes_with(TDEV_PCI_LENGTH, OP - 4));
+	CHECK(!goes_with(TDEV_PCI_LENGTH, TDEV_PCI_LENGTH_MAX + 4));
+	CHECK(!goes_with(TDEV_PCI_HELD, SIZE + 4096));
+	CHECK(!goes_with(TDEV_PCI_HELD, 4));
+	CHECK(goes_with(TDEV_PCI_IOVA_HIGH, ~0u));	/* not mapped, but there */
 	prepare(0);
-	reg_write(DMT_PCI_IOVA_HIGH, ~0u);
-	reg_write(DMT_PCI_IOVA_LOW, -SIZE + 4);
-	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO);
-	CHECK_EQ(reg_read(DMT_PCI_CONTROL), 0);
+	reg_write(TDEV_PCI_IOVA_HIGH, ~0u);
+	reg_write(TDEV_PCI_IOVA_LOW, -SIZE + 4);
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO);
+	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), 0);
 	reset();
 }
 
@@ -386,7 +386,7 @@ static bool readable(int stream)
 static void test_precopy(void)
 {
 	struct vfio_precopy_info info = { .argsz = sizeof(info) };
-	struct dmt_pci_stream s;
+	struct tdev_pci_stream s;
 	int stream;
 
 	start(4096);
@@ -412,7 +412,7 @@ static void test_precopy(void)
 	CHECK_EQ(errno, EINVAL);
 	CHECK_EQ(read(stream, &s.state, sizeof(s.state)), sizeof(s.state));
 	CHECK_EQ(read(stream, &s, 1), 0);
-	CHECK_EQ(s.state.regs[DMT_PCI_DONE / 4], reg_read(DMT_PCI_DONE));
+	CHECK_EQ(s.state.regs[TDEV_PCI_DONE / 4], reg_read(TDEV_PCI_DONE));
 	leave(VFIO_DEVICE_STATE_RUNNING);
 	CHECK_EQ(read(stream, &s, 1), -1);
 	CHECK_EQ(errno, ENODEV);
@@ -428,27 +428,27 @@ static void test_precopy(void)
 /* Memory stays where it is: as if all of it had been copied */
 static void test_load(void)
 {
-	struct dmt_pci_stream s;
+	struct tdev_pci_stream s;
 	uint32_t done;
 
 	start(SIZE / 4);
 	progress(500);
 	save(&s);
-	done = reg_read(DMT_PCI_DONE);
+	done = reg_read(TDEV_PCI_DONE);
 	CHECK_EQ(load(&s, sizeof(s)), 0);
-	CHECK_EQ(reg_read(DMT_PCI_DONE), done);
-	CHECK_EQ(reg_read(DMT_PCI_LOADS), 1);
-	CHECK_EQ(reg_read(DMT_PCI_CONTROL), DMT_PCI_GO | DMT_PCI_PIN);
+	CHECK_EQ(reg_read(TDEV_PCI_DONE), done);
+	CHECK_EQ(reg_read(TDEV_PCI_LOADS), 1);
+	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), TDEV_PCI_GO | TDEV_PCI_PIN);
 	check_quiet();
 	leave(VFIO_DEVICE_STATE_RUNNING);
 	progress(500);
-	reg_write(DMT_PCI_CONTROL, 0);
+	reg_write(TDEV_PCI_CONTROL, 0);
 	check_memory();
 }
 
 static void test_broken(void)
 {
-	struct dmt_pci_stream s, bad;
+	struct tdev_pci_stream s, bad;
 	size_t i;
 	int stream;
 
@@ -471,32 +471,32 @@ static void test_broken(void)
 	leave(VFIO_DEVICE_STATE_STOP);
 }
 
-static int load_with(struct dmt_pci_stream s, unsigned int reg, uint32_t value)
+static int load_with(struct tdev_pci_stream s, unsigned int reg, uint32_t value)
 {
 	s.state.regs[reg / 4] = value;
-	s.state.sum = dmt_pci_sum(&s.state);
+	s.state.sum = tdev_pci_sum(&s.state);
 	return load(&s, sizeof(s));
 }
 
 /* The sum is right, but what it says the device would never do by itself */
 static void test_hostile(void)
 {
-	struct dmt_pci_stream s;
+	struct tdev_pci_stream s;
 
 	start(0);
 	progress(10);
 	save(&s);
-	CHECK_EQ(load_with(s, DMT_PCI_SEED, 1), 0);
-	CHECK_EQ(load_with(s, DMT_PCI_ID, 1), -EINVAL);
-	CHECK_EQ(load_with(s, DMT_PCI_CONTROL, ~0u), -EINVAL);
-	CHECK_EQ(load_with(s, DMT_PCI_SIZE, 0), -EINVAL);
-	CHECK_EQ(load_with(s, DMT_PCI_SIZE, ~3u), -EINVAL);
-	CHECK_EQ(load_with(s, DMT_PCI_LENGTH, 0), -EINVAL);
-	CHECK_EQ(load_with(s, DMT_PCI_LENGTH, ~0u), -EINVAL);
-	CHECK_EQ(load_with(s, DMT_PCI_HELD, 0x80000000u), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_SEED, 1), 0);
+	CHECK_EQ(load_with(s, TDEV_PCI_ID, 1), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_CONTROL, ~0u), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_SIZE, 0), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_SIZE, ~3u), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_LENGTH, 0), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_LENGTH, ~0u), -EINVAL);
+	CHECK_EQ(load_with(s, TDEV_PCI_HELD, 0x80000000u), -EINVAL);
 	/* configuration space: what can't be written isn't taken over */
 	memset(s.state.config, 0xff, sizeof(s.state.config));
-	s.state.sum = dmt_pci_sum(&s.state);
+	s.state.sum = tdev_pci_sum(&s.state);
 	CHECK_EQ(load(&s, sizeof(s)), 0);
 	CHECK_EQ(config_read(0), ID);
 	reset();

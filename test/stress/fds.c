@@ -86,24 +86,24 @@ static void track(struct fds *f)
 
 static void pin(struct fds *f)
 {
-	struct dmt_testdev_io io = {
+	struct tdev_io io = {
 		.argsz = sizeof(io), .iova = SIZE / 2, .size = SIZE / 4,
-		.flags = DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE,
+		.flags = TDEV_PIN_READ | TDEV_PIN_WRITE,
 	};
 
-	call("pin", ioctl(f->device, DMT_TESTDEV_PIN, &io));
+	call("pin", ioctl(f->device, TDEV_PIN, &io));
 }
 
 static void run(struct fds *f)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run), .threads = 2, .size = 5000,
 		.length = SIZE, .seed = 1,
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_PIN |
-			 DMT_TESTDEV_RUN_VARY,
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_PIN |
+			 TDEV_RUN_VARY,
 	};
 
-	call("run", ioctl(f->device, DMT_TESTDEV_RUN, &run));
+	call("run", ioctl(f->device, TDEV_RUN, &run));
 }
 
 /* @order: 0 to 5; more: none is closed, exit does it. Never returns. */

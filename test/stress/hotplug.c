@@ -72,10 +72,10 @@ static bool is_pci(const char *name)
 
 /* Devices -------------------------------------------------------------------- */
 
-static void run(struct dmt_device *d, const char *name, uint64_t rate,
+static void run(struct dev_device *d, const char *name, uint64_t rate,
 		uint64_t count, uint64_t seed)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run),
 		.threads = 1,
 		.size = 1500,
@@ -84,39 +84,39 @@ static void run(struct dmt_device *d, const char *name, uint64_t rate,
 		.rate = rate,
 		.count = count,
 		.seed = seed,
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY |
-			 (!is_pci(name) && (seed & 1) ? DMT_TESTDEV_RUN_PIN : 0),
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY |
+			 (!is_pci(name) && (seed & 1) ? TDEV_RUN_PIN : 0),
 	};
 
-	check("run", dmt_device_run(d, &run));
+	check("run", dev_run(d, &run));
 }
 
-static struct dmt_device *join(const char *name, int *fd)
+static struct dev_device *join(const char *name, int *fd)
 {
-	struct dmt_device *d;
+	struct dev_device *d;
 
 	pthread_mutex_lock(&joining);
 	*fd = (int)check("attach", dmatrack_attach(t, name));
 	pthread_mutex_unlock(&joining);
-	check("open", dmt_device_open_fd(&d, t, *fd));
+	check("open", dev_open_fd(&d, t, *fd));
 	return d;
 }
 
-static void leave(struct dmt_device *d, int fd)
+static void leave(struct dev_device *d, int fd)
 {
-	dmt_device_close(d);
+	dev_close(d);
 	pthread_mutex_lock(&joining);
 	check("detach", dmatrack_detach(t, fd));
 	pthread_mutex_unlock(&joining);
 }
 
 /* Leave with a write that nobody has harvested. */
-static void write_and_leave(struct dmt_device *d, int fd, uint64_t *rng)
+static void write_and_leave(struct dev_device *d, int fd, uint64_t *rng)
 {
 	uint64_t data = random_next(rng);
 
 	pthread_mutex_lock(&copying);
-	check("write", dmt_device_write(d, BASE + random_below(rng, STABLE - 8),
+	check("write", dev_write(d, BASE + random_below(rng, STABLE - 8),
 					&data, sizeof(data)));
 	leave(d, fd);
 	pthread_mutex_unlock(&copying);
@@ -125,16 +125,16 @@ static void write_and_leave(struct dmt_device *d, int fd, uint64_t *rng)
 /* Join; write, sometimes to the end and sometimes not; leave. */
 static void visit(const char *name, uint64_t *rng)
 {
-	struct dmt_testdev_stats stats = { .argsz = sizeof(stats) };
-	struct dmt_device *d;
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
+	struct dev_device *d;
 	int fd;
 
 	d = join(name, &fd);
 	run(d, name, 2000, 1 + random_below(rng, is_pci(name) ? 3 : 300),
 	    random_next(rng) >> 1);
 	if (random_below(rng, 3))
-		check("wait", dmt_device_wait(d));
-	check("stats", dmt_device_stats(d, &stats));
+		check("wait", dev_wait(d));
+	check("stats", dev_stats(d, &stats));
 	if (stats.failed)
 		die("a device's write", -EIO);
 	if (random_below(rng, 2))
@@ -173,7 +173,7 @@ static uint64_t copy_dirty(uint64_t off, uint64_t size, const uint64_t *bitmap)
 	uint64_t pos = 0, len, sum = 0;
 
 	for (; dmatrack_next_run(bitmap, size / PAGE, &pos, &len); pos += len) {
-		dmt_copy_racy(copy + off + pos * PAGE, memory + off + pos * PAGE,
+		dml_copy_racy(copy + off + pos * PAGE, memory + off + pos * PAGE,
 			      len * PAGE);
 		sum += len;
 	}
@@ -328,19 +328,19 @@ static void ok(bool is_ok, const char *what)
 
 static void come_and_go(unsigned int seconds)
 {
-	struct dmt_device *d;
+	struct dev_device *d;
 	uint64_t off;
 	unsigned int i;
 
 	check("container", dmatrack_open_vfio(&t, names[0], VFIO_TYPE1v2_IOMMU));
-	check("device", dmt_device_open(&d, t));
+	check("device", dev_open(&d, t));
 	map(0, STABLE);
 	for (off = STABLE; off < TOTAL; off += PIECE)
 		map(off, PIECE);
 	check("start", dmatrack_start(t));
 	run(d, names[0], 3000, 0, seed);
 	stress(seconds);
-	check("halt", dmt_device_halt(d));
+	check("halt", dev_halt(d));
 	harvest();
 	for (i = 1; i < nr_names; i++)
 		printf("# %s joined %lu times\n", names[i], joins[i]);
@@ -348,7 +348,7 @@ static void come_and_go(unsigned int seconds)
 	       partial, unmaps);
 	ok(has_all(), "all devices came and went; harvests of everything and of less");
 	ok(!memcmp(memory, copy, TOTAL), "an exact copy");
-	dmt_device_close(d);
+	dev_close(d);
 }
 
 /* Return: false: there is no mediated device, or no other one */

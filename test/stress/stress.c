@@ -44,7 +44,7 @@
 static uint64_t stable = 96ULL << 20, total;
 static char *memory, *copy;
 static struct dmatrack *t;
-static struct dmt_device *dev;
+static struct dev_device *dev;
 static atomic_ulong victim;	/* offset of the piece that is unmapped next */
 static bool slow;	/* a kernel that checks all it does, emulated */
 static atomic_bool stop;
@@ -126,7 +126,7 @@ static void *writer(void *arg)
 		uint64_t off = somewhere(&rng, size);
 
 		fill(&rng, data, size);
-		check_op("write", dmt_device_write(dev, BASE + off, data, size),
+		check_op("write", dev_write(dev, BASE + off, data, size),
 			 off, size);
 		writes++;
 		breathe();
@@ -146,8 +146,8 @@ static void *pinner(void *arg)
 		unsigned int i, again = random_below(&rng, 4);
 		int ret;
 
-		ret = dmt_device_pin(dev, BASE + off, n, DMT_TESTDEV_PIN_READ |
-							 DMT_TESTDEV_PIN_WRITE);
+		ret = dev_pin(dev, BASE + off, n, TDEV_PIN_READ |
+							 TDEV_PIN_WRITE);
 		check_op("pin", ret, off, n * PAGE);
 		breathe();
 		if (ret)
@@ -158,11 +158,11 @@ static void *pinner(void *arg)
 
 			fill(&rng, data, size);
 			check_op("pinned write",
-				 dmt_device_pinned_write(dev, BASE + off + at,
+				 dev_pinned_write(dev, BASE + off + at,
 							 data, size),
 				 off, n * PAGE);
 		}
-		check_op("unpin", dmt_device_unpin(dev, BASE + off, n), off,
+		check_op("unpin", dev_unpin(dev, BASE + off, n), off,
 			 n * PAGE);
 		pins++;
 	}
@@ -173,7 +173,7 @@ static void *pinner(void *arg)
 static void copy_refused(uint64_t off, uint64_t size)
 {
 	pthread_mutex_lock(&copying);
-	dmt_copy_racy(copy + off, memory + off, size);
+	dml_copy_racy(copy + off, memory + off, size);
 	pthread_mutex_unlock(&copying);
 }
 
@@ -194,12 +194,12 @@ static void *marker(void *arg)
 		int ret;
 
 		fill(&rng, data, size);
-		dmt_copy_racy(memory + off, data, size);
-		ret = dmt_device_mark(dev, BASE + off, size);
+		dml_copy_racy(memory + off, data, size);
+		ret = dev_mark(dev, BASE + off, size);
 		if (ret == -EOPNOTSUPP || ret == -ENOTTY) {
 			/* no such driver: dma_rw then, to be exact in the end */
 			reports = false;
-			ret = dmt_device_write(dev, BASE + off, data, size);
+			ret = dev_write(dev, BASE + off, data, size);
 		}
 		check_op("mark", ret, off, size);
 		if (ret)
@@ -232,7 +232,7 @@ static void copy_dirty(uint64_t off, uint64_t size, uint64_t page,
 
 		if (at + n > size)
 			n = size - at;
-		dmt_copy_racy(copy + off + at, memory + off + at, n);
+		dml_copy_racy(copy + off + at, memory + off + at, n);
 		reported += n / PAGE;
 	}
 }
@@ -252,7 +252,7 @@ static void copy_range(void *opaque, uint64_t iova, uint64_t size)
 	uint64_t off = iova - BASE;
 
 	(void)opaque;
-	dmt_copy_racy(copy + off, memory + off, size);
+	dml_copy_racy(copy + off, memory + off, size);
 	reported += size / PAGE;
 }
 
@@ -375,15 +375,15 @@ static void *churner(void *arg)
 
 static void run_device(uint64_t seed)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run), .threads = 2, .size = 3000, .iova = BASE,
 		.length = total, .rate = slow ? 200 : 20000, .seed = seed,
-		.flags = DMT_TESTDEV_RUN_RANDOM |
-			 (seed & 1 ? DMT_TESTDEV_RUN_PIN : 0) |
-			 (seed & 2 ? DMT_TESTDEV_RUN_VARY : 0),
+		.flags = TDEV_RUN_RANDOM |
+			 (seed & 1 ? TDEV_RUN_PIN : 0) |
+			 (seed & 2 ? TDEV_RUN_VARY : 0),
 	};
 
-	check("run", dmt_device_run(dev, &run));
+	check("run", dev_run(dev, &run));
 }
 
 static void progress(uint64_t left)
@@ -414,7 +414,7 @@ static void stress(uint64_t duration, uint64_t seed)
 		/* another kind of run every second */
 		run_device(now);
 		nanosleep(&pace, NULL);
-		check("halt", dmt_device_halt(dev));
+		check("halt", dev_halt(dev));
 		if (now >= said + 10) {
 			said = now;
 			progress(end - now);
@@ -487,7 +487,7 @@ int main(int argc, char **argv)
 	check("container", device ?
 	      dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU) :
 	      dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0));
-	check("device", dmt_device_open(&dev, t));
+	check("device", dev_open(&dev, t));
 	map(0, stable / 2);
 	map(stable / 2, stable - stable / 2);
 	for (off = stable; off < total; off += PIECE)
@@ -506,7 +506,7 @@ int main(int argc, char **argv)
 	printf("%sok 1 - %s under stress: an exact copy\n1..1\n",
 	       off < total ? "not " : "", dmatrack_driver(t));
 	free(bitmap);
-	dmt_device_close(dev);
+	dev_close(dev);
 	dmatrack_close(t);
 	munmap(memory, total);
 	munmap(copy, total);

@@ -16,35 +16,35 @@
 #include "device.h"
 
 /* Bytes of one write: more is not a small operation */
-#define DMT_BENCH_WRITE_MAX	65536
+#define TDEV_BENCH_WRITE_MAX	65536
 
 /**
- * struct dmt_bencher - a bench under way
+ * struct tdev_bencher - a bench under way
  * @dev: the device
  * @spec: the user's wishes, and the results
  * @cancel: the caller has a signal
  * @buf: what is written
  * @pages: of one pin
  */
-struct dmt_bencher {
-	struct dmt_device *dev;
-	struct dmt_testdev_bench *spec;
+struct tdev_bencher {
+	struct tdev_device *dev;
+	struct tdev_bench *spec;
 	bool cancel;
 	u64 *buf;
 	struct page **pages;
 };
 
-static int dmt_bench_pause(struct dmt_bencher *b, bool pins)
+static int tdev_bench_pause(struct tdev_bencher *b, bool pins)
 {
 	cond_resched();
 	if (READ_ONCE(b->cancel) || signal_pending(current))
 		return -EINTR;
-	return pins && dmt_pins_wanted(&b->dev->pins) ? -ECANCELED : 0;
+	return pins && tdev_pins_wanted(&b->dev->pins) ? -ECANCELED : 0;
 }
 
-static int dmt_bench_write(struct dmt_bencher *b)
+static int tdev_bench_write(struct tdev_bencher *b)
 {
-	struct dmt_testdev_bench *spec = b->spec;
+	struct tdev_bench *spec = b->spec;
 	u64 i, offset = 0, began = ktime_get_ns();
 	int ret = 0;
 
@@ -57,102 +57,102 @@ static int dmt_bench_write(struct dmt_bencher *b)
 		offset += PAGE_SIZE;
 		if (offset > spec->length - spec->batch)
 			offset = 0;
-		ret = dmt_bench_pause(b, false);
+		ret = tdev_bench_pause(b, false);
 	}
 	spec->nsec = ktime_get_ns() - began;
 	return ret;
 }
 
-static u64 dmt_bench_iova(struct dmt_bencher *b, u64 i)
+static u64 tdev_bench_iova(struct tdev_bencher *b, u64 i)
 {
 	return b->spec->iova + ((i * b->spec->batch) << PAGE_SHIFT);
 }
 
-static void dmt_bench_unpin_all(struct dmt_bencher *b, u64 count)
+static void tdev_bench_unpin_all(struct tdev_bencher *b, u64 count)
 {
 	u64 i;
 
 	for (i = 0; i < count; i++) {
-		vfio_unpin_pages(&b->dev->vdev, dmt_bench_iova(b, i),
+		vfio_unpin_pages(&b->dev->vdev, tdev_bench_iova(b, i),
 				 b->spec->batch);
 		cond_resched();
 	}
 }
 
 /* All or none */
-static int dmt_bench_pin_all(struct dmt_bencher *b)
+static int tdev_bench_pin_all(struct tdev_bencher *b)
 {
 	int ret = 0;
 	u64 i;
 
 	for (i = 0; i < b->spec->count; i++) {
-		ret = dmt_bench_pause(b, true);
+		ret = tdev_bench_pause(b, true);
 		if (!ret)
-			ret = dmt_pin_range(&b->dev->vdev, dmt_bench_iova(b, i),
+			ret = tdev_pin_range(&b->dev->vdev, tdev_bench_iova(b, i),
 					    b->spec->batch, IOMMU_WRITE,
 					    b->pages);
 		if (ret) {
-			dmt_bench_unpin_all(b, i);
+			tdev_bench_unpin_all(b, i);
 			return ret;
 		}
 	}
 	return 0;
 }
 
-static int dmt_bench_pin_timed(struct dmt_bencher *b)
+static int tdev_bench_pin_timed(struct tdev_bencher *b)
 {
 	u64 t0 = ktime_get_ns(), t1;
-	int ret = dmt_bench_pin_all(b);
+	int ret = tdev_bench_pin_all(b);
 
 	if (ret)
 		return ret;
 	t1 = ktime_get_ns();
-	dmt_bench_unpin_all(b, b->spec->count);
+	tdev_bench_unpin_all(b, b->spec->count);
 	b->spec->nsec = t1 - t0;
 	b->spec->nsec_unpin = ktime_get_ns() - t1;
 	return 0;
 }
 
-static int dmt_bench_pins(struct dmt_bencher *b)
+static int tdev_bench_pins(struct tdev_bencher *b)
 {
-	struct dmt_testdev_bench *spec = b->spec;
-	struct dmt_pins *pins = &b->dev->pins;
+	struct tdev_bench *spec = b->spec;
+	struct tdev_pins *pins = &b->dev->pins;
 	int ret;
 
-	ret = dmt_pins_enter(pins, spec->iova, spec->length, NULL);
+	ret = tdev_pins_enter(pins, spec->iova, spec->length, NULL);
 	if (ret)
 		return ret;
-	if (spec->op == DMT_TESTDEV_BENCH_REPIN) {
-		ret = dmt_bench_pin_all(b);
+	if (spec->op == TDEV_BENCH_REPIN) {
+		ret = tdev_bench_pin_all(b);
 		if (!ret) {
-			ret = dmt_bench_pin_timed(b);
-			dmt_bench_unpin_all(b, spec->count);
+			ret = tdev_bench_pin_timed(b);
+			tdev_bench_unpin_all(b, spec->count);
 		}
 	} else {
-		ret = dmt_bench_pin_timed(b);
+		ret = tdev_bench_pin_timed(b);
 	}
-	dmt_pins_leave(pins);
+	tdev_pins_leave(pins);
 	return ret;
 }
 
-static int dmt_bench_check(const struct dmt_testdev_bench *spec)
+static int tdev_bench_check(const struct tdev_bench *spec)
 {
 	u64 last, pages;
 
-	if (spec->flags & ~DMT_TESTDEV_IO_KTHREAD)
+	if (spec->flags & ~TDEV_IO_KTHREAD)
 		return -EINVAL;
 	if (!spec->batch || !spec->count || !spec->length ||
 	    check_add_overflow(spec->iova, spec->length - 1, &last))
 		return -EINVAL;
 	switch (spec->op) {
-	case DMT_TESTDEV_BENCH_WRITE:
-		if (spec->batch > DMT_BENCH_WRITE_MAX ||
+	case TDEV_BENCH_WRITE:
+		if (spec->batch > TDEV_BENCH_WRITE_MAX ||
 		    spec->batch > spec->length)
 			return -EINVAL;
 		return 0;
-	case DMT_TESTDEV_BENCH_PIN:
-	case DMT_TESTDEV_BENCH_REPIN:
-		if (!PAGE_ALIGNED(spec->iova) || spec->batch > DMT_PIN_BATCH ||
+	case TDEV_BENCH_PIN:
+	case TDEV_BENCH_REPIN:
+		if (!PAGE_ALIGNED(spec->iova) || spec->batch > TDEV_PIN_BATCH ||
 		    check_mul_overflow(spec->count, (u64)spec->batch, &pages) ||
 		    pages > spec->length >> PAGE_SHIFT)
 			return -EINVAL;
@@ -161,30 +161,30 @@ static int dmt_bench_check(const struct dmt_testdev_bench *spec)
 	return -EINVAL;
 }
 
-static int dmt_bench_run(void *arg)
+static int tdev_bench_run(void *arg)
 {
-	struct dmt_bencher *b = arg;
+	struct tdev_bencher *b = arg;
 
-	return b->spec->op == DMT_TESTDEV_BENCH_WRITE ? dmt_bench_write(b) :
-							dmt_bench_pins(b);
+	return b->spec->op == TDEV_BENCH_WRITE ? tdev_bench_write(b) :
+							tdev_bench_pins(b);
 }
 
 /**
- * dmt_bench - DMT_TESTDEV_BENCH
+ * tdev_bench - TDEV_BENCH
  * @dev: the device
  * @spec: the user's wishes, unchecked; the results
  */
-int dmt_bench(struct dmt_device *dev, struct dmt_testdev_bench *spec)
+int tdev_bench(struct tdev_device *dev, struct tdev_bench *spec)
 {
-	struct dmt_bencher b = { .dev = dev, .spec = spec };
+	struct tdev_bencher b = { .dev = dev, .spec = spec };
 	int ret;
 
-	ret = dmt_bench_check(spec);
+	ret = tdev_bench_check(spec);
 	if (ret)
 		return ret;
 	spec->nsec = 0;
 	spec->nsec_unpin = 0;
-	if (spec->op == DMT_TESTDEV_BENCH_WRITE)
+	if (spec->op == TDEV_BENCH_WRITE)
 		b.buf = kvzalloc(max_t(size_t, spec->batch, sizeof(u64)),
 				 GFP_KERNEL_ACCOUNT);
 	else
@@ -192,10 +192,10 @@ int dmt_bench(struct dmt_device *dev, struct dmt_testdev_bench *spec)
 					GFP_KERNEL_ACCOUNT);
 	if (!b.buf && !b.pages)
 		return -ENOMEM;
-	if (spec->flags & DMT_TESTDEV_IO_KTHREAD)
-		ret = dmt_call(dmt_bench_run, &b, &b.cancel);
+	if (spec->flags & TDEV_IO_KTHREAD)
+		ret = tdev_call(tdev_bench_run, &b, &b.cancel);
 	else
-		ret = dmt_bench_run(&b);
+		ret = tdev_bench_run(&b);
 	kvfree(b.buf);
 	kfree(b.pages);
 	return ret;

@@ -10,15 +10,15 @@
 
 #include "device.h"
 
-struct dmt_call {
+struct tdev_call {
 	int (*fn)(void *arg);
 	void *arg;
 	struct completion done;
 };
 
-static int dmt_call_thread(void *data)
+static int tdev_call_thread(void *data)
 {
-	struct dmt_call *call = data;
+	struct tdev_call *call = data;
 	int ret;
 
 	allow_kernel_signal(SIGKILL);
@@ -28,7 +28,7 @@ static int dmt_call_thread(void *data)
 }
 
 /**
- * dmt_call - call a function in a new kernel thread and wait until it returns
+ * tdev_call - call a function in a new kernel thread and wait until it returns
  * @fn: the function
  * @arg: its argument
  * @cancel: set when the caller gets a signal: a wish that @fn return early.
@@ -40,14 +40,14 @@ static int dmt_call_thread(void *data)
  *
  * Return: what @fn returned; -errno if it was not called.
  */
-int dmt_call(int (*fn)(void *arg), void *arg, bool *cancel)
+int tdev_call(int (*fn)(void *arg), void *arg, bool *cancel)
 {
-	struct dmt_call call = { .fn = fn, .arg = arg };
+	struct tdev_call call = { .fn = fn, .arg = arg };
 	struct task_struct *task;
 	int ret;
 
 	init_completion(&call.done);
-	task = kthread_create(dmt_call_thread, &call, "dmt_call");
+	task = kthread_create(tdev_call_thread, &call, "tdev_call");
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	get_task_struct(task);

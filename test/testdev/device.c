@@ -21,30 +21,30 @@
 /* Of dmatrack.ko, which need not be there */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t len);
 
-static struct dmt_device *to_dmt(struct vfio_device *vdev)
+static struct tdev_device *to_dmt(struct vfio_device *vdev)
 {
-	return container_of(vdev, struct dmt_device, vdev);
+	return container_of(vdev, struct tdev_device, vdev);
 }
 
 /* Transfers */
 
 /**
- * struct dmt_transfer - one DMT_TESTDEV_WRITE or _READ
+ * struct tdev_transfer - one TDEV_WRITE or _READ
  * @vdev: the device
  * @io: the user's wishes
  * @buf: io->size bytes
  * @write: to memory
  */
-struct dmt_transfer {
+struct tdev_transfer {
 	struct vfio_device *vdev;
-	struct dmt_testdev_io *io;
+	struct tdev_io *io;
 	void *buf;
 	bool write;
 };
 
-static int dmt_transfer(void *arg)
+static int tdev_transfer(void *arg)
 {
-	struct dmt_transfer *x = arg;
+	struct tdev_transfer *x = arg;
 	u64 began = ktime_get_ns();
 	int ret = vfio_dma_rw(x->vdev, x->io->iova, x->buf, x->io->size,
 			      x->write);
@@ -54,11 +54,11 @@ static int dmt_transfer(void *arg)
 }
 
 /* The user's data, or zeros for @write == false. @size is bounded. */
-static void *dmt_buffer(const struct dmt_testdev_io *io, bool write)
+static void *tdev_buffer(const struct tdev_io *io, bool write)
 {
 	void *buf;
 
-	if (!io->size || io->size > DMT_TESTDEV_SIZE_MAX)
+	if (!io->size || io->size > TDEV_SIZE_MAX)
 		return ERR_PTR(-EINVAL);
 	buf = kvzalloc(io->size, GFP_KERNEL_ACCOUNT);
 	if (!buf)
@@ -70,21 +70,21 @@ static void *dmt_buffer(const struct dmt_testdev_io *io, bool write)
 	return buf;
 }
 
-static int dmt_io_rw(struct dmt_device *dev, struct dmt_testdev_io *io,
+static int tdev_io_rw(struct tdev_device *dev, struct tdev_io *io,
 		     bool write)
 {
-	struct dmt_transfer x = { &dev->vdev, io, NULL, write };
+	struct tdev_transfer x = { &dev->vdev, io, NULL, write };
 	int ret;
 
-	if (io->flags & ~DMT_TESTDEV_IO_KTHREAD)
+	if (io->flags & ~TDEV_IO_KTHREAD)
 		return -EINVAL;
-	x.buf = dmt_buffer(io, write);
+	x.buf = tdev_buffer(io, write);
 	if (IS_ERR(x.buf))
 		return PTR_ERR(x.buf);
-	if (io->flags & DMT_TESTDEV_IO_KTHREAD)
-		ret = dmt_call(dmt_transfer, &x, NULL);
+	if (io->flags & TDEV_IO_KTHREAD)
+		ret = tdev_call(tdev_transfer, &x, NULL);
 	else
-		ret = dmt_transfer(&x);
+		ret = tdev_transfer(&x);
 	if (!ret && !write &&
 	    copy_to_user(u64_to_user_ptr(io->data), x.buf, io->size))
 		ret = -EFAULT;
@@ -94,34 +94,34 @@ static int dmt_io_rw(struct dmt_device *dev, struct dmt_testdev_io *io,
 
 /* Pins */
 
-static int dmt_check_pages(const struct dmt_testdev_io *io)
+static int tdev_check_pages(const struct tdev_io *io)
 {
 	u64 last;
 
-	if (!io->size || io->size > DMT_TESTDEV_SIZE_MAX)
+	if (!io->size || io->size > TDEV_SIZE_MAX)
 		return -EINVAL;
 	if (!PAGE_ALIGNED(io->iova) || !PAGE_ALIGNED(io->size))
 		return -EINVAL;
 	return check_add_overflow(io->iova, io->size - 1, &last) ? -EINVAL : 0;
 }
 
-static int dmt_io_pin(struct dmt_device *dev, struct dmt_testdev_io *io)
+static int tdev_io_pin(struct tdev_device *dev, struct tdev_io *io)
 {
 	if (!io->flags ||
-	    (io->flags & ~(DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE)))
+	    (io->flags & ~(TDEV_PIN_READ | TDEV_PIN_WRITE)))
 		return -EINVAL;
-	return dmt_check_pages(io) ?: dmt_pins_pin(&dev->pins, io);
+	return tdev_check_pages(io) ?: tdev_pins_pin(&dev->pins, io);
 }
 
-static int dmt_io_unpin(struct dmt_device *dev, struct dmt_testdev_io *io)
+static int tdev_io_unpin(struct tdev_device *dev, struct tdev_io *io)
 {
 	if (io->flags)
 		return -EINVAL;
-	return dmt_check_pages(io) ?: dmt_pins_unpin(&dev->pins, io);
+	return tdev_check_pages(io) ?: tdev_pins_unpin(&dev->pins, io);
 }
 
-static int dmt_io_pinned_write(struct dmt_device *dev,
-			       struct dmt_testdev_io *io)
+static int tdev_io_pinned_write(struct tdev_device *dev,
+			       struct tdev_io *io)
 {
 	void *buf;
 	u64 last;
@@ -130,16 +130,16 @@ static int dmt_io_pinned_write(struct dmt_device *dev,
 	if (io->flags || !io->size ||
 	    check_add_overflow(io->iova, io->size - 1, &last))
 		return -EINVAL;
-	buf = dmt_buffer(io, true);
+	buf = tdev_buffer(io, true);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
-	ret = dmt_pins_write(&dev->pins, io, buf);
+	ret = tdev_pins_write(&dev->pins, io, buf);
 	kvfree(buf);
 	return ret;
 }
 
 /* The symbol is looked up for each call: dmatrack.ko may come and go */
-static int dmt_io_mark(struct dmt_device *dev, struct dmt_testdev_io *io)
+static int tdev_io_mark(struct tdev_device *dev, struct tdev_io *io)
 {
 	typeof(&dmatrack_mark_dirty) mark;
 	u64 began;
@@ -160,7 +160,7 @@ static int dmt_io_mark(struct dmt_device *dev, struct dmt_testdev_io *io)
 /* Ioctls */
 
 /* A structure that starts with its argsz; a longer one of a newer user is ok */
-static int dmt_get_arg(void *to, size_t size, const void __user *arg)
+static int tdev_get_arg(void *to, size_t size, const void __user *arg)
 {
 	u32 argsz;
 
@@ -171,33 +171,33 @@ static int dmt_get_arg(void *to, size_t size, const void __user *arg)
 	return copy_from_user(to, arg, size) ? -EFAULT : 0;
 }
 
-static int dmt_ioctl_io(struct dmt_device *dev, unsigned int cmd,
-			struct dmt_testdev_io __user *arg)
+static int tdev_ioctl_io(struct tdev_device *dev, unsigned int cmd,
+			struct tdev_io __user *arg)
 {
-	struct dmt_testdev_io io;
+	struct tdev_io io;
 	int ret;
 
-	ret = dmt_get_arg(&io, sizeof(io), arg);
+	ret = tdev_get_arg(&io, sizeof(io), arg);
 	if (ret)
 		return ret;
 	switch (cmd) {
-	case DMT_TESTDEV_WRITE:
-		ret = dmt_io_rw(dev, &io, true);
+	case TDEV_WRITE:
+		ret = tdev_io_rw(dev, &io, true);
 		break;
-	case DMT_TESTDEV_READ:
-		ret = dmt_io_rw(dev, &io, false);
+	case TDEV_READ:
+		ret = tdev_io_rw(dev, &io, false);
 		break;
-	case DMT_TESTDEV_PIN:
-		ret = dmt_io_pin(dev, &io);
+	case TDEV_PIN:
+		ret = tdev_io_pin(dev, &io);
 		break;
-	case DMT_TESTDEV_UNPIN:
-		ret = dmt_io_unpin(dev, &io);
+	case TDEV_UNPIN:
+		ret = tdev_io_unpin(dev, &io);
 		break;
-	case DMT_TESTDEV_PINNED_WRITE:
-		ret = dmt_io_pinned_write(dev, &io);
+	case TDEV_PINNED_WRITE:
+		ret = tdev_io_pinned_write(dev, &io);
 		break;
-	case DMT_TESTDEV_MARK:
-		ret = dmt_io_mark(dev, &io);
+	case TDEV_MARK:
+		ret = tdev_io_mark(dev, &io);
 		break;
 	}
 	if (ret)
@@ -205,61 +205,61 @@ static int dmt_ioctl_io(struct dmt_device *dev, unsigned int cmd,
 	return put_user(io.nsec, &arg->nsec);
 }
 
-static int dmt_ioctl_run(struct dmt_device *dev, const void __user *arg)
+static int tdev_ioctl_run(struct tdev_device *dev, const void __user *arg)
 {
-	struct dmt_testdev_run spec;
+	struct tdev_run spec;
 
-	return dmt_get_arg(&spec, sizeof(spec), arg) ?:
-	       dmt_run_start(&dev->run, &spec);
+	return tdev_get_arg(&spec, sizeof(spec), arg) ?:
+	       tdev_run_start(&dev->run, &spec);
 }
 
-static int dmt_ioctl_stats(struct dmt_device *dev, void __user *arg)
+static int tdev_ioctl_stats(struct tdev_device *dev, void __user *arg)
 {
-	struct dmt_testdev_stats stats;
+	struct tdev_stats stats;
 	u32 argsz;
 	int ret;
 
-	ret = dmt_get_arg(&stats, sizeof(stats), arg);
+	ret = tdev_get_arg(&stats, sizeof(stats), arg);
 	if (ret)
 		return ret;
 	argsz = stats.argsz;
 	memset(&stats, 0, sizeof(stats));
 	stats.argsz = argsz;
-	dmt_run_stats(&dev->run, &stats);
+	tdev_run_stats(&dev->run, &stats);
 	stats.pinned = atomic64_read(&dev->pins.count);
 	stats.unmaps = atomic64_read(&dev->unmaps);
 	return copy_to_user(arg, &stats, sizeof(stats)) ? -EFAULT : 0;
 }
 
-static int dmt_ioctl_bench(struct dmt_device *dev, void __user *arg)
+static int tdev_ioctl_bench(struct tdev_device *dev, void __user *arg)
 {
-	struct dmt_testdev_bench bench;
+	struct tdev_bench bench;
 	int ret;
 
-	ret = dmt_get_arg(&bench, sizeof(bench), arg);
+	ret = tdev_get_arg(&bench, sizeof(bench), arg);
 	if (!ret)
-		ret = dmt_bench(dev, &bench);
+		ret = tdev_bench(dev, &bench);
 	if (!ret && copy_to_user(arg, &bench, sizeof(bench)))
 		ret = -EFAULT;
 	return ret;
 }
 
-static int dmt_ioctl_on_unmap(struct dmt_device *dev, void __user *arg)
+static int tdev_ioctl_on_unmap(struct tdev_device *dev, void __user *arg)
 {
-	struct dmt_testdev_on_unmap on;
+	struct tdev_on_unmap on;
 
-	return dmt_get_arg(&on, sizeof(on), arg) ?:
-	       dmt_pins_on_unmap(&dev->pins, &on);
+	return tdev_get_arg(&on, sizeof(on), arg) ?:
+	       tdev_pins_on_unmap(&dev->pins, &on);
 }
 
 /* No regions, no interrupts: all is done by the ioctls above */
-static int dmt_ioctl_info(struct vfio_device_info __user *arg)
+static int tdev_ioctl_info(struct vfio_device_info __user *arg)
 {
 	size_t size = offsetofend(struct vfio_device_info, num_irqs);
 	struct vfio_device_info info = {};
 	int ret;
 
-	ret = dmt_get_arg(&info, size, arg);
+	ret = tdev_get_arg(&info, size, arg);
 	if (ret)
 		return ret;
 	info.flags = VFIO_DEVICE_FLAGS_RESET;
@@ -270,104 +270,104 @@ static int dmt_ioctl_info(struct vfio_device_info __user *arg)
 	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
 
-static int dmt_ioctl_reset(struct dmt_device *dev)
+static int tdev_ioctl_reset(struct tdev_device *dev)
 {
-	int ret = dmt_run_halt(&dev->run);
+	int ret = tdev_run_halt(&dev->run);
 
 	if (!ret)
-		dmt_pins_drop(&dev->pins);
+		tdev_pins_drop(&dev->pins);
 	return ret;
 }
 
-static long dmt_ioctl(struct vfio_device *vdev, unsigned int cmd,
+static long tdev_ioctl(struct vfio_device *vdev, unsigned int cmd,
 		      unsigned long arg)
 {
-	struct dmt_device *dev = to_dmt(vdev);
+	struct tdev_device *dev = to_dmt(vdev);
 	void __user *uarg = (void __user *)arg;
 
 	switch (cmd) {
-	case DMT_TESTDEV_WRITE:
-	case DMT_TESTDEV_READ:
-	case DMT_TESTDEV_PIN:
-	case DMT_TESTDEV_UNPIN:
-	case DMT_TESTDEV_PINNED_WRITE:
-	case DMT_TESTDEV_MARK:
-		return dmt_ioctl_io(dev, cmd, uarg);
-	case DMT_TESTDEV_RUN:
-		return dmt_ioctl_run(dev, uarg);
-	case DMT_TESTDEV_HALT:
-		return dmt_run_halt(&dev->run);
-	case DMT_TESTDEV_WAIT:
-		return dmt_run_wait(&dev->run);
-	case DMT_TESTDEV_STATS:
-		return dmt_ioctl_stats(dev, uarg);
-	case DMT_TESTDEV_BENCH:
-		return dmt_ioctl_bench(dev, uarg);
-	case DMT_TESTDEV_ON_UNMAP:
-		return dmt_ioctl_on_unmap(dev, uarg);
+	case TDEV_WRITE:
+	case TDEV_READ:
+	case TDEV_PIN:
+	case TDEV_UNPIN:
+	case TDEV_PINNED_WRITE:
+	case TDEV_MARK:
+		return tdev_ioctl_io(dev, cmd, uarg);
+	case TDEV_RUN:
+		return tdev_ioctl_run(dev, uarg);
+	case TDEV_HALT:
+		return tdev_run_halt(&dev->run);
+	case TDEV_WAIT:
+		return tdev_run_wait(&dev->run);
+	case TDEV_STATS:
+		return tdev_ioctl_stats(dev, uarg);
+	case TDEV_BENCH:
+		return tdev_ioctl_bench(dev, uarg);
+	case TDEV_ON_UNMAP:
+		return tdev_ioctl_on_unmap(dev, uarg);
 	case VFIO_DEVICE_GET_INFO:
-		return dmt_ioctl_info(uarg);
+		return tdev_ioctl_info(uarg);
 	case VFIO_DEVICE_GET_REGION_INFO:
 	case VFIO_DEVICE_GET_IRQ_INFO:
 	case VFIO_DEVICE_SET_IRQS:
 		return -EINVAL;
 	case VFIO_DEVICE_RESET:
-		return dmt_ioctl_reset(dev);
+		return tdev_ioctl_reset(dev);
 	}
 	return -ENOTTY;
 }
 
 /* The device in the VFIO core */
 
-static int dmt_init(struct vfio_device *vdev)
+static int tdev_init(struct vfio_device *vdev)
 {
-	struct dmt_device *dev = to_dmt(vdev);
+	struct tdev_device *dev = to_dmt(vdev);
 
-	dmt_pins_init(&dev->pins, vdev);
-	dmt_run_init(&dev->run, vdev, &dev->pins);
+	tdev_pins_init(&dev->pins, vdev);
+	tdev_run_init(&dev->run, vdev, &dev->pins);
 	return 0;
 }
 
-static int dmt_open(struct vfio_device *vdev)
+static int tdev_open(struct vfio_device *vdev)
 {
 	atomic64_set(&to_dmt(vdev)->unmaps, 0);
 	return 0;
 }
 
-static void dmt_close(struct vfio_device *vdev)
+static void tdev_close(struct vfio_device *vdev)
 {
-	struct dmt_device *dev = to_dmt(vdev);
+	struct tdev_device *dev = to_dmt(vdev);
 
-	dmt_run_close(&dev->run);
-	dmt_pins_drop(&dev->pins);
+	tdev_run_close(&dev->run);
+	tdev_pins_drop(&dev->pins);
 }
 
-static void dmt_unmap(struct vfio_device *vdev, u64 iova, u64 length)
+static void tdev_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 {
-	struct dmt_device *dev = to_dmt(vdev);
+	struct tdev_device *dev = to_dmt(vdev);
 
 	atomic64_inc(&dev->unmaps);
-	dmt_pins_unmap(&dev->pins, iova, length);
+	tdev_pins_unmap(&dev->pins, iova, length);
 }
 
-static const struct vfio_device_ops dmt_device_ops = {
+static const struct vfio_device_ops tdev_device_ops = {
 	.name		= "dmt_testdev",
-	.init		= dmt_init,
-	.open_device	= dmt_open,
-	.close_device	= dmt_close,
-	.ioctl		= dmt_ioctl,
-	.dma_unmap	= dmt_unmap,
+	.init		= tdev_init,
+	.open_device	= tdev_open,
+	.close_device	= tdev_close,
+	.ioctl		= tdev_ioctl,
+	.dma_unmap	= tdev_unmap,
 	DMT_EMULATED_DEVICE_OPS,
 };
 
 /* Mediated devices and their parent */
 
-static int dmt_probe(struct mdev_device *mdev)
+static int tdev_probe(struct mdev_device *mdev)
 {
-	struct dmt_device *dev;
+	struct tdev_device *dev;
 	int ret;
 
-	dev = vfio_alloc_device(dmt_device, vdev, &mdev->dev, &dmt_device_ops);
+	dev = vfio_alloc_device(tdev_device, vdev, &mdev->dev, &tdev_device_ops);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
 	dev_set_drvdata(&mdev->dev, dev);
@@ -377,25 +377,25 @@ static int dmt_probe(struct mdev_device *mdev)
 	return ret;
 }
 
-static void dmt_remove(struct mdev_device *mdev)
+static void tdev_remove(struct mdev_device *mdev)
 {
-	struct dmt_device *dev = dev_get_drvdata(&mdev->dev);
+	struct tdev_device *dev = dev_get_drvdata(&mdev->dev);
 
 	vfio_unregister_group_dev(&dev->vdev);
 	vfio_put_device(&dev->vdev);
 }
 
-static ssize_t dmt_show_description(struct mdev_type *type, char *buf)
+static ssize_t tdev_show_description(struct mdev_type *type, char *buf)
 {
 	return sysfs_emit(buf, "DMA engine driven by ioctls, for tests\n");
 }
 
-static struct mdev_driver dmt_driver = {
+static struct mdev_driver tdev_driver = {
 	.device_api	= "vfio-dmt-testdev",
 	.max_instances	= 64,
-	.probe		= dmt_probe,
-	.remove		= dmt_remove,
-	.show_description = dmt_show_description,
+	.probe		= tdev_probe,
+	.remove		= tdev_remove,
+	.show_description = tdev_show_description,
 	.driver = {
 		.name		= "dmt_testdev",
 		.owner		= THIS_MODULE,
@@ -403,58 +403,58 @@ static struct mdev_driver dmt_driver = {
 	},
 };
 
-static struct mdev_type dmt_engine_type = {
+static struct mdev_type tdev_engine_type = {
 	.sysfs_name	= "engine",
 	.pretty_name	= "DMA engine for tests",
 };
-static struct mdev_type *dmt_types[] = { &dmt_engine_type };
+static struct mdev_type *tdev_types[] = { &tdev_engine_type };
 
-static struct device *dmt_parent_dev;
-static struct mdev_parent dmt_parent;
+static struct device *tdev_parent_dev;
+static struct mdev_parent tdev_parent;
 
-static int __init dmt_module_init(void)
+static int __init tdev_module_init(void)
 {
 	int ret;
 
-	ret = mdev_register_driver(&dmt_driver);
+	ret = mdev_register_driver(&tdev_driver);
 	if (ret)
 		return ret;
-	dmt_parent_dev = root_device_register("dmt_testdev");
-	if (IS_ERR(dmt_parent_dev)) {
-		ret = PTR_ERR(dmt_parent_dev);
+	tdev_parent_dev = root_device_register("dmt_testdev");
+	if (IS_ERR(tdev_parent_dev)) {
+		ret = PTR_ERR(tdev_parent_dev);
 		goto err_driver;
 	}
-	ret = mdev_register_parent(&dmt_parent, dmt_parent_dev, &dmt_driver,
-				   dmt_types, ARRAY_SIZE(dmt_types));
+	ret = mdev_register_parent(&tdev_parent, tdev_parent_dev, &tdev_driver,
+				   tdev_types, ARRAY_SIZE(tdev_types));
 	if (ret)
 		goto err_parent;
-	ret = dmt_pci_init();
+	ret = tdev_pci_init();
 	if (ret)
 		goto err_type;
 	return 0;
 
 err_type:
-	mdev_unregister_parent(&dmt_parent);
+	mdev_unregister_parent(&tdev_parent);
 err_parent:
-	root_device_unregister(dmt_parent_dev);
+	root_device_unregister(tdev_parent_dev);
 err_driver:
-	mdev_unregister_driver(&dmt_driver);
+	mdev_unregister_driver(&tdev_driver);
 	return ret;
 }
 
-static void __exit dmt_module_exit(void)
+static void __exit tdev_module_exit(void)
 {
-	dmt_pci_exit();
-	mdev_unregister_parent(&dmt_parent);
-	root_device_unregister(dmt_parent_dev);
-	mdev_unregister_driver(&dmt_driver);
-	dmt_fence_exit();
+	tdev_pci_exit();
+	mdev_unregister_parent(&tdev_parent);
+	root_device_unregister(tdev_parent_dev);
+	mdev_unregister_driver(&tdev_driver);
+	tdev_fence_exit();
 }
 
-module_init(dmt_module_init);
-module_exit(dmt_module_exit);
+module_init(tdev_module_init);
+module_exit(tdev_module_exit);
 
-module_param_named(instances, dmt_driver.max_instances, uint, 0444);
+module_param_named(instances, tdev_driver.max_instances, uint, 0444);
 MODULE_PARM_DESC(instances, "mediated devices at the most");
 MODULE_DESCRIPTION("Mediated DMA engine, driven by tests");
 MODULE_AUTHOR("The dmatrack authors");

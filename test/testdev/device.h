@@ -17,8 +17,8 @@
  * owner sends when waiting gets nowhere (a page that a userfaultfd never
  * delivers, for example).
  */
-#ifndef DMT_DEVICE_H
-#define DMT_DEVICE_H
+#ifndef TDEV_DEVICE_H
+#define TDEV_DEVICE_H
 
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
@@ -31,15 +31,15 @@
 #include "testdev.h"
 
 /**
- * struct dmt_pins - the pages that a device holds by vfio_pin_pages()
+ * struct tdev_pins - the pages that a device holds by vfio_pin_pages()
  * @vdev: the device
  * @gate: held for reading by whoever pins or touches pinned pages, for writing
  *	  by whoever releases pages that others may be using. See pins.c
  * @lock: protects @tree while @gate is held for reading; and @how to @late_last
- * @tree: struct dmt_pin by page number
+ * @tree: struct tdev_pin by page number
  * @count: pages pinned, a page pinned twice counted twice
  * @closing: how many wait for @gate to release pages
- * @how: DMT_TESTDEV_UNMAP_*: the answer to unmaps
+ * @how: TDEV_UNMAP_*: the answer to unmaps
  * @msec: with how much delay
  * @keep: a reset or close forgets pages instead of unpinning them
  * @late: releases pages of [@late_first, @late_last]
@@ -49,7 +49,7 @@
  * @fences: ranges being unmapped
  * @fence_wait: woken when a fence falls
  */
-struct dmt_pins {
+struct tdev_pins {
 	struct vfio_device *vdev;
 	struct rw_semaphore gate;
 	spinlock_t lock;
@@ -67,35 +67,35 @@ struct dmt_pins {
 };
 
 /* The most that vfio_pin_pages() takes in one call */
-#define DMT_PIN_BATCH	((unsigned long)VFIO_PIN_PAGES_MAX_ENTRIES)
+#define TDEV_PIN_BATCH	((unsigned long)VFIO_PIN_PAGES_MAX_ENTRIES)
 
-void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev);
-int dmt_pins_enter(struct dmt_pins *pins, u64 iova, u64 size, const bool *stop);
-void dmt_pins_leave(struct dmt_pins *pins);
-bool dmt_pins_wanted(struct dmt_pins *pins);
-int dmt_pins_pin(struct dmt_pins *pins, struct dmt_testdev_io *io);
-int dmt_pins_unpin(struct dmt_pins *pins, struct dmt_testdev_io *io);
-int dmt_pins_write(struct dmt_pins *pins, struct dmt_testdev_io *io,
+void tdev_pins_init(struct tdev_pins *pins, struct vfio_device *vdev);
+int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size, const bool *stop);
+void tdev_pins_leave(struct tdev_pins *pins);
+bool tdev_pins_wanted(struct tdev_pins *pins);
+int tdev_pins_pin(struct tdev_pins *pins, struct tdev_io *io);
+int tdev_pins_unpin(struct tdev_pins *pins, struct tdev_io *io);
+int tdev_pins_write(struct tdev_pins *pins, struct tdev_io *io,
 		   const void *data);
-void dmt_pins_drop(struct dmt_pins *pins);
-int dmt_pins_on_unmap(struct dmt_pins *pins,
-		      const struct dmt_testdev_on_unmap *on);
-bool dmt_pins_behave(struct dmt_pins *pins);
-void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length);
-int dmt_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
+void tdev_pins_drop(struct tdev_pins *pins);
+int tdev_pins_on_unmap(struct tdev_pins *pins,
+		      const struct tdev_on_unmap *on);
+bool tdev_pins_behave(struct tdev_pins *pins);
+void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length);
+int tdev_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
 		  int prot, struct page **pages);
-void dmt_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages);
-void dmt_pages_write(struct page **pages, size_t offset, const void *data,
+void tdev_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages);
+void tdev_pages_write(struct page **pages, size_t offset, const void *data,
 		     size_t size);
 
-bool dmt_fence_in(struct dmt_pins *pins, u64 first, u64 last);
-void dmt_fence_raise(struct dmt_pins *pins, u64 first, u64 last);
-void dmt_fence_exit(void);
+bool tdev_fence_in(struct tdev_pins *pins, u64 first, u64 last);
+void tdev_fence_raise(struct tdev_pins *pins, u64 first, u64 last);
+void tdev_fence_exit(void);
 
-struct dmt_run_thread;
+struct tdev_run_thread;
 
 /**
- * struct dmt_run - the threads that write, if any
+ * struct tdev_threads - the threads that write, if any
  * @vdev: the device
  * @pins: the device's, for its gate
  * @lock: protects @spec, @threads and @nthreads; held for short times only
@@ -107,12 +107,12 @@ struct dmt_run_thread;
  * @number: counts the runs
  * @wait: woken when the last thread ends, or when @stop is set
  */
-struct dmt_run {
+struct tdev_threads {
 	struct vfio_device *vdev;
-	struct dmt_pins *pins;
+	struct tdev_pins *pins;
 	struct mutex lock;
-	struct dmt_testdev_run spec;
-	struct dmt_run_thread *threads;
+	struct tdev_run spec;
+	struct tdev_run_thread *threads;
 	unsigned int nthreads;
 	atomic_t live;
 	bool stop;
@@ -120,30 +120,30 @@ struct dmt_run {
 	wait_queue_head_t wait;
 };
 
-void dmt_run_init(struct dmt_run *run, struct vfio_device *vdev,
-		  struct dmt_pins *pins);
-int dmt_run_start(struct dmt_run *run, const struct dmt_testdev_run *spec);
-int dmt_run_halt(struct dmt_run *run);
-int dmt_run_wait(struct dmt_run *run);
-void dmt_run_close(struct dmt_run *run);
-void dmt_run_stats(struct dmt_run *run, struct dmt_testdev_stats *stats);
+void tdev_run_init(struct tdev_threads *run, struct vfio_device *vdev,
+		  struct tdev_pins *pins);
+int tdev_run_start(struct tdev_threads *run, const struct tdev_run *spec);
+int tdev_run_halt(struct tdev_threads *run);
+int tdev_run_wait(struct tdev_threads *run);
+void tdev_run_close(struct tdev_threads *run);
+void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats);
 
 /**
- * struct dmt_device - one mediated device
+ * struct tdev_device - one mediated device
  * @vdev: as the VFIO core knows it
  * @pins: the pages it holds
  * @run: its threads
  * @unmaps: calls of dma_unmap since it was opened
  */
-struct dmt_device {
+struct tdev_device {
 	struct vfio_device vdev;
-	struct dmt_pins pins;
-	struct dmt_run run;
+	struct tdev_pins pins;
+	struct tdev_threads run;
 	atomic64_t unmaps;
 };
 
-int dmt_bench(struct dmt_device *dev, struct dmt_testdev_bench *bench);
+int tdev_bench(struct tdev_device *dev, struct tdev_bench *bench);
 
-int dmt_call(int (*fn)(void *arg), void *arg, bool *cancel);
+int tdev_call(int (*fn)(void *arg), void *arg, bool *cancel);
 
 #endif

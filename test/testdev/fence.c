@@ -19,23 +19,23 @@
 
 #include "device.h"
 
-struct dmt_fence {
+struct tdev_fence {
 	struct list_head entry;
 	struct callback_head work;
-	struct dmt_pins *pins;
+	struct tdev_pins *pins;
 	struct task_struct *task;
 	u64 first, last;
 };
 
 /**
- * dmt_fence_in - whether part of a range is being unmapped
+ * tdev_fence_in - whether part of a range is being unmapped
  * @pins: the device's pins
  * @first: first byte
  * @last: last byte
  */
-bool dmt_fence_in(struct dmt_pins *pins, u64 first, u64 last)
+bool tdev_fence_in(struct tdev_pins *pins, u64 first, u64 last)
 {
-	struct dmt_fence *fence;
+	struct tdev_fence *fence;
 	bool found = false;
 
 	spin_lock(&pins->fence_lock);
@@ -49,9 +49,9 @@ bool dmt_fence_in(struct dmt_pins *pins, u64 first, u64 last)
 	return found;
 }
 
-static void dmt_fence_remove(struct dmt_fence *fence)
+static void tdev_fence_remove(struct tdev_fence *fence)
 {
-	struct dmt_pins *pins = fence->pins;
+	struct tdev_pins *pins = fence->pins;
 
 	spin_lock(&pins->fence_lock);
 	list_del(&fence->entry);
@@ -59,18 +59,18 @@ static void dmt_fence_remove(struct dmt_fence *fence)
 	wake_up_all(&pins->fence_wait);
 	kfree(fence);
 	vfio_put_device(pins->vdev);
-	module_put(THIS_MODULE);	/* see dmt_fence_exit() */
+	module_put(THIS_MODULE);	/* see tdev_fence_exit() */
 }
 
-static void dmt_fence_work(struct callback_head *work)
+static void tdev_fence_work(struct callback_head *work)
 {
-	dmt_fence_remove(container_of(work, struct dmt_fence, work));
+	tdev_fence_remove(container_of(work, struct tdev_fence, work));
 }
 
 /* Only current puts up and takes down fences of its own: no race to find one */
-static bool dmt_fence_widen(struct dmt_pins *pins, u64 first, u64 last)
+static bool tdev_fence_widen(struct tdev_pins *pins, u64 first, u64 last)
 {
-	struct dmt_fence *fence;
+	struct tdev_fence *fence;
 	bool found = false;
 
 	spin_lock(&pins->fence_lock);
@@ -87,18 +87,18 @@ static bool dmt_fence_widen(struct dmt_pins *pins, u64 first, u64 last)
 }
 
 /**
- * dmt_fence_raise - close a range until the calling task is back in user mode
+ * tdev_fence_raise - close a range until the calling task is back in user mode
  * @pins: the device's pins
  * @first: first byte
  * @last: last byte
  */
-void dmt_fence_raise(struct dmt_pins *pins, u64 first, u64 last)
+void tdev_fence_raise(struct tdev_pins *pins, u64 first, u64 last)
 {
-	struct dmt_fence *fence;
+	struct tdev_fence *fence;
 
 	if (current->flags & PF_KTHREAD)	/* never returns to user mode */
 		return;
-	if (dmt_fence_widen(pins, first, last))
+	if (tdev_fence_widen(pins, first, last))
 		return;
 
 	/* There is nobody to tell that it failed; small, and one a task */
@@ -107,7 +107,7 @@ void dmt_fence_raise(struct dmt_pins *pins, u64 first, u64 last)
 	fence->task = current;
 	fence->first = first;
 	fence->last = last;
-	init_task_work(&fence->work, dmt_fence_work);
+	init_task_work(&fence->work, tdev_fence_work);
 	get_device(&pins->vdev->device);
 	__module_get(THIS_MODULE);
 
@@ -115,17 +115,17 @@ void dmt_fence_raise(struct dmt_pins *pins, u64 first, u64 last)
 	list_add(&fence->entry, &pins->fences);
 	spin_unlock(&pins->fence_lock);
 	if (task_work_add(current, &fence->work, TWA_RESUME))
-		dmt_fence_remove(fence);
+		tdev_fence_remove(fence);
 }
 
 /**
- * dmt_fence_exit - wait until no code of fences runs, for the module's unloading
+ * tdev_fence_exit - wait until no code of fences runs, for the module's unloading
  *
  * Fences hold the module, so there are none; but the task work that took down
  * the last one may not have returned. It has when each task has been through
  * user mode or slept.
  */
-void dmt_fence_exit(void)
+void tdev_fence_exit(void)
 {
 	synchronize_rcu_tasks();
 }

@@ -10,7 +10,7 @@
  *
  * A stream is a head, which is there from PRE_COPY on, and the device's state,
  * which is there in STOP_COPY. It lives in a file of its own (struct
- * dmt_mig_file), which knows nothing of the device: the user may keep the file
+ * tdev_mig_file), which knows nothing of the device: the user may keep the file
  * longer than the device, or close it earlier. When the device ends the session
  * the file is cut off: it moves no data any more.
  *
@@ -31,7 +31,7 @@
 #include "pci.h"
 
 /**
- * struct dmt_mig_file - a stream
+ * struct tdev_mig_file - a stream
  * @lock: protects the rest
  * @filp: its file, of which the device holds a reference
  * @wait: woken when more can be read
@@ -40,28 +40,28 @@
  * @final: being read: no more will come
  * @data: it
  */
-struct dmt_mig_file {
+struct tdev_mig_file {
 	struct mutex lock;
 	struct file *filp;
 	wait_queue_head_t wait;
 	size_t filled;
 	bool cut;
 	bool final;
-	struct dmt_pci_stream data;
+	struct tdev_pci_stream data;
 };
 
 /* Files */
 
-static int dmt_mig_release(struct inode *inode, struct file *filp)
+static int tdev_mig_release(struct inode *inode, struct file *filp)
 {
 	kfree(filp->private_data);
 	return 0;
 }
 
-static ssize_t dmt_mig_read(struct file *filp, char __user *buf, size_t size,
+static ssize_t tdev_mig_read(struct file *filp, char __user *buf, size_t size,
 			    loff_t *ppos)
 {
-	struct dmt_mig_file *file = filp->private_data;
+	struct tdev_mig_file *file = filp->private_data;
 	loff_t *pos = &filp->f_pos;
 	ssize_t ret;
 
@@ -83,10 +83,10 @@ static ssize_t dmt_mig_read(struct file *filp, char __user *buf, size_t size,
 	return ret;
 }
 
-static ssize_t dmt_mig_write(struct file *filp, const char __user *buf,
+static ssize_t tdev_mig_write(struct file *filp, const char __user *buf,
 			     size_t size, loff_t *ppos)
 {
-	struct dmt_mig_file *file = filp->private_data;
+	struct tdev_mig_file *file = filp->private_data;
 	ssize_t ret = size;
 
 	if (ppos)
@@ -104,9 +104,9 @@ static ssize_t dmt_mig_write(struct file *filp, const char __user *buf,
 	return ret;
 }
 
-static __poll_t dmt_mig_poll(struct file *filp, struct poll_table_struct *table)
+static __poll_t tdev_mig_poll(struct file *filp, struct poll_table_struct *table)
 {
-	struct dmt_mig_file *file = filp->private_data;
+	struct tdev_mig_file *file = filp->private_data;
 	__poll_t ret = 0;
 
 	poll_wait(filp, &file->wait, table);
@@ -120,11 +120,11 @@ static __poll_t dmt_mig_poll(struct file *filp, struct poll_table_struct *table)
 }
 
 /* VFIO_MIG_GET_PRECOPY_INFO: the head is all that can be read early */
-static long dmt_mig_ioctl(struct file *filp, unsigned int cmd,
+static long tdev_mig_ioctl(struct file *filp, unsigned int cmd,
 			  unsigned long arg)
 {
 	size_t size = offsetofend(struct vfio_precopy_info, dirty_bytes);
-	struct dmt_mig_file *file = filp->private_data;
+	struct tdev_mig_file *file = filp->private_data;
 	struct vfio_precopy_info info = {};
 	int ret = 0;
 
@@ -149,32 +149,32 @@ static long dmt_mig_ioctl(struct file *filp, unsigned int cmd,
 	return ret;
 }
 
-static const struct file_operations dmt_mig_save_fops = {
+static const struct file_operations tdev_mig_save_fops = {
 	.owner = THIS_MODULE,
-	.read = dmt_mig_read,
-	.poll = dmt_mig_poll,
-	.unlocked_ioctl = dmt_mig_ioctl,
+	.read = tdev_mig_read,
+	.poll = tdev_mig_poll,
+	.unlocked_ioctl = tdev_mig_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
-	.release = dmt_mig_release,
+	.release = tdev_mig_release,
 };
 
-static const struct file_operations dmt_mig_load_fops = {
+static const struct file_operations tdev_mig_load_fops = {
 	.owner = THIS_MODULE,
-	.write = dmt_mig_write,
-	.release = dmt_mig_release,
+	.write = tdev_mig_write,
+	.release = tdev_mig_release,
 };
 
-static struct dmt_mig_file *dmt_mig_open(const struct file_operations *fops,
+static struct tdev_mig_file *tdev_mig_open(const struct file_operations *fops,
 					 int flags)
 {
-	struct dmt_mig_file *file;
+	struct tdev_mig_file *file;
 
 	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&file->lock);
 	init_waitqueue_head(&file->wait);
-	file->filp = anon_inode_getfile("dmt_migration", fops, file, flags);
+	file->filp = anon_inode_getfile("tdev_migration", fops, file, flags);
 	if (IS_ERR(file->filp)) {
 		int ret = PTR_ERR(file->filp);
 
@@ -186,9 +186,9 @@ static struct dmt_mig_file *dmt_mig_open(const struct file_operations *fops,
 }
 
 /* Cut off what the user may still have open */
-static void dmt_mig_end(struct dmt_mig_file **session)
+static void tdev_mig_end(struct tdev_mig_file **session)
 {
-	struct dmt_mig_file *file = *session;
+	struct tdev_mig_file *file = *session;
 
 	*session = NULL;
 	if (!file)
@@ -202,56 +202,56 @@ static void dmt_mig_end(struct dmt_mig_file **session)
 
 /* The device's state as words and back */
 
-static void dmt_mig_save_head(struct dmt_mig_file *file)
+static void tdev_mig_save_head(struct tdev_mig_file *file)
 {
-	struct dmt_pci_head *head = &file->data.head;
+	struct tdev_pci_head *head = &file->data.head;
 
-	head->magic = DMT_PCI_STREAM_MAGIC;
-	head->version = DMT_PCI_STREAM_VERSION;
-	head->size = sizeof(struct dmt_pci_state);
+	head->magic = TDEV_PCI_STREAM_MAGIC;
+	head->version = TDEV_PCI_STREAM_VERSION;
+	head->size = sizeof(struct tdev_pci_state);
 	file->filled = sizeof(*head);
 }
 
 /* The engine is quiet. Words are the host's: x86 is little-endian */
-static void dmt_mig_save_state(struct dmt_pci *dev)
+static void tdev_mig_save_state(struct tdev_pci *dev)
 {
-	struct dmt_mig_file *file = dev->saving;
-	struct dmt_pci_state *state = &file->data.state;
+	struct tdev_mig_file *file = dev->saving;
+	struct tdev_pci_state *state = &file->data.state;
 
 	mutex_lock(&file->lock);
 	memcpy(state->regs, dev->regs, sizeof(state->regs));
 	memcpy(state->config, dev->config, sizeof(state->config));
-	state->sum = dmt_pci_sum(state);
+	state->sum = tdev_pci_sum(state);
 	file->filled = sizeof(file->data);
 	file->final = true;
 	mutex_unlock(&file->lock);
 	wake_up_all(&file->wait);
 }
 
-static bool dmt_mig_good(const struct dmt_mig_file *file)
+static bool tdev_mig_good(const struct tdev_mig_file *file)
 {
-	const struct dmt_pci_head *head = &file->data.head;
-	const struct dmt_pci_state *state = &file->data.state;
+	const struct tdev_pci_head *head = &file->data.head;
+	const struct tdev_pci_state *state = &file->data.state;
 
 	return file->filled == sizeof(file->data) &&
-	       head->magic == DMT_PCI_STREAM_MAGIC &&
-	       head->version == DMT_PCI_STREAM_VERSION &&
+	       head->magic == TDEV_PCI_STREAM_MAGIC &&
+	       head->version == TDEV_PCI_STREAM_VERSION &&
 	       head->size == sizeof(*state) && !head->zero &&
-	       state->sum == dmt_pci_sum(state) && dmt_pci_sane(state->regs);
+	       state->sum == tdev_pci_sum(state) && tdev_pci_sane(state->regs);
 }
 
-static int dmt_mig_load(struct dmt_pci *dev)
+static int tdev_mig_load(struct tdev_pci *dev)
 {
-	struct dmt_mig_file *file = dev->loading;
-	const struct dmt_pci_state *state = &file->data.state;
+	struct tdev_mig_file *file = dev->loading;
+	const struct tdev_pci_state *state = &file->data.state;
 	bool good;
 
 	mutex_lock(&file->lock);
-	good = dmt_mig_good(file);
+	good = tdev_mig_good(file);
 	if (good) {
 		memcpy(dev->regs, state->regs, sizeof(dev->regs));
-		dmt_pci_load_config(dev, state->config, sizeof(state->config));
-		dev->regs[DMT_PCI_LOADS / 4]++;
+		tdev_pci_load_config(dev, state->config, sizeof(state->config));
+		dev->regs[TDEV_PCI_LOADS / 4]++;
 	}
 	mutex_unlock(&file->lock);
 	return good ? 0 : -EINVAL;
@@ -262,20 +262,20 @@ static int dmt_mig_load(struct dmt_pci *dev)
 #define ARC(from, to) ((from) * VFIO_DEVICE_STATE_NR + (to))
 
 /* A session's file for the user, who gets a reference of their own */
-static struct file *dmt_mig_begin_saving(struct dmt_pci *dev)
+static struct file *tdev_mig_begin_saving(struct tdev_pci *dev)
 {
-	struct dmt_mig_file *file = dmt_mig_open(&dmt_mig_save_fops, O_RDONLY);
+	struct tdev_mig_file *file = tdev_mig_open(&tdev_mig_save_fops, O_RDONLY);
 
 	if (IS_ERR(file))
 		return ERR_CAST(file);
-	dmt_mig_save_head(file);
+	tdev_mig_save_head(file);
 	dev->saving = file;
 	return get_file(file->filp);
 }
 
-static struct file *dmt_mig_begin_loading(struct dmt_pci *dev)
+static struct file *tdev_mig_begin_loading(struct tdev_pci *dev)
 {
-	struct dmt_mig_file *file = dmt_mig_open(&dmt_mig_load_fops, O_WRONLY);
+	struct tdev_mig_file *file = tdev_mig_open(&tdev_mig_load_fops, O_WRONLY);
 
 	if (IS_ERR(file))
 		return ERR_CAST(file);
@@ -283,18 +283,18 @@ static struct file *dmt_mig_begin_loading(struct dmt_pci *dev)
 	return get_file(file->filp);
 }
 
-static struct file *dmt_mig_finish_loading(struct dmt_pci *dev)
+static struct file *tdev_mig_finish_loading(struct tdev_pci *dev)
 {
-	int ret = dmt_mig_load(dev);
+	int ret = tdev_mig_load(dev);
 
-	dmt_mig_end(&dev->loading);
+	tdev_mig_end(&dev->loading);
 	if (ret)
 		dev->mig_state = VFIO_DEVICE_STATE_ERROR;
 	return ERR_PTR(ret);
 }
 
 /* One arc of the protocol, the engine being as @to wants it */
-static struct file *dmt_mig_arc(struct dmt_pci *dev,
+static struct file *tdev_mig_arc(struct tdev_pci *dev,
 				enum vfio_device_mig_state to)
 {
 	struct file *filp = NULL;
@@ -302,47 +302,47 @@ static struct file *dmt_mig_arc(struct dmt_pci *dev,
 	switch (ARC(dev->mig_state, to)) {
 	case ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_PRE_COPY):
 	case ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY_P2P):
-		return dmt_mig_begin_saving(dev);
+		return tdev_mig_begin_saving(dev);
 	case ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY):
-		filp = dmt_mig_begin_saving(dev);
+		filp = tdev_mig_begin_saving(dev);
 		if (!IS_ERR(filp))
-			dmt_mig_save_state(dev);
+			tdev_mig_save_state(dev);
 		return filp;
 	case ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_STOP_COPY):
-		dmt_mig_save_state(dev);
+		tdev_mig_save_state(dev);
 		return NULL;
 	case ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_RUNNING):
 	case ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING_P2P):
 	case ARC(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP):
-		dmt_mig_end(&dev->saving);
+		tdev_mig_end(&dev->saving);
 		return NULL;
 	case ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RESUMING):
-		return dmt_mig_begin_loading(dev);
+		return tdev_mig_begin_loading(dev);
 	case ARC(VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_STOP):
-		return dmt_mig_finish_loading(dev);
+		return tdev_mig_finish_loading(dev);
 	}
 	return NULL;	/* those that only start or stop the engine */
 }
 
-bool dmt_mig_running(enum vfio_device_mig_state state)
+bool tdev_mig_running(enum vfio_device_mig_state state)
 {
 	return state == VFIO_DEVICE_STATE_RUNNING ||
 	       state == VFIO_DEVICE_STATE_PRE_COPY;
 }
 
-static struct file *dmt_mig_step(struct dmt_pci *dev,
+static struct file *tdev_mig_step(struct tdev_pci *dev,
 				 enum vfio_device_mig_state to)
 {
 	struct file *filp;
-	int ret = dmt_pci_engine_update(dev, dmt_mig_running(to));
+	int ret = tdev_pci_engine_update(dev, tdev_mig_running(to));
 
 	if (ret)
 		return ERR_PTR(ret);
-	filp = dmt_mig_arc(dev, to);
+	filp = tdev_mig_arc(dev, to);
 	if (!IS_ERR(filp))
 		dev->mig_state = to;
 	else
-		dmt_pci_update(dev);
+		tdev_pci_update(dev);
 	return filp;
 }
 
@@ -350,7 +350,7 @@ static struct file *dmt_mig_step(struct dmt_pci *dev,
  * The next state on the way. The core's function can't be asked about ways that
  * don't exist: it warns of ERROR, and never returns from an arc that is blocked.
  */
-static int dmt_mig_next(struct dmt_pci *dev, enum vfio_device_mig_state to,
+static int tdev_mig_next(struct tdev_pci *dev, enum vfio_device_mig_state to,
 			enum vfio_device_mig_state *next)
 {
 	if (dev->mig_state == VFIO_DEVICE_STATE_ERROR)
@@ -362,10 +362,10 @@ static int dmt_mig_next(struct dmt_pci *dev, enum vfio_device_mig_state to,
 	return vfio_mig_get_next_state(&dev->vdev, dev->mig_state, to, next);
 }
 
-static struct file *dmt_mig_set_state(struct vfio_device *vdev,
+static struct file *tdev_mig_set_state(struct vfio_device *vdev,
 				      enum vfio_device_mig_state to)
 {
-	struct dmt_pci *dev = container_of(vdev, struct dmt_pci, vdev);
+	struct tdev_pci *dev = container_of(vdev, struct tdev_pci, vdev);
 	enum vfio_device_mig_state next;
 	struct file *filp = NULL;
 	int ret;
@@ -373,17 +373,17 @@ static struct file *dmt_mig_set_state(struct vfio_device *vdev,
 	mutex_lock(&dev->lock);
 	/* Only the last step of several opens a file */
 	while (dev->mig_state != to && !filp) {
-		ret = dmt_mig_next(dev, to, &next);
-		filp = ret ? ERR_PTR(ret) : dmt_mig_step(dev, next);
+		ret = tdev_mig_next(dev, to, &next);
+		filp = ret ? ERR_PTR(ret) : tdev_mig_step(dev, next);
 	}
 	mutex_unlock(&dev->lock);
 	return filp;
 }
 
-static int dmt_mig_get_state(struct vfio_device *vdev,
+static int tdev_mig_get_state(struct vfio_device *vdev,
 			     enum vfio_device_mig_state *state)
 {
-	struct dmt_pci *dev = container_of(vdev, struct dmt_pci, vdev);
+	struct tdev_pci *dev = container_of(vdev, struct tdev_pci, vdev);
 
 	mutex_lock(&dev->lock);
 	*state = dev->mig_state;
@@ -391,39 +391,39 @@ static int dmt_mig_get_state(struct vfio_device *vdev,
 	return 0;
 }
 
-static int __maybe_unused dmt_mig_get_data_size(struct vfio_device *vdev,
+static int __maybe_unused tdev_mig_get_data_size(struct vfio_device *vdev,
 				 unsigned long *stop_copy_length)
 {
-	*stop_copy_length = sizeof(struct dmt_pci_stream);
+	*stop_copy_length = sizeof(struct tdev_pci_stream);
 	return 0;
 }
 
-static const struct vfio_migration_ops dmt_mig_ops = {
-	.migration_set_state = dmt_mig_set_state,
-	.migration_get_state = dmt_mig_get_state,
-	DMT_MIGRATION_DATA_SIZE(dmt_mig_get_data_size)
+static const struct vfio_migration_ops tdev_mig_ops = {
+	.migration_set_state = tdev_mig_set_state,
+	.migration_get_state = tdev_mig_get_state,
+	DMT_MIGRATION_DATA_SIZE(tdev_mig_get_data_size)
 };
 
 /**
- * dmt_mig_init - make a device one that can be migrated
+ * tdev_mig_init - make a device one that can be migrated
  * @dev: the device, not registered yet
  */
-void dmt_mig_init(struct dmt_pci *dev)
+void tdev_mig_init(struct tdev_pci *dev)
 {
 	dev->mig_state = VFIO_DEVICE_STATE_RUNNING;
-	dev->vdev.mig_ops = &dmt_mig_ops;
+	dev->vdev.mig_ops = &tdev_mig_ops;
 	dev->vdev.migration_flags = VFIO_MIGRATION_STOP_COPY |
 				    VFIO_MIGRATION_PRE_COPY |
 				    VFIO_MIGRATION_P2P;
 }
 
 /**
- * dmt_mig_reset - end all sessions; the device is RUNNING
+ * tdev_mig_reset - end all sessions; the device is RUNNING
  * @dev: the device, locked; its engine is quiet
  */
-void dmt_mig_reset(struct dmt_pci *dev)
+void tdev_mig_reset(struct tdev_pci *dev)
 {
-	dmt_mig_end(&dev->saving);
-	dmt_mig_end(&dev->loading);
+	tdev_mig_end(&dev->saving);
+	tdev_mig_end(&dev->loading);
 	dev->mig_state = VFIO_DEVICE_STATE_RUNNING;
 }

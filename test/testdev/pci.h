@@ -8,8 +8,8 @@
  *
  * What the user sees of it is in testdev_pci.h.
  */
-#ifndef DMT_PCI_H
-#define DMT_PCI_H
+#ifndef TDEV_PCI_H
+#define TDEV_PCI_H
 
 #include <linux/completion.h>
 #include <linux/wait.h>
@@ -17,12 +17,12 @@
 #include "device.h"
 #include "testdev_pci.h"
 
-#define DMT_PCI_CONFIG_SIZE	256
+#define TDEV_PCI_CONFIG_SIZE	256
 
-struct dmt_mig_file;
+struct tdev_mig_file;
 
 /**
- * struct dmt_pci_engine - the thread that writes, if there is one
+ * struct tdev_pci_engine - the thread that writes, if there is one
  * @task: a reference to it, or NULL. Under the device's lock
  * @stop: it is to end
  * @wait: woken when @stop is set
@@ -30,17 +30,17 @@ struct dmt_mig_file;
  * @pages: of an operation that pins
  * @data: what an operation writes
  */
-struct dmt_pci_engine {
+struct tdev_pci_engine {
 	struct task_struct *task;
 	bool stop;
 	wait_queue_head_t wait;
 	struct completion ended;
-	struct page *pages[DMT_PCI_SIZE_MAX / PAGE_SIZE + 1];
-	__le32 data[DMT_PCI_SIZE_MAX / 4];
+	struct page *pages[TDEV_PCI_SIZE_MAX / PAGE_SIZE + 1];
+	__le32 data[TDEV_PCI_SIZE_MAX / 4];
 };
 
 /**
- * struct dmt_pci - one mediated PCI device
+ * struct tdev_pci - one mediated PCI device
  * @vdev: as the VFIO core knows it
  * @pins: the pages it holds
  * @engine: its thread
@@ -52,46 +52,46 @@ struct dmt_pci_engine {
  * @saving: the stream being read, or NULL
  * @loading: the stream being written, or NULL
  */
-struct dmt_pci {
+struct tdev_pci {
 	struct vfio_device vdev;
-	struct dmt_pins pins;
-	struct dmt_pci_engine engine;
+	struct tdev_pins pins;
+	struct tdev_pci_engine engine;
 	struct mutex lock;
-	u32 regs[DMT_PCI_REGS];
-	u8 config[DMT_PCI_CONFIG_SIZE];
+	u32 regs[TDEV_PCI_REGS];
+	u8 config[TDEV_PCI_CONFIG_SIZE];
 	enum vfio_device_mig_state mig_state;
-	struct dmt_mig_file *saving;
-	struct dmt_mig_file *loading;
+	struct tdev_mig_file *saving;
+	struct tdev_mig_file *loading;
 };
 
-static inline u32 dmt_pci_reg(const struct dmt_pci *dev, unsigned int reg)
+static inline u32 tdev_pci_reg(const struct tdev_pci *dev, unsigned int reg)
 {
 	return READ_ONCE(dev->regs[reg / 4]);
 }
 
-static inline void dmt_pci_set(struct dmt_pci *dev, unsigned int reg, u32 value)
+static inline void tdev_pci_set(struct tdev_pci *dev, unsigned int reg, u32 value)
 {
 	WRITE_ONCE(dev->regs[reg / 4], value);
 }
 
-static inline u64 dmt_pci_iova(const struct dmt_pci *dev)
+static inline u64 tdev_pci_iova(const struct tdev_pci *dev)
 {
-	return dmt_pci_reg(dev, DMT_PCI_IOVA_LOW) |
-	       (u64)dmt_pci_reg(dev, DMT_PCI_IOVA_HIGH) << 32;
+	return tdev_pci_reg(dev, TDEV_PCI_IOVA_LOW) |
+	       (u64)tdev_pci_reg(dev, TDEV_PCI_IOVA_HIGH) << 32;
 }
 
-int __init dmt_pci_init(void);
-void dmt_pci_exit(void);
-bool dmt_pci_sane(const u32 *regs);
-bool dmt_pci_master(const struct dmt_pci *dev);
-void dmt_pci_load_config(struct dmt_pci *dev, const void *config, size_t size);
+int __init tdev_pci_init(void);
+void tdev_pci_exit(void);
+bool tdev_pci_sane(const u32 *regs);
+bool tdev_pci_master(const struct tdev_pci *dev);
+void tdev_pci_load_config(struct tdev_pci *dev, const void *config, size_t size);
 
-void dmt_pci_engine_init(struct dmt_pci *dev);
-int dmt_pci_engine_update(struct dmt_pci *dev, bool may_run);
-int dmt_pci_update(struct dmt_pci *dev);
+void tdev_pci_engine_init(struct tdev_pci *dev);
+int tdev_pci_engine_update(struct tdev_pci *dev, bool may_run);
+int tdev_pci_update(struct tdev_pci *dev);
 
-void dmt_mig_init(struct dmt_pci *dev);
-bool dmt_mig_running(enum vfio_device_mig_state state);
-void dmt_mig_reset(struct dmt_pci *dev);
+void tdev_mig_init(struct tdev_pci *dev);
+bool tdev_mig_running(enum vfio_device_mig_state state);
+void tdev_mig_reset(struct tdev_pci *dev);
 
 #endif

@@ -41,22 +41,22 @@
 
 #include "device.h"
 
-#define DMT_LATE_MAX	10000	/* ms */
+#define TDEV_LATE_MAX	10000	/* ms */
 
 /* One page can be pinned so often; the stock driver's count is 32 bits wide */
-#define DMT_PIN_MAX	U16_MAX
+#define TDEV_PIN_MAX	U16_MAX
 
 /**
- * struct dmt_pin - a page that the device has pinned
+ * struct tdev_pin - a page that the device has pinned
  * @node: in the tree. A list of spares is linked by its rb_right
  * @index: page number in the I/O address space
- * @first: that of the first page of the DMT_TESTDEV_PIN that brought it here
+ * @first: that of the first page of the TDEV_PIN that brought it here
  * @page: where it is
  * @count: how often it is pinned; never 0 in the tree
  * @write: pinned for writing, at least once since it is in the tree: the core
  *	   takes back pins without being told which
  */
-struct dmt_pin {
+struct tdev_pin {
 	struct rb_node node;
 	u64 index;
 	u64 first;
@@ -65,9 +65,9 @@ struct dmt_pin {
 	bool write;
 };
 
-static void dmt_pins_late(struct work_struct *work);
+static void tdev_pins_late(struct work_struct *work);
 
-void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev)
+void tdev_pins_init(struct tdev_pins *pins, struct vfio_device *vdev)
 {
 	pins->vdev = vdev;
 	init_rwsem(&pins->gate);
@@ -77,8 +77,8 @@ void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev)
 	pins->tree = RB_ROOT;
 	atomic64_set(&pins->count, 0);
 	atomic_set(&pins->closing, 0);
-	INIT_DELAYED_WORK(&pins->late, dmt_pins_late);
-	dmt_pins_behave(pins);
+	INIT_DELAYED_WORK(&pins->late, tdev_pins_late);
+	tdev_pins_behave(pins);
 	spin_lock_init(&pins->fence_lock);
 	INIT_LIST_HEAD(&pins->fences);
 	init_waitqueue_head(&pins->fence_wait);
@@ -87,7 +87,7 @@ void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev)
 /* The gate */
 
 /**
- * dmt_pins_enter - get the right to pin and use pages in a range
+ * tdev_pins_enter - get the right to pin and use pages in a range
  * @pins: the device's pins
  * @iova: first byte of the range
  * @size: not 0, and the range doesn't wrap around
@@ -96,53 +96,53 @@ void dmt_pins_init(struct dmt_pins *pins, struct vfio_device *vdev)
  *
  * Waits while the range is being unmapped.
  *
- * Return: 0, and dmt_pins_leave() is to be called; -EINTR after a signal or
+ * Return: 0, and tdev_pins_leave() is to be called; -EINTR after a signal or
  * @stop.
  */
-int dmt_pins_enter(struct dmt_pins *pins, u64 iova, u64 size, const bool *stop)
+int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size, const bool *stop)
 {
 	u64 last = iova + (size - 1);
 
 	for (;;) {
 		if (down_read_killable(&pins->gate))
 			return -EINTR;
-		if (!dmt_fence_in(pins, iova, last))
+		if (!tdev_fence_in(pins, iova, last))
 			return 0;
 		up_read(&pins->gate);
 
 		if (wait_event_interruptible(pins->fence_wait,
 					     (stop && READ_ONCE(*stop)) ||
-					     !dmt_fence_in(pins, iova, last)))
+					     !tdev_fence_in(pins, iova, last)))
 			return -EINTR;
 		if (stop && READ_ONCE(*stop))
 			return -EINTR;
 	}
 }
 
-void dmt_pins_leave(struct dmt_pins *pins)
+void tdev_pins_leave(struct tdev_pins *pins)
 {
 	up_read(&pins->gate);
 }
 
 /**
- * dmt_pins_wanted - whether a holder of the gate should let go soon
+ * tdev_pins_wanted - whether a holder of the gate should let go soon
  * @pins: the device's pins
  *
  * For those who'd hold it for long.
  */
-bool dmt_pins_wanted(struct dmt_pins *pins)
+bool tdev_pins_wanted(struct tdev_pins *pins)
 {
 	return atomic_read(&pins->closing);
 }
 
-static void dmt_pins_close(struct dmt_pins *pins)
+static void tdev_pins_close(struct tdev_pins *pins)
 {
 	atomic_inc(&pins->closing);
 	down_write(&pins->gate);
 	atomic_dec(&pins->closing);
 }
 
-static int dmt_pins_close_killable(struct dmt_pins *pins)
+static int tdev_pins_close_killable(struct tdev_pins *pins)
 {
 	int ret;
 
@@ -154,10 +154,10 @@ static int dmt_pins_close_killable(struct dmt_pins *pins)
 
 /* The core's calls, for any number of pages */
 
-void dmt_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
+void tdev_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
 {
 	while (npages) {
-		unsigned long n = min(npages, DMT_PIN_BATCH);
+		unsigned long n = min(npages, TDEV_PIN_BATCH);
 
 		vfio_unpin_pages(vdev, iova, n);
 		iova += (u64)n << PAGE_SHIFT;
@@ -166,7 +166,7 @@ void dmt_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
 }
 
 /**
- * dmt_pin_range - vfio_pin_pages() without a limit
+ * tdev_pin_range - vfio_pin_pages() without a limit
  * @vdev: the device
  * @iova: first page; the range doesn't wrap around
  * @npages: how many
@@ -175,20 +175,20 @@ void dmt_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
  *
  * The caller holds the gate. All or none are pinned.
  */
-int dmt_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
+int tdev_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
 		  int prot, struct page **pages)
 {
 	unsigned long done = 0;
 
 	while (done < npages) {
-		unsigned long n = min(npages - done, DMT_PIN_BATCH);
+		unsigned long n = min(npages - done, TDEV_PIN_BATCH);
 		int ret = vfio_pin_pages(vdev, iova + ((u64)done << PAGE_SHIFT),
 					 n, prot, pages + done);
 
 		if (ret != n) {
 			if (ret > 0)
 				done += ret;
-			dmt_unpin_range(vdev, iova, done);
+			tdev_unpin_range(vdev, iova, done);
 			return ret < 0 ? ret : -EFAULT;
 		}
 		done += n;
@@ -198,19 +198,19 @@ int dmt_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
 
 /* The tree */
 
-static struct dmt_pin *dmt_pin_of(struct rb_node *node)
+static struct tdev_pin *tdev_pin_of(struct rb_node *node)
 {
-	return rb_entry_safe(node, struct dmt_pin, node);
+	return rb_entry_safe(node, struct tdev_pin, node);
 }
 
 /* The first page from @index on */
-static struct dmt_pin *dmt_pin_from(struct dmt_pins *pins, u64 index)
+static struct tdev_pin *tdev_pin_from(struct tdev_pins *pins, u64 index)
 {
 	struct rb_node *node = pins->tree.rb_node;
-	struct dmt_pin *found = NULL;
+	struct tdev_pin *found = NULL;
 
 	while (node) {
-		struct dmt_pin *pin = dmt_pin_of(node);
+		struct tdev_pin *pin = tdev_pin_of(node);
 
 		if (pin->index >= index) {
 			found = pin;
@@ -222,25 +222,25 @@ static struct dmt_pin *dmt_pin_from(struct dmt_pins *pins, u64 index)
 	return found;
 }
 
-static struct dmt_pin *dmt_pin_at(struct dmt_pins *pins, u64 index)
+static struct tdev_pin *tdev_pin_at(struct tdev_pins *pins, u64 index)
 {
-	struct dmt_pin *pin = dmt_pin_from(pins, index);
+	struct tdev_pin *pin = tdev_pin_from(pins, index);
 
 	return pin && pin->index == index ? pin : NULL;
 }
 
-static struct dmt_pin *dmt_pin_next(struct dmt_pin *pin)
+static struct tdev_pin *tdev_pin_next(struct tdev_pin *pin)
 {
-	return dmt_pin_of(rb_next(&pin->node));
+	return tdev_pin_of(rb_next(&pin->node));
 }
 
-static void dmt_pin_insert(struct dmt_pins *pins, struct dmt_pin *new)
+static void tdev_pin_insert(struct tdev_pins *pins, struct tdev_pin *new)
 {
 	struct rb_node **link = &pins->tree.rb_node, *parent = NULL;
 
 	while (*link) {
 		parent = *link;
-		link = new->index < dmt_pin_of(parent)->index ?
+		link = new->index < tdev_pin_of(parent)->index ?
 			       &parent->rb_left : &parent->rb_right;
 	}
 	rb_link_node(&new->node, parent, link);
@@ -249,24 +249,24 @@ static void dmt_pin_insert(struct dmt_pins *pins, struct dmt_pin *new)
 
 /* Spares, allocated before the pin, so that nothing can fail after it */
 
-static void dmt_spares_free(struct rb_node *spares)
+static void tdev_spares_free(struct rb_node *spares)
 {
 	while (spares) {
-		struct dmt_pin *pin = dmt_pin_of(spares);
+		struct tdev_pin *pin = tdev_pin_of(spares);
 
 		spares = spares->rb_right;
 		kfree(pin);
 	}
 }
 
-static int dmt_spares_alloc(struct rb_node **spares, unsigned long n)
+static int tdev_spares_alloc(struct rb_node **spares, unsigned long n)
 {
 	*spares = NULL;
 	while (n--) {
-		struct dmt_pin *pin = kmalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+		struct tdev_pin *pin = kmalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
 
 		if (!pin) {
-			dmt_spares_free(*spares);
+			tdev_spares_free(*spares);
 			return -ENOMEM;
 		}
 		pin->node.rb_right = *spares;
@@ -275,20 +275,20 @@ static int dmt_spares_alloc(struct rb_node **spares, unsigned long n)
 	return 0;
 }
 
-static void dmt_pin_add(struct dmt_pins *pins, u64 first, u64 index,
+static void tdev_pin_add(struct tdev_pins *pins, u64 first, u64 index,
 			struct page *page, bool write, struct rb_node **spares)
 {
-	struct dmt_pin *pin;
+	struct tdev_pin *pin;
 
 	spin_lock(&pins->lock);
-	pin = dmt_pin_at(pins, index);
+	pin = tdev_pin_at(pins, index);
 	if (!pin) {
-		pin = dmt_pin_of(*spares);
+		pin = tdev_pin_of(*spares);
 		*spares = (*spares)->rb_right;
-		*pin = (struct dmt_pin){
+		*pin = (struct tdev_pin){
 			.index = index, .first = first, .page = page,
 		};
-		dmt_pin_insert(pins, pin);
+		tdev_pin_insert(pins, pin);
 	}
 	pin->count++;
 	pin->write |= write;
@@ -297,53 +297,53 @@ static void dmt_pin_add(struct dmt_pins *pins, u64 first, u64 index,
 }
 
 /* Only @pins->lock or the gate held for writing keep it from changing */
-static bool dmt_pins_room(struct dmt_pins *pins, u64 index, unsigned long n)
+static bool tdev_pins_room(struct tdev_pins *pins, u64 index, unsigned long n)
 {
-	struct dmt_pin *pin;
+	struct tdev_pin *pin;
 	bool room = true;
 
 	spin_lock(&pins->lock);
-	for (pin = dmt_pin_from(pins, index);
-	     room && pin && pin->index - index < n; pin = dmt_pin_next(pin))
-		room = pin->count < DMT_PIN_MAX;
+	for (pin = tdev_pin_from(pins, index);
+	     room && pin && pin->index - index < n; pin = tdev_pin_next(pin))
+		room = pin->count < TDEV_PIN_MAX;
 	spin_unlock(&pins->lock);
 	return room;
 }
 
-static int dmt_pins_pin_entered(struct dmt_pins *pins,
-				struct dmt_testdev_io *io, struct page **pages,
+static int tdev_pins_pin_entered(struct tdev_pins *pins,
+				struct tdev_io *io, struct page **pages,
 				struct rb_node **spares)
 {
 	unsigned long i, n = io->size >> PAGE_SHIFT;
 	u64 index = io->iova >> PAGE_SHIFT, began;
-	bool write = io->flags & DMT_TESTDEV_PIN_WRITE;
+	bool write = io->flags & TDEV_PIN_WRITE;
 	int prot = 0, ret;
 
-	if (io->flags & DMT_TESTDEV_PIN_READ)
+	if (io->flags & TDEV_PIN_READ)
 		prot |= IOMMU_READ;
 	if (write)
 		prot |= IOMMU_WRITE;
 
 	/* Concurrent pins may get past it, each once: the limit isn't hard */
-	if (!dmt_pins_room(pins, index, n))
+	if (!tdev_pins_room(pins, index, n))
 		return -EOVERFLOW;
 
 	began = ktime_get_ns();
-	ret = dmt_pin_range(pins->vdev, io->iova, n, prot, pages);
+	ret = tdev_pin_range(pins->vdev, io->iova, n, prot, pages);
 	io->nsec = ktime_get_ns() - began;
 	if (ret)
 		return ret;
 	for (i = 0; i < n; i++)
-		dmt_pin_add(pins, index, index + i, pages[i], write, spares);
+		tdev_pin_add(pins, index, index + i, pages[i], write, spares);
 	return 0;
 }
 
 /**
- * dmt_pins_pin - DMT_TESTDEV_PIN
+ * tdev_pins_pin - TDEV_PIN
  * @pins: the device's pins
  * @io: iova and size are whole pages, not 0, no wrap-around, of bounded size
  */
-int dmt_pins_pin(struct dmt_pins *pins, struct dmt_testdev_io *io)
+int tdev_pins_pin(struct tdev_pins *pins, struct tdev_io *io)
 {
 	unsigned long n = io->size >> PAGE_SHIFT;
 	struct rb_node *spares;
@@ -353,27 +353,27 @@ int dmt_pins_pin(struct dmt_pins *pins, struct dmt_testdev_io *io)
 	pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL_ACCOUNT);
 	if (!pages)
 		return -ENOMEM;
-	ret = dmt_spares_alloc(&spares, n);
+	ret = tdev_spares_alloc(&spares, n);
 	if (ret)
 		goto out;
-	ret = dmt_pins_enter(pins, io->iova, io->size, NULL);
+	ret = tdev_pins_enter(pins, io->iova, io->size, NULL);
 	if (!ret) {
-		ret = dmt_pins_pin_entered(pins, io, pages, &spares);
-		dmt_pins_leave(pins);
+		ret = tdev_pins_pin_entered(pins, io, pages, &spares);
+		tdev_pins_leave(pins);
 	}
-	dmt_spares_free(spares);
+	tdev_spares_free(spares);
 out:
 	kvfree(pages);
 	return ret;
 }
 
 /* Whether all pages are there; the gate is held for writing, or the lock */
-static bool dmt_pins_hold(struct dmt_pins *pins, u64 index, unsigned long n,
+static bool tdev_pins_hold(struct tdev_pins *pins, u64 index, unsigned long n,
 			  bool write)
 {
-	struct dmt_pin *pin = dmt_pin_from(pins, index);
+	struct tdev_pin *pin = tdev_pin_from(pins, index);
 
-	for (; n; n--, index++, pin = dmt_pin_next(pin)) {
+	for (; n; n--, index++, pin = tdev_pin_next(pin)) {
 		if (!pin || pin->index != index || (write && !pin->write))
 			return false;
 	}
@@ -381,26 +381,26 @@ static bool dmt_pins_hold(struct dmt_pins *pins, u64 index, unsigned long n,
 }
 
 /**
- * dmt_pins_unpin - DMT_TESTDEV_UNPIN
+ * tdev_pins_unpin - TDEV_UNPIN
  * @pins: the device's pins
- * @io: as for dmt_pins_pin()
+ * @io: as for tdev_pins_pin()
  */
-int dmt_pins_unpin(struct dmt_pins *pins, struct dmt_testdev_io *io)
+int tdev_pins_unpin(struct tdev_pins *pins, struct tdev_io *io)
 {
 	unsigned long i, n = io->size >> PAGE_SHIFT;
 	u64 index = io->iova >> PAGE_SHIFT, began;
-	struct dmt_pin *pin, *next;
+	struct tdev_pin *pin, *next;
 	int ret;
 
-	ret = dmt_pins_close_killable(pins);
+	ret = tdev_pins_close_killable(pins);
 	if (ret)
 		return ret;
-	if (!dmt_pins_hold(pins, index, n, false)) {
+	if (!tdev_pins_hold(pins, index, n, false)) {
 		ret = -EINVAL;
 		goto out;
 	}
-	for (i = 0, pin = dmt_pin_at(pins, index); i < n; i++, pin = next) {
-		next = dmt_pin_next(pin);
+	for (i = 0, pin = tdev_pin_at(pins, index); i < n; i++, pin = next) {
+		next = tdev_pin_next(pin);
 		if (--pin->count)
 			continue;
 		rb_erase(&pin->node, &pins->tree);
@@ -409,7 +409,7 @@ int dmt_pins_unpin(struct dmt_pins *pins, struct dmt_testdev_io *io)
 	atomic64_sub(n, &pins->count);
 
 	began = ktime_get_ns();
-	dmt_unpin_range(pins->vdev, io->iova, n);
+	tdev_unpin_range(pins->vdev, io->iova, n);
 	io->nsec = ktime_get_ns() - began;
 out:
 	up_write(&pins->gate);
@@ -420,19 +420,19 @@ out:
  * The core takes back as many pins as there were, a stretch of pages a call.
  * @by_first: of pins that begin in [@first, @last], else of pages that are there
  */
-static void dmt_pins_release(struct dmt_pins *pins, u64 first, u64 last,
+static void tdev_pins_release(struct tdev_pins *pins, u64 first, u64 last,
 			     bool by_first)
 {
-	struct dmt_pin *pin = dmt_pin_from(pins, first), *next;
+	struct tdev_pin *pin = tdev_pin_from(pins, first), *next;
 	u64 start = 0;
 	unsigned long n = 0;
 
 	for (; pin && (by_first || pin->index <= last); pin = next) {
-		next = dmt_pin_next(pin);
+		next = tdev_pin_next(pin);
 		if (by_first && (pin->first < first || pin->first > last))
 			continue;
 		if (pin->index != start + n) {
-			dmt_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
+			tdev_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
 			start = pin->index;
 			n = 0;
 		}
@@ -445,13 +445,13 @@ static void dmt_pins_release(struct dmt_pins *pins, u64 first, u64 last,
 		kfree(pin);
 		cond_resched();
 	}
-	dmt_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
+	tdev_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
 }
 
 /* Without unpinning them; the gate is held for writing. */
-static void dmt_pins_forget(struct dmt_pins *pins)
+static void tdev_pins_forget(struct tdev_pins *pins)
 {
-	struct dmt_pin *pin, *next;
+	struct tdev_pin *pin, *next;
 
 	rbtree_postorder_for_each_entry_safe(pin, next, &pins->tree, node)
 		kfree(pin);
@@ -460,39 +460,39 @@ static void dmt_pins_forget(struct dmt_pins *pins)
 }
 
 /**
- * dmt_pins_drop - release all pages, and answer unmaps as a driver must
+ * tdev_pins_drop - release all pages, and answer unmaps as a driver must
  * @pins: the device's pins
  *
- * After dmt_pins_behave() no more pages are left to @pins->late.
+ * After tdev_pins_behave() no more pages are left to @pins->late.
  */
-void dmt_pins_drop(struct dmt_pins *pins)
+void tdev_pins_drop(struct tdev_pins *pins)
 {
-	bool keep = dmt_pins_behave(pins);
+	bool keep = tdev_pins_behave(pins);
 
 	cancel_delayed_work_sync(&pins->late);
-	dmt_pins_close(pins);
+	tdev_pins_close(pins);
 	if (keep)
-		dmt_pins_forget(pins);
+		tdev_pins_forget(pins);
 	else
-		dmt_pins_release(pins, 0, U64_MAX, false);
+		tdev_pins_release(pins, 0, U64_MAX, false);
 	up_write(&pins->gate);
 }
 
 /* Answers to unmaps */
 
 /**
- * dmt_pins_behave - answer unmaps as a driver must from now on
+ * tdev_pins_behave - answer unmaps as a driver must from now on
  * @pins: the device's pins
  *
  * Return: the pages were to be kept.
  */
-bool dmt_pins_behave(struct dmt_pins *pins)
+bool tdev_pins_behave(struct tdev_pins *pins)
 {
 	bool keep;
 
 	spin_lock(&pins->lock);
 	keep = pins->keep;
-	pins->how = DMT_TESTDEV_UNMAP_RELEASE;
+	pins->how = TDEV_UNMAP_RELEASE;
 	pins->keep = false;
 	pins->late_first = U64_MAX;
 	pins->late_last = 0;
@@ -501,38 +501,38 @@ bool dmt_pins_behave(struct dmt_pins *pins)
 }
 
 /**
- * dmt_pins_on_unmap - DMT_TESTDEV_ON_UNMAP
+ * tdev_pins_on_unmap - TDEV_ON_UNMAP
  * @pins: the device's pins
  * @on: the user's wishes, unchecked
  */
-int dmt_pins_on_unmap(struct dmt_pins *pins,
-		      const struct dmt_testdev_on_unmap *on)
+int tdev_pins_on_unmap(struct tdev_pins *pins,
+		      const struct tdev_on_unmap *on)
 {
-	if (on->how > DMT_TESTDEV_UNMAP_LATE || on->flags & ~DMT_TESTDEV_KEEP ||
-	    on->msec > DMT_LATE_MAX)
+	if (on->how > TDEV_UNMAP_LATE || on->flags & ~TDEV_KEEP ||
+	    on->msec > TDEV_LATE_MAX)
 		return -EINVAL;
 	spin_lock(&pins->lock);
 	pins->how = on->how;
 	pins->msec = on->msec;
-	pins->keep = on->flags & DMT_TESTDEV_KEEP;
+	pins->keep = on->flags & TDEV_KEEP;
 	spin_unlock(&pins->lock);
 	return 0;
 }
 
-static void dmt_pins_late(struct work_struct *work)
+static void tdev_pins_late(struct work_struct *work)
 {
-	struct dmt_pins *pins = container_of(to_delayed_work(work),
-					     struct dmt_pins, late);
+	struct tdev_pins *pins = container_of(to_delayed_work(work),
+					     struct tdev_pins, late);
 	u64 first, last;
 
-	dmt_pins_close(pins);
+	tdev_pins_close(pins);
 	spin_lock(&pins->lock);
 	first = pins->late_first;
 	last = pins->late_last;
 	pins->late_first = U64_MAX;
 	pins->late_last = 0;
 	spin_unlock(&pins->lock);
-	dmt_pins_release(pins, first, last, false);
+	tdev_pins_release(pins, first, last, false);
 	up_write(&pins->gate);
 }
 
@@ -540,13 +540,13 @@ static void dmt_pins_late(struct work_struct *work)
  * What to do about an unmap now. Where it is to be done later, the work queue gets
  * it, together with what it has yet to do.
  */
-static u32 dmt_pins_answer(struct dmt_pins *pins, u64 first, u64 last)
+static u32 tdev_pins_answer(struct tdev_pins *pins, u64 first, u64 last)
 {
 	u32 how;
 
 	spin_lock(&pins->lock);
 	how = pins->how;
-	if (how == DMT_TESTDEV_UNMAP_LATE) {
+	if (how == TDEV_UNMAP_LATE) {
 		pins->late_first = min(pins->late_first, first);
 		pins->late_last = max(pins->late_last, last);
 		schedule_delayed_work(&pins->late,
@@ -557,27 +557,27 @@ static u32 dmt_pins_answer(struct dmt_pins *pins, u64 first, u64 last)
 }
 
 /* Pin the first page of the range again; where that's granted, keep it. */
-static void dmt_pins_repin(struct dmt_pins *pins, u64 iova)
+static void tdev_pins_repin(struct tdev_pins *pins, u64 iova)
 {
 	struct rb_node *spares;
 	struct page *page;
 
-	if (dmt_spares_alloc(&spares, 1))
+	if (tdev_spares_alloc(&spares, 1))
 		return;
 	if (vfio_pin_pages(pins->vdev, iova, 1, IOMMU_WRITE, &page) == 1)
-		dmt_pin_add(pins, iova >> PAGE_SHIFT, iova >> PAGE_SHIFT, page,
+		tdev_pin_add(pins, iova >> PAGE_SHIFT, iova >> PAGE_SHIFT, page,
 			    true, &spares);
-	dmt_spares_free(spares);
+	tdev_spares_free(spares);
 }
 
 /**
- * dmt_pins_unmap - release all pages of a range and keep it so while the
+ * tdev_pins_unmap - release all pages of a range and keep it so while the
  *		    calling task unmaps it; or what else is wished
  * @pins: the device's pins
  * @iova: start of the range; a range that wraps ends at the last address
  * @length: of the range
  */
-void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length)
+void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length)
 {
 	u64 last;
 	u32 how;
@@ -586,28 +586,28 @@ void dmt_pins_unmap(struct dmt_pins *pins, u64 iova, u64 length)
 		return;
 	if (check_add_overflow(iova, length - 1, &last))
 		last = U64_MAX;
-	how = dmt_pins_answer(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT);
-	if (how == DMT_TESTDEV_UNMAP_IGNORE || how == DMT_TESTDEV_UNMAP_LATE)
+	how = tdev_pins_answer(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT);
+	if (how == TDEV_UNMAP_IGNORE || how == TDEV_UNMAP_LATE)
 		return;
-	dmt_fence_raise(pins, iova, last);
-	dmt_pins_close(pins);
-	dmt_pins_release(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT,
-			 how == DMT_TESTDEV_UNMAP_BY_FIRST);
-	if (how == DMT_TESTDEV_UNMAP_REPIN)
-		dmt_pins_repin(pins, iova);
+	tdev_fence_raise(pins, iova, last);
+	tdev_pins_close(pins);
+	tdev_pins_release(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT,
+			 how == TDEV_UNMAP_BY_FIRST);
+	if (how == TDEV_UNMAP_REPIN)
+		tdev_pins_repin(pins, iova);
 	up_write(&pins->gate);
 }
 
 /* Writing through pinned pages */
 
 /**
- * dmt_pages_write - copy to consecutive pages
+ * tdev_pages_write - copy to consecutive pages
  * @pages: the pages, pinned by the caller
  * @offset: in the first one, less than a page
  * @data: what to write
  * @size: how much
  */
-void dmt_pages_write(struct page **pages, size_t offset, const void *data,
+void tdev_pages_write(struct page **pages, size_t offset, const void *data,
 		     size_t size)
 {
 	while (size) {
@@ -621,14 +621,14 @@ void dmt_pages_write(struct page **pages, size_t offset, const void *data,
 }
 
 /**
- * dmt_pins_write - DMT_TESTDEV_PINNED_WRITE
+ * tdev_pins_write - TDEV_PINNED_WRITE
  * @pins: the device's pins
  * @io: iova and size: not 0, no wrap-around
  * @data: what to write
  *
  * The gate, held for reading, keeps every page that is in the tree there.
  */
-int dmt_pins_write(struct dmt_pins *pins, struct dmt_testdev_io *io,
+int tdev_pins_write(struct tdev_pins *pins, struct tdev_io *io,
 		   const void *data)
 {
 	u64 first = io->iova >> PAGE_SHIFT;
@@ -641,17 +641,17 @@ int dmt_pins_write(struct dmt_pins *pins, struct dmt_testdev_io *io,
 		return -EINTR;
 	began = ktime_get_ns();
 	spin_lock(&pins->lock);
-	hold = dmt_pins_hold(pins, first, last - first + 1, true);
+	hold = tdev_pins_hold(pins, first, last - first + 1, true);
 	spin_unlock(&pins->lock);
 
 	for (index = first; hold && index <= last; index++, offset = 0) {
 		struct page *page;
 
 		spin_lock(&pins->lock);
-		page = dmt_pin_at(pins, index)->page;
+		page = tdev_pin_at(pins, index)->page;
 		spin_unlock(&pins->lock);
 		n = min_t(size_t, left, PAGE_SIZE - offset);
-		dmt_pages_write(&page, offset, data, n);
+		tdev_pages_write(&page, offset, data, n);
 		data += n;
 		left -= n;
 		cond_resched();

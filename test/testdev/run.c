@@ -33,18 +33,18 @@
 
 #include "device.h"
 
-#define DMT_RUN_SIZE_MAX	65536
-#define DMT_RUN_PAGES_MAX	(DMT_RUN_SIZE_MAX / PAGE_SIZE + 1)
-#define DMT_RUN_FLAGS \
-	(DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_PIN | DMT_TESTDEV_RUN_VARY)
+#define TDEV_RUN_SIZE_MAX	65536
+#define TDEV_RUN_PAGES_MAX	(TDEV_RUN_SIZE_MAX / PAGE_SIZE + 1)
+#define TDEV_RUN_FLAGS \
+	(TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
 
 /* How long a close waits for the threads before it kills them */
-#define DMT_RUN_PATIENCE	(5 * HZ)
+#define TDEV_RUN_PATIENCE	(5 * HZ)
 
-#define DMT_BYTES(x)	((u64)(x) * 0x0101010101010101ull)
+#define TDEV_BYTES(x)	((u64)(x) * 0x0101010101010101ull)
 
 /**
- * struct dmt_run_thread - one thread of a run
+ * struct tdev_run_thread - one thread of a run
  * @run: its run
  * @task: a reference to it
  * @base: start of its region
@@ -59,8 +59,8 @@
  * @pages: of an operation with pins
  * @stats: what it has done; only the thread writes
  */
-struct dmt_run_thread {
-	struct dmt_run *run;
+struct tdev_run_thread {
+	struct tdev_threads *run;
 	struct task_struct *task;
 	u64 base, length;
 	u64 cursor;
@@ -69,40 +69,40 @@ struct dmt_run_thread {
 	u64 left;
 	u64 turn, fraction;
 	__le64 *buf;
-	struct page *pages[DMT_RUN_PAGES_MAX];
-	struct dmt_testdev_stats stats;
+	struct page *pages[TDEV_RUN_PAGES_MAX];
+	struct tdev_stats stats;
 } ____cacheline_aligned_in_smp;
 
 /* Random numbers and data */
 
-static u64 dmt_mix(u64 x)
+static u64 tdev_mix(u64 x)
 {
 	x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ull;
 	x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ull;
 	return x ^ (x >> 32);
 }
 
-static u64 dmt_random(struct dmt_run_thread *t)
+static u64 tdev_random(struct tdev_run_thread *t)
 {
 	t->state += 0x9e3779b97f4a7c15ull;
-	return dmt_mix(t->state);
+	return tdev_mix(t->state);
 }
 
 /* 0 to @n - 1 */
-static u64 dmt_random_below(struct dmt_run_thread *t, u64 n)
+static u64 tdev_random_below(struct tdev_run_thread *t, u64 n)
 {
-	return mul_u64_u64_shr(dmt_random(t), n, 64);
+	return mul_u64_u64_shr(tdev_random(t), n, 64);
 }
 
-static void dmt_run_fill(struct dmt_run_thread *t, size_t size)
+static void tdev_run_fill(struct tdev_run_thread *t, size_t size)
 {
-	u64 value = dmt_random(t), keep = DMT_BYTES(0x3f), set = DMT_BYTES(0x40);
+	u64 value = tdev_random(t), keep = TDEV_BYTES(0x3f), set = TDEV_BYTES(0x40);
 	size_t i;
 
-	if (t->run->spec.flags & DMT_TESTDEV_RUN_RANDOM)
-		keep = DMT_BYTES(0xbf);
+	if (t->run->spec.flags & TDEV_RUN_RANDOM)
+		keep = TDEV_BYTES(0xbf);
 	else if (t->pass & 1)
-		set = DMT_BYTES(0xc0);
+		set = TDEV_BYTES(0xc0);
 	for (i = 0; i < DIV_ROUND_UP(size, sizeof(u64)); i++) {
 		t->buf[i] = cpu_to_le64((value & keep) | set);
 		value += 0x9e3779b97f4a7c15ull;
@@ -110,19 +110,19 @@ static void dmt_run_fill(struct dmt_run_thread *t, size_t size)
 }
 
 /* Where: set *@iova, return the size. The region is at least spec.size long. */
-static size_t dmt_run_next(struct dmt_run_thread *t, u64 *iova)
+static size_t tdev_run_next(struct tdev_run_thread *t, u64 *iova)
 {
-	const struct dmt_testdev_run *spec = &t->run->spec;
-	bool vary = spec->flags & DMT_TESTDEV_RUN_VARY;
+	const struct tdev_run *spec = &t->run->spec;
+	bool vary = spec->flags & TDEV_RUN_VARY;
 	size_t size = spec->size, skip = 0;
 
 	if (vary)
-		size = 1 + dmt_random_below(t, spec->size);
-	if (spec->flags & DMT_TESTDEV_RUN_RANDOM) {
+		size = 1 + tdev_random_below(t, spec->size);
+	if (spec->flags & TDEV_RUN_RANDOM) {
 		u64 places = vary ? t->length - (size - 1) :
 				    div64_u64(t->length, size);
 
-		*iova = dmt_random_below(t, places);
+		*iova = tdev_random_below(t, places);
 		if (!vary)
 			*iova *= size;
 		*iova += t->base;
@@ -130,7 +130,7 @@ static size_t dmt_run_next(struct dmt_run_thread *t, u64 *iova)
 	}
 
 	if (vary)
-		skip = dmt_random_below(t, size);
+		skip = tdev_random_below(t, size);
 	if (t->length - t->cursor < skip + size) {
 		t->cursor = 0;
 		t->pass ^= 1;
@@ -143,7 +143,7 @@ static size_t dmt_run_next(struct dmt_run_thread *t, u64 *iova)
 
 /* Operations: they return 0 or -errno and add the time of the driver's calls */
 
-static int dmt_run_rw(struct dmt_run_thread *t, u64 iova, size_t size, u64 *ns)
+static int tdev_run_rw(struct tdev_run_thread *t, u64 iova, size_t size, u64 *ns)
 {
 	u64 began = ktime_get_ns();
 	int ret = vfio_dma_rw(t->run->vdev, iova, t->buf, size, true);
@@ -152,75 +152,75 @@ static int dmt_run_rw(struct dmt_run_thread *t, u64 iova, size_t size, u64 *ns)
 	return ret;
 }
 
-static int dmt_run_pin(struct dmt_run_thread *t, u64 iova, size_t size, u64 *ns)
+static int tdev_run_pin(struct tdev_run_thread *t, u64 iova, size_t size, u64 *ns)
 {
-	struct dmt_run *run = t->run;
+	struct tdev_threads *run = t->run;
 	u64 first = iova & PAGE_MASK, began;
 	unsigned long n = ((iova + (size - 1)) >> PAGE_SHIFT) -
 			  (iova >> PAGE_SHIFT) + 1;
 	int ret;
 
-	ret = dmt_pins_enter(run->pins, iova, size, &run->stop);
+	ret = tdev_pins_enter(run->pins, iova, size, &run->stop);
 	if (ret)
 		return ret;
 
 	/* Not in the tree: the gate is held until they are unpinned */
 	began = ktime_get_ns();
-	ret = dmt_pin_range(run->vdev, first, n, IOMMU_WRITE, t->pages);
+	ret = tdev_pin_range(run->vdev, first, n, IOMMU_WRITE, t->pages);
 	if (!ret) {
 		atomic64_add(n, &run->pins->count);
-		dmt_pages_write(t->pages, offset_in_page(iova), t->buf, size);
-		dmt_unpin_range(run->vdev, first, n);
+		tdev_pages_write(t->pages, offset_in_page(iova), t->buf, size);
+		tdev_unpin_range(run->vdev, first, n);
 		atomic64_sub(n, &run->pins->count);
 	}
 	*ns = ktime_get_ns() - began;
-	dmt_pins_leave(run->pins);
+	tdev_pins_leave(run->pins);
 	return ret;
 }
 
 /* STATS may read at any time: each number is whole, not all of one moment */
-static void dmt_add(u64 *counter, u64 n)
+static void tdev_add(u64 *counter, u64 n)
 {
 	WRITE_ONCE(*counter, *counter + n);
 }
 
-static void dmt_run_account(struct dmt_testdev_stats *s, size_t size, u64 ns)
+static void tdev_run_account(struct tdev_stats *s, size_t size, u64 ns)
 {
 	unsigned int i = min_t(unsigned int, ilog2(ns | 1),
 			       ARRAY_SIZE(s->histogram) - 1);
 
-	dmt_add(&s->ops, 1);
-	dmt_add(&s->bytes, size);
-	dmt_add(&s->ns_total, ns);
-	dmt_add(&s->histogram[i], 1);
+	tdev_add(&s->ops, 1);
+	tdev_add(&s->bytes, size);
+	tdev_add(&s->ns_total, ns);
+	tdev_add(&s->histogram[i], 1);
 	if (ns > s->ns_max)
 		WRITE_ONCE(s->ns_max, ns);
 	if (ns > NSEC_PER_MSEC) {
-		dmt_add(&s->stalls, 1);
-		dmt_add(&s->ns_stalled, ns);
+		tdev_add(&s->stalls, 1);
+		tdev_add(&s->ns_stalled, ns);
 	}
 }
 
-static void dmt_run_op(struct dmt_run_thread *t)
+static void tdev_run_op(struct tdev_run_thread *t)
 {
 	u64 iova, ns = 0;
-	size_t size = dmt_run_next(t, &iova);
+	size_t size = tdev_run_next(t, &iova);
 	int ret;
 
-	dmt_run_fill(t, size);
-	if (t->run->spec.flags & DMT_TESTDEV_RUN_PIN)
-		ret = dmt_run_pin(t, iova, size, &ns);
+	tdev_run_fill(t, size);
+	if (t->run->spec.flags & TDEV_RUN_PIN)
+		ret = tdev_run_pin(t, iova, size, &ns);
 	else
-		ret = dmt_run_rw(t, iova, size, &ns);
+		ret = tdev_run_rw(t, iova, size, &ns);
 	if (ret)
-		dmt_add(&t->stats.failed, 1);
+		tdev_add(&t->stats.failed, 1);
 	else
-		dmt_run_account(&t->stats, size, ns);
+		tdev_run_account(&t->stats, size, ns);
 }
 
 /* Threads */
 
-static bool dmt_run_stopped(struct dmt_run *run)
+static bool tdev_run_stopped(struct tdev_threads *run)
 {
 	return READ_ONCE(run->stop) || signal_pending(current);
 }
@@ -229,9 +229,9 @@ static bool dmt_run_stopped(struct dmt_run *run)
  * Wait for the thread's turn. Each has every nthreads-th of the run's turns.
  * Who is late catches up.
  */
-static void dmt_run_pace(struct dmt_run_thread *t)
+static void tdev_run_pace(struct tdev_run_thread *t)
 {
-	struct dmt_run *run = t->run;
+	struct tdev_threads *run = t->run;
 	u64 rate = run->spec.rate, period, rest, now;
 
 	if (!rate)
@@ -251,10 +251,10 @@ static void dmt_run_pace(struct dmt_run_thread *t)
 	}
 }
 
-static int dmt_run_thread(void *data)
+static int tdev_run_thread(void *data)
 {
-	struct dmt_run_thread *t = data;
-	struct dmt_run *run = t->run;
+	struct tdev_run_thread *t = data;
+	struct tdev_threads *run = t->run;
 
 	allow_kernel_signal(SIGKILL);
 	t->turn = ktime_get_ns();
@@ -262,10 +262,10 @@ static int dmt_run_thread(void *data)
 		t->turn += div64_u64((t - run->threads) * (u64)NSEC_PER_SEC,
 				     run->spec.rate);
 	while (!run->spec.count || t->left--) {
-		dmt_run_pace(t);
-		if (dmt_run_stopped(run))
+		tdev_run_pace(t);
+		if (tdev_run_stopped(run))
 			break;
-		dmt_run_op(t);
+		tdev_run_op(t);
 		cond_resched();
 	}
 	if (atomic_dec_and_test(&run->live))
@@ -275,8 +275,8 @@ static int dmt_run_thread(void *data)
 
 /* Starting and ending */
 
-void dmt_run_init(struct dmt_run *run, struct vfio_device *vdev,
-		  struct dmt_pins *pins)
+void tdev_run_init(struct tdev_threads *run, struct vfio_device *vdev,
+		  struct tdev_pins *pins)
 {
 	run->vdev = vdev;
 	run->pins = pins;
@@ -290,13 +290,13 @@ void dmt_run_init(struct dmt_run *run, struct vfio_device *vdev,
 }
 
 /* No thread of it is running, or none has ever been woken */
-static void dmt_run_free(struct dmt_run *run)
+static void tdev_run_free(struct tdev_threads *run)
 {
 	unsigned int i;
 
 	lockdep_assert_held(&run->lock);
 	for (i = 0; i < run->nthreads; i++) {
-		struct dmt_run_thread *t = &run->threads[i];
+		struct tdev_run_thread *t = &run->threads[i];
 
 		if (t->task) {
 			kthread_stop(t->task);
@@ -309,46 +309,46 @@ static void dmt_run_free(struct dmt_run *run)
 	run->nthreads = 0;
 }
 
-static int dmt_run_check(const struct dmt_testdev_run *spec)
+static int tdev_run_check(const struct tdev_run *spec)
 {
 	u64 last;
 
-	if (spec->flags & ~DMT_RUN_FLAGS)
+	if (spec->flags & ~TDEV_RUN_FLAGS)
 		return -EINVAL;
-	if (!spec->threads || spec->threads > DMT_TESTDEV_THREADS_MAX)
+	if (!spec->threads || spec->threads > TDEV_THREADS_MAX)
 		return -EINVAL;
-	if (!spec->size || spec->size > DMT_RUN_SIZE_MAX)
+	if (!spec->size || spec->size > TDEV_RUN_SIZE_MAX)
 		return -EINVAL;
 	if (!spec->length ||
 	    check_add_overflow(spec->iova, spec->length - 1, &last))
 		return -EINVAL;
-	if (spec->flags & DMT_TESTDEV_RUN_RANDOM)
+	if (spec->flags & TDEV_RUN_RANDOM)
 		return spec->length < spec->size ? -EINVAL : 0;
 	return div_u64(spec->length, spec->threads) < spec->size ? -EINVAL : 0;
 }
 
-static int dmt_run_create(struct dmt_run *run, unsigned int i)
+static int tdev_run_create(struct tdev_threads *run, unsigned int i)
 {
-	const struct dmt_testdev_run *spec = &run->spec;
-	struct dmt_run_thread *t = &run->threads[i];
+	const struct tdev_run *spec = &run->spec;
+	struct tdev_run_thread *t = &run->threads[i];
 	u64 whole;
 	u32 rest;
 
 	t->run = run;
 	t->base = spec->iova;
 	t->length = spec->length;
-	if (!(spec->flags & DMT_TESTDEV_RUN_RANDOM)) {
+	if (!(spec->flags & TDEV_RUN_RANDOM)) {
 		t->length = div_u64(spec->length, spec->threads);
 		t->base += i * t->length;
 	}
 	whole = div_u64_rem(spec->count, spec->threads, &rest);
 	t->left = whole + (i < rest);
-	t->state = dmt_mix(spec->seed + dmt_mix(i + 1));
+	t->state = tdev_mix(spec->seed + tdev_mix(i + 1));
 	t->buf = kvmalloc(round_up(spec->size, sizeof(u64)),
 			  GFP_KERNEL_ACCOUNT);
 	if (!t->buf)
 		return -ENOMEM;
-	t->task = kthread_create(dmt_run_thread, t, "dmt_run/%u", i);
+	t->task = kthread_create(tdev_run_thread, t, "tdev_threads/%u", i);
 	if (IS_ERR(t->task)) {
 		int ret = PTR_ERR(t->task);
 
@@ -360,16 +360,16 @@ static int dmt_run_create(struct dmt_run *run, unsigned int i)
 }
 
 /**
- * dmt_run_start - DMT_TESTDEV_RUN
+ * tdev_run_start - TDEV_RUN
  * @run: the device's
  * @spec: the user's wishes, unchecked
  */
-int dmt_run_start(struct dmt_run *run, const struct dmt_testdev_run *spec)
+int tdev_run_start(struct tdev_threads *run, const struct tdev_run *spec)
 {
 	unsigned int i;
 	int ret;
 
-	ret = dmt_run_check(spec);
+	ret = tdev_run_check(spec);
 	if (ret)
 		return ret;
 	mutex_lock(&run->lock);
@@ -377,7 +377,7 @@ int dmt_run_start(struct dmt_run *run, const struct dmt_testdev_run *spec)
 		ret = -EBUSY;
 		goto out;
 	}
-	dmt_run_free(run);
+	tdev_run_free(run);
 	run->threads = kvcalloc(spec->threads, sizeof(*run->threads),
 				GFP_KERNEL_ACCOUNT);
 	if (!run->threads) {
@@ -387,9 +387,9 @@ int dmt_run_start(struct dmt_run *run, const struct dmt_testdev_run *spec)
 	run->spec = *spec;
 	run->nthreads = spec->threads;
 	for (i = 0; i < run->nthreads; i++) {
-		ret = dmt_run_create(run, i);
+		ret = tdev_run_create(run, i);
 		if (ret) {
-			dmt_run_free(run);
+			tdev_run_free(run);
 			goto out;
 		}
 	}
@@ -403,7 +403,7 @@ out:
 	return ret;
 }
 
-static void dmt_run_stop(struct dmt_run *run)
+static void tdev_run_stop(struct tdev_threads *run)
 {
 	WRITE_ONCE(run->stop, true);
 	wake_up_all(&run->wait);
@@ -411,12 +411,12 @@ static void dmt_run_stop(struct dmt_run *run)
 }
 
 /**
- * dmt_run_wait - DMT_TESTDEV_WAIT
+ * tdev_run_wait - TDEV_WAIT
  * @run: the device's
  *
  * Waits for the run under way, not for one that is started meanwhile.
  */
-int dmt_run_wait(struct dmt_run *run)
+int tdev_run_wait(struct tdev_threads *run)
 {
 	u64 number = READ_ONCE(run->number);
 
@@ -427,48 +427,48 @@ int dmt_run_wait(struct dmt_run *run)
 }
 
 /**
- * dmt_run_halt - DMT_TESTDEV_HALT
+ * tdev_run_halt - TDEV_HALT
  * @run: the device's
  *
  * After -EINTR the run is ending, but may not have.
  */
-int dmt_run_halt(struct dmt_run *run)
+int tdev_run_halt(struct tdev_threads *run)
 {
 	mutex_lock(&run->lock);		/* not between a start's two steps */
 	if (atomic_read(&run->live))
-		dmt_run_stop(run);
+		tdev_run_stop(run);
 	mutex_unlock(&run->lock);
-	return dmt_run_wait(run);
+	return tdev_run_wait(run);
 }
 
 /**
- * dmt_run_close - end the run for good
+ * tdev_run_close - end the run for good
  * @run: the device's
  *
  * No other call on @run is under way, and no signal can break this one off.
  */
-void dmt_run_close(struct dmt_run *run)
+void tdev_run_close(struct tdev_threads *run)
 {
 	unsigned int i;
 
 	mutex_lock(&run->lock);
-	dmt_run_stop(run);
+	tdev_run_stop(run);
 	if (!wait_event_timeout(run->wait, !atomic_read(&run->live),
-				DMT_RUN_PATIENCE)) {
+				TDEV_RUN_PATIENCE)) {
 		for (i = 0; i < run->nthreads; i++)
 			send_sig(SIGKILL, run->threads[i].task, 1);
 		wait_event(run->wait, !atomic_read(&run->live));
 	}
-	dmt_run_free(run);
+	tdev_run_free(run);
 	mutex_unlock(&run->lock);
 }
 
 /**
- * dmt_run_stats - add up what the threads have done
+ * tdev_run_stats - add up what the threads have done
  * @run: the device's
  * @stats: out; zeroed by the caller
  */
-void dmt_run_stats(struct dmt_run *run, struct dmt_testdev_stats *stats)
+void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats)
 {
 	unsigned int i, j;
 
@@ -476,7 +476,7 @@ void dmt_run_stats(struct dmt_run *run, struct dmt_testdev_stats *stats)
 	stats->running = atomic_read(&run->live);
 	smp_rmb();	/* no thread running: all that they counted is seen */
 	for (i = 0; i < run->nthreads; i++) {
-		const struct dmt_testdev_stats *s = &run->threads[i].stats;
+		const struct tdev_stats *s = &run->threads[i].stats;
 
 		stats->ops += READ_ONCE(s->ops);
 		stats->failed += READ_ONCE(s->failed);

@@ -6,58 +6,58 @@
  * to memory by itself, by vfio_dma_rw() and through pinned pages, and can be
  * migrated (VFIO migration, version 2: stop-copy, pre-copy, P2P). No interrupts.
  *
- * Operation number n of the device writes DMT_PCI_SIZE bytes, and where and
- * what depends on DMT_PCI_SEED and n alone: see dmt_pci_slot() and
- * dmt_pci_word(). An operation that fails is tried again until it succeeds, so
+ * Operation number n of the device writes TDEV_PCI_SIZE bytes, and where and
+ * what depends on TDEV_PCI_SEED and n alone: see tdev_pci_slot() and
+ * tdev_pci_word(). An operation that fails is tried again until it succeeds, so
  * memory after n operations is known to the last byte, whatever happened; but
  * operation n itself, if it has been tried, may have written some of its bytes.
  *
  * Included by the kernel, by programs and by a freestanding guest: no types but
  * the compiler's.
  */
-#ifndef DMT_TESTDEV_PCI_H
-#define DMT_TESTDEV_PCI_H
+#ifndef TDEV_TESTDEV_PCI_H
+#define TDEV_TESTDEV_PCI_H
 
 /* An id that no product has: 1234 belongs to nobody and is used by emulators */
-#define DMT_PCI_VENDOR		0x1234
-#define DMT_PCI_DEVICE		0xd3a7
+#define TDEV_PCI_VENDOR		0x1234
+#define TDEV_PCI_DEVICE		0xd3a7
 
 /* Registers in BAR 0, of 32 bits, by aligned accesses of 32 bits only */
-#define DMT_PCI_ID		0x00	/* ro: DMT_PCI_MAGIC */
-#define DMT_PCI_CONTROL		0x04	/* DMT_PCI_GO, ... */
-#define DMT_PCI_IOVA_LOW	0x08	/* the region that is written */
-#define DMT_PCI_IOVA_HIGH	0x0c
-#define DMT_PCI_LENGTH		0x10	/* of it, in bytes */
-#define DMT_PCI_SIZE		0x14	/* bytes an operation, a multiple of 4 */
-#define DMT_PCI_SEED		0x18
-#define DMT_PCI_RATE		0x1c	/* operations a second; 0: flat out */
-#define DMT_PCI_HELD		0x20	/* bytes from IOVA that are kept pinned */
-#define DMT_PCI_DONE		0x24	/* operations that are complete */
-#define DMT_PCI_FAILED		0x28	/* ro: tries that failed */
-#define DMT_PCI_LOADS		0x2c	/* ro: migrations that it has been through */
-#define DMT_PCI_REGS		12
+#define TDEV_PCI_ID		0x00	/* ro: TDEV_PCI_MAGIC */
+#define TDEV_PCI_CONTROL		0x04	/* TDEV_PCI_GO, ... */
+#define TDEV_PCI_IOVA_LOW	0x08	/* the region that is written */
+#define TDEV_PCI_IOVA_HIGH	0x0c
+#define TDEV_PCI_LENGTH		0x10	/* of it, in bytes */
+#define TDEV_PCI_SIZE		0x14	/* bytes an operation, a multiple of 4 */
+#define TDEV_PCI_SEED		0x18
+#define TDEV_PCI_RATE		0x1c	/* operations a second; 0: flat out */
+#define TDEV_PCI_HELD		0x20	/* bytes from IOVA that are kept pinned */
+#define TDEV_PCI_DONE		0x24	/* operations that are complete */
+#define TDEV_PCI_FAILED		0x28	/* ro: tries that failed */
+#define TDEV_PCI_LOADS		0x2c	/* ro: migrations that it has been through */
+#define TDEV_PCI_REGS		12
 
-#define DMT_PCI_MAGIC		0x50544d44
+#define TDEV_PCI_MAGIC		0x50544d44
 
 /*
  * GO: write, as long as the device is bus master and the migration's state lets
  * it run. While it is set the registers but CONTROL keep their values. When the
  * write that clears it returns, every operation is complete. With registers
  * that make no sense it doesn't stick: LENGTH of at least SIZE and not above
- * DMT_PCI_LENGTH_MAX, SIZE not 0 and not above DMT_PCI_SIZE_MAX, HELD whole
- * pages within the region and not above DMT_PCI_HELD_MAX, no wrap-around.
+ * TDEV_PCI_LENGTH_MAX, SIZE not 0 and not above TDEV_PCI_SIZE_MAX, HELD whole
+ * pages within the region and not above TDEV_PCI_HELD_MAX, no wrap-around.
  *
  * PIN: every fourth operation pins its pages, writes through them and unpins.
  */
-#define DMT_PCI_GO		(1u << 0)
-#define DMT_PCI_PIN		(1u << 1)
+#define TDEV_PCI_GO		(1u << 0)
+#define TDEV_PCI_PIN		(1u << 1)
 
-#define DMT_PCI_LENGTH_MAX	(1u << 30)
-#define DMT_PCI_SIZE_MAX	4096u
-#define DMT_PCI_HELD_MAX	(16u << 20)
+#define TDEV_PCI_LENGTH_MAX	(1u << 30)
+#define TDEV_PCI_SIZE_MAX	4096u
+#define TDEV_PCI_HELD_MAX	(16u << 20)
 
 /* A bijection of 32 bits that leaves no pattern */
-static inline unsigned int dmt_pci_mix(unsigned int x)
+static inline unsigned int tdev_pci_mix(unsigned int x)
 {
 	x = (x ^ (x >> 16)) * 0x9e3779b1u;
 	x = (x ^ (x >> 15)) * 0x27d4eb2fu;
@@ -65,51 +65,51 @@ static inline unsigned int dmt_pci_mix(unsigned int x)
 }
 
 /* The slot that operation @n writes: from IOVA + slot * SIZE on, SIZE bytes */
-static inline unsigned int dmt_pci_slot(unsigned int seed, unsigned int n,
+static inline unsigned int tdev_pci_slot(unsigned int seed, unsigned int n,
 					unsigned int slots)
 {
-	return dmt_pci_mix(seed + dmt_pci_mix(n)) % slots;
+	return tdev_pci_mix(seed + tdev_pci_mix(n)) % slots;
 }
 
 /* Word @i, of 32 bits and little-endian, of what operation @n writes there */
-static inline unsigned int dmt_pci_word(unsigned int seed, unsigned int n,
+static inline unsigned int tdev_pci_word(unsigned int seed, unsigned int n,
 					unsigned int i)
 {
-	return dmt_pci_mix(~seed + dmt_pci_mix(n)) + i * 0x9e3779b1u;
+	return tdev_pci_mix(~seed + tdev_pci_mix(n)) + i * 0x9e3779b1u;
 }
 
 /*
  * The migration stream: a head, which can be read in pre-copy, and the state.
- * All words are little-endian. @sum is dmt_pci_sum() of the state before it.
+ * All words are little-endian. @sum is tdev_pci_sum() of the state before it.
  */
-#define DMT_PCI_STREAM_MAGIC	0x4d544d44
-#define DMT_PCI_STREAM_VERSION	1
+#define TDEV_PCI_STREAM_MAGIC	0x4d544d44
+#define TDEV_PCI_STREAM_VERSION	1
 
-struct dmt_pci_head {
+struct tdev_pci_head {
 	unsigned int magic;
 	unsigned int version;
 	unsigned int size;	/* of the state */
 	unsigned int zero;
 };
 
-struct dmt_pci_state {
-	unsigned int regs[DMT_PCI_REGS];	/* by address; ID is one */
+struct tdev_pci_state {
+	unsigned int regs[TDEV_PCI_REGS];	/* by address; ID is one */
 	unsigned int config[16];		/* the first 64 bytes of it */
 	unsigned int sum;
 };
 
-struct dmt_pci_stream {
-	struct dmt_pci_head head;
-	struct dmt_pci_state state;
+struct tdev_pci_stream {
+	struct tdev_pci_head head;
+	struct tdev_pci_state state;
 };
 
-static inline unsigned int dmt_pci_sum(const struct dmt_pci_state *state)
+static inline unsigned int tdev_pci_sum(const struct tdev_pci_state *state)
 {
 	const unsigned int *word = (const unsigned int *)state;
 	unsigned int i, sum = 0;
 
 	for (i = 0; i < sizeof(*state) / 4 - 1; i++)
-		sum = dmt_pci_mix(sum + word[i]);
+		sum = tdev_pci_mix(sum + word[i]);
 	return sum;
 }
 

@@ -18,7 +18,7 @@
 #define NPAGES	64ull
 #define SIZE	(NPAGES * PAGE)
 
-static struct dmt_absent *a;
+static struct dml_absent *a;
 
 static char *map(uint64_t size, int flags, int fd)
 {
@@ -38,8 +38,8 @@ static char *map_anonymous(uint64_t size)
 
 static void look_anew(void)
 {
-	dmt_absent_close(a);
-	a = dmt_absent_open();
+	dml_absent_close(a);
+	a = dml_absent_open();
 	CHECK(a);
 }
 
@@ -51,22 +51,22 @@ static void test_runs(void)
 	m[3 * PAGE] = 1;
 	m[4 * PAGE + 5] = 0;
 	look_anew();
-	CHECK(dmt_absent_covers(a, m, SIZE));
-	CHECK(!dmt_absent_covers(a, m + 8, PAGE));
-	CHECK(!dmt_absent_covers(a, m, PAGE + 8));
-	CHECK_EQ(dmt_absent_run(a, m, SIZE, &absent), 3 * PAGE);
+	CHECK(dml_absent_covers(a, m, SIZE));
+	CHECK(!dml_absent_covers(a, m + 8, PAGE));
+	CHECK(!dml_absent_covers(a, m, PAGE + 8));
+	CHECK_EQ(dml_absent_run(a, m, SIZE, &absent), 3 * PAGE);
 	CHECK(absent);
-	CHECK_EQ(dmt_absent_run(a, m + PAGE, PAGE, &absent), PAGE);
+	CHECK_EQ(dml_absent_run(a, m + PAGE, PAGE, &absent), PAGE);
 	CHECK(absent);
-	CHECK_EQ(dmt_absent_run(a, m + 3 * PAGE, SIZE - 3 * PAGE, &absent),
+	CHECK_EQ(dml_absent_run(a, m + 3 * PAGE, SIZE - 3 * PAGE, &absent),
 		 2 * PAGE);
 	CHECK(!absent);
-	CHECK_EQ(dmt_absent_run(a, m + 5 * PAGE, SIZE - 5 * PAGE, &absent),
+	CHECK_EQ(dml_absent_run(a, m + 5 * PAGE, SIZE - 5 * PAGE, &absent),
 		 SIZE - 5 * PAGE);
 	CHECK(absent);
 	munmap(m, SIZE);
 	look_anew();
-	CHECK(!dmt_absent_covers(a, m, SIZE));
+	CHECK(!dml_absent_covers(a, m, SIZE));
 }
 
 /* There may be content in pages that aren't in the page tables. */
@@ -81,9 +81,9 @@ static void test_files(void)
 	private = map(SIZE, MAP_PRIVATE, fd);
 	anonymous = map(SIZE, MAP_SHARED | MAP_ANONYMOUS, -1);
 	look_anew();
-	CHECK(!dmt_absent_covers(a, shared, SIZE));
-	CHECK(!dmt_absent_covers(a, private, SIZE));
-	CHECK(!dmt_absent_covers(a, anonymous, SIZE));
+	CHECK(!dml_absent_covers(a, shared, SIZE));
+	CHECK(!dml_absent_covers(a, private, SIZE));
+	CHECK(!dml_absent_covers(a, anonymous, SIZE));
 	munmap(shared, SIZE);
 	munmap(private, SIZE);
 	munmap(anonymous, SIZE);
@@ -104,10 +104,10 @@ static bool try_userfaultfd(void)
 	reg.range.len = SIZE;
 	CHECK_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
 	look_anew();
-	CHECK(dmt_absent_covers(a, m, SIZE));
-	CHECK(!dmt_absent_covers(a, m + SIZE, SIZE));
-	CHECK(!dmt_absent_covers(a, m, 2 * SIZE));
-	CHECK(dmt_absent_covers(a, m + 2 * SIZE, SIZE));
+	CHECK(dml_absent_covers(a, m, SIZE));
+	CHECK(!dml_absent_covers(a, m + SIZE, SIZE));
+	CHECK(!dml_absent_covers(a, m, 2 * SIZE));
+	CHECK(dml_absent_covers(a, m + 2 * SIZE, SIZE));
 	close(fd);
 	munmap(m, 3 * SIZE);
 	return true;
@@ -211,6 +211,6 @@ int main(void)
 		SKIP("with a userfaultfd", "not allowed here");
 	TEST(test_precopy, "a sparse memory is copied without touching it");
 	TEST(test_lost, "to a destination that is lost");
-	dmt_absent_close(a);
+	dml_absent_close(a);
 	return tap_done();
 }

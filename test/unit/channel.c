@@ -21,8 +21,8 @@ static void *echo(void *opaque)
 	char buf[5000];
 	ssize_t n;
 
-	while ((n = dmt_channel_read(ch, buf, sizeof(buf))) > 0 &&
-	       !dmt_channel_write(ch, buf, n))
+	while ((n = dml_channel_read(ch, buf, sizeof(buf))) > 0 &&
+	       !dml_channel_write(ch, buf, n))
 		;
 	dmatrack_channel_close(ch);
 	return NULL;
@@ -37,7 +37,7 @@ static void *write_much(void *opaque)
 
 	for (i = 0; i < MUCH; i++)
 		data[i] = (char)(i * 7 + i / 1000);
-	i = dmt_channel_write(opaque, data, MUCH);
+	i = dml_channel_write(opaque, data, MUCH);
 	free(data);
 	return i ? opaque : NULL;
 }
@@ -53,7 +53,7 @@ static void check_echo(struct dmatrack_channel *ch)
 
 	CHECK_EQ(pthread_create(&thread, NULL, write_much, ch), 0);
 	for (i = 0; i < MUCH; i += n) {
-		n = dmt_channel_read(ch, data + i, MUCH - i);
+		n = dml_channel_read(ch, data + i, MUCH - i);
 		CHECK(n > 0);
 	}
 	pthread_join(thread, &failed);
@@ -109,21 +109,21 @@ static void test_gone(void)
 	CHECK_EQ(dmatrack_channel_fds(&ch, sv[0], sv[0]), 0);
 	close(sv[0]);
 	close(sv[1]);
-	CHECK_EQ(dmt_channel_write(ch, "x", 1), -EPIPE);
-	CHECK_EQ(dmt_channel_read(ch, &set, 1), -ECONNRESET);
+	CHECK_EQ(dml_channel_write(ch, "x", 1), -EPIPE);
+	CHECK_EQ(dml_channel_read(ch, &set, 1), -ECONNRESET);
 	dmatrack_channel_close(ch);
 
 	CHECK(!pipe(p) && !pipe(in));
 	CHECK_EQ(dmatrack_channel_fds(&ch, in[0], p[1]), 0);
 	close(p[0]);
-	CHECK_EQ(dmt_channel_write(ch, "x", 1), -EPIPE);
+	CHECK_EQ(dml_channel_write(ch, "x", 1), -EPIPE);
 	pthread_sigmask(SIG_SETMASK, NULL, &old);
 	CHECK(!sigismember(&old, SIGPIPE));
 	sigemptyset(&set);
 	sigaddset(&set, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	raise(SIGPIPE);
-	CHECK_EQ(dmt_channel_write(ch, "x", 1), -EPIPE);
+	CHECK_EQ(dml_channel_write(ch, "x", 1), -EPIPE);
 	sigpending(&pending);
 	CHECK(sigismember(&pending, SIGPIPE));
 	CHECK_EQ(sigwaitinfo(&set, NULL), SIGPIPE);
@@ -142,11 +142,11 @@ static void test_silent(void)
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	CHECK_EQ(dmatrack_channel_fds(&ch, sv[0], sv[0]), 0);
-	dmt_channel_patience(ch, 20);
-	CHECK_EQ(dmt_channel_read(ch, buf, 1), -ETIMEDOUT);
-	while (!dmt_channel_write(ch, buf, sizeof(buf)))
+	dml_channel_patience(ch, 20);
+	CHECK_EQ(dml_channel_read(ch, buf, 1), -ETIMEDOUT);
+	while (!dml_channel_write(ch, buf, sizeof(buf)))
 		;
-	CHECK_EQ(dmt_channel_write(ch, buf, 1), -ETIMEDOUT);
+	CHECK_EQ(dml_channel_write(ch, buf, 1), -ETIMEDOUT);
 	dmatrack_channel_close(ch);
 	close(sv[0]);
 	close(sv[1]);
@@ -163,9 +163,9 @@ static void test_exec(void)
 	CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
 	CHECK_EQ(errno, ECHILD);
 	CHECK_EQ(dmatrack_connect(&ch, "exec:echo hello; exit 3", NULL), 0);
-	CHECK_EQ(dmt_channel_read(ch, buf, 6), 6);
+	CHECK_EQ(dml_channel_read(ch, buf, 6), 6);
 	CHECK(!memcmp(buf, "hello\n", 6));
-	CHECK_EQ(dmt_channel_read(ch, buf, 6), -ECONNRESET);
+	CHECK_EQ(dml_channel_read(ch, buf, 6), -ECONNRESET);
 	dmatrack_channel_close(ch);
 	CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
 	CHECK_EQ(dmatrack_connect(&ch, "exec:", NULL), -EINVAL);
@@ -343,7 +343,7 @@ static void test_reaped(void)
 	char c;
 
 	CHECK_EQ(dmatrack_connect(&ch, "exec:exit", NULL), 0);
-	CHECK_EQ(dmt_channel_read(ch, &c, 1), -ECONNRESET);
+	CHECK_EQ(dml_channel_read(ch, &c, 1), -ECONNRESET);
 	CHECK_EQ(wait(NULL), -1);
 	dmatrack_channel_close(ch);
 	CHECK_EQ(kills, 0);

@@ -844,7 +844,7 @@ static void test_hollow(void)
 	const char *path = scratch_path("hollow"), *partial = scratch_path("hollow.partial");
 	struct dmatrack_dest *d = create(path, 0);
 	struct dmatrack_image *m;
-	struct dmt_image_head h;
+	struct dml_image_head h;
 	int fd;
 
 	huge.size += PAGE;
@@ -853,9 +853,9 @@ static void test_hollow(void)
 	CHECK_EQ(d->ops->begin(d, &huge, 1, PAGE), 0);
 	fd = open(partial, O_RDWR);
 	CHECK_EQ(pread(fd, &h, sizeof(h), 0), sizeof(h));
-	h.flags = DMT_IMAGE_COMPLETE;
+	h.flags = DML_IMAGE_COMPLETE;
 	h.entries = 1ULL << 26;
-	dmt_hash(h.hash, &h, offsetof(struct dmt_image_head, hash));
+	dml_hash(h.hash, &h, offsetof(struct dml_image_head, hash));
 	CHECK_EQ(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
 	CHECK_EQ(ftruncate(fd, (off_t)(h.table + h.entries * 24)), 0);
 	close(fd);

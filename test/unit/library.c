@@ -166,27 +166,27 @@ static void test_merge(void)
 
 #define INDEXES	4096
 
-static unsigned int held(const struct dmt_pinned *p, uint64_t index)
+static unsigned int held(const struct dev_pinned *p, uint64_t index)
 {
-	struct dmt_pinned_page *page = dmt_pinned_find(p, index);
+	struct dev_pinned_page *page = dev_pinned_find(p, index);
 
 	if (page)
 		CHECK_EQ(page->index, index);
 	return page ? page->count : 0;
 }
 
-static void drop_range(struct dmt_pinned *p, uint16_t *model, uint64_t first,
+static void drop_range(struct dev_pinned *p, uint16_t *model, uint64_t first,
 		       uint64_t last)
 {
-	struct dmt_pinned_page *page;
+	struct dev_pinned_page *page;
 	size_t from = 0;
 	uint64_t i;
 
-	while ((page = dmt_pinned_first(p, first, last, &from))) {
+	while ((page = dev_pinned_first(p, first, last, &from))) {
 		CHECK(page->index >= first && page->index <= last);
 		CHECK(model[page->index]);
 		model[page->index]--;
-		dmt_pinned_drop(p, page->index);
+		dev_pinned_drop(p, page->index);
 	}
 	for (i = first; i <= last && i < INDEXES; i++)
 		CHECK_EQ(model[i], 0);
@@ -195,19 +195,19 @@ static void drop_range(struct dmt_pinned *p, uint16_t *model, uint64_t first,
 static void test_pinned(void)
 {
 	static uint16_t model[INDEXES];
-	struct dmt_pinned p = { 0 };
+	struct dev_pinned p = { 0 };
 	uint64_t index, i;
 	int round;
 
 	for (round = 0; round < 100000; round++) {
 		index = below(INDEXES);
 		if (below(5) < 3) {
-			CHECK_EQ(dmt_pinned_reserve(&p, 1), 0);
-			dmt_pinned_add(&p, index, index, NULL, false);
-			dmt_pinned_unreserve(&p, 1);
+			CHECK_EQ(dev_pinned_reserve(&p, 1), 0);
+			dev_pinned_add(&p, index, index, NULL, false);
+			dev_pinned_unreserve(&p, 1);
 			model[index]++;
 		} else if (model[index]) {
-			dmt_pinned_drop(&p, index);
+			dev_pinned_drop(&p, index);
 			model[index]--;
 		} else if (!below(1000)) {
 			drop_range(&p, model, index,
@@ -219,7 +219,7 @@ static void test_pinned(void)
 		CHECK_EQ(held(&p, i), model[i]);
 	drop_range(&p, model, 0, ~0ULL);
 	CHECK_EQ(p.used, 0);
-	dmt_pinned_free(&p);
+	dev_pinned_free(&p);
 }
 
 /* Runs: a device that is an array */
@@ -256,31 +256,31 @@ static int note_write(void *opaque, uint64_t iova, const void *data,
 	return 0;
 }
 
-static const struct dmt_testdev_run a_run = {
+static const struct tdev_run a_run = {
 	.threads = 1, .size = 700, .iova = FIRST, .length = REGION,
 	.count = 5000, .seed = 3,
 };
 
-static void run_to_end(struct dmt_testdev_run spec,
-		       struct dmt_testdev_stats *stats)
+static void run_to_end(struct tdev_run spec,
+		       struct tdev_stats *stats)
 {
-	struct dmt_runner *r = dmt_runner_new(note_write, NULL);
+	struct dev_runner *r = dev_runner_new(note_write, NULL);
 
 	CHECK(r);
 	memset(region, 0, sizeof(region));
 	writes = same = zeros = outside = 0;
-	want_pin = spec.flags & DMT_TESTDEV_RUN_PIN;
-	CHECK_EQ(dmt_runner_start(r, &spec), 0);
-	dmt_runner_wait(r);
+	want_pin = spec.flags & TDEV_RUN_PIN;
+	CHECK_EQ(dev_runner_start(r, &spec), 0);
+	dev_runner_wait(r);
 	memset(stats, 0, sizeof(*stats));
-	dmt_runner_stats(r, stats);
-	dmt_runner_free(r);
+	dev_runner_stats(r, stats);
+	dev_runner_free(r);
 }
 
 static void test_run(unsigned int flags)
 {
-	struct dmt_testdev_run spec = a_run;
-	struct dmt_testdev_stats stats;
+	struct tdev_run spec = a_run;
+	struct tdev_stats stats;
 
 	spec.flags = flags;
 	run_to_end(spec, &stats);
@@ -297,30 +297,30 @@ static void test_run(unsigned int flags)
 	CHECK_EQ(stats.ns_max, 1 << 21);
 	CHECK_EQ(stats.stalls, spec.count);
 	CHECK_EQ(stats.ns_stalled, stats.ns_total);
-	if (!(flags & DMT_TESTDEV_RUN_VARY))
+	if (!(flags & TDEV_RUN_VARY))
 		CHECK_EQ(stats.bytes, spec.count * spec.size);
 }
 
 static void test_run_ascending(void)
 {
 	test_run(0);
-	test_run(DMT_TESTDEV_RUN_VARY);
+	test_run(TDEV_RUN_VARY);
 }
 
 static void test_run_random(void)
 {
-	test_run(DMT_TESTDEV_RUN_RANDOM);
-	test_run(DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY |
-		 DMT_TESTDEV_RUN_PIN);
+	test_run(TDEV_RUN_RANDOM);
+	test_run(TDEV_RUN_RANDOM | TDEV_RUN_VARY |
+		 TDEV_RUN_PIN);
 }
 
 static void test_run_repeats(void)
 {
 	static unsigned char before[REGION];
-	struct dmt_testdev_run spec = a_run;
-	struct dmt_testdev_stats stats;
+	struct tdev_run spec = a_run;
+	struct tdev_stats stats;
 
-	spec.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY;
+	spec.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY;
 	run_to_end(spec, &stats);
 	memcpy(before, region, sizeof(region));
 	run_to_end(spec, &stats);
@@ -332,8 +332,8 @@ static void test_run_repeats(void)
 
 static void test_run_counts(void)
 {
-	struct dmt_testdev_run spec = a_run;
-	struct dmt_testdev_stats stats;
+	struct tdev_run spec = a_run;
+	struct tdev_stats stats;
 
 	spec.threads = 7;
 	spec.count = 1000;
@@ -354,55 +354,55 @@ static void test_run_counts(void)
 
 static void test_run_rate(void)
 {
-	struct dmt_testdev_run spec = a_run;
-	struct dmt_testdev_stats stats;
-	uint64_t began = dmt_now();
+	struct tdev_run spec = a_run;
+	struct tdev_stats stats;
+	uint64_t began = dml_now();
 
 	spec.count = 100;
 	spec.rate = 1000;
 	run_to_end(spec, &stats);
 	CHECK_EQ(stats.ops, 100);
-	CHECK(dmt_now() - began >= 98 * 1000000ULL);
+	CHECK(dml_now() - began >= 98 * 1000000ULL);
 }
 
 static void test_run_halt(void)
 {
-	struct dmt_runner *r = dmt_runner_new(note_write, NULL);
-	struct dmt_testdev_run spec = a_run;
-	struct dmt_testdev_stats stats = { 0 };
+	struct dev_runner *r = dev_runner_new(note_write, NULL);
+	struct tdev_run spec = a_run;
+	struct tdev_stats stats = { 0 };
 	uint64_t before;
 
 	spec.count = 0;
-	CHECK_EQ(dmt_runner_start(r, &spec), 0);
-	CHECK_EQ(dmt_runner_start(r, &spec), -EBUSY);
-	dmt_runner_halt(r);
-	dmt_runner_stats(r, &stats);
+	CHECK_EQ(dev_runner_start(r, &spec), 0);
+	CHECK_EQ(dev_runner_start(r, &spec), -EBUSY);
+	dev_runner_halt(r);
+	dev_runner_stats(r, &stats);
 	CHECK_EQ(stats.running, 0);
 	before = stats.ops;
-	dmt_runner_stats(r, &stats);
+	dev_runner_stats(r, &stats);
 	CHECK_EQ(stats.ops, before);
 
 	spec.rate = 1;		/* halting doesn't wait for the next turn */
 	spec.threads = 64;
-	CHECK_EQ(dmt_runner_start(r, &spec), 0);
-	dmt_runner_halt(r);
-	dmt_runner_halt(r);
-	dmt_runner_wait(r);
-	CHECK_EQ(dmt_runner_start(r, &spec), 0);
-	dmt_runner_free(r);
+	CHECK_EQ(dev_runner_start(r, &spec), 0);
+	dev_runner_halt(r);
+	dev_runner_halt(r);
+	dev_runner_wait(r);
+	CHECK_EQ(dev_runner_start(r, &spec), 0);
+	dev_runner_free(r);
 }
 
-static void refuse(const struct dmt_testdev_run *spec)
+static void refuse(const struct tdev_run *spec)
 {
-	struct dmt_runner *r = dmt_runner_new(note_write, NULL);
+	struct dev_runner *r = dev_runner_new(note_write, NULL);
 
-	CHECK_EQ(dmt_runner_start(r, spec), -EINVAL);
-	dmt_runner_free(r);
+	CHECK_EQ(dev_runner_start(r, spec), -EINVAL);
+	dev_runner_free(r);
 }
 
 static void test_run_arguments(void)
 {
-	struct dmt_testdev_run bad;
+	struct tdev_run bad;
 
 #define REFUSE(member, value) (bad = a_run, bad.member = (value), refuse(&bad))
 	REFUSE(flags, 8);
@@ -422,7 +422,7 @@ static void test_run_arguments(void)
 /* The engine's device */
 
 static struct dmatrack *t;
-static struct dmt_device *d;
+static struct dev_device *d;
 static unsigned char *memory;
 static uint64_t bitmap[1];
 
@@ -435,7 +435,7 @@ static void set_up(void)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(memory != MAP_FAILED);
 	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
-	CHECK_EQ(dmt_device_open(&d, t), 0);
+	CHECK_EQ(dev_open(&d, t), 0);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, NPAGES * PAGE,
 			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
@@ -443,7 +443,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	dmt_device_close(d);
+	dev_close(d);
 	dmatrack_close(t);
 	munmap(memory, NPAGES * PAGE);
 }
@@ -455,11 +455,11 @@ static uint64_t harvest(void)
 	return bitmap[0];
 }
 
-static struct dmt_testdev_stats device_stats(void)
+static struct tdev_stats device_stats(void)
 {
-	struct dmt_testdev_stats stats;
+	struct tdev_stats stats;
 
-	CHECK_EQ(dmt_device_stats(d, &stats), 0);
+	CHECK_EQ(dev_stats(d, &stats), 0);
 	return stats;
 }
 
@@ -469,21 +469,21 @@ static void test_device_write(void)
 
 	set_up();
 	CHECK(!strcmp(dmatrack_driver(t), "engine"));
-	CHECK(!strcmp(dmt_device_kind(d), "engine"));
+	CHECK(!strcmp(dev_kind(d), "engine"));
 	CHECK_EQ(dmatrack_device_fd(t), -1);
 	CHECK_EQ(harvest(), 0);
-	CHECK_EQ(dmt_device_write(d, IOVA + PAGE - 4, data, 8), 0);
+	CHECK_EQ(dev_write(d, IOVA + PAGE - 4, data, 8), 0);
 	CHECK(!memcmp(memory + PAGE - 4, data, 8));
-	CHECK_EQ(dmt_device_read(d, IOVA + PAGE - 4, back, 8), 0);
+	CHECK_EQ(dev_read(d, IOVA + PAGE - 4, back, 8), 0);
 	CHECK(!memcmp(back, data, 8));
 	CHECK_EQ(harvest(), 3);
 	CHECK_EQ(harvest(), 0);
-	CHECK_EQ(dmt_device_mark(d, IOVA + 5 * PAGE, 1), 0);
+	CHECK_EQ(dev_mark(d, IOVA + 5 * PAGE, 1), 0);
 	CHECK_EQ(harvest(), 1 << 5);
-	CHECK_EQ(dmt_device_write(d, IOVA, data, 0), -EINVAL);
-	CHECK_EQ(dmt_device_write(d, IOVA, data,
-				  DMT_TESTDEV_SIZE_MAX + 1), -EINVAL);
-	CHECK_EQ(dmt_device_write(d, 0, data, 1), -EINVAL);
+	CHECK_EQ(dev_write(d, IOVA, data, 0), -EINVAL);
+	CHECK_EQ(dev_write(d, IOVA, data,
+				  TDEV_SIZE_MAX + 1), -EINVAL);
+	CHECK_EQ(dev_write(d, 0, data, 1), -EINVAL);
 	CHECK_EQ(dmatrack_stop(t), 0);
 	CHECK_EQ(dmatrack_harvest(t, IOVA, PAGE, PAGE, bitmap), -EINVAL);
 	tear_down();
@@ -491,33 +491,33 @@ static void test_device_write(void)
 
 static void test_device_pins(void)
 {
-	const unsigned int rw = DMT_TESTDEV_PIN_READ | DMT_TESTDEV_PIN_WRITE;
+	const unsigned int rw = TDEV_PIN_READ | TDEV_PIN_WRITE;
 
 	set_up();
-	CHECK_EQ(dmt_device_pin(d, IOVA, 1, 0), -EINVAL);
-	CHECK_EQ(dmt_device_pin(d, IOVA, 1, 4), -EINVAL);
-	CHECK_EQ(dmt_device_pin(d, IOVA + 1, 1, rw), -EINVAL);
-	CHECK_EQ(dmt_device_pin(d, IOVA, 0, rw), -EINVAL);
-	CHECK_EQ(dmt_device_pin(d, IOVA, NPAGES + 1, rw), -EINVAL);
+	CHECK_EQ(dev_pin(d, IOVA, 1, 0), -EINVAL);
+	CHECK_EQ(dev_pin(d, IOVA, 1, 4), -EINVAL);
+	CHECK_EQ(dev_pin(d, IOVA + 1, 1, rw), -EINVAL);
+	CHECK_EQ(dev_pin(d, IOVA, 0, rw), -EINVAL);
+	CHECK_EQ(dev_pin(d, IOVA, NPAGES + 1, rw), -EINVAL);
 	CHECK_EQ(device_stats().pinned, 0);
 
-	CHECK_EQ(dmt_device_pin(d, IOVA + PAGE, 2, rw), 0);
-	CHECK_EQ(dmt_device_pin(d, IOVA + 2 * PAGE, 2, DMT_TESTDEV_PIN_READ), 0);
+	CHECK_EQ(dev_pin(d, IOVA + PAGE, 2, rw), 0);
+	CHECK_EQ(dev_pin(d, IOVA + 2 * PAGE, 2, TDEV_PIN_READ), 0);
 	CHECK_EQ(device_stats().pinned, 4);
 	CHECK_EQ(harvest(), 6);
-	CHECK_EQ(dmt_device_pinned_write(d, IOVA + 2 * PAGE - 1, "xy", 2), 0);
+	CHECK_EQ(dev_pinned_write(d, IOVA + 2 * PAGE - 1, "xy", 2), 0);
 	CHECK(!memcmp(memory + 2 * PAGE - 1, "xy", 2));
-	CHECK_EQ(dmt_device_pinned_write(d, IOVA + 3 * PAGE - 1, "xy", 2),
+	CHECK_EQ(dev_pinned_write(d, IOVA + 3 * PAGE - 1, "xy", 2),
 		 -EINVAL);
-	CHECK_EQ(dmt_device_pinned_write(d, IOVA + PAGE - 1, "xy", 2), -EINVAL);
+	CHECK_EQ(dev_pinned_write(d, IOVA + PAGE - 1, "xy", 2), -EINVAL);
 	CHECK_EQ(harvest(), 6);
 
-	CHECK_EQ(dmt_device_unpin(d, IOVA, 2), -EINVAL);
-	CHECK_EQ(dmt_device_unpin(d, IOVA + PAGE, 3), 0);
+	CHECK_EQ(dev_unpin(d, IOVA, 2), -EINVAL);
+	CHECK_EQ(dev_unpin(d, IOVA + PAGE, 3), 0);
 	CHECK_EQ(device_stats().pinned, 1);
-	CHECK_EQ(dmt_device_unpin(d, IOVA + PAGE, 1), -EINVAL);
+	CHECK_EQ(dev_unpin(d, IOVA + PAGE, 1), -EINVAL);
 	harvest();
-	CHECK_EQ(dmt_device_unpin(d, IOVA + 2 * PAGE, 1), 0);
+	CHECK_EQ(dev_unpin(d, IOVA + 2 * PAGE, 1), 0);
 	harvest();
 	CHECK_EQ(harvest(), 0);
 	tear_down();
@@ -525,37 +525,37 @@ static void test_device_pins(void)
 
 static void test_device_unmap(void)
 {
-	const unsigned int w = DMT_TESTDEV_PIN_WRITE;
+	const unsigned int w = TDEV_PIN_WRITE;
 	int i;
 
 	set_up();
 	for (i = 0; i < 3; i++)
-		CHECK_EQ(dmt_device_pin(d, IOVA + i * PAGE, NPAGES / 2, w), 0);
+		CHECK_EQ(dev_pin(d, IOVA + i * PAGE, NPAGES / 2, w), 0);
 	CHECK_EQ(dmatrack_unmap(t, IOVA, NPAGES * PAGE), 0);
 	CHECK_EQ(device_stats().pinned, 0);
 	CHECK_EQ(device_stats().unmaps, 1);
-	CHECK_EQ(dmt_device_pin(d, IOVA, 1, w), -EINVAL);
-	CHECK_EQ(dmt_device_unpin(d, IOVA, 1), -EINVAL);
+	CHECK_EQ(dev_pin(d, IOVA, 1, w), -EINVAL);
+	CHECK_EQ(dev_unpin(d, IOVA, 1), -EINVAL);
 	tear_down();
 }
 
 static void test_device_run(void)
 {
-	struct dmt_testdev_run run = {
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY |
-			 DMT_TESTDEV_RUN_PIN,
+	struct tdev_run run = {
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY |
+			 TDEV_RUN_PIN,
 		.threads = 4, .size = 65536, .iova = IOVA - PAGE,
 		.length = (NPAGES + 2) * PAGE, .count = 2000,
 	};
-	struct dmt_testdev_stats stats;
+	struct tdev_stats stats;
 
 	set_up();
-	CHECK_EQ(dmt_device_run(d, &run), 0);
-	CHECK_EQ(dmt_device_pin(d, IOVA, 3, DMT_TESTDEV_PIN_WRITE), 0);
+	CHECK_EQ(dev_run(d, &run), 0);
+	CHECK_EQ(dev_pin(d, IOVA, 3, TDEV_PIN_WRITE), 0);
 	CHECK_EQ(dmatrack_unmap(t, IOVA, NPAGES * PAGE), 0);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, NPAGES * PAGE,
 			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
-	CHECK_EQ(dmt_device_wait(d), 0);
+	CHECK_EQ(dev_wait(d), 0);
 	stats = device_stats();
 	CHECK_EQ(stats.ops + stats.failed, 2000);
 	CHECK_EQ(stats.pinned, 0);

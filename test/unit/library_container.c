@@ -187,7 +187,7 @@ static int parse(size_t size)
 	int err;
 
 	memcpy(exact, played.answer, size);
-	err = dmt_info_parse(exact, size, &info);
+	err = dml_info_parse(exact, size, &info);
 	free(exact);
 	if (err)
 		return err;

@@ -17,7 +17,7 @@
 #include "test/tap.h"
 
 /* One thread that plays all is nothing for TSan to see: then not every case */
-#ifdef DMT_TSAN
+#ifdef DML_TSAN
 #define STEP	19
 #else
 #define STEP	1
@@ -398,13 +398,13 @@ static void test_read(void)
 /* Real threads: the sanitizers' case */
 static void test_threads(void)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run),
-		.flags = DMT_TESTDEV_RUN_RANDOM | DMT_TESTDEV_RUN_VARY,
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY,
 		.threads = 2, .size = 6000,
 		.iova = layout[0].iova, .length = layout[0].pages * PAGE,
 	};
-	struct dmt_device *dev;
+	struct dev_device *dev;
 	unsigned int i;
 
 	for (i = 0; i < 6; i++) {
@@ -412,15 +412,15 @@ static void test_threads(void)
 		w.p.flags = i % 2 ? DMATRACK_REFINE : 0;
 		w.p.max_rounds = 20;
 		run.seed = i;
-		CHECK_EQ(dmt_device_open(&dev, w.t[1]), 0);
-		CHECK_EQ(dmt_device_run(dev, &run), 0);
+		CHECK_EQ(dev_open(&dev, w.t[1]), 0);
+		CHECK_EQ(dev_run(dev, &run), 0);
 		w.d.on_write = NULL;
 		w.p.opaque = dev;
-		w.p.stop = (int (*)(void *))dmt_device_halt;
+		w.p.stop = (int (*)(void *))dev_halt;
 		w.p.round = NULL;
 		CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), 0);
 		CHECK(memdest_exact(&w.d));
-		dmt_device_close(dev);
+		dev_close(dev);
 		}
 }
 

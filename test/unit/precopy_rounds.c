@@ -59,7 +59,7 @@ static void fake_sleep(void *opaque, uint64_t ns)
 	play.slept += ns;
 }
 
-static const struct dmt_clock fake_clock = { fake_now, fake_sleep, NULL };
+static const struct dml_clock fake_clock = { fake_now, fake_sleep, NULL };
 
 static void take_time(void *opaque, uint64_t size)
 {
@@ -136,7 +136,7 @@ static void begin_play(void)
 
 static int run(void)
 {
-	int ret = dmt_precopy(&play.p, &play.totals, &fake_clock);
+	int ret = dml_precopy(&play.p, &play.totals, &fake_clock);
 
 	CHECK_EQ(play.totals.rounds, play.nrounds);
 	CHECK_EQ(play.totals.stopped, play.stops);
@@ -354,28 +354,28 @@ static void test_slow(void)
 
 static void test_pace(void)
 {
-	struct dmt_pace p = { .rate = 3 };
+	struct dml_pace p = { .rate = 3 };
 	uint64_t now = 5, sent = 0;
 
 	/* odd rates lose nothing but fractions of a nanosecond */
 	for (; sent < 3000; sent++) {
-		now += dmt_pace_wait(&p, now);
-		CHECK_EQ(dmt_pace_wait(&p, now), 0);
-		dmt_pace_sent(&p, now, 1);
+		now += dml_pace_wait(&p, now);
+		CHECK_EQ(dml_pace_wait(&p, now), 0);
+		dml_pace_sent(&p, now, 1);
 	}
-	CHECK(now >= 999 * DMT_NSEC && now < 1001 * DMT_NSEC);
+	CHECK(now >= 999 * DML_NSEC && now < 1001 * DML_NSEC);
 	/* idle time is credit for 10 ms, not more */
-	p = (struct dmt_pace){ .rate = 1000 };
-	now = 1000 * DMT_NSEC;
-	for (sent = 0; !dmt_pace_wait(&p, now); sent++)
-		dmt_pace_sent(&p, now, 1);
+	p = (struct dml_pace){ .rate = 1000 };
+	now = 1000 * DML_NSEC;
+	for (sent = 0; !dml_pace_wait(&p, now); sent++)
+		dml_pace_sent(&p, now, 1);
 	CHECK_EQ(sent, 11);
-	p = (struct dmt_pace){ .rate = 0 };
-	dmt_pace_sent(&p, now, 1000);
-	CHECK_EQ(dmt_pace_wait(&p, now), 0);
-	p = (struct dmt_pace){ .rate = 1, .due = UINT64_MAX - 5 };
-	dmt_pace_sent(&p, now, 1 << 20);
-	CHECK_EQ(dmt_pace_wait(&p, UINT64_MAX), 0);
+	p = (struct dml_pace){ .rate = 0 };
+	dml_pace_sent(&p, now, 1000);
+	CHECK_EQ(dml_pace_wait(&p, now), 0);
+	p = (struct dml_pace){ .rate = 1, .due = UINT64_MAX - 5 };
+	dml_pace_sent(&p, now, 1 << 20);
+	CHECK_EQ(dml_pace_wait(&p, UINT64_MAX), 0);
 }
 
 /* What is sent ----------------------------------------------------------------- */
@@ -504,24 +504,24 @@ static void test_memory(void)
 /* What was there before it was cleared and lost again isn't known to be there. */
 static void test_forget(void)
 {
-	struct dmt_hash hash, none = { 0 };
-	struct dmt_pages p;
+	struct dml_hash hash, none = { 0 };
+	struct dml_pages p;
 
 	begin_play();
-	CHECK_EQ(dmt_pages_init(&p, 70, true), 0);
-	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
-	dmt_pages_sent(&p, 65, 1, &hash);
-	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SAME);
-	dmt_pages_cleared(&p, 65, 1);
-	CHECK_EQ(dmt_pages_pending(&p), 69);
-	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
-	dmt_pages_forget(&p, 60, 10);
-	CHECK_EQ(dmt_pages_pending(&p), 70);
-	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
+	CHECK_EQ(dml_pages_init(&p, 70, true), 0);
+	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
+	dml_pages_sent(&p, 65, 1, &hash);
+	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SAME);
+	dml_pages_cleared(&p, 65, 1);
+	CHECK_EQ(dml_pages_pending(&p), 69);
+	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
+	dml_pages_forget(&p, 60, 10);
+	CHECK_EQ(dml_pages_pending(&p), 70);
+	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
 	/* the value that says that there's none is not taken for one */
-	dmt_pages_sent(&p, 65, 1, &none);
-	CHECK_EQ(dmt_pages_need(&p, 65, memory[0], PAGE, &hash), DMT_SEND);
-	dmt_pages_free(&p);
+	dml_pages_sent(&p, 65, 1, &none);
+	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
+	dml_pages_free(&p);
 }
 
 /* What is refused ----------------------------------------------------------------- */

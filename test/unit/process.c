@@ -85,17 +85,17 @@ static void test_fork(void)
 /* A child of a child; and one of a parent whose devices write without a pause */
 static void test_forks(void)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run), .threads = 2, .size = 64, .iova = IOVA,
 		.length = SIZE,
 	};
 	struct dmatrack *busy = open_mapped(), *t = open_mapped();
-	struct dmt_device *d;
+	struct dev_device *d;
 	pid_t child;
 	int i;
 
-	CHECK_EQ(dmt_device_open(&d, busy), 0);
-	CHECK_EQ(dmt_device_run(d, &run), 0);
+	CHECK_EQ(dev_open(&d, busy), 0);
+	CHECK_EQ(dev_run(d, &run), 0);
 	for (i = 0; i < 20; i++) {
 		child = fork();
 		if (!child) {
@@ -114,8 +114,8 @@ static void test_forks(void)
 		}
 		CHECK_EQ(status_of(child), 0);
 	}
-	CHECK_EQ(dmt_device_halt(d), 0);
-	dmt_device_close(d);
+	CHECK_EQ(dev_halt(d), 0);
+	dev_close(d);
 	dmatrack_close(busy);
 	dmatrack_close(t);
 }
@@ -166,19 +166,19 @@ static void take(int number)
 /* The program's only thread has blocked it, so it stays pending. */
 static void test_signals(void)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run), .threads = 2, .size = 64, .iova = IOVA,
 		.length = SIZE,
 	};
 	const struct timespec none = { 0 };
 	struct dmatrack *t = open_mapped();
-	struct dmt_device *d;
+	struct dev_device *d;
 	sigset_t set, old;
 	int i;
 
 	CHECK(use(t));
-	CHECK_EQ(dmt_device_open(&d, t), 0);
-	CHECK_EQ(dmt_device_run(d, &run), 0);
+	CHECK_EQ(dev_open(&d, t), 0);
+	CHECK_EQ(dev_run(d, &run), 0);
 	signal(SIGUSR1, take);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
@@ -189,8 +189,8 @@ static void test_signals(void)
 	}
 	CHECK(!taken);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	CHECK_EQ(dmt_device_halt(d), 0);
-	dmt_device_close(d);
+	CHECK_EQ(dev_halt(d), 0);
+	dev_close(d);
 	dmatrack_close(t);
 }
 

@@ -111,7 +111,7 @@ static int connect_raw(const struct dmatrack_listener *l)
 /* Strangers ------------------------------------------------------------------------- */
 
 #define STRANGERS	20
-#define FLOOD		(DMT_PENDING * 2)
+#define FLOOD		(DML_PENDING * 2)
 
 static struct dmatrack_listener *listener;
 static struct dmatrack_peer ours;
@@ -126,9 +126,9 @@ static void *send_some(void *opaque)
 
 	if (ret)
 		return opaque;
-	ret = dmt_channel_write(ch, buf, sizeof(buf));
+	ret = dml_channel_write(ch, buf, sizeof(buf));
 	if (!ret)
-		ret = dmt_channel_read(ch, buf, sizeof(buf)) > 0 ? 0 : -EIO;
+		ret = dml_channel_read(ch, buf, sizeof(buf)) > 0 ? 0 : -EIO;
 	dmatrack_channel_close(ch);
 	return ret ? opaque : NULL;
 }
@@ -143,9 +143,9 @@ static void check_served(void)
 
 	CHECK_EQ(pthread_create(&thread, NULL, send_some, &ours), 0);
 	CHECK_EQ(dmatrack_accept(listener, &ch, 20000), 0);
-	CHECK_EQ(dmt_channel_read(ch, buf, sizeof(buf)), sizeof(buf));
+	CHECK_EQ(dml_channel_read(ch, buf, sizeof(buf)), sizeof(buf));
 	CHECK(!memcmp(buf, "DMTwire", 8));
-	CHECK_EQ(dmt_channel_write(ch, buf, sizeof(buf)), 0);
+	CHECK_EQ(dml_channel_write(ch, buf, sizeof(buf)), 0);
 	dmatrack_channel_close(ch);
 	pthread_join(thread, &failed);
 	CHECK(!failed);
@@ -307,7 +307,7 @@ static void *accept_also(void *opaque)
 
 	if (dmatrack_accept(listener, &ch, 20000))
 		return opaque;
-	dmt_channel_write(ch, "D", 1);
+	dml_channel_write(ch, "D", 1);
 	dmatrack_channel_close(ch);
 	return NULL;
 }

@@ -423,7 +423,7 @@ static int holds(void *opaque, uint64_t iova, uint64_t size,
 	uint8_t hash[16];
 
 	for (; size; size -= PAGE, page++) {
-		dmt_hash(hash, memory[page], PAGE);
+		dml_hash(hash, memory[page], PAGE);
 		pending[page] = hashes ? memcmp(hash, *hashes++, 16) :
 					 !is_zero(memory[page]);
 		kept += !pending[page];
@@ -1035,11 +1035,11 @@ static void test_killed(void)
 
 /* Hostile senders: frames that are well made and make no sense */
 
-static struct dmt_wire evil;
+static struct dml_wire evil;
 
-static void evil_hello(struct dmt_frame *f, void *payload)
+static void evil_hello(struct dml_frame *f, void *payload)
 {
-	struct dmt_wire_hello *hello = payload;
+	struct dml_wire_hello *hello = payload;
 	uint64_t *region = (uint64_t *)(hello + 1);
 	int i;
 
@@ -1052,7 +1052,7 @@ static void evil_hello(struct dmt_frame *f, void *payload)
 		*region++ = regions[i].size;
 	}
 	memset(f, 0, sizeof(*f));
-	f->type = DMT_WIRE_HELLO;
+	f->type = DML_WIRE_HELLO;
 	f->payload = payload;
 	f->length = (uint32_t)((char *)region - (char *)payload);
 }
@@ -1065,9 +1065,9 @@ static void evil_connect(void)
 	struct dmatrack_channel *ch;
 
 	CHECK_EQ(line_connect(NULL, 0, 0, &ch), 0);
-	CHECK_EQ(dmt_wire_open(&evil, ch), 0);
-	CHECK_EQ(dmt_wire_greet(&evil), 0);
-	CHECK_EQ(dmt_wire_meet(&evil, "receiver"), 0);
+	CHECK_EQ(dml_wire_open(&evil, ch), 0);
+	CHECK_EQ(dml_wire_greet(&evil), 0);
+	CHECK_EQ(dml_wire_meet(&evil, "receiver"), 0);
 }
 
 static void evil_start(struct dmatrack_dest *dest)
@@ -1087,18 +1087,18 @@ static void evil_begin(void)
 }
 
 /* Send @f as the last thing. Return: what the receiver makes of it */
-static int evil_end(const struct dmt_frame *f)
+static int evil_end(const struct dml_frame *f)
 {
-	struct dmt_frame answer = { 0 };
+	struct dml_frame answer = { 0 };
 
-	if (!dmt_wire_put(&evil, f) && !dmt_wire_flush(&evil))
-		while (!dmt_wire_get(&evil, &answer) &&
-		       answer.type != DMT_WIRE_REFUSE)
+	if (!dml_wire_put(&evil, f) && !dml_wire_flush(&evil))
+		while (!dml_wire_get(&evil, &answer) &&
+		       answer.type != DML_WIRE_REFUSE)
 			;
-	dmt_wire_close(&evil);
+	dml_wire_close(&evil);
 	line_over();
 	pthread_join(evil_thread, NULL);
-	if (receiving.error && answer.type != DMT_WIRE_REFUSE)
+	if (receiving.error && answer.type != DML_WIRE_REFUSE)
 		return -ENOMSG;
 	return receiving.error;
 }
@@ -1106,28 +1106,28 @@ static int evil_end(const struct dmt_frame *f)
 /* One who says a byte now and then, for as long as somebody listens */
 static void *drip(void *opaque)
 {
-	struct dmt_frame f = { .type = DMT_WIRE_HELLO, .payload = "" };
+	struct dml_frame f = { .type = DML_WIRE_HELLO, .payload = "" };
 	struct dmatrack_channel *ch;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 	int fd = *(int *)opaque;
 	size_t i;
 
-	if (dmatrack_channel_fds(&ch, fd, fd) || dmt_wire_open(&wire, ch))
+	if (dmatrack_channel_fds(&ch, fd, fd) || dml_wire_open(&wire, ch))
 		return NULL;
 	close(fd);
 	for (i = 0; i < 100; i++)
-		dmt_wire_put(&wire, &f);
-	for (i = 0; i < wire.nout && !dmt_channel_write(ch, wire.out + i, 1); i++)
+		dml_wire_put(&wire, &f);
+	for (i = 0; i < wire.nout && !dml_channel_write(ch, wire.out + i, 1); i++)
 		poll(NULL, 0, 1);
-	dmt_wire_close(&wire);
+	dml_wire_close(&wire);
 	return NULL;
 }
 
 static void test_drip(void)
 {
 	struct dmatrack_channel *ch;
-	struct dmt_wire wire;
-	struct dmt_frame f;
+	struct dml_wire wire;
+	struct dml_frame f;
 	pthread_t thread;
 	int sv[2], ret;
 
@@ -1135,18 +1135,18 @@ static void test_drip(void)
 	CHECK_EQ(pthread_create(&thread, NULL, drip, &sv[1]), 0);
 	CHECK_EQ(dmatrack_channel_fds(&ch, sv[0], sv[0]), 0);
 	close(sv[0]);
-	CHECK_EQ(dmt_wire_open(&wire, ch), 0);
-	dmt_wire_hurry(&wire, 50);
+	CHECK_EQ(dml_wire_open(&wire, ch), 0);
+	dml_wire_hurry(&wire, 50);
 	do
-		ret = dmt_wire_get(&wire, &f);
+		ret = dml_wire_get(&wire, &f);
 	while (!ret);
 	CHECK_EQ(ret, -ETIMEDOUT);
 	CHECK(wire.broken);
-	dmt_wire_close(&wire);
+	dml_wire_close(&wire);
 	pthread_join(thread, NULL);
 }
 
-static int try_hello(const struct dmt_frame *f)
+static int try_hello(const struct dml_frame *f)
 {
 	int ret;
 
@@ -1159,9 +1159,9 @@ static int try_hello(const struct dmt_frame *f)
 static void test_evil_hello(void)
 {
 	static uint64_t payload[10000];
-	struct dmt_wire_hello *hello = (void *)payload;
+	struct dml_wire_hello *hello = (void *)payload;
 	uint64_t *region = (uint64_t *)(hello + 1);
-	struct dmt_frame f;
+	struct dml_frame f;
 
 #define BAD_HELLO(change)						\
 	do {								\
@@ -1169,14 +1169,14 @@ static void test_evil_hello(void)
 		change;							\
 		CHECK_EQ(try_hello(&f), -EPROTO);			\
 	} while (0)
-	BAD_HELLO(f.type = DMT_WIRE_DATA);
+	BAD_HELLO(f.type = DML_WIRE_DATA);
 	BAD_HELLO(f.type = 0);
-	BAD_HELLO(f.type = DMT_WIRE_COMMIT);
-	BAD_HELLO(f.type = DMT_WIRE_OUTCOME);
-	BAD_HELLO(f.type = DMT_WIRE_SUMS);
-	BAD_HELLO(f.type = DMT_WIRE_TYPES);
-	BAD_HELLO(f.type = DMT_WIRE_ASK);
-	BAD_HELLO(f.type = DMT_WIRE_ASK; f.length = 15);
+	BAD_HELLO(f.type = DML_WIRE_COMMIT);
+	BAD_HELLO(f.type = DML_WIRE_OUTCOME);
+	BAD_HELLO(f.type = DML_WIRE_SUMS);
+	BAD_HELLO(f.type = DML_WIRE_TYPES);
+	BAD_HELLO(f.type = DML_WIRE_ASK);
+	BAD_HELLO(f.type = DML_WIRE_ASK; f.length = 15);
 	BAD_HELLO(f.seq = 1);
 	BAD_HELLO(f.encoding = 1);
 	BAD_HELLO(f.encoding = 2);
@@ -1235,50 +1235,50 @@ static int fail_late(struct dmatrack_dest *d)
 static long long evil_welcome(unsigned int status)
 {
 	static uint64_t payload[100];
-	struct dmt_frame f;
+	struct dml_frame f;
 
 	evil_connect();
 	evil_hello(&f, payload);
-	CHECK_EQ(dmt_wire_put(&evil, &f), 0);
-	CHECK_EQ(dmt_wire_flush(&evil), 0);
-	CHECK_EQ(dmt_wire_get(&evil, &f), 0);
-	CHECK_EQ(f.type, DMT_WIRE_WELCOME);
+	CHECK_EQ(dml_wire_put(&evil, &f), 0);
+	CHECK_EQ(dml_wire_flush(&evil), 0);
+	CHECK_EQ(dml_wire_get(&evil, &f), 0);
+	CHECK_EQ(f.type, DML_WIRE_WELCOME);
 	CHECK_EQ(f.size, status);
 	return (long long)f.seq;
 }
 
 /* Send @f, and break the connection. */
-static void evil_leave(const struct dmt_frame *f)
+static void evil_leave(const struct dml_frame *f)
 {
-	CHECK_EQ(dmt_wire_put(&evil, f), 0);
-	CHECK_EQ(dmt_wire_flush(&evil), 0);
-	dmt_wire_close(&evil);
+	CHECK_EQ(dml_wire_put(&evil, f), 0);
+	CHECK_EQ(dml_wire_flush(&evil), 0);
+	dml_wire_close(&evil);
 }
 
 /* What is saved says "complete" from COMMIT on, not before; and no more when completing has failed. */
 static void test_saved(void)
 {
-	struct dmt_frame zero = { .type = DMT_WIRE_ZERO, .seq = 1,
+	struct dml_frame zero = { .type = DML_WIRE_ZERO, .seq = 1,
 				  .iova = 0x10000, .size = PAGE };
-	struct dmt_frame finish = { .type = DMT_WIRE_FINISH, .seq = 2 };
-	struct dmt_frame commit = { .type = DMT_WIRE_COMMIT, .seq = 3 }, f;
+	struct dml_frame finish = { .type = DML_WIRE_FINISH, .seq = 2 };
+	struct dml_frame commit = { .type = DML_WIRE_COMMIT, .seq = 3 }, f;
 	struct dmatrack_dest_ops ops = store_ops;
 	struct store saving = { .dest.ops = &ops };
 
 	ops.save = store_save;
 	ops.finish = fail_late;
 	evil_start(&saving.dest);
-	CHECK_EQ(evil_welcome(DMT_WIRE_NEW), 0);
+	CHECK_EQ(evil_welcome(DML_WIRE_NEW), 0);
 	evil_leave(&zero);
-	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 1);
+	CHECK_EQ(evil_welcome(DML_WIRE_GO_ON), 1);
 	evil_leave(&finish);
-	CHECK_EQ(evil_welcome(DMT_WIRE_GO_ON), 2);
+	CHECK_EQ(evil_welcome(DML_WIRE_GO_ON), 2);
 	CHECK_EQ(saved.stage, 0);
 	finish.seq = 3;
-	CHECK_EQ(dmt_wire_put(&evil, &finish), 0);
-	CHECK_EQ(dmt_wire_flush(&evil), 0);
-	CHECK_EQ(dmt_wire_get(&evil, &f), 0);
-	CHECK_EQ(f.type, DMT_WIRE_READY);
+	CHECK_EQ(dml_wire_put(&evil, &finish), 0);
+	CHECK_EQ(dml_wire_flush(&evil), 0);
+	CHECK_EQ(dml_wire_get(&evil, &f), 0);
+	CHECK_EQ(f.type, DML_WIRE_READY);
 	CHECK_EQ(saved.stage, 0);
 	evil_leave(&commit);
 	line_over();
@@ -1288,18 +1288,18 @@ static void test_saved(void)
 }
 
 /* A frame after a good HELLO and one good frame */
-static int try_frame(const struct dmt_frame *f)
+static int try_frame(const struct dml_frame *f)
 {
-	struct dmt_frame good = { .type = DMT_WIRE_ZERO, .seq = 1,
+	struct dml_frame good = { .type = DML_WIRE_ZERO, .seq = 1,
 				  .iova = 0x10000, .size = PAGE };
 	uint64_t payload[100];
-	struct dmt_frame hello;
+	struct dml_frame hello;
 	int i, ret;
 
 	evil_begin();
 	evil_hello(&hello, payload);
-	CHECK_EQ(dmt_wire_put(&evil, &hello), 0);
-	CHECK_EQ(dmt_wire_put(&evil, &good), 0);
+	CHECK_EQ(dml_wire_put(&evil, &hello), 0);
+	CHECK_EQ(dml_wire_put(&evil, &good), 0);
 	ret = evil_end(f);
 	CHECK_EQ(store.finished, 0);
 	for (i = 0; i < PAGES; i++)
@@ -1310,8 +1310,8 @@ static int try_frame(const struct dmt_frame *f)
 static void test_evil_frames(void)
 {
 	static unsigned char data[DMATRACK_WRITE_MAX + 1], bomb[100000];
-	struct dmt_frame f, good = {
-		.type = DMT_WIRE_DATA, .seq = 2, .iova = 0x10000, .size = PAGE,
+	struct dml_frame f, good = {
+		.type = DML_WIRE_DATA, .seq = 2, .iova = 0x10000, .size = PAGE,
 		.length = PAGE, .payload = data,
 	};
 	size_t n;
@@ -1336,26 +1336,26 @@ static void test_evil_frames(void)
 	BAD_FRAME(f.length = PAGE + 1);
 	BAD_FRAME(f.size = -PAGE);
 	BAD_FRAME(f.length = sizeof(data));
-	BAD_FRAME(f.type = DMT_WIRE_ZERO);
-	BAD_FRAME(f.type = DMT_WIRE_ZERO; f.length = 0; f.size = 6 * PAGE);
-	BAD_FRAME(f.type = DMT_WIRE_ROUND);
-	BAD_FRAME(f.type = DMT_WIRE_ROUND; f.length = 0);
-	BAD_FRAME(f.type = DMT_WIRE_HELLO);
-	BAD_FRAME(f.type = DMT_WIRE_ACK; f.length = 0);
-	BAD_FRAME(f.type = DMT_WIRE_DONE; f.length = 0);
-	BAD_FRAME(f.type = DMT_WIRE_READY; f.length = 0);
-	BAD_FRAME(f.type = DMT_WIRE_ASK; f.length = 16);
-	BAD_FRAME(f.type = DMT_WIRE_OUTCOME; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_ZERO);
+	BAD_FRAME(f.type = DML_WIRE_ZERO; f.length = 0; f.size = 6 * PAGE);
+	BAD_FRAME(f.type = DML_WIRE_ROUND);
+	BAD_FRAME(f.type = DML_WIRE_ROUND; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_HELLO);
+	BAD_FRAME(f.type = DML_WIRE_ACK; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_DONE; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_READY; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_ASK; f.length = 16);
+	BAD_FRAME(f.type = DML_WIRE_OUTCOME; f.length = 0);
 	/* before FINISH, there's nothing to complete */
-	BAD_FRAME(f.type = DMT_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0);
-	BAD_FRAME(f.type = DMT_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0; f.seq = 1);
-	BAD_FRAME(f.type = DMT_WIRE_BYE; f.length = 0);
-	BAD_FRAME(f.type = DMT_WIRE_FINISH; f.length = 0);
-	BAD_FRAME(f.type = DMT_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
+	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0);
+	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0; f.seq = 1);
+	BAD_FRAME(f.type = DML_WIRE_BYE; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_FINISH; f.length = 0);
+	BAD_FRAME(f.type = DML_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
 	/* packed: says it's more than the frame does, or less; is no zstd; is cut */
 	memset(data, 0, sizeof(data));
 	f = good;
-	f.encoding = DMT_WIRE_ZSTD;
+	f.encoding = DML_WIRE_ZSTD;
 	f.payload = bomb;
 	f.length = (uint32_t)ZSTD_compress(bomb, sizeof(bomb), data,
 					   DMATRACK_WRITE_MAX, 1);
@@ -1381,7 +1381,7 @@ static void test_evil_frames(void)
 /* A sender that gives up says so. */
 static void test_given_up(void)
 {
-	struct dmt_frame f = { .type = DMT_WIRE_REFUSE, .size = ECANCELED,
+	struct dml_frame f = { .type = DML_WIRE_REFUSE, .size = ECANCELED,
 			       .length = 6, .payload = "why \033m" };
 
 	try_frame(&f);
@@ -1392,25 +1392,25 @@ static void test_given_up(void)
 /* Hostile receivers */
 static void *evil_receiver(void *opaque)
 {
-	const struct dmt_frame *frames = opaque;
+	const struct dml_frame *frames = opaque;
 	struct dmatrack_channel *ch;
-	struct dmt_wire wire;
-	struct dmt_frame f;
+	struct dml_wire wire;
+	struct dml_frame f;
 
-	if (line_accept(NULL, 0, 0, &ch) || dmt_wire_open(&wire, ch))
+	if (line_accept(NULL, 0, 0, &ch) || dml_wire_open(&wire, ch))
 		return NULL;
-	dmt_wire_greet(&wire);
-	dmt_wire_meet(&wire, "sender");
+	dml_wire_greet(&wire);
+	dml_wire_meet(&wire, "sender");
 	for (; frames->type; frames++)
-		dmt_wire_put(&wire, frames);
-	dmt_wire_flush(&wire);
-	while (!dmt_wire_get(&wire, &f))
+		dml_wire_put(&wire, frames);
+	dml_wire_flush(&wire);
+	while (!dml_wire_get(&wire, &f))
 		;
-	dmt_wire_close(&wire);
+	dml_wire_close(&wire);
 	return NULL;
 }
 
-static int try_receiver(struct dmt_frame *frames)
+static int try_receiver(struct dml_frame *frames)
 {
 	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
 	struct dmatrack_dest *d;
@@ -1432,9 +1432,9 @@ static int try_receiver(struct dmt_frame *frames)
 
 static void test_evil_receiver(void)
 {
-	static const char place[DMT_WIRE_ID];
-	struct dmt_frame f[3] = { {
-		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+	static const char place[DML_WIRE_ID];
+	struct dml_frame f[3] = { {
+		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
 	} };
 
 	f[0].length--;
@@ -1442,28 +1442,28 @@ static void test_evil_receiver(void)
 	f[0].length++;
 	f[0].seq = 1;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[0].size = DMT_WIRE_GO_ON;
+	f[0].size = DML_WIRE_GO_ON;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[0].seq = 0;
-	f[0].size = DMT_WIRE_FINISHED;
+	f[0].size = DML_WIRE_FINISHED;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[0].size = DMT_WIRE_PROVE + 1;
+	f[0].size = DML_WIRE_PROVE + 1;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[0].type = DMT_WIRE_ACK;
+	f[0].type = DML_WIRE_ACK;
 	f[0].size = f[0].length = 0;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[0].type = DMT_WIRE_WELCOME;
+	f[0].type = DML_WIRE_WELCOME;
 	f[0].length = sizeof(place);
-	f[1].type = DMT_WIRE_ACK;
+	f[1].type = DML_WIRE_ACK;
 	f[1].seq = 1000;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[1].type = DMT_WIRE_DONE;
+	f[1].type = DML_WIRE_DONE;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[1].type = DMT_WIRE_READY;
+	f[1].type = DML_WIRE_READY;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[1].type = DMT_WIRE_OUTCOME;
+	f[1].type = DML_WIRE_OUTCOME;
 	CHECK_EQ(try_receiver(f), -EPROTO);
-	f[1].type = DMT_WIRE_REFUSE;
+	f[1].type = DML_WIRE_REFUSE;
 	f[1].size = EAGAIN;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 	f[1].size = EINPROGRESS;
@@ -1480,13 +1480,13 @@ static void test_evil_receiver(void)
 /* Proofs that make no sense */
 static void test_evil_proof(void)
 {
-	static const char place[DMT_WIRE_ID];
+	static const char place[DML_WIRE_ID];
 	static const uint8_t hashes[PAGES][16];
-	struct dmt_frame f[4] = { {
-		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
-		.size = DMT_WIRE_PROVE,
+	struct dml_frame f[4] = { {
+		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+		.size = DML_WIRE_PROVE,
 	} }, good = {
-		.type = DMT_WIRE_SUMS, .iova = regions[0].iova + PAGE,
+		.type = DML_WIRE_SUMS, .iova = regions[0].iova + PAGE,
 		.size = 2 * PAGE, .length = 32, .payload = hashes,
 	};
 
@@ -1497,7 +1497,7 @@ static void test_evil_proof(void)
 		change;							\
 		CHECK_EQ(try_receiver(f), -EPROTO);			\
 	} while (0)
-	BAD_SUMS(f[1].type = DMT_WIRE_ACK; f[1].length = 0);
+	BAD_SUMS(f[1].type = DML_WIRE_ACK; f[1].length = 0);
 	BAD_SUMS(f[1].length = 16);
 	BAD_SUMS(f[1].length = 48);
 	BAD_SUMS(f[1].size = PAGE + 1);
@@ -1506,7 +1506,7 @@ static void test_evil_proof(void)
 	BAD_SUMS(f[2].iova -= PAGE);
 	BAD_SUMS(f[2].iova = regions[0].iova);
 	BAD_SUMS(f[1].iova = regions[1].iova);
-	BAD_SUMS(f[2].type = DMT_WIRE_DONE; f[2].length = 0);
+	BAD_SUMS(f[2].type = DML_WIRE_DONE; f[2].length = 0);
 	f[0].seq = 1;
 	CHECK_EQ(try_receiver(f), -EPROTO);
 }
@@ -1519,21 +1519,21 @@ enum stalling {
 	DRIP,		/* by taking a byte now and then, once devices are stopped */
 };
 
-static const struct dmatrack_channel_ops *raw_ops(const struct dmt_wire *wire)
+static const struct dmatrack_channel_ops *raw_ops(const struct dml_wire *wire)
 {
 	return &wire->ch->ops;
 }
 
 /* Until the sender has had enough */
-static void stay_alive(struct dmt_wire *wire)
+static void stay_alive(struct dml_wire *wire)
 {
-	struct dmt_frame alive = { .type = DMT_WIRE_ALIVE };
+	struct dml_frame alive = { .type = DML_WIRE_ALIVE };
 
-	while (!dmt_wire_put(wire, &alive) && !dmt_wire_flush(wire))
+	while (!dml_wire_put(wire, &alive) && !dml_wire_flush(wire))
 		poll(NULL, 0, 5);
 }
 
-static void take_drops(struct dmt_wire *wire)
+static void take_drops(struct dml_wire *wire)
 {
 	char byte;
 
@@ -1541,39 +1541,39 @@ static void take_drops(struct dmt_wire *wire)
 		poll(NULL, 0, 1);
 }
 
-static void answer(struct dmt_wire *wire, enum dmt_wire_type type, uint64_t seq)
+static void answer(struct dml_wire *wire, enum dml_wire_type type, uint64_t seq)
 {
-	struct dmt_frame f = { .type = type, .seq = seq };
+	struct dml_frame f = { .type = type, .seq = seq };
 
-	dmt_wire_put(wire, &f);
-	dmt_wire_flush(wire);
+	dml_wire_put(wire, &f);
+	dml_wire_flush(wire);
 }
 
 /* One connection. Return: whether to wait for another */
-static bool stall(struct dmt_wire *wire, enum stalling how, uint64_t *seq)
+static bool stall(struct dml_wire *wire, enum stalling how, uint64_t *seq)
 {
-	static const char place[DMT_WIRE_ID] = "stall";
-	struct dmt_frame f, welcome = {
-		.type = DMT_WIRE_WELCOME, .seq = *seq, .size = *seq > 0,
+	static const char place[DML_WIRE_ID] = "stall";
+	struct dml_frame f, welcome = {
+		.type = DML_WIRE_WELCOME, .seq = *seq, .size = *seq > 0,
 		.length = sizeof(place), .payload = place,
 	};
 
-	dmt_wire_greet(wire);
-	dmt_wire_meet(wire, "sender");
-	dmt_wire_put(wire, &welcome);
-	dmt_wire_flush(wire);
-	while (!(how == DRIP && stopped) && !dmt_wire_get(wire, &f)) {
-		if (f.type == DMT_WIRE_COMMIT || (f.type == DMT_WIRE_FINISH &&
+	dml_wire_greet(wire);
+	dml_wire_meet(wire, "sender");
+	dml_wire_put(wire, &welcome);
+	dml_wire_flush(wire);
+	while (!(how == DRIP && stopped) && !dml_wire_get(wire, &f)) {
+		if (f.type == DML_WIRE_COMMIT || (f.type == DML_WIRE_FINISH &&
 						  how == ALIVE_FINISH))
 			stay_alive(wire);
-		else if (f.type == DMT_WIRE_FINISH && how == DROP_FINISH)
+		else if (f.type == DML_WIRE_FINISH && how == DROP_FINISH)
 			return true;
-		else if (f.type == DMT_WIRE_FINISH)
-			answer(wire, DMT_WIRE_READY, f.seq);
-		else if (f.type != DMT_WIRE_HELLO)
+		else if (f.type == DML_WIRE_FINISH)
+			answer(wire, DML_WIRE_READY, f.seq);
+		else if (f.type != DML_WIRE_HELLO)
 			*seq = f.seq;
-		if (f.type == DMT_WIRE_ROUND)
-			answer(wire, DMT_WIRE_ACK, f.seq);
+		if (f.type == DML_WIRE_ROUND)
+			answer(wire, DML_WIRE_ACK, f.seq);
 	}
 	if (how == DRIP)
 		take_drops(wire);
@@ -1583,15 +1583,15 @@ static bool stall(struct dmt_wire *wire, enum stalling how, uint64_t *seq)
 static void *stalling_receiver(void *opaque)
 {
 	struct dmatrack_channel *ch;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 	uint64_t seq = 0;
 	bool again = true;
 
 	while (again && !line_accept(NULL, 0, 0, &ch)) {
-		if (dmt_wire_open(&wire, ch))
+		if (dml_wire_open(&wire, ch))
 			return NULL;
 		again = stall(&wire, *(enum stalling *)opaque, &seq);
-		dmt_wire_close(&wire);
+		dml_wire_close(&wire);
 	}
 	return NULL;
 }
@@ -1765,25 +1765,25 @@ static void test_many(void)
  */
 static void *forgetful_receiver(void *opaque)
 {
-	static const char place[DMT_WIRE_ID] = "there";
-	struct dmt_frame f, welcome = {
-		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+	static const char place[DML_WIRE_ID] = "there";
+	struct dml_frame f, welcome = {
+		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
 	};
 	struct dmatrack_channel *ch;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 
-	if (line_accept(NULL, 0, 0, &ch) || dmt_wire_open(&wire, ch))
+	if (line_accept(NULL, 0, 0, &ch) || dml_wire_open(&wire, ch))
 		return NULL;
-	dmt_wire_greet(&wire);
-	dmt_wire_meet(&wire, "sender");
-	dmt_wire_put(&wire, &welcome);
-	dmt_wire_flush(&wire);
-	while (!dmt_wire_get(&wire, &f) && f.type != DMT_WIRE_ROUND)
+	dml_wire_greet(&wire);
+	dml_wire_meet(&wire, "sender");
+	dml_wire_put(&wire, &welcome);
+	dml_wire_flush(&wire);
+	while (!dml_wire_get(&wire, &f) && f.type != DML_WIRE_ROUND)
 		;
-	f = (struct dmt_frame){ .type = DMT_WIRE_ACK, .seq = f.seq };
-	dmt_wire_put(&wire, &f);
-	dmt_wire_flush(&wire);
-	dmt_wire_close(&wire);
+	f = (struct dml_frame){ .type = DML_WIRE_ACK, .seq = f.seq };
+	dml_wire_put(&wire, &f);
+	dml_wire_flush(&wire);
+	dml_wire_close(&wire);
 	/* behind the greeting, within the WELCOME */
 	pthread_mutex_lock(&line.lock);
 	line.cut[1] = line.passed[1] + 20;
@@ -1814,7 +1814,7 @@ static void test_forgetful(void)
 /* Another version says so. */
 static void *newer_receiver(void *opaque)
 {
-	unsigned char greeting[16] = DMT_WIRE_MAGIC;
+	unsigned char greeting[16] = DML_WIRE_MAGIC;
 	struct dmatrack_channel *ch;
 	uint32_t version = 9, hash;
 	char buf[100];
@@ -1824,8 +1824,8 @@ static void *newer_receiver(void *opaque)
 	memcpy(greeting + 12, &hash, 4);
 	if (line_accept(NULL, 0, 0, &ch))
 		return NULL;
-	dmt_channel_write(ch, greeting, 16);
-	while (dmt_channel_read(ch, buf, sizeof(buf)) > 0)
+	dml_channel_write(ch, greeting, 16);
+	while (dml_channel_read(ch, buf, sizeof(buf)) > 0)
 		;
 	dmatrack_channel_close(ch);
 	return NULL;

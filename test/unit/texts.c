@@ -311,24 +311,24 @@ static int connect_refuser(void *opaque, unsigned int attempt, int why,
 /* @text: NULL: only a greeting */
 static void make_refuser(int writable, const char *text, int silence)
 {
-	struct dmt_frame f = {
-		.type = DMT_WIRE_REFUSE, .size = EDOM,
+	struct dml_frame f = {
+		.type = DML_WIRE_REFUSE, .size = EDOM,
 		.length = text ? (uint32_t)strlen(text) : 0, .payload = text,
 	};
 	struct dmatrack_channel *ch;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 	int sv[2];
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	CHECK_EQ(dmatrack_channel_fds(&ch, sv[1], sv[1]), 0);
 	close(sv[1]);
-	CHECK_EQ(dmt_wire_open(&wire, ch), 0);
-	CHECK_EQ(dmt_wire_greet(&wire), 0);
+	CHECK_EQ(dml_wire_open(&wire, ch), 0);
+	CHECK_EQ(dml_wire_greet(&wire), 0);
 	if (text) {
-		CHECK_EQ(dmt_wire_put(&wire, &f), 0);
-		CHECK_EQ(dmt_wire_flush(&wire), 0);
+		CHECK_EQ(dml_wire_put(&wire, &f), 0);
+		CHECK_EQ(dml_wire_flush(&wire), 0);
 	}
-	dmt_wire_close(&wire);
+	dml_wire_close(&wire);
 	refuser = (struct refuser){
 		.writable = writable, .said = sv[0], .silence = silence,
 	};

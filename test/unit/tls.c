@@ -239,7 +239,7 @@ static void meet_as(const char *at, struct dmatrack_peer there,
 	snprintf(client.text, sizeof(client.text), "%s", dmatrack_error());
 	/* a client without TLS is there as soon as it's connected */
 	if (!client.error && !here.tls) {
-		dmt_channel_write(client.ch, "hello, this is no TLS", 21);
+		dml_channel_write(client.ch, "hello, this is no TLS", 21);
 		dmatrack_channel_close(client.ch);
 		client.ch = NULL;
 	}
@@ -270,7 +270,7 @@ static void *write_much(void *opaque)
 	char *data = malloc(MUCH);
 
 	memset(data, 0x5a, MUCH);
-	if (dmt_channel_write(opaque, data, MUCH))
+	if (dml_channel_write(opaque, data, MUCH))
 		opaque = NULL;
 	free(data);
 	return opaque;
@@ -283,7 +283,7 @@ static bool read_much(struct dmatrack_channel *ch)
 	int left;
 
 	for (left = MUCH; left > 0; left -= n) {
-		n = dmt_channel_read(ch, buf, sizeof(buf));
+		n = dml_channel_read(ch, buf, sizeof(buf));
 		if (n <= 0 || buf[n - 1] != 0x5a)
 			return false;
 	}
@@ -321,7 +321,7 @@ static void test_good(void)
 	meet("tcp:127.0.0.1:0", good, good);
 	check_traffic();
 	dmatrack_channel_close(client.ch);
-	CHECK_EQ(dmt_channel_read(server.ch, &c, 1), -ECONNRESET);
+	CHECK_EQ(dml_channel_read(server.ch, &c, 1), -ECONNRESET);
 	dmatrack_channel_close(server.ch);
 	meet("tcp:localhost:0", good, good);
 	check_traffic();
@@ -506,8 +506,8 @@ static void *greet_plainly(void *opaque)
 
 	if (dmatrack_accept(opaque, &ch, 10000))
 		return opaque;
-	dmt_channel_write(ch, "DMTwire, say, and more", 22);
-	while (dmt_channel_read(ch, buf, sizeof(buf)) > 0)
+	dml_channel_write(ch, "DMTwire, say, and more", 22);
+	while (dml_channel_read(ch, buf, sizeof(buf)) > 0)
 		;
 	dmatrack_channel_close(ch);
 	return NULL;

@@ -80,11 +80,11 @@ static void test_timer(void)
 	snprintf(address, sizeof(address), "unix:%s", scratch_path("timer"));
 	CHECK_EQ(dmatrack_listen(&l, address, NULL), 0);
 	ch = silent(&end);
-	dmt_channel_patience(ch, 100);
+	dml_channel_patience(ch, 100);
 	set_timer(1000);
-	CHECK_EQ(dmt_channel_read(ch, buf, 1), -ETIMEDOUT);
+	CHECK_EQ(dml_channel_read(ch, buf, 1), -ETIMEDOUT);
 	do
-		ret = dmt_channel_write(ch, buf, sizeof(buf));
+		ret = dml_channel_write(ch, buf, sizeof(buf));
 	while (!ret);
 	CHECK_EQ(ret, -ETIMEDOUT);
 	CHECK_EQ(dmatrack_accept(l, &ch, 100), -ETIMEDOUT);
@@ -113,9 +113,9 @@ static void test_drip(void)
 	int end;
 
 	ch = silent(&end);
-	dmt_channel_until(ch, dmt_deadline(100));
+	dml_channel_until(ch, dml_deadline(100));
 	CHECK_EQ(pthread_create(&thread, NULL, drip, &end), 0);
-	while ((n = dmt_channel_read(ch, &c, 1)) == 1)
+	while ((n = dml_channel_read(ch, &c, 1)) == 1)
 		;
 	CHECK_EQ(n, -ETIMEDOUT);
 	dmatrack_channel_close(ch);
@@ -176,9 +176,9 @@ static int wait_read(void)
 	char c;
 
 	ch = silent(&end);
-	dmt_channel_patience(ch, -1);
-	dmt_channel_cancel(ch, cancel);
-	ret = (int)dmt_channel_read(ch, &c, 1);
+	dml_channel_patience(ch, -1);
+	dml_channel_cancel(ch, cancel);
+	ret = (int)dml_channel_read(ch, &c, 1);
 	dmatrack_channel_close(ch);
 	close(end);
 	return ret;
@@ -189,10 +189,10 @@ static int write_all(struct dmatrack_channel *ch)
 	char buf[100000] = { 0 };
 	int ret;
 
-	dmt_channel_patience(ch, -1);
-	dmt_channel_cancel(ch, cancel);
+	dml_channel_patience(ch, -1);
+	dml_channel_cancel(ch, cancel);
 	do
-		ret = dmt_channel_write(ch, buf, sizeof(buf));
+		ret = dml_channel_write(ch, buf, sizeof(buf));
 	while (!ret);
 	dmatrack_channel_close(ch);
 	return ret;
@@ -306,7 +306,7 @@ static struct dmatrack_dest sink = { .ops = &sink_ops };
  */
 static struct far {
 	int fd;
-	struct dmt_wire wire;
+	struct dml_wire wire;
 } far;
 
 static struct dmatrack_channel *make_far(void)
@@ -315,8 +315,8 @@ static struct dmatrack_channel *make_far(void)
 
 	CHECK_EQ(dmatrack_channel_fds(&theirs, far.fd, far.fd), 0);
 	close(far.fd);
-	CHECK_EQ(dmt_wire_open(&far.wire, theirs), 0);
-	dmt_wire_relax(&far.wire, 10000);
+	CHECK_EQ(dml_wire_open(&far.wire, theirs), 0);
+	dml_wire_relax(&far.wire, 10000);
 	return ch;
 }
 
@@ -332,26 +332,26 @@ static int connect_far(void *opaque, unsigned int attempt, int why,
 /* A receiver that says hello, and nothing more; cancels in the middle of that. */
 static void *play_receiver(void *opaque)
 {
-	static const uint8_t place[DMT_WIRE_ID];
-	struct dmt_frame f, welcome = {
-		.type = DMT_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+	static const uint8_t place[DML_WIRE_ID];
+	struct dml_frame f, welcome = {
+		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
 	};
 	bool *refused = opaque;
 	int ret;
 
-	dmt_wire_greet(&far.wire);
-	dmt_wire_meet(&far.wire, "sender");
-	dmt_wire_get(&far.wire, &f);
-	dmt_wire_put(&far.wire, &welcome);
-	dmt_wire_flush(&far.wire);
+	dml_wire_greet(&far.wire);
+	dml_wire_meet(&far.wire, "sender");
+	dml_wire_get(&far.wire, &f);
+	dml_wire_put(&far.wire, &welcome);
+	dml_wire_flush(&far.wire);
 	do
-		ret = dmt_wire_get(&far.wire, &f);
-	while (!ret && f.type != DMT_WIRE_ROUND);
+		ret = dml_wire_get(&far.wire, &f);
+	while (!ret && f.type != DML_WIRE_ROUND);
 	dmatrack_cancel_set(cancel);
 	if (!ret)
-		ret = dmt_wire_get(&far.wire, &f);
-	*refused = !ret && f.type == DMT_WIRE_REFUSE && f.size == ECANCELED;
-	dmt_wire_close(&far.wire);
+		ret = dml_wire_get(&far.wire, &f);
+	*refused = !ret && f.type == DML_WIRE_REFUSE && f.size == ECANCELED;
+	dml_wire_close(&far.wire);
 	return NULL;
 }
 
@@ -399,13 +399,13 @@ static void test_limits(void)
 	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
 	CHECK_EQ(d->ops->begin(d, &region, 1, 4096), -ETIMEDOUT);
 	d->ops->close(d);
-	dmt_wire_close(&far.wire);
+	dml_wire_close(&far.wire);
 	how.hello_timeout = 1u << 31;
 	CHECK_EQ(dmatrack_sender_create(&d, &how), -EINVAL);
 
 	r.opaque = make_far();
 	CHECK_EQ(dmatrack_receive(&r, NULL), -ETIMEDOUT);
-	dmt_wire_close(&far.wire);
+	dml_wire_close(&far.wire);
 	r.peer_timeout = 1u << 31;
 	CHECK_EQ(dmatrack_receive(&r, NULL), -EINVAL);
 }
@@ -414,30 +414,30 @@ static void test_limits(void)
 static bool play_hello(void)
 {
 	struct {
-		struct dmt_wire_hello hello;
+		struct dml_wire_hello hello;
 		uint64_t iova, size;
 	} data = { .hello = { .page_size = 4096, .nregions = 1 }, .size = 4096 };
-	struct dmt_frame f, hello = {
-		.type = DMT_WIRE_HELLO, .length = sizeof(data), .payload = &data,
+	struct dml_frame f, hello = {
+		.type = DML_WIRE_HELLO, .length = sizeof(data), .payload = &data,
 	};
 
-	return !dmt_wire_greet(&far.wire) && !dmt_wire_meet(&far.wire, "receiver") &&
-	       !dmt_wire_put(&far.wire, &hello) && !dmt_wire_flush(&far.wire) &&
-	       !dmt_wire_get(&far.wire, &f) && f.type == DMT_WIRE_WELCOME;
+	return !dml_wire_greet(&far.wire) && !dml_wire_meet(&far.wire, "receiver") &&
+	       !dml_wire_put(&far.wire, &hello) && !dml_wire_flush(&far.wire) &&
+	       !dml_wire_get(&far.wire, &f) && f.type == DML_WIRE_WELCOME;
 }
 
 /* Cancels once it was welcomed. What it hears then: a frame's type, or an error */
 static void *play_sender(void *opaque)
 {
-	struct dmt_frame f;
+	struct dml_frame f;
 	long heard = play_hello() ? 0 : -EPROTO;
 
 	dmatrack_cancel_set(cancel);
 	if (!heard)
-		heard = dmt_wire_get(&far.wire, &f);
+		heard = dml_wire_get(&far.wire, &f);
 	if (!heard)
 		heard = f.type;
-	dmt_wire_close(&far.wire);
+	dml_wire_close(&far.wire);
 	return (void *)heard;
 }
 
@@ -472,20 +472,20 @@ static void check_receiver(int answered, long want)
 static void test_receiver(void)
 {
 	check_receiver(0, -ECONNRESET);
-	check_receiver(1, DMT_WIRE_REFUSE);
+	check_receiver(1, DML_WIRE_REFUSE);
 }
 
 /* The pulse ------------------------------------------------------------------------- */
 
 static void *play_round(void *opaque)
 {
-	struct dmt_frame f, round = { .type = DMT_WIRE_ROUND, .seq = 1 };
-	bool came = play_hello() && !dmt_wire_put(&far.wire, &round) &&
-		    !dmt_wire_flush(&far.wire) && !dmt_wire_get(&far.wire, &f) &&
-		    f.type == DMT_WIRE_ALIVE;
+	struct dml_frame f, round = { .type = DML_WIRE_ROUND, .seq = 1 };
+	bool came = play_hello() && !dml_wire_put(&far.wire, &round) &&
+		    !dml_wire_flush(&far.wire) && !dml_wire_get(&far.wire, &f) &&
+		    f.type == DML_WIRE_ALIVE;
 
 	sem_post(&alive);
-	dmt_wire_close(&far.wire);
+	dml_wire_close(&far.wire);
 	return came ? opaque : NULL;
 }
 

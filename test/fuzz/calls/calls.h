@@ -97,7 +97,7 @@ struct world {
 	const struct setup *s;
 	struct news *news;
 	struct dmatrack *t;
-	struct dmt_device *d;
+	struct dev_device *d;
 	bool engine;
 	bool iommu;
 	bool stop;

@@ -54,7 +54,7 @@ static void do_write(struct caller *c)
 {
 	uint64_t iova = some_iova(c), size = some_bytes(c);
 	struct note *n = note_begin(c, "write", iova, size, 0, 0);
-	int ret = dmt_device_write(world.d, iova, bytes, size);
+	int ret = dev_write(world.d, iova, bytes, size);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -64,7 +64,7 @@ static void do_read(struct caller *c)
 {
 	uint64_t iova = some_iova(c), size = 1 + any(c, OWN);
 	struct note *n = note_begin(c, "read", iova, size, 0, 0);
-	int ret = dmt_device_read(world.d, iova, c->own, size);
+	int ret = dev_read(world.d, iova, c->own, size);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -75,7 +75,7 @@ static void do_mark(struct caller *c)
 	uint64_t iova = some_iova(c);
 	uint64_t size = once_in(c, 4) ? random_size(c) : some_bytes(c);
 	struct note *n = note_begin(c, "mark", iova, size, 0, 0);
-	int ret = dmt_device_mark(world.d, iova, size);
+	int ret = dev_mark(world.d, iova, size);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -87,7 +87,7 @@ static void do_pin(struct caller *c)
 	uint64_t count = 1 + any(c, once_in(c, 10) ? 2000 : 20);
 	unsigned int prot = 1 + any(c, 3);
 	struct note *n = note_begin(c, "pin", iova, count, prot, 0);
-	int ret = dmt_device_pin(world.d, iova, count, prot);
+	int ret = dev_pin(world.d, iova, count, prot);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -97,7 +97,7 @@ static void do_unpin(struct caller *c)
 {
 	uint64_t iova = random_iova(c) & ~(PAGE - 1), count = 1 + any(c, 20);
 	struct note *n = note_begin(c, "unpin", iova, count, 0, 0);
-	int ret = dmt_device_unpin(world.d, iova, count);
+	int ret = dev_unpin(world.d, iova, count);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -112,7 +112,7 @@ static void do_pinned_write(struct caller *c)
 	if (world.engine)
 		return;
 	n = note_begin(c, "pinned write", iova, size, 0, 0);
-	ret = dmt_device_pinned_write(world.d, iova, bytes, size);
+	ret = dev_pinned_write(world.d, iova, bytes, size);
 	note_end(n, ret);
 	check(n, ret);
 }
@@ -120,7 +120,7 @@ static void do_pinned_write(struct caller *c)
 /* Threads of the device; a few hundred operations, then they end. */
 static void do_run(struct caller *c)
 {
-	struct dmt_testdev_run run = {
+	struct tdev_run run = {
 		.argsz = sizeof(run), .flags = any(c, 8),
 		.threads = 1 + any(c, 3), .size = 1 + any(c, 8 * PAGE),
 		.iova = some_iova(c), .length = 64 * PAGE + any(c, 4 * MiB),
@@ -130,9 +130,9 @@ static void do_run(struct caller *c)
 	int ret;
 
 	if (world.engine)
-		run.flags &= ~DMT_TESTDEV_RUN_PIN;
+		run.flags &= ~TDEV_RUN_PIN;
 	n = note_begin(c, "run", run.iova, run.length, run.flags, run.size);
-	ret = dmt_device_run(world.d, &run);
+	ret = dev_run(world.d, &run);
 	note_end(n, ret);
 	check(n, ret);
 }
@@ -140,8 +140,8 @@ static void do_run(struct caller *c)
 static void do_halt(struct caller *c)
 {
 	struct note *n = note_begin(c, "halt, wait", 0, 0, 0, 0);
-	int ret = once_in(c, 2) ? dmt_device_halt(world.d) :
-				  dmt_device_wait(world.d);
+	int ret = once_in(c, 2) ? dev_halt(world.d) :
+				  dev_wait(world.d);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -160,8 +160,8 @@ static void order(struct caller *c, const char *name, unsigned long cmd,
 
 static void do_kthread(struct caller *c)
 {
-	struct dmt_testdev_io io = {
-		.argsz = sizeof(io), .flags = DMT_TESTDEV_IO_KTHREAD,
+	struct tdev_io io = {
+		.argsz = sizeof(io), .flags = TDEV_IO_KTHREAD,
 		.iova = some_iova(c), .size = 1 + any(c, OWN),
 	};
 	bool write = once_in(c, 2);
@@ -171,22 +171,22 @@ static void do_kthread(struct caller *c)
 	io.data = (uintptr_t)(once_in(c, 6) ? arena_hostile(c, io.size) :
 			      write ? bytes : c->own);
 	order(c, write ? "write by a kernel thread" : "read by a kernel thread",
-	      write ? DMT_TESTDEV_WRITE : DMT_TESTDEV_READ, &io, io.iova,
+	      write ? TDEV_WRITE : TDEV_READ, &io, io.iova,
 	      io.size);
 }
 
 static void do_bench(struct caller *c)
 {
-	struct dmt_testdev_bench b = {
+	struct tdev_bench b = {
 		.argsz = sizeof(b), .flags = once_in(c, 2) ?
-			DMT_TESTDEV_IO_KTHREAD : 0,
+			TDEV_IO_KTHREAD : 0,
 		.op = any(c, 3), .batch = 1 + any(c, 64),
 		.iova = random_iova(c) & ~(PAGE - 1), .length = 64 * PAGE,
 		.count = 1 + any(c, 8),
 	};
 
 	if (!world.engine)
-		order(c, "bench", DMT_TESTDEV_BENCH, &b, b.iova, b.batch);
+		order(c, "bench", TDEV_BENCH, &b, b.iova, b.batch);
 }
 
 static const struct {

@@ -55,13 +55,13 @@ static int open_exact(struct exact_setup *e)
 	if (!setup.nr_devices) {
 		ret = dmatrack_open_engine(&e->t, VFIO_TYPE1v2_IOMMU,
 					   DMATRACK_ENGINE_CHECKED);
-		return ret ? ret : dmt_device_open(&e->d, e->t);
+		return ret ? ret : dev_open(&e->d, e->t);
 	}
 	do
 		ret = dmatrack_open_vfio(&e->t, setup.device[0],
 					 VFIO_TYPE1v2_IOMMU);
 	while (ret == -EBUSY && ++tries < 1000000 && !sched_yield());
-	return ret ? ret : dmt_device_open(&e->d, e->t);
+	return ret ? ret : dev_open(&e->d, e->t);
 }
 
 static int exact_round(const struct setup *s, struct news *n)
@@ -83,7 +83,7 @@ static int exact_round(const struct setup *s, struct news *n)
 	n->calls[0] = exact_run(&e, n->wrong);
 	if (*n->wrong)
 		return 1;
-	dmt_device_close(e.d);
+	dev_close(e.d);
 	dmatrack_close(e.t);
 	n->ended = true;
 	return 0;
@@ -196,7 +196,7 @@ static bool is_enough(uint64_t began)
 {
 	if (calls_wanted)
 		return calls_made >= calls_wanted;
-	return dmt_now() - began >= seconds * DMT_NSEC;
+	return dml_now() - began >= seconds * DML_NSEC;
 }
 
 /* Return: false: a round has failed */
@@ -204,7 +204,7 @@ static bool run_rounds(const struct run *run, unsigned int number)
 {
 	unsigned long max = setup.nr_devices ? run->kernel : run->engine;
 	struct setup s = setup;
-	uint64_t began = dmt_now();
+	uint64_t began = dml_now();
 	bool ok = true;
 
 	rounds = killed = calls_made = 0;
@@ -218,7 +218,7 @@ static bool run_rounds(const struct run *run, unsigned int number)
 	}
 	printf("# %lu calls in %u rounds, %u killed; %lu s\n", calls_made,
 	       rounds, killed,
-	       (unsigned long)((dmt_now() - began) / DMT_NSEC));
+	       (unsigned long)((dml_now() - began) / DML_NSEC));
 	printf("%sok %u - %s calls of %s\n", ok ? "" : "not ", number, run->name,
 	       setup.nr_devices ? "the kernel's driver" : "the engine");
 	return ok;

@@ -159,7 +159,7 @@ static void open_world(struct caller *c)
 	if (world.engine && world.iommu && once_in(c, 3))
 		ret = dmatrack_engine_emulated(dmatrack_engine(world.t), false);
 	else
-		ret = dmt_device_open(&world.d, world.t);
+		ret = dev_open(&world.d, world.t);
 	if (ret)
 		wrong("no device: %s", strerror(-ret));
 	if (!arena_init())
@@ -240,13 +240,13 @@ static long locked(void)
 
 static void close_device(void)
 {
-	struct dmt_testdev_stats stats;
+	struct tdev_stats stats;
 
-	dmt_device_halt(world.d);
+	dev_halt(world.d);
 	unmap_all();
-	if (!dmt_device_stats(world.d, &stats) && stats.pinned)
+	if (!dev_stats(world.d, &stats) && stats.pinned)
 		wrong("%llu pages are pinned that aren't mapped", stats.pinned);
-	dmt_device_close(world.d);
+	dev_close(world.d);
 }
 
 static void close_world(void)

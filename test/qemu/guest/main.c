@@ -114,7 +114,7 @@ static void check_slot(struct check *c, u32 address, u32 size, u32 seed, u32 op)
 		return;
 	}
 	for (i = 0; i < size / 4; i++)
-		check_word(c, address + i * 4, dmt_pci_word(seed, op - 1, i));
+		check_word(c, address + i * 4, tdev_pci_word(seed, op - 1, i));
 }
 
 /*
@@ -124,13 +124,13 @@ static void check_slot(struct check *c, u32 address, u32 size, u32 seed, u32 op)
  */
 static void forget_failed(u32 done)
 {
-	u32 slot = dmt_pci_slot(SEED, done, SLOTS), i;
+	u32 slot = tdev_pci_slot(SEED, done, SLOTS), i;
 	u32 address = REGION + slot * SLOT, op = read32(LAST + slot * 4);
 
 	for (i = 0; i < SLOT; i += 4)
-		if (read32(address + i) == dmt_pci_word(SEED, done, i / 4))
+		if (read32(address + i) == tdev_pci_word(SEED, done, i / 4))
 			write32(address + i, op ?
-				dmt_pci_word(SEED, op - 1, i / 4) :
+				tdev_pci_word(SEED, op - 1, i / 4) :
 				blank(address + i));
 }
 
@@ -139,7 +139,7 @@ static void check_region(struct check *c, u32 done)
 	u32 slot;
 
 	for (; replayed < done; replayed++) {
-		slot = dmt_pci_slot(SEED, replayed, SLOTS);
+		slot = tdev_pci_slot(SEED, replayed, SLOTS);
 		write32(LAST + slot * 4, replayed + 1);
 	}
 	if (iommu)
@@ -171,17 +171,17 @@ static void check_all(const char *when)
 	struct check c = { 0, ~0u };
 	u32 done;
 
-	reg_write(DMT_PCI_CONTROL, 0);
-	done = reg_read(DMT_PCI_DONE);
+	reg_write(TDEV_PCI_CONTROL, 0);
+	done = reg_read(TDEV_PCI_DONE);
 	check_region(&c, done);
 	check_own(&c);
 	say(when);
 	say_number(" done ", done);
-	say_number(" failed ", reg_read(DMT_PCI_FAILED));
+	say_number(" failed ", reg_read(TDEV_PCI_FAILED));
 	say_number(" own ", own_done);
 	say_number(" bad ", c.bad);
 	say("\n");
-	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO | DMT_PCI_PIN);
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO | TDEV_PCI_PIN);
 }
 
 /* Work */
@@ -208,35 +208,35 @@ static void work(void)
 
 		for (i = 0; i < OWN_SLOT / 4; i++)
 			write32(slot + i * 4,
-				dmt_pci_word(OWN_SEED, own_done, i));
+				tdev_pci_word(OWN_SEED, own_done, i));
 	}
 }
 
 static void work_until(u32 done)
 {
-	while ((int)(reg_read(DMT_PCI_DONE) - done) < 0)
+	while ((int)(reg_read(TDEV_PCI_DONE) - done) < 0)
 		work();
 }
 
 static bool find_device(u32 *function)
 {
-	if (!pci_find(DMT_PCI_VENDOR, DMT_PCI_DEVICE, function))
+	if (!pci_find(TDEV_PCI_VENDOR, TDEV_PCI_DEVICE, function))
 		return false;
 	bar = pci_read(*function, 0x10) & ~0xfu;
 	pci_write(*function, 0x04, 0x6);	/* memory, bus master */
-	return bar && reg_read(DMT_PCI_ID) == DMT_PCI_MAGIC;
+	return bar && reg_read(TDEV_PCI_ID) == TDEV_PCI_MAGIC;
 }
 
 static void start_device(void)
 {
-	reg_write(DMT_PCI_IOVA_LOW, iommu ? IOVA : REGION);
-	reg_write(DMT_PCI_IOVA_HIGH, 0);
-	reg_write(DMT_PCI_LENGTH, REGION_SIZE);
-	reg_write(DMT_PCI_SIZE, SLOT);
-	reg_write(DMT_PCI_SEED, SEED);
-	reg_write(DMT_PCI_RATE, RATE);
-	reg_write(DMT_PCI_HELD, HELD);
-	reg_write(DMT_PCI_CONTROL, DMT_PCI_GO | DMT_PCI_PIN);
+	reg_write(TDEV_PCI_IOVA_LOW, iommu ? IOVA : REGION);
+	reg_write(TDEV_PCI_IOVA_HIGH, 0);
+	reg_write(TDEV_PCI_LENGTH, REGION_SIZE);
+	reg_write(TDEV_PCI_SIZE, SLOT);
+	reg_write(TDEV_PCI_SEED, SEED);
+	reg_write(TDEV_PCI_RATE, RATE);
+	reg_write(TDEV_PCI_HELD, HELD);
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO | TDEV_PCI_PIN);
 }
 
 /* The loader's information: whether the command line's last word is 'iommu' */
@@ -273,11 +273,11 @@ void guest_main(u32 info)
 	work_until(1);
 	say("running\n");
 	for (;;) {
-		while (reg_read(DMT_PCI_LOADS) == loads)
+		while (reg_read(TDEV_PCI_LOADS) == loads)
 			work();
-		loads = reg_read(DMT_PCI_LOADS);
+		loads = reg_read(TDEV_PCI_LOADS);
 		check_all("arrived");
-		work_until(reg_read(DMT_PCI_DONE) + LATER);
+		work_until(reg_read(TDEV_PCI_DONE) + LATER);
 		check_all("later");
 		say("end\n");
 	}
