@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* dmatrack: which subcommand, and what's said when there's none. */
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/common/cli.h"
-#include "dmatrack.h"
 
 static const struct cli_command *const commands[] = {
 	&cli_bench,
@@ -22,46 +20,6 @@ static const struct cli_command *const commands[] = {
 };
 
 #define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
-
-static const char *running;	/* the subcommand, for messages */
-
-static void vprint_error(const char *format, va_list args)
-{
-	cli_progress_clear();
-	fflush(stdout);
-	fprintf(stderr, "dmatrack%s%s: ", running ? " " : "",
-		running ? running : "");
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-}
-
-void cli_error(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vprint_error(format, args);
-	va_end(args);
-}
-
-int cli_usage(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vprint_error(format, args);
-	va_end(args);
-	fprintf(stderr, "'dmatrack%s%s --help' explains.\n", running ? " " : "",
-		running ? running : "");
-	return CLI_USAGE;
-}
-
-const char *cli_why(int error)
-{
-	const char *text = dmatrack_error();
-
-	return *text ? text : strerror(-error);
-}
 
 static void print_help(FILE *to)
 {
@@ -115,7 +73,7 @@ static int help(int argc, char **argv)
 	}
 	cmd = find_command(argv[1]);
 	if (!cmd)
-		return cli_usage("there's no command '%s'", argv[1]);
+		return cli_error_usage("there's no command '%s'", argv[1]);
 	fputs(cmd->help, stdout);
 	return CLI_OK;
 }
@@ -143,10 +101,10 @@ static int dispatch(int argc, char **argv)
 	}
 	cmd = find_command(argv[0]);
 	if (!cmd)
-		return cli_usage("there's no %s '%s'",
-				 argv[0][0] == '-' ? "option" : "command",
-				 argv[0]);
-	running = cmd->name;
+		return cli_error_usage("there's no %s '%s'",
+				       argv[0][0] == '-' ? "option" : "command",
+				       argv[0]);
+	cli_error_begin(cmd->name);
 	return cmd->run(cmd, argc, argv);
 }
 

@@ -9,23 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "error.h"
+
 #ifndef CLI_VERSION
 #define CLI_VERSION "0.1"
 #endif
-
-/* Exit statuses, the same for all subcommands */
-enum {
-	CLI_OK		= 0,	/* done; the answer is yes */
-	CLI_NO		= 1,	/* done; the answer is no: a copy differs, an image
-				   was altered, it doesn't converge */
-	CLI_USAGE	= 2,	/* not understood */
-	CLI_FAILED	= 3,	/* understood, but can't be done */
-	CLI_UNKNOWN	= 4,	/* it isn't known whether it was done */
-	CLI_UNSURE	= 5,	/* done, but a crash of the machine may undo it: the
-				   file is there, its folder couldn't be written
-				   to disk */
-	CLI_SIGNAL	= 128,	/* and the number of the signal that ended it */
-};
 
 /**
  * struct cli_command - a subcommand
@@ -52,14 +40,6 @@ extern const struct cli_command cli_send;
 extern const struct cli_command cli_snapshot;
 extern const struct cli_command cli_trace;
 
-/* To stderr, 'dmatrack <subcommand>: ...': what's wrong */
-__attribute__((format(printf, 1, 2)))
-void cli_error(const char *format, ...);
-
-/* The same with how to learn more. Return: CLI_USAGE */
-__attribute__((format(printf, 1, 2)))
-int cli_usage(const char *format, ...);
-
 /**
  * cli_open_container() - the container a command works on
  * @t: out
@@ -72,9 +52,6 @@ int cli_usage(const char *format, ...);
 struct dmatrack;
 int cli_open_container(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags);
-
-/* What the library says of an error, or else what the C library does */
-const char *cli_why(int error);
 
 /* Numbers as users write them. Return: false: it isn't one */
 bool cli_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */

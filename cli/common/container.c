@@ -13,6 +13,6 @@ int cli_open_container(struct dmatrack **t, const char *device,
 
 	if (!ret)
 		return 0;
-	cli_error("%s", cli_why(ret));
+	cli_error("%s", cli_error_why(ret));
 	return device && ret == -EINVAL ? CLI_USAGE : CLI_FAILED;
 }

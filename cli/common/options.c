@@ -62,15 +62,15 @@ static int set_number(const struct cli_option *o, const char *text,
 	bool size = o->kind == CLI_IS_SIZE;
 
 	if (!(size ? cli_parse_size : cli_parse_number)(text, value))
-		return cli_usage("--%s: '%s' is not a %s", o->name, text,
-				 size ? "size" : "number");
+		return cli_error_usage("--%s: '%s' is not a %s", o->name, text,
+				       size ? "size" : "number");
 	if (*value < o->min || *value > o->max)
-		return cli_usage("--%s: %s is not from %llu to %llu", o->name,
-				 text, (unsigned long long)o->min,
-				 (unsigned long long)o->max);
+		return cli_error_usage("--%s: %s is not from %llu to %llu", o->name,
+				       text, (unsigned long long)o->min,
+				       (unsigned long long)o->max);
 	if (*value % o->multiple)
-		return cli_usage("--%s: %s is not a multiple of %llu", o->name,
-				 text, (unsigned long long)o->multiple);
+		return cli_error_usage("--%s: %s is not a multiple of %llu", o->name,
+				       text, (unsigned long long)o->multiple);
 	return CLI_GO_ON;
 }
 
@@ -83,7 +83,7 @@ static int refuse_choice(const struct cli_option *o, const char *text)
 	for (word = o->choices; *word && len < sizeof(list); word++)
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 					len ? ", " : "", *word);
-	return cli_usage("--%s: '%s' is none of: %s", o->name, text, list);
+	return cli_error_usage("--%s: '%s' is none of: %s", o->name, text, list);
 }
 
 static int set_choice(const struct cli_option *o, const char *text,
@@ -104,8 +104,8 @@ static int add(const struct cli_option *o, struct cli_list *list,
 	       const char *text)
 {
 	if (list->n == CLI_LIST_MAX)
-		return cli_usage("--%s: more than %d times", o->name,
-				 CLI_LIST_MAX);
+		return cli_error_usage("--%s: more than %d times", o->name,
+				       CLI_LIST_MAX);
 	list->word[list->n++] = text;
 	return CLI_GO_ON;
 }
@@ -143,13 +143,13 @@ static int set(const struct cli_option *o, void *to, const char *text)
 static int refuse_option(const struct cli_option *options, const char *word)
 {
 	if (optopt >= INDEX)
-		return cli_usage("--%s takes no argument",
-				 options[optopt - INDEX].name);
+		return cli_error_usage("--%s takes no argument",
+				       options[optopt - INDEX].name);
 	if (optopt == HELP)
-		return cli_usage("--help takes no argument");
+		return cli_error_usage("--help takes no argument");
 	if (optopt)
-		return cli_usage("there's no option '-%c'", optopt);
-	return cli_usage("there's no option '%s'", word);
+		return cli_error_usage("there's no option '-%c'", optopt);
+	return cli_error_usage("there's no option '%s'", word);
 }
 
 static int parse_options(const struct cli_command *cmd,
@@ -166,8 +166,8 @@ static int parse_options(const struct cli_command *cmd,
 	while ((found = getopt_long(argc, argv, t.letters, t.longs,
 				    NULL)) != -1) {
 		if (found == ':')
-			return cli_usage("%s needs an argument",
-					 argv[optind - 1]);
+			return cli_error_usage("%s needs an argument",
+					       argv[optind - 1]);
 		if (found == '?')
 			return refuse_option(options, argv[optind - 1]);
 		if (found == HELP) {
@@ -190,9 +190,9 @@ static int check_operands(const struct cli_syntax *syntax, int given,
 	while (names && names[known])
 		known++;
 	if (given < known - (int)syntax->optional)
-		return cli_usage("%s is missing", names[given]);
+		return cli_error_usage("%s is missing", names[given]);
 	if (given > known && !syntax->command)
-		return cli_usage("what is '%s'?", operand[known]);
+		return cli_error_usage("what is '%s'?", operand[known]);
 	return CLI_GO_ON;
 }
 

@@ -172,7 +172,7 @@ static int digest(struct copy *c)
 	cli_progress("computing the digest");
 	ret = dmatrack_digest(c->region, c->w.nmappings, c->digest);
 	if (ret)
-		cli_error("can't compute the digest: %s", cli_why(ret));
+		cli_error("can't compute the digest: %s", cli_error_why(ret));
 	return ret ? CLI_FAILED : 0;
 }
 
@@ -242,7 +242,7 @@ static int copy(struct copy *c, struct dmatrack_dest *dest)
 
 	copy_report_begin(c);
 	ret = dmatrack_precopy(&p, &c->totals);
-	snprintf(why, sizeof(why), "%s", ret ? cli_why(ret) : "");
+	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
 	cli_progress_clear();
 	status = end_record(c, ret);
 	c->record = NULL;

@@ -24,7 +24,7 @@ int image_check(struct dmatrack_image *image, uint8_t digest[16])
 		return 0;
 	if (interrupt_signal())
 		return interrupt_status("not checked");
-	cli_error("%s", cli_why(ret));
+	cli_error("%s", cli_error_why(ret));
 	return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 }
 

@@ -18,7 +18,7 @@ static int find_user(const char *word, uid_t *user)
 	}
 	/* the last number is that of no user */
 	if (!cli_parse_number(word, &number) || number >= (uid_t)-1)
-		return cli_usage("--allow-user: there's no user '%s'", word);
+		return cli_error_usage("--allow-user: there's no user '%s'", word);
 	*user = (uid_t)number;
 	return 0;
 }

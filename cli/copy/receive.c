@@ -148,7 +148,7 @@ static uint64_t patience(const struct arrival *a, int why)
 
 static void turned_away(void *opaque, int error)
 {
-	cli_error("turned away: %s", cli_why(error));
+	cli_error("turned away: %s", cli_error_why(error));
 }
 
 static int accept_sender(void *opaque, unsigned int attempt, int why,
@@ -282,14 +282,14 @@ static int set_up(struct arrival *a)
 	peer.turned_away = turned_away;
 	ret = dmatrack_image_create(&a->dest, a->image, flags);
 	if (ret) {
-		cli_error("%s", cli_why(ret));
+		cli_error("%s", cli_error_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
 	if (is_ours(a->address))
 		return 0;
 	ret = dmatrack_peer_listen(&a->listener, a->address, &peer);
 	if (ret) {
-		cli_error("%s", cli_why(ret));
+		cli_error("%s", cli_error_why(ret));
 		return ret == -EINVAL ? CLI_USAGE : CLI_FAILED;
 	}
 	if (!a->o->quiet)
@@ -314,7 +314,7 @@ static int receive(struct arrival *a)
 	char why[256];
 	int ret = dmatrack_receive(&r, &a->so_far), status;
 
-	snprintf(why, sizeof(why), "%s", ret ? cli_why(ret) : "");
+	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
 	cli_progress_clear();
 	a->given_up = interrupt_signal() ? interrupt_signal() == SIGINT :
 					   ret == -ECANCELED;

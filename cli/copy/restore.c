@@ -156,7 +156,7 @@ static uint64_t place(const struct restored *r, uint64_t iova)
 
 static int read_error(int error)
 {
-	cli_error("not restored: %s", cli_why(error));
+	cli_error("not restored: %s", cli_error_why(error));
 	return error == -EBADMSG ? CLI_NO : CLI_FAILED;
 }
 
@@ -251,7 +251,7 @@ static int run_image(const struct restore_options *o, const char *path,
 	int ret = dmatrack_image_open(&r.image, path);
 
 	if (ret) {
-		cli_error("%s", cli_why(ret));
+		cli_error("%s", cli_error_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
 	r.n = dmatrack_image_regions(r.image, &r.region);
@@ -276,9 +276,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (ret != CLI_GO_ON)
 		return ret;
 	if (o.check && argc > 1)
-		return cli_usage("--check writes no file: what is '%s'?", argv[1]);
+		return cli_error_usage("--check writes no file: what is '%s'?", argv[1]);
 	if (!o.check && argc < 2)
-		return cli_usage("FILE is missing, or --check");
+		return cli_error_usage("FILE is missing, or --check");
 	interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
 	return run_image(&o, argv[0], argc > 1 ? argv[1] : NULL);

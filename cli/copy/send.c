@@ -185,7 +185,7 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 		if (!ret)
 			return 0;
 		if (ret == -EINVAL && !attempt)
-			l->copy->status = cli_usage("%s", cli_why(ret));
+			l->copy->status = cli_error_usage("%s", cli_error_why(ret));
 		ret = await_attempt(l, ret);
 	}
 	return ret;
@@ -215,7 +215,7 @@ static int open_sender(struct dmatrack_dest **dest, struct line *l)
 	if (!ret)
 		ret = dmatrack_sender_id(*dest, id);
 	if (ret)
-		cli_error("%s: %s", l->address, cli_why(ret));
+		cli_error("%s: %s", l->address, cli_error_why(ret));
 	else
 		cli_format_digest(l->copy->id, id);
 	return ret ? CLI_FAILED : 0;
@@ -254,8 +254,8 @@ static int query(struct line *l)
 	int ret;
 
 	if (!parse_id(l->o->query, id))
-		return cli_usage("'%s' is no copy's id: 32 hexadecimal digits",
-				 l->o->query);
+		return cli_error_usage("'%s' is no copy's id: 32 hexadecimal digits",
+				       l->o->query);
 	cli_progress_init(l->o->copy.progress, l->o->copy.quiet);
 	ret = dmatrack_sender_ask(&s, id, &outcome);
 	cli_progress_clear();
@@ -264,7 +264,7 @@ static int query(struct line *l)
 	if (ret && interrupt_signal())
 		return interrupt_status("no answer");
 	if (ret) {
-		cli_error("no answer: %s", cli_why(ret));
+		cli_error("no answer: %s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (outcome == DMATRACK_COPIED)

@@ -60,7 +60,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	ret = dmatrack_image_create(&dest, argv[0],
 				    o.replace ? DMATRACK_IMAGE_REPLACE : 0);
 	if (ret) {
-		cli_error("%s", cli_why(ret));
+		cli_error("%s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	return copy_run(&c, dest);

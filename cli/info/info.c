@@ -109,7 +109,7 @@ static int image(const struct info_options *o, const char *path)
 	int ret = dmatrack_image_open(&m, path);
 
 	if (ret) {
-		cli_error("%s", cli_why(ret));
+		cli_error("%s", cli_error_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
 	interrupt_catch();
@@ -138,13 +138,13 @@ static int check(const struct info_options *o, int argc, char **argv)
 		      argc;
 
 	if (targets > 1)
-		return cli_usage("--pid, --device, --engine, --root and IMAGE exclude each other");
+		return cli_error_usage("--pid, --device, --engine, --root and IMAGE exclude each other");
 	if (o->fd != NONE && o->pid == NONE)
-		return cli_usage("--fd needs --pid");
+		return cli_error_usage("--fd needs --pid");
 	if (o->v1 && !o->device && !o->engine)
-		return cli_usage("--v1 needs --device or --engine");
+		return cli_error_usage("--v1 needs --device or --engine");
 	if (o->digest && !argc)
-		return cli_usage("--digest needs an IMAGE");
+		return cli_error_usage("--digest needs an IMAGE");
 	return CLI_GO_ON;
 }
 

@@ -214,7 +214,7 @@ static int mappings(struct dmatrack *t, json_t *json)
 	ret = list_mappings(t, &sum, list);
 	if (ret) {
 		json_decref(list);
-		cli_error("can't list the mappings: %s", cli_why(ret));
+		cli_error("can't list the mappings: %s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (json) {
@@ -235,7 +235,7 @@ int info_container(struct dmatrack *t, bool with_mappings, json_t *json)
 	int ret = dmatrack_get_info(t, &info);
 
 	if (ret) {
-		cli_error("can't ask the container: %s", cli_why(ret));
+		cli_error("can't ask the container: %s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (json)

@@ -122,7 +122,7 @@ static int one(int pid, int fd, json_t *json)
 		cli_error("process %d, descriptor %d: %s", pid, fd,
 			  ret == -EINVAL ?
 			  "not a VFIO container, or one without a device" :
-			  cli_why(ret));
+			  cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (json)

@@ -185,7 +185,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return CLI_FAILED;
 	}
 	if (same_file(o.record, name))
-		ret = cli_usage("%s is the record itself", name);
+		ret = cli_error_usage("%s is the record itself", name);
 	else
 		ret = report(&o, name);
 	free(name);
