@@ -126,7 +126,7 @@ $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(LINKED_WITH)
 $(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,$(addprefix \
-	trace/replay_,parse.c read.c strace.c check.c print.c) common/text.c))
+	trace/replay_,parse.c read.c trace.c check.c print.c) common/text.c))
 
 $(PROGS):
 	@mkdir -p $(@D)

@@ -25,8 +25,6 @@ static const char help[] =
 "\n"
 "What:\n"
 "  --check            only read the trace: is it understood?\n"
-"  --strace           it's the output of strace(1), with structures. Plain strace\n"
-"                     shows only pointers: 'dmatrack trace' records more\n"
 "  --keep-going       go on after a difference\n"
 "\n"
 "Output:\n"
@@ -61,7 +59,6 @@ static const char help[] =
  * struct options - what the user wants
  * @p: what to play on
  * @check: read only
- * @strace: it's strace's
  * @keep_going: after a difference
  * @json: instead of text
  * @quiet: no results
@@ -69,7 +66,6 @@ static const char help[] =
 struct options {
 	struct replay_player p;
 	bool check;
-	bool strace;
 	bool keep_going;
 	bool json;
 	bool quiet;
@@ -79,7 +75,6 @@ static const struct cli_option option_table[] = {
 	CLI_STRING("device", struct options, p.device),
 	CLI_FLAG("v1", struct options, p.v1),
 	CLI_FLAG("check", struct options, check),
-	CLI_FLAG("strace", struct options, strace),
 	CLI_FLAG("keep-going", struct options, keep_going),
 	CLI_FLAG("json", struct options, json),
 	CLI_FLAG("quiet", struct options, quiet),
@@ -174,8 +169,7 @@ static int replay(struct options *o, struct replay_trace *t)
 	return ret;
 }
 
-static int read_trace(const struct options *o, struct replay_trace *t,
-		      const char *name)
+static int read_trace(struct replay_trace *t, const char *name)
 {
 	bool standard = !strcmp(name, "-");
 	FILE *file = standard ? stdin : fopen(name, "r");
@@ -185,7 +179,7 @@ static int read_trace(const struct options *o, struct replay_trace *t,
 		cli_error("%s: %s", name, strerror(errno));
 		return CLI_FAILED;
 	}
-	ret = replay_read(t, file, standard ? "stdin" : name, o->strace);
+	ret = replay_read(t, file, standard ? "stdin" : name);
 	if (!standard)
 		fclose(file);
 	return ret;
@@ -199,12 +193,12 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 
 	if (ret != CLI_GO_ON)
 		return ret;
-	ret = read_trace(&o, &t, argv[0]);
+	ret = read_trace(&t, argv[0]);
 	if (!ret && !o.check)
 		ret = replay(&o, &t);
 	else if (!ret && !o.quiet)
 		printf("# %u calls understood\n", t.nr_calls);
-	replay_free(&t);
+	replay_trace_free(&t);
 	return ret;
 }
 

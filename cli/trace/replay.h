@@ -3,9 +3,9 @@
  * dmatrack replay: a trace of type1 calls and device writes, carried out.
  *
  *	replay.c	options, and what comes after what
- *	replay_read.c	a file to lines, lines to a list of calls
+ *	replay_read.c	a file to lines
  *	replay_parse.c	a line to a call
- *	replay_strace.c	a line of strace's to a line of ours
+ *	replay_trace.c	a list of calls
  *	replay_memory.c	memory for what is mapped
  *	replay_run.c	carries a call out
  *	replay_check.c	what came against what was expected
@@ -174,16 +174,18 @@ struct replay_trace {
 
 /* replay_read.c ---------------------------------------------------------------- */
 
-/* @strace: lines are strace's. Free the trace whatever comes of it. */
-int replay_read(struct replay_trace *t, FILE *file, const char *name,
-		bool strace);
-void replay_free(struct replay_trace *t);
+/* Free the trace whatever comes of it. */
+int replay_read(struct replay_trace *t, FILE *file, const char *name);
+
+/* replay_trace.c --------------------------------------------------------------- */
+
+void replay_trace_free(struct replay_trace *t);
 
 /* Room for one more. Return: it, zeroed; NULL: @t has as many as it may. */
-struct replay_call *replay_add_call(struct replay_trace *t);
+struct replay_call *replay_trace_add_call(struct replay_trace *t);
 
 /* To the expectation of the last call. Return: false: likewise */
-bool replay_add_range(struct replay_trace *t, uint64_t first, uint64_t last);
+bool replay_trace_add_range(struct replay_trace *t, uint64_t first, uint64_t last);
 
 /* replay_parse.c --------------------------------------------------------------- */
 
@@ -212,20 +214,6 @@ bool replay_parse_line(struct replay_trace *t, char *line, uint32_t number,
 /* The call as it's written; NULL: no such verb */
 const char *replay_verb_name(enum replay_verb verb);
 const char *replay_pointer_name(enum replay_pointer pointer);
-
-/* replay_strace.c -------------------------------------------------------------- */
-
-/**
- * replay_strace_line() - make a line of ours of strace's
- * @line: as strace printed it; overwritten
- * @to: out: the line, or "" for a call that's none of ours
- * @size: of @to
- * @e: out: what's wrong
- *
- * Return: false: something is.
- */
-bool replay_strace_line(char *line, char *to, size_t size,
-			struct replay_error *e);
 
 /* replay_memory.c -------------------------------------------------------------- */
 

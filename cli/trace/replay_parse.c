@@ -438,7 +438,7 @@ static bool take_range(struct parser *p)
 	if (x->nr_ranges &&
 	    first <= p->t->ranges[x->ranges + x->nr_ranges - 1].last)
 		return refuse(p, word, "pages have to ascend");
-	if (!replay_add_range(p->t, first, last))
+	if (!replay_trace_add_range(p->t, first, last))
 		return refuse(p, word, "more than %u ranges of pages, or no memory",
 			      REPLAY_RANGES);
 	return true;
@@ -541,7 +541,7 @@ static bool parse_call(struct parser *p, uint32_t number)
 
 	if (!verb)
 		return refuse(p, *p->at, "there's no call '%.40s'", *p->at);
-	p->call = replay_add_call(p->t);
+	p->call = replay_trace_add_call(p->t);
 	if (!p->call)
 		return refuse(p, *p->at, "more than %u calls, or no memory",
 			      REPLAY_CALLS);
