@@ -81,7 +81,7 @@ static void print_head(const struct options *o, const struct bench_bed *b)
 	char size[CLI_TEXT];
 
 	printf("%s tracked by %s%s%s. Medians of %u passes.\n\n",
-	       cli_format_size(size, o->size), dmatrack_driver(b->t),
+	       cli_text_size(size, o->size), dmatrack_driver(b->t),
 	       o->device ? ", device " : " in this process",
 	       o->device ? o->device : "", (unsigned int)o->passes);
 	printf("%-30s %9s %22s %9s %6s  %s\n", "", "time", "least - most",
@@ -191,7 +191,7 @@ static int bench(const struct options *o)
 
 	cli_progress_init(o->progress, o->quiet);
 	cli_progress("setting up");
-	ret = bench_bed_open(&b, o->device, o->size);
+	ret = bench_work_open(&b, o->device, o->size);
 	cli_progress_clear();
 	if (!ret) {
 		if (o->json)
@@ -202,14 +202,14 @@ static int bench(const struct options *o)
 	}
 	if (!ret && o->json)
 		puts("\n  ]\n}");
-	bench_bed_close(&b);
+	bench_work_close(&b);
 	return ret;
 }
 
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct options o = { .passes = 9 };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;

@@ -51,8 +51,8 @@ struct bench_bed {
 };
 
 /* Return: 0, or an exit status after it was said what's wrong */
-int bench_bed_open(struct bench_bed *b, const char *device, uint64_t size);
-void bench_bed_close(struct bench_bed *b);
+int bench_work_open(struct bench_bed *b, const char *device, uint64_t size);
+void bench_work_close(struct bench_bed *b);
 
 /**
  * struct bench_row - a line of the table

@@ -88,12 +88,12 @@ static int prepare(struct bench_bed *b)
 	return dmatrack_start(b->t);
 }
 
-int bench_bed_open(struct bench_bed *b, const char *device, uint64_t size)
+int bench_work_open(struct bench_bed *b, const char *device, uint64_t size)
 {
 	int ret;
 
 	*b = (struct bench_bed){ .size = size, .rng = 1 };
-	ret = cli_open_container(&b->t, device, VFIO_TYPE1v2_IOMMU, 0);
+	ret = cli_container_open(&b->t, device, VFIO_TYPE1v2_IOMMU, 0);
 	if (ret)
 		return ret;
 	ret = prepare(b);
@@ -108,7 +108,7 @@ static void free_memory(void *p, size_t size)
 		munmap(p, size);
 }
 
-void bench_bed_close(struct bench_bed *b)
+void bench_work_close(struct bench_bed *b)
 {
 	dev_close(b->d);
 	dmatrack_close(b->t);

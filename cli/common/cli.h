@@ -41,7 +41,7 @@ extern const struct cli_command cli_snapshot;
 extern const struct cli_command cli_trace;
 
 /**
- * cli_open_container() - the container a command works on
+ * cli_container_open() - the container a command works on
  * @t: out
  * @device: as dmatrack_open_vfio() has it; NULL: the engine
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
@@ -50,22 +50,22 @@ extern const struct cli_command cli_trace;
  * Return: 0, or an exit status after what's wrong was said.
  */
 struct dmatrack;
-int cli_open_container(struct dmatrack **t, const char *device,
+int cli_container_open(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags);
 
 /* Numbers as users write them. Return: false: it isn't one */
-bool cli_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */
-bool cli_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G */
+bool cli_text_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */
+bool cli_text_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G */
 
 /* As people read them. @buf has room for CLI_TEXT bytes; returns @buf */
 #define CLI_TEXT	32
-char *cli_format_count(char *buf, uint64_t n);		  /* 1,234,567 */
-char *cli_format_size(char *buf, uint64_t bytes);	  /* 1.5 GiB */
-char *cli_format_time(char *buf, uint64_t ns);		  /* 1.5 ms, 12 s */
+char *cli_text_count(char *buf, uint64_t n);		  /* 1,234,567 */
+char *cli_text_size(char *buf, uint64_t bytes);	  /* 1.5 GiB */
+char *cli_text_time(char *buf, uint64_t ns);		  /* 1.5 ms, 12 s */
 /* A digest of memory, in hexadecimal. @buf has room for CLI_DIGEST_TEXT bytes */
 #define CLI_DIGEST	16
 #define CLI_DIGEST_TEXT	(2 * CLI_DIGEST + 1)
-char *cli_format_digest(char *buf, const uint8_t digest[CLI_DIGEST]);
+char *cli_text_digest(char *buf, const uint8_t digest[CLI_DIGEST]);
 
 /*
  * Progress on stderr while a command works: on a terminal one line that is

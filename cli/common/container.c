@@ -5,7 +5,7 @@
 #include "cli.h"
 #include "dmatrack.h"
 
-int cli_open_container(struct dmatrack **t, const char *device,
+int cli_container_open(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags)
 {
 	int ret = device ? dmatrack_open_vfio(t, device, type) :

@@ -18,7 +18,7 @@ static void remember(int number)
 	dmatrack_cancel_set(cancel);
 }
 
-void interrupt_catch(void)
+void cli_interrupt_catch(void)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old, new = {
@@ -36,23 +36,23 @@ void interrupt_catch(void)
 	}
 }
 
-int interrupt_signal(void)
+int cli_interrupt_signal(void)
 {
 	return came;
 }
 
-struct dmatrack_cancel *interrupt_cancel(void)
+struct dmatrack_cancel *cli_interrupt_cancel(void)
 {
 	return cancel;
 }
 
-int interrupt_sleep(uint64_t ns)
+int cli_interrupt_sleep(uint64_t ns)
 {
 	dml_cancel_sleep(cancel, dml_now() + ns);
 	return came ? -EINTR : 0;
 }
 
-int interrupt_status(const char *what)
+int cli_interrupt_status(const char *what)
 {
 	cli_error("%s: %s", what, strsignal(came));
 	return CLI_SIGNAL + came;

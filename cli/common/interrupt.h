@@ -9,19 +9,19 @@
 #include <stdint.h>
 
 /* From now on, also if called again. System calls that wait return EINTR. */
-void interrupt_catch(void);
+void cli_interrupt_catch(void);
 
 /* For calls of the library, which the signal cancels. NULL: there's none */
 struct dmatrack_cancel;
-struct dmatrack_cancel *interrupt_cancel(void);
+struct dmatrack_cancel *cli_interrupt_cancel(void);
 
 /* Return: 0, or the signal that came */
-int interrupt_signal(void);
+int cli_interrupt_signal(void);
 
 /* Sleep so many nanoseconds. Return: 0, or -EINTR: a signal came, now or before */
-int interrupt_sleep(uint64_t ns);
+int cli_interrupt_sleep(uint64_t ns);
 
 /* The exit status for it, after it was said on stderr that @what was interrupted */
-int interrupt_status(const char *what);
+int cli_interrupt_status(const char *what);
 
 #endif

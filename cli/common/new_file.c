@@ -50,7 +50,7 @@ static int open_temp(struct new_file *f)
 	return 0;
 }
 
-int new_file_open(struct new_file *f, const char *path, bool replace)
+int cli_new_file_open(struct new_file *f, const char *path, bool replace)
 {
 	int ret = 0, error;
 
@@ -136,7 +136,7 @@ static int complete(struct new_file *f)
 	return CLI_UNSURE;
 }
 
-int new_file_close(struct new_file *f, int status)
+int cli_new_file_close(struct new_file *f, int status)
 {
 	if (!status && f->temp && sync_fd(f->fd))
 		status = fail(f, "write to disk");

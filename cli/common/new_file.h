@@ -26,12 +26,12 @@ struct new_file {
  * @path: "-" is standard output. A link of that name is replaced, not followed, unless
  * it leads to what is not a file. Return: 0 or CLI_FAILED, said
  */
-int new_file_open(struct new_file *f, const char *path, bool replace);
+int cli_new_file_open(struct new_file *f, const char *path, bool replace);
 
 /*
  * The end. @status 0: it is complete: to disk, and give it its name. Else it is removed.
  * Return: @status; CLI_FAILED: there is no new file; CLI_UNSURE: there is; both are said
  */
-int new_file_close(struct new_file *f, int status);
+int cli_new_file_close(struct new_file *f, int status);
 
 #endif

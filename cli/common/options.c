@@ -61,7 +61,7 @@ static int set_number(const struct cli_option *o, const char *text,
 {
 	bool size = o->kind == CLI_IS_SIZE;
 
-	if (!(size ? cli_parse_size : cli_parse_number)(text, value))
+	if (!(size ? cli_text_parse_size : cli_text_parse_number)(text, value))
 		return cli_error_usage("--%s: '%s' is not a %s", o->name, text,
 				       size ? "size" : "number");
 	if (*value < o->min || *value > o->max)
@@ -196,8 +196,8 @@ static int check_operands(const struct cli_syntax *syntax, int given,
 	return CLI_GO_ON;
 }
 
-int cli_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
-	      void *to, int *argc, char ***argv)
+int cli_options_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
+		      void *to, int *argc, char ***argv)
 {
 	int ret = parse_options(cmd, syntax, to, *argc, *argv);
 

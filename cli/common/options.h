@@ -107,7 +107,7 @@ struct cli_syntax {
 #define CLI_GO_ON	(-1)
 
 /**
- * cli_parse() - take a command line apart
+ * cli_options_parse() - take a command line apart
  * @cmd: whose
  * @syntax: what it may be
  * @to: the caller's structure
@@ -117,7 +117,7 @@ struct cli_syntax {
  * Return: CLI_GO_ON, or the exit status to end with, after what is to be said about
  * it was printed.
  */
-int cli_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
-	      void *to, int *argc, char ***argv);
+int cli_options_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
+		      void *to, int *argc, char ***argv);
 
 #endif

@@ -18,14 +18,14 @@ static bool parse(const char *text, uint64_t *value, char **end)
 	return !errno;
 }
 
-bool cli_parse_number(const char *text, uint64_t *value)
+bool cli_text_parse_number(const char *text, uint64_t *value)
 {
 	char *end;
 
 	return parse(text, value, &end) && !*end;
 }
 
-bool cli_parse_size(const char *text, uint64_t *value)
+bool cli_text_parse_size(const char *text, uint64_t *value)
 {
 	static const char units[] = "KMGT";
 	const char *unit;
@@ -42,7 +42,7 @@ bool cli_parse_size(const char *text, uint64_t *value)
 				       value);
 }
 
-char *cli_format_count(char *buf, uint64_t n)
+char *cli_text_count(char *buf, uint64_t n)
 {
 	char digits[CLI_TEXT];
 	int len = snprintf(digits, sizeof(digits), "%" PRIu64, n), i;
@@ -57,7 +57,7 @@ char *cli_format_count(char *buf, uint64_t n)
 	return buf;
 }
 
-char *cli_format_size(char *buf, uint64_t bytes)
+char *cli_text_size(char *buf, uint64_t bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
 	double value = (double)bytes;
@@ -74,7 +74,7 @@ char *cli_format_size(char *buf, uint64_t bytes)
 	return buf;
 }
 
-char *cli_format_time(char *buf, uint64_t ns)
+char *cli_text_time(char *buf, uint64_t ns)
 {
 	static const char *const units[] = { "ns", "us", "ms", "s" };
 	double value = (double)ns;
@@ -89,7 +89,7 @@ char *cli_format_time(char *buf, uint64_t ns)
 	return buf;
 }
 
-char *cli_format_digest(char *buf, const uint8_t digest[CLI_DIGEST])
+char *cli_text_digest(char *buf, const uint8_t digest[CLI_DIGEST])
 {
 	unsigned int i;
 

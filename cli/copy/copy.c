@@ -44,7 +44,7 @@ static int progress(void *opaque, const struct dmatrack_round *round)
 	struct copy *c = opaque;
 
 	c->begun = true;
-	if (interrupt_signal())
+	if (cli_interrupt_signal())
 		return -EINTR;
 	copy_report_progress(round, c);
 	return DMATRACK_GO_ON;
@@ -77,7 +77,7 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 		return ret;
 	record_copy_round(c->record, round);
 	copy_report_round(c, round);
-	return interrupt_signal() ? -EINTR : DMATRACK_GO_ON;
+	return cli_interrupt_signal() ? -EINTR : DMATRACK_GO_ON;
 }
 
 /* Before ---------------------------------------------------------------------- */
@@ -154,13 +154,13 @@ static int dump(const struct copy *c)
 	if (!c->o->dump)
 		return 0;
 	cli_progress("writing %s", c->o->dump);
-	ret = new_file_open(&file, c->o->dump, true);
+	ret = cli_new_file_open(&file, c->o->dump, true);
 	if (ret)
 		return ret;
 	ret = write_all(file.fd, c->w.live, c->w.size);
 	if (ret)
 		cli_error("can't write %s: %s", c->o->dump, strerror(-ret));
-	return new_file_close(&file, ret ? CLI_FAILED : 0);
+	return cli_new_file_close(&file, ret ? CLI_FAILED : 0);
 }
 
 static int digest(struct copy *c)
@@ -197,8 +197,8 @@ static int fail(struct copy *c, int error, const char *why)
 	}
 	if (c->status)
 		return c->status;	/* said already */
-	if (interrupt_signal())
-		return interrupt_status("not copied");
+	if (cli_interrupt_signal())
+		return cli_interrupt_status("not copied");
 	cli_error("not copied: %s", why);
 	return error == -ETIME ? CLI_NO : CLI_FAILED;
 }
@@ -262,7 +262,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 	int ret;
 
 	c->limit = UINT64_MAX;
-	interrupt_catch();
+	cli_interrupt_catch();
 	cli_progress_init(c->o->progress, c->o->quiet);
 	ret = set_up(c);
 	if (!ret)

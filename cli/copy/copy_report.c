@@ -16,7 +16,7 @@ static char *format_rate(char *buf, uint64_t rate)
 		snprintf(buf, CLI_TEXT, "-");
 	else
 		snprintf(buf, CLI_TEXT, "%.*s/s", CLI_TEXT - 3,
-			 cli_format_size(size, rate));
+			 cli_text_size(size, rate));
 	return buf;
 }
 
@@ -24,7 +24,7 @@ static char *format_downtime(char *buf, uint64_t ns)
 {
 	if (ns == UINT64_MAX)
 		return strcpy(buf, "-");
-	return cli_format_time(buf, ns);
+	return cli_text_time(buf, ns);
 }
 
 /* The live line --------------------------------------------------------------- */
@@ -82,7 +82,7 @@ void copy_report_progress(const struct dmatrack_round *round,
 
 	cli_progress("round %u, %u %%, %s: %s left, %s dirty, %s sent, stop %s",
 		     r.number, percent_done(&r), prospect(c, &r),
-		     cli_format_size(left, r.left),
+		     cli_text_size(left, r.left),
 		     format_rate(in, r.dirty_rate), format_rate(out, r.rate),
 		     format_downtime(down, r.downtime));
 }
@@ -97,11 +97,11 @@ void copy_report_begin(const struct copy *c)
 		return;
 	cli_progress_clear();
 	fprintf(c->out, "Memory: %s in %u mapping%s at %#" PRIx64,
-		cli_format_size(size, c->w.size), c->w.nmappings,
+		cli_text_size(size, c->w.size), c->w.nmappings,
 		c->w.nmappings == 1 ? "" : "s", c->w.mapping[0].iova);
 	if (c->w.hole)
 		fprintf(c->out, ", with a hole of %s",
-			cli_format_size(hole, c->w.hole));
+			cli_text_size(hole, c->w.hole));
 	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
 	workload_print_devices(&c->w, c->out);
 	fprintf(c->out, "To: %s\n", c->target);
@@ -131,13 +131,13 @@ void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
 	snprintf(name, sizeof(name), "%u", round->number);
 	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n",
 		round->last ? "last" : round->number ? name : "full",
-		cli_format_count(dirty, round->dirty),
-		cli_format_size(sent, round->bytes),
-		cli_format_size(zero, round->zero * WORKLOAD_PAGE),
-		cli_format_size(same, round->same * WORKLOAD_PAGE),
+		cli_text_count(dirty, round->dirty),
+		cli_text_size(sent, round->bytes),
+		cli_text_size(zero, round->zero * WORKLOAD_PAGE),
+		cli_text_size(same, round->same * WORKLOAD_PAGE),
 		format_rate(in, round->dirty_rate),
 		format_rate(out, round->rate),
-		round->last ? "-" : cli_format_size(left, round->left),
+		round->last ? "-" : cli_text_size(left, round->left),
 		round->last ? "-" : format_downtime(down, round->downtime));
 	fflush(c->out);
 }
@@ -169,7 +169,7 @@ static const char *format_finish(char *buf, size_t size, const struct copy *c)
 	*buf = '\0';
 	if (t->finish && t->finish >= t->downtime / 5)
 		snprintf(buf, size, ", %s of it to %sfinish",
-			 cli_format_time(time, t->finish),
+			 cli_text_time(time, t->finish),
 			 c->checked ? "compare and " : "");
 	return buf;
 }
@@ -181,10 +181,10 @@ static void print_totals(const struct copy *c)
 	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT], finish[2 * CLI_TEXT];
 
 	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent. Downtime: %s%s.\n",
-		cli_format_size(size, c->w.size), cli_format_time(time, t->time),
-		t->rounds, cli_format_count(writes, c->stats.ops + c->pinned),
-		cli_format_size(sent, t->bytes),
-		cli_format_time(down, t->downtime),
+		cli_text_size(size, c->w.size), cli_text_time(time, t->time),
+		t->rounds, cli_text_count(writes, c->stats.ops + c->pinned),
+		cli_text_size(sent, t->bytes),
+		cli_text_time(down, t->downtime),
 		format_finish(finish, sizeof(finish), c));
 	if (t->resumed)
 		fprintf(c->out, "The connection was lost and found again %u time%s.\n",
@@ -193,7 +193,7 @@ static void print_totals(const struct copy *c)
 		fputs("Both ends have compared: the copy is exact.\n", c->out);
 	if (c->o->digest)
 		fprintf(c->out, "Digest: %s\n",
-			cli_format_digest(hex, c->digest));
+			cli_text_digest(hex, c->digest));
 }
 
 /* JSON ------------------------------------------------------------------------ */
@@ -289,7 +289,7 @@ static void print_json(const struct copy *c, int error, const char *why)
 	cli_json_string(o, "error", why);
 	if (c->o->digest && !error)
 		cli_json_string(o, "digest",
-			cli_format_digest(hex, c->digest));
+			cli_text_digest(hex, c->digest));
 	json_dumpf(o, c->out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	fputc('\n', c->out);
 	json_decref(o);

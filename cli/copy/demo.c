@@ -77,7 +77,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	};
 	struct demo_memory m = { 0 };
 	struct demo_result r = { 0 };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;

@@ -142,8 +142,8 @@ static int await_writes(struct job *j, const char *round)
 			return CLI_FAILED;
 		}
 		cli_progress("round %s: %s of %s writes", round,
-			     cli_format_count(a, writes - j->seen),
-			     cli_format_count(b, j->o->writes));
+			     cli_text_count(a, writes - j->seen),
+			     cli_text_count(b, j->o->writes));
 		nanosleep(&pause, NULL);
 	}
 }

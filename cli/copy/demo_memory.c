@@ -23,7 +23,7 @@ static void touch(struct demo_memory *m)
 
 int demo_memory_init(struct demo_memory *m)
 {
-	m->copy = workload_allocate(m->w.size);
+	m->copy = workload_memory_allocate(m->w.size);
 	if (!m->copy) {
 		cli_error("there's no memory for the copy: choose a smaller --size");
 		return CLI_FAILED;

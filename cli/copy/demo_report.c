@@ -21,10 +21,10 @@ void demo_report_begin(const struct demo_options *o,
 		return;
 	cli_progress_clear();
 	printf("Memory: %s in %u mapping%s at %#" PRIx64,
-	       cli_format_size(size, m->w.size), m->w.nmappings,
+	       cli_text_size(size, m->w.size), m->w.nmappings,
 	       m->w.nmappings == 1 ? "" : "s", m->w.mapping[0].iova);
 	if (m->w.hole)
-		printf(", with a hole of %s", cli_format_size(hole, m->w.hole));
+		printf(", with a hole of %s", cli_text_size(hole, m->w.hole));
 	printf(", tracked by %s.\n", workload_who_tracks(&m->w));
 	workload_print_devices(&m->w, stdout);
 	printf("Tracking started in %.3f ms.\n\n", ms(r->start_ns));
@@ -42,7 +42,7 @@ void demo_report_round(const struct demo_options *o,
 	if (o->json)
 		return;
 	cli_progress_clear();
-	cli_format_size(copied, round->bytes);
+	cli_text_size(copied, round->bytes);
 	if (!round->harvest_ns) {	/* all of it */
 		printf("%5s %13s %7s %9s %11s %9.1f %13s\n", round->name, "-",
 		       "-", copied, "-", ms(round->copy_ns), "-");
@@ -50,10 +50,10 @@ void demo_report_round(const struct demo_options *o,
 		return;
 	}
 	printf("%5s %13s %5.1f %% %9s %11.3f %9.1f %13s\n", round->name,
-	       cli_format_count(dirty, round->dirty),
+	       cli_text_count(dirty, round->dirty),
 	       100.0 * (double)round->dirty / (double)(m->w.size / WORKLOAD_PAGE),
 	       copied, ms(round->harvest_ns), ms(round->copy_ns),
-	       cli_format_count(writes, round->writes));
+	       cli_text_count(writes, round->writes));
 	fflush(stdout);
 }
 
@@ -75,25 +75,25 @@ static void print_notes(const struct demo_memory *m,
 
 	if (r->failed && m->w.hole)
 		printf("%s writes touched the hole and failed, as they must.\n",
-		       cli_format_count(count, r->failed));
+		       cli_text_count(count, r->failed));
 	else if (r->failed)
-		printf("%s writes failed.\n", cli_format_count(count, r->failed));
+		printf("%s writes failed.\n", cli_text_count(count, r->failed));
 	if (r->all_dirty && r->nrounds > 2)
 		print_diverging(m);
 	if (r->stray)
 		printf("FAULT: %s pages were reported where nothing is mapped.\n",
-		       cli_format_count(count, r->stray));
+		       cli_text_count(count, r->stray));
 }
 
 static void print_difference(const struct demo_memory *m,
 			     const struct demo_result *r)
 {
 	char count[CLI_TEXT];
-	uint64_t iova = workload_iova(&m->w, r->first);
+	uint64_t iova = workload_memory_iova(&m->w, r->first);
 
 	printf("THE COPY DIFFERS in %s bytes, first at IOVA %#" PRIx64
 	       " (page %" PRIu64 ", byte %" PRIu64 "): memory %#04x, copy %#04x\n",
-	       cli_format_count(count, r->differ), iova, r->first / WORKLOAD_PAGE,
+	       cli_text_count(count, r->differ), iova, r->first / WORKLOAD_PAGE,
 	       r->first % WORKLOAD_PAGE, m->w.live[r->first], m->copy[r->first]);
 }
 
@@ -107,9 +107,9 @@ static void print_verdict(const struct demo_memory *m,
 		return;
 	}
 	printf("exact copy: all %s compared, byte for byte, after %s writes of %s\n",
-	       cli_format_size(size, m->w.size),
-	       cli_format_count(writes, r->writes + r->pinned_writes),
-	       cli_format_size(bytes, r->bytes));
+	       cli_text_size(size, m->w.size),
+	       cli_text_count(writes, r->writes + r->pinned_writes),
+	       cli_text_size(bytes, r->bytes));
 }
 
 /* JSON. Strings are ours or checked by dmatrack_open_vfio(): no escapes needed. */
@@ -160,7 +160,7 @@ static void print_json_verdict(const struct demo_memory *m,
 	printf("  \"bytes_different\": %" PRIu64 ",\n", r->differ);
 	if (r->differ)
 		printf("  \"first_difference\": %" PRIu64 ",\n",
-		       workload_iova(&m->w, r->first));
+		       workload_memory_iova(&m->w, r->first));
 	printf("  \"exact\": %s\n", r->differ ? "false" : "true");
 }
 

@@ -12,18 +12,18 @@ static int progress(void *opaque, uint64_t done, uint64_t all)
 {
 	cli_progress("checked %d %%",
 		     (int)(all ? 100.0 * (double)done / (double)all : 100));
-	return interrupt_signal() ? -EINTR : 0;
+	return cli_interrupt_signal() ? -EINTR : 0;
 }
 
-int image_check(struct dmatrack_image *image, uint8_t digest[16])
+int image_report_check(struct dmatrack_image *image, uint8_t digest[16])
 {
 	int ret = dmatrack_image_digest(image, digest, progress, NULL);
 
 	cli_progress_clear();
 	if (!ret)
 		return 0;
-	if (interrupt_signal())
-		return interrupt_status("not checked");
+	if (cli_interrupt_signal())
+		return cli_interrupt_status("not checked");
 	cli_error("%s", cli_error_why(ret));
 	return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 }
@@ -37,27 +37,27 @@ static uint64_t sum(const struct dmatrack_region *r, unsigned int n)
 	return all;
 }
 
-void image_print(const struct dmatrack_image *image, const char *path,
-		 const uint8_t *digest, FILE *out)
+void image_report_print(const struct dmatrack_image *image, const char *path,
+			const uint8_t *digest, FILE *out)
 {
 	const struct dmatrack_region *r;
 	unsigned int n = dmatrack_image_regions(image, &r), i;
 	char hex[CLI_DIGEST_TEXT], size[CLI_TEXT];
 
 	fprintf(out, "Image: %s\nMemory: %s in %u region%s, pages of %" PRIu32 " bytes\n",
-		path, cli_format_size(size, sum(r, n)), n, n == 1 ? "" : "s",
+		path, cli_text_size(size, sum(r, n)), n, n == 1 ? "" : "s",
 		dmatrack_image_page_size(image));
 	for (i = 0; i < n; i++)
 		fprintf(out, "  %#18" PRIx64 " to %#18" PRIx64 "  %9s\n", r[i].iova,
 			r[i].iova + (r[i].size - 1),
-			cli_format_size(size, r[i].size));
+			cli_text_size(size, r[i].size));
 	if (digest)
 		fprintf(out, "Checked: all of it is as it was written.\nDigest: %s\n",
-			cli_format_digest(hex, digest));
+			cli_text_digest(hex, digest));
 }
 
-void image_print_json(const struct dmatrack_image *image, const char *path,
-		      const uint8_t *digest, FILE *out)
+void image_report_print_json(const struct dmatrack_image *image, const char *path,
+			     const uint8_t *digest, FILE *out)
 {
 	const struct dmatrack_region *r;
 	unsigned int n = dmatrack_image_regions(image, &r), i;
@@ -75,7 +75,7 @@ void image_print_json(const struct dmatrack_image *image, const char *path,
 		      "size", (json_int_t)sum(r, n), "regions", list);
 	if (digest)
 		json_object_set_new(o, "digest", json_string(
-			cli_format_digest(hex, digest)));
+			cli_text_digest(hex, digest)));
 	json_dumpf(o, out, JSON_INDENT(2));
 	fputc('\n', out);
 	json_decref(o);

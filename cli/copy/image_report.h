@@ -9,12 +9,12 @@
 #include "dmatrack_copy.h"
 
 /* Check all of it. Return: 0, or an exit status after what's wrong has been said */
-int image_check(struct dmatrack_image *image, uint8_t digest[16]);
+int image_report_check(struct dmatrack_image *image, uint8_t digest[16]);
 
 /* @digest: or NULL */
-void image_print(const struct dmatrack_image *image, const char *path,
-		 const uint8_t *digest, FILE *out);
-void image_print_json(const struct dmatrack_image *image, const char *path,
-		      const uint8_t *digest, FILE *out);
+void image_report_print(const struct dmatrack_image *image, const char *path,
+			const uint8_t *digest, FILE *out);
+void image_report_print_json(const struct dmatrack_image *image, const char *path,
+			     const uint8_t *digest, FILE *out);
 
 #endif

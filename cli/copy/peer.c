@@ -17,7 +17,7 @@ static int find_user(const char *word, uid_t *user)
 		return 0;
 	}
 	/* the last number is that of no user */
-	if (!cli_parse_number(word, &number) || number >= (uid_t)-1)
+	if (!cli_text_parse_number(word, &number) || number >= (uid_t)-1)
 		return cli_error_usage("--allow-user: there's no user '%s'", word);
 	*user = (uid_t)number;
 	return 0;
@@ -39,7 +39,7 @@ int peer_set(struct dmatrack_peer *p, struct peer_options *o)
 		.users = o->users,
 		.nusers = o->allow_user.n,
 		.flags = o->insecure ? DMATRACK_PEER_INSECURE : 0,
-		.cancel = interrupt_cancel(),
+		.cancel = cli_interrupt_cancel(),
 	};
 	return ret;
 }

@@ -161,7 +161,7 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 	if (is_ours(a->address))	/* there's no other one */
 		return attempt ? why : dmatrack_connect(ch, a->address, NULL);
 	for (i = 0; !looks || i < looks; i++) {
-		if (interrupt_signal())
+		if (cli_interrupt_signal())
 			return -EINTR;
 		cli_progress(a->was ? "waiting for the sender to come back" :
 				      "waiting for a sender");
@@ -189,7 +189,7 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
 		return 0;
 	cli_progress_clear();
 	fprintf(a->out, "Memory: %s in %u region%s at %#" PRIx64 ".\n",
-		cli_format_size(size, sum), n, n == 1 ? "" : "s",
+		cli_text_size(size, sum), n, n == 1 ? "" : "s",
 		regions[0].iova);
 	fflush(a->out);
 	return 0;
@@ -203,12 +203,12 @@ static int progress(void *opaque, const struct dmatrack_arrival *now)
 {
 	char came[CLI_TEXT], data[CLI_TEXT], memory[CLI_TEXT];
 
-	if (interrupt_signal() == SIGINT)
+	if (cli_interrupt_signal() == SIGINT)
 		return -EINTR;
 	cli_progress("round %u: %s came, %s written to an image of %s",
-		     now->rounds, cli_format_size(came, now->bytes),
-		     cli_format_size(data, now->data),
-		     cli_format_size(memory, now->memory));
+		     now->rounds, cli_text_size(came, now->bytes),
+		     cli_text_size(data, now->data),
+		     cli_text_size(memory, now->memory));
 	return 0;
 }
 
@@ -243,8 +243,8 @@ static void report(const struct arrival *a, int error, const char *why)
 	if (error)
 		return;
 	fprintf(a->out, "Received %s in %u rounds: %s came, %s written.\n",
-		cli_format_size(memory, n->memory), n->rounds,
-		cli_format_size(came, n->bytes), cli_format_size(data, n->data));
+		cli_text_size(memory, n->memory), n->rounds,
+		cli_text_size(came, n->bytes), cli_text_size(data, n->data));
 	if (n->resumed)
 		fprintf(a->out, "The connection was lost and found again %u time%s.\n",
 			n->resumed, n->resumed == 1 ? "" : "s");
@@ -257,10 +257,10 @@ static int fail(int error, const char *why)
 		cli_error("%s", why);
 		return CLI_UNSURE;
 	}
-	if (interrupt_signal())
-		return interrupt_status(interrupt_signal() == SIGINT ?
-					"not received" :
-					"not received, --resume goes on");
+	if (cli_interrupt_signal())
+		return cli_interrupt_status(cli_interrupt_signal() == SIGINT ?
+					    "not received" :
+					    "not received, --resume goes on");
 	if (error == -ETIMEDOUT)
 		cli_error("not received: no sender came in time");
 	else
@@ -307,7 +307,7 @@ static int receive(struct arrival *a)
 		.accept = accept_sender,
 		.begin = begin,
 		.progress = progress,
-		.cancel = interrupt_cancel(),
+		.cancel = cli_interrupt_cancel(),
 		.hello_timeout = (uint32_t)a->o->peer.hello_timeout * 1000,
 		.peer_timeout = (uint32_t)a->o->peer.peer_timeout * 1000,
 	};
@@ -316,7 +316,7 @@ static int receive(struct arrival *a)
 
 	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
 	cli_progress_clear();
-	a->given_up = interrupt_signal() ? interrupt_signal() == SIGINT :
+	a->given_up = cli_interrupt_signal() ? cli_interrupt_signal() == SIGINT :
 					   ret == -ECANCELED;
 	status = ret ? fail(ret, why) : CLI_OK;
 	report(a, status == CLI_UNSURE ? 0 : ret, ret ? why : NULL);
@@ -327,14 +327,14 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct receive_options o = { .timeout = TIMEOUT_AUTO };
 	struct arrival a = { .o = &o };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;
 	a.address = argv[0];
 	a.image = argv[1];
 	a.out = is_ours(a.address) ? stderr : stdout;
-	interrupt_catch();
+	cli_interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
 	ret = set_up(&a);
 	if (!ret)

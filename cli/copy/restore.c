@@ -111,11 +111,11 @@ static int put(struct restored *r, const void *data, uint64_t size, uint64_t at)
 	while (size) {
 		n = r->seeks ? pwrite(r->file.fd, p, size, (off_t)at) :
 			       write(r->file.fd, p, size);
-		if (n < 0 && errno == EINTR && !interrupt_signal())
+		if (n < 0 && errno == EINTR && !cli_interrupt_signal())
 			continue;
 		if (n < 0)
-			return interrupt_signal() ?
-			       interrupt_status("not restored") : write_error(r);
+			return cli_interrupt_signal() ?
+			       cli_interrupt_status("not restored") : write_error(r);
 		p += n;
 		at += (uint64_t)n;
 		size -= (uint64_t)n;
@@ -175,8 +175,8 @@ static int copy_data(struct restored *r, uint64_t iova, uint64_t size)
 			ret = put(r, r->buf, n, place(r, iova));
 		if (ret)
 			return ret;
-		if (interrupt_signal())
-			return interrupt_status("not restored");
+		if (cli_interrupt_signal())
+			return cli_interrupt_status("not restored");
 		cli_progress("restored %d %%", (int)(100.0 * (double)
 			     place(r, iova) / (double)r->size));
 	}
@@ -232,10 +232,10 @@ static int restore(struct restored *r, const char *path)
 		cli_error("no memory");
 		return CLI_FAILED;
 	}
-	ret = new_file_open(&r->file, path, r->o->replace);
+	ret = cli_new_file_open(&r->file, path, r->o->replace);
 	r->seeks = r->file.temp;
 	if (!ret)
-		ret = new_file_close(&r->file, copy(r));
+		ret = cli_new_file_close(&r->file, copy(r));
 	free(r->buf);
 	return ret;
 }
@@ -258,12 +258,12 @@ static int run_image(const struct restore_options *o, const char *path,
 	if (file)
 		ret = restore(&r, file);
 	else
-		ret = image_check(r.image, digest);
+		ret = image_report_check(r.image, digest);
 	cli_progress_clear();
 	if (!ret && o->json)
-		image_print_json(r.image, path, file ? NULL : digest, out);
+		image_report_print_json(r.image, path, file ? NULL : digest, out);
 	else if (!ret && !file)
-		image_print(r.image, path, digest, out);
+		image_report_print(r.image, path, digest, out);
 	dmatrack_image_close(r.image);
 	return ret;
 }
@@ -271,7 +271,7 @@ static int run_image(const struct restore_options *o, const char *path,
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct restore_options o = { 0 };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;
@@ -279,7 +279,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return cli_error_usage("--check writes no file: what is '%s'?", argv[1]);
 	if (!o.check && argc < 2)
 		return cli_error_usage("FILE is missing, or --check");
-	interrupt_catch();
+	cli_interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
 	return run_image(&o, argv[0], argc > 1 ? argv[1] : NULL);
 }

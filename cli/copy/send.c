@@ -162,7 +162,7 @@ static int await_attempt(struct line *l, int why)
 	if (l->left != RETRY_AUTO)
 		l->left--;
 	cli_progress("no connection (%s): trying again", strerror(-why));
-	ret = interrupt_sleep(l->pause);
+	ret = cli_interrupt_sleep(l->pause);
 	l->pause *= 2;
 	if (l->pause > PAUSE_LONGEST)
 		l->pause = PAUSE_LONGEST;
@@ -200,7 +200,7 @@ static struct dmatrack_sender describe_sender(struct line *l)
 		.level = (int32_t)l->o->level,
 		.opaque = l,
 		.connect = connect_line,
-		.cancel = interrupt_cancel(),
+		.cancel = cli_interrupt_cancel(),
 		.hello_timeout = (uint32_t)l->o->peer.hello_timeout * 1000,
 		.peer_timeout = (uint32_t)l->o->peer.peer_timeout * 1000,
 	};
@@ -217,7 +217,7 @@ static int open_sender(struct dmatrack_dest **dest, struct line *l)
 	if (ret)
 		cli_error("%s: %s", l->address, cli_error_why(ret));
 	else
-		cli_format_digest(l->copy->id, id);
+		cli_text_digest(l->copy->id, id);
 	return ret ? CLI_FAILED : 0;
 }
 
@@ -261,8 +261,8 @@ static int query(struct line *l)
 	cli_progress_clear();
 	if (l->copy->status)
 		return l->copy->status;
-	if (ret && interrupt_signal())
-		return interrupt_status("no answer");
+	if (ret && cli_interrupt_signal())
+		return cli_interrupt_status("no answer");
 	if (ret) {
 		cli_error("no answer: %s", cli_error_why(ret));
 		return CLI_FAILED;
@@ -284,7 +284,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	struct copy c = { .command = cmd->name, .o = &o.copy, .limit = UINT64_MAX };
 	struct line l = { .o = &o, .copy = &c };
 	struct dmatrack_dest *dest = NULL;
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;
@@ -293,7 +293,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	l.address = c.target = argv[0];
 	c.out = strcmp(l.address, "-") ? stdout : stderr;
 	c.checked = o.check;
-	interrupt_catch();
+	cli_interrupt_catch();
 	ret = peer_set(&l.peer, &o.peer);
 	if (!ret && o.query)
 		return query(&l);

@@ -52,7 +52,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	struct snapshot_options o = { .copy = COPY_DEFAULTS };
 	struct copy c = { .command = cmd->name, .o = &o.copy, .out = stdout };
 	struct dmatrack_dest *dest = NULL;
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;

@@ -87,16 +87,16 @@ int workload_open(struct workload *w, struct workload_options *o)
 	int ret;
 
 	w->o = o;
-	ret = cli_open_container(&w->t, o->device,
+	ret = cli_container_open(&w->t, o->device,
 				 o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU, 0);
 	if (!ret)
 		ret = open_device(w);
 	if (ret)
 		return ret;
 	complete_options(w);
-	ret = workload_layout(w);
+	ret = workload_memory_layout(w);
 	if (!ret)
-		ret = workload_fill(w);
+		ret = workload_memory_fill(w);
 	return ret ? ret : map_all(w);
 }
 
@@ -106,7 +106,7 @@ void workload_close(struct workload *w)
 		workload_pinner_stop(w->pinner);
 	dev_close(w->device);
 	dmatrack_close(w->t);
-	workload_free(w);
+	workload_memory_free(w);
 }
 
 /* Devices --------------------------------------------------------------------- */
@@ -121,7 +121,7 @@ static uint64_t write_last(const struct workload *w)
 	const struct workload_mapping *end = &w->mapping[w->nmappings - 1];
 	uint64_t reach = dev_reach(w->device), last;
 
-	last = workload_iova(w, workload_hot(w) - 1);
+	last = workload_memory_iova(w, workload_memory_hot(w) - 1);
 	if (reach == UINT64_MAX)
 		return last;
 	if (w->hole && last >= end->iova)
@@ -217,12 +217,12 @@ void workload_print_devices(const struct workload *w, FILE *out)
 		fprintf(out, "Device: %" PRIu64 " threads of this process",
 		       o->threads);
 	fprintf(out, ", up to %s a write, at random places",
-	       cli_format_size(size, o->write_size));
-	if (workload_hot(w) < w->size)
+	       cli_text_size(size, o->write_size));
+	if (workload_memory_hot(w) < w->size)
 		fprintf(out, " of the first %s",
-		       cli_format_size(size, workload_hot(w)));
+		       cli_text_size(size, workload_memory_hot(w)));
 	if (o->rate)
-		fprintf(out, ", %s writes a second", cli_format_count(count, o->rate));
+		fprintf(out, ", %s writes a second", cli_text_count(count, o->rate));
 	else
 		fprintf(out, ", flat out");
 	if (o->pins)

@@ -174,18 +174,18 @@ int workload_stats(struct workload *w, struct tdev_stats *stats,
 int workload_stop(struct workload *w, uint64_t *pinned);
 
 /* The IOVA of a place in memory */
-uint64_t workload_iova(const struct workload *w, uint64_t offset);
+uint64_t workload_memory_iova(const struct workload *w, uint64_t offset);
 
 /* What devices may write to: less than all of it with --hot */
-uint64_t workload_hot(const struct workload *w);
+uint64_t workload_memory_hot(const struct workload *w);
 
 /* Pages of nobody yet, huge ones if they can be had. Return: NULL: there are none */
-unsigned char *workload_allocate(uint64_t size);
+unsigned char *workload_memory_allocate(uint64_t size);
 
 /* For workload.c: choose where devices see the memory; allocate and fill it. */
-int workload_layout(struct workload *w);
-int workload_fill(struct workload *w);
-void workload_free(struct workload *w);
+int workload_memory_layout(struct workload *w);
+int workload_memory_fill(struct workload *w);
+void workload_memory_free(struct workload *w);
 
 /* A line for people: which devices these are */
 void workload_print_devices(const struct workload *w, FILE *out);

@@ -16,7 +16,7 @@
 #define ALIGN		(2ull << 20)	/* a huge page */
 #define STEP		(8ull << 20)	/* between two looks at progress */
 
-unsigned char *workload_allocate(uint64_t size)
+unsigned char *workload_memory_allocate(uint64_t size)
 {
 	uint64_t total = size + ALIGN, start, pad;
 	unsigned char *p;
@@ -57,25 +57,25 @@ static bool machine_has(uint64_t size, unsigned int copies)
 	       (uint64_t)sysconf(_SC_PHYS_PAGES);
 }
 
-int workload_fill(struct workload *w)
+int workload_memory_fill(struct workload *w)
 {
 	uint64_t filled = w->o->filled < w->o->size ? w->o->filled : w->o->size;
 	char text[CLI_TEXT];
 
 	w->size = w->o->size;
 	if (machine_has(w->size, w->copies))
-		w->live = workload_allocate(w->size);
+		w->live = workload_memory_allocate(w->size);
 	if (!w->live) {
 		cli_error("there's no memory for %s%s: choose a smaller --size",
 			  w->copies > 1 ? "twice " : "",
-			  cli_format_size(text, w->size));
+			  cli_text_size(text, w->size));
 		return CLI_FAILED;
 	}
 	fill(w, filled);
 	return 0;
 }
 
-void workload_free(struct workload *w)
+void workload_memory_free(struct workload *w)
 {
 	if (w->live)
 		munmap(w->live, w->size);
@@ -88,7 +88,7 @@ static uint64_t share(uint64_t pages, unsigned int i, unsigned int n)
 	return (pages / (n * (n + 1ull) / 2) * (i + 1)) | 1;
 }
 
-int workload_layout(struct workload *w)
+int workload_memory_layout(struct workload *w)
 {
 	const struct workload_options *o = w->o;
 	uint64_t pages = o->size / WORKLOAD_PAGE, iova = o->iova, offset = 0;
@@ -115,7 +115,7 @@ int workload_layout(struct workload *w)
 	return 0;
 }
 
-uint64_t workload_iova(const struct workload *w, uint64_t offset)
+uint64_t workload_memory_iova(const struct workload *w, uint64_t offset)
 {
 	unsigned int i = w->nmappings - 1;
 
@@ -124,7 +124,7 @@ uint64_t workload_iova(const struct workload *w, uint64_t offset)
 	return w->mapping[i].iova + (offset - w->mapping[i].offset);
 }
 
-uint64_t workload_hot(const struct workload *w)
+uint64_t workload_memory_hot(const struct workload *w)
 {
 	return w->o->hot < w->size ? w->o->hot : w->size;
 }

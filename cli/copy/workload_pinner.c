@@ -58,9 +58,9 @@ static int unpin(struct workload_pinner *p, unsigned int slot)
 
 static int pin(struct workload_pinner *p, unsigned int slot)
 {
-	uint64_t page = draw_below(p, (workload_hot(p->workload) - 1) /
+	uint64_t page = draw_below(p, (workload_memory_hot(p->workload) - 1) /
 				     WORKLOAD_PAGE + 1);
-	uint64_t iova = workload_iova(p->workload, page * WORKLOAD_PAGE);
+	uint64_t iova = workload_memory_iova(p->workload, page * WORKLOAD_PAGE);
 	int ret = dev_pin(p->workload->device, iova, 1, TDEV_PIN_WRITE);
 
 	if (!ret)

@@ -91,7 +91,7 @@ static int new_container(const struct info_options *o, json_t *json)
 {
 	unsigned int type = o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
 	struct dmatrack *t;
-	int ret = cli_open_container(&t, o->device, type, 0);
+	int ret = cli_container_open(&t, o->device, type, 0);
 
 	if (ret)
 		return ret;
@@ -112,10 +112,10 @@ static int image(const struct info_options *o, const char *path)
 		cli_error("%s", cli_error_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
-	interrupt_catch();
-	ret = o->digest ? image_check(m, digest) : 0;
+	cli_interrupt_catch();
+	ret = o->digest ? image_report_check(m, digest) : 0;
 	if (!ret)
-		(o->json ? image_print_json : image_print)(m, path,
+		(o->json ? image_report_print_json : image_report_print)(m, path,
 				o->digest ? digest : NULL, stdout);
 	dmatrack_image_close(m);
 	return ret;
@@ -152,7 +152,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct info_options o = { .pid = NONE, .fd = NONE };
 	json_t *json;
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret == CLI_GO_ON)
 		ret = check(&o, argc, argv);

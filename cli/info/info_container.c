@@ -43,11 +43,11 @@ static void print_page_sizes(const char *what, uint64_t sizes)
 		return;
 	}
 	if (sizes == -low) {
-		printf("%s and larger\n", cli_format_size(text, low));
+		printf("%s and larger\n", cli_text_size(text, low));
 		return;
 	}
 	for (; sizes; sizes &= sizes - 1, glue = ", ")
-		printf("%s%s", glue, cli_format_size(text, sizes & -sizes));
+		printf("%s%s", glue, cli_text_size(text, sizes & -sizes));
 	putchar('\n');
 }
 
@@ -60,15 +60,15 @@ static void print_limits(const struct dmatrack_container_info *info)
 	if (page && info->max_bitmap_size < NO_LIMIT &&
 	    !__builtin_mul_overflow(info->max_bitmap_size * 8, page, &reach))
 		printf("%-22s%s, for %s of memory\n", "Largest bitmap:",
-		       cli_format_size(a, info->max_bitmap_size),
-		       cli_format_size(b, reach));
+		       cli_text_size(a, info->max_bitmap_size),
+		       cli_text_size(b, reach));
 	else if (page)
 		printf("%-22swhatever is needed\n", "Largest bitmap:");
 	if (info->mappings_left == UINT32_MAX)
 		printf("%-22snot told\n", "Mappings left:");
 	else
 		printf("%-22s%s\n", "Mappings left:",
-		       cli_format_count(a, info->mappings_left));
+		       cli_text_count(a, info->mappings_left));
 }
 
 static void print_ranges(const struct dmatrack_container_info *info)
@@ -155,7 +155,7 @@ static void print_mapping(const struct dmatrack_mapping *m)
 	if (m->flags & DMATRACK_MAPPED_VADDR)
 		snprintf(vaddr, sizeof(vaddr), "%#" PRIx64, m->vaddr);
 	printf("  %#18" PRIx64 " %#18" PRIx64 " %9s %18s %s%s%s\n", m->iova,
-	       m->last, cli_format_size(size, m->last - m->iova + 1), vaddr,
+	       m->last, cli_text_size(size, m->last - m->iova + 1), vaddr,
 	       m->prot & DMATRACK_MAP_READ ? "r" : "-",
 	       m->prot & DMATRACK_MAP_WRITE ? "w" : "-",
 	       m->flags & DMATRACK_MAPPED_IOMMU ? " pinned by the IOMMU" : "");
@@ -222,8 +222,8 @@ static int mappings(struct dmatrack *t, json_t *json)
 		cli_json_number(json, "mapped_size", sum.size);
 	} else {
 		printf("%-22s%s in %s mapping%s\n", "Mapped:",
-		       cli_format_size(size, sum.size),
-		       cli_format_count(count, sum.n), sum.n == 1 ? "" : "s");
+		       cli_text_size(size, sum.size),
+		       cli_text_count(count, sum.n), sum.n == 1 ? "" : "s");
 	}
 	return 0;
 }

@@ -238,6 +238,6 @@ struct record_file {
  */
 int record_read(struct record_file *file, const char *path, char *error,
 		size_t size);
-void record_free(struct record_file *file);
+void record_read_free(struct record_file *file);
 
 #endif

@@ -467,7 +467,7 @@ int record_read(struct record_file *file, const char *path, char *error,
 	return ret;
 }
 
-void record_free(struct record_file *file)
+void record_read_free(struct record_file *file)
 {
 	size_t i;
 

@@ -120,7 +120,7 @@ static void print_name(const char *name, size_t size)
 	char text[CLI_TEXT];
 
 	if (strcmp(name, "-"))
-		printf("%s: %s\n", name, cli_format_size(text, size));
+		printf("%s: %s\n", name, cli_text_size(text, size));
 }
 
 /* Drawn in memory first: a report that can't be made replaces none. */
@@ -165,7 +165,7 @@ static int report(const struct options *o, const char *name)
 		report_layout(r);
 		ret = draw(o, r, name);
 	}
-	record_free(&file);
+	record_read_free(&file);
 	free(r);
 	return ret;
 }
@@ -173,7 +173,7 @@ static int report(const struct options *o, const char *name)
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct options o = { 0 };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 	char *name;
 
 	if (ret != CLI_GO_ON)

@@ -292,7 +292,7 @@ static void draw_addresses(const struct map *m)
 	label_ticks(m, &left, &right);
 	if (n > drawn)
 		fprintf(m->out, "<text class=\"soft\" x=\"%g\" y=\"%g\" text-anchor=\"end\">%s holes, those marked that there is room for</text>\n",
-			REPORT_RIGHT, m->y - 8, cli_format_count(text, n));
+			REPORT_RIGHT, m->y - 8, cli_text_count(text, n));
 }
 
 /* Legend */

@@ -134,7 +134,7 @@ static void put_count(FILE *out, bool wanted, uint64_t n)
 	char text[CLI_TEXT];
 
 	if (wanted)
-		put_cell(out, cli_format_count(text, n));
+		put_cell(out, cli_text_count(text, n));
 }
 
 static void put_found(const struct report *r, unsigned int i, FILE *out)
@@ -193,7 +193,7 @@ static void put_table(const struct report *r, FILE *out)
 		if (n > ROWS && i == ROWS / 2) {
 			i = n - ROWS / 2;
 			fprintf(out, "<tr><td colspan=\"13\" style=\"text-align:left\">%s rounds are left out here</td></tr>\n",
-				cli_format_count(text, n - ROWS / 2 * 2));
+				cli_text_count(text, n - ROWS / 2 * 2));
 		}
 		put_row(r, i, &t, out);
 	}

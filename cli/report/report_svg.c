@@ -99,7 +99,7 @@ static void say_found(const struct report *r, unsigned int round, FILE *out)
 	char count[CLI_TEXT], rate[CLI_TEXT];
 
 	fprintf(out, "&#10;written in this time: %s pages (%.3g %%), %s",
-		cli_format_count(count, o->dirty),
+		cli_text_count(count, o->dirty),
 		100.0 * (double)o->dirty / (double)r->file->pages,
 		report_format_rate(rate, report_dirty_rate(r, round)));
 }
@@ -112,10 +112,10 @@ static void say_sent(const struct record_round *o, FILE *out)
 	if (o->rate)
 		fprintf(out, " at %s", report_format_rate(a, (double)o->rate));
 	if (o->zero)
-		fprintf(out, "&#10;zero: %s pages", cli_format_count(a, o->zero));
+		fprintf(out, "&#10;zero: %s pages", cli_text_count(a, o->zero));
 	if (o->same)
 		fprintf(out, "&#10;unchanged: %s pages",
-			cli_format_count(a, o->same));
+			cli_text_count(a, o->same));
 	if (o->kind != RECORD_LAST && o->downtime != UINT64_MAX)
 		fprintf(out, "&#10;predicted downtime: %s",
 			report_format_time(a, (double)o->downtime));

@@ -171,7 +171,7 @@ void report_say_run(const struct report *r, FILE *out)
 		what_command_does(run->command),
 		report_format_bytes(size, (double)r->file->pages *
 				    (double)run->page_size),
-		cli_format_count(count, run->nregions),
+		cli_text_count(count, run->nregions),
 		run->nregions == 1 ? "" : "s");
 	if (run->target) {
 		fputs(" (", out);
@@ -180,7 +180,7 @@ void report_say_run(const struct report *r, FILE *out)
 	}
 	fputs(" while devices wrote to it, tracked by ", out);
 	say_driver(run->driver, out);
-	fprintf(out, " in pages of %s%s.", cli_format_size(page, run->page_size),
+	fprintf(out, " in pages of %s%s.", cli_text_size(page, run->page_size),
 		run->refine ? ", compared by content before they were sent again" :
 		"");
 }
@@ -402,7 +402,7 @@ unsigned int report_facts(const struct report *r,
 
 	add(fact, &n, "Memory", "%s", report_format_bytes(text, memory));
 	add(fact, &n, "Time", "%s", report_format_time(text, (double)r->end));
-	add(fact, &n, "Rounds", "%s", cli_format_count(text, r->file->nrounds));
+	add(fact, &n, "Rounds", "%s", cli_text_count(text, r->file->nrounds));
 	add(fact, &n, "Sent", "%s, %.3g \xc3\x97 memory",
 	    report_format_bytes(text, all_sent(r)), all_sent(r) / memory);
 	add(fact, &n, "Converged", "%s", converged(r));

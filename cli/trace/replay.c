@@ -110,7 +110,7 @@ static void report(const struct options *o, const struct replay_trace *t,
 		   const struct replay_result *r, struct count *n)
 {
 	bool expected = has_expectation(&call->expect);
-	bool met = replay_as_expected(t, call, r);
+	bool met = replay_check(t, call, r);
 
 	n->calls++;
 	n->expected += expected;
@@ -131,16 +131,16 @@ static int play(struct options *o, const struct replay_trace *t,
 	int ret = 0;
 
 	if (!t->nr_calls || t->calls[0].verb != REPLAY_CONTAINER)
-		ret = replay_open(&o->p, VFIO_TYPE1v2_IOMMU);
+		ret = replay_player_open(&o->p, VFIO_TYPE1v2_IOMMU);
 	for (i = 0; i < t->nr_calls && !ret; i++) {
-		ret = replay_run(&o->p, &t->calls[i], &r);
+		ret = replay_player_run(&o->p, &t->calls[i], &r);
 		if (!ret)
 			report(o, t, &t->calls[i], &r, n);
-		replay_result_free(&r);
+		replay_player_free(&r);
 		if (n->differ && !o->keep_going)
 			break;
 	}
-	replay_close(&o->p);
+	replay_player_close(&o->p);
 	return ret ? ret : n->differ ? CLI_NO : CLI_OK;
 }
 
@@ -189,7 +189,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct replay_trace t = { 0 };
 	struct options o = { 0 };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;

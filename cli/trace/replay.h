@@ -7,7 +7,7 @@
  *	replay_parse.c	a line to a call
  *	replay_trace.c	a list of calls
  *	replay_memory.c	memory for what is mapped
- *	replay_run.c	carries a call out
+ *	replay_player_run.c	carries a call out
  *	replay_check.c	what came against what was expected
  *	replay_print.c	calls and results as text (a trace again), and as JSON
  *
@@ -212,8 +212,8 @@ bool replay_parse_line(struct replay_trace *t, char *line, uint32_t number,
 		       struct replay_error *e);
 
 /* The call as it's written; NULL: no such verb */
-const char *replay_verb_name(enum replay_verb verb);
-const char *replay_pointer_name(enum replay_pointer pointer);
+const char *replay_parse_verb_name(enum replay_verb verb);
+const char *replay_parse_pointer_name(enum replay_pointer pointer);
 
 /* replay_memory.c -------------------------------------------------------------- */
 
@@ -249,10 +249,10 @@ int replay_memory_of(struct replay_memory *m, const struct replay_call *call,
  * An address of that kind of wrongness, with nothing of ours in the @size bytes from
  * there on: where that can't be, the kernel's. NULL may also mean: no room.
  */
-void *replay_wrong_pointer(struct replay_memory *m, enum replay_pointer pointer,
-			   uint64_t size);
+void *replay_memory_wrong(struct replay_memory *m, enum replay_pointer pointer,
+			  uint64_t size);
 
-/* replay_run.c ------------------------------------------------------------------- */
+/* replay_player_run.c ------------------------------------------------------------------- */
 
 /**
  * struct replay_player - what a trace is played on
@@ -291,17 +291,17 @@ struct replay_result {
 	uint8_t value;
 };
 
-int replay_open(struct replay_player *p, unsigned int type);
-void replay_close(struct replay_player *p);
-int replay_run(struct replay_player *p, const struct replay_call *call,
-	       struct replay_result *r);
-void replay_result_free(struct replay_result *r);
+int replay_player_open(struct replay_player *p, unsigned int type);
+void replay_player_close(struct replay_player *p);
+int replay_player_run(struct replay_player *p, const struct replay_call *call,
+		      struct replay_result *r);
+void replay_player_free(struct replay_result *r);
 
 /* replay_check.c --------------------------------------------------------------- */
 
-bool replay_as_expected(const struct replay_trace *t,
-			const struct replay_call *call,
-			const struct replay_result *r);
+bool replay_check(const struct replay_trace *t,
+		  const struct replay_call *call,
+		  const struct replay_result *r);
 
 /* replay_print.c --------------------------------------------------------------- */
 

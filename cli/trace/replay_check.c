@@ -30,9 +30,9 @@ static bool pages_as_expected(const struct replay_trace *t,
 	return same_pages(t->ranges + x->ranges, x->nr_ranges, r);
 }
 
-bool replay_as_expected(const struct replay_trace *t,
-			const struct replay_call *call,
-			const struct replay_result *r)
+bool replay_check(const struct replay_trace *t,
+		  const struct replay_call *call,
+		  const struct replay_result *r)
 {
 	const struct replay_expect *x = &call->expect;
 

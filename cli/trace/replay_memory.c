@@ -197,7 +197,7 @@ static void *memory_of(struct replay_memory *m, const struct replay_call *call)
 	uint64_t offset;
 
 	if (!is_sound(call))
-		return replay_wrong_pointer(m, REPLAY_POINTER_BAD, 0);
+		return replay_memory_wrong(m, REPLAY_POINTER_BAD, 0);
 	area = find(m, call, &offset);
 	return area && allocate(m, area) ? area->memory + offset : NULL;
 }
@@ -206,7 +206,7 @@ int replay_memory_of(struct replay_memory *m, const struct replay_call *call,
 		     const char *trace, void **memory)
 {
 	if (call->pointer != REPLAY_POINTER_GOOD) {
-		*memory = replay_wrong_pointer(m, call->pointer, call->size);
+		*memory = replay_memory_wrong(m, call->pointer, call->size);
 		if (*memory || call->pointer == REPLAY_POINTER_NULL)
 			return 0;
 	} else {
@@ -219,8 +219,8 @@ int replay_memory_of(struct replay_memory *m, const struct replay_call *call,
 	return CLI_FAILED;
 }
 
-void *replay_wrong_pointer(struct replay_memory *m, enum replay_pointer pointer,
-			   uint64_t size)
+void *replay_memory_wrong(struct replay_memory *m, enum replay_pointer pointer,
+			  uint64_t size)
 {
 	switch (pointer) {
 	case REPLAY_POINTER_UNMAPPED:

@@ -57,12 +57,12 @@ static const char *const pointers[] = {
 	[REPLAY_POINTER_UNMAPPED] = "unmapped",
 };
 
-const char *replay_verb_name(enum replay_verb verb)
+const char *replay_parse_verb_name(enum replay_verb verb)
 {
 	return verb < NVERBS ? verbs[verb].name : NULL;
 }
 
-const char *replay_pointer_name(enum replay_pointer pointer)
+const char *replay_parse_pointer_name(enum replay_pointer pointer)
 {
 	return pointers[pointer];
 }
@@ -141,7 +141,7 @@ static bool is_number(const char *text, uint64_t *value)
 {
 	bool negative = *text == '-';
 
-	if (!cli_parse_size(text + negative, value))
+	if (!cli_text_parse_size(text + negative, value))
 		return false;
 	if (negative)
 		*value = -*value;
@@ -432,8 +432,8 @@ static bool take_range(struct parser *p)
 
 	if (dash)
 		*dash = '\0';
-	if (!cli_parse_number(word, &first) ||
-	    !cli_parse_number(dash ? dash + 1 : word, &last) || last < first)
+	if (!cli_text_parse_number(word, &first) ||
+	    !cli_text_parse_number(dash ? dash + 1 : word, &last) || last < first)
 		return refuse(p, word, "this is no page, nor FIRST-LAST");
 	if (x->nr_ranges &&
 	    first <= p->t->ranges[x->ranges + x->nr_ranges - 1].last)

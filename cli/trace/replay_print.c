@@ -153,7 +153,7 @@ static void print_keys(FILE *to, const struct replay_call *call)
 	if (call->pointer)
 		fprintf(to, " %s=%s",
 			call->verb == REPLAY_MAP ? "vaddr" : "data",
-			replay_pointer_name(call->pointer));
+			replay_parse_pointer_name(call->pointer));
 }
 
 static void print_more_arguments(FILE *to, const struct replay_trace *t,
@@ -176,7 +176,7 @@ static void print_more_arguments(FILE *to, const struct replay_trace *t,
 static void print_call(FILE *to, const struct replay_trace *t,
 		       const struct replay_call *call)
 {
-	fputs(replay_verb_name(call->verb), to);
+	fputs(replay_parse_verb_name(call->verb), to);
 	switch (call->verb) {
 	case REPLAY_CONTAINER:
 		fputs(call->type == VFIO_TYPE1_IOMMU ? " v1" : " v2", to);
@@ -325,7 +325,7 @@ void replay_print_json(const struct replay_trace *t,
 	char *text = call_text(t, call);
 
 	printf("{\"line\": %" PRIu32 ", \"call\": \"%s\", \"text\": \"%s\"",
-	       call->line, replay_verb_name(call->verb), text ? text : "");
+	       call->line, replay_parse_verb_name(call->verb), text ? text : "");
 	print_json_result(call, r);
 	if (checked)
 		printf(", \"as_expected\": %s", met ? "true" : "false");

@@ -16,8 +16,9 @@ static const char help[] =
 "results: a trace that 'dmatrack replay' carries out.\n"
 "\n"
 "The program, its threads and all that it starts are followed by ptrace(2). Other\n"
-"calls aren't stopped: the program runs at its usual speed. What devices write can't be seen; the pages\n"
-"that a bitmap reported are noted as a comment, or with --marks as marks.\n"
+"calls aren't stopped: the program runs at its usual speed. What devices write\n"
+"can't be seen; the pages that a bitmap reported are noted as a comment, or with\n"
+"--marks as marks.\n"
 "\n"
 "  -o, --output FILE  where to (default: standard error)\n"
 "  --marks            before each bitmap, mark what it reported: a replay then\n"
@@ -90,14 +91,14 @@ static int record(const struct options *o, char **argv)
 		ret = CLI_FAILED;
 	}
 	print_summary(o, &t);
-	trace_free(&t);
+	trace_call_free(&t);
 	return ret;
 }
 
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct options o = { .container = 1 };
-	int ret = cli_parse(cmd, &syntax, &o, &argc, &argv);
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	return ret != CLI_GO_ON ? ret : record(&o, argv);
 }

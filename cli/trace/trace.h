@@ -86,7 +86,7 @@ bool trace_call_enter(struct trace_call *call);
 /* It has returned @ret: write it down. */
 void trace_call_leave(struct trace *t, const struct trace_call *call, long ret);
 
-void trace_free(struct trace *t);
+void trace_call_free(struct trace *t);
 
 /**
  * trace_follow() - run a program to its end, with all that it starts

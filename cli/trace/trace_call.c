@@ -135,7 +135,7 @@ static bool is_wanted(const struct trace *t, const struct trace_container *c)
 	return c && c->number == (t->wanted ? t->wanted : t->nr_containers);
 }
 
-void trace_free(struct trace *t)
+void trace_call_free(struct trace *t)
 {
 	struct trace_container *c;
 
@@ -271,7 +271,7 @@ static void read_bitmap(const struct trace_call *call,
 	r->npages = line->size / line->page_size +
 		    !!(line->size % line->page_size);
 	if (!read_memory(call->tid, (uintptr_t)bitmap->data, r->bitmap, need))
-		replay_result_free(r);
+		replay_player_free(r);
 }
 
 static void read_result(const struct trace_call *call,
@@ -328,7 +328,7 @@ static void write_line(struct trace *t, const struct trace_call *call, long ret)
 	replay_print(t->to, &none, &line, &without);
 	if (r.bitmap && !t->marks)
 		write_pages(t, &r);
-	replay_result_free(&r);
+	replay_player_free(&r);
 	t->calls++;
 }
 

@@ -54,7 +54,7 @@ static void begin(struct new_file *f, const char *file, bool replace)
 	fails = 0;
 	said[0] = 0;
 	name = file;
-	CHECK_EQ(new_file_open(f, file, replace), 0);
+	CHECK_EQ(cli_new_file_open(f, file, replace), 0);
 	CHECK_EQ(write(f->fd, "new", 3), 3);
 }
 
@@ -96,7 +96,7 @@ static void test_order(void)
 
 	begin(&f, file, false);
 	CHECK_EQ(access(file, F_OK), -1);
-	CHECK_EQ(new_file_close(&f, 0), 0);
+	CHECK_EQ(cli_new_file_close(&f, 0), 0);
 	CHECK(!strcmp(synced, "fd"));
 	CHECK(holds(file, "new"));
 	CHECK_EQ(stat(file, &st), 0);
@@ -110,11 +110,11 @@ static void test_failed(void)
 	struct new_file f;
 
 	begin(&f, file, false);
-	CHECK_EQ(new_file_close(&f, CLI_NO), CLI_NO);
+	CHECK_EQ(cli_new_file_close(&f, CLI_NO), CLI_NO);
 	CHECK_EQ(access(file, F_OK), -1);
 	begin(&f, file, false);
 	fails = 'f';
-	CHECK_EQ(new_file_close(&f, 0), CLI_FAILED);
+	CHECK_EQ(cli_new_file_close(&f, 0), CLI_FAILED);
 	CHECK(strstr(said, "disk"));
 	CHECK_EQ(access(file, F_OK), -1);
 	alone(file);
@@ -128,7 +128,7 @@ static void test_unsure(void)
 
 	begin(&f, file, false);
 	fails = 'd';
-	CHECK_EQ(new_file_close(&f, 0), CLI_UNSURE);
+	CHECK_EQ(cli_new_file_close(&f, 0), CLI_UNSURE);
 	CHECK(strstr(said, "is complete"));
 	CHECK(holds(file, "new"));
 	alone(file);
@@ -141,13 +141,13 @@ static void test_overtaken(void)
 
 	begin(&f, file, false);
 	put(file, "old");
-	CHECK_EQ(new_file_close(&f, 0), CLI_FAILED);
+	CHECK_EQ(cli_new_file_close(&f, 0), CLI_FAILED);
 	CHECK(strstr(said, "already"));
 	CHECK(holds(file, "old"));
-	CHECK_EQ(new_file_open(&f, file, false), CLI_FAILED);
+	CHECK_EQ(cli_new_file_open(&f, file, false), CLI_FAILED);
 	begin(&f, file, true);
 	CHECK(holds(file, "old"));
-	CHECK_EQ(new_file_close(&f, 0), 0);
+	CHECK_EQ(cli_new_file_close(&f, 0), 0);
 	CHECK(holds(file, "new"));
 	alone(file);
 }
@@ -161,16 +161,16 @@ static void test_links(void)
 
 	put(file, "old");
 	CHECK_EQ(symlink(file, link), 0);
-	CHECK_EQ(new_file_open(&f, link, false), CLI_FAILED);
+	CHECK_EQ(cli_new_file_open(&f, link, false), CLI_FAILED);
 	begin(&f, link, true);
-	CHECK_EQ(new_file_close(&f, 0), 0);
+	CHECK_EQ(cli_new_file_close(&f, 0), 0);
 	CHECK(holds(file, "old"));
 	CHECK(holds(link, "new"));
 	CHECK_EQ(lstat(link, &st), 0);
 	CHECK(S_ISREG(st.st_mode));
 	unlink(link);
 	CHECK_EQ(symlink(scratch_path("nowhere"), link), 0);
-	CHECK_EQ(new_file_open(&f, link, false), CLI_FAILED);
+	CHECK_EQ(cli_new_file_open(&f, link, false), CLI_FAILED);
 	CHECK_EQ(access(scratch_path("nowhere"), F_OK), -1);
 }
 
@@ -180,9 +180,9 @@ static void test_no_file(void)
 
 	begin(&f, "/dev/null", false);
 	CHECK(!f.temp);
-	CHECK_EQ(new_file_close(&f, 0), 0);
-	CHECK_EQ(new_file_open(&f, scratch_path("no/such"), true), CLI_FAILED);
-	CHECK_EQ(new_file_open(&f, scratch, true), CLI_FAILED);
+	CHECK_EQ(cli_new_file_close(&f, 0), 0);
+	CHECK_EQ(cli_new_file_open(&f, scratch_path("no/such"), true), CLI_FAILED);
+	CHECK_EQ(cli_new_file_open(&f, scratch, true), CLI_FAILED);
 }
 
 int main(void)

@@ -168,7 +168,7 @@ static void bins_once(uint64_t base)
 	CHECK_EQ(f.run.nregions, n);
 	CHECK(!memcmp(f.run.region, region, n * sizeof(*region)));
 	check_bins(&f, 0, bin);
-	record_free(&f);
+	record_read_free(&f);
 }
 
 static void bins(void)
@@ -204,7 +204,7 @@ static void bins_of_a_tebibyte(void)
 	CHECK(f.heat[0] > 0 && f.heat[7] > 0 && f.heat[2047] > 0);
 	CHECK(f.heat[1] == 0 && f.heat[6] == 0 && f.heat[8] == 0);
 	CHECK(f.heat[2048] == 1 && f.heat[4095] == 1);
-	record_free(&f);
+	record_read_free(&f);
 }
 
 /* What was written is what is read */
@@ -292,7 +292,7 @@ static void round_trip(void)
 	CHECK_EQ(f.end.time, 99);
 	CHECK_EQ(f.end.downtime, 7);
 	CHECK_EQ(f.end.finish, 4);
-	record_free(&f);
+	record_read_free(&f);
 }
 
 static void bad_regions(void)
@@ -386,7 +386,7 @@ static void bad_files(void)
 		write_file(files[i].text, strlen(files[i].text));
 		*error = '\0';
 		ret = record_read(&f, path, error, sizeof(error));
-		record_free(&f);
+		record_read_free(&f);
 		if (ret != files[i].error || !ret != !*error)
 			printf("# %s# %s\n", files[i].text, error);
 		CHECK_EQ(ret, files[i].error);
@@ -416,7 +416,7 @@ static int try(const char *text, size_t size, unsigned int *nrounds)
 		fclose(out);
 		free(page);
 	}
-	record_free(&f);
+	record_read_free(&f);
 	free(r);
 	return ret;
 }

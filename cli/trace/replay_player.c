@@ -31,15 +31,15 @@ static union {
 
 /* Containers and devices ------------------------------------------------------------ */
 
-int replay_open(struct replay_player *p, unsigned int type)
+int replay_player_open(struct replay_player *p, unsigned int type)
 {
-	replay_close(p);
-	return cli_open_container(&p->t, p->device,
+	replay_player_close(p);
+	return cli_container_open(&p->t, p->device,
 				  p->v1 ? VFIO_TYPE1_IOMMU : type,
 				  DMATRACK_ENGINE_CHECKED);
 }
 
-void replay_close(struct replay_player *p)
+void replay_player_close(struct replay_player *p)
 {
 	dev_close(p->d);
 	dmatrack_close(p->t);
@@ -107,7 +107,7 @@ static int refuse_bitmap(struct replay_player *p, const struct replay_call *call
 	char size[CLI_TEXT];
 
 	cli_error("%s:%u: a bitmap of %s is more than there is room for; if the call is to fail, say data=bad",
-		  p->trace, call->line, cli_format_size(size, bytes));
+		  p->trace, call->line, cli_text_size(size, bytes));
 	return CLI_FAILED;
 }
 
@@ -122,8 +122,8 @@ static int new_bitmap(struct replay_player *p, const struct replay_call *call,
 	bitmap->size = call->has & REPLAY_HAS_BYTES ? call->bytes : need;
 	room = bitmap->size > need ? bitmap->size : need;
 	if (call->pointer != REPLAY_POINTER_GOOD) {
-		bitmap->data = replay_wrong_pointer(&p->memory, call->pointer,
-						    room);
+		bitmap->data = replay_memory_wrong(&p->memory, call->pointer,
+						   room);
 		return 0;
 	}
 	if (room > REPLAY_BITMAP)
@@ -262,7 +262,7 @@ static int check_able(struct replay_player *p, const struct replay_call *call,
 	if (r->ret != -EOPNOTSUPP || call->expect.ret == -EOPNOTSUPP)
 		return 0;
 	cli_error("%s:%u: %s: a device of the kind '%s' on the driver '%s' can't",
-		  p->trace, call->line, replay_verb_name(call->verb),
+		  p->trace, call->line, replay_parse_verb_name(call->verb),
 		  dev_kind(p->d), dmatrack_driver(p->t));
 	return CLI_FAILED;
 }
@@ -294,13 +294,13 @@ static int run_device(struct replay_player *p, const struct replay_call *call,
 	return ret ? ret : check_able(p, call, r);
 }
 
-int replay_run(struct replay_player *p, const struct replay_call *call,
-	       struct replay_result *r)
+int replay_player_run(struct replay_player *p, const struct replay_call *call,
+		      struct replay_result *r)
 {
 	*r = (struct replay_result){ 0 };
 	switch (call->verb) {
 	case REPLAY_CONTAINER:
-		return replay_open(p, call->type);
+		return replay_player_open(p, call->type);
 	case REPLAY_MAP:
 		return run_map(p, call, r);
 	case REPLAY_UNMAP:
@@ -325,7 +325,7 @@ int replay_run(struct replay_player *p, const struct replay_call *call,
 	return run_device(p, call, r);
 }
 
-void replay_result_free(struct replay_result *r)
+void replay_player_free(struct replay_result *r)
 {
 	if (r->bitmap)
 		munmap(r->bitmap, r->mapped);
