@@ -87,10 +87,10 @@ static uint64_t get_reg(struct edu *e, unsigned int reg)
 static int await_dma(struct edu *e)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	uint64_t deadline = dml_now() + EDU_TIMEOUT_NS;
+	uint64_t deadline = dml_clock_now() + EDU_TIMEOUT_NS;
 
 	while (get_reg(e, EDU_DMA_CMD) & EDU_CMD_RUN) {
-		if (dml_now() > deadline)
+		if (dml_clock_now() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
@@ -219,11 +219,11 @@ static int edu_read(struct dev_device *d, uint64_t iova, void *data,
 static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
 		     bool pin, uint64_t *ns)
 {
-	uint64_t began = dml_now();
+	uint64_t began = dml_clock_now();
 	int ret = operate(opaque, iova, data, NULL, size);
 
 	(void)pin;	/* edu_run() has refused it */
-	*ns = dml_now() - began;
+	*ns = dml_clock_now() - began;
 	return ret;
 }
 

@@ -18,8 +18,8 @@
 #include <string.h>
 
 #include "runner.h"
+#include "lib/util/clock.h"
 #include "lib/util/thread.h"
-#include "lib/util/wait.h"
 
 #define SIZE_MAX_OP	65536u
 #define NSEC		1000000000ull
@@ -209,7 +209,7 @@ static bool stopped(const struct dev_runner *r)
 static void wait_until(struct dev_runner *r, uint64_t due)
 {
 	pthread_mutex_lock(&r->lock);
-	while (!r->stop && !dml_cond_wait(&r->changed, &r->lock, due))
+	while (!r->stop && !dml_thread_cond_wait(&r->changed, &r->lock, due))
 		;
 	pthread_mutex_unlock(&r->lock);
 }
@@ -222,7 +222,7 @@ static void pace(struct worker *w)
 
 	if (!rate)
 		return;
-	if (dml_now() < w->due)
+	if (dml_clock_now() < w->due)
 		wait_until(r, w->due);
 	w->due += step / rate;
 	part = step % rate;
@@ -320,7 +320,7 @@ static int create_worker(struct dev_runner *r, unsigned int i)
 	}
 	w->left = spec->count / spec->threads + (i < spec->count % spec->threads);
 	w->random = scramble(spec->seed) ^ scramble(~(uint64_t)i);
-	w->due = dml_now() + (spec->rate ? i * NSEC / spec->rate : 0);
+	w->due = dml_clock_now() + (spec->rate ? i * NSEC / spec->rate : 0);
 	w->buf = malloc((spec->size + 7ul) & ~7ul);
 	if (!w->buf)
 		return -ENOMEM;
@@ -438,7 +438,7 @@ struct dev_runner *dev_runner_new(dev_runner_write *write, void *opaque)
 	r->write = write;
 	r->opaque = opaque;
 	pthread_mutex_init(&r->lock, NULL);
-	if (dml_cond_init(&r->changed)) {
+	if (dml_thread_cond_init(&r->changed)) {
 		free(r);
 		return NULL;
 	}

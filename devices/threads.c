@@ -21,7 +21,7 @@
 #include <time.h>
 
 #include "lib/util/clock.h"
-#include "lib/util/copy.h"
+#include "lib/util/racy_copy.h"
 #include "ops.h"
 #include "dmatrack_engine.h"
 #include "pinned.h"
@@ -205,7 +205,7 @@ static void write_pages(struct engine_device *e, uint64_t iova,
 
 		if (part > size)
 			part = size;
-		dml_copy_racy(page + offset, data, part);
+		dml_racy_copy(page + offset, data, part);
 		data += part;
 		iova += part;
 		size -= part;
@@ -350,7 +350,7 @@ static void scatter(void **pages, uint64_t iova, const unsigned char *data,
 		part = DEV_PAGE_SIZE - offset;
 		if (part > size)
 			part = size;
-		dml_copy_racy((unsigned char *)*pages + offset, data, part);
+		dml_racy_copy((unsigned char *)*pages + offset, data, part);
 	}
 }
 
@@ -380,14 +380,14 @@ static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
 		     bool pin, uint64_t *ns)
 {
 	struct engine_device *e = opaque;
-	uint64_t began = dml_now();
+	uint64_t began = dml_clock_now();
 	int ret;
 
 	if (pin)
 		ret = write_pinned(e, iova, data, size);
 	else
 		ret = dmatrack_engine_write(e->engine, iova, data, size);
-	*ns = dml_now() - began;
+	*ns = dml_clock_now() - began;
 	return ret;
 }
 

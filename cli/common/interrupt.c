@@ -7,7 +7,8 @@
 
 #include "cli.h"
 #include "interrupt.h"
-#include "lib/util/wait.h"
+#include "lib/util/cancel.h"
+#include "lib/util/clock.h"
 
 static volatile sig_atomic_t came;
 static struct dmatrack_cancel *cancel;
@@ -48,7 +49,7 @@ struct dmatrack_cancel *cli_interrupt_cancel(void)
 
 int cli_interrupt_sleep(uint64_t ns)
 {
-	dml_cancel_sleep(cancel, dml_now() + ns);
+	dml_cancel_sleep(cancel, dml_clock_now() + ns);
 	return came ? -EINTR : 0;
 }
 

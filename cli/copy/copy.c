@@ -30,7 +30,7 @@ static int stop(void *opaque)
 	uint64_t limit = standstill(c->o);
 	int status;
 
-	c->limit = limit == UINT64_MAX ? limit : dml_now() + limit;
+	c->limit = limit == UINT64_MAX ? limit : dml_clock_now() + limit;
 	status = workload_stop(&c->w, &c->pinned);
 
 	if (!status)

@@ -132,7 +132,7 @@ WORKLOAD_HELP_DEVICES
  * @digest: of the memory, with o->digest
  * @id: of the copy, by which its receiver knows it; or ""
  * @begun: the destination is there
- * @limit: when the devices must not stand still any longer, by dml_now(); or UINT64_MAX
+ * @limit: when the devices must not stand still any longer, by dml_clock_now(); or UINT64_MAX
  * @checked: both ends have compared
  * @status: exit status, where a callback has said what's wrong already
  */

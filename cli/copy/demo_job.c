@@ -125,7 +125,7 @@ static int get_writes(struct job *j, uint64_t *writes, uint64_t *failed)
 static int await_writes(struct job *j, const char *round)
 {
 	const struct timespec pause = { .tv_nsec = POLL_NS };
-	uint64_t writes, failed, last = 0, since = dml_now();
+	uint64_t writes, failed, last = 0, since = dml_clock_now();
 	char a[CLI_TEXT], b[CLI_TEXT];
 
 	for (;;) {
@@ -135,8 +135,8 @@ static int await_writes(struct job *j, const char *round)
 			return 0;
 		if (writes != last) {
 			last = writes;
-			since = dml_now();
-		} else if (dml_now() - since > PATIENCE_NS) {
+			since = dml_clock_now();
+		} else if (dml_clock_now() - since > PATIENCE_NS) {
 			cli_error("the device has stopped writing (%" PRIu64 " writes failed)",
 				  failed);
 			return CLI_FAILED;
@@ -168,21 +168,21 @@ static void copy_runs(struct job *j, struct demo_round *round, uint64_t iova,
 static int harvest_range(struct job *j, struct demo_round *round, uint64_t iova,
 			 uint64_t last)
 {
-	uint64_t size = last - iova + 1, began = dml_now(), done, copied;
+	uint64_t size = last - iova + 1, began = dml_clock_now(), done, copied;
 	int ret = dmatrack_harvest(j->m->w.t, iova, size, WORKLOAD_PAGE,
 				   j->bitmap);
 
-	done = dml_now();
+	done = dml_clock_now();
 	if (ret) {
 		cli_error("can't harvest %#" PRIx64 " to %#" PRIx64 ": %s",
 			  iova, last, strerror(-ret));
 		return CLI_FAILED;
 	}
 	record_dirty(j->record, iova, size / WORKLOAD_PAGE, j->bitmap);
-	copied = dml_now();
+	copied = dml_clock_now();
 	copy_runs(j, round, iova, size / WORKLOAD_PAGE);
 	round->harvest_ns += done - began;
-	round->copy_ns += dml_now() - copied;
+	round->copy_ns += dml_clock_now() - copied;
 	return 0;
 }
 
@@ -227,7 +227,7 @@ static int full_copy(struct job *j)
 	struct demo_round *round = new_round(j);
 	unsigned int i;
 
-	j->began = dml_now();
+	j->began = dml_clock_now();
 	snprintf(round->name, sizeof(round->name), "full");
 	cli_progress("copying all of the memory");
 	for (i = 0; i < j->m->w.nmappings; i++) {
@@ -237,7 +237,7 @@ static int full_copy(struct job *j)
 	}
 	round->dirty = j->m->w.size / WORKLOAD_PAGE;
 	round->bytes = j->m->w.size;
-	round->ended_ns = round->copy_ns = dml_now() - j->began;
+	round->ended_ns = round->copy_ns = dml_clock_now() - j->began;
 	record_dirty_all(j->record);
 	demo_record_round(j->record, j->r);
 	demo_report_round(j->o, j->m, round);
@@ -249,12 +249,12 @@ static int one_round(struct job *j, struct demo_round *round)
 	int ret = count_writes(j, round);
 
 	cli_progress("round %s: harvest and copy", round->name);
-	round->began_ns = dml_now() - j->began;
+	round->began_ns = dml_clock_now() - j->began;
 	if (!ret)
 		ret = harvest(j, round);
 	if (ret)
 		return ret;
-	round->ended_ns = dml_now() - j->began;
+	round->ended_ns = dml_clock_now() - j->began;
 	demo_record_round(j->record, j->r);
 	if (round->dirty < j->m->w.size / WORKLOAD_PAGE)
 		j->r->all_dirty = false;
@@ -289,17 +289,17 @@ static int last_round(struct job *j)
 	int ret;
 
 	snprintf(round->name, sizeof(round->name), "last");
-	j->r->stopped_ns = dml_now() - j->began;
+	j->r->stopped_ns = dml_clock_now() - j->began;
 	ret = workload_stop(&j->m->w, &j->r->pinned_writes);
 	return ret ? ret : one_round(j, round);
 }
 
 static int start_tracking(struct job *j)
 {
-	uint64_t began = dml_now();
+	uint64_t began = dml_clock_now();
 	int ret = dmatrack_start(j->m->w.t);
 
-	j->r->start_ns = dml_now() - began;
+	j->r->start_ns = dml_clock_now() - began;
 	if (ret == -EACCES && j->o->w.v1)
 		cli_error("can't start tracking: the stock driver has it for v2 only");
 	else if (ret)

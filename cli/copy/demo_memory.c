@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "lib/util/copy.h"
+#include "lib/util/racy_copy.h"
 #include "demo.h"
 
 #define STEP		(8ull << 20)	/* between two looks at progress */
@@ -54,7 +54,7 @@ uint64_t demo_memory_copy(struct demo_memory *m, uint64_t iova, uint64_t last)
 		to = last - map->iova;
 		if (to >= map->size)
 			to = map->size - 1;
-		dml_copy_racy(m->copy + map->offset + from,
+		dml_racy_copy(m->copy + map->offset + from,
 			      m->w.live + map->offset + from, to - from + 1);
 		copied += to - from + 1;
 	}

@@ -145,7 +145,7 @@ static void begin_attempts(struct line *l)
 
 	if (seconds == RETRY_AUTO)
 		seconds = l->copy->begun || asked ? RETRY_SECONDS : 0;
-	l->until = dml_now() + seconds * 1000 * MSEC;
+	l->until = dml_clock_now() + seconds * 1000 * MSEC;
 	l->left = l->o->retry;
 	l->pause = PAUSE_FIRST;
 }
@@ -155,8 +155,8 @@ static int await_attempt(struct line *l, int why)
 {
 	int ret;
 
-	if (!may_change(why) || !l->left || dml_now() >= l->until ||
-	    dml_now() >= l->copy->limit ||
+	if (!may_change(why) || !l->left || dml_clock_now() >= l->until ||
+	    dml_clock_now() >= l->copy->limit ||
 	    !strcmp(l->address, "-"))
 		return why;
 	if (l->left != RETRY_AUTO)

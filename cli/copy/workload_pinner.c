@@ -11,7 +11,8 @@
 #include <string.h>
 
 #include "workload.h"
-#include "lib/util/wait.h"
+#include "lib/util/clock.h"
+#include "lib/util/thread.h"
 
 #define PERIOD_NS	1000000
 #define NOT_HELD	UINT64_MAX
@@ -98,11 +99,11 @@ static int step(struct workload_pinner *p, unsigned int slot)
 /* Return: whether to go on */
 static bool pause_step(struct workload_pinner *p)
 {
-	uint64_t end = dml_now() + PERIOD_NS;
+	uint64_t end = dml_clock_now() + PERIOD_NS;
 	bool on;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->stop && !dml_cond_wait(&p->changed, &p->lock, end))
+	while (!p->stop && !dml_thread_cond_wait(&p->changed, &p->lock, end))
 		;
 	on = !p->stop;
 	pthread_mutex_unlock(&p->lock);
@@ -142,7 +143,7 @@ int workload_pinner_start(struct workload_pinner **pp, const struct workload *w)
 	for (i = 0; i < n; i++)
 		p->held[i] = NOT_HELD;
 	pthread_mutex_init(&p->lock, NULL);
-	dml_cond_init(&p->changed);
+	dml_thread_cond_init(&p->changed);
 	ret = pthread_create(&p->thread, NULL, run, p);
 	if (ret) {
 		free(p);

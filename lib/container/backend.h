@@ -65,10 +65,10 @@ struct dmatrack {
 };
 
 /* What DMATRACK_GET_INFO says; 0: the driver doesn't know the call */
-uint64_t dml_features(struct dmatrack *t);
+uint64_t dml_info_features(struct dmatrack *t);
 
 /**
- * dml_failed() - say why a call failed
+ * dml_container_failed() - say why a call failed
  * @err: negative errno
  * @einval: what -EINVAL means of that call
  * @format: which call
@@ -76,6 +76,6 @@ uint64_t dml_features(struct dmatrack *t);
  * As dml_error(). Return: @err.
  */
 __attribute__((format(printf, 3, 4)))
-int dml_failed(int err, const char *einval, const char *format, ...);
+int dml_container_failed(int err, const char *einval, const char *format, ...);
 
 #endif

@@ -45,7 +45,7 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 		free(e);
 		return ret;
 	}
-	e->features = dml_features(e);
+	e->features = dml_info_features(e);
 	*t = e;
 	return 0;
 }

@@ -42,8 +42,8 @@ struct group {
 };
 
 /* An open device */
-struct device {
-	struct device *next;
+struct open_device {
+	struct open_device *next;
 	struct group *group;
 	int fd;
 };
@@ -61,7 +61,7 @@ struct vfio_container {
 	int fd;
 	unsigned int type;
 	struct group *groups;
-	struct device *devices;
+	struct open_device *devices;
 };
 
 static struct vfio_container *to_vfio(struct dmatrack *t)
@@ -100,7 +100,7 @@ static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 /* Only dmatrack.ko knows the call that asks for features. */
 static void identify(struct vfio_container *c)
 {
-	c->base.features = dml_features(&c->base);
+	c->base.features = dml_info_features(&c->base);
 	c->base.driver = c->base.features ? "dmatrack" : "stock";
 }
 
@@ -188,9 +188,9 @@ static void group_put(struct vfio_container *c, struct group *g)
 
 /* Devices come and go --------------------------------------------------------- */
 
-static int device_open(struct group *g, const char *name, struct device **out)
+static int device_open(struct group *g, const char *name, struct open_device **out)
 {
-	struct device *d = malloc(sizeof(*d));
+	struct open_device *d = malloc(sizeof(*d));
 	int fd;
 
 	if (!d)
@@ -201,7 +201,7 @@ static int device_open(struct group *g, const char *name, struct device **out)
 		return dml_error(fd, "device %s of group %d can't be opened: %s",
 				 name, g->number, strerrordesc_np(-fd));
 	}
-	*d = (struct device){ .group = g, .fd = fd };
+	*d = (struct open_device){ .group = g, .fd = fd };
 	g->users++;
 	*out = d;
 	return 0;
@@ -211,7 +211,7 @@ static int vfio_attach(struct dmatrack *t, const char *name)
 {
 	struct vfio_container *c = to_vfio(t);
 	int number = dml_group_of(name), ret;
-	struct device *d = NULL;
+	struct open_device *d = NULL;
 	struct group *g = NULL;
 
 	if (number < 0)
@@ -232,7 +232,7 @@ static int vfio_attach(struct dmatrack *t, const char *name)
 static int vfio_detach(struct dmatrack *t, int device_fd)
 {
 	struct vfio_container *c = to_vfio(t);
-	struct device **at = &c->devices, *d;
+	struct open_device **at = &c->devices, *d;
 
 	while (*at && (*at)->fd != device_fd)
 		at = &(*at)->next;

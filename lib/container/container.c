@@ -38,7 +38,7 @@ static const char *why(int err, const char *einval)
 	}
 }
 
-int dml_failed(int err, const char *einval, const char *format, ...)
+int dml_container_failed(int err, const char *einval, const char *format, ...)
 {
 	char what[128];
 	va_list args;
@@ -131,9 +131,9 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 		return -EINVAL;
 	err = call(t, VFIO_IOMMU_MAP_DMA, &map);
 	if (err)
-		dml_failed(err, "not whole pages, no rights, or no IOVA that can "
-			   "be used", "mapping 0x%llx bytes at IOVA 0x%llx",
-			   (unsigned long long)size, (unsigned long long)iova);
+		dml_container_failed(err, "not whole pages, no rights, or no IOVA that can "
+				     "be used", "mapping 0x%llx bytes at IOVA 0x%llx",
+				     (unsigned long long)size, (unsigned long long)iova);
 	return err;
 }
 
@@ -155,9 +155,9 @@ int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
 			  "close the device, or try again later",
 			  (unsigned long long)size, (unsigned long long)iova);
 	else if (err)
-		dml_failed(err, "not whole pages, or it would cut a mapping",
-			   "unmapping 0x%llx bytes at IOVA 0x%llx",
-			   (unsigned long long)size, (unsigned long long)iova);
+		dml_container_failed(err, "not whole pages, or it would cut a mapping",
+				     "unmapping 0x%llx bytes at IOVA 0x%llx",
+				     (unsigned long long)size, (unsigned long long)iova);
 	return err;
 }
 
@@ -188,8 +188,8 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 		return dml_error(-EOPNOTSUPP, "the %s driver doesn't tell what is "
 				 "mapped", t->driver);
 	err = call(t, DMATRACK_GET_MAPPINGS, &get);
-	return err ? dml_failed(err, "not a call of this version",
-				"listing the mappings") : (int)get.count;
+	return err ? dml_container_failed(err, "not a call of this version",
+					  "listing the mappings") : (int)get.count;
 }
 
 static int switch_tracking(struct dmatrack *t, unsigned int flag,
@@ -201,8 +201,8 @@ static int switch_tracking(struct dmatrack *t, unsigned int flag,
 	};
 	int err = call(t, VFIO_IOMMU_DIRTY_PAGES, &dirty);
 
-	return err ? dml_failed(err, "more is mapped than the driver can track",
-				"%s to track", what) : 0;
+	return err ? dml_container_failed(err, "more is mapped than the driver can track",
+					  "%s to track", what) : 0;
 }
 
 int dmatrack_start(struct dmatrack *t)
@@ -250,10 +250,10 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		memset(bitmap, 0, get.bitmap.size);
 	err = call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
 	if (err)
-		dml_failed(err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
-			   "harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
-			   "0x%llx", (unsigned long long)size,
-			   (unsigned long long)iova,
-			   (unsigned long long)page_size);
+		dml_container_failed(err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
+				     "harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
+				     "0x%llx", (unsigned long long)size,
+				     (unsigned long long)iova,
+				     (unsigned long long)page_size);
 	return err;
 }

@@ -181,7 +181,7 @@ int dml_info_parse(const void *bytes, size_t size,
 
 /* Asking --------------------------------------------------------------------- */
 
-uint64_t dml_features(struct dmatrack *t)
+uint64_t dml_info_features(struct dmatrack *t)
 {
 	struct dmatrack_info info = { .argsz = sizeof(info) };
 
@@ -219,8 +219,8 @@ static int ask(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
 	}
 	if (ret) {
 		free(info);
-		return dml_failed((int)ret, "no IOMMU type has been set",
-				  "information about the container");
+		return dml_container_failed((int)ret, "no IOMMU type has been set",
+					    "information about the container");
 	}
 	*answer = info;
 	*size = had;

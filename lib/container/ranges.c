@@ -187,11 +187,11 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 
 static int failed(int err, uint64_t iova, uint64_t size, uint64_t page_size)
 {
-	return dml_failed(err, "not tracking, no such range, not whole pages, or "
-			  "no page size", "harvesting 0x%llx bytes at IOVA "
-			  "0x%llx in pages of 0x%llx", (unsigned long long)size,
-			  (unsigned long long)iova,
-			  (unsigned long long)page_size);
+	return dml_container_failed(err, "not tracking, no such range, not whole pages, or "
+				    "no page size", "harvesting 0x%llx bytes at IOVA "
+				    "0x%llx in pages of 0x%llx", (unsigned long long)size,
+				    (unsigned long long)iova,
+				    (unsigned long long)page_size);
 }
 
 int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,

@@ -88,8 +88,8 @@ static int get_log(struct dmatrack *t, struct dmatrack_get_log *get)
 	if (t->features & DMATRACK_FEATURE_LOG) {
 		get->argsz = sizeof(*get);
 		ret = t->ops->ioctl(t, DMATRACK_GET_LOG, (unsigned long)get);
-		return ret < 0 ? dml_failed((int)ret, "not a call of this version",
-					    "asking about the log") : 0;
+		return ret < 0 ? dml_container_failed((int)ret, "not a call of this version",
+						      "asking about the log") : 0;
 	}
 	pthread_mutex_lock(&y->lock);
 	get->flags = y->tracking ? DMATRACK_LOG_TRACKING : 0;

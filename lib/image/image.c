@@ -104,8 +104,8 @@ static int write_regions(struct image_writer *w)
 		out[i].iova = htole64(r->regions[i].iova);
 		out[i].size = htole64(r->regions[i].size);
 	}
-	ret = dml_image_pwrite(w->f.fd, out, r->n * sizeof(*out),
-			       DML_IMAGE_HEAD);
+	ret = dml_image_file_pwrite(w->f.fd, out, r->n * sizeof(*out),
+				    DML_IMAGE_HEAD);
 	free(out);
 	return ret;
 }
@@ -149,7 +149,7 @@ static int image_begin(struct dmatrack_dest *d,
 	if (w->finished)
 		ret = begin_another(w);
 	if (!ret)
-		ret = dml_image_lay_out(&w->f, regions, n, page_size);
+		ret = dml_image_file_lay_out(&w->f, regions, n, page_size);
 	if (ret)
 		return ret;
 	ret = dml_image_sums_init(&w->sums, &w->f, false);
@@ -160,7 +160,7 @@ static int image_begin(struct dmatrack_dest *d,
 		return failed(w, "make room", w->partial);
 	ret = write_regions(w);
 	if (!ret)
-		ret = dml_image_write_head(&w->f);
+		ret = dml_image_file_write_head(&w->f);
 	w->ready = !ret;
 	return ret;
 }
@@ -233,7 +233,7 @@ static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 		return ret;
 	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, data);
 	if (!ret)
-		ret = dml_image_pwrite(w->f.fd, data, size, to.at);
+		ret = dml_image_file_pwrite(w->f.fd, data, size, to.at);
 	if (ret)
 		dml_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
 	else
@@ -259,7 +259,7 @@ static int overwrite(struct image_writer *w, uint64_t at, uint64_t size)
 			return 0;
 		at = data;
 		n = end - at < sizeof(zeros) ? end - at : sizeof(zeros);
-		ret = dml_image_pwrite(w->f.fd, zeros, n, at);
+		ret = dml_image_file_pwrite(w->f.fd, zeros, n, at);
 		if (ret)
 			return ret;
 		at += n;
@@ -324,13 +324,13 @@ static int hash_region(struct image_writer *w, struct dml_digest *digest,
 	dml_digest_region(digest, r->iova, r->size);
 	for (; dml_image_sums_next(&w->sums, &w->f, i, &chunk); done = ++chunk) {
 		dml_digest_zeros(digest, chunk - done);
-		dml_sum_put(hash, w->sums.sum[w->f.first[i] + chunk]);
+		dml_digest_put(hash, w->sums.sum[w->f.first[i] + chunk]);
 		dml_digest_chunk(digest, hash);
 		ret = add_entry(w, w->f.first[i] + chunk, hash);
 		if (ret)
 			return ret;
 	}
-	dml_digest_zeros(digest, dml_image_region_chunks(&w->f, i) - done);
+	dml_digest_zeros(digest, dml_image_file_region_chunks(&w->f, i) - done);
 	return 0;
 }
 
@@ -496,7 +496,7 @@ static int write_table(struct image_writer *w)
 		f->entries[i].chunk = htole64(f->entries[i].chunk);
 	dml_hash(f->head.table_hash, f->entries, size);
 	f->head.entries = htole64(f->nentries);
-	ret = dml_image_pwrite(f->fd, f->entries, size, f->table);
+	ret = dml_image_file_pwrite(f->fd, f->entries, size, f->table);
 	for (i = 0; i < f->nentries; i++)
 		f->entries[i].chunk = le64toh(f->entries[i].chunk);
 	if (!ret && ftruncate(f->fd, (off_t)(f->table + size)))
@@ -510,7 +510,7 @@ static int write_complete(struct image_writer *w)
 	int ret;
 
 	w->f.head.flags = htole32(DML_IMAGE_COMPLETE);
-	ret = dml_image_write_head(&w->f);
+	ret = dml_image_file_write_head(&w->f);
 	return ret ? ret : sync_data(w);
 }
 
@@ -519,7 +519,7 @@ static void take_back(struct image_writer *w)
 {
 	w->f.head.flags = 0;
 	if (w->ready)
-		dml_image_write_head(&w->f);
+		dml_image_file_write_head(&w->f);
 }
 
 /* Whether the file is still the one of that name */
@@ -638,7 +638,7 @@ static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
 	memset(h->state, 0, sizeof(h->state));
 	memcpy(h->state, state, size);
 	h->state_size = htole32((uint32_t)size);
-	return note_full(w, dml_image_write_head(&w->f));
+	return note_full(w, dml_image_file_write_head(&w->f));
 }
 
 static int image_load(struct dmatrack_dest *d, void *state, size_t size)
@@ -678,7 +678,7 @@ static void free_writer(struct image_writer *w)
 	if (w->f.fd >= 0)
 		close(w->f.fd);
 	dml_image_sums_free(&w->sums);
-	dml_image_free(&w->f);
+	dml_image_file_free(&w->f);
 	free(w->path);
 	free(w->partial);
 	free(w);
@@ -765,8 +765,8 @@ static bool usable(struct image_writer *w, const char *path)
 {
 	struct stat st;
 
-	return !dml_image_read_head(&w->f, path) && w->f.head.state_size &&
-	       !dml_image_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
+	return !dml_image_file_read_head(&w->f, path) && w->f.head.state_size &&
+	       !dml_image_file_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
 	       (uint64_t)st.st_size >= w->f.table;
 }
 
@@ -779,7 +779,7 @@ static void take_up(struct image_writer *w)
 	w->f.head.flags = 0;
 	w->f.head.entries = 0;
 	w->ready = !dml_image_sums_init(&w->sums, &w->f, true) &&
-		   !dml_image_write_head(&w->f) &&
+		   !dml_image_file_write_head(&w->f) &&
 		   !ftruncate(w->f.fd, (off_t)w->f.table);
 }
 

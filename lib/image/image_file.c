@@ -13,7 +13,7 @@
 _Static_assert(sizeof(struct dml_image_head) == DML_IMAGE_HEAD, "no padding");
 _Static_assert(sizeof(struct dml_image_entry) == 24, "no padding");
 
-int dml_image_pread(int fd, void *buf, size_t size, uint64_t offset)
+int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset)
 {
 	ssize_t n;
 
@@ -31,7 +31,7 @@ int dml_image_pread(int fd, void *buf, size_t size, uint64_t offset)
 	return 0;
 }
 
-int dml_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
+int dml_image_file_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
 {
 	ssize_t n;
 
@@ -46,16 +46,16 @@ int dml_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
 	return 0;
 }
 
-uint64_t dml_image_region_chunks(const struct dml_image_file *f,
-				 unsigned int region)
+uint64_t dml_image_file_region_chunks(const struct dml_image_file *f,
+				      unsigned int region)
 {
 	uint64_t size = f->regions.regions[region].size;
 
 	return size / DML_CHUNK + !!(size % DML_CHUNK);
 }
 
-size_t dml_image_chunk_size(const struct dml_image_file *f, unsigned int region,
-			    uint64_t chunk)
+size_t dml_image_file_chunk_size(const struct dml_image_file *f, unsigned int region,
+				 uint64_t chunk)
 {
 	uint64_t left = f->regions.regions[region].size - chunk * DML_CHUNK;
 
@@ -83,7 +83,7 @@ static int place(struct dml_image_file *f)
 		over |= align_up(&at, f->regions.page_size);
 		f->offsets[i] = at;
 		f->first[i] = f->chunks;
-		f->chunks += dml_image_region_chunks(f, i);
+		f->chunks += dml_image_file_region_chunks(f, i);
 		over |= __builtin_add_overflow(at, f->regions.regions[i].size, &at);
 	}
 	over |= align_up(&at, DML_COPY_PAGE_MIN);
@@ -96,13 +96,13 @@ static int place(struct dml_image_file *f)
 	return 0;
 }
 
-int dml_image_lay_out(struct dml_image_file *f,
-		      const struct dmatrack_region *regions, unsigned int n,
-		      uint32_t page_size)
+int dml_image_file_lay_out(struct dml_image_file *f,
+			   const struct dmatrack_region *regions, unsigned int n,
+			   uint32_t page_size)
 {
 	int ret;
 
-	dml_image_free(f);
+	dml_image_file_free(f);
 	ret = dml_regions_init(&f->regions, regions, n, page_size);
 	if (ret)
 		return ret;
@@ -110,11 +110,11 @@ int dml_image_lay_out(struct dml_image_file *f,
 	f->first = calloc(n, sizeof(*f->first));
 	ret = f->offsets && f->first ? place(f) : dml_no_memory();
 	if (ret)
-		dml_image_free(f);
+		dml_image_file_free(f);
 	return ret;
 }
 
-void dml_image_free(struct dml_image_file *f)
+void dml_image_file_free(struct dml_image_file *f)
 {
 	dml_regions_free(&f->regions);
 	free(f->offsets);
@@ -146,9 +146,9 @@ static int check_head(const struct dml_image_head *h, const char *path)
 	return 0;
 }
 
-int dml_image_read_head(struct dml_image_file *f, const char *path)
+int dml_image_file_read_head(struct dml_image_file *f, const char *path)
 {
-	int ret = dml_image_pread(f->fd, &f->head, sizeof(f->head), 0);
+	int ret = dml_image_file_pread(f->fd, &f->head, sizeof(f->head), 0);
 
 	if (ret == -EBADMSG)
 		return dml_error(ret, "%s: not an image, or cut", path);
@@ -169,7 +169,7 @@ static int check_regions(struct dml_image_file *f,
 		regions[i].iova = le64toh(in[i].iova);
 		regions[i].size = le64toh(in[i].size);
 	}
-	ret = dml_image_lay_out(f, regions, n, le32toh(f->head.page_size));
+	ret = dml_image_file_lay_out(f, regions, n, le32toh(f->head.page_size));
 	free(regions);
 	if (ret)
 		return ret == -ENOMEM ? ret : -EBADMSG;
@@ -178,11 +178,11 @@ static int check_regions(struct dml_image_file *f,
 	    le64toh(f->head.table) == f->table &&
 	    le64toh(f->head.entries) <= f->chunks)
 		return 0;
-	dml_image_free(f);
+	dml_image_file_free(f);
 	return -EBADMSG;
 }
 
-int dml_image_read_regions(struct dml_image_file *f, const char *path)
+int dml_image_file_read_regions(struct dml_image_file *f, const char *path)
 {
 	uint32_t n = le32toh(f->head.nregions);
 	struct dml_image_region *in;
@@ -194,7 +194,7 @@ int dml_image_read_regions(struct dml_image_file *f, const char *path)
 	in = calloc(n, sizeof(*in));
 	if (!in)
 		return dml_no_memory();
-	ret = dml_image_pread(f->fd, in, n * sizeof(*in), DML_IMAGE_HEAD);
+	ret = dml_image_file_pread(f->fd, in, n * sizeof(*in), DML_IMAGE_HEAD);
 	if (!ret)
 		ret = check_regions(f, in, n);
 	free(in);
@@ -203,10 +203,10 @@ int dml_image_read_regions(struct dml_image_file *f, const char *path)
 	return ret;
 }
 
-int dml_image_write_head(struct dml_image_file *f)
+int dml_image_file_write_head(struct dml_image_file *f)
 {
 	dml_hash(f->head.hash, &f->head, offsetof(struct dml_image_head, hash));
-	return dml_image_pwrite(f->fd, &f->head, sizeof(f->head), 0);
+	return dml_image_file_pwrite(f->fd, &f->head, sizeof(f->head), 0);
 }
 
 /* The next data at @offset or behind it */
@@ -226,15 +226,15 @@ static int next_extent(int fd, uint64_t offset, struct dml_image_extent *e)
 	return 1;
 }
 
-int dml_image_next_chunk(const struct dml_image_file *f, unsigned int region,
-			 uint64_t *chunk, struct dml_image_extent *e)
+int dml_image_file_next_chunk(const struct dml_image_file *f, unsigned int region,
+			      uint64_t *chunk, struct dml_image_extent *e)
 {
 	uint64_t base = f->offsets[region];
 	uint64_t end = base + f->regions.regions[region].size;
 	uint64_t from = base + *chunk * DML_CHUNK;
 	int ret;
 
-	if (*chunk >= dml_image_region_chunks(f, region))
+	if (*chunk >= dml_image_file_region_chunks(f, region))
 		return 0;
 	if (from < e->begin || from >= e->end) {
 		ret = next_extent(f->fd, from, e);

@@ -82,31 +82,31 @@ struct dml_image_file {
 	struct dml_image_head head;
 };
 
-/* All of it. Return: 0, -EBADMSG (@dml_image_pread: the file ends), -errno */
-int dml_image_pread(int fd, void *buf, size_t size, uint64_t offset);
-int dml_image_pwrite(int fd, const void *buf, size_t size, uint64_t offset);
+/* All of it. Return: 0, -EBADMSG (@dml_image_file_pread: the file ends), -errno */
+int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset);
+int dml_image_file_pwrite(int fd, const void *buf, size_t size, uint64_t offset);
 
 /* Where everything is, in a file for these regions. Return: 0, -EINVAL, -EFBIG, -ENOMEM */
-int dml_image_lay_out(struct dml_image_file *f,
-		      const struct dmatrack_region *regions, unsigned int n,
-		      uint32_t page_size);
+int dml_image_file_lay_out(struct dml_image_file *f,
+			   const struct dmatrack_region *regions, unsigned int n,
+			   uint32_t page_size);
 
 /* Read and check. Return: 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO */
-int dml_image_read_head(struct dml_image_file *f, const char *path);
+int dml_image_file_read_head(struct dml_image_file *f, const char *path);
 /* ... and lay out; after the head */
-int dml_image_read_regions(struct dml_image_file *f, const char *path);
+int dml_image_file_read_regions(struct dml_image_file *f, const char *path);
 
 /* Hashes @f->head, and writes it */
-int dml_image_write_head(struct dml_image_file *f);
+int dml_image_file_write_head(struct dml_image_file *f);
 
 /* All but the descriptor */
-void dml_image_free(struct dml_image_file *f);
+void dml_image_file_free(struct dml_image_file *f);
 
-uint64_t dml_image_region_chunks(const struct dml_image_file *f,
-				 unsigned int region);
+uint64_t dml_image_file_region_chunks(const struct dml_image_file *f,
+				      unsigned int region);
 /* Bytes of a region's chunk */
-size_t dml_image_chunk_size(const struct dml_image_file *f, unsigned int region,
-			    uint64_t chunk);
+size_t dml_image_file_chunk_size(const struct dml_image_file *f, unsigned int region,
+				 uint64_t chunk);
 
 /**
  * struct dml_image_extent - what the file system was last asked for
@@ -118,7 +118,7 @@ struct dml_image_extent {
 };
 
 /**
- * dml_image_next_chunk() - skip what the file system knows to be zeros
+ * dml_image_file_next_chunk() - skip what the file system knows to be zeros
  * @f: image
  * @region: its number
  * @chunk: in: the chunk of the region to look from; out: the first that isn't a hole
@@ -126,7 +126,7 @@ struct dml_image_extent {
  *
  * Return: 1; 0: nothing but holes; or -errno.
  */
-int dml_image_next_chunk(const struct dml_image_file *f, unsigned int region,
-			 uint64_t *chunk, struct dml_image_extent *e);
+int dml_image_file_next_chunk(const struct dml_image_file *f, unsigned int region,
+			      uint64_t *chunk, struct dml_image_extent *e);
 
 #endif

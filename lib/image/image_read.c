@@ -83,8 +83,8 @@ static int read_entries(struct dml_image_file *f, uint64_t n, XXH3_state_t *hash
 	if (!more)
 		return dml_no_memory();
 	f->entries = more;
-	ret = dml_image_pread(f->fd, more + have, (room - have) * sizeof(*more),
-			      f->table + have * sizeof(*more));
+	ret = dml_image_file_pread(f->fd, more + have, (room - have) * sizeof(*more),
+				   f->table + have * sizeof(*more));
 	if (ret)
 		return ret;
 	XXH3_128bits_update(hash, more + have, (room - have) * sizeof(*more));
@@ -122,12 +122,12 @@ static int check_file(struct dml_image_file *f, const char *path)
 		return dml_error(-errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return dml_error(-EBADMSG, "%s: not a file", path);
-	ret = dml_image_read_head(f, path);
+	ret = dml_image_file_read_head(f, path);
 	if (ret)
 		return ret;
 	if (!(le32toh(f->head.flags) & DML_IMAGE_COMPLETE))
 		return dml_error(-EBADMSG, "%s: the image is not complete", path);
-	ret = dml_image_read_regions(f, path);
+	ret = dml_image_file_read_regions(f, path);
 	if (ret)
 		return ret;
 	if ((uint64_t)st.st_size !=
@@ -174,7 +174,7 @@ void dmatrack_image_close(struct dmatrack_image *image)
 		return;
 	if (image->f.fd >= 0)
 		close(image->f.fd);
-	dml_image_free(&image->f);
+	dml_image_file_free(&image->f);
 	free(image->buf);
 	free(image);
 }
@@ -199,17 +199,17 @@ static int read_chunk(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 {
 	const struct dml_image_file *f = &m->f;
 	uint64_t number = f->first[i] + chunk, at;
-	size_t size = dml_image_chunk_size(f, i, chunk);
+	size_t size = dml_image_file_chunk_size(f, i, chunk);
 	int ret;
 
-	ret = dml_image_pread(f->fd, buf, size,
-			      f->offsets[i] + chunk * DML_CHUNK);
+	ret = dml_image_file_pread(f->fd, buf, size,
+				   f->offsets[i] + chunk * DML_CHUNK);
 	if (ret)
 		return ret;
-	dml_chunk_hash(hash, buf, size);
+	dml_digest_hash_chunk(hash, buf, size);
 	at = entry_at(f, number);
 	if (listed(f, number) ? !memcmp(hash, f->entries[at].hash, 16) :
-	    dml_is_zero(hash, 16))
+	    dml_digest_is_zero(hash, 16))
 		return 0;
 	return dml_error(-EBADMSG, "image: altered between 0x%" PRIx64
 			 " and 0x%" PRIx64 " of memory",
@@ -253,7 +253,7 @@ int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 	for (; size && !ret; offset += n, size -= n, buf = (char *)buf + n) {
 		chunk = offset / DML_CHUNK;
 		from = offset % DML_CHUNK;
-		n = dml_image_chunk_size(&image->f, i, chunk);
+		n = dml_image_file_chunk_size(&image->f, i, chunk);
 		if (!from && size >= n) {
 			ret = read_chunk(image, i, chunk, buf, hash);
 			continue;
@@ -269,11 +269,11 @@ static uint64_t run_size(const struct dml_image_file *f, unsigned int i,
 			 uint64_t at)
 {
 	uint64_t chunk = f->entries[at].chunk - f->first[i], size = 0;
-	uint64_t chunks = dml_image_region_chunks(f, i);
+	uint64_t chunks = dml_image_file_region_chunks(f, i);
 
 	while (chunk < chunks && at < f->nentries && size < RUN_MAX &&
 	       f->entries[at].chunk == f->first[i] + chunk) {
-		size += dml_image_chunk_size(f, i, chunk);
+		size += dml_image_file_chunk_size(f, i, chunk);
 		chunk++;
 		at++;
 	}
@@ -341,10 +341,10 @@ static int next_chunk(const struct dml_image_file *f, unsigned int i,
 
 	if (at < f->nentries)
 		in_table = f->entries[at].chunk - f->first[i];
-	ret = dml_image_next_chunk(f, i, chunk, e);
+	ret = dml_image_file_next_chunk(f, i, chunk, e);
 	if (ret < 0)
 		return ret;
-	if (in_table < dml_image_region_chunks(f, i) &&
+	if (in_table < dml_image_file_region_chunks(f, i) &&
 	    (!ret || in_table < *chunk)) {
 		*chunk = in_table;
 		return 1;
@@ -399,7 +399,7 @@ static int read_region(struct reading *r, unsigned int i)
 		dml_digest_chunk(&r->digest, hash);
 		done = ++chunk;
 	}
-	dml_digest_zeros(&r->digest, dml_image_region_chunks(&r->m->f, i) - done);
+	dml_digest_zeros(&r->digest, dml_image_file_region_chunks(&r->m->f, i) - done);
 	r->done += region->size;
 	return ret ? ret : tell(r, r->done);
 }

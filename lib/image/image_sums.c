@@ -58,12 +58,12 @@ static int take_out(struct dml_image_sums *s, const struct dml_image_file *f,
 		    unsigned int i, uint64_t block, uint64_t n)
 {
 	uint64_t at = (block - f->first[i] * DML_BLOCKS) * DML_BLOCK;
-	int ret = dml_image_pread(f->fd, s->buf, n * DML_BLOCK,
-				  f->offsets[i] + at);
+	int ret = dml_image_file_pread(f->fd, s->buf, n * DML_BLOCK,
+				       f->offsets[i] + at);
 
 	if (!ret)
 		s->sum[block / DML_BLOCKS] -=
-			dml_sum_blocks(block % DML_BLOCKS, s->buf, n * DML_BLOCK);
+			dml_digest_sum(block % DML_BLOCKS, s->buf, n * DML_BLOCK);
 	return ret;
 }
 
@@ -95,7 +95,7 @@ static void add(struct dml_image_sums *s, uint64_t block, const char *data,
 		n = end - block < left ? end - block : left;
 		if (!dml_test_bit(s->unknown, block / DML_BLOCKS))
 			s->sum[block / DML_BLOCKS] +=
-				dml_sum_blocks(block % DML_BLOCKS, data,
+				dml_digest_sum(block % DML_BLOCKS, data,
 					       n * DML_BLOCK);
 	}
 }
@@ -217,14 +217,14 @@ static int learn_chunk(struct learning *l, unsigned int i, uint64_t chunk)
 {
 	const struct dml_image_file *f = l->f;
 	struct dml_image_sums *s = l->s;
-	size_t size = dml_image_chunk_size(f, i, chunk);
+	size_t size = dml_image_file_chunk_size(f, i, chunk);
 	uint64_t number = f->first[i] + chunk;
-	int ret = dml_image_pread(f->fd, s->buf, size,
-				  f->offsets[i] + chunk * DML_CHUNK);
+	int ret = dml_image_file_pread(f->fd, s->buf, size,
+				       f->offsets[i] + chunk * DML_CHUNK);
 
 	if (ret)
 		return ret;
-	s->sum[number] = dml_sum_blocks(0, s->buf, size);
+	s->sum[number] = dml_digest_sum(0, s->buf, size);
 	set_blocks(s, number * DML_BLOCKS, size / DML_BLOCK);
 	return l->see ? l->see(l->opaque, i, chunk * DML_CHUNK, s->buf, size) : 0;
 }
@@ -234,7 +234,7 @@ static int learn_region(struct learning *l, unsigned int i)
 {
 	const struct dml_image_file *f = l->f;
 	struct dml_image_sums *s = l->s;
-	uint64_t first = f->first[i], n = dml_image_region_chunks(f, i);
+	uint64_t first = f->first[i], n = dml_image_file_region_chunks(f, i);
 	uint64_t pos = first, len, chunk;
 	int ret;
 
@@ -244,7 +244,7 @@ static int learn_region(struct learning *l, unsigned int i)
 		clear_blocks(s, pos * DML_BLOCKS, (pos + len) * DML_BLOCKS);
 		pos += len;
 	}
-	for (chunk = 0; (ret = dml_image_next_chunk(f, i, &chunk, &l->extent)) > 0;
+	for (chunk = 0; (ret = dml_image_file_next_chunk(f, i, &chunk, &l->extent)) > 0;
 	     chunk++) {
 		if (!dml_test_bit(s->unknown, first + chunk))
 			continue;
@@ -278,7 +278,7 @@ bool dml_image_sums_next(const struct dml_image_sums *s,
 			 const struct dml_image_file *f, unsigned int i,
 			 uint64_t *chunk)
 {
-	uint64_t end = f->first[i] + dml_image_region_chunks(f, i);
+	uint64_t end = f->first[i] + dml_image_file_region_chunks(f, i);
 	uint64_t pos = f->first[i] + *chunk, len;
 
 	/* chunks that aren't used, or are all zeros, have the sum 0 */

@@ -13,7 +13,7 @@
 #define SWAPPED		(1ull << 62)
 
 /* Private anonymous memory: [first, end) */
-struct span {
+struct stretch {
 	uintptr_t first, end;
 };
 
@@ -30,7 +30,7 @@ struct span {
 struct dml_absent {
 	int fd;
 	size_t page;
-	struct span *spans;
+	struct stretch *spans;
 	size_t nspans;
 	uintptr_t window;
 	size_t nwindow;
@@ -40,7 +40,7 @@ struct dml_absent {
 /* Mappings -------------------------------------------------------------------- */
 
 /* A line that begins a mapping. @plain: it's private and anonymous, by that line */
-static bool parse_mapping(const char *line, struct span *s, bool *plain)
+static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
 {
 	unsigned long first, end, inode;
 	char perms[5], name[8] = "";
@@ -50,7 +50,7 @@ static bool parse_mapping(const char *line, struct span *s, bool *plain)
 		   perms, &inode, name);
 	if (n < 4)
 		return false;
-	*s = (struct span){ first, end };
+	*s = (struct stretch){ first, end };
 	*plain = perms[3] == 'p' && !inode &&
 		 (!name[0] || !strncmp(name, "[heap]", 6) ||
 		  !strncmp(name, "[stack]", 7) || !strncmp(name, "[anon:", 6));
@@ -72,9 +72,9 @@ static bool filled_by_others(const char *flags)
 	return false;
 }
 
-static bool add_span(struct dml_absent *a, const struct span *s)
+static bool add_span(struct dml_absent *a, const struct stretch *s)
 {
-	struct span *more;
+	struct stretch *more;
 
 	if (a->nspans && a->spans[a->nspans - 1].end == s->first) {
 		a->spans[a->nspans - 1].end = s->end;
@@ -92,7 +92,7 @@ static bool read_mappings(struct dml_absent *a)
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
 	bool plain = false, ok = f;
-	struct span s = { 0 };
+	struct stretch s = { 0 };
 	char *line = NULL;
 	size_t size = 0;
 

@@ -35,7 +35,7 @@
 #include "transfer.h"
 
 /**
- * struct copy - one
+ * struct precopy - one
  * @q: what is wanted
  * @x: brings pages to the destination
  * @f: what it will cost
@@ -50,7 +50,7 @@
  * @pending: pages, after it
  * @totals: so far
  */
-struct copy {
+struct precopy {
 	struct dml_request q;
 	struct dml_transfer x;
 	struct dml_forecast f;
@@ -66,20 +66,20 @@ struct copy {
 	struct dmatrack_totals totals;
 };
 
-static uint64_t now(const struct copy *c)
+static uint64_t now(const struct precopy *c)
 {
-	return dml_clock_now(c->x.clock);
+	return dml_clock_read(c->x.clock);
 }
 
 /* Memory ---------------------------------------------------------------------- */
 
-static size_t bitmap_size(const struct copy *c, uint32_t region)
+static size_t bitmap_size(const struct precopy *c, uint32_t region)
 {
 	return dmatrack_bitmap_size(dml_request_pages(&c->q, region), 1);
 }
 
 /* One a region */
-static int alloc_bitmaps(const struct copy *c, uint64_t ***bitmaps)
+static int alloc_bitmaps(const struct precopy *c, uint64_t ***bitmaps)
 {
 	uint32_t i;
 
@@ -94,7 +94,7 @@ static int alloc_bitmaps(const struct copy *c, uint64_t ***bitmaps)
 	return 0;
 }
 
-static void free_bitmaps(const struct copy *c, uint64_t **bitmaps)
+static void free_bitmaps(const struct precopy *c, uint64_t **bitmaps)
 {
 	uint32_t i;
 
@@ -103,7 +103,7 @@ static void free_bitmaps(const struct copy *c, uint64_t **bitmaps)
 	free(bitmaps);
 }
 
-static int alloc_for_program(struct copy *c)
+static int alloc_for_program(struct precopy *c)
 {
 	int ret = alloc_bitmaps(c, &c->reported);
 
@@ -113,7 +113,7 @@ static int alloc_for_program(struct copy *c)
 	return ret;
 }
 
-static int alloc(struct copy *c)
+static int alloc(struct precopy *c)
 {
 	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
 	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));
@@ -123,7 +123,7 @@ static int alloc(struct copy *c)
 	return 0;
 }
 
-static void release(struct copy *c)
+static void release(struct precopy *c)
 {
 	free_bitmaps(c, c->reported);
 	free_bitmaps(c, c->sent);
@@ -132,7 +132,7 @@ static void release(struct copy *c)
 	dml_transfer_free(&c->x);
 }
 
-static uint64_t memory(const struct copy *c)
+static uint64_t memory(const struct precopy *c)
 {
 	uint64_t bytes = dml_transfer_memory(&c->x) +
 			 dmatrack_bitmap_size(c->q.largest, 1);
@@ -146,7 +146,7 @@ static uint64_t memory(const struct copy *c)
 /* Tracking -------------------------------------------------------------------- */
 
 /* Before the destination begins anything */
-static int claim(struct copy *c)
+static int claim(struct precopy *c)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
 	uint32_t i;
@@ -157,7 +157,7 @@ static int claim(struct copy *c)
 	return ret;
 }
 
-static int start(struct copy *c)
+static int start(struct precopy *c)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
 	uint32_t i;
@@ -170,11 +170,11 @@ static int start(struct copy *c)
 			return ret;
 	}
 	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
-		ret = dml_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
+		ret = dml_error_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
 	return ret;
 }
 
-static void stop(struct copy *c)
+static void stop(struct precopy *c)
 {
 	DML_KEEP_TEXT;
 	uint32_t i;
@@ -184,7 +184,7 @@ static void stop(struct copy *c)
 }
 
 /* What was written in a region is pending. */
-static int harvest_region(struct copy *c, uint32_t region)
+static int harvest_region(struct precopy *c, uint32_t region)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
 	const struct dmatrack_region *r = &p->regions[region];
@@ -201,14 +201,14 @@ static int harvest_region(struct copy *c, uint32_t region)
 	}
 	if (p->dirty) {
 		memset(c->scratch, 0, bitmap_size(c, region));
-		ret = dml_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
+		ret = dml_error_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
 	}
 	return ret > 0 ? dml_error(-EINVAL, "dirty() returned %d", ret) : ret;
 }
 
 /* Can something have been written that no harvest says? */
-static int check_readers(const struct copy *c)
+static int check_readers(const struct precopy *c)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
 	uint32_t i, j;
@@ -224,7 +224,7 @@ static int check_readers(const struct copy *c)
 }
 
 /* A harvest that fails because something else stopped tracking isn't a wrong call. */
-static int harvest(struct copy *c)
+static int harvest(struct precopy *c)
 {
 	uint64_t begin = now(c);
 	uint32_t i;
@@ -242,7 +242,7 @@ static int harvest(struct copy *c)
 
 /* Rounds -------------------------------------------------------------------- */
 
-static void begin_round(struct copy *c, bool last)
+static void begin_round(struct precopy *c, bool last)
 {
 	struct dmatrack_round *r = &c->x.round;
 	uint32_t i;
@@ -266,7 +266,7 @@ static void begin_round(struct copy *c, bool last)
 }
 
 /* A round is over; what it did goes into totals, what it took into the forecast. */
-static void account(struct copy *c)
+static void account(struct precopy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
 
@@ -282,7 +282,7 @@ static void account(struct copy *c)
 	r->rate = dml_forecast_rate(&c->f);
 }
 
-static int tell(struct copy *c)
+static int tell(struct precopy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
 	int ret = 0;
@@ -290,7 +290,7 @@ static int tell(struct copy *c)
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
 		r->sent_bitmaps = (const uint64_t *const *)c->sent;
-		ret = dml_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
+		ret = dml_error_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
 		r->bitmaps = r->sent_bitmaps = NULL;
 	}
 	return dml_transfer_answer(&c->x, ret);
@@ -304,7 +304,7 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 }
 
 /* Bytes written since @before, by what was harvested since; and the rate of that */
-static uint64_t fresh(struct copy *c)
+static uint64_t fresh(struct precopy *c)
 {
 	uint64_t bytes = dml_forecast_left(&c->f, c->pending - c->kept) *
 			 c->q.p.page_size;
@@ -314,7 +314,7 @@ static uint64_t fresh(struct copy *c)
 }
 
 /* Harvest for the next round: what does it lead to expect? */
-static int look_ahead(struct copy *c)
+static int look_ahead(struct precopy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
 	int ret;
@@ -330,7 +330,7 @@ static int look_ahead(struct copy *c)
 	return 0;
 }
 
-static enum dmatrack_reason decide(struct copy *c)
+static enum dmatrack_reason decide(struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
 	bool diverges = dml_forecast_diverges(&c->f, r->left);
@@ -347,7 +347,7 @@ static enum dmatrack_reason decide(struct copy *c)
 }
 
 /* Until there's a reason to stop the devices */
-static int copy_running(struct copy *c)
+static int copy_running(struct precopy *c)
 {
 	int ret;
 
@@ -372,7 +372,7 @@ static int copy_running(struct copy *c)
 	return 0;
 }
 
-static int give_up(const struct copy *c)
+static int give_up(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
 	const char *why = c->totals.reason == DMATRACK_DIVERGES ?
@@ -386,7 +386,7 @@ static int give_up(const struct copy *c)
 }
 
 /* To stop the devices would be in vain, or is more than the program wants. */
-static bool hopeless(const struct copy *c)
+static bool hopeless(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
 
@@ -398,9 +398,9 @@ static bool hopeless(const struct copy *c)
 }
 
 /* From @stopped on, the time of their standstill runs. */
-static int stop_devices(struct copy *c, uint64_t stopped)
+static int stop_devices(struct precopy *c, uint64_t stopped)
 {
-	int ret = dml_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
+	int ret = dml_error_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
 
 	if (ret > 0)
 		ret = dml_error(-EINVAL, "stop() returned %d", ret);
@@ -413,7 +413,7 @@ static int stop_devices(struct copy *c, uint64_t stopped)
 }
 
 /* If there's no copy, the devices may go on. @err: what the copy ended with */
-static int start_devices(struct copy *c, int err)
+static int start_devices(struct precopy *c, int err)
 {
 	struct dml_text why;
 	int ret;
@@ -421,7 +421,7 @@ static int start_devices(struct copy *c, int err)
 	if (!err || err == -EINPROGRESS || err == -DMATRACK_NOT_DURABLE ||
 	    !c->totals.stopped || !c->q.p.start)
 		return err;
-	why = dml_why(err);
+	why = dml_error_save(err);
 	ret = c->q.p.start(c->q.p.opaque);
 	c->totals.stopped = !!ret;
 	return dml_error(err, "%s%s", why.words,
@@ -429,7 +429,7 @@ static int start_devices(struct copy *c, int err)
 }
 
 /* Nobody writes: pass by pass, until the destination has everything */
-static int drain(struct copy *c)
+static int drain(struct precopy *c)
 {
 	int ret;
 
@@ -442,7 +442,7 @@ static int drain(struct copy *c)
 }
 
 /* Each time that the destination is lost while it finishes, one more round */
-static int copy_stopped(struct copy *c, uint64_t stopped)
+static int copy_stopped(struct precopy *c, uint64_t stopped)
 {
 	uint64_t from;
 	int ret;
@@ -466,7 +466,7 @@ static int copy_stopped(struct copy *c, uint64_t stopped)
 	return ret;
 }
 
-static int copy_all(struct copy *c)
+static int copy_all(struct precopy *c)
 {
 	uint64_t stopped;
 	int ret = claim(c);
@@ -497,14 +497,14 @@ static int copy_all(struct copy *c)
  * What the end of a copy means, @err being what ended it. The destination may be complete, or it may
  * not be known whether it is: that outweighs an error, or a wish to give up, that came meanwhile.
  */
-static int conclude(const struct copy *c, int err)
+static int conclude(const struct precopy *c, int err)
 {
 	struct dml_text why;
 	int outcome;
 
 	if (!err || !c->q.ops.outcome)
 		return err;
-	why = dml_why(err);
+	why = dml_error_save(err);
 	outcome = c->q.ops.outcome(c->q.p.dest);
 	if (outcome == DMATRACK_COPIED)
 		return 0;
@@ -517,10 +517,10 @@ static int conclude(const struct copy *c, int err)
 int dml_precopy(const struct dmatrack_precopy *p,
 		struct dmatrack_totals *totals, const struct dml_clock *clock)
 {
-	struct copy c = { 0 };
+	struct precopy c = { 0 };
 	int ret;
 
-	dml_forget();
+	dml_error_clear();
 	ret = dml_request_init(&c.q, p);
 	if (!ret) {
 		ret = dml_transfer_init(&c.x, &c.q, clock);
@@ -546,5 +546,5 @@ int dml_precopy(const struct dmatrack_precopy *p,
 int dmatrack_precopy(const struct dmatrack_precopy *p,
 		     struct dmatrack_totals *totals)
 {
-	return dml_precopy(p, totals, &dml_system_clock);
+	return dml_precopy(p, totals, &dml_clock_system);
 }

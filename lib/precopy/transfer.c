@@ -7,7 +7,7 @@
 
 #include "absent.h"
 #include "lib/util/bits.h"
-#include "lib/util/copy.h"
+#include "lib/util/racy_copy.h"
 #include "lib/util/error.h"
 #include "lib/util/hash.h"
 #include "transfer.h"
@@ -30,7 +30,7 @@ int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		.pace.rate = q->p.bandwidth,
 		.limit = UINT64_MAX,
 	};
-	x->now = x->began = x->ticked = dml_clock_now(clock);
+	x->now = x->began = x->ticked = dml_clock_read(clock);
 	npages = x->batch / q->p.page_size;
 	x->pages = calloc(q->p.nregions, sizeof(*x->pages));
 	x->buf = aligned_alloc(4096, x->batch);
@@ -81,7 +81,7 @@ uint64_t dml_transfer_pending(const struct dml_transfer *x)
 
 static void look_at_clock(struct dml_transfer *x)
 {
-	x->now = dml_clock_now(x->clock);
+	x->now = dml_clock_read(x->clock);
 }
 
 void dml_transfer_round(struct dml_transfer *x)
@@ -118,9 +118,9 @@ static int tick(struct dml_transfer *x)
 	if (!x->q->p.progress)
 		return 0;
 	x->round.copy = x->now - x->round_began;
-	return dml_transfer_answer(x, dml_foreign(x->q->p.progress(x->q->p.opaque,
-								   &x->round),
-						  "progress()"));
+	return dml_transfer_answer(x, dml_error_foreign(x->q->p.progress(x->q->p.opaque,
+									 &x->round),
+							"progress()"));
 }
 
 static int wait_for_bandwidth(struct dml_transfer *x)
@@ -195,7 +195,7 @@ static int find_again(struct dml_transfer *x)
 		}
 	} while (ret == -EAGAIN);
 	if (!ret) {
-		dml_forget();
+		dml_error_clear();
 		x->resumed++;
 	}
 	return ret;
@@ -211,7 +211,7 @@ static int settle(struct dml_transfer *x, int ret)
 		return dml_error(-EINVAL, "the destination returned %d", ret);
 	if (ret == -EAGAIN && x->q->ops.lost)
 		ret = find_again(x) ?: 1;
-	return dml_foreign(ret, "the destination");
+	return dml_error_foreign(ret, "the destination");
 }
 
 int dml_transfer_begin(struct dml_transfer *x)
@@ -264,11 +264,11 @@ static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 	int ret;
 
 	if (!p->read) {
-		dml_copy_racy(x->buf, (char *)p->regions[region].vaddr + offset,
+		dml_racy_copy(x->buf, (char *)p->regions[region].vaddr + offset,
 			      size);
 		return 0;
 	}
-	ret = dml_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
+	ret = dml_error_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
 	return ret > 0 ? dml_error(-EINVAL, "read() returned %d", ret) : ret;
 }
 

@@ -30,6 +30,7 @@
 
 #include "channel.h"
 #include "lib/util/error.h"
+#include "lib/util/thread.h"
 #include "peer.h"
 #include "pending.h"
 #include "secret.h"
@@ -85,9 +86,9 @@ static int connect_in_turn(int fd, const struct sockaddr_un *sun,
 	while (!ret && connect(fd, (const void *)sun, sizeof(*sun))) {
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		if (dml_now() >= limit->end)
+		if (dml_clock_now() >= limit->end)
 			return -ETIMEDOUT;
-		ret = dml_cancel_sleep(limit->cancel, dml_deadline(FULL_MS));
+		ret = dml_cancel_sleep(limit->cancel, dml_clock_deadline(FULL_MS));
 	}
 	return ret;
 }
@@ -104,7 +105,7 @@ static int unix_connect(const char *path, int *out, const char *address,
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ret = fd < 0 ? -errno : connect_in_turn(fd, &sun, &limit);
 	if (ret)
-		dml_say("unix:%s: %s", path, strerror(-ret));
+		dml_error_set("unix:%s: %s", path, strerror(-ret));
 	else
 		ret = dml_peer_check_user(peer, fd, address);
 	if (ret && fd >= 0)
@@ -185,7 +186,7 @@ static int finish_connect(int fd, const struct dml_limit *limit)
 		{ .fd = fd, .events = POLLOUT },
 		{ .fd = dml_cancel_fd(limit->cancel), .events = POLLIN },
 	};
-	int err = 0, ret = dml_poll(p, 2, limit->end);
+	int err = 0, ret = dml_clock_poll(p, 2, limit->end);
 	socklen_t size = sizeof(int);
 
 	if (!ret || p[1].revents)
@@ -413,7 +414,7 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 	if (dml_lacks(ch, address, from))
 		return -EINVAL;
 	ret = dml_peer_take(&peer, from);
-	if (!ret && dml_cancelled(peer.cancel))
+	if (!ret && dml_cancel_is_set(peer.cancel))
 		ret = dml_error(-ECANCELED, "%s: cancelled", address);
 	if (!ret)
 		ret = connect_to(ch, address, &peer);
@@ -539,7 +540,7 @@ int dmatrack_peer_listen(struct dmatrack_listener **out, const char *address,
 		return dml_no_memory();
 	l->fd = -1;
 	pthread_mutex_init(&l->lock, NULL);
-	dml_cond_init(&l->free);
+	dml_thread_cond_init(&l->free);
 	ret = take_peer(l, peer);
 	if (!ret)
 		ret = listen_at(l, address);
@@ -588,7 +589,7 @@ static void admit(struct dmatrack_listener *l, int fd)
 
 	if (!ret) {
 		dml_pending_add(&l->pending, &shake,
-				dml_deadline((int)l->peer.handshake_timeout));
+				dml_clock_deadline((int)l->peer.handshake_timeout));
 		return;
 	}
 	close(fd);
@@ -647,9 +648,9 @@ static int await_some(struct dmatrack_listener *l, uint64_t end)
 	uint64_t first = dml_pending_poll(&l->pending, p + 2);
 	int ret;
 
-	if (dml_now() >= end)
+	if (dml_clock_now() >= end)
 		return dml_error(-ETIMEDOUT, "%s: nobody came", l->address);
-	ret = dml_poll(p, 2 + l->pending.n, dml_earlier(first, end));
+	ret = dml_clock_poll(p, 2 + l->pending.n, dml_clock_earlier(first, end));
 	if (ret < 0)
 		return dml_error(ret, "%s: %s", l->address, strerror(-ret));
 	if (p[1].revents)
@@ -664,7 +665,7 @@ static int enter(struct dmatrack_listener *l, uint64_t end)
 
 	pthread_mutex_lock(&l->lock);
 	while (l->busy && !late)
-		late = dml_cond_wait(&l->free, &l->lock, end);
+		late = dml_thread_cond_wait(&l->free, &l->lock, end);
 	late = l->busy;
 	l->busy = true;
 	pthread_mutex_unlock(&l->lock);
@@ -696,7 +697,7 @@ static int accept_some(struct dmatrack_listener *l, struct dmatrack_channel **ch
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout)
 {
-	uint64_t end = dml_deadline(timeout);
+	uint64_t end = dml_clock_deadline(timeout);
 	int ret;
 
 	if (dml_lacks(l, ch))

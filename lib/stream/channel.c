@@ -69,7 +69,7 @@ static void sigpipe_set(sigset_t *set)
 	sigaddset(set, SIGPIPE);
 }
 
-void dml_quiet_begin(struct dml_quiet *q)
+void dml_channel_quiet_begin(struct dml_channel_quiet *q)
 {
 	sigset_t set;
 
@@ -78,7 +78,7 @@ void dml_quiet_begin(struct dml_quiet *q)
 	pthread_sigmask(SIG_BLOCK, &set, &q->old);
 }
 
-void dml_quiet_end(struct dml_quiet *q)
+void dml_channel_quiet_end(struct dml_channel_quiet *q)
 {
 	const struct timespec now = { 0 };
 	int err = errno;
@@ -127,12 +127,12 @@ static ssize_t fds_read(void *opaque, void *buf, size_t size)
 
 static ssize_t write_pipe(int fd, const void *buf, size_t size)
 {
-	struct dml_quiet quiet;
+	struct dml_channel_quiet quiet;
 	ssize_t n;
 
-	dml_quiet_begin(&quiet);
+	dml_channel_quiet_begin(&quiet);
 	n = write(fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
-	dml_quiet_end(&quiet);
+	dml_channel_quiet_end(&quiet);
 	return n;
 }
 
@@ -158,7 +158,7 @@ static bool ended(int pidfd, int ms)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return dml_poll(&p, 1, dml_deadline(ms)) > 0;
+	return dml_clock_poll(&p, 1, dml_clock_deadline(ms)) > 0;
 }
 
 /*
@@ -354,9 +354,9 @@ void dmatrack_channel_close(struct dmatrack_channel *ch)
 /* For functions of a program, which don't know the limit */
 static int check_limit(const struct dml_limit *l, bool reads)
 {
-	if (reads && !l->parting && dml_cancelled(l->cancel))
+	if (reads && !l->parting && dml_cancel_is_set(l->cancel))
 		return dml_error(-ECANCELED, "channel: cancelled");
-	if (l->end != DML_NEVER && dml_now() >= l->end)
+	if (l->end != DML_NEVER && dml_clock_now() >= l->end)
 		return dml_error(-ETIMEDOUT, "the other side takes too long");
 	return 0;
 }
@@ -373,7 +373,7 @@ ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 	/* no more than there's room for, whatever a program's function says */
 	if (n > 0 && (size_t)n > size)
 		return dml_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
-	return n < 0 ? dml_foreign((int)n, "channel: read()") : n;
+	return n < 0 ? dml_error_foreign((int)n, "channel: read()") : n;
 }
 
 int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
@@ -385,7 +385,7 @@ int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 		if (!n)
 			n = ch->ops.write(ch->opaque, buf, size);
 		if (n < 0)
-			return dml_foreign((int)n, "channel: write()");
+			return dml_error_foreign((int)n, "channel: write()");
 		if (!n || (size_t)n > size)
 			return dml_error(-EIO, "channel: write() returned %zd of %zu bytes", n, size);
 	}

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "dmatrack_copy.h"
-#include "lib/util/wait.h"
+#include "lib/util/limit.h"
 
 /**
  * struct dmatrack_channel - bytes both ways
@@ -31,7 +31,7 @@ int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 
 /* How long an operation may wait that begins later, in ms; -1: no limit */
 void dml_channel_patience(struct dmatrack_channel *ch, int ms);
-/* When every operation ends, by dml_now(); DML_NEVER: no such moment */
+/* When every operation ends, by dml_clock_now(); DML_NEVER: no such moment */
 void dml_channel_until(struct dmatrack_channel *ch, uint64_t end);
 /* What cancels its operations; NULL: as before */
 void dml_channel_cancel(struct dmatrack_channel *ch,
@@ -41,7 +41,7 @@ void dml_channel_part(struct dmatrack_channel *ch);
 
 static inline bool dml_channel_cancelled(const struct dmatrack_channel *ch)
 {
-	return dml_cancelled(ch->limit.cancel);
+	return dml_cancel_is_set(ch->limit.cancel);
 }
 
 /*
@@ -54,15 +54,15 @@ int dml_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
 int dml_channel_exec(struct dmatrack_channel **ch, const char *command);
 
 /**
- * struct dml_quiet - no SIGPIPE from what this thread writes
+ * struct dml_channel_quiet - no SIGPIPE from what this thread writes
  * @old: the thread's signal mask
  * @pending: one was there before
  */
-struct dml_quiet {
+struct dml_channel_quiet {
 	sigset_t old;
 	bool pending;
 };
-void dml_quiet_begin(struct dml_quiet *q);
-void dml_quiet_end(struct dml_quiet *q);
+void dml_channel_quiet_begin(struct dml_channel_quiet *q);
+void dml_channel_quiet_end(struct dml_channel_quiet *q);
 
 #endif

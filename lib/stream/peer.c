@@ -55,7 +55,7 @@ struct dml_limit dml_peer_limit(const struct dmatrack_peer *p, uint32_t ms)
 {
 	return (struct dml_limit) {
 		.patience = -1,
-		.end = dml_deadline((int)ms),
+		.end = dml_clock_deadline((int)ms),
 		.cancel = p->cancel,
 	};
 }

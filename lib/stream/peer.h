@@ -4,7 +4,7 @@
 #define DML_STREAM_PEER_H
 
 #include "dmatrack_copy.h"
-#include "lib/util/wait.h"
+#include "lib/util/limit.h"
 
 /* A program's structure, with defaults; what it points to is still the program's. Return: 0, -EINVAL, -E2BIG */
 int dml_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from);

@@ -62,7 +62,7 @@ static int step(struct dml_pending_entry *e)
 
 	e->heard = e->heard || has_come(e->shake.fd);
 	ret = e->shake.ops->step(e->shake.state, &e->events);
-	if (ret == -EAGAIN && dml_now() >= e->end)
+	if (ret == -EAGAIN && dml_clock_now() >= e->end)
 		return dml_error(-ETIMEDOUT, "the other side does not complete the handshake");
 	return ret;
 }
@@ -102,7 +102,7 @@ uint64_t dml_pending_poll(const struct dml_pending *p, struct pollfd *fds)
 		const struct dml_pending_entry *e = &p->entry[i];
 
 		fds[i] = (struct pollfd){ .fd = e->shake.fd, .events = e->events };
-		end = dml_earlier(end, e->end);
+		end = dml_clock_earlier(end, e->end);
 	}
 	return end;
 }

@@ -36,6 +36,7 @@
 #include <zstd.h>
 
 #include "lib/util/clock.h"
+#include "lib/util/thread.h"
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
 #include "lib/util/hash.h"
@@ -125,7 +126,7 @@ static int of_dest(int err, const char *what)
 {
 	if (err == -EAGAIN)
 		return dml_error(-EIO, "receiver: %s: the destination was lost", what);
-	return dml_foreign(err, what);
+	return dml_error_foreign(err, what);
 }
 
 static int senseless(const struct dml_frame *f)
@@ -165,13 +166,13 @@ static int tell_progress(struct receiver *rx)
 
 	if (!rx->r.progress)
 		return 0;
-	now = dml_now();
+	now = dml_clock_now();
 	if (now - rx->told < PROGRESS_NS)
 		return 0;
 	rx->told = now;
 	rx->arrival.bytes = rx->before + rx->wire.bytes;
 	ret = rx->r.progress(rx->r.opaque, &rx->arrival);
-	return dml_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
+	return dml_error_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
 }
 
 /* Memory that arrived: the frame's payload, or what's packed in it */
@@ -246,16 +247,16 @@ struct pulse {
 static void *beat(void *opaque)
 {
 	struct pulse *p = opaque;
-	uint64_t next = dml_deadline(PULSE_MS);
+	uint64_t next = dml_clock_deadline(PULSE_MS);
 	int ret = 0;
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->end) {
-		if (!dml_cond_wait(&p->wake, &p->lock, ret ? DML_NEVER : next))
+		if (!dml_thread_cond_wait(&p->wake, &p->lock, ret ? DML_NEVER : next))
 			continue;
 		pthread_mutex_unlock(&p->lock);
 		ret = send_frame(p->rx, DML_WIRE_ALIVE, 0, 0);
-		next = dml_deadline(PULSE_MS);
+		next = dml_clock_deadline(PULSE_MS);
 		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -271,7 +272,7 @@ static bool pulse_begin(struct pulse *p, struct receiver *rx)
 	memset(p, 0, sizeof(*p));
 	p->rx = rx;
 	pthread_mutex_init(&p->lock, NULL);
-	dml_cond_init(&p->wake);
+	dml_thread_cond_init(&p->wake);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&p->thread, NULL, beat, p);
@@ -387,7 +388,7 @@ static bool may_complete(struct receiver *rx)
 /* The copy couldn't be completed: @err. Whoever loads what is saved mustn't, either. */
 static int take_back(struct receiver *rx, int err)
 {
-	struct dml_text why = dml_why(err);
+	struct dml_text why = dml_error_save(err);
 
 	rx->state.stage = htole32(OPEN);
 	rx->silent = err == -EINPROGRESS || (save(rx) && may_complete(rx));
@@ -515,7 +516,7 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	if (rx->finished && rx->here)
 		return dml_error(-EBUSY, "another copy has been received here");
 	if (rx->r.begin)
-		ret = dml_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
+		ret = dml_error_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
 					       g->page_size), "begin()");
 	/* from here on there's nothing of an earlier session */
 	memset(&rx->state, 0, sizeof(rx->state));
@@ -740,7 +741,7 @@ static bool left_open(struct receiver *rx, int err)
 {
 	DML_KEEP_TEXT;
 
-	if (err != -ECANCELED || !dml_cancelled(rx->r.cancel))
+	if (err != -ECANCELED || !dml_cancel_is_set(rx->r.cancel))
 		return false;
 	return !rx->r.progress || !rx->r.progress(rx->r.opaque, &rx->arrival);
 }
@@ -763,9 +764,9 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
 	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
-		 !dml_cancelled(rx->r.cancel);
+		 !dml_cancel_is_set(rx->r.cancel);
 	if (rx->met || !*rx->broke.words)
-		rx->broke = dml_why(ret);
+		rx->broke = dml_error_save(ret);
 	dml_wire_close(&rx->wire);
 	return ret;
 }
@@ -781,11 +782,11 @@ static int receive(struct receiver *rx)
 		ret = rx->r.accept(rx->r.opaque, attempt,
 				    rx->finished ? -EALREADY : why, &ch);
 		if (ret < 0)
-			return dml_no_other(dml_foreign(ret, "accept()"), &rx->broke);
+			return dml_error_no_other(dml_error_foreign(ret, "accept()"), &rx->broke);
 		if (!ch)
 			return dml_error(-EINVAL, "receiver: accept() returned %d, but no channel",
 					 ret);
-		dml_forget();
+		dml_error_clear();
 		why = connection(rx, ch, &again);
 		ch = NULL;
 		attempt = rx->met ? 1 : attempt + 1;

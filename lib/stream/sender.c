@@ -50,7 +50,7 @@ typedef int holds_fn(void *copy, uint64_t iova, uint64_t size,
 		     const uint8_t (*hashes)[16]);
 
 /* A frame that was sent */
-struct extent {
+struct sent {
 	uint64_t iova;
 	uint64_t size;
 	uint64_t seq;
@@ -99,7 +99,7 @@ struct sender {
 	uint64_t limit;
 	uint64_t seq;
 	uint64_t acked;
-	struct extent log[DML_WIRE_FRAMES];
+	struct sent log[DML_WIRE_FRAMES];
 	unsigned int first;
 	unsigned int nlog;
 	uint64_t window;
@@ -124,13 +124,13 @@ static int lose(struct sender *s, int err)
 	dml_wire_close(&s->wire);
 	s->why = err;
 	if (!*s->broke.words)
-		s->broke = dml_why(err);
+		s->broke = dml_error_save(err);
 	return -EAGAIN;
 }
 
 static int unknown(int err)
 {
-	struct dml_text why = dml_why(err);
+	struct dml_text why = dml_error_save(err);
 
 	return dml_error(-EINPROGRESS, "the receiver was told to complete the copy, and its answer was lost: %s",
 			 why.words);
@@ -143,7 +143,7 @@ static int die(struct sender *s, int err)
 		dml_wire_refuse(&s->wire, err, "the copy was given up");
 	dml_wire_close(&s->wire);
 	s->dead = s->doubt ? unknown(err) : err;
-	s->end = dml_why(s->dead);
+	s->end = dml_error_save(s->dead);
 	return s->dead;
 }
 
@@ -151,14 +151,14 @@ static int die(struct sender *s, int err)
 static int dead(struct sender *s)
 {
 	if (s->dead)
-		dml_say_again(&s->end);
+		dml_error_restore(&s->end);
 	return s->dead;
 }
 
 /* Nothing is waited for beyond @end, nor beyond the limit. */
 static void wait_until(struct sender *s, uint64_t end)
 {
-	dml_channel_until(s->wire.ch, dml_earlier(end, s->limit));
+	dml_channel_until(s->wire.ch, dml_clock_earlier(end, s->limit));
 }
 
 static int too_late(void)
@@ -217,7 +217,7 @@ static int judge(struct sender *s, int err)
 /* Writing has failed: perhaps because the receiver has refused and gone, so read what it said last. */
 static void await_last(struct sender *s)
 {
-	wait_until(s, dml_deadline(LAST_PATIENCE));
+	wait_until(s, dml_clock_deadline(LAST_PATIENCE));
 	s->wire.broken = false;
 }
 
@@ -230,13 +230,13 @@ static int last_word(const struct sender *s, int ret, int err, struct dml_text *
 	if (!s->wire.broken || (ret != -ECONNRESET && ret != -EPIPE &&
 				ret != -ETIMEDOUT))
 		return ret;
-	dml_say_again(why);
+	dml_error_restore(why);
 	return err;
 }
 
 static int write_failed(struct sender *s, int err)
 {
-	struct dml_text why = dml_why(err);
+	struct dml_text why = dml_error_save(err);
 	struct dml_frame f;
 	int ret;
 
@@ -298,7 +298,7 @@ static int ready(struct sender *s)
 		return dml_error(-EINVAL, "sender: not begun");
 	if (s->finished)
 		return dml_error(-EINVAL, "sender: finished");
-	if (dml_cancelled(s->how.cancel))
+	if (dml_cancel_is_set(s->how.cancel))
 		return die(s, dml_error(-ECANCELED, "sender: cancelled"));
 	return s->wire.ch ? 0 : -EAGAIN;
 }
@@ -309,7 +309,7 @@ static int ready(struct sender *s)
  */
 static int send_frame(struct sender *s, struct dml_frame *f)
 {
-	struct extent *e;
+	struct sent *e;
 	int ret = make_room(s, f->length);
 
 	if (ret)
@@ -429,10 +429,10 @@ static int await_answer(struct sender *s, enum dml_wire_type type)
 static int commit(struct sender *s)
 {
 	struct dml_frame f = { .type = DML_WIRE_COMMIT, .seq = s->seq };
-	uint64_t answered = dml_deadline(COMMIT_PATIENCE);
+	uint64_t answered = dml_clock_deadline(COMMIT_PATIENCE);
 	int ret;
 
-	if (dml_now() >= s->limit)
+	if (dml_clock_now() >= s->limit)
 		return die(s, too_late());
 	if (s->limit < answered)
 		s->limit = answered;
@@ -503,7 +503,7 @@ static int say_hello(struct sender *s)
 /* The same before the receiver is known to take part. @met: its greeting was read */
 static int first_write_failed(struct sender *s, bool met, int err)
 {
-	struct dml_text why = dml_why(err);
+	struct dml_text why = dml_error_save(err);
 	struct dml_frame f = { 0 };
 	int ret = 0;
 
@@ -562,7 +562,7 @@ static int introduce(struct sender *s, struct dml_frame *f)
 	int ret;
 
 	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
-	wait_until(s, dml_deadline((int)s->how.hello_timeout));
+	wait_until(s, dml_clock_deadline((int)s->how.hello_timeout));
 	ret = address(s, say_hello, f);
 	if (ret)
 		return ret;
@@ -597,7 +597,7 @@ static void copy_anew(struct sender *s, const struct dml_frame *f,
 {
 	bool all = !arrive(s, f) || f->size == DML_WIRE_NEW || f->seq < s->acked;
 	bool proven = f->size == DML_WIRE_PROVE;
-	const struct extent *e;
+	const struct sent *e;
 	unsigned int i;
 
 	for (i = 0; all && !proven && again && i < s->regions.n; i++)
@@ -707,7 +707,7 @@ static int connect_again(struct sender *s, unsigned int attempt,
 	*ch = NULL;
 	ret = s->how.connect(s->how.opaque, attempt, s->why, ch);
 	if (ret < 0)
-		return dml_no_other(no_again(dml_foreign(ret, "connect()")), &s->broke);
+		return dml_error_no_other(no_again(dml_error_foreign(ret, "connect()")), &s->broke);
 	return *ch ? 0 : dml_error(-EINVAL, "sender: connect() returned %d, but no channel",
 				   ret);
 }
@@ -719,9 +719,9 @@ static int reach(struct sender *s, unsigned int attempt, struct dml_frame *f)
 	int ret;
 
 	for (;; attempt++) {
-		if (dml_cancelled(s->how.cancel))
+		if (dml_cancel_is_set(s->how.cancel))
 			return die(s, dml_error(-ECANCELED, "sender: cancelled"));
-		if (dml_now() >= s->limit)
+		if (dml_clock_now() >= s->limit)
 			return die(s, too_late());
 		ret = connect_again(s, attempt, &ch);
 		if (ret)
@@ -732,7 +732,7 @@ static int reach(struct sender *s, unsigned int attempt, struct dml_frame *f)
 			return die(s, ret);
 		ret = introduce(s, f);
 		if (!ret) {
-			dml_forget();
+			dml_error_clear();
 			*s->broke.words = '\0';
 			return 0;
 		}

@@ -39,12 +39,12 @@ int dml_shake_run(struct dml_shake *s, const struct dml_limit *limit,
 /* Waiting for a greeting --------------------------------------------------------- */
 
 /**
- * struct greeting - a peer that must speak first
+ * struct greeter - a peer that must speak first
  * @fd: its socket
  * @n: bytes of @head that have come
  * @head: the greeting
  */
-struct greeting {
+struct greeter {
 	int fd;
 	size_t n;
 	unsigned char head[DML_CHANNEL_HEAD];
@@ -52,7 +52,7 @@ struct greeting {
 
 static int greeting_step(void *opaque, short *events)
 {
-	struct greeting *g = opaque;
+	struct greeter *g = opaque;
 	ssize_t n;
 
 	while (g->n < sizeof(g->head)) {
@@ -74,7 +74,7 @@ static int greeting_step(void *opaque, short *events)
 
 static int greeting_channel(void *opaque, struct dmatrack_channel **ch)
 {
-	struct greeting *g = opaque;
+	struct greeter *g = opaque;
 	int ret = dml_channel_socket(ch, g->fd, g->head);
 
 	if (!ret)
@@ -84,7 +84,7 @@ static int greeting_channel(void *opaque, struct dmatrack_channel **ch)
 
 static void greeting_drop(void *opaque)
 {
-	struct greeting *g = opaque;
+	struct greeter *g = opaque;
 
 	close(g->fd);
 	free(g);
@@ -98,7 +98,7 @@ static const struct dml_shake_ops greeting_ops = {
 
 int dml_shake_greeting(struct dml_shake *s, int fd)
 {
-	struct greeting *g = calloc(1, sizeof(*g));
+	struct greeter *g = calloc(1, sizeof(*g));
 
 	if (!g)
 		return dml_no_memory();

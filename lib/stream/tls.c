@@ -331,12 +331,12 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 		    size_t size, short *events)
 {
 	ssize_t ret = -EAGAIN;
-	struct dml_quiet quiet;
+	struct dml_channel_quiet quiet;
 	int ok = 0, kind;
 	size_t n = 1;
 
 	pthread_mutex_lock(&c->lock);
-	dml_quiet_begin(&quiet);
+	dml_channel_quiet_begin(&quiet);
 	ERR_clear_error();
 	errno = 0;
 	if (what == SHAKE)
@@ -357,7 +357,7 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 	else
 		ret = tls_error(c->ssl, kind);
 	ERR_clear_error();
-	dml_quiet_end(&quiet);
+	dml_channel_quiet_end(&quiet);
 	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
@@ -391,14 +391,14 @@ static ssize_t tls_write(void *opaque, const void *buf, size_t size)
 static void tls_close(void *opaque)
 {
 	struct tls_channel *c = opaque;
-	struct dml_quiet quiet;
+	struct dml_channel_quiet quiet;
 
-	dml_quiet_begin(&quiet);
+	dml_channel_quiet_begin(&quiet);
 	if (c->ssl && SSL_is_init_finished(c->ssl))
 		SSL_shutdown(c->ssl);
 	SSL_free(c->ssl);
 	ERR_clear_error();
-	dml_quiet_end(&quiet);
+	dml_channel_quiet_end(&quiet);
 	close(c->fd);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

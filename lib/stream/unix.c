@@ -103,10 +103,10 @@ static int take_turn(struct turn *t, const char *path, const struct dml_limit *l
 
 	snprintf(t->path, sizeof(t->path), "%s" TURN, path);
 	while ((ret = try_turn(t)) == -EAGAIN) {
-		if (dml_now() >= limit->end)
+		if (dml_clock_now() >= limit->end)
 			return dml_error(-ETIMEDOUT, "unix:%s: another process has been about to listen there for too long, and locks %s",
 					 path, t->path);
-		ret = dml_cancel_sleep(limit->cancel, dml_deadline(TURN_MS));
+		ret = dml_cancel_sleep(limit->cancel, dml_clock_deadline(TURN_MS));
 		if (ret)
 			return failed(ret, path);
 	}

@@ -5,7 +5,7 @@
 
 #include <sys/un.h>
 
-#include "lib/util/wait.h"
+#include "lib/util/limit.h"
 
 /* Return: 0 or -EINVAL; dmatrack_error() says more */
 int dml_unix_address(struct sockaddr_un *sun, const char *path);

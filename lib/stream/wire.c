@@ -123,7 +123,7 @@ static int put_bytes(struct dml_wire *w, const void *data, size_t size)
 
 void dml_wire_hurry(struct dml_wire *w, int ms)
 {
-	dml_channel_until(w->ch, dml_deadline(ms));
+	dml_channel_until(w->ch, dml_clock_deadline(ms));
 	dml_channel_patience(w->ch, ms);
 }
 
@@ -302,7 +302,7 @@ void dml_wire_refuse(struct dml_wire *w, int err, const char *text)
 	f.payload = said;
 	dml_channel_part(w->ch);
 	dml_channel_patience(w->ch, DRAIN_MS);
-	dml_channel_until(w->ch, dml_deadline(DRAIN_ALL_MS));
+	dml_channel_until(w->ch, dml_clock_deadline(DRAIN_ALL_MS));
 	if (!w->broken && !dml_wire_put(w, &f) && !dml_wire_flush(w))
 		drain(w);
 }

@@ -1,14 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Time: the system's, or, for pre-copy, one that a test makes up. */
+/*
+ * Time: the system's, or, for pre-copy, one that a test makes up. Each wait has one deadline,
+ * a moment of the monotonic clock: a signal's handler, a change of the wall clock or a
+ * wake-up without a reason make no wait longer.
+ */
 #ifndef DML_UTIL_CLOCK_H
 #define DML_UTIL_CLOCK_H
 
+#include <poll.h>
 #include <stdint.h>
+#include <time.h>
 
 #define DML_NSEC	1000000000ull
+#define DML_NEVER	UINT64_MAX
 
 /* Monotonic time of the system, in nanoseconds */
-uint64_t dml_now(void);
+uint64_t dml_clock_now(void);
+
+/* The deadline of a wait of @ms milliseconds that begins now; negative: DML_NEVER */
+uint64_t dml_clock_deadline(int ms);
+
+static inline uint64_t dml_clock_earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline struct timespec dml_clock_timespec(uint64_t ns)
+{
+	return (struct timespec) {
+		.tv_sec = (time_t)(ns / DML_NSEC),
+		.tv_nsec = (long)(ns % DML_NSEC),
+	};
+}
+
+/* As poll(2). Return: how many descriptors are ready; 0: @end has come; -errno */
+int dml_clock_poll(struct pollfd *fds, nfds_t n, uint64_t end);
 
 /**
  * struct dml_clock - a clock
@@ -23,9 +49,9 @@ struct dml_clock {
 };
 
 /* The system's, monotonic */
-extern const struct dml_clock dml_system_clock;
+extern const struct dml_clock dml_clock_system;
 
-static inline uint64_t dml_clock_now(const struct dml_clock *c)
+static inline uint64_t dml_clock_read(const struct dml_clock *c)
 {
 	return c->now(c->opaque);
 }

@@ -7,7 +7,7 @@
 #include "dmatrack_copy.h"
 #include "error.h"
 
-bool dml_is_zero(const void *data, size_t size)
+bool dml_digest_is_zero(const void *data, size_t size)
 {
 	const unsigned char *bytes = data;
 
@@ -18,13 +18,13 @@ static dml_sum hash_block(unsigned int block, const void *data, size_t size)
 {
 	XXH128_hash_t hash;
 
-	if (dml_is_zero(data, size))
+	if (dml_digest_is_zero(data, size))
 		return 0;
 	hash = XXH3_128bits_withSeed(data, size, block);
 	return (dml_sum)hash.high64 << 64 | hash.low64;
 }
 
-dml_sum dml_sum_blocks(unsigned int first, const void *data, size_t size)
+dml_sum dml_digest_sum(unsigned int first, const void *data, size_t size)
 {
 	dml_sum sum = 0;
 	size_t n;
@@ -36,18 +36,18 @@ dml_sum dml_sum_blocks(unsigned int first, const void *data, size_t size)
 	return sum;
 }
 
-void dml_sum_put(uint8_t hash[16], dml_sum sum)
+void dml_digest_put(uint8_t hash[16], dml_sum sum)
 {
 	dml_hash_put(hash, (XXH128_hash_t){
 		.low64 = (uint64_t)sum, .high64 = (uint64_t)(sum >> 64),
 	});
 }
 
-bool dml_chunk_hash(uint8_t hash[16], const void *data, size_t size)
+bool dml_digest_hash_chunk(uint8_t hash[16], const void *data, size_t size)
 {
-	dml_sum sum = dml_sum_blocks(0, data, size);
+	dml_sum sum = dml_digest_sum(0, data, size);
 
-	dml_sum_put(hash, sum);
+	dml_digest_put(hash, sum);
 	return sum;
 }
 
@@ -92,7 +92,7 @@ static void digest_memory(struct dml_digest *d, const char *at, uint64_t size)
 
 	for (; size; at += n, size -= n) {
 		n = size < DML_CHUNK ? size : DML_CHUNK;
-		dml_chunk_hash(hash, at, n);
+		dml_digest_hash_chunk(hash, at, n);
 		dml_digest_chunk(d, hash);
 	}
 }

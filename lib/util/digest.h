@@ -30,14 +30,14 @@
 typedef unsigned __int128 dml_sum;
 
 /* Return: whether all @size bytes, at least 1, are zero */
-bool dml_is_zero(const void *data, size_t size);
+bool dml_digest_is_zero(const void *data, size_t size);
 
 /* Of @size bytes of a chunk, which begin with block @first */
-dml_sum dml_sum_blocks(unsigned int first, const void *data, size_t size);
-void dml_sum_put(uint8_t hash[16], dml_sum sum);
+dml_sum dml_digest_sum(unsigned int first, const void *data, size_t size);
+void dml_digest_put(uint8_t hash[16], dml_sum sum);
 
 /* Zeros for zeros. Return: false for these */
-bool dml_chunk_hash(uint8_t hash[16], const void *data, size_t size);
+bool dml_digest_hash_chunk(uint8_t hash[16], const void *data, size_t size);
 
 struct dml_digest {
 	XXH3_state_t state;

@@ -10,7 +10,7 @@
 
 static __thread struct dml_text said;
 
-void dml_say(const char *format, ...)
+void dml_error_set(const char *format, ...)
 {
 	va_list args;
 
@@ -19,7 +19,7 @@ void dml_say(const char *format, ...)
 	va_end(args);
 }
 
-struct dml_text dml_why(int err)
+struct dml_text dml_error_save(int err)
 {
 	struct dml_text why = said;
 
@@ -28,26 +28,26 @@ struct dml_text dml_why(int err)
 	return why;
 }
 
-void dml_say_again(struct dml_text *text)
+void dml_error_restore(struct dml_text *text)
 {
 	said = *text;
 }
 
-void dml_forget(void)
+void dml_error_clear(void)
 {
 	*said.words = '\0';
 }
 
-int dml_foreign(int err, const char *name)
+int dml_error_foreign(int err, const char *name)
 {
 	if (err < 0 && !*said.words)
-		dml_say("%s: %s", name, strerror(-err));
+		dml_error_set("%s: %s", name, strerror(-err));
 	return err;
 }
 
-int dml_no_other(int err, const struct dml_text *broke)
+int dml_error_no_other(int err, const struct dml_text *broke)
 {
-	struct dml_text why = dml_why(err);
+	struct dml_text why = dml_error_save(err);
 
 	if (err == -ECANCELED || !*broke->words || !strcmp(broke->words, why.words))
 		return dml_error(err, "%s", why.words);
@@ -55,17 +55,17 @@ int dml_no_other(int err, const struct dml_text *broke)
 			 broke->words, why.words);
 }
 
-bool dml_lacks_any(const char *function, const char *names,
-		   const void *const *pointers, size_t n)
+bool dml_error_lacks_any(const char *function, const char *names,
+			 const void *const *pointers, size_t n)
 {
 	size_t i;
 
-	dml_forget();
+	dml_error_clear();
 	for (i = 0; i < n && pointers[i]; i++)
 		names += strcspn(names, ",") + 2;
 	if (i < n)
-		dml_say("%s(): %.*s is NULL", function,
-			(int)strcspn(names, ","), names);
+		dml_error_set("%s(): %.*s is NULL", function,
+			      (int)strcspn(names, ","), names);
 	return i < n;
 }
 

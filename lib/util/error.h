@@ -19,7 +19,7 @@
  * Return: @err. A macro, so that compilers see it's no 0
  */
 #define dml_error(err, ...) \
-	({ int err_ = (err); dml_say(__VA_ARGS__); err_; })
+	({ int err_ = (err); dml_error_set(__VA_ARGS__); err_; })
 
 /*
  * The same for want of memory: each error has a text, or an older call's would be taken
@@ -39,24 +39,24 @@ struct dml_text {
 };
 
 /* @err: what to take where nothing was said; 0: nothing */
-struct dml_text dml_why(int err);
-void dml_say_again(struct dml_text *text);
+struct dml_text dml_error_save(int err);
+void dml_error_restore(struct dml_text *text);
 
 /* For functions without an error, which may be called between a failure and dmatrack_error() */
 #define DML_KEEP_TEXT \
-	__attribute__((cleanup(dml_say_again))) struct dml_text kept_ = dml_why(0)
+	__attribute__((cleanup(dml_error_restore))) struct dml_text kept_ = dml_error_save(0)
 
 /* What was said is of no failure that counts: a call begins, or one failure has been mended. */
-void dml_forget(void);
+void dml_error_clear(void);
 
 /*
  * A function that isn't the library's, @name, returned @err, and may have said nothing of it.
  * Return: @err
  */
-int dml_foreign(int err, const char *name);
+int dml_error_foreign(int err, const char *name);
 
 /* There's no connection in place of one that broke as @broke has it: @err. Return: @err */
-int dml_no_other(int err, const struct dml_text *broke);
+int dml_error_no_other(int err, const struct dml_text *broke);
 
 /*
  * Whether one of the pointers that the calling function needs is NULL, which has been said then. All
@@ -64,13 +64,13 @@ int dml_no_other(int err, const struct dml_text *broke);
  * what was said of an older call.
  */
 #define dml_lacks(...) \
-	dml_lacks_any(__func__, #__VA_ARGS__, \
-		      (const void *const[]){ __VA_ARGS__ }, \
-		      sizeof((const void *[]){ __VA_ARGS__ }) / sizeof(void *))
-bool dml_lacks_any(const char *function, const char *names,
-		   const void *const *pointers, size_t n);
+	dml_error_lacks_any(__func__, #__VA_ARGS__, \
+			    (const void *const[]){ __VA_ARGS__ }, \
+			    sizeof((const void *[]){ __VA_ARGS__ }) / sizeof(void *))
+bool dml_error_lacks_any(const char *function, const char *names,
+			 const void *const *pointers, size_t n);
 
 __attribute__((format(printf, 1, 2)))
-void dml_say(const char *format, ...);
+void dml_error_set(const char *format, ...);
 
 #endif

@@ -24,7 +24,7 @@
 
 #include <linux/vfio.h>
 
-#include "lib/util/copy.h"
+#include "lib/util/racy_copy.h"
 #include "devices/device.h"
 #include "test/random.h"
 
@@ -173,7 +173,7 @@ static uint64_t copy_dirty(uint64_t off, uint64_t size, const uint64_t *bitmap)
 	uint64_t pos = 0, len, sum = 0;
 
 	for (; dmatrack_next_run(bitmap, size / PAGE, &pos, &len); pos += len) {
-		dml_copy_racy(copy + off + pos * PAGE, memory + off + pos * PAGE,
+		dml_racy_copy(copy + off + pos * PAGE, memory + off + pos * PAGE,
 			      len * PAGE);
 		sum += len;
 	}

@@ -28,7 +28,7 @@
 
 #include <linux/vfio.h>
 
-#include "lib/util/copy.h"
+#include "lib/util/racy_copy.h"
 #include "devices/device.h"
 #include "test/random.h"
 
@@ -173,7 +173,7 @@ static void *pinner(void *arg)
 static void copy_refused(uint64_t off, uint64_t size)
 {
 	pthread_mutex_lock(&copying);
-	dml_copy_racy(copy + off, memory + off, size);
+	dml_racy_copy(copy + off, memory + off, size);
 	pthread_mutex_unlock(&copying);
 }
 
@@ -194,7 +194,7 @@ static void *marker(void *arg)
 		int ret;
 
 		fill(&rng, data, size);
-		dml_copy_racy(memory + off, data, size);
+		dml_racy_copy(memory + off, data, size);
 		ret = dev_mark(dev, BASE + off, size);
 		if (ret == -EOPNOTSUPP || ret == -ENOTTY) {
 			/* no such driver: dma_rw then, to be exact in the end */
@@ -232,7 +232,7 @@ static void copy_dirty(uint64_t off, uint64_t size, uint64_t page,
 
 		if (at + n > size)
 			n = size - at;
-		dml_copy_racy(copy + off + at, memory + off + at, n);
+		dml_racy_copy(copy + off + at, memory + off + at, n);
 		reported += n / PAGE;
 	}
 }
@@ -252,7 +252,7 @@ static void copy_range(void *opaque, uint64_t iova, uint64_t size)
 	uint64_t off = iova - BASE;
 
 	(void)opaque;
-	dml_copy_racy(copy + off, memory + off, size);
+	dml_racy_copy(copy + off, memory + off, size);
 	reported += size / PAGE;
 }
 

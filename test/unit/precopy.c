@@ -11,7 +11,7 @@
 
 #include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
-#include "lib/util/copy.h"
+#include "lib/util/racy_copy.h"
 #include "devices/device.h"
 #include "memdest.h"
 #include "test/tap.h"

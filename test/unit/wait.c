@@ -113,7 +113,7 @@ static void test_drip(void)
 	int end;
 
 	ch = silent(&end);
-	dml_channel_until(ch, dml_deadline(100));
+	dml_channel_until(ch, dml_clock_deadline(100));
 	CHECK_EQ(pthread_create(&thread, NULL, drip, &end), 0);
 	while ((n = dml_channel_read(ch, &c, 1)) == 1)
 		;

@@ -196,7 +196,7 @@ static bool is_enough(uint64_t began)
 {
 	if (calls_wanted)
 		return calls_made >= calls_wanted;
-	return dml_now() - began >= seconds * DML_NSEC;
+	return dml_clock_now() - began >= seconds * DML_NSEC;
 }
 
 /* Return: false: a round has failed */
@@ -204,7 +204,7 @@ static bool run_rounds(const struct run *run, unsigned int number)
 {
 	unsigned long max = setup.nr_devices ? run->kernel : run->engine;
 	struct setup s = setup;
-	uint64_t began = dml_now();
+	uint64_t began = dml_clock_now();
 	bool ok = true;
 
 	rounds = killed = calls_made = 0;
@@ -218,7 +218,7 @@ static bool run_rounds(const struct run *run, unsigned int number)
 	}
 	printf("# %lu calls in %u rounds, %u killed; %lu s\n", calls_made,
 	       rounds, killed,
-	       (unsigned long)((dml_now() - began) / DML_NSEC));
+	       (unsigned long)((dml_clock_now() - began) / DML_NSEC));
 	printf("%sok %u - %s calls of %s\n", ok ? "" : "not ", number, run->name,
 	       setup.nr_devices ? "the kernel's driver" : "the engine");
 	return ok;

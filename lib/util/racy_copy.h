@@ -6,8 +6,8 @@
  * harmless: a page copied while it was being written is reported again. Only
  * the thread sanitizer must be told, and its memcpy() avoided.
  */
-#ifndef DML_UTIL_COPY_H
-#define DML_UTIL_COPY_H
+#ifndef DML_UTIL_RACY_COPY_H
+#define DML_UTIL_RACY_COPY_H
 
 #include <stdint.h>
 #include <string.h>
@@ -23,7 +23,7 @@
 #ifdef DML_TSAN
 /* volatile: so that the loops don't become calls of memcpy() */
 __attribute__((no_sanitize("thread"), noinline, unused))
-static void dml_copy_racy(void *to, const void *from, size_t size)
+static void dml_racy_copy(void *to, const void *from, size_t size)
 {
 	volatile unsigned char *t = to;
 	const volatile unsigned char *f = from;
@@ -37,7 +37,7 @@ static void dml_copy_racy(void *to, const void *from, size_t size)
 }
 #else
 /* Copy from or to memory that devices write. */
-static inline void dml_copy_racy(void *to, const void *from, size_t size)
+static inline void dml_racy_copy(void *to, const void *from, size_t size)
 {
 	memcpy(to, from, size);
 }
