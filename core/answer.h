@@ -23,9 +23,8 @@
 #include "container.h"
 #include "uapi/dmatrack.h"
 
-#define WINDOW_WORDS	512UL
-#define WINDOW_RANGES	(WINDOW_WORDS / 2)
-#define ANSWER_PARTS	512U
+/* Bytes of an answer's own state, with 4 KiB of what it gathers */
+#define DMT_ANSWER_STATE	(4096 + 256)
 
 struct dmt_harvest;
 
@@ -61,25 +60,9 @@ struct dmt_answer {
  *	 not gathered yet is put back at once
  * @full: the answer has no room for more: the harvest is over, and what is taken
  *	  is put back as well
- * @data: a bitmap: the user's
- * @nwords: its length
- * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
- *	before has been handed out, and nothing behind
- * @given: of what was handed out, all that isn't here any more is in front of this word
- * @lines: lines of the window that hold something; the others are zeros
- * @part_shift: log2 of the words of a part of the answer
- * @parts: bit i: something has been handed out to part i
- * @runs: of pages that have been put back one by one
- * @ranges: ranges: where they go, and how it went
- * @handed: how many have been handed out
- * @held: how many @list holds; the last of them may still grow
- * @end: the next bit to make it grow: its last, and one
- * @next: where there was no room any more
- * @covered: last byte of what has been handed out
- * @window: a piece of the answer before it is handed out; zeros between harvests
- * @list: the same, of ranges
  * @pinned: a chunk's words of pages pinned for writing
  * @taker: for taking from logs
+ * @state: the answer's; zeros between harvests, where it doesn't set it when it begins
  */
 struct dmt_harvest {
 	struct dmt_container *c;
@@ -89,32 +72,9 @@ struct dmt_harvest {
 	unsigned int coarse;
 	int err;
 	bool full;
-	union {
-		struct {
-			u64 __user *data;
-			u64 nwords;
-			u64 at;
-			u64 given;
-			u64 lines;
-			unsigned int part_shift;
-			unsigned int runs;
-			u64 parts[ANSWER_PARTS / 64];
-		};
-		struct {
-			const struct dmt_ranges *ranges;
-			u32 handed;
-			u32 held;
-			u64 end;
-			u64 next;
-			u64 covered;
-		};
-	};
-	union {
-		u64 window[WINDOW_WORDS];
-		struct dmatrack_dirty_range list[WINDOW_RANGES];
-	};
 	u64 pinned[DMT_CHUNK_WORDS];
 	struct dmt_taker taker;
+	u64 state[DMT_ANSWER_STATE / sizeof(u64)];
 };
 
 /**
@@ -131,18 +91,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		     unsigned int pgshift, const struct dmt_answer *answer);
 
 /* Write zeros to the user's memory, which faults it in. Return: 0, -EFAULT, -EINTR */
-int dmt_answer_prepare(struct dmt_host *host, void __user *to, u64 size);
-
-/* The first run of bits in @word, which has one: where, and how many; cleared */
-static inline unsigned int dmt_first_run(u64 *word, unsigned int *n)
-{
-	unsigned int first = __ffs64(*word);
-	u64 rest = ~(*word >> first);
-
-	*n = rest ? __ffs64(rest) : 64;
-	*word &= first + *n < 64 ? ~0ULL << (first + *n) : 0;
-	return first;
-}
+int dmt_harvest_prepare(struct dmt_host *host, void __user *to, u64 size);
 
 /* All that [iova, last] has was taken, but for what will be reported anyway. */
 void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last);

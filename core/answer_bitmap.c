@@ -19,7 +19,42 @@
  * too few.
  */
 #include "answer.h"
-#include "harvest.h"
+#include "answer_bitmap.h"
+#include "word.h"
+
+#define WINDOW_WORDS	512UL
+#define PARTS		512U
+
+/**
+ * struct bitmap_state - the state of such an answer
+ * @data: the user's
+ * @nwords: its length
+ * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
+ *	before has been handed out, and nothing behind
+ * @given: of what was handed out, all that isn't here any more is in front of this word
+ * @lines: lines of the window that hold something; the others are zeros
+ * @part_shift: log2 of the words of a part of the answer
+ * @runs: of pages that have been put back one by one
+ * @parts: bit i: something has been handed out to part i
+ * @window: a piece of the answer before it is handed out; zeros between harvests
+ */
+struct bitmap_state {
+	u64 __user *data;
+	u64 nwords;
+	u64 at;
+	u64 given;
+	u64 lines;
+	unsigned int part_shift;
+	unsigned int runs;
+	u64 parts[PARTS / 64];
+	u64 window[WINDOW_WORDS];
+};
+
+static struct bitmap_state *bitmap_of(struct dmt_harvest *h)
+{
+	_Static_assert(sizeof(struct bitmap_state) <= sizeof(h->state), "no room");
+	return (struct bitmap_state *)h->state;
+}
 
 /* Words of the answer for [iova, last] */
 static u64 answer_words(u64 iova, u64 last, const struct dmt_bitmap *bitmap)
@@ -29,36 +64,21 @@ static u64 answer_words(u64 iova, u64 last, const struct dmt_bitmap *bitmap)
 	return (bits - 1) / 64 + 1;
 }
 
-int dmt_answer_prepare(struct dmt_host *host, void __user *to, u64 size)
-{
-	while (size) {
-		size_t n = min_t(u64, size, 1UL << 20);
-
-		if (dmt_clear_user(host, to, n))
-			return -EFAULT;
-		if (dmt_interrupted())
-			return -EINTR;
-		to = (char __user *)to + n;
-		size -= n;
-	}
-	return 0;
-}
-
-int dmt_harvest_prepare(struct dmt_container *c, u64 iova, u64 last,
+int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap)
 {
-	return dmt_answer_prepare(c->host, bitmap->data,
+	return dmt_harvest_prepare(c->host, bitmap->data,
 				  answer_words(iova, last, bitmap) * sizeof(u64));
 }
 
 /* The window ---------------------------------------------------------------- */
 
-/* log2 of the words of a part, of ANSWER_PARTS at the most; whole windows */
+/* log2 of the words of a part, of PARTS at the most; whole windows */
 static unsigned int part_shift(u64 nwords)
 {
 	unsigned int shift = 9;
 
-	while ((nwords - 1) >> shift >= ANSWER_PARTS)
+	while ((nwords - 1) >> shift >= PARTS)
 		shift++;
 	return shift;
 }
@@ -66,10 +86,11 @@ static unsigned int part_shift(u64 nwords)
 /* Words to the user, which are in one window */
 static void give(struct dmt_harvest *h, u64 w, const u64 *words, u64 nwords)
 {
-	u64 part = w >> h->part_shift;
+	struct bitmap_state *b = bitmap_of(h);
+	u64 part = w >> b->part_shift;
 
-	h->parts[part / 64] |= 1ULL << part % 64;
-	if (dmt_copy_to_user_nofault(h->c->host, h->data + w, words,
+	b->parts[part / 64] |= 1ULL << part % 64;
+	if (dmt_copy_to_user_nofault(h->c->host, b->data + w, words,
 				     nwords * sizeof(u64)))
 		h->err = -EAGAIN;
 }
@@ -77,42 +98,48 @@ static void give(struct dmt_harvest *h, u64 w, const u64 *words, u64 nwords)
 /* Lines [first, first + n) of the window to the user */
 static void hand_out(struct dmt_harvest *h, unsigned int first, unsigned int n)
 {
+	struct bitmap_state *b = bitmap_of(h);
 	u64 w = first * DMT_LINE_WORDS;
-	u64 nwords = min_t(u64, n * DMT_LINE_WORDS, h->nwords - h->at - w);
+	u64 nwords = min_t(u64, n * DMT_LINE_WORDS, b->nwords - b->at - w);
 
-	give(h, h->at + w, h->window + w, nwords);
+	give(h, b->at + w, b->window + w, nwords);
 }
 
 static void window_clear(struct dmt_harvest *h)
 {
-	for (; h->lines; h->lines &= h->lines - 1)
-		memset(h->window + __ffs64(h->lines) * DMT_LINE_WORDS, 0,
+	struct bitmap_state *b = bitmap_of(h);
+
+	for (; b->lines; b->lines &= b->lines - 1)
+		memset(b->window + __ffs64(b->lines) * DMT_LINE_WORDS, 0,
 		       DMT_LINE_WORDS * sizeof(u64));
 }
 
 static void window_flush(struct dmt_harvest *h)
 {
-	u64 lines = h->lines;
+	struct bitmap_state *b = bitmap_of(h);
+	u64 lines = b->lines;
 
 	while (lines && !h->err) {
-		unsigned int n, first = dmt_first_run(&lines, &n);
+		unsigned int n, first = dmt_word_first_run(&lines, &n);
 
 		hand_out(h, first, n);
 	}
 	if (!h->err && dmt_interrupted())
 		h->err = -EINTR;
-	if (h->err || !h->lines)
+	if (h->err || !b->lines)
 		return;
 	window_clear(h);
-	h->given = h->at + WINDOW_WORDS;
+	b->given = b->at + WINDOW_WORDS;
 }
 
 /* Move the window on to where word @w of the answer is in it. */
 static void window_move(struct dmt_harvest *h, u64 w)
 {
+	struct bitmap_state *b = bitmap_of(h);
+
 	window_flush(h);
 	if (!h->err)
-		h->at = w - w % WINDOW_WORDS;
+		b->at = w - w % WINDOW_WORDS;
 }
 
 static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last);
@@ -121,9 +148,11 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 
 static inline void put_word(struct dmt_harvest *h, u64 w, u64 word)
 {
+	struct bitmap_state *b = bitmap_of(h);
+
 	if (!word)
 		return;
-	if (unlikely(w - h->at >= WINDOW_WORDS)) {
+	if (unlikely(w - b->at >= WINDOW_WORDS)) {
 		if (!h->err)
 			window_move(h, w);
 		if (h->err) {
@@ -131,8 +160,8 @@ static inline void put_word(struct dmt_harvest *h, u64 w, u64 word)
 			return;
 		}
 	}
-	h->window[w - h->at] |= word;
-	h->lines |= 1ULL << ((w - h->at) / DMT_LINE_WORDS);
+	b->window[w - b->at] |= word;
+	b->lines |= 1ULL << ((w - b->at) / DMT_LINE_WORDS);
 }
 
 /* Bits [first, last] of the answer */
@@ -201,19 +230,20 @@ static inline void put_pages(struct dmt_harvest *h, s64 pos, u64 word)
 static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 		     const u64 *pinned)
 {
-	u64 w = (u64)pos / 64 - h->at;
+	struct bitmap_state *b = bitmap_of(h);
+	u64 w = (u64)pos / 64 - b->at;
 	unsigned int i;
 
 	if (pos >= 0 && !h->coarse && !(pos % 64) &&
 	    w <= WINDOW_WORDS - DMT_LINE_WORDS) {
-		u64 *to = h->window + w;
+		u64 *to = b->window + w;
 
 		for (i = 0; words && i < DMT_LINE_WORDS; i++)
 			to[i] |= READ_ONCE(words[i]);
 		for (i = 0; pinned && i < DMT_LINE_WORDS; i++)
 			to[i] |= pinned[i];
-		h->lines |= 1ULL << w / DMT_LINE_WORDS;
-		h->lines |= 1ULL << (w + DMT_LINE_WORDS - 1) / DMT_LINE_WORDS;
+		b->lines |= 1ULL << w / DMT_LINE_WORDS;
+		b->lines |= 1ULL << (w + DMT_LINE_WORDS - 1) / DMT_LINE_WORDS;
 		return;
 	}
 	for (i = 0; i < DMT_LINE_WORDS; i++)
@@ -236,6 +266,7 @@ static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
 static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		       unsigned int nwords)
 {
+	struct bitmap_state *b = bitmap_of(h);
 	unsigned int n = min_t(u64, nwords, WINDOW_WORDS - w % WINDOW_WORDS);
 	u64 last = w + nwords - 1;
 
@@ -248,8 +279,8 @@ static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		put_back_words(h, w, words, nwords);
 		return;
 	}
-	h->at = last - last % WINDOW_WORDS;	/* handed out so far */
-	h->given = last + 1;
+	b->at = last - last % WINDOW_WORDS;	/* handed out so far */
+	b->given = last + 1;
 }
 
 static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
@@ -294,17 +325,18 @@ static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last)
 static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 			   unsigned int n)
 {
+	struct bitmap_state *b = bitmap_of(h);
 	unsigned int w;
 
 	for (w = 0; w < n; w++) {
 		u64 word = words[w];
 
 		while (word) {
-			unsigned int len, first = dmt_first_run(&word, &len);
+			unsigned int len, first = dmt_word_first_run(&word, &len);
 			u64 bit = (at + w) * 64 + first;
 
 			put_back_bits(h, bit, bit + len - 1);
-			h->runs++;
+			b->runs++;
 		}
 	}
 }
@@ -314,12 +346,14 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 /* Words [at, end), which something may have been handed out to */
 static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
 {
+	struct bitmap_state *b = bitmap_of(h);
+
 	for (; at < end; at += WINDOW_WORDS) {
 		unsigned int n = min_t(u64, WINDOW_WORDS, end - at);
 
-		if (h->runs > PUT_BACK_RUNS || dmt_interrupted() ||
+		if (b->runs > PUT_BACK_RUNS || dmt_interrupted() ||
 		    dmt_copy_from_user_nofault(h->c->host, h->pinned,
-					       h->data + at, n * sizeof(u64)))
+					       b->data + at, n * sizeof(u64)))
 			put_back_bits(h, at * 64, (at + n) * 64 - 1);
 		else
 			put_back_words(h, at, h->pinned, n);
@@ -328,16 +362,17 @@ static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
 
 static void bitmap_put_back(struct dmt_harvest *h)
 {
-	u64 end = min(h->given, h->nwords);
+	struct bitmap_state *b = bitmap_of(h);
+	u64 end = min(b->given, b->nwords);
 	unsigned int part;
 
-	put_back_words(h, h->at, h->window,
-		       min_t(u64, WINDOW_WORDS, h->nwords - h->at));
+	put_back_words(h, b->at, b->window,
+		       min_t(u64, WINDOW_WORDS, b->nwords - b->at));
 	window_clear(h);
-	for (part = 0; part < ANSWER_PARTS; part++)
-		if (h->parts[part / 64] >> part % 64 & 1)
-			put_back_part(h, (u64)part << h->part_shift,
-				      min(end, (u64)(part + 1) << h->part_shift));
+	for (part = 0; part < PARTS; part++)
+		if (b->parts[part / 64] >> part % 64 & 1)
+			put_back_part(h, (u64)part << b->part_shift,
+				      min(end, (u64)(part + 1) << b->part_shift));
 }
 
 static void bitmap_finish(struct dmt_harvest *h)
@@ -352,19 +387,20 @@ static const struct dmt_answer bitmap_answer = {
 	.put_back = bitmap_put_back,
 };
 
-int dmt_harvest_bitmap(struct dmt_container *c, u64 iova, u64 last,
-		       const struct dmt_bitmap *bitmap)
+int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
+			      const struct dmt_bitmap *bitmap)
 {
 	struct dmt_harvest *h = c->harvest;
+	struct bitmap_state *b = bitmap_of(h);
 
 	h->c = c;
-	h->data = bitmap->data;
-	h->nwords = answer_words(iova, last, bitmap);
-	h->at = 0;
-	h->given = 0;
-	h->lines = 0;
-	h->part_shift = part_shift(h->nwords);
-	h->runs = 0;
-	memset(h->parts, 0, sizeof(h->parts));
+	b->data = bitmap->data;
+	b->nwords = answer_words(iova, last, bitmap);
+	b->at = 0;
+	b->given = 0;
+	b->lines = 0;
+	b->part_shift = part_shift(b->nwords);
+	b->runs = 0;
+	memset(b->parts, 0, sizeof(b->parts));
 	return dmt_harvest_walk(h, iova, last, bitmap->pgshift, &bitmap_answer);
 }

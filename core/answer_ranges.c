@@ -20,7 +20,36 @@
  * of it is.
  */
 #include "answer.h"
-#include "harvest.h"
+#include "answer_ranges.h"
+#include "word.h"
+
+#define LIST_RANGES	256U
+
+/**
+ * struct ranges_state - the state of such an answer
+ * @to: where they go, and how it went
+ * @handed: how many have been handed out
+ * @held: how many @list holds; the last of them may still grow
+ * @end: the next bit to make it grow: its last, and one
+ * @next: where there was no room any more
+ * @covered: last byte of what has been handed out
+ * @list: a piece of the answer before it is handed out
+ */
+struct ranges_state {
+	const struct dmt_ranges *to;
+	u32 handed;
+	u32 held;
+	u64 end;
+	u64 next;
+	u64 covered;
+	struct dmatrack_dirty_range list[LIST_RANGES];
+};
+
+static struct ranges_state *ranges_of(struct dmt_harvest *h)
+{
+	_Static_assert(sizeof(struct ranges_state) <= sizeof(h->state), "no room");
+	return (struct ranges_state *)h->state;
+}
 
 /* Bits are pages as coarse as was asked for. */
 
@@ -40,60 +69,65 @@ static u64 bit_last(const struct dmt_harvest *h, u64 bit)
 
 static void ranges_mark_held(struct dmt_harvest *h)
 {
+	struct ranges_state *r = ranges_of(h);
 	u32 n;
 
-	for (n = 0; n < h->held; n++)
-		dmt_harvest_mark(h, h->list[n].iova, h->list[n].last);
-	h->held = 0;
+	for (n = 0; n < r->held; n++)
+		dmt_harvest_mark(h, r->list[n].iova, r->list[n].last);
+	r->held = 0;
 }
 
 static void ranges_hand_out(struct dmt_harvest *h)
 {
-	struct dmatrack_dirty_range __user *to = h->ranges->data + h->handed;
+	struct ranges_state *r = ranges_of(h);
+	struct dmatrack_dirty_range __user *to = r->to->data + r->handed;
 
-	if (!h->held)
+	if (!r->held)
 		return;
-	if (dmt_copy_to_user_nofault(h->c->host, to, h->list,
-				     h->held * sizeof(h->list[0]))) {
+	if (dmt_copy_to_user_nofault(h->c->host, to, r->list,
+				     r->held * sizeof(r->list[0]))) {
 		h->err = -EAGAIN;
 		return;
 	}
-	h->covered = h->list[h->held - 1].last;
-	h->handed += h->held;
-	h->held = 0;
+	r->covered = r->list[r->held - 1].last;
+	r->handed += r->held;
+	r->held = 0;
 }
 
 /* A range of its own. False: there's no room for it, or was an error. */
 static bool ranges_begin(struct dmt_harvest *h, u64 first, u64 last)
 {
-	if (h->handed + h->held == h->ranges->room) {
+	struct ranges_state *r = ranges_of(h);
+
+	if (r->handed + r->held == r->to->room) {
 		h->full = true;
-		h->next = bit_iova(h, first);
+		r->next = bit_iova(h, first);
 		return false;
 	}
-	if (h->held == WINDOW_RANGES)
+	if (r->held == LIST_RANGES)
 		ranges_hand_out(h);
 	if (h->err)
 		return false;
-	h->list[h->held++] = (struct dmatrack_dirty_range){
+	r->list[r->held++] = (struct dmatrack_dirty_range){
 		.iova = bit_iova(h, first),
 		.last = bit_last(h, last),
 	};
-	h->end = last + 1;
+	r->end = last + 1;
 	return true;
 }
 
 /* Pages [pos, pos + n) are dirty. False: they couldn't be added. */
 static bool ranges_add(struct dmt_harvest *h, u64 pos, u64 n)
 {
+	struct ranges_state *r = ranges_of(h);
 	u64 first = pos >> h->coarse, last = (pos + n - 1) >> h->coarse;
 
 	if (h->err || h->full)
 		return false;
-	if (!h->held || first > h->end)
+	if (!r->held || first > r->end)
 		return ranges_begin(h, first, last);
-	h->list[h->held - 1].last = bit_last(h, last);
-	h->end = last + 1;
+	r->list[r->held - 1].last = bit_last(h, last);
+	r->end = last + 1;
 	return true;
 }
 
@@ -122,12 +156,12 @@ static void ranges_word(struct dmt_harvest *h, s64 pos, u64 word, u64 taken)
 {
 	while (word) {
 		u64 before = word;
-		unsigned int n, first = dmt_first_run(&word, &n);
+		unsigned int n, first = dmt_word_first_run(&word, &n);
 
 		if (ranges_add(h, pos + first, n))
 			continue;
 		for (taken &= before; taken;) {
-			first = dmt_first_run(&taken, &n);
+			first = dmt_word_first_run(&taken, &n);
 			ranges_mark(h, pos + first, n);
 		}
 		return;
@@ -171,13 +205,14 @@ static void __user *told(const struct dmt_ranges *ranges)
 /* How it went, told last: it's true then. */
 static void ranges_finish(struct dmt_harvest *h)
 {
+	struct ranges_state *r = ranges_of(h);
 	struct dmatrack_get_ranges got = {};
 
 	ranges_hand_out(h);
-	got.count = h->handed;
-	got.next = h->full ? h->next : h->last + 1;
+	got.count = r->handed;
+	got.next = h->full ? r->next : h->last + 1;
 	got.more = h->full;
-	if (!h->err && dmt_copy_to_user_nofault(h->c->host, told(h->ranges),
+	if (!h->err && dmt_copy_to_user_nofault(h->c->host, told(r->to),
 						&got.next, TOLD_SIZE))
 		h->err = -EAGAIN;
 }
@@ -187,11 +222,12 @@ static u64 ranges_mark_list(struct dmt_harvest *h,
 			    const struct dmatrack_dirty_range *list,
 			    unsigned int n, u64 from)
 {
+	struct ranges_state *r = ranges_of(h);
 	unsigned int i;
 
-	for (i = 0; i < n && from <= h->covered; i++) {
+	for (i = 0; i < n && from <= r->covered; i++) {
 		u64 iova = max(list[i].iova, from);
-		u64 last = min(list[i].last, h->covered);
+		u64 last = min(list[i].last, r->covered);
 
 		if (iova > last)
 			continue;
@@ -205,18 +241,19 @@ static u64 ranges_mark_list(struct dmt_harvest *h,
 
 static void ranges_put_back(struct dmt_harvest *h)
 {
+	struct ranges_state *r = ranges_of(h);
 	struct dmatrack_dirty_range *list = (void *)h->pinned;
 	u64 from = h->base;
 	u32 done, n;
 
 	ranges_mark_held(h);
-	for (done = 0; done < h->handed; done += n) {
-		n = min_t(u32, h->handed - done, WINDOW_RANGES);
+	for (done = 0; done < r->handed; done += n) {
+		n = min_t(u32, r->handed - done, LIST_RANGES);
 		if (dmt_interrupted() ||
 		    dmt_copy_from_user_nofault(h->c->host, list,
-					       h->ranges->data + done,
+					       r->to->data + done,
 					       n * sizeof(*list))) {
-			dmt_harvest_mark(h, from, h->covered);
+			dmt_harvest_mark(h, from, r->covered);
 			return;
 		}
 		from = ranges_mark_list(h, list, n, from);
@@ -230,30 +267,31 @@ static const struct dmt_answer ranges_answer = {
 	.put_back = ranges_put_back,
 };
 
-int dmt_harvest_ranges_prepare(struct dmt_container *c,
+int dmt_answer_ranges_prepare(struct dmt_container *c,
 			       const struct dmt_ranges *ranges, u64 *there)
 {
 	char was[TOLD_SIZE];
 
-	*there = min_t(u64, ranges->room, *there ? *there * 2 : WINDOW_RANGES);
+	*there = min_t(u64, ranges->room, *there ? *there * 2 : LIST_RANGES);
 	if (dmt_copy_from_user(c->host, was, told(ranges), TOLD_SIZE) ||
 	    dmt_copy_to_user(c->host, told(ranges), was, TOLD_SIZE))
 		return -EFAULT;
-	return dmt_answer_prepare(c->host, ranges->data,
+	return dmt_harvest_prepare(c->host, ranges->data,
 				  *there * sizeof(*ranges->data));
 }
 
-int dmt_harvest_ranges(struct dmt_container *c, u64 iova, u64 last,
-		       const struct dmt_ranges *ranges)
+int dmt_answer_ranges_harvest(struct dmt_container *c, u64 iova, u64 last,
+			      const struct dmt_ranges *ranges)
 {
 	struct dmt_harvest *h = c->harvest;
+	struct ranges_state *r = ranges_of(h);
 	int err;
 
 	h->c = c;
-	h->ranges = ranges;
-	h->handed = 0;
-	h->held = 0;
+	r->to = ranges;
+	r->handed = 0;
+	r->held = 0;
 	err = dmt_harvest_walk(h, iova, last, ranges->pgshift, &ranges_answer);
-	memset(h->list, 0, sizeof(h->list));
+	memset(r, 0, sizeof(*r));
 	return err;
 }

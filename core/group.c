@@ -14,6 +14,8 @@
 #include "group.h"
 #include "iommu.h"
 #include "prepare.h"
+#include "scope.h"
+#include "unmap.h"
 #include "range.h"
 
 /**
@@ -141,7 +143,7 @@ static int limits_make(struct dmt_container *c, const struct dmt_group *group,
 
 static void limits_set(struct dmt_container *c, const struct limits *l)
 {
-	dmt_set_pgsizes(c, l->pgsizes);
+	dmt_container_set_pgsizes(c, l->pgsizes);
 	if (l->ranges != c->ranges)
 		dmt_free(c->ranges);
 	c->ranges = l->ranges;
@@ -455,9 +457,9 @@ static int memory_prepare(struct memory *mem, struct dmt_prepared *p)
 
 	if (err != -EFAULT)
 		return err;
-	dmt_lock(mem->c);
+	dmt_container_lock(mem->c);
 	changed = mem->changes != mem->c->changes;
-	dmt_unlock(mem->c);
+	dmt_container_unlock(mem->c);
 	memory_stale(mem);
 	return changed ? 0 : err;
 }
@@ -505,7 +507,7 @@ static int attach(struct dmt_container *c, struct dmt_group *group, bool emulate
 
 	do {
 		p = NULL;
-		dmt_lock(c);
+		dmt_container_lock(c);
 		err = attach_check(c, group);
 		m = err || emulated ? NULL : memory_missing(&mem);
 		if (m) {
@@ -514,7 +516,7 @@ static int attach(struct dmt_container *c, struct dmt_group *group, bool emulate
 		} else if (!err) {
 			err = attach_locked(c, group, emulated, mem.list);
 		}
-		dmt_unlock(c);
+		dmt_container_unlock(c);
 		memory_drop(&mem.stale);
 		if (p)
 			err = memory_prepare(&mem, p);
@@ -524,7 +526,7 @@ static int attach(struct dmt_container *c, struct dmt_group *group, bool emulate
 	return err;
 }
 
-int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
+int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 	       bool emulated)
 {
 	struct dmt_group *group = dmt_zalloc(c->host, sizeof(*group));
@@ -587,12 +589,12 @@ static void group_remove(struct dmt_container *c, struct dmt_group *group)
 	rcu_assign_pointer(*at, group->next);
 }
 
-bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group)
+bool dmt_group_detach(struct dmt_container *c, struct iommu_group *iommu_group)
 {
 	struct dmt_group *group;
 
 	mutex_lock(&c->drain_lock);
-	dmt_lock(c);
+	dmt_container_lock(c);
 	group = group_find(c, iommu_group);
 	if (group) {
 		group_remove(c, group);
@@ -601,7 +603,7 @@ bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group)
 		else
 			detach_emulated(c);
 	}
-	dmt_unlock(c);
+	dmt_container_unlock(c);
 	mutex_unlock(&c->drain_lock);
 	if (group)
 		call_rcu(&group->rcu, group_free_rcu);
@@ -627,10 +629,10 @@ struct iommu_domain *dmt_group_domain(struct dmt_container *c,
 	struct iommu_domain *domain = ERR_PTR(-ENODEV);
 	struct dmt_group *group;
 
-	dmt_lock(c);
+	dmt_container_lock(c);
 	group = group_find(c, iommu_group);
 	if (group && group->domain)
 		domain = group->domain->hw;
-	dmt_unlock(c);
+	dmt_container_unlock(c);
 	return domain;
 }

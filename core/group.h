@@ -30,7 +30,7 @@ struct dmt_domain {
 };
 
 /**
- * dmt_attach - a group joins the container
+ * dmt_group_attach - a group joins the container
  * @c: container
  * @iommu_group: which
  * @emulated: its DMA goes through us alone; else it's behind an IOMMU
@@ -40,17 +40,17 @@ struct dmt_domain {
  * the first group behind an IOMMU.
  *
  * Return: 0; -EAGAIN (while it waited, mappings came or went, time and again);
- * -EBUSY (a mapping's address is invalid now, see dmt_invalidate()),
+ * -EBUSY (a mapping's address is invalid now, see dmt_vaddr_invalidate()),
  * -EINVAL (the group is in already; its IOMMU can't map what is mapped, or has
  * no page size in common with the others), -EPERM (its interrupts are not
  * isolated), -ENOMEM, -EFAULT (what is mapped can't be pinned), -EINTR, or what the
  * IOMMU's driver says; then nothing has changed.
  */
-int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
+int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 	       bool emulated);
 
 /**
- * dmt_detach - a group leaves the container
+ * dmt_group_detach - a group leaves the container
  * @c: container
  * @iommu_group: which
  *
@@ -58,7 +58,7 @@ int dmt_attach(struct dmt_container *c, struct iommu_group *iommu_group,
  * Its drivers neither pin nor write while it leaves: their devices are closed.
  * Takes @c->lock. Return: false if it isn't in.
  */
-bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group);
+bool dmt_group_detach(struct dmt_container *c, struct iommu_group *iommu_group);
 
 /**
  * dmt_group_pinned - a driver has pinned pages
@@ -67,7 +67,7 @@ bool dmt_detach(struct dmt_container *c, struct iommu_group *iommu_group);
  *
  * From a group's first pin on, what its devices write is what it pins. Called
  * with whatever locks a driver holds while it pins, so the container's lock is
- * not taken: dmt_lock() follows up when somebody else takes it.
+ * not taken: dmt_container_lock() follows up when somebody else takes it.
  */
 void dmt_group_pinned(struct dmt_container *c, struct iommu_group *iommu_group);
 

@@ -23,6 +23,21 @@ void dmt_harvest_free(struct dmt_harvest *h)
 	dmt_free(h);
 }
 
+int dmt_harvest_prepare(struct dmt_host *host, void __user *to, u64 size)
+{
+	while (size) {
+		size_t n = min_t(u64, size, 1UL << 20);
+
+		if (dmt_clear_user(host, to, n))
+			return -EFAULT;
+		if (dmt_interrupted())
+			return -EINTR;
+		to = (char __user *)to + n;
+		size -= n;
+	}
+	return 0;
+}
+
 /* Keep those pages of @words that are in [first, end). */
 static u64 clip_lines(u64 *words, u64 lines, unsigned int first,
 		      unsigned int end)
@@ -138,9 +153,10 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 }
 
 /* Does every page that the device may write to count as written? */
-static bool is_scope_all(const struct dmt_mapping *m)
+static bool is_scope_all(const struct dmt_harvest *h,
+			 const struct dmt_mapping *m)
 {
-	return m->c->scope_all && m->iommu_mapped;
+	return h->c->scope_all && m->iommu_mapped;
 }
 
 void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last)
@@ -153,7 +169,7 @@ void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last)
 		u64 first = max(iova, m->iova) - m->iova;
 		u64 end = min(last, m->last) - m->iova;
 
-		if ((m->prot & DMT_WRITE) && !is_scope_all(m))
+		if ((m->prot & DMT_WRITE) && !is_scope_all(h, m))
 			dmt_mapping_mark_range(m, first >> PAGE_SHIFT,
 					       end >> PAGE_SHIFT, true);
 	}
@@ -169,7 +185,7 @@ static void harvest_part(struct dmt_harvest *h, struct dmt_mapping *m,
 		pos = -(s64)((h->base - m->iova) >> PAGE_SHIFT);
 	else
 		pos = (m->iova - h->base) >> PAGE_SHIFT;
-	if (is_scope_all(m))
+	if (is_scope_all(h, m))
 		h->answer->run(h, pos + first, end - first + 1);
 	else
 		harvest_mapping(h, m, first, end, pos);
@@ -203,7 +219,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	}
 	if (!h->err)
 		answer->finish(h);
-	dmt_taker_fini(&h->taker);
+	dmt_log_taker_fini(&h->taker);
 	if (h->err)
 		answer->put_back(h);
 	smp_mb();	/* bits, some read without an atomic, before the pages */

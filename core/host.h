@@ -340,7 +340,7 @@ unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova);
  *
  * Each device whose driver asked for it is called, and unpins what it pinned
  * there before it returns. Called without the container's lock unless its last group
- * leaves; dmt_pin() and dmt_unpin() may run meanwhile.
+ * leaves; dmt_operation_pin() and dmt_operation_unpin() may run meanwhile.
  */
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size);
 

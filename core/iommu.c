@@ -144,13 +144,13 @@ static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 }
 
 /* Look up runs of [span->first, end) as long as there is room. */
-static void span_look_up(const struct dmt_mapping *m, struct span *span,
+static void span_look_up(struct dmt_container *c, const struct dmt_mapping *m, struct span *span,
 			 unsigned long end)
 {
 	unsigned long page = span->first;
 
 	while (page < end) {
-		unsigned long pfn = dmt_domain_frame(m->c->domains->hw,
+		unsigned long pfn = dmt_domain_frame(c->domains->hw,
 						     page_iova(m, page));
 		unsigned long n = min(sure_pages(m, page), end - page);
 
@@ -171,48 +171,48 @@ static void span_unpin(struct dmt_host *host, const struct span *span,
 }
 
 /* From all domains up to @end, or NULL: all. False: a device may still reach it. */
-static bool unmap_run(const struct dmt_mapping *m, unsigned long page,
+static bool unmap_run(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
 		      unsigned long npages, const struct dmt_domain *end)
 {
 	const struct dmt_domain *d;
 	bool gone = true;
 
-	for (d = m->c->domains; d != end; d = d->next)
+	for (d = c->domains; d != end; d = d->next)
 		gone &= dmt_domain_unmap(d->hw, page_iova(m, page), npages);
 	WARN_ONCE(!gone, "dmatrack: the IOMMU keeps a mapping\n");
 	return gone;
 }
 
 /* Unmap and unpin the first @npages pages of @m. */
-static void unmap_pages(struct dmt_mapping *m, unsigned long npages)
+static void unmap_pages(struct dmt_container *c, struct dmt_mapping *m, unsigned long npages)
 {
 	struct span span = {
 		.frames = m->runs.frames,
-		.run = m->c->scratch,
+		.run = c->scratch,
 	};
 
 	while (span.first < npages) {
 		span.npages = 0;
 		span.nr_runs = 0;
-		span_look_up(m, &span, npages);
+		span_look_up(c, m, &span, npages);
 		if (!span.npages) {
 			WARN_ONCE(1, "dmatrack: a hole in what the IOMMU maps\n");
 			span.first++;	/* nothing of ours */
 			continue;
 		}
 		/* What a device can still reach stays pinned, for good. */
-		if (unmap_run(m, span.first, span.npages, NULL))
-			span_unpin(m->c->host, &span, is_writable(m));
+		if (unmap_run(c, m, span.first, span.npages, NULL))
+			span_unpin(c->host, &span, is_writable(m));
 		span.first += span.npages;
 		dmt_interrupted();	/* for others' sake: this goes on */
 	}
 }
 
-void dmt_iommu_unmap(struct dmt_mapping *m)
+void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 {
-	lockdep_assert_held(&m->c->lock);
+	lockdep_assert_held(&c->lock);
 	mutex_lock(&m->pins.lock);
-	unmap_pages(m, mapping_pages(m));
+	unmap_pages(c, m, mapping_pages(m));
 	dmt_owner_account(&m->owner, (long)m->pins.count -
 				     (long)dmt_mapping_accounted(m));
 	forget_runs(m);
@@ -223,18 +223,18 @@ void dmt_iommu_unmap(struct dmt_mapping *m)
 /* Mapping ------------------------------------------------------------------- */
 
 /* The next run of @p goes where @m's pages from @page on are. */
-static int map_run(const struct dmt_mapping *m, unsigned long page,
+static int map_run(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
 		   struct dmt_prepared *p, const struct dmt_run *run)
 {
 	struct dmt_domain *d;
 	int err;
 
-	for (d = m->c->domains; d; d = d->next) {
+	for (d = c->domains; d; d = d->next) {
 		err = dmt_domain_map(d->hw, page_iova(m, page), run->pfn,
 				     run->npages, m->prot);
 		if (!err)
 			continue;
-		if (!unmap_run(m, page, run->npages, d))
+		if (!unmap_run(c, m, page, run->npages, d))
 			dmt_prepared_take(p);	/* so it stays pinned */
 		return err;
 	}
@@ -242,7 +242,7 @@ static int map_run(const struct dmt_mapping *m, unsigned long page,
 	return 0;
 }
 
-static int map_runs(struct dmt_mapping *m, struct dmt_prepared *p)
+static int map_runs(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p)
 {
 	unsigned long page = 0;
 	struct dmt_run run;
@@ -250,15 +250,15 @@ static int map_runs(struct dmt_mapping *m, struct dmt_prepared *p)
 
 	while (dmt_prepared_peek(p, &run)) {
 		if (page)
-			note_boundary(m->c->host, m, page);
+			note_boundary(c->host, m, page);
 		m->runs.frames |= run.frames;
-		err = dmt_interrupted() ? -EINTR : map_run(m, page, p, &run);
+		err = dmt_interrupted() ? -EINTR : map_run(c, m, page, p, &run);
 		if (err)
 			break;
 		page += run.npages;
 	}
 	if (err)
-		unmap_pages(m, page);
+		unmap_pages(c, m, page);
 	return err;
 }
 
@@ -276,15 +276,15 @@ static int settle(const struct dmt_mapping *m, struct dmt_prepared *p)
 	return err;
 }
 
-int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p)
+int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p)
 {
 	int err;
 
-	lockdep_assert_held(&m->c->lock);
+	lockdep_assert_held(&c->lock);
 	forget_runs(m);
 	err = settle(m, p);
 	if (!err)
-		err = map_runs(m, p);
+		err = map_runs(c, m, p);
 	if (err) {
 		forget_runs(m);
 		return err;
@@ -302,12 +302,12 @@ int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p)
  * limit. From when @m is mapped by the IOMMU on, all of its pages are counted,
  * and those of pins not once more; the pins' lock makes that one moment.
  */
-static int map_first(struct dmt_mapping *m, struct dmt_prepared *p)
+static int map_first(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p)
 {
 	int err;
 
 	mutex_lock(&m->pins.lock);
-	err = dmt_iommu_map(m, p);
+	err = dmt_iommu_map(c, m, p);
 	if (!err)
 		m->iommu_mapped = true;
 	mutex_unlock(&m->pins.lock);
@@ -315,10 +315,10 @@ static int map_first(struct dmt_mapping *m, struct dmt_prepared *p)
 }
 
 /* How many pages from @page on are one run, that begins with @pfn? */
-static unsigned long run_at(const struct dmt_mapping *m, unsigned long page,
+static unsigned long run_at(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
 			    unsigned long *pfn)
 {
-	const struct iommu_domain *hw = m->c->domains->hw;
+	const struct iommu_domain *hw = c->domains->hw;
 	unsigned long left = mapping_pages(m) - page;
 	unsigned long n = min(sure_pages(m, page), left), next;
 
@@ -334,13 +334,13 @@ static unsigned long run_at(const struct dmt_mapping *m, unsigned long page,
 }
 
 /* Map in @d what the domains that are there map. */
-static int copy_to(const struct dmt_mapping *m, const struct dmt_domain *d)
+static int copy_to(struct dmt_container *c, const struct dmt_mapping *m, const struct dmt_domain *d)
 {
 	unsigned long npages = mapping_pages(m), page = 0, n, pfn;
 	int err = 0;
 
 	while (page < npages) {
-		n = run_at(m, page, &pfn);
+		n = run_at(c, m, page, &pfn);
 		err = !pfn ? -EINVAL : dmt_interrupted() ? -EINTR :
 			dmt_domain_map(d->hw, page_iova(m, page), pfn, n,
 				       m->prot);
@@ -365,7 +365,7 @@ static void unreplay_upto(struct dmt_container *c, const struct dmt_domain *d,
 		if (c->domains && d)
 			dmt_domain_unmap(d->hw, m->iova, mapping_pages(m));
 		else
-			dmt_iommu_unmap(m);
+			dmt_iommu_unmap(c, m);
 	}
 }
 
@@ -378,7 +378,7 @@ static int replay_into(struct dmt_container *c, struct dmt_domain *d, bool first
 
 	for (m = dmt_space_first(&c->space, 0, &it); m;
 	     m = dmt_space_next(&c->space, &it)) {
-		err = first ? map_first(m, p) : copy_to(m, d);
+		err = first ? map_first(c, m, p) : copy_to(c, m, d);
 		if (err) {
 			unreplay_upto(c, first ? NULL : d, m);
 			return err;

@@ -16,23 +16,24 @@ struct dmt_prepared;
 
 /**
  * dmt_iommu_map - map a new mapping's memory in every domain
- * @m: not yet to be found by look-ups, or with @m->pins.lock held; its
- *     container has a domain
+ * @c: with a domain; @c->lock is held
+ * @m: not yet to be found by look-ups, or with @m->pins.lock held
  * @p: its memory. All that is pinned and counted is @m's if this succeeds; else
  *     what @p still has, which can be but dropped
  *
  * Touches none of the user's memory. Return: 0; -ENOMEM, -EINTR, or what the IOMMU
  * says; then nothing of @m is pinned, mapped or accounted.
  */
-int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p);
+int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p);
 
 /**
  * dmt_iommu_unmap - undo it: unmap everywhere, flush, unpin, account
+ * @c: with @c->lock held
  * @m: a mapping with @m->iommu_mapped
  *
  * What drivers pin is accounted as theirs again.
  */
-void dmt_iommu_unmap(struct dmt_mapping *m);
+void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m);
 
 /**
  * dmt_iommu_replay - map all that the container maps in a new domain

@@ -440,7 +440,7 @@ static void taker_drop(struct dmt_taker *t)
 	}
 }
 
-void dmt_taker_fini(struct dmt_taker *t)
+void dmt_log_taker_fini(struct dmt_taker *t)
 {
 	taker_drop(t);
 	retire_flush(t);

@@ -192,7 +192,7 @@ void dmt_log_prefetch(const struct dmt_log *log, u64 chunk);
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 			    unsigned int end, struct dmt_taker *t);
 
-void dmt_taker_fini(struct dmt_taker *t);
+void dmt_log_taker_fini(struct dmt_taker *t);
 
 /* Pages of chunk @chunk: DMT_CHUNK_PAGES, or fewer for the last */
 static inline unsigned int dmt_chunk_pages(const struct dmt_log *log, u64 chunk)

@@ -2,16 +2,16 @@
 /*
  * Mapping: one MAP_DMA.
  */
-#include "container.h"
+#include "mapping.h"
 
 /*
  * Pages of a mapping that can be written at all. A container without an IOMMU
  * domain lets a user map addresses that no process can have; memory to log
  * those is not for the asking.
  */
-static u64 writable_pages(struct dmt_container *c, u64 span, u64 vaddr)
+static u64 writable_pages(struct dmt_host *host, u64 span, u64 vaddr)
 {
-	u64 end = dmt_user_end(c->host);
+	u64 end = dmt_user_end(host);
 	u64 npages = (span >> PAGE_SHIFT) + 1;
 
 	vaddr = dmt_untagged(vaddr);
@@ -20,18 +20,18 @@ static u64 writable_pages(struct dmt_container *c, u64 span, u64 vaddr)
 	return min(npages, ((end - vaddr - 1) >> PAGE_SHIFT) + 1);
 }
 
-struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
-				    u64 last, u64 vaddr, u32 prot)
+struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
+				    u64 iova, u64 last, u64 vaddr, u32 prot)
 {
-	u64 npages = writable_pages(c, last - iova, vaddr);
+	u64 npages = writable_pages(host, last - iova, vaddr);
 	struct dmt_mapping *m;
 	int err;
 
-	m = dmt_zalloc(c->host, offsetof(struct dmt_mapping, log) +
-				dmt_log_size(npages));
+	m = dmt_zalloc(host, offsetof(struct dmt_mapping, log) +
+			     dmt_log_size(npages));
 	if (!m)
 		return ERR_PTR(-ENOMEM);
-	err = dmt_owner_init(&m->owner, c->host);
+	err = dmt_owner_init(&m->owner, host);
 	if (err) {
 		dmt_free(m);
 		return ERR_PTR(err);
@@ -41,7 +41,8 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
 	m->vaddr = vaddr;
 	m->prot = prot;
 	m->leaving = true;		/* until it's in the space */
-	m->c = c;
+	m->host = host;
+	m->tracking = tracking;
 	atomic_set(&m->users, 1);
 	dmt_pins_init(&m->pins, npages);
 	dmt_log_init(&m->log, npages);
@@ -74,7 +75,7 @@ void dmt_mapping_put(struct dmt_mapping *m)
 /* With memory to be had by sleeping, outside of RCU */
 static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 {
-	struct dmt_need need = { .host = m->c->host };
+	struct dmt_need need = { .host = m->host };
 	bool done;
 
 	do {
@@ -82,7 +83,7 @@ static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 			need.spare = dmt_zalloc(need.host, DMT_NEED_SIZE);
 		need.settle = !need.spare;
 		rcu_read_lock();
-		done = !dmt_is_tracked(m->c) ||
+		done = !dmt_mapping_is_tracked(m) ||
 			dmt_log_mark(&m->log, first, last, &need);
 		rcu_read_unlock();
 	} while (!done);
@@ -92,7 +93,7 @@ static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 			    bool may_sleep)
 {
-	struct dmt_need need = { .host = m->c->host, .settle = !may_sleep };
+	struct dmt_need need = { .host = m->host, .settle = !may_sleep };
 	bool done;
 
 	if (unlikely(last >= m->log.npages)) {
@@ -101,7 +102,7 @@ void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 		last = m->log.npages - 1;
 	}
 	rcu_read_lock();
-	done = !dmt_is_tracked(m->c) ||
+	done = !dmt_mapping_is_tracked(m) ||
 		dmt_log_mark(&m->log, first, last, &need);
 	rcu_read_unlock();
 	if (unlikely(need.spare))

@@ -38,18 +38,19 @@ struct dmt_runs {
  * @iova: first
  * @last: last, inclusive
  * @vaddr: where @iova is in the owner's memory; both are page-aligned. Changed
- *	   by dmt_update_vaddr(), and so is @owner, when no operation can be
+ *	   by dmt_vaddr_update(), and so is @owner, when no operation can be
  *	   under way
  * @prot: DMT_READ and DMT_WRITE
  * @leaving: about to be unmapped, or not quite mapped yet: no device operation may
  *	     begin. Written under the container's lock, read by operations inside the
  *	     gate.
- * @invalid: so is @vaddr, see dmt_invalidate(); under the container's lock
+ * @invalid: so is @vaddr, see dmt_vaddr_invalidate(); under the container's lock
  * @iommu_mapped: its pages are pinned, accounted and mapped in the container's
  *		  domains. Changed under the container's lock and @pins.lock
  * @since: @c->changes when it was made, or got @vaddr: no two mappings, of whatever
  *	   time, have it in common
- * @c: whose it is
+ * @host: the container's
+ * @tracking: whether the container logs writes: see dmt_mapping_is_tracked()
  * @owner: whose memory
  * @next: in a list of mappings that have left the space
  * @later: to free it
@@ -69,7 +70,8 @@ struct dmt_mapping {
 	bool invalid;
 	bool iommu_mapped;
 	u64 since;
-	struct dmt_container *c;
+	struct dmt_host *host;
+	const bool *tracking;
 	struct dmt_owner owner;
 	struct dmt_mapping *next;
 	struct dmt_later later;
@@ -92,9 +94,19 @@ static inline u64 dmt_mapping_accounted(const struct dmt_mapping *m)
 				 m->pins.count;
 }
 
-/* Return: a mapping that's in no space yet, or an ERR_PTR */
-struct dmt_mapping *dmt_mapping_new(struct dmt_container *c, u64 iova,
-				    u64 last, u64 vaddr, u32 prot);
+/**
+ * dmt_mapping_new - a mapping that's in no space yet
+ * @host: the container's
+ * @tracking: of the container; read by marks
+ * @iova: first
+ * @last: last, inclusive
+ * @vaddr: in the caller's memory
+ * @prot: DMT_READ and/or DMT_WRITE
+ *
+ * Return: it, or an ERR_PTR: -ENOMEM, or what dmt_owner_init() says
+ */
+struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
+				    u64 iova, u64 last, u64 vaddr, u32 prot);
 
 /* Free one that was never in the space. */
 void dmt_mapping_free(struct dmt_mapping *m);
@@ -119,5 +131,47 @@ void dmt_mapping_put(struct dmt_mapping *m);
  */
 void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 			    bool may_sleep);
+
+/*
+ * Is anybody interested in a write that is complete? Either this sees that
+ * tracking has begun, or whoever began it sees the data: data, barrier, test
+ * here; tracking, barrier, copy there. Tracking doesn't end between this test
+ * and a mark in the same RCU read-side section: dmt_tracking_stop() waits. Acquire, for
+ * who sees tracking begin again must see logs as the last dmt_tracking_stop() left them;
+ * dmt_tracking_start()'s release pairs with it.
+ */
+static inline bool dmt_mapping_is_tracked(const struct dmt_mapping *m)
+{
+	if (likely(smp_load_acquire(m->tracking)))
+		return true;
+	smp_mb();
+	return smp_load_acquire(m->tracking);
+}
+
+/*
+ * In an RCU read-side section: a page was written, in the usual case, which is
+ * that its chunk has a bitmap. False: not so; use dmt_mapping_mark_range().
+ */
+static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
+{
+	return likely(page < m->log.npages &&
+		      smp_load_acquire(m->tracking)) &&
+		dmt_log_mark_page(&m->log, page);
+}
+
+/* As dmt_mapping_mark_range(), quick for one page. */
+static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
+				    bool may_sleep)
+{
+	bool done = false;
+
+	if (likely(first == last)) {
+		rcu_read_lock();
+		done = dmt_mapping_mark_page(m, first);
+		rcu_read_unlock();
+	}
+	if (unlikely(!done))
+		dmt_mapping_mark_range(m, first, last, may_sleep);
+}
 
 #endif

@@ -18,7 +18,7 @@
  * harvest, or one before it, has its mark. A report that fails may leave pages
  * marked: if the unmap fails as well, they are reported, and they were written.
  */
-#include "container.h"
+#include "operation.h"
 
 /* Inside the gate: may operations use the addresses of memory? */
 static bool is_valid(struct dmt_container *c)
@@ -104,7 +104,7 @@ static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 	return err;
 }
 
-int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
+int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
 {
 	unsigned int ticket;
 	int err;
@@ -133,7 +133,7 @@ int dmt_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
 	return err;
 }
 
-int dmt_read(struct dmt_container *c, u64 iova, void *data, size_t size)
+int dmt_operation_read(struct dmt_container *c, u64 iova, void *data, size_t size)
 {
 	unsigned int ticket;
 	int err;
@@ -232,7 +232,7 @@ static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 	return 0;
 }
 
-int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
+int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	    struct page **pages)
 {
 	unsigned long done = 0, n = 0;
@@ -261,7 +261,7 @@ int dmt_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	return err;
 }
 
-int dmt_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
+int dmt_operation_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
 {
 	unsigned int ticket;
 	bool whole;
@@ -318,7 +318,7 @@ static int mark_piece(struct dmt_mapping *m, u64 first, u64 last)
 	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0;
 }
 
-int dmt_mark_dirty(struct dmt_container *c, u64 iova, u64 size)
+int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size)
 {
 	struct dmt_mapping *m;
 	u64 last;

@@ -26,7 +26,8 @@
  * with barriers in between: where the harvest's (1) no longer finds the bit,
  * its (2) finds the mark.
  */
-#include "container.h"
+#include "mapping.h"
+#include "word.h"
 
 /* An entry: the frame, two flags, and a count. */
 #define PIN_COUNT	((1ULL << 22) - 1)
@@ -75,11 +76,6 @@ static unsigned int word_room(const struct dmt_pin_word *w)
 static u64 *word_entry(const struct dmt_pin_word *w, unsigned int bit)
 {
 	return word_entries(w) + hweight64(present(w) & ((1ULL << bit) - 1));
-}
-
-static u64 range_mask(unsigned int first, unsigned int n)
-{
-	return (~0ULL >> (64 - n)) << first;
 }
 
 void dmt_pins_init(struct dmt_pins *pins, u64 npages)
@@ -151,7 +147,7 @@ void dmt_pins_fini(struct dmt_pins *pins)
 /* Return: the chunk, that there was none of; NULL: no memory */
 static struct dmt_pin_chunk *chunk_make(struct dmt_mapping *m, u64 chunk)
 {
-	struct dmt_host *host = m->c->host;
+	struct dmt_host *host = m->host;
 	struct dmt_pins *pins = &m->pins;
 	struct dmt_pin_chunk **table, *pc;
 	unsigned int nwords = DMT_LINE_WORDS *
@@ -189,7 +185,7 @@ static int word_grow(struct dmt_mapping *m, struct dmt_pin_word *w, u64 mask)
 	if (want <= word_room(w))
 		return 0;
 	order = want > 1 ? fls(want - 1) : 0;
-	entries = dmt_zalloc(m->c->host, sizeof(u64) << order);
+	entries = dmt_zalloc(m->host, sizeof(u64) << order);
 	if (!entries)
 		return -ENOMEM;
 	if (w->entries)
@@ -217,7 +213,7 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 		struct dmt_pin_chunk *pc = pin_chunk(&m->pins, chunk) ?:
 					   chunk_make(m, chunk);
 		int err = pc ? word_grow(m, chunk_word(pc, page),
-					 range_mask(page % WORD_PAGES, n)) :
+					 dmt_word_mask(page % WORD_PAGES, n)) :
 			       -ENOMEM;
 
 		if (err)
@@ -283,7 +279,7 @@ static unsigned long count_same(const struct dmt_pins *pins, u64 page,
 		unsigned int in = in_word(page + n, npages - n);
 		u64 other = w ? present(w) : 0;
 
-		other = (entry ? ~other : other) & range_mask(first, in);
+		other = (entry ? ~other : other) & dmt_word_mask(first, in);
 		if (other)
 			return n + __ffs64(other) - first;
 		n += in;
@@ -415,7 +411,7 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
 	struct dmt_pin_word *w = pin_word(pins, page);
 	u64 line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
-	u64 mask = range_mask(page % WORD_PAGES, n), left;
+	u64 mask = dmt_word_mask(page % WORD_PAGES, n), left;
 
 	/* What a driver at fault has unpinned meanwhile has no entry. */
 	mask &= present(w);
@@ -574,13 +570,11 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 	while (npages) {
 		const struct dmt_pin_word *w = pin_word(&m->pins, page);
 		unsigned int n = in_word(page, npages);
-		u64 found = w ? last_writes(w, range_mask(page % WORD_PAGES, n)) :
+		u64 found = w ? last_writes(w, dmt_word_mask(page % WORD_PAGES, n)) :
 				0;
 
 		while (found) {
-			unsigned int bit = __ffs64(found);
-			u64 rest = ~(found >> bit);
-			unsigned int len = rest ? __ffs64(rest) : WORD_PAGES;
+			unsigned int len, bit = dmt_word_first_run(&found, &len);
 			u64 at = page - page % WORD_PAGES + bit;
 
 			if (at != end) {
@@ -588,8 +582,6 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 				first = at;
 			}
 			end = at + len;
-			found &= bit + len < WORD_PAGES ?
-				~0ULL << (bit + len) : 0;
 		}
 		page += n;
 		npages -= n;
@@ -614,7 +606,7 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 	struct dmt_pins *pins = &d->m->pins;
 	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
 	struct dmt_pin_word *w = pin_word(pins, page);
-	u64 mask = range_mask(page % WORD_PAGES, n), gone = 0, here;
+	u64 mask = dmt_word_mask(page % WORD_PAGES, n), gone = 0, here;
 	bool whole = w && (present(w) & mask) == mask;
 	unsigned int line;
 	u64 *from, *to;

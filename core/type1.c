@@ -5,7 +5,13 @@
  * Which error a call with several faults gets is that of Linux 7.3's type1
  * driver; where that has a limit that dmatrack does without, there is none.
  */
-#include "container.h"
+#include "answer_bitmap.h"
+#include "answer_ranges.h"
+#include "map.h"
+#include "tracking.h"
+#include "type1.h"
+#include "unmap.h"
+#include "vaddr.h"
 #include "uapi/dmatrack.h"
 
 /* Copy in the first @minsz bytes of a structure that begins with argsz. */
@@ -28,7 +34,7 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
 		return 1;
 	case VFIO_DMA_CC_IOMMU:
 		return c && !READ_ONCE(c->incoherent);
-	case VFIO_UPDATE_VADDR:		/* see dmt_invalidate() */
+	case VFIO_UPDATE_VADDR:		/* see dmt_vaddr_invalidate() */
 		return c && !READ_ONCE(c->nr_emulated);
 	default:
 		return 0;
@@ -135,11 +141,11 @@ static long get_info(struct dmt_container *c, unsigned long arg)
 		return -EINVAL;
 	size = min_t(size_t, info.argsz, sizeof(info));
 
-	err = dmt_lock_open(c);
+	err = dmt_container_lock_open(c);
 	if (err)
 		return err;
 	err = get_info_locked(c, &info, &caps);
-	dmt_unlock(c);
+	dmt_container_unlock(c);
 	if (err)
 		return err;
 
@@ -181,7 +187,7 @@ static long map_dma(struct dmt_container *c, unsigned long arg)
 
 	if (map.flags & VFIO_DMA_MAP_FLAG_VADDR)
 		return map.flags & rights ? -EINVAL :
-			dmt_update_vaddr(c, map.iova, last, map.vaddr);
+			dmt_vaddr_update(c, map.iova, last, map.vaddr);
 	if (map.flags & VFIO_DMA_MAP_FLAG_READ)
 		prot |= DMT_READ;
 	if (map.flags & VFIO_DMA_MAP_FLAG_WRITE)
@@ -227,7 +233,7 @@ static int unmap_check(struct dmt_container *c,
 		return 0;
 	}
 	if (!unmap->size ||
-	    !dmt_is_aligned(c, unmap->iova, unmap->iova + unmap->size - 1))
+	    !dmt_container_is_aligned(c, unmap->iova, unmap->iova + unmap->size - 1))
 		return -EINVAL;
 	if (check_add_overflow(unmap->iova, unmap->size - 1, last))
 		return -EOVERFLOW;
@@ -281,7 +287,7 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 		return err;
 	size = (u64 __user *)(arg + offsetof(typeof(unmap), size));
 	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR)
-		return dmt_invalidate(c, unmap.iova, last,
+		return dmt_vaddr_invalidate(c, unmap.iova, last,
 				      unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL,
 				      size);
 	return dmt_unmap(c, unmap.iova, last,
@@ -310,7 +316,7 @@ static long get_bitmap(struct dmt_container *c, unsigned long arg, u32 argsz)
 	err = check_bitmap(c, &range.bitmap, range.size, &bitmap);
 	if (err)
 		return err;
-	return dmt_get_bitmap(c, range.iova, last, &bitmap);
+	return dmt_tracking_get_bitmap(c, range.iova, last, &bitmap);
 }
 
 static long dirty_pages(struct dmt_container *c, unsigned long arg)
@@ -323,9 +329,9 @@ static long dirty_pages(struct dmt_container *c, unsigned long arg)
 		return -EINVAL;
 	switch (dirty.flags) {		/* one at a time, and no others */
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
-		return dmt_start(c);
+		return dmt_tracking_start(c);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-		return dmt_stop(c);
+		return dmt_tracking_stop(c);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
 		return get_bitmap(c, arg, dirty.argsz);
 	default:
@@ -368,7 +374,7 @@ static long list_to_user(struct dmt_container *c, u64 iova,
 
 	while (done < room) {
 		u32 want = min(room - done, LIST_PIECE);
-		int n = dmt_list(c, iova, piece, want);
+		int n = dmt_map_list(c, iova, piece, want);
 		/* mapped since the piece before, over what that ended with */
 		int skip = done && n > 0 && piece[0].iova < iova;
 
@@ -436,7 +442,7 @@ static long get_ranges(struct dmt_container *c, unsigned long arg)
 	if (!dmt_user_range_ok(c->host, ranges.data,
 			       (u64)get.count * sizeof(*ranges.data)))
 		return -EFAULT;
-	return dmt_get_ranges(c, get.iova, get.last, &ranges);
+	return dmt_tracking_get_ranges(c, get.iova, get.last, &ranges);
 }
 
 static long get_log(struct dmt_container *c, unsigned long arg)
@@ -449,7 +455,7 @@ static long get_log(struct dmt_container *c, unsigned long arg)
 		return -EFAULT;
 	if (get.argsz < minsz || get.flags || get.iova > get.last)
 		return -EINVAL;
-	err = dmt_describe_log(c, &get);
+	err = dmt_tracking_describe(c, &get);
 	return err ? err : dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
 }
 

@@ -147,7 +147,7 @@ int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t size)
 	rcu_read_lock();
 	device = device_find(vdev);
 	if (device)
-		err = dmt_mark_dirty(&device->host->c, iova, size);
+		err = dmt_operation_mark(&device->host->c, iova, size);
 	rcu_read_unlock();
 	return err;
 }

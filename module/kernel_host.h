@@ -22,6 +22,8 @@
 #include "compat/vfio_driver.h"
 #include "core/container.h"
 #include "core/group.h"
+#include "core/operation.h"
+#include "core/type1.h"
 
 struct mem_cgroup;
 

@@ -62,14 +62,14 @@ static int type1_attach_group(void *data, struct iommu_group *group,
 
 	if (type != VFIO_IOMMU && type != VFIO_EMULATED_IOMMU)
 		return -EINVAL;
-	return dmt_attach(&host->c, group, type == VFIO_EMULATED_IOMMU);
+	return dmt_group_attach(&host->c, group, type == VFIO_EMULATED_IOMMU);
 }
 
 static void type1_detach_group(void *data, struct iommu_group *group)
 {
 	struct dmt_host *host = data;
 
-	WARN_ON(!dmt_detach(&host->c, group));
+	WARN_ON(!dmt_group_detach(&host->c, group));
 }
 
 /* Does [iova, iova + npage pages) end below 2^64? */
@@ -106,7 +106,7 @@ static int type1_pin_pages(void *data, struct iommu_group *group,
 		rights |= DMT_READ;
 	if (prot & IOMMU_WRITE)
 		rights |= DMT_WRITE;
-	err = dmt_pin(&host->c, iova & PAGE_MASK, npage, rights, pages);
+	err = dmt_operation_pin(&host->c, iova & PAGE_MASK, npage, rights, pages);
 	if (err)
 		return err;
 	dmt_group_pinned(&host->c, group);
@@ -137,7 +137,7 @@ static void type1_unpin_pages(void *data, dma_addr_t iova, int npage)
 	if (WARN_ON(!host->c.v2) || WARN_ON(npage <= 0) ||
 	    WARN_ON(!is_range(iova, npage)))
 		return;
-	if (dmt_unpin(&host->c, iova & PAGE_MASK, npage))
+	if (dmt_operation_unpin(&host->c, iova & PAGE_MASK, npage))
 		WARN_ON(!is_mapped(&host->c, iova, npage));
 }
 
@@ -156,8 +156,8 @@ static int type1_dma_rw(void *data, dma_addr_t iova, void *buf, size_t size,
 {
 	struct dmt_host *host = data;
 
-	return write ? dmt_write(&host->c, iova, buf, size) :
-		       dmt_read(&host->c, iova, buf, size);
+	return write ? dmt_operation_write(&host->c, iova, buf, size) :
+		       dmt_operation_read(&host->c, iova, buf, size);
 }
 
 static struct iommu_domain *type1_group_iommu_domain(void *data,

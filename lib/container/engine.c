@@ -11,6 +11,9 @@
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
 #include "core/group.h"
+#include "core/map.h"
+#include "core/operation.h"
+#include "core/type1.h"
 
 /* As the kernel's drivers have it by default */
 #define MAPPINGS_MAX	65535U
@@ -185,7 +188,7 @@ int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e, data))
 		return -EINVAL;
-	return done(dmt_write(&e->c, iova, data, size), "writing", iova, size);
+	return done(dmt_operation_write(&e->c, iova, data, size), "writing", iova, size);
 }
 
 int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
@@ -193,7 +196,7 @@ int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
 {
 	if (dml_lacks(e, data))
 		return -EINVAL;
-	return done(dmt_read(&e->c, iova, data, size), "reading", iova, size);
+	return done(dmt_operation_read(&e->c, iova, data, size), "reading", iova, size);
 }
 
 int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
@@ -208,7 +211,7 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 				 "dmatrack_engine_on_unmap()");
 	if (prot & ~(DMT_READ | DMT_WRITE))
 		return dml_error(-EINVAL, "0x%x are no rights of a pin", prot);
-	err = e->c.v2 ? dmt_pin(&e->c, iova, npages, prot, (struct page **)pages) :
+	err = e->c.v2 ? dmt_operation_pin(&e->c, iova, npages, prot, (struct page **)pages) :
 			-EACCES;	/* as the kernel's */
 	return done(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
 }
@@ -218,7 +221,7 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e))
 		return -EINVAL;
-	return done(dmt_unpin(&e->c, iova, npages), "unpinning", iova,
+	return done(dmt_operation_unpin(&e->c, iova, npages), "unpinning", iova,
 		    (uint64_t)npages << PAGE_SHIFT);
 }
 
@@ -227,7 +230,7 @@ int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e))
 		return -EINVAL;
-	return done(dmt_mark_dirty(&e->c, iova, size), "marking", iova, size);
+	return done(dmt_operation_mark(&e->c, iova, size), "marking", iova, size);
 }
 
 void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
@@ -252,19 +255,19 @@ static struct iommu_group *own_group(struct dmatrack_engine *e)
 int dmatrack_engine_emulated(struct dmatrack_engine *e, bool there)
 {
 	if (there)
-		return dmt_attach(&e->c, own_group(e), true);
-	dmt_detach(&e->c, own_group(e));
+		return dmt_group_attach(&e->c, own_group(e), true);
+	dmt_group_detach(&e->c, own_group(e));
 	return 0;
 }
 
 int dmatrack_engine_attach(struct dmatrack_engine *e, struct iommu_group *group)
 {
-	return dmt_attach(&e->c, group, false);
+	return dmt_group_attach(&e->c, group, false);
 }
 
 void dmatrack_engine_detach(struct dmatrack_engine *e, struct iommu_group *group)
 {
-	dmt_detach(&e->c, group);
+	dmt_group_detach(&e->c, group);
 }
 
 long dmatrack_engine_locked(struct dmatrack_engine *e)

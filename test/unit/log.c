@@ -216,7 +216,7 @@ static void exact_of(uint64_t npages)
 		dirty[i] = 1;
 	}
 	take_exact(log, &t, 0, npages);
-	dmt_taker_fini(&t);
+	dmt_log_taker_fini(&t);
 	log_destroy(log);
 	free(dirty);
 	free(reported);
@@ -510,7 +510,7 @@ static void take_while_marking(uint64_t *rng)
 	for (i = 0; i < MARKERS; i++)
 		pthread_join(r.marker[i].thread, NULL);
 	lost += take_and_check(&t);
-	dmt_taker_fini(&t);
+	dmt_log_taker_fini(&t);
 	CHECK_EQ(lost, 0);
 	CHECK_EQ(r.bad, 0);
 }
@@ -669,7 +669,7 @@ static void clean_take(unsigned int round, struct dmt_taker *t)
 	}
 	/* tables, too, are to be had anew */
 	if (clean.log->ntables > 1) {
-		dmt_taker_fini(t);
+		dmt_log_taker_fini(t);
 		dmt_log_free(clean.log);
 	}
 }
@@ -704,7 +704,7 @@ static void clean_run(uint64_t npages)
 	}
 	for (i = 0; i < MARKERS; i++)
 		pthread_join(thread[i], NULL);
-	dmt_taker_fini(&t);
+	dmt_log_taker_fini(&t);
 	log_destroy(clean.log);
 	rcu_barrier();
 }

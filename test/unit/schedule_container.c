@@ -30,6 +30,10 @@
 #include "core/answer_ranges.c"
 #include "core/unread.c"
 #include "core/container.c"
+#include "core/map.c"
+#include "core/scope.c"
+#include "core/tracking.c"
+#include "core/unmap.c"
 #include "core/gate.c"
 #include "core/harvest.c"
 #include "core/log.c"
@@ -85,7 +89,7 @@ struct pinned {
  * @unmaps: odd while an unmap is under way
  * @faults: every so many things fail; 0: none
  * @stubborn: drivers unpin at every so many notices; 0: at each
- * @stopping: a bit for each fiber that is in dmt_stop()
+ * @stopping: a bit for each fiber that is in dmt_tracking_stop()
  * @marked: pages that the one who stops has marked
  */
 static struct run {
@@ -284,12 +288,13 @@ void dmt_prepared_drop(struct dmt_prepared *p)
 {
 }
 
-int dmt_iommu_map(struct dmt_mapping *m, struct dmt_prepared *p)
+int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m,
+		  struct dmt_prepared *p)
 {
 	return -ENODEV;
 }
 
-void dmt_iommu_unmap(struct dmt_mapping *m)
+void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 {
 }
 
@@ -304,7 +309,7 @@ static void let_go(struct pinned *p)
 	if (!n)
 		return;
 	p->n = 0;
-	SIM_CHECK(!dmt_unpin(&r.c, iova_of(p->page), n));
+	SIM_CHECK(!dmt_operation_unpin(&r.c, iova_of(p->page), n));
 }
 
 bool dmt_pause(unsigned int ms)
@@ -379,7 +384,7 @@ static void device_write(u64 page)
 	for (i = 0; i < ARRAY_SIZE(data); i++)
 		data[i] = value;
 	touch(page, n);
-	dmt_write(&r.c, iova_of(page) + (n > 1 ? PAGE / 2 : 0), data,
+	dmt_operation_write(&r.c, iova_of(page) + (n > 1 ? PAGE / 2 : 0), data,
 		  n > 1 ? (n - 1) * PAGE : 8);
 	finish(page, n);
 }
@@ -399,7 +404,7 @@ static void device_report(u64 page)
 		n = PAGES - page;
 	touch(page, n);
 	WRITE_ONCE(r.content[page][id], next_number());
-	err = dmt_mark_dirty(&r.c, iova_of(page), n * PAGE);
+	err = dmt_operation_mark(&r.c, iova_of(page), n * PAGE);
 	sim_mb();
 	if (err)
 		r.copy[page][id] = r.content[page][id];
@@ -418,7 +423,7 @@ static void device_pin(u64 page)
 	if (write)
 		touch(page, n);
 	sim_lock(p);
-	if (!dmt_pin(&r.c, iova_of(page), n,
+	if (!dmt_operation_pin(&r.c, iova_of(page), n,
 		     write ? DMT_READ | DMT_WRITE : DMT_READ, pages)) {
 		for (i = 0; i < n; i++)
 			SIM_CHECK((unsigned long)pages[i] ==
@@ -450,7 +455,7 @@ static void device_dma(void)
 /* A driver at fault: it unpins what isn't pinned, which unmaps don't wait for. */
 static void device_unpin_never(void)
 {
-	SIM_CHECK(dmt_unpin(&r.c, iova_of(NEVER), 1) == -EINVAL);
+	SIM_CHECK(dmt_operation_unpin(&r.c, iova_of(NEVER), 1) == -EINVAL);
 }
 
 static void device_unpin(struct pinned *p)
@@ -526,7 +531,7 @@ static int get_bitmap(u64 page, u64 n, unsigned int coarse)
 		.pgshift = r.c.pgshift + coarse,
 	};
 
-	return dmt_get_bitmap(&r.c, iova_of(page), iova_of(page + n) - 1,
+	return dmt_tracking_get_bitmap(&r.c, iova_of(page), iova_of(page + n) - 1,
 			      &bitmap);
 }
 
@@ -548,7 +553,7 @@ static int get_ranges(u64 page, u64 *n, unsigned int coarse)
 	u64 at;
 	int err;
 
-	err = dmt_get_ranges(&r.c, iova_of(page), iova_of(page + *n) - 1,
+	err = dmt_tracking_get_ranges(&r.c, iova_of(page), iova_of(page + *n) - 1,
 			     &ranges);
 	if (err)
 		return err;
@@ -680,7 +685,7 @@ static void check_freed(void)
 static void stop_tracking(void)
 {
 	r.stopping |= 1U << sim.now;
-	SIM_CHECK(!dmt_stop(&r.c));
+	SIM_CHECK(!dmt_tracking_stop(&r.c));
 	r.stopping &= ~(1U << sim.now);
 }
 
@@ -689,7 +694,7 @@ static void marker(void *arg)
 {
 	(void)arg;
 	while (r.at_work)
-		dmt_mark_dirty(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1), PAGE);
+		dmt_operation_mark(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1), PAGE);
 }
 
 /* Marks even pages, each but once, and stops. */
@@ -699,12 +704,12 @@ static void stopper(void *arg)
 
 	(void)arg;
 	while (times--) {
-		SIM_CHECK(!dmt_start(&r.c));
+		SIM_CHECK(!dmt_tracking_start(&r.c));
 		for (n = 1 + sim_below(4); n; n--) {
 			unsigned int page = sim_below(PAGES / 2) * 2;
 
 			if (!r.marked[page])
-				r.marked[page] = !dmt_mark_dirty(&r.c, iova_of(page),
+				r.marked[page] = !dmt_operation_mark(&r.c, iova_of(page),
 								 PAGE);
 		}
 		stop_tracking();
@@ -722,12 +727,12 @@ static void starter(void *arg)
 	(void)arg;
 	while (r.at_work) {
 		memcpy(old, r.marked, sizeof(old));
-		SIM_CHECK(!dmt_describe_log(&r.c, &log));
+		SIM_CHECK(!dmt_tracking_describe(&r.c, &log));
 		if (log.flags & DMATRACK_LOG_TRACKING) {
 			sim_yield();
 			continue;
 		}
-		SIM_CHECK(!dmt_start(&r.c));
+		SIM_CHECK(!dmt_tracking_start(&r.c));
 		if (get_bitmap(0, PAGES, 0))
 			continue;	/* stopped once more */
 		for (i = 0; i < PAGES; i++)
@@ -757,7 +762,7 @@ static void run_begin(uint64_t seed)
 {
 	sim_begin(seed);
 	memset(&r, 0, sizeof(r));
-	if (dmt_container_init(&r.c, &r.host, true, 10) || dmt_start(&r.c))
+	if (dmt_container_init(&r.c, &r.host, true, 10) || dmt_tracking_start(&r.c))
 		abort();
 }
 
@@ -859,7 +864,7 @@ static void stopping_large(uint64_t seed)
 		    DMT_READ | DMT_WRITE))
 		abort();
 	for (i = 0; i < LARGE_CHUNKS; i++)
-		SIM_CHECK(!dmt_mark_dirty(&r.c, i * chunk, PAGE));
+		SIM_CHECK(!dmt_operation_mark(&r.c, i * chunk, PAGE));
 	SIM_CHECK(sim.memory > LARGE_CHUNKS);
 	freed_most = 0;
 	sim.freed = count_freed;

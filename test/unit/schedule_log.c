@@ -184,7 +184,7 @@ static void taker(void *arg)
 	} else {
 		take(0, r.npages);
 	}
-	dmt_taker_fini(&r.taker);
+	dmt_log_taker_fini(&r.taker);
 }
 
 static void run(uint64_t seed, u64 npages, bool ranges, unsigned int deny)

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Tracking: writes are logged, and harvested. */
+#include "answer_bitmap.h"
+#include "answer_ranges.h"
+#include "harvest.h"
+#include "tracking.h"
+#include "uapi/dmatrack.h"
+
+static int start_locked(struct dmt_container *c)
+{
+	if (c->tracking)
+		return 0;
+	c->harvest = dmt_harvest_new(c->host);
+	if (!c->harvest)
+		return -ENOMEM;
+	dmt_unread_clear(&c->unread);
+	smp_store_release(&c->tracking, true);
+	return 0;
+}
+
+int dmt_tracking_start(struct dmt_container *c)
+{
+	int err;
+
+	mutex_lock(&c->start_lock);
+	err = dmt_container_lock_open(c);
+	if (!err) {
+		err = start_locked(c);
+		dmt_container_unlock(c);
+	}
+	mutex_unlock(&c->start_lock);
+	/* Writes that aren't logged yet are seen by the caller: dmt_mapping_is_tracked() */
+	smp_mb();
+	return err;
+}
+
+#define CUT_TABLES	16U	/* at a time: up to 4,096 bitmaps */
+
+/**
+ * struct cut - how far logs have been cut; by addresses, for mappings come and go
+ * @iova: of the mapping that is next
+ * @ti: its table that is next, if the mapping begins there
+ * @memory: what was cut and is to be freed
+ */
+struct cut {
+	u64 iova;
+	unsigned int ti;
+	void *memory;
+};
+
+/* Some tables' memory. False: that was the last. */
+static bool cut_some(struct dmt_container *c, struct cut *cut)
+{
+	unsigned int n;
+
+	for (n = 0; n < CUT_TABLES; n++) {
+		struct dmt_space_iter it;
+		struct dmt_mapping *m = dmt_space_first(&c->space, cut->iova,
+							&it);
+
+		if (!m)
+			return false;
+		if (m->iova != cut->iova)
+			cut->ti = 0;
+		cut->iova = m->iova;
+		if (cut->ti < m->log.ntables)
+			cut->memory = dmt_log_cut(&m->log, cut->ti++,
+						  cut->memory);
+		if (cut->ti < m->log.ntables)
+			continue;
+		if (m->last == ~0ULL)
+			return false;
+		cut->iova = m->last + 1;
+		cut->ti = 0;
+	}
+	return true;
+}
+
+/*
+ * Tracking has ended a grace period ago, and doesn't begin while @c->start_lock is
+ * held, so logs are neither marked nor taken from. @c->lock keeps the mappings, and is
+ * held for some tables at a time; memory is freed without it.
+ */
+static void logs_free(struct dmt_container *c)
+{
+	struct cut cut = {};
+	bool more;
+
+	do {
+		if (dmt_container_lock_open(c))
+			return;		/* all mappings have gone */
+		more = cut_some(c, &cut);
+		dmt_container_unlock(c);
+		dmt_log_free_cut(cut.memory);
+		cut.memory = NULL;
+		cond_resched();
+	} while (more);
+}
+
+static void stop(struct dmt_container *c)
+{
+	struct dmt_harvest *h = c->harvest;
+	bool tracked = c->tracking;
+
+	c->taken += tracked;
+	WRITE_ONCE(c->tracking, false);
+	c->harvest = NULL;
+	dmt_container_unlock(c);
+	if (tracked) {
+		synchronize_rcu();	/* for marks that saw it set */
+		logs_free(c);
+	}
+	dmt_harvest_free(h);
+}
+
+int dmt_tracking_stop(struct dmt_container *c)
+{
+	int err;
+
+	mutex_lock(&c->start_lock);
+	err = dmt_container_lock_open(c);
+	if (!err)
+		stop(c);	/* unlocks */
+	mutex_unlock(&c->start_lock);
+	return err;
+}
+
+/* Harvests -------------------------------------------------------------------- */
+
+/*
+ * @c->lock, for a harvest of [iova, last], a bit or a range for 2^@pgshift bytes; or
+ * -EINVAL.
+ */
+static int lock_to_harvest(struct dmt_container *c, u64 iova, u64 last,
+			   unsigned int pgshift)
+{
+	int err = dmt_container_lock_open(c);
+
+	if (err)
+		return err;
+	if (c->tracking && pgshift >= c->pgshift &&
+	    dmt_container_is_aligned(c, iova, last))
+		return 0;
+	dmt_container_unlock(c);
+	return -EINVAL;
+}
+
+/* Before the user's memory is touched: could it be harvested at all? */
+static int may_harvest(struct dmt_container *c, u64 iova, u64 last,
+		       unsigned int pgshift)
+{
+	int err = lock_to_harvest(c, iova, last, pgshift);
+
+	if (!err)
+		dmt_container_unlock(c);
+	return err;
+}
+
+static int get_bitmap_once(struct dmt_container *c, u64 iova, u64 last,
+			   const struct dmt_bitmap *bitmap)
+{
+	int err = may_harvest(c, iova, last, bitmap->pgshift);
+
+	if (!err)
+		err = dmt_answer_bitmap_prepare(c, iova, last, bitmap);
+	if (!err)
+		err = lock_to_harvest(c, iova, last, bitmap->pgshift);
+	if (err)
+		return err;
+	err = dmt_answer_bitmap_harvest(c, iova, last, bitmap);
+	c->taken += !err;
+	dmt_container_unlock(c);
+	return err;
+}
+
+/* Each time that a page of the buffer has gone, it is prepared anew. */
+int dmt_tracking_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
+		   const struct dmt_bitmap *bitmap)
+{
+	int err;
+
+	do
+		err = get_bitmap_once(c, iova, last, bitmap);
+	while (err == -EAGAIN);
+	return err;
+}
+
+static int get_ranges_once(struct dmt_container *c, u64 iova, u64 last,
+			   const struct dmt_ranges *ranges, u64 *there)
+{
+	int err = may_harvest(c, iova, last, ranges->pgshift);
+
+	if (!err)
+		err = dmt_answer_ranges_prepare(c, ranges, there);
+	if (!err)
+		err = lock_to_harvest(c, iova, last, ranges->pgshift);
+	if (err)
+		return err;
+	err = dmt_answer_ranges_harvest(c, iova, last, ranges);
+	c->taken += !err;
+	dmt_container_unlock(c);
+	return err;
+}
+
+int dmt_tracking_get_ranges(struct dmt_container *c, u64 iova, u64 last,
+		   const struct dmt_ranges *ranges)
+{
+	u64 there = 0;
+	int err;
+
+	do
+		err = get_ranges_once(c, iova, last, ranges, &there);
+	while (err == -EAGAIN);
+	return err;
+}
+
+int dmt_tracking_describe(struct dmt_container *c, struct dmatrack_get_log *get)
+{
+	if (dmt_container_lock_open(c))
+		return -EINVAL;
+	get->flags = c->tracking ? DMATRACK_LOG_TRACKING : 0;
+	get->taken = c->taken;
+	get->unread = dmt_unread_latest(&c->unread, get->iova, get->last);
+	dmt_container_unlock(c);
+	return 0;
+}

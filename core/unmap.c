@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Unmap: mappings go.
+ *
+ * How a device operation and an unmap meet. An operation enters the gate, looks
+ * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
+ * drains the gate: from then on no write, read or pin is under way there, and
+ * none begins. Then it has drivers unpin (unpinning goes on in a leaving
+ * mapping), makes sure that they have, takes the last word on what was written, and
+ * takes the mapping out of the space. Unpins that are still at it count among its users;
+ * who else reaches it, as dmt_operation_mark() does, is in an RCU read-side section. So
+ * it is freed when the last user has gone, after a grace period that no call waits for.
+ *
+ * An operation may sleep in a page fault, and a driver may take its time: both are waited
+ * for without @lock, but with @drain_lock, so that nothing else takes away what is
+ * leaving. What the wait was for is then looked at anew. A caller who is killed in it
+ * leaves all as it was.
+ *
+ * If a driver still holds a page, or the last word can't be delivered, leaving is
+ * taken back and nothing has happened, but that drivers may have unpinned, which
+ * they were told to do, and that operations in between were refused. Drivers that
+ * hold pages get time: the unmap is tried again, from its first check on, with
+ * pauses in which the lock is free; in the end it fails. A page that a driver
+ * holds is never given back to the system.
+ */
+#include "answer_bitmap.h"
+#include "iommu.h"
+#include "unmap.h"
+
+int dmt_unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
+		       u64 *end)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, *iova, &it);
+
+	if (!m || m->iova > last)
+		return -ENOENT;
+	if (m->iova < *iova)
+		return c->v2 && !all ? -EINVAL : -ENOENT;
+	*iova = m->iova;
+	if (m->last < last)
+		m = dmt_space_first(&c->space, last, &it);
+	*end = last;
+	if (m && m->iova <= last && m->last > last) {
+		if (c->v2 && !all)
+			return -EINVAL;
+		*end = m->last;
+	}
+	return 0;
+}
+
+/**
+ * struct leaving - mappings on their way out
+ * @iova: where the first begins
+ * @last: where the last ends; they are all that there is in between
+ * @list: linked by next
+ * @bytes: of them all
+ */
+struct leaving {
+	u64 iova;
+	u64 last;
+	struct dmt_mapping *list;
+	u64 bytes;
+};
+
+/* All that begins in [@l->iova, @l->last] is leaving. */
+static void leave(struct dmt_container *c, struct leaving *l)
+{
+	struct dmt_mapping **tail = &l->list;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, l->iova, &it);
+
+	l->bytes = 0;
+	for (; m && m->iova <= l->last; m = dmt_space_next(&c->space, &it)) {
+		WRITE_ONCE(m->leaving, true);
+		l->bytes += dmt_mapping_span(m) + 1;
+		*tail = m;
+		tail = &m->next;
+	}
+	*tail = NULL;
+}
+
+/* It stays after all. */
+static void stay(struct leaving *l)
+{
+	struct dmt_mapping *m;
+
+	for (m = l->list; m; m = m->next)
+		WRITE_ONCE(m->leaving, false);
+}
+
+/*
+ * Have drivers unpin. One that had just pinned may not have come to note it
+ * when it was told; it will have the next time.
+ */
+static void notify(struct dmt_container *c, struct leaving *l)
+{
+	struct dmt_mapping *m;
+	unsigned int tries;
+
+	for (m = l->list; m; m = m->next)
+		for (tries = 0; READ_ONCE(m->pins.count) && tries < 10; tries++)
+			dmt_notify_unmap(c->host, m->iova,
+					 dmt_mapping_span(m) + 1);
+}
+
+/* What was written there and not harvested is forgotten. */
+static void note_unread(struct dmt_container *c, const struct leaving *l)
+{
+	const struct dmt_mapping *m;
+
+	for (m = l->list; m && c->tracking; m = m->next)
+		if (m->prot & DMT_WRITE)
+			dmt_unread_add(&c->unread, m->iova, m->last);
+}
+
+/*
+ * After the gate was drained no page is pinned any more, so false stays so; and an unpin
+ * that made it so is through with what it counts.
+ */
+static bool is_held(struct leaving *l)
+{
+	struct dmt_mapping *m;
+	bool held = false;
+
+	for (m = l->list; m && !held; m = m->next) {
+		if (!dmt_pins_ever(&m->pins))
+			continue;
+		mutex_lock(&m->pins.lock);
+		held = m->pins.count;
+		mutex_unlock(&m->pins.lock);
+	}
+	return held;
+}
+
+/*
+ * Take what is leaving away. Pages that drivers still hold stay pinned and accounted
+ * for good, unless an unpin is already at it: the mapping isn't found any more.
+ */
+static void unmap_finish(struct dmt_container *c, struct leaving *l)
+{
+	struct dmt_mapping *m = l->list, *next;
+
+	c->changes++;
+	dmt_space_erase(&c->space, l->iova, l->last);
+	for (; m; m = next) {
+		u64 kept = READ_ONCE(m->pins.count);
+
+		next = m->next;
+		if (kept)
+			dmt_pages_held(c->host, m->iova, m->last, kept);
+		if (m->iommu_mapped)
+			dmt_iommu_unmap(c, m);
+		smp_store_release(&c->nr_invalid, c->nr_invalid - m->invalid);
+		dmt_mapping_put(m);
+		c->avail++;
+	}
+}
+
+/*
+ * The answers: all that can still fail. The size comes first, because it can be
+ * taken back, and is by the caller. -EAGAIN: what the user is given must be faulted in.
+ */
+static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
+			const struct dmt_bitmap *bitmap, u64 bytes, u64 __user *size)
+{
+	if (size && dmt_copy_to_user_nofault(c->host, size, &bytes,
+					     sizeof(bytes)))
+		return -EAGAIN;
+	return bitmap ? dmt_answer_bitmap_harvest(c, iova, last, bitmap) : 0;
+}
+
+/* May that be unmapped at all? As dmt_unmap_check(): -ENOENT is no error. */
+static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
+		     const struct dmt_bitmap *bitmap, u64 *end)
+{
+	int err;
+
+	if (!dmt_container_is_aligned(c, *iova, last))
+		return -EINVAL;
+	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
+		return -EINVAL;
+	err = dmt_unmap_check(c, iova, last, all, end);
+	if (!err && bitmap && *end > last)
+		return -EINVAL;		/* the bitmap has no room for the rest */
+	return err;
+}
+
+/*
+ * Have all that [iova, last] has leave, and nobody use it. @c->lock is dropped for that,
+ * and mappings may have come by then, or tracking have ended, so all is checked again.
+ * If this fails, what is in @l is leaving.
+ */
+static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,
+		       const struct dmt_bitmap *bitmap, struct leaving *l)
+{
+	u64 changes = 0;
+	int err;
+
+	for (;;) {
+		l->iova = iova;
+		err = unmap_may(c, &l->iova, last, all, bitmap, &l->last);
+		if (err || (l->list && c->changes == changes))
+			return err;
+		leave(c, l);
+		changes = c->changes;
+		dmt_container_unlock(c);
+		err = dmt_gate_drain_killable(&c->gate);
+		if (!err)
+			notify(c, l);
+		dmt_container_lock(c);
+		if (err)
+			return err;
+	}
+}
+
+/* @c->drain_lock and @c->lock. -EBUSY: drivers hold pages. */
+static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
+			const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	struct leaving l = {};
+	int err = unmap_begin(c, iova, last, all, bitmap, &l);
+
+	if (!err && is_held(&l))
+		err = -EBUSY;
+	if (!err)
+		err = unmap_answer(c, iova, last, bitmap, l.bytes, size);
+	if (err) {
+		stay(&l);
+		return err != -ENOENT ? err :
+			unmap_answer(c, iova, last, NULL, 0, size);
+	}
+	if (!bitmap)
+		note_unread(c, &l);
+	unmap_finish(c, &l);
+	return 0;
+}
+
+int dmt_unmap_size(struct dmt_container *c, u64 iova, u64 last,
+		      u64 __user *size)
+{
+	u64 asked = last - iova + 1;
+
+	if (size && dmt_copy_to_user(c->host, size, &asked, sizeof(asked)))
+		return -EFAULT;
+	return dmt_interrupted() ? -EINTR : 0;
+}
+
+/* Without the lock, as far as pages of the user are waited for */
+static int unmap_prepare(struct dmt_container *c, u64 iova, u64 last, bool all,
+			 const struct dmt_bitmap *bitmap)
+{
+	u64 start = iova, end;
+	int err = dmt_container_lock_open(c);
+
+	if (err)
+		return err;
+	err = unmap_may(c, &start, last, all, bitmap, &end);
+	dmt_container_unlock(c);
+	if (err && err != -ENOENT)
+		return err;
+	return dmt_answer_bitmap_prepare(c, iova, last, bitmap);
+}
+
+static int unmap_once(struct dmt_container *c, u64 iova, u64 last, bool all,
+		      const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	int err = bitmap ? unmap_prepare(c, iova, last, all, bitmap) : 0;
+
+	if (err)
+		return err;
+	err = dmt_container_lock_drain(c);
+	if (err)
+		return err;
+	err = unmap_locked(c, iova, last, all, bitmap, size);
+	dmt_container_unlock_drain(c);
+	return err;
+}
+
+/*
+ * How long drivers are given to unpin, and the longest pause between two attempts.
+ * The first pauses are short, each twice the one before: a driver that is about to
+ * unpin is waited for not much longer than it takes.
+ */
+#define UNPIN_MS	1000U
+#define PAUSE_MS	64U
+
+static int unmap_patiently(struct dmt_container *c, u64 iova, u64 last, bool all,
+			   const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	unsigned int waited = 0, pause = 1;
+	int err;
+
+	for (;;) {
+		err = unmap_once(c, iova, last, all, bitmap, size);
+		if (err != -EBUSY || waited >= UNPIN_MS)
+			break;
+		if (dmt_pause(pause))
+			return -EINTR;
+		waited += pause;
+		pause = min(2 * pause, PAUSE_MS);
+	}
+	if (err == -EBUSY)
+		dmt_pages_held(c->host, iova, last, 0);
+	return err;
+}
+
+/* Where the answer has to be faulted in after all, it begins anew. */
+int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
+	      const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	int gone, err;
+
+	do {
+		err = unmap_patiently(c, iova, last, all, bitmap, size);
+		if (!err || (err != -EAGAIN && !bitmap))
+			return err;
+		gone = dmt_unmap_size(c, iova, last, size);
+	} while (err == -EAGAIN && !gone);
+	return err == -EAGAIN ? gone : err;
+}
+
+void dmt_unmap_all(struct dmt_container *c)
+{
+	struct leaving l = { .last = ~0ULL };
+
+	leave(c, &l);
+	if (!l.list)
+		return;
+	dmt_gate_drain(&c->gate);
+	notify(c, &l);
+	note_unread(c, &l);
+	unmap_finish(c, &l);
+}
