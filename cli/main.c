@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/common/cli.h"
+#include "cli/common/json.h"
 
 static const struct cli_command *const commands[] = {
 	&cli_bench,
@@ -81,6 +82,7 @@ static int help(int argc, char **argv)
 /* So that a full disk or a closed pipe doesn't look like success */
 static int finish(int status)
 {
+	cli_json_end(status);
 	if (fflush(stdout) || ferror(stdout)) {
 		cli_error("can't write the output: %m");
 		return CLI_FAILED;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "cli/common/json.h"
 #include "cli/common/options.h"
 
 static const char help[] =
@@ -45,7 +46,6 @@ struct options {
 	const char *device;
 	uint64_t size;
 	uint64_t passes;
-	bool json;
 	bool progress;
 	bool quiet;
 };
@@ -54,7 +54,7 @@ static const struct cli_option option_table[] = {
 	CLI_STRING("device", struct options, device),
 	CLI_SIZE("size", struct options, size, 1 << 20, 1ull << 44, BENCH_PAGE),
 	CLI_NUMBER("passes", struct options, passes, 7, MEASURE_REPS_MAX, 1),
-	CLI_FLAG("json", struct options, json),
+	CLI_JSON,
 	CLI_FLAG("progress", struct options, progress),
 	CLI_FLAG("quiet", struct options, quiet),
 	{ 0 }
@@ -106,41 +106,37 @@ static void print_row(const struct bench_row *row,
 	putchar('\n');
 }
 
-static void print_skipped(const struct options *o, const struct bench_row *row,
-			  const char *why)
+static void print_skipped(const struct bench_row *row, const char *why)
 {
-	if (!o->json && *why)
+	if (!cli_json() && *why)
 		printf("%-30s not here: %s\n", row->text, why);
 }
 
-/* JSON: nothing to escape but the device, which dmatrack_open_vfio() has checked -- */
+/* JSON ------------------------------------------------------------------------------ */
 
-static void print_json_figure(const struct measure_figure *f)
+static json_t *json_of(const struct measure_figure *f)
 {
-	printf("{\"median_ns\": %.1f, \"min_ns\": %.1f, \"max_ns\": %.1f, \"passes\": %u, \"thrown_out\": %u}",
-	       f->median, f->min, f->max, f->n, f->thrown);
+	return json_pack("{s:f, s:f, s:f, s:i, s:i}", "median_ns", f->median,
+			 "min_ns", f->min, "max_ns", f->max,
+			 "passes", (int)f->n, "thrown_out", (int)f->thrown);
 }
 
-static void print_json_row(const struct bench_row *row,
-			   const struct measure_figure *f, bool first)
+static void add_row(const struct bench_row *row, const struct measure_figure *f)
 {
-	printf("%s    {\"name\": \"%s\", \"work\": ", first ? "" : ",\n",
-	       row->name);
-	print_json_figure(&f[0]);
-	if (row->limit) {
-		printf(", \"limit\": ");
-		print_json_figure(&f[1]);
-	}
-	putchar('}');
+	json_t *o = json_object();
+
+	cli_json_string(o, "name", row->name);
+	json_object_set_new(o, "work", json_of(&f[0]));
+	json_object_set_new(o, "limit", row->limit ? json_of(&f[1]) : json_null());
+	json_array_append_new(json_object_get(cli_json(), "rows"), o);
 }
 
-static void print_json_head(const struct options *o, const struct bench_bed *b)
+static void add_head(const struct options *o, const struct bench_bed *b)
 {
-	printf("{\n  \"driver\": \"%s\",\n", dmatrack_driver(b->t));
-	if (o->device)
-		printf("  \"device\": \"%s\",\n", o->device);
-	printf("  \"size\": %llu,\n  \"rows\": [\n",
-	       (unsigned long long)o->size);
+	cli_json_string(cli_json(), "driver", dmatrack_driver(b->t));
+	cli_json_string(cli_json(), "device", o->device);
+	cli_json_number(cli_json(), "size_bytes", o->size);
+	json_object_set_new(cli_json(), "rows", json_array());
 }
 
 /* Rows ------------------------------------------------------------------------------ */
@@ -164,22 +160,20 @@ static int measure_all(const struct options *o, struct bench_bed *b)
 {
 	const struct bench_row *row;
 	struct measure_figure f[2];
-	bool first = true;
 	const char *why;
 
 	for (row = bench_rows; row->name; row++) {
 		why = row->cannot ? row->cannot(b) : NULL;
 		if (why) {
-			print_skipped(o, row, why);
+			print_skipped(row, why);
 			continue;
 		}
 		if (measure_row(o, b, row, f))
 			return CLI_FAILED;
-		if (o->json)
-			print_json_row(row, f, first);
+		if (cli_json())
+			add_row(row, f);
 		else
 			print_row(row, f);
-		first = false;
 	}
 	return 0;
 }
@@ -194,14 +188,12 @@ static int bench(const struct options *o)
 	ret = bench_work_open(&b, o->device, o->size);
 	cli_progress_clear();
 	if (!ret) {
-		if (o->json)
-			print_json_head(o, &b);
+		if (cli_json())
+			add_head(o, &b);
 		else
 			print_head(o, &b);
 		ret = measure_all(o, &b);
 	}
-	if (!ret && o->json)
-		puts("\n  ]\n}");
 	bench_work_close(&b);
 	return ret;
 }

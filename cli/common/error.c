@@ -2,12 +2,14 @@
 /* Messages: see error.h. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "dmatrack.h"
 
 static const char *begin = "", *running = "";	/* " demo", or nothing */
+static char *said;
 
 void cli_error_begin(const char *command)
 {
@@ -19,9 +21,11 @@ static void print(const char *format, va_list args)
 {
 	cli_progress_clear();
 	fflush(stdout);
-	fprintf(stderr, "dmatrack%s%s: ", begin, running);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	free(said);
+	if (vasprintf(&said, format, args) < 0)
+		said = NULL;
+	fprintf(stderr, "dmatrack%s%s: %s\n", begin, running,
+		said ? said : "no memory");
 }
 
 void cli_error(const char *format, ...)
@@ -42,6 +46,11 @@ int cli_error_usage(const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "'dmatrack%s%s --help' explains.\n", begin, running);
 	return CLI_USAGE;
+}
+
+const char *cli_error_said(void)
+{
+	return said;
 }
 
 const char *cli_error_why(int error)

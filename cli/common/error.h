@@ -28,6 +28,9 @@ void cli_error(const char *format, ...);
 __attribute__((format(printf, 1, 2)))
 int cli_error_usage(const char *format, ...);
 
+/* What was said last, without 'dmatrack COMMAND: '; NULL: nothing */
+const char *cli_error_said(void);
+
 /* What the library says of an error, or else what the C library does */
 const char *cli_error_why(int error);
 

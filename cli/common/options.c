@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "json.h"
 #include "options.h"
 
 /* An option's value for getopt: its index and this, beyond any letter */
@@ -31,7 +32,7 @@ static void make_table(struct table *t, const struct cli_syntax *syntax)
 	*letter++ = ':';
 	*letter++ = HELP;
 	for (i = 0; o[i].name && i < CLI_OPTIONS_MAX; i++) {
-		bool flag = o[i].kind == CLI_IS_FLAG;
+		bool flag = o[i].kind <= CLI_IS_JSON;
 
 		t->longs[i].name = o[i].name;
 		t->longs[i].has_arg = flag ? no_argument : required_argument;
@@ -110,7 +111,8 @@ static int add(const struct cli_option *o, struct cli_list *list,
 	return CLI_GO_ON;
 }
 
-static int set(const struct cli_option *o, void *to, const char *text)
+static int set(const struct cli_command *cmd, const struct cli_option *o,
+	       void *to, const char *text)
 {
 	void *where = (char *)to + o->where;
 	uint64_t value = 0;
@@ -119,6 +121,9 @@ static int set(const struct cli_option *o, void *to, const char *text)
 	switch (o->kind) {
 	case CLI_IS_FLAG:
 		*(bool *)where = true;
+		return CLI_GO_ON;
+	case CLI_IS_JSON:
+		cli_json_begin(cmd->name);
 		return CLI_GO_ON;
 	case CLI_IS_STRING:
 		*(const char **)where = text;
@@ -174,7 +179,7 @@ static int parse_options(const struct cli_command *cmd,
 			fputs(cmd->help, stdout);
 			return CLI_OK;
 		}
-		ret = set(find(options, found), to, optarg);
+		ret = set(cmd, find(options, found), to, optarg);
 		if (ret != CLI_GO_ON)
 			return ret;
 	}
@@ -196,11 +201,25 @@ static int check_operands(const struct cli_syntax *syntax, int given,
 	return CLI_GO_ON;
 }
 
+/* Before anything is refused, as that is said in JSON, too */
+static void find_json(const struct cli_command *cmd,
+		      const struct cli_option *o, char **argv)
+{
+	while (o->name && o->kind != CLI_IS_JSON)
+		o++;
+	while (o->name && *argv && strcmp(*argv, "--")) {
+		if (!strcmp(*argv++, "--json"))
+			cli_json_begin(cmd->name);
+	}
+}
+
 int cli_options_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
 		      void *to, int *argc, char ***argv)
 {
-	int ret = parse_options(cmd, syntax, to, *argc, *argv);
+	int ret;
 
+	find_json(cmd, syntax->options, *argv);
+	ret = parse_options(cmd, syntax, to, *argc, *argv);
 	if (ret != CLI_GO_ON)
 		return ret;
 	*argc -= optind;

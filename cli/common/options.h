@@ -3,12 +3,12 @@
  * A subcommand's command line, by a table: each option says where in the
  * subcommand's own structure its value goes, and what's allowed.
  *
- *	struct job { const char *device; uint64_t size; bool json; };
+ *	struct job { const char *device; uint64_t size; bool refine; };
  *
  *	static const struct cli_option options[] = {
  *		CLI_STRING("device", struct job, device),
  *		CLI_SIZE("size", struct job, size, 4096, 1ull << 46, 4096),
- *		CLI_FLAG("json", struct job, json),
+ *		CLI_FLAG("refine", struct job, refine),
  *		{ 0 }
  *	};
  *
@@ -28,6 +28,7 @@
 
 enum cli_option_kind {
 	CLI_IS_FLAG,		/* bool: set by the option */
+	CLI_IS_JSON,		/* no member: cli_json() is there */
 	CLI_IS_STRING,		/* const char *: of argv */
 	CLI_IS_NUMBER,		/* uint64_t */
 	CLI_IS_SIZE,		/* uint64_t, written with K, M, G or T if wanted */
@@ -70,6 +71,7 @@ struct cli_option {
 #define CLI_FLAG(name_, type, member) \
 	{ .name = name_, .kind = CLI_IS_FLAG, \
 	  .where = offsetof(type, member) }
+#define CLI_JSON { .name = "json", .kind = CLI_IS_JSON }
 #define CLI_STRING(name_, type, member) \
 	{ .name = name_, .kind = CLI_IS_STRING, \
 	  .where = offsetof(type, member) }

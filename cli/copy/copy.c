@@ -50,10 +50,26 @@ static int progress(void *opaque, const struct dmatrack_round *round)
 	return DMATRACK_GO_ON;
 }
 
+/* By the time that the library tells of a round it has harvested for the next. */
+static int count_writes(struct copy *c, struct copy_round *round)
+{
+	struct tdev_stats stats = c->stats;
+	int status = round->r.last ? 0 : workload_stats(&c->w, &stats, NULL);
+
+	if (status) {
+		c->status = status;
+		return -ECANCELED;
+	}
+	round->writes = (round->r.last ? stats.ops : c->writes[1]) - c->writes[0];
+	c->writes[0] = c->writes[1];
+	c->writes[1] = stats.ops;
+	return 0;
+}
+
 static int keep_round(struct copy *c, const struct dmatrack_round *round)
 {
 	size_t n = c->nrounds;
-	struct dmatrack_round *grown;
+	struct copy_round *grown;
 
 	if (!(n & (n - 1))) {		/* full: 0, 1, 2, 4, 8 ... */
 		grown = realloc(c->round, (n ? 2 * n : 1) * sizeof(*grown));
@@ -61,10 +77,10 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 			return -ENOMEM;
 		c->round = grown;
 	}
-	c->round[n] = *round;
-	c->round[n].bitmaps = c->round[n].sent_bitmaps = NULL;
+	c->round[n].r = *round;
+	c->round[n].r.bitmaps = c->round[n].r.sent_bitmaps = NULL;
 	c->nrounds++;
-	return 0;
+	return count_writes(c, &c->round[n]);
 }
 
 static int end_round(void *opaque, const struct dmatrack_round *round)
@@ -76,8 +92,8 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 	if (ret)
 		return ret;
 	record_copy_round(c->record, round);
-	copy_report_round(c, round);
-	return cli_interrupt_signal() ? -EINTR : DMATRACK_GO_ON;
+	ret = c->view->round(c);
+	return cli_interrupt_signal() ? -EINTR : ret;
 }
 
 /* Before ---------------------------------------------------------------------- */
@@ -99,12 +115,13 @@ static int begin_record(struct copy *c)
 	const struct record_run run = {
 		.command = c->command,
 		.driver = c->w.driver,
-		.target = c->target,
+		.target = c->target ? c->target : c->o->w.device,
 		.page_size = WORKLOAD_PAGE,
 		.region = c->region,
 		.nregions = c->w.nmappings,
 		.bandwidth = c->o->bandwidth,
 		.downtime = c->o->downtime * 1000000,
+		.until = c->until * WORKLOAD_PAGE,
 		.rounds = c->o->rounds,
 		.refine = c->o->refine,
 	};
@@ -116,19 +133,6 @@ static int begin_record(struct copy *c)
 	if (ret)
 		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
 	return ret ? CLI_FAILED : 0;
-}
-
-static int set_up(struct copy *c)
-{
-	int ret;
-
-	c->w.copies = 1;
-	ret = workload_open(&c->w, &c->o->w);
-	if (ret)
-		return ret;
-	list_regions(c);
-	ret = begin_record(c);
-	return ret ? ret : workload_start(&c->w);
 }
 
 /* After ----------------------------------------------------------------------- */
@@ -176,10 +180,11 @@ static int digest(struct copy *c)
 	return ret ? CLI_FAILED : 0;
 }
 
-static int end_record(struct copy *c, int error)
+static int end_record(struct copy *c, enum record_result result, int error)
 {
-	int ret = record_copy_close(c->record, &c->totals, error);
+	int ret = record_copy_close(c->record, &c->totals, result, error);
 
+	c->record = NULL;
 	if (ret)
 		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
 	return ret ? CLI_FAILED : 0;
@@ -189,10 +194,9 @@ static int end_record(struct copy *c, int error)
 static int fail(struct copy *c, int error, const char *why)
 {
 	if (error == -EINPROGRESS) {
-		cli_error("it isn't known whether the copy is complete: %s", why);
-		if (*c->id)
-			cli_error("to find out, ask a receiver of that image: dmatrack send --query %s %s",
-				  c->id, c->target);
+		cli_error("it isn't known whether the copy is complete: %s%s%s%s%s",
+			  why, *c->id ? "\nTo find out, ask a receiver of that image: dmatrack send --query " : "",
+			  c->id, *c->id ? " " : "", *c->id ? c->target : "");
 		return CLI_UNKNOWN;
 	}
 	if (c->status)
@@ -203,20 +207,28 @@ static int fail(struct copy *c, int error, const char *why)
 	return error == -ETIME ? CLI_NO : CLI_FAILED;
 }
 
-static int finish(struct copy *c)
+/* There is a copy. @error: 0, or that it isn't certain to stay */
+static int finish(struct copy *c, int error)
 {
-	int ret = digest(c);
+	int status = c->compare ? c->compare(c) : CLI_OK;
+	int ret = end_record(c, !c->compare ? RECORD_COPIED :
+				status ? RECORD_DIFFERS : RECORD_EXACT, 0);
 
+	if (error)
+		status = CLI_UNSURE;
+	if (!status)
+		status = ret;
+	ret = digest(c);
 	if (!ret)
 		ret = dump(c);
 	cli_progress_clear();
-	copy_report_end(c, 0, NULL);
-	return ret;
+	c->view->end(c, 0);
+	return ret ? ret : status;
 }
 
 /* It itself ------------------------------------------------------------------- */
 
-static int copy(struct copy *c, struct dmatrack_dest *dest)
+int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {
 	const struct dmatrack_precopy p = {
 		.size = sizeof(p),
@@ -229,7 +241,7 @@ static int copy(struct copy *c, struct dmatrack_dest *dest)
 			 (c->o->give_up ? DMATRACK_GIVE_UP : 0),
 		.max_rounds = (uint32_t)c->o->rounds,
 		.bandwidth = c->o->bandwidth,
-		.downtime = c->o->downtime * 1000000,
+		.downtime = c->o->downtime ? c->o->downtime * 1000000 : 1,
 		.page_size = WORKLOAD_PAGE,
 		.opaque = c,
 		.stop = stop,
@@ -240,37 +252,54 @@ static int copy(struct copy *c, struct dmatrack_dest *dest)
 	char why[256];
 	int ret, status;
 
-	copy_report_begin(c);
+	ret = begin_record(c);
+	if (!ret)
+		ret = workload_start(&c->w);
+	if (ret)
+		return ret;
+	c->view->begin(c);
 	ret = dmatrack_precopy(&p, &c->totals);
 	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
 	cli_progress_clear();
-	status = end_record(c, ret);
-	c->record = NULL;
-	if (!ret || ret == -DMATRACK_NOT_DURABLE) {
-		if (ret)
-			cli_error("%s", why);
-		ret = finish(c) ?: ret ? CLI_UNSURE : status;
-		return ret;
-	}
+	if (ret == -DMATRACK_NOT_DURABLE)
+		cli_error("%s", why);
+	if (!ret || ret == -DMATRACK_NOT_DURABLE)
+		return finish(c, ret);
+	end_record(c, RECORD_FAILED, ret);
 	status = fail(c, ret, why);
-	copy_report_end(c, ret, why);
+	c->view->end(c, ret);
 	return status;
 }
 
-int copy_run(struct copy *c, struct dmatrack_dest *dest)
+int copy_open(struct copy *c, unsigned int copies)
 {
 	int ret;
 
 	c->limit = UINT64_MAX;
+	c->w.copies = copies;
 	cli_interrupt_catch();
 	cli_progress_init(c->o->progress, c->o->quiet);
-	ret = set_up(c);
+	ret = workload_open(&c->w, &c->o->w);
 	if (!ret)
-		ret = copy(c, dest);
+		list_regions(c);
+	return ret;
+}
+
+void copy_close(struct copy *c)
+{
 	cli_progress_clear();
 	record_close(c->record, NULL);
-	dmatrack_dest_close(dest);
 	workload_close(&c->w);
 	free(c->round);
+}
+
+int copy_to(struct copy *c, struct dmatrack_dest *dest)
+{
+	int ret = copy_open(c, 1);
+
+	if (!ret)
+		ret = copy_run(c, dest);
+	dmatrack_dest_close(dest);
+	copy_close(c);
 	return ret;
 }

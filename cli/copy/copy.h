@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What send and snapshot share: a workload is copied to a destination, by the library's
- * pre-copy, until the copy stops the devices.
+ * What demo, send and snapshot share: a workload is copied to a destination, by the
+ * library's pre-copy, until the copy stops the devices.
  *
  *	copy.c		what comes after what
  *	copy_report.c	the live line, the table, JSON
+ *	demo.c		to memory, where it is compared
  *	send.c		to a receiver
  *	snapshot.c	to an image
  */
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/common/json.h"
 #include "cli/report/record.h"
 #include "workload.h"
 #include "dmatrack_copy.h"
@@ -32,7 +34,6 @@
  * @digest: compute and print it
  * @record: file for the record; or NULL
  * @dump: file for the memory as it was when all was copied; or NULL
- * @json: instead of the table
  * @progress: even if stderr is no terminal
  * @quiet: no progress
  */
@@ -47,7 +48,6 @@ struct copy_options {
 	bool digest;
 	const char *record;
 	const char *dump;
-	bool json;
 	bool progress;
 	bool quiet;
 };
@@ -68,7 +68,7 @@ struct copy_options {
 	CLI_FLAG("digest", type, member.digest), \
 	CLI_STRING("record", type, member.record), \
 	CLI_STRING("dump", type, member.dump), \
-	CLI_FLAG("json", type, member.json), \
+	CLI_JSON, \
 	CLI_FLAG("progress", type, member.progress), \
 	CLI_FLAG("quiet", type, member.quiet)
 
@@ -115,17 +115,45 @@ WORKLOAD_HELP_DEVICES
 "stopping the devices for it would cost, both by what the round showed.\n" \
 "\n"
 
+struct copy;
+
+/**
+ * struct copy_view - how a command shows a copy
+ * @begin: before it begins
+ * @round: after each round. Return: as the library's round()
+ * @end: it ended. @error: 0, or what dmatrack_precopy() returned
+ */
+struct copy_view {
+	void (*begin)(const struct copy *c);
+	int (*round)(struct copy *c);
+	void (*end)(const struct copy *c, int error);
+};
+
+/**
+ * struct copy_round - a round that ended
+ * @r: as the library tells it, without bitmaps
+ * @writes: that devices did from the harvest before its own until that
+ */
+struct copy_round {
+	struct dmatrack_round r;
+	uint64_t writes;
+};
+
 /**
  * struct copy - one copy
  * @command: the subcommand
- * @target: whereto, as the user has it
+ * @target: whereto, as the user has it; NULL: to memory
  * @o: options
+ * @view: how it's shown
+ * @compare: compare the copy with the memory. Return: CLI_OK, CLI_NO; NULL: can't
+ * @until: pages: so few reported are little enough; 0: not said
  * @out: where reports go: stdout, or stderr where that is the channel
  * @w: the workload
  * @region: its memory
  * @record: or NULL
  * @round: that ended
  * @nrounds: how many
+ * @writes: of devices, at the last harvest but one, and at the last
  * @totals: of it all
  * @stats: what devices had done when they were stopped
  * @pinned: writes through pins that were kept
@@ -133,19 +161,23 @@ WORKLOAD_HELP_DEVICES
  * @id: of the copy, by which its receiver knows it; or ""
  * @begun: the destination is there
  * @limit: when the devices must not stand still any longer, by dml_clock_now(); or UINT64_MAX
- * @checked: both ends have compared
+ * @checked: the copy was or will be compared with the memory
  * @status: exit status, where a callback has said what's wrong already
  */
 struct copy {
 	const char *command;
 	const char *target;
 	struct copy_options *o;
+	const struct copy_view *view;
+	int (*compare)(struct copy *c);
+	uint64_t until;
 	FILE *out;
 	struct workload w;
 	struct dmatrack_region region[WORKLOAD_MAPPINGS];
 	struct record *record;
-	struct dmatrack_round *round;
+	struct copy_round *round;
 	unsigned int nrounds;
+	uint64_t writes[2];
 	struct dmatrack_totals totals;
 	struct tdev_stats stats;
 	uint64_t pinned;
@@ -158,20 +190,33 @@ struct copy {
 };
 
 /**
- * copy_run() - do it
- * @c: @command, @target, @o, @out and @checked are set, the rest is zeroed
- * @dest: where to; closed
+ * copy_open() - the workload, not yet writing
+ * @c: @command, @target, @o, @view, @out, @checked and, if wanted, @compare and @until
+ *     are set, the rest is zeroed. To be closed in any case
+ * @copies: how often the memory must fit into this machine
+ */
+int copy_open(struct copy *c, unsigned int copies);
+void copy_close(struct copy *c);
+
+/**
+ * copy_run() - copy
+ * @c: open
+ * @dest: where to
  *
  * Return: exit status, after what's wrong has been said.
  */
 int copy_run(struct copy *c, struct dmatrack_dest *dest);
 
-/* Reports, as it goes on */
-void copy_report_begin(const struct copy *c);
+/* All three. @dest is closed */
+int copy_to(struct copy *c, struct dmatrack_dest *dest);
+
+/* How send and snapshot show it */
+extern const struct copy_view copy_report_view;
 void copy_report_progress(const struct dmatrack_round *round,
 			  const struct copy *c);
-void copy_report_round(const struct copy *c, const struct dmatrack_round *round);
-/* @error: 0, or what dmatrack_precopy() returned; @why: that in words */
-void copy_report_end(const struct copy *c, int error, const char *why);
+/* What memory that is, who tracks it, and which devices write; not with JSON */
+void copy_report_memory(const struct copy *c);
+/* All there is about the copy. @error: as above */
+void copy_report_json(const struct copy *c, json_t *o, int error);
 
 #endif

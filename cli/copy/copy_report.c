@@ -39,7 +39,7 @@ static struct dmatrack_round so_far(const struct copy *c,
 	r.left = (r.dirty > done ? r.dirty - done : 0) * WORKLOAD_PAGE;
 	r.downtime = UINT64_MAX;
 	if (c->nrounds) {
-		const struct dmatrack_round *before = &c->round[c->nrounds - 1];
+		const struct dmatrack_round *before = &c->round[c->nrounds - 1].r;
 
 		r.rate = before->rate;
 		r.downtime = before->downtime;
@@ -89,11 +89,11 @@ void copy_report_progress(const struct dmatrack_round *round,
 
 /* The table ------------------------------------------------------------------- */
 
-void copy_report_begin(const struct copy *c)
+void copy_report_memory(const struct copy *c)
 {
 	char size[CLI_TEXT], hole[CLI_TEXT];
 
-	if (c->o->json)
+	if (cli_json())
 		return;
 	cli_progress_clear();
 	fprintf(c->out, "Memory: %s in %u mapping%s at %#" PRIx64,
@@ -104,6 +104,13 @@ void copy_report_begin(const struct copy *c)
 			cli_text_size(hole, c->w.hole));
 	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
 	workload_print_devices(&c->w, c->out);
+}
+
+static void begin(const struct copy *c)
+{
+	copy_report_memory(c);
+	if (cli_json())
+		return;
 	fprintf(c->out, "To: %s\n", c->target);
 	if (*c->id)
 		fprintf(c->out, "Copy: %s\n", c->id);
@@ -117,14 +124,15 @@ static void print_heading(const struct copy *c)
 		"left", "downtime");
 }
 
-void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
+static int print_round(struct copy *c)
 {
+	const struct dmatrack_round *round = &c->round[c->nrounds - 1].r;
 	char name[CLI_TEXT], dirty[CLI_TEXT], sent[CLI_TEXT], zero[CLI_TEXT];
 	char same[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], left[CLI_TEXT];
 	char down[CLI_TEXT];
 
-	if (c->o->json)
-		return;
+	if (cli_json())
+		return DMATRACK_GO_ON;
 	cli_progress_clear();
 	if (!round->number)
 		print_heading(c);
@@ -140,6 +148,7 @@ void copy_report_round(const struct copy *c, const struct dmatrack_round *round)
 		round->last ? "-" : cli_text_size(left, round->left),
 		round->last ? "-" : format_downtime(down, round->downtime));
 	fflush(c->out);
+	return DMATRACK_GO_ON;
 }
 
 static void print_reason(const struct copy *c)
@@ -198,12 +207,14 @@ static void print_totals(const struct copy *c)
 
 /* JSON ------------------------------------------------------------------------ */
 
-static json_t *json_of_round(const struct dmatrack_round *round)
+static void add_round(json_t *list, const struct copy_round *own)
 {
+	const struct dmatrack_round *round = &own->r;
 	json_t *o = json_object();
 
 	cli_json_number(o, "round", round->number);
-	json_object_set_new(o, "last", json_boolean(round->last));
+	cli_json_bool(o, "full", !round->number && !round->last);
+	cli_json_bool(o, "last", round->last);
 	cli_json_number(o, "begin_ns", round->begin);
 	cli_json_number(o, "harvest_ns", round->harvest);
 	cli_json_number(o, "copy_ns", round->copy);
@@ -211,99 +222,85 @@ static json_t *json_of_round(const struct dmatrack_round *round)
 	cli_json_number(o, "pages_sent", round->sent);
 	cli_json_number(o, "pages_zero", round->zero);
 	cli_json_number(o, "pages_same", round->same);
-	cli_json_number(o, "bytes", round->bytes);
-	cli_json_number(o, "rate", round->rate);
-	cli_json_number(o, "dirty_rate", round->dirty_rate);
-	cli_json_number(o, "bytes_left", round->left);
+	cli_json_number(o, "sent_bytes", round->bytes);
+	cli_json_number(o, "sent_bytes_per_s", round->rate);
+	cli_json_number(o, "dirty_bytes_per_s", round->dirty_rate);
+	cli_json_number(o, "left_bytes", round->left);
 	cli_json_number(o, "downtime_ns", round->downtime);
-	return o;
+	cli_json_number(o, "writes", own->writes);
+	json_array_append_new(list, o);
 }
 
-static json_t *json_of_rounds(const struct copy *c)
+static void add_lists(json_t *o, const struct copy *c)
 {
-	json_t *list = json_array();
+	json_t *regions = json_array(), *rounds = json_array();
 	unsigned int i;
 
+	for (i = 0; i < c->w.nmappings; i++)
+		cli_json_range(regions, c->region[i].iova, c->region[i].size);
 	for (i = 0; i < c->nrounds; i++)
-		json_array_append_new(list, json_of_round(&c->round[i]));
-	return list;
-}
-
-static json_t *json_of_regions(const struct copy *c)
-{
-	json_t *list = json_array(), *o;
-	unsigned int i;
-	char text[24];
-
-	for (i = 0; i < c->w.nmappings; i++) {
-		o = json_object();
-		snprintf(text, sizeof(text), "%#" PRIx64, c->region[i].iova);
-		cli_json_string(o, "iova", text);
-		cli_json_number(o, "size", c->region[i].size);
-		json_array_append_new(list, o);
-	}
-	return list;
+		add_round(rounds, &c->round[i]);
+	json_object_set_new(o, "regions", regions);
+	json_object_set_new(o, "rounds", rounds);
 }
 
 static void add_totals(json_t *o, const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
 
-	json_object_set_new(o, "reason", json_string(
-		t->reason <= DMATRACK_ASKED ? record_reasons[t->reason] : "?"));
+	cli_json_string(o, "reason", t->reason <= DMATRACK_ASKED ?
+				     record_reasons[t->reason] : "?");
 	cli_json_number(o, "rounds_done", t->rounds);
 	cli_json_number(o, "resumed", t->resumed);
 	cli_json_number(o, "pages", t->pages);
 	cli_json_number(o, "pages_sent", t->sent);
 	cli_json_number(o, "pages_zero", t->zero);
 	cli_json_number(o, "pages_same", t->same);
-	cli_json_number(o, "bytes", t->bytes);
+	cli_json_number(o, "sent_bytes", t->bytes);
 	cli_json_number(o, "time_ns", t->time);
 	cli_json_number(o, "downtime_ns", t->downtime);
 	cli_json_number(o, "finish_ns", t->finish);
-	cli_json_number(o, "memory", t->memory);
+	cli_json_number(o, "memory_bytes", t->memory);
 	cli_json_number(o, "writes", c->stats.ops);
+	cli_json_number(o, "writes_failed", c->stats.failed);
 	cli_json_number(o, "pinned_writes", c->pinned);
+	cli_json_number(o, "written_bytes", c->stats.bytes);
 }
 
-static void print_json(const struct copy *c, int error, const char *why)
+void copy_report_json(const struct copy *c, json_t *o, int error)
 {
 	char hex[CLI_DIGEST_TEXT];
-	json_t *o = json_object();
 
-	cli_json_string(o, "command", c->command);
 	cli_json_string(o, "target", c->target);
 	cli_json_string(o, "device", c->w.o->device);
 	cli_json_string(o, "driver", c->w.driver);
 	cli_json_string(o, "kind", c->w.kind);
-	cli_json_number(o, "size", c->w.size);
-	cli_json_number(o, "page_size", WORKLOAD_PAGE);
-	json_object_set_new(o, "regions", json_of_regions(c));
-	json_object_set_new(o, "rounds", json_of_rounds(c));
+	cli_json_number(o, "size_bytes", c->w.size);
+	cli_json_number(o, "page_bytes", WORKLOAD_PAGE);
+	add_lists(o, c);
 	add_totals(o, c);
 	json_object_set_new(o, "copied", error == -EINPROGRESS ? json_null() :
 					 json_boolean(!error));
-	if (*c->id)
-		cli_json_string(o, "copy", c->id);
-	json_object_set_new(o, "checked", json_boolean(c->checked && !error));
-	cli_json_string(o, "error", why);
-	if (c->o->digest && !error)
-		cli_json_string(o, "digest",
-			cli_text_digest(hex, c->digest));
-	json_dumpf(o, c->out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-	fputc('\n', c->out);
-	json_decref(o);
+	cli_json_string(o, "copy", *c->id ? c->id : NULL);
+	json_object_set_new(o, "exact", c->checked && !error ? json_true() :
+					json_null());
+	cli_json_string(o, "digest", c->o->digest && !error ?
+				     cli_text_digest(hex, c->digest) : NULL);
 }
 
-void copy_report_end(const struct copy *c, int error, const char *why)
+static void end(const struct copy *c, int error)
 {
-	if (c->o->json) {
-		print_json(c, error, why);
-		return;
-	}
-	if (error)
+	if (cli_json())
+		copy_report_json(c, cli_json(), error);
+	if (cli_json() || error)
 		return;
 	fputc('\n', c->out);
 	print_reason(c);
 	print_totals(c);
 }
+
+const struct copy_view copy_report_view = {
+	.begin = begin,
+	.round = print_round,
+	.end = end,
+};

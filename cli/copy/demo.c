@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack demo: its command line. */
-#include <stdlib.h>
+/* dmatrack demo: pre-copy to memory of its own. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
 
-#include "demo.h"
+#include "cli/common/interrupt.h"
 #include "cli/common/options.h"
+#include "demo.h"
+#include "lib/util/clock.h"
 
 static const char help[] =
 "usage: dmatrack demo [OPTION]...\n"
 "\n"
 "Keep an exact copy of memory that devices write to. Start tracking and copy\n"
-"everything; then, round by round, harvest the pages that were written meanwhile\n"
-"and copy those; stop the devices, harvest and copy for the last time; compare\n"
-"all of the memory with the copy, byte for byte.\n"
+"everything; then, round by round, copy the pages that a harvest reports as written\n"
+"meanwhile; stop the devices, harvest and copy for the last time; compare all of\n"
+"the memory with the copy, byte for byte.\n"
 "\n"
 WORKLOAD_HELP_WHERE
 "Memory:\n"
@@ -20,9 +25,10 @@ WORKLOAD_HELP_WHERE
 WORKLOAD_HELP_MEMORY
 WORKLOAD_HELP_DEVICES
 "Rounds:\n"
-"  --writes N         at least so many between two harvests (default: 20000, or\n"
-"                     what --rate does in a second; edu, which is slow: 4)\n"
-"  --rounds N         at the most (default: 8; edu: 3)\n"
+"  --writes N         wait for so many before each round but the first two (default:\n"
+"                     0; edu, which is slow: 4)\n"
+"  --rounds N         at the most (default: 8; edu: 3). Fewer where they get no\n"
+"                     shorter\n"
 "  --until N          so few dirty pages are little enough to stop the devices\n"
 "                     (default: a thousandth of all)\n"
 "\n"
@@ -36,13 +42,13 @@ WORKLOAD_HELP_DEVICES
 "Sizes may end with K, M, G or T.\n"
 "\n"
 "The table: 'pages dirty' is what the harvest reported, 'writes before' what the\n"
-"devices wrote since the harvest before. Devices go on while pages are copied;\n"
-"what they write then, the next round finds.\n"
+"devices wrote since the harvest of the round before. Devices go on while pages are\n"
+"copied; what they write then, the next round finds.\n"
 "\n"
 "Examples:\n"
 "  dmatrack demo                            1 GiB in this process\n"
 "  dmatrack demo --rate 0                   devices that write as fast as they can\n"
-"  dmatrack demo --rate 2000 --writes 100   calmer ones: soon little is left\n"
+"  dmatrack demo --rate 2000                calmer ones: soon little is left\n"
 "  dmatrack demo --device 0000:00:03.0      a PCI device, by the kernel's driver\n"
 "  dmatrack demo --record run.jsonl && dmatrack report run.jsonl\n"
 "                                           and look at run.html\n"
@@ -50,42 +56,224 @@ WORKLOAD_HELP_DEVICES
 "Exit status: 0 the copy is exact, 1 it differs, 2 the command line is not\n"
 "understood, 3 it can't be done here.\n";
 
-#define OPTION(kind, name, member, ...) \
-	CLI_##kind(name, struct demo_options, member, ##__VA_ARGS__)
+struct demo_options {
+	struct copy_options copy;
+	uint64_t writes;
+	uint64_t until;
+};
 
 static const struct cli_option options[] = {
-	WORKLOAD_OPTIONS(struct demo_options, w),
-	OPTION(NUMBER, "writes", writes, 0, UINT64_MAX - 1, 1),
-	OPTION(NUMBER, "rounds", rounds, 0, DEMO_ROUNDS, 1),
-	OPTION(NUMBER, "until", until, 0, UINT64_MAX - 1, 1),
-	OPTION(FLAG, "json", json),
-	OPTION(STRING, "record", record),
-	OPTION(FLAG, "progress", progress),
-	OPTION(FLAG, "quiet", quiet),
+	WORKLOAD_OPTIONS(struct demo_options, copy.w),
+	CLI_NUMBER("writes", struct demo_options, writes, 0, UINT64_MAX - 1, 1),
+	CLI_NUMBER("rounds", struct demo_options, copy.rounds, 0, 10000, 1),
+	CLI_NUMBER("until", struct demo_options, until, 0, UINT64_MAX - 1, 1),
+	CLI_JSON,
+	CLI_STRING("record", struct demo_options, copy.record),
+	CLI_FLAG("progress", struct demo_options, copy.progress),
+	CLI_FLAG("quiet", struct demo_options, copy.quiet),
 	{ 0 }
 };
 
 static const struct cli_syntax syntax = { .options = options };
 
+/* The copy --------------------------------------------------------------------- */
+
+#define STEP		(8ull << 20)	/* between two looks at progress */
+
+/* Its pages are there beforehand: rounds are to measure copying alone. */
+static int allocate(struct demo *d)
+{
+	uint64_t size = d->c.w.size, at;
+
+	d->copy = workload_memory_allocate(size);
+	if (!d->copy) {
+		cli_error("there's no memory for the copy: choose a smaller --size");
+		return CLI_FAILED;
+	}
+	for (at = 0; at < size; at += WORKLOAD_PAGE) {
+		if (!(at % STEP))
+			cli_progress("making room for the copy: %d %%",
+				     (int)(100 * at / size));
+		((volatile unsigned char *)d->copy)[at] = 0;
+	}
+	return 0;
+}
+
+static unsigned char *place(struct dmatrack_dest *dest, uint64_t iova)
+{
+	struct demo *d = (struct demo *)((char *)dest - offsetof(struct demo, dest));
+	const struct workload_mapping *map = d->c.w.mapping;
+
+	while (iova - map->iova >= map->size)
+		map++;
+	return d->copy + map->offset + (iova - map->iova);
+}
+
+static int begin(struct dmatrack_dest *dest, const struct dmatrack_region *regions,
+		 unsigned int n, uint32_t page_size)
+{
+	return 0;
+}
+
+static int write_to(struct dmatrack_dest *dest, uint64_t iova, const void *data,
+		    size_t size)
+{
+	memcpy(place(dest, iova), data, size);
+	return 0;
+}
+
+static int zero(struct dmatrack_dest *dest, uint64_t iova, uint64_t size)
+{
+	memset(place(dest, iova), 0, size);
+	return 0;
+}
+
+static int finish(struct dmatrack_dest *dest)
+{
+	return 0;
+}
+
+static const struct dmatrack_dest_ops ops = {
+	.size = sizeof(ops),
+	.begin = begin,
+	.write = write_to,
+	.zero = zero,
+	.finish = finish,
+};
+
+static void count_differences(struct demo *d, uint64_t from, uint64_t to)
+{
+	for (; from < to; from++) {
+		if (d->c.w.live[from] != d->copy[from] && !d->differ++)
+			d->first = from;
+	}
+}
+
+static int compare(struct copy *c)
+{
+	struct demo *d = (struct demo *)c;
+	uint64_t at, size;
+
+	for (at = 0; at < c->w.size; at += size) {
+		cli_progress("comparing: %d %%", (int)(100 * at / c->w.size));
+		size = c->w.size - at < STEP ? c->w.size - at : STEP;
+		if (memcmp(c->w.live + at, d->copy + at, size))
+			count_differences(d, at, at + size);
+	}
+	return d->differ ? CLI_NO : CLI_OK;
+}
+
+/* Rounds ----------------------------------------------------------------------- */
+
+#define PATIENCE_NS	(60 * DML_NSEC)	/* for a device's next write */
+
+/* Until devices have done what's to be done before the next harvest */
+static int await_writes(struct copy *c, uint64_t wanted)
+{
+	uint64_t last = 0, since = dml_clock_now();
+	struct tdev_stats stats = { 0 };
+	char a[CLI_TEXT], b[CLI_TEXT];
+	int ret = 0;
+
+	while (!ret && (c->status = workload_stats(&c->w, &stats, NULL)) == 0 &&
+	       stats.ops - c->writes[1] < wanted) {
+		if (stats.ops != last)
+			since = dml_clock_now();
+		last = stats.ops;
+		if (dml_clock_now() - since > PATIENCE_NS) {
+			cli_error("the devices have stopped writing (%" PRIu64 " writes failed)",
+				  (uint64_t)stats.failed);
+			c->status = CLI_FAILED;
+			break;
+		}
+		cli_progress("round %u: %s of %s writes", c->nrounds,
+			     cli_text_count(a, stats.ops - c->writes[1]),
+			     cli_text_count(b, wanted));
+		ret = cli_interrupt_sleep(DML_NSEC / 1000);
+	}
+	return c->status ? -ECANCELED : ret;
+}
+
+static int end_round(struct copy *c)
+{
+	const struct copy_round *round = &c->round[c->nrounds - 1];
+	struct demo *d = (struct demo *)c;
+
+	demo_report_round(c);
+	if (round->r.last || c->nrounds >= c->o->rounds)
+		return DMATRACK_GO_ON;
+	if (round->r.number && round->writes >= d->writes &&
+	    round->r.dirty <= c->until)
+		return DMATRACK_STOP_NOW;
+	return await_writes(c, d->writes);
+}
+
+static const struct copy_view view = {
+	.begin = demo_report_begin,
+	.round = end_round,
+	.end = demo_report_end,
+};
+
+/* It itself -------------------------------------------------------------------- */
+
+/* edu is slow, and all of its memory always dirty. */
+static void complete_options(struct demo *d, const struct demo_options *o)
+{
+	bool edu = !strcmp(d->c.w.kind, "edu");
+
+	d->writes = o->writes != WORKLOAD_AUTO ? o->writes : edu ? 4 : 0;
+	if (d->c.o->rounds == WORKLOAD_AUTO)
+		d->c.o->rounds = edu ? 3 : 8;
+	d->c.o->rounds++;	/* the full one */
+	d->c.until = o->until != WORKLOAD_AUTO ? o->until :
+		     d->c.w.size / WORKLOAD_PAGE / 1000;
+}
+
+/* What START takes, once by itself */
+static int time_start(struct demo *d)
+{
+	uint64_t began = dml_clock_now();
+	int ret = dmatrack_start(d->c.w.t);
+
+	d->start_ns = dml_clock_now() - began;
+	if (!ret)
+		ret = dmatrack_stop(d->c.w.t);
+	if (ret == -EACCES && d->c.o->w.v1)
+		cli_error("can't start tracking: the stock driver has it for v2 only");
+	else if (ret)
+		cli_error("can't start tracking: %s", strerror(-ret));
+	return ret ? CLI_FAILED : 0;
+}
+
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct demo_options o = {
-		.w = WORKLOAD_DEFAULTS,
+		.copy = { .w = WORKLOAD_DEFAULTS, .standstill = COPY_AUTO,
+			  .rounds = WORKLOAD_AUTO },
 		.writes = WORKLOAD_AUTO,
-		.rounds = WORKLOAD_AUTO,
 		.until = WORKLOAD_AUTO,
 	};
-	struct demo_memory m = { 0 };
-	struct demo_result r = { 0 };
+	struct demo d = {
+		.c = { .command = cmd->name, .o = &o.copy, .view = &view,
+		       .compare = compare, .out = stdout },
+		.dest.ops = &ops,
+	};
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret != CLI_GO_ON)
 		return ret;
-	cli_progress_init(o.progress, o.quiet);
-	ret = demo_job(&o, &m, &r);
-	cli_progress_clear();
-	demo_memory_free(&m);
-	free(r.round);
+	ret = copy_open(&d.c, 2);
+	if (!ret) {
+		complete_options(&d, &o);
+		ret = allocate(&d);
+	}
+	if (!ret)
+		ret = time_start(&d);
+	if (!ret)
+		ret = copy_run(&d.c, &d.dest);
+	if (d.copy)
+		munmap(d.copy, d.c.w.size);
+	copy_close(&d.c);
 	return ret;
 }
 

@@ -2,11 +2,11 @@
 /* What is said about an image. */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 
 #include "cli/common/cli.h"
 #include "image_report.h"
 #include "cli/common/interrupt.h"
+#include "cli/common/json.h"
 
 static int progress(void *opaque, uint64_t done, uint64_t all)
 {
@@ -56,27 +56,19 @@ void image_report_print(const struct dmatrack_image *image, const char *path,
 			cli_text_digest(hex, digest));
 }
 
-void image_report_print_json(const struct dmatrack_image *image, const char *path,
-			     const uint8_t *digest, FILE *out)
+void image_report_json(const struct dmatrack_image *image, const char *path,
+		       const uint8_t *digest)
 {
 	const struct dmatrack_region *r;
 	unsigned int n = dmatrack_image_regions(image, &r), i;
-	json_t *list = json_array(), *o, *name = json_string(path);
-	char hex[CLI_DIGEST_TEXT], iova[24];
+	json_t *o = cli_json(), *list = json_array();
+	char hex[CLI_DIGEST_TEXT];
 
-	for (i = 0; i < n; i++) {
-		snprintf(iova, sizeof(iova), "%#" PRIx64, r[i].iova);
-		json_array_append_new(list, json_pack("{s:s, s:I}", "iova", iova,
-					"size", (json_int_t)r[i].size));
-	}
-	o = json_pack("{s:o, s:i, s:I, s:o}", "image",
-		      name ? name : json_null(),
-		      "page_size", (int)dmatrack_image_page_size(image),
-		      "size", (json_int_t)sum(r, n), "regions", list);
-	if (digest)
-		json_object_set_new(o, "digest", json_string(
-			cli_text_digest(hex, digest)));
-	json_dumpf(o, out, JSON_INDENT(2));
-	fputc('\n', out);
-	json_decref(o);
+	cli_json_string(o, "image", path);
+	cli_json_number(o, "page_bytes", dmatrack_image_page_size(image));
+	cli_json_number(o, "size_bytes", sum(r, n));
+	for (i = 0; i < n; i++)
+		cli_json_range(list, r[i].iova, r[i].size);
+	json_object_set_new(o, "regions", list);
+	cli_json_string(o, "digest", digest ? cli_text_digest(hex, digest) : NULL);
 }

@@ -14,7 +14,8 @@ int image_report_check(struct dmatrack_image *image, uint8_t digest[16]);
 /* @digest: or NULL */
 void image_report_print(const struct dmatrack_image *image, const char *path,
 			const uint8_t *digest, FILE *out);
-void image_report_print_json(const struct dmatrack_image *image, const char *path,
-			     const uint8_t *digest, FILE *out);
+/* To cli_json() */
+void image_report_json(const struct dmatrack_image *image, const char *path,
+		       const uint8_t *digest);
 
 #endif

@@ -2,7 +2,6 @@
 /* dmatrack receive: what 'dmatrack send' sends, into an image. */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/common/interrupt.h"
+#include "cli/common/json.h"
 #include "peer.h"
 #include "dmatrack_copy.h"
 
@@ -72,7 +72,6 @@ struct receive_options {
 	uint64_t timeout;
 	bool resume;
 	bool replace;
-	bool json;
 	bool progress;
 	bool quiet;
 };
@@ -85,7 +84,7 @@ static const struct cli_option options[] = {
 	OPTION(NUMBER, "timeout", timeout, 0, 1000000, 1),
 	OPTION(FLAG, "resume", resume),
 	OPTION(FLAG, "replace", replace),
-	OPTION(FLAG, "json", json),
+	CLI_JSON,
 	OPTION(FLAG, "progress", progress),
 	OPTION(FLAG, "quiet", quiet),
 	{ 0 }
@@ -107,7 +106,6 @@ static const struct cli_syntax syntax = {
  * @listener: there
  * @dest: the image
  * @was: there was a sender already
- * @regions: of the memory
  * @given_up: by the sender, or by our user
  * @so_far: how far it is
  */
@@ -119,7 +117,6 @@ struct arrival {
 	struct dmatrack_listener *listener;
 	struct dmatrack_dest *dest;
 	bool was;
-	unsigned int regions;
 	bool given_up;
 	struct dmatrack_arrival so_far;
 };
@@ -174,6 +171,17 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 	return -ETIMEDOUT;
 }
 
+static void add_regions(json_t *o, const struct dmatrack_region *regions,
+			unsigned int n)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		cli_json_range(list, regions[i].iova, regions[i].size);
+	json_object_set_new(o, "regions", list);
+}
+
 static int begin(void *opaque, const struct dmatrack_region *regions,
 		 unsigned int n, uint32_t page_size)
 {
@@ -184,9 +192,10 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
 
 	for (i = 0; i < n; i++)
 		sum += regions[i].size;
-	a->regions = n;
-	if (a->o->json)
+	if (cli_json()) {
+		add_regions(cli_json(), regions, n);
 		return 0;
+	}
 	cli_progress_clear();
 	fprintf(a->out, "Memory: %s in %u region%s at %#" PRIx64 ".\n",
 		cli_text_size(size, sum), n, n == 1 ? "" : "s",
@@ -214,33 +223,29 @@ static int progress(void *opaque, const struct dmatrack_arrival *now)
 
 /* Reports --------------------------------------------------------------------- */
 
-static void print_json(const struct arrival *a, int error, const char *why)
+static void add_json(const struct arrival *a, json_t *o, bool complete)
 {
 	const struct dmatrack_arrival *n = &a->so_far;
-	json_t *o = json_pack("{s:s*, s:s*, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:s?}",
-		"address", a->address, "image", a->image,
-		"regions", (int)a->regions, "memory", (json_int_t)n->memory,
-		"bytes", (json_int_t)n->bytes, "data", (json_int_t)n->data,
-		"zeros", (json_int_t)n->zeros, "rounds", (int)n->rounds,
-		"resumed", (int)n->resumed, "complete", !error, "error", why);
 
-	if (!o)
-		return;
-	json_dumpf(o, a->out, JSON_INDENT(2));
-	fputc('\n', a->out);
-	json_decref(o);
+	cli_json_string(o, "address", a->address);
+	cli_json_string(o, "image", a->image);
+	cli_json_number(o, "size_bytes", n->memory);
+	cli_json_number(o, "received_bytes", n->bytes);
+	cli_json_number(o, "data_bytes", n->data);
+	cli_json_number(o, "zero_bytes", n->zeros);
+	cli_json_number(o, "rounds_done", n->rounds);
+	cli_json_number(o, "resumed", n->resumed);
+	cli_json_bool(o, "copied", complete);
 }
 
-static void report(const struct arrival *a, int error, const char *why)
+static void report(const struct arrival *a, bool complete)
 {
 	const struct dmatrack_arrival *n = &a->so_far;
 	char memory[CLI_TEXT], came[CLI_TEXT], data[CLI_TEXT];
 
-	if (a->o->json) {
-		print_json(a, error, why);
-		return;
-	}
-	if (error)
+	if (cli_json())
+		add_json(a, cli_json(), complete);
+	if (cli_json() || !complete)
 		return;
 	fprintf(a->out, "Received %s in %u rounds: %s came, %s written.\n",
 		cli_text_size(memory, n->memory), n->rounds,
@@ -319,7 +324,7 @@ static int receive(struct arrival *a)
 	a->given_up = cli_interrupt_signal() ? cli_interrupt_signal() == SIGINT :
 					   ret == -ECANCELED;
 	status = ret ? fail(ret, why) : CLI_OK;
-	report(a, status == CLI_UNSURE ? 0 : ret, ret ? why : NULL);
+	report(a, !ret || status == CLI_UNSURE);
 	return status;
 }
 
@@ -334,6 +339,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	a.address = argv[0];
 	a.image = argv[1];
 	a.out = is_ours(a.address) ? stderr : stdout;
+	cli_json_to(a.out);
 	cli_interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
 	ret = set_up(&a);

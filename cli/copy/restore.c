@@ -8,6 +8,7 @@
 
 #include "image_report.h"
 #include "cli/common/interrupt.h"
+#include "cli/common/json.h"
 #include "cli/common/new_file.h"
 #include "cli/common/options.h"
 #include "dmatrack_copy.h"
@@ -46,7 +47,6 @@ struct restore_options {
 	bool check;
 	bool flat;
 	bool replace;
-	bool json;
 	bool progress;
 	bool quiet;
 };
@@ -57,7 +57,7 @@ static const struct cli_option options[] = {
 	OPTION("check", check),
 	OPTION("flat", flat),
 	OPTION("replace", replace),
-	OPTION("json", json),
+	CLI_JSON,
 	OPTION("progress", progress),
 	OPTION("quiet", quiet),
 	{ 0 }
@@ -246,10 +246,11 @@ static int run_image(const struct restore_options *o, const char *path,
 		     const char *file)
 {
 	struct restored r = { .o = o };
-	FILE *out = file && !strcmp(file, "-") ? stderr : stdout;
 	uint8_t digest[16];
 	int ret = dmatrack_image_open(&r.image, path);
 
+	if (file && !strcmp(file, "-"))
+		cli_json_to(stderr);
 	if (ret) {
 		cli_error("%s", cli_error_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
@@ -260,10 +261,10 @@ static int run_image(const struct restore_options *o, const char *path,
 	else
 		ret = image_report_check(r.image, digest);
 	cli_progress_clear();
-	if (!ret && o->json)
-		image_report_print_json(r.image, path, file ? NULL : digest, out);
+	if (!ret && cli_json())
+		image_report_json(r.image, path, file ? NULL : digest);
 	else if (!ret && !file)
-		image_report_print(r.image, path, digest, out);
+		image_report_print(r.image, path, digest, stdout);
 	dmatrack_image_close(r.image);
 	return ret;
 }

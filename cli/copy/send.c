@@ -237,12 +237,15 @@ static bool parse_id(const char *text, uint8_t id[CLI_DIGEST])
 
 static int answer(const struct line *l, int status, const char *text)
 {
-	if (l->o->copy.json)
-		fprintf(l->copy->out, "{ \"command\": \"send\", \"copy\": \"%s\", \"copied\": %s }\n",
-			l->o->query, status == CLI_OK ? "true" :
-			status == CLI_NO ? "false" : "null");
-	else
+	json_t *json = cli_json();
+
+	if (!json) {
 		fprintf(l->copy->out, "Copy %s: %s.\n", l->o->query, text);
+		return status;
+	}
+	cli_json_string(json, "copy", l->o->query);
+	json_object_set_new(json, "copied", status == CLI_UNKNOWN ?
+			    json_null() : json_boolean(status == CLI_OK));
 	return status;
 }
 
@@ -281,7 +284,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		.retry = RETRY_AUTO,
 		.retry_for = RETRY_AUTO,
 	};
-	struct copy c = { .command = cmd->name, .o = &o.copy, .limit = UINT64_MAX };
+	struct copy c = { .command = cmd->name, .o = &o.copy,
+			  .view = &copy_report_view, .limit = UINT64_MAX };
 	struct line l = { .o = &o, .copy = &c };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
@@ -292,6 +296,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		o.zstd = true;
 	l.address = c.target = argv[0];
 	c.out = strcmp(l.address, "-") ? stdout : stderr;
+	cli_json_to(c.out);
 	c.checked = o.check;
 	cli_interrupt_catch();
 	ret = peer_set(&l.peer, &o.peer);
@@ -299,7 +304,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return query(&l);
 	if (!ret)
 		ret = open_sender(&dest, &l);
-	return ret ? ret : copy_run(&c, dest);
+	return ret ? ret : copy_to(&c, dest);
 }
 
 const struct cli_command cli_send = {

@@ -50,7 +50,8 @@ static const struct cli_syntax syntax = {
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct snapshot_options o = { .copy = COPY_DEFAULTS };
-	struct copy c = { .command = cmd->name, .o = &o.copy, .out = stdout };
+	struct copy c = { .command = cmd->name, .o = &o.copy,
+			  .view = &copy_report_view, .out = stdout };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
@@ -63,7 +64,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		cli_error("%s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
-	return copy_run(&c, dest);
+	return copy_to(&c, dest);
 }
 
 const struct cli_command cli_snapshot = {

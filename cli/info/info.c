@@ -9,6 +9,7 @@
 #include "cli/copy/image_report.h"
 #include "info.h"
 #include "cli/common/interrupt.h"
+#include "cli/common/json.h"
 #include "cli/common/options.h"
 
 static const char help[] =
@@ -57,7 +58,6 @@ struct info_options {
 	bool v1;
 	bool engine;
 	bool digest;
-	bool json;
 	bool progress;
 	bool quiet;
 };
@@ -72,7 +72,7 @@ static const struct cli_option options[] = {
 	OPTION(NUMBER, "pid", pid, 1, INT32_MAX, 1),
 	OPTION(NUMBER, "fd", fd, 0, INT32_MAX, 1),
 	OPTION(FLAG, "digest", digest),
-	OPTION(FLAG, "json", json),
+	CLI_JSON,
 	OPTION(STRING, "root", root),
 	OPTION(FLAG, "progress", progress),
 	OPTION(FLAG, "quiet", quiet),
@@ -114,9 +114,10 @@ static int image(const struct info_options *o, const char *path)
 	}
 	cli_interrupt_catch();
 	ret = o->digest ? image_report_check(m, digest) : 0;
-	if (!ret)
-		(o->json ? image_report_print_json : image_report_print)(m, path,
-				o->digest ? digest : NULL, stdout);
+	if (!ret && cli_json())
+		image_report_json(m, path, o->digest ? digest : NULL);
+	else if (!ret)
+		image_report_print(m, path, o->digest ? digest : NULL, stdout);
 	dmatrack_image_close(m);
 	return ret;
 }
@@ -151,7 +152,6 @@ static int check(const struct info_options *o, int argc, char **argv)
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct info_options o = { .pid = NONE, .fd = NONE };
-	json_t *json;
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
 	if (ret == CLI_GO_ON)
@@ -161,14 +161,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	cli_progress_init(o.progress, o.quiet);
 	if (argc)
 		return image(&o, argv[0]);
-	json = o.json ? json_object() : NULL;
-	ret = look(&o, json);
-	if (json && !ret) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	json_decref(json);
-	return ret;
+	return look(&o, cli_json());
 }
 
 const struct cli_command cli_info = {

@@ -139,7 +139,7 @@ static void add_info(json_t *o, const struct dmatrack_container_info *info)
 	json_object_set_new(o, "can", can);
 	cli_json_hex(o, "page_sizes", info->page_sizes);
 	cli_json_hex(o, "dirty_page_sizes", info->dirty_page_sizes);
-	cli_json_number(o, "max_bitmap_size", info->max_bitmap_size);
+	cli_json_number(o, "max_bitmap_bytes", info->max_bitmap_size);
 	cli_json_number(o, "mappings_left",
 			info->mappings_left == UINT32_MAX ? UINT64_MAX :
 			info->mappings_left);
@@ -219,7 +219,7 @@ static int mappings(struct dmatrack *t, json_t *json)
 	}
 	if (json) {
 		json_object_set_new(json, "mapped", list);
-		cli_json_number(json, "mapped_size", sum.size);
+		cli_json_number(json, "mapped_bytes", sum.size);
 	} else {
 		printf("%-22s%s in %s mapping%s\n", "Mapped:",
 		       cli_text_size(size, sum.size),

@@ -416,10 +416,10 @@ int record_close(struct record *r, const struct record_end *end)
 }
 
 int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
-		      int error)
+		      enum record_result result, int error)
 {
 	const struct record_end end = {
-		.result = error ? RECORD_FAILED : RECORD_COPIED,
+		.result = result,
 		.reason = totals->reason <= DMATRACK_ASKED ? totals->reason :
 			  DMATRACK_RUNNING,
 		.error = !error ? NULL : *dmatrack_error() ? dmatrack_error() :

@@ -182,9 +182,9 @@ void record_copy_round(struct record *r, const struct dmatrack_round *round);
  */
 int record_close(struct record *r, const struct record_end *end);
 
-/* The same, after dmatrack_precopy(). @error: what it returned, 0 for none */
+/* The same, after dmatrack_precopy(), which returned @error or 0 */
 int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
-		      int error);
+		      enum record_result result, int error);
 
 /* Words of the record, by the numbers above */
 extern const char *const record_kinds[3];

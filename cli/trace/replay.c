@@ -4,6 +4,7 @@
 #include <linux/vfio.h>
 #include <string.h>
 
+#include "cli/common/json.h"
 #include "cli/common/options.h"
 #include "replay.h"
 
@@ -28,7 +29,7 @@ static const char help[] =
 "  --keep-going       go on after a difference\n"
 "\n"
 "Output:\n"
-"  --json             an object a line, for programs\n"
+"  --json             for programs: an object a line\n"
 "  --quiet            only differences\n"
 "  --help             this text\n"
 "\n"
@@ -60,14 +61,12 @@ static const char help[] =
  * @p: what to play on
  * @check: read only
  * @keep_going: after a difference
- * @json: instead of text
  * @quiet: no results
  */
 struct options {
 	struct replay_player p;
 	bool check;
 	bool keep_going;
-	bool json;
 	bool quiet;
 };
 
@@ -76,7 +75,7 @@ static const struct cli_option option_table[] = {
 	CLI_FLAG("v1", struct options, p.v1),
 	CLI_FLAG("check", struct options, check),
 	CLI_FLAG("keep-going", struct options, keep_going),
-	CLI_FLAG("json", struct options, json),
+	CLI_JSON,
 	CLI_FLAG("quiet", struct options, quiet),
 	{ 0 }
 };
@@ -115,8 +114,8 @@ static void report(const struct options *o, const struct replay_trace *t,
 	n->calls++;
 	n->expected += expected;
 	n->differ += !met;
-	if (o->json)
-		replay_print_json(t, call, r, expected, met);
+	if (cli_json())
+		replay_json(t, call, r, expected, met);
 	else if (!o->quiet)
 		replay_print(stdout, t, call, r);
 	if (!met)
@@ -146,12 +145,16 @@ static int play(struct options *o, const struct replay_trace *t,
 
 static void print_count(const struct options *o, const struct count *n)
 {
-	if (o->json)
-		printf("{\"calls\": %u, \"expected\": %u, \"differ\": %u}\n",
-		       n->calls, n->expected, n->differ);
-	else if (!o->quiet)
+	json_t *json = cli_json();
+
+	if (json) {
+		cli_json_number(json, "calls", n->calls);
+		cli_json_number(json, "expected", n->expected);
+		cli_json_number(json, "differ", n->differ);
+	} else if (!o->quiet) {
 		printf("# %u calls, %u with an expectation, %u differ\n",
 		       n->calls, n->expected, n->differ);
+	}
 }
 
 static int replay(struct options *o, struct replay_trace *t)
@@ -196,6 +199,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	ret = read_trace(&t, argv[0]);
 	if (!ret && !o.check)
 		ret = replay(&o, &t);
+	else if (!ret && cli_json())
+		cli_json_number(cli_json(), "calls", t.nr_calls);
 	else if (!ret && !o.quiet)
 		printf("# %u calls understood\n", t.nr_calls);
 	replay_trace_free(&t);

@@ -9,7 +9,8 @@
  *	replay_memory.c	memory for what is mapped
  *	replay_player_run.c	carries a call out
  *	replay_check.c	what came against what was expected
- *	replay_print.c	calls and results as text (a trace again), and as JSON
+ *	replay_print.c	calls and results as text: a trace again
+ *	replay_json.c	and as JSON
  *
  * man/dmatrack-trace.5 describes the text. It may come from anybody: no number in
  * it becomes an address in this process, and what it makes us allocate is bounded.
@@ -308,9 +309,10 @@ bool replay_check(const struct replay_trace *t,
 void replay_print(FILE *to, const struct replay_trace *t,
 		  const struct replay_call *call,
 		  const struct replay_result *r);
-void replay_print_json(const struct replay_trace *t,
-		       const struct replay_call *call,
-		       const struct replay_result *r, bool checked, bool met);
+
+/* A call alone, to be freed; NULL: no memory */
+char *replay_print_text(const struct replay_trace *t,
+			const struct replay_call *call);
 
 /* On stderr: what was expected, and what came */
 void replay_print_difference(const struct replay_trace *t,
@@ -323,5 +325,11 @@ void replay_print_size(FILE *to, uint64_t n);		/* 1M */
 void replay_print_error(FILE *to, long ret);		/* EINVAL */
 void replay_print_pages(FILE *to, const uint64_t *bitmap, uint64_t npages,
 			const char *more);
+
+/* replay_json.c ----------------------------------------------------------------- */
+
+/* @checked: something was expected; @met: and came */
+void replay_json(const struct replay_trace *t, const struct replay_call *call,
+		 const struct replay_result *r, bool checked, bool met);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Calls and results as text, which is a trace again: what was run can be kept as a
- * test. And as JSON, an object a line.
+ * test.
  */
 #include <inttypes.h>
 #include <linux/vfio.h>
@@ -240,8 +240,8 @@ static void print_expected(FILE *to, const struct replay_trace *t,
 		fprintf(to, "%svalue %#x", x->has_ret ? " " : "", x->value);
 }
 
-static char *call_text(const struct replay_trace *t,
-		       const struct replay_call *call)
+char *replay_print_text(const struct replay_trace *t,
+			const struct replay_call *call)
 {
 	char *text = NULL;
 	size_t size;
@@ -258,7 +258,7 @@ void replay_print(FILE *to, const struct replay_trace *t,
 		  const struct replay_call *call,
 		  const struct replay_result *r)
 {
-	char *text = call_text(t, call);
+	char *text = replay_print_text(t, call);
 
 	if (call->verb == REPLAY_CONTAINER) {
 		fprintf(to, "%s\n", text ? text : "");
@@ -274,7 +274,7 @@ void replay_print_difference(const struct replay_trace *t,
 			     const struct replay_call *call,
 			     const struct replay_result *r)
 {
-	char *text = call_text(t, call);
+	char *text = replay_print_text(t, call);
 
 	cli_error("%s:%u: %s", t->name, call->line, text ? text : "");
 	free(text);
@@ -283,52 +283,4 @@ void replay_print_difference(const struct replay_trace *t,
 	fputs("\n  came:     ", stderr);
 	print_result(stderr, call, r);
 	fputc('\n', stderr);
-}
-
-/* JSON: what's printed has no characters to escape ------------------------------------- */
-
-static void print_json_pages(const struct replay_call *call,
-			     const struct replay_result *r)
-{
-	uint64_t pos = 0, len = 0;
-	bool any = false;
-
-	printf(", \"page_size\": %" PRIu64 ", \"pages\": [", call->page_size);
-	for (; dmatrack_next_run(r->bitmap, r->npages, &pos, &len); pos += len) {
-		printf("%s[%" PRIu64 ", %" PRIu64 "]", any ? ", " : "", pos,
-		       pos + len - 1);
-		any = true;
-	}
-	putchar(']');
-}
-
-static void print_json_result(const struct replay_call *call,
-			      const struct replay_result *r)
-{
-	if (r->ret < 0 && r->ret > -4096) {
-		fputs(", \"error\": \"", stdout);
-		replay_print_error(stdout, r->ret);
-		putchar('"');
-	} else {
-		printf(", \"result\": %ld", r->ret);
-	}
-	if (r->bitmap && r->ret >= 0)
-		print_json_pages(call, r);
-	if (r->has_value && !r->mixed)
-		printf(", \"value\": %u", r->value);
-}
-
-void replay_print_json(const struct replay_trace *t,
-		       const struct replay_call *call,
-		       const struct replay_result *r, bool checked, bool met)
-{
-	char *text = call_text(t, call);
-
-	printf("{\"line\": %" PRIu32 ", \"call\": \"%s\", \"text\": \"%s\"",
-	       call->line, replay_parse_verb_name(call->verb), text ? text : "");
-	print_json_result(call, r);
-	if (checked)
-		printf(", \"as_expected\": %s", met ? "true" : "false");
-	puts("}");
-	free(text);
 }

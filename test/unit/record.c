@@ -249,7 +249,7 @@ static void write_whole(void)
 	round.bitmaps = bitmaps;
 	round.sent_bitmaps = changed;
 	record_copy_round(r, &round);
-	CHECK_EQ(record_copy_close(r, &totals, 0), 0);
+	CHECK_EQ(record_copy_close(r, &totals, RECORD_COPIED, 0), 0);
 }
 
 static void check_rounds(const struct record_file *f)
