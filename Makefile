@@ -110,12 +110,12 @@ $(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
 	@ln -sf $(SHARED) $(B)/$(SONAME)
 	@ln -sf $(SONAME) $(B)/libdmatrack.so
 
-$(B)/dmatrack: $(call objs,$(CLI)) $(LINKED_WITH)
+$(B)/dmatrack: $(call objs,$(CLI)) $(B)/page.o $(LINKED_WITH)
 $(B)/dmatrack: LIBS += -ljansson -lm
 # of the command, these are tried by themselves
-RECORD	:= $(filter-out %/report.c,$(wildcard cli/report/*.c)) cli/common/text.c
+RECORD	:= $(filter-out %/report.c,$(wildcard cli/report/*.c))
 RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
-$(RECORDS): $(call objs,$(RECORD))
+$(RECORDS): $(call objs,$(RECORD)) $(B)/page.o
 $(RECORDS): LIBS += -ljansson -lm
 $(B)/conform: $(call objs,$(CONFORM)) $(LINKED_WITH)
 $(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(LINKED_WITH)
@@ -127,6 +127,21 @@ $(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,$(addprefix \
 	trace/replay_,parse.c read.c trace.c check.c print.c) common/text.c))
+
+# A report's page: one file of HTML, style, script and, of d3, what the script uses; the
+# command has it as bytes. In the order of who needs whom.
+PAGE	:= $(addprefix cli/report/page/page.,html css js)
+D3	:= $(foreach m,array collection color dispatch ease format time timer \
+	     selection interpolate time-format axis drag scale transition zoom,\
+	     /usr/share/nodejs/d3-$(m)/dist/d3-$(m).min.js)
+
+$(B)/page.o: $(PAGE) $(D3) Makefile
+	@mkdir -p $(@D)
+	$(call say,PAGE,$@)
+	$(Q)cat $(D3) cli/report/page/page.js >$(B)/page.js
+	$(Q)sed -e '/@STYLE@/{r cli/report/page/page.css' -e 'd}' \
+		-e '/@SCRIPT@/{r $(B)/page.js' -e 'd}' $< >$(B)/page.html
+	$(Q)cd $(B) && ld -r -b binary -z noexecstack -o page.o page.html
 
 $(PROGS):
 	@mkdir -p $(@D)

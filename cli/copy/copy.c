@@ -180,7 +180,7 @@ static int digest(struct copy *c)
 	return ret ? CLI_FAILED : 0;
 }
 
-static int end_record(struct copy *c, enum record_result result, int error)
+static int end_record(struct copy *c, enum record_result result, const char *error)
 {
 	int ret = record_copy_close(c->record, &c->totals, result, error);
 
@@ -212,7 +212,7 @@ static int finish(struct copy *c, int error)
 {
 	int status = c->compare ? c->compare(c) : CLI_OK;
 	int ret = end_record(c, !c->compare ? RECORD_COPIED :
-				status ? RECORD_DIFFERS : RECORD_EXACT, 0);
+				status ? RECORD_DIFFERS : RECORD_EXACT, NULL);
 
 	if (error)
 		status = CLI_UNSURE;
@@ -259,13 +259,15 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		return ret;
 	c->view->begin(c);
 	ret = dmatrack_precopy(&p, &c->totals);
-	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
+	snprintf(why, sizeof(why), "%s", !ret ? "" :
+		 ret == -EINTR && cli_interrupt_signal() ?
+		 strsignal(cli_interrupt_signal()) : cli_error_why(ret));
 	cli_progress_clear();
 	if (ret == -DMATRACK_NOT_DURABLE)
 		cli_error("%s", why);
 	if (!ret || ret == -DMATRACK_NOT_DURABLE)
 		return finish(c, ret);
-	end_record(c, RECORD_FAILED, ret);
+	end_record(c, RECORD_FAILED, why);
 	status = fail(c, ret, why);
 	c->view->end(c, ret);
 	return status;

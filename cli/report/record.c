@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
 
+#include "cli/common/cli.h"
 #include "record.h"
 
 #define WORD_BITS	64
@@ -150,17 +153,17 @@ void record_dirty_all(struct record *r)
  * A number for each bin, or, for several that are the same, how many and the number:
  * [3, [100, 0], 5]. What is left out at the end is 0.
  */
-static json_t *heat(const struct record *r)
+json_t *record_pack_heat(const uint64_t *bin, unsigned int nbins)
 {
 	json_t *list = json_array();
-	unsigned int i, n, end = r->nbins;
+	unsigned int i, n, end = nbins;
 
-	while (end && !r->bin[end - 1])
+	while (end && !bin[end - 1])
 		end--;
 	for (i = 0; i < end; i += n) {
-		json_int_t count = (json_int_t)r->bin[i];
+		json_int_t count = (json_int_t)bin[i];
 
-		for (n = 1; i + n < end && r->bin[i + n] == r->bin[i];)
+		for (n = 1; i + n < end && bin[i + n] == bin[i];)
 			n++;
 		if (json_array_append_new(list, n == 1 ? json_integer(count) :
 				json_pack("[i, I]", (int)n, count)))
@@ -226,11 +229,49 @@ static json_t *regions(const struct record_run *run)
 	return list;
 }
 
+/* How this process was called. An empty array: the kernel doesn't say */
+static json_t *arguments(void)
+{
+	FILE *in = fopen("/proc/self/cmdline", "re");
+	json_t *list = json_array();
+	char *word = NULL;
+	size_t room = 0;
+
+	while (in && getdelim(&word, &room, '\0', in) > 0) {
+		if (json_array_append_new(list, string(word)))
+			break;
+	}
+	free(word);
+	if (in)
+		fclose(in);
+	return list;
+}
+
+/* When, where and by what the run was started */
+static int set_origin(json_t *line)
+{
+	time_t now = time(NULL);
+	struct utsname host;
+	struct tm tm;
+	char date[32];
+	int bad = 0;
+
+	if (gmtime_r(&now, &tm) &&
+	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		bad |= json_object_set_new(line, "date", string(date));
+	if (!uname(&host))
+		bad |= json_object_set_new(line, "host", string(host.nodename));
+	bad |= json_object_set_new(line, "version", string(CLI_VERSION));
+	bad |= json_object_set_new(line, "arguments", arguments());
+	return bad;
+}
+
 static void write_run(struct record *r, const struct record_run *run)
 {
 	json_t *line = json_object();
 	int bad = set_number(line, "dmatrack_record", RECORD_VERSION);
 
+	bad |= set_origin(line);
 	bad |= json_object_set_new(line, "command", string(run->command));
 	bad |= json_object_set_new(line, "driver", string(run->driver));
 	if (run->target)
@@ -272,7 +313,8 @@ void record_round(struct record *r, const struct record_round *round)
 	if (round->downtime != UINT64_MAX)
 		bad |= set_number(line, "downtime_ns", round->downtime);
 	if (r->known)
-		bad |= json_object_set_new(line, "heat", heat(r));
+		bad |= json_object_set_new(line, "heat",
+				record_pack_heat(r->bin, r->nbins));
 	write_line(r, line, bad);
 	memset(r->bin, 0, sizeof(r->bin));
 	r->known = false;
@@ -416,14 +458,13 @@ int record_close(struct record *r, const struct record_end *end)
 }
 
 int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
-		      enum record_result result, int error)
+		      enum record_result result, const char *error)
 {
 	const struct record_end end = {
 		.result = result,
 		.reason = totals->reason <= DMATRACK_ASKED ? totals->reason :
 			  DMATRACK_RUNNING,
-		.error = !error ? NULL : *dmatrack_error() ? dmatrack_error() :
-			 strerror(-error),
+		.error = error,
 		.time = totals->time,
 		.downtime = totals->downtime,
 		.finish = totals->finish,

@@ -130,6 +130,8 @@ struct record_end {
 /* Bins: pages in each, how many there are, for so many pages */
 uint64_t record_bin_pages(uint64_t pages);
 unsigned int record_bins(uint64_t pages);
+/* @n bins as 'heat' has them. Return: a new array; NULL: no memory */
+struct json_t *record_pack_heat(const uint64_t *bin, unsigned int n);
 
 /* Writing. One thread at a time. */
 struct record;
@@ -139,6 +141,9 @@ struct record;
  * @r: out
  * @path: written anew
  * @run: copied
+ *
+ * Writes the run's line: @run, and what the process and the machine say: date, host,
+ * version and arguments.
  *
  * Return: 0; -EINVAL (regions that aren't as they should be), -ENOMEM, or what the
  * file system says.
@@ -182,9 +187,9 @@ void record_copy_round(struct record *r, const struct dmatrack_round *round);
  */
 int record_close(struct record *r, const struct record_end *end);
 
-/* The same, after dmatrack_precopy(), which returned @error or 0 */
+/* The same, after dmatrack_precopy(). @error: what went wrong, or NULL */
 int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
-		      enum record_result result, int error);
+		      enum record_result result, const char *error);
 
 /* Words of the record, by the numbers above */
 extern const char *const record_kinds[3];
@@ -193,34 +198,36 @@ extern const char *const record_reasons[5];
 
 /* Reading */
 
+#define RECORD_UNKNOWN	UINT64_MAX
+
 /**
  * struct record_file - a record that was read
+ * @line: what was read, an object for each line, without heat
  * @run: the run; strings and regions belong to @file
  * @pages: of all regions
  * @bin_pages: of a bin; the last may have fewer
  * @nbins: how many
  * @round: those there are
  * @nrounds: how many
- * @heat: of round i and bin j: @heat[i * @nbins + j], pages dirty over pages;
- *	  negative: not known
+ * @heat: of round i and bin j: dirty pages, @heat[i * @nbins + j];
+ *	  RECORD_UNKNOWN: not known
  * @whole: @end is there; else the record is cut
  * @end: how it ended
  * @lines: that were read
- * @text: strings of @run and @end
  * @region: those of @run
  */
 struct record_file {
+	struct json_t *line;
 	struct record_run run;
 	uint64_t pages;
 	uint64_t bin_pages;
 	unsigned int nbins;
 	struct record_round *round;
 	unsigned int nrounds;
-	float *heat;
+	uint64_t *heat;
 	bool whole;
 	struct record_end end;
 	unsigned int lines;
-	char *text[4];
 	struct dmatrack_region *region;
 };
 

@@ -96,22 +96,15 @@ static int get_numbers(struct reader *r, json_t *o, const struct member *m,
 	return ret;
 }
 
-/* A string that outlasts @o; NULL if there is none */
-static int get_string(struct reader *r, json_t *o, const char *name,
-		      char **copy)
+static const char *get_string(json_t *o, const char *name)
 {
-	const char *text = json_string_value(json_object_get(o, name));
-
-	if (!text)
-		return 0;
-	*copy = strdup(text);
-	return *copy ? 0 : fail(r, -ENOMEM, "no memory");
+	return json_string_value(json_object_get(o, name));
 }
 
 static int get_word(struct reader *r, json_t *o, const char *name,
 		    const char *const *words, size_t n, unsigned int *value)
 {
-	const char *text = json_string_value(json_object_get(o, name));
+	const char *text = get_string(o, name);
 	size_t i;
 
 	for (i = 0; text && i < n; i++) {
@@ -127,7 +120,7 @@ static int get_word(struct reader *r, json_t *o, const char *name,
 
 static int get_iova(json_t *o, uint64_t *iova)
 {
-	const char *text = json_string_value(json_object_get(o, "iova"));
+	const char *text = get_string(o, "iova");
 	char *end;
 
 	if (!text || strncmp(text, "0x", 2))
@@ -198,7 +191,6 @@ static int check_version(struct reader *r, json_t *line)
 static int get_run(struct reader *r, json_t *line)
 {
 	struct record_run *run = &r->file->run;
-	char **text = r->file->text;
 	const struct member members[] = {
 		{ "page_size", &run->page_size, true },
 		{ "bandwidth_limit", &run->bandwidth, false },
@@ -213,15 +205,9 @@ static int get_run(struct reader *r, json_t *line)
 	if (!ret && (run->page_size < 512 || run->page_size > 1u << 30 ||
 		     run->page_size & (run->page_size - 1)))
 		ret = fail(r, -EINVAL, "page_size is not a power of two from 512 to 2^30");
-	if (!ret)
-		ret = get_string(r, line, "command", &text[0]);
-	if (!ret)
-		ret = get_string(r, line, "driver", &text[1]);
-	if (!ret)
-		ret = get_string(r, line, "target", &text[2]);
-	run->command = text[0] ? text[0] : "?";
-	run->driver = text[1] ? text[1] : "?";
-	run->target = text[2];
+	run->command = get_string(line, "command");
+	run->driver = get_string(line, "driver");
+	run->target = get_string(line, "target");
 	run->refine = json_is_true(json_object_get(line, "refine"));
 	return ret ? ret : get_regions(r, line);
 }
@@ -259,7 +245,7 @@ static uint64_t pages_of_bin(const struct record_file *f, unsigned int bin)
 }
 
 /* One element: for @n bins from @bin on, so many dirty pages. */
-static int set_bins(struct reader *r, float *heat, size_t bin, uint64_t n,
+static int set_bins(struct reader *r, uint64_t *heat, size_t bin, uint64_t n,
 		    json_t *count)
 {
 	json_int_t dirty = json_integer_value(count);
@@ -267,22 +253,20 @@ static int set_bins(struct reader *r, float *heat, size_t bin, uint64_t n,
 	if (!json_is_integer(count) || dirty < 0 || n > r->file->nbins - bin)
 		return fail(r, -EINVAL, "heat has a bin that makes no sense");
 	for (; n; n--, bin++) {
-		uint64_t pages = pages_of_bin(r->file, (unsigned int)bin);
-
-		if ((uint64_t)dirty > pages)
+		if ((uint64_t)dirty > pages_of_bin(r->file, (unsigned int)bin))
 			return fail(r, -EINVAL, "heat has more pages than a bin has");
-		heat[bin] = (float)dirty / (float)pages;
+		heat[bin] = (uint64_t)dirty;
 	}
 	return 0;
 }
 
-static int get_heat(struct reader *r, json_t *list, float *heat)
+static int get_heat(struct reader *r, json_t *list, uint64_t *heat)
 {
 	size_t i, bin = 0;
 	int ret = 0;
 
 	for (i = 0; i < r->file->nbins; i++)
-		heat[i] = list ? 0 : -1;
+		heat[i] = list ? 0 : RECORD_UNKNOWN;
 	for (i = 0; i < json_array_size(list) && !ret; i++) {
 		json_t *element = json_array_get(list, i);
 		json_int_t n = 1;
@@ -350,6 +334,7 @@ static int get_round(struct reader *r, json_t *line)
 			       f->heat + (size_t)f->nrounds * f->nbins);
 	if (!ret)
 		f->round[f->nrounds++] = round;
+	json_object_del(line, "heat");
 	return ret;
 }
 
@@ -373,11 +358,9 @@ static int get_end(struct reader *r, json_t *line)
 			       COUNT(record_reasons), &reason);
 	if (!ret)
 		ret = get_numbers(r, line, members, COUNT(members));
-	if (!ret)
-		ret = get_string(r, line, "error", &r->file->text[3]);
 	end->result = (enum record_result)result;
 	end->reason = (enum dmatrack_reason)reason;
-	end->error = r->file->text[3];
+	end->error = get_string(line, "error");
 	r->file->whole = !ret;
 	return ret;
 }
@@ -386,6 +369,8 @@ static int get_end(struct reader *r, json_t *line)
 
 static int take(struct reader *r, json_t *line)
 {
+	if (json_array_append(r->file->line, line))
+		return fail(r, -ENOMEM, "no memory");
 	if (r->file->lines == 1)
 		return get_run(r, line);
 	if (r->file->whole)
@@ -452,7 +437,7 @@ int record_read(struct record_file *file, const char *path, char *error,
 	struct reader r = { .file = file, .error = error, .size = size };
 	int ret;
 
-	*file = (struct record_file){ 0 };
+	*file = (struct record_file){ .line = json_array() };
 	r.in = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	if (!r.in) {
 		ret = -errno;
@@ -469,10 +454,7 @@ int record_read(struct record_file *file, const char *path, char *error,
 
 void record_read_free(struct record_file *file)
 {
-	size_t i;
-
-	for (i = 0; i < COUNT(file->text); i++)
-		free(file->text[i]);
+	json_decref(file->line);
 	free(file->region);
 	free(file->round);
 	free(file->heat);

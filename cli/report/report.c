@@ -9,21 +9,20 @@
 #include "report.h"
 
 static const char help[] =
-"usage: dmatrack report [OPTION]... RECORD\n"
+"usage: dmatrack report [OPTION]... RECORD [RECORD]\n"
 "\n"
-"Draw a run from the record that demo, send or snapshot kept with --record FILE:\n"
-"which pages were written, over time and address; bytes a round; how fast memory\n"
-"was written and sent; what downtime that predicted, and what it was. One file that\n"
-"any browser shows, with nothing outside it and no script.\n"
+"Make a page for a browser from the record that demo, send or snapshot kept with\n"
+"--record FILE: how the run ended and what to do about it; which pages were written,\n"
+"over time and address; bytes a round; how fast memory was written and sent; what\n"
+"downtime was allowed, predicted and real. It can be zoomed, fits a phone, and is one\n"
+"file that loads nothing. With two records: both side by side, on the same scales.\n"
 "\n"
 "RECORD may be '-', standard input. A record of a run that was killed, or is still\n"
 "going on, is drawn as far as it goes.\n"
 "\n"
 "Output:\n"
-"  --output FILE      where to; '-': standard output (default: RECORD with .html\n"
-"                     or .svg for what it ends with)\n"
-"  --svg              the picture alone, as SVG, instead of a page of HTML with a\n"
-"                     summary and a table of rounds\n"
+"  --output FILE      where to; '-': standard output (default: the first RECORD\n"
+"                     with .html for what it ends with)\n"
 "  --title TEXT       above it (default: 'dmatrack COMMAND')\n"
 "  --help             this text\n"
 "\n"
@@ -34,23 +33,19 @@ static const char help[] =
 "Examples:\n"
 "  dmatrack demo --record run.jsonl\n"
 "  dmatrack report run.jsonl                 makes run.html\n"
-"  dmatrack report --svg --output run.svg run.jsonl\n"
+"  dmatrack report --output both.html before.jsonl after.jsonl\n"
 "\n"
 "Exit status: 0 done, 2 the command line is not understood, 3 the record can't be\n"
 "read, or the report not written.\n";
 
 /**
  * struct options - what the user wants
- * @record: to read
- * @output: to write; NULL: named after @record
- * @title: NULL: none given
- * @svg: the picture alone
+ * @output: file to write; NULL: named after the first record
+ * @title: of the page; NULL: none given
  */
 struct options {
-	const char *record;
 	const char *output;
 	const char *title;
-	bool svg;
 };
 
 #define OPTION(kind, name, member) \
@@ -58,36 +53,33 @@ struct options {
 
 static const struct cli_option options[] = {
 	OPTION(STRING, "output", output),
-	OPTION(FLAG, "svg", svg),
 	OPTION(STRING, "title", title),
 	{ 0 }
 };
 
-static const char *const operands[] = { "RECORD", NULL };
+static const char *const operands[] = { "RECORD", "RECORD", NULL };
 
 static const struct cli_syntax syntax = {
 	.options = options,
 	.operands = operands,
+	.optional = 1,
 };
 
-/* RECORD with another ending. Return: to be freed; NULL: no memory */
-static char *name_output(const struct options *o)
+/* @record with another ending. Return: to be freed; NULL: no memory */
+static char *name_output(const struct options *o, const char *record)
 {
-	const char *slash = strrchr(o->record, '/');
-	const char *dot = strrchr(o->record, '.');
-	size_t length = strlen(o->record);
+	const char *slash = strrchr(record, '/');
+	const char *dot = strrchr(record, '.');
+	size_t length = strlen(record);
 	char *name;
 
 	if (o->output)
 		return strdup(o->output);
-	if (!strcmp(o->record, "-"))
+	if (!strcmp(record, "-"))
 		return strdup("-");
-	if (dot && dot > o->record && (!slash || dot > slash + 1))
-		length = (size_t)(dot - o->record);
-	if (asprintf(&name, "%.*s%s", (int)length, o->record,
-		     o->svg ? ".svg" : ".html") < 0)
-		return NULL;
-	return name;
+	if (dot && dot > record && (!slash || dot > slash + 1))
+		length = (size_t)(dot - record);
+	return asprintf(&name, "%.*s.html", (int)length, record) < 0 ? NULL : name;
 }
 
 static bool same_file(const char *a, const char *b)
@@ -123,78 +115,71 @@ static void print_name(const char *name, size_t size)
 		printf("%s: %s\n", name, cli_text_size(text, size));
 }
 
-/* Drawn in memory first: a report that can't be made replaces none. */
-static int draw(const struct options *o, const struct report *r,
-		const char *name)
+/* Written to memory first: a page that can't be made replaces none. */
+static int make_page(const struct report *r, const char *output)
 {
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
-	int ret = CLI_FAILED;
+	int ret = CLI_FAILED, error = out ? report_page(r, out) : -ENOMEM;
 
-	if (out && o->svg)
-		report_svg(r, out, true);
-	else if (out)
-		report_html(r, out);
-	if (!out || fclose(out))
+	if ((out && fclose(out)) || error)
 		cli_error("no memory for the report");
 	else
-		ret = write_out(name, text, size);
+		ret = write_out(output, text, size);
 	if (!ret)
-		print_name(name, size);
+		print_name(output, size);
 	free(text);
 	return ret;
 }
 
-static int report(const struct options *o, const char *name)
+static int read_records(struct report *r, char **names, unsigned int n)
 {
-	char error[256], title[128];
-	struct record_file file;
-	struct report *r;
-	int ret = CLI_FAILED;
+	char error[256];
 
-	r = calloc(1, sizeof(*r));
-	if (record_read(&file, o->record, error, sizeof(error))) {
-		cli_error("%s: %s", o->record, error);
-	} else if (!r) {
-		cli_error("no memory");
-	} else {
-		snprintf(title, sizeof(title), "dmatrack %s", file.run.command);
-		r->file = &file;
-		r->title = o->title ? o->title : title;
-		report_layout(r);
-		ret = draw(o, r, name);
+	for (r->n = 0; r->n < n; r->n++) {
+		r->name[r->n] = names[r->n];
+		if (!record_read(&r->file[r->n], names[r->n], error, sizeof(error)))
+			continue;
+		cli_error("%s: %s", names[r->n], error);
+		record_read_free(&r->file[r->n]);
+		return CLI_FAILED;
 	}
-	record_read_free(&file);
-	free(r);
-	return ret;
+	return CLI_OK;
 }
 
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct options o = { 0 };
-	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
-	char *name;
+	struct report r = { 0 };
+	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv), i;
+	char *output;
 
 	if (ret != CLI_GO_ON)
 		return ret;
-	o.record = argv[0];
-	name = name_output(&o);
-	if (!name) {
+	output = name_output(&o, argv[0]);
+	if (!output) {
 		cli_error("no memory");
 		return CLI_FAILED;
 	}
-	if (same_file(o.record, name))
-		ret = cli_error_usage("%s is the record itself", name);
-	else
-		ret = report(&o, name);
-	free(name);
+	for (i = 0; i < argc && ret == CLI_GO_ON; i++) {
+		if (same_file(argv[i], output))
+			ret = cli_error_usage("%s is a record itself", output);
+	}
+	if (ret == CLI_GO_ON)
+		ret = read_records(&r, argv, (unsigned int)argc);
+	r.title = o.title;
+	if (!ret)
+		ret = make_page(&r, output);
+	while (r.n)
+		record_read_free(&r.file[--r.n]);
+	free(output);
 	return ret;
 }
 
 const struct cli_command cli_report = {
 	.name = "report",
-	.summary = "draw a run, from its record, for a browser",
+	.summary = "show a run, from its record, in a browser",
 	.help = help,
 	.run = run,
 };

@@ -259,7 +259,7 @@ static void make(const struct kind *k, const char *path)
 	totals.time = w->now + 1100000;
 	totals.bytes = w->bytes;
 	if (k->cut ? record_close(w->r, NULL) :
-		     record_copy_close(w->r, &totals, RECORD_COPIED, 0))
+		     record_copy_close(w->r, &totals, RECORD_COPIED, NULL))
 		exit(3);
 	free(w->bitmap);
 	free(w);
