@@ -10,7 +10,7 @@
 #   static    linked statically, for the initramfs of a VM
 
 # The library's, and of its interface: the soname changes when a symbol goes
-VERSION	:= 0.1.0
+VERSION	:= $(shell cat VERSION)
 SONAME	:= libdmatrack.so.0
 SHARED	:= libdmatrack.so.$(VERSION)
 
@@ -39,6 +39,7 @@ LDFLAGS_static	:= -static -Wl,--no-warnings
 # comes dmt_env.h, of which the kernel's side has another.
 CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
+$(B)/obj/cli/%.o: ALLFLAGS += -DDMATRACK_RELEASE=\"$(VERSION)\"
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 # What libdmatrack needs; libdmatrack.pc tells it to static programs
 LIBS	:= -lzstd -lssl -lcrypto -lurcu-bp -lurcu-common -lpthread
@@ -191,9 +192,10 @@ module:
 	@mkdir -p $(KMOD)
 	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
 		--exclude='.*' --exclude=Module.symvers --exclude=modules.order \
-		--exclude=/core --exclude=/testdev --exclude=/uapi module/ $(KMOD)/
+		--exclude=/VERSION --exclude=/core --exclude=/testdev \
+		--exclude=/uapi module/ $(KMOD)/
 	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
-		--exclude='.*' core test/testdev include/uapi $(KMOD)/
+		--exclude='.*' VERSION core test/testdev include/uapi $(KMOD)/
 	@for mutant in $(MUTANT); do \
 		patch -s -F0 -p1 -d $(KMOD) <test/mutants/$$mutant.patch || exit 1; \
 	done

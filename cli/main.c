@@ -98,7 +98,7 @@ static int dispatch(int argc, char **argv)
 	    !strcmp(argv[0], "help"))
 		return help(argc, argv);
 	if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "-V")) {
-		puts("dmatrack " CLI_VERSION);
+		puts("dmatrack " DMATRACK_RELEASE);
 		return CLI_OK;
 	}
 	cmd = find_command(argv[0]);

@@ -210,4 +210,4 @@ module_exit(dmatrack_exit);
 MODULE_LICENSE("GPL");
 MODULE_AUTHOR("The dmatrack authors");
 MODULE_DESCRIPTION("VFIO type1 IOMMU driver with DMA write tracking");
-MODULE_VERSION("0.1");
+MODULE_VERSION(DMATRACK_RELEASE);

@@ -11,10 +11,6 @@
 
 #include "error.h"
 
-#ifndef CLI_VERSION
-#define CLI_VERSION "0.1"
-#endif
-
 /**
  * struct cli_command - a subcommand
  * @name: what users type

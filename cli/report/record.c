@@ -261,7 +261,7 @@ static int set_origin(json_t *line)
 		bad |= json_object_set_new(line, "date", string(date));
 	if (!uname(&host))
 		bad |= json_object_set_new(line, "host", string(host.nodename));
-	bad |= json_object_set_new(line, "version", string(CLI_VERSION));
+	bad |= json_object_set_new(line, "version", string(DMATRACK_RELEASE));
 	bad |= json_object_set_new(line, "arguments", arguments());
 	return bad;
 }

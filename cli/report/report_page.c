@@ -112,7 +112,7 @@ static json_t *pack(const struct report *r)
 			return NULL;
 		}
 	}
-	return json_pack("{s:s, s:s?, s:o}", "version", CLI_VERSION, "title",
+	return json_pack("{s:s, s:s?, s:o}", "version", DMATRACK_RELEASE, "title",
 			 r->title, "records", records);
 }
 
