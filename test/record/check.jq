@@ -67,6 +67,10 @@ is("rows"; $page.tables[$at] | length; $shown | length),
 	(if $o.rate then differs("\($r) rate"; $row.Bandwidth; $o.rate) else empty end),
 	(if $o.downtime_ns and $o.kind != "last" then differs("\($r) downtime"; $row["Predicted downtime"]; $o.downtime_ns) else empty end)),
 
+# no power of ten is left out between two ticks
+($figure.downtimes.ticks // [] | map(.text | number) | select(length == 2 and .[0] > 0 and .[1] / .[0] > 11 or .[0] / .[1] > 11) |
+	"ticks of downtime: only \(.)"),
+
 # the chart of bytes, where each round has a column of its own: a bar's top, or a line's middle
 (if $figure.bytes == null or ($figure.note | test("A column stands")) then empty else
 	["sent", "zero", "same"][] as $part | [$rounds[] | .["pages_" + $part] // 0 | select(. > 0) | . * $run.page_size] as $true |

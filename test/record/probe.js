@@ -24,7 +24,7 @@ function overlapping() {
 		const labels = all('text', axis).map(e => [e.textContent, e.getBoundingClientRect()]);
 
 		return labels.flatMap(([a, p], i) => labels.slice(i + 1).filter(([, q]) =>
-			p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 5 && q.top < p.bottom - 5)
+			p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 4 && q.top < p.bottom - 4)
 			.map(([b]) => `${a} and ${b}`));
 	});
 }
@@ -45,7 +45,8 @@ function chart(figure, name) {
 function event(target, type, x, y, more) {
 	const kind = type.startsWith('pointer') ? PointerEvent : type === 'wheel' ? WheelEvent : MouseEvent;
 
-	target.dispatchEvent(new kind(type, {clientX: x, clientY: y, bubbles: true, cancelable: true, view: window, ...more}));
+	target.dispatchEvent(new kind(type, {clientX: x, clientY: y, bubbles: true, cancelable: true,
+		view: window, ...more}));
 }
 
 /* What is told at points spread over the map, and their colours */
@@ -86,7 +87,8 @@ function pinch(target) {
 function zoomed(figure) {
 	const [more, less, whole] = all('button', figure), svg = figure.querySelector('.bytes > svg');
 	const bars = () => chart(figure, 'bytes').bars.filter(b => b.part === 'sent');
-	const {left, top} = svg.getBoundingClientRect(), wheel = more => event(svg, 'wheel', left + 180, top + 50, more);
+	const {left, top} = svg.getBoundingClientRect();
+	const wheel = more => event(svg, 'wheel', left + 180, top + 50, more);
 	const out = {before: bars()};
 
 	more.click();
@@ -132,9 +134,11 @@ function figure(e) {
 }
 
 const page = {
-	title: document.title, heads: all('section').map(s => ({title: text('h1', s)[0], text: text('p', s).join('\n'),
+	title: document.title,
+	heads: all('section').map(s => ({title: text('h1', s)[0], text: text('p', s).join('\n'),
 		advice: text('li', s), bad: s.classList.contains('bad')})),
-	facts: all('.facts').map(f => Object.fromEntries(all('div', f).map(d => [text('dt', d)[0], text('dd', d)[0]]))),
+	facts: all('.facts').map(f =>
+		Object.fromEntries(all('div', f).map(d => [text('dt', d)[0], text('dd', d)[0]]))),
 	downtimes: all('.compare').map(c => all('div', c).map(d => ({name: text('span', d)[0], text: text('b', d)[0],
 		over: all('.over', d).length, width: (b => b.right - b.left)(box(d.querySelector('i')))}))),
 	tables: all('.rounds').map(t => all('tbody tr', t).map(r =>

@@ -123,7 +123,8 @@ function reason(r) {
 	case 'diverges':
 		return `It did not converge: rounds no longer got smaller.${expected}${rates}`;
 	case 'rounds':
-		return `It did not converge within ${plural(r.rounds.length, 'round')}.${expected}${rates}`;
+		return `It did not converge within ${plural(r.run.rounds_limit || r.rounds.length, 'round')}.` +
+			expected + rates;
 	case 'asked':
 		return 'The devices were stopped because the program asked for it.';
 	}
@@ -150,7 +151,8 @@ function advise(r) {
 	if (r.late && r.end.finish_ns > r.real / 2)
 		list.push(`Finishing took ${time(r.end.finish_ns)} of the downtime: use a faster disk at the destination.`);
 	else if (r.late && !r.missed && r.last.kind === 'last')
-		list.push(`The last round took ${time(r.last.end_ns - r.last.begin_ns)} of the downtime: devices wrote more than was predicted.`);
+		list.push(`The last round took ${time(r.last.end_ns - r.last.begin_ns)} of the downtime: ` +
+			  'devices wrote more than was predicted.');
 	return list;
 }
 
@@ -166,8 +168,10 @@ function facts(r) {
 			.map(([name, text]) => [name, clean(text || '', 500)])];
 }
 
-const downtimes = r => [['Downtime allowed', r.allowed], ['Downtime predicted', r.predicted], ['Downtime, real', r.real],
-	['… the last round', r.real && r.last && r.last.kind === 'last' ? r.last.end_ns - r.last.begin_ns : undefined],
+const downtimes = r => [['Downtime allowed', r.allowed], ['Downtime predicted', r.predicted],
+	['Downtime, real', r.real],
+	['… the last round', r.real && r.last && r.last.kind === 'last' ?
+		r.last.end_ns - r.last.begin_ns : undefined],
 	['… to finish', r.end ? r.end.finish_ns : undefined]];
 
 /* @runs: of the page, whose bars are to be compared */
@@ -182,7 +186,8 @@ function showFacts(parent, r, runs) {
 	tiles.append('dd').text(f => f[1] || 'not known');
 	bars.append('span').text(d => d[0]);
 	bars.append('b').text(d => d[1] === undefined ? 'not known' : time(d[1]));
-	bars.append('i').style('width', d => `${100 * (d[1] || 0) / most}%`).style('visibility', d => d[1] ? null : 'hidden')
+	bars.append('i').style('width', d => `${100 * (d[1] || 0) / most}%`)
+		.style('visibility', d => d[1] ? null : 'hidden')
 		.classed('over', d => d[1] > r.allowed && d[0].startsWith('Downtime'));
 }
 
@@ -324,13 +329,15 @@ class Figure {
 
 	addTools() {
 		const tools = this.box.append('div').attr('class', 'tools');
-		const add = (text, name, act) => tools.append('button').text(text).attr('aria-label', name).on('click', act);
+		const add = (text, name, act) => tools.append('button').text(text)
+			.attr('aria-label', name).on('click', act);
 
 		add('+', 'zoom in', () => this.box.call(this.zoom.scaleBy, 2));
 		add('−', 'zoom out', () => this.box.call(this.zoom.scaleBy, 0.5));
 		add('All', 'show all', () => this.box.call(this.zoom.transform, d3.zoomIdentity));
 		tools.append('span').attr('class', 'soft').text('Pinch, or Ctrl and wheel, to zoom; drag to move.');
-		this.output = this.box.append('output').text('Point at a column, touch it, or use the arrow keys: its figures appear here.');
+		this.output = this.box.append('output')
+			.text('Point at a column, touch it, or use the arrow keys: its figures appear here.');
 	}
 
 	addChart(title, name, legend) {
@@ -350,8 +357,9 @@ class Figure {
 
 	addCharts() {
 		const {r} = this, some = name => r.rounds.some(o => o[name]);
+		const pages = r.run.refine === true ? 'Pages that had changed' : 'Pages written';
 
-		this.map = this.addChart(`Pages ${r.run.refine === true ? 'that had changed' : 'written'}, by time and address`, 'heat', []);
+		this.map = this.addChart(`${pages}, by time and address`, 'heat', []);
 		this.addScale();
 		this.map.select('.axis').attr('class', 'address');
 		this.canvas = d3.select(this.map.node().parentNode).insert('canvas', 'svg');
@@ -363,7 +371,8 @@ class Figure {
 				[['rate', 'bandwidth measured'], ['dirty', 'dirty rate'],
 				 r.run.bandwidth_limit && ['limit', `limit ${rate(r.run.bandwidth_limit)}`]]),
 			downtimes: this.addChart('Downtime, if devices had been stopped then (logarithmic)', 'downtimes',
-				[some('downtime_ns') && ['predicted', 'predicted'], r.allowed && ['allowed', `allowed ${time(r.allowed)}`],
+				[some('downtime_ns') && ['predicted', 'predicted'],
+				 r.allowed && ['allowed', `allowed ${time(r.allowed)}`],
 				 r.fits && ['fits', `fits after ${r.fits.kind === 'full' ? 'the full copy' : `round ${r.fits.name}`}`],
 				 r.real && ['real', `real ${time(r.real)}`]]),
 		};
@@ -467,11 +476,17 @@ class Figure {
 		this.drawDowntimes(this.charts.downtimes, columns);
 		[[this.map, this.height], [this.charts.rates, CHART + 6]].forEach(([svg, y]) => this.drawTimes(svg, y));
 		[this.charts.bytes, this.charts.downtimes].forEach(svg => this.drawNames(svg, columns));
-		this.note.text((this.stretched ? 'The shortest rounds are drawn wider than their time. ' : '') +
-			(this.each > 1 ? `A column stands for ${count(this.each)} rounds until you zoom in: means of bytes and bandwidth, the most of the others. ` : '') +
-			(this.r.heat.rounds > 1 ? `A column of the map shows the most that was written in any of ${count(this.r.heat.rounds)} rounds.` : ''));
+		this.note.text(this.notes().filter(n => n).join(' '));
 		this.box.selectAll('.scale i').style('color', (s, i) => colour(i));
 		this.drawCursor();
+	}
+
+	notes() {
+		return [this.stretched && 'The shortest rounds are drawn wider than their time.',
+			this.each > 1 && `A column stands for ${count(this.each)} rounds until you zoom in: ` +
+				'means of bytes and bandwidth, the most of the others.',
+			this.r.heat.rounds > 1 && 'A column of the map shows the most that was written in any of ' +
+				`${count(this.r.heat.rounds)} rounds.`];
 	}
 
 	drawHeat() {
@@ -487,10 +502,12 @@ class Figure {
 		context.fillStyle = style.getPropertyValue('--empty');
 		context.fillRect(0, 0, this.plot * ratio, this.height * ratio);
 		this.heat.forEach((column, j) => {
-			const from = px(this.edges[j * r.heat.rounds]), to = px(this.edges[Math.min((j + 1) * r.heat.rounds, n - 1)]);
+			const from = px(this.edges[j * r.heat.rounds]);
+			const to = px(this.edges[Math.min((j + 1) * r.heat.rounds, n - 1)]);
 
 			if (column && to > 0 && from < this.plot * ratio)
-				context.drawImage(image, j, 0, 1, image.height, from, top, Math.max(to - from - (to - from > 4), 1), image.height * scale);
+				context.drawImage(image, j, 0, 1, image.height, from, top,
+						  Math.max(to - from - (to - from > 4), 1), image.height * scale);
 		});
 		context.fillStyle = style.getPropertyValue('--line');
 		if (end < n || n === 1)		/* nothing says what was written in it */
@@ -515,7 +532,8 @@ class Figure {
 
 	/* Pages that are worth a label: region beginnings first, then powers of two */
 	places() {
-		const {r} = this, list = [0], step = 2 ** Math.ceil(Math.log2(r.pages / 8 / this.transform.k));
+		const {r} = this, list = [0], share = r.pages / 8 / this.transform.k;
+		const step = Math.max(2 ** Math.ceil(Math.log2(share)), 1);
 		let page = 0;
 
 		r.regions.forEach((g, i) => {
@@ -528,20 +546,21 @@ class Figure {
 	list.push(r.pages - 1);
 	const at = y => (this.transform.invertY(y + this.top) - this.top) / this.height * r.pages;
 
-		for (let p = Math.ceil(Math.max(at(0), 0) / Math.max(step, 1)) * Math.max(step, 1); p < r.pages && p <= at(this.height); p += Math.max(step, 1))
+		for (let p = Math.ceil(Math.max(at(0), 0) / step) * step; p < r.pages && p <= at(this.height); p += step)
 			list.push(p);
-		return list.map((p, i) => ({page: p, y: this.y(p), hole: i > 0 && i < holes}));
+		return list.map((p, i) => ({page: p, y: this.y(p), hole: i > 0 && i < holes}))
+			.map(p => ({...p, label: Math.min(Math.max(p.y + 4, 10), this.height)}));
 	}
 
 	drawAddresses() {
 		const kept = [];
 
 		for (const p of this.places()) {
-			if (p.y >= -0.5 && p.y <= this.height + 0.5 && kept.every(k => Math.abs(k.y - p.y) >= 14))
+			if (p.y >= -0.5 && p.y <= this.height + 0.5 && kept.every(k => Math.abs(k.label - p.label) >= 13))
 				kept.push(p);
 		}
 		this.map.select('.address').attr('text-anchor', 'end').selectAll('text').data(kept).join('text')
-			.attr('x', this.left - 6).attr('y', p => Math.min(Math.max(p.y + 4, 10), this.height)).text(p => this.iova(p.page));
+			.attr('x', this.left - 6).attr('y', p => p.label).text(p => this.iova(p.page));
 		this.map.select('.plot').selectAll('path').data([null, ...kept.filter(p => p.hole)]).join('path')
 			.attr('class', p => p ? 'hole' : 'frame')
 			.attr('d', p => p ? `M0 ${p.y}H${this.plot}` : `M.5 .5H${this.plot - .5}V${this.height - .5}H.5z`);
@@ -570,11 +589,13 @@ class Figure {
 	}
 
 	drawNames(svg, columns) {
-		this.drawLabels(svg, CHART + 6, columns.map(c => ({x: c.x + c.width / 2, text: this.r.rounds[c.first].name})));
+		this.drawLabels(svg, CHART + 6, columns.map(c =>
+			({x: c.x + c.width / 2, text: this.r.rounds[c.first].name})));
 	}
 
 	drawAxis(svg, scale, format) {
-		const all = scale.ticks(5), powers = all.filter(t => Math.abs(Math.log(t) / Math.log(scale.base()) % 1) < 1e-9);
+		const all = scale.ticks(5), power = t => Math.log(t) / Math.log(scale.base());
+		const powers = all.filter(t => Math.abs(power(t) - Math.round(power(t))) < 1e-9);
 		const ticks = powers.length > 1 ? powers : all.filter(t => /^[125]/.test(t.toExponential()));
 
 		svg.select('.axis').attr('transform', `translate(${this.left} 6)`)
@@ -609,26 +630,29 @@ class Figure {
 
 	drawDowntimes(svg, columns) {
 		const {r} = this, scale = this.scales.downtimes, plot = svg.select('.plot');
-		const points = columns.filter(c => c.predicted > 0).map(c => ({x: c.x + c.width, y: scale(c.predicted), wide: c.width >= 6}));
+		const points = columns.filter(c => c.predicted > 0)
+			.map(c => ({x: c.x + c.width, y: scale(c.predicted), wide: c.width >= 6}));
 		const end = this.x((this.edges[r.rounds.length - 1] + this.edges[r.rounds.length]) / 2);
 		const fits = r.fits && r.fits.downtime_ns > 0 ? [r.rounds.indexOf(r.fits)] : [];
 
 		this.drawAxis(svg, scale, time);
-		plot.selectAll('path').data(['predicted', 'allowed', 'real']).join('path').attr('class', d => d).attr('d', d =>
-			d === 'predicted' ? points.map((p, i) => `${i ? 'L' : 'M'}${p.x} ${p.y}`).join('') :
-			d === 'allowed' ? r.allowed ? `M0 ${scale(r.allowed)}H${this.plot}` : '' :
-			r.real ? `M${end} ${scale(r.real) - 6}l6 6-6 6-6-6z` : '');
-		plot.selectAll('circle.predicted').data(points.filter(p => p.wide)).join('circle').attr('class', 'predicted')
-			.attr('cx', p => p.x).attr('cy', p => p.y).attr('r', 3);
+		const paths = {predicted: points.map((p, i) => `${i ? 'L' : 'M'}${p.x} ${p.y}`).join(''),
+			allowed: r.allowed ? `M0 ${scale(r.allowed)}H${this.plot}` : '',
+			real: r.real ? `M${end} ${scale(r.real) - 6}l6 6-6 6-6-6z` : ''};
+
+		plot.selectAll('path').data(Object.entries(paths)).join('path').attr('class', d => d[0]).attr('d', d => d[1]);
+		plot.selectAll('circle.predicted').data(points.filter(p => p.wide)).join('circle')
+			.attr('class', 'predicted').attr('cx', p => p.x).attr('cy', p => p.y).attr('r', 3);
 		plot.selectAll('circle.fits').data(fits).join('circle').attr('class', 'fits')
-			.attr('cx', i => this.x(this.edges[i + 1])).attr('cy', scale(r.fits ? r.fits.downtime_ns : 1)).attr('r', 7);
+			.attr('cx', i => this.x(this.edges[i + 1])).attr('cy', i => scale(r.rounds[i].downtime_ns)).attr('r', 7);
 	}
 
 	/* The round that is pointed at */
 
 	pick(event) {
 		const [x, y] = d3.clientPoint(this.box.node(), event);
-		const at = this.transform.invertX(x) - this.left, page = (this.transform.invertY(y) - this.top) / this.height;
+		const at = this.transform.invertX(x) - this.left;
+		const page = (this.transform.invertY(y) - this.top) / this.height;
 
 		if (!event.target.closest('svg') || at < 0 || at > this.plot)
 			return;
@@ -666,14 +690,16 @@ class Figure {
 		const {heat, pages} = this.r, row = Math.floor(share * pages / heat.pages);
 		const column = i + 1 < this.r.rounds.length && this.heat[Math.floor(i / heat.rounds)];
 		const of = Math.min(heat.pages, pages - row * heat.pages);
-		const at = `From ${this.iova(row * heat.pages)}, ${bytes(row * heat.pages * this.r.run.page_size)} into memory`;
+		const before = bytes(row * heat.pages * this.r.run.page_size);
+		const at = `From ${this.iova(row * heat.pages)}, ${before} into memory`;
 
 		return column ? `${at}: ${count(column[row])} of ${plural(of, 'page')} (${percent(column[row] / of)})` :
 			`${at}: not known what was written`;
 	}
 
 	drawCursor() {
-		const i = this.chosen, from = i === null ? 0 : this.x(this.edges[i]), to = i === null ? 0 : this.x(this.edges[i + 1]);
+		const i = this.chosen, edge = i => this.x(this.edges[i]);
+		const [from, to] = i === null ? [0, 0] : [edge(i), edge(i + 1)];
 		const x = Math.max(from, 0), width = Math.min(to, this.plot) - x;
 
 		this.box.selectAll('.cursor').attr('x', this.left + x).attr('width', Math.max(width, 0))
