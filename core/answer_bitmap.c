@@ -252,8 +252,8 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 }
 
 /*
- * Can @nwords words that are no longer anybody else's go to the user as they
- * are? They must fall on lines of the answer, for the window is handed out by
+ * Can words that the harvest alone has now go to the user as they are? They must fall
+ * on lines of the answer, for the window is handed out by
  * lines, which would overwrite them.
  */
 static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)

@@ -6,8 +6,8 @@
  * A device's write may sleep in a page fault, so RCU alone can't protect the
  * mapping that it writes to, and a reference count a mapping would be one cache
  * line for all devices. So an operation counts itself in a slot that it shares
- * with few others; whoever removes a mapping makes it unfit for new operations,
- * then waits until every operation has left that had come before.
+ * with few others. To remove a mapping, make it unfit for new operations, then wait
+ * until every operation that had come before has left.
  */
 #ifndef DMT_CORE_GATE_H
 #define DMT_CORE_GATE_H
@@ -49,8 +49,8 @@ void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket);
  * @gate: of the container
  *
  * One at a time, after what they must no longer find was made unfit. Quick when
- * nothing is under way. Operations that begin later don't hold it up; one that sleeps
- * in a page fault does, for as long as whoever provides the page likes.
+ * no operation is under way. Operations that begin later don't hold it up; one that
+ * sleeps in a page fault does, for as long as it takes to get the page.
  */
 void dmt_gate_drain(struct dmt_gate *gate);
 /* The same. Return: 0, or -EINTR: the caller is being killed, operations go on. */

@@ -356,7 +356,7 @@ static void drop_scratch(struct dmt_container *c)
 
 /**
  * struct memory - of all mappings, for the first domain
- * @c: whose mappings
+ * @c: container of the mappings
  * @changes: @c->changes when the mappings were gone through from the first on
  * @iova: where to go on
  * @list: in the order of the mappings
@@ -546,8 +546,8 @@ int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 
 /*
  * The group's DMA ends first. What it may have written is noted next, while the
- * mappings still say what it could write to. Then they go, if nobody is left, or
- * go on without an IOMMU for the emulated groups that are.
+ * mappings still say what it could write to. Then the mappings go, if no group is
+ * left; or they go on without an IOMMU, for the emulated groups that are left.
  */
 static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 {

@@ -67,7 +67,7 @@ bool dmt_group_detach(struct dmt_container *c, struct iommu_group *iommu_group);
  *
  * From a group's first pin on, what its devices write is what it pins. Called
  * with whatever locks a driver holds while it pins, so the container's lock is
- * not taken: dmt_container_lock() follows up when somebody else takes it.
+ * not taken: dmt_container_lock() follows up when it is taken next.
  */
 void dmt_group_pinned(struct dmt_container *c, struct iommu_group *iommu_group);
 

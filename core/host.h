@@ -31,8 +31,8 @@ struct dmt_mapping;
 
 /**
  * dmt_zalloc - zeroed memory, charged to the container's user
- * @host: whose
- * @size: bytes; what is a power of two is aligned to it up to a page
+ * @host: of the container
+ * @size: bytes; a power of two up to a page is aligned to itself
  *
  * May sleep; may be refused, and callers live with that. Freed by dmt_free().
  */
@@ -40,8 +40,8 @@ void *dmt_zalloc(struct dmt_host *host, size_t size);
 
 /**
  * dmt_zalloc_nowait - the same without sleeping
- * @host: whose
- * @size: bytes, a page at the most
+ * @host: of the container
+ * @size: bytes, up to a page
  *
  * Under rcu_read_lock() or from where a driver may not sleep.
  */
@@ -270,7 +270,7 @@ struct dmt_domain_info {
  * dmt_group_reserved - what a group can't use for DMA
  * @host: of the container
  * @group: which
- * @reserved: out; zeroed by the caller, who frees @reserved->range also on failure
+ * @reserved: out; zeroed by the caller, which frees @reserved->range also on failure
  *
  * Return: 0, -ENOMEM, or another -errno
  */
@@ -352,7 +352,7 @@ void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size);
  * @kept: pages that stay pinned and accounted for good, because the range had to
  *	  go; 0: the unmap fails, and nothing has gone
  *
- * To tell whoever looks after the machine.
+ * The host tells its administrator: the module by the kernel's log.
  */
 void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept);
 

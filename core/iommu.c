@@ -8,8 +8,8 @@
  * Unmapping: nothing but the domains knows which pages were pinned, so the first
  * is asked before it forgets. A span is as many runs as there is room to note;
  * they are looked up, unmapped in one call for each domain, flushed from the
- * IOTLBs, and only then let go: a device must not reach memory that is somebody
- * else's. Spans end between runs, for a huge page can't be unmapped in part. So
+ * IOTLBs, and only then let go: a device must not reach memory that belongs to
+ * another process by then. Spans end between runs, for a huge page can't be unmapped in part. So
  * as not to look up each page, the mapping remembers what the boundaries of its
  * runs are multiples of; of boundaries that are not even multiples of a block,
  * just which blocks they are in, a bit each.

@@ -24,7 +24,7 @@
  *
  * Bit and data. A mark sets its bit, whether it was set before or not, by a
  * full barrier's atomic: (1) is visible before (2). Where a mark finds nothing
- * to set (all dirty) it runs smp_mb() and looks again: then whoever takes what
+ * to set (all dirty) it runs smp_mb() and looks again: then the harvest that takes what
  * it saw copies the pages later than that, and sees the data.
  *
  * Bit and summary. Mark (2) (3) against take (1) (2): if the mark sees the
@@ -195,7 +195,7 @@ static void *need_take(struct dmt_need *need, size_t size)
 	return (void *)DMT_ALL;
 }
 
-/* Another was quicker to publish: @mem was seen by nobody. */
+/* Lost the race to publish @mem: keep it for reuse. */
 static void need_put(struct dmt_need *need, void *mem, size_t size)
 {
 	if (!is_pointer(mem))
@@ -242,7 +242,7 @@ static u64 lines_mask(unsigned int first, unsigned int last)
 	return word_mask(first >> DMT_LINE_SHIFT, last >> DMT_LINE_SHIFT);
 }
 
-/* Set [first, last] in a bitmap that nobody else can see yet. */
+/* Set [first, last] in a bitmap that isn't published yet. */
 static void bits_fill(atomic64_t *bits, unsigned int first, unsigned int last)
 {
 	unsigned int w = first / 64, end = last / 64;

@@ -53,7 +53,7 @@ void dmt_log_init(struct dmt_log *log, u64 npages);
 
 /**
  * dmt_log_free - forget everything and give memory back
- * @log: that nobody marks or harvests any more, a grace period ago
+ * @log: neither marked nor harvested since a grace period ago
  *
  * The log is as after dmt_log_init(). May take its time: it lets others run.
  */
@@ -72,7 +72,7 @@ void dmt_log_free_cut(void *list);
 
 /**
  * struct dmt_need - memory that a mark may need
- * @host: whose
+ * @host: of the container
  * @spare: one bitmap or table, allocated while sleeping was possible, or NULL;
  *	   to be freed by the caller if it is set after a mark
  * @settle: where there is no memory, settle for a larger piece marked dirty

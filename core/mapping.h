@@ -51,7 +51,7 @@ struct dmt_runs {
  *	   time, have it in common
  * @host: the container's
  * @tracking: whether the container logs writes: see dmt_mapping_is_tracked()
- * @owner: whose memory
+ * @owner: the process whose memory it maps
  * @next: in a list of mappings that have left the space
  * @later: to free it
  * @runs: what the IOMMU maps
@@ -117,7 +117,7 @@ static inline bool dmt_mapping_get(struct dmt_mapping *m)
 	return atomic_inc_not_zero(&m->users);
 }
 
-/* Of who has got it, or has taken it out of the space. The last one frees it, by RCU. */
+/* Undo dmt_mapping_get(), or give up the space's use. The last one frees it, by RCU. */
 void dmt_mapping_put(struct dmt_mapping *m);
 
 /**
@@ -127,18 +127,18 @@ void dmt_mapping_put(struct dmt_mapping *m);
  * @last: page; may be beyond the mapping's last: it's clipped
  * @may_sleep: memory may be waited for
  *
- * Nothing, if nobody tracks. Never fails: see dmt_log_mark().
+ * Does nothing unless writes are logged. Never fails: see dmt_log_mark().
  */
 void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 			    bool may_sleep);
 
 /*
- * Is anybody interested in a write that is complete? Either this sees that
- * tracking has begun, or whoever began it sees the data: data, barrier, test
- * here; tracking, barrier, copy there. Tracking doesn't end between this test
- * and a mark in the same RCU read-side section: dmt_tracking_stop() waits. Acquire, for
- * who sees tracking begin again must see logs as the last dmt_tracking_stop() left them;
- * dmt_tracking_start()'s release pairs with it.
+ * Must a write that is complete be logged? Either this sees that tracking has begun, or
+ * the caller that began it sees the data: data, barrier, test here; tracking, barrier,
+ * copy there. Tracking doesn't end between this test and a mark in the same RCU
+ * read-side section: dmt_tracking_stop() waits. Acquire: a mark that sees tracking begin
+ * again must see logs as the last dmt_tracking_stop() left them; dmt_tracking_start()'s
+ * release pairs with it.
  */
 static inline bool dmt_mapping_is_tracked(const struct dmt_mapping *m)
 {

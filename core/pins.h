@@ -35,7 +35,7 @@ static inline bool dmt_pins_ever(const struct dmt_pins *pins)
 	return smp_load_acquire(&pins->table);
 }
 
-/* Free one that nobody harvests any more. Pages that it has stay pinned. */
+/* Free one that is no longer harvested. Pages that it has stay pinned. */
 void dmt_pins_fini(struct dmt_pins *pins);
 
 /**

@@ -2,9 +2,9 @@
 /*
  * Prepare: memory for an IOMMU to map, pinned before the container's lock is taken.
  *
- * Pinning waits for pages that aren't there, for as long as whoever provides them likes:
- * they may have to be read from a disk, or sent by a process that calls the container
- * itself first. So all of a mapping's memory is pinned without a lock, and noted as
+ * Pinning waits for pages that aren't there, however long that takes: they may have to be
+ * read from a disk, or sent by a process that itself calls the container first. So all
+ * of a mapping's memory is pinned without a lock, and noted as
  * runs of contiguous frames, in the order of its pages. Under the lock nothing is left
  * to do but to map the runs. It doesn't matter if the memory's owner puts other pages
  * there in between: it could have done so after the call as well.
@@ -33,7 +33,7 @@ struct dmt_run_block;
  * @next: in a list of the caller's
  * @host: of the container
  * @since: the mapping's, if there is one
- * @owner: whose memory
+ * @owner: the process whose memory it is
  * @iova: where it will be mapped, for the alignment of runs
  * @vaddr: where it is
  * @npages: how many pages

@@ -21,7 +21,7 @@ void dmt_scope_narrow(struct dmt_container *c);
  * @c: container; no lock is needed or taken
  *
  * From now on the group's scope is its pins. dmt_scope_narrow() follows when
- * somebody next takes @c->lock, before anything is harvested.
+ * @c->lock is taken next, before anything is harvested.
  */
 void dmt_scope_pinned(struct dmt_container *c);
 

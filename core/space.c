@@ -21,7 +21,7 @@
  * So a reader sees each leaf as it was at some moment, but for its last entry.
  * It may look at two leaves (the predecessor of an address can
  * be the last of an earlier leaf) that changed between its two looks; what it
- * looks for is one mapping, and a mapping that nobody inserts or erases
+ * looks for is one mapping, and a mapping that isn't inserted or erased
  * meanwhile stands in every version of the one leaf that it belongs into: in
  * the one of the directory that the reader holds, even when a split has
  * published another directory, because leaves of a replaced directory are
@@ -313,7 +313,7 @@ int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
 
 /*
  * A leaf put by, and another in its place. There is always one: when none can
- * be allocated, wait until the leaf that is about to be replaced is nobody's,
+ * be allocated, wait until no reader has the leaf that is about to be replaced,
  * which needs no memory, and put that by (see erase_from()).
  */
 static struct dmt_space_leaf *spare_take(struct dmt_space *space)

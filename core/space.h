@@ -16,7 +16,7 @@ struct dmt_space_leaf;
 /**
  * struct dmt_space - mappings by IOVA
  * @dir: read under RCU or the lock of changes
- * @host: whose memory is charged
+ * @host: of the container, charged for memory
  * @count: mappings in it
  * @spare: a leaf put by so that dmt_space_erase() can't fail
  */

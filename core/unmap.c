@@ -8,12 +8,12 @@
  * none begins. Then it has drivers unpin (unpinning goes on in a leaving
  * mapping), makes sure that they have, takes the last word on what was written, and
  * takes the mapping out of the space. Unpins that are still at it count among its users;
- * who else reaches it, as dmt_operation_mark() does, is in an RCU read-side section. So
+ * what else reaches it, as dmt_operation_mark() does, is in an RCU read-side section. So
  * it is freed when the last user has gone, after a grace period that no call waits for.
  *
  * An operation may sleep in a page fault, and a driver may take its time: both are waited
  * for without @lock, but with @drain_lock, so that nothing else takes away what is
- * leaving. What the wait was for is then looked at anew. A caller who is killed in it
+ * leaving. What the wait was for is then looked at anew. A caller that is killed in it
  * leaves all as it was.
  *
  * If a driver still holds a page, or the last word can't be delivered, leaving is
@@ -187,8 +187,9 @@ static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 }
 
 /*
- * Have all that [iova, last] has leave, and nobody use it. @c->lock is dropped for that,
- * and mappings may have come by then, or tracking have ended, so all is checked again.
+ * Have all mappings in [iova, last] leave, with no operation using them. @c->lock is
+ * dropped for that, and mappings may have come by then, or tracking have ended, so all is
+ * checked again.
  * If this fails, what is in @l is leaving.
  */
 static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,

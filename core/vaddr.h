@@ -13,7 +13,7 @@
  * @all: as for dmt_unmap(), which mappings are meant and what is refused
  * @size: where the user wants to know how many bytes they are
  *
- * For a user who is about to become another program, and will have the memory
+ * For a user process that is about to become another program, and will have the memory
  * elsewhere. Devices behind an IOMMU go on; what the processor does for devices
  * fails with -EBUSY, until dmt_vaddr_update() has given every address anew.
  * Takes @c->lock; waits for device operations under way. Return: 0, -EBUSY (an

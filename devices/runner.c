@@ -3,7 +3,7 @@
  * Runner: threads that write, as the kernel's test device has them.
  *
  * Where and what a thread writes depends on the seed, its number and how often
- * it has written, not on time. To make a lost page visible to whoever compares
+ * it has written, not on time. To make a lost page visible to a test that compares
  * memory, no byte is 0: bit 6 is set in all of them. In ascending order bit 7
  * says whether the pass over the region is an even one or an odd one, so each
  * byte differs from what the pass before wrote there. The remaining bits are
@@ -40,7 +40,7 @@
  * @due: when its next operation is, in ns
  * @late: parts of a nanosecond that @due lacks, in units of 1/rate
  * @buf: what it writes
- * @stats: what it has done; it alone writes here, anybody reads
+ * @stats: what it has done; written by it alone, read by any thread
  */
 struct worker {
 	struct dev_runner *runner;

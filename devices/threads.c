@@ -2,15 +2,15 @@
 /*
  * Device: threads of this process, on the engine's device side.
  *
- * It keeps the rules that the kernel's test device keeps. The gate: whoever
+ * It keeps the rules that the kernel's test device keeps. The gate: a thread that
  * pins pages, or touches pages that are remembered, holds it for reading until
  * the pages are remembered (or unpinned again) and no pointer to them is left.
- * Whoever releases pages that others may be using holds it for writing: the
+ * A thread that releases pages that others may be using holds it for writing: the
  * engine's callback before memory goes, unpin, close. So in there every pinned
- * page is remembered, and nobody writes to one.
+ * page is remembered, and not written to.
  *
  * The callback comes with the container's lock held, which none of the engine's
- * device calls takes: no deadlock with those who hold the gate for reading.
+ * device calls takes: no deadlock with threads that hold the gate for reading.
  *
  * Locks, outermost first: the container's, @gate, @lock.
  */

@@ -173,7 +173,7 @@ typedef struct { s64 counter; } atomic64_t;
 
 #ifdef __SANITIZE_THREAD__
 /*
- * TSan doesn't see into liburcu: tell it that what readers did, and who handed
+ * TSan doesn't see into liburcu: tell it that what readers did, and the thread that handed
  * memory over, happens before callbacks.
  */
 void __tsan_acquire(void *addr);

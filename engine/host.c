@@ -400,7 +400,7 @@ unsigned long dmt_user_end(struct dmt_host *host)
 	return USER_END - PAGE_SIZE;
 }
 
-/* Devices are whoever asked to be told. -------------------------------------- */
+/* Devices: functions that asked to be told. -------------------------------------- */
 
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 {

@@ -73,13 +73,13 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
 			unsigned int type);
 
 /**
- * dmatrack_open_fd() - a container that somebody else made
+ * dmatrack_open_fd() - a container that another program or library made
  * @t: out
  * @fd: an open /dev/vfio/vfio with its IOMMU type set: the program's own, or one that
  *	came by SCM_RIGHTS or pidfd_getfd(2). Duplicated: it stays the caller's
  *
- * dmatrack_close() takes nothing away from whoever else has the container: mappings,
- * devices and tracking stay. There is one log for all: two who harvest take each
+ * dmatrack_close() takes nothing away from other users of the container: mappings,
+ * devices and tracking stay. There is one log for all: two readers take each
  * other's pages, and dmatrack_stop() stops for all.
  *
  * Return: 0; -EBADF, -EINVAL (not a VFIO container, or without a type yet),
@@ -96,7 +96,7 @@ int dmatrack_open_fd(struct dmatrack **t, int fd);
  */
 void dmatrack_close(struct dmatrack *t);
 
-/* "engine", "dmatrack" or "stock": who tracks */
+/* The driver that tracks: "engine", "dmatrack" or "stock" */
 const char *dmatrack_driver(const struct dmatrack *t);
 
 /*
@@ -160,7 +160,7 @@ void dmatrack_info_free(struct dmatrack_container_info *info);	/* or NULL */
 /**
  * dmatrack_attach() - one more device for a container in the kernel
  * @t: container
- * @device: as for dmatrack_open_vfio(); in a group that nobody else has open
+ * @device: as for dmatrack_open_vfio(); in a group that isn't open elsewhere
  *
  * Its group joins the container, if it isn't there; its devices can reach what is
  * mapped. Not while another thread attaches or detaches.
@@ -251,7 +251,7 @@ struct dmatrack_mapping {
  * @m: out: ascending
  * @n: room in @m
  *
- * Addresses are told to the process that made a mapping, and to who has
+ * Addresses are told to the process that made a mapping, and to a process with
  * CAP_SYS_PTRACE. Mappings that come or go meanwhile may be in the answer or not.
  *
  * Return: how many. If that's @n there may be more: go on at the last one's @last + 1,

@@ -274,12 +274,12 @@ struct dmatrack_totals {
  *	       smallest
  * @reserved: 0
  * @opaque: for the functions
- * @stop: stop the devices, and whoever else writes: when this has returned 0, nobody
+ * @stop: stop the devices, and all else that writes: when this has returned 0, nothing
  *	  writes any more. Needed
  * @dirty: what others have written (processors: KVM's dirty log) in a region since the last
  *	   call of it: set bits in @bitmap, one for each page of @page_size; never clear any. First
  *	   called to begin: with @bitmap NULL; called for the last time after @stop.
- *	   NULL: nobody
+ *	   NULL: none
  * @read: copy @size bytes at @offset of a region to @buf, while they may be written.
  *	  NULL: from @vaddr. For memory that isn't this process's
  * @progress: called some ten times a second while it works, with the round so far. May
@@ -433,11 +433,11 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 
 /**
  * dmatrack_digest() - one number for memory
- * @regions: in this process, that nobody writes to
+ * @regions: in this process, not written meanwhile
  * @n: how many
  * @digest: out: XXH3's 128 bits over IOVA, size and content of the regions
  *
- * Whom somebody tries to deceive: no protection.
+ * No protection against a peer that means to deceive.
  */
 int dmatrack_digest(const struct dmatrack_region *regions, unsigned int n,
 		    uint8_t digest[16]);
@@ -515,7 +515,7 @@ int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
  *	    written over their channels. NULL: nothing does
  * @connect_timeout: of a connection, in milliseconds; 0: 15 s. For unix: of the wait for another
  *		     process that is about to listen there, too
- * @handshake_timeout: of both sides' proof of who they are; 0: 10 s
+ * @handshake_timeout: of both sides' proof of identity; 0: 10 s
  * @opaque: for @turned_away
  * @turned_away: called by dmatrack_accept() when a connection came to nothing: a peer without the
  *		 proof that is wanted, or that gave up; dmatrack_error() says more. May be NULL
@@ -548,7 +548,7 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 			  const struct dmatrack_peer *peer);
 
 /**
- * dmatrack_connect() - a channel to somebody who listens
+ * dmatrack_connect() - a channel to a peer that listens
  * @ch: out
  * @address: "unix:PATH", "tcp:HOST:PORT" (an IPv6 address in brackets), "fd:N" (a socket, which is duplicated),
  *	     "exec:COMMAND" (for sh; its standard input and output), "-" (ours)
@@ -556,7 +556,7 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
  *	 those who listen server-cert.pem, server-key.pem). NULL: none, which is refused: see
  *	 struct dmatrack_peer
  *
- * Both sides must show a certificate by that authority; the one who listens one for
+ * Both sides must show a certificate by that authority; the side that listens one for
  * HOST. TLS 1.3. The process that listens at a Unix socket must be of this user, or root's.
  *
  * Return: 0, -EINVAL (the address), -EPERM (TCP without TLS), -EACCES (another user
@@ -574,7 +574,7 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 /* The address with the port that was chosen, where it was 0. The listener's */
 const char *dmatrack_listener_address(const struct dmatrack_listener *l);
 /*
- * The next peer that has proven who it is (with TLS or a secret) or has begun to speak (without).
+ * The next peer that has proven its identity (with TLS or a secret) or has begun to speak (without).
  * @timeout: in milliseconds, -1: for ever. All that connect go on side by side, each for
  * handshake_timeout; those that fail are dropped (see turned_away). Return: 0, -ETIMEDOUT,
  * -ECANCELED, or an error of the listener
@@ -683,11 +683,11 @@ struct dmatrack_arrival {
  *	  process can go on where this one ended
  * @opaque: for the functions
  * @accept: a channel to a sender, which the receiver closes. Called first with
- *	    @attempt 0, then whenever the connection has broken, or somebody came who
+ *	    @attempt 0, then whenever the connection has broken, or a peer came that
  *	    makes no sense as a sender, with 1, 2 ...; @why is the errno of that. -EALREADY: the
  *	    copy is complete, but its sender may not know yet: wait for a short while. A
  *	    negative errno: give up; that's the end of dmatrack_receive(), unless the copy is complete.
- *	    Return @why where there is nobody else to come
+ *	    Return @why where no other peer can come
  * @begin: what will come; may refuse it by a negative errno. Called again where another copy
  *	   begins in place of one that broke off. May be NULL
  * @progress: called some ten times a second while something arrives; nonzero: give up. May be NULL

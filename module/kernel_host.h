@@ -34,7 +34,7 @@ struct mem_cgroup;
  * @users: the core, from open to release, and calls under way
  * @hash: in the table of hosts that live
  * @released: in the list of those that are to be freed
- * @memcg: whom its memory is charged to, whoever needs it
+ * @memcg: memory cgroup that its memory is charged to, whichever thread needs it
  * @device_lock: of @devices
  * @devices: struct dmt_device, those whose driver wants to know of unmaps
  * @nr_devices: how many; read without the lock to see whether there are any

@@ -3,8 +3,8 @@
  * Owner: the process whose memory a mapping maps.
  *
  * A mapping grabs the process's mm but does not use it (mmgrab, not mmget): the
- * memory goes away with the process, whatever its descriptors do. So everyone
- * who touches the memory gets a use of it first, unless it is their own, which
+ * memory goes away with the process, whatever its descriptors do. So a thread
+ * that touches the memory gets a use of it first, unless it is the thread's own, which
  * can't go away. Uses are put without waiting (mmput_async): the last one tears
  * the whole address space down, and no device should do that in the middle of a
  * write.

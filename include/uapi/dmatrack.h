@@ -52,7 +52,7 @@
 #define DMATRACK_FEATURE_LOG		(1ULL << 5)
 
 /**
- * struct dmatrack_info - who is behind the descriptor
+ * struct dmatrack_info - the driver behind the descriptor
  * @argsz: in: size of this structure; at least up to @features
  * @flags: in and out: 0
  * @version: out: DMATRACK_VERSION of the driver, or of the library
@@ -157,7 +157,7 @@ struct dmatrack_dirty_range {
  * Where there is @more, call again with @iova = @next and @count anew: what wasn't
  * reported is still dirty. The first range may then follow on the last of before.
  *
- * Return: 0, or -1 with errno as above, or EINVAL (nobody tracks; not such a range
+ * Return: 0, or -1 with errno as above, or EINVAL (not tracking; not such a range
  * or page size; no room), EINTR (the caller is being killed). Then everything that
  * was dirty still is, and @ranges may have been written in part. If @page_size isn't
  * the smallest, or the buffer went while the call ran, more may be dirty than was:

@@ -36,7 +36,7 @@ static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 	return iommu_domain_alloc(dev->bus) ?: ERR_PTR(-ENOMEM);
 }
 
-/* What the IOMMU driver allocates is not charged to anyone there. */
+/* There, memory of the IOMMU driver is charged to no user. */
 static inline int dmt_iommu_map_gfp(struct iommu_domain *domain,
 				    unsigned long iova, phys_addr_t phys,
 				    size_t size, int prot, gfp_t gfp)
