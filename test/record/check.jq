@@ -68,7 +68,7 @@ is("rows"; $page.tables[$at] | length; $shown | length),
 	(if $o.downtime_ns and $o.kind != "last" then differs("\($r) downtime"; $row["Predicted downtime"]; $o.downtime_ns) else empty end)),
 
 # no power of ten is left out between two ticks
-($figure.downtimes.ticks // [] | map(.text | number) | select(length == 2 and .[0] > 0 and .[1] / .[0] > 11 or .[0] / .[1] > 11) |
+($figure.downtimes.ticks // [] | map(.text | number) | select(length == 2 and all(. > 0)) | select(max / min > 11) |
 	"ticks of downtime: only \(.)"),
 
 # the chart of bytes, where each round has a column of its own: a bar's top, or a line's middle
@@ -101,8 +101,8 @@ is("rows"; $page.tables[$at] | length; $shown | length),
 			[$rounds[$first:$first + $group][] | bins($nbins)[$bin:$bin + $merged] | add] | max)
 	 end) end),
 
-# colours, where a bin is as high as some pixels: 0 or the level's
-(if $nbins > 64 or $figure.pointed == null then empty else
+# colours, where a few stretches of bins are alike: the page's or the level's
+(if $group != 1 or $figure.pointed == null or any($rounds[]; .heat | length > 8) then empty else
 	$figure.pointed[] | select(.text | test("From 0x.* of ")) | (.text | capture(": (?<n>[0-9,]+) of (?<of>[0-9,]+) page")) as $cell |
 	(($cell.n | number) / ($cell.of | number)) as $share |
 	[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] as $shares |
