@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What the work can't be quicker than, and what QEMU's bitmaps do: a bit for
- * each page, in one piece, with nothing to find and nobody to wait for.
+ * Two baselines: the least work that any tracker must do, and what QEMU's bitmaps do.
+ * Both keep a bit for each page in one array: no look-up, no waiting.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ void bench_bare_zero(struct bench_bare *bare)
 	memset(bare->answer, 0, bare->nwords * sizeof(uint64_t));
 }
 
-/* A page at a time, so that what is cleared is in the nearest cache */
+/* A page at a time, so that the words to clear are still in the L1 cache */
 void bench_bare_copy_clear(struct bench_bare *bare)
 {
 	uint64_t i;

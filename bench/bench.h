@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Benchmarks: a table of rows. A row is a piece of work, measured in turn with
- * what it is to be compared with: a limit that no program can pass, a peer, or
- * the same work under easier conditions. Only ratios within one run mean
- * anything on another day or machine, so goals are ratios wherever they can be.
+ * its baselines: a limit that no program can pass, a peer, or the same work under
+ * easier conditions. Only ratios within one run mean anything on another day or
+ * machine, so goals are ratios wherever they can be.
  *
  * A row's figure is the median of its passes. A pass is some number of
  * operations, by a thread that stays on one processor; passes in which it was
@@ -28,16 +28,16 @@ struct dmatrack_engine;
 
 /**
  * struct bench - what the user asked for
- * @reps: passes to take the median of
+ * @reps: number of passes; a figure is their median
  * @sizes: tracked memory in bytes, for rows that have a size
- * @nr_sizes: how many
- * @rows: names or patterns of those that are wanted; none: all
- * @nr_rows: how many
- * @device: a VFIO device, or NULL: rows of the engine
- * @cpu: processor of the first thread, the one after it of the second
+ * @nr_sizes: number of @sizes
+ * @rows: names or patterns of the rows to run; all rows if there are none
+ * @nr_rows: number of @rows
+ * @device: name of a VFIO device; NULL: run the rows of the engine
+ * @cpu: processor of the first thread; the second thread runs on @cpu + 1
  * @realtime: no other program may run on a processor during a pass
  * @instructions: the clock counts instructions (icount)
- * @merged: lines have figures of the stock driver as well
+ * @merged: lines have the stock driver's figures as well
  */
 struct bench {
 	unsigned int reps;
@@ -53,11 +53,11 @@ struct bench {
 };
 
 /**
- * struct bench_result - of one row
+ * struct bench_result - what measuring one row found
  * @work: the row's own figure
- * @beside: figures of what was measured in turn with it
- * @name: of each of those
- * @nr_beside: how many
+ * @beside: figures of the baselines, measured in turn with the row
+ * @name: name of each baseline
+ * @nr_beside: number of baselines
  * @skip: why there's no figure, or NULL
  */
 struct bench_result {
@@ -72,16 +72,16 @@ enum bench_unit {
 	BENCH_TIME,		/* nanoseconds, or instructions */
 	BENCH_BYTES,
 	BENCH_RATE,		/* operations a second */
-	BENCH_SHARE,		/* of the time */
+	BENCH_SHARE,		/* share of the time */
 };
 
 enum bench_goal_kind {
 	BENCH_NO_GOAL,
-	BENCH_AT_MOST,		/* so many times what is measured beside */
+	BENCH_AT_MOST,		/* so many times the baseline */
 	BENCH_AT_LEAST,		/* likewise */
 	BENCH_VALUE_AT_MOST,	/* the figure itself */
 	BENCH_VALUE_AT_LEAST,
-	BENCH_OF_STOCK,		/* so many times what the stock driver takes */
+	BENCH_OF_STOCK,		/* so many times the stock driver's figure */
 };
 
 /**
@@ -98,13 +98,13 @@ struct bench_goal {
 
 /**
  * struct bench_row - a row of the table
- * @name: short, for --rows
+ * @name: short name, for --rows
  * @work: what is measured, for people
- * @unit: of the figure
+ * @unit: the figure's unit
  * @sized: run once for each size; @name and @work get the size added
- * @goal: see there
- * @run: measures. Sets @result->skip if it can't
- * @arg: for @run, where several rows share one
+ * @goal: the figure to reach
+ * @run: measures the row; sets @result->skip if it can't
+ * @arg: argument of @run, for rows that share one function
  */
 struct bench_row {
 	const char *name;
@@ -117,7 +117,7 @@ struct bench_row {
 	unsigned int arg;
 };
 
-/* Rows by table; a name of NULL ends one. */
+/* The tables of rows; a row without a name ends a table. */
 extern const struct bench_row bench_mark_rows[];
 extern const struct bench_row bench_harvest_rows[];
 extern const struct bench_row bench_threads_rows[];
@@ -127,18 +127,18 @@ extern const struct bench_row bench_track_rows[];
 extern const struct bench_row bench_device_rows[];
 extern const struct bench_row bench_iommu_rows[];
 
-/* All of the kernel's */
+/* All tables of the kernel driver's rows */
 extern const struct bench_row *const bench_kernel_tables[];
 
 /* measure.c ---------------------------------------------------------------- */
 
 /**
- * bench_measure() - take @pass[0] and what's beside it in turn
- * @b: how often
- * @pass: the work, then what's beside it
- * @n: how many, 1 + BENCH_BESIDE at the most
- * @ctx: for their functions
- * @result: out
+ * bench_measure() - run the passes of a row and of its baselines in turn
+ * @b: the user's options, with the number of passes
+ * @pass: the row's pass, then those of its baselines
+ * @n: number of @pass, at most 1 + BENCH_BESIDE
+ * @ctx: argument of the passes' functions
+ * @result: filled with the figures
  */
 void bench_measure(const struct bench *b, const struct measure_pass *pass,
 		   unsigned int n, void *ctx, struct bench_result *result);
@@ -146,7 +146,7 @@ void bench_measure(const struct bench *b, const struct measure_pass *pass,
 /* Bind the calling thread to a processor. */
 void bench_pin_thread(unsigned int cpu);
 
-/* Before and after what is measured: nobody else, if @b->realtime */
+/* Begin or end a pass: if @b->realtime, nothing else runs on this processor meanwhile. */
 void bench_focus(const struct bench *b, bool on);
 
 /* bare.c ------------------------------------------------------------------- */
@@ -155,7 +155,7 @@ void bench_focus(const struct bench *b, bool on);
  * struct bench_bare - bitmaps with nothing around them, for limits
  * @words: the bitmap, a bit a page
  * @nwords: its length, a power of two
- * @answer: where a harvest goes; as long
+ * @answer: the bitmap that a harvest fills, @nwords long
  */
 struct bench_bare {
 	uint64_t *words;
@@ -173,7 +173,10 @@ void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n);
 void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			 uint64_t npages);
 
-/* The answer: all zeros; a copy, and the bitmap cleared; by exchange, always */
+/*
+ * Fill the answer: with zeros; with a copy of the bitmap, which is then cleared; by an
+ * atomic exchange of every word, even of those that are 0.
+ */
 void bench_bare_zero(struct bench_bare *bare);
 void bench_bare_copy_clear(struct bench_bare *bare);
 void bench_bare_exchange(struct bench_bare *bare);
@@ -182,9 +185,9 @@ void bench_bare_exchange(struct bench_bare *bare);
 
 /**
  * struct bench_engine - a container in this process
- * @t: container, tracking
- * @e: the same, from the device's side
- * @size: of what is mapped, from IOVA 0 on
+ * @t: the container, which tracks
+ * @e: the same container, as its device sees it
+ * @size: bytes mapped, from IOVA 0 on
  * @answer: room for a harvest of all of it
  * @rng: random numbers
  *
@@ -199,7 +202,7 @@ struct bench_engine {
 	uint64_t rng;
 };
 
-/* @mappings of them, of the same size, rounded down to pages */
+/* Map @size bytes as @mappings mappings of one size, rounded down to pages. */
 void bench_engine_open(struct bench_engine *be, uint64_t size,
 		       unsigned int mappings);
 void bench_engine_close(struct bench_engine *be);
@@ -217,19 +220,19 @@ void bench_engine_warm(struct bench_engine *be);
 /* Make a random half of all pages dirty, behind the container's back. */
 void bench_engine_dirty_half(struct bench_engine *be);
 
-/* 0, or an end to it all with a message */
+/* End the program with a message if @ret isn't 0. */
 void bench_check(int ret, const char *what);
 
 /* vfio.c ------------------------------------------------------------------- */
 
 /**
  * struct bench_vfio - a container in the kernel, with one device
- * @t: container
+ * @t: the container
  * @device: the device's descriptor
- * @memory: 1 GiB of addresses, onto a few MiB of memory over and over, so that
+ * @memory: 1 GiB of addresses that map the same few MiB over and over, so that
  *	    much can be dirty in a machine that has little
  * @answer: room for a harvest of 1 TiB and a page more
- * @seed: of what the device writes
+ * @seed: seed of the places that the device writes to
  */
 struct bench_vfio {
 	struct dmatrack *t;
@@ -239,7 +242,7 @@ struct bench_vfio {
 	uint64_t seed;
 };
 
-/* The first IOVA that's mapped: there are some before it */
+/* The first IOVA to map; lower ones stay free */
 #define BENCH_BASE	BENCH_GIB
 
 void bench_vfio_open(struct bench_vfio *v, const struct bench *b);
@@ -264,10 +267,10 @@ void bench_vfio_zero(struct bench_vfio *v, uint64_t size);
 /* Have the device write to @n random places of [BENCH_BASE, + @size). */
 void bench_vfio_dirty(struct bench_vfio *v, uint64_t size, uint64_t n);
 
-/* Have it pin or unpin [BENCH_BASE, + @size). */
+/* Have the device pin or unpin [BENCH_BASE, + @size). */
 void bench_vfio_pin(struct bench_vfio *v, uint64_t size, bool pin);
 
-/* Free memory of the machine; what the command's control group is charged */
+/* Free memory of the machine; memory that the command's control group is charged for */
 double bench_memory_free(void);
 double bench_memory_charged(void);
 
@@ -281,10 +284,10 @@ enum bench_format {
 
 /**
  * struct bench_line - a row that was run
- * @row: which
- * @size: of what was tracked, or 0
- * @result: what came of it
- * @stock: what came of it with the stock driver; @n is 0 if not known
+ * @row: the row
+ * @size: bytes tracked, or 0
+ * @result: its figures
+ * @stock: its figures on the stock driver; @n is 0 if they aren't known
  */
 struct bench_line {
 	const struct bench_row *row;
@@ -312,7 +315,7 @@ static inline uint64_t bench_random(uint64_t *state)
 	return *state;
 }
 
-/* In [0, 2^bits) */
+/* A random number in [0, 2^bits) */
 static inline uint64_t bench_random_bits(uint64_t *state, unsigned int bits)
 {
 	return bench_random(state) >> (64 - bits);

@@ -19,15 +19,15 @@
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
-#define PAGES	16384		/* that are pinned or written to, one by one */
+#define PAGES	16384		/* to pin or write to, one by one */
 #define REGION	(PAGES * BENCH_PAGE)
 #define TIB	(1024 * BENCH_GIB)
 
 /**
  * struct device - what the passes share
- * @v: the container; 64 MiB of plain memory, all there, are mapped
- * @bench: what the device is to do
- * @unpin: it's the unpins that count
+ * @v: the container, which maps 64 MiB of resident memory
+ * @bench: the device's order
+ * @unpin: measure the unpins, not the pins
  */
 struct device {
 	struct bench_vfio v;
@@ -102,8 +102,8 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
 }
 
 /*
- * The test device's own note of a pin: a struct of 48 bytes, which takes 64,
- * and 8 for whom it is charged to.
+ * The test device's own record of a pin: a struct of 48 bytes, which takes 64, and
+ * 8 bytes for the control group that is charged.
  */
 #define NOTE	72
 
@@ -153,7 +153,7 @@ static void run_write(const struct bench *b, const struct bench_row *row,
  * struct writers - what the passes share
  * @v: the container; 1 TiB is mapped and tracked
  * @zero: /dev/zero
- * @share: not operations a second, but the share of time in stalls over 1 ms
+ * @share: measure the share of time in stalls over 1 ms, not operations a second
  */
 struct writers {
 	struct bench_vfio v;
@@ -181,7 +181,7 @@ static void harvest_all(struct writers *w)
 	bench_vfio_get(&w->v, BENCH_BASE, TIB);
 }
 
-/* As much work in the kernel, but none of the driver's */
+/* As much work in the kernel, but none in the driver */
 static void zero_all(struct writers *w)
 {
 	if (read(w->zero, w->v.answer, dmatrack_bitmap_size(TIB, BENCH_PAGE)) <

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A container in this process, with much tracked and no memory behind it.
+ * A container in this process that tracks large mappings with no memory behind them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,7 +107,7 @@ static void fill_slot(struct dmt_slot *slot, uint64_t *rng)
 	slot->summary.counter = -1;
 }
 
-/* Marks would take seconds. One in each chunk gets it a bitmap to fill. */
+/* Marking each page would take seconds: one mark a chunk allocates a bitmap to fill. */
 void bench_engine_dirty_half(struct bench_engine *be)
 {
 	uint64_t chunk, page;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Rows: harvests of all that is tracked, START, and memory.
+ * Rows: harvests of all tracked pages, START, and memory.
  */
 #include <malloc.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 /**
  * struct harvests - what the passes share
  * @be: a container
- * @bare: a bitmap as long
- * @dirty: pages to mark at random before each pass; or HALF of them
+ * @bare: a bitmap of as many pages
+ * @dirty: number of pages to mark at random before each pass, or HALF
  */
 struct harvests {
 	struct bench_engine be;
@@ -111,7 +111,7 @@ static void pass_ranges(void *ctx)
 					    add_size, &sum), "harvest");
 }
 
-/* Beside the same work by a bitmap of the whole, and a walk of it */
+/* Beside the same work with one bitmap of all pages, and a walk over it */
 static void pass_walk(void *ctx)
 {
 	struct harvests *h = ctx;
@@ -195,8 +195,8 @@ static double allocated(void)
 }
 
 /*
- * What START and one harvest have left allocated. @row->arg: pages marked in
- * each 10,000 before the harvest; and 1 for memory before that harvest.
+ * The memory that START and one harvest leave allocated. @row->arg: pages marked in
+ * each 10,000 before the harvest; plus 1 to measure before that harvest.
  */
 static void run_memory(const struct bench *b, const struct bench_row *row,
 		       uint64_t size, struct bench_result *r)

@@ -15,14 +15,14 @@
 
 #define SIZE	(512ULL << 20)
 #define HUGE	(2ULL << 20)
-/* Away from the reserved range of interrupts, below what an IOMMU may reach */
+/* Clear of the reserved range of interrupts, within any IOMMU's reach */
 #define IOVA	(4 * BENCH_GIB)
 
 /**
  * struct mapped - what the passes share
  * @t: the container
- * @reserve: addresses for @memory
- * @memory: all there, of one page size
+ * @reserve: address space that @memory lies in
+ * @memory: resident memory, of one page size
  */
 struct mapped {
 	struct dmatrack *t;
@@ -82,9 +82,10 @@ static void run(const struct bench *b, const struct bench_row *row,
 }
 
 /*
- * The goals are in terms of Linux 7.3's code: MAP no more, UNMAP of huge pages
- * half. It takes 3.3 and 17.1 of 6.12's 12.2 and 41.6 million instructions with
- * huge pages, 91 and 35 of 100 and 48 with small ones.
+ * The goals are set against Linux 7.3's driver: as many instructions for MAP, half as
+ * many for UNMAP of huge pages. In millions of instructions, MAP and UNMAP take 3.3 and
+ * 17.1 there and 12.2 and 41.6 in 6.12 with huge pages, 91 and 35 there and 100 and 48 in
+ * 6.12 with small ones.
  */
 const struct bench_row bench_iommu_rows[] = {
 	{ "k-map-huge", "MAP 512 MiB behind an IOMMU, huge pages", BENCH_TIME,

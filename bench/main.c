@@ -41,7 +41,7 @@ static const char usage_text[] =
 "  --sizes LIST       memory tracked, in GiB, powers of two (default 64,1024)\n"
 "  --reps N           passes to take the median of (default 9)\n"
 "  --cpu N            the first processor to run on (default 0)\n"
-"  --realtime         let nobody else run during a pass (needs rights)\n"
+"  --realtime         let no other program run during a pass (needs rights)\n"
 "  --json             print JSON\n"
 "  --device NAME      a mediated device of test/testdev, or a PCI device:\n"
 "                     rows of the type1 driver in the kernel (see bench/vm)\n"

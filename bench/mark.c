@@ -8,17 +8,17 @@
 #include "dmatrack_engine.h"
 #include "engine/host.h"
 
-#define MARKS	65536		/* of a pass */
+#define MARKS	65536		/* marks in a pass */
 
 /**
  * struct marks - what the passes share
  * @be: a container
- * @bare: a bitmap as long
- * @log: a log as long, for marks without a look-up
- * @host: @log's
- * @npages: of each of them
- * @run: pages of a mark, a power of two
- * @count: marks of a pass
+ * @bare: a bitmap of as many pages
+ * @log: a log of as many pages, for marks without a look-up
+ * @host: the host of @log
+ * @npages: number of pages of each of the three
+ * @run: pages in a mark, a power of two
+ * @count: marks in a pass
  */
 struct marks {
 	struct bench_engine be;
@@ -74,7 +74,7 @@ static void pass_engine(void *ctx)
 	bench_engine_mark_random(&k->be, k->count);
 }
 
-/* Chunks have their bitmaps, so that the usual case is all there is. */
+/* Give the chunks their bitmaps, so that only the usual case is measured. */
 static void pass_log(void *ctx)
 {
 	struct marks *k = ctx;
@@ -194,7 +194,7 @@ static void run_512(const struct bench *b, const struct bench_row *row,
 	marks_close(&k);
 }
 
-/* @row->arg: what is there before: 0 nothing, 1 all dirty, 2 a bitmap each */
+/* @row->arg: chunks before a pass: 0 without bitmaps, 1 all dirty, 2 with clean bitmaps */
 static void run_gib(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct bench_result *r)
 {
@@ -231,9 +231,9 @@ static void run_first(const struct bench *b, const struct bench_row *row,
 }
 
 /*
- * Goals were set in ns, beside a limit or what QEMU takes: 8 beside 3.6 to 4.1
- * for a page of 64 GiB, 25 beside 10.6 of 1 TiB, 8 beside 7.7 for 512 pages,
- * and 100 beside 1,600 for 1 GiB.
+ * Goals were set in ns, beside a limit or QEMU's time: 8 beside 3.6 to 4.1 for a page
+ * of 64 GiB, 25 beside 10.6 for a page of 1 TiB, 8 beside 7.7 for 512 pages, and 100
+ * beside 1,600 for 1 GiB.
  */
 const struct bench_row bench_mark_rows[] = {
 	{ "mark", "mark a page, found by IOVA, at random", BENCH_TIME, true,

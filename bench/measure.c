@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A row is measured: by cli/bench/measure.c, on one processor.
+ * Measure a row with cli/bench/measure.c, on one processor.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ void bench_measure(const struct bench *b, const struct measure_pass *pass,
 	const struct measure m = how(b);
 	unsigned int i;
 
-	bench_focus(b, true);		/* complains once, if it must */
+	bench_focus(b, true);		/* warns once if it has no rights */
 	bench_focus(b, false);
 	measure_in_turn(&m, pass, n, ctx, figure);
 	result->work = figure[0];

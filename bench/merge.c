@@ -13,11 +13,11 @@
 
 /**
  * struct raw - a line of 'bench --raw'
- * @row: its row's name
- * @size: of what was tracked, or 0
- * @work: its figure
- * @beside: the figure of what was measured beside it, or 0
- * @name: of that
+ * @row: name of the row
+ * @size: bytes tracked, or 0
+ * @work: the row's figure
+ * @beside: the baseline's figure, or 0
+ * @name: name of the baseline
  */
 struct raw {
 	char row[64];
@@ -40,7 +40,7 @@ static bool parse_line(const char *line, struct raw *raw)
 		      &raw->work.max, &raw->beside, raw->name) == 7;
 }
 
-/* Other lines in it are passed over. */
+/* Other lines of the file are skipped. */
 static struct results *read_results(const char *path)
 {
 	struct results *all = calloc(1, sizeof(*all));

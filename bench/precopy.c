@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Rows: pre-copy of memory that nobody writes, to a destination that does nothing.
- * Beside it a copy of the same memory by memcpy(), which reads as much and writes
- * more: into other memory, where pre-copy has a buffer that stays in the cache.
+ * Rows: pre-copy of memory that doesn't change, to a destination that does nothing.
+ * The baseline copies the same memory by memcpy(). It reads as much but writes to other
+ * memory, where pre-copy has a buffer that stays in the cache.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +16,9 @@
 
 /**
  * struct precopies - what the passes share
- * @memory: to be copied
- * @copy: where memcpy() copies to
- * @flags: of the row's pre-copy
+ * @memory: the memory to copy
+ * @copy: the memory that memcpy() copies to
+ * @flags: flags of the row's pre-copy
  */
 struct precopies {
 	unsigned char *memory;

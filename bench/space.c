@@ -11,9 +11,9 @@
 /**
  * struct spaces - what the passes share
  * @many: a container with many mappings
- * @one: one with a single mapping of as much
- * @pages: of each of the many mappings
- * @mappings: how many
+ * @one: a container with a single mapping of the same size
+ * @pages: number of pages in each mapping of @many
+ * @mappings: number of mappings of @many
  */
 struct spaces {
 	struct bench_engine many;
@@ -22,7 +22,7 @@ struct spaces {
 	uint64_t mappings;
 };
 
-/* A random page of a random mapping, in steps that both containers do alike */
+/* A random page of a random mapping, computed alike for both containers */
 static void mark(struct spaces *s, struct bench_engine *be)
 {
 	uint64_t rng = be->rng;

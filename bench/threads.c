@@ -10,21 +10,21 @@
 #include "bench.h"
 #include "dmatrack_engine.h"
 
-#define MARKS	65536		/* of a thread, in a pass */
+#define MARKS	65536		/* a thread's marks in a pass */
 #define SAMPLES	(1U << 20)	/* marks timed one by one */
 
 /**
  * struct team - two threads, and what they work on
  * @be: a container
- * @bare: a bitmap as long
+ * @bare: a bitmap of as many pages
  * @b: what the user asked for
  * @helper: the second thread, on the second processor
- * @rng: its random numbers
- * @ready: threads that have come to the start
- * @stop: the helper is to end
- * @wall: how long the helper took
- * @preempted: and whether that counts
- * @sample: what each mark took, in ticks
+ * @rng: state of the helper's random numbers
+ * @ready: number of threads that wait at the start
+ * @stop: tells the helper to end
+ * @wall: the helper's time for its marks
+ * @preempted: the helper was preempted, so @wall doesn't count
+ * @sample: time of each mark, in ticks
  */
 struct team {
 	struct bench_engine be;
@@ -296,7 +296,7 @@ static void run_slowest(const struct bench *b, const struct bench_row *row,
 	team_close(&t);
 }
 
-/* 'Twice' and 'no worse', but for what the clock can tell apart */
+/* Goals of 'twice' and 'no worse', with an allowance for the clock's resolution */
 const struct bench_row bench_threads_rows[] = {
 	{ "mark-two", "mark a page, two threads on different pages", BENCH_TIME,
 	  true, { BENCH_AT_MOST, 0.525, 0.525 }, run_two, 0 },

@@ -17,8 +17,8 @@
 /**
  * struct track - what the passes share
  * @v: the container
- * @size: of what is mapped, from BENCH_BASE on
- * @dirty: pages to dirty at random before each pass
+ * @size: bytes mapped, from BENCH_BASE on
+ * @dirty: number of pages to dirty at random before each pass
  * @zero: /dev/zero
  */
 struct track {
@@ -71,7 +71,7 @@ static void run_start(const struct bench *b, const struct bench_row *row,
 	track_close(&k);
 }
 
-/* Memory that START takes; @row->arg: as far as it's charged to the user */
+/* Memory that START takes; @row->arg: count only what the user is charged for */
 static void run_start_memory(const struct bench *b, const struct bench_row *row,
 			     uint64_t size, struct bench_result *r)
 {
@@ -113,13 +113,13 @@ static void pass_get_early(void *ctx)
 	bench_vfio_get(&k->v, BENCH_BASE - BENCH_PAGE, k->size + BENCH_PAGE);
 }
 
-/* Memory that the harvest let go of is freed a little later: not meanwhile. */
+/* The harvest's memory is freed a little later: let that end before the next pass. */
 static void prepare_clear(void *ctx)
 {
 	usleep(200000);
 }
 
-/* Reading /dev/zero is clear_user(), and little else */
+/* Reading /dev/zero costs a clear_user() and little else */
 static void pass_clear(void *ctx)
 {
 	struct track *k = ctx;
@@ -184,7 +184,7 @@ static void prepare_unpinned(void *ctx)
 	struct track *k = ctx;
 
 	bench_vfio_pin(&k->v, BENCH_GIB, false);
-	pass_get(ctx);		/* what the pins have left */
+	pass_get(ctx);	/* take the dirty pages that the pins left */
 	bench_vfio_zero(&k->v, k->size);
 }
 

@@ -17,11 +17,11 @@
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
-#define REAL	(16ULL << 20)	/* of memory behind @memory */
+#define REAL	(16ULL << 20)	/* bytes of memory behind @memory */
 #define ANSWER	((32ULL << 20) + 4096)
 /*
- * Under emulation, buffers at the same offset modulo 2 MiB as the kernel's
- * thrash QEMU's TLB: move ours.
+ * Under emulation, a buffer at the same offset modulo 2 MiB as the kernel's
+ * thrashes QEMU's TLB: move ours.
  */
 #define ASIDE	(37 * 4096UL)
 
@@ -197,7 +197,7 @@ static double read_number(const char *path, const char *after)
 	return at ? strtod(at + strlen(after), NULL) : 0;
 }
 
-/* Pages that processors have put by */
+/* Free pages in the processors' own lists */
 static double pages_put_by(void)
 {
 	FILE *f = fopen("/proc/zoneinfo", "r");

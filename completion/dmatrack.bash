@@ -21,7 +21,7 @@ _dmatrack_options() {
 	_dmatrack_lines "$1" "$2" | sed 's/^\(--[a-z0-9-]*\).*/\1/' | sort -u
 }
 
-# What an option takes: DIR, FILE, ADDRESS, N ...; nothing for a flag
+# The argument that an option takes: DIR, FILE, ADDRESS, N ...; nothing for a flag
 _dmatrack_argument() {	# DMATRACK COMMAND OPTION
 	_dmatrack_lines "$1" "$2" | sed -n "s/^$3 \([A-Z]\{1,\}\).*/\1/p" |
 		sort -u | head -n 1
@@ -35,7 +35,7 @@ _dmatrack_devices() {
 	done
 }
 
-# What may stand for an argument of this name
+# The values that an argument of this name can have
 _dmatrack_values() {	# OPTION ARGUMENT
 	case $1:$2 in
 	--device:*)	_dmatrack_devices ;;

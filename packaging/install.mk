@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
 # make install, make uninstall: the command, the library and its manual, from
-# the release build. Directories are those of the running system; DESTDIR goes
-# before each, and is known to nothing that is installed.
+# the release build. Directories are those of the running system. DESTDIR is put
+# before each of them; no installed file names it.
 
 PREFIX		?= /usr/local
 BINDIR		?= $(PREFIX)/bin
@@ -18,7 +18,7 @@ INSTALL		?= install
 
 R	:= $(O)/release
 
-# Each a mode, a file and a place, with colons between
+# Each entry is MODE:FILE:PLACE
 to	= $(foreach f,$(2),$(1):$(f):$(3)/$(notdir $(f)))
 INSTALLED = \
 	$(call to,755,$(R)/dmatrack,$(BINDIR)) \
@@ -30,7 +30,7 @@ INSTALLED = \
 	$(patsubst %,644:%:$(BASHCOMPDIR)/dmatrack,$(wildcard completion/dmatrack.bash)) \
 	$(call to,644,$(wildcard completion/_dmatrack),$(ZSHCOMPDIR)) \
 	$(call to,644,$(wildcard examples/*),$(DOCDIR)/examples)
-# A target and a name
+# Each entry is TARGET:NAME
 LINKED	= $(SHARED):$(LIBDIR)/$(SONAME) $(SONAME):$(LIBDIR)/libdmatrack.so
 
 .PHONY: install uninstall $(R)/libdmatrack.pc
