@@ -9,10 +9,10 @@
 #   tsan      under ThreadSanitizer: tests of what is concurrent
 #   static    linked statically, for the initramfs of a VM
 
-# The library's, and of its interface: the soname changes when a symbol goes
+# Of all there is, and of the libraries' interfaces: SOVERSION changes when a symbol
+# goes, or takes other arguments
 VERSION	:= $(shell cat VERSION)
-SONAME	:= libdmatrack.so.0
-SHARED	:= libdmatrack.so.$(VERSION)
+SOVERSION := 1
 
 O	?= build
 VARIANT	?= release
@@ -26,7 +26,7 @@ WARN	:= -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes \
 	   -Wmissing-prototypes -Wshadow=compatible-local -Wvla $(WERROR)
 OPT	:= -O2 -g -fno-strict-aliasing
 
-# one set of objects for both libraries
+# one set of objects for shared and static libraries
 FLAGS_release	:= -fPIC -fno-semantic-interposition
 FLAGS_asan	:= -fsanitize=address,undefined -fno-sanitize-recover=all \
 		   -fno-omit-frame-pointer
@@ -41,20 +41,31 @@ CPPFLAGS += -D_GNU_SOURCE -I. -Iinclude -Iengine
 ALLFLAGS := $(CSTD) $(OPT) $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS) $(CPPFLAGS)
 $(B)/obj/cli/%.o: ALLFLAGS += -DDMATRACK_RELEASE=\"$(VERSION)\"
 ALLLD	 := $(FLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
-# What libdmatrack needs; libdmatrack.pc tells it to static programs
-LIBS	:= -lzstd -lssl -lcrypto -lurcu-bp -lurcu-common -lpthread
+# What the libraries need, by pkg-config's names, which their .pc files tell to static
+# programs: libdmatrack, and libdmatrack-copy beyond that
+NEEDS		:= liburcu-bp
+NEEDS-copy	:= libzstd libssl libcrypto
+libs-of		= $(shell pkg-config --libs $(1)) -lpthread
+LIBS		= $(call libs-of,$(NEEDS-copy) $(NEEDS))
 
 CORE	:= $(wildcard core/*.c)
 ENGINE	:= $(wildcard engine/*.c)
-LIB	:= $(wildcard lib/*/*.c)
+# libdmatrack harvests. libdmatrack-copy copies, on top of it, through what it exports;
+# what both need of lib/util is in both, as neither exports it
+LIB	:= $(wildcard lib/container/*.c) lib/util/error.c lib/util/sized.c
+COPY	:= $(wildcard lib/precopy/*.c lib/image/*.c lib/stream/*.c lib/util/*.c)
 DEVICES	:= $(wildcard devices/*.c)
 CLI	:= $(wildcard cli/*.c cli/*/*.c)
 
 objs	= $(patsubst %.c,$(B)/obj/%.o,$(1))
 
-LIBOBJS	:= $(call objs,$(CORE) $(ENGINE) $(LIB))
+OBJS		:= $(call objs,$(CORE) $(ENGINE) $(LIB))
+OBJS-copy	:= $(call objs,$(COPY))
+LIBRARIES	:= libdmatrack libdmatrack-copy
+STATIC		:= $(LIBRARIES:%=$(B)/%.a)
+SHARED		:= $(LIBRARIES:%=$(B)/%.so.$(SOVERSION))
 # What programs of this project are linked with
-LINKED_WITH := $(B)/devices.a $(B)/libdmatrack.a
+LINKED_WITH := $(B)/devices.a $(B)/libdmatrack-copy.a $(B)/libdmatrack.a
 
 # A program for each folder, or for each file of a folder of small tests
 EXACT	:= $(wildcard test/exact/*.c)
@@ -87,29 +98,31 @@ say	= @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 all: user guest module
 
-user: $(PROGS) $(if $(filter release,$(VARIANT)),$(B)/$(SHARED))
+user: $(PROGS) $(if $(filter release,$(VARIANT)),$(SHARED))
 
 # Of user space what is installed, without tests and benchmarks
-shipped: $(B)/dmatrack $(B)/libdmatrack.a $(B)/$(SHARED)
+shipped: $(B)/dmatrack $(STATIC) $(SHARED)
 
-$(B)/libdmatrack.a: $(LIBOBJS)
-	@rm -f $@
-	$(call say,AR,$@)
-	$(Q)ar rcs $@ $^
-
+$(B)/libdmatrack.a: $(OBJS)
+$(B)/libdmatrack-copy.a: $(filter-out $(OBJS),$(OBJS-copy))
 # Devices that write on order: of the command and of tests, in no library
 $(B)/devices.a: $(call objs,$(DEVICES))
+
+$(B)/%.a:
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
 
-$(B)/$(SHARED): $(LIBOBJS) lib/libdmatrack.map
+$(B)/libdmatrack.so.$(SOVERSION): $(OBJS)
+$(B)/libdmatrack.so.$(SOVERSION): LIBS = $(call libs-of,$(NEEDS))
+$(B)/libdmatrack-copy.so.$(SOVERSION): $(OBJS-copy) $(B)/libdmatrack.so.$(SOVERSION)
+$(B)/libdmatrack-copy.so.$(SOVERSION): LIBS = $(call libs-of,$(NEEDS-copy))
+
+$(SHARED): $(B)/%.so.$(SOVERSION): lib/%.map
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALLLD) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
-		-Wl,-z,nodelete \
-		-Wl,--version-script=lib/libdmatrack.map -o $@ $(LIBOBJS) $(LIBS)
-	@ln -sf $(SHARED) $(B)/$(SONAME)
-	@ln -sf $(SONAME) $(B)/libdmatrack.so
+	$(Q)$(CC) $(ALLLD) -shared -Wl,-soname,$(@F) -Wl,--no-undefined -Wl,-z,nodelete \
+		-Wl,--version-script=$< -o $@ $(filter %.o %.so.$(SOVERSION),$^) $(LIBS)
+	@ln -sf $(@F) $(B)/$*.so
 
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/page.o $(LINKED_WITH)
 $(B)/dmatrack: LIBS += -ljansson -lm
@@ -224,11 +237,11 @@ clean:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo 'make [VARIANT=asan|tsan|static] user   programs and library'
+	@echo 'make [VARIANT=asan|tsan|static] user   programs and libraries'
 	@echo 'make module [KERNEL=6.1|6.12|7.3]      dmatrack.ko and its test device'
 	@echo 'make module KERNEL=6.12-kasan|-kcsan   for a kernel that finds faults'
 	@echo 'make module MUTANT=NAME                with a fault of test/mutants in it'
-	@echo 'make install [PREFIX= DESTDIR= ...]     command, library, manual; see'
+	@echo 'make install [PREFIX= DESTDIR= ...]     command, libraries, manual; see'
 	@echo '                                       packaging/install.mk'
 	@echo 'make uninstall                         and off again'
 	@echo 'make install-module [DESTDIR=]          dmatrack.ko on this machine, by DKMS'

@@ -32,6 +32,30 @@ struct dmatrack_engine;
  */
 const char *dmatrack_error(void);
 
+/* Room for a text, with its end; what is longer is cut */
+#define DMATRACK_ERROR_MAX	512
+
+#ifdef __GNUC__
+#define DMATRACK_PRINTF __attribute__((format(printf, 2, 3)))
+#else
+#define DMATRACK_PRINTF
+#endif
+
+/**
+ * dmatrack_set_error() - say what went wrong, for dmatrack_error()
+ * @err: a negative errno
+ * @format: as printf(3) has it: a clause without a full stop, with the names and numbers that
+ *	    matter: "group 12: device 0000:00:04.0 is bound to e1000e". An argument may be what
+ *	    dmatrack_error() returned
+ *
+ * For functions of a program that the library calls (of a destination, of a channel), before
+ * they return an error. Without it, the text is the name of the function and that of the errno.
+ *
+ * Return: @err.
+ */
+int dmatrack_set_error(int err, const char *format, ...) DMATRACK_PRINTF;
+#undef DMATRACK_PRINTF
+
 /**
  * dmatrack_open_engine() - a container in this process
  * @t: out

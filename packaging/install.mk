@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
-# make install, make uninstall: the command, the library and its manual, from
+# make install, make uninstall: the command, the libraries and their manual, from
 # the release build. Directories are those of the running system. DESTDIR is put
 # before each of them; no installed file names it.
 
@@ -17,13 +17,14 @@ ZSHCOMPDIR	?= $(DATADIR)/zsh/site-functions
 INSTALL		?= install
 
 R	:= $(O)/release
+PC	:= $(LIBRARIES:%=$(R)/%.pc)
 
 # Each entry is MODE:FILE:PLACE
 to	= $(foreach f,$(2),$(1):$(f):$(3)/$(notdir $(f)))
 INSTALLED = \
 	$(call to,755,$(R)/dmatrack,$(BINDIR)) \
-	$(call to,644,$(R)/libdmatrack.a $(R)/$(SHARED),$(LIBDIR)) \
-	$(call to,644,$(R)/libdmatrack.pc,$(PKGCONFIGDIR)) \
+	$(call to,644,$(LIBRARIES:%=$(R)/%.a) $(LIBRARIES:%=$(R)/%.so.$(SOVERSION)),$(LIBDIR)) \
+	$(call to,644,$(PC),$(PKGCONFIGDIR)) \
 	$(call to,644,$(wildcard include/*.h),$(INCLUDEDIR)) \
 	644:include/uapi/dmatrack.h:$(INCLUDEDIR)/dmatrack/uapi.h \
 	$(foreach n,1 3 5 7 8,$(call to,644,$(wildcard man/*.$(n)),$(MANDIR)/man$(n))) \
@@ -31,22 +32,24 @@ INSTALLED = \
 	$(call to,644,$(wildcard completion/_dmatrack),$(ZSHCOMPDIR)) \
 	$(call to,644,$(wildcard examples/*),$(DOCDIR)/examples)
 # Each entry is TARGET:NAME
-LINKED	= $(SHARED):$(LIBDIR)/$(SONAME) $(SONAME):$(LIBDIR)/libdmatrack.so
+LINKED	= $(foreach l,$(LIBRARIES),$(l).so.$(SOVERSION):$(LIBDIR)/$(l).so)
 
-.PHONY: install uninstall $(R)/libdmatrack.pc
+.PHONY: install uninstall $(PC)
 
-$(R)/libdmatrack.pc: lib/libdmatrack.pc.in
+$(R)/libdmatrack.pc: NEEDED = $(NEEDS)
+$(R)/libdmatrack-copy.pc: NEEDED = $(NEEDS-copy)
+$(PC): $(R)/%.pc: lib/%.pc.in
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
 		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
 		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
-		-e 's|@LIBS@|$(strip $(LIBS))|' $< >$@
+		-e 's|@NEEDS@|$(NEEDED)|' $< >$@
 
 ifneq ($(VARIANT),release)
 install:
 	@echo 'make install: of the release variant alone' >&2; false
 else
-install: $(R)/dmatrack $(R)/libdmatrack.a $(R)/$(SHARED) $(R)/libdmatrack.pc
+install: shipped $(PC)
 	@set -e; for f in $(INSTALLED); do \
 		mode=$${f%%:*}; f=$${f#*:}; \
 		$(INSTALL) -D -m $$mode $${f%%:*} "$(DESTDIR)$${f#*:}"; \

@@ -7,10 +7,8 @@
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H
 
-#include <pthread.h>
-
 #include "dmatrack.h"
-#include "core/unread.h"
+#include "tally.h"
 #include "uapi/dmatrack.h"
 
 /**
@@ -25,20 +23,6 @@ struct dmatrack_ops {
 	int (*attach)(struct dmatrack *t, const char *device);
 	int (*detach)(struct dmatrack *t, int device_fd);
 	void (*close)(struct dmatrack *t);
-};
-
-/**
- * struct dml_tally - what was done to a log whose driver doesn't count it: reader.h
- * @lock: of all of it
- * @tracking: writes are logged
- * @taken: as in struct dmatrack_get_log
- * @unread: where the log went unread
- */
-struct dml_tally {
-	pthread_mutex_t lock;
-	bool tracking;
-	uint64_t taken;
-	struct dmt_unread unread;
 };
 
 /**

@@ -21,7 +21,6 @@
 #include "backend.h"
 #include "lib/util/error.h"
 #include "group.h"
-#include "reader.h"
 
 #define CONTAINER_PATH	"/dev/vfio/vfio"
 
@@ -92,7 +91,7 @@ static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 {
 	if (t->features & DMATRACK_FEATURE_LOG)
 		return plain_ioctl(t, cmd, arg);
-	return dml_reader_count(t, cmd, arg, plain_ioctl);
+	return dml_tally_count(t, cmd, arg, plain_ioctl);
 }
 
 /* Groups join and leave -------------------------------------------------------- */

@@ -31,7 +31,7 @@
 #include "lib/util/error.h"
 #include "forecast.h"
 #include "precopy.h"
-#include "lib/container/reader.h"
+#include "reader.h"
 #include "transfer.h"
 
 /**

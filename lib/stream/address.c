@@ -105,7 +105,7 @@ static int unix_connect(const char *path, int *out, const char *address,
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ret = fd < 0 ? -errno : connect_in_turn(fd, &sun, &limit);
 	if (ret)
-		dml_error_set("unix:%s: %s", path, strerror(-ret));
+		dmatrack_set_error(ret, "unix:%s: %s", path, strerror(-ret));
 	else
 		ret = dml_peer_check_user(peer, fd, address);
 	if (ret && fd >= 0)

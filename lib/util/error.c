@@ -1,47 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The text of a thread's last error. */
+/* Errors: see error.h. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "dmatrack.h"
 #include "error.h"
-
-static __thread struct dml_text said;
-
-void dml_error_set(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(said.words, sizeof(said.words), format, args);
-	va_end(args);
-}
 
 struct dml_text dml_error_save(int err)
 {
-	struct dml_text why = said;
+	const char *said = dmatrack_error();
+	struct dml_text why;
 
-	if (err && !*why.words)
-		snprintf(why.words, sizeof(why.words), "%s", strerror(-err));
+	snprintf(why.words, sizeof(why.words), "%s",
+		 err && !*said ? strerror(-err) : said);
 	return why;
 }
 
 void dml_error_restore(struct dml_text *text)
 {
-	said = *text;
+	dmatrack_set_error(0, "%s", text->words);
 }
 
 void dml_error_clear(void)
 {
-	*said.words = '\0';
+	if (*dmatrack_error())
+		dmatrack_set_error(0, "%s", "");
 }
 
 int dml_error_foreign(int err, const char *name)
 {
-	if (err < 0 && !*said.words)
-		dml_error_set("%s: %s", name, strerror(-err));
+	if (err < 0 && !*dmatrack_error())
+		dmatrack_set_error(err, "%s: %s", name, strerror(-err));
 	return err;
 }
 
@@ -64,12 +53,7 @@ bool dml_error_lacks_any(const char *function, const char *names,
 	for (i = 0; i < n && pointers[i]; i++)
 		names += strcspn(names, ",") + 2;
 	if (i < n)
-		dml_error_set("%s(): %.*s is NULL", function,
-			      (int)strcspn(names, ","), names);
+		dmatrack_set_error(-EINVAL, "%s(): %.*s is NULL", function,
+				   (int)strcspn(names, ","), names);
 	return i < n;
-}
-
-const char *dmatrack_error(void)
-{
-	return said.words;
 }

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What went wrong, in words, for dmatrack_error(). */
+/* What went wrong, in words, for dmatrack_error(). In both libraries: the text is in one. */
 #ifndef DML_UTIL_ERROR_H
 #define DML_UTIL_ERROR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/**
- * dml_error() - say what went wrong
- * @err: a negative errno
- * @format: a clause without a full stop, with the names and numbers that matter:
- *	    "group 12: device 0000:00:04.0 is bound to e1000e". What's longer than the
- *	    thread's buffer is cut
- *
- * For the calling thread. Who passes on the error of another function of the library
- * leaves its text alone.
- *
- * Return: @err. A macro, so that compilers see it's no 0
+#include "dmatrack.h"
+
+/*
+ * dmatrack_set_error(), as a macro, so that compilers see that an @err that isn't 0 is what it
+ * returns. A function that passes on the error of another one leaves its text alone.
  */
 #define dml_error(err, ...) \
-	({ int err_ = (err); dml_error_set(__VA_ARGS__); err_; })
+	({ int err_ = (err); dmatrack_set_error(err_, __VA_ARGS__); err_; })
 
 /*
  * The same for want of memory: each error has a text, or an older call's would be taken
@@ -35,7 +29,7 @@
  * the program's. The caller hears of the failure that came first.
  */
 struct dml_text {
-	char words[512];
+	char words[DMATRACK_ERROR_MAX];
 };
 
 /* @err: what to take where nothing was said; 0: nothing */
@@ -69,8 +63,5 @@ int dml_error_no_other(int err, const struct dml_text *broke);
 			    sizeof((const void *[]){ __VA_ARGS__ }) / sizeof(void *))
 bool dml_error_lacks_any(const char *function, const char *names,
 			 const void *const *pointers, size_t n);
-
-__attribute__((format(printf, 1, 2)))
-void dml_error_set(const char *format, ...);
 
 #endif

@@ -78,6 +78,42 @@ static void test_no_text(void)
 	memdest_free(&d);
 }
 
+/* The program says it itself ------------------------------------------------------------ */
+
+static int stop_saying(void *opaque)
+{
+	return dmatrack_set_error(-EDOM, "fan %d is %s", 3, "stuck");
+}
+
+static void test_set(void)
+{
+	char memory[PAGE], longest[2 * DMATRACK_ERROR_MAX];
+	struct memdest d;
+	struct dmatrack_region region = { .size = PAGE, .vaddr = memory };
+	struct dmatrack_precopy p = {
+		.size = sizeof(p),
+		.regions = &region,
+		.nregions = 1,
+		.dest = &d.base,
+		.stop = stop_saying,
+	};
+	const char *none = NULL;
+
+	memdest_init(&d);
+	memset(memory, 1, sizeof(memory));
+	CHECK_EQ(dmatrack_precopy(&p, NULL), -EDOM);
+	CHECK(!strcmp(dmatrack_error(), "fan 3 is stuck"));
+	CHECK_EQ(dmatrack_set_error(-EIO, "rack: %s", dmatrack_error()), -EIO);
+	CHECK(!strcmp(dmatrack_error(), "rack: fan 3 is stuck"));
+	memset(longest, 'x', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	CHECK_EQ(dmatrack_set_error(-EIO, "%s", longest), -EIO);
+	CHECK_EQ(strlen(dmatrack_error()), DMATRACK_ERROR_MAX - 1);
+	CHECK_EQ(dmatrack_set_error(-EIO, none), -EIO);
+	CHECK(!*dmatrack_error());
+	memdest_free(&d);
+}
+
 /* Functions without an error may stand between a failure and the question what it was. */
 static void close_failing(void *opaque)
 {
@@ -391,6 +427,7 @@ int main(void)
 {
 	TEST(test_forgets, "a call forgets what was said of an older one");
 	TEST(test_no_text, "a function that fails without a text");
+	TEST(test_set, "a program's function says why it fails, in whole or in part");
 	TEST(test_closing, "closing leaves the text alone");
 	TEST(test_precopy, "pre-copy: what ended it is said, not what failed then");
 	TEST(test_connecting, "why a connection broke, and why there's no other");

@@ -3,15 +3,14 @@
  * Reader: a copy as the only reader of a container's log. A container has one log, and
  * what is harvested is clean: where something else harvests, ends tracking or unmaps
  * memory that is copied, the copy can't be exact. That is noticed here.
- *
- * dmatrack.ko and the engine count it themselves (DMATRACK_GET_LOG), whatever program
- * does it. The stock driver doesn't: there the library counts the calls that are made
- * through the same struct dmatrack, and can't see other programs'.
  */
-#ifndef DML_CONTAINER_READER_H
-#define DML_CONTAINER_READER_H
+#ifndef DML_PRECOPY_READER_H
+#define DML_PRECOPY_READER_H
 
-#include "backend.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dmatrack;
 
 /**
  * struct dml_reader - the one reader of a container's log
@@ -46,10 +45,5 @@ int dml_reader_harvest(struct dml_reader *r, uint64_t iova, uint64_t size,
  * come? Return: 0, -ESTALE (no), or as the driver
  */
 int dml_reader_check(const struct dml_reader *r, uint64_t iova, uint64_t size);
-
-/* The container's call @cmd for a driver that doesn't count; as the call */
-long dml_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
-		      long (*ioctl)(struct dmatrack *t, unsigned long cmd,
-				    unsigned long arg));
 
 #endif

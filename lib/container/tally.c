@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Reader: see reader.h. */
+/* Tally: see tally.h. */
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/vfio.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "lib/util/error.h"
-#include "reader.h"
-
-/* What the library counts for the stock driver ------------------------------------ */
+#include "tally.h"
 
 /* The caller's structure, which may not be there: the driver says so, if so. */
 static void peek(void *to, size_t size, unsigned long arg)
@@ -53,9 +51,9 @@ static void count_dirty_pages(struct dml_tally *y, unsigned long arg)
  * The lock is held during the call, so that a check sees an unmap before a harvest does that
  * came after it. The driver makes these calls one after the other, too.
  */
-long dml_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
-		      long (*ioctl)(struct dmatrack *t, unsigned long cmd,
-				    unsigned long arg))
+long dml_tally_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
+		     long (*ioctl)(struct dmatrack *t, unsigned long cmd,
+				   unsigned long arg))
 {
 	struct vfio_iommu_type1_dma_unmap unmap;
 	struct dml_tally *y = &t->tally;
@@ -78,9 +76,7 @@ long dml_reader_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 	return ret;
 }
 
-/* Any driver ------------------------------------------------------------------------ */
-
-static int get_log(struct dmatrack *t, struct dmatrack_get_log *get)
+int dml_tally_read(struct dmatrack *t, struct dmatrack_get_log *get)
 {
 	struct dml_tally *y = &t->tally;
 	long ret;
@@ -99,82 +95,12 @@ static int get_log(struct dmatrack *t, struct dmatrack_get_log *get)
 	return 0;
 }
 
-/* @r->taken from now on */
-static int check_idle(struct dml_reader *r)
+bool dml_tally_claim(struct dmatrack *t)
 {
-	struct dmatrack_get_log get = { 0 };
-	int ret = get_log(r->t, &get);
-
-	r->taken = get.taken;
-	if (!ret && get.flags & DMATRACK_LOG_TRACKING)
-		ret = dml_error(-EBUSY, "the container tracks already: another copy or "
-				"program reads its log, of which there is one");
-	return ret;
+	return !__atomic_exchange_n(&t->copied, true, __ATOMIC_ACQUIRE);
 }
 
-static void release(struct dml_reader *r)
+void dml_tally_release(struct dmatrack *t)
 {
-	__atomic_store_n(&r->t->copied, false, __ATOMIC_RELEASE);
-	r->t = NULL;
-}
-
-int dml_reader_claim(struct dml_reader *r, struct dmatrack *t)
-{
-	int ret;
-
-	if (__atomic_exchange_n(&t->copied, true, __ATOMIC_ACQUIRE))
-		return dml_error(-EBUSY, "the container is being copied by another "
-				 "call, or is named twice");
-	*r = (struct dml_reader){ .t = t };
-	ret = check_idle(r);
-	if (ret)
-		release(r);
-	return ret;
-}
-
-int dml_reader_start(struct dml_reader *r)
-{
-	int ret = check_idle(r);
-
-	if (!ret)
-		ret = dmatrack_start(r->t);
-	r->started = !ret;
-	return ret;
-}
-
-void dml_reader_stop(struct dml_reader *r)
-{
-	if (!r->t)
-		return;
-	if (r->started)
-		dmatrack_stop(r->t);
-	release(r);
-}
-
-int dml_reader_harvest(struct dml_reader *r, uint64_t iova, uint64_t size,
-		       uint64_t page_size, uint64_t *bitmap)
-{
-	int ret = dmatrack_harvest(r->t, iova, size, page_size, bitmap);
-
-	r->taken += !ret;
-	return ret;
-}
-
-int dml_reader_check(const struct dml_reader *r, uint64_t iova, uint64_t size)
-{
-	uint64_t last = iova + size - 1;
-	struct dmatrack_get_log get = { .iova = iova, .last = last };
-	int ret = get_log(r->t, &get);
-
-	if (ret)
-		return ret;
-	if (get.taken != r->taken)
-		return dml_error(-ESTALE, "another copy or program harvested from the "
-				 "container's log, or stopped tracking: what was written "
-				 "is not known");
-	if (get.unread)
-		return dml_error(-ESTALE, "memory in 0x%" PRIx64 " to 0x%" PRIx64
-				 " was unmapped while it was copied: what devices had "
-				 "written there is not known", iova, last);
-	return 0;
+	__atomic_store_n(&t->copied, false, __ATOMIC_RELEASE);
 }

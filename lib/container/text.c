@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The text of a thread's last error. There is one, whichever library and whichever function
+ * of the program failed.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dmatrack.h"
+
+static __thread char said[DMATRACK_ERROR_MAX];
+
+const char *dmatrack_error(void)
+{
+	return said;
+}
+
+int dmatrack_set_error(int err, const char *format, ...)
+{
+	char text[sizeof(said)];	/* @format's arguments may be what was said */
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format ? format : "", args);
+	va_end(args);
+	strcpy(said, text);
+	return err;
+}
