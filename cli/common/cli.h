@@ -39,7 +39,8 @@ extern const struct cli_command cli_trace;
 /**
  * cli_container_open() - the container a command works on
  * @t: out
- * @device: as dmatrack_open_vfio() has it; NULL: the engine
+ * @device: as dmatrack_open_vfio() has it, or a PCI address without 0000: before it;
+ *	    NULL: the engine
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  * @engine_flags: of dmatrack_open_engine()
  *
@@ -51,7 +52,7 @@ int cli_container_open(struct dmatrack **t, const char *device,
 
 /* Numbers as users write them. Return: false: it isn't one */
 bool cli_text_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */
-bool cli_text_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G */
+bool cli_text_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G = 1Gi = 1GiB */
 
 /* As people read them. @buf has room for CLI_TEXT bytes; returns @buf */
 #define CLI_TEXT	32

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Messages: see error.h. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "cli.h"
 #include "dmatrack.h"
+#include "terminal.h"
 
 static const char *begin = "", *running = "";	/* " demo", or nothing */
 static char *said;
@@ -24,8 +26,9 @@ static void print(const char *format, va_list args)
 	free(said);
 	if (vasprintf(&said, format, args) < 0)
 		said = NULL;
-	fprintf(stderr, "dmatrack%s%s: %s\n", begin, running,
-		said ? said : "no memory");
+	fprintf(stderr, "%sdmatrack%s%s:%s %s\n",
+		cli_terminal_colour(stderr, CLI_RED), begin, running,
+		cli_terminal_colour(stderr, CLI_PLAIN), said ? said : "no memory");
 }
 
 void cli_error(const char *format, ...)
@@ -53,9 +56,28 @@ const char *cli_error_said(void)
 	return said;
 }
 
+/* An error of the library that one of the command's options is the answer to */
+static const char *remedy(int error, const char *text)
+{
+	if (error == -EEXIST)
+		return "; --replace overwrites it";
+	if (error == -EPERM && strstr(text, "it needs TLS"))
+		return ": --tls DIR";
+	if (error == -EPERM && strstr(text, "a secret, TLS or"))
+		return ": --secret FILE, --tls DIR or unix:PATH";
+	if ((error == -ECONNREFUSED || error == -ENOENT) &&
+	    !strncmp(text, "unix:", 5))
+		return ". Does a receiver listen there? --retry-for S waits for one";
+	return "";
+}
+
 const char *cli_error_why(int error)
 {
+	static char why[512];
 	const char *text = dmatrack_error();
 
-	return *text ? text : strerror(-error);
+	if (!*text)
+		text = strerror(-error);
+	snprintf(why, sizeof(why), "%s%s", text, remedy(error, text));
+	return why;
 }

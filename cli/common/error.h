@@ -31,7 +31,10 @@ int cli_error_usage(const char *format, ...);
 /* What was said last, without 'dmatrack COMMAND: '; NULL: nothing */
 const char *cli_error_said(void);
 
-/* What the library says of an error, or else what the C library does */
+/*
+ * What the library says of an error, or else what the C library does; and the option
+ * that helps. Return: good until the next call
+ */
 const char *cli_error_why(int error);
 
 #endif

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* A signal that ends the program. */
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
@@ -55,6 +57,10 @@ int cli_interrupt_sleep(uint64_t ns)
 
 int cli_interrupt_status(const char *what)
 {
-	cli_error("%s: %s", what, strsignal(came));
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s", strsignal(came));
+	*name = (char)tolower((unsigned char)*name);
+	cli_error("%s; %s", came == SIGINT ? "interrupted" : name, what);
 	return CLI_SIGNAL + came;
 }

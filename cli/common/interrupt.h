@@ -21,7 +21,7 @@ int cli_interrupt_signal(void);
 /* Sleep so many nanoseconds. Return: 0, or -EINTR: a signal came, now or before */
 int cli_interrupt_sleep(uint64_t ns);
 
-/* The exit status for it, after it was said on stderr that @what was interrupted */
+/* The exit status for it, after it was said on stderr, and what came of it */
 int cli_interrupt_status(const char *what);
 
 #endif

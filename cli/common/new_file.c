@@ -27,7 +27,7 @@ static bool is_there(const char *path)
 
 static int already(const struct new_file *f)
 {
-	cli_error("%s: is there already", f->path);
+	cli_error("%s already exists; --replace overwrites it", f->path);
 	return CLI_FAILED;
 }
 

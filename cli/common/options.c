@@ -61,17 +61,21 @@ static int set_number(const struct cli_option *o, const char *text,
 		      uint64_t *value)
 {
 	bool size = o->kind == CLI_IS_SIZE;
+	char *(*format)(char *buf, uint64_t n) = size ? cli_text_size :
+							cli_text_count;
+	char min[CLI_TEXT], max[CLI_TEXT];
 
 	if (!(size ? cli_text_parse_size : cli_text_parse_number)(text, value))
 		return cli_error_usage("--%s: '%s' is not a %s", o->name, text,
-				       size ? "size" : "number");
+				       size ? "size, such as 4096, 64K or 1G" :
+				       "number");
 	if (*value < o->min || *value > o->max)
-		return cli_error_usage("--%s: %s is not from %llu to %llu", o->name,
-				       text, (unsigned long long)o->min,
-				       (unsigned long long)o->max);
+		return cli_error_usage("--%s: %s is not from %s to %s", o->name,
+				       text, format(min, o->min),
+				       format(max, o->max));
 	if (*value % o->multiple)
-		return cli_error_usage("--%s: %s is not a multiple of %llu", o->name,
-				       text, (unsigned long long)o->multiple);
+		return cli_error_usage("--%s: %s is not a multiple of %s", o->name,
+				       text, format(min, o->multiple));
 	return CLI_GO_ON;
 }
 
@@ -145,8 +149,28 @@ static int set(const struct cli_command *cmd, const struct cli_option *o,
 
 /* Words ----------------------------------------------------------------------- */
 
+/* @word begins several. Return: how many; @list: out: they */
+static unsigned int find_similar(const struct cli_option *options,
+				 const char *word, char *list, size_t size)
+{
+	size_t begun = strcspn(word, "="), len = 0;
+	unsigned int n = 0;
+
+	for (; options->name; options++) {
+		if (begun <= 2 || strncmp(options->name, word + 2, begun - 2))
+			continue;
+		len += (size_t)snprintf(list + len, size - len, "%s--%s",
+					n++ ? ", " : "", options->name);
+		if (len >= size)
+			break;
+	}
+	return n;
+}
+
 static int refuse_option(const struct cli_option *options, const char *word)
 {
+	char list[256];
+
 	if (optopt >= INDEX)
 		return cli_error_usage("--%s takes no argument",
 				       options[optopt - INDEX].name);
@@ -154,6 +178,8 @@ static int refuse_option(const struct cli_option *options, const char *word)
 		return cli_error_usage("--help takes no argument");
 	if (optopt)
 		return cli_error_usage("there's no option '-%c'", optopt);
+	if (find_similar(options, word, list, sizeof(list)) > 1)
+		return cli_error_usage("'%s' may be %s", word, list);
 	return cli_error_usage("there's no option '%s'", word);
 }
 
@@ -197,7 +223,7 @@ static int check_operands(const struct cli_syntax *syntax, int given,
 	if (given < known - (int)syntax->optional)
 		return cli_error_usage("%s is missing", names[given]);
 	if (given > known && !syntax->command)
-		return cli_error_usage("what is '%s'?", operand[known]);
+		return cli_error_usage("unexpected argument '%s'", operand[known]);
 	return CLI_GO_ON;
 }
 

@@ -2,33 +2,28 @@
 /* What a command is doing, on stderr, not too often. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli.h"
+#include "lib/util/clock.h"
+#include "terminal.h"
 
-#define NSEC		1000000000ll
-#define EVERY_TERMINAL	(NSEC / 10)
-#define EVERY_OTHER	NSEC
+#define EVERY_TERMINAL	(DML_NSEC / 10)
+#define EVERY_OTHER	DML_NSEC
 #define LINE		256u		/* bytes, at the most */
 
 static bool enabled, terminal, shown;
-static long long due;
+static uint64_t due;
 
 void cli_progress_init(bool forced, bool quiet)
 {
-	terminal = isatty(STDERR_FILENO);
+	terminal = cli_terminal_is(stderr);
 	enabled = !quiet && (forced || terminal);
 }
 
 static bool is_due(void)
 {
-	struct timespec ts;
-	long long now;
+	uint64_t now = dml_clock_now();
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * NSEC + ts.tv_nsec;
 	if (now < due)
 		return false;
 	due = now + (terminal ? EVERY_TERMINAL : EVERY_OTHER);
@@ -38,13 +33,9 @@ static bool is_due(void)
 /* A line that wraps can't be overwritten. */
 static size_t width(void)
 {
-	struct winsize size;
+	unsigned int columns = terminal ? cli_terminal_columns(stderr) : LINE;
 
-	if (!terminal)
-		return LINE;
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 2)
-		return 80;
-	return size.ws_col < LINE ? size.ws_col : LINE;
+	return columns < LINE ? columns : LINE;
 }
 
 void cli_progress(const char *format, ...)

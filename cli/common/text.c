@@ -36,7 +36,8 @@ bool cli_text_parse_size(const char *text, uint64_t *value)
 	if (!*end)
 		return true;
 	unit = strchr(units, toupper((unsigned char)*end));
-	if (!unit || (end[1] && strcmp(end + 1, "iB") && strcmp(end + 1, "B")))
+	if (!unit || (end[1] && strcmp(end + 1, "i") && strcmp(end + 1, "iB") &&
+		      strcmp(end + 1, "B")))
 		return false;
 	return !__builtin_mul_overflow(*value, 1ull << (10 * (unit - units + 1)),
 				       value);

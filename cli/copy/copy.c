@@ -39,11 +39,19 @@ static int stop(void *opaque)
 	return status ? -ECANCELED : 0;
 }
 
+/* Nothing is said before the destination is there: its address may be wrong. */
+static void begin(struct copy *c)
+{
+	if (!c->begun)
+		c->view->begin(c);
+	c->begun = true;
+}
+
 static int progress(void *opaque, const struct dmatrack_round *round)
 {
 	struct copy *c = opaque;
 
-	c->begun = true;
+	begin(c);
 	if (cli_interrupt_signal())
 		return -EINTR;
 	copy_report_progress(round, c);
@@ -88,7 +96,7 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 	struct copy *c = opaque;
 	int ret = keep_round(c, round);
 
-	c->begun = true;
+	begin(c);
 	if (ret)
 		return ret;
 	record_copy_round(c->record, round);
@@ -202,7 +210,7 @@ static int fail(struct copy *c, int error, const char *why)
 	if (c->status)
 		return c->status;	/* said already */
 	if (cli_interrupt_signal())
-		return cli_interrupt_status("not copied");
+		return cli_interrupt_status("nothing was copied");
 	cli_error("not copied: %s", why);
 	return error == -ETIME ? CLI_NO : CLI_FAILED;
 }
@@ -257,7 +265,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		ret = workload_start(&c->w);
 	if (ret)
 		return ret;
-	c->view->begin(c);
+	c->started = dml_clock_now();
 	ret = dmatrack_precopy(&p, &c->totals);
 	snprintf(why, sizeof(why), "%s", !ret ? "" :
 		 ret == -EINTR && cli_interrupt_signal() ?

@@ -103,8 +103,8 @@ WORKLOAD_HELP_DEVICES
 "                     of that name is replaced\n" \
 "  --record FILE      keep a record there, for 'dmatrack report' to draw\n" \
 "  --json             for programs\n" \
-"  --progress         say on stderr what is going on, even if it's no terminal\n" \
-"  --quiet            don't\n" \
+"  --progress         show progress on stderr, even if that is no terminal\n" \
+"  --quiet            show no progress\n" \
 "  --help             this text\n" \
 "\n" \
 "Sizes may end with K, M, G or T.\n" \
@@ -119,7 +119,7 @@ struct copy;
 
 /**
  * struct copy_view - how a command shows a copy
- * @begin: before it begins
+ * @begin: it begins: the destination is there
  * @round: after each round. Return: as the library's round()
  * @end: it ended. @error: 0, or what dmatrack_precopy() returned
  */
@@ -160,6 +160,7 @@ struct copy_round {
  * @digest: of the memory, with o->digest
  * @id: of the copy, by which its receiver knows it; or ""
  * @begun: the destination is there
+ * @started: the copying, by dml_clock_now()
  * @limit: when the devices must not stand still any longer, by dml_clock_now(); or UINT64_MAX
  * @checked: the copy was or will be compared with the memory
  * @status: exit status, where a callback has said what's wrong already
@@ -184,6 +185,7 @@ struct copy {
 	uint8_t digest[CLI_DIGEST];
 	char id[CLI_DIGEST_TEXT];
 	bool begun;
+	uint64_t started;
 	uint64_t limit;
 	bool checked;
 	int status;

@@ -6,18 +6,18 @@
 #include <string.h>
 
 #include "copy.h"
-#include "cli/common/json.h"
+#include "cli/common/terminal.h"
+#include "lib/util/clock.h"
+
+static char *format_size(char *buf, uint64_t bytes)
+{
+	return bytes ? cli_text_size(buf, bytes) : strcpy(buf, "-");
+}
 
 static char *format_rate(char *buf, uint64_t rate)
 {
-	char size[CLI_TEXT];
-
-	if (!rate)
-		snprintf(buf, CLI_TEXT, "-");
-	else
-		snprintf(buf, CLI_TEXT, "%.*s/s", CLI_TEXT - 3,
-			 cli_text_size(size, rate));
-	return buf;
+	format_size(buf, rate);
+	return rate ? strcat(buf, "/s") : buf;
 }
 
 static char *format_downtime(char *buf, uint64_t ns)
@@ -74,15 +74,26 @@ static unsigned int percent_done(const struct dmatrack_round *r)
 			      (double)r->dirty);
 }
 
+/* What is left, at this rate */
+static char *format_remaining(char *buf, const struct dmatrack_round *r)
+{
+	return format_downtime(buf, r->rate ? (uint64_t)((double)r->left * 1e9 /
+							 (double)r->rate) :
+					      UINT64_MAX);
+}
+
 void copy_report_progress(const struct dmatrack_round *round,
 			  const struct copy *c)
 {
 	char left[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], down[CLI_TEXT];
+	char elapsed[CLI_TEXT], remaining[CLI_TEXT];
 	struct dmatrack_round r = so_far(c, round);
 
-	cli_progress("round %u, %u %%, %s: %s left, %s dirty, %s sent, stop %s",
+	cli_progress("round %u, %u %%, %s: %s left, %s elapsed, %s to go, %s dirty, %s sent, stop %s",
 		     r.number, percent_done(&r), prospect(c, &r),
 		     cli_text_size(left, r.left),
+		     cli_text_time(elapsed, dml_clock_now() - c->started),
+		     format_remaining(remaining, &r),
 		     format_rate(in, r.dirty_rate), format_rate(out, r.rate),
 		     format_downtime(down, r.downtime));
 }
@@ -102,7 +113,7 @@ void copy_report_memory(const struct copy *c)
 	if (c->w.hole)
 		fprintf(c->out, ", with a hole of %s",
 			cli_text_size(hole, c->w.hole));
-	fprintf(c->out, ", tracked by %s.\n", workload_who_tracks(&c->w));
+	fprintf(c->out, ".\nTracked by %s.\n", workload_who_tracks(&c->w));
 	workload_print_devices(&c->w, c->out);
 }
 
@@ -117,11 +128,35 @@ static void begin(const struct copy *c)
 	fflush(c->out);
 }
 
-static void print_heading(const struct copy *c)
+/* Columns, from the left; where there is no room for all, those with @narrow */
+static const struct column {
+	const char *name;
+	int width;
+	bool narrow;
+} columns[] = {
+	{ "round", 5, true }, { "dirty", 10, true }, { "sent", 8, true },
+	{ "zero", 8, false }, { "same", 8, false }, { "written/s", 9, false },
+	{ "copied/s", 8, false }, { "left", 8, true }, { "downtime", 8, true },
+};
+
+#define NCOLUMNS	(sizeof(columns) / sizeof(columns[0]))
+#define WIDTH		80
+
+/* @cell: a text for each column; NULL: their names */
+static void print_line(const struct copy *c, const char *const *cell)
 {
-	fprintf(c->out, "\n%5s %11s %9s %9s %9s %12s %12s %9s %9s\n", "round",
-		"pages dirty", "sent", "zero", "same", "written", "copied",
-		"left", "downtime");
+	bool wide = cli_terminal_columns(c->out) >= WIDTH;
+	const char *gap = "";
+	size_t i;
+
+	for (i = 0; i < NCOLUMNS; i++) {
+		if (!wide && !columns[i].narrow)
+			continue;
+		fprintf(c->out, "%s%*s", gap, columns[i].width,
+			cell ? cell[i] : columns[i].name);
+		gap = " ";
+	}
+	fputc('\n', c->out);
 }
 
 static int print_round(struct copy *c)
@@ -134,19 +169,21 @@ static int print_round(struct copy *c)
 	if (cli_json())
 		return DMATRACK_GO_ON;
 	cli_progress_clear();
-	if (!round->number)
-		print_heading(c);
+	if (!round->number) {
+		fputc('\n', c->out);
+		print_line(c, NULL);
+	}
 	snprintf(name, sizeof(name), "%u", round->number);
-	fprintf(c->out, "%5s %11s %9s %9s %9s %12s %12s %9s %9s\n",
+	print_line(c, (const char *const[]){
 		round->last ? "last" : round->number ? name : "full",
 		cli_text_count(dirty, round->dirty),
 		cli_text_size(sent, round->bytes),
 		cli_text_size(zero, round->zero * WORKLOAD_PAGE),
 		cli_text_size(same, round->same * WORKLOAD_PAGE),
-		format_rate(in, round->dirty_rate),
-		format_rate(out, round->rate),
+		format_size(in, round->dirty_rate),
+		format_size(out, round->rate),
 		round->last ? "-" : cli_text_size(left, round->left),
-		round->last ? "-" : format_downtime(down, round->downtime));
+		round->last ? "-" : format_downtime(down, round->downtime) });
 	fflush(c->out);
 	return DMATRACK_GO_ON;
 }
@@ -159,7 +196,7 @@ static void print_reason(const struct copy *c)
 			c->o->downtime);
 		return;
 	case DMATRACK_DIVERGES:
-		fputs("The devices were stopped, as it did not converge: what was left became no less.\n",
+		fputs("The devices were stopped, as it did not converge.\n",
 		      c->out);
 		return;
 	case DMATRACK_ROUNDS:
@@ -183,18 +220,33 @@ static const char *format_finish(char *buf, size_t size, const struct copy *c)
 	return buf;
 }
 
+/* Why it was more than allowed */
+static const char *explain_downtime(const struct copy *c)
+{
+	const struct dmatrack_totals *t = &c->totals;
+
+	if (t->reason == DMATRACK_DIVERGES || t->reason == DMATRACK_ROUNDS)
+		return "what was left did not fit it";
+	if (t->finish > t->downtime / 2)
+		return "finishing took most of it";
+	return "more was written, or sent slower, than the rounds before led to expect";
+}
+
 static void print_totals(const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
 	char size[CLI_TEXT], time[CLI_TEXT], sent[CLI_TEXT], down[CLI_TEXT];
 	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT], finish[2 * CLI_TEXT];
 
-	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent. Downtime: %s%s.\n",
+	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent.\nDowntime: %s%s.\n",
 		cli_text_size(size, c->w.size), cli_text_time(time, t->time),
 		t->rounds, cli_text_count(writes, c->stats.ops + c->pinned),
 		cli_text_size(sent, t->bytes),
 		cli_text_time(down, t->downtime),
 		format_finish(finish, sizeof(finish), c));
+	if (t->downtime > c->o->downtime * 1000000)
+		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s.\n",
+			c->o->downtime, explain_downtime(c));
 	if (t->resumed)
 		fprintf(c->out, "The connection was lost and found again %u time%s.\n",
 			t->resumed, t->resumed == 1 ? "" : "s");
@@ -259,6 +311,8 @@ static void add_totals(json_t *o, const struct copy *c)
 	cli_json_number(o, "sent_bytes", t->bytes);
 	cli_json_number(o, "time_ns", t->time);
 	cli_json_number(o, "downtime_ns", t->downtime);
+	cli_json_number(o, "downtime_limit_ns", c->o->downtime ?
+			c->o->downtime * 1000000 : UINT64_MAX);
 	cli_json_number(o, "finish_ns", t->finish);
 	cli_json_number(o, "memory_bytes", t->memory);
 	cli_json_number(o, "writes", c->stats.ops);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/common/terminal.h"
 #include "demo.h"
 
 static const struct demo *demo_of(const struct copy *c)
@@ -87,7 +88,9 @@ static void print_exact(const struct copy *c)
 {
 	char size[CLI_TEXT], writes[CLI_TEXT], bytes[CLI_TEXT];
 
-	printf("exact copy: all %s compared, byte for byte, after %s writes of %s\n",
+	printf("%sexact copy%s: all %s compared, byte for byte, after %s writes of %s\n",
+	       cli_terminal_colour(stdout, CLI_GREEN),
+	       cli_terminal_colour(stdout, CLI_PLAIN),
 	       cli_text_size(size, c->w.size),
 	       cli_text_count(writes, c->stats.ops + c->pinned),
 	       cli_text_size(bytes, c->stats.bytes));

@@ -23,7 +23,7 @@ int image_report_check(struct dmatrack_image *image, uint8_t digest[16])
 	if (!ret)
 		return 0;
 	if (cli_interrupt_signal())
-		return cli_interrupt_status("not checked");
+		return cli_interrupt_status("the image was not checked");
 	cli_error("%s", cli_error_why(ret));
 	return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 }

@@ -16,7 +16,7 @@
 static const char help[] =
 "usage: dmatrack receive [OPTION]... ADDRESS IMAGE\n"
 "\n"
-"Wait for 'dmatrack send', and put the memory that it sends into a file. The image\n"
+"Wait for 'dmatrack send', and receive memory into an image file. The image\n"
 "gets its name when it is complete, exact and on disk; until then its name ends\n"
 "with .partial. A connection that breaks may be made again by the sender, and goes\n"
 "on where it ended.\n"
@@ -38,15 +38,15 @@ static const char help[] =
 PEER_HELP
 "  --timeout S        give up after so many seconds without a sender (default: 60\n"
 "                     once there was one; before, wait for ever)\n"
-"  --hello-timeout S  a sender must introduce itself within so many seconds\n"
+"  --hello-timeout S  the handshake must be done within so many seconds\n"
 "                     (default: 30)\n"
 "  --peer-timeout S   a connection has broken when the sender sends or takes\n"
 "                     nothing for so many seconds (default: 1800)\n"
 "\n"
 "Output:\n"
 "  --json             for programs\n"
-"  --progress         say on stderr what is going on, even if it's no terminal\n"
-"  --quiet            don't\n"
+"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --quiet            show no progress\n"
 "  --help             this text\n"
 "\n"
 "Examples:\n"
@@ -264,8 +264,8 @@ static int fail(int error, const char *why)
 	}
 	if (cli_interrupt_signal())
 		return cli_interrupt_status(cli_interrupt_signal() == SIGINT ?
-					    "not received" :
-					    "not received, --resume goes on");
+					    "nothing was received" :
+					    "continue with --resume");
 	if (error == -ETIMEDOUT)
 		cli_error("not received: no sender came in time");
 	else
@@ -354,7 +354,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_receive = {
 	.name = "receive",
-	.summary = "put what is sent into a file",
+	.summary = "receive memory into an image file",
 	.help = help,
 	.run = run,
 };

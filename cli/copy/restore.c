@@ -28,8 +28,8 @@ static const char help[] =
 "                     file is how far it is from the first one\n"
 "  --replace          a file of that name, if there is one\n"
 "  --json             list the regions, for programs; with '-' on stderr\n"
-"  --progress         say on stderr what is going on, even if it's no terminal\n"
-"  --quiet            don't\n"
+"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --quiet            show no progress\n"
 "  --help             this text\n"
 "\n"
 "Examples:\n"
@@ -115,7 +115,7 @@ static int put(struct restored *r, const void *data, uint64_t size, uint64_t at)
 			continue;
 		if (n < 0)
 			return cli_interrupt_signal() ?
-			       cli_interrupt_status("not restored") : write_error(r);
+			       cli_interrupt_status("nothing was restored") : write_error(r);
 		p += n;
 		at += (uint64_t)n;
 		size -= (uint64_t)n;
@@ -176,7 +176,7 @@ static int copy_data(struct restored *r, uint64_t iova, uint64_t size)
 		if (ret)
 			return ret;
 		if (cli_interrupt_signal())
-			return cli_interrupt_status("not restored");
+			return cli_interrupt_status("nothing was restored");
 		cli_progress("restored %d %%", (int)(100.0 * (double)
 			     place(r, iova) / (double)r->size));
 	}
@@ -277,9 +277,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (ret != CLI_GO_ON)
 		return ret;
 	if (o.check && argc > 1)
-		return cli_error_usage("--check writes no file: what is '%s'?", argv[1]);
+		return cli_error_usage("--check writes no file: unexpected argument '%s'", argv[1]);
 	if (!o.check && argc < 2)
-		return cli_error_usage("FILE is missing, or --check");
+		return cli_error_usage("give a FILE to write, or --check");
 	cli_interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
 	return run_image(&o, argv[0], argc > 1 ? argv[1] : NULL);

@@ -265,7 +265,7 @@ static int query(struct line *l)
 	if (l->copy->status)
 		return l->copy->status;
 	if (ret && cli_interrupt_signal())
-		return cli_interrupt_status("no answer");
+		return cli_interrupt_status("there is no answer");
 	if (ret) {
 		cli_error("no answer: %s", cli_error_why(ret));
 		return CLI_FAILED;

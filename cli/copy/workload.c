@@ -216,7 +216,7 @@ void workload_print_devices(const struct workload *w, FILE *out)
 	else
 		fprintf(out, "Device: %" PRIu64 " threads of this process",
 		       o->threads);
-	fprintf(out, ", up to %s a write, at random places",
+	fprintf(out, ", up to %s a write, at random\n        places",
 	       cli_text_size(size, o->write_size));
 	if (workload_memory_hot(w) < w->size)
 		fprintf(out, " of the first %s",

@@ -88,12 +88,25 @@ static uint64_t share(uint64_t pages, unsigned int i, unsigned int n)
 	return (pages / (n * (n + 1ull) / 2) * (i + 1)) | 1;
 }
 
+static int refuse_more(const char *option, uint64_t size, uint64_t all)
+{
+	char more[CLI_TEXT], less[CLI_TEXT];
+
+	return cli_error_usage("--%s: %s is more than the memory, --size %s",
+			       option, cli_text_size(more, size),
+			       cli_text_size(less, all));
+}
+
 int workload_memory_layout(struct workload *w)
 {
 	const struct workload_options *o = w->o;
 	uint64_t pages = o->size / WORKLOAD_PAGE, iova = o->iova, offset = 0;
 	unsigned int i, n = (unsigned int)o->mappings;
 
+	if (o->hot != WORKLOAD_AUTO && o->hot > o->size)
+		return refuse_more("hot", o->hot, o->size);
+	if (o->filled != WORKLOAD_AUTO && o->filled > o->size)
+		return refuse_more("filled", o->filled, o->size);
 	/* share() rounds up by a page a mapping at the most */
 	if (pages < (n > 1 ? n * (n + 1ull) : 1))
 		return cli_error_usage("too little memory for %u mappings", n);

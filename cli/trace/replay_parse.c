@@ -398,7 +398,7 @@ static bool take_keys(struct parser *p, unsigned int keys)
 {
 	for (; *p->at && strcmp(*p->at, "="); p->at++) {
 		if (!strchr(*p->at, '='))
-			return refuse(p, *p->at, "what is '%.40s'?", *p->at);
+			return refuse(p, *p->at, "unexpected word '%.40s'", *p->at);
 		if (!set_key(p, *p->at, keys))
 			return false;
 	}
@@ -519,7 +519,7 @@ static bool take_expectation(struct parser *p)
 		return false;
 	if (*p->at && is_answer(*p->at) && !take_answer(p))
 		return false;
-	return !*p->at || refuse(p, *p->at, "what is '%.40s'?", *p->at);
+	return !*p->at || refuse(p, *p->at, "unexpected word '%.40s'", *p->at);
 }
 
 /* Lines ------------------------------------------------------------------------------- */

@@ -129,7 +129,7 @@ static int open_partial(struct image_writer *w);
 static int begin_another(struct image_writer *w)
 {
 	if (!(w->flags & DMATRACK_IMAGE_REPLACE))
-		return dml_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s already exists", w->path);
 	close(w->f.fd);
 	w->f.fd = -1;
 	w->finished = false;
@@ -545,7 +545,7 @@ static int give_name(struct image_writer *w)
 	if (errno != EINVAL || !flags)
 		return failed(w, "rename", w->path);
 	if (!access(w->path, F_OK))
-		return dml_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s already exists", w->path);
 	return rename(w->partial, w->path) ? failed(w, "rename", w->path) : 0;
 }
 
@@ -586,7 +586,7 @@ static int image_prepare(struct dmatrack_dest *d)
 	if (!w->ready)
 		return not_ready(w);
 	if (!(w->flags & DMATRACK_IMAGE_REPLACE) && !access(w->path, F_OK))
-		return dml_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s already exists", w->path);
 	ret = hash_data(w);
 	if (!ret)
 		ret = write_table(w);
@@ -720,7 +720,7 @@ static int check_partial(struct image_writer *w)
 	if (!S_ISREG(st.st_mode))
 		return dml_error(-EINVAL, "%s: not a file", w->partial);
 	if (st.st_uid != geteuid() || st.st_nlink > 1)
-		return dml_error(-EPERM, "%s: is there already, and somebody else's",
+		return dml_error(-EPERM, "%s already exists, and belongs to another user",
 				 w->partial);
 	if (st.st_mode & 07077 && fchmod(w->f.fd, 0600))
 		return failed(w, "set the mode", w->partial);
@@ -839,7 +839,7 @@ static int open_writer(struct image_writer *w)
 	if (ret && !(ret == -EBADMSG && w->flags & DMATRACK_IMAGE_REPLACE))
 		return ret;
 	if (there && !(w->flags & DMATRACK_IMAGE_REPLACE))
-		return dml_error(-EEXIST, "%s: is there already", w->path);
+		return dml_error(-EEXIST, "%s already exists", w->path);
 	ret = open_partial(w);
 	if (!ret && w->flags & DMATRACK_IMAGE_RESUME)
 		take_up(w);
