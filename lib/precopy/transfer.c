@@ -107,7 +107,7 @@ int dml_transfer_answer(struct dml_transfer *x, int answer)
 }
 
 /* As of @now, which is a little old */
-static int tick(struct dml_transfer *x)
+static int report_progress(struct dml_transfer *x)
 {
 	if (x->now - x->ticked < TICK)
 		return 0;
@@ -133,7 +133,7 @@ static int wait_for_bandwidth(struct dml_transfer *x)
 	while (!ret && (ns = dml_pace_wait(&x->pace, x->now))) {
 		dml_clock_sleep(x->clock, ns < TICK ? ns : TICK);
 		look_at_clock(x);
-		ret = tick(x);
+		ret = report_progress(x);
 	}
 	return ret;
 }
@@ -158,7 +158,7 @@ static uint32_t find_region(const struct dml_transfer *x, uint64_t iova)
 }
 
 /* Every page that has a byte in the range; where there's no region, none */
-static void again(void *opaque, uint64_t iova, uint64_t size)
+static void on_lost_range(void *opaque, uint64_t iova, uint64_t size)
 {
 	struct dml_transfer *x = opaque;
 	uint64_t last, page = x->q->p.page_size;
@@ -185,10 +185,10 @@ static int find_again(struct dml_transfer *x)
 	int ret;
 
 	do {
-		ret = x->q->ops.lost(x->q->p.dest, again, x);
+		ret = x->q->ops.lost(x->q->p.dest, on_lost_range, x);
 		look_at_clock(x);
 		if (ret == -EAGAIN || !ret) {
-			int answer = tick(x);
+			int answer = report_progress(x);
 
 			if (answer)
 				return answer;
@@ -205,7 +205,7 @@ static int find_again(struct dml_transfer *x)
  * What the destination returned, @ret, to what there is to do: 0: nothing; 1: call it
  * again, it was lost and is found; or -errno.
  */
-static int settle(struct dml_transfer *x, int ret)
+static int handle_result(struct dml_transfer *x, int ret)
 {
 	if (ret > 0)
 		return dml_error(-EINVAL, "the destination returned %d", ret);
@@ -222,7 +222,7 @@ int dml_transfer_begin(struct dml_transfer *x)
 	if (x->q->ops.attach)
 		x->q->ops.attach(p->dest, dml_transfer_holds, x);
 	do {
-		ret = settle(x, x->q->ops.begin(p->dest, p->regions,
+		ret = handle_result(x, x->q->ops.begin(p->dest, p->regions,
 						p->nregions, p->page_size));
 	} while (ret > 0);
 	return ret;
@@ -242,7 +242,7 @@ int dml_transfer_end_round(struct dml_transfer *x)
 		look_at_clock(x);
 		if (!ret)
 			x->send_ns += x->now - from;
-		ret = settle(x, ret);
+		ret = handle_result(x, ret);
 	} while (ret > 0);
 	x->round.copy = x->now - x->round_began;
 	return ret;
@@ -250,7 +250,7 @@ int dml_transfer_end_round(struct dml_transfer *x)
 
 int dml_transfer_finish(struct dml_transfer *x)
 {
-	return settle(x, x->q->ops.finish(x->q->p.dest));
+	return handle_result(x, x->q->ops.finish(x->q->p.dest));
 }
 
 /* A pass -------------------------------------------------------------------- */
@@ -308,7 +308,7 @@ static int compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 				     x->buf + i * size, hashes ? *hashes++ : NULL);
 		look_at_clock(x);
 		if (!ret)
-			ret = tick(x);
+			ret = report_progress(x);
 	}
 	return ret;
 }
@@ -332,7 +332,7 @@ int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 }
 
 /* Read @n pages, at most a batch, and see what each of them needs */
-static int look(struct dml_transfer *x, uint32_t region, uint64_t first,
+static int read_and_compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 		uint64_t n)
 {
 	size_t size = x->q->p.page_size;
@@ -353,9 +353,9 @@ static int look(struct dml_transfer *x, uint32_t region, uint64_t first,
 
 /*
  * Have the destination write or clear pages, the first of which is page @at of the
- * buffer. Return: as settle()
+ * buffer. Return: as handle_result()
  */
-static int put(struct dml_transfer *x, uint32_t region, uint64_t first,
+static int send_run(struct dml_transfer *x, uint32_t region, uint64_t first,
 	       uint64_t at, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
@@ -372,7 +372,7 @@ static int put(struct dml_transfer *x, uint32_t region, uint64_t first,
 	look_at_clock(x);
 	if (ret) {
 		dml_pages_forget(&x->pages[region], first, n);
-		return settle(x, ret);
+		return handle_result(x, ret);
 	}
 	x->send_ns += x->now - from;
 	if (x->sent)
@@ -400,8 +400,8 @@ static void skip(struct dml_transfer *x, uint32_t region, uint64_t first,
 		x->round.same += n;
 }
 
-/* Do what the pages in the buffer need, run by run. Return: as settle() */
-static int serve(struct dml_transfer *x, uint32_t region, uint64_t first,
+/* Do what the pages in the buffer need, run by run. Return: as handle_result() */
+static int send_batch(struct dml_transfer *x, uint32_t region, uint64_t first,
 		 uint64_t n)
 {
 	uint64_t at, end;
@@ -411,7 +411,7 @@ static int serve(struct dml_transfer *x, uint32_t region, uint64_t first,
 		for (end = at + 1; end < n && x->needs[end] == x->needs[at];)
 			end++;
 		if (x->needs[at] == DML_SEND || x->needs[at] == DML_CLEAR)
-			ret = put(x, region, first + at, at, end - at);
+			ret = send_run(x, region, first + at, at, end - at);
 		else
 			skip(x, region, first + at, at, end - at);
 	}
@@ -429,79 +429,78 @@ static uint64_t batch_pages(const struct dml_transfer *x)
 	return n ? n : 1;
 }
 
-/*
- * Of @n pending pages, those from the first on that are absent, and so are zero. Pages that
- * the destination may have something in aren't among them: it would have to be told.
- * @n: out: where none is, how many to look at. Return: pages that are
+/**
+ * struct piece - pages that a pass deals with at once
+ * @first: page, counted from the region's start
+ * @n: pages
+ * @absent: they were never touched: they are zero, and needn't be read
  */
-static uint64_t absent(struct dml_transfer *x, struct dml_absent *a,
-		       uint32_t region, uint64_t first, uint64_t *n)
+struct piece {
+	uint64_t first;
+	uint64_t n;
+	bool absent;
+};
+
+/*
+ * The beginning of @n pending pages from @first on. Pages in which the destination may hold
+ * something don't count as absent: it would have to be told.
+ */
+static struct piece next_piece(const struct dml_transfer *x, struct dml_absent *a,
+			       uint32_t region, uint64_t first, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
-	const char *at = (char *)p->regions[region].vaddr + first * p->page_size;
-	bool is;
-	uint64_t bytes = dml_absent_run(a, at, *n * p->page_size, &is);
-	uint64_t pages = bytes / p->page_size;
+	uint64_t most = batch_pages(x), bytes, pages;
+	bool absent;
 
-	if (is && pages && !dml_pages_filled(&x->pages[region], first, pages))
-		return pages;
-	pages += !is && bytes % p->page_size;
-	*n = pages ? pages : 1;
-	return 0;
-}
-
-/* Return: pages that were found to be zero without reading them; @n as absent() */
-static uint64_t skip_absent(struct dml_transfer *x, struct dml_absent *a,
-			    uint32_t region, uint64_t first, uint64_t *n)
-{
-	uint64_t pages = a ? absent(x, a, region, first, n) : 0;
-
-	if (pages) {
-		dml_pages_done(&x->pages[region], first, pages);
-		x->round.zero += pages;
-		look_at_clock(x);
+	if (a) {
+		bytes = dml_absent_run(a, (char *)p->regions[region].vaddr +
+					  first * p->page_size,
+				       n * p->page_size, &absent);
+		pages = bytes / p->page_size;
+		if (absent && pages &&
+		    !dml_pages_filled(&x->pages[region], first, pages))
+			return (struct piece){ first, pages, true };
+		pages += !absent && bytes % p->page_size;
+		n = pages ? pages : 1;
 	}
-	return pages;
+	return (struct piece){ first, n < most ? n : most, false };
 }
 
-/*
- * Pending pages: the first of them, up to @n. @n: out: how many are dealt with
- * Return: as settle()
- */
-static int pass_some(struct dml_transfer *x, uint32_t region,
-		     struct dml_absent *a, uint64_t first, uint64_t *n)
+/* Return: as handle_result() */
+static int pass_piece(struct dml_transfer *x, uint32_t region,
+		      const struct piece *piece)
 {
-	uint64_t most = batch_pages(x), skipped;
-	int ret = tick(x);
+	int ret;
 
-	if (ret)
-		return ret;
-	skipped = skip_absent(x, a, region, first, n);
-	if (skipped) {
-		*n = skipped;
+	if (piece->absent) {
+		dml_pages_done(&x->pages[region], piece->first, piece->n);
+		x->round.zero += piece->n;
+		look_at_clock(x);
 		return 0;
 	}
-	if (*n > most)
-		*n = most;
 	ret = wait_for_bandwidth(x);
 	if (!ret)
-		ret = look(x, region, first, *n);
-	return ret ? ret : serve(x, region, first, *n);
+		ret = read_and_compare(x, region, piece->first, piece->n);
+	return ret ? ret : send_batch(x, region, piece->first, piece->n);
 }
 
 /* A run is looked for once, not for each part of it: it may be the whole region. */
 static int pass_region(struct dml_transfer *x, uint32_t region,
 		       struct dml_absent *a)
 {
-	uint64_t pos = 0, len, n;
+	uint64_t pos = 0, len;
+	struct piece piece;
 	int ret = 0;
 
 	while (ret >= 0 && dml_pages_next(&x->pages[region], &pos, &len)) {
-		for (ret = 0; len && !ret; len -= n) {
-			n = len;
-			ret = pass_some(x, region, a, pos, &n);
+		for (ret = 0; len && !ret; len -= piece.n) {
+			ret = report_progress(x);
+			if (ret)
+				break;
+			piece = next_piece(x, a, region, pos, len);
+			ret = pass_piece(x, region, &piece);
 			if (!ret)
-				pos += n;
+				pos += piece.n;
 		}
 	}
 	return ret < 0 ? ret : 0;
@@ -517,7 +516,7 @@ static bool covers(const struct dml_transfer *x, const struct dml_absent *a,
 
 /*
  * In the first round memory that was never touched isn't read. Later rounds have only what
- * was written, or what nobody knows.
+ * was written, or isn't known to be there.
  */
 int dml_transfer_pass(struct dml_transfer *x)
 {

@@ -27,26 +27,26 @@
 #include "request.h"
 
 /**
- * struct dml_transfer - all there is of it
- * @q: what is wanted
- * @clock: time
- * @now: of it, when last looked at
- * @began: when the copy did
- * @ticked: when progress() was last called
+ * struct dml_transfer - the state of a copy
+ * @q: the program's request, checked
+ * @clock: source of time
+ * @now: ns, when the clock was last read
+ * @began: ns, when the copy began
+ * @ticked: ns, when progress() was last called
  * @pages: of each region
  * @pace: the bandwidth limit; none in the last round
- * @buf: what is looked at: @batch bytes
- * @batch: of a write, at the most
+ * @buf: @batch bytes: the pages that are read and compared
+ * @batch: bytes of one write, at most
  * @hashes: of the pages in @buf
  * @needs: of the pages in @buf; enum dml_need
  * @round: the round so far
- * @round_began: copying of it
+ * @round_began: ns, when its copying began
  * @look_ns: time of this round to read and compare
  * @looked: pages of this round read and compared
  * @send_ns: time of this round within the destination
  * @resumed: how often the destination was lost and found
- * @sent: per region, what was written or cleared in this round, a bit a page; NULL: nobody wants to
- *	  know
+ * @sent: per region, what was written or cleared in this round, a bit a page; NULL: not
+ *	  asked for
  * @limit: when the devices must not stand still any longer; UINT64_MAX: no such moment
  * @asked: the program wants the devices stopped after this round
  */
