@@ -2,16 +2,48 @@
 /*
  * The Test Anything Protocol, as much as the tests here need. A test's body
  * uses CHECK(); the first that fails ends the test, not the program.
+ *
+ * A program that has no arguments of its own takes --list, which prints the names of
+ * its tests, and patterns: it runs the tests that have one of them in their name. A
+ * program with arguments of its own defines TAP_OWN_ARGUMENTS. Numbers aren't patterns.
  */
 #ifndef DMT_TAP_H
 #define DMT_TAP_H
 
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static jmp_buf tap_fail;
 static int tap_count, tap_failed;
+static bool tap_lists;
+static char **tap_patterns;
+
+#ifndef TAP_OWN_ARGUMENTS
+__attribute__((constructor)) static void tap_arguments(int argc, char **argv)
+{
+	tap_lists = argc > 1 && !strcmp(argv[1], "--list");
+	tap_patterns = argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9') ?
+			       argv + 1 :
+			       NULL;
+}
+#endif
+
+/* Is the test with this name to be run? */
+static inline bool tap_wants(const char *name)
+{
+	char **pattern = tap_patterns;
+
+	if (tap_lists) {
+		puts(name);
+		return false;
+	}
+	while (pattern && *pattern && !strstr(name, *pattern))
+		pattern++;
+	return !pattern || *pattern;
+}
 
 #define CHECK(cond)							\
 	do {								\
@@ -34,7 +66,11 @@ static int tap_count, tap_failed;
 /* One test: a function without arguments, and its name for people */
 #define TEST(fn, name)							\
 	do {								\
-		int bad_ = setjmp(tap_fail);				\
+		int bad_;						\
+									\
+		if (!tap_wants(name))					\
+			break;						\
+		bad_ = setjmp(tap_fail);				\
 		if (!bad_)						\
 			fn();						\
 		tap_failed += bad_;					\
@@ -45,14 +81,20 @@ static int tap_count, tap_failed;
 
 #define SKIP(name, why)							\
 	do {								\
-		printf("ok %d - %s # SKIP %s\n", ++tap_count, name, why); \
+		if (tap_wants(name))					\
+			printf("ok %d - %s # SKIP %s\n", ++tap_count,	\
+			       name, why);				\
 	} while (0)
 
 /* The last line; what main() returns */
 static inline int tap_done(void)
 {
+	if (tap_lists)
+		return 0;
+	if (!tap_count && tap_patterns)
+		printf("not ok 1 - no test has such a name: try --list\n");
 	printf("1..%d\n", tap_count);
-	return tap_failed != 0;
+	return tap_failed != 0 || !tap_count;
 }
 
 #endif

@@ -430,12 +430,12 @@ static uint64_t batch_pages(const struct dml_transfer *x)
 }
 
 /**
- * struct piece - pages that a pass deals with at once
+ * struct pass_piece - pages that a pass deals with at once
  * @first: page, counted from the region's start
  * @n: pages
  * @absent: they were never touched: they are zero, and needn't be read
  */
-struct piece {
+struct pass_piece {
 	uint64_t first;
 	uint64_t n;
 	bool absent;
@@ -445,7 +445,7 @@ struct piece {
  * The beginning of @n pending pages from @first on. Pages in which the destination may hold
  * something don't count as absent: it would have to be told.
  */
-static struct piece next_piece(const struct dml_transfer *x, struct dml_absent *a,
+static struct pass_piece next_piece(const struct dml_transfer *x, struct dml_absent *a,
 			       uint32_t region, uint64_t first, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
@@ -459,16 +459,16 @@ static struct piece next_piece(const struct dml_transfer *x, struct dml_absent *
 		pages = bytes / p->page_size;
 		if (absent && pages &&
 		    !dml_pages_filled(&x->pages[region], first, pages))
-			return (struct piece){ first, pages, true };
+			return (struct pass_piece){ first, pages, true };
 		pages += !absent && bytes % p->page_size;
 		n = pages ? pages : 1;
 	}
-	return (struct piece){ first, n < most ? n : most, false };
+	return (struct pass_piece){ first, n < most ? n : most, false };
 }
 
 /* Return: as handle_result() */
 static int pass_piece(struct dml_transfer *x, uint32_t region,
-		      const struct piece *piece)
+		      const struct pass_piece *piece)
 {
 	int ret;
 
@@ -489,7 +489,7 @@ static int pass_region(struct dml_transfer *x, uint32_t region,
 		       struct dml_absent *a)
 {
 	uint64_t pos = 0, len;
-	struct piece piece;
+	struct pass_piece piece;
 	int ret = 0;
 
 	while (ret >= 0 && dml_pages_next(&x->pages[region], &pos, &len)) {

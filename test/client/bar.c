@@ -18,6 +18,7 @@
 
 #include "dmatrack.h"
 #include "devices/device.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
 #define PAGE	4096ull

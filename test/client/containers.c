@@ -21,6 +21,7 @@
 #include "dmatrack.h"
 #include "devices/device.h"
 #include "lib/container/group.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
 #define PAGE	4096ull

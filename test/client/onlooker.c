@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "dmatrack.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
 #define PAGE		4096ull

@@ -16,6 +16,7 @@
 
 #include "dmatrack_copy.h"
 #include "devices/device.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
 #define PAGE	4096ull

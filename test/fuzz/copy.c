@@ -17,6 +17,7 @@
 #include "lib/stream/wire.h"
 #include "test/random.h"
 #include "test/scratch.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
 #define PAGE	4096ULL

@@ -18,6 +18,7 @@
 
 #include "dmatrack.h"
 #include "precopy.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 #include "test/testdev/testdev_pci.h"
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "migrate.h"
+#define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
 #define ROUNDS		6
