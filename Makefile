@@ -155,7 +155,8 @@ $(B)/page.o: $(PAGE) $(D3) Makefile
 	$(Q)cat $(D3) cli/report/page/page.js >$(B)/page.js
 	$(Q)sed -e '/@STYLE@/{r cli/report/page/page.css' -e 'd}' \
 		-e '/@SCRIPT@/{r $(B)/page.js' -e 'd}' $< >$(B)/page.html
-	$(Q)cd $(B) && ld -r -b binary -z noexecstack -o page.o page.html
+	$(Q)cd $(B) && ld -r -b binary -z noexecstack -o page.o page.html && \
+		objcopy --rename-section .data=.rodata,alloc,load,readonly,data,contents page.o
 
 $(PROGS):
 	@mkdir -p $(@D)

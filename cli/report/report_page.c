@@ -118,12 +118,14 @@ static json_t *pack(const struct report *r)
 
 static int put(const char *text, size_t size, void *out)
 {
-	for (; size; size--, text++) {
-		if (*text == '<')
-			fputs("\\u003c", out);
-		else
-			fputc(*text, out);
+	const char *end = text + size, *at;
+
+	while ((at = memchr(text, '<', (size_t)(end - text)))) {
+		fwrite(text, 1, (size_t)(at - text), out);
+		fputs("\\u003c", out);
+		text = at + 1;
 	}
+	fwrite(text, 1, (size_t)(end - text), out);
 	return 0;
 }
 
