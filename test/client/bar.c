@@ -24,7 +24,7 @@
 #define PAGE	4096ull
 #define MIB	(1ull << 20)
 #define GIB	(1ull << 30)
-/* What of a BAR the device reaches, besides a page of its own */
+/* IOVA and size of the mapped window of the BAR */
 #define IOVA	(2 * MIB)
 #define WINDOW	(128 * MIB)
 #define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
@@ -36,7 +36,7 @@ static struct dev_device *device;
 static struct vfio_region_info bar;
 static int other_fd;
 
-/* Where the whole BAR is mapped: not across the window of interrupts below 4 GiB */
+/* IOVA for the whole BAR, clear of the window of interrupts below 4 GiB */
 static uint64_t whole(void)
 {
 	return bar.size <= GIB ? GIB : 4 * GIB;
@@ -78,7 +78,7 @@ static void set_up(void)
 	CHECK(bar.size >= 2 * MIB);
 }
 
-/* The BAR at @off bytes behind a multiple of 1 GiB: no page of it was touched. */
+/* Map the BAR @off bytes behind a multiple of 1 GiB, without touching a page of it. */
 static char *bar_map(uint64_t off, int prot)
 {
 	char *room = mmap(NULL, bar.size + 2 * GIB, PROT_NONE,
@@ -91,7 +91,7 @@ static char *bar_map(uint64_t off, int prot)
 	return at;
 }
 
-/* What the device writes at @iova, the processor finds at @mem, and nowhere near. */
+/* A device write to @iova arrives at @mem, and changes no byte beside it. */
 static void reaches(uint64_t iova, volatile char *mem)
 {
 	CHECK_EQ(dev_write(device, iova, "\1\1", 2), 0);
@@ -139,7 +139,7 @@ static void test_whole(void)
 	munmap(mem, bar.size);
 }
 
-/* @off bytes behind where huge pages fit, mapped where they would */
+/* Map a window @off bytes behind a huge page's boundary at an IOVA on such a boundary. */
 static void window(uint64_t off)
 {
 	char *mem = bar_map(off, PROT_READ | PROT_WRITE);
@@ -163,7 +163,7 @@ static void test_single(void)
 	window(PAGE);
 }
 
-/* A page of memory amid a BAR, and then none: a mapping must not run on. */
+/* A page of memory and then a hole, amid a BAR: no mapping may run across them. */
 static void test_ends(void)
 {
 	char *mem = bar_map(0, PROT_READ | PROT_WRITE), *end = mem + MIB;

@@ -3,9 +3,8 @@
  * containers UUID ADDRESS
  *
  * The ways to a container in the kernel: by a device, by a group's file, by a
- * descriptor that somebody else has; and what is said when there is no way. UUID is
- * of a mediated device; ADDRESS is that of a PCI device that is bound to no driver of
- * VFIO.
+ * descriptor of another program; and the messages when there is no way. UUID names a
+ * mediated device, ADDRESS a PCI device that is bound to no driver of VFIO.
  *
  * Speaks TAP. The type1 driver is whichever is loaded.
  */
@@ -46,7 +45,7 @@ static bool is_stock(const struct dmatrack *t)
 	return !strcmp(dmatrack_driver(t), "stock");
 }
 
-/* A program's own: not by the library */
+/* A container that a program opens without the library */
 static int raw_container(int *group)
 {
 	int fd = open("/dev/vfio/vfio", O_RDWR);
@@ -95,7 +94,7 @@ static void test_group(void)
 	CHECK_EQ(dmatrack_device_fd(t), -1);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
 	check_info(t);
-	for (i = 0; i < 2; i++) {	/* mappings stay without a device */
+	for (i = 0; i < 2; i++) {	/* mappings stay while there is no device */
 		fd = dmatrack_attach(t, uuid);
 		CHECK(fd >= 0);
 		CHECK_EQ(dev_open_fd(&d, t, fd), 0);
@@ -125,7 +124,7 @@ static void test_device(void)
 	dmatrack_close(t);
 }
 
-/* Ours goes; theirs stays as it is. */
+/* dmatrack_close() leaves the other program's descriptor and container as they were. */
 static void test_fd(void)
 {
 	int group, raw = raw_container(&group), i;
@@ -156,7 +155,7 @@ static void test_fd(void)
 	close(raw);
 }
 
-/* A type must be set before; afterwards it's too late. */
+/* dmatrack_open_fd() refuses a container that has no type yet. */
 static void test_fd_without_type(void)
 {
 	int raw = open("/dev/vfio/vfio", O_RDWR), null = open("/dev/null", O_RDWR);
@@ -201,7 +200,7 @@ static void test_ranges(void)
 	dmatrack_close(t);
 }
 
-/* Who has it? Another process, that waits until it's told */
+/* A busy device's message names the process that has it: here one that waits. */
 static void test_busy(void)
 {
 	int ready[2], told[2];

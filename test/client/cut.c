@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * cut: a connection that breaks. Listens at a Unix socket and forwards what comes to
- * another one, both ways, until a random number of bytes has passed; then it cuts
- * both, for so many connections, and lets the rest through. Of four cuts one counts the
- * few bytes that come back: acknowledgements, the end. May kill whoever
- * listens at each cut, too. Says on stdout where it cut.
+ * cut: a connection that breaks. Listens at a Unix socket and forwards bytes to another
+ * one, both ways, until a random number of bytes has passed; then it closes both. After
+ * CUTS connections it lets the rest through. One cut in four counts the few bytes that
+ * come back: acknowledgements, the end. With PIDFILE, also kills the process that
+ * listens at TARGET at each cut. Prints on stdout where it cut.
  *
  *	cut LISTEN TARGET SEED CUTS MOST [PIDFILE]
  */
@@ -22,14 +22,14 @@
 
 #include "test/random.h"
 
-#define BACK_MOST	600	/* bytes that come back, of interest */
+#define BACK_MOST	600	/* cut among the first so many bytes that come back */
 
 /**
  * struct plan - when to cut
- * @random: state
- * @cuts: left
- * @most: bytes, forward
- * @pidfile: of whom to kill, or NULL
+ * @random: state of the random numbers
+ * @cuts: number of connections still to cut
+ * @most: cut within so many forward bytes
+ * @pidfile: file with the ID of the process to kill, or NULL
  */
 struct plan {
 	uint64_t random;
@@ -81,7 +81,7 @@ static int connect_to(const char *path)
 	return s;
 }
 
-/* Forward what is there, at most @left bytes. Return: how many; -1: the end */
+/* Forward the bytes that are there, at most @left. Return: their number; -1: the end */
 static ssize_t forward(int from, int to, uint64_t left)
 {
 	static char buf[65536];
@@ -99,7 +99,10 @@ static ssize_t forward(int from, int to, uint64_t left)
 	return n;
 }
 
-/* Until one ends, or a way's bytes have passed. Return: whether that was so */
+/*
+ * Forward until a side closes, or @there or @back bytes have passed. Return: true if the
+ * bytes have passed
+ */
 static bool carry(int a, int b, uint64_t there, uint64_t back)
 {
 	uint64_t left[2] = { there, back };
@@ -133,7 +136,7 @@ static void kill_listener(const char *pidfile)
 		fclose(in);
 }
 
-/* Small numbers as often as large ones: half of them by their logarithm */
+/* A random number up to @most; half of the time its logarithm is uniform, for small ones */
 static uint64_t draw(struct plan *p, uint64_t most)
 {
 	uint64_t n = random_below(&p->random, most) + 1;

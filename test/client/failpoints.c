@@ -9,9 +9,9 @@
  *     a page that wasn't may be, where memory was denied: all of a chunk
  *   - the call succeeds when nothing fails any more, and does all that it should
  *
- * With a mediated device alone: other devices' drivers can't all bear it. Leaks and
- * broken locks are for the kernel to report. Speaks TAP; skips without a kernel
- * that can make calls fail.
+ * Uses a mediated device alone: not all other drivers survive such failures. The kernel
+ * reports leaks and broken locks itself. Prints TAP; skips without a kernel that can
+ * make calls fail.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,10 +71,10 @@ static void fail_nth(unsigned int nth)
 	int n = snprintf(text, sizeof(text), "%u", nth);
 
 	while (pwrite(nth_file, text, n, 0) != n)
-		;	/* it may be this call that fails: then none is left to */
+		;	/* this write itself may fail, and uses up the failure */
 }
 
-/* Did the point come? The answer's own copy may have been that point. */
+/* Has the call failed at the point? The point may also be this read's own user copy. */
 static bool has_failed(void)
 {
 	char text[16] = "";
@@ -94,7 +94,7 @@ static bool set(const char *file, const char *value)
 	return ok;
 }
 
-/* All kinds of calls may fail, and nothing is said of it. */
+/* Let all kinds of allocations and copies fail, without a line in the kernel's log. */
 static bool prepare(void)
 {
 	return !access("/proc/self/fail-nth", W_OK) &&
@@ -156,7 +156,10 @@ static bool bit(uint64_t n)
 	return answer[n / 64] >> n % 64 & 1;
 }
 
-/* May it be reported though it wasn't written? In a chunk where one was; or pinned. */
+/*
+ * May @page be reported though it wasn't written? Yes if its pin's state is unknown, or
+ * if a page of its chunk was written.
+ */
 static bool may_be(uint64_t page)
 {
 	const struct model_mapping *map;
@@ -175,7 +178,7 @@ static bool may_be(uint64_t page)
 		model_reports(&m, first, end - first);
 }
 
-/* The answer for pages from @first on: nothing lost, and no more than may be */
+/* The answer for pages from @first on has all that must be, and none that mustn't be. */
 static void check_answer(const char *what, uint64_t first, uint64_t count)
 {
 	uint64_t n;
@@ -210,7 +213,7 @@ static long do_unmap(const struct step *s)
 	long ret = call(VFIO_IOMMU_UNMAP_DMA, &a);
 	uint64_t n;
 
-	/* The device lets go of its pins, unless the call fails before it is told to. */
+	/* The device drops its pins, unless the call fails before the callback. */
 	for (n = s->first; n < s->first + s->count; n++)
 		for (; m.page[n].pins; unsure[n] = ret)
 			model_unpinned(&m, n, 1);
@@ -246,7 +249,7 @@ static long do_mark(const struct step *s)
 	return ret;
 }
 
-/* From the middle of the first page on; what a failed one wrote is dirty. */
+/* Write from the middle of the first page on. Pages that a failed write wrote are dirty. */
 static long do_write(const struct step *s)
 {
 	static char data[16 * PAGE];
@@ -371,7 +374,7 @@ static long do_info(const struct step *s)
 #define PIN_W	(TDEV_PIN_READ | TDEV_PIN_WRITE)
 
 #define SMALL	0		/* 100 pages */
-#define LARGE	200		/* over more than one chunk */
+#define LARGE	200		/* more than one chunk */
 #define LARGE_N	35000
 #define ROM	36000		/* 50, read-only */
 #define NEXT	36050		/* 3000, just behind */
@@ -409,7 +412,7 @@ static const struct step script[] = {
 };
 #define STEPS	(sizeof(script) / sizeof(*script))
 
-/* Mappings and log are as the model has them. What is dirty is clean then. */
+/* Mappings and log are as the model has them. The harvest leaves all pages clean. */
 static void check_world(void)
 {
 	const struct step all = { .count = PAGES };
@@ -419,7 +422,10 @@ static void check_world(void)
 		check("harvest of all", do_harvest(&all), 0);
 }
 
-/* In a process of its own. Return: exit status 0: it came to point @nth; 2: not */
+/*
+ * Run the script up to step @at, whose point @nth fails, in a process of its own.
+ * Return: exit status 0: the point was reached; 2: it wasn't
+ */
 static int trial(unsigned int at, unsigned int nth)
 {
 	const struct step *s = &script[at];
@@ -430,7 +436,7 @@ static int trial(unsigned int at, unsigned int nth)
 	model_init(&m);
 	for (i = 0; i < at; i++)
 		check(script[i].name, script[i].call(&script[i]), 0);
-	/* The pages that are pinned are there, or each of them would be a point. */
+	/* Pinned pages are resident, or the allocation of each would be a point. */
 	madvise(memory + NEXT * PAGE, 200 * PAGE, MADV_POPULATE_WRITE);
 	fail_nth(nth);
 	ret = s->call(s);
@@ -467,13 +473,13 @@ static int run_trial(unsigned int at, unsigned int nth)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/* Return: false: something broke */
+/* Return: false if a check failed */
 static bool fail_each(unsigned int at)
 {
 	unsigned int nth = 1;
 	int ret;
 
-	/* Opening is others' code for the most part. */
+	/* Opening runs mostly code outside of this driver: try every third point. */
 	while (!(ret = run_trial(at, nth)) && nth < NTH_MAX)
 		nth += at ? 1 : 3;
 	if (ret != 2)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * fsdown: a file system goes down at once, as after a failure of its disk: what isn't on
- * disk is lost, the journal's end included.
+ * fsdown: shut a file system down at once, as after a failure of its disk: all data that
+ * isn't on disk is lost, the journal's end included.
  *
  *	fsdown FOLDER
  */

@@ -2,9 +2,9 @@
 /*
  * kvmlog UUID
  *
- * What every VMM does in a migration: merge what the guest's processors wrote, which
- * KVM logs, with what devices wrote, which the container logs. Here with a real KVM: a
- * guest of a dozen instructions writes some pages of a memory slot, a mediated device
+ * The main work of every VMM in a migration: merge KVM's log of the processors' writes
+ * with the container's log of the devices' writes. Here with a real KVM: a guest of a
+ * dozen instructions writes some pages of a memory slot, a mediated device writes
  * others, and some are written by both.
  *
  * The slot lies in the middle of the region that is mapped for devices, and begins at a
@@ -47,11 +47,11 @@ static char *slot_page(unsigned int n)
 
 /* The guest ---------------------------------------------------------------------- */
 
-/* Pages of the slot that it writes, and those of them that a device writes, too */
+/* Pages of the slot that the guest writes; a device writes two of them, too */
 static const unsigned char guest_writes[] = { 1, 26, 27, 28, 63, 64, 91, 130, 199 };
 #define NR_GUEST	sizeof(guest_writes)
 
-/* For each page: its segment to %ds, a byte to its start; in the end, halt. */
+/* For each page: load its segment into %ds, store a byte at its start. Then halt. */
 static void write_program(void)
 {
 	static const unsigned char store[] = {
@@ -135,7 +135,7 @@ static void dirty_log(uint64_t *bitmap)
 	CHECK_EQ(ioctl(vm, KVM_GET_DIRTY_LOG, &log), 0);
 }
 
-/* Both, in the region's bitmap */
+/* Both logs, in the region's bitmap */
 static void merged(uint64_t *bitmap)
 {
 	uint64_t slot[(SLOT + 63) / 64];
@@ -175,8 +175,8 @@ static const unsigned int by_device[] = {
 #define NR_DEVICE	(sizeof(by_device) / sizeof(*by_device))
 
 /*
- * From now on; what was written before is no news. KVM counts a page as written also
- * when the guest first reads it, as its program, so let it run once.
+ * Both logs start here: earlier writes are not reported. KVM counts a page as written
+ * also when the guest first reads it, to fetch its program, so let it run once.
  */
 static void test_start(void)
 {

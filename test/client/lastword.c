@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * lastword: a connection that breaks at COMMIT, the sender's last word. Standard input and output are
- * the sender's; what comes goes to the receiver at a Unix socket, and back.
+ * lastword: a connection that breaks at COMMIT, the sender's last message. The sender
+ * is at standard input and output, the receiver at a Unix socket; all bytes before are
+ * forwarded both ways.
  *
  *	lastword PATH lost	COMMIT doesn't arrive
  *	lastword PATH arrives	it does, and the answer doesn't
@@ -18,14 +19,14 @@
 
 #define GREETING	16
 #define HEAD		56
-#define TYPE		4	/* in a head */
+#define TYPE		4	/* offset in a frame's head */
 #define LENGTH		32
 #define COMMIT		13
 
 /**
- * struct stream - what comes from the sender
- * @skip: bytes that aren't of a head
- * @head: of a frame, the first @n bytes
+ * struct stream - the bytes from the sender
+ * @skip: bytes to forward before the next head
+ * @head: the head of a frame, of which @n bytes have come
  */
 struct stream {
 	uint64_t skip;
@@ -45,7 +46,7 @@ static void put(int fd, const void *data, size_t size)
 	}
 }
 
-/* A head is there. */
+/* A whole head has come. */
 static void end_head(struct stream *s, int to, bool arrives)
 {
 	uint32_t length;

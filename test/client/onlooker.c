@@ -2,7 +2,7 @@
 /*
  * onlooker PID
  *
- * Track the DMA of another program, which doesn't know: take its container by
+ * Track the DMA of another program without its help: take its container by
  * pidfd_getfd(), start, harvest, stop. The program is one of DPDK's: its container
  * is of type 1 (not v2), its devices don't pin, and what is mapped are its huge
  * pages, each at the IOVA that is its address.
@@ -22,7 +22,7 @@
 #include "test/tap.h"
 
 #define PAGE		4096ull
-#define MARGIN		(64ull << 20)	/* looked at before and behind, too */
+#define MARGIN	(64ull << 20)	/* bytes harvested before and behind the mappings, too */
 #define MAX_REGIONS	4096
 
 struct region {
@@ -100,7 +100,10 @@ static bool is_mapped(uint64_t at)
 	return false;
 }
 
-/* As the driver has it: where the program's memory is, too, for we may look into it */
+/*
+ * The driver lists the same mappings. It also tells their addresses, since this process
+ * may read the program's memory.
+ */
 static void list_mappings(void)
 {
 	struct dmatrack_mapping m[10];
@@ -132,7 +135,7 @@ static void start(void)
 	CHECK_EQ(dmatrack_start(t), 0);
 }
 
-/* Nor does the driver say that it could. */
+/* GET_INFO doesn't offer tracking, and START is refused. */
 static void start_refused(void)
 {
 	struct dmatrack_container_info *info;
@@ -143,7 +146,7 @@ static void start_refused(void)
 	CHECK_EQ(dmatrack_start(t), -EACCES);
 }
 
-/* The program's memory is dirty, its holes and what's around it clean. */
+/* The program's memory is dirty; holes in it and addresses around it are clean. */
 static void harvest_all(void)
 {
 	uint64_t from = regions[0].first - MARGIN;

@@ -3,10 +3,10 @@
  * refine ADDRESS: pre-copy with a PCI device whose IOMMU keeps no dirty bits, with
  * refinement and without. Speaks TAP; figures are comments.
  *
- * The device writes one hundredth of the memory all the time. Its driver's every
- * harvest reports all of it. The destination is at the end of a link that is slow
- * against reading and comparing, so that the outcome doesn't depend on how quick the
- * machine is: memory takes 2 s to send, and 1 s is allowed.
+ * The device writes one hundredth of the memory all the time; every harvest reports all
+ * of it. The link to the destination is slow compared with reading and comparing, so
+ * the outcome doesn't depend on the machine's speed: sending all memory takes 2 s, and
+ * the allowed downtime is 1 s.
  */
 #include <linux/vfio.h>
 #include <stdbool.h>
@@ -32,8 +32,8 @@ static unsigned char *memory, *copy;
 
 /**
  * struct link - a destination: memory, at the end of a slow link
- * @base: what it is to pre-copy
- * @finished: it is complete
+ * @base: the destination as pre-copy sees it
+ * @finished: the copy is complete
  */
 struct link {
 	struct dmatrack_dest base;
@@ -98,7 +98,7 @@ static int note(void *opaque, const struct dmatrack_round *r)
 	return 0;
 }
 
-/* Of the last run */
+/* Number of writes in the device's last run */
 static uint64_t written(void)
 {
 	struct tdev_stats stats = { .argsz = sizeof(stats) };
@@ -108,7 +108,7 @@ static uint64_t written(void)
 	return stats.ops;
 }
 
-/* Writes until it is halted; some 5 a second is all that edu can do */
+/* The device writes until it is halted; edu can do some 5 writes a second. */
 static void start_device(void)
 {
 	const struct tdev_run run = {

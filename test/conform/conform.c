@@ -29,13 +29,13 @@
 #include "differences.h"
 #include "played.h"
 
-#define CASE_SECONDS	240	/* then it is killed: emulation is slow */
-#define BUSY_SECONDS	20	/* how long a group may take to be released */
+#define CASE_SECONDS	240	/* a case is killed after this time: emulation is slow */
+#define BUSY_SECONDS	20	/* time that a group may take to be released */
 
-/* What a case tells */
+/* A case's report to its parent, in shared memory */
 struct news {
 	unsigned int checks, failed;
-	bool ended;		/* it came to its end, or gave up by itself */
+	bool ended;		/* the case ran to its end, or ended itself by a check */
 	char driver[16];
 	char kind[16];
 	char skip[256];
@@ -53,8 +53,8 @@ static struct conform_case *first, **next = &first;
 #define MAX_DEVICES	8
 
 static const char *devices[MAX_DEVICES];
-static unsigned int nr_devices;	/* 0: the engine */
-static bool iommu;		/* which has a played IOMMU */
+static unsigned int nr_devices;	/* 0: the container is the engine's */
+static bool iommu;		/* the engine has a played IOMMU */
 
 void conform_register(struct conform_case *c)
 {
@@ -157,7 +157,7 @@ const char *conform_device(unsigned int kind, unsigned int n)
 	return NULL;
 }
 
-/* A case gets as far as its container: which driver it has isn't known before. */
+/* The case's container is open: only now its driver is known. */
 void conform_opened(void)
 {
 	bed.engine = !strcmp(dmatrack_driver(bed.t), "engine");
@@ -227,14 +227,14 @@ enum lack {
 	LACKS_MDEVS, LACKS_NOTHING,
 };
 
-/* What a run can lack, as the summary says it, and how many cases need it */
+/* Things that a run can lack, as the summary names them, and the cases that need each */
 static const char *const lacks[] = {
 	"an IOMMU", "a container without an IOMMU", "the engine", "the kernel",
 	"devices of both kinds", "two mediated devices",
 };
 static unsigned int left_out[LACKS_NOTHING];
 
-/* What a case needs that this run doesn't have by choice */
+/* The thing that a case needs and this run lacks by choice */
 static enum lack lack_of(unsigned int where)
 {
 	bool engine = !nr_devices;
@@ -256,7 +256,7 @@ static enum lack lack_of(unsigned int where)
 	return LACKS_NOTHING;
 }
 
-/* Count a case that isn't about what this run has. */
+/* Count a case that can't run for want of a thing that this run lacks by choice. */
 static bool is_left_out(unsigned int where)
 {
 	enum lack lack = lack_of(where);
@@ -307,7 +307,7 @@ static void child(const struct conform_case *c)
 	exit(0);
 }
 
-/* End what the case in process @pid has left, and wait until it's gone. */
+/* Kill all processes that the case in process @pid has left, and wait for them. */
 static void reap(pid_t pid)
 {
 	kill(-pid, SIGKILL);
@@ -376,7 +376,7 @@ static void judge_failing(const char *name, bool died)
 	comment("", news->text);
 }
 
-/* The stock driver, and a case that it's known to fail */
+/* A case that the stock driver is known to fail, run on the stock driver */
 static void judge_difference(const char *name, const struct difference *d,
 			     bool died)
 {
@@ -428,7 +428,10 @@ static void judge(const struct conform_case *c, bool died)
 	fflush(stdout);
 }
 
-/* Does one of @patterns match? '!PATTERN' takes away; first, from all. */
+/*
+ * Does one of @patterns match? '!PATTERN' takes matches away; as the first pattern, from
+ * all cases.
+ */
 static bool wanted(const char *name, char **patterns)
 {
 	bool want = !*patterns || **patterns == '!';

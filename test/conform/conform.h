@@ -30,7 +30,7 @@
 
 typedef __u64 u64;	/* the engine's as well */
 
-/* Linux 7.3 has it no more. */
+/* Linux 7.3 has removed it. */
 #ifndef VFIO_TYPE1_NESTING_IOMMU
 #define VFIO_TYPE1_NESTING_IOMMU	6
 #endif
@@ -40,7 +40,7 @@ typedef __u64 u64;	/* the engine's as well */
 #define GiB	(1ull << 30)
 #define TiB	(1ull << 40)
 
-/* Where mappings go unless it matters: within reach of a 28-bit device */
+/* The usual IOVA of mappings: within reach of a 28-bit device */
 #define BASE	(64 * MiB)
 
 #define PIN_R	TDEV_PIN_READ
@@ -61,17 +61,17 @@ typedef __u64 u64;	/* the engine's as well */
 #define V1		(1u << 4)	/* a VFIO_TYPE1_IOMMU container */
 /* The case adds devices itself: add(). bed.t comes with the first, bed.d not at all. */
 #define SEVERAL		(1u << 5)
-#define TWO_MDEVS	(1u << 6)	/* of those, two EMULATED ones at once */
+#define TWO_MDEVS	(1u << 6)	/* the case adds two EMULATED devices at once */
 #define FAILS		(1u << 7)	/* the case must fail: it tests the harness */
 
 /**
  * struct bed - the container of the case under way
- * @t: container
- * @d: a device in it
+ * @t: the container
+ * @d: a device in the container
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
- * @engine: it is in this process; else in the kernel
- * @stock: by the stock driver
- * @iommu: with an IOMMU-backed group
+ * @engine: the container is in this process, not in the kernel
+ * @stock: the container's driver is the stock driver
+ * @iommu: the container has a group behind an IOMMU
  */
 struct bed {
 	struct dmatrack *t;
@@ -115,17 +115,17 @@ bool conform_ranges(const char *file, int line, u64 iova, u64 npages,
 		    unsigned int room, const char *want);
 void conform_note(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
-/* Said with every check that fails from now on */
+/* Set a text that is printed with every check that fails from now on. */
 void conform_context(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 _Noreturn void conform_end(void);
 _Noreturn void conform_skip(const char *why);
-/* The nth device of a kind that there is to use; NULL */
+/* The nth device of a kind that the run was given, or NULL */
 const char *conform_device(unsigned int kind, unsigned int n);
-/* bed.t is there */
+/* Tell the harness that bed.t is open. */
 void conform_opened(void);
 
-/* The case is done with its container: all is closed. */
+/* Close the case's device and container. */
 void conform_close(void);
 
 #define EXPECT(c)							\
@@ -161,7 +161,7 @@ void conform_close(void);
 
 /* The container's user ---------------------------------------------------- */
 
-/* What the call returned: 0 or more, or -errno */
+/* Return: the call's result, 0 or more, or -errno */
 long call(unsigned long cmd, const void *arg);
 
 struct vfio_iommu_type1_dma_map map_arg(u64 iova, const void *vaddr, u64 size,
@@ -189,7 +189,7 @@ void harvest_arg(struct dirty_range *r, u64 iova, u64 size, u64 pgsize,
 		 void *data, u64 bytes);
 long harvest(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes);
 
-/* One call; NULL: where it's of no interest what it said of itself */
+/* One DMATRACK_GET_RANGES; @said gets the structure as the call left it, unless NULL */
 struct dmatrack_get_ranges ranges_arg(u64 iova, u64 last, u64 pgsize,
 				      void *ranges, u64 room);
 long ranges(u64 iova, u64 last, u64 pgsize, void *to, u64 room,
@@ -201,7 +201,7 @@ long stop(void);
 /* DMA_AVAIL, or -errno */
 long avail(void);
 
-/* Memory and mapping of @npages at @iova in one; ends the case if it fails */
+/* Allocate @npages and map them at @iova; ends the case if that fails. */
 char *mapped(u64 iova, u64 npages);
 
 /* The device's side ------------------------------------------------------- */
@@ -215,9 +215,9 @@ int unpin(u64 iova, u64 npages);
 /* Several devices --------------------------------------------------------- */
 
 /*
- * A device that the harness was given joins the container: the nth (from 0) that
- * is behind an IOMMU, or that is EMULATED. Skips the case if there's none. Return:
- * NULL: refused, errno says why.
+ * Add a device of the run's to the container: the nth (from 0) that is behind an IOMMU,
+ * or the nth that is EMULATED. Skips the case if there is none. Return: NULL if the
+ * device was refused; errno has the reason.
  */
 struct dev_device *add(unsigned int kind, unsigned int n);
 void remove_device(struct dev_device *d);
@@ -242,7 +242,7 @@ void *cut(const void *data, size_t size, size_t there);
 /* A copy that can't be written */
 void *readonly(const void *data, size_t size);
 
-/* Pointers that nobody can use: NULL, unmapped, at user space's end */
+/* Invalid pointers: NULL, unmapped, at user space's end */
 #define BAD_POINTERS	3
 void *bad_pointer(int n);
 
@@ -254,7 +254,7 @@ void *file_page(u64 size);
 
 bool bit(const void *bitmap, u64 n);
 
-/* Give up the right to lock any amount; at most @kb from now on */
+/* Give up the right to lock any amount of memory: at most @kb kB from now on. */
 /* Memory of this process that counts as locked, in kB */
 long locked(void);
 void limit_locked(u64 kb);

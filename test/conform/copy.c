@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What it is all for: while threads write at random, harvest and copy, again and
- * again, and once more when they have ended; then the copy is exact.
+ * The main use: while threads write at random, harvest and copy, again and again, and
+ * once more when they have ended; then the copy is exact.
  */
 #include "conform.h"
 
-#define PAGES	4096ull		/* of each of two mappings */
+#define PAGES	4096ull		/* in each of two mappings */
 
 static char *source, *copy;
 
-/* Copy what is dirty of one mapping; how many pages that was. */
+/* Copy the dirty pages of one mapping. Return: their number */
 static u64 copy_dirty(u64 first)
 {
 	static uint64_t words[PAGES / 64];
@@ -87,7 +87,7 @@ CASE(copy_pinned_writes, EMULATED)
 			   10000, 5000, 10000);
 }
 
-/* As fast as they can */
+/* Writers without pauses */
 CASE(copy_flat_out, EMULATED)
 {
 	copy_while_running(TDEV_RUN_RANDOM, 64, 0, 100000);

@@ -9,7 +9,7 @@
 
 #include "differences.h"
 
-/* design.md's row, and what the stock driver does, where several cases show it */
+/* Differences that several cases show: design.md's row, and the stock driver's behaviour */
 #define WHOLE_MAPPINGS \
 	"GET_BITMAP range", \
 	"a range must begin and end where mappings do"
@@ -258,10 +258,10 @@ static const struct difference differences[] = {
 #define COUNT	(int)(sizeof(differences) / sizeof(*differences))
 
 /*
- * Cases that the stock driver would stop the kernel by, since which version: a
- * page size of 0, which makes it shift by more than a word has bits (older kernels
- * aren't built to see it, and answer right); drivers at fault, which it answers
- * by BUG() or a warning.
+ * Cases in which the stock driver would stop the kernel, with the first version that
+ * does. A page size of 0 makes it shift by more than a word has bits; older kernels
+ * aren't built to check for that, and answer right. A driver at fault makes it run into
+ * BUG() or a warning.
  */
 #define SHIFTS	"the stock driver makes this kernel warn", LINUX_7_3
 #define BUGS	"the stock driver stops the kernel by BUG()", 0

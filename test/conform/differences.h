@@ -6,12 +6,11 @@
 
 /**
  * struct difference - a case that the stock driver must fail
- * @name: of the case
- * @row: the row of design.md that says so, or "kernel version"
- * @what: what the stock driver does
- * @seen: what is said by a check that fails; NULL: anything
- * @before: the first kernel version (as 0x703 for 7.3), of those that have been
- *	    tried, that passes; 0: none
+ * @name: name of the case
+ * @row: the row of design.md that describes it, or "kernel version"
+ * @what: the stock driver's behaviour
+ * @seen: text of the check that must fail; NULL: any check
+ * @before: the first tried kernel version that passes (as 0x703 for 7.3); 0: none
  */
 struct difference {
 	const char *name;
@@ -21,22 +20,22 @@ struct difference {
 	unsigned int before;
 };
 
-/* NULL: none on the kernel that runs */
+/* Return: the difference, or NULL if the running kernel has none there */
 const struct difference *difference_of(const char *name);
 
 /*
- * What the case makes the stock driver do that stops the kernel that runs, if
- * warnings are fatal; NULL: nothing
+ * Return: why the case would stop the running kernel on the stock driver, if warnings
+ * are fatal there; NULL if it wouldn't
  */
 const char *difference_fatal(const char *name);
 
-/* The nth case that these are said of, or NULL after the last */
+/* Return: the name of the nth case with a difference, or NULL after the last */
 const char *difference_name(int n);
 
 #define LINUX_6_12	0x60c
 #define LINUX_7_3	0x703
 
-/* The running kernel's version, to compare with those; 0: it can't be read */
+/* Return: the running kernel's version in that form; 0 if it can't be read */
 unsigned int kernel_version(void);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * The faults that others have or had with this interface (design.md, 'Known
- * faults elsewhere'), a case each. Not here, since no call shows them:
- * what needs a group that can pin and has an IOMMU (narrowing its scope), and
- * races that take luck, which are the stress test's. Those about who waits for
- * whom are in wait.c.
+ * faults elsewhere'), a case each. Not here, since no call shows them: faults that
+ * need a group that can pin and has an IOMMU (narrowing its scope), and races that
+ * take luck, which the stress test looks for. Faults in how calls wait for each other
+ * are in wait.c.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -28,7 +28,7 @@ CASE(fault_start_unwinds, EMULATED)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* A log so large that it isn't in one piece: freed by the right call. */
+/* A log too large for contiguous memory has to be freed by the right function. */
 CASE(fault_large_log_freed, EMULATED)
 {
 	ASSERT_OK(map(BASE, reserve(TiB), TiB, MAP_RW));
@@ -53,7 +53,7 @@ CASE(fault_page_size_4_gib, EMULATED)
 	}
 }
 
-/* The lowest of no bits */
+/* A search for the lowest set bit of 0 */
 CASE(fault_no_flag, ANY)
 {
 	EXPECT_EQ(dirty_flags(0), -EINVAL);
@@ -144,7 +144,7 @@ CASE(fault_lost_pages, EMULATED)
 	EXPECT_DIRTY(BASE, 128, "5 70");
 }
 
-/* So for UNMAP_DMA, and both mappings are still there. */
+/* The same for UNMAP_DMA, and both mappings are still there. */
 CASE(fault_unmap_lost_pages, EMULATED)
 {
 	u64 zeros[2] = { 0, 0 };
@@ -190,7 +190,7 @@ CASE(fault_shifted_pages, EMULATED)
 	EXPECT_DIRTY(BASE + PAGE, 40000, "32776");
 }
 
-/* Without any fault: what a shift left beyond the mapping's end comes again. */
+/* No fault here: bits that a shift left beyond the mapping's end mustn't come again. */
 CASE(fault_stale_bits_beyond_end, EMULATED)
 {
 	mapped(BASE + 3 * PAGE, 61);
@@ -200,7 +200,7 @@ CASE(fault_stale_bits_beyond_end, EMULATED)
 	EXPECT_CLEAN(BASE + 3 * PAGE, 64);
 }
 
-/* Two pages, the second of which can't be written: the first one was. */
+/* A write to two pages, the second read-only, has written the first. */
 static void expect_half(char *mem)
 {
 	ASSERT_OK(map(BASE, mem, 2 * PAGE, MAP_RW));
@@ -250,7 +250,7 @@ CASE(fault_readonly_mapping_is_dirty, IOMMU)
 	EXPECT_CLEAN(BASE, 16);
 }
 
-/* What START takes for 8 TiB less a page, which touches nothing */
+/* The memory that START takes for 8 TiB less a page, untouched */
 CASE(fault_start_memory, EMULATED)
 {
 	const char *file = bed.engine ? "/proc/self/status" : "/proc/meminfo";
@@ -333,7 +333,7 @@ CASE(fault_harvest_walks_pins, EMULATED)
 	EXPECT(pinned < 10 * plain);
 }
 
-/* The driver that pins for reading gets what memory allows for reading. */
+/* A pin for reading succeeds on memory that can only be read. */
 CASE(fault_pin_faults_with_mapping_rights, EMULATED)
 {
 	char *mem = memory(2 * PAGE);

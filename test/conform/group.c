@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Several devices in one container, as they come and go: mediated ones, whose
- * writes are seen, and PCI devices behind the IOMMU, whose aren't. While there
- * is one of those, every page that it may write counts as written; once more when
- * it has gone.
+ * writes are seen, and PCI devices behind the IOMMU, whose writes aren't. While there
+ * is a PCI device, every harvest reports each page that it may write, and so does the
+ * first harvest after it has gone.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 
 #define ALL	"0-63"
 
-/* The device is let in. */
+/* Add a device; that must succeed. */
 static struct dev_device *added(unsigned int kind, unsigned int n)
 {
 	struct dev_device *d = add(kind, n);
@@ -29,7 +29,7 @@ static struct dev_device *added(unsigned int kind, unsigned int n)
 	return d;
 }
 
-/* The device is refused, with @err. */
+/* Add a device; that must fail with @err. */
 static void expect_refused(unsigned int kind, unsigned int n, int err)
 {
 	struct dev_device *d = add(kind, n);
@@ -39,7 +39,7 @@ static void expect_refused(unsigned int kind, unsigned int n, int err)
 		EXPECT_EQ(-errno, -err);
 }
 
-/* @d's DMA at @iova gets to @mem. */
+/* DMA of @d at @iova reaches @mem. */
 static void expect_reaches(struct dev_device *d, u64 iova, char *mem)
 {
 	char was = *mem;
@@ -98,7 +98,7 @@ CASE(group_pci_leaves, SEVERAL)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* Nobody harvests while it's there. */
+/* The device comes and goes between two harvests. */
 CASE(group_pci_between_harvests, SEVERAL)
 {
 	mdev_tracking(NULL);
@@ -107,7 +107,7 @@ CASE(group_pci_between_harvests, SEVERAL)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* What it wrote before START is nobody's business. */
+/* Writes before START aren't reported. */
 CASE(group_pci_leaves_before_start, SEVERAL)
 {
 	added(MDEV, 0);
@@ -117,7 +117,7 @@ CASE(group_pci_leaves_before_start, SEVERAL)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* Again and again, with mappings made and gone while it was away */
+/* Several times, with mappings made and removed while the device is away */
 CASE(group_pci_comes_and_goes, SEVERAL)
 {
 	char *mem, *other;
@@ -152,7 +152,7 @@ CASE(group_pci_left_partial, SEVERAL)
 	EXPECT_CLEAN(BASE, 128);
 }
 
-/* A harvest that fails hasn't had it. */
+/* A harvest that fails leaves the device's last report for the next. */
 CASE(group_pci_left_failed_harvest, SEVERAL)
 {
 	mdev_tracking(NULL);
@@ -175,7 +175,7 @@ CASE(group_pci_left_unmap_bitmap, SEVERAL)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* What is mapped when it has gone, it can't have written. */
+/* A mapping made after the device has gone is clean. */
 CASE(group_mapped_after_pci_left, SEVERAL)
 {
 	mdev_tracking(NULL);
@@ -225,11 +225,11 @@ CASE(group_v1_tracking, SEVERAL | V1)
 /* Containers whose IOMMU leaves a stage of translation to a guest -------------- */
 
 /**
- * open_nesting - a container of type VFIO_TYPE1_NESTING_IOMMU
- * @device: its group is in it
- * @set: out: what SET_IOMMU returned, or -errno
+ * open_nesting - open a container of type VFIO_TYPE1_NESTING_IOMMU
+ * @device: the device to add with its group
+ * @set: out: result of SET_IOMMU, or -errno
  *
- * Return: its descriptor
+ * Return: the container's descriptor
  */
 static int open_nesting(const char *device, int *set)
 {
@@ -247,7 +247,7 @@ static int open_nesting(const char *device, int *set)
 	return fd;
 }
 
-/* Where it is offered: mapped and tracked as in any container of version 2 */
+/* Kernels that have the type map and track as in any container of version 2. */
 CASE(group_nesting_mdev, SEVERAL | KERNEL)
 {
 	char *mem = memory(4 * PAGE);
@@ -322,7 +322,7 @@ CASE(group_mdev_leaves, SEVERAL)
 	EXPECT_EQ(locked(), 2 * 4);
 }
 
-/* Two of them: what the one wrote that has gone is reported, and no more. */
+/* Two mediated devices: writes of one that has gone are reported, and no other pages. */
 CASE(group_two_mdevs, SEVERAL | TWO_MDEVS)
 {
 	struct dev_device *a = mdev_tracking(NULL), *b = added(MDEV, 1);
@@ -351,7 +351,7 @@ static void expect_new(unsigned int kind)
 	EXPECT_EQ(locked(), 0);
 	if (bed.engine) {
 		EXPECT_EQ(avail(), 65535);
-		return;		/* it's not made anew with a device */
+		return;		/* the engine's container outlives its devices */
 	}
 	EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, &word), -EINVAL);	/* no driver */
 	added(kind, 0);
@@ -386,7 +386,7 @@ CASE(group_last_is_pci, SEVERAL)
 
 /* Locked memory ---------------------------------------------------------------- */
 
-/* All that is mapped while there's an IOMMU, else what is pinned; never both */
+/* With an IOMMU all mapped pages are charged, else the pinned ones; never both. */
 CASE(group_locked_memory, SEVERAL)
 {
 	struct dev_device *m = added(MDEV, 0), *p;
@@ -408,7 +408,7 @@ CASE(group_locked_memory, SEVERAL)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* Pinned while an IOMMU maps it, unpinned after; unmapped with pins in it */
+/* Pinned while an IOMMU maps the page, unpinned after; and a mapping unmapped with pins */
 CASE(group_locked_memory_unmap, SEVERAL)
 {
 	struct dev_device *m = added(MDEV, 0), *p;
@@ -427,7 +427,7 @@ CASE(group_locked_memory_unmap, SEVERAL)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* Refused: then all is as it was -------------------------------------------------- */
+/* A refused device changes nothing ------------------------------------------------ */
 
 /* In a container with a mediated device that has pinned page 5 */
 static void expect_unchanged(struct dev_device *m)
@@ -438,7 +438,7 @@ static void expect_unchanged(struct dev_device *m)
 	EXPECT_EQ(locked(), 4);
 }
 
-/* The device joins when what was in the way is unmapped. */
+/* The device joins once the mapping in its way is unmapped. */
 static void expect_joins(u64 iova)
 {
 	EXPECT_EQ(unmap(iova, 64 * PAGE), 64 * PAGE);
@@ -456,7 +456,7 @@ static struct dev_device *mdev_busy(void)
 	return m;
 }
 
-/* Mapped, but not memory: only the IOMMU minds. */
+/* A mapping of addresses without memory: only the IOMMU needs memory. */
 CASE(group_refused_bad_memory, SEVERAL)
 {
 	struct dev_device *m = mdev_busy();
@@ -467,7 +467,7 @@ CASE(group_refused_bad_memory, SEVERAL)
 	expect_joins(BASE + 64 * PAGE);
 }
 
-/* Mapped where the PCI device's interrupts go */
+/* A mapping in the PCI device's window of interrupts */
 CASE(group_refused_msi_window, SEVERAL)
 {
 	struct dev_device *m = mdev_busy();
@@ -502,7 +502,7 @@ CASE(group_refused_memlock, SEVERAL)
 	expect_joins(BASE + 64 * PAGE);
 }
 
-/* Where mappings may lie depends on who is there. */
+/* The valid IOVA ranges depend on the container's devices. */
 CASE(group_ranges, SEVERAL)
 {
 	struct dev_device *p;
@@ -527,7 +527,7 @@ CASE(group_update_vaddr, SEVERAL)
 
 	if (call(VFIO_CHECK_EXTENSION, extension) != 1) {
 		remove_device(p);
-		return;		/* nothing can come in the way of it */
+		return;		/* addresses can't be updated here at all */
 	}
 	m = added(MDEV, 0);
 	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, extension), 0);
@@ -570,7 +570,7 @@ CASE(group_two_pci, SEVERAL)
 	expect_new(PCI);
 }
 
-/* The one leaves that came last; the other comes back to the first's mappings. */
+/* The second device leaves and rejoins, then the first one: each reaches the new mapping. */
 CASE(group_two_pci_in_turns, SEVERAL)
 {
 	char *mem, *again;
@@ -608,7 +608,7 @@ CASE(group_two_pci_tracking, SEVERAL)
 	EXPECT_DIRTY(BASE, 128, "0-127");
 }
 
-/* With one that pins beside: only as the second one leaves is it over. */
+/* With a device that pins as well: all pages count until the second PCI device leaves. */
 CASE(group_two_pci_and_mdev, SEVERAL)
 {
 	char *mem;
@@ -661,7 +661,7 @@ CASE(group_peer_to_peer, SEVERAL | KERNEL)
 	EXPECT_EQ(unmap(BASE, MiB), MiB);
 }
 
-/* A group that comes later gets the registers, too. */
+/* A mapping of registers is mapped for a group that comes later, too. */
 CASE(group_registers_before, SEVERAL | KERNEL)
 {
 	struct dev_device *b = added(PCI, 1), *m, *a;

@@ -140,10 +140,10 @@ CASE(harvest_buffer_large, EMULATED)
 	EXPECT_EQ(room[3], ~0ull);
 }
 
-/* More than 2^31 bits, most of which nobody needs */
+/* A bitmap size of more than 2^31 bits, far more than the range needs */
 CASE(harvest_buffer_huge, EMULATED)
 {
-	/* not on the stack, behind which there may be less than that */
+	/* not on the stack, which may end before so many bytes */
 	static u64 room[2];
 
 	page_7_dirty();
@@ -177,7 +177,7 @@ CASE(harvest_bad_argument, EMULATED)
 			  -EFAULT);
 	EXPECT_EQ(room[0], 0);
 	EXPECT_STILL_7();
-	/* nothing is written back */
+	/* the call writes nothing back */
 	EXPECT_OK(call(VFIO_IOMMU_DIRTY_PAGES, readonly(&r, sizeof(r))));
 }
 
@@ -199,7 +199,7 @@ CASE(harvest_bad_buffer, EMULATED)
 	EXPECT_CLEAN(BASE, 100);
 }
 
-/* Many pages in many words, the buffer's end missing at any word: nothing lost */
+/* Many pages in many words, and a buffer that ends at any word: no page is lost. */
 CASE(harvest_bad_buffer_anywhere, EMULATED)
 {
 	u64 *want = memory(800), *got = guarded(800), state = 1, n;
@@ -270,7 +270,7 @@ CASE(harvest_holes, EMULATED)
 	EXPECT_CLEAN(BASE + 128 * PAGE, 100);
 }
 
-/* Mappings at odd places: bits have to be shifted, and no others come along. */
+/* Mappings at odd places: bits have to be shifted, and no other bits may be set. */
 CASE(harvest_several_unaligned, EMULATED)
 {
 	mapped(BASE + 3 * PAGE, 5);
@@ -326,7 +326,7 @@ CASE(harvest_nothing_mapped_last_iova, ANY)
 	EXPECT_CLEAN(-1000 * PAGE, 1000);
 }
 
-/* Written in full: the caller needn't zero the buffer. */
+/* The answer is written in full: the caller needn't zero the buffer. */
 CASE(harvest_dirty_buffer, EMULATED)
 {
 	u64 room[5] = { ~0ull, ~0ull, ~0ull, ~0ull, ~0ull };
@@ -398,10 +398,10 @@ CASE(harvest_coarse_unaligned, EMULATED)
 
 	mapped(BASE, 1024);
 	ASSERT_OK(start());
-	EXPECT_OK(dma_write(BASE + 2 * PAGE, 1));	/* not in it */
+	EXPECT_OK(dma_write(BASE + 2 * PAGE, 1));	/* before the range */
 	EXPECT_OK(dma_write(BASE + 18 * PAGE, 1));	/* bit 0's last */
 	EXPECT_OK(dma_write(BASE + 35 * PAGE, 1));	/* bit 2's first */
-	EXPECT_OK(dma_write(BASE + 103 * PAGE, 1));	/* not in it */
+	EXPECT_OK(dma_write(BASE + 103 * PAGE, 1));	/* behind the range */
 	EXPECT_OK(harvest(BASE + 3 * PAGE, 100 * PAGE, 16 * PAGE, &word, 8));
 	EXPECT_EQ(word, 1 << 2 | 1);
 	EXPECT_DIRTY(BASE, 1024, "2 103");
@@ -423,7 +423,7 @@ CASE(harvest_coarse_rest, EMULATED)
 	EXPECT_DIRTY(BASE, 100, "97");
 }
 
-/* One bit for all of it, and more */
+/* One bit for the whole range, and for more */
 CASE(harvest_coarse_whole, EMULATED)
 {
 	u64 word = 0;
@@ -507,7 +507,7 @@ CASE(harvest_terabyte, EMULATED)
 	EXPECT_EQ(words[pages / 64 - 1], 1ull << 63);
 }
 
-/* 2^32 pages' range as one bit and as 2^9, without reading 16 TiB */
+/* A range of 2^32 pages as one bit and as 2^9 bits, without reading a log of 16 TiB */
 CASE(harvest_16_terabytes, EMULATED)
 {
 	u64 words[8] = { 0 };
@@ -524,7 +524,7 @@ CASE(harvest_16_terabytes, EMULATED)
 	EXPECT_EQ(words[0], 1);
 }
 
-/* All of the address space that a size can say, as 64 bits */
+/* The largest range that a size can express, as 64 bits */
 CASE(harvest_whole_space, EMULATED)
 {
 	u64 word = 0;

@@ -56,7 +56,7 @@ static void two_mappings(void)
 	ASSERT_OK(dma_write(BASE + 3 * PAGE, 1));
 }
 
-/* All of it is as it was. */
+/* Mappings, pins and dirty pages are as before. */
 static void expect_untouched(void)
 {
 	EXPECT_EQ(pinned(), 2);
@@ -86,7 +86,7 @@ CASE(hostile_ignores, EMULATED)
 	two_mappings();
 	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_flags(0, BASE, 128 * PAGE, &unmapped), -EBUSY);
-	EXPECT_EQ(unmapped, 128 * PAGE);	/* what was asked for stands there */
+	EXPECT_EQ(unmapped, 128 * PAGE);	/* the size that was asked for is left there */
 	EXPECT_EQ(avail(), before - 2);
 	EXPECT_EQ(locked(), locked_before + 8);
 	expect_untouched();
@@ -113,12 +113,12 @@ CASE(hostile_ignores_all, EMULATED)
 	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_flags(VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL), -EBUSY);
 	expect_untouched();
-	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);	/* has no pins */
+	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);	/* this mapping has no pins */
 	behave();
 	EXPECT_EQ(unmap(BASE + 64 * PAGE, 64 * PAGE), 64 * PAGE);
 }
 
-/* A pin over two mappings that the driver finds by its first page alone */
+/* A pin over two mappings; the driver finds it by the pin's first page alone. */
 CASE(hostile_by_first, EMULATED)
 {
 	mapped(BASE, 256);
@@ -134,7 +134,7 @@ CASE(hostile_by_first, EMULATED)
 	EXPECT_EQ(unmap(BASE + 256 * PAGE, 256 * PAGE), 256 * PAGE);
 }
 
-/* From the callback: refused, for what is about to go takes no pins. */
+/* The callback pins again, and is refused: a mapping that is being unmapped takes no pins. */
 CASE(hostile_pins_again, EMULATED)
 {
 	two_mappings();
@@ -145,7 +145,7 @@ CASE(hostile_pins_again, EMULATED)
 	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);
 }
 
-/* A driver that needs time gets it. */
+/* The unmap waits for a driver that unpins late. */
 CASE(hostile_late, EMULATED)
 {
 	u64 words[2] = { 0, 0 }, unmapped;
@@ -198,7 +198,7 @@ CASE(hostile_keeps, EMULATED)
 	EXPECT_EQ(mem[PAGE], 1);
 }
 
-/* What an IOMMU maps stays mapped as well. */
+/* The IOMMU's mappings stay as well. */
 CASE(hostile_iommu, SEVERAL)
 {
 	struct dev_device *d = add(EMULATED, 0), *pci = add(IOMMU, 0);
@@ -224,7 +224,7 @@ CASE(hostile_iommu, SEVERAL)
 #define OWNERS		0x22
 #define DEVICES		0x5a
 
-/* How many of its pages hold something else than it wrote */
+/* The number of the other process's pages that differ from what it wrote */
 static unsigned int count_foreign(const unsigned char *mem)
 {
 	unsigned int n = 0;
@@ -235,7 +235,7 @@ static unsigned int count_foreign(const unsigned char *mem)
 	return n;
 }
 
-/* Say how many pages, then wait until told to go on. */
+/* Send @n to the test, then wait for its byte. */
 static void say_and_wait(int in, int out, unsigned int n)
 {
 	if (write(out, &n, sizeof(n)) != sizeof(n) || read(in, &n, 1) != 1)
@@ -243,9 +243,10 @@ static void say_and_wait(int in, int out, unsigned int n)
 }
 
 /*
- * Takes memory when it is told to, and then says how much another wrote to. Its
- * page tables are there before, so that it's no page of them that the device gets;
- * small pages, on the owner's processor, are those that the owner gave up last.
+ * Take memory at the test's first byte; report at the second how many pages were written
+ * to from outside. The page tables exist before, so that none of them gets a page that
+ * the device writes to. Small pages on the owner's processor are the pages that the owner
+ * freed last.
  */
 static void other_process(int in, int out)
 {
@@ -262,7 +263,7 @@ static void other_process(int in, int out)
 	_exit(0);
 }
 
-/* What the other process says next */
+/* The next number from the other process */
 static unsigned int hear(int from)
 {
 	unsigned int n;
@@ -272,9 +273,9 @@ static unsigned int hear(int from)
 }
 
 /*
- * A driver finds its pin by its first page alone, so it doesn't unpin those that
- * are unmapped. The owner gives them up all the same: no other process must get
- * them while the device can write there.
+ * A driver finds a pin by its first page alone, so it doesn't unpin the pages that are
+ * unmapped. The owner frees them all the same: no other process must get them while the
+ * device can write there.
  */
 CASE(hostile_foreign_memory, EMULATED | KERNEL)
 {
@@ -292,15 +293,15 @@ CASE(hostile_foreign_memory, EMULATED | KERNEL)
 		other_process(to[0], from[1]);
 	ASSERT(pid > 0);
 	hear(from[0]);
-	/* All pages of this process are there: it takes no more of its own. */
+	/* All pages of this process are resident: it takes no more of them. */
 	ASSERT_OK(mlockall(MCL_CURRENT));
 
 	memset(data, DEVICES, 256 * PAGE);
 	mapped(BASE, 256);
 	b = mapped(BASE + 256 * PAGE, 256);
 	/*
-	 * Small pages, which munmap() frees. They are there before the pin, which would
-	 * take them from where the kernel gets its own, and no process.
+	 * Small pages, which munmap() frees. They are resident before the pin: the pin would
+	 * allocate them from the kernel's own pages, which no process gets.
 	 */
 	madvise(b, 256 * PAGE, MADV_NOHUGEPAGE);
 	memset(b, OWNERS, 256 * PAGE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* CHECK_EXTENSION, GET_INFO, calls that there are none */
+/* CHECK_EXTENSION, GET_INFO, and calls that don't exist */
 #include <sys/ioctl.h>
 
 #include "conform.h"
@@ -22,7 +22,7 @@ static long get_all(struct all *a, unsigned int argsz)
 	return call(VFIO_IOMMU_GET_INFO, a);
 }
 
-/* What argsz must be to get the capabilities */
+/* The argsz that is needed for the capabilities */
 static unsigned int needed(void)
 {
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
@@ -92,7 +92,7 @@ CASE(extension_update_vaddr, EMULATED)
 	EXPECT_EQ(extension(VFIO_UPDATE_VADDR), 0);
 }
 
-/* All domains enforce cache coherency, of which there are none. */
+/* All domains enforce cache coherency, trivially: there are none. */
 CASE(extension_coherency, EMULATED)
 {
 	EXPECT_EQ(extension(VFIO_DMA_CC_IOMMU), 1);
@@ -188,7 +188,7 @@ CASE(info_chain, ANY)
 	EXPECT_EQ(count, 2 + bed.iommu);
 }
 
-/* QEMU needs its page size in there, and room for its bitmaps. */
+/* QEMU needs its page size among these, and a large enough bitmap. */
 CASE(info_migration, ANY)
 {
 	const struct vfio_iommu_type1_info_cap_migration *m;
@@ -200,11 +200,11 @@ CASE(info_migration, ANY)
 	EXPECT_EQ(m->flags, 0);
 	EXPECT_EQ(m->pgsize_bitmap & (PAGE * 2 - 1), PAGE);
 	EXPECT(m->max_dirty_bitmap_size >= 256 * MiB);
-	/* QEMU 11.1 works out the memory that it stands for, and refuses 0 */
+	/* QEMU 11.1 computes the memory that such a bitmap covers, and refuses 0 */
 	EXPECT(m->max_dirty_bitmap_size <= ~0ull / (8 * PAGE));
 }
 
-/* Every page size that is advertised is one that GET_BITMAP takes. */
+/* GET_BITMAP accepts every page size that is advertised. */
 CASE(info_migration_page_sizes, ANY)
 {
 	const struct vfio_iommu_type1_info_cap_migration *m;
@@ -263,7 +263,7 @@ CASE(info_bad_argument, ANY)
 		  -EFAULT);
 }
 
-/* argsz says more than there is: part of the answer has no place. */
+/* argsz is larger than the memory there: part of the answer can't be written. */
 CASE(info_cut_off, ANY)
 {
 	struct all a = { .info.argsz = needed() };

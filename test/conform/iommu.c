@@ -11,7 +11,7 @@
 
 #include "conform.h"
 
-/* Memory that's there, so that pinning it isn't what is slow */
+/* Resident memory, so that pinning it is quick */
 static char *touched(u64 size)
 {
 	char *mem = memory(size);
@@ -130,7 +130,7 @@ CASE(iommu_device_writes, IOMMU)
 	EXPECT(!memcmp(got, mem + 7 * PAGE, 2 * PAGE));
 }
 
-/* Unmapped and mapped to other memory: the new one is what's written. */
+/* Unmap, then map other memory there: writes reach the new memory. */
 CASE(iommu_remap, IOMMU)
 {
 	char *a = touched(PAGE), *b = touched(PAGE);
@@ -148,7 +148,7 @@ CASE(iommu_remap, IOMMU)
 	EXPECT(!a[0] && b[0]);
 }
 
-/* Pinned: what the process does with its addresses changes nothing. */
+/* The memory is pinned: the device reaches it even after the process's munmap(). */
 CASE(iommu_memory_stays, IOMMU | KERNEL)
 {
 	char *mem = touched(4 * PAGE), got[8] = "";
@@ -171,8 +171,8 @@ CASE(iommu_memory_stays, IOMMU | KERNEL)
 }
 
 /*
- * Memory that was never touched, mapped only for reading: what the process writes
- * there later is what the device reads. Neither has to know when pages are made.
+ * Memory that was never touched, mapped only for reading: the device reads what the
+ * process writes there later. Neither has to know when pages are allocated.
  */
 CASE(iommu_readonly_untouched, IOMMU)
 {
@@ -191,7 +191,7 @@ CASE(iommu_readonly_untouched, IOMMU)
 	EXPECT_EQ(got[0], 0);
 }
 
-/* A process may take rights away from itself; a mapping for reading stays good. */
+/* A process may make memory read-only; a mapping for reading stays valid. */
 CASE(iommu_readonly_protected, IOMMU)
 {
 	char *mem = touched(4 * PAGE), got[8] = "";
@@ -250,7 +250,7 @@ CASE(iommu_huge_pages, IOMMU)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* An address that's not where huge pages begin; part of one */
+/* An address within a huge page; part of a huge page */
 CASE(iommu_huge_pages_unaligned, IOMMU)
 {
 	char *mem = huge(4 * MiB);
@@ -294,7 +294,7 @@ CASE(iommu_locked_memory, IOMMU)
 	EXPECT_EQ(locked(), 0);
 	ASSERT_OK(map(BASE, mem, 100 * PAGE, MAP_RW));
 	EXPECT_EQ(locked(), 400);
-	/* once for each mapping of it */
+	/* the memory counts once for each mapping */
 	ASSERT_OK(map(BASE + 100 * PAGE, mem, 50 * PAGE, MAP_R));
 	EXPECT_EQ(locked(), 600);
 	EXPECT_EQ(unmap(BASE, 100 * PAGE), 100 * PAGE);
@@ -333,7 +333,7 @@ static unsigned int resident(char *mem, u64 pages)
 	return n;
 }
 
-/* What is refused doesn't make the process use all of its memory at first. */
+/* A call that the limit refuses doesn't make the memory resident first. */
 CASE(iommu_memlock_untouched, IOMMU)
 {
 	char *mem = memory(4096 * PAGE);
@@ -346,8 +346,8 @@ CASE(iommu_memlock_untouched, IOMMU)
 }
 
 /*
- * The kernel's log from here on: what is read from the descriptor. For whoever
- * runs a machine, -ENOMEM isn't enough to find out which limit was too low.
+ * Return: a descriptor to read the kernel's log from here on. The log tells the
+ * machine's administrator which limit was too low; -ENOMEM alone doesn't.
  */
 static int log_open(void)
 {
@@ -358,7 +358,7 @@ static int log_open(void)
 	return fd;
 }
 
-/* Is there a line that has both? */
+/* Does a line of the log contain both texts? */
 static bool log_has(int fd, const char *a, const char *b)
 {
 	char line[8192];
@@ -402,7 +402,7 @@ CASE(pin_memlock_limit, EMULATED)
 	EXPECT_EQ(unpin(BASE, 1), -EINVAL);
 	EXPECT_OK(pin(BASE, 8, PIN_W));
 	EXPECT_EQ(pin(BASE + 8 * PAGE, 1, PIN_R), -ENOMEM);
-	EXPECT_OK(pin(BASE, 8, PIN_W));		/* charged already */
+	EXPECT_OK(pin(BASE, 8, PIN_W));		/* these pages are charged already */
 	EXPECT_EQ(locked(), 32);
 	EXPECT_OK(unpin(BASE, 8));
 	EXPECT_OK(unpin(BASE, 8));
@@ -431,7 +431,7 @@ CASE(iommu_map_no_memory, IOMMU)
 	ASSERT_OK(map(BASE, touched(16 * PAGE), 16 * PAGE, MAP_RW));
 }
 
-/* Its end is missing, after hundreds of pages that were pinned and mapped. */
+/* The memory's end is missing, after hundreds of pages that were pinned and mapped. */
 CASE(iommu_map_half_memory, IOMMU)
 {
 	const u64 pages = 1500;
@@ -454,7 +454,7 @@ CASE(iommu_map_readonly_memory, IOMMU)
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), 16 * PAGE);
 }
 
-/* Mapped while tracking, and fails */
+/* A MAP_DMA that fails while tracking */
 CASE(iommu_map_fails_while_tracking, IOMMU)
 {
 	ASSERT_OK(start());
@@ -506,7 +506,7 @@ CASE(iommu_registers_amid_memory, IOMMU | KERNEL)
 	}
 	EXPECT_EQ(unmap(BASE, 512 * PAGE), 512 * PAGE);
 	EXPECT_EQ(locked(), 0);
-	/* a part of it isn't there: nothing is left behind */
+	/* a part of the memory is missing: the call fails and leaves nothing behind */
 	munmap(mem + 511 * PAGE, PAGE);
 	expect_no_map(mem, 512, MAP_RW);
 }
@@ -561,13 +561,13 @@ CASE(iommu_ranges, IOMMU)
 		EXPECT_OK(map(from, mem, PAGE, MAP_RW));
 		EXPECT_OK(map(to - PAGE + 1, mem, PAGE, MAP_RW));
 		EXPECT_EQ(map(to + 1, mem, PAGE, MAP_RW), -EINVAL);
-		/* half in, half out */
+		/* half inside a valid range */
 		EXPECT_EQ(unmap(to - PAGE + 1, PAGE), PAGE);
 		EXPECT_EQ(map(to - PAGE + 1, mem, 2 * PAGE, MAP_RW), -EINVAL);
 	}
 }
 
-/* x86 takes writes there for interrupts. */
+/* On x86, writes there are interrupts. */
 CASE(iommu_msi_window, IOMMU)
 {
 	char *mem = touched(16 * PAGE);
@@ -592,7 +592,7 @@ CASE(iommu_page_sizes, IOMMU)
 
 #define VADDR	VFIO_DMA_UNMAP_FLAG_VADDR
 
-/* Not offered: then it's refused, and changes nothing. That ends the case. */
+/* Where the extension isn't offered, the call is refused; that ends the case. */
 static void need_update_vaddr(void)
 {
 	long ret = call(VFIO_CHECK_EXTENSION, (void *)VFIO_UPDATE_VADDR);

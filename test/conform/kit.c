@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What cases are made of: calls on the container, the device, awkward memory.
+ * Building blocks of cases: calls on the container, the device, awkward memory.
  */
 #include <linux/capability.h>
 #include <stdio.h>
@@ -375,8 +375,8 @@ void *readonly(const void *data, size_t size)
 }
 
 /*
- * x86-64's addresses of 56 or 47 bits, whichever the processor has, less a page
- * that is never mapped. A page there, if nobody has it.
+ * Map the last page of user space, if it is free. x86-64 has addresses of 56 or 47 bits
+ * there, by processor; the very last page is never mapped.
  */
 static void *map_last_page(u64 *end)
 {
@@ -500,7 +500,7 @@ static bool check_bits(const char *file, int line, const void *bitmap,
 			     *want ? want : "none");
 }
 
-/* Add pages to @bitmap, if @r is such a range, from @from on. */
+/* Add the pages of @r to @bitmap. Return: false if @r isn't a range in [@from, @last] */
 static bool add_range(const struct dmatrack_dirty_range *r, u64 from, u64 iova,
 		      u64 last, unsigned char *bitmap)
 {
@@ -514,7 +514,7 @@ static bool add_range(const struct dmatrack_dirty_range *r, u64 from, u64 iova,
 	return true;
 }
 
-/* What a call said of itself */
+/* Are the counts that a call left in @said possible? */
 static bool said_right(const struct dmatrack_get_ranges *said, u64 iova,
 		       u64 last, unsigned int room)
 {

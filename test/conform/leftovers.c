@@ -12,7 +12,7 @@
 
 #define LEFT	2
 
-/* Processes that the first case leaves; shared with the second */
+/* IDs of the processes that the first case leaves; shared with the second */
 static pid_t *left;
 
 __attribute__((constructor)) static void share_left(void)
@@ -51,7 +51,7 @@ CASE(leftovers_made, ANY | FAILS)
 	ASSERT_EQ(n, 0);
 }
 
-/* That it has a container says that the group has been released. */
+/* The second case has a container: so the group was released. */
 CASE(leftovers_gone, ANY)
 {
 	int n;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What is mapped, told: DMATRACK_GET_MAPPINGS, which the stock driver doesn't know */
+/* Lists of mappings: DMATRACK_GET_MAPPINGS, which the stock driver doesn't know */
 #include "conform.h"
 #include "uapi/dmatrack.h"
 
@@ -15,7 +15,7 @@ static long list_arg(struct dmatrack_get_mappings *get, u64 iova,
 	return call(DMATRACK_GET_MAPPINGS, get);
 }
 
-/* How many, or -errno */
+/* Return: the number of mappings listed, or -errno */
 static long list(u64 iova, struct dmatrack_mapping_entry *entries,
 		 unsigned int n)
 {
@@ -74,7 +74,7 @@ CASE(list_each, ANY)
 	EXPECT_EQ(list(0, e, 4), 2);
 }
 
-/* In steps of any size, also within the last one's room */
+/* Listed in steps of any size, the last step partly filled */
 CASE(list_resumed, ANY)
 {
 	static struct dmatrack_mapping_entry e[128];
@@ -167,7 +167,7 @@ CASE(list_bad_buffer, ANY)
 	ASSERT_EQ(list(0, e, 32), 20);
 }
 
-/* No address, while it's invalid */
+/* A mapping whose address is invalid is listed without one. */
 CASE(list_invalid_address, IOMMU)
 {
 	struct dmatrack_mapping_entry e[2];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Can a reader of the log have missed something? DMATRACK_GET_LOG, which the stock driver
- * doesn't know; and pre-copy, which must notice it with every driver.
+ * Can a reader of the log have missed dirty pages? DMATRACK_GET_LOG tells, which the
+ * stock driver doesn't know; pre-copy must notice it with every driver.
  */
 #include "conform.h"
 #include "dmatrack_copy.h"
@@ -63,7 +63,7 @@ CASE(log_taken, ANY)
 	ASSERT_OK(stop());
 	EXPECT_EQ(log_flags(), 0);
 	EXPECT_EQ(taken() - n, 1);
-	ASSERT_OK(stop());		/* nothing was taken */
+	ASSERT_OK(stop());		/* this took nothing */
 	EXPECT_EQ(taken() - n, 1);
 }
 
@@ -78,9 +78,9 @@ CASE(log_unread, ANY)
 	mapped(BASE + 48 * PAGE, 16);
 	EXPECT_EQ(unmap(BASE + 48 * PAGE, 16 * PAGE), 16 * PAGE);
 	ASSERT_OK(start());
-	EXPECT_EQ(unread(0, 64), 0);	/* that was before */
+	EXPECT_EQ(unread(0, 64), 0);	/* unmaps before START don't count */
 
-	/* only for reading; the last word taken; nothing there; refused */
+	/* read-only; with its bitmap; no mapping there; refused: none of these loses pages */
 	EXPECT_EQ(unmap(BASE + 32 * PAGE, 16 * PAGE), 16 * PAGE);
 	ASSERT_OK(unmap_bitmap(BASE, 16 * PAGE, PAGE, words, 8, NULL));
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), 0);
@@ -102,7 +102,7 @@ CASE(log_unread, ANY)
 	EXPECT_EQ(unread(0, 64), 0);
 }
 
-/* More than there is room for: none of them is left out */
+/* More unmaps than the record has room for: none may be forgotten. */
 CASE(log_unread_many, EMULATED)
 {
 	u64 n;
@@ -150,10 +150,10 @@ enum meddling { NONE, REMAP, HARVEST, SECOND };
 
 /**
  * struct copied - a copy of a mapping at BASE
- * @dest: copies nothing, but is where meddling comes from
- * @memory: what is mapped
- * @how: what to do within the first write
- * @second: what a second copy said
+ * @dest: a destination that copies nothing; its first write meddles
+ * @memory: the memory mapped
+ * @how: the kind of meddling
+ * @second: result of a second copy
  */
 static struct copied {
 	struct dmatrack_dest dest;

@@ -6,7 +6,7 @@
 
 #define NO_FLAGS	0u
 
-/* Nothing is mapped in the @npages at @iova, and nothing else has changed. */
+/* The @npages at @iova aren't mapped, and as many mappings can be made as before. */
 static void expect_unmapped(u64 iova, u64 npages, long avail_before)
 {
 	EXPECT_EQ(avail(), avail_before);
@@ -51,7 +51,7 @@ CASE(map_unknown_flag, ANY)
 	expect_unmapped(BASE, 1, before);
 }
 
-/* VADDR gives an existing mapping another address, and takes no rights. */
+/* VADDR gives an existing mapping a new address; rights can't be given with it. */
 CASE(map_vaddr_with_rights, ANY)
 {
 	char *mem = memory(PAGE);
@@ -69,7 +69,7 @@ CASE(map_vaddr_nothing_there, ANY)
 	EXPECT_EQ(map(BASE, mem, PAGE, VFIO_DMA_MAP_FLAG_VADDR), -ENOENT);
 }
 
-/* Only where UNMAP_DMA with VADDR has taken the address away before */
+/* VADDR works only after UNMAP_DMA with VADDR has taken the old address away. */
 CASE(map_vaddr_not_invalid, ANY)
 {
 	char *mem = memory(PAGE);
@@ -96,7 +96,7 @@ CASE(map_argsz_small, ANY)
 	expect_unmapped(BASE, 1, before);
 }
 
-/* A newer program's structure is longer; what it has more isn't looked at. */
+/* A newer program's structure is longer; the driver ignores its further members. */
 CASE(map_argsz_large, ANY)
 {
 	static const unsigned int sizes[] = { 33, 40, 4096, ~0u };
@@ -147,7 +147,7 @@ CASE(map_iova_wraps, ANY)
 	EXPECT_EQ(map(-PAGE, mem, 2 * PAGE, MAP_RW), -EOVERFLOW);
 	EXPECT_EQ(map(-PAGE, mem, PAGE + 1, MAP_RW), -EOVERFLOW);
 	EXPECT_EQ(map(BASE, mem, -BASE + PAGE, MAP_RW), -EOVERFLOW);
-	/* Before the rights, and the alignment, are looked at */
+	/* -EOVERFLOW comes before any error about rights or alignment */
 	EXPECT_EQ(map(-PAGE, mem, 2 * PAGE, NO_FLAGS), -EOVERFLOW);
 	expect_unmapped(BASE, 4, before);
 }
@@ -227,7 +227,7 @@ CASE(map_last_iova, EMULATED)
 	EXPECT_EQ(avail(), before);
 }
 
-/* A mapping of all that a size can say: pages 0 to 2^52 - 2 */
+/* The largest mapping that a size can express: pages 0 to 2^52 - 2 */
 CASE(map_whole_space, EMULATED)
 {
 	EXPECT_OK(map(0, NULL, -PAGE, MAP_RW));
@@ -264,7 +264,7 @@ CASE(map_bad_argument, ANY)
 	expect_unmapped(BASE, 1, before);
 }
 
-/* Nothing is written back. */
+/* The call writes nothing back. */
 CASE(map_readonly_argument, ANY)
 {
 	char *mem = memory(PAGE);

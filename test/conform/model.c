@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Thousands of random calls, each compared with what a simple model of the
- * rules says: return value, bytes, every bit. The order is always the same; a
- * mismatch ends the case and says which call it was. See test/exact.
+ * Thousands of random calls, each compared with a simple model of the rules: return
+ * value, bytes, every bit. The order is always the same; a mismatch ends the case and
+ * names the call. See test/exact.
  */
 #include "conform.h"
 #include "test/exact/exact.h"
@@ -32,7 +32,7 @@ CASE(model_last_iova, EMULATED)
 	run_model(-MODEL_WINDOW * PAGE, false, 5000, 2);
 }
 
-/* The model itself is right: what the stock driver promises is what it says. */
+/* Check the model itself: it agrees with what the stock driver promises. */
 CASE(model_plain, EMULATED)
 {
 	run_model(BASE, true, 20000, 3);

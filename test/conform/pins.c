@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Pins: a page pinned for writing is reported by every harvest until it's
- * unpinned, and by the one after.
+ * unpinned, and by the first harvest after that.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -68,7 +68,7 @@ CASE(pin_after_late_map, EMULATED)
 	EXPECT_DIRTY(BASE, 8, "7");
 }
 
-/* Unpinned before START: nobody has written since. */
+/* A page unpinned before START isn't reported. */
 CASE(pin_unpinned_before_start, EMULATED)
 {
 	mapped(BASE, 8);
@@ -78,7 +78,7 @@ CASE(pin_unpinned_before_start, EMULATED)
 	EXPECT_CLEAN(BASE, 8);
 }
 
-/* STOP and START again: the pinned ones alone */
+/* After STOP and START, only pages that are pinned are reported. */
 CASE(pin_across_restart, EMULATED)
 {
 	mapped(BASE, 8);
@@ -162,7 +162,7 @@ CASE(pin_across_mappings, EMULATED)
 	EXPECT_CLEAN(BASE, 128);
 }
 
-/* Through the pinned page: it's the process's memory. */
+/* Writes through a pinned page reach the process's memory. */
 CASE(pin_is_the_memory, EMULATED)
 {
 	char *mem = mapped(BASE, 4), got[4];
@@ -175,7 +175,7 @@ CASE(pin_is_the_memory, EMULATED)
 	EXPECT_EQ(dev_pinned_write(bed.d, BASE, "a", 1), -EINVAL);
 }
 
-/* Only reading: nothing can have been written. */
+/* A page pinned for reading can't have been written. */
 CASE(pin_read_dirties_nothing, EMULATED)
 {
 	mapped(BASE, 8);
@@ -241,7 +241,7 @@ CASE(pin_not_mapped, EMULATED)
 	EXPECT_EQ(unpin(BASE, 1), -EINVAL);
 }
 
-/* It fails on its way: all or nothing, and nothing dirty. */
+/* A pin that fails halfway pins no page and makes none dirty. */
 CASE(pin_fails_halfway, EMULATED)
 {
 	char *mem = memory(8 * PAGE), *other = memory(PAGE);
@@ -257,7 +257,7 @@ CASE(pin_fails_halfway, EMULATED)
 	EXPECT_CLEAN(BASE, 8);
 }
 
-/* Its pages were pinned before: they still are, once. */
+/* A pin that fails leaves pages that were pinned before pinned once. */
 CASE(pin_fails_over_pinned, EMULATED)
 {
 	mapped(BASE, 4);
@@ -284,7 +284,7 @@ CASE(pin_readonly_memory, EMULATED)
 	EXPECT_EQ(pin(BASE + 2 * PAGE, 1, PIN_W), -EFAULT);
 }
 
-/* The last page that user space can have, and the next */
+/* The last page of user space, and the one behind it */
 CASE(pin_user_end, EMULATED)
 {
 	ASSERT_OK(map(BASE, last_user_page(), 2 * PAGE, MAP_RW));
@@ -354,7 +354,7 @@ CASE(pin_unpin_then_failed_harvest, EMULATED)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* More than one call of the core's: 4096 pages, all or none */
+/* 4096 pages, which take several calls of the core: pinned all or none */
 CASE(pin_4096, EMULATED)
 {
 	mapped(BASE, 5000);
@@ -389,7 +389,7 @@ CASE(pin_locked_memory, EMULATED)
 	EXPECT_EQ(locked(), before);
 	ASSERT_OK(pin(BASE, 10, PIN_W));
 	EXPECT_EQ(locked(), before + 40);
-	ASSERT_OK(pin(BASE + 5 * PAGE, 10, PIN_R));	/* 5 are there */
+	ASSERT_OK(pin(BASE + 5 * PAGE, 10, PIN_R));	/* 5 of them are pinned already */
 	EXPECT_EQ(locked(), before + 60);
 	EXPECT_OK(unpin(BASE, 10));
 	EXPECT_EQ(locked(), before + 40);
@@ -397,7 +397,7 @@ CASE(pin_locked_memory, EMULATED)
 	EXPECT_EQ(locked(), before);
 }
 
-/* The engine's own interface takes what the device's doesn't pass on. */
+/* Invalid pins that the test device doesn't pass on: the engine's interface refuses them. */
 CASE(pin_engine_errors, ENGINE)
 {
 	struct dmatrack_engine *e = dmatrack_engine(bed.t);
@@ -417,7 +417,7 @@ CASE(pin_engine_errors, ENGINE)
 	EXPECT_EQ(dmatrack_engine_unpin(e, -4 * PAGE, 1), -EINVAL);
 }
 
-/* A driver that isn't told of unmaps can't pin. */
+/* A driver without a callback for unmaps can't pin. */
 CASE(pin_engine_untold, ENGINE)
 {
 	struct dmatrack_engine *e = dmatrack_engine(bed.t);
@@ -435,7 +435,7 @@ static void expect_none(void **pages, int n)
 		EXPECT(!pages[n]);
 }
 
-/* What a failed pin had pinned isn't any more, and isn't told. */
+/* A failed pin unpins its pages, and returns none of them. */
 CASE(pin_engine_fails_halfway, ENGINE)
 {
 	struct dmatrack_engine *e = dmatrack_engine(bed.t);

@@ -9,10 +9,10 @@
 
 /**
  * struct played - a PCI device
- * @base: what is common
+ * @base: the device's common part
  * @e: the container
- * @group: its IOMMU group
- * @runner: its threads
+ * @group: the device's IOMMU group
+ * @runner: the device's threads
  */
 struct played {
 	struct dev_device base;
@@ -26,7 +26,7 @@ static struct played *to_played(struct dev_device *d)
 	return (struct played *)d;
 }
 
-/* As a device's, its DMA has no way to tell that it was blocked. */
+/* As with a real device, DMA that the IOMMU blocks returns no error. */
 static int played_write(struct dev_device *d, uint64_t iova, const void *data,
 			size_t size)
 {

@@ -11,12 +11,12 @@
 /* Each PCI device is behind an IOMMU of its own: no two share a domain. */
 extern bool played_apart;
 
-/* A container that no device is in yet. Return: 0 or -errno */
+/* Open a container without a device. Return: 0 or -errno */
 int played_open(struct dmatrack **t, unsigned int type);
 
 /*
- * Let device @n of a kind (EMULATED, IOMMU) in. Return: 0 or -errno; -ENODEV if
- * there is none of that number.
+ * Add device @n of a kind (EMULATED, IOMMU). Return: 0 or -errno; -ENODEV if there is
+ * none of that number.
  */
 int played_add(struct dev_device **d, unsigned int kind, unsigned int n);
 void played_remove(struct dev_device *d);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* A container that two processes have: memory is that of whoever mapped it. */
+/* A container that two processes share: a mapping's memory is that of its mapper. */
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -9,7 +9,7 @@
 #include "conform.h"
 #include "uapi/dmatrack.h"
 
-/* A process that does something at first, and ends when it's told to */
+/* A process that runs a function and ends at the test's order */
 struct owner {
 	pid_t pid;
 	int told;
@@ -67,7 +67,7 @@ CASE(process_of_another, EMULATED | KERNEL)
 	owner_end(&o);
 }
 
-/* It's gone, and its memory with it, but for the pages that are pinned. */
+/* The owner has ended, and its memory is gone but for the pages that are pinned. */
 CASE(process_gone, EMULATED | KERNEL)
 {
 	struct owner o = owner_fork(map_8);
@@ -88,7 +88,7 @@ CASE(process_gone, EMULATED | KERNEL)
 	EXPECT_DIRTY(BASE, 8, "0");
 }
 
-/* Locked memory is the owner's. */
+/* Locked memory is charged to the owner. */
 CASE(process_iommu_memory, IOMMU | KERNEL)
 {
 	struct owner o = owner_fork(map_8);
@@ -101,7 +101,7 @@ CASE(process_iommu_memory, IOMMU | KERNEL)
 	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
 }
 
-/* Another process gives the address: it's its locked memory from then on. */
+/* Another process gives the new address, and is charged from then on. */
 
 #define VADDR	VFIO_DMA_MAP_FLAG_VADDR
 
@@ -132,14 +132,14 @@ CASE(process_update_vaddr, IOMMU | KERNEL)
 	EXPECT_DIRTY(BASE, 8, "0-7");
 	ASSERT_OK(unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 8 * PAGE, NULL));
 	owner_end(&o);
-	/* from one who is gone */
+	/* the process charged until now has ended */
 	EXPECT_OK(map(BASE, memory(8 * PAGE), 8 * PAGE, VADDR));
 	EXPECT_EQ(locked(), 32);
 	EXPECT_EQ(unmap(BASE, 8 * PAGE), 8 * PAGE);
 	EXPECT_EQ(locked(), 0);
 }
 
-/* Where another's memory is, is for those to know who may look into it. */
+/* A mapping's address is told only to processes that may read its owner's memory. */
 
 static void list_one(struct dmatrack_mapping_entry *e)
 {

@@ -6,7 +6,7 @@
 
 typedef struct dmatrack_dirty_range range;
 
-#define CHUNK	32768ull	/* pages: what the log has a bitmap for */
+#define CHUNK	32768ull	/* pages in a bitmap of the log */
 
 static void mark(u64 page, u64 npages)
 {
@@ -24,7 +24,7 @@ static void thirds_dirty(void)
 		if (n % 30)
 			mark(n, 1);
 }
-#define THIRDS	600u		/* as many ranges */
+#define THIRDS	600u		/* the number of ranges that makes */
 
 /* Are those pages of [0, 2,000) dirty, and no others? */
 static void expect_thirds(void)
@@ -75,7 +75,7 @@ CASE(ranges_merged, EMULATED)
 	EXPECT_CLEAN(BASE, CHUNK + 1150);
 }
 
-/* A whole chunk is dirty without a bitmap; it's cut, and merged. */
+/* Chunks that are wholly dirty have no bitmap; their ranges are cut and merged. */
 CASE(ranges_all_dirty, EMULATED)
 {
 	ASSERT_OK(map(BASE, memory(3 * CHUNK * PAGE), 3 * CHUNK * PAGE, MAP_RW));
@@ -86,7 +86,7 @@ CASE(ranges_all_dirty, EMULATED)
 	EXPECT_RANGES(BASE, 3 * CHUNK, 1, "");
 }
 
-/* What there was no room for is still dirty, exactly. */
+/* Ranges that found no room are still dirty, exactly. */
 CASE(ranges_room_1, EMULATED)
 {
 	struct dmatrack_get_ranges said;
@@ -113,7 +113,7 @@ CASE(ranges_room_1, EMULATED)
 	EXPECT_CLEAN(BASE, 1000);
 }
 
-/* Room for just all of them, and for one less; over more than one handing out */
+/* Room for exactly all ranges, and for one less; more ranges than one copy to the user */
 CASE(ranges_room, EMULATED)
 {
 	struct dmatrack_get_ranges said;
@@ -195,7 +195,7 @@ CASE(ranges_last_iova, EMULATED)
 	EXPECT_EQ(r[0].last, -1);
 }
 
-/* A terabyte of nothing, and a page of it */
+/* A clean terabyte, then one dirty page in it */
 CASE(ranges_large, EMULATED)
 {
 	struct dmatrack_get_ranges said;
@@ -212,7 +212,7 @@ CASE(ranges_large, EMULATED)
 	EXPECT_EQ(r[0].last, BASE + 200000001 * PAGE - 1);
 }
 
-/* As large pages; the last of them is cut off, and so is the first of holes. */
+/* Large pages: the last one is cut at the end of the range, and holes are cut off. */
 CASE(ranges_coarse, EMULATED)
 {
 	struct dmatrack_get_ranges said;
@@ -241,7 +241,7 @@ CASE(ranges_coarse, EMULATED)
 	EXPECT_CLEAN(BASE, 250);
 }
 
-/* No room for a large page: what isn't dirty in it doesn't get so. */
+/* A large page that finds no room: its clean pages stay clean. */
 CASE(ranges_coarse_room, EMULATED)
 {
 	struct dmatrack_get_ranges said;
@@ -279,7 +279,7 @@ CASE(ranges_pins, EMULATED)
 	EXPECT_RANGES(BASE, 600, 1, "");
 }
 
-/* Pins that there is no room for are told next time, and not once more for that. */
+/* Pinned pages that find no room are reported by the next call, and only once. */
 CASE(ranges_pins_room, EMULATED)
 {
 	range r;
@@ -299,7 +299,7 @@ CASE(ranges_pins_room, EMULATED)
 	EXPECT_RANGES(BASE, 600, 1, "");
 }
 
-/* Seconds for a harvest of 16 TiB as ranges: the least of several */
+/* Seconds that a harvest of 16 TiB as ranges takes: the least of several */
 static double ranges_time(unsigned int want)
 {
 	struct dmatrack_get_ranges said;
@@ -321,8 +321,8 @@ static double ranges_time(unsigned int want)
 }
 
 /*
- * A page pinned in each of 1,000 chunks, and a log with tables that is clean for
- * all the rest: that's gone over once, not once for each of them.
+ * A page pinned in each of 1,000 chunks, and a log with tables that is clean elsewhere:
+ * a harvest walks the log once, not once for each pin.
  */
 CASE(ranges_pinned_chunks, EMULATED)
 {
@@ -350,7 +350,7 @@ CASE(ranges_pinned_chunks, EMULATED)
 	EXPECT(all < 20 * one);
 }
 
-/* Devices whose writes can't be seen: all that they can write to */
+/* With a device whose writes can't be seen, all pages that it can write are reported. */
 CASE(ranges_scope, IOMMU)
 {
 	ASSERT_OK(map(BASE, memory(16 * PAGE), 16 * PAGE, MAP_R));
@@ -409,7 +409,7 @@ CASE(ranges_arguments, EMULATED)
 	EXPECT_EQ(r[0].iova, BASE + 7 * PAGE);
 }
 
-/* The buffer ends after so many: all that was dirty is, and nothing else. */
+/* The buffer ends after so many ranges: the call fails, and dirty pages stay the same. */
 CASE(ranges_bad_buffer, EMULATED)
 {
 	const unsigned int there[] = { 0, 1, 255, 256, 257, 400, 512, 599 };
@@ -431,7 +431,7 @@ CASE(ranges_bad_buffer, EMULATED)
 	}
 }
 
-/* How it went can't be told. */
+/* The call's own structure can't be written: it fails, and dirty pages stay the same. */
 CASE(ranges_bad_struct, EMULATED)
 {
 	const u64 last = BASE + 2000 * PAGE - 1;
@@ -451,7 +451,7 @@ CASE(ranges_bad_struct, EMULATED)
 	expect_thirds();
 }
 
-/* Anywhere, as a copy from there sees no alignment */
+/* The structure may lie at any address. */
 CASE(ranges_unaligned_struct, EMULATED)
 {
 	const u64 last = BASE + 2000 * PAGE - 1;
@@ -468,7 +468,7 @@ CASE(ranges_unaligned_struct, EMULATED)
 	EXPECT_CLEAN(BASE, 2000);
 }
 
-/* Both in one place: how it went is written over what's found, and then read. */
+/* The ranges' buffer is the structure itself, so the call's results overwrite ranges. */
 CASE(ranges_over_struct, EMULATED)
 {
 	struct dmatrack_get_ranges *get = memory(PAGE);
@@ -484,7 +484,7 @@ CASE(ranges_over_struct, EMULATED)
 		EXPECT_DIRTY(BASE + n * PAGE, 1, "");
 }
 
-/* By large pages: nothing is lost, and all that's more is of those. */
+/* Large pages and a bad buffer: no page is lost; pages beyond are of the same large page. */
 CASE(ranges_bad_buffer_coarse, EMULATED)
 {
 	range r[8] = { };

@@ -39,7 +39,7 @@ CASE(track_nothing_mapped, ANY)
 	EXPECT_OK(stop());
 }
 
-/* Twice is as good as once, and loses nothing. */
+/* A second START changes nothing and loses nothing. */
 CASE(track_start_twice, EMULATED)
 {
 	mapped(BASE, 4);
@@ -97,11 +97,11 @@ CASE(track_no_flag, ANY)
 CASE(track_two_flags, ANY)
 {
 	EXPECT_EQ(dirty_flags(START | STOP), -EINVAL);
-	EXPECT_EQ(get_page(BASE), -EINVAL);	/* it hasn't started */
+	EXPECT_EQ(get_page(BASE), -EINVAL);	/* tracking hasn't started */
 	ASSERT_OK(start());
 	EXPECT_EQ(dirty_flags(START | STOP), -EINVAL);
 	EXPECT_EQ(dirty_flags(START | STOP | GET), -EINVAL);
-	EXPECT_OK(get_page(BASE));		/* nor stopped */
+	EXPECT_OK(get_page(BASE));		/* tracking hasn't stopped */
 }
 
 CASE(track_get_and_another_flag, EMULATED)
@@ -168,7 +168,7 @@ CASE(track_bad_argument, ANY)
 		EXPECT_EQ(call(VFIO_IOMMU_DIRTY_PAGES, cut(&d, sizeof(d), n)),
 			  -EFAULT);
 	EXPECT_EQ(get_page(BASE), -EINVAL);
-	/* nothing is written back */
+	/* the call writes nothing back */
 	EXPECT_OK(call(VFIO_IOMMU_DIRTY_PAGES, readonly(&d, sizeof(d))));
 	EXPECT_OK(get_page(BASE));
 }
@@ -210,7 +210,7 @@ CASE(track_beyond_8_tib, EMULATED)
 	const u64 size = 16 * TiB, far = 13 * TiB + 5 * PAGE;
 	char *mem = reserve(MiB);
 
-	/* Addresses alone: all but one page is never touched. */
+	/* Only addresses are mapped: no page of this but one is ever touched. */
 	ASSERT_OK(map(16 * TiB, mem - far, size, MAP_RW));
 	ASSERT_OK(start());
 	EXPECT_EQ(dma_write(16 * TiB + far, 1), -EFAULT);

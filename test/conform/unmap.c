@@ -171,7 +171,7 @@ CASE(unmap_bad_argument, ANY)
 	EXPECT_EQ(unmap(BASE, PAGE), PAGE);
 }
 
-/* The size can't be written back: then nothing may have been unmapped. */
+/* If the size can't be written back, nothing may have been unmapped. */
 CASE(unmap_readonly_argument, ANY)
 {
 	struct vfio_iommu_type1_dma_unmap u = {
@@ -358,12 +358,12 @@ CASE(unmap_bitmap_last_word, EMULATED)
 	EXPECT_EQ(map2[1], 1 << 5);
 	EXPECT_EQ(dma_write(BASE, 1), -EINVAL);
 
-	/* What comes there next starts clean. */
+	/* The next mapping there starts clean. */
 	mapped(BASE, 70);
 	EXPECT_CLEAN(BASE, 70);
 }
 
-/* A harvest before takes its part. */
+/* Pages that a harvest took before aren't reported again. */
 CASE(unmap_bitmap_after_harvest, EMULATED)
 {
 	u64 word = 0;
@@ -400,7 +400,7 @@ CASE(unmap_bitmap_several, EMULATED)
 	EXPECT_EQ(words[4], 1 << 9);
 }
 
-/* The same where they don't */
+/* The same with mappings that begin elsewhere */
 CASE(unmap_bitmap_several_unaligned, EMULATED)
 {
 	u64 *words = guarded(16), unmapped;
@@ -431,7 +431,7 @@ CASE(unmap_bitmap_dirty_buffer, EMULATED)
 	EXPECT_OK(unmap_bitmap(BASE, 65 * PAGE, PAGE, words, 16, NULL));
 	EXPECT_EQ(words[0], 1 << 3);
 	EXPECT_EQ(words[1], 0);
-	EXPECT_EQ(words[2], ~0ull);	/* beyond the range: not ours */
+	EXPECT_EQ(words[2], ~0ull);	/* beyond the range: left alone */
 }
 
 CASE(unmap_bitmap_nothing_mapped, ANY)
@@ -456,7 +456,7 @@ CASE(unmap_bitmap_last_iova, EMULATED)
 	EXPECT_EQ(word, 2);
 }
 
-/* A buffer that faults: still mapped, still dirty. */
+/* A buffer that faults: all is still mapped, and pages are still dirty. */
 CASE(unmap_bitmap_bad_buffer, EMULATED)
 {
 	u64 zeros[2] = { 0, 0 };
@@ -494,7 +494,7 @@ CASE(unmap_bitmap_bad_argument, EMULATED)
 	EXPECT_EQ(unmap(BASE, 2 * PAGE), 2 * PAGE);
 }
 
-/* As without a bitmap; and what was dirty is not lost. */
+/* The same errors as without a bitmap, and dirty pages aren't lost */
 CASE(unmap_bitmap_readonly_argument, EMULATED)
 {
 	struct unmap_bitmap u;
@@ -519,7 +519,7 @@ static struct tdev_stats stats(void)
 	return st;
 }
 
-/* The driver is told, and lets go. */
+/* The driver's callback unpins. */
 CASE(unmap_pinned, EMULATED)
 {
 	mapped(BASE, 8);
@@ -533,7 +533,7 @@ CASE(unmap_pinned, EMULATED)
 	EXPECT_EQ(pin(BASE, 1, PIN_W), -EINVAL);
 }
 
-/* It's not bothered with mappings where it has nothing */
+/* The callback isn't called for mappings without pins. */
 CASE(unmap_others_pinned, EMULATED)
 {
 	mapped(BASE, 8);
@@ -560,7 +560,7 @@ CASE(unmap_bitmap_pinned, EMULATED)
 	EXPECT_EQ(word, 1 << 1 | 1 << 2 | 1 << 5);
 }
 
-/* A buffer that faults: what was pinned is, and is dirty, still. */
+/* A buffer that faults: pins stay, and pages are still dirty. */
 CASE(unmap_bitmap_bad_buffer_pinned, EMULATED)
 {
 	mapped(BASE, 8);
@@ -576,20 +576,20 @@ CASE(unmap_bitmap_bad_buffer_pinned, EMULATED)
 	EXPECT_CLEAN(BASE, 8);
 }
 
-/* Of several, the one without pins and the one with */
+/* Several mappings at once, with and without pins */
 CASE(unmap_several_pinned, EMULATED)
 {
 	mapped(BASE, 4);
 	mapped(BASE + 4 * PAGE, 4);
 	mapped(BASE + 8 * PAGE, 4);
-	ASSERT_OK(pin(BASE + 6 * PAGE, 4, PIN_W));	/* across two */
+	ASSERT_OK(pin(BASE + 6 * PAGE, 4, PIN_W));	/* across two mappings */
 	EXPECT_EQ(unmap(BASE, 12 * PAGE), 12 * PAGE);
 	EXPECT_EQ(stats().unmaps, 2);
 	EXPECT_EQ(stats().pinned, 0);
 	EXPECT_EQ(unpin(BASE + 6 * PAGE, 1), -EINVAL);
 }
 
-/* Refused: then the driver still has its pins. */
+/* After a refused unmap, the driver still has its pins. */
 CASE(unmap_refused_pinned, EMULATED)
 {
 	mapped(BASE, 4);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* VFIO_TYPE1_IOMMU, the first version: DPDK's */
+/* VFIO_TYPE1_IOMMU, the first version, which DPDK uses */
 #include "conform.h"
 
 CASE(v1_map_unmap, ANY | V1)
@@ -15,14 +15,14 @@ CASE(v1_map_unmap, ANY | V1)
 	EXPECT_EQ(avail(), before);
 }
 
-/* From within a mapping: success, and nothing unmapped. */
+/* A range that begins within a mapping: success, and nothing unmapped */
 CASE(v1_unmap_from_middle, ANY | V1)
 {
 	mapped(BASE, 8);
 	mapped(BASE + 8 * PAGE, 8);
 	EXPECT_EQ(unmap(BASE + 2 * PAGE, 2 * PAGE), 0);
 	EXPECT_EQ(unmap(BASE + PAGE, 7 * PAGE), 0);
-	EXPECT_EQ(unmap(BASE + PAGE, 15 * PAGE), 0);	/* nor what follows */
+	EXPECT_EQ(unmap(BASE + PAGE, 15 * PAGE), 0);	/* nor the mapping behind it */
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), 16 * PAGE);
 }
 
@@ -103,8 +103,8 @@ CASE(v1_unmap_bitmap, EMULATED | V1)
 }
 
 /*
- * A bitmap of part of a mapping can't report the rest of it, that would go as
- * well: so nothing is unmapped, and all of it is still dirty.
+ * A bitmap of part of a mapping can't report the rest of it, which would be unmapped as
+ * well: so nothing is unmapped, and all pages are still dirty.
  */
 CASE(v1_unmap_bitmap_cut, EMULATED | V1)
 {
@@ -126,7 +126,7 @@ CASE(v1_unmap_bitmap_cut, EMULATED | V1)
 	EXPECT_EQ(words[1], 1ull << 63);
 }
 
-/* From within a mapping: nothing goes, so nothing of it is taken. */
+/* A range that begins within a mapping: nothing is unmapped, so no dirty page is taken. */
 CASE(v1_unmap_bitmap_from_middle, EMULATED | V1)
 {
 	u64 word = ~0ull, unmapped;
@@ -141,7 +141,7 @@ CASE(v1_unmap_bitmap_from_middle, EMULATED | V1)
 	EXPECT_DIRTY(BASE, 64, "3");
 }
 
-/* Pins are for v2, as the kernel has it. */
+/* Pins need v2, as in the kernel. */
 CASE(v1_pins, EMULATED | V1)
 {
 	mapped(BASE, 64);

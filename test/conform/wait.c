@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Who waits for whom: devices and harvests that sleep in a page fault where the
+ * Which call waits for which: device writes and harvests sleep in a page fault where the
  * test wants them to.
  */
 #include <fcntl.h>
@@ -20,8 +20,8 @@
 #include "lib/container/group.h"
 
 /*
- * Memory whose first touch sleeps until the test lets it go: whoever the test
- * wants asleep at a certain point is, and the test knows when it is.
+ * A trap: memory whose first touch sleeps until the test releases it. So a test can
+ * stop a thread at a certain point, and knows when it is there.
  */
 struct trap {
 	int fd;
@@ -45,13 +45,13 @@ static struct trap trap_set(void *mem, u64 size)
 	return t;
 }
 
-/* It's known that the stock driver's never ends: no need to wait for long. */
+/* Seconds to wait. On the stock driver the call is known never to end: wait briefly. */
 static int patience(void)
 {
 	return bed.stock ? 2 : 60;
 }
 
-/* Until somebody has stepped into it */
+/* Wait until a thread sleeps in the trap. */
 static void trap_wait(const struct trap *t)
 {
 	struct pollfd p = { .fd = t->fd, .events = POLLIN };
@@ -61,7 +61,7 @@ static void trap_wait(const struct trap *t)
 	ASSERT_EQ(read(t->fd, &msg, sizeof(msg)), sizeof(msg));
 }
 
-/* Its page @n is like @page from now on. */
+/* Fill page @n of the trap with a copy of @page, and wake the threads there. */
 static void trap_fill(const struct trap *t, u64 n, const void *page)
 {
 	struct uffdio_copy copy = {
@@ -73,7 +73,7 @@ static void trap_fill(const struct trap *t, u64 n, const void *page)
 	ASSERT_OK(ioctl(t->fd, UFFDIO_COPY, &copy));
 }
 
-/* Whoever is asleep goes on. */
+/* Remove the trap; threads that sleep in it go on. */
 static void trap_release(const struct trap *t)
 {
 	struct uffdio_range r = { .start = (uintptr_t)t->mem, .len = t->size };
@@ -87,7 +87,7 @@ struct job {
 	u64 iova, pages;
 	void *bitmap;
 	int ret;
-	bool over;		/* and the thread joined */
+	bool over;		/* the thread has been joined */
 };
 
 static void *do_write(void *arg)
@@ -115,7 +115,7 @@ static void *do_pin(void *arg)
 	return NULL;
 }
 
-/* @bitmap is the memory. */
+/* The job's @bitmap is the memory to map. */
 static void *do_map(void *arg)
 {
 	struct job *j = arg;
@@ -147,7 +147,10 @@ static void end(struct job *j)
 	j->over = true;
 }
 
-/* @j waits in @t; the stock driver's call is over, since it doesn't wait for that. */
+/*
+ * Begin @j and wait until it sleeps in @t. On the stock driver, wait for its end instead:
+ * it doesn't sleep there.
+ */
 static void begin_held(struct job *j, void *(*what)(void *), const struct trap *t)
 {
 	begin(j, what);
@@ -185,7 +188,7 @@ CASE(fault_write_stops_harvest, EMULATED)
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
-/* With a bitmap, or without. Return: how many bytes */
+/* Unmap, with a bitmap if the job has one; the job's result is the number of bytes. */
 static void *do_unmap(void *arg)
 {
 	struct job *j = arg;
@@ -203,11 +206,11 @@ static void *do_unmap(void *arg)
 }
 
 /*
- * A device write sleeps in a page fault, and something is unmapped: the unmap waits for
- * the write, which may have been to what goes, but nothing else waits for the unmap.
+ * A device write sleeps in a page fault during an unmap: the unmap waits for the write,
+ * which may be to its own range, but nothing else waits for the unmap.
  */
 
-/* @w sleeps in @t, and there are 64 pages to unmap, with a write to the second. */
+/* Begin a write that sleeps in @t; map 64 more pages to unmap, the second one dirty. */
 static void begin_write(struct job *w, const struct trap *t)
 {
 	ASSERT_OK(map(BASE, t->mem, PAGE, MAP_RW));
@@ -218,7 +221,7 @@ static void begin_write(struct job *w, const struct trap *t)
 	trap_wait(t);
 }
 
-/* Until it's on its way out, or gone: devices can't write to it any more. */
+/* Wait until devices can't write to @iova any more: its unmap has begun, or is done. */
 static void wait_unfit(u64 iova)
 {
 	int left = patience() * 1000;
@@ -256,12 +259,12 @@ CASE(held_write_unmap, EMULATED)
 	EXPECT_EQ(u.ret, 64 * PAGE);
 	EXPECT_OK(h.ret);
 	EXPECT_OK(m.ret);
-	if (!bed.stock)		/* it is still there, and so is what was written */
+	if (!bed.stock)		/* still mapped at the harvest, so still reported */
 		EXPECT_EQ(((u64 *)h.bitmap)[1], 1 << 1);
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
-/* Tracking ends while such an unmap waits: there is no last word any more. */
+/* Tracking ends while such an unmap waits: its bitmap can't be filled any more. */
 CASE(held_write_unmap_stop, EMULATED)
 {
 	struct trap t = trap_set(memory(PAGE), PAGE);
@@ -284,7 +287,7 @@ CASE(held_write_unmap_stop, EMULATED)
 	EXPECT_EQ(unmap(BASE, 128 * PAGE), 65 * PAGE);
 }
 
-/* The caller of such an unmap is killed: at once, and nothing was unmapped. */
+/* The caller of such an unmap is killed: it dies at once, and nothing was unmapped. */
 CASE(held_write_unmap_killed, EMULATED | KERNEL)
 {
 	struct trap t = trap_set(memory(PAGE), PAGE);
@@ -349,8 +352,8 @@ CASE(fault_harvest_stops_pin, EMULATED)
 }
 
 /*
- * libvfio-user: marks before it writes. A harvest while the write is under way
- * must not take the only mark there will be.
+ * libvfio-user's fault: it marks before it writes. A harvest while the write is under way
+ * must not take the only mark of that write.
  */
 CASE(fault_marks_before_write, EMULATED)
 {
@@ -376,7 +379,7 @@ CASE(fault_marks_before_write, EMULATED)
 	EXPECT_CLEAN(BASE, 1);
 }
 
-#define GONE_PAGES	(3 * 32768ull)		/* three pages of answer */
+#define GONE_PAGES	(3 * 32768ull)		/* their bitmap is three pages long */
 
 static void expect_at_least(u64 pages)
 {
@@ -390,11 +393,11 @@ static void expect_at_least(u64 pages)
 }
 
 /*
- * A buffer that goes while the harvest runs: it was there when the harvest
- * looked, page @gone isn't any more when the answer is handed out. What was
- * taken by then must be put back. Where it can't even be read again, more may be
- * reported the next time than was dirty, but not less. The first chunk is @dense, or
- * not: then its bitmap is handed out as it is.
+ * A buffer that goes while the harvest runs: all of it was there when the harvest
+ * checked, but page @gone isn't when the answer is copied to it. The harvest must put
+ * back all pages that it has taken by then. Where it can't even read the buffer again,
+ * the next harvest may report more pages than were dirty, but not fewer. If the first
+ * chunk is @dense, its bitmap is copied as it is.
  */
 static void buffer_goes(int gone, int prot, bool dense)
 {
@@ -403,7 +406,7 @@ static void buffer_goes(int gone, int prot, bool dense)
 	struct trap t = trap_set(buffer + 2 * PAGE, PAGE);
 	struct job h = { .iova = BASE, .pages = pages, .bitmap = buffer };
 
-	memset(buffer, 0, 2 * PAGE);	/* these are there */
+	memset(buffer, 0, 2 * PAGE);	/* make the first two pages resident */
 	ASSERT_OK(map(BASE, reserve(pages * PAGE), pages * PAGE, MAP_RW));
 	ASSERT_OK(start());
 	ASSERT_OK(dev_mark(bed.d, BASE + 7 * PAGE, 2 * PAGE));
@@ -459,17 +462,17 @@ CASE(harvest_buffer_goes_second_dense, EMULATED)
 }
 
 /*
- * A buffer that goes late, and whose user has written to all of it meanwhile: putting
- * back costs what was handed out, and has a limit; it may not cost what the user makes
- * of the buffer, for the container's lock is held. What it costs can be seen in the log:
- * pages that have no neighbour were marked one by one.
+ * A buffer that goes late, after its user has overwritten all of it. Putting pages back
+ * holds the container's lock, so its cost must be limited by what the harvest copied out,
+ * not by what the user wrote to the buffer. The log shows the cost: pages without a dirty
+ * neighbour were marked one by one.
  */
 #define LATE_BYTES	(16 * MiB)
 #define LATE_PAGES	(8 * LATE_BYTES)
-#define LATE_GONE	(LATE_BYTES - 2 * PAGE)	/* this page of the buffer */
-#define LATE_RUNS	(1ull << 18)		/* of 2^26 that the user makes */
+#define LATE_GONE	(LATE_BYTES - 2 * PAGE)	/* offset of the page that goes */
+#define LATE_RUNS	(1ull << 18)		/* limit; the user's bytes have 2^26 runs */
 
-/* A harvest into such a buffer. @told: a pipe, for a byte when it goes on; or -1 */
+/* A harvest into such a buffer. @told: pipe that gets a byte when it goes on, or -1 */
 static int harvest_late_fault(int told)
 {
 	char *buffer = memory(LATE_BYTES);
@@ -487,7 +490,7 @@ static int harvest_late_fault(int told)
 	return h.ret;
 }
 
-/* The nth page that is dirty, of which the last is told in the page that has gone */
+/* The nth dirty page; the bit of the last one lies in the buffer's page that goes. */
 static u64 late_page(u64 n, u64 last)
 {
 	return n == last ? LATE_GONE * 8 + 5 : n * (LATE_PAGES / last) + 9;
@@ -509,7 +512,10 @@ static void late_start(u64 last)
 	late_mark(last);
 }
 
-/* What was dirty still is. Return: how many pages are, @single: without a neighbour */
+/*
+ * All dirty pages still are. Return: the number of dirty pages; @single: those without a
+ * dirty neighbour
+ */
 static u64 late_dirty(u64 last, u64 *single)
 {
 	u64 *words = memory(LATE_BYTES), n, all = 0;
@@ -528,7 +534,7 @@ static u64 late_dirty(u64 last, u64 *single)
 	return all;
 }
 
-/* All that was taken is told in the page that has gone: nothing was handed out. */
+/* The only dirty page's bit lies in the page that goes: nothing was copied out. */
 CASE(late_fault_one, EMULATED)
 {
 	u64 single;
@@ -538,7 +544,7 @@ CASE(late_fault_one, EMULATED)
 	EXPECT_EQ(late_dirty(0, &single), 1);
 }
 
-/* Something has been handed out to every part of the buffer. */
+/* Dirty pages were copied out to every part of the buffer. */
 CASE(late_fault_all, EMULATED)
 {
 	u64 single;
@@ -549,7 +555,7 @@ CASE(late_fault_all, EMULATED)
 	EXPECT(single < LATE_RUNS);
 }
 
-/* The process is killed in that call: at once, and when another call had its turn. */
+/* The process is killed in that call: at once, and after another call. */
 CASE(late_fault_killed, EMULATED | KERNEL)
 {
 	int told[2], status, round;
@@ -581,12 +587,12 @@ CASE(late_fault_killed, EMULATED | KERNEL)
 }
 
 /*
- * A page of a call's answer is held back: the call sleeps, no other waits for it. A
- * process's engine can't tell a page that is held back from one that is slow, so these
- * are for the kernel's containers.
+ * A page of a call's answer is held back by userfaultfd: the call sleeps, and no other
+ * call waits for it. The engine can't tell a page that is held back from one that is
+ * slow, so these cases are for the kernel's containers.
  */
 
-/* Return: how many ranges */
+/* The job's result is the number of ranges. */
 static void *do_ranges(void *arg)
 {
 	struct job *j = arg;
@@ -599,7 +605,7 @@ static void *do_ranges(void *arg)
 	return NULL;
 }
 
-/* A mapping, writes to it and to the page at BASE + 7 * PAGE, a harvest of it */
+/* Map the job's range, write to it and to the page at BASE + 7 * PAGE, harvest it. */
 static void *do_others(void *arg)
 {
 	struct job *j = arg;
@@ -614,7 +620,7 @@ static void *do_others(void *arg)
 	return NULL;
 }
 
-/* @t holds a call back: all that do_others() does ends, and then there's @page. */
+/* While @t holds a call back, do_others() ends; then page @n of @t is filled. */
 static void others_go_on(const struct trap *t, u64 iova, u64 n)
 {
 	struct job o = { .iova = iova, .pages = 1, .bitmap = memory(PAGE) };
@@ -632,7 +638,7 @@ static void others_go_on(const struct trap *t, u64 iova, u64 n)
 	EXPECT_EQ(*(u64 *)o.bitmap & 1, 1);
 }
 
-/* Pages 5 and 7 of 64 are dirty when the call @what finds out, the second by others. */
+/* Run @what with page 5 of 64 dirty; page 7 gets dirty while its answer is held back. */
 static struct job held_back(void *(*what)(void *))
 {
 	struct trap t = trap_set(memory(PAGE), PAGE);
@@ -685,9 +691,9 @@ CASE(held_back_unmap, EMULATED | KERNEL)
 }
 
 /*
- * The answer's first page goes when the second has come, and is held back anew: the
- * call has taken what it can't tell, puts it back, and begins anew. No page but those
- * is told.
+ * The answer's first page goes when the second has come, and is held back anew: the call
+ * can't write dirty pages that it has taken, puts them back and begins anew. No other
+ * pages are reported.
  */
 static struct job held_back_twice(void *(*what)(void *))
 {
@@ -748,12 +754,12 @@ CASE(held_back_twice_unmap, EMULATED | KERNEL)
 }
 
 /*
- * The container goes under a call: a thread sleeps in a page fault of its call's
- * memory, another takes the last group away. On the stock driver (6.12) the call goes
- * on in memory that has been freed, so it isn't tried there.
+ * The container goes during a call: while a thread's call sleeps in a page fault, another
+ * thread takes the last group away. The stock driver (6.12) then uses memory that it has
+ * freed, so it isn't tried there.
  */
 
-/* A container without the library: a group comes and goes */
+/* A container opened without the library, so that its group can come and go */
 struct raw {
 	int fd, group;
 };
@@ -804,8 +810,8 @@ static void *do_call(void *arg)
 }
 
 /*
- * @page, that the call needs, can't be touched until the container has gone, and is
- * back maybe; then it's found to be like @fill.
+ * Make a call whose @page can't be touched until the container has gone, and, if @back,
+ * has come back. Then @page gets the contents of @fill, and the call must fail.
  */
 static void gone_under(const struct raw *r, unsigned long cmd, void *arg,
 		       void *page, const void *fill, bool back)
@@ -839,7 +845,7 @@ static void map_pages(const struct raw *r, u64 n)
 	}
 }
 
-/* Between two pieces of a list of mappings */
+/* The container goes between two pieces of a list of mappings. */
 CASE(released_under_list, KERNEL | EMULATED)
 {
 	struct raw r = raw_open();
@@ -856,7 +862,7 @@ CASE(released_under_list, KERNEL | EMULATED)
 	}
 }
 
-/* Before the call has its argument: nothing is mapped in what has gone. */
+/* It goes before MAP_DMA has its argument: nothing is mapped in the old container. */
 CASE(released_under_map, KERNEL | EMULATED)
 {
 	struct raw r = raw_open();
@@ -873,7 +879,7 @@ CASE(released_under_map, KERNEL | EMULATED)
 	}
 }
 
-/* So with tracking, and a harvest whose container has gone isn't 'all clean'. */
+/* The same with tracking: a harvest whose container has gone fails, it isn't 'all clean'. */
 CASE(released_under_harvest, KERNEL | EMULATED)
 {
 	struct raw r = raw_open();
@@ -896,8 +902,8 @@ CASE(released_under_harvest, KERNEL | EMULATED)
 }
 
 /*
- * MAP_DMA behind an IOMMU pins memory, and may have to wait for it to come: other
- * calls go on meanwhile, and may even be what the memory's provider waits for.
+ * MAP_DMA behind an IOMMU pins memory, and may have to wait for its pages. Other calls
+ * go on meanwhile: the page's provider may itself wait for one of them.
  */
 CASE(iommu_map_waits_alone, IOMMU)
 {
@@ -917,7 +923,7 @@ CASE(iommu_map_waits_alone, IOMMU)
 	ended = ends_within(&other, patience());
 	ended = ends_within(&h, patience()) && ended;
 	EXPECT(ended);
-	EXPECT_EQ(unmap(BASE, 6 * PAGE), 0);	/* it isn't there yet */
+	EXPECT_EQ(unmap(BASE, 6 * PAGE), 0);	/* not mapped yet */
 	trap_release(&t);
 	end(&m);
 	end(&other);
@@ -932,7 +938,7 @@ CASE(iommu_map_waits_alone, IOMMU)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* It waits for its memory; another mapping takes the place. */
+/* While MAP_DMA waits for its memory, another mapping takes the place. */
 CASE(iommu_map_overtaken, IOMMU)
 {
 	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
@@ -947,7 +953,7 @@ CASE(iommu_map_overtaken, IOMMU)
 	EXPECT_EQ(unmap(BASE, 2 * PAGE), PAGE);
 }
 
-/* More than may be locked: nobody waits for that to be found out, either. */
+/* MAP_DMA of more than may be locked: no call waits until that is found out, either. */
 CASE(iommu_map_waits_over_limit, IOMMU)
 {
 	struct trap t = trap_set((char *)memory(8 * PAGE) + 2 * PAGE, PAGE);
@@ -971,7 +977,7 @@ CASE(iommu_map_waits_over_limit, IOMMU)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* Memory that isn't there, registers, memory that is held back */
+/* Missing memory, registers, memory that is held back */
 CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL)
 {
 	char *mem = memory(32 * PAGE);
@@ -997,8 +1003,8 @@ CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL)
 }
 
 /*
- * The first device behind an IOMMU joins, and what is mapped is pinned for it: that,
- * too, waits alone.
+ * When the first device behind an IOMMU joins, all mappings are pinned for it. Other
+ * calls don't wait for that, either.
  */
 static struct dev_device *joined;
 
@@ -1036,7 +1042,7 @@ CASE(group_waits_alone, SEVERAL)
 	mapped(BASE, 8);
 	ASSERT_OK(start());
 	begin_held(&j, do_join, &t);
-	begin(&other, do_map);		/* so it has to begin anew */
+	begin(&other, do_map);	/* makes the join begin anew */
 	begin(&h, do_harvest);
 	ended = ends_within(&other, patience());
 	ended = ends_within(&h, patience()) && ended;
@@ -1059,7 +1065,7 @@ CASE(group_waits_alone, SEVERAL)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* What it waits for is unmapped, and something else is mapped there. */
+/* The mapping that the join waits for is unmapped, and another one is mapped there. */
 CASE(group_overtaken, SEVERAL)
 {
 	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
@@ -1084,8 +1090,8 @@ CASE(group_overtaken, SEVERAL)
 }
 
 /*
- * All of it may just be locked. What a driver has pinned counts once, also if it's
- * less when the memory has come.
+ * The limit is just enough for all pages. Pages that a driver has pinned count once, even
+ * if it unpins some before the memory has come.
  */
 CASE(group_waits_at_limit, SEVERAL)
 {
@@ -1108,7 +1114,7 @@ CASE(group_waits_at_limit, SEVERAL)
 	EXPECT_EQ(locked(), 0);
 }
 
-/* Mapped by another process, which lives until it's killed; the trap is this one's. */
+/* A trap in a mapping of another process, which lives until this process kills it. */
 static struct trap trap_another(pid_t *pid)
 {
 	struct trap t;
@@ -1165,7 +1171,7 @@ CASE(group_waits_for_another, SEVERAL | KERNEL)
 	waitpid(pid, NULL, 0);
 }
 
-/* Memory that goes again whenever it has come: no call is for ever. */
+/* Memory that goes again whenever it has come: each call still ends. */
 struct flicker {
 	char *mem;
 	bool stop;
@@ -1197,8 +1203,8 @@ CASE(iommu_map_flickering, IOMMU)
 }
 
 /*
- * A driver's pin doesn't wait for a process: an unmap waits for the pin. Whose thread
- * it is that asks makes no difference.
+ * A driver's pin doesn't wait for a page that a process holds back, since an unmap waits
+ * for the pin. It makes no difference which thread asks for the pin.
  */
 CASE(pin_userfaultfd, EMULATED | KERNEL)
 {

@@ -28,7 +28,7 @@ CASE(write_first_and_last_byte_of_page, EMULATED)
 	EXPECT_DIRTY(BASE, 4, "1");
 }
 
-/* Unaligned: all pages that it touches, partial ones at both ends too */
+/* An unaligned write marks all pages that it touches, partial ones at both ends too. */
 CASE(write_across_pages, EMULATED)
 {
 	char *mem = mapped(BASE, 8);
@@ -84,7 +84,7 @@ CASE(write_not_mapped, EMULATED)
 	EXPECT_CLEAN(BASE, 1);
 }
 
-/* Into a hole: what came before it has been written, and is reported. */
+/* A write that runs into a hole: pages before the hole are written and reported. */
 CASE(write_into_hole, EMULATED)
 {
 	char *mem = mapped(BASE, 2);
@@ -105,7 +105,7 @@ CASE(write_wraps, EMULATED)
 	EXPECT_CLEAN(0, 1);
 }
 
-/* A write wants a mapping that can be read as well, as the stock driver has it. */
+/* A write needs a mapping that can be read as well, as on the stock driver. */
 CASE(write_rights, EMULATED)
 {
 	char *mem = memory(3 * PAGE);
@@ -134,7 +134,7 @@ CASE(write_into_readonly, EMULATED)
 	EXPECT_CLEAN(BASE + PAGE, 1);
 }
 
-/* Memory that isn't there: nothing written, nothing reported. */
+/* Missing memory: nothing is written or reported. */
 CASE(write_faults, EMULATED)
 {
 	char *mem = memory(4 * PAGE), *file = file_page(2 * PAGE);
@@ -159,7 +159,7 @@ CASE(write_faults, EMULATED)
 	EXPECT_DIRTY(BASE, 8, "0");
 }
 
-/* The last byte that user space can have */
+/* The last byte of user space */
 CASE(write_user_end, EMULATED)
 {
 	char *mem = last_user_page();
@@ -172,7 +172,7 @@ CASE(write_user_end, EMULATED)
 	EXPECT_DIRTY(BASE, 2, "0");
 }
 
-/* Across it: the first page may be written or not, but if so it's reported. */
+/* A write across user space's end: if its first page is written, it's reported. */
 CASE(write_across_user_end, EMULATED)
 {
 	char *mem = last_user_page();
@@ -232,7 +232,7 @@ CASE(write_same_memory_twice, EMULATED)
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
-/* What the process writes itself is no DMA. */
+/* The process's own writes are no DMA. */
 CASE(write_by_processor, EMULATED)
 {
 	char *mem = mapped(BASE, 2);
@@ -277,7 +277,7 @@ CASE(mark_errors, EMULATED)
 	EXPECT_CLEAN(BASE, 3);
 }
 
-/* Write-only mappings can be marked: it's the device that wrote. */
+/* Write-only mappings can be marked: the device itself wrote there. */
 CASE(mark_writeonly_mapping, EMULATED)
 {
 	char *mem = memory(PAGE);
@@ -288,7 +288,7 @@ CASE(mark_writeonly_mapping, EMULATED)
 	EXPECT_DIRTY(BASE, 1, "0");
 }
 
-/* Over a long range: chunks in full, and the ends */
+/* Marks over a long range: whole chunks, and partial ones at the ends */
 CASE(mark_large, EMULATED)
 {
 	const u64 pages = 3 * 32768;
@@ -306,7 +306,7 @@ CASE(mark_large, EMULATED)
 	EXPECT_CLEAN(BASE, pages);
 }
 
-/* What no process can have can't have been written. */
+/* Addresses outside of user space can't have been written. */
 CASE(mark_user_end, EMULATED)
 {
 	ASSERT_OK(map(BASE, last_user_page(), 3 * PAGE, MAP_RW));
