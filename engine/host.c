@@ -113,10 +113,16 @@ static size_t kernel_copy(void *mem, const void *addr, size_t size, bool write)
 	return done;
 }
 
+/* NULL, or a member of it, which needs no system call to be found bad */
+static bool is_null(const void *addr)
+{
+	return (unsigned long)addr < PAGE_SIZE;
+}
+
 int dmt_copy_from_user(struct dmt_host *host, void *to, const void *from,
 		       size_t size)
 {
-	if (dmt_fault(host, DMT_FAULT_COPY))
+	if (is_null(from) || dmt_fault(host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (host->checked)
 		return kernel_copy(to, from, size, false) == size ? 0 : -EFAULT;
@@ -138,7 +144,7 @@ void dmt_racy_copy(void *to, const void *from, size_t size)
 int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 		     size_t size)
 {
-	if (dmt_fault(host, DMT_FAULT_COPY))
+	if (is_null(to) || dmt_fault(host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (host->checked)
 		return kernel_copy((void *)from, to, size, true) == size ?
@@ -163,7 +169,7 @@ int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
 {
 	size_t done = 0;
 
-	if (dmt_fault(host, DMT_FAULT_COPY))
+	if (is_null(to) || dmt_fault(host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (!host->checked) {
 		memset(to, 0, size);
@@ -248,6 +254,8 @@ static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
 	*done = 0;
 	if (has_functions(owner))
 		return call_memory(&owner->memory, vaddr, data, size, done, write);
+	if (is_null((void *)vaddr))
+		return -EFAULT;
 	if (owner->host->checked) {
 		*done = kernel_copy(data, (void *)vaddr, size, write);
 		return *done == size ? 0 : -EFAULT;
@@ -300,7 +308,7 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		return -ENOMEM;
 	if (has_functions(owner))
 		return -EOPNOTSUPP;
-	if (is_played_frame(owner->host, vaddr))
+	if (is_null((void *)vaddr) || is_played_frame(owner->host, vaddr))
 		return -EFAULT;
 	if (vaddr < owner->host->frames.start)
 		npages = min(npages, (owner->host->frames.start - vaddr) /

@@ -229,7 +229,8 @@ long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
  *
  * Return: 0; -EEXIST (overlaps a mapping), -EINVAL (not whole pages, not an IOVA that
  * can be used), -ENOSPC (no more mappings), -ENOMEM (none, or over RLIMIT_MEMLOCK),
- * -EFAULT (memory that isn't there), -EOVERFLOW.
+ * -EFAULT (memory that isn't there, NULL), -EOVERFLOW. dmatrack_error() says which argument
+ * is wrong.
  */
 int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 		 unsigned int prot);

@@ -113,54 +113,6 @@ static int call(struct dmatrack *t, unsigned long cmd, void *arg)
 	return ret < 0 ? (int)ret : 0;
 }
 
-int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
-		 unsigned int prot)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = prot,		/* the same values */
-		.vaddr = (uintptr_t)vaddr,
-		.iova = iova,
-		.size = size,
-	};
-	int err;
-
-	_Static_assert(DMATRACK_MAP_READ == VFIO_DMA_MAP_FLAG_READ &&
-		       DMATRACK_MAP_WRITE == VFIO_DMA_MAP_FLAG_WRITE, "flags");
-	if (dml_lacks(t))
-		return -EINVAL;
-	err = call(t, VFIO_IOMMU_MAP_DMA, &map);
-	if (err)
-		dml_container_failed(err, "not whole pages, no rights, or no IOVA that can "
-				     "be used", "mapping 0x%llx bytes at IOVA 0x%llx",
-				     (unsigned long long)size, (unsigned long long)iova);
-	return err;
-}
-
-int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
-{
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = iova,
-		.size = size,
-	};
-	int err;
-
-	if (dml_lacks(t))
-		return -EINVAL;
-	err = call(t, VFIO_IOMMU_UNMAP_DMA, &unmap);
-	if (err == -EBUSY)
-		dml_error(err, "unmapping 0x%llx bytes at IOVA 0x%llx: a device's "
-			  "driver holds pages there and doesn't unpin them; "
-			  "close the device, or try again later",
-			  (unsigned long long)size, (unsigned long long)iova);
-	else if (err)
-		dml_container_failed(err, "not whole pages, or it would cut a mapping",
-				     "unmapping 0x%llx bytes at IOVA 0x%llx",
-				     (unsigned long long)size, (unsigned long long)iova);
-	return err;
-}
-
 /* The uapi's structure is the library's. */
 #define SAME(m) \
 	(offsetof(struct dmatrack_mapping, m) == \
