@@ -9,7 +9,7 @@
 
 #define PIN_MAX		512
 
-/* Saying what's wrong ------------------------------------------------------ */
+/* Reporting a difference --------------------------------------------------- */
 
 static const char *value(long v, char *buf, size_t size)
 {
@@ -34,7 +34,7 @@ bool exact_is(struct exact *x, const char *what, long got, long want)
 
 /* Choosing ----------------------------------------------------------------- */
 
-/* Small mostly, at times up to @max */
+/* A random number, mostly small, at times up to @max */
 static uint64_t some(struct exact *x, uint64_t max)
 {
 	static const uint64_t caps[] = { 1, 3, 16, 65, 200, 5000 };
@@ -69,13 +69,13 @@ bool exact_range(struct exact *x, uint64_t *first, uint64_t *count)
 	return true;
 }
 
-/* Pages that a bit stands for */
+/* A random number of pages for each bit */
 static uint64_t some_per_bit(struct exact *x)
 {
 	return x->s->plain || any(x, 3) ? 1 : 1ULL << any(x, 18);
 }
 
-/* The answer's buffer with what was in there before; the stock driver needs 0. */
+/* Fill the answer's buffer with random bytes; with zeros for the stock driver. */
 static void *answer(struct exact *x, uint64_t bytes)
 {
 	return memset(x->answer, x->s->plain ? 0 : (int)any(x, 256), bytes);
@@ -177,7 +177,7 @@ static bool is_bit(const unsigned char *bitmap, uint64_t n)
 	return bitmap[n / 8] >> n % 8 & 1;
 }
 
-/* Every bit is as the model has it, and 0 up to the last word's end. */
+/* Every bit equals the model's; those up to the last word's end are 0. */
 static void check_bits(struct exact *x, uint64_t first, uint64_t count,
 		       uint64_t per_bit)
 {
@@ -221,7 +221,7 @@ static void do_unmap(struct exact *x)
 	model_forget(&x->m, first, count);
 }
 
-/* No room for all of the bitmap. A pin that's in the way may be gone after it. */
+/* A buffer too short for the bitmap. The callback may have dropped pins before it fails. */
 static void do_failing_unmap(struct exact *x)
 {
 	struct exact_unmap u;
@@ -254,7 +254,7 @@ static void check_entry(struct exact *x, const struct dmatrack_mapping_entry *e)
 		 (uintptr_t)x->mem + m->first * PAGE);
 }
 
-/* All mappings, in order, in one call or in many */
+/* List all mappings, in order, in one call or in many. */
 static void do_list(struct exact *x)
 {
 	static struct dmatrack_mapping_entry e[MODEL_MAPPINGS + 1];
@@ -301,7 +301,7 @@ static void do_harvest(struct exact *x)
 	model_clean(&x->m, first, count);
 }
 
-/* The buffer ends somewhere before the answer does: nothing is lost by that. */
+/* The buffer ends somewhere before the answer does: no dirty page may be lost. */
 static void do_failing_harvest(struct exact *x)
 {
 	uint64_t first, count;
@@ -314,7 +314,7 @@ static void do_failing_harvest(struct exact *x)
 	exact_is(x, "GET_BITMAP", call(x, VFIO_IOMMU_DIRTY_PAGES, &h), -EFAULT);
 }
 
-/* Do the ranges of one call say what the model says of pages [n, end)? */
+/* Do the ranges of one call match the model's pages [n, end)? */
 static void check_ranges(struct exact *x, const struct dmatrack_dirty_range *r,
 			 unsigned int nr, uint64_t n, uint64_t end,
 			 uint64_t per_bit)
@@ -340,7 +340,7 @@ static void check_ranges(struct exact *x, const struct dmatrack_dirty_range *r,
 		 model_reports(&x->m, n, end - n), 0);
 }
 
-/* In one call or, where there's not much room, in some; the rest may stay. */
+/* In one call or, with little room, in several; may stop before the end. */
 static void do_ranges(struct exact *x)
 {
 	static struct dmatrack_dirty_range r[WINDOW];
@@ -369,7 +369,7 @@ static void do_ranges(struct exact *x)
 	}
 }
 
-/* Room for more ranges than the buffer has: it fails, or had enough for them. */
+/* @count exceeds the buffer: the call fails, unless the ranges fit all the same. */
 static void do_failing_ranges(struct exact *x)
 {
 	struct dmatrack_get_ranges get;
@@ -452,7 +452,7 @@ static void do_pin(struct exact *x)
 	exact_pages(x, PIN_MAX, &first, &count);
 	want = model_pin(&x->m, first, count, write);
 	if (want && x->s->plain)
-		return;			/* there it leaves pages dirty */
+		return;			/* the stock driver leaves pages dirty there */
 	if (exact_is(x, "pin", dev_pin(x->s->d, iova_of(x, first), count,
 					      write ? TDEV_PIN_WRITE :
 						      TDEV_PIN_READ),
@@ -460,7 +460,7 @@ static void do_pin(struct exact *x)
 		model_pinned(&x->m, first, count, write);
 }
 
-/* The next page that is pinned, and some that follow it */
+/* The next pinned page, and some pages that follow it */
 static void do_unpin(struct exact *x)
 {
 	const struct model_page *page = x->m.page;
@@ -482,7 +482,7 @@ static void do_switch(struct exact *x)
 	struct vfio_iommu_type1_dirty_bitmap d = {
 		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
-	bool again = x->m.tracking && any(x, 4);	/* changes nothing */
+	bool again = x->m.tracking && any(x, 4);	/* a second START changes nothing */
 
 	if (any(x, 20))
 		return;
@@ -544,7 +544,7 @@ static void *space(uint64_t size, int prot)
 	return mem == MAP_FAILED ? NULL : mem;
 }
 
-/* A bitmap of the window in whole pages, and a page that isn't there behind it */
+/* A bitmap of the window, in whole pages, with an unmapped page behind it */
 static bool make_memory(struct exact *x)
 {
 	uint64_t edge = (bitmap_bytes(WINDOW) / PAGE + 1) * PAGE;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Random calls on a container, each compared with the model: what it returns,
+ * Random calls on a container, each compared with the model: its return value and
  * every byte and bit of its answer; also calls that must be refused and change
- * nothing. One thread, so that a seed is the same calls on the engine, on
- * dmatrack.ko and on the stock driver. The container is this test's alone.
+ * nothing. One thread, so that a seed gives the same calls on the engine, on
+ * dmatrack.ko and on the stock driver. No other program uses the container.
  */
 #ifndef EXACT_EXACT_H
 #define EXACT_EXACT_H
@@ -15,14 +15,14 @@ struct dmatrack;
 struct dev_device;
 
 /**
- * struct exact_setup - what to run on
+ * struct exact_setup - the container to compare, and the calls to make
  * @t: an empty container
  * @d: a device in it that pins and writes; without an IOMMU
  * @base: first IOVA of the window of MODEL_WINDOW pages
- * @plain: keep to what the stock driver does right
- * @calls: how many
- * @seed: of the random numbers
- * @refused: calls that must be refused are among them
+ * @plain: make only calls that the stock driver answers right
+ * @calls: number of calls
+ * @seed: seed of the random numbers
+ * @refused: also make calls that must be refused
  */
 struct exact_setup {
 	struct dmatrack *t;
@@ -35,11 +35,12 @@ struct exact_setup {
 };
 
 /**
- * exact_run() - call and compare
- * @setup: see above
- * @why: out: which call answered what instead of what; room for EXACT_WHY bytes
+ * exact_run() - make random calls and compare their answers with the model's
+ * @setup: the container and the calls
+ * @why: out: the call that was answered wrong, its answer and the right one, in at most
+ * EXACT_WHY bytes
  *
- * Return: calls made; fewer than asked for where one was answered wrong.
+ * Return: number of calls made; fewer than @setup->calls if one was answered wrong.
  */
 unsigned long exact_run(const struct exact_setup *setup, char *why);
 #define EXACT_WHY	256

@@ -112,7 +112,7 @@ static long may(const struct model *m, uint64_t page, unsigned int rights)
 	return rights & ~m->mapping[at].prot ? -EPERM : 0;
 }
 
-/* A copy needs both rights to write: that's how the stock driver has it. */
+/* A copy needs both rights to write, as in the stock driver. */
 long model_write(struct model *m, uint64_t at, uint64_t size)
 {
 	uint64_t n, last = (at + size - 1) / MODEL_PAGE;

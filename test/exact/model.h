@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A container as type1's rules have it: what each call must answer, and which
- * pages are dirty after it. One entry for each page of a window of IOVAs; the
- * model knows nothing of chunks, words and logs. One thread.
+ * A model of a container by type1's rules: the right answer of each call, and the
+ * pages that are dirty after it. It has one entry for each page of a window of IOVAs,
+ * and no chunks, words or logs. One thread.
  *
- * A function that answers for a call returns what the call must return: 0 or
- * more, or -errno. It changes the model only where it says so.
+ * A function for a call returns the call's right result: 0 or more, or -errno. It
+ * changes the model only where its comment says so.
  */
 #ifndef EXACT_MODEL_H
 #define EXACT_MODEL_H
@@ -22,7 +22,7 @@
  * @mapping: index of its mapping, or -1
  * @dirty: written since it was last harvested
  * @written: pinned for writing
- * @pins: how often the device has it pinned
+ * @pins: number of the device's pins
  */
 struct model_page {
 	int mapping;
@@ -41,27 +41,27 @@ struct model_mapping {
 struct model {
 	struct model_page page[MODEL_WINDOW];
 	struct model_mapping mapping[MODEL_MAPPINGS];
-	int nr;			/* of mappings */
+	int nr;			/* number of mappings */
 	bool tracking;
 };
 
 void model_init(struct model *m);
 
-/* MAP_DMA; if it succeeds, the mapping is there afterwards. */
+/* MAP_DMA; adds the mapping if the call must succeed. */
 long model_map(struct model *m, uint64_t first, uint64_t count,
 	       unsigned int prot);
 
-/* UNMAP_DMA: bytes to be unmapped, or -EINVAL; model_forget() then unmaps them. */
+/* UNMAP_DMA: number of bytes to unmap, or -EINVAL; model_forget() then unmaps them. */
 long model_unmap(const struct model *m, uint64_t first, uint64_t count);
 void model_forget(struct model *m, uint64_t first, uint64_t count);
 
-/* Is any of the pages reported by a harvest? */
+/* Must a harvest report any of the pages? */
 bool model_reports(const struct model *m, uint64_t first, uint64_t count);
 void model_clean(struct model *m, uint64_t first, uint64_t count);
 
 /*
- * The device. A write that fails has written the pages before the one that it
- * failed at; a mark or a pin that fails has done nothing.
+ * The device's operations. A write that fails has written the pages before the one that
+ * it failed at; a mark or a pin that fails has done nothing.
  */
 long model_write(struct model *m, uint64_t at, uint64_t size);
 long model_read(const struct model *m, uint64_t at, uint64_t size);
@@ -72,7 +72,7 @@ void model_pinned(struct model *m, uint64_t first, uint64_t count, bool write);
 void model_unpinned(struct model *m, uint64_t first, uint64_t count);
 bool model_has_pins(const struct model *m, uint64_t first, uint64_t count);
 
-/* START that is no repetition, and STOP */
+/* The first START, or a STOP */
 void model_track(struct model *m, bool on);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Calls that must be refused: good ones with one thing that's wrong. The
- * container is as before, which the calls that follow find out.
+ * Calls that must be refused: valid ones with one error. The container must stay as it
+ * was; the calls that follow find out.
  */
 #include <errno.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static void bad_map(struct exact *x, uint64_t first, uint64_t count)
 		break;
 	}
 	if (want == -EOVERFLOW && x->s->plain)
-		return;		/* older kernels say -EINVAL */
+		return;		/* older kernels return -EINVAL */
 	exact_is(x, "MAP_DMA", call(x, VFIO_IOMMU_MAP_DMA, &a), want);
 }
 
@@ -229,7 +229,7 @@ static void unknown_call(struct exact *x, uint64_t first, uint64_t count)
 	exact_is(x, "unknown call", call(x, cmd, x->answer), -ENOTTY);
 }
 
-/* Behind the last IOVA, or not pinned */
+/* Pages behind the last IOVA, or not pinned */
 static void bad_device(struct exact *x, uint64_t first, uint64_t count)
 {
 	long ret;

@@ -17,14 +17,14 @@
 
 /**
  * struct exact - a comparison under way
- * @s: what to run on
+ * @s: the container and the calls
  * @m: the model
  * @rng: state of the random numbers
- * @mem: memory behind the window, as many pages
+ * @mem: memory for the window's pages
  * @edge: end of a buffer of WINDOW bits; no memory follows
- * @answer: the same, with room for any answer
- * @call: what the call under way is, for messages
- * @why: out; not empty: a call was answered wrong
+ * @answer: a buffer of WINDOW bits and a word, for any answer
+ * @call: description of the call under way, for messages
+ * @why: out: the difference found; empty while all answers are right
  */
 struct exact {
 	const struct exact_setup *s;
@@ -58,16 +58,16 @@ static inline uint64_t bitmap_bytes(uint64_t nbits)
 	return (nbits + 63) / 64 * 8;
 }
 
-/* @got is what @want is; if not, says so. */
+/* Return: whether @got equals @want; if not, writes the difference to @why. */
 bool exact_is(struct exact *x, const char *what, long got, long want);
 
-/* A page number, and a number of pages from there: small mostly, up to @max */
+/* A random page, and a number of pages from there: mostly small, up to @max */
 void exact_pages(struct exact *x, uint64_t max, uint64_t *first,
 		 uint64_t *count);
-/* The same, or a whole mapping. Return: false: there is nothing to choose from */
+/* The same, or a whole mapping. Return: false if a mapping is wanted and there is none */
 bool exact_range(struct exact *x, uint64_t *first, uint64_t *count);
 
-/* UNMAP_DMA and DIRTY_PAGES with what follows them */
+/* UNMAP_DMA and DIRTY_PAGES with the structures that follow them */
 struct exact_unmap {
 	struct vfio_iommu_type1_dma_unmap unmap;
 	struct vfio_bitmap bitmap;

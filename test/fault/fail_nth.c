@@ -3,23 +3,23 @@
  * Make every point that can fail fail, one after the other.
  *
  * A script of calls is run. At each call of it, the first point that can fail
- * is made to, then the second, and so on until the call gets through without
- * having come to the point that should. After each failure everything is
- * compared with a model of the container:
+ * is made to fail, then the second, and so on until the call ends before it reaches
+ * the point that should fail. After each failure everything is compared with a model
+ * of the container:
  *
- *   - every page that was dirty is still reported, and no other, but for what
+ *   - every page that was dirty is still reported, and no other, but for those that
  *     the contract allows: where memory was denied, all of a chunk; where a
  *     coarse answer was put back, all pages of a bit that was set; where the
- *     user took the buffer away, what the lost part of the answer covered
- *   - the mappings, pins, rights, and how many mappings may still be made, are
- *     as before
+ *     user took the buffer away, all pages that the lost part of the answer covered
+ *   - the mappings, pins, rights, and the number of mappings that may still be made,
+ *     are as before
  *
- * and in the end the call has succeeded, and has done all that it should. What
- * a call that copes with the failure does (it marks a whole chunk, say) is
- * checked likewise; the script is then run anew up to that call.
+ * and in the end the call has succeeded, and has done all that it should. A call that
+ * succeeds in spite of the failure (by marking a whole chunk, say) is checked likewise;
+ * the script is then run anew up to that call.
  *
  * Memory can be denied altogether, too: the engine gets its memory from
- * posix_memalign(), which is ours here (small pieces aside, which are calloc's).
+ * posix_memalign(), which this program replaces (small pieces come from calloc()).
  */
 #include <errno.h>
 #include <malloc.h>
@@ -37,7 +37,7 @@
 
 #define PAGE		4096ULL
 #define CHUNK		DMT_CHUNK_PAGES
-#define PAGES		(7 * CHUNK)		/* of IOVA, up to the last */
+#define PAGES		(7 * CHUNK)	/* pages in the window, which ends at the last IOVA */
 #define BASE		(0 - PAGES * PAGE)
 #define WORDS		(PAGES / 64)
 #define MAPPINGS_MAX	65535U
@@ -65,9 +65,8 @@ int posix_memalign(void **mem, size_t align, size_t size)
 /* A buffer that goes while the call runs -------------------------------------- */
 
 /*
- * In an engine that checks its user's pointers the kernel makes the copies. At
- * the copy into the answer that comes as number @nth, the pages [@from, @end) of
- * the answer are taken away.
+ * In an engine that checks its user's pointers the kernel makes the copies. At the
+ * @nth copy into the answer, the answer's bytes [@from, @end) are taken away.
  */
 static struct {
 	long nth;
@@ -106,17 +105,17 @@ struct map {
 };
 
 /**
- * struct world - a container, and what should be so
+ * struct world - a container, and the state that it should have
  * @e: the container
  * @map: mappings, in order of their pages
  * @tracking: between START and STOP
- * @dirty: pages that must be reported, but for those pinned
+ * @dirty: pages that must be reported, without those pinned
  * @may: pages that may be reported
  * @written: pages pinned for writing
  * @pinned: pages pinned
- * @pins: how often they are pinned
- * @excess: chunks of which too many pages were reported, last time
- * @answer: of harvests; pages of its own
+ * @pins: number of pins of each page
+ * @excess: number of chunks in which the last answer reported too many pages
+ * @answer: the harvests' buffer, on pages of its own
  */
 struct world {
 	struct dmatrack_engine *e;
@@ -154,7 +153,7 @@ static void clear(uint64_t *bits, uint64_t i)
 	bits[i / 64] &= ~(1ULL << i % 64);
 }
 
-/* Set or clear [first, end) */
+/* Set or clear bits [first, end) */
 static void fill(uint64_t *bits, uint64_t first, uint64_t end, bool on)
 {
 	while (first < end) {
@@ -171,7 +170,7 @@ static void fill(uint64_t *bits, uint64_t first, uint64_t end, bool on)
 	}
 }
 
-/* 64 bits from @i on; there is a word more than needed */
+/* 64 bits from @i on; @bits has a spare word at its end */
 static uint64_t word_at(const uint64_t *bits, uint64_t i)
 {
 	uint64_t word = bits[i / 64] >> i % 64;
@@ -235,8 +234,8 @@ static bool any_reported(uint64_t first, uint64_t end)
 }
 
 /*
- * Pages around @page that are in the same chunk; if it's not mapped, itself
- * alone and false.
+ * The pages in the same chunk as @page. If @page isn't mapped, returns false and
+ * @page alone.
  */
 static bool chunk_of(uint64_t page, uint64_t *first, uint64_t *end)
 {
@@ -270,7 +269,7 @@ static void allow_chunks(uint64_t page, uint64_t n)
 	}
 }
 
-/* A page went out of a driver's hands. */
+/* A driver drops a pin of @page. */
 static void model_unpin(uint64_t page)
 {
 	if (!w->pins[page] || --w->pins[page])
@@ -284,7 +283,7 @@ static void model_unpin(uint64_t page)
 		allow_chunk(page);
 }
 
-/* The driver does as it's told: it keeps nothing. */
+/* The driver's callback drops all pins in the range. */
 static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 {
 	uint64_t page = (iova - BASE) / PAGE, end = page + size / PAGE;
@@ -298,7 +297,7 @@ static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 		}
 }
 
-/* Calls, and what they should do to the model ------------------------------------ */
+/* Calls, and their effects on the model ------------------------------------------ */
 
 enum op {
 	MAP, UNMAP, UNMAP_BITMAP, START, STOP, MARK, SCATTER, WRITE, PIN, UNPIN,
@@ -307,12 +306,12 @@ enum op {
 
 /**
  * struct step - one call of the script
- * @name: for people
- * @op: which
- * @page: first
- * @n: pages
- * @arg: rights; log2 of pages that a bit stands for; for SCATTER, every so
- *	 many pages one is marked
+ * @name: the step's name in messages
+ * @op: the call
+ * @page: its first page
+ * @n: number of pages
+ * @arg: rights; or log2 of the pages in a bit; for SCATTER, the distance of the
+ *	 pages that are marked
  */
 struct step {
 	const char *name;
@@ -460,7 +459,7 @@ static long do_scatter(const struct step *s)
 	return ret;
 }
 
-/* From the middle of the first page to the middle of the last */
+/* Write from the middle of the first page to the middle of the last. */
 static long do_write(const struct step *s)
 {
 	static uint64_t data[16 * PAGE / 8], stamp;
@@ -472,7 +471,7 @@ static long do_write(const struct step *s)
 		data[i] = stamp;
 	ret = dmatrack_engine_write(w->e, BASE + s->page * PAGE + off, data,
 				    (s->n - 1) * PAGE);
-	/* What has been written is dirty, whatever the call says. */
+	/* Pages that were written are dirty, whatever the call returns. */
 	for (i = 0; i < s->n; i++) {
 		const char *at = memory + (s->page + i) * PAGE +
 				 (i == s->n - 1 ? 0 : off);
@@ -512,7 +511,7 @@ static long do_unpin(const struct step *s)
 	return ret;
 }
 
-/* A chunk that is all dirty stays so, if there is no memory to split it. */
+/* A chunk that is all dirty stays all dirty if there is no memory to split it. */
 static void allow_unsplit(const struct step *s)
 {
 	uint64_t page = s->page, stop = s->page + s->n, first, end;
@@ -567,7 +566,7 @@ static long do_harvest(const struct step *s)
 			allow_coarse(s);
 		return ret;
 	}
-	/* What couldn't be handed out at first was put back, and taken again. */
+	/* Pages that couldn't be copied out at first were put back, and taken again. */
 	if (no_memory)
 		allow_coarse(s);
 	check_answer(s, s->arg);
@@ -577,7 +576,7 @@ static long do_harvest(const struct step *s)
 	return 0;
 }
 
-/* A list of @n ranges in the answer is made a bitmap of @s's bits. */
+/* Convert the @n ranges in the answer to a bitmap with as many pages a bit as @s asks. */
 static void as_bitmap(const struct step *s, unsigned int n)
 {
 	static struct dmatrack_dirty_range list[WORDS / 2];
@@ -680,7 +679,7 @@ static long do_step(const struct step *s)
 	}
 }
 
-/* Is everything as the model has it? ---------------------------------------------- */
+/* Does the container equal the model? --------------------------------------------- */
 
 static void check_pins(struct dmt_mapping *m, const struct map *map)
 {
@@ -728,12 +727,12 @@ static void check_mappings(void)
 	CHECK(!m);
 }
 
-/* Mark again what is in the last answer, in runs. */
+/* Mark the pages of the last answer again, in runs. */
 static void restore(void)
 {
 	uint64_t page = 0, first, i;
 
-	/* Pages that are reported for being pinned need no mark. */
+	/* Pages that are reported because they are pinned need no mark. */
 	for (i = 0; i < WORDS; i++)
 		w->dirty[i] |= w->answer[i] & ~w->written[i];
 	while (page < PAGES) {
@@ -775,7 +774,7 @@ static void check_word(uint64_t i)
 	last = first;
 }
 
-/* Compare all with the model, and leave it as it was. */
+/* Compare all with the model, and leave the container as it was. */
 static void check_world(void)
 {
 	struct {
@@ -803,7 +802,7 @@ static void check_world(void)
 	memset(w->may, 0, sizeof(w->may));
 }
 
-/* Every pin is still there, as often as it should be. */
+/* Each page can be unpinned as often as it was pinned, and no more. */
 static void check_unpin_all(void)
 {
 	uint64_t page;
@@ -849,9 +848,9 @@ static void world_free(void)
 #define ROM		740			/* 100, read-only */
 #define LONG		4000			/* 3 1/2 chunks */
 #define LONG_N		(CHUNK * 7 / 2)
-#define NEXT		(LONG + LONG_N)		/* 60, just behind */
-#define AFTER		(NEXT + 60)		/* 70,000, just behind */
-#define TOP		(PAGES - 1000)		/* up to the last IOVA */
+#define NEXT		(LONG + LONG_N)		/* 60, adjacent to LONG */
+#define AFTER		(NEXT + 60)		/* 70,000, adjacent to NEXT */
+#define TOP		(PAGES - 1000)		/* 1,000, up to the last IOVA */
 
 static const struct step script[] = {
 	{ "start", START, 0, 0, 0 },
@@ -940,7 +939,7 @@ static const struct step script[] = {
 	{ "unmap the rest", UNMAP, 0, TOP, 0 },
 };
 
-/* How far the script is to go, and which faults there */
+/* The step of the script at which points fail */
 static unsigned int at;
 
 static void replay(unsigned int flags)
@@ -954,13 +953,13 @@ static void replay(unsigned int flags)
 		CHECK_EQ(do_step(&script[i]), 0);
 }
 
-/* Does the call have no choice but to fail when something is denied to it? */
+/* Must the call fail when a point in it fails? */
 static bool must_fail(enum op op)
 {
 	return op == MAP || op == START || op == PIN || op == LIST;
 }
 
-/* One call, of which point @nth fails. Returns whether it came to that point. */
+/* Make one call whose point @nth fails. Return: whether the call reached that point */
 static bool fail_one(const struct step *s, unsigned int kinds, long nth,
 		     long *ret)
 {
@@ -990,10 +989,10 @@ static void fail_each(unsigned int kinds, bool without_memory)
 			break;
 		CHECK(ret == 0 || ret == -ENOMEM || ret == -EFAULT);
 		CHECK(ret || !must_fail(s->op));
-		/* One piece of memory denied: one chunk, at the most */
+		/* If one allocation fails, at most one chunk may report too much */
 		if (kinds == DMT_FAULT_MEMORY && !without_memory)
 			CHECK(w->excess <= 1);
-		/* It coped: the next has to do it from the start again. */
+		/* The call succeeded all the same: run the script anew before the next point. */
 		afresh = !ret;
 	}
 	if (without_memory && ret) {
@@ -1019,7 +1018,7 @@ static void fail_step(void)
 
 /* A buffer that goes ---------------------------------------------------------------- */
 
-/* What bytes [from, end) of an answer cover; of ranges it can't be told */
+/* Allow reports of the pages that bytes [from, end) of the answer cover; of ranges, of all */
 static void allow_going(const struct step *s, size_t from, size_t end)
 {
 	uint64_t page = s->page + ((from * 8) << s->arg);
@@ -1034,7 +1033,7 @@ static void allow_going(const struct step *s, size_t from, size_t end)
 			set(w->may, page);
 }
 
-/* Bytes [from, end) of the answer go when the @nth piece is handed out. */
+/* Take bytes [from, end) of the answer away when its @nth piece is copied out. */
 static long harvest_going(const struct step *s, long nth, size_t from,
 			  size_t end, bool *gone)
 {
@@ -1049,7 +1048,7 @@ static long harvest_going(const struct step *s, long nth, size_t from,
 	memset(&going, 0, sizeof(going));
 	if (ret)
 		CHECK_EQ(ret, -EFAULT);
-	else	/* it was over before the buffer was missed */
+	else	/* the call ended before it needed the buffer */
 		memset(w->may, 0, sizeof(w->may));
 	check_world();
 	return ret;
@@ -1228,7 +1227,7 @@ static void many_any(void)
 	many_free();
 }
 
-/* Ranges in the middle of leaves, with the n-th allocation failing or all */
+/* Erase ranges in the middle of leaves while the nth allocation fails, or all do. */
 static void many_erase(unsigned int order, long nth)
 {
 	uint64_t rng = nth + 1;
@@ -1243,7 +1242,7 @@ static void many_erase(unsigned int order, long nth)
 		no_memory = nth < 0;
 		many_unmap(i, n < MANY - i ? n : MANY - i);
 	}
-	/* and it can be used as before */
+	/* the space can be used as before */
 	many_map_failing(7);
 	many_check();
 	many_free();
@@ -1301,9 +1300,9 @@ static uint64_t huge_count(uint64_t n)
 }
 
 /*
- * A page of the second table is marked when there is no memory, in a call that
- * may not sleep: all of the table counts as dirty. Harvests of parts of it, with
- * and without memory, report it all once, and then it's clean.
+ * A page of the second table is marked without memory, in a call that may not sleep:
+ * all pages of the table count as dirty. Harvests of parts of it, with and without
+ * memory, report each page once; then the table is clean.
  */
 static void huge_table(struct dmatrack_engine *e, bool without_memory)
 {
@@ -1331,7 +1330,7 @@ static void huge_table(struct dmatrack_engine *e, bool without_memory)
 	CHECK_EQ(huge_count(HUGE_PAGES), 0);
 }
 
-/* The n-th allocation fails, in a call that may sleep for it and one that may not. */
+/* The nth allocation fails, in a call that may sleep for memory and one that may not. */
 static void huge_marks(struct dmatrack_engine *e)
 {
 	static char byte;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Streams and images that somebody made up: frames and heads with the right hashes and any
- * content, some of them altered afterwards. What is asked for: no crash, no write outside
- * what was announced, nothing finished that doesn't say so, nothing read from an image but what
- * its hashes are of.
+ * Forged streams and images: frames and heads with the right hashes and any content, some
+ * of them altered afterwards. There may be no crash, no write outside of the announced
+ * regions, no copy that finishes without COMMIT, and no data read from an image that
+ * doesn't fit its hashes.
  *
  * copy [RUNS [SEED]]
  */
@@ -21,7 +21,7 @@
 #include "test/tap.h"
 
 #define PAGE	4096ULL
-#define TABLE	(8192 + (4 << 20))	/* in the image below */
+#define TABLE	(8192 + (4 << 20))	/* offset of the table in the image below */
 
 static uint64_t rng;
 static unsigned long runs = 3000;
@@ -31,7 +31,7 @@ static uint64_t below(uint64_t n)
 	return random_below(&rng, n);
 }
 
-/* A stream in memory, which ends; what is written to it is lost */
+/* A stream in memory, which ends; the receiver's answers are discarded */
 static unsigned char stream[1 << 20];
 static size_t length, at;
 
@@ -77,7 +77,7 @@ static int once(void *opaque, unsigned int attempt, int why,
 	return attempt ? why : dmatrack_channel_new(ch, &ops, NULL);
 }
 
-/* A destination that looks at what it's told */
+/* A destination that checks its calls */
 static struct dmatrack_region told[DMATRACK_REGIONS_MAX];
 static unsigned int ntold;
 static int wrong, finished;
@@ -182,7 +182,7 @@ static void random_frame(struct dml_frame *f, uint64_t *seq, void *payload)
 		f->length = below(9 * PAGE);
 }
 
-/* What ends a copy: right behind FINISH, by that one's number, for the most part */
+/* COMMIT, which ends a copy: mostly right behind FINISH and with its number */
 static void random_commit(struct dml_wire *wire, const struct dml_frame *finish)
 {
 	struct dml_frame f = { .type = DML_WIRE_COMMIT, .seq = finish->seq };
@@ -250,7 +250,7 @@ static void test_streams(void)
 	CHECK(good);
 }
 
-/* Images: a small one, with another head, another table */
+/* Images: a small one, with its head or table altered */
 static void make_image(const char *path)
 {
 	static char data[3 << 20];
@@ -273,7 +273,7 @@ static void random_word(unsigned char *buf, size_t size)
 	memcpy(buf + below(size / 8) * 8, &word, below(2) ? 8 : 4);
 }
 
-/* Anything, hashed as if it were meant */
+/* Alter anything, and make the hash fit. */
 static void alter_image(int fd)
 {
 	struct dml_image_head head;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Memory that a call was given and that another caller takes away: unmapped,
- * made read-only, moved, emptied, held back by a userfaultfd.
+ * The arena: memory that is given to calls while other callers take it away. It is
+ * unmapped, made read-only, moved, emptied, or held back by a userfaultfd.
  *
  * The arena lies before a range without memory that is larger than any answer.
- * It is never left unmapped: nothing of this program may come to lie where a call
- * is still writing. What is unmapped is replaced by something else in one step.
+ * It is never left unmapped: no memory of this program may be allocated where a call
+ * is still writing. A page is unmapped and replaced in one step.
  *
  * Arguments and answers have halves of their own, and in its half each kind of
- * argument has pages of its own, one to a page: else a call could find an answer,
- * or another's IOVA, where its pointer was, and write to memory that is ours.
+ * argument has pages of its own, one argument to a page. Otherwise a call could read an
+ * answer, or another argument's IOVA, as its pointer, and write to this program's memory.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -26,11 +26,11 @@
 
 #define ARENA_PAGES	64ULL
 #define ARENA		(ARENA_PAGES * PAGE)
-#define ANSWERS		(ARENA / 2)	/* where they begin */
-#define PLACES		4		/* pages of a kind of argument */
-#define EMPTY		(64 * GiB)	/* behind it: larger than an answer */
-#define MEMORY		(256 * GiB)	/* for mappings, always there */
-#define USED_PAGES	4096		/* of it, where small mappings begin */
+#define ANSWERS		(ARENA / 2)	/* offset of the answers' half */
+#define PLACES		4		/* pages for each kind of argument */
+#define EMPTY		(64 * GiB)	/* bytes behind the arena: larger than an answer */
+#define MEMORY		(256 * GiB)	/* bytes to map for devices, never taken away */
+#define USED_PAGES	4096		/* pages of it in which small mappings begin */
 
 static char *arena, *memory;
 static int file, trap = -1, enough[2];
@@ -60,7 +60,7 @@ bool arena_init(void)
 
 /* Taking it away ----------------------------------------------------------- */
 
-/* By system calls, for TSan would have mmap() write to that memory. */
+/* Use system calls: TSan's mmap() would write to that memory. */
 static void place(char *at, uint64_t size, int prot, bool shared)
 {
 	if (syscall(SYS_mmap, at, size, prot, MAP_FIXED | MAP_NORESERVE |
@@ -127,7 +127,7 @@ void arena_wreck(struct caller *c)
 	}
 }
 
-/* A page for each touch; once in a while it must be touched again. */
+/* Fill the touched page; if that fails, wake the thread to touch it again. */
 static void serve_one(uint64_t address)
 {
 	struct uffdio_zeropage zero = {
@@ -160,7 +160,7 @@ void arena_start(void)
 		pthread_create(&server, NULL, serve, NULL);
 }
 
-/* Those who still wait for a page get it when the descriptor is closed. */
+/* Closing the descriptor wakes threads that still wait for a page. */
 void arena_stop(void)
 {
 	if (trap < 0)
@@ -172,7 +172,7 @@ void arena_stop(void)
 
 /* Addresses ---------------------------------------------------------------- */
 
-/* No process can have memory there. */
+/* An address where no process can have memory */
 static void *nowhere(struct caller *c, uint64_t need)
 {
 	static const uint64_t bad[] = {
@@ -182,7 +182,7 @@ static void *nowhere(struct caller *c, uint64_t need)
 	};
 	uint64_t at = bad[any(c, sizeof(bad) / sizeof(*bad))];
 
-	/* low addresses: an answer may reach what is ours */
+	/* from a low address, a long answer may reach this program's memory */
 	return (void *)(at < MiB && need > PAGE ? 0xffff888000000000 : at);
 }
 
@@ -190,13 +190,13 @@ void *arena_hostile(struct caller *c, uint64_t need)
 {
 	if (need > EMPTY - ARENA || once_in(c, 6))
 		return nowhere(c, need);
-	if (once_in(c, 3))	/* it ends with the arena, or near a page's end */
+	if (once_in(c, 3))	/* ends with a page, or crosses its end */
 		return arena + ANSWERS + (1 + any(c, ARENA_PAGES / 2)) * PAGE -
 			any(c, need < 64 ? need + 1 : 64);
 	return arena + ANSWERS + any(c, (ARENA - ANSWERS) / 8) * 8;
 }
 
-/* At a page's beginning, or so that it ends in the next page */
+/* Place the copy at a page's beginning, or so that it crosses into the next page. */
 void *arena_copy(struct caller *c, enum argument kind, const void *data,
 		 size_t size)
 {
@@ -211,7 +211,7 @@ void *arena_copy(struct caller *c, enum argument kind, const void *data,
 	return arena + offset;
 }
 
-/* Sizes that aren't whole pages stay so: they are to be refused. */
+/* Sizes that aren't whole pages stay as they are: calls must refuse them. */
 uint64_t arena_memory(struct caller *c, uint64_t *size)
 {
 	uint64_t max = world.iommu ? 2 * MiB : MEMORY / 2;

@@ -2,22 +2,21 @@
 /*
  * Random calls of type1 and dmatrack: what the files of the fuzzer share.
  *
- *	main.c		options, rounds, what is said of a failure
- *	round.c		one round: a process with a container, its threads
- *	random.c	the calls
- *	device.c	what devices do
- *	company.c	what comes and goes beside: other devices, other processes
- *	arena.c		memory that is taken away while the kernel uses it
+ * main.c	options, rounds, reports of failures
+ * round.c	one round: a process with a container, its threads
+ * random.c	the calls
+ * device.c	the devices' operations
+ * company.c	other devices and processes that come and go meanwhile
+ * arena.c	memory that is taken away while the kernel uses it
  *
  * A round is a process of its own with a fresh container. It ends by itself, or
- * is killed in the midst of it. A container doesn't care what its user does to it;
- * so every answer is right but those that no rule allows (an errno that isn't
- * documented, an answer that contradicts itself), and what counts is that nothing
- * breaks, hangs or is left behind.
+ * is killed at some point. Calls race with each other, so every answer is right but
+ * those that no rule allows (an errno that isn't documented, an answer that contradicts
+ * itself); and nothing may break, hang or be left behind.
  *
- * Never given to a call: an address that might be this program's own memory, but
- * for what is meant to be written. What is called hostile is the arena with the
- * empty space behind it, the kernel's addresses, and the first page.
+ * A call never gets an address that may be this program's own memory, except for memory
+ * meant to be written. Hostile addresses are those of the arena and the empty space
+ * behind it, the kernel's, and the first page's.
  */
 #ifndef FUZZ_CALLS_H
 #define FUZZ_CALLS_H
@@ -39,23 +38,23 @@
 
 #define THREADS_MAX	16
 #define DEVICES_MAX	4
-#define LAST		24		/* calls that are remembered */
+#define LAST		24		/* number of calls recorded for each thread */
 
-/* One call that a thread has made, or is making */
+/* The record of a call that a thread has made, or is making */
 struct note {
-	const char *name;	/* the program's, the same in all processes */
+	const char *name;	/* a string of the program, at the same address in all processes */
 	uint64_t arg[4];
 	long ret;
 	bool ended;
 };
 
 /**
- * struct news - what a round tells main(), in shared memory
- * @calls: made by each thread
- * @note: the last ones of each thread; @calls says which is the newest
- * @wrong: an answer that can't be: what; empty: none
- * @ended: the round came to its end
- * @killed: it is killing itself
+ * struct news - a round's report to main(), in shared memory
+ * @calls: number of calls that each thread has made
+ * @note: a ring of each thread's last calls; the newest is number @calls - 1
+ * @wrong: description of an answer that no rule allows; empty: there was none
+ * @ended: the round ran to its end
+ * @killed: the round kills itself now
  */
 struct news {
 	unsigned long calls[THREADS_MAX];
@@ -66,13 +65,14 @@ struct news {
 };
 
 /**
- * struct setup - of a round
- * @seed: of its random numbers
- * @calls: of all threads
- * @threads: that make them
+ * struct setup - parameters of a round
+ * @seed: seed of the random numbers
+ * @calls: number of calls of all threads together
+ * @threads: number of threads that make calls
  * @memory: MiB that the kernel may use for the container; 0: any amount
- * @device: VFIO devices; the first, a mediated one, is used; none: the engine
- * @nr_devices: how many
+ * @device: names of VFIO devices; the first is a mediated one, for the round's own
+ *	    operations; none: use the engine
+ * @nr_devices: number of @device
  */
 struct setup {
 	uint64_t seed;
@@ -85,13 +85,13 @@ struct setup {
 
 /**
  * struct world - the round under way
- * @s: its setup
- * @news: see there
- * @t: container
- * @d: device in it; NULL: there are groups with an IOMMU alone
- * @engine: it's in this process
- * @iommu: groups with an IOMMU come and go: what is mapped is pinned
- * @stop: threads beside the callers are to end
+ * @s: the round's setup
+ * @news: its report
+ * @t: its container
+ * @d: the device in it; NULL: there are only groups behind an IOMMU
+ * @engine: the container is in this process
+ * @iommu: groups behind an IOMMU come and go, so mapped memory is pinned
+ * @stop: tells threads other than the callers to end
  */
 struct world {
 	const struct setup *s;
@@ -106,8 +106,8 @@ extern struct world world;
 
 /**
  * struct caller - a thread that makes calls
- * @id: its number; in a child process its parent's
- * @rng: state of its random numbers
+ * @id: the thread's number; in a child process, the parent thread's
+ * @rng: state of the thread's random numbers
  * @own: memory for answers, OWN bytes
  */
 #define OWN	(64 * 1024)
@@ -128,13 +128,13 @@ static inline bool once_in(struct caller *c, uint64_t n)
 	return !any(c, n);
 }
 
-/* round.c: runs in the round's process and returns its exit status. */
+/* round.c: run a round in the calling process. Return: the process's exit status */
 int round_run(const struct setup *s, struct news *news);
-/* A call begins; its answer comes. */
+/* Record a call before it is made, and its result after. */
 struct note *note_begin(struct caller *c, const char *name, uint64_t a,
 			uint64_t b, uint64_t d, uint64_t e);
 void note_end(struct note *n, long ret);
-/* No rule allows this answer: the round ends. */
+/* Report an answer that no rule allows, and end the round. */
 _Noreturn void wrong(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 
@@ -160,14 +160,14 @@ enum argument {
 bool arena_init(void);
 void arena_start(void);
 void arena_stop(void);
-/* Take some of it away, or give it back. */
+/* Take some of the arena away, or give it back. */
 void arena_wreck(struct caller *c);
-/* For an answer: an address that may be bad, with @need bytes that aren't ours */
+/* An address for an answer of @need bytes, maybe a bad one, never in this program's memory */
 void *arena_hostile(struct caller *c, uint64_t need);
-/* A copy of an argument, as far as there is memory */
+/* A copy of an argument in the arena, maybe cut off */
 void *arena_copy(struct caller *c, enum argument kind, const void *data,
 		 size_t size);
-/* Memory to be mapped: its address for @size bytes; may be bad */
+/* An address of @size bytes to map, maybe a bad one */
 uint64_t arena_memory(struct caller *c, uint64_t *size);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What comes and goes beside the callers: devices that are attached and detached;
- * memory that can't be had, where it's the engine's; processes that have the
- * container, too, map memory of theirs, and are killed in the midst of a call.
+ * Events beside the callers: devices are attached and detached; allocations of the
+ * engine fail; other processes that share the container map memory of their own, and
+ * are killed in the midst of a call.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -36,7 +36,7 @@ static void let_run(uint64_t n)
 
 /* Devices ------------------------------------------------------------------ */
 
-/* Of several kinds, with a smallest page of 4 KiB or 64 KiB */
+/* Devices of several kinds, with a smallest page of 4 KiB or 64 KiB */
 static void some_group(struct caller *c, struct iommu_group *group)
 {
 	static const char kinds[GROUPS];
@@ -99,7 +99,7 @@ static void *attach_on(void *arg)
 
 /* Failures ----------------------------------------------------------------- */
 
-/* The next so-manieth allocation, copy, pin or IOMMU mapping of the engine fails. */
+/* Let the nth next allocation, copy, pin or IOMMU mapping of the engine fail. */
 static void deny(unsigned int kinds, long nth)
 {
 	struct dmt_host *host = &dmatrack_engine(world.t)->host;
@@ -148,7 +148,7 @@ static void *fork_on(void *arg)
 	return NULL;
 }
 
-/* A process in this one's image would have the engine for itself alone. */
+/* A forked process would have a copy of the engine, not share it. */
 void company_start(uint64_t seed)
 {
 	attaches = world.iommu || world.s->nr_devices > 1;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What devices do: copies, pins, reports; by the caller, by threads of the device,
- * in the kernel's threads there.
+ * The devices' operations: copies, pins, reports. They are made by the caller or by
+ * threads of the device, which are kernel threads for a device in the kernel.
  *
  * In this process a device touches pinned pages by itself, as a driver does; the
- * arena may have taken them away by then. So pins and what is written through
- * them are left to the kernel where memory isn't certain.
+ * arena may have taken them away by then. So where memory may go, pins and writes
+ * through them are tried in the kernel alone.
  */
 #include <sys/ioctl.h>
 
@@ -32,7 +32,7 @@ static void check(const struct note *n, int ret)
 	case -EAGAIN:
 	case -ECANCELED:
 		return;
-	case -EINTR:		/* of a kernel thread that was sent SIGKILL */
+	case -EINTR:		/* a kernel thread got SIGKILL */
 		if (!world.engine)
 			return;
 	}
@@ -44,7 +44,7 @@ static uint64_t some_bytes(struct caller *c)
 	return 1 + any(c, once_in(c, 20) ? BYTES : 1 + any(c, 3 * PAGE));
 }
 
-/* Anywhere in a page */
+/* An address anywhere in a page */
 static uint64_t some_iova(struct caller *c)
 {
 	return random_iova(c) + any(c, PAGE);
@@ -117,7 +117,7 @@ static void do_pinned_write(struct caller *c)
 	check(n, ret);
 }
 
-/* Threads of the device; a few hundred operations, then they end. */
+/* Start threads of the device that end after a few hundred operations. */
 static void do_run(struct caller *c)
 {
 	struct tdev_run run = {
@@ -147,7 +147,7 @@ static void do_halt(struct caller *c)
 	check(n, ret);
 }
 
-/* The test device's own ioctls, for what a kernel thread does in its stead */
+/* The test device's own ioctls, by which a kernel thread makes the operations */
 static void order(struct caller *c, const char *name, unsigned long cmd,
 		  void *arg, uint64_t iova, uint64_t size)
 {

@@ -2,8 +2,8 @@
 /*
  * The fuzzer of type1 and dmatrack calls, on the engine or on the kernel's driver.
  * Two kinds of rounds: at random, by many threads; and exact, by one thread whose
- * every answer is compared with a model (test/exact). Speaks TAP. The seed is said
- * first; a failure says how to repeat its round, and what was called last.
+ * every answer is compared with a model (test/exact). Prints TAP. The seed is printed
+ * first; a failure prints how to repeat its round, and the last calls.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -26,10 +26,10 @@
 
 /**
  * struct run - rounds of one kind
- * @name: of the kind, and its option
- * @round: in the round's process; returns its exit status
- * @engine: calls of a round in the engine
- * @kernel: calls of a round in the kernel
+ * @name: name of the kind, and of its option
+ * @round: runs a round in the calling process, returns the exit status
+ * @engine: number of calls of a round on the engine
+ * @kernel: number of calls of a round on the kernel's driver
  */
 struct run {
 	const char *name;
@@ -41,7 +41,7 @@ struct run {
 static struct news *news;
 static struct setup setup = { .threads = 4 };
 static unsigned long calls_wanted, seconds = 10;
-static unsigned int memory;	/* for every other round, MiB; 0: any amount */
+static unsigned int memory;	/* MiB of the kernel's for every other round; 0: any amount */
 static unsigned int rounds, killed;
 static unsigned long calls_made;
 
@@ -78,7 +78,7 @@ static int exact_round(const struct setup *s, struct news *n)
 		return 1;
 	}
 	e.plain = !strcmp(dmatrack_driver(e.t), "stock");
-	if (!e.plain && s->seed % 2)	/* up to the last IOVA */
+	if (!e.plain && s->seed % 2)	/* the window ends at the last IOVA */
 		e.base = 0 - MODEL_WINDOW * MODEL_PAGE;
 	n->calls[0] = exact_run(&e, n->wrong);
 	if (*n->wrong)
@@ -158,7 +158,7 @@ static void count_calls(void)
 	rounds++;
 }
 
-/* It came to its end, or killed itself. */
+/* Did the round run to its end, or kill itself? */
 static bool is_fine(int status)
 {
 	if (!status && news->ended)
@@ -177,7 +177,7 @@ static bool one_round(const struct run *run, const struct setup *s)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		exit(child(run, s));	/* with a look for leaks */
+		exit(child(run, s));	/* exit() has leaks searched for */
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
 		perror("calls");
 		exit(2);
@@ -199,7 +199,7 @@ static bool is_enough(uint64_t began)
 	return dml_clock_now() - began >= seconds * DML_NSEC;
 }
 
-/* Return: false: a round has failed */
+/* Return: false if a round has failed */
 static bool run_rounds(const struct run *run, unsigned int number)
 {
 	unsigned long max = setup.nr_devices ? run->kernel : run->engine;
@@ -261,7 +261,7 @@ static void add_device(const char *name)
 	setup.device[at] = name;
 }
 
-/* One option; return: the kind that it names, or NULL */
+/* Take one option. Return: the kind of rounds that it names, or NULL */
 static const struct run *take(int option)
 {
 	switch (option) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The calls of <linux/vfio.h> and uapi/dmatrack.h: well-formed mostly, for only
- * those get far; with one member spoiled; or with a structure that lies where
+ * The calls of <linux/vfio.h> and uapi/dmatrack.h: mostly well-formed, since only
+ * those get far; some with one member spoiled, or with a structure that lies where
  * another thread takes it away.
  *
- * Small ranges near each other, so that calls meet. Answers go to memory of the
- * caller's own where they fit, and are looked at; or to the arena.
+ * Ranges are small and near each other, so that calls meet. Answers go to the caller's
+ * own memory if they fit, and are checked; or to the arena.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "calls.h"
 #include "uapi/dmatrack.h"
 
-#define WINDOW	2048		/* pages that most calls are about */
+#define WINDOW	2048		/* pages that most calls use */
 
 void caller_init(struct caller *c, unsigned int id, uint64_t seed)
 {
@@ -26,7 +26,7 @@ void caller_init(struct caller *c, unsigned int id, uint64_t seed)
 
 /* Numbers ------------------------------------------------------------------ */
 
-/* Where things go: the beginning, a usual place, across a chunk, the end */
+/* Places for mappings: the beginning, a usual place, across a chunk's end, the end */
 uint64_t random_iova(struct caller *c)
 {
 	static const uint64_t base[] = {
@@ -49,7 +49,7 @@ uint64_t random_size(struct caller *c)
 	return (1 + any(c, 1ULL << any(c, 11))) * PAGE;
 }
 
-/* Another value for a member that had a good one */
+/* A value near @value, or a random one */
 static uint64_t spoiled(struct caller *c, uint64_t value)
 {
 	switch (any(c, 6)) {
@@ -69,8 +69,8 @@ static uint64_t spoiled(struct caller *c, uint64_t value)
 }
 
 /*
- * One 32-bit or 64-bit member of a structure without pointers to our memory is
- * spoiled: the first @words of it.
+ * Spoil one of the first @words words of a structure, which mustn't contain pointers to
+ * this program's memory.
  */
 static void spoil(struct caller *c, void *arg, unsigned int words)
 {
@@ -79,7 +79,7 @@ static void spoil(struct caller *c, void *arg, unsigned int words)
 	*word = spoiled(c, *word);
 }
 
-/* Where the structure lies: where it is, or somewhere hostile */
+/* The structure's address: its own, or that of a copy at a hostile place */
 static unsigned long placed(struct caller *c, enum argument kind, void *arg,
 			    size_t size)
 {
@@ -135,7 +135,7 @@ static void map(struct caller *c)
 	call(c, n, VFIO_IOMMU_MAP_DMA, placed(c, ARG_MAP, &a, sizeof(a)));
 }
 
-/* Where an answer of @need bytes is to go; false: not into memory of our own */
+/* The place for an answer of @need bytes. Return: whether it is the caller's own memory */
 static bool answer_at(struct caller *c, uint64_t need, void **at)
 {
 	bool own = need <= OWN && !once_in(c, 4);
@@ -200,7 +200,7 @@ static void unmap(struct caller *c)
 		check_bitmap(c, n, n->arg[1], PAGE);
 }
 
-/* Entries ascend, and none is empty. */
+/* Check that entries ascend, and none is empty. */
 static void check_list(const struct note *n, const struct dmatrack_get_mappings *a,
 		       const struct dmatrack_mapping_entry *e)
 {
@@ -269,7 +269,7 @@ static void harvest(struct caller *c)
 		check_bitmap(c, n, a.get.size, a.get.bitmap.pgsize);
 }
 
-/* Ranges ascend within what was asked for, and don't touch. */
+/* Check that ranges ascend within the range asked for, and don't touch. */
 static void check_ranges(const struct note *n, const struct dmatrack_get_ranges *a,
 			 const struct dmatrack_dirty_range *r)
 {
@@ -324,7 +324,7 @@ static void track(struct caller *c)
 	if (once_in(c, 30))
 		spoil(c, &a, 2);
 	if (a.flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP)
-		return;		/* what follows it isn't there */
+		return;		/* the structure behind it would be missing */
 	n = note_begin(c, "START, STOP", a.flags, a.argsz, 0, 0);
 	call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, ARG_DIRTY, &a, sizeof(a)));
 }
@@ -361,7 +361,7 @@ static void extension(struct caller *c)
 	call(c, n, VFIO_CHECK_EXTENSION, arg);
 }
 
-/* A number that is no call, but maybe half of one */
+/* The number of no call, with any size and direction */
 static void unknown(struct caller *c)
 {
 	unsigned long cmd = _IO(DMATRACK_MAGIC, 64 + any(c, 192)) |

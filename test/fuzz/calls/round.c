@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * One round: a fresh container, threads that call, and what comes and goes
- * beside. In the end everything is unmapped, and nothing may be left; or the
- * process kills itself after so many calls, with the others in the midst of one.
+ * One round: a fresh container, threads that make calls, and the events beside them
+ * (company.c). In the end everything is unmapped, and nothing may be left. Or the process
+ * kills itself after so many calls, while its other threads are in the midst of one.
  */
 #include <linux/capability.h>
 #include <pthread.h>
@@ -22,12 +22,12 @@
 
 #include "calls.h"
 
-#define ROUND_SECONDS	300	/* then it hangs */
+#define ROUND_SECONDS	300	/* a round that takes longer hangs */
 #define LOCKED_MAX	(64 * MiB)
-#define OPEN_TRIES	1000000	/* for a group that is being released */
+#define OPEN_TRIES	1000000	/* attempts to open a group that is being released */
 
 struct world world;
-static unsigned long kill_at;	/* calls; 0: never */
+static unsigned long kill_at;	/* the first thread's call that kills the process; 0: none */
 
 struct note *note_begin(struct caller *c, const char *name, uint64_t a,
 			uint64_t b, uint64_t d, uint64_t e)
@@ -61,7 +61,7 @@ void wrong(const char *format, ...)
 
 /* Beginning ---------------------------------------------------------------- */
 
-/* As a user who may not lock any amount: else mappings could take all memory. */
+/* Limit the memory that may be locked: else mappings could take all memory. */
 static void limit_locked(void)
 {
 	struct rlimit limit = { LOCKED_MAX, LOCKED_MAX };
@@ -105,7 +105,7 @@ static bool put(const char *group, const char *file, unsigned long value)
 	return f && fprintf(f, "%lu", value) > 0 && !fclose(f);
 }
 
-/* The control group that this process is in, below the root's */
+/* The path of this process's control group, below the root's */
 static const char *own_group(char *group, size_t size)
 {
 	FILE *f = fopen("/proc/self/cgroup", "r");
@@ -120,8 +120,9 @@ static const char *own_group(char *group, size_t size)
 }
 
 /*
- * The kernel's memory for a container is charged where it was made: make it in a
- * group that has little, and leave that, so that user space has enough.
+ * The kernel's memory for a container is charged to the control group that opened it.
+ * Open it in a group with little memory and leave that group, so that user space has
+ * enough.
  */
 static int open_poor(unsigned int type)
 {
@@ -172,7 +173,7 @@ static void open_world(struct caller *c)
 static void *call_on(void *arg)
 {
 	struct caller *c = arg;
-	/* one at least, or what is left of a number of calls would never be made */
+	/* rounded up: else fewer calls than threads would never be made */
 	unsigned long n = (world.s->calls - 1) / world.s->threads + 1;
 
 	while (n--)
@@ -224,7 +225,7 @@ static void unmap_all(void)
 		wrong("%u mappings are left (%ld)", get.count, ret);
 }
 
-/* What this process has locked, in kB */
+/* Memory that this process has locked, in kB */
 static long locked(void)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -253,7 +254,7 @@ static void close_world(void)
 {
 	if (world.d)
 		close_device();
-	dmatrack_close(world.t);	/* the engine: checks what's left */
+	dmatrack_close(world.t);	/* the engine checks that nothing is left */
 	if (!world.engine && locked() > 0)
 		wrong("%ld kB are still locked", locked());
 }
