@@ -49,6 +49,14 @@ function event(target, type, x, y, more) {
 		view: window, ...more}));
 }
 
+/* Where a plot is drawn, whatever is drawn in it */
+function frame(plot) {
+	const {left, top} = plot.parentNode.getBoundingClientRect();
+	const [x, y, width, height] = ['x', 'y', 'width', 'height'].map(a => Number(plot.getAttribute(a)));
+
+	return {left: left + x, top: top + y, right: left + x + width, bottom: top + y + height};
+}
+
 /* What is told at points spread over the map, and their colours */
 function pointed(figure) {
 	const canvas = figure.querySelector('canvas'), at = canvas.getBoundingClientRect(), list = [];
@@ -61,7 +69,8 @@ function pointed(figure) {
 			event(figure.querySelector('.heat svg'), 'pointermove', at.left + x * at.width, at.top + y * at.height);
 			list.push({x, y, text: figure.querySelector('output').textContent,
 				   colour: [...pen.getImageData(x * canvas.width, y * canvas.height, 1, 1).data].slice(0, 3),
-				   cursor: box(figure.querySelector('.cursor'))});
+				   cursor: all('.cursor', figure).map(box),
+				   plots: all('.plot', figure).map(frame)});
 		}
 	}
 	return list;
@@ -134,7 +143,7 @@ function figure(e) {
 }
 
 const page = {
-	title: document.title,
+	title: document.title, names: text('.name'),
 	heads: all('section').map(s => ({title: text('h1', s)[0], text: text('p', s).join('\n'),
 		advice: text('li', s), bad: s.classList.contains('bad')})),
 	facts: all('.facts').map(f =>

@@ -351,7 +351,7 @@ class Figure {
 		svg.append('g').attr('class', 'axis');
 		svg.append('svg').attr('class', 'plot');
 		svg.append('g').attr('class', 'labels').attr('text-anchor', 'middle');
-		svg.append('rect').attr('class', 'cursor').attr('y', 0);
+		svg.append('rect').attr('class', 'cursor');
 		return svg;
 	}
 
@@ -420,10 +420,9 @@ class Figure {
 		this.height = Math.max(Math.min(400, 0.8 * this.plot), 200);
 		Object.assign(this, layOut(r, this.plot));
 		this.box.selectAll('.plot').attr('x', this.left).attr('width', this.plot);
-		this.map.attr('height', this.height + FOOT);
-		this.map.select('.plot').attr('height', this.height);
+		this.map.attr('height', this.height + FOOT).selectAll('.plot, .cursor').attr('height', this.height);
 		Object.values(this.charts).forEach(svg => svg.attr('height', CHART + FOOT + 6)
-			.select('.plot').attr('y', 6).attr('height', CHART));
+			.selectAll('.plot, .cursor').attr('y', 6).attr('height', CHART));
 		const ratio = devicePixelRatio || 1;
 
 		this.canvas.attr('width', Math.round(this.plot * ratio)).attr('height', Math.round(this.height * ratio))
@@ -703,7 +702,7 @@ class Figure {
 		const x = Math.max(from, 0), width = Math.min(to, this.plot) - x;
 
 		this.box.selectAll('.cursor').attr('x', this.left + x).attr('width', Math.max(width, 0))
-			.attr('height', this.height).attr('display', width > 0 ? null : 'none');
+			.attr('display', width > 0 ? null : 'none');
 	}
 }
 
@@ -726,25 +725,33 @@ function showHead(parent, r, title) {
 	head.append('h1').text(`${title}: ${headline(r)}`);
 	head.append('p').text(reason(r));
 	if (advice.length)
-		head.append('ul').selectAll('li').data(advice).join('li').text(d => d);
+		head.append('ul').selectAll('li').data(advice).join('li')
+			.selectAll('span').data(d => d.split(/(--[a-z]+(?: \d+)?)/)).join('span')
+			.attr('class', (d, i) => i % 2 ? 'option' : null).text(d => d);
 	head.append('p').attr('class', 'soft').text(describe(r));
 }
 
 const runs = data.records.map(load), scales = shareScales(runs), main = d3.select('main');
-const title = r => (data.title ? clean(data.title, 100) : `dmatrack ${clean(r.run.command, 60)}`) +
-	(runs.length > 1 ? ` (${r.name})` : '');
-const row = () => main.append('div').attr('class', 'row');
+const title = r => data.title ? clean(data.title, 100) : `dmatrack ${clean(r.run.command, 60)}`;
+/* A cell for each run, with its name where there are two */
+function eachRun(show) {
+	const row = main.append('div').attr('class', 'row');
+
+	for (const r of runs) {
+		const cell = row.append('div');
+
+		if (runs.length > 1)
+			cell.append('p').attr('class', 'name').text(r.name);
+		show(cell, r);
+	}
+}
+
 
 document.title = `${title(runs[0])}: ${headline(runs[0])}`;
 d3.select('body').classed('two', runs.length > 1);
-const heads = row();
-
-runs.forEach(r => showHead(heads, r, title(r)));
-const tiles = row(), figures = row(), tables = row();
-
-runs.forEach(r => showFacts(tiles, r, runs));
-
-runs.forEach(r => new Figure(figures, r, scales));
-runs.forEach(r => showTable(tables, r));
+eachRun((cell, r) => showHead(cell, r, title(r)));
+eachRun((cell, r) => showFacts(cell, r, runs));
+eachRun((cell, r) => new Figure(cell, r, scales));
+eachRun((cell, r) => showTable(cell, r));
 main.append('footer').text(`Made by dmatrack report, version ${data.version}.`);
 })();
