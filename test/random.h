@@ -14,7 +14,7 @@ static inline uint64_t random_next(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-/* In [0, n) */
+/* A random number in [0, n) */
 static inline uint64_t random_below(uint64_t *state, uint64_t n)
 {
 	return random_next(state) % n;

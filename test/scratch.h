@@ -22,7 +22,7 @@ static inline void scratch_remove(void)
 		fprintf(stderr, "scratch: can't remove %s\n", scratch);
 }
 
-/* @in: NULL: TMPDIR, or /tmp */
+/* Make the folder below @in; NULL: below TMPDIR, or /tmp */
 static inline void scratch_make(const char *in)
 {
 	if (!in)
@@ -36,7 +36,7 @@ static inline void scratch_make(const char *in)
 	atexit(scratch_remove);
 }
 
-/* The path of a file there; valid for eight more calls */
+/* Return: the path of a file in the folder; valid for eight more calls */
 static inline const char *scratch_path(const char *name)
 {
 	static char paths[8][320];

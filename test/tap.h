@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The Test Anything Protocol, as much as the tests here need. A test's body
- * uses CHECK(); the first that fails ends the test, not the program.
+ * The part of the Test Anything Protocol that the tests need. A test's body
+ * uses CHECK(); the first CHECK() that fails ends the test, not the program.
  *
  * A program that has no arguments of its own takes --list, which prints the names of
  * its tests, and patterns: it runs the tests that have one of them in their name. A
@@ -86,7 +86,7 @@ static inline bool tap_wants(const char *name)
 			       name, why);				\
 	} while (0)
 
-/* The last line; what main() returns */
+/* Print the last line. Return: main()'s return value */
 static inline int tap_done(void)
 {
 	if (tap_lists)

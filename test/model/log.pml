@@ -9,15 +9,15 @@
  * What a page contains is how often it was written.
  *
  * Memory. A plain store goes into its processor's buffer, first in, first out,
- * and from there to memory whenever Drain() likes. A locked operation, and
+ * and from there to memory at any moment, by Drain(). A locked operation, and
  * smp_mb(), waits until its processor's buffer is empty. Each statement that
- * begins with LOCKED, LOAD or a push() is one access; what is between two of them
- * is nobody else's business. A log's bitmap that was pulled out is never given
- * out again here, which is what RCU is for.
+ * begins with LOCKED, LOAD or a push() is one access; statements between two of them
+ * touch no shared memory. A bitmap that was pulled out of the log is never reused here:
+ * RCU ensures that.
  *
  * What must hold:
- *   - a take reports what was written and marked before it began (the copy is at
- *     least as new)
+ *   - a take reports pages that were written and marked before it began (the copy is
+ *     at least as new)
  *   - at the end, after a last take, the copy is exact
  *
  * The names behind #ifdef are faults, each of which must be found: see run.
@@ -26,10 +26,10 @@
 #define LINES	1
 #endif
 #ifndef MARKS
-#define MARKS	1	/* by each of two markers */
+#define MARKS	1	/* marks by each of two markers */
 #endif
 #ifndef TAKES
-#define TAKES	1	/* while they mark; and one after */
+#define TAKES	1	/* takes while they mark; one more follows */
 #endif
 
 #define BITMAPS	5
@@ -104,7 +104,7 @@ end:	do
 
 /* Marks ------------------------------------------------------------------------ */
 
-/* First mark of a clean chunk: publish a bitmap, or all-dirty without memory. */
+/* First mark of a clean chunk: publish a bitmap, or without memory 'all dirty'. */
 inline mark_clean(me, pages, whole, done)
 {
 	atomic {
@@ -132,7 +132,7 @@ inline mark_clean(me, pages, whole, done)
 	fi
 }
 
-/* A page that has a bitmap */
+/* Mark a page of a chunk that has a bitmap. */
 inline mark_page(me, pages, done)
 {
 #ifdef TEST_BIT
@@ -189,7 +189,7 @@ inline mark_page(me, pages, done)
 #endif
 }
 
-/* Both pages, by storing whole words */
+/* Mark both pages, by storing whole words. */
 inline mark_range(me, done)
 {
 #if LINES == 2
@@ -273,7 +273,7 @@ proctype Marker(byte me)
 		}
 		push(me, page);		/* the device writes */
 		mark(me, pages, whole);
-		/* mine is what it was when it came to memory, if it has */
+		/* mine still holds the value that came to memory, if it has come */
 		atomic {
 			if
 			:: buf[me].n == 0 && mine[me] > complete[page] ->
@@ -308,7 +308,7 @@ inline take_all(want)
 		LOCKED(2)
 			if
 			:: want == BOTH -> slot = NIL
-			:: else		/* stays, for want of memory */
+			:: else		/* the chunk stays all dirty, for want of memory */
 			fi
 		END
 	:: else ->

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The mediated PCI device of test/testdev, before QEMU gets it: regions, the
- * engine, every arc of the migration's states, streams whole and broken.
+ * The mediated PCI device of test/testdev, without QEMU: regions, the engine, every
+ * arc of the migration's states, streams whole and broken.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,7 @@ static void start(uint32_t held)
 	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), TDEV_PCI_GO | TDEV_PCI_PIN);
 }
 
-/* Until it has done @more operations from now on */
+/* Wait until the device has done @more operations. */
 static void progress(uint32_t more)
 {
 	uint32_t from = reg_read(TDEV_PCI_DONE);
@@ -126,7 +126,7 @@ static void check_quiet(void)
 		CHECK_EQ(reg_read(TDEV_PCI_DONE), done);
 }
 
-/* Memory is as DONE operations leave it */
+/* Memory must be as DONE operations leave it. */
 static void check_memory(void)
 {
 	uint32_t done = reg_read(TDEV_PCI_DONE), n, i;
@@ -149,7 +149,7 @@ struct feature {
 	struct vfio_device_feature_mig_state mig;
 };
 
-/* 0, or -errno; @stream: the session's file, or -1 */
+/* Return: 0 or -errno; @stream: out: the session's file, or -1 */
 static int set_state(unsigned int state, int *stream)
 {
 	struct feature f = {
@@ -194,7 +194,7 @@ static int enter(unsigned int state)
 	return stream;
 }
 
-/* Stop the device, whatever it is doing, and take its stream */
+/* Stop the device in any state, and read its stream. */
 static void save(struct tdev_pci_stream *s)
 {
 	int stream = enter(VFIO_DEVICE_STATE_STOP_COPY);
@@ -205,7 +205,7 @@ static void save(struct tdev_pci_stream *s)
 	leave(VFIO_DEVICE_STATE_STOP);
 }
 
-/* 0, or -errno of the arc out of RESUMING, after a reset */
+/* Reset, and load a stream. Return: 0, or -errno of the arc out of RESUMING */
 static int load(const void *data, size_t size)
 {
 	int stream, ret;
@@ -265,7 +265,7 @@ static void test_engine(void)
 	start(SIZE / 4);
 	progress(3000);
 	CHECK_EQ(reg_read(TDEV_PCI_LENGTH), SIZE);
-	reg_write(TDEV_PCI_LENGTH, 4);		/* not while it goes */
+	reg_write(TDEV_PCI_LENGTH, 4);		/* ignored while the device goes */
 	CHECK_EQ(reg_read(TDEV_PCI_LENGTH), SIZE);
 	reg_write(TDEV_PCI_CONTROL, 0);
 	check_memory();
@@ -279,7 +279,7 @@ static void test_engine(void)
 	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), TDEV_PCI_GO);
 }
 
-/* What fails is tried again: nothing of an operation is lost */
+/* An operation that fails is tried again: no part of it is lost. */
 static void test_unmapped(void)
 {
 	start(SIZE / 4);
@@ -311,7 +311,7 @@ static void test_senseless(void)
 	CHECK(!goes_with(TDEV_PCI_LENGTH, TDEV_PCI_LENGTH_MAX + 4));
 	CHECK(!goes_with(TDEV_PCI_HELD, SIZE + 4096));
 	CHECK(!goes_with(TDEV_PCI_HELD, 4));
-	CHECK(goes_with(TDEV_PCI_IOVA_HIGH, ~0u));	/* not mapped, but there */
+	CHECK(goes_with(TDEV_PCI_IOVA_HIGH, ~0u));	/* valid, though not mapped */
 	prepare(0);
 	reg_write(TDEV_PCI_IOVA_HIGH, ~0u);
 	reg_write(TDEV_PCI_IOVA_LOW, -SIZE + 4);
@@ -320,7 +320,7 @@ static void test_senseless(void)
 	reset();
 }
 
-/* From @from to @to, the device writing wherever it may */
+/* Go from @from to @to, with a device that writes in each state that allows it. */
 static void arc(unsigned int from, unsigned int to)
 {
 	bool saving_from = from == VFIO_DEVICE_STATE_PRE_COPY ||
@@ -419,14 +419,14 @@ static void test_precopy(void)
 	CHECK_EQ(errno, ENODEV);
 	close(stream);
 
-	/* given up half-way */
+	/* a session given up half-way */
 	stream = enter(VFIO_DEVICE_STATE_PRE_COPY);
 	close(stream);
 	leave(VFIO_DEVICE_STATE_RUNNING);
 	progress(10);
 }
 
-/* Memory stays where it is: as if all of it had been copied */
+/* Memory stays in place, as if a migration had copied all of it. */
 static void test_load(void)
 {
 	struct tdev_pci_stream s;
@@ -479,7 +479,7 @@ static int load_with(struct tdev_pci_stream s, unsigned int reg, uint32_t value)
 	return load(&s, sizeof(s));
 }
 
-/* The sum is right, but what it says the device would never do by itself */
+/* Streams with a right sum and registers that the device itself would never have */
 static void test_hostile(void)
 {
 	struct tdev_pci_stream s;
@@ -495,7 +495,7 @@ static void test_hostile(void)
 	CHECK_EQ(load_with(s, TDEV_PCI_LENGTH, 0), -EINVAL);
 	CHECK_EQ(load_with(s, TDEV_PCI_LENGTH, ~0u), -EINVAL);
 	CHECK_EQ(load_with(s, TDEV_PCI_HELD, 0x80000000u), -EINVAL);
-	/* configuration space: what can't be written isn't taken over */
+	/* configuration space: only its writable bits are taken over */
 	memset(s.state.config, 0xff, sizeof(s.state.config));
 	s.state.sum = tdev_pci_sum(&s.state);
 	CHECK_EQ(load(&s, sizeof(s)), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * VFIO's pre-copy states, for systems whose <linux/vfio.h> is older than they
- * are (Linux 6.2). The numbers are the kernel's interface.
+ * VFIO's pre-copy states, for systems whose <linux/vfio.h> is older than these
+ * (Linux 6.2). The numbers are the kernel's interface.
  */
 #ifndef DMT_PRECOPY_H
 #define DMT_PRECOPY_H

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
-# jq -r --slurpfile record RECORD --argjson at I -f check.jq: what probe.js read from a
-# page, against the record of its figure I. Prints each difference; nothing: all is as
-# it should be.
+# jq -r --slurpfile record RECORD --argjson at I -f check.jq: compare the values that
+# probe.js read from a page with the record of its figure I. Prints each difference;
+# prints nothing if there is none.
 
-# Figures in words, as numbers: "1.5 GiB/s", "1,234", "2 min 05 s"
+# Convert figures to numbers: "1.5 GiB/s", "1,234", "2 min 05 s"
 def unit: {"B": 1, "KiB": 1024, "MiB": 1048576, "GiB": 1073741824, "TiB": 1099511627776,
 	"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "min": 6e10, "h": 3.6e12, "%": 0.01}[.] // 1;
 def number: gsub(","; "") | [scan("([0-9.e+-]+) ?([A-Za-zµ%]*)") | (.[0] | tonumber) * (.[1] | unit)] | add // 0;
@@ -15,7 +15,7 @@ def differs($what; $shown; $true):
 	else "\($what): \($shown), should be \($true)" end;
 def is($what; $shown; $true): if $shown == $true then empty else "\($what): \($shown), should be \($true)" end;
 
-# Where a value is on a logarithmic axis, by two of its ticks
+# A value's place on a logarithmic axis, computed from two of its ticks
 def place($ticks; $value): $ticks[0] as $a | $ticks[-1] as $b |
 	$a.y + ($b.y - $a.y) * (($value / ($a.text | number)) | log) / ((($b.text | number) / ($a.text | number)) | log);
 # A short text of a tick, such as "512 KiB", stands for the exact value
@@ -83,7 +83,7 @@ is("rows"; $page.tables[$at] | length; $shown | length),
 	 else empty end),
 	(if $run.bandwidth_limit then placed("limit"; $figure.rates.ticks; $figure.rates.limit[0].top; $run.bandwidth_limit) else empty end) end),
 
-# what is told at points of the map: of the round, and of the cell
+# texts at points of the map: about the round, and about the cell
 ($figure.pointed // [] | to_entries[] | select($group == 1 or .key % 5 == 0) | .value | select(.text != "") | .text as $text |
 	($text | capture("^Round (?<name>\\w+), ") | .name) as $name | $index[$name] as $i |
 	if $i == null then "told of a round that is not there: \($text)" else

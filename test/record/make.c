@@ -2,10 +2,10 @@
 /*
  * make KIND FILE
  *
- * Records of runs that never were, through the writer that the command uses, for
- * looking at their reports. The memory of a run is a bitmap, into which four kinds of
- * writers set bits: a band that is written all over, a working set that moves, a log
- * that goes round, and single pages anywhere.
+ * Write records of invented runs, by the writer that the command uses, to look at their
+ * reports. The memory of a run is a bitmap, in which four kinds of writers set bits: a
+ * band that is written all over, a working set that moves, a log that goes round, and
+ * single pages anywhere.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,20 +20,21 @@
 #define REGIONS	600u
 
 /**
- * struct kind - a run to make up
- * @name: of it
- * @regions: how many, of differing sizes; a hole after each second one
+ * struct kind - a kind of run to invent
+ * @name: name of the kind
+ * @regions: number of regions, of differing sizes; a hole follows each second one
  * @size: bytes of memory
- * @rate: bytes a second that are sent
- * @band: pages a second that the band is written with
- * @set: the moving set
- * @log: the log
- * @single: single pages
- * @rounds: at the most
- * @downtime: allowed
- * @same: every page is reported, and of 100 so many are unchanged
- * @reason: why it ends, unless it fits
- * @cut: it has no last line
+ * @rate: bytes sent a second
+ * @band: writes to pages of the band, a second
+ * @set: writes to pages of the moving set, a second
+ * @log: writes to pages of the log, a second
+ * @single: writes to single pages, a second
+ * @rounds: the most rounds
+ * @downtime: allowed downtime in ns
+ * @same: percentage of pages found unchanged; every page is reported then; 0: no
+ *	  refinement
+ * @reason: reason for its end, unless the rest fits the downtime
+ * @cut: the record has no last line
  */
 struct kind {
 	const char *name;
@@ -67,16 +68,16 @@ static const struct kind kinds[] = {
 };
 
 /**
- * struct world - a run while it is made up
- * @k: its kind
- * @r: its record
- * @region: its memory
- * @bitmap: all of it, without holes
- * @part: of each region
- * @pages: in all
- * @now: ns
- * @bytes: sent so far
- * @rng: random numbers
+ * struct world - a run while it is invented
+ * @k: the run's kind
+ * @r: the run's record
+ * @region: regions of its memory
+ * @bitmap: dirty pages of all regions, one after the other
+ * @part: each region's part of @bitmap
+ * @pages: number of pages in all regions
+ * @now: time in ns
+ * @bytes: bytes sent so far
+ * @rng: state of the random numbers
  */
 struct world {
 	const struct kind *k;
@@ -109,7 +110,7 @@ static void set_some(struct world *w, uint64_t from, uint64_t span, uint64_t n)
 		set(w, (from + random_below(&w->rng, span)) % w->pages);
 }
 
-/* What is written in @ns from now on */
+/* Set the bits of pages written in the next @ns. */
 static void write_for(struct world *w, uint64_t ns)
 {
 	double s = (double)ns / 1e9, at = (double)w->now / 1e9;
@@ -141,7 +142,7 @@ static void clear(struct world *w)
 	memset(w->bitmap, 0, (w->pages / 64 + 2 * w->k->regions) * 8);
 }
 
-/* Regions of one, two, three ... parts of all */
+/* Divide memory into regions whose sizes are as 1 : 2 : 3 ... */
 static void lay_out(struct world *w)
 {
 	unsigned int i, n = w->k->regions;
@@ -188,8 +189,8 @@ static void begin(struct world *w, const char *path)
 }
 
 /*
- * Round @i: what @bitmap holds is sent, and what's written meanwhile is then in it.
- * Return: what stopping after it would cost.
+ * Round @i: the pages in @bitmap are sent; then it holds those written meanwhile.
+ * Return: the downtime in ns if the devices stopped after it.
  */
 static uint64_t one_round(struct world *w, unsigned int i, bool last,
 			  uint64_t before)
@@ -202,7 +203,7 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 	};
 	uint64_t left;
 
-	if (w->k->same)		/* nobody knows what is dirty */
+	if (w->k->same)		/* the driver reports all pages */
 		memset(w->bitmap, 0xff, (w->pages / 64 + 2 * w->k->regions) * 8);
 
 	o.harvest = i ? w->pages / 30 + 20000 : 0;
@@ -216,7 +217,7 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 		o.dirty_rate = (uint64_t)((double)((o.dirty - o.same) * PAGE) *
 					  1e9 / (double)(w->now - before + 1));
 	w->bytes += o.bytes;
-	/* the record wants what was dirty, so what comes next is set afterwards */
+	/* the record reads the round's bitmap, so the next one's bits are set after it */
 	if (i && w->k->same)
 		o.dirty_rate = o.sent * PAGE * 10;
 	left = (w->k->band + w->k->set + w->k->log + w->k->single) * PAGE;

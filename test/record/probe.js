@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Put into a report after its script: what the page shows and how it answers, read back
- * from the document and left there as JSON in base64, for check.jq. Nothing of the
- * page's script is called.
+ * Put into a report after its script. Reads the page's contents and its reactions back
+ * from the document, and leaves them there as JSON in base64, for check.jq. Calls no
+ * function of the page's own script.
  */
 (() => {
 const all = (selector, from) => [...(from || document).querySelectorAll(selector)];
 const text = (selector, from) => all(selector, from).map(e => e.textContent);
 const box = e => (({left, top, right, bottom}) => ({left, top, right, bottom}))(e.getBoundingClientRect());
 
-/* Elements that reach out of the window to the side, those that are clipped aside */
+/* Elements that reach out of the window to a side, except for clipped ones */
 function outside() {
 	return all('body, body *').filter(e => !e.closest('script, .plot > *')).filter(e => {
 		const {left, right, width} = e.getBoundingClientRect();
@@ -18,7 +18,7 @@ function outside() {
 	}).map(e => `${e.tagName}.${e.getAttribute('class')} ${e.textContent.slice(0, 40)}`);
 }
 
-/* Labels of one axis that lie on each other */
+/* Labels of one axis that overlap */
 function overlapping() {
 	return all('.axis, .address, .labels').flatMap(axis => {
 		const labels = all('text', axis).map(e => [e.textContent, e.getBoundingClientRect()]);
@@ -49,7 +49,7 @@ function event(target, type, x, y, more) {
 		view: window, ...more}));
 }
 
-/* Where a plot is drawn, whatever is drawn in it */
+/* The box of a plot, without its contents */
 function frame(plot) {
 	const {left, top} = plot.parentNode.getBoundingClientRect();
 	const [x, y, width, height] = ['x', 'y', 'width', 'height'].map(a => Number(plot.getAttribute(a)));
@@ -57,7 +57,7 @@ function frame(plot) {
 	return {left: left + x, top: top + y, right: left + x + width, bottom: top + y + height};
 }
 
-/* What is told at points spread over the map, and their colours */
+/* The texts and colours at points spread over the map */
 function pointed(figure) {
 	const canvas = figure.querySelector('canvas'), at = canvas.getBoundingClientRect(), list = [];
 	const pen = canvas.getContext('2d'), ratio = canvas.width / at.width;

@@ -3,8 +3,8 @@
  * Descriptors closed in any order, at any stage: container, group and device
  * are closed in each of their six orders, by hand and by exit, after each of
  * the stages up to a run of device threads with pages pinned while tracking.
- * What the kernel makes of it is judged by its log, by the pages still pinned
- * and by whether the modules can be unloaded: see test/guest/lifecycle.
+ * The kernel's log, the pages still pinned and the modules' unloading show whether it
+ * went well: see test/guest/lifecycle.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -106,7 +106,7 @@ static void run(struct fds *f)
 	call("run", ioctl(f->device, TDEV_RUN, &run));
 }
 
-/* @order: 0 to 5; more: none is closed, exit does it. Never returns. */
+/* @order: 0 to 5; above: leave closing to exit. Never returns. */
 static void child(const char *device, enum stage stage, unsigned int order)
 {
 	static const char orders[6][3] = {
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 		"attached", "mapped", "tracking", "pinned", "running",
 	};
 	unsigned int stage, order, n = 0, bad = 0;
-	/* what the PCI device has no calls for is left out */
+	/* stages for which the PCI device has no calls are left out */
 	unsigned int stages;
 
 	if (argc != 2) {

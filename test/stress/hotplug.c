@@ -9,8 +9,8 @@
  * copies what that reports and maps them again. Devices write to the part that
  * stays mapped: elsewhere the IOMMU would log faults.
  *
- * A driver that reports everything all the time would have an exact copy, too; so
- * there must be harvests that report less.
+ * A driver that always reports everything would make an exact copy, too; so some
+ * harvests must report less.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -44,10 +44,10 @@ static atomic_bool stop;
 static uint64_t seed = 1;
 static atomic_ulong joins[MAX_DEVICES], unmaps, full, partial;
 
-/* Harvest and copy, or unmap and copy, without the other in between. */
+/* Taken for harvest and copy, and for unmap and copy: neither comes within the other. */
 static pthread_mutex_t copying = PTHREAD_MUTEX_INITIALIZER;
 
-/* The library wants one at a time to join or leave. */
+/* Taken to join or leave: the library allows one thread at a time. */
 static pthread_mutex_t joining = PTHREAD_MUTEX_INITIALIZER;
 
 static void die(const char *what, long err)
@@ -110,7 +110,7 @@ static void leave(struct dev_device *d, int fd)
 	pthread_mutex_unlock(&joining);
 }
 
-/* Leave with a write that nobody has harvested. */
+/* Leave right after a write, before a harvest. */
 static void write_and_leave(struct dev_device *d, int fd, uint64_t *rng)
 {
 	uint64_t data = random_next(rng);
@@ -122,7 +122,7 @@ static void write_and_leave(struct dev_device *d, int fd, uint64_t *rng)
 	pthread_mutex_unlock(&copying);
 }
 
-/* Join; write, sometimes to the end and sometimes not; leave. */
+/* Join; write, sometimes until the leave; leave. */
 static void visit(const char *name, uint64_t *rng)
 {
 	struct tdev_stats stats = { .argsz = sizeof(stats) };
@@ -152,7 +152,7 @@ static void *visitor(void *arg)
 	while (!stop) {
 		visit(names[n], &rng);
 		joins[n]++;
-		/* time for harvests without it */
+		/* time for harvests without the device */
 		pause.tv_nsec = (long)random_below(&rng, 600000000);
 		nanosleep(&pause, NULL);
 	}
@@ -167,7 +167,7 @@ static void map(uint64_t off, uint64_t size)
 				  DMATRACK_MAP_READ | DMATRACK_MAP_WRITE));
 }
 
-/* Return: how many pages that was */
+/* Return: number of pages copied */
 static uint64_t copy_dirty(uint64_t off, uint64_t size, const uint64_t *bitmap)
 {
 	uint64_t pos = 0, len, sum = 0;
@@ -200,7 +200,7 @@ static void *harvester(void *arg)
 	(void)arg;
 	while (!stop) {
 		harvest();
-		nanosleep(&pause, NULL);	/* the lock is for the other, too */
+		nanosleep(&pause, NULL);	/* let the other thread get the lock */
 	}
 	return NULL;
 }
@@ -253,7 +253,7 @@ static void start(pthread_t *thread, void *(*body)(void *), uintptr_t arg)
 	check("thread", -pthread_create(thread, NULL, body, (void *)arg));
 }
 
-/* Has all happened that is to happen? On a slow machine that takes a while. */
+/* Has each kind of event happened? On a slow machine that takes a while. */
 static bool has_all(void)
 {
 	unsigned int i;
@@ -264,7 +264,7 @@ static bool has_all(void)
 	return full && partial;
 }
 
-/* For so long at the least, and at the most four times that and a minute */
+/* Run at least so long, and at most four times as long and a minute. */
 static void stress(unsigned int seconds)
 {
 	pthread_t threads[MAX_DEVICES + 2];
@@ -284,14 +284,14 @@ static void stress(unsigned int seconds)
 		pthread_join(threads[n], NULL);
 }
 
-/* Pages that drivers hold, in all of the machine */
+/* Number of pages that drivers hold, in all of the machine */
 static long pinned(void)
 {
 	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
 	char name[64];
 	long value, sum = 0;
 
-	/* each processor has counted for itself */
+	/* the kernel's count is spread over processors */
 	if (f) {
 		fputs("1", f);
 		fclose(f);
@@ -351,7 +351,7 @@ static void come_and_go(unsigned int seconds)
 	dev_close(d);
 }
 
-/* Return: false: there is no mediated device, or no other one */
+/* Return: false if there is no mediated device, or no second device */
 static bool mdev_first(void)
 {
 	const char *name;

@@ -11,8 +11,7 @@
  * that is reported dirty and isn't copied after that, or written and never
  * reported, differs at the end.
  *
- * What may fail: an operation on a piece that is unmapped just then. Nothing
- * else.
+ * Only operations on a piece that is unmapped just then may fail.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -36,7 +35,7 @@
 #define BASE		(1ULL << 40)
 #define PIECE		(4ULL << 20)	/* unmapped and mapped again */
 #define PIECES		8ULL
-#define HOLE		(1ULL << 30)	/* where the small mappings come and go */
+#define HOLE	(1ULL << 30)	/* IOVAs for the small mappings */
 #define SMALL		2048ULL
 #define MAX_OP		(40 * 1024)
 
@@ -50,7 +49,7 @@ static bool slow;	/* a kernel that checks all it does, emulated */
 static atomic_bool stop;
 static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, reported;
 
-/* Harvest and copy, or unmap and copy, without the other in between. */
+/* Taken for harvest and copy, and for unmap and copy: neither comes within the other. */
 static pthread_mutex_t copying = PTHREAD_MUTEX_INITIALIZER;
 
 static void die(const char *what, long err)
@@ -75,7 +74,7 @@ static uint64_t seconds(void)
 	return ts.tv_sec;
 }
 
-/* Is an operation on [off, off + size) owed success? */
+/* Must an operation on [off, off + size) succeed? */
 static bool is_stable(uint64_t off, uint64_t size)
 {
 	return off + size <= stable;
@@ -98,7 +97,7 @@ static void fill(uint64_t *rng, char *data, size_t size)
 	}
 }
 
-/* Where to work on @size bytes: anywhere, or where an unmap is likely to come */
+/* A place for @size bytes: anywhere, or where an unmap is likely to come */
 static uint64_t somewhere(uint64_t *rng, uint64_t size)
 {
 	if (random_below(rng, 2))
@@ -106,7 +105,7 @@ static uint64_t somewhere(uint64_t *rng, uint64_t size)
 	return victim + random_below(rng, PIECE - size);
 }
 
-/* Where all is slow, nothing else would run beside threads that never wait. */
+/* On a slow kernel, threads that never wait would leave no time for others. */
 static void breathe(void)
 {
 	if (slow)
@@ -178,8 +177,8 @@ static void copy_refused(uint64_t off, uint64_t size)
 }
 
 /*
- * A device with a log of its own. A report is refused where a piece is unmapped just
- * then; the pages go into the copy all the same.
+ * A device with a log of its own. A report of a piece that is unmapped just then is
+ * refused; its pages are copied all the same.
  */
 static void *marker(void *arg)
 {
@@ -197,7 +196,7 @@ static void *marker(void *arg)
 		dml_racy_copy(memory + off, data, size);
 		ret = dev_mark(dev, BASE + off, size);
 		if (ret == -EOPNOTSUPP || ret == -ENOTTY) {
-			/* no such driver: dma_rw then, to be exact in the end */
+			/* the driver takes no reports: write by dma_rw, so the copy is exact */
 			reports = false;
 			ret = dev_write(dev, BASE + off, data, size);
 		}
@@ -221,7 +220,7 @@ static void map(uint64_t off, uint64_t size)
 				  DMATRACK_MAP_READ | DMATRACK_MAP_WRITE));
 }
 
-/* Copy what the bitmap says of [off, ...), a bit standing for @page. */
+/* Copy the pages that the bitmap reports from @off on, @page bytes for each bit. */
 static void copy_dirty(uint64_t off, uint64_t size, uint64_t page,
 		       const uint64_t *bitmap)
 {
@@ -266,15 +265,15 @@ static void harvest_ranges(uint64_t off, uint64_t size, uint64_t page)
 }
 
 /*
- * The devices never wait for the reader, so where processors are few the reader
- * would hardly ever run. With --slow no other thread would.
+ * The devices never wait for the reader, so on few processors the reader would hardly
+ * ever run. With --slow, no other thread would.
  */
 static void go_first(void)
 {
 	if (slow)
 		return;
 	if (setpriority(PRIO_PROCESS, gettid(), -15))
-		return;		/* not root: then it takes longer */
+		return;		/* not root: the run takes longer */
 }
 
 static void *harvester(void *arg)
@@ -345,7 +344,7 @@ static void *unmapper(void *arg)
 	return NULL;
 }
 
-/* Small mappings beside, all onto the same page */
+/* Small mappings elsewhere, all of the same page */
 static void *churner(void *arg)
 {
 	static bool there[SMALL];
@@ -411,7 +410,7 @@ static void stress(uint64_t duration, uint64_t seed)
 	while ((now = seconds()) < end) {
 		struct timespec pace = { .tv_sec = 1 };
 
-		/* another kind of run every second */
+		/* change the kind of run every second */
 		run_device(now);
 		nanosleep(&pace, NULL);
 		check("halt", dev_halt(dev));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * VT-d, as much as it takes to map 4 MiB for one device and to take parts of it
- * away and give them back: three levels of page tables, of which the last 2 MiB
- * are one large page, and queued invalidation.
+ * A driver of VT-d that can map 4 MiB for one device, and unmap and map parts of it:
+ * three levels of page tables, of which the last 2 MiB are one large page, and queued
+ * invalidation.
  *
  * Page tables are changed by the invalidation queue itself: a wait descriptor
  * writes a word to memory, so entry and invalidation change in one go as far as
- * QEMU's threads can tell. Two of QEMU's own faults (11.1) hide behind it: a
- * migration's round, or its end, that comes between the two loses the mapping.
- * A third: an entry that is cleared keeps its address, or QEMU puts the dirty
- * pages that it finds when it unmaps at address 0.
+ * QEMU's threads can tell. That avoids two of QEMU's own faults (11.1): a migration's
+ * round, or its end, that comes between the two loses the mapping. A third fault: an
+ * entry that is cleared must keep its address, or QEMU reports the dirty pages of the
+ * unmap at address 0.
  */
 #include "iommu.h"
 
@@ -67,7 +67,7 @@ static void put(u32 low, u32 low_high, u32 high)
 	tail = (tail + 1) % QUEUE_SIZE;
 }
 
-/* QEMU has done all of it when the write returns */
+/* When this write returns, QEMU has done all commands in the queue. */
 static void submit(void)
 {
 	write32(VTD + IQT, tail << 4);
@@ -78,7 +78,7 @@ static void fill_tables(u32 function)
 	u32 i;
 
 	set_entry(root, 0, context | 1, 0);
-	/* three levels; the domain */
+	/* low half: three levels; high half: the domain */
 	set_entry(context, function * 2, level3 | 1, 0);
 	set_entry(context, function * 2 + 1, 1 | DOMAIN << 8, 0);
 	set_entry(level3, base >> 30, level2 | RW, 0);
@@ -89,11 +89,11 @@ static void fill_tables(u32 function)
 }
 
 /**
- * iommu_start - translate
+ * iommu_start - begin to translate one device's addresses
  * @function: the device's address on bus 0
- * @iova: where the device sees the memory: a multiple of 1 GiB
- * @address: where it is: a multiple of 2 MiB
- * @tables: memory for six pages of tables
+ * @iova: the memory's IOVA, a multiple of 1 GiB
+ * @address: the memory's physical address, a multiple of 2 MiB
+ * @tables: address of six pages for tables
  */
 void iommu_start(u32 function, u32 iova, u32 address, u32 tables)
 {
@@ -125,9 +125,9 @@ void iommu_start(u32 function, u32 iova, u32 address, u32 tables)
 }
 
 /**
- * iommu_window - take a part of the memory away from the device, or give it back
- * @window: which: the last one is the large page, others are some pages each
- * @mapped: give it back
+ * iommu_window - map or unmap a part of the memory
+ * @window: number of the part; the last one is the large page, others are some pages each
+ * @mapped: map it; else unmap it
  */
 void iommu_window(u32 window, bool mapped)
 {

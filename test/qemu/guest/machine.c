@@ -5,7 +5,7 @@
 #define PCI_ADDRESS	0xcf8
 #define PCI_DATA	0xcfc
 
-/* The compiler may call it by itself */
+/* The compiler may generate calls of memset(). */
 void *memset(void *to, int c, unsigned long n);
 
 void *memset(void *to, int c, unsigned long n)
@@ -29,7 +29,7 @@ void pci_write(u32 function, u32 offset, u32 value)
 	outl(PCI_DATA, value);
 }
 
-/* On the first bus, which is where QEMU puts what isn't told to go elsewhere */
+/* Search the first bus, which is QEMU's default for devices. */
 bool pci_find(u16 vendor, u16 device, u32 *function)
 {
 	for (*function = 0; *function < 256; (*function)++)

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The guest that is migrated. It lets the device write to a region of its
- * memory, writes to another one itself all the while, and when it finds that it
- * has been migrated stops the device and looks at every byte of both. Then it
- * goes on, and looks once more.
+ * The guest that is migrated. It lets the device write to a region of its memory, and
+ * writes to another region itself meanwhile. When it finds that it has been migrated, it
+ * stops the device and checks every byte of both. Then it goes on, and checks once more.
  *
- * What each byte must be follows from how many operations there have been: the
- * device counts its own, and the count goes with it. The device's operations
- * are in random order and its rate is such that in a round of a migration only
- * some of the pages are written, so that a page whose mark was lost isn't just
- * written and marked once more in the next round.
+ * The right value of each byte follows from the number of operations: the device counts
+ * its own, and the count is migrated with it. The device's operations are in random order,
+ * at a rate at which a migration's round writes only some of the pages. So a page whose
+ * mark was lost isn't always written and marked again in the next round.
  *
- * What it says, a line each, on the debug console:
+ * The guest prints these lines on the debug console:
  *
  *	running
  *	arrived done N failed N own N bad N	after each migration; 'bad' counts
@@ -23,11 +21,11 @@
 #include "test/testdev/testdev_pci.h"
 
 /* Memory: this program from 1 MiB on, then: */
-#define TABLES		0x00700000u	/* the IOMMU's */
+#define TABLES		0x00700000u	/* page tables of the IOMMU */
 #define LAST		0x00800000u	/* by slot: its last operation, plus 1 */
-#define REGION		0x01000000u	/* the device's */
+#define REGION		0x01000000u	/* the region that the device writes */
 #define REGION_SIZE	IOMMU_SIZE
-#define GUARD		0x00010000u	/* around it */
+#define GUARD		0x00010000u	/* untouched bytes before and behind a region */
 #define OWN		0x01800000u
 #define OWN_SIZE	0x00100000u
 
@@ -41,16 +39,16 @@
 #define OWN_SLOTS	(OWN_SIZE / OWN_SLOT)
 #define OWN_SEED	0x9e3779b9u
 
-/* Where the device sees its region if there is an IOMMU */
+/* IOVA of the device's region if there is an IOMMU */
 #define IOVA		0x80000000u
 
-/* Between two checks at the destination */
+/* Device operations between the two checks at the destination */
 #define LATER		300u
 
 static u32 bar;
 static bool iommu;
-static u32 own_done;		/* operations of our own */
-static u32 replayed;		/* the device's, as far as LAST knows them */
+static u32 own_done;		/* number of this program's own operations */
+static u32 replayed;		/* number of the device's operations entered in LAST */
 
 static u32 reg_read(u32 reg)
 {
@@ -62,7 +60,7 @@ static void reg_write(u32 reg, u32 value)
 	write32(bar + reg, value);
 }
 
-/* What memory holds before anybody has written there */
+/* The value of a word that hasn't been written yet */
 static u32 blank(u32 address)
 {
 	return ~address;
@@ -80,7 +78,7 @@ static void fill(u32 from, u32 size)
 
 struct check {
 	u32 bad;
-	u32 last;	/* page that was found bad last */
+	u32 last;	/* number of the last bad page */
 };
 
 static void check_word(struct check *c, u32 address, u32 want)
@@ -104,7 +102,7 @@ static void check_blank(struct check *c, u32 from, u32 size)
 		check_word(c, from + i, blank(from + i));
 }
 
-/* @op: the last operation there, plus 1; 0: there was none */
+/* @op: number of the last operation on the slot, plus 1; 0: there was none */
 static void check_slot(struct check *c, u32 address, u32 size, u32 seed, u32 op)
 {
 	u32 i;
@@ -118,9 +116,9 @@ static void check_slot(struct check *c, u32 address, u32 size, u32 seed, u32 op)
 }
 
 /*
- * The operation that was tried last and failed, where the IOMMU stood in its
- * way, may have written some of its words: those are right, too. They are put
- * back to what they were before the slot is looked at.
+ * The last operation may have failed where the IOMMU didn't map the slot, and may have
+ * written some of its words: those are right, too. Restore them before the slot is
+ * checked.
  */
 static void forget_failed(u32 done)
 {
@@ -152,7 +150,7 @@ static void check_region(struct check *c, u32 done)
 	check_blank(c, REGION + REGION_SIZE, GUARD);
 }
 
-/* Our own operations go through the slots in order */
+/* This program's own operations go through the slots in order. */
 static void check_own(struct check *c)
 {
 	u32 pass = own_done / OWN_SLOTS, slot;
@@ -186,7 +184,7 @@ static void check_all(const char *when)
 
 /* Work */
 
-/* A part of the device's memory goes, comes back, then another one goes */
+/* Unmap a part of the device's memory, map it again, go on to another part. */
 static void remap(void)
 {
 	static u32 turn;
@@ -239,7 +237,7 @@ static void start_device(void)
 	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO | TDEV_PCI_PIN);
 }
 
-/* The loader's information: whether the command line's last word is 'iommu' */
+/* Is 'iommu' the last word of the command line in the loader's information? */
 static bool wants_iommu(u32 info)
 {
 	static const char word[] = " iommu";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Where a multiboot loader enters: 32 bits, flat segments, no paging, no
- * interrupts; %eax and %ebx say who loaded us and what they have for us.
+ * The entry for a multiboot loader: 32 bits, flat segments, no paging, no interrupts;
+ * %eax holds the loader's magic number, %ebx the address of its information.
  */
 	.set	MAGIC, 0x1badb002
 

@@ -27,7 +27,7 @@ static void trigger(const char *text)
 	close(fd);
 }
 
-/* From 0 */
+/* Begin to count, from 0. */
 void ioctls_start(void)
 {
 	if (access(EVENT, F_OK))

@@ -20,7 +20,7 @@ static void more(struct lines *l)
 	l->used += n;
 }
 
-/* The next line, without its end; it lasts until the next call */
+/* Return: the next line, without its newline; valid until the next call */
 char *lines_next(struct lines *l)
 {
 	char *end;

@@ -30,7 +30,7 @@ static int make_uuid(char uuid[40])
 	return n == 36 ? 0 : -1;
 }
 
-/* A new one; @uuid stays empty if there is none */
+/* Create a mediated device. @uuid stays empty if that fails. */
 int mdev_create(char uuid[40])
 {
 	char made[40];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Migrate the guest of test/qemu/guest, again and again, with new mediated
- * devices and new QEMUs each time: see usage(). Speaks TAP.
+ * devices and new QEMUs each time: see usage(). Prints TAP.
  *
- * A migration is kept in its pre-copy phase until it has had ROUNDS rounds, by
- * allowing it next to no downtime; so each has several, whatever the machine's
- * speed. QEMU tells by events when a round begins. Some are given up at first
- * and then begun anew, so that the log is stopped and started.
+ * A migration is kept in its pre-copy phase for ROUNDS rounds by a tiny allowed
+ * downtime, so each has several rounds, whatever the machine's speed. QEMU sends an
+ * event when a round begins. Some migrations are cancelled at first and then begun
+ * anew, so that the log is stopped and started.
  */
 #include <getopt.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 
 #define ROUNDS		6
 #define BANDWIDTH	(12 << 20)	/* bytes a second, in pre-copy */
-#define DOWNTIME	1		/* ms: too little */
-#define DOWNTIME_AT_END	20000		/* enough */
+#define DOWNTIME	1		/* ms: never enough to end pre-copy */
+#define DOWNTIME_AT_END	20000		/* ms: always enough */
 #define SOCKET		"/tmp/migration"
 
 static struct setup setup = {
@@ -28,7 +28,7 @@ static struct setup setup = {
 	.log = "/tmp/migrate-qemu.log",
 };
 static struct vmm source, destination;
-static unsigned int number;	/* of the run */
+static unsigned int number;	/* number of the run */
 static unsigned int runs = 1;
 static bool lost;
 
@@ -77,7 +77,7 @@ static void set_limits(unsigned long bandwidth, unsigned int downtime)
 		 " \"downtime-limit\": %u } }", bandwidth, downtime);
 }
 
-/* Begin one to nowhere, and give it up in its second round */
+/* Begin a migration without a destination, and cancel it in its second round. */
 static void transfer_in_vain(void)
 {
 	struct qmp *q = &source.qmp;
@@ -116,7 +116,7 @@ static void transfer(void)
 	}
 }
 
-/* A line of the table */
+/* Print a line of the table. */
 enum { ROUND, RAM, VFIO, DOWN, TOTAL, DONE, FAILED, BAD, DIRTY, MAP, UNMAP, ALL,
        COLUMNS };
 static double sums[COLUMNS];
@@ -139,7 +139,7 @@ static void print_head(void)
 	       "failed", "bad", "dirty", "map", "unmap", "ioctls");
 }
 
-/* Adds one; returns how often UNMAP_DMA was called */
+/* Print the run's line and add it to the sums. Return: number of UNMAP_DMA calls */
 static long show(const char *info, const struct report *arrived)
 {
 	double row[COLUMNS] = {
@@ -177,7 +177,7 @@ static void print_mean(void)
 		print_row(driver ? driver : "mean", sums, summed);
 }
 
-/* From start to end */
+/* One run, from start to end */
 static void run(void)
 {
 	struct report arrived, later;

@@ -4,14 +4,13 @@
  * one machine. What its files share:
  *
  *	migrate.c	runs, what each must show, the table
- *	vmm.c		a QEMU: started, its guest's console, ended
+ * vmm.c	a QEMU: its start, its guest's console, its end
  *	qmp.c		QEMU's monitor
  *	lines.c		lines from a socket
  *	mdev.c		mediated devices
- *	ioctls.c	how often which ioctl was called
+ * ioctls.c	counts of each ioctl
  *
- * What goes wrong in a run ends it, from wherever it has got to; what it has
- * made is taken down afterwards.
+ * An error at any point ends the run; its processes and devices are removed afterwards.
  */
 #ifndef DMT_MIGRATE_H
 #define DMT_MIGRATE_H
@@ -30,15 +29,15 @@ void give_up(const char *file, int line, const char *what)
 			give_up(__FILE__, __LINE__, #cond);		\
 	} while (0)
 
-/* Nothing that is waited for takes so long (ms): what doesn't come has failed */
+/* ms after which an event that hasn't come counts as failed */
 #define PATIENCE	120000
 
 /**
- * struct lines - what comes from a socket, line by line
+ * struct lines - reads a socket line by line
  * @fd: the socket, or -1
  * @used: bytes in @data
- * @taken: of them, those of the line returned last
- * @data: what has come
+ * @taken: bytes of @data that the last returned line takes
+ * @data: bytes received
  */
 struct lines {
 	int fd;
@@ -49,10 +48,10 @@ struct lines {
 char *lines_next(struct lines *l);
 
 /**
- * struct qmp - a monitor
- * @lines: from it
- * @status: of the migration, as its last event said
- * @pass: the round that it is in
+ * struct qmp - a connection to a QEMU's monitor
+ * @lines: lines from the monitor
+ * @status: the migration's status, by its last event
+ * @pass: number of the migration's round
  */
 struct qmp {
 	struct lines lines;
@@ -72,7 +71,7 @@ unsigned long long json_number(const char *text, const char *part,
  * @pid: its process, or 0
  * @mdev: the UUID of its device, or an empty string
  * @qmp: its monitor
- * @console: of its guest
+ * @console: lines of its guest's console
  */
 struct vmm {
 	pid_t pid;
@@ -82,11 +81,11 @@ struct vmm {
 };
 
 /**
- * struct setup - what all runs have in common
- * @qemu: the program
- * @guest: the guest's image
- * @log: where QEMU's messages go
- * @iommu: give it an IOMMU
+ * struct setup - options of all runs
+ * @qemu: path of the QEMU program
+ * @guest: path of the guest's image
+ * @log: path of the file for QEMU's messages
+ * @iommu: give the guest an IOMMU
  */
 struct setup {
 	const char *qemu;
@@ -103,7 +102,7 @@ void vmm_kill(struct vmm *v);
 int mdev_create(char uuid[40]);
 void mdev_remove(const char *uuid);
 
-/* Calls since ioctls_start(), of all processes; -1: it isn't known */
+/* Number of calls since ioctls_start(), of all processes; -1: not known */
 struct ioctls {
 	long map, unmap, dirty, all;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * QEMU's monitor: a line of JSON a message. As much of JSON as is needed: keys
- * of QEMU's are looked for by name, numbers follow them.
+ * QEMU's monitor: each message is a line of JSON. This is no JSON parser: it looks for
+ * QEMU's keys by name, and reads the numbers behind them.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,12 +12,12 @@
 #include "migrate.h"
 
 /**
- * json_number - a number by its key
+ * json_number - find a number by its key
  * @text: JSON
- * @part: the key of the object that it is in, or NULL: in any
- * @key: its key
+ * @part: key of the object that holds the number; NULL: any object
+ * @key: key of the number
  *
- * Return: 0 if it isn't there.
+ * Return: the number; 0 if it isn't there.
  */
 unsigned long long json_number(const char *text, const char *part,
 			       const char *key)
@@ -53,11 +53,11 @@ void qmp_wait(struct qmp *q)
 }
 
 /**
- * qmp_call - a command
+ * qmp_call - make QEMU execute a command
  * @q: the monitor
- * @format: the command, as JSON; then what it is made with
+ * @format: format of the command, in JSON; its arguments follow
  *
- * Return: the answer, until the next call. An error ends the run.
+ * Return: the answer, valid until the next call. An error ends the run.
  */
 const char *qmp_call(struct qmp *q, const char *format, ...)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * A QEMU. It gets its ends of two connected sockets, for its monitor and for
- * the guest's console, so nothing has to be waited for before it is talked to.
+ * the guest's console, so commands can be sent to it without waiting for it first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,9 +81,9 @@ static void run_qemu(const struct vmm *v, const struct setup *s, bool incoming,
 
 /**
  * vmm_start - start a QEMU with a mediated device of its own
- * @v: it, initialised
- * @s: what it is like
- * @incoming: it waits for a migration
+ * @v: the QEMU, initialised
+ * @s: its options
+ * @incoming: have it wait for a migration
  */
 void vmm_start(struct vmm *v, const struct setup *s, bool incoming)
 {
@@ -106,7 +106,7 @@ void vmm_start(struct vmm *v, const struct setup *s, bool incoming)
 	qmp_begin(&v->qmp);
 }
 
-/* In order: it must end by itself, with status 0 */
+/* End QEMU in order: it must exit with status 0. */
 void vmm_end(struct vmm *v)
 {
 	pid_t pid = v->pid;
@@ -118,7 +118,7 @@ void vmm_end(struct vmm *v)
 	NEED(status == 0);
 }
 
-/* Whatever is left of it */
+/* Kill QEMU if it still runs, and remove its device. */
 void vmm_kill(struct vmm *v)
 {
 	if (v->pid) {
