@@ -2,9 +2,9 @@
 /*
  * Many small operations in a row, timed as a whole inside the kernel.
  *
- * The pins of a bench aren't in the device's tree, since that would be part of
- * what is measured: the gate is held from the first pin to the last unpin. So
- * an unmap has to wait, and a bench that sees one waiting ends with ECANCELED.
+ * The pins of a bench aren't entered in the device's tree, since that would be
+ * measured, too: the gate is held from the first pin to the last unpin. So an unmap
+ * has to wait, and a bench that sees one waiting ends with ECANCELED.
  */
 #include <linux/iommu.h>
 #include <linux/ktime.h>
@@ -15,16 +15,16 @@
 
 #include "device.h"
 
-/* Bytes of one write: more is not a small operation */
+/* The most bytes of one write: more is not a small operation */
 #define TDEV_BENCH_WRITE_MAX	65536
 
 /**
  * struct tdev_bencher - a bench under way
  * @dev: the device
- * @spec: the user's wishes, and the results
- * @cancel: the caller has a signal
- * @buf: what is written
- * @pages: of one pin
+ * @spec: the user's order, and the results
+ * @cancel: set when the caller has a signal
+ * @buf: data to write
+ * @pages: pages of one pin
  */
 struct tdev_bencher {
 	struct tdev_device *dev;
@@ -79,7 +79,7 @@ static void tdev_bench_unpin_all(struct tdev_bencher *b, u64 count)
 	}
 }
 
-/* All or none */
+/* Pin or unpin all, or none. */
 static int tdev_bench_pin_all(struct tdev_bencher *b)
 {
 	int ret = 0;
@@ -172,7 +172,7 @@ static int tdev_bench_run(void *arg)
 /**
  * tdev_bench - TDEV_BENCH
  * @dev: the device
- * @spec: the user's wishes, unchecked; the results
+ * @spec: the user's order, unchecked; the results
  */
 int tdev_bench(struct tdev_device *dev, struct tdev_bench *spec)
 {

@@ -31,12 +31,12 @@ static int tdev_call_thread(void *data)
  * tdev_call - call a function in a new kernel thread and wait until it returns
  * @fn: the function
  * @arg: its argument
- * @cancel: set when the caller gets a signal: a wish that @fn return early.
+ * @cancel: set when the caller gets a signal: asks @fn to return early.
  *	    May be NULL
  *
- * If the caller is being killed, the thread gets a SIGKILL, which ends its
- * waiting for pages of the user's. Either way the thread is gone on return, so
- * @arg can live on the stack.
+ * If the caller is being killed, the thread gets a SIGKILL, which ends its waits
+ * for pages of user space. Either way the thread is gone on return, so @arg can
+ * live on the stack.
  *
  * Return: what @fn returned; -errno if it was not called.
  */

@@ -18,7 +18,7 @@
 #include "device.h"
 #include "pci.h"
 
-/* Of dmatrack.ko, which need not be there */
+/* A function of dmatrack.ko, which may not be loaded */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t len);
 
 static struct tdev_device *to_dmt(struct vfio_device *vdev)
@@ -31,9 +31,9 @@ static struct tdev_device *to_dmt(struct vfio_device *vdev)
 /**
  * struct tdev_transfer - one TDEV_WRITE or _READ
  * @vdev: the device
- * @io: the user's wishes
- * @buf: io->size bytes
- * @write: to memory
+ * @io: the user's order
+ * @buf: data, io->size bytes
+ * @write: write to memory, else read from it
  */
 struct tdev_transfer {
 	struct vfio_device *vdev;
@@ -53,7 +53,7 @@ static int tdev_transfer(void *arg)
 	return ret;
 }
 
-/* The user's data, or zeros for @write == false. @size is bounded. */
+/* Return: a buffer with the user's data, or with zeros unless @write. The size is bounded. */
 static void *tdev_buffer(const struct tdev_io *io, bool write)
 {
 	void *buf;
@@ -138,7 +138,7 @@ static int tdev_io_pinned_write(struct tdev_device *dev,
 	return ret;
 }
 
-/* The symbol is looked up for each call: dmatrack.ko may come and go */
+/* Look the symbol up for each call: dmatrack.ko may come and go. */
 static int tdev_io_mark(struct tdev_device *dev, struct tdev_io *io)
 {
 	typeof(&dmatrack_mark_dirty) mark;
@@ -159,7 +159,7 @@ static int tdev_io_mark(struct tdev_device *dev, struct tdev_io *io)
 
 /* Ioctls */
 
-/* A structure that starts with its argsz; a longer one of a newer user is ok */
+/* Copy a structure that starts with its argsz; a newer program's may be longer. */
 static int tdev_get_arg(void *to, size_t size, const void __user *arg)
 {
 	u32 argsz;
@@ -252,7 +252,7 @@ static int tdev_ioctl_on_unmap(struct tdev_device *dev, void __user *arg)
 	       tdev_pins_on_unmap(&dev->pins, &on);
 }
 
-/* No regions, no interrupts: all is done by the ioctls above */
+/* No regions, no interrupts: the ioctls above do everything. */
 static int tdev_ioctl_info(struct vfio_device_info __user *arg)
 {
 	size_t size = offsetofend(struct vfio_device_info, num_irqs);

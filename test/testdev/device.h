@@ -3,7 +3,7 @@
  * The mediated DMA engine: what its files share.
  *
  *	device.c	the mediated device and its ioctls
- *	pins.c		the pages that the device holds; who may touch them when
+ * pins.c	the pages that the device holds, and the rules for their use
  *	fence.c		ranges that are being unmapped
  *	run.c		kernel threads that write
  *	bench.c		many small operations, timed
@@ -11,11 +11,10 @@
  *
  * and the mediated PCI device, of which pci.h says more.
  *
- * A user can do with the device's ioctls whatever they like, so: what they may
- * allocate is bounded and charged to them, what takes long heeds signals, and
- * whatever a kernel thread waits for can be broken off by SIGKILL, which its
- * owner sends when waiting gets nowhere (a page that a userfaultfd never
- * delivers, for example).
+ * A user may make any calls with any arguments. So allocations are bounded and
+ * charged to the user, long operations heed signals, and SIGKILL ends each wait of
+ * a kernel thread. The thread's owner sends it when the wait takes too long (for a
+ * page that a userfaultfd never delivers, for example).
  */
 #ifndef TDEV_DEVICE_H
 #define TDEV_DEVICE_H
@@ -33,18 +32,18 @@
 /**
  * struct tdev_pins - the pages that a device holds by vfio_pin_pages()
  * @vdev: the device
- * @gate: held for reading by whoever pins or touches pinned pages, for writing
- *	  by whoever releases pages that others may be using. See pins.c
+ * @gate: held for reading while pages are pinned or pinned pages are touched, for
+ *	  writing while pages are released that others may be using. See pins.c
  * @lock: protects @tree while @gate is held for reading; and @how to @late_last
  * @tree: struct tdev_pin by page number
  * @count: pages pinned, a page pinned twice counted twice
- * @closing: how many wait for @gate to release pages
+ * @closing: number of threads that wait for @gate to release pages
  * @how: TDEV_UNMAP_*: the answer to unmaps
- * @msec: with how much delay
+ * @msec: delay of the answer, in ms
  * @keep: a reset or close forgets pages instead of unpinning them
- * @late: releases pages of [@late_first, @late_last]
- * @late_first: page number
- * @late_last: page number
+ * @late: work that releases pages [@late_first, @late_last]
+ * @late_first: number of the first page
+ * @late_last: number of the last page
  * @fence_lock: protects @fences
  * @fences: ranges being unmapped
  * @fence_wait: woken when a fence falls
@@ -66,7 +65,7 @@ struct tdev_pins {
 	wait_queue_head_t fence_wait;
 };
 
-/* The most that vfio_pin_pages() takes in one call */
+/* The most pages that vfio_pin_pages() takes in one call */
 #define TDEV_PIN_BATCH	((unsigned long)VFIO_PIN_PAGES_MAX_ENTRIES)
 
 void tdev_pins_init(struct tdev_pins *pins, struct vfio_device *vdev);
@@ -99,12 +98,12 @@ struct tdev_run_thread;
  * @vdev: the device
  * @pins: the device's, for its gate
  * @lock: protects @spec, @threads and @nthreads; held for short times only
- * @spec: what the user asked for
- * @threads: kept after they have ended, for their statistics
- * @nthreads: how many
- * @live: those that haven't ended
- * @stop: they are to end
- * @number: counts the runs
+ * @spec: the user's order
+ * @threads: the threads; kept after they have ended, for their statistics
+ * @nthreads: number of @threads
+ * @live: number of threads that haven't ended
+ * @stop: tells the threads to end
+ * @number: number of runs so far
  * @wait: woken when the last thread ends, or when @stop is set
  */
 struct tdev_threads {
@@ -130,10 +129,10 @@ void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats);
 
 /**
  * struct tdev_device - one mediated device
- * @vdev: as the VFIO core knows it
- * @pins: the pages it holds
+ * @vdev: the device in the VFIO core
+ * @pins: the pages that it holds
  * @run: its threads
- * @unmaps: calls of dma_unmap since it was opened
+ * @unmaps: number of dma_unmap callbacks since it was opened
  */
 struct tdev_device {
 	struct vfio_device vdev;

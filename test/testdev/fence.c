@@ -7,8 +7,8 @@
  * task has one fence a device; further callbacks widen it, holes included,
  * since it stands for one call.
  *
- * Fences outlive the opening of the device that they were put up for, since
- * another thread may close it meanwhile: they hold the device and the module.
+ * A fence may outlive the opening of its device, since another thread may close the
+ * device meanwhile: fences hold references to the device and the module.
  */
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -67,7 +67,7 @@ static void tdev_fence_work(struct callback_head *work)
 	tdev_fence_remove(container_of(work, struct tdev_fence, work));
 }
 
-/* Only current puts up and takes down fences of its own: no race to find one */
+/* Only current adds and removes its own fences, so finding one doesn't race. */
 static bool tdev_fence_widen(struct tdev_pins *pins, u64 first, u64 last)
 {
 	struct tdev_fence *fence;
@@ -96,12 +96,12 @@ void tdev_fence_raise(struct tdev_pins *pins, u64 first, u64 last)
 {
 	struct tdev_fence *fence;
 
-	if (current->flags & PF_KTHREAD)	/* never returns to user mode */
+	if (current->flags & PF_KTHREAD)	/* kernel threads never return to user mode */
 		return;
 	if (tdev_fence_widen(pins, first, last))
 		return;
 
-	/* There is nobody to tell that it failed; small, and one a task */
+	/* No caller could handle a failure; the allocation is small, one for each task */
 	fence = kmalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	fence->pins = pins;
 	fence->task = current;

@@ -3,10 +3,9 @@
  * Migration of the PCI device: the states of VFIO's second protocol, and the
  * streams that carry the device from one to another.
  *
- * The device writes to memory in RUNNING and PRE_COPY alone. It can't tell
- * writes to memory from those to another device, so in the P2P states it is
- * quiet altogether, and an arc into them returns when its last write is
- * complete.
+ * The device writes to memory only in RUNNING and PRE_COPY. It can't tell writes to
+ * memory from writes to another device, so in the P2P states it doesn't write at
+ * all, and an arc into them returns when its last write is complete.
  *
  * A stream is a head, which is there from PRE_COPY on, and the device's state,
  * which is there in STOP_COPY. It lives in a file of its own (struct
@@ -14,9 +13,9 @@
  * longer than the device, or close it earlier. When the device ends the session
  * the file is cut off: it moves no data any more.
  *
- * What comes in may be anything. It is looked at when RESUMING is left: the
- * whole of it, its sum, and the registers as if the user had written them. If it
- * is no good the device is unchanged and in ERROR, out of which a reset leads.
+ * A stream may hold any bytes. It is checked when RESUMING is left: its length, its
+ * sum, and the registers as if the user had written them. If a check fails, the
+ * device is unchanged and in ERROR, which a reset leaves.
  */
 #include <linux/anon_inodes.h>
 #include <linux/err.h>
@@ -35,10 +34,10 @@
  * @lock: protects the rest
  * @filp: its file, of which the device holds a reference
  * @wait: woken when more can be read
- * @filled: bytes of @data that are there
+ * @filled: valid bytes of @data
  * @cut: the session is over
- * @final: being read: no more will come
- * @data: it
+ * @final: the stream, being read, gets no more data
+ * @data: the stream's bytes
  */
 struct tdev_mig_file {
 	struct mutex lock;
@@ -119,7 +118,7 @@ static __poll_t tdev_mig_poll(struct file *filp, struct poll_table_struct *table
 	return ret;
 }
 
-/* VFIO_MIG_GET_PRECOPY_INFO: the head is all that can be read early */
+/* VFIO_MIG_GET_PRECOPY_INFO: only the head can be read early */
 static long tdev_mig_ioctl(struct file *filp, unsigned int cmd,
 			  unsigned long arg)
 {
@@ -185,7 +184,7 @@ static struct tdev_mig_file *tdev_mig_open(const struct file_operations *fops,
 	return file;
 }
 
-/* Cut off what the user may still have open */
+/* Cut off a file that the user may still have open. */
 static void tdev_mig_end(struct tdev_mig_file **session)
 {
 	struct tdev_mig_file *file = *session;
@@ -212,7 +211,7 @@ static void tdev_mig_save_head(struct tdev_mig_file *file)
 	file->filled = sizeof(*head);
 }
 
-/* The engine is quiet. Words are the host's: x86 is little-endian */
+/* The engine is stopped. Words are in the host's order: x86 is little-endian. */
 static void tdev_mig_save_state(struct tdev_pci *dev)
 {
 	struct tdev_mig_file *file = dev->saving;
@@ -261,7 +260,7 @@ static int tdev_mig_load(struct tdev_pci *dev)
 
 #define ARC(from, to) ((from) * VFIO_DEVICE_STATE_NR + (to))
 
-/* A session's file for the user, who gets a reference of their own */
+/* Open a session's file for the user, with a reference of its own. */
 static struct file *tdev_mig_begin_saving(struct tdev_pci *dev)
 {
 	struct tdev_mig_file *file = tdev_mig_open(&tdev_mig_save_fops, O_RDONLY);
@@ -293,7 +292,7 @@ static struct file *tdev_mig_finish_loading(struct tdev_pci *dev)
 	return ERR_PTR(ret);
 }
 
-/* One arc of the protocol, the engine being as @to wants it */
+/* Go one arc of the protocol, and start or stop the engine as @to needs. */
 static struct file *tdev_mig_arc(struct tdev_pci *dev,
 				enum vfio_device_mig_state to)
 {
@@ -321,7 +320,7 @@ static struct file *tdev_mig_arc(struct tdev_pci *dev,
 	case ARC(VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_STOP):
 		return tdev_mig_finish_loading(dev);
 	}
-	return NULL;	/* those that only start or stop the engine */
+	return NULL;	/* arcs that only start or stop the engine */
 }
 
 bool tdev_mig_running(enum vfio_device_mig_state state)
@@ -347,8 +346,8 @@ static struct file *tdev_mig_step(struct tdev_pci *dev,
 }
 
 /*
- * The next state on the way. The core's function can't be asked about ways that
- * don't exist: it warns of ERROR, and never returns from an arc that is blocked.
+ * The next state on the way to @to. The core's function mustn't be asked about ways
+ * that don't exist: it warns about ERROR, and never returns from a blocked arc.
  */
 static int tdev_mig_next(struct tdev_pci *dev, enum vfio_device_mig_state to,
 			enum vfio_device_mig_state *next)
@@ -405,7 +404,7 @@ static const struct vfio_migration_ops tdev_mig_ops = {
 };
 
 /**
- * tdev_mig_init - make a device one that can be migrated
+ * tdev_mig_init - make a device migratable
  * @dev: the device, not registered yet
  */
 void tdev_mig_init(struct tdev_pci *dev)
@@ -419,7 +418,7 @@ void tdev_mig_init(struct tdev_pci *dev)
 
 /**
  * tdev_mig_reset - end all sessions; the device is RUNNING
- * @dev: the device, locked; its engine is quiet
+ * @dev: the device, locked; its engine is stopped
  */
 void tdev_mig_reset(struct tdev_pci *dev)
 {

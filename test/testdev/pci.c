@@ -4,9 +4,8 @@
  * a configuration space and a BAR that exist in software only. Its regions are
  * read and written through the device's descriptor and can't be mapped.
  *
- * It is one device, so its user's accesses are one after the other, under its
- * lock. What an access changes takes effect before it returns: see
- * pci_engine.c.
+ * Accesses are made one after the other, under the device's lock. An access returns
+ * when its changes have taken effect: see pci_engine.c.
  */
 #include <linux/device.h>
 #include <linux/err.h>
@@ -41,10 +40,10 @@ static void tdev_pci_init_config(u8 *config)
 	put_unaligned_le16(TDEV_PCI_VENDOR, config + PCI_SUBSYSTEM_VENDOR_ID);
 	put_unaligned_le16(TDEV_PCI_DEVICE, config + PCI_SUBSYSTEM_ID);
 	config[PCI_REVISION_ID] = 1;
-	config[PCI_CLASS_DEVICE + 1] = 0xff;	/* of no class */
+	config[PCI_CLASS_DEVICE + 1] = 0xff;	/* no class */
 }
 
-/* The bits of it that can be written */
+/* The writable bits of configuration space */
 static const u8 tdev_pci_writable[TDEV_PCI_CONFIG_SIZE] = {
 	[PCI_COMMAND] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER,
 	[PCI_COMMAND + 1] = PCI_COMMAND_INTX_DISABLE >> 8,
@@ -70,17 +69,17 @@ static void tdev_pci_write_config(struct tdev_pci *dev, size_t offset,
 }
 
 /**
- * tdev_pci_load_config - take over what can be written of another's
+ * tdev_pci_load_config - take over the writable bits of another device
  * @dev: the device, locked
- * @config: the other's configuration space
- * @size: how much there is of it
+ * @config: the other device's configuration space
+ * @size: bytes of @config
  */
 void tdev_pci_load_config(struct tdev_pci *dev, const void *config, size_t size)
 {
 	tdev_pci_write_config(dev, 0, config, size);
 }
 
-/* Whether it may access memory */
+/* Return: whether the device may access memory */
 bool tdev_pci_master(const struct tdev_pci *dev)
 {
 	return dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
@@ -88,7 +87,7 @@ bool tdev_pci_master(const struct tdev_pci *dev)
 
 /* Registers */
 
-/* Whether registers are such that the device can work by them, if it is to */
+/* Return: whether the registers are valid; if GO isn't set, only ID and CONTROL count */
 bool tdev_pci_sane(const u32 *regs)
 {
 	u64 iova = regs[TDEV_PCI_IOVA_LOW / 4] |
@@ -134,7 +133,7 @@ static void tdev_pci_init_regs(u32 *regs)
 	regs[TDEV_PCI_ID / 4] = TDEV_PCI_MAGIC;
 }
 
-/* After anything that has a say in whether the engine runs. Locked */
+/* Start or stop the engine after any change that may decide it. Called locked */
 int tdev_pci_update(struct tdev_pci *dev)
 {
 	return tdev_pci_engine_update(dev, tdev_mig_running(dev->mig_state));
@@ -197,7 +196,7 @@ static ssize_t tdev_pci_access(struct tdev_pci *dev, unsigned int index,
 	return ret ?: done;
 }
 
-/* One access; where it ends beyond the region it is shortened */
+/* One access; it is cut off at the region's end. */
 static ssize_t tdev_pci_rw(struct vfio_device *vdev, char __user *to,
 			  const char __user *from, size_t size, loff_t *ppos)
 {
@@ -384,7 +383,7 @@ static ssize_t tdev_pci_show_description(struct mdev_type *type, char *buf)
 	return sysfs_emit(buf, "PCI device that writes and migrates, for tests\n");
 }
 
-/* A driver names one device API, so this one has a driver and a parent apart */
+/* A driver has one device API, so this device has a driver and a parent of its own. */
 static struct mdev_driver tdev_pci_driver = {
 	.device_api	= VFIO_DEVICE_API_PCI_STRING,
 	.max_instances	= 64,

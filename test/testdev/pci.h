@@ -6,7 +6,7 @@
  *	pci_engine.c	the kernel thread that writes
  *	migration.c	states and streams
  *
- * What the user sees of it is in testdev_pci.h.
+ * The user's view of it is in testdev_pci.h.
  */
 #ifndef TDEV_PCI_H
 #define TDEV_PCI_H
@@ -23,12 +23,12 @@ struct tdev_mig_file;
 
 /**
  * struct tdev_pci_engine - the thread that writes, if there is one
- * @task: a reference to it, or NULL. Under the device's lock
- * @stop: it is to end
+ * @task: a reference to the thread, or NULL. Under the device's lock
+ * @stop: tells the thread to end
  * @wait: woken when @stop is set
- * @ended: it touches neither memory nor the device any more
- * @pages: of an operation that pins
- * @data: what an operation writes
+ * @ended: the thread touches neither memory nor the device any more
+ * @pages: pages of an operation that pins
+ * @data: data that an operation writes
  */
 struct tdev_pci_engine {
 	struct task_struct *task;
@@ -41,14 +41,14 @@ struct tdev_pci_engine {
 
 /**
  * struct tdev_pci - one mediated PCI device
- * @vdev: as the VFIO core knows it
- * @pins: the pages it holds
+ * @vdev: the device in the VFIO core
+ * @pins: the pages that it holds
  * @engine: its thread
- * @lock: protects all that follows, and starting and ending the thread
- * @regs: the registers. While there is a thread only it changes them, and
- *	  those alone that count
+ * @lock: protects the members below, and starting and ending the thread
+ * @regs: the registers. While there is a thread, only the thread changes them, and
+ *	  only the counters
  * @config: configuration space
- * @mig_state: of the migration
+ * @mig_state: the migration's state
  * @saving: the stream being read, or NULL
  * @loading: the stream being written, or NULL
  */

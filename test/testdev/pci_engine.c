@@ -2,12 +2,11 @@
 /*
  * The PCI device's engine: a kernel thread that writes, operation by operation.
  *
- * The thread lives while the device may write, and no longer: whoever clears
- * what allows it waits until the last operation is complete and all pages are
- * released. That wait ends: a thread that is held up by the user's memory (a
- * userfaultfd that nobody serves) is killed after a while, or when its waiter
- * is. The operation broken off counts as not done, and is the first when the
- * device is let go again.
+ * The thread lives only while the device may write: an access that forbids it waits
+ * until the last operation is complete and all pages are released. That wait ends: a
+ * thread that is held up by user memory (by a userfaultfd without a reader) is killed
+ * after a while, or when its waiter is. The interrupted operation counts as not done,
+ * and is the first one when the device may write again.
  */
 #include <linux/err.h>
 #include <linux/iommu.h>
@@ -19,10 +18,10 @@
 
 #include "pci.h"
 
-/* How long the thread may take to end before it is killed */
+/* Time for the thread to end before it is killed */
 #define TDEV_PCI_PATIENCE	(10 * HZ)
 
-/* Late by so much (ns), it doesn't catch up */
+/* ns of delay that are caught up; a longer delay isn't */
 #define TDEV_PCI_LATE		(100 * NSEC_PER_MSEC)
 
 void tdev_pci_engine_init(struct tdev_pci *dev)
@@ -42,7 +41,7 @@ static void tdev_pci_sleep(struct tdev_pci_engine *engine, u64 ns)
 					   ns_to_ktime(ns));
 }
 
-/* Wait until the operation after the one that was due at @turn is due */
+/* Wait for the turn of the operation after the one that was due at @turn. Return: that turn */
 static u64 tdev_pci_pace(struct tdev_pci *dev, u64 turn)
 {
 	u32 rate = tdev_pci_reg(dev, TDEV_PCI_RATE);
@@ -58,7 +57,7 @@ static u64 tdev_pci_pace(struct tdev_pci *dev, u64 turn)
 	return turn;
 }
 
-/* Pin, write through, unpin */
+/* Pin, write through the pages, unpin. */
 static int tdev_pci_pin_write(struct tdev_pci *dev, u64 iova, size_t size)
 {
 	struct tdev_pci_engine *engine = &dev->engine;
@@ -102,7 +101,7 @@ static int tdev_pci_op(struct tdev_pci *dev)
 	return vfio_dma_rw(&dev->vdev, io.iova, dev->engine.data, size, true);
 }
 
-/* If they can't be had, or are unmapped, the operations go the other way */
+/* Pin the pages to hold. Operations don't need them: if it fails, the rest works as well. */
 static void tdev_pci_hold(struct tdev_pci *dev)
 {
 	struct tdev_io io = {
@@ -175,7 +174,7 @@ static void tdev_pci_engine_stop(struct tdev_pci *dev)
 /**
  * tdev_pci_engine_update - start or stop the thread, if it has to be
  * @dev: the device, locked
- * @may_run: what the migration's state says
+ * @may_run: whether the migration's state lets the device write
  *
  * Return: 0; stopping always succeeds.
  */

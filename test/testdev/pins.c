@@ -2,19 +2,19 @@
 /*
  * The pages that the device holds.
  *
- * What the driver owes the type1 driver: once its dma_unmap callback has
- * returned, it holds no page of the range, and it pins none until the unmap is
- * over. The second half matters: the stock driver calls back again if it finds
- * a page pinned, and gives up with a BUG() after eleven times, which a few
- * threads that pin flat out reach at once.
+ * The driver's duty to the type1 driver: once its dma_unmap callback has returned, it
+ * holds no page of the range, and it pins none until the unmap is over. The second
+ * half matters: the stock driver calls back again if it finds a page pinned, and
+ * gives up with a BUG() after eleven times, which a few threads that pin at full speed
+ * reach at once.
  *
- * The gate. Whoever pins pages, or touches pages found in the tree, holds it
+ * The gate. A thread that pins pages, or touches pages found in the tree, holds it
  * for reading from before the pin until the pages are in the tree (or unpinned
- * again) and no pointer to them is left. Whoever releases pages that others may
- * be using holds it for writing: the callback, UNPIN, RESET, close. So there:
+ * again) and no pointer to them is left. A thread that releases pages that others may
+ * be using holds it for writing: the callback, UNPIN, RESET, close. While it does:
  *
  *   - every page that the device has pinned is in the tree, none is on its way;
- *   - nobody is writing through a pinned page;
+ *   - no thread is writing through a pinned page;
  *   - after close, nothing is left for a callback to release, so that it makes
  *     no call into the VFIO core (the core is taking its locks for the close
  *     by then).
@@ -25,8 +25,8 @@
  * deadlock by itself.
  *
  * The fence (fence.c). The callback puts it up around the range before it takes
- * the gate. Whoever wants to pin in the range waits outside the gate until it
- * falls, and finds the range unmapped, or mapped anew.
+ * the gate. A thread that wants to pin in the range waits outside the gate until the
+ * fence falls, and finds the range unmapped, or mapped anew.
  *
  * Locks, outermost first: gate, the type1 driver's, mmap_lock; lock and
  * fence_lock inside everything.
@@ -43,18 +43,18 @@
 
 #define TDEV_LATE_MAX	10000	/* ms */
 
-/* One page can be pinned so often; the stock driver's count is 32 bits wide */
+/* The most pins of one page; the stock driver's count is 32 bits wide */
 #define TDEV_PIN_MAX	U16_MAX
 
 /**
  * struct tdev_pin - a page that the device has pinned
  * @node: in the tree. A list of spares is linked by its rb_right
  * @index: page number in the I/O address space
- * @first: that of the first page of the TDEV_PIN that brought it here
- * @page: where it is
- * @count: how often it is pinned; never 0 in the tree
- * @write: pinned for writing, at least once since it is in the tree: the core
- *	   takes back pins without being told which
+ * @first: @index of the first page of the TDEV_PIN that entered it
+ * @page: the page
+ * @count: number of its pins; never 0 in the tree
+ * @write: pinned for writing, at least once since it is in the tree: unpins don't
+ *	   say which pin they take back
  */
 struct tdev_pin {
 	struct rb_node node;
@@ -91,8 +91,7 @@ void tdev_pins_init(struct tdev_pins *pins, struct vfio_device *vdev)
  * @pins: the device's pins
  * @iova: first byte of the range
  * @size: not 0, and the range doesn't wrap around
- * @stop: gives up waiting when it gets true and @pins->fence_wait is woken. May
- *	  be NULL
+ * @stop: ends the wait when it gets true and @pins->fence_wait is woken. May be NULL
  *
  * Waits while the range is being unmapped.
  *
@@ -125,10 +124,10 @@ void tdev_pins_leave(struct tdev_pins *pins)
 }
 
 /**
- * tdev_pins_wanted - whether a holder of the gate should let go soon
+ * tdev_pins_wanted - whether a reader should leave the gate soon
  * @pins: the device's pins
  *
- * For those who'd hold it for long.
+ * For threads that would hold it for long.
  */
 bool tdev_pins_wanted(struct tdev_pins *pins)
 {
@@ -169,9 +168,9 @@ void tdev_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
  * tdev_pin_range - vfio_pin_pages() without a limit
  * @vdev: the device
  * @iova: first page; the range doesn't wrap around
- * @npages: how many
+ * @npages: number of pages
  * @prot: IOMMU_READ, IOMMU_WRITE
- * @pages: out, unless NULL: @npages pages
+ * @pages: out, unless NULL: the @npages pages
  *
  * The caller holds the gate. All or none are pinned.
  */
@@ -324,7 +323,7 @@ static int tdev_pins_pin_entered(struct tdev_pins *pins,
 	if (write)
 		prot |= IOMMU_WRITE;
 
-	/* Concurrent pins may get past it, each once: the limit isn't hard */
+	/* Concurrent pins may pass the check, each once: the limit isn't exact. */
 	if (!tdev_pins_room(pins, index, n))
 		return -EOVERFLOW;
 
@@ -367,7 +366,7 @@ out:
 	return ret;
 }
 
-/* Whether all pages are there; the gate is held for writing, or the lock */
+/* Return: whether all pages are pinned, for writing if @write. Needs the gate or the lock */
 static bool tdev_pins_hold(struct tdev_pins *pins, u64 index, unsigned long n,
 			  bool write)
 {
@@ -417,8 +416,8 @@ out:
 }
 
 /*
- * The core takes back as many pins as there were, a stretch of pages a call.
- * @by_first: of pins that begin in [@first, @last], else of pages that are there
+ * Take back all pins of pages in [@first, @last], a run of pages in each call of the
+ * core; if @by_first, of pages whose TDEV_PIN began there instead.
  */
 static void tdev_pins_release(struct tdev_pins *pins, u64 first, u64 last,
 			     bool by_first)
@@ -448,7 +447,7 @@ static void tdev_pins_release(struct tdev_pins *pins, u64 first, u64 last,
 	tdev_unpin_range(pins->vdev, start << PAGE_SHIFT, n);
 }
 
-/* Without unpinning them; the gate is held for writing. */
+/* Forget all pages without unpinning them; the gate is held for writing. */
 static void tdev_pins_forget(struct tdev_pins *pins)
 {
 	struct tdev_pin *pin, *next;
@@ -484,7 +483,7 @@ void tdev_pins_drop(struct tdev_pins *pins)
  * tdev_pins_behave - answer unmaps as a driver must from now on
  * @pins: the device's pins
  *
- * Return: the pages were to be kept.
+ * Return: whether TDEV_KEEP was set.
  */
 bool tdev_pins_behave(struct tdev_pins *pins)
 {
@@ -503,7 +502,7 @@ bool tdev_pins_behave(struct tdev_pins *pins)
 /**
  * tdev_pins_on_unmap - TDEV_ON_UNMAP
  * @pins: the device's pins
- * @on: the user's wishes, unchecked
+ * @on: the user's order, unchecked
  */
 int tdev_pins_on_unmap(struct tdev_pins *pins,
 		      const struct tdev_on_unmap *on)
@@ -537,8 +536,8 @@ static void tdev_pins_late(struct work_struct *work)
 }
 
 /*
- * What to do about an unmap now. Where it is to be done later, the work queue gets
- * it, together with what it has yet to do.
+ * Return: the answer to an unmap. A late answer is queued as work, together with ranges
+ * that are already queued.
  */
 static u32 tdev_pins_answer(struct tdev_pins *pins, u64 first, u64 last)
 {
@@ -556,7 +555,7 @@ static u32 tdev_pins_answer(struct tdev_pins *pins, u64 first, u64 last)
 	return how;
 }
 
-/* Pin the first page of the range again; where that's granted, keep it. */
+/* Pin the first page of the range again; if that succeeds, keep it. */
 static void tdev_pins_repin(struct tdev_pins *pins, u64 iova)
 {
 	struct rb_node *spares;
@@ -571,11 +570,11 @@ static void tdev_pins_repin(struct tdev_pins *pins, u64 iova)
 }
 
 /**
- * tdev_pins_unmap - release all pages of a range and keep it so while the
- *		    calling task unmaps it; or what else is wished
+ * tdev_pins_unmap - answer an unmap: release all pages of the range and pin none
+ *		    while the calling task unmaps it, or answer as TDEV_ON_UNMAP ordered
  * @pins: the device's pins
  * @iova: start of the range; a range that wraps ends at the last address
- * @length: of the range
+ * @length: length of the range
  */
 void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length)
 {
@@ -603,9 +602,9 @@ void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length)
 /**
  * tdev_pages_write - copy to consecutive pages
  * @pages: the pages, pinned by the caller
- * @offset: in the first one, less than a page
- * @data: what to write
- * @size: how much
+ * @offset: offset in the first page, less than a page
+ * @data: the data
+ * @size: bytes of @data
  */
 void tdev_pages_write(struct page **pages, size_t offset, const void *data,
 		     size_t size)
@@ -624,9 +623,9 @@ void tdev_pages_write(struct page **pages, size_t offset, const void *data,
  * tdev_pins_write - TDEV_PINNED_WRITE
  * @pins: the device's pins
  * @io: iova and size: not 0, no wrap-around
- * @data: what to write
+ * @data: the data
  *
- * The gate, held for reading, keeps every page that is in the tree there.
+ * The gate, held for reading, keeps every page in the tree pinned.
  */
 int tdev_pins_write(struct tdev_pins *pins, struct tdev_io *io,
 		   const void *data)

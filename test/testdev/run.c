@@ -2,22 +2,22 @@
 /*
  * Runs: kernel threads that write, as a busy device does.
  *
- * A thread's order and data depend on the seed, its number and how many
+ * A thread's order and data depend on the seed, its number and the number of
  * operations it has done, so two runs with the same specification write the
  * same, whatever the timing; where threads write to the same place, the last
  * one wins.
  *
- * What is written is such that a lost page is noticed by comparing memory:
+ * The data is chosen so that comparing memory shows a lost page:
  *
  *   - no byte is ever 0 (bit 6 is always set);
  *   - in ascending order, bit 7 of every byte is the parity of the pass over
- *     the region, so each byte differs from what the pass before wrote;
- *   - the other bits are of a word that hardly any two operations share. In
- *     random order bit 7 is one of them.
+ *     the region, so each byte differs from the one that the pass before wrote;
+ *   - the other bits come from a word that hardly any two operations share. In
+ *     random order bit 7 does, too.
  *
  * A run ends by its count or by @stop, and its threads leave the statistics
- * behind; the next run, or the close, frees them. Whoever sets @stop wakes both
- * places where threads wait: for their next turn, and for a fence (pins.c).
+ * behind; the next run, or the close, frees them. Setting @stop must wake both
+ * wait queues of threads: for their next turn, and for a fence (pins.c).
  */
 #include <linux/err.h>
 #include <linux/iommu.h>
@@ -38,7 +38,7 @@
 #define TDEV_RUN_FLAGS \
 	(TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
 
-/* How long a close waits for the threads before it kills them */
+/* Time that a close waits for the threads before it kills them */
 #define TDEV_RUN_PATIENCE	(5 * HZ)
 
 #define TDEV_BYTES(x)	((u64)(x) * 0x0101010101010101ull)
@@ -48,16 +48,16 @@
  * @run: its run
  * @task: a reference to it
  * @base: start of its region
- * @length: of its region
- * @cursor: where it is in the region, in ascending order
- * @pass: how often it has been through, modulo 2
- * @state: of the random numbers
+ * @length: length of its region
+ * @cursor: its place in the region, in ascending order
+ * @pass: number of its passes over the region, modulo 2
+ * @state: state of the random numbers
  * @left: operations to do, if the run has a count
  * @turn: when its next operation is due, in ns
- * @fraction: what is missing from @turn, in units of 1/rate ns
- * @buf: what is written
- * @pages: of an operation with pins
- * @stats: what it has done; only the thread writes
+ * @fraction: rest of @turn below 1 ns, in units of 1/rate ns
+ * @buf: data to write
+ * @pages: pages of an operation with pins
+ * @stats: its statistics; only the thread writes them
  */
 struct tdev_run_thread {
 	struct tdev_threads *run;
@@ -88,7 +88,7 @@ static u64 tdev_random(struct tdev_run_thread *t)
 	return tdev_mix(t->state);
 }
 
-/* 0 to @n - 1 */
+/* A random number from 0 to @n - 1 */
 static u64 tdev_random_below(struct tdev_run_thread *t, u64 n)
 {
 	return mul_u64_u64_shr(tdev_random(t), n, 64);
@@ -109,7 +109,7 @@ static void tdev_run_fill(struct tdev_run_thread *t, size_t size)
 	}
 }
 
-/* Where: set *@iova, return the size. The region is at least spec.size long. */
+/* Choose a place: set *@iova, return the size. The region is at least spec.size long. */
 static size_t tdev_run_next(struct tdev_run_thread *t, u64 *iova)
 {
 	const struct tdev_run *spec = &t->run->spec;
@@ -164,7 +164,7 @@ static int tdev_run_pin(struct tdev_run_thread *t, u64 iova, size_t size, u64 *n
 	if (ret)
 		return ret;
 
-	/* Not in the tree: the gate is held until they are unpinned */
+	/* These pins aren't in the tree: the gate is held until they are unpinned. */
 	began = ktime_get_ns();
 	ret = tdev_pin_range(run->vdev, first, n, IOMMU_WRITE, t->pages);
 	if (!ret) {
@@ -226,8 +226,8 @@ static bool tdev_run_stopped(struct tdev_threads *run)
 }
 
 /*
- * Wait for the thread's turn. Each has every nthreads-th of the run's turns.
- * Who is late catches up.
+ * Wait for the thread's turn. Each thread has every nthreads-th of the run's turns. A
+ * thread whose turn has passed runs at once, and catches up.
  */
 static void tdev_run_pace(struct tdev_run_thread *t)
 {
@@ -289,7 +289,7 @@ void tdev_run_init(struct tdev_threads *run, struct vfio_device *vdev,
 	init_waitqueue_head(&run->wait);
 }
 
-/* No thread of it is running, or none has ever been woken */
+/* Free the threads: none is running, or none has ever been woken. */
 static void tdev_run_free(struct tdev_threads *run)
 {
 	unsigned int i;
@@ -361,8 +361,8 @@ static int tdev_run_create(struct tdev_threads *run, unsigned int i)
 
 /**
  * tdev_run_start - TDEV_RUN
- * @run: the device's
- * @spec: the user's wishes, unchecked
+ * @run: the device's threads
+ * @spec: the user's order, unchecked
  */
 int tdev_run_start(struct tdev_threads *run, const struct tdev_run *spec)
 {
@@ -412,7 +412,7 @@ static void tdev_run_stop(struct tdev_threads *run)
 
 /**
  * tdev_run_wait - TDEV_WAIT
- * @run: the device's
+ * @run: the device's threads
  *
  * Waits for the run under way, not for one that is started meanwhile.
  */
@@ -428,13 +428,13 @@ int tdev_run_wait(struct tdev_threads *run)
 
 /**
  * tdev_run_halt - TDEV_HALT
- * @run: the device's
+ * @run: the device's threads
  *
- * After -EINTR the run is ending, but may not have.
+ * After -EINTR the run is ending, but may not have ended.
  */
 int tdev_run_halt(struct tdev_threads *run)
 {
-	mutex_lock(&run->lock);		/* not between a start's two steps */
+	mutex_lock(&run->lock);		/* wait for a start under way */
 	if (atomic_read(&run->live))
 		tdev_run_stop(run);
 	mutex_unlock(&run->lock);
@@ -464,8 +464,8 @@ void tdev_run_close(struct tdev_threads *run)
 }
 
 /**
- * tdev_run_stats - add up what the threads have done
- * @run: the device's
+ * tdev_run_stats - add up the threads' statistics
+ * @run: the device's threads
  * @stats: out; zeroed by the caller
  */
 void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats)
@@ -474,7 +474,7 @@ void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats)
 
 	mutex_lock(&run->lock);
 	stats->running = atomic_read(&run->live);
-	smp_rmb();	/* no thread running: all that they counted is seen */
+	smp_rmb();	/* if no thread runs, all their counts are seen */
 	for (i = 0; i < run->nthreads; i++) {
 		const struct tdev_stats *s = &run->threads[i].stats;
 

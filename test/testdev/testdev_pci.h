@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The mediated PCI device (mdev type pci): what its user sees.
+ * The mediated PCI device (mdev type pci): its user's view.
  *
  * A PCI function with one memory BAR of 4 KiB, for a guest of a VMM. It writes
  * to memory by itself, by vfio_dma_rw() and through pinned pages, and can be
  * migrated (VFIO migration, version 2: stop-copy, pre-copy, P2P). No interrupts.
  *
- * Operation number n of the device writes TDEV_PCI_SIZE bytes, and where and
- * what depends on TDEV_PCI_SEED and n alone: see tdev_pci_slot() and
- * tdev_pci_word(). An operation that fails is tried again until it succeeds, so
- * memory after n operations is known to the last byte, whatever happened; but
- * operation n itself, if it has been tried, may have written some of its bytes.
+ * Operation number n of the device writes TDEV_PCI_SIZE bytes; place and data depend
+ * on TDEV_PCI_SEED and n alone: see tdev_pci_slot() and tdev_pci_word(). An operation
+ * that fails is tried again until it succeeds, so memory after n operations is known
+ * to the last byte, whatever happened. Only operation n itself, if it has been tried,
+ * may have written some of its bytes.
  *
  * Included by the kernel, by programs and by a freestanding guest: no types but
  * the compiler's.
@@ -18,34 +18,34 @@
 #ifndef TDEV_TESTDEV_PCI_H
 #define TDEV_TESTDEV_PCI_H
 
-/* An id that no product has: 1234 belongs to nobody and is used by emulators */
+/* An ID that no product has: vendor 1234 isn't assigned, and emulators use it. */
 #define TDEV_PCI_VENDOR		0x1234
 #define TDEV_PCI_DEVICE		0xd3a7
 
 /* Registers in BAR 0, of 32 bits, by aligned accesses of 32 bits only */
 #define TDEV_PCI_ID		0x00	/* ro: TDEV_PCI_MAGIC */
 #define TDEV_PCI_CONTROL		0x04	/* TDEV_PCI_GO, ... */
-#define TDEV_PCI_IOVA_LOW	0x08	/* the region that is written */
+#define TDEV_PCI_IOVA_LOW	0x08	/* start of the region to write in */
 #define TDEV_PCI_IOVA_HIGH	0x0c
-#define TDEV_PCI_LENGTH		0x10	/* of it, in bytes */
+#define TDEV_PCI_LENGTH		0x10	/* length of the region, in bytes */
 #define TDEV_PCI_SIZE		0x14	/* bytes an operation, a multiple of 4 */
 #define TDEV_PCI_SEED		0x18
-#define TDEV_PCI_RATE		0x1c	/* operations a second; 0: flat out */
-#define TDEV_PCI_HELD		0x20	/* bytes from IOVA that are kept pinned */
+#define TDEV_PCI_RATE		0x1c	/* operations a second; 0: full speed */
+#define TDEV_PCI_HELD		0x20	/* bytes from IOVA on to keep pinned */
 #define TDEV_PCI_DONE		0x24	/* operations that are complete */
 #define TDEV_PCI_FAILED		0x28	/* ro: tries that failed */
-#define TDEV_PCI_LOADS		0x2c	/* ro: migrations that it has been through */
+#define TDEV_PCI_LOADS		0x2c	/* ro: migrations that the device came by */
 #define TDEV_PCI_REGS		12
 
 #define TDEV_PCI_MAGIC		0x50544d44
 
 /*
  * GO: write, as long as the device is bus master and the migration's state lets
- * it run. While it is set the registers but CONTROL keep their values. When the
- * write that clears it returns, every operation is complete. With registers
- * that make no sense it doesn't stick: LENGTH of at least SIZE and not above
- * TDEV_PCI_LENGTH_MAX, SIZE not 0 and not above TDEV_PCI_SIZE_MAX, HELD whole
- * pages within the region and not above TDEV_PCI_HELD_MAX, no wrap-around.
+ * it run. While GO is set, all registers but CONTROL keep their values. When the
+ * write that clears it returns, every operation is complete. GO can be set only
+ * with valid registers: LENGTH of at least SIZE and not above TDEV_PCI_LENGTH_MAX,
+ * SIZE not 0 and not above TDEV_PCI_SIZE_MAX, HELD whole pages within the region and
+ * not above TDEV_PCI_HELD_MAX, no wrap-around.
  *
  * PIN: every fourth operation pins its pages, writes through them and unpins.
  */
@@ -56,7 +56,7 @@
 #define TDEV_PCI_SIZE_MAX	4096u
 #define TDEV_PCI_HELD_MAX	(16u << 20)
 
-/* A bijection of 32 bits that leaves no pattern */
+/* A bijection of 32-bit numbers that scatters them */
 static inline unsigned int tdev_pci_mix(unsigned int x)
 {
 	x = (x ^ (x >> 16)) * 0x9e3779b1u;
@@ -71,7 +71,7 @@ static inline unsigned int tdev_pci_slot(unsigned int seed, unsigned int n,
 	return tdev_pci_mix(seed + tdev_pci_mix(n)) % slots;
 }
 
-/* Word @i, of 32 bits and little-endian, of what operation @n writes there */
+/* Word @i, of 32 bits and little-endian, of the data of operation @n */
 static inline unsigned int tdev_pci_word(unsigned int seed, unsigned int n,
 					unsigned int i)
 {
@@ -88,12 +88,12 @@ static inline unsigned int tdev_pci_word(unsigned int seed, unsigned int n,
 struct tdev_pci_head {
 	unsigned int magic;
 	unsigned int version;
-	unsigned int size;	/* of the state */
+	unsigned int size;	/* size of the state in bytes */
 	unsigned int zero;
 };
 
 struct tdev_pci_state {
-	unsigned int regs[TDEV_PCI_REGS];	/* by address; ID is one */
+	unsigned int regs[TDEV_PCI_REGS];	/* by address, with ID */
 	unsigned int config[16];		/* the first 64 bytes of it */
 	unsigned int sum;
 };
