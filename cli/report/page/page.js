@@ -75,7 +75,10 @@ function load(record) {
 	r.predicted = r.running ? r.running.downtime_ns : undefined;
 	r.real = end ? end.downtime_ns : undefined;
 	r.late = r.real > r.allowed;
-	r.missed = end && (end.reason === 'diverges' || end.reason === 'rounds');
+	/* a program that asks for it when so little is left has converged, too */
+	r.reason = !end ? 'none' : end.reason === 'asked' && r.running &&
+		r.running.pages_dirty * run.page_size <= run.left_limit ? 'fits' : end.reason;
+	r.missed = r.reason === 'diverges' || r.reason === 'rounds';
 	r.bad = !end || end.result === 'failed' || end.result === 'differs';
 	r.fits = r.allowed ? rounds.find(o => o.kind !== 'last' && o.downtime_ns <= r.allowed) : undefined;
 	return r;
@@ -115,7 +118,7 @@ function reason(r) {
 
 	if (!r.end)
 		return `This is what there was after ${where || 'the start'}.`;
-	switch (r.end.reason) {
+	switch (r.reason) {
 	case 'fits':
 		return 'It converged: ' + (r.allowed ? `what was left fitted the allowed downtime of ${time(r.allowed)}` :
 			r.run.left_limit ? `no more than ${bytes(r.run.left_limit)} was left` : 'little enough was left') +
@@ -134,25 +137,27 @@ function reason(r) {
 /* What to do about it, a sentence for each thing */
 function advise(r) {
 	const o = r.running, list = [], demo = r.run.command === 'demo', limit = r.run.bandwidth_limit;
-	const slow = o && o.rate && o.dirty_rate >= o.rate;
+	const slow = o && o.rate && o.dirty_rate >= o.rate, needed = Math.max(r.predicted || 0, r.real || 0);
 
-	if (r.missed && slow && limit && o.rate > 0.8 * limit)
+	if (r.missed && o && o.dirty_rate > limit / 2)
 		list.push(`Raise --bandwidth: it allowed ${rate(limit)}, and ${rate(o.dirty_rate)} were written.`);
 	else if (r.missed && slow && !demo)
 		list.push(`Send faster than the ${rate(o.dirty_rate)} that were written.`);
 	if (r.missed && slow)
 		list.push(demo ? 'Write less: a lower --rate.' : 'Let devices write less while memory is copied.');
-	if (r.missed && !slow && r.end.reason === 'rounds')
+	if (r.missed && !slow && r.reason === 'rounds')
 		list.push(`Allow more rounds: --rounds ${2 * (r.run.rounds_limit || r.rounds.length)}.`);
-	if (r.missed && r.allowed && r.predicted > r.allowed)
-		list.push(`Allow the downtime that it takes: --downtime ${Math.ceil(r.predicted / 1e6)} (milliseconds).`);
+	if (r.missed && needed > r.allowed)
+		list.push(`Allow the downtime that it takes: --downtime ${Math.ceil(needed / 1e6)} (milliseconds).`);
+	if (r.missed && demo && o)
+		list.push(`Accept what is left: --until ${o.pages_dirty} (pages).`);
 	if (r.missed && !demo && r.run.refine !== true)
 		list.push('If devices write what is there already, or the driver reports more than was written: --refine.');
 	if (r.late && r.end.finish_ns > r.real / 2)
 		list.push(`Finishing took ${time(r.end.finish_ns)} of the downtime: use a faster disk at the destination.`);
 	else if (r.late && !r.missed && r.last.kind === 'last')
 		list.push(`The last round took ${time(r.last.end_ns - r.last.begin_ns)} of the downtime: ` +
-			  'devices wrote more than was predicted.');
+			  'more was written, or it was sent slower, than predicted.');
 	return list;
 }
 
@@ -163,7 +168,7 @@ function facts(r) {
 
 	return [['Memory', bytes(r.memory)], ['Time', time(r.time)], ['Rounds', count(r.rounds.length)],
 		['Sent', `${bytes(r.sent)}, ${short(r.sent / r.memory)} × memory`],
-		['Converged', r.end && converged[r.end.reason] || 'not known'],
+		['Converged', converged[r.reason] || 'not known'],
 		...[['Host', r.run.host], ['Started', r.run.date], ['Version', r.run.version], ['Command line', words]]
 			.map(([name, text]) => [name, clean(text || '', 500)])];
 }
@@ -172,7 +177,7 @@ const downtimes = r => [['Downtime allowed', r.allowed], ['Downtime predicted', 
 	['Downtime, real', r.real],
 	['… the last round', r.real && r.last && r.last.kind === 'last' ?
 		r.last.end_ns - r.last.begin_ns : undefined],
-	['… to finish', r.end ? r.end.finish_ns : undefined]];
+	['… to finish', r.end && r.end.finish_ns > r.real / 20 ? r.end.finish_ns : undefined]];
 
 /* @runs: of the page, whose bars are to be compared */
 function showFacts(parent, r, runs) {
@@ -580,7 +585,8 @@ class Figure {
 	}
 
 	drawTimes(svg, y) {
-		const axis = d3.scaleLinear([...this.r.rounds.map(o => o.begin_ns), this.r.time], this.edges);
+		const begins = this.r.rounds.slice(1).map(o => o.begin_ns);
+		const axis = d3.scaleLinear([0, ...begins, this.r.time], this.edges);
 		const at = x => axis.invert(this.transform.invertX(x + this.left) - this.left);
 		const ticks = d3.ticks(at(0), at(this.plot), Math.max(this.plot / GAP, 2));
 
