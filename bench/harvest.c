@@ -106,9 +106,12 @@ static void pass_ranges(void *ctx)
 {
 	struct harvests *h = ctx;
 	uint64_t sum = 0;
+	const struct dmatrack_ranges all = {
+		.size = sizeof(all), .length = h->be.size, .page_size = BENCH_PAGE,
+		.opaque = &sum, .found = add_size,
+	};
 
-	bench_check(dmatrack_harvest_ranges(h->be.t, 0, h->be.size, BENCH_PAGE,
-					    add_size, &sum), "harvest");
+	bench_check(dmatrack_harvest_ranges(h->be.t, &all), "harvest");
 }
 
 /* Beside the same work with one bitmap of all pages, and a walk over it */

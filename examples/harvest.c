@@ -17,6 +17,10 @@ static void found(void *opaque, uint64_t iova, uint64_t size)
 
 int main(void)
 {
+	const struct dmatrack_ranges ranges = {
+		.size = sizeof(ranges), .iova = IOVA, .length = SIZE,
+		.page_size = 4096, .found = found,
+	};
 	void *memory = aligned_alloc(4096, SIZE);
 	struct dmatrack *t;
 
@@ -29,7 +33,7 @@ int main(void)
 	/* The device: 5 bytes over the end of a page, and one byte elsewhere */
 	dmatrack_engine_write(dmatrack_engine(t), IOVA + 3 * 4096 - 2, "hello", 5);
 	dmatrack_engine_write(dmatrack_engine(t), IOVA + 1000 * 4096, "!", 1);
-	dmatrack_harvest_ranges(t, IOVA, SIZE, 4096, found, NULL);
+	dmatrack_harvest_ranges(t, &ranges);
 	dmatrack_close(t);
 	free(memory);
 	return 0;

@@ -323,14 +323,28 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap);
 
 /**
+ * struct dmatrack_ranges - what to harvest as ranges
+ * @size: sizeof(struct dmatrack_ranges); dmatrack(7) tells what other sizes mean
+ * @iova: first byte, page-aligned
+ * @length: bytes from there on, whole pages
+ * @page_size: what is told apart
+ * @opaque: for @found
+ * @found: called for each dirty range with its first byte and its bytes, ascending, none touching the
+ *	   next; may make any call on the container but dmatrack_close()
+ */
+struct dmatrack_ranges {
+	size_t size;
+	uint64_t iova;
+	uint64_t length;
+	uint64_t page_size;
+	void *opaque;
+	void (*found)(void *opaque, uint64_t iova, uint64_t size);
+};
+
+/**
  * dmatrack_harvest_ranges() - the same, as ranges
  * @t: container, tracking
- * @iova: page-aligned
- * @size: whole pages
- * @page_size: what is told apart
- * @found: called with @opaque for each dirty range, ascending, none touching the next;
- *	   may make any call on @t but dmatrack_close()
- * @opaque: for it
+ * @ranges: of what
  *
  * Harvests piece by piece, and leaves out what isn't mapped, so that any range takes
  * 32 KiB of memory, and all of the address space may be asked for. The driver makes the
@@ -338,13 +352,10 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
  * bitmaps. With the stock driver it is one harvest, and takes a bitmap of the whole. What
  * has been passed to @found is clean, also if a later piece fails.
  *
- * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested).
+ * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested), -E2BIG (@ranges has something
+ * that this library doesn't know).
  */
-int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
-			    uint64_t page_size,
-			    void (*found)(void *opaque, uint64_t iova,
-					  uint64_t size),
-			    void *opaque);
+int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ranges);
 
 /* Bytes of a bitmap of @size bytes of memory: whole 64-bit words */
 size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size);

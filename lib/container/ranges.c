@@ -16,6 +16,7 @@
 
 #include "backend.h"
 #include "lib/util/error.h"
+#include "lib/util/sized.h"
 
 #define WINDOW_BITS	(1ULL << 18)	/* 32 KiB */
 #define LIST_ROOM	2048U		/* 32 KiB */
@@ -185,47 +186,50 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 	return err;
 }
 
-static int failed(int err, uint64_t iova, uint64_t size, uint64_t page_size)
+static int failed(int err, const struct dmatrack_ranges *q)
 {
 	return dml_container_failed(err, "not tracking, no such range, not whole pages, or "
 				    "no page size", "harvesting 0x%llx bytes at IOVA "
-				    "0x%llx in pages of 0x%llx", (unsigned long long)size,
-				    (unsigned long long)iova,
-				    (unsigned long long)page_size);
+				    "0x%llx in pages of 0x%llx", (unsigned long long)q->length,
+				    (unsigned long long)q->iova,
+				    (unsigned long long)q->page_size);
 }
 
-int dmatrack_harvest_ranges(struct dmatrack *t, uint64_t iova, uint64_t size,
-			    uint64_t page_size,
-			    void (*found)(void *opaque, uint64_t iova,
-					  uint64_t size),
-			    void *opaque)
+int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ranges)
 {
-	struct ranges r = { .found = found, .opaque = opaque };
+	struct dmatrack_ranges q;
+	struct ranges r;
 	uint64_t window;
 	size_t bytes;
 	bool lists;
 	void *mem;
 	int err;
 
-	if (dml_lacks(t, found))
+	if (dml_lacks(t, ranges))
 		return -EINVAL;
-	lists = t->features & DMATRACK_FEATURE_RANGES;
-	err = check(t, iova, size, page_size);
+	err = DML_SIZED_TAKE(&q, ranges, struct dmatrack_ranges, found);
 	if (err)
-		return failed(err, iova, size, page_size);
-	window = window_size(t, size, page_size);
+		return err;
+	if (!q.found)
+		return dml_error(-EINVAL, "dmatrack_harvest_ranges(): found is NULL");
+	lists = t->features & DMATRACK_FEATURE_RANGES;
+	err = check(t, q.iova, q.length, q.page_size);
+	if (err)
+		return failed(err, &q);
+	window = window_size(t, q.length, q.page_size);
 	bytes = lists ? LIST_ROOM * sizeof(struct dmatrack_dirty_range) :
-			dmatrack_bitmap_size(window, page_size);
+			dmatrack_bitmap_size(window, q.page_size);
 	mem = malloc(bytes);
 	if (!mem)
 		return dml_error(-ENOMEM, "no memory for an answer of %zu bytes",
 				 bytes);
+	r = (struct ranges){ .found = q.found, .opaque = q.opaque };
 	if (lists)
-		err = harvest_lists(t, &r, iova, iova + size - 1, page_size, mem);
+		err = harvest_lists(t, &r, q.iova, q.iova + q.length - 1, q.page_size, mem);
 	else
-		err = harvest_windows(t, &r, iova, size, page_size, window, mem);
+		err = harvest_windows(t, &r, q.iova, q.length, q.page_size, window, mem);
 	if (lists && err)	/* windows have said it */
-		failed(err, iova, size, page_size);
+		failed(err, &q);
 	deliver(&r);
 	free(mem);
 	return err;

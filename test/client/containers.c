@@ -181,19 +181,23 @@ static void test_ranges(void)
 {
 	struct dmatrack *t;
 	struct dev_device *d;
-	uint64_t sum = 0, all[1];
+	uint64_t sum = 0, word;
+	struct dmatrack_ranges ranges = {
+		.size = sizeof(ranges), .iova = IOVA, .length = 64 * PAGE,
+		.page_size = PAGE, .opaque = &sum, .found = count,
+	};
 
 	CHECK_EQ(dmatrack_open_vfio(&t, uuid, V2), 0);
 	CHECK_EQ(dev_open(&d, t), 0);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
-	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, all), 0);
+	CHECK_EQ(dmatrack_harvest(t, IOVA, 64 * PAGE, PAGE, &word), 0);
 	CHECK_EQ(dev_write(d, IOVA + 6 * PAGE - 1, "xy", 2), 0);
-	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA, 64 * PAGE, PAGE, count, &sum),
-		 0);
+	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges), 0);
 	CHECK_EQ(sum, 2 * PAGE);
-	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA + PAGE, PAGE, PAGE, count,
-					 &sum), is_stock(t) ? -EINVAL : 0);
+	ranges.iova = IOVA + PAGE;
+	ranges.length = PAGE;
+	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges), is_stock(t) ? -EINVAL : 0);
 	if (is_stock(t))
 		CHECK(says("where mappings begin and end"));
 	dev_close(d);

@@ -258,8 +258,10 @@ static void copy_range(void *opaque, uint64_t iova, uint64_t size)
 static void harvest_ranges(uint64_t off, uint64_t size, uint64_t page)
 {
 	pthread_mutex_lock(&copying);
-	check("harvest", dmatrack_harvest_ranges(t, BASE + off, size, page,
-						 copy_range, NULL));
+	check("harvest", dmatrack_harvest_ranges(t, &(struct dmatrack_ranges){
+		.size = sizeof(struct dmatrack_ranges), .iova = BASE + off,
+		.length = size, .page_size = page, .found = copy_range,
+	}));
 	pthread_mutex_unlock(&copying);
 	harvests++;
 }

@@ -380,6 +380,10 @@ static void found(void *opaque, uint64_t iova, uint64_t size)
 static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
 		  uint64_t page_size)
 {
+	const struct dmatrack_ranges ranges = {
+		.size = sizeof(ranges), .iova = iova, .length = size,
+		.page_size = page_size, .opaque = &token, .found = found,
+	};
 	struct dmatrack t_older = *of;
 
 	ngot = 0;
@@ -387,7 +391,7 @@ static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
 		t_older.features &= ~DMATRACK_FEATURE_RANGES;
 		of = &t_older;
 	}
-	return dmatrack_harvest_ranges(of, iova, size, page_size, found, &token);
+	return dmatrack_harvest_ranges(of, &ranges);
 }
 
 static void mark(uint64_t page, uint64_t n)
@@ -667,8 +671,12 @@ static void note(void *opaque, uint64_t iova, uint64_t size)
 
 static void harvest_noted(void)
 {
-	CHECK_EQ(dmatrack_harvest_ranges(t, IOVA, SPREAD * PAGE, PAGE, note,
-					 NULL), 0);
+	const struct dmatrack_ranges ranges = {
+		.size = sizeof(ranges), .iova = IOVA, .length = SPREAD * PAGE,
+		.page_size = PAGE, .found = note,
+	};
+
+	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges), 0);
 }
 
 static void test_threads_ranges(void)

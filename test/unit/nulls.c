@@ -43,6 +43,14 @@ static const struct dmatrack_channel_ops no_functions = {
 static const struct dmatrack_memory no_memory = { .size = sizeof(no_memory) };
 static const struct dmatrack_region nowhere = { .size = 4096 };
 
+static const struct dmatrack_ranges nothing_found = { .size = sizeof(nothing_found) };
+
+static void found(void *opaque, uint64_t iova, uint64_t size)
+{
+}
+
+static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = found };
+
 /* Calls that fail with -EINVAL */
 #define CALLS(C) \
 	C(accept, NULL, &ch, 0) \
@@ -64,8 +72,8 @@ static const struct dmatrack_region nowhere = { .size = 4096 };
 	C(engine_write, NULL, 0, words, 8) C(engine_write, e, 0, NULL, 8) \
 	C(get_info, NULL, &info) C(get_info, t, NULL) \
 	C(harvest, NULL, 0, 4096, 4096, words) C(harvest, t, 0, 4096, 4096, NULL) \
-	C(harvest_ranges, NULL, 0, 4096, 4096, found, NULL) \
-	C(harvest_ranges, t, 0, 4096, 4096, NULL, NULL) \
+	C(harvest_ranges, NULL, &ranges) C(harvest_ranges, t, NULL) \
+	C(harvest_ranges, t, &nothing_found) \
 	C(image_create, NULL, "/nowhere/image", 0) C(image_create, &d, NULL, 0) \
 	C(image_digest, NULL, digest, NULL, NULL) \
 	C(image_discard, NULL) \
@@ -119,10 +127,6 @@ static const struct dmatrack_region nowhere = { .size = 4096 };
 	C(image_close, NULL) \
 	C(info_free, NULL) \
 	C(listener_close, NULL)
-
-static void found(void *opaque, uint64_t iova, uint64_t size)
-{
-}
 
 /* Of an older call: it isn't what a call with NULL says */
 static void fail_otherwise(void)

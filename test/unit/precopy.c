@@ -563,8 +563,10 @@ static void meddle(void *opaque, uint64_t size)
 		CHECK_EQ(dmatrack_harvest(w.t[1], r->iova, r->size, PAGE, bitmap), 0);
 		break;
 	case HARVEST_RANGES:
-		CHECK_EQ(dmatrack_harvest_ranges(w.t[1], r->iova, r->size, PAGE,
-						 none_found, NULL), 0);
+		CHECK_EQ(dmatrack_harvest_ranges(w.t[1], &(struct dmatrack_ranges){
+			.size = sizeof(struct dmatrack_ranges), .iova = r->iova,
+			.length = r->size, .page_size = PAGE, .found = none_found,
+		}), 0);
 		break;
 	case RESTART:
 		CHECK_EQ(dmatrack_stop(w.t[0]), 0);

@@ -156,6 +156,19 @@ static int take_memory(const void *s)
 	return ret;
 }
 
+static void found(void *opaque, uint64_t iova, uint64_t size)
+{
+}
+
+static const struct dmatrack_ranges beyond_the_last = {
+	.iova = PAGE, .length = UINT64_MAX, .page_size = PAGE, .found = found,
+};
+
+static int take_ranges(const void *s)
+{
+	return dmatrack_harvest_ranges(t, s);
+}
+
 /**
  * struct kind - a structure, and a function that takes it
  * @name: of the structure
@@ -186,6 +199,7 @@ static const struct kind {
 	KIND(take_listening_peer, 0, &a_peer, dmatrack_peer, tls),
 	KIND(take_connecting_peer, -ENOENT, &a_peer, dmatrack_peer, tls),
 	KIND(take_memory, 0, &a_memory, dmatrack_memory, write),
+	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
 };
 
 /* @junk: what is behind the first @known bytes of the @size that the structure says it has */
