@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Absent memory: what is taken for zeros without being read, and what never is; and that
- * a sparse memory is copied without being touched.
+ * Absent memory: which pages count as zeros without being read and which never do; and
+ * copies of sparse memory that don't touch it.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -69,7 +69,7 @@ static void test_runs(void)
 	CHECK(!dml_absent_covers(a, m, SIZE));
 }
 
-/* There may be content in pages that aren't in the page tables. */
+/* Pages that aren't in the page tables may still have contents. */
 static void test_files(void)
 {
 	int fd = memfd_create("absent", MFD_CLOEXEC);
@@ -90,7 +90,7 @@ static void test_files(void)
 	close(fd);
 }
 
-/* Somebody else fills them. Return: false: this kernel doesn't let us */
+/* Pages that a userfaultfd fills aren't absent. Return: false if this kernel refuses one */
 static bool try_userfaultfd(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -178,7 +178,7 @@ static void test_precopy(void)
 	munmap(m, 8192 * 3 * PAGE);
 }
 
-/* What is lost in the first round has to be cleared, absent or not. */
+/* Pages that are lost in the first round have to be cleared, absent or not. */
 static void test_lost(void)
 {
 	char *m = map_anonymous(8192 * 3 * PAGE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Channels and addresses: what arrives, what is refused, and what they leave alone. */
+/* Channels and addresses: data that arrives, addresses refused, files left alone. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,7 +42,7 @@ static void *write_much(void *opaque)
 	return i ? opaque : NULL;
 }
 
-/* Much goes one way and comes back, by two threads at a time. */
+/* Send much data and read its echo, in two threads. */
 static void check_echo(struct dmatrack_channel *ch)
 {
 	char *data = malloc(MUCH);
@@ -98,7 +98,7 @@ static void test_fds(void)
 	CHECK_EQ(dmatrack_channel_fds(&a, 1, 9999), -EBADF);
 }
 
-/* SIGPIPE would kill this process; one that was there before is there afterwards. */
+/* Writes must not raise SIGPIPE; one that is pending already must stay pending. */
 static void test_gone(void)
 {
 	struct dmatrack_channel *ch;
@@ -212,7 +212,7 @@ static void test_unix(void)
 	CHECK_EQ(access(path, F_OK), -1);
 	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -ENOENT);
 	CHECK(strstr(dmatrack_error(), path));
-	/* one who listened and was killed */
+	/* the socket of a killed listener */
 	child = fork();
 	if (!child) {
 		if (dmatrack_listen(&l, address, NULL))
@@ -231,7 +231,7 @@ static void test_unix(void)
 	address[205] = '\0';
 	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -EINVAL);
 	CHECK_EQ(dmatrack_listen(&l, "unix:", NULL), -EINVAL);
-	/* what isn't a socket stays */
+	/* a file that isn't a socket stays */
 	snprintf(address, sizeof(address), "unix:%s", path);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 	CHECK(dmatrack_listen(&l, address, NULL) < 0);
@@ -267,7 +267,7 @@ static void test_tcp(void)
 	CHECK(strncmp(address, "tcp:127.0.0.1:", 14) == 0 && atoi(address + 14));
 	dmatrack_listener_close(l);
 	CHECK_EQ(dmatrack_peer_connect(&ch, address, &insecure), -ECONNREFUSED);
-	/* any user of this machine may be there */
+	/* any user of this machine could listen there */
 	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -EPERM);
 	CHECK(strstr(dmatrack_error(), "any user"));
 	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", NULL), -EPERM);
@@ -315,7 +315,7 @@ static void test_refused(void)
 	CHECK(!pipe(p));
 	snprintf(address, sizeof(address), "fd:%d", p[0]);
 	CHECK_EQ(dmatrack_connect(&ch, address, NULL), -EINVAL);
-	/* beyond this machine, TLS */
+	/* addresses beyond this machine need TLS */
 	CHECK_EQ(dmatrack_listen(&l, "tcp:0.0.0.0:0", NULL), -EPERM);
 	CHECK_EQ(dmatrack_listen(&l, "tcp:[::]:0", NULL), -EPERM);
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:192.0.2.1:9", NULL), -EPERM);
@@ -335,7 +335,7 @@ int kill(pid_t pid, int sig)
 	return 0;
 }
 
-/* A program that has no use for its children's ends: nobody else's process is killed. */
+/* A program that ignores SIGCHLD: the closed channel must not kill a reused process ID. */
 static void test_reaped(void)
 {
 	struct dmatrack_channel *ch;

@@ -4,10 +4,10 @@
  * on: an unmap while a write is under way, an unpin while another pin fails, a
  * mark while one of its mappings goes.
  *
- * Moments are made, not waited for: the engine allocates by posix_memalign(),
- * and one that checks pointers pins by madvise() and copies by
- * process_vm_writev(). Those are ours here, and call what a test wants to happen
- * right then. Nothing may wait for ever; if it does, an alarm ends the program.
+ * Moments are made, not waited for: the engine allocates by posix_memalign(), and one
+ * that checks pointers pins by madvise() and copies by process_vm_writev(). This
+ * program replaces these functions, and they call a test's function at that moment.
+ * Nothing may wait for ever; if it does, an alarm ends the program.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -35,11 +35,11 @@ int __lsan_do_recoverable_leak_check(void);
 
 static struct dmatrack_engine *e;
 static char *memory;
-static uint64_t *answer;		/* a page of its own */
+static uint64_t *answer;		/* on a page of its own */
 
 /* Moments -------------------------------------------------------------------- */
 
-/* Each is called once, in the thread that came there. */
+/* Each function is called once, in the thread that reaches its moment. */
 static __thread void (*at_alloc)(void);
 static __thread void (*at_pin)(void *addr);
 static __thread void (*at_copy)(void *to);
@@ -110,7 +110,7 @@ static void map(uint64_t page, uint64_t n)
 	map_at(iova_of(page), page, n, 3);
 }
 
-/* With a bitmap of up to 64 pages in answer[0] */
+/* Unmap with a bitmap of up to 64 pages, in answer[0]. */
 static long unmap(uint64_t page, uint64_t n)
 {
 	struct {
@@ -138,7 +138,7 @@ static long tracking(uint32_t flag)
 	return call(VFIO_IOMMU_DIRTY_PAGES, &d);
 }
 
-/* Of up to 64 pages. Returns the first word of the answer. */
+/* Harvest up to 64 pages. Return: the first word of the answer */
 static uint64_t harvest(uint64_t page, uint64_t n)
 {
 	struct {
@@ -204,7 +204,7 @@ static void teardown(void)
 
 /* Edges ------------------------------------------------------------------------ */
 
-/* Ranges that no driver should unpin: refused, and over soon */
+/* Ranges that no driver should unpin are refused quickly. */
 static void unpin_odd(void)
 {
 	setup(0);
@@ -221,7 +221,7 @@ static void unpin_odd(void)
 	teardown();
 }
 
-/* What is pinned before and behind a hole is unpinned all the same. */
+/* An unpin across a hole unpins the pages before and behind it. */
 static void unpin_hole(void)
 {
 	setup(0);
@@ -238,7 +238,7 @@ static void unpin_hole(void)
 	teardown();
 }
 
-/* Beyond 2^64-1 there is nothing, IOVA 0 least of all. */
+/* A range that passes 2^64-1 must not wrap around to IOVA 0. */
 static void beyond_the_end(void)
 {
 	static char data[2 * PAGE];
@@ -265,8 +265,8 @@ static void beyond_the_end(void)
 }
 
 /*
- * A driver pins some pages for reading, of which one can't be written. That is
- * no reason to refuse the others to a driver that writes.
+ * A driver pins some pages for reading, of which one can't be written. A driver that
+ * writes must still be able to pin the others.
  */
 static void pin_among_unwritable(void)
 {
@@ -290,7 +290,7 @@ static void pin_among_unwritable(void)
 	teardown();
 }
 
-/* Pinned by one for reading, by another for writing: who goes last? */
+/* A page pinned once for reading and once for writing, and unpinned twice */
 static void pin_both(void)
 {
 	setup(0);
@@ -301,7 +301,7 @@ static void pin_both(void)
 	CHECK_EQ(harvest(0, 2), 2);
 	CHECK_EQ(harvest(0, 2), 2);
 	CHECK_EQ(unpin(0, 2), 0);
-	harvest(0, 2);		/* nobody knows which of the two it was */
+	harvest(0, 2);		/* either pin may be the one taken back */
 	CHECK_EQ(unpin(1, 1), 0);
 	CHECK_EQ(harvest(0, 2), 2);
 	CHECK_EQ(harvest(0, 2), 0);
@@ -313,7 +313,7 @@ static void pin_both(void)
 static void unpin_now(void *addr)
 {
 	if (addr != memory + 8 * PAGE)
-		return;			/* not yet in the second mapping */
+		return;			/* the pin is still in the first mapping */
 	at_pin = NULL;
 	pin_fails = true;
 	CHECK_EQ(unpin(5, 3), 0);
@@ -321,8 +321,8 @@ static void unpin_now(void *addr)
 
 /*
  * A pin over two mappings fails in the second, at the moment when another driver
- * lets go of pages in the first, which it wrote to. The pin that failed is the
- * last to have held them.
+ * unpins pages in the first, which it wrote to. The pin that failed was their last
+ * pin, so its end must mark them.
  */
 static void pin_unwound(void)
 {
@@ -351,7 +351,7 @@ static void *unmap_thread(void *arg)
 
 static pthread_t unmapper;
 
-/* An unmap comes as far as it can before this thread goes on. */
+/* Start an unmap, and wait until it has ended or waits at the gate. */
 static void unmap_now(void)
 {
 	if (pthread_create(&unmapper, NULL, unmap_thread, NULL))
@@ -361,8 +361,8 @@ static void unmap_now(void)
 }
 
 /*
- * The middle one of three mappings goes between the moment when a mark finds all
- * of them there, and that when it marks them. It is not to be seen in the other two.
+ * A mark over three mappings finds all of them, and the middle one is unmapped before
+ * the mark is made. The marks in the other two must be right.
  */
 static void mark_while_one_goes(void)
 {
@@ -388,14 +388,14 @@ static void unmap_at_copy(void *to)
 {
 	CHECK(to == memory + 9 * PAGE);
 	unmap_now();
-	CHECK(mapping(8));		/* waits for us */
+	CHECK(mapping(8));		/* the unmap waits for this write */
 	CHECK_EQ(mapping(8)->leaving, 1);
-	/* and nobody else is let in */
+	/* and no other operation is let in */
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8), "", 1), -EINVAL);
 	CHECK_EQ(pin(8, 1, 3), -EINVAL);
 }
 
-/* An unmap waits for a write under way, and has it in its last word. */
+/* An unmap waits for a write under way, and reports it in its bitmap. */
 static void unmap_while_writing(void)
 {
 	long ret;
@@ -422,7 +422,7 @@ static void harvest_at_copy(void *to)
 	seen = harvest(0, 16);
 }
 
-/* A harvest doesn't wait for a write that is held up; nor is that one lost. */
+/* A harvest doesn't wait for a write that is held up, and the write isn't lost. */
 static void harvest_while_writing(void)
 {
 	setup(DMATRACK_ENGINE_CHECKED);
@@ -462,7 +462,7 @@ static void devices_while_harvesting(void)
 	teardown();
 }
 
-/* A driver is told, while its range goes: what it may do, and what not */
+/* A driver's callback at an unmap: operations that work then, and those that don't */
 static bool told;
 
 static void while_leaving(void *opaque, uint64_t iova, uint64_t size)
@@ -474,11 +474,11 @@ static void while_leaving(void *opaque, uint64_t iova, uint64_t size)
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8), "", 1), -EINVAL);
 	CHECK_EQ(dmatrack_engine_read(e, iova_of(8), &seen, 1), -EINVAL);
 	CHECK_EQ(pin(8, 1, 3), -EINVAL);
-	CHECK_EQ(pin(6, 4, 3), -EINVAL);	/* and unwinds */
+	CHECK_EQ(pin(6, 4, 3), -EINVAL);	/* pages 6 and 7 are unpinned again */
 	CHECK_EQ(mapping(0)->pins.count, 0);
-	/* the first piece is written, as it was asked for */
+	/* the piece in the mapping before is written */
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8) - 1, "ab", 2), -EINVAL);
-	/* all or none */
+	/* a mark marks all pages or none */
 	CHECK_EQ(dmatrack_engine_mark_dirty(e, iova_of(6), 11 * PAGE), -EINVAL);
 	CHECK_EQ(unpin(10, 2), 0);
 }
@@ -499,7 +499,7 @@ static void told_of_an_unmap(void)
 	teardown();
 }
 
-/* A driver that lets nothing go keeps its pages, and the unmap fails and changes nothing. */
+/* If a driver's callback unpins nothing, the unmap fails and changes nothing. */
 static void told_in_vain(void)
 {
 	setup(0);
@@ -542,7 +542,7 @@ static void *marker(void *arg)
 	return NULL;
 }
 
-/* Who comes second has memory over. */
+/* A marker that comes second has to free the bitmap that it allocated. */
 static void markers_at_once(void)
 {
 	struct vfio_iommu_type1_dma_map map = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Groups and domains on played IOMMUs: what no machine that conformance runs on
- * has. Page sizes and apertures that differ, memory in pieces, IOMMUs that
+ * Groups and domains on played IOMMUs, of kinds that no machine of the conformance
+ * suite has: page sizes and apertures that differ, memory in pieces, IOMMUs that
  * refuse, each step of an attach failing in turn.
  */
 #include <dlfcn.h>
@@ -24,8 +24,8 @@
 #define VADDR	VFIO_DMA_MAP_FLAG_VADDR
 
 /*
- * Memory: pages of a file, as the owner has them at @memory, and as the IOMMU
- * does at @physical, in another order.
+ * Memory: pages of a file. The owner maps them at @memory; the IOMMU's view of them is
+ * at @physical, in another order.
  */
 static char *memory, *physical;
 static unsigned int place[PAGES];
@@ -46,7 +46,7 @@ static struct page *frame_of(unsigned long vaddr)
 	return (struct page *)(physical + place[offset / PAGE_SIZE] * PAGE_SIZE);
 }
 
-/* Called once, when the next lock is about to be taken, and not before */
+/* Called once, right before the next lock is taken */
 static void (*at_lock)(void);
 
 int pthread_mutex_lock(pthread_mutex_t *mutex)
@@ -62,7 +62,7 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 	return lock(mutex);
 }
 
-/* Pieces of @most pages at the most, in any order */
+/* Arrange pieces of at most @most pages in any order. */
 static void shuffle(int fd, unsigned int most)
 {
 	static struct { unsigned int first, n; } piece[PAGES], one;
@@ -98,7 +98,7 @@ static void end(void)
 	dmatrack_engine_destroy(e);
 }
 
-/* Drivers that pin have to be told. */
+/* Drivers that pin need a callback for unmaps. */
 static void unmapped(void *opaque, uint64_t iova, uint64_t size)
 {
 }
@@ -151,7 +151,7 @@ static long start(void)
 				     (unsigned long)&arg);
 }
 
-/* The bits of up to 64 pages of @pgsize bytes; or -errno in @err */
+/* Harvest up to 64 pages of @pgsize bytes. Return: the bits; @err: out: 0 or -errno */
 static uint64_t dirty(uint64_t iova, uint64_t size, uint64_t pgsize, long *err)
 {
 	struct {
@@ -173,7 +173,7 @@ static uint64_t dirty(uint64_t iova, uint64_t size, uint64_t pgsize, long *err)
 	return word;
 }
 
-/* The group's device sees @size bytes of memory from @iova on, in order. */
+/* DMA of the group's device to @size bytes from @iova on reaches @vaddr, and ends there. */
 static void check_sees(struct iommu_group *g, uint64_t iova, const char *vaddr,
 		       uint64_t size)
 {
@@ -192,8 +192,8 @@ static void check_sees(struct iommu_group *g, uint64_t iova, const char *vaddr,
 /* Tests ------------------------------------------------------------------------ */
 
 /*
- * No memory for the bitmap of blocks with cuts, which a mapping can do without: the last
- * that it asks for.
+ * Map without memory for the bitmap of blocks with cuts. A mapping can do without it, and
+ * it is the call's last allocation.
  */
 static void map_without_cuts(const char *vaddr, uint64_t size)
 {
@@ -206,7 +206,7 @@ static void map_without_cuts(const char *vaddr, uint64_t size)
 	} while (err == -ENOMEM);
 	e->host.fault_kinds = 0;
 	CHECK_EQ(err, 0);
-	CHECK(nth > 3);		/* two for what is prepared, one for the mapping */
+	CHECK(nth > 3);		/* two allocations to prepare, one for the mapping */
 }
 
 /* Memory in pieces, mapped for one domain and then copied to another */
@@ -264,7 +264,7 @@ static char *plain(void)
 	return mem;
 }
 
-/* A larger smallest page than the log's, while the log is kept */
+/* A group whose smallest page is larger than the log's joins while tracking. */
 static void test_page_sizes(void)
 {
 	struct iommu_group small, large, huge;
@@ -286,7 +286,7 @@ static void test_page_sizes(void)
 	CHECK_EQ(start(), 0);
 	CHECK_EQ(dmatrack_engine_write(e, BASE + 17 * PAGE_SIZE, &byte, 1), 0);
 
-	/* a mapping in the way; and pages in common */
+	/* refused for a mapping of a smaller page; then page sizes in common */
 	CHECK_EQ(map_at(BASE + 32 * PAGE_SIZE, mem, PAGE_SIZE, RW), 0);
 	CHECK_EQ(dmatrack_engine_attach(e, &large), -EINVAL);
 	CHECK_EQ(unmap(BASE + 32 * PAGE_SIZE, PAGE_SIZE, 0), PAGE_SIZE);
@@ -299,11 +299,11 @@ static void test_page_sizes(void)
 	CHECK_EQ(err, -EINVAL);
 	CHECK_EQ(dirty(BASE, 32 * PAGE_SIZE, 1 << 16, &err), 3);
 	CHECK_EQ(err, 0);
-	CHECK_EQ(dmatrack_engine_attach(e, &huge), -EINVAL);	/* none in common */
+	CHECK_EQ(dmatrack_engine_attach(e, &huge), -EINVAL);	/* no page size in common */
 	CHECK_EQ(page_sizes(), 1ULL << 16 | 1ULL << 21);
 	dmatrack_engine_detach(e, &large);
 
-	/* once more all of it; and then what is written, by the page */
+	/* all pages once more; then only those written */
 	CHECK_EQ(page_sizes(), ~0ULL << 12);
 	CHECK_EQ(dirty(BASE, 32 * PAGE_SIZE, PAGE_SIZE, &err), 0xffffffff);
 	CHECK_EQ(dmatrack_engine_write(e, BASE + 17 * PAGE_SIZE, &byte, 1), 0);
@@ -333,8 +333,8 @@ static long get_ranges(uint64_t iova, uint64_t size, uint64_t pgsize)
 }
 
 /*
- * The page grows when a call's arguments have been looked at and its lock hasn't
- * been taken: what isn't a whole page any more is refused.
+ * The page grows after a call's arguments were checked and before it has the lock:
+ * arguments that aren't whole pages any more must be refused.
  */
 static void test_page_grows_meanwhile(void)
 {
@@ -371,7 +371,7 @@ static void test_page_grows_meanwhile(void)
 	end();
 }
 
-/* What was written before the page grew is in the answer by the new page. */
+/* Writes before the page grew are reported in the new pages. */
 static void test_page_grows(void)
 {
 	struct iommu_group large;
@@ -388,7 +388,7 @@ static void test_page_grows(void)
 	CHECK_EQ(start(), 0);
 	CHECK_EQ(dmatrack_engine_write(e, BASE + 17 * PAGE_SIZE, &byte, 1), 0);
 	CHECK_EQ(dmatrack_engine_attach(e, &large), 0);
-	/* its driver pins: what it writes is seen from now on */
+	/* the group's driver pins: its writes are seen from now on */
 	CHECK_EQ(dmatrack_engine_pin(e, BASE + 40 * PAGE_SIZE, 1, RW, pages), 0);
 	CHECK_EQ(dirty(BASE, 64 * PAGE_SIZE, 1 << 16, &err), 15);
 	dmt_group_pinned(&e->c, &large);
@@ -399,7 +399,7 @@ static void test_page_grows(void)
 	CHECK_EQ(dmatrack_engine_unpin(e, BASE + 40 * PAGE_SIZE, 1), 0);
 	CHECK_EQ(dirty(BASE, 64 * PAGE_SIZE, 1 << 16, &err), 4);
 	CHECK_EQ(dirty(BASE, 64 * PAGE_SIZE, 1 << 16, &err), 0);
-	/* it said that it pins: nothing is left behind */
+	/* the driver pins, so the group leaves no pages to report */
 	dmatrack_engine_detach(e, &large);
 	CHECK_EQ(dirty(BASE, 64 * PAGE_SIZE, PAGE_SIZE, &err), 0);
 	dmatrack_engine_on_unmap(e, NULL, NULL);
@@ -411,7 +411,7 @@ struct info {
 	char room[1000];
 };
 
-/* "start-last" of each range, in hex, by spaces */
+/* Write "start-last" of each range to @text, in hex, separated by spaces. */
 static const char *ranges(char *text)
 {
 	struct info i = { .info.argsz = sizeof(i) };
@@ -475,7 +475,7 @@ static void test_ranges(void)
 	CHECK_RANGES("1000-7fff 10000-fedfffff fef00000-ffffefff");
 	CHECK_EQ(map_at(0x9000, plain(), PAGE_SIZE, RW), -EINVAL);
 	CHECK_EQ(map_at(1ULL << 32, plain(), PAGE_SIZE, RW), -EINVAL);
-	CHECK_EQ(dmatrack_engine_attach(e, &far), -EINVAL);	/* nothing left */
+	CHECK_EQ(dmatrack_engine_attach(e, &far), -EINVAL);	/* no IOVA would be left */
 	dmatrack_engine_detach(e, &a);
 	CHECK_RANGES("1000-7fff 10000-fedfffff fef00000-ffffefff");
 	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
@@ -487,7 +487,7 @@ static void test_ranges(void)
 	end();
 }
 
-/* Alike but for coherency; alike, but it won't; unsafe; twice */
+/* Groups that differ in coherency; that refuse to share; that are unsafe; twice the same */
 static void test_refusals(void)
 {
 	struct iommu_group a, b, c, unsafe;
@@ -524,7 +524,7 @@ static void test_refusals(void)
 	end();
 }
 
-/* Whatever fails in an attach, or in a MAP with two domains: nothing changes. */
+/* An attach, or a MAP with two domains, that fails at any point changes nothing. */
 static void test_failures(unsigned int kinds)
 {
 	static const char kind;
@@ -595,7 +595,7 @@ static void test_failures_memory(void)
 	test_failures(DMT_FAULT_MEMORY | DMT_FAULT_PIN);
 }
 
-/* While an address is invalid nobody may use it; the IOMMU goes on. */
+/* While an address is invalid no operation may use it; the IOMMU still translates. */
 static void test_update_vaddr(void)
 {
 	struct iommu_group a, b;
@@ -619,13 +619,13 @@ static void test_update_vaddr(void)
 	CHECK_EQ(dmatrack_engine_emulated(e, true), -EBUSY);
 	check_sees(&a, BASE, mem, 4 * PAGE_SIZE);
 	CHECK_EQ(map_at(BASE, mem + 16 * PAGE_SIZE, 4 * PAGE_SIZE, VADDR), 0);
-	check_sees(&a, BASE, mem, 4 * PAGE_SIZE);	/* pinned: it stays */
+	check_sees(&a, BASE, mem, 4 * PAGE_SIZE);	/* the old memory stays pinned */
 	byte = 77;
 	CHECK_EQ(dmatrack_engine_write(e, BASE, &byte, 1), 0);
 	CHECK_EQ(mem[16 * PAGE_SIZE], 77);
 	CHECK_EQ(map_at(BASE * 2, mem, 4 * PAGE_SIZE, VADDR), -EINVAL);
 
-	/* unmapped while invalid: nothing is any more */
+	/* mappings unmapped while invalid: then none is invalid any more */
 	CHECK_EQ(unmap(0, 0, VFIO_DMA_UNMAP_FLAG_VADDR |
 			     VFIO_DMA_UNMAP_FLAG_ALL), 8 * PAGE_SIZE);
 	CHECK_EQ(dmatrack_engine_write(e, BASE, &byte, 1), -EBUSY);
@@ -640,7 +640,7 @@ static void test_update_vaddr(void)
 	end();
 }
 
-/* A group with less in a domain with more: the less counts while it is there. */
+/* A group with a smaller aperture in a larger domain: its aperture counts while it stays. */
 static void test_shared_domain(void)
 {
 	struct iommu_group a, b;
@@ -648,7 +648,7 @@ static void test_shared_domain(void)
 	dmt_iommu_group_init(&a);
 	dmt_iommu_group_init(&b);
 	b.info.last = (1ULL << 39) - 1;
-	b.info.pgsizes = 1ULL << 16 | 1ULL << 21;	/* of a domain of its own */
+	b.info.pgsizes = 1ULL << 16 | 1ULL << 21;	/* would count in a domain of its own */
 	begin(true);
 	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
 	CHECK_EQ(map_at(BASE, plain(), PAGE_SIZE, RW), 0);
@@ -671,7 +671,7 @@ static void test_shared_domain(void)
 	end();
 }
 
-/* A group with more in a domain with less: the domain's stays, alone with it. */
+/* A group with a larger aperture in a smaller domain: the domain's still counts. */
 static void test_shared_small_domain(void)
 {
 	struct iommu_group a, b;
@@ -698,8 +698,8 @@ static void play_frames(const char *from, unsigned int npages)
 }
 
 /*
- * What drivers pin and what an IOMMU maps, where the owner swaps a device's
- * registers and memory in between: locked memory is counted once, all the same.
+ * The owner swaps a device's registers and memory between a driver's pin and an
+ * IOMMU's mapping of the same range: locked memory must still be counted once.
  */
 static void test_frames(void)
 {

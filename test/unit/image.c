@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Images: what was written is what is read, and a file that isn't exactly what was
- * finished is no image.
+ * Images: reads return the data written, and a file that differs from the finished one in
+ * any way is refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 
 static uint64_t rng = 4;
 
-/* Memory that the image should hold */
+/* The memory that the image must hold */
 #define NREGIONS 3
 static struct dmatrack_region regions[NREGIONS] = {
 	{ .iova = 0x1000, .size = 5 * MIB + 3 * PAGE },
@@ -144,7 +144,7 @@ static void test_pages(void)
 	dmatrack_image_close(m);
 }
 
-/* What next_data() skips is zero; it comes to an end at the last IOVA, too. */
+/* next_data() skips only zeros, and ends at the last IOVA, too. */
 static void test_next_data(void)
 {
 	const char *path = scratch_path("next");
@@ -188,7 +188,7 @@ static void copy_file(const char *from, const char *to)
 	CHECK_EQ(system(command), 0);
 }
 
-/* Open, and read all. Return: the first error */
+/* Open an image and read all of it. Return: the first error */
 static int look(const char *path)
 {
 	struct dmatrack_image *m;
@@ -216,7 +216,7 @@ static void flip(int fd, uint64_t at, int bit)
 	CHECK_EQ(pwrite(fd, &c, 1, (off_t)at), 1);
 }
 
-/* Every byte of head and regions, those of the table, and many of the data */
+/* Alter every byte of head, regions and table, and many bytes of the data. */
 static void test_altered(void)
 {
 	const char *path = scratch_path("altered");
@@ -233,7 +233,7 @@ static void test_altered(void)
 	for (at = 0; at < (uint64_t)st.st_size; at += step) {
 		int bit = (int)random_below(&rng, 8);
 
-		/* between the regions and the data nothing is, nor before the table */
+		/* the gaps behind the regions and before the table are unused */
 		step = at < 4096 + 48 || at >= table ? 1 :
 		       50000 + random_below(&rng, 100000);
 		if (at >= 4096 + 48 && at < 8192) {
@@ -264,7 +264,7 @@ static void test_not_images(void)
 	CHECK_EQ(look(scratch_path("fifo")), -EBADMSG);
 }
 
-/* An error says what, and what was there stays. */
+/* An error has a text, and leaves existing files. */
 static void test_names(void)
 {
 	const char *path = scratch_path("names"), *partial = scratch_path("names.partial");
@@ -301,7 +301,7 @@ static void test_names(void)
 	CHECK_EQ(dmatrack_image_create(&other, path, 1u << 31), -EINVAL);
 }
 
-/* A file that appears while the image is written stays. */
+/* A file that gets the image's name while it is written stays. */
 static void test_overtaken(void)
 {
 	const char *path = scratch_path("overtaken");
@@ -321,7 +321,7 @@ static mode_t mode_of(const char *path)
 	return st.st_mode & 07777;
 }
 
-/* Memory is for its owner alone: also where a file of that name was made before. */
+/* An image is readable by its owner alone, even if a file of that name existed. */
 static void test_private(void)
 {
 	const char *path = scratch_path("private"), *partial = scratch_path("private.partial");
@@ -338,7 +338,7 @@ static void test_private(void)
 	CHECK_EQ(mode_of(path), 0600);
 	d->ops->close(d);
 	umask(old);
-	/* a name of another file's, or of a file's that isn't ours */
+	/* the name is a link to another file, or the file is another user's */
 	unlink(path);
 	copy_file(scratch_path("round"), victim);
 	CHECK_EQ(link(victim, partial), 0);
@@ -354,12 +354,12 @@ static void test_private(void)
 	CHECK_EQ(symlink(victim, partial), 0);
 	CHECK_EQ(dmatrack_image_create(&d, path, 0), -ELOOP);
 	unlink(partial);
-	/* not to wait for whoever writes */
+	/* a FIFO must not make it wait for a writer */
 	CHECK_EQ(mkfifo(path, 0600), 0);
 	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EEXIST);
 }
 
-/* Another file takes the name of the one that is written: neither gets its name, none is removed. */
+/* Another file takes the unfinished one's name: neither becomes the image or is removed. */
 static void test_replaced(void)
 {
 	const char *path = scratch_path("replaced"), *partial = scratch_path("replaced.partial");
@@ -377,7 +377,7 @@ static void test_replaced(void)
 	CHECK_EQ(look(path), 0);
 }
 
-/* The disk, as the library sees it: it fails once. */
+/* A played disk: fdatasync() fails once ... */
 static bool bad_disk;
 
 int fdatasync(int fd)
@@ -389,7 +389,7 @@ int fdatasync(int fd)
 	return -1;
 }
 
-/* ... a folder can't be written to it */
+/* ... fsync() of a folder fails */
 static bool bad_folder;
 
 int fsync(int fd)
@@ -400,7 +400,7 @@ int fsync(int fd)
 	return -1;
 }
 
-/* ... and it's full, after so many bytes */
+/* ... the disk is full after so many bytes */
 static uint64_t room = UINT64_MAX;
 
 ssize_t pwrite(int fd, const void *buf, size_t size, off_t offset)
@@ -414,7 +414,7 @@ ssize_t pwrite(int fd, const void *buf, size_t size, off_t offset)
 	return syscall(SYS_pwrite64, fd, buf, size, offset);
 }
 
-/* ... and memory runs out */
+/* ... and memory runs out. */
 static bool no_memory;
 
 char *strdup(const char *s)
@@ -425,7 +425,7 @@ char *strdup(const char *s)
 	return copy ? memcpy(copy, s, size) : NULL;
 }
 
-/* An error's text is its own, not that of an error before. */
+/* Without memory, the error's text isn't that of an earlier error. */
 static void test_no_memory(void)
 {
 	struct dmatrack_dest *d;
@@ -438,7 +438,7 @@ static void test_no_memory(void)
 	CHECK(strstr(dmatrack_error(), "no memory"));
 }
 
-/* The image is there, and so it is said; asking again tries again. */
+/* The image is complete, and the error says so; a second finish() tries again. */
 static void test_bad_folder(void)
 {
 	const char *path = scratch_path("folder");
@@ -461,7 +461,7 @@ static void test_bad_folder(void)
 	check_same(path);
 }
 
-/* Whatever is written as the disk is full: nothing of it stays, saved or not. */
+/* If the disk is full at any write, no file stays, saved or not. */
 static void test_full(void)
 {
 	const char *path = scratch_path("full"), *partial = scratch_path("full.partial");
@@ -488,7 +488,7 @@ static void test_full(void)
 	}
 }
 
-/* An image that was saved, and isn't to be gone on with */
+/* Discard an image that was saved. */
 static void test_discard(void)
 {
 	const char *path = scratch_path("discard"), *partial = scratch_path("discard.partial");
@@ -501,7 +501,7 @@ static void test_discard(void)
 	CHECK_EQ(access(partial, F_OK), 0);
 	d->ops->close(d);
 	CHECK_EQ(access(partial, F_OK), -1);
-	/* by now it's another's */
+	/* the file belongs to another writer by now */
 	d = create(path, DMATRACK_IMAGE_RESUME);
 	CHECK_EQ(begin(d), 0);
 	CHECK_EQ(d->ops->save(d, "state", 5), 0);
@@ -518,10 +518,10 @@ static void test_discard(void)
 }
 
 /*
- * A kernel that couldn't write pages to disk says so once, and may forget them then: no second try
- * makes a good image of that, by whatever process.
+ * A kernel that couldn't write pages to disk reports it once, and may drop them then: no
+ * second try, by any process, may finish that image.
  */
-/* @when: what meets it: 0: finish, 1: a round, 2: a thread, before the round */
+/* @when: the call that gets the error: 0: finish, 1: a round, 2: a thread, before the round */
 static void meet_bad_disk(int when)
 {
 	const char *path = scratch_path("disk");
@@ -584,7 +584,7 @@ static void test_bad_begin(void)
 	d->ops->close(d);
 }
 
-/* Equal blocks in other places, of which a mere sum would be the same */
+/* The same blocks in other places must change the digest, which a mere sum wouldn't. */
 static void test_places(void)
 {
 	static const unsigned char places[][6] = {
@@ -608,14 +608,14 @@ static void test_places(void)
 	free(memory);
 }
 
-/* As change(), with @seed: the same in two processes */
+/* Like change(), by @seed: makes the same changes in two processes */
 static void change_as(struct dmatrack_dest *d, uint64_t seed)
 {
 	rng = seed;
 	change(d);
 }
 
-/* Writes, saves, writes some more, and is killed. */
+/* A process that writes, saves, and is killed */
 static void killed_writer(const char *path, int seed)
 {
 	struct dmatrack_dest *d;
@@ -631,7 +631,7 @@ static void killed_writer(const char *path, int seed)
 	raise(SIGKILL);
 }
 
-/* What a killed process had written when it saved is there, and so is its state. */
+/* The data and state that a killed process has saved can be resumed. */
 static void test_resume(void)
 {
 	const char *path = scratch_path("resume"), *aside = scratch_path("aside");
@@ -688,7 +688,7 @@ static off_t size_of(const char *path)
 	return st.st_size;
 }
 
-/* What isn't as it was finished is no success, and stays: altered where nobody has read it yet, or cut */
+/* A finished image that was altered or cut since: resuming it fails, and the file stays. */
 static void test_resume_altered(void)
 {
 	const char *path = scratch_path("finished"), *copy = scratch_path("finished.copy");
@@ -748,7 +748,7 @@ static int state_of(const char *path, unsigned int flags)
 	return ret;
 }
 
-/* Any byte of the head or the regions another: nothing to go on with. */
+/* An unfinished image with any altered byte in head or regions can't be resumed. */
 static void test_no_resume(void)
 {
 	const char *path = scratch_path("partial"), *partial = scratch_path("partial.partial");
@@ -770,7 +770,7 @@ static void test_no_resume(void)
 	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 0);
 }
 
-/* 1 TiB, and as many regions as can be, with a page here and there */
+/* 1 TiB in the most regions possible, with a few pages of data */
 static void test_large(void)
 {
 	static struct dmatrack_region large[DMATRACK_REGIONS_MAX];
@@ -810,7 +810,7 @@ static void test_large(void)
 	dmatrack_image_close(m);
 }
 
-/* What a stranger may ask for without end costs no walk of memory that was never used. */
+/* Zeroing huge ranges again and again, as a peer may order, must not walk unused memory. */
 static void test_zeros(void)
 {
 	struct dmatrack_region huge = { .iova = 0, .size = 63ULL << 40 };
@@ -835,8 +835,8 @@ static void test_zeros(void)
 }
 
 /*
- * A file that says its table has 2^36 entries, and is one hole: it's found to be nonsense before
- * it costs any memory.
+ * A sparse file whose head claims a table of 2^36 entries is refused before any memory is
+ * allocated for it.
  */
 static void test_hollow(void)
 {

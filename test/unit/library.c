@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * libdmatrack's application side, and the device that the engine has in tests:
- * each part against the simplest thing that could be right.
+ * libdmatrack's application side, and the device that the engine has in tests: each
+ * part is compared with the simplest correct implementation.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -42,7 +42,7 @@ static bool slow_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
 	return *len;
 }
 
-/* Stretches of zeros and ones, of which some are long; garbage at the end */
+/* Fill with runs of zeros and ones, some of them long, and random bits at the end. */
 static void random_bitmap(uint64_t *bitmap, uint64_t words)
 {
 	uint64_t nbits = words * 64, i = 0, n;
@@ -162,7 +162,7 @@ static void test_merge(void)
 	CHECK_EQ(dmatrack_bitmap_count(NULL, 0), 0);
 }
 
-/* Pinned pages: against an array */
+/* Pinned pages, compared with an array */
 
 #define INDEXES	4096
 
@@ -222,7 +222,7 @@ static void test_pinned(void)
 	dev_pinned_free(&p);
 }
 
-/* Runs: a device that is an array */
+/* Runs, on an array as memory */
 
 #define REGION	(64 * 1024)
 #define FIRST	0x7000ULL
@@ -231,7 +231,7 @@ static unsigned char region[REGION];
 static uint64_t writes, same, zeros, outside;
 static bool want_pin, fail_writes;
 
-/* One thread alone */
+/* Called by one thread alone */
 static int note_write(void *opaque, uint64_t iova, const void *data,
 		      size_t size, bool pin, uint64_t *ns)
 {
@@ -286,7 +286,7 @@ static void test_run(unsigned int flags)
 	run_to_end(spec, &stats);
 	CHECK_EQ(outside, 0);
 	CHECK_EQ(zeros, 0);
-	if (!flags)		/* else a pass may leave out what the next writes */
+	if (!flags)		/* else a pass may skip bytes that the next one writes */
 		CHECK_EQ(same, 0);
 	CHECK_EQ(writes, spec.count);
 	CHECK_EQ(stats.ops, spec.count);

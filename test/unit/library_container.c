@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * libdmatrack's calls on a container: what it can do, what is mapped, harvests as
- * ranges, and what is said when something fails. On the engine, and on a driver that
- * is played: it answers what a test wants, and is as dumb as the stock one.
+ * libdmatrack's calls on a container: its features, its mappings, harvests as ranges,
+ * and error texts. On the engine, and on a played driver, which gives a test's answers
+ * and can do no more than the stock driver.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,15 +36,15 @@ static bool says(const char *what)
 
 /* A driver that is played ---------------------------------------------------------- */
 
-/* Whatever it answers to GET_INFO */
+/* The played driver: its answer to GET_INFO, and its behaviour */
 static struct {
 	_Alignas(8) unsigned char answer[1024];
 	size_t size;
-	bool refuses;		/* to track */
-	bool clears;		/* bitmaps first */
+	bool refuses;		/* refuses to track */
+	bool clears;		/* clears bitmaps before it sets bits */
 	unsigned int harvests;
 	unsigned int fail_at;	/* the harvest that fails, from 1; 0: none */
-	uint64_t last_size;	/* of a harvest */
+	uint64_t last_size;	/* size of the last harvest's range */
 } played;
 
 static long played_harvest(const struct vfio_iommu_type1_dirty_bitmap_get *get)
@@ -56,7 +56,7 @@ static long played_harvest(const struct vfio_iommu_type1_dirty_bitmap_get *get)
 		return -EFAULT;
 	if (played.clears)
 		memset(bitmap, 0, get->bitmap.size);
-	bitmap[0] |= 2;		/* as the stock driver: it adds */
+	bitmap[0] |= 2;		/* like the stock driver, keeps the other bits */
 	bitmap[get->bitmap.size / 8 - 1] |= 1ULL << 63;
 	return 0;
 }
@@ -98,7 +98,7 @@ static size_t put(size_t at, const void *data, size_t size)
 	return at + size;
 }
 
-/* As Linux 6.1 has it: not aligned */
+/* As Linux 6.1 answers: a capability isn't aligned */
 static void play_answer(void)
 {
 	struct vfio_iommu_type1_info head = {
@@ -178,7 +178,7 @@ static void test_info_old(void)
 	dmatrack_info_free(info);
 }
 
-/* Whatever @size bytes of the answer are made of; for ASan, no more than that */
+/* Parse the first @size bytes of the answer, in memory of just that size, for ASan. */
 static int parse(size_t size)
 {
 	struct dmatrack_container_info *info;
@@ -218,7 +218,7 @@ static void test_info_malformed(void)
 	play_answer();
 	CHECK_EQ(parse(played.size), 0);
 	for (size = 0; size < played.size; size++)
-		CHECK_EQ(parse(size), size < HEAD &&	/* as it once was */
+		CHECK_EQ(parse(size), size < HEAD &&	/* the structure's old size */
 			 size >= offsetof(struct vfio_iommu_type1_info,
 					  cap_offset) ? 0 : -EPROTO);
 	for (i = 0; i < 4; i++) {
@@ -238,7 +238,7 @@ static void test_info_malformed(void)
 	CHECK_EQ(parse(played.size), -EPROTO);
 	CHECK(says("circle"));
 	play_answer();
-	set32(RANGES + 8, 3);		/* ranges, of which there are two */
+	set32(RANGES + 8, 3);		/* claims three ranges, but has two */
 	CHECK_EQ(parse(played.size), -EPROTO);
 	set32(RANGES + 8, ~0u);
 	CHECK_EQ(parse(played.size), -EPROTO);
@@ -364,14 +364,14 @@ static struct {
 } got[5000];
 static unsigned int ngot;
 static void *token;
-static bool older;			/* a driver that makes bitmaps alone */
+static bool older;			/* play a driver that makes only bitmaps */
 
 static void found(void *opaque, uint64_t iova, uint64_t size)
 {
 	CHECK(opaque == &token);
 	CHECK(ngot < 5000);
 	CHECK(size);
-	if (ngot)		/* ascending, and not touching */
+	if (ngot)		/* ranges ascend, and don't touch */
 		CHECK(iova > got[ngot - 1].iova + got[ngot - 1].size);
 	got[ngot].iova = iova;
 	got[ngot++].size = size;
@@ -421,9 +421,9 @@ static void test_ranges(void)
 
 	mark(0, 1);
 	mark(5, 3);
-	mark(WINDOW - 2, 4);			/* over the windows' border */
+	mark(WINDOW - 2, 4);			/* across the windows' border */
 	mark(2 * WINDOW - 1, 1);
-	mark(2 * WINDOW, WINDOW);		/* all of a window, and on */
+	mark(2 * WINDOW, WINDOW);		/* all of a window */
 	mark(3 * WINDOW, 99);
 	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 4);
@@ -434,7 +434,7 @@ static void test_ranges(void)
 	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 0);
 
-	/* a part of it; holes; a bit that stands for less than its pages */
+	/* part of the window; holes; a last bit that covers fewer pages */
 	mark(10, 20);
 	CHECK_EQ(ranges(t, IOVA + 12 * PAGE, 4 * PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 1);
@@ -448,7 +448,7 @@ static void test_ranges(void)
 	tear_down(pages * PAGE);
 }
 
-/* More than a list has room for */
+/* More ranges than a list has room for */
 static void test_ranges_many(void)
 {
 	uint64_t i;
@@ -469,7 +469,7 @@ static void test_ranges_many(void)
 	tear_down(10000 * PAGE);
 }
 
-/* All of the address space, to its last byte: bits of 1 TiB, and windows of 1 GiB */
+/* The whole address space, to its last byte, in bits of 1 TiB and windows of 1 GiB */
 static void test_ranges_end(void)
 {
 	set_up(PAGE);
@@ -487,7 +487,7 @@ static void test_ranges_end(void)
 	tear_down(PAGE);
 }
 
-/* Few mappings in 2^64 bytes, in the time that they take */
+/* Few mappings in 2^64 bytes take time for the mappings, not for the address space. */
 static void test_ranges_sparse(void)
 {
 	const uint64_t at[] = { 5 * PAGE, 1ULL << 33, (1ULL << 33) + 2 * PAGE,
@@ -514,7 +514,7 @@ static void test_ranges_sparse(void)
 		CHECK_EQ(got[ngot - 1].size, coarse == 1 ? PAGE : 3 * PAGE);
 	}
 
-	/* what is mapped beyond the range's end is left alone */
+	/* pages beyond the range's end are left alone */
 	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), at[1], 1), 0);
 	CHECK_EQ(ranges(t, 0, 5 * GiB, PAGE), 0);
 	CHECK_EQ(ngot, 0);
@@ -546,7 +546,7 @@ static void test_ranges_stock(void)
 	expect(1, pages - 1, 1);
 }
 
-/* What was found before is told, and that it failed. */
+/* After a failed harvest, the ranges found before are passed on, and the error returned. */
 static void test_ranges_fail(void)
 {
 	struct dmatrack windows = stock;
@@ -572,7 +572,7 @@ static void test_ranges_arguments(void)
 	CHECK_EQ(ranges(&stock, 0 - PAGE, 2 * PAGE, PAGE), -EOVERFLOW);
 	CHECK_EQ(played.harvests, 0);
 
-	/* before anything is taken */
+	/* errors in arguments come before any page is taken */
 	set_up(PAGE);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
@@ -602,7 +602,7 @@ static void *map_and_unmap(void *arg)
 	return arg;
 }
 
-/* All that stay are listed, once, whatever else is. */
+/* All mappings that stay are listed once, whatever others are. */
 static unsigned int list_steady(void)
 {
 	struct dmatrack_mapping m[7];
@@ -698,7 +698,7 @@ static void test_threads_ranges(void)
 	tear_down(SPREAD * PAGE);
 }
 
-/* What is said -------------------------------------------------------------------- */
+/* Error texts --------------------------------------------------------------------- */
 
 static void test_open_fd(void)
 {

@@ -3,13 +3,13 @@
  * Log: exact while one thread uses it; and while threads mark and another takes,
  * nothing is lost.
  *
- * How the latter is found out: each page has a number that stands for its
- * content. A marker writes it as a device does, by a plain store, and marks the
- * page. The taker copies the numbers of pages that it is told. Each page's
- * number is written by one thread alone, which counts it up; pages next to each
- * other are different threads'. So two things must hold: what a marker had
- * finished before a take of everything began, the copy has after it, at that
- * number or later; and when all have stopped, a last take makes the copy exact.
+ * A loss is found like this: each page has a number as its contents. A marker writes
+ * it as a device does, by a plain store, and marks the page. The taker copies the
+ * numbers of the pages reported. Each page's number is written by one thread alone,
+ * which counts it up; neighbouring pages belong to different threads. Two things must
+ * hold: after a take of everything, the copy has at least the numbers that were
+ * marked before the take began; and when all have stopped, a last take makes the copy
+ * exact.
  *
  * Marks are of single pages (a few hot ones, one in each line so that a chunk is
  * dense, or anywhere), of ranges, and of whole chunks. Takes are of everything,
@@ -30,11 +30,11 @@
 #define HOT_MOST	8
 
 /*
- * How long threads run together: until both have been done. A round of takes
- * counts if it found something, so that they do run together.
+ * Threads run together until MARKS and ROUNDS have been done. A round of takes counts
+ * only if it found a page, so that the threads do run together.
  */
 #ifdef __SANITIZE_THREAD__
-#define MARKS		20000U		/* by each */
+#define MARKS		20000U		/* by each marker */
 #define ROUNDS		200U
 #else
 #define MARKS		100000U
@@ -59,7 +59,7 @@ static void log_destroy(struct dmt_log *log)
 	dmt_free(log);
 }
 
-/* As dmt_mapping_mark() does it. Returns whether too much may be dirty now. */
+/* Mark like dmt_mapping_mark(). Return: whether too many pages may be dirty now */
 static bool mark(struct dmt_log *log, uint64_t first, uint64_t last,
 		 bool may_sleep)
 {
@@ -91,7 +91,7 @@ static void mark_one(struct dmt_log *log, uint64_t page)
 		mark(log, page, page, true);
 }
 
-/* What is reported, page by page; in chunk's part [first, end) */
+/* Call @fn for each page reported in the chunk's part [first, end). */
 static void each_taken(enum dmt_taken taken, const struct dmt_taker *t,
 		       uint64_t base, unsigned int first, unsigned int end,
 		       void (*fn)(uint64_t page))
@@ -117,7 +117,7 @@ static void each_taken(enum dmt_taken taken, const struct dmt_taker *t,
 /* One thread: exact --------------------------------------------------------- */
 
 static uint8_t *dirty, *reported;
-static uint64_t lowest, highest;	/* that may be reported */
+static uint64_t lowest, highest;	/* bounds of the pages that may be reported */
 static bool strayed;
 
 static void note(uint64_t page)
@@ -160,7 +160,7 @@ static void take_exact(struct dmt_log *log, struct dmt_taker *t, uint64_t first,
 	}
 }
 
-/* After a take that finds it clean, nothing is left but the tables. */
+/* After a take that finds the log clean, only its tables are still allocated. */
 static void check_no_memory(struct dmt_log *log)
 {
 	uint64_t chunk;
@@ -258,21 +258,21 @@ struct marker {
 	pthread_t thread;
 	unsigned int id;
 	uint64_t rng;
-	uint64_t last;		/* mark that is complete: page, number */
-	unsigned int count;	/* of marks */
+	uint64_t last;		/* the last complete mark: page << 32 | number */
+	unsigned int count;	/* number of marks */
 } __attribute__((aligned(64)));
 
 /**
  * struct run - what all threads work on
  * @log: the log
  * @data: each page's number, as a device's memory
- * @copy: the taker's
+ * @copy: the taker's copy of @data
  * @marked: pages that may be reported at all
- * @hot: chunks that are used
- * @nhot: how many
+ * @hot: chunks in use
+ * @nhot: number of @hot
  * @ranges: mark ranges and whole chunks, too
- * @faults: memory is denied at times
- * @bad: pages reported that can't have been marked
+ * @faults: some allocations fail
+ * @bad: number of reported pages that can't have been marked
  */
 static struct run {
 	struct dmt_log *log;
@@ -298,7 +298,7 @@ static uint64_t own(const struct marker *m, uint64_t page)
 
 static void device_write(uint64_t page)
 {
-	/* Nobody else writes it; a plain store, which TSan may know about. */
+	/* No other thread writes this page. A plain store, but atomic for TSan. */
 	__atomic_store_n(&r.data[page],
 			 __atomic_load_n(&r.data[page], __ATOMIC_RELAXED) + 1,
 			 __ATOMIC_RELAXED);
@@ -456,7 +456,7 @@ static void take_part(struct dmt_taker *t, uint64_t *rng)
 	take_chunk(t, chunk, first, end);
 }
 
-/* All marks that were complete before it are in a take of everything. */
+/* A take of everything has all marks that were complete before. Return: number lost */
 static unsigned long take_and_check(struct dmt_taker *t)
 {
 	uint64_t last[MARKERS];
@@ -498,7 +498,7 @@ static void take_while_marking(uint64_t *rng)
 			WRITE_ONCE(host.fault_kinds, DMT_FAULT_MEMORY);
 		}
 		lost += take_and_check(&t);
-		if (random_below(rng, 2))	/* finds most of it clean */
+		if (random_below(rng, 2))	/* finds most chunks clean */
 			lost += take_and_check(&t);
 		WRITE_ONCE(host.fault_kinds, 0);
 		if (r.pages != before)
@@ -616,7 +616,7 @@ static void together_faults(void)
 	r.ranges = false;
 }
 
-/* At a clean chunk all at once ----------------------------------------------------- */
+/* All threads at once at a clean chunk --------------------------------------------- */
 
 /*
  * All threads mark a page each of the same clean log at the same moment: one of
@@ -667,7 +667,7 @@ static void clean_take(unsigned int round, struct dmt_taker *t)
 			       i);
 		CHECK(found);
 	}
-	/* tables, too, are to be had anew */
+	/* tables have to be allocated anew, too */
 	if (clean.log->ntables > 1) {
 		dmt_log_taker_fini(t);
 		dmt_log_free(clean.log);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A destination in memory that counts, breaks on order, and loses what it was given.
+ * A destination in memory that counts calls, fails on order, and loses data.
  *
- * When it breaks by -EAGAIN it behaves as badly as it may: what the call was about,
- * and any of what came since it last told what is lost, is overwritten with garbage. All
- * of the latter it asks for again; of the former it says nothing.
+ * When it fails with -EAGAIN it behaves as badly as it may: it overwrites the range of
+ * the call, and any ranges written since its last lost(), with garbage. lost() reports
+ * the latter, but not the range of the failed call.
  */
 #ifndef DMT_TEST_MEMDEST_H
 #define DMT_TEST_MEMDEST_H
@@ -28,16 +28,16 @@ struct memdest {
 	unsigned int n;
 	uint32_t page_size;
 	uint64_t rng;
-	/* what was called */
+	/* counts of calls, bytes and errors */
 	uint64_t calls, begun, writes, zeros, rounds, finished, lost, closed;
 	uint64_t bytes, zeroed, largest, wrong;
-	/* orders: call @at, or one in @chance, breaks with @error */
+	/* orders: call @at, or one in @chance, fails with @error */
 	uint64_t chance, at;
 	int error;
-	/* what was written since it told what is lost */
+	/* ranges written since the last lost() */
 	uint64_t log_iova[MEMDEST_LOG], log_size[MEMDEST_LOG];
 	unsigned int logged;
-	/* called within each write, before data is taken */
+	/* called within each write, before data is copied */
 	void (*on_write)(void *opaque, uint64_t size);
 	void *opaque;
 };
@@ -67,7 +67,7 @@ static inline void memdest_spoil(struct memdest *d, uint64_t iova, uint64_t size
 		memset(at, (int)random_below(&d->rng, 256), size);
 }
 
-/* Does this call break? */
+/* Return: the error with which this call must fail, or 0 */
 static inline int memdest_break(struct memdest *d)
 {
 	d->calls++;
@@ -182,11 +182,11 @@ static inline int memdest_lost(struct dmatrack_dest *base,
 		if (random_below(&d->rng, 3))
 			continue;
 		memdest_spoil(d, d->log_iova[i], d->log_size[i]);
-		/* not page by page, and more than is there */
+		/* a range that isn't whole pages */
 		again(opaque, d->log_iova[i] + 1, d->log_size[i] - 2);
 	}
 	again(opaque, 1, 1);
-	for (i = 0; i < d->n; i++) {	/* anything, sent or not */
+	for (i = 0; i < d->n; i++) {	/* a random page, sent or not */
 		uint64_t page = random_below(&d->rng, d->regions[i].size /
 					     d->page_size) * d->page_size;
 
@@ -229,7 +229,7 @@ static inline void memdest_free(struct memdest *d)
 	d->n = 0;
 }
 
-/* Does it hold what is in the regions? */
+/* Return: whether the copy equals the regions' memory */
 static inline bool memdest_exact(const struct memdest *d)
 {
 	unsigned int i;

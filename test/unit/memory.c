@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The engine's memory that is reached by functions: accesses, marks, and what fails. */
+/* Engine memory that is accessed by functions: accesses, marks, and failures */
 #include <errno.h>
 #include <linux/vfio.h>
 #include <stdbool.h>
@@ -17,10 +17,10 @@
 
 /**
  * struct store - the memory
- * @bytes: what it holds
- * @most: bytes that a call copies, at most
- * @error: what a call returns instead; 0: it copies
- * @calls: how many there were
+ * @bytes: its contents
+ * @most: the most bytes that a call copies
+ * @error: result of a call that doesn't copy; 0: calls copy
+ * @calls: number of calls
  */
 static struct store {
 	char bytes[NPAGES * PAGE];
@@ -98,7 +98,7 @@ static void test_access(void)
 	dmatrack_close(t);
 }
 
-/* Into a mapping beside it that has an address, and back */
+/* An access that goes on into a mapping with an address, and back */
 static void test_across(void)
 {
 	static char beside[PAGE] __attribute__((aligned(4096)));
@@ -118,7 +118,7 @@ static void test_across(void)
 	dmatrack_close(t);
 }
 
-/* What was written is marked, and nothing else is. */
+/* Only the pages written are marked. */
 static void test_failed(void)
 {
 	char data[4 * PAGE];
@@ -137,7 +137,7 @@ static void test_failed(void)
 	CHECK_EQ(dmatrack_engine_read(e, IOVA, data, 1), -EHOSTDOWN);
 	store.error = -1000000;		/* no errno */
 	CHECK_EQ(dmatrack_engine_read(e, IOVA, data, 1), -EIO);
-	store.error = 1000000;		/* more than was asked for */
+	store.error = 1000000;		/* more bytes than asked for */
 	CHECK_EQ(dmatrack_engine_write(e, IOVA, data, PAGE), 0);
 	CHECK_EQ(harvest(), 1);
 	dmatrack_close(t);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The container against a model of it: random calls and device operations, and
- * every harvest compared bit by bit with what a byte a page says. One thread,
- * so the answer must be exact. Under the sanitizers.
+ * The container compared with a model that has a byte for each page: random calls and
+ * device operations, and every harvest compared bit by bit. One thread, so the answer
+ * must be exact. Under the sanitizers.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -13,9 +13,9 @@
 #include "test/tap.h"
 
 #define PAGE		4096ULL
-#define PAGES		(3ULL << 16)		/* of memory: 768 MiB of addresses */
+#define PAGES	(3ULL << 16)		/* pages of memory: 768 MiB of addresses */
 #define SLOTS		(2 * PAGES)		/* pages of IOVA */
-#define BASE		0x7ff00000000ULL	/* not a multiple of a chunk's */
+#define BASE	0x7ff00000000ULL	/* not a multiple of a chunk's size */
 
 struct model {
 	uint64_t rng;
@@ -38,7 +38,7 @@ static uint64_t below(uint64_t n)
 	return random_below(&m->rng, n);
 }
 
-/* Small numbers mostly, large ones too */
+/* A random number, mostly small */
 static uint64_t some_length(void)
 {
 	uint64_t n = 1ULL << below(18);
@@ -95,7 +95,7 @@ static void do_map(void)
 	}
 }
 
-/* A range of pages: where mappings begin and end, or anywhere */
+/* A random range of pages: from and to mappings' ends, or anywhere */
 static void some_range(uint64_t *first, uint64_t *n)
 {
 	uint64_t p = below(SLOTS), q;
@@ -274,7 +274,7 @@ static void do_unpin(void)
 	uint64_t p = below(SLOTS - 600), n = 1 + below(600), i;
 	bool all = true;
 
-	/* The driver's error is answered; what is pinned goes all the same. */
+	/* With a page that isn't pinned, -EINVAL; the others are unpinned all the same. */
 	for (i = 0; i < n; i++) {
 		if (!m->mapping[p + i])
 			return;

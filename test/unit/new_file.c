@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * New files of the command: on disk before they have their name, for their owner alone,
- * and in the place of no other file. The disk is played: fsync() notes what it was called
- * for, and fails on order.
+ * New files of the command: on disk before they have their name, readable by their owner
+ * alone, and never replacing another file. The disk is played: fsync() records its calls,
+ * and fails on order.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ void cli_error(const char *format, ...)
 	va_end(args);
 }
 
-/* What was synced: 'f' a file, without its name yet, 'F': with it, 'd' a folder */
+/* The calls of fsync(): 'f' a file without its name yet, 'F' with its name, 'd' a folder */
 static char synced[8];
 static char fails;
 static const char *name;
@@ -78,7 +78,7 @@ static bool holds(const char *file, const char *text)
 	return !memcmp(got, text, 4);
 }
 
-/* Nothing but the files of that name is there. */
+/* No temporary file of that name is left. */
 static void alone(const char *file)
 {
 	char command[700];
@@ -120,7 +120,7 @@ static void test_failed(void)
 	alone(file);
 }
 
-/* It's there, and that is what is said. */
+/* The file is complete, and the message says so. */
 static void test_unsure(void)
 {
 	const char *file = scratch_path("unsure");
@@ -152,7 +152,7 @@ static void test_overtaken(void)
 	alone(file);
 }
 
-/* A link isn't followed, wherever it leads. */
+/* A link isn't followed, whatever its target. */
 static void test_links(void)
 {
 	const char *link = scratch_path("link"), *file = scratch_path("linked");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * NULL where a public function needs something: each says so, in a text that names the function, and
- * none crashes. The table has a call for every pointer; every function of the library is in it.
+ * NULL where a public function needs a pointer: each function fails with a text that
+ * names it, and none crashes. The table has a call for every pointer, and every function
+ * of the library.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -12,7 +13,7 @@
 #include "dmatrack_engine.h"
 #include "test/tap.h"
 
-/* What is not NULL in a call where something else is */
+/* Valid arguments, for calls in which another one is NULL */
 static struct dmatrack *t;
 static struct dmatrack_engine *e;
 static struct dmatrack_channel *ch;
@@ -104,7 +105,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = 
 	C(stop, NULL) \
 	C(unmap, NULL, 0, 4096)
 
-/* Those that can't fail: NULL, 0 or nothing */
+/* Calls that can't fail: they return NULL, 0 or nothing */
 #define QUIET(C) \
 	C(bitmap_count, NULL, 64) \
 	C(device_fd, NULL) \
@@ -128,7 +129,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = 
 	C(info_free, NULL) \
 	C(listener_close, NULL)
 
-/* Of an older call: it isn't what a call with NULL says */
+/* Set the text of an earlier error, which a call with NULL must replace. */
 static void fail_otherwise(void)
 {
 	struct dmatrack *none;
@@ -169,7 +170,7 @@ static void test_quiet(void)
 	NOTHING(DO)
 }
 
-/* Need no pointer */
+/* Functions that need no pointer */
 static const char *const without[] = { "bitmap_size", "error", "set_error" };
 
 static const char *const names[] = {
@@ -217,7 +218,7 @@ static void test_all(void)
 	CHECK(n > 60);
 }
 
-/* Structures whose members lack something ------------------------------------- */
+/* Structures with missing members ------------------------------------------- */
 
 static int no_channel(void *opaque, unsigned int attempt, int why,
 		      struct dmatrack_channel **out)
@@ -226,7 +227,7 @@ static int no_channel(void *opaque, unsigned int attempt, int why,
 	return 0;
 }
 
-/* A callback that says that it has connected, and hasn't */
+/* A callback that returns success without a channel */
 static void test_no_channel(void)
 {
 	const struct dmatrack_sender s = {

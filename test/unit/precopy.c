@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Pre-copy on the engine, to a destination in memory: is the copy exact, whatever the
- * devices and the destination do, and is no page sent that needn't be?
+ * devices and the destination do, and is no page sent needlessly?
  *
  * Most devices here write from within the destination's write(), so one thread plays
- * all, the worst moment is always met, and a run is the same each time.
+ * all, writes come at the worst moment, and a run is the same each time.
  */
 #include <linux/vfio.h>
 #include <sys/mman.h>
@@ -16,7 +16,7 @@
 #include "memdest.h"
 #include "test/tap.h"
 
-/* One thread that plays all is nothing for TSan to see: then not every case */
+/* TSan can't find anything where one thread plays all: run fewer cases there */
 #ifdef DML_TSAN
 #define STEP	19
 #else
@@ -24,7 +24,7 @@
 #endif
 
 #define PAGE	4096ull
-#define NPAGES	300ull	/* of all regions */
+#define NPAGES	300ull	/* pages of all regions */
 
 /* Regions: one, one with a hole in its mappings, and one at the very end */
 static const struct {
@@ -37,22 +37,22 @@ static const struct {
 #define HOLE_LAST	29
 
 /**
- * struct world - memory, who writes it, and where it's copied
+ * struct world - memory, its writers, and its copy
  * @t: containers; both map everything
- * @p: what is asked for
+ * @p: arguments of the pre-copy
  * @d: the destination
- * @totals: what came out
- * @running: devices are
- * @each: how many pages the device writes within a write of the destination
- * @same: it writes what is there already
- * @zero: it writes zeros, now and then
- * @cpu: pages that processors have written, since their log was read
+ * @totals: results of the pre-copy
+ * @running: the devices are running
+ * @each: number of pages that the device writes within a write of the destination
+ * @same: the device writes the bytes that are there already
+ * @zero: the device writes zeros now and then
+ * @cpu: pages that processors have written since their log was read
  * @by_cpu: every second write is a processor's
- * @written: pages that anybody has, since somebody cleared this
- * @stops: calls of stop()
- * @nrounds: calls of round()
- * @rounds: what they were called with
- * @answer: what call @answer_at of it answers
+ * @written: pages written since the bitmap was last cleared
+ * @stops: number of calls of stop()
+ * @nrounds: number of calls of round()
+ * @rounds: arguments of those calls
+ * @answer: result of call @answer_at of round()
  */
 static struct world {
 	struct dmatrack *t[2];
@@ -150,7 +150,7 @@ static int cpu_dirty(void *opaque, unsigned int region, uint64_t *bitmap)
 	for (i = 0; i < (layout[region].pages + 63) / 64 && bitmap; i++)
 		bitmap[i] |= w.cpu[region][i];
 	memset(w.cpu[region], 0, sizeof(w.cpu[region]));
-	if (bitmap)	/* what lies beyond the last page says nothing */
+	if (bitmap)	/* bits beyond the last page mean nothing: set them */
 		bitmap[(layout[region].pages - 1) / 64] |=
 			~0ull << (layout[region].pages % 64);
 	return 0;
@@ -165,7 +165,7 @@ static int note_round(void *opaque, const struct dmatrack_round *r)
 	for (i = 0; r->sent_bitmaps && i < NREGIONS; i++)
 		sent += dmatrack_bitmap_count(r->sent_bitmaps[i],
 					      layout[i].pages);
-	/* or lost, and sent again; what was cleared, too */
+	/* pages lost and sent again count twice; cleared ones may be in the bitmap, too */
 	if (r->sent_bitmaps)
 		CHECK(w.d.lost ? sent <= r->sent + r->zero :
 		      sent >= r->sent && sent <= r->sent + r->zero);
@@ -179,7 +179,7 @@ static int note_round(void *opaque, const struct dmatrack_round *r)
 	return w.nrounds - 1 == w.answer_at ? w.answer : 0;
 }
 
-/* Each page with something in it, but for every fifth */
+/* Fill memory; every fifth page stays zero. */
 static void fill(void)
 {
 	unsigned int i;
@@ -193,7 +193,7 @@ static void fill(void)
 	}
 }
 
-/* Once: it takes much longer than a copy */
+/* Map memory once: that takes much longer than a copy. */
 static void make_memory(struct dmatrack_region *regions, struct dmatrack **t)
 {
 	unsigned int i, j;
@@ -238,7 +238,7 @@ static void begin_world(void)
 		.stop = stop,
 		.round = note_round,
 		.max_rounds = 5,
-		.downtime = 1,		/* never fits */
+		.downtime = 1,		/* no round fits */
 	};
 }
 
@@ -305,7 +305,7 @@ static void test_writes_within(void)
 		}
 }
 
-/* Pages written since the last call; what was seen is cleared */
+/* Return: number of pages written since the last call */
 static uint64_t count_written(void)
 {
 	uint64_t n = dmatrack_bitmap_count(w.written[0], sizeof(w.written) * 8);
@@ -316,14 +316,14 @@ static uint64_t count_written(void)
 
 static uint64_t expected[64];
 
-/* Between the harvest and the next round's first write nobody writes. */
+/* No device writes between the harvest and the next round's first write. */
 static int expect_round(void *opaque, const struct dmatrack_round *r)
 {
 	expected[r->number + 1] = count_written();
 	return note_round(opaque, r);
 }
 
-/* After round 0: each page that was written in a round is sent in the next; once. */
+/* After round 0, each page that was written in a round is sent once, in the next. */
 static void test_precise(void)
 {
 	uint64_t written = 0, sent = 0;
@@ -334,7 +334,7 @@ static void test_precise(void)
 	w.p.max_rounds = 20;
 	w.p.round = expect_round;
 	copy_exactly();
-	written = expected[w.nrounds];	/* as stop() was called */
+	written = expected[w.nrounds];	/* count at the last round */
 	for (i = 1; i < w.nrounds; i++) {
 		if (!w.rounds[i].last)
 			CHECK_EQ(w.rounds[i].sent, expected[i]);
@@ -354,7 +354,7 @@ static void test_processors(void)
 	w.p.dirty = cpu_dirty;
 	w.each = 3;
 	copy_exactly();
-	begin_world();		/* and with nobody else */
+	begin_world();		/* and with processors alone */
 	w.by_cpu = true;
 	w.p.dirty = cpu_dirty;
 	w.p.ncontainers = 0;
@@ -395,7 +395,7 @@ static void test_read(void)
 	CHECK(reads);
 }
 
-/* Real threads: the sanitizers' case */
+/* Real threads, for the sanitizers */
 static void test_threads(void)
 {
 	struct tdev_run run = {
@@ -424,9 +424,9 @@ static void test_threads(void)
 		}
 }
 
-/* A destination that breaks --------------------------------------------------- */
+/* A destination that fails ---------------------------------------------------- */
 
-/* Each call in turn is the one that fails; then nothing is finished. */
+/* Each call in turn fails; then the copy isn't finished. */
 static void test_every_failure(void)
 {
 	uint64_t at;
@@ -448,7 +448,7 @@ static void test_every_failure(void)
 	CHECK(at > 100);
 }
 
-/* Each call in turn is the one before which it's lost */
+/* Data is lost before each call in turn. */
 static void test_every_loss(void)
 {
 	unsigned int refine;
@@ -471,7 +471,7 @@ static void test_every_loss(void)
 	}
 }
 
-/* Again and again, among others while it is being found */
+/* Data is lost again and again, also while lost() is called. */
 static void test_losses(void)
 {
 	uint64_t chance;
@@ -489,7 +489,7 @@ static void test_losses(void)
 		}
 }
 
-/* Something else at the log ------------------------------------------------------ */
+/* Other users of the log --------------------------------------------------------- */
 
 enum meddling { REMAP, REMAP_ALONE, REMAP_WITH_BITMAP, ELSEWHERE, HARVEST,
 		HARVEST_RANGES, RESTART, SECOND };
@@ -501,7 +501,7 @@ static void none_found(void *opaque, uint64_t iova, uint64_t size)
 {
 }
 
-/* The last word on a range is the program's, and comes by dirty(). */
+/* Unmap with a bitmap; the program passes its bits on by dirty(). */
 static void unmap_with_bitmap(struct dmatrack *t, const struct dmatrack_region *r)
 {
 	struct {
@@ -535,7 +535,7 @@ static void remap(struct dmatrack *t)
 		map_region(t, r, 0);
 }
 
-/* Within the third write, just after a device has written, too */
+/* Meddle within the third write, right after a device's write. */
 static void meddle(void *opaque, uint64_t size)
 {
 	const struct dmatrack_region *r = &w.regions[0];
@@ -618,7 +618,7 @@ static void test_unmapped(void)
 	refused(REMAP_ALONE, "was unmapped");
 }
 
-/* Elsewhere, or with the last word taken */
+/* Harmless unmaps: outside of the regions, or with a bitmap */
 static void test_unmapped_harmless(void)
 {
 	CHECK_EQ(copy_meddled(REMAP_WITH_BITMAP), 0);
@@ -634,7 +634,7 @@ static void test_other_reader(void)
 	refused(RESTART, "stopped tracking");
 }
 
-/* The second is refused, the first isn't disturbed. */
+/* A second copy is refused, and doesn't disturb the first. */
 static void test_second_copy(void)
 {
 	CHECK_EQ(copy_meddled(SECOND), 0);
@@ -666,7 +666,7 @@ static void test_no_lost(void)
 	CHECK_EQ(w.d.finished, 0);
 }
 
-/* What ends a copy says less than the destination does of its outcome. */
+/* The destination's outcome() overrides the error that ends a copy. */
 static int outcome;
 
 static int say_outcome(struct dmatrack_dest *d)
@@ -704,7 +704,7 @@ static void test_outcome(void)
 	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
 }
 
-/* A destination that is lost whenever it is to finish: the devices don't stand still for ever. */
+/* A destination that loses data at each finish(): the devices must not stand still for ever. */
 static int finish_lost(struct dmatrack_dest *d)
 {
 	return -EAGAIN;
@@ -746,7 +746,7 @@ static void test_standstill(void)
 	CHECK_EQ(w.totals.stopped, 1);
 	w.p.downtime = w.p.standstill + 1;
 	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINVAL);
-	/* not where it may be copied */
+	/* not if the copy may be complete */
 	ops.finish = finish_unknown;
 	begin_world();
 	w.d.base.ops = &ops;
@@ -754,7 +754,7 @@ static void test_standstill(void)
 	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
 	CHECK_EQ(starts, 1);
 	CHECK_EQ(w.totals.stopped, 1);
-	/* ... or is, but may not outlast a crash */
+	/* ... or is complete, but may not outlast a crash */
 	ops.finish = finish_not_durable;
 	begin_world();
 	w.d.base.ops = &ops;

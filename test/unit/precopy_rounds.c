@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Pre-copy's rounds, with a clock of the test's own: what is sent, when the devices
- * are stopped, how a bandwidth limit is kept, what is refused. Without containers: a
- * dirty log says what was written, so every figure is known beforehand.
+ * Pre-copy's rounds, with a clock of the test's own: the pages sent, the time when the
+ * devices are stopped, bandwidth limits, errors. There are no containers: dirty() reports
+ * fixed numbers of pages, so every figure is known beforehand.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -19,18 +19,18 @@
 #define PAGE	4096ull
 #define NPAGES	512u
 #define MS	1000000ull
-#define NS_PAGE	(MS / 10)	/* the destination takes for a page */
+#define NS_PAGE	(MS / 10)	/* time that the destination takes for a page */
 
 static unsigned char memory[NPAGES][PAGE] __attribute__((aligned(4096)));
 
 /**
- * struct play - what happens, and what is seen
- * @now: the clock
- * @ticks: calls of progress()
- * @ticked: when the last was
- * @dirty: pages reported after each round; the last number goes on
- * @ndirty: numbers
- * @change: what is written before each harvest: so many pages, from 0 on
+ * struct play - a script for a pre-copy, and a record of it
+ * @now: the clock, in ns
+ * @ticks: number of calls of progress()
+ * @ticked: time of the last call
+ * @dirty: numbers of pages reported after each round; the last number is repeated
+ * @ndirty: number of @dirty
+ * @change: number of pages written before each harvest, from page 0 on
  * @sleeps: nanoseconds slept
  */
 static struct play {
@@ -175,12 +175,12 @@ static void test_fits(void)
 	/* 100 pages in the time that 512 took */
 	CHECK_EQ(play.rounds[0].dirty_rate, 100 * PAGE * 10000 / 512);
 	begin_play();
-	CHECK_EQ(run(), 0);	/* nobody writes */
+	CHECK_EQ(run(), 0);	/* no page gets dirty */
 	CHECK_EQ(play.nrounds, 2);
 	CHECK_EQ(play.rounds[1].dirty, 0);
 }
 
-/* What finishing takes is no round's, and told apart. */
+/* The time of finish() belongs to no round, and is reported apart. */
 static int finish_slowly(struct dmatrack_dest *d)
 {
 	play.now += 7 * MS;
@@ -310,7 +310,7 @@ static void test_stop_fails(void)
 
 /* Bandwidth -------------------------------------------------------------------- */
 
-/* 512 pages at 1000 a second: the time it takes is the limit's */
+/* 512 pages at 1000 a second: the limit determines the time. */
 static void test_bandwidth(void)
 {
 	begin_play();
@@ -321,7 +321,7 @@ static void test_bandwidth(void)
 	CHECK(play.totals.time > 562 * MS - 110 * MS);
 	CHECK(play.totals.time < 562 * MS + 10 * MS);
 	CHECK_EQ(play.totals.reason, DMATRACK_FITS);
-	/* the last round isn't limited, and so isn't what is expected of it */
+	/* the limit doesn't apply to the last round, nor to its prediction */
 	CHECK_EQ(play.rounds[0].rate, PAGE * 10000);
 	CHECK_EQ(play.rounds[0].downtime, 5 * MS);
 	CHECK_EQ(play.totals.downtime, MS / 2);
@@ -334,7 +334,7 @@ static int cancel(void *opaque, const struct dmatrack_round *r)
 	return ++play.ticks == 3 ? -ECANCELED : 0;
 }
 
-/* Asked while it waits, it ends the round, and at that pace */
+/* A stop ordered during a wait: the round ends at the limited pace. */
 static void test_slow(void)
 {
 	begin_play();
@@ -378,7 +378,7 @@ static void test_pace(void)
 	CHECK_EQ(dml_pace_wait(&p, UINT64_MAX), 0);
 }
 
-/* What is sent ----------------------------------------------------------------- */
+/* Pages sent ------------------------------------------------------------------- */
 
 /* Everything is reported always; five pages change */
 static void test_refinement(void)
@@ -412,7 +412,7 @@ static void swap_zero(unsigned int i, unsigned int n, int value)
 		memset(memory[i], value, PAGE);
 }
 
-/* Round by round: what is zero before, in between and after */
+/* Pages that are zero before a round, get zero, and stop being zero */
 static int change_zero(void *opaque, const struct dmatrack_round *r)
 {
 	note_round(opaque, r);
@@ -444,7 +444,7 @@ static int change_zero(void *opaque, const struct dmatrack_round *r)
 	return r->number == 3 ? DMATRACK_STOP_NOW : 0;
 }
 
-/* Takes time, so that no round seems to be the last */
+/* Reading takes time, so that no round fits the downtime. */
 static int read_slowly(void *opaque, unsigned int region, uint64_t offset,
 		       void *buf, size_t size)
 {
@@ -482,7 +482,7 @@ static void test_batches(void)
 	      play.d.largest <= DMATRACK_WRITE_MAX);
 }
 
-/* 16 bytes for each page that was sent, and no more for those that weren't */
+/* Refinement takes 16 bytes for each page that was sent, and none for others. */
 static void test_memory(void)
 {
 	uint64_t plain = 0;
@@ -501,7 +501,7 @@ static void test_memory(void)
 	}
 }
 
-/* What was there before it was cleared and lost again isn't known to be there. */
+/* A page's hash is forgotten when the page is cleared or lost. */
 static void test_forget(void)
 {
 	struct dml_hash hash, none = { 0 };
@@ -518,13 +518,13 @@ static void test_forget(void)
 	dml_pages_forget(&p, 60, 10);
 	CHECK_EQ(dml_pages_pending(&p), 70);
 	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
-	/* the value that says that there's none is not taken for one */
+	/* a hash of 0, which means no hash, never counts as the same */
 	dml_pages_sent(&p, 65, 1, &none);
 	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
 	dml_pages_free(&p);
 }
 
-/* What is refused ----------------------------------------------------------------- */
+/* Errors -------------------------------------------------------------------------- */
 
 static void refused(const char *word)
 {
@@ -578,7 +578,7 @@ static void test_refused(void)
 	REFUSED("not after", (play.p.regions = r, play.p.nregions = 2));
 }
 
-/* Programs that know less of the structures, or more */
+/* Programs with shorter structures, or longer ones */
 static void test_sizes(void)
 {
 	struct {
@@ -589,7 +589,7 @@ static void test_sizes(void)
 
 	begin_play();
 	play.p.size = offsetof(struct dmatrack_precopy, dirty);
-	play.p.dirty = (void *)1;	/* not looked at */
+	play.p.dirty = (void *)1;	/* ignored */
 	play.nrounds = 2;
 	CHECK_EQ(dmatrack_precopy(&play.p, &play.totals), 0);
 	begin_play();
@@ -626,7 +626,7 @@ static int refuse_log(void *opaque, unsigned int region, uint64_t *bitmap)
 	return -ENOTTY;
 }
 
-/* Once tracking has begun in one place, and can't in another */
+/* Tracking begins in one container, and fails in another. */
 static void test_start_fails(void)
 {
 	struct dmatrack *t;

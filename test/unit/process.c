@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The engine as a guest in a process: a fork, no thread to be had, signals. All that a
- * test does by fork() ends by itself: a child that hangs is ended by its alarm.
+ * The engine in a process that forks, can't make threads, or gets signals. All children
+ * of a test end by themselves: an alarm ends a child that hangs.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ static struct dmatrack *open_mapped(void)
 	return t;
 }
 
-/* Map, write, harvest, unmap, from the start. Return: whether all of it went well */
+/* Open a container; map, write, harvest, unmap. Return: whether all of it succeeded */
 static int use(struct dmatrack *t)
 {
 	struct dmatrack_engine *e = dmatrack_engine(t);
@@ -52,7 +52,7 @@ static int use(struct dmatrack *t)
 	return 1;
 }
 
-/* Its exit status; -1: it was ended */
+/* Return: the child's exit status; -1: a signal ended it */
 static int status_of(pid_t child)
 {
 	int status;
@@ -62,7 +62,7 @@ static int status_of(pid_t child)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* After an unmap, which has something to be freed later */
+/* Fork after an unmap, whose memory is still to be freed. */
 static void test_fork(void)
 {
 	struct dmatrack *t = open_mapped();
@@ -120,7 +120,7 @@ static void test_forks(void)
 	dmatrack_close(t);
 }
 
-/* The process may not make threads; @threads: how many it made */
+/* The process can't make threads; @threads: number of threads that it made before */
 static int no_threads;
 static int threads;
 
@@ -163,7 +163,7 @@ static void take(int number)
 	taken = 1;
 }
 
-/* The program's only thread has blocked it, so it stays pending. */
+/* The program's only thread has blocked the signal, so it stays pending. */
 static void test_signals(void)
 {
 	struct tdev_run run = {

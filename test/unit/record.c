@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The record of a run: that its bins are exact, for any regions and any bitmaps; that
- * what was written is what is read; that what can't be true isn't read, and that a
- * file that is cut or altered anywhere harms neither the reader nor who draws.
+ * The record of a run. Its bins are exact for any regions and bitmaps; it is read as it
+ * was written; impossible values are refused; and a file that is cut or altered anywhere
+ * harms neither the reader nor the report.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -17,7 +17,7 @@
 #include "test/tap.h"
 
 #define PAGE	UINT64_C(4096)
-#define SPAN	20000u		/* pages that regions are in */
+#define SPAN	20000u		/* pages of the range that regions lie in */
 #define REGIONS	9u
 
 static uint64_t rng = 1;
@@ -62,7 +62,7 @@ static unsigned int make_regions(struct dmatrack_region *region, uint64_t base)
 	return n;
 }
 
-/* Sparse, full, or anything */
+/* Make a bitmap that is sparse, full or random. */
 static void make_bitmap(uint64_t *bitmap, size_t words)
 {
 	uint64_t how = below(3);
@@ -74,7 +74,7 @@ static void make_bitmap(uint64_t *bitmap, size_t words)
 			    ~UINT64_C(0);
 }
 
-/* The simplest thing that could be right: page by page */
+/* The simplest correct implementation: page by page */
 static void count_slowly(const struct dmatrack_region *region, unsigned int n,
 			 uint64_t base, const uint64_t *bitmap,
 			 uint64_t bin_pages, uint64_t *bin, uint64_t *total)
@@ -203,7 +203,7 @@ static void bins_of_a_tebibyte(void)
 	record_read_free(&f);
 }
 
-/* What was written is what is read */
+/* A record is read as it was written */
 
 static const struct dmatrack_region two[] = {
 	{ 0x100000, 5 * PAGE, NULL }, { 0x200000, 3 * PAGE, NULL },
@@ -265,7 +265,7 @@ static void check_rounds(const struct record_file *f)
 	CHECK(f->heat[8] == 1 && f->heat[9] == 0 && f->heat[12] == 1 &&
 	      f->heat[13] == 0 && f->heat[14] == 1 && f->heat[15] == 1);
 	CHECK_EQ(f->round[2].kind, RECORD_LAST);
-	/* page 1 of the second: what changed, not what was reported */
+	/* page 1 of the second: the page that changed, not those reported */
 	CHECK(f->heat[22] == 1 && f->heat[16] == 0 && f->heat[21] == 0 &&
 	      f->heat[23] == 0);
 }
@@ -324,7 +324,7 @@ static void full_disk(void)
 	CHECK(record_close(r, NULL) < 0);
 }
 
-/* Files that aren't as they should be */
+/* Invalid files */
 
 #define HEAD "{\"dmatrack_record\":1,\"command\":\"x\",\"page_size\":4096,\"regions\":"
 #define RUN  HEAD "[{\"iova\":\"0x1000\",\"size\":8192}]}\n"
@@ -359,7 +359,7 @@ static const struct {
 	  -EINVAL },
 	{ ROUND("\"pages_dirty\":2"), 0 },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[[2,1]],\"new\":{}"), 0 },
-	{ ROUND("\"pages_dirty\":3"), -EINVAL },	/* than there are */
+	{ ROUND("\"pages_dirty\":3"), -EINVAL },	/* more than there are */
 	{ ROUND("\"pages_dirty\":-1"), -EINVAL },
 	{ ROUND("\"pages_dirty\":1.5"), -EINVAL },
 	{ ROUND("\"nothing\":2"), -EINVAL },
@@ -390,7 +390,7 @@ static void bad_files(void)
 	}
 }
 
-/* The page's records are JSON without '<', whatever they were. */
+/* The page's records are JSON without '<', whatever the record's strings contain. */
 static void check_data(char *page)
 {
 	char *data = strstr(page, "id=\"data\">"), *end;
@@ -406,7 +406,7 @@ static void check_data(char *page)
 	json_decref(json);
 }
 
-/* Read and, if it can be, make a page. Return: as record_read() */
+/* Read a record; if it is valid, make a page. Return: result of record_read() */
 static int try(const char *text, size_t size, unsigned int *nrounds)
 {
 	struct report r = { .n = 1, .name = { "<x>" } };
@@ -508,7 +508,7 @@ static void altered(void)
 			mutate(text, &size);
 		read += !try(text, size, &n);
 	}
-	/* both ways were tried */
+	/* some records were valid, others not */
 	CHECK(read > 300 && read < 2700);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The text of traces: what's understood, printed and read again is the same; and
- * what isn't, is refused with a place in the line, whatever it is.
+ * The text of traces: valid text that is read, printed and read again is the same; any
+ * invalid text is refused with a place in the line.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 static uint64_t rng = 1;
 
-/* What the parser's callers say; here nobody reads it */
+/* The messages of the parser's callers are dropped here. */
 void cli_error(const char *format, ...)
 {
 }
@@ -63,7 +63,7 @@ static bool parse(struct replay_trace *t, const char *line,
 	return replay_parse_line(t, copy, 1, e);
 }
 
-/* All but where it stood and what's expected of it */
+/* Compare calls, except for their lines and expected results. */
 static bool same(struct replay_call a, struct replay_call b)
 {
 	memset(&a.expect, 0, sizeof(a.expect));
@@ -77,7 +77,7 @@ static bool same(struct replay_call a, struct replay_call b)
 	       a.value == b.value && a.place == b.place;
 }
 
-/* Print the last call as if @r had come of it, and read that. */
+/* Print the last call with @r as its result, and read that. */
 static void check_printed(struct replay_trace *t, struct replay_result *r)
 {
 	struct replay_call was = t->calls[t->nr_calls - 1];

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A host whose threads are scheduled by a die: core's sources, unchanged, run in
- * fibers that may be switched at every access to shared memory, on processors
- * that let stores wait. A program includes this first and then the .c files of
- * core that it's about. A seed is a schedule, the same each time.
+ * A host that schedules threads at random: core's sources, unchanged, run in fibers
+ * that may be switched at every access to shared memory, on processors that delay
+ * stores. A program includes this first and then the .c files of core that it tests.
+ * A seed determines a schedule, the same each time.
  *
  * Threads of a machine with two processors hardly ever meet in the three
- * instructions that matter. Here they do in every thousandth schedule or so, and
- * what a stronger machine than this one hides is seen as well.
+ * instructions that matter. Here they do in every thousandth schedule or so; and
+ * errors that a machine with stronger ordering hides are seen as well.
  *
  * Memory. Plain and _ONCE stores, and atomics that return no value, wait in their
- * fiber's buffer, and come to memory in any order but that of one address, and
- * that of smp_wmb(). smp_mb(), atomics that return a value and release stores
- * have the buffer emptied first. A fiber sees its own. Loads aren't reordered. So
- * this is weaker than x86, and close to what the kernel promises for stores.
+ * fiber's buffer. They come to memory in any order, but keep their order at one
+ * address and across smp_wmb(). smp_mb(), atomics that return a value and release
+ * stores empty the buffer first. A fiber sees its own stores. Loads aren't reordered.
+ * So this is weaker than x86, and close to the kernel's guarantees for stores.
  *
- * RCU. Callbacks run when all readers that were there have left, but as soon as
- * that, and with all buffers emptied, as a grace period does. ASan finds the rest.
+ * RCU. Callbacks run as soon as all readers from before have left, with all buffers
+ * emptied, as a grace period does. ASan finds accesses to freed memory.
  *
  * Only for programs of one file: everything is static.
  */
@@ -43,11 +43,11 @@
 #define STACK		(256UL << 10)
 #define BUFFER		64U
 #define LOCKS		8
-#define STEPS_MOST	2000000UL	/* nobody gets anywhere */
+#define STEPS_MOST	2000000UL	/* a schedule with more steps doesn't end */
 
 enum pending_kind { STORE, OR, ANDNOT, ADD };
 
-/* A store that isn't in memory yet. @epoch: smp_wmb()s before it */
+/* A store that isn't in memory yet. @epoch: number of smp_wmb()s before it */
 struct pending {
 	void *addr;
 	u64 value;
@@ -64,12 +64,12 @@ struct fiber {
 	void (*fn)(void *arg);
 	void *arg;
 	bool over;
-	unsigned int n;			/* of @buffer */
+	unsigned int n;			/* entries in @buffer */
 	struct pending buffer[BUFFER];
 	unsigned int epoch;
-	unsigned int reading;		/* RCU: depth, and since when */
+	unsigned int reading;		/* nesting of RCU read sections; began at @since */
 	unsigned long since;
-	const void *waits;		/* for wake_up() of this */
+	const void *waits;		/* the wait queue that the fiber sleeps on */
 	bool woken;
 };
 
@@ -82,21 +82,21 @@ struct callback {
 
 /**
  * struct schedule - one run
- * @fiber: 0 is the program itself
- * @count: of fibers
- * @now: which runs
- * @rng: the die
- * @stay: switches happen at every so many accesses
- * @keep: stores come to memory at every so many
- * @deny: every so many allocations fail; 0: none
- * @steps: so far
- * @time: of RCU
- * @memory: pieces that are allocated
- * @freed: called when one is freed; or NULL
+ * @fiber: the fibers; 0 is the program itself
+ * @count: number of fibers
+ * @now: number of the running fiber
+ * @rng: state of the random numbers
+ * @stay: one in @stay accesses switches fibers
+ * @keep: at one in @keep accesses a store comes to memory
+ * @deny: one in @deny allocations fails; 0: none
+ * @steps: number of accesses so far
+ * @time: RCU's clock
+ * @memory: number of allocated pieces of memory
+ * @freed: called when a piece is freed; or NULL
  * @atomic: no switches now
- * @lock: those that are held, by fiber @holder
- * @locked: how often one was taken
- * @failed: why
+ * @lock: locks that are held, by fiber @holder
+ * @locked: number of times that a lock was taken
+ * @failed: description of the failure
  */
 static struct schedule {
 	struct fiber fiber[FIBERS];
@@ -149,7 +149,7 @@ static inline void sim_fail(const char *format, ...)
 		vsnprintf(sim.failed, sizeof(sim.failed), format, args);
 		va_end(args);
 	}
-	if (sim.now) {		/* and never back */
+	if (sim.now) {		/* end this fiber */
 		sim_self()->over = true;
 		sim_switch(0);
 	}
@@ -161,7 +161,7 @@ static inline void sim_fail(const char *format, ...)
 			sim_fail("%s:%d: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
-/* Another fiber that isn't over, or this one if there is none */
+/* Another fiber that hasn't ended, or this one if there is none */
 static inline unsigned int sim_other(void)
 {
 	unsigned int i, n = 0, pick[FIBERS];
@@ -277,13 +277,13 @@ static inline void sim_land_some(void)
 
 static inline void sim_grace(void);
 
-/* Something may happen. */
+/* A point at which stores, callbacks and switches may happen */
 static inline void sim_point(void)
 {
 	if (sim.atomic || !sim.now)
 		return;
 	if (++sim.steps > STEPS_MOST)
-		sim_fail("nobody gets anywhere");
+		sim_fail("the fibers don't end");
 	if (!sim_below(sim.keep))
 		sim_land_some();
 	if (sim.callbacks && !sim_below(16))
@@ -344,7 +344,7 @@ static inline void sim_wmb(void)
 	sim_self()->epoch++;
 }
 
-/* A full barrier, and what was there before */
+/* An atomic that returns the old value: a full barrier, then the change in memory */
 static inline u64 sim_rmw(void *addr, unsigned int size, enum pending_kind kind,
 		   u64 value)
 {
@@ -385,7 +385,7 @@ static inline void sim_read_unlock(void)
 	sim_point();
 }
 
-/* Has everyone left who read at @time? */
+/* Have all readers left that were reading at @time? */
 static inline bool sim_quiet(unsigned long time)
 {
 	unsigned int i;
@@ -405,7 +405,7 @@ static inline void sim_call_rcu(struct rcu_head *head,
 	sim.callbacks = cb;
 }
 
-/* Callbacks that may run do. */
+/* Run all callbacks that may run. */
 static inline void sim_grace(void)
 {
 	struct callback **at = &sim.callbacks, *cb;
@@ -458,7 +458,7 @@ static inline void sim_lock(const void *lock)
 	sim.locked++;
 }
 
-/* Does the fiber that runs hold it? */
+/* Does the running fiber hold @lock? */
 static inline bool sim_holds(const void *lock)
 {
 	const void **at = sim_find_lock(lock);
@@ -466,7 +466,7 @@ static inline bool sim_holds(const void *lock)
 	return at && sim.holder[at - sim.lock] == sim.now;
 }
 
-/* How many locks the fiber that runs holds */
+/* Number of locks that the running fiber holds */
 static inline unsigned int sim_held(void)
 {
 	unsigned int i, n = 0;
@@ -524,7 +524,7 @@ static inline void sim_wake_up(const void *queue)
 #define READ_ONCE(x)		sim_typed(x, sim_load(&(x), sizeof(x)))
 #define WRITE_ONCE(x, v)	sim_push(&(x), sizeof(x), STORE, sim_value(v))
 #define smp_load_acquire(p)	sim_typed(*(p), sim_load(p, sizeof(*(p))))
-/* At once, for core also reads what it has published without a macro */
+/* The store comes to memory at once: core also reads published pointers without a macro */
 #define smp_store_release(p, v) \
 	((void)sim_rmw(p, sizeof(*(p)), STORE, sim_value(v)))
 #define smp_mb()		sim_mb()
@@ -636,7 +636,7 @@ void dmt_free(void *mem)
 
 /* Runs ---------------------------------------------------------------------------------- */
 
-/* Begin with schedule @seed; then sim_spawn(), and sim_run(). */
+/* Begin schedule @seed; call sim_spawn() and sim_run() next. */
 static inline void sim_begin(uint64_t seed)
 {
 	static const unsigned int often[] = { 2, 3, 6, 15, 60 };
@@ -687,14 +687,14 @@ static inline void sim_spawn(void (*fn)(void *arg), void *arg)
 	makecontext(&f->context, sim_entry, 0);
 }
 
-/* Until all are over, and everything has come to memory. Then check sim.failed. */
+/* Run until all fibers have ended and all stores have come to memory. Then check sim.failed. */
 static inline void sim_run(void)
 {
 	sim_switch(1 + sim_below(sim.count - 1));
 	sim_flush_all();
 }
 
-/* After tear-down: nothing may be left allocated. */
+/* After tear-down, check that no memory is left allocated. */
 static inline void sim_end(void)
 {
 	if (sim.failed[0])
@@ -713,8 +713,8 @@ static inline void sim_free_stacks(void)
 }
 
 /*
- * TEST() of @n schedules of @fn, which does one by its seed. The first that fails
- * ends it, and says which seed it was.
+ * TEST() of @n schedules; @fn runs one by its seed. The first schedule that fails ends
+ * the test, and its seed is printed.
  */
 static uint64_t sim_first_seed = 1;
 

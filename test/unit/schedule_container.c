@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The container under a scheduler (see schedule.h): devices write, report, pin
- * and unpin, somebody unmaps and maps again, somebody harvests, in thousands of
- * short schedules, and each ends in an exact copy.
+ * The container under a scheduler (see schedule.h): devices write, report, pin and
+ * unpin, one thread unmaps and maps again, one harvests, in thousands of short
+ * schedules, and each ends in an exact copy.
  *
  * Three mappings, next to each other: one so small that its log has no bitmap,
  * one with a bitmap of two lines, one of three. Each device has a number of its
- * own on each page and counts it up. Whoever gets an answer, of GET_BITMAP, of
- * GET_RANGES or of UNMAP_DMA, copies the pages that it reports. What must hold:
+ * own on each page and counts it up. A thread that gets an answer, of GET_BITMAP, of
+ * GET_RANGES or of UNMAP_DMA, copies the pages that it reports. It must hold that:
  *
- *   - what was written for good before a harvest began is in the copy after it
+ *   - numbers that were complete before a harvest began are in the copy after it
  *   - at the end the copy is exact
- *   - no page is reported that nobody ever wrote to, or pinned for writing
- *   - pages are pinned and accounted as often as they are let go of
- *   - all memory is given back
+ *   - each page reported was written, or pinned for writing
+ *   - pages are pinned and accounted as often as they are unpinned
+ *   - all memory is freed
  *
  * Where faults are allowed, allocations, pins and copies fail, and calls are
  * interrupted, at any point.
  *
- * Others stop tracking and start it, while mappings come and go. What is dirty when
- * it stops is forgotten, for whoever starts it next, and its memory is given back
+ * Other schedules stop and start tracking while mappings come and go. Pages that are
+ * dirty at STOP are forgotten before the next START, and their memory is freed
  * without the container's lock.
  *
  *	schedule_container [SEED]
@@ -45,10 +45,10 @@
 
 #define PAGE		4096ULL
 #define MAPPINGS	3U
-#define PAGES		2600U			/* of all */
-#define NEVER		(PAGES - 1)		/* is never pinned */
-#define MEMORY		(1ULL << 20)		/* where page 0 is, for vaddr */
-#define BASE		(0 - PAGES * PAGE)	/* up to the last IOVA */
+#define PAGES		2600U			/* pages of all mappings */
+#define NEVER		(PAGES - 1)		/* number of a page that is never pinned */
+#define MEMORY		(1ULL << 20)		/* address of page 0 */
+#define BASE		(0 - PAGES * PAGE)	/* IOVA of page 0: up to the last IOVA */
 #define DEVICES		2U
 #define HOT		10U
 
@@ -63,10 +63,10 @@ static const struct {
 };
 
 /**
- * struct pinned - what a device holds
- * @page: first
- * @n: how many; 0: nothing
- * @write: it may write there
+ * struct pinned - the pages that a device has pinned
+ * @page: number of the first page
+ * @n: number of pages
+ * @write: the device may write there
  */
 struct pinned {
 	u64 page;
@@ -78,19 +78,19 @@ struct pinned {
  * struct run - one schedule
  * @c: the container
  * @hot: pages that are written
- * @content: what each device wrote last on each page
- * @complete: of that, what is written for good
- * @copy: that of who harvests
+ * @content: the number that each device wrote last to each page
+ * @complete: the number of the last complete write of each device to each page
+ * @copy: the harvester's copy of @content
  * @touched: pages that may be reported
- * @gup: how often the host has each page pinned
- * @locked: pages accounted
- * @pinned: of each device
- * @at_work: devices, and who unmaps
+ * @gup: number of the host's pins of each page
+ * @locked: number of pages accounted
+ * @pinned: pages that each device has pinned
+ * @at_work: number of devices and unmappers that haven't ended
  * @unmaps: odd while an unmap is under way
- * @faults: every so many things fail; 0: none
- * @stubborn: drivers unpin at every so many notices; 0: at each
+ * @faults: one in @faults operations of the host fails; 0: none
+ * @stubborn: drivers obey one in @stubborn callbacks; 0: each one
  * @stopping: a bit for each fiber that is in dmt_tracking_stop()
- * @marked: pages that the one who stops has marked
+ * @marked: pages that the stopper has marked
  */
 static struct run {
 	struct dmt_container c;
@@ -192,13 +192,13 @@ void dmt_owner_fini(struct dmt_owner *owner)
 {
 }
 
-/* A device's number on the page at @vaddr; of the fiber that runs */
+/* The number of the running fiber's device on the page at @vaddr */
 static u64 *number_at(unsigned long vaddr)
 {
 	return &r.content[(vaddr - MEMORY) / PAGE][sim.now - 1];
 }
 
-/* @data is the number, whatever the size; for each page a word of it */
+/* @data is the device's number, whatever @size; it is written to each page in the range */
 int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
 		    const void *data, size_t size, size_t *done)
 {
@@ -210,7 +210,7 @@ int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
 		size_t n = min_t(size_t, size - *done,
 				 PAGE - (vaddr + *done) % PAGE);
 
-		if (fault())		/* a page fault, and what comes of it */
+		if (fault())		/* a page fault that may fail */
 			return -EFAULT;
 		WRITE_ONCE(*number_at(vaddr + *done), value);
 		*done += n;
@@ -299,8 +299,8 @@ void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 }
 
 /*
- * A device lets go of all that it holds. It writes there no more from now on.
- * Its driver's lock is held: the address of @p.
+ * Unpin all pages of a device, which has ended its writes there. Its driver's lock is
+ * held: the address of @p.
  */
 static void let_go(struct pinned *p)
 {
@@ -325,8 +325,8 @@ void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
 }
 
 /*
- * Drivers stop their devices, which ends all their writes, and unpin; but for
- * stubborn ones, most of the time.
+ * Drivers stop their devices, which ends all their writes, and unpin. Stubborn drivers
+ * ignore most callbacks.
  */
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 {
@@ -356,7 +356,7 @@ static void touch(u64 page, u64 n)
 			r.touched[page++] = true;
 }
 
-/* All that this device wrote to [page, page + n) is written for good. */
+/* This device's writes to [page, page + n) are complete. */
 static void finish(u64 page, u64 n)
 {
 	sim_mb();
@@ -373,7 +373,7 @@ static u64 next_number(void)
 	return ++number;
 }
 
-/* From the middle of a page on, for up to three pages */
+/* Write from the middle of a page on, up to three pages. */
 static void device_write(u64 page)
 {
 	u64 value = next_number(), data[3 * PAGE / 8];
@@ -390,9 +390,9 @@ static void device_write(u64 page)
 }
 
 /*
- * A device that writes by itself and says so. Where that's refused, the memory
- * isn't the device's any more, and what it wrote there is of no interest. Where it
- * isn't, a harvest must report it, or the last word of an unmap.
+ * A device that writes by itself and reports it. If the report is refused, the memory
+ * isn't the device's any more, and its write there doesn't matter. Otherwise a harvest
+ * or an unmap's bitmap must report the page.
  */
 static void device_report(u64 page)
 {
@@ -445,14 +445,14 @@ static void device_dma(void)
 	if (!p->n || !p->write)
 		return;
 	page = p->page + sim_below(p->n);
-	/* This far it may write, which is one moment; and then the store waits. */
+	/* The device may write until here, in one moment; the store may come to memory later. */
 	sim.atomic = true;
 	WRITE_ONCE(*number_at(MEMORY + page * PAGE), value);
 	sim.atomic = false;
 	finish(page, 1);
 }
 
-/* A driver at fault: it unpins what isn't pinned, which unmaps don't wait for. */
+/* A driver at fault that unpins a page that isn't pinned; unmaps don't wait for that. */
 static void device_unpin_never(void)
 {
 	SIM_CHECK(dmt_operation_unpin(&r.c, iova_of(NEVER), 1) == -EINVAL);
@@ -461,7 +461,7 @@ static void device_unpin_never(void)
 static void device_unpin(struct pinned *p)
 {
 	sim_lock(p);
-	sim_mb();		/* its writes are over */
+	sim_mb();		/* the device's writes are complete */
 	let_go(p);
 	sim_unlock(p);
 }
@@ -514,7 +514,7 @@ static void copy(const u64 *answer, u64 page, u64 n, unsigned int coarse)
 		if (!(answer[at / 64] >> at % 64 & 1))
 			continue;
 		if (!coarse && !r.faults && !r.touched[page + i])
-			sim_fail("page %llu is reported, and nobody wrote it",
+			sim_fail("page %llu is reported, and no device wrote it",
 				 (unsigned long long)(page + i));
 		for (id = 0; id < DEVICES; id++)
 			if (r.content[page + i][id] != r.copy[page + i][id] ||
@@ -536,8 +536,8 @@ static int get_bitmap(u64 page, u64 n, unsigned int coarse)
 }
 
 /*
- * Into a bitmap all the same. @n is of pages in, and out: as far as there was room
- * for them.
+ * Harvest ranges, and convert them to a bitmap. @n: number of pages; out: number of pages
+ * harvested before the room ended.
  */
 static int get_ranges(u64 page, u64 *n, unsigned int coarse)
 {
@@ -568,7 +568,7 @@ static int get_ranges(u64 page, u64 *n, unsigned int coarse)
 	return 0;
 }
 
-/* Of [page, page + n); checked unless there's an unmap meanwhile */
+/* Harvest [page, page + n), and check the copy unless an unmap comes between. */
 static int harvest(u64 page, u64 n, unsigned int coarse, bool ranges)
 {
 	static u64 complete[PAGES][DEVICES];
@@ -619,7 +619,7 @@ static void harvester(void *arg)
 	r.faults = 0;
 	sim.deny = 0;
 	r.unmaps = 2;
-	/* Too much may be reported of what was put back; but not for that. */
+	/* With faults, answers that were put back may report too much: don't check for that. */
 	r.faults = faults ? ~0U : 0;
 	harvest(0, PAGES, 0, false);
 }
@@ -631,14 +631,14 @@ static int map(unsigned int i)
 		       MEMORY + layout[i].page * PAGE, DMT_READ | DMT_WRITE);
 }
 
-/* No device holds a page of what has gone. */
+/* No device may have a page pinned that was unmapped. */
 static void check_unpinned(u64 page, u64 n)
 {
 	while (n--)
 		SIM_CHECK(!r.gup[page++]);
 }
 
-/* One or more of the mappings go, and come back. */
+/* Unmap one or more of the mappings, and map them again. */
 static void unmapper(void *arg)
 {
 	unsigned int times = 1 + sim_below(2), i, end;
@@ -675,7 +675,7 @@ static void unmapper(void *arg)
 
 /* STOP and START ------------------------------------------------------------------------ */
 
-/* Memory is freed: not by STOP under the lock. Callbacks of RCU are nobody's. */
+/* STOP must not free memory under the lock; RCU's callbacks may run at any time. */
 static void check_freed(void)
 {
 	if (!sim.atomic && r.stopping & 1U << sim.now)
@@ -689,7 +689,7 @@ static void stop_tracking(void)
 	r.stopping &= ~(1U << sim.now);
 }
 
-/* Marks odd pages all the time. */
+/* Mark odd pages all the time. */
 static void marker(void *arg)
 {
 	(void)arg;
@@ -697,7 +697,7 @@ static void marker(void *arg)
 		dmt_operation_mark(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1), PAGE);
 }
 
-/* Marks even pages, each but once, and stops. */
+/* START, mark some even pages, each only once, and STOP. */
 static void stopper(void *arg)
 {
 	unsigned int times = 1 + sim_below(4), n;
@@ -717,7 +717,7 @@ static void stopper(void *arg)
 	r.at_work--;
 }
 
-/* Sees that it's stopped, starts it, and must see nothing of what was before. */
+/* When tracking is stopped, start it: no page marked before may be reported. */
 static void starter(void *arg)
 {
 	struct dmatrack_get_log log = { .last = ~0ULL };
@@ -734,14 +734,14 @@ static void starter(void *arg)
 		}
 		SIM_CHECK(!dmt_tracking_start(&r.c));
 		if (get_bitmap(0, PAGES, 0))
-			continue;	/* stopped once more */
+			continue;	/* tracking was stopped again */
 		for (i = 0; i < PAGES; i++)
 			if (old[i] && r.answer[0][i / 64] >> i % 64 & 1)
 				sim_fail("page %u is of the time before", i);
 	}
 }
 
-/* A mapping goes and comes. */
+/* Unmap and map a mapping. */
 static void remapper(void *arg)
 {
 	unsigned int i;
@@ -839,9 +839,9 @@ static void stopping(uint64_t seed)
 }
 
 #define LARGE_CHUNKS	20000U		/* 80 MiB of bitmaps */
-#define FREED_MOST	5000U		/* from one taking of the lock to the next */
+#define FREED_MOST	5000U		/* pieces freed while the lock isn't taken anew */
 
-/* How much was freed since a lock was taken the last time, and the most of that */
+/* Number of pieces freed since a lock was last taken, and the maximum of that number */
 static unsigned long freed, freed_most, freed_since;
 
 static void count_freed(void)
@@ -853,7 +853,7 @@ static void count_freed(void)
 	freed_most = max(freed_most, ++freed);
 }
 
-/* While a large log is given back, others get the lock: what is cut at once is bounded. */
+/* STOP frees a large log in bounded steps, between which other threads get the lock. */
 static void stopping_large(uint64_t seed)
 {
 	const u64 chunk = DMT_CHUNK_PAGES * PAGE;
@@ -885,7 +885,7 @@ static void unmapping(uint64_t seed)
 	run(seed, true, 0, 0);
 }
 
-/* From drivers that unpin the second time they're told to, to some that hardly do */
+/* Drivers that obey from one in 2 to one in 400 callbacks */
 static void stubborn(uint64_t seed)
 {
 	run(seed, true, seed % 3 ? 0 : 20, 2 + seed % 400);

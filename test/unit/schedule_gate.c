@@ -2,9 +2,9 @@
 /*
  * Gate: operations and a drain under a scheduler (see schedule.h).
  *
- * Operations enter, look whether a thing is fit for use, use it and leave.
- * Somebody makes it unfit and drains the gate: then nobody may be using it any
- * more, what was done to it must be seen, and the drain must not sleep for ever.
+ * Operations enter, check whether a thing may be used, use it and leave. A drainer
+ * makes it unfit and drains the gate: then no operation may still be using it, all
+ * changes to it must be seen, and the drain must not sleep for ever.
  *
  *	schedule_gate [SEED]
  */
@@ -16,12 +16,12 @@
 #define OPERATIONS	3U
 
 /**
- * struct thing - what operations use
- * @leaving: not to be used any more
- * @used: what has been done to it, as its users leave it
- * @should: what @used should be
- * @users: that use it now
- * @gone: nobody may use it
+ * struct thing - a thing that operations use
+ * @leaving: the thing must not be used any more
+ * @used: number of uses, as stored by the users
+ * @should: the right value of @used
+ * @users: number of operations that use it now
+ * @gone: the drain is over: no operation may use it
  */
 struct thing {
 	bool leaving;

@@ -3,12 +3,12 @@
  * Log: marks and takes under a scheduler (see schedule.h), many thousands of
  * short schedules of each kind.
  *
- * Markers write one of a few pages and mark it, or a range that it is in, or its
- * chunk. A taker takes everything, or a part, at any moment, and copies those
- * pages of the few that it's told. Each marker has a number of its own on each
- * page, which it counts up. A take must bring the copy at least to where each
- * page was when it was last marked for good before the take; the last one makes
- * it exact; and all memory is given back.
+ * Markers write one of a few pages and mark it, or a range around it, or its chunk. A
+ * taker takes everything, or a part, at any moment, and copies those of the few pages
+ * that are reported. Each marker has a number of its own on each page, which it
+ * counts up. After a take, the copy must have at least each number whose mark was
+ * complete before the take; after the last one it must be exact; and all memory must
+ * be freed.
  *
  *	schedule_log [SEED]
  */
@@ -22,14 +22,14 @@
 
 /**
  * struct run - one schedule
- * @log: of @npages
+ * @log: a log of @npages pages
  * @hot: the pages that are written
- * @content: what each marker wrote last on each
- * @complete: of that, what is marked
- * @copy: the taker's
- * @markers: how many
- * @at_work: that aren't done yet
- * @ranges: ranges and chunks are marked, too
+ * @content: the number that each marker wrote last to each of them
+ * @complete: the last number of each whose mark is complete
+ * @copy: the taker's copy of @content
+ * @markers: number of markers
+ * @at_work: number of markers that haven't ended
+ * @ranges: mark ranges and chunks, too
  */
 static struct run {
 	struct dmt_log *log;
@@ -43,7 +43,7 @@ static struct run {
 	struct dmt_taker taker;
 } r;
 
-/* As dmt_mapping_mark() does it */
+/* Mark like dmt_mapping_mark(). */
 static void mark(u64 first, u64 last, bool may_sleep)
 {
 	struct dmt_need need = { .settle = !may_sleep };
@@ -75,23 +75,23 @@ static void mark_some(unsigned int id)
 	u64 page = r.hot[i], first = page, last = page, value;
 
 	switch (r.ranges ? sim_below(6) : 0) {
-	case 4:			/* to another page, or from it */
+	case 4:			/* the range to another page, or from it */
 		first = r.hot[sim_below(HOT)];
 		if (first > last) {
 			last = first;
 			first = page;
 		}
 		break;
-	case 5:			/* all of its chunk */
+	case 5:			/* the whole chunk */
 		first = page - page % CHUNK;
 		last = min(first + CHUNK, r.npages) - 1;
 		break;
 	}
 	value = r.content[i][id] + 1;
-	/* nobody else writes it: what it is can be read without further ado */
+	/* no other fiber writes this number, so a plain read suffices */
 	WRITE_ONCE(r.content[i][id], value);
 	mark(first, last, sim_below(2));
-	sim_mb();	/* who learns of it sees what was before it */
+	sim_mb();	/* a fiber that sees @complete sees the mark */
 	r.complete[i][id] = value;
 }
 
@@ -132,7 +132,7 @@ static void take_chunk(u64 chunk, unsigned int first, unsigned int end)
 			r.copy[i][id] = READ_ONCE(r.content[i][id]);
 }
 
-/* Take pages [first, end), and see that they are not older than they may be. */
+/* Take pages [first, end), and check that the copy has all complete numbers. */
 static void take(u64 first, u64 end)
 {
 	u64 complete[HOT][MARKERS], chunk = first / CHUNK;
@@ -175,7 +175,7 @@ static void taker(void *arg)
 		take_some();
 	while (r.at_work)
 		sim_yield();
-	sim_flush_all();	/* they have stopped for good */
+	sim_flush_all();	/* all markers have ended */
 	if (sim_below(2)) {	/* by parts, which trust summaries */
 		unsigned int i;
 
@@ -198,7 +198,7 @@ static void run(uint64_t seed, u64 npages, bool ranges, unsigned int deny)
 	dmt_log_init(r.log, npages);
 	r.ranges = ranges;
 	sim.deny = deny;
-	/* two in a word, another in its line, others elsewhere, the last */
+	/* two pages in a word, one in the same line, others elsewhere, the last page */
 	r.hot[0] = sim_below(2) ? 0 : npages / 2;
 	r.hot[1] = r.hot[0] + 1 < npages ? r.hot[0] + 1 : 0;
 	r.hot[2] = min(r.hot[0] + 70, npages - 1);

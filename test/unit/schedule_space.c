@@ -4,10 +4,10 @@
  *
  * The address space is a row of blocks of four pages. In a block there are up to
  * four mappings of a page or one of the block, and some never change. A writer
- * inserts and erases in a few neighbouring blocks, which are about a leaf's end,
- * and at times erases whole leaves from there on; readers look addresses up there. A
- * mapping that was there before a look-up began, and still is when it is over, must
- * be found; what is found must have the address, and may be looked into.
+ * inserts and erases in a few neighbouring blocks near a leaf's end, and at times erases
+ * whole leaves from there on; readers look addresses up there. A mapping that was there
+ * from before a look-up until after it must be found. A mapping that is found must
+ * contain the address, and may be read.
  *
  *	schedule_space [SEED]
  */
@@ -23,10 +23,10 @@
 /**
  * struct run - one schedule
  * @space: the space
- * @live: what is in it, by slot
- * @since: changes to a slot; odd: one is under way
- * @focus: the first block that changes
- * @width: how many do
+ * @live: the mappings in it, by slot
+ * @since: number of changes to a slot; odd while one is under way
+ * @focus: number of the first block that changes
+ * @width: number of blocks that change
  */
 static struct run {
 	struct dmt_space space;
@@ -51,7 +51,7 @@ static u64 slot_last(unsigned int slot)
 	return slot_iova(slot) + (slot % 5 == 4 ? 4 : 1) * PAGE - 1;
 }
 
-/* Is any of it taken? */
+/* Does a mapping overlap the slot? */
 static bool is_taken(unsigned int slot)
 {
 	unsigned int block = slot / 5 * 5, i;
@@ -95,7 +95,7 @@ static void insert(unsigned int slot)
 	r.since[slot]++;
 }
 
-/* Slots of the blocks of [first, last] that are there */
+/* Erase the mappings in slots [first, last]. */
 static void erase(unsigned int first, unsigned int last)
 {
 	unsigned int deny = sim.deny, i, end = (last / 5 + 1) * 5;
@@ -106,7 +106,7 @@ static void erase(unsigned int first, unsigned int last)
 		if (!r.live[i] || slot_iova(i) > to || slot_last(i) < from)
 			continue;
 		if (slot_iova(i) < from || slot_last(i) > to)
-			return;			/* none may be cut */
+			return;			/* no mapping may be cut */
 		gone[i] = true;
 	}
 	for (i = 0; i < SLOTS; i++)
@@ -127,7 +127,7 @@ static void erase(unsigned int first, unsigned int last)
 	sim.deny = deny;
 }
 
-/* A slot where something happens */
+/* A random slot in the blocks that change */
 static unsigned int some_slot(void)
 {
 	return (r.focus + sim_below(r.width)) * 5 + sim_below(5);
@@ -145,7 +145,7 @@ static void writer(void *arg)
 			insert(slot);
 			continue;
 		}
-		if (sim_below(2))	/* or all of a leaf, and more */
+		if (sim_below(2))	/* a range, up to a leaf or more */
 			end += sim_below(sim_below(2) ? 20 : SLOTS - 1);
 		erase(slot, end < SLOTS ? end : slot);
 	}
@@ -166,7 +166,7 @@ static void look(void)
 	for (i = 0; i < 5; i++) {
 		unsigned int k = slot / 5 * 5 + i;
 
-		/* one that has been there all the time */
+		/* a mapping that was there during the whole look-up */
 		if (live[i] && live[i] == r.live[k] && since[k] == r.since[k] &&
 		    since[k] % 2 == 0 &&
 		    slot_iova(k) <= iova && iova <= slot_last(k))
@@ -198,7 +198,7 @@ static void setup(void)
 	sim_grace();
 	r.width = 1 + sim_below(4);
 	r.focus = sim_below(BLOCKS - r.width);
-	if (sim_below(2))		/* empty leaves, maybe */
+	if (sim_below(2))		/* may empty leaves */
 		erase(r.focus * 5, r.focus * 5 + 19 < SLOTS ?
 		      r.focus * 5 + 19 : r.focus * 5);
 }

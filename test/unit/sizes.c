@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Structures that begin with their size: every function that takes one takes that of an older and that of
- * a newer program.
+ * Structures that begin with their size: every function that takes one accepts that of an
+ * older program and that of a newer one.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -16,7 +16,7 @@
 #include "test/tap.h"
 
 #define PAGE	4096u
-#define MORE	64u	/* bytes that a newer program knows of */
+#define MORE	64u	/* bytes that a newer program's structure is longer */
 
 static struct dmatrack *t;
 static struct memdest store;
@@ -55,7 +55,7 @@ static long write_nowhere(void *opaque, uint64_t offset, const void *buf, size_t
 	return (long)size;
 }
 
-/* What each kind is of, complete */
+/* A complete structure of each kind */
 static const struct dmatrack_precopy a_precopy = {
 	.regions = &region, .nregions = 1, .dest = &store.base, .stop = stop,
 };
@@ -71,7 +71,7 @@ static const struct dmatrack_memory a_memory = {
 	.read = read_zeros, .write = write_nowhere,
 };
 
-/* The functions. Each frees what it has made. */
+/* The functions' callers. Each frees the objects that it creates. */
 static int take_precopy(const void *s)
 {
 	return dmatrack_precopy(s, NULL);
@@ -171,12 +171,12 @@ static int take_ranges(const void *s)
 
 /**
  * struct kind - a structure, and a function that takes it
- * @name: of the structure
- * @call: the function
- * @works: what it returns when it has taken it
- * @from: a complete one, but for its size
- * @size: in bytes
- * @least: with what every program has
+ * @name: name of the structure
+ * @call: calls the function
+ * @works: result of @call if the function accepts the structure
+ * @from: a structure that is complete but for its size
+ * @size: size of the structure in bytes
+ * @least: size in bytes of the part that every program has
  */
 static const struct kind {
 	const char *name;
@@ -202,7 +202,10 @@ static const struct kind {
 	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
 };
 
-/* @junk: what is behind the first @known bytes of the @size that the structure says it has */
+/*
+ * Call with a structure of @size bytes, of which the first @known are valid. @junk: the value
+ * of the bytes behind
+ */
 static int call(const struct kind *k, size_t size, size_t known, unsigned char junk)
 {
 	unsigned char s[1024] __attribute__((aligned(16)));
@@ -247,7 +250,7 @@ static void check_refused(const struct kind *k, size_t size, size_t known,
 
 #define EACH(k)	(k = kinds; k < kinds + sizeof(kinds) / sizeof(kinds[0]); k++)
 
-/* What an older program lacks has its default, whatever is in memory there. */
+/* Members that an older program lacks have their defaults, whatever lies in memory there. */
 static void test_older(void)
 {
 	const struct kind *k;
@@ -288,7 +291,7 @@ static void test_too_small(void)
 	for EACH(k) {
 		for (size = 0; size < k->least; size++)
 			check_refused(k, size, k->size, 0, -EINVAL);
-		/* within a member */
+		/* the size ends within a member */
 		for (; size < k->size; size++)
 			if (size % sizeof(void *))
 				check_refused(k, size, k->size, 0, -EINVAL);
@@ -300,7 +303,7 @@ static void close_never(struct dmatrack_dest *d)
 	((struct memdest *)d)->closed++;
 }
 
-/* A destination that has no close() isn't closed by what comes behind its functions. */
+/* The size of a destination's functions ends before close(): it must not be called. */
 static void test_no_close(void)
 {
 	struct dmatrack_dest_ops ops = {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Space: as many mappings as there may be, in every order, against a sorted
- * array; and look-ups that go on while others insert and erase.
+ * Space: the most mappings possible, in every order, compared with a sorted array;
+ * and look-ups while another thread inserts and erases.
  *
- * Mappings are made by hand here: a space looks at their first and last IOVA
- * only. Run under ASan (what readers hold must not be freed) and under TSan.
+ * Mappings are made by hand here: a space reads only their first and last IOVA. Run
+ * under ASan (mappings that readers hold must not be freed) and under TSan.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -29,13 +29,13 @@ static uint64_t below(uint64_t n)
 /* The reference ------------------------------------------------------------- */
 
 /*
- * All mappings of a test, in the order of their IOVAs, and which of them are in
- * the space. Between some there is a gap, others touch; the first begins at 0,
- * the last ends at the last IOVA.
+ * All mappings of a test, in the order of their IOVAs, with a flag for those in the
+ * space. Some have a gap between them, others touch; the first begins at 0, the last
+ * ends at the last IOVA.
  */
 static struct dmt_mapping *all;
 static bool *there;
-static unsigned int *next;	/* the first from there on that is there */
+static unsigned int *next;	/* by index: the next mapping that is in the space */
 static unsigned int total;
 
 static void reference_new(unsigned int n)
@@ -52,7 +52,7 @@ static void reference_new(unsigned int n)
 		uint64_t size = PAGE + below(step / PAGE) * PAGE;
 
 		if (!below(3))
-			size = step;		/* touches the next */
+			size = step;		/* the mapping touches the next */
 		if (!below(3))
 			size = PAGE;
 		all[i].iova = iova;
@@ -81,7 +81,7 @@ static struct dmt_mapping *find(uint64_t iova)
 	return m;
 }
 
-/* What is at @iova, that mapping @i is next to or in, by the reference? */
+/* The reference's mapping at @iova, which lies in or next to mapping @i */
 static struct dmt_mapping *want(unsigned int i, uint64_t iova)
 {
 	unsigned int k = i ? i - 1 : 0;
@@ -92,7 +92,7 @@ static struct dmt_mapping *want(unsigned int i, uint64_t iova)
 	return NULL;
 }
 
-/* At each boundary of a mapping, on both sides of it */
+/* Look up both sides of each boundary of a mapping. */
 static void check_at(unsigned int i)
 {
 	uint64_t a = all[i].iova, b = all[i].last;
@@ -168,7 +168,7 @@ static void erase(unsigned int i, unsigned int end)
 		there[i] = false;
 }
 
-/* As many as may be ---------------------------------------------------------- */
+/* The most mappings ---------------------------------------------------------- */
 
 static void shuffle(unsigned int *order)
 {
@@ -199,7 +199,7 @@ static void fill(unsigned int way)
 	free(order);
 }
 
-/* In ranges of all lengths, until few are left; then those one by one */
+/* Erase in ranges of all lengths, until few mappings are left; then those one by one. */
 static void drain(void)
 {
 	unsigned int i, end;
@@ -225,7 +225,7 @@ static void most(unsigned int way)
 	fill(way);
 	check_all();
 	drain();
-	fill((way + 1) % 3);	/* it's good for another go */
+	fill((way + 1) % 3);	/* the space can be filled again */
 	check_all();
 	drain();
 	reference_free();
@@ -246,7 +246,7 @@ static void most_any(void)
 	most(2);
 }
 
-/* Random changes of a small space, and all of it compared after each */
+/* Random changes of a small space, compared in full after each */
 static void random_changes(void)
 {
 	unsigned int i, n, end;
@@ -271,7 +271,7 @@ static void random_changes(void)
 	}
 }
 
-/* One that is all there is: [0, 2^64-1] */
+/* One mapping of all IOVAs: [0, 2^64-1] */
 static void everything(void)
 {
 	struct dmt_mapping m = { .iova = 0, .last = ~0ULL };
@@ -295,11 +295,10 @@ static void everything(void)
 /* Readers meanwhile ---------------------------------------------------------- */
 
 /*
- * Some mappings stay, in some parts of the space; a thread inserts and erases
- * the others, so that leaves are split, emptied and thrown out all the time.
- * Readers must find those that stay, whatever is around them, and must find
- * nothing where there has never been anything. What they find may be looked
- * into: it's freed a grace period after it was erased.
+ * Some mappings stay, in some parts of the space; a thread inserts and erases the
+ * others, so that leaves are split, emptied and freed all the time. Readers must find
+ * the mappings that stay, and must find none where there has never been one. They may
+ * read a mapping that they find: it's freed a grace period after it was erased.
  */
 #define READERS		3
 
@@ -311,7 +310,7 @@ static bool stays(unsigned int i)
 static unsigned int rounds;
 static bool done;
 
-static struct dmt_mapping **live;	/* those that come and go; NULL: gone */
+static struct dmt_mapping **live;	/* mappings that come and go; NULL: not in the space */
 
 struct grave {
 	struct rcu_head rcu;
@@ -346,7 +345,7 @@ static void put_in(unsigned int i)
 		abort();
 }
 
-/* Erase some between two that stay. */
+/* Erase some mappings between two that stay. */
 static void take_out(unsigned int i)
 {
 	struct grave *g;
@@ -358,7 +357,7 @@ static void take_out(unsigned int i)
 	n = below(4) ? below(3) : below(100);
 	while (n-- && k + 1 < total && !stays(k + 1))
 		k++;
-	if (!below(50)) {	/* without memory it waits for readers */
+	if (!below(50)) {	/* without memory, erase waits for readers */
 		host.fault_nth = 1;
 		host.fault_kinds = DMT_FAULT_MEMORY;
 	}
@@ -382,7 +381,7 @@ static void *writer(void *arg)
 
 	(void)arg;
 	for (round = 0; round < rounds; round++) {
-		/* many in one place, so that leaves fill and empty */
+		/* many mappings in one place, so that leaves fill and empty */
 		unsigned int from = below(total), len = below(400);
 		bool in = below(2);
 
@@ -415,7 +414,7 @@ static void look(struct reader *r)
 	m = dmt_space_find(&space, iova);
 	if (stays(i))
 		r->lost += m != &all[i];
-	else if (m)	/* looks into it */
+	else if (m)	/* read the mapping */
 		r->wrong += m->iova != all[i].iova || m->last != all[i].last;
 	rcu_read_unlock();
 	if (i + 1 < total && all[i].last + 1 != all[i + 1].iova) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Who may be at the other end of a channel on this machine, and that others don't keep it
- * waiting.
+ * Peers that a listener accepts and refuses on this machine; and refused ones don't keep
+ * an accepted one waiting.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include "test/scratch.h"
 #include "test/tap.h"
 
-/* Long enough to end no handshake in this test */
+/* ms; so long that it ends no handshake in this test */
 #define HOURS	(1000 * 3600 * 24)
 
 static char unix_address[400], secret[400], other_secret[400], tls[400];
@@ -58,7 +58,7 @@ static void write_file(const char *path, const char *text, mode_t mode)
 	close(fd);
 }
 
-/* A certificate for both sides, by itself */
+/* A self-signed certificate for both sides */
 static void make_certificates(void)
 {
 	char command[2000];
@@ -116,7 +116,7 @@ static int connect_raw(const struct dmatrack_listener *l)
 static struct dmatrack_listener *listener;
 static struct dmatrack_peer ours;
 
-/* A known sender: it says something as soon as it's there. Return: NULL if so */
+/* A known sender: connects and exchanges some bytes. Return: NULL if that succeeded */
 static void *send_some(void *opaque)
 {
 	struct dmatrack_channel *ch;
@@ -133,7 +133,7 @@ static void *send_some(void *opaque)
 	return ret ? opaque : NULL;
 }
 
-/* The sender is served, whoever else is there. */
+/* The sender is served, whatever other connections there are. */
 static void check_served(void)
 {
 	struct dmatrack_channel *ch;
@@ -151,7 +151,7 @@ static void check_served(void)
 	CHECK(!failed);
 }
 
-/* @say: what each says, or nothing; they are met before the sender comes */
+/* Add @n connections that send @say, unless NULL; the listener meets them before the sender. */
 static void add_strangers(int *fds, unsigned int n, const char *say)
 {
 	struct dmatrack_channel *ch;
@@ -176,7 +176,7 @@ static void check_strangers(const char *address, struct dmatrack_peer peer)
 	CHECK_EQ(dmatrack_peer_listen(&listener, address, &ours), 0);
 	add_strangers(silent, STRANGERS, NULL);
 	check_served();
-	/* while nobody accepted, others came; the sender has to connect again */
+	/* others connect while no thread accepts; the sender has to connect again */
 	add_strangers(later, STRANGERS, "D");
 	check_served();
 	add_strangers(flood, FLOOD, NULL);
@@ -213,7 +213,7 @@ static void test_with_tls(void)
 	check_strangers("tcp:127.0.0.1:0", (struct dmatrack_peer){ .tls = tls });
 }
 
-/* What comes is anything, in any pieces, and never passes for a proof. */
+/* Random bytes, in random pieces, are never accepted as a proof. */
 static void throw_noise(uint64_t *rng)
 {
 	static const char *const begins[] = { "", "DMTproof", "DMTwire", "\026\003\001" };
@@ -230,7 +230,7 @@ static void throw_noise(uint64_t *rng)
 	for (at = 0; at < size; at += n) {
 		n = 1 + random_below(rng, size - at);
 		if (send(fd, buf + at, n, MSG_NOSIGNAL) < 0)
-			break;		/* turned away already */
+			break;		/* the listener has closed the connection */
 		CHECK_EQ(dmatrack_accept(listener, &ch, 0), -ETIMEDOUT);
 	}
 	close(fd);
@@ -255,7 +255,7 @@ static void test_noise(void)
 	check_noise((struct dmatrack_peer){ .tls = tls });
 }
 
-/* Where no more descriptors can be had, a stranger's is. */
+/* When descriptors run out, the listener closes a stranger's to serve the sender. */
 static void test_descriptors(void)
 {
 	struct rlimit old, few;
@@ -276,7 +276,7 @@ static void test_descriptors(void)
 	dmatrack_listener_close(listener);
 }
 
-/* A handshake has a deadline of its own, and ending it is no error of accepting. */
+/* A handshake has a deadline of its own, and its end is no error of dmatrack_accept(). */
 static void test_deadline(void)
 {
 	struct dmatrack_channel *ch;
@@ -293,7 +293,7 @@ static void test_deadline(void)
 	CHECK_EQ(turned_error, -ETIMEDOUT);
 	CHECK_EQ(recv(fd, &c, 1, 0), 0);
 	close(fd);
-	/* one that has gone again is turned away at once */
+	/* a connection that the peer has closed is dropped at once */
 	close(connect_raw(listener));
 	CHECK_EQ(dmatrack_accept(listener, &ch, 0), -ETIMEDOUT);
 	CHECK_EQ(turned, 2);
@@ -312,7 +312,7 @@ static void *accept_also(void *opaque)
 	return NULL;
 }
 
-/* Several threads may accept: each gets one. */
+/* Several threads may accept: each gets one sender. */
 static void test_threads(void)
 {
 	struct dmatrack_channel *ch;
@@ -345,8 +345,8 @@ static void *accept_quietly(void *opaque)
 }
 
 /*
- * What connecting to a listener ends by, and what turned the connection away; the listener
- * is cancelled then
+ * Connect to a listener, which is then cancelled. Return: the result of connecting;
+ * @turned_error has the listener's reason for a refusal
  */
 static int meet(struct dmatrack_peer there, struct dmatrack_peer here,
 		const char *by)
@@ -388,7 +388,7 @@ static void test_secret(void)
 	CHECK_EQ(turned, 1);
 	CHECK_EQ(meet(wrong, known, NULL), -EKEYREJECTED);
 	CHECK_EQ(turned_error, -EKEYREJECTED);
-	/* a listener of another kind: it waits for a greeting, and gets the proof's opening */
+	/* a listener without a secret waits for a greeting, and gets the start of a proof */
 	CHECK(meet(none, known, NULL) < 0);
 }
 
@@ -421,11 +421,11 @@ static void test_secret_files(void)
 	write_file(path, big, 0600);
 	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &peer), 0);
 	dmatrack_listener_close(l);
-	/* beyond this machine it would be no protection */
+	/* beyond this machine, a secret alone is no protection */
 	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:0.0.0.0:0", &peer), -EPERM);
 }
 
-/* A process in between passes everything on, both ways, as it is. */
+/* A relay between both sides passes all bytes on, unchanged. */
 static int between;
 
 static void *pass_on(void *opaque)
@@ -495,7 +495,7 @@ static int status_of(pid_t child)
 	       WEXITSTATUS(status) : -1;
 }
 
-/* In a process of another user: connect, and speak. Exit: 0, or an errno */
+/* In a process of another user: connect and exchange bytes. Exit status: 0 or an errno */
 static pid_t connect_as(uid_t user)
 {
 	pid_t child = fork();
@@ -543,7 +543,7 @@ static void test_from_users(void)
 	check_from(OTHER, users, 2, 0);
 }
 
-/* A process of another user listens where ours would be looked for. */
+/* A process of another user listens at the address of the expected listener. */
 static pid_t listen_as(uid_t user, int ready)
 {
 	struct dmatrack_listener *l;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Sender and receiver: an exact copy, wherever the connection is cut, whoever is killed; and
- * never one of a stream that was altered.
+ * Sender and receiver: an exact copy, wherever the connection is cut and whichever process
+ * is killed; and never a copy of an altered stream.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 
 static uint64_t rng = 5;
 
-/* The memory that is sent, what of it is still to be, and where it arrives */
+/* The memory to send, the pages still to be sent, and the destination's memory */
 static struct dmatrack_region regions[NREGIONS] = {
 	{ .iova = 0x10000, .size = 5 * PAGE },
 	{ .iova = -(4 * PAGE), .size = 4 * PAGE },
@@ -108,17 +108,17 @@ static const struct dmatrack_dest_ops store_ops = {
 };
 
 /*
- * The line between the two: a socket pair for each connection. One of the first can be cut, or a
- * bit in it flipped, at a byte of either direction.
+ * The line between both sides: a socket pair for each connection. The first connection can
+ * be cut, or a bit in it flipped, at a byte of either direction.
  */
 static struct line {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	int waiting;		/* the receiver's end of a connection, or -1 */
-	bool over;		/* nobody will come any more */
-	bool once;		/* there's one connection only */
+	bool over;		/* no connection will be made any more */
+	bool once;		/* there is only one connection */
 	int connections;
-	uint64_t cut[2];	/* by direction: 0 from the sender; UINT64_MAX: not */
+	uint64_t cut[2];	/* byte to cut at; [0]: from the sender; UINT64_MAX: don't */
 	uint64_t flip[2];
 	int bit;
 	uint64_t passed[2];
@@ -132,9 +132,9 @@ static struct line {
 /* The receiver: a thread. */
 static struct receiving {
 	struct dmatrack_dest *dest;
-	const char *image;	/* instead: one receiver a connection, as if each were killed */
-	bool spoiled;		/* ... and the disk loses something between two of them */
-	unsigned int flags;	/* of images */
+	const char *image;	/* unless NULL: a new receiver of an image for each connection */
+	bool spoiled;		/* the disk loses data between two receivers */
+	unsigned int flags;	/* flags of the images */
 	int error;
 	char text[512];
 	struct dmatrack_arrival arrival;
@@ -294,7 +294,7 @@ static int receive_once(struct dmatrack_dest *dest)
 	return ret;
 }
 
-/* Pages of the unfinished image aren't what was written, or aren't there. */
+/* Alter or remove pages of the unfinished image. */
 static void spoil(void)
 {
 	static uint64_t rng = 9;
@@ -353,7 +353,7 @@ static void *receiver(void *opaque)
 	return NULL;
 }
 
-/* What a pre-copy does, as small as can be */
+/* A minimal pre-copy */
 
 static void again(void *opaque, uint64_t iova, uint64_t size)
 {
@@ -377,7 +377,7 @@ static int send_page(struct dmatrack_dest *d, int page)
 	return d->ops->write(d, iova, memory[page], PAGE);
 }
 
-/* Send what's pending, then call @then. Return: 0 or the error that ends it */
+/* Send the pending pages, then call @then. Return: 0 or the error that ends it */
 static int send_pending(struct dmatrack_dest *d, int (*then)(struct dmatrack_dest *))
 {
 	int page, ret;
@@ -413,7 +413,7 @@ static void scribble(int n)
 	}
 }
 
-/* Pages that the receiver proves to hold, and that are in memory by now, need not be sent. */
+/* Pages that the receiver proves to hold and that equal memory need not be sent. */
 static int kept, renewed;
 
 static int holds(void *opaque, uint64_t iova, uint64_t size,
@@ -450,7 +450,7 @@ static int copy(struct dmatrack_dest *d)
 	return ret ? ret : send_pending(d, d->ops->finish);
 }
 
-/* The same by the library's own: devices write during three harvests, and till they stop */
+/* The same with the library's pre-copy: devices write during three harvests, and until STOP */
 static int device_writes(void *opaque, unsigned int region, uint64_t *bitmap)
 {
 	int *harvests = opaque, page;
@@ -517,7 +517,7 @@ static int send_error;
 static char send_text[512];
 static uint8_t send_id[16];
 
-/* Both sides, with flags. */
+/* Run both sides. */
 static void run(unsigned int flags, struct dmatrack_dest *dest)
 {
 	struct dmatrack_sender how = {
@@ -570,7 +570,7 @@ static void test_whole(void)
 	}
 }
 
-/* How long the stream is in each direction */
+/* Measure the stream's length in each direction. */
 static void measure(unsigned int flags, uint64_t length[2])
 {
 	line_new();
@@ -579,7 +579,7 @@ static void measure(unsigned int flags, uint64_t length[2])
 	memcpy(length, line.passed, sizeof(line.passed));
 }
 
-/* Cut after each byte, once: the copy is exact, and not begun anew */
+/* One cut, after each byte in turn: the copy is exact, and isn't begun anew. */
 static void test_cut(void)
 {
 	unsigned int flags = DMATRACK_ZSTD | DMATRACK_CHECK;
@@ -599,7 +599,7 @@ static void test_cut(void)
 	}
 }
 
-/* The whole way: what pre-copy makes of it */
+/* The same with the library's pre-copy */
 static void test_cut_precopy(void)
 {
 	unsigned int flags = DMATRACK_ZSTD | DMATRACK_CHECK;
@@ -619,7 +619,7 @@ static void test_cut_precopy(void)
 	copier = copy;
 }
 
-/* Is what's at @path the memory? */
+/* The image at @path must equal memory. */
 static void check_image(const char *path)
 {
 	struct dmatrack_image *m;
@@ -632,12 +632,13 @@ static void check_image(const char *path)
 	CHECK(!memcmp(want, got, 16));
 }
 
-/* From here on, in bytes of either direction, it's about the end: FINISH is under way */
+/* Bytes of either direction at the end of the stream that FINISH and its answers take */
 #define TAIL	(6 * 56)
 
 /*
- * The same with one connection only. A copy that the sender calls good is, and one that's complete
- * isn't called 'not copied'; what isn't known is so only after the last word.
+ * The same with a single connection. If the sender reports success, the copy is good; if
+ * the copy is complete, the sender never reports that it isn't. It reports that it doesn't
+ * know only after it has sent COMMIT.
  */
 static void test_cut_once(void)
 {
@@ -661,7 +662,7 @@ static void test_cut_once(void)
 			if (store.finished)
 				CHECK(!send_error || send_error == -EINPROGRESS);
 			CHECK(send_error != -EAGAIN);
-			/* not what reading said then */
+			/* the error of write(), not the one of the read() after it */
 			if (send_error == -EPIPE)
 				CHECK(strstr(send_text, "write(): Broken pipe"));
 			unknown += send_error == -EINPROGRESS;
@@ -673,7 +674,7 @@ static void test_cut_once(void)
 	CHECK_EQ(unknown, 2 * 56);
 }
 
-/* Ask a receiver of @receiving.image what became of the copy. */
+/* Ask a receiver of @receiving.image for the outcome of the copy. */
 static enum dmatrack_outcome ask(void)
 {
 	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
@@ -691,7 +692,7 @@ static enum dmatrack_outcome ask(void)
 	return outcome;
 }
 
-/* Cut near the end, once; then ask. What is said is so, and stays so. */
+/* Cut near the end, then ask twice. The answer must be true, and stay the same. */
 static void ask_after(int direction, uint64_t at)
 {
 	enum dmatrack_outcome outcome;
@@ -745,8 +746,8 @@ static int prepare_and_take(struct dmatrack_dest *d)
 }
 
 /*
- * A copy that was refused its name isn't one, and never becomes one: whoever goes on there puts
- * nothing in the place of what has the name.
+ * A copy whose name was taken fails, and stays failed: a receiver that resumes must not
+ * replace the file that has the name.
  */
 static void test_refused_name(void)
 {
@@ -779,7 +780,7 @@ static void test_refused_name(void)
 	CHECK_EQ(st.st_size, 0);
 }
 
-/* A bit of each byte another: an error that says so, or no harm; never a wrong copy */
+/* Flip a bit of each byte in turn: an error or an exact copy, never a wrong copy */
 static void test_altered(void)
 {
 	uint64_t length[2], at;
@@ -810,7 +811,7 @@ static void test_altered(void)
 	CHECK(errors > (int)(length[0] + length[1]) - 200);
 }
 
-/* The sender hears from the receiver why it's refused. */
+/* The sender gets the receiver's reason for a refusal. */
 static void test_refused(void)
 {
 	struct dmatrack_dest_ops ops = store_ops;
@@ -863,7 +864,7 @@ static void test_dest_error(void)
 	CHECK_EQ(small.finished, 0);
 }
 
-/* Wrong by the digest alone: what arrived isn't what was sent. */
+/* A destination that ignores zeros: only the digest shows that the copy is wrong. */
 static int forget_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 {
 	return 0;
@@ -877,7 +878,7 @@ static void test_check(void)
 
 	ops.write = (void *)store_write;
 	ops.zero = forget_zero;
-	/* so that there's a zero that matters, whatever the random numbers are */
+	/* begin with memory that isn't zero, so that a zero page matters */
 	ops.begin = store_begin;
 	for (i = 0; i < 2; i++) {
 		line_new();
@@ -914,13 +915,13 @@ static void cut_images(unsigned int flags)
 	receiving.image = NULL;
 }
 
-/* Cut, and another receiver goes on with what the last one saved. */
+/* After a cut, another receiver resumes the last one's saved copy. */
 static void test_reload(void)
 {
 	cut_images(DMATRACK_IMAGE_RESUME);
 }
 
-/* ... and the disk has lost some of it meanwhile, or has something else there. */
+/* ... of which the disk has lost or altered some data meanwhile. */
 static void test_lost_data(void)
 {
 	receiving.spoiled = true;
@@ -934,21 +935,21 @@ static void test_lost_data(void)
 	receiving.spoiled = false;
 }
 
-/* ... or knows nothing of it: everything is sent again. */
+/* ... or has no saved copy: everything is sent again. */
 static void test_forgotten(void)
 {
 	cut_images(DMATRACK_IMAGE_REPLACE);
 }
 
 /*
- * A process that receives is killed at some moment, again and again; each time another takes its place. A
- * timer kills it, so anything may be under way.
+ * A receiving process is killed by a timer, at any moment, again and again; each time
+ * another one takes its place.
  */
 static struct killed {
 	char address[300];
 	const char *image;
 	pid_t child;
-	int left;	/* to be killed yet */
+	int left;	/* number of processes still to kill */
 } killed;
 
 static int child_accept(void *opaque, unsigned int attempt, int why,
@@ -982,7 +983,7 @@ static void start_child(void)
 		child_receive(us);
 }
 
-/* A child that has been killed is replaced; one that has yet to listen is waited for. */
+/* Connect; replace a child that was killed, and wait for one that doesn't listen yet. */
 static int kill_connect(void *opaque, unsigned int attempt, int why,
 			struct dmatrack_channel **ch)
 {
@@ -1025,7 +1026,7 @@ static void test_killed(void)
 		d->ops->close(d);
 		CHECK_EQ(waitpid(killed.child, &status, 0), killed.child);
 		CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
-		/* the last may have got through */
+		/* the last child may have ended by itself */
 		kills += 6 - killed.left - !WIFSIGNALED(status);
 		check_image(killed.image);
 	}
@@ -1033,7 +1034,7 @@ static void test_killed(void)
 	CHECK(kills >= 20);
 }
 
-/* Hostile senders: frames that are well made and make no sense */
+/* Hostile senders: well-formed frames with invalid contents */
 
 static struct dml_wire evil;
 
@@ -1059,7 +1060,7 @@ static void evil_hello(struct dml_frame *f, void *payload)
 
 static pthread_t evil_thread;
 
-/* Connected, and greeted */
+/* Connect, and exchange greetings. */
 static void evil_connect(void)
 {
 	struct dmatrack_channel *ch;
@@ -1086,7 +1087,7 @@ static void evil_begin(void)
 	evil_connect();
 }
 
-/* Send @f as the last thing. Return: what the receiver makes of it */
+/* Send @f as the last frame. Return: the receiver's error */
 static int evil_end(const struct dml_frame *f)
 {
 	struct dml_frame answer = { 0 };
@@ -1103,7 +1104,7 @@ static int evil_end(const struct dml_frame *f)
 	return receiving.error;
 }
 
-/* One who says a byte now and then, for as long as somebody listens */
+/* A sender that sends a byte now and then, until the receiver closes */
 static void *drip(void *opaque)
 {
 	struct dml_frame f = { .type = DML_WIRE_HELLO, .payload = "" };
@@ -1221,7 +1222,7 @@ static int store_save(struct dmatrack_dest *d, const void *state, size_t size)
 	return 0;
 }
 
-/* It takes until the sender is seen to have gone, and fails. */
+/* A finish() that waits until the sender's end is seen, and fails. */
 static int fail_late(struct dmatrack_dest *d)
 {
 	pthread_mutex_lock(&line.lock);
@@ -1231,7 +1232,7 @@ static int fail_late(struct dmatrack_dest *d)
 	return -EDQUOT;
 }
 
-/* Connect, say hello. Return: the number of the last frame that's there */
+/* Connect, send HELLO. Return: the number of the last frame that the receiver has */
 static long long evil_welcome(unsigned int status)
 {
 	static uint64_t payload[100];
@@ -1255,7 +1256,7 @@ static void evil_leave(const struct dml_frame *f)
 	dml_wire_close(&evil);
 }
 
-/* What is saved says "complete" from COMMIT on, not before; and no more when completing has failed. */
+/* The saved state says "complete" only from COMMIT on, and no more if completing fails. */
 static void test_saved(void)
 {
 	struct dml_frame zero = { .type = DML_WIRE_ZERO, .seq = 1,
@@ -1346,13 +1347,13 @@ static void test_evil_frames(void)
 	BAD_FRAME(f.type = DML_WIRE_READY; f.length = 0);
 	BAD_FRAME(f.type = DML_WIRE_ASK; f.length = 16);
 	BAD_FRAME(f.type = DML_WIRE_OUTCOME; f.length = 0);
-	/* before FINISH, there's nothing to complete */
+	/* COMMIT before FINISH */
 	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0);
 	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0; f.seq = 1);
 	BAD_FRAME(f.type = DML_WIRE_BYE; f.length = 0);
 	BAD_FRAME(f.type = DML_WIRE_FINISH; f.length = 0);
 	BAD_FRAME(f.type = DML_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
-	/* packed: says it's more than the frame does, or less; is no zstd; is cut */
+	/* packed data: larger than the frame's size, smaller, no zstd, cut off */
 	memset(data, 0, sizeof(data));
 	f = good;
 	f.encoding = DML_WIRE_ZSTD;
@@ -1370,7 +1371,7 @@ static void test_evil_frames(void)
 	memset(bomb, 0x77, PAGE);
 	f.length = 100;
 	CHECK_EQ(try_frame(&f), -EPROTO);
-	/* two in one */
+	/* two packed blocks in one frame */
 	memset(data, 0, sizeof(data));
 	n = ZSTD_compress(bomb, sizeof(bomb), data, PAGE, 1);
 	memcpy(bomb + n, bomb, n);
@@ -1378,7 +1379,7 @@ static void test_evil_frames(void)
 	CHECK_EQ(try_frame(&f), -EBADMSG);
 }
 
-/* A sender that gives up says so. */
+/* A sender that gives up sends its reason. */
 static void test_given_up(void)
 {
 	struct dml_frame f = { .type = DML_WIRE_REFUSE, .size = ECANCELED,
@@ -1477,7 +1478,7 @@ static void test_evil_receiver(void)
 	CHECK(strstr(send_text, "the receiver refuses: no??"));
 }
 
-/* Proofs that make no sense */
+/* Invalid proofs */
 static void test_evil_proof(void)
 {
 	static const char place[DML_WIRE_ID];
@@ -1511,12 +1512,12 @@ static void test_evil_proof(void)
 	CHECK_EQ(try_receiver(f), -EPROTO);
 }
 
-/* Receivers that keep the sender's devices stopped: how they'd do it */
+/* Ways in which a receiver could keep the sender's devices stopped */
 enum stalling {
-	DROP_FINISH,	/* by dropping the connection at each FINISH */
-	ALIVE_FINISH,	/* by being at work on it for ever */
-	ALIVE_COMMIT,	/* ... on COMMIT */
-	DRIP,		/* by taking a byte now and then, once devices are stopped */
+	DROP_FINISH,	/* dropping the connection at each FINISH */
+	ALIVE_FINISH,	/* answering FINISH with ALIVE for ever */
+	ALIVE_COMMIT,	/* answering COMMIT with ALIVE for ever */
+	DRIP,		/* reading a byte now and then, once devices are stopped */
 };
 
 static const struct dmatrack_channel_ops *raw_ops(const struct dml_wire *wire)
@@ -1524,7 +1525,7 @@ static const struct dmatrack_channel_ops *raw_ops(const struct dml_wire *wire)
 	return &wire->ch->ops;
 }
 
-/* Until the sender has had enough */
+/* Send ALIVE until the sender gives up. */
 static void stay_alive(struct dml_wire *wire)
 {
 	struct dml_frame alive = { .type = DML_WIRE_ALIVE };
@@ -1549,7 +1550,7 @@ static void answer(struct dml_wire *wire, enum dml_wire_type type, uint64_t seq)
 	dml_wire_flush(wire);
 }
 
-/* One connection. Return: whether to wait for another */
+/* Serve one connection. Return: whether to wait for another */
 static bool stall(struct dml_wire *wire, enum stalling how, uint64_t *seq)
 {
 	static const char place[DML_WIRE_ID] = "stall";
@@ -1596,7 +1597,7 @@ static void *stalling_receiver(void *opaque)
 	return NULL;
 }
 
-/* A channel that keeps to limits, into which not much fits */
+/* A channel that heeds timeouts, with a small buffer */
 static int small_connect(void *opaque, unsigned int attempt, int why,
 			 struct dmatrack_channel **ch)
 {
@@ -1649,8 +1650,8 @@ static void test_stalling(void)
 }
 
 /*
- * More than may be under way without an acknowledgement, in bytes and in frames, cut
- * somewhere: what is asked for again is what had not arrived, and no more than that.
+ * More bytes and frames than may be unacknowledged, cut somewhere: only data that had not
+ * arrived is asked for again.
  */
 #define MANY_PIECES	60
 #define MANY_SIZE	(2ULL << 20)
@@ -1658,7 +1659,7 @@ static void test_stalling(void)
 
 static struct many {
 	struct dmatrack_dest dest;
-	unsigned char got[MANY_PIECES];		/* a byte of each */
+	unsigned char got[MANY_PIECES];		/* a byte of each piece */
 	unsigned int zeros;
 	uint64_t asked;
 	bool wanted[MANY_PIECES];
@@ -1753,15 +1754,15 @@ static void test_many(void)
 		CHECK_EQ(many.zeros, MANY_ZEROS);
 		for (i = 0; i < MANY_PIECES; i++)
 			CHECK_EQ(many.got[i], i + 1);
-		/* what fits into the socket, and a piece */
+		/* the data that fits into the socket, and a piece */
 		CHECK(many.asked <= 3 * MANY_SIZE);
 		CHECK(!!many.asked == !!times);
 	}
 }
 
 /*
- * A receiver that has less than it once said: it took an ACK back, or was begun
- * anew and the WELCOME that said so was lost. Everything is copied anew.
+ * A receiver that has less data than it once acknowledged: it lost some, or was begun
+ * anew and its WELCOME was lost. Everything is copied anew.
  */
 static void *forgetful_receiver(void *opaque)
 {
@@ -1811,7 +1812,7 @@ static void test_forgetful(void)
 	check_exact();
 }
 
-/* Another version says so. */
+/* A peer of another version gets an error about versions. */
 static void *newer_receiver(void *opaque)
 {
 	unsigned char greeting[16] = DML_WIRE_MAGIC;

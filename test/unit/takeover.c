@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Who listens at a Unix socket: of processes that begin at the same time one does, and none takes
- * the name of another that listens.
+ * Listening at a Unix socket: of processes that begin at the same time, one succeeds, and
+ * none takes the name of a process that listens.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static int connect_raw(void)
 	return -1;
 }
 
-/* The process that listens there; 0: none does */
+/* The ID of the process that listens there; 0: none does */
 static pid_t server(void)
 {
 	struct ucred cred = { 0 };
@@ -54,7 +54,7 @@ static pid_t server(void)
 	return cred.pid;
 }
 
-/* What a process leaves that was killed. Return: the socket, for who wants to listen */
+/* Leave a bound socket, as a killed process does. Return: the socket, not yet listening */
 static int bind_raw(void)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -81,8 +81,8 @@ static bool is_free(const char *name)
 /* Races ------------------------------------------------------------------------------- */
 
 /*
- * What the processes share. All wait at @gate before each of a round's three steps: to listen, to
- * see what came of it, to end that.
+ * Memory that the processes share. All wait at @gate before each of a round's three steps:
+ * listen, check the results, close.
  */
 static struct shared {
 	pthread_barrier_t gate;
@@ -128,7 +128,7 @@ static void check_round(const pid_t *racers)
 	CHECK(is_free(turn));
 }
 
-/* Odd rounds begin with nothing there, for which all are rivals as well. */
+/* Odd rounds begin without a socket: the processes compete for that, too. */
 static void run_rounds(const pid_t *racers)
 {
 	unsigned int round;
@@ -192,7 +192,7 @@ static void listen_for_ever(int ready)
 	}
 }
 
-/* At whatever moment a process is killed, the next can listen. */
+/* A process is killed at any moment: the next one can listen. */
 static void test_killed(void)
 {
 	struct dmatrack_listener *l;
@@ -225,7 +225,7 @@ static void test_killed(void)
 	}
 }
 
-/* Whose turn it is -------------------------------------------------------------------- */
+/* The file that gives the turn --------------------------------------------------------- */
 
 static ino_t inode_of(const char *name)
 {
@@ -257,7 +257,7 @@ static void test_turn(void)
 	CHECK_EQ(dmatrack_peer_listen(&l, address, &peer), -ECANCELED);
 	dmatrack_cancel_destroy(cancel);
 	CHECK_EQ(inode_of(path), socket);
-	/* it listens; its file of the turn was left unlocked */
+	/* it listens now; the turn's file was left unlocked */
 	CHECK_EQ(listen(bound, 0), 0);
 	close(fd);
 	CHECK_EQ(dmatrack_listen(&l, address, NULL), -EADDRINUSE);
@@ -268,7 +268,7 @@ static void test_turn(void)
 	dmatrack_listener_close(l);
 }
 
-/* One that has no room for another connection listens all the same. */
+/* A listener whose queue is full still counts as listening. */
 static void test_busy(void)
 {
 	struct dmatrack_listener *l;
@@ -285,7 +285,7 @@ static void test_busy(void)
 	unlink(path);
 }
 
-/* What is no socket stays, whatever it is. */
+/* A file of any kind but a socket stays. */
 static void test_files(void)
 {
 	struct dmatrack_listener *l;
@@ -298,7 +298,7 @@ static void test_files(void)
 	CHECK_EQ(symlink("nowhere", path), 0);
 	CHECK_EQ(dmatrack_listen(&l, address, NULL), -EADDRINUSE);
 	CHECK_EQ(unlink(path), 0);
-	/* nor is a link in place of the turn's file followed */
+	/* a link in place of the turn's file isn't followed, either */
 	CHECK_EQ(symlink("nowhere", turn), 0);
 	CHECK_EQ(dmatrack_listen(&l, address, NULL), -ELOOP);
 	CHECK(strstr(dmatrack_error(), turn));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What dmatrack_error() has: of the last call alone, and of a failure what was said first, whatever else
- * fails after it.
+ * The text of dmatrack_error(): it is the last call's, and of a failure's texts it is the
+ * first, whatever else fails after it.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -26,7 +26,7 @@ static bool says(const char *what)
 	return false;
 }
 
-/* A failure with a text of its own: "descriptor -NUMBER" */
+/* Fail with a text of its own: "descriptor -NUMBER" */
 static int fail(int number)
 {
 	struct dmatrack *none;
@@ -55,7 +55,7 @@ static int stop_silently(void *opaque)
 	return -EDOM;
 }
 
-/* Nothing was said of that one, so nothing of an older one is. */
+/* A failure without a text must not show the text of an older one. */
 static void test_no_text(void)
 {
 	struct memdest d;
@@ -78,7 +78,7 @@ static void test_no_text(void)
 	memdest_free(&d);
 }
 
-/* The program says it itself ------------------------------------------------------------ */
+/* Texts that the program sets ----------------------------------------------------------- */
 
 static int stop_saying(void *opaque)
 {
@@ -114,7 +114,7 @@ static void test_set(void)
 	memdest_free(&d);
 }
 
-/* Functions without an error may stand between a failure and the question what it was. */
+/* Functions that can't fail keep the text of the last failure. */
 static void close_failing(void *opaque)
 {
 	fail(5);
@@ -165,10 +165,10 @@ static void test_closing(void)
 
 /**
  * struct world - a pre-copy of a container, whose functions fail on order
- * @stop: what stop() returns; it says "descriptor -11"
- * @start: likewise, "descriptor -12"
- * @outcome: what outcome() says, after "descriptor -13"
- * @finish: what finish() returns, after "descriptor -14"
+ * @stop: result of stop(), whose text is "descriptor -11"
+ * @start: result of start(), whose text is "descriptor -12"
+ * @outcome: result of outcome(), whose text is "descriptor -13"
+ * @finish: result of finish(), whose text is "descriptor -14"
  */
 static struct world {
 	struct dmatrack *t;
@@ -255,7 +255,7 @@ static void test_precopy(void)
 
 /* Sending and receiving ---------------------------------------------------------------- */
 
-/* First a connection whose other end goes at once, then none */
+/* Return a connection whose other end is closed; fail the second time. */
 static int connect_once(void *opaque, unsigned int attempt, int why,
 			struct dmatrack_channel **ch)
 {
@@ -291,7 +291,7 @@ static void test_connecting(void)
 	CHECK_EQ(d->ops->begin(d, &region, 1, PAGE), -ENOTCONN);
 	CHECK(says("no other connection: descriptor -21"));
 	CHECK(says("channel: "));
-	/* what is called after the end says the same */
+	/* calls after the end keep the text */
 	snprintf(first, sizeof(first), "%s", dmatrack_error());
 	fail(22);
 	CHECK_EQ(d->ops->zero(d, 0, PAGE), -ENOTCONN);
@@ -305,14 +305,14 @@ static void test_connecting(void)
 }
 
 /*
- * A receiver that refuses at once and reads no more: writing fails from the @writable-th time on. What
- * it said is in @said; then reading fails with @silence.
+ * A receiver that refuses at once and reads no more: writes fail from the @writable-th on.
+ * Its frames can be read from @said; after them, reads fail with @silence.
  */
 static struct refuser {
 	int writable;
 	int said;
 	int silence;
-	int why;	/* what connect() heard of it the second time */
+	int why;	/* @why of the second call of connect() */
 } refuser;
 
 static ssize_t refuser_read(void *opaque, void *buf, size_t size)
@@ -344,7 +344,7 @@ static int connect_refuser(void *opaque, unsigned int attempt, int why,
 	return attempt ? why : dmatrack_channel_new(ch, &ops, NULL);
 }
 
-/* @text: NULL: only a greeting */
+/* Refuse with @text; NULL: send only a greeting. */
 static void make_refuser(int writable, const char *text, int silence)
 {
 	struct dml_frame f = {
@@ -400,13 +400,13 @@ static void check_refuser(int writable, int (*call)(const struct dmatrack_sender
 	CHECK_EQ(call(&how), -EDOM);
 	CHECK(says("the receiver refuses: you may not"));
 	close(refuser.said);
-	/* a channel that knows more when it's read, as TLS does */
+	/* a channel whose read gives the reason, as with TLS */
 	make_refuser(writable, NULL, -EKEYREJECTED);
 	CHECK_EQ(call(&how), -EKEYREJECTED);
 	CHECK_EQ(refuser.why, -EKEYREJECTED);
 	CHECK(says("descriptor -31"));
 	close(refuser.said);
-	/* one that doesn't */
+	/* a channel whose read doesn't */
 	make_refuser(writable, NULL, -ECONNRESET);
 	CHECK_EQ(call(&how), -EPIPE);
 	CHECK(says("descriptor -32"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* TLS: who may connect, and who is told what when it isn't so. */
+/* TLS: peers that may connect, and the errors on both sides for those that may not. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -16,7 +16,7 @@
 #include "test/scratch.h"
 #include "test/tap.h"
 
-/* Certificates: an authority, and what it signs */
+/* Certificates: an authority, and the certificates that it signs */
 
 struct identity {
 	EVP_PKEY *key;
@@ -34,7 +34,7 @@ static void extend(X509 *cert, X509 *issuer, int nid, const char *value)
 	X509_EXTENSION_free(ext);
 }
 
-/* @by: NULL: itself, an authority. @from, @until: seconds from now */
+/* @by: the issuer; NULL: make an authority, self-signed. @from, @until: seconds from now */
 static struct identity issue(const struct identity *by, const char *name,
 			     const char *san, long from, long until)
 {
@@ -81,7 +81,7 @@ static void put_key(const char *folder, const char *file, EVP_PKEY *key)
 	fclose(f);
 }
 
-/* @by's list, without or with @cert, for @until seconds more */
+/* @by's revocation list, with @cert unless NULL, valid for @until more seconds */
 static void put_list(const char *folder, const struct identity *by, X509 *cert,
 		     long until)
 {
@@ -132,7 +132,7 @@ static void free_identity(struct identity id)
 	X509_free(id.cert);
 }
 
-/* A folder of one side: who it trusts, who it is */
+/* Make one side's folder: the authority that it trusts, and its own certificates. */
 static const char *folder(const char *name, const struct identity *trusts,
 			  const struct identity *by, const char *san, long from,
 			  long until)
@@ -163,7 +163,7 @@ static void make_folders(void)
 	theirs = issue(NULL, "theirs", NULL, -DAY, DAY);
 	strcpy(good, folder("good", &ours, &ours, "IP:127.0.0.1,DNS:localhost",
 			    -DAY, DAY));
-	/* trusts ours, but isn't ours */
+	/* trusts our authority, but its certificates are another one's */
 	strcpy(other, folder("other", &ours, &theirs, "IP:127.0.0.1", -DAY, DAY));
 	strcpy(expired, folder("expired", &ours, &ours, "IP:127.0.0.1", -2 * DAY,
 			       -DAY));
@@ -180,7 +180,7 @@ struct meeting {
 	char text[300];
 };
 
-/* The first one is enough. */
+/* End the accept at the first refusal. */
 static void turned_away(void *opaque, int error)
 {
 	struct meeting *m = opaque;
@@ -190,7 +190,7 @@ static void turned_away(void *opaque, int error)
 	dmatrack_cancel_set(m->cancel);
 }
 
-/* Until somebody is there, or is turned away */
+/* Accept until a peer is connected or refused. */
 static void *accepting(void *opaque)
 {
 	struct meeting *m = opaque;
@@ -218,7 +218,7 @@ static void begin_meeting(const char *at, struct dmatrack_peer peer)
 static void end_meeting(void)
 {
 	dmatrack_listener_close(server.l);
-	if (server.ch)		/* what it was made by goes on */
+	if (server.ch)		/* the channel outlives its cancel */
 		server.ch->limit.cancel = NULL;
 	dmatrack_cancel_destroy(server.cancel);
 }
@@ -237,7 +237,7 @@ static void meet_as(const char *at, struct dmatrack_peer there,
 	here.size = sizeof(here);
 	client.error = dmatrack_peer_connect(&client.ch, address, &here);
 	snprintf(client.text, sizeof(client.text), "%s", dmatrack_error());
-	/* a client without TLS is there as soon as it's connected */
+	/* a client without TLS has no handshake: send something */
 	if (!client.error && !here.tls) {
 		dml_channel_write(client.ch, "hello, this is no TLS", 21);
 		dmatrack_channel_close(client.ch);
@@ -295,7 +295,7 @@ static void *read_much_thread(void *opaque)
 	return read_much(opaque) ? opaque : NULL;
 }
 
-/* Both ways at a time: four threads on two channels */
+/* Both ways at the same time: four threads on two channels */
 static void check_traffic(void)
 {
 	pthread_t threads[3];
@@ -363,7 +363,7 @@ static void test_wrong_host(void)
 	CHECK(strstr(client.text, "ostname mismatch"));
 }
 
-/* The list of what is revoked, on either side */
+/* Revocation lists, on either side */
 static void test_revoked(void)
 {
 	const char *listed = folder("listed", &ours, &ours, "IP:127.0.0.1", -DAY,
@@ -388,7 +388,7 @@ static void test_revoked(void)
 	CHECK_EQ(client.error, -EKEYREJECTED);
 	CHECK_EQ(server.error, -EKEYREJECTED);
 	CHECK(strstr(server.text, "certificate revoked"));
-	/* an old list proves nothing; one of another authority isn't about ours */
+	/* an expired list is refused; one of another authority doesn't apply */
 	put_list(listed, &ours, NULL, -DAY);
 	meet("tcp:127.0.0.1:0", listed, good);
 	CHECK_EQ(server.error, -EKEYREJECTED);
@@ -411,7 +411,7 @@ static void test_bad_list(void)
 	CHECK(strstr(dmatrack_error(), "listed/ca-crl.pem"));
 }
 
-/* What a certificate is for is said by its alternative names, not by its common name. */
+/* A certificate's alternative names decide, not its common name. */
 static void test_common_name(void)
 {
 	const char *named = scratch_path("named");
@@ -458,7 +458,7 @@ static void test_folders(void)
 	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", none), -ENOENT);
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", none), -ENOENT);
 	CHECK(strstr(dmatrack_error(), "none/ca-cert.pem"));
-	/* a key that isn't the certificate's */
+	/* a key of another certificate */
 	snprintf(command, sizeof(command),
 		 "cp -r '%s' '%s' && cp '%s/server-key.pem' '%s/client-key.pem'",
 		 good, mixed, good, mixed);
@@ -474,7 +474,7 @@ static void test_folders(void)
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -ENOENT);
 }
 
-/* A client that shows no certificate at all: OpenSSL's own */
+/* A client without a certificate: OpenSSL's own */
 static void test_no_certificate(void)
 {
 	char command[300];
@@ -498,7 +498,7 @@ static const struct dmatrack_peer insecure = {
 	.size = sizeof(insecure), .flags = DMATRACK_PEER_INSECURE,
 };
 
-/* What one says who doesn't know TLS */
+/* First bytes of a client without TLS */
 static void *greet_plainly(void *opaque)
 {
 	struct dmatrack_channel *ch;
@@ -610,7 +610,7 @@ static void test_copy(void)
 	free(region.vaddr);
 }
 
-/* One who connects and says nothing is sent away after a while. */
+/* A client that sends nothing is disconnected after a while. */
 static void test_silent(void)
 {
 	struct dmatrack_channel *silent;
@@ -665,7 +665,7 @@ static void test_names(void)
 	CHECK(strstr(client.text, "refuses our certificate"));
 	check_names(subject, wrong, -EKEYREJECTED, -EKEYREJECTED);
 	CHECK(strstr(client.text, "none of the names that are allowed"));
-	/* the common name alone is no name */
+	/* the common name alone doesn't count */
 	check_names(common, host, -EKEYREJECTED, -EKEYREJECTED);
 	check_names(subject, common, -EKEYREJECTED, -EKEYREJECTED);
 }

@@ -17,8 +17,8 @@
 #include "test/tap.h"
 
 /*
- * A wall clock that is about to be put back by an hour: a wait by it takes that much longer. The
- * library's calls come here, as it's linked statically.
+ * A wall clock that is about to be set back by an hour: a wait by it takes that much
+ * longer. The library's calls come here, since it's linked statically.
  */
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
@@ -29,7 +29,7 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	return ret;
 }
 
-/* A program's timer, every millisecond. A wait that it makes endless ends this program. */
+/* A program's timer ticks every millisecond. If it makes a wait endless, end the program. */
 #define TOO_MANY 20000
 
 static volatile sig_atomic_t ticks;
@@ -94,7 +94,7 @@ static void test_timer(void)
 	close(end);
 }
 
-/* One deadline for all: a byte now and then doesn't move it. */
+/* There is one deadline for a whole wait: a byte now and then doesn't move it. */
 static void *drip(void *opaque)
 {
 	int fd = *(int *)opaque;
@@ -127,7 +127,7 @@ static void test_drip(void)
 
 static struct dmatrack_cancel *cancel;
 
-/* So often as to meet the wait itself as well as what is before and after it */
+/* Cancel while the other thread waits. */
 static void *cancel_soon(void *opaque)
 {
 	poll(NULL, 0, 20);
@@ -149,17 +149,17 @@ static void check_cancelled(waits_fn *waits)
 	struct sigaction sa = { .sa_handler = on_signal };
 	pthread_t thread;
 
-	/* by another thread, while it waits */
+	/* cancelled by another thread, during the wait */
 	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
 	peer = (struct dmatrack_peer){ .size = sizeof(peer), .cancel = cancel };
 	CHECK_EQ(pthread_create(&thread, NULL, cancel_soon, NULL), 0);
 	CHECK_EQ(waits(), -ECANCELED);
 	pthread_join(thread, NULL);
-	/* before it begins; and again */
+	/* still cancelled when the next wait begins */
 	dmatrack_cancel_set(cancel);
 	CHECK_EQ(waits(), -ECANCELED);
 	dmatrack_cancel_destroy(cancel);
-	/* by a signal's handler */
+	/* cancelled by a signal's handler */
 	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
 	peer.cancel = cancel;
 	sigaction(SIGALRM, &sa, NULL);
@@ -234,7 +234,7 @@ static int wait_accept(void)
 	return ret;
 }
 
-/* Until the listener has as many as it lets wait, and doesn't accept */
+/* Connect until the listener's queue is full, so that connecting waits. */
 static int wait_connect(void)
 {
 	struct dmatrack_channel *ch[200];
@@ -282,7 +282,7 @@ static int sink_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 
 static sem_t alive;
 
-/* Takes until the sender has heard that the receiver is alive */
+/* A round that takes until the sender has got an ALIVE */
 static int sink_round(struct dmatrack_dest *d)
 {
 	while (sem_wait(&alive) && errno == EINTR)
@@ -300,9 +300,9 @@ static const struct dmatrack_dest_ops sink_ops = {
 static struct dmatrack_dest sink = { .ops = &sink_ops };
 
 /**
- * struct far - the other side, played by hand
- * @fd: of its end
- * @wire: over it
+ * struct far - the other side, played by the test
+ * @fd: its end of the connection
+ * @wire: the protocol over @fd
  */
 static struct far {
 	int fd;
@@ -329,7 +329,7 @@ static int connect_far(void *opaque, unsigned int attempt, int why,
 	return 0;
 }
 
-/* A receiver that says hello, and nothing more; cancels in the middle of that. */
+/* A receiver that answers only HELLO; cancels the sender at its first ROUND. */
 static void *play_receiver(void *opaque)
 {
 	static const uint8_t place[DML_WIRE_ID];
@@ -357,7 +357,7 @@ static void *play_receiver(void *opaque)
 
 static char page[4096];
 
-/* Waits for an ACK that doesn't come; the receiver hears that it was given up. */
+/* The sender waits for an ACK in vain and is cancelled; it tells the receiver. */
 static void test_sender(void)
 {
 	struct dmatrack_region region = { .size = sizeof(page), .vaddr = page };
@@ -410,7 +410,7 @@ static void test_limits(void)
 	CHECK_EQ(dmatrack_receive(&r, NULL), -EINVAL);
 }
 
-/* Says hello as a sender does. Return: whether it was welcomed */
+/* Send HELLO as a sender does. Return: whether WELCOME came */
 static bool play_hello(void)
 {
 	struct {
@@ -426,7 +426,7 @@ static bool play_hello(void)
 	       !dml_wire_get(&far.wire, &f) && f.type == DML_WIRE_WELCOME;
 }
 
-/* Cancels once it was welcomed. What it hears then: a frame's type, or an error */
+/* Cancel the receiver after WELCOME. Return: the type of the frame that follows, or an error */
 static void *play_sender(void *opaque)
 {
 	struct dml_frame f;
@@ -468,7 +468,7 @@ static void check_receiver(int answered, long want)
 	dmatrack_cancel_destroy(cancel);
 }
 
-/* The connection just ends, so that another process can go on; or it's given up. */
+/* The connection just ends, so that another process can resume; or the copy is given up. */
 static void test_receiver(void)
 {
 	check_receiver(0, -ECONNRESET);

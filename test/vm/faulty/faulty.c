@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A module that misbehaves as told, for test/vm/selftest: a harness that lets
- * one of these pass proves nothing about dmatrack.ko.
+ * A module that misbehaves on order, for test/vm/selftest: a harness that doesn't find
+ * one of these faults proves nothing about dmatrack.ko.
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
@@ -19,7 +19,7 @@ static void warn(void)
 	WARN_ON(1);
 }
 
-/* Its own reference for ever */
+/* Take a reference to this module for ever. */
 static void hold(void)
 {
 	__module_get(THIS_MODULE);
@@ -42,7 +42,7 @@ static void leak(void)
 	OPTIMIZER_HIDE_VAR(mem);
 }
 
-/* Two locks in one order, then in the other: by one thread, so no deadlock */
+/* Take two locks in one order, then in the other; in one thread, so without a deadlock. */
 static void lock_order(void)
 {
 	static DEFINE_MUTEX(first);
@@ -103,7 +103,7 @@ static void race(void)
 		n += !IS_ERR(kthread_run(count, NULL, "faulty"));
 	while (n--)
 		wait_for_completion(&counted);
-	msleep(10);		/* the threads have left this module's code */
+	msleep(10);		/* until the threads have left this module's code */
 }
 
 static const struct {
