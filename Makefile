@@ -135,7 +135,9 @@ $(B)/conform: $(call objs,$(CONFORM)) $(LINKED_WITH)
 $(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(LINKED_WITH)
 $(B)/test/client/failpoints: $(call objs,test/exact/model.c)
 $(B)/migrate: $(call objs,$(MIGRATE))
-$(B)/bench: $(call objs,$(BENCH) cli/bench/measure.c) $(LINKED_WITH)
+$(B)/bench: $(call objs,$(BENCH) $(addprefix cli/bench/,bench_rows.c measure.c) \
+	$(wildcard cli/common/*.c)) $(LINKED_WITH)
+$(B)/bench: LIBS += -ljansson
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(LINKED_WITH)
 $(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
 # the command's own parts, but what needs its main()

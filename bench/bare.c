@@ -65,23 +65,3 @@ void bench_bare_zero(struct bench_bare *bare)
 {
 	memset(bare->answer, 0, bare->nwords * sizeof(uint64_t));
 }
-
-/* A page at a time, so that the words to clear are still in the L1 cache */
-void bench_bare_copy_clear(struct bench_bare *bare)
-{
-	uint64_t i;
-
-	for (i = 0; i < bare->nwords; i += 512) {
-		memcpy(bare->answer + i, bare->words + i, 4096);
-		memset(bare->words + i, 0, 4096);
-	}
-}
-
-void bench_bare_exchange(struct bench_bare *bare)
-{
-	uint64_t i;
-
-	for (i = 0; i < bare->nwords; i++)
-		bare->answer[i] = __atomic_exchange_n(&bare->words[i], 0,
-						      __ATOMIC_SEQ_CST);
-}

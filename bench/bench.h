@@ -1,153 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Benchmarks: a table of rows. A row is a piece of work, measured in turn with
- * its baselines: a limit that no program can pass, a peer, or the same work under
- * easier conditions. Only ratios within one run mean anything on another day or
- * machine, so goals are ratios wherever they can be.
- *
- * A row's figure is the median of its passes. A pass is some number of
- * operations, by a thread that stays on one processor; passes in which it was
- * preempted are thrown out.
+ * The developers' benchmark: all rows, with goals. Only ratios within one run mean
+ * anything on another day or machine, so goals are ratios wherever they can be.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "cli/bench/measure.h"
-
-#define BENCH_PAGE	4096ULL
-#define BENCH_GIB	(1ULL << 30)
-#define BENCH_BESIDE	MEASURE_BESIDE
-#define BENCH_REPS_MAX	MEASURE_REPS_MAX
+#include "cli/bench/bench.h"
+#include "lib/util/random.h"
 
 struct dmatrack;
 struct dmatrack_engine;
 
-/**
- * struct bench - what the user asked for
- * @reps: number of passes; a figure is their median
- * @sizes: tracked memory in bytes, for rows that have a size
- * @nr_sizes: number of @sizes
- * @rows: names or patterns of the rows to run; all rows if there are none
- * @nr_rows: number of @rows
- * @device: name of a VFIO device; NULL: run the rows of the engine
- * @cpu: processor of the first thread; the second thread runs on @cpu + 1
- * @realtime: no other program may run on a processor during a pass
- * @instructions: the clock counts instructions (icount)
- * @merged: lines have the stock driver's figures as well
- */
-struct bench {
-	unsigned int reps;
-	uint64_t sizes[8];
-	unsigned int nr_sizes;
-	char **rows;
-	unsigned int nr_rows;
-	const char *device;
-	unsigned int cpu;
-	bool realtime;
-	bool instructions;
-	bool merged;
-};
-
-/**
- * struct bench_result - what measuring one row found
- * @work: the row's own figure
- * @beside: figures of the baselines, measured in turn with the row
- * @name: name of each baseline
- * @nr_beside: number of baselines
- * @skip: why there's no figure, or NULL
- */
-struct bench_result {
-	struct measure_figure work;
-	struct measure_figure beside[BENCH_BESIDE];
-	const char *name[BENCH_BESIDE];
-	unsigned int nr_beside;
-	const char *skip;
-};
-
-enum bench_unit {
-	BENCH_TIME,		/* nanoseconds, or instructions */
-	BENCH_BYTES,
-	BENCH_RATE,		/* operations a second */
-	BENCH_SHARE,		/* share of the time */
-};
-
-enum bench_goal_kind {
-	BENCH_NO_GOAL,
-	BENCH_AT_MOST,		/* so many times the baseline */
-	BENCH_AT_LEAST,		/* likewise */
-	BENCH_VALUE_AT_MOST,	/* the figure itself */
-	BENCH_VALUE_AT_LEAST,
-	BENCH_OF_STOCK,		/* so many times the stock driver's figure */
-};
-
-/**
- * struct bench_goal - how far a row must get
- * @kind: what @limit means
- * @limit: the number
- * @big: the number for 512 GiB and more, where it differs; else 0
- */
-struct bench_goal {
-	enum bench_goal_kind kind;
-	double limit;
-	double big;
-};
-
-/**
- * struct bench_row - a row of the table
- * @name: short name, for --rows
- * @work: what is measured, for people
- * @unit: the figure's unit
- * @sized: run once for each size; @name and @work get the size added
- * @goal: the figure to reach
- * @run: measures the row; sets @result->skip if it can't
- * @arg: argument of @run, for rows that share one function
- */
-struct bench_row {
-	const char *name;
-	const char *work;
-	enum bench_unit unit;
-	bool sized;
-	struct bench_goal goal;
-	void (*run)(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *result);
-	unsigned int arg;
-};
-
 /* The tables of rows; a row without a name ends a table. */
 extern const struct bench_row bench_mark_rows[];
-extern const struct bench_row bench_harvest_rows[];
+extern const struct bench_row bench_more_harvest_rows[];
 extern const struct bench_row bench_threads_rows[];
 extern const struct bench_row bench_space_rows[];
 extern const struct bench_row bench_precopy_rows[];
 extern const struct bench_row bench_track_rows[];
-extern const struct bench_row bench_device_rows[];
+extern const struct bench_row bench_testdev_rows[];
 extern const struct bench_row bench_iommu_rows[];
 
 /* All tables of the kernel driver's rows */
 extern const struct bench_row *const bench_kernel_tables[];
 
-/* measure.c ---------------------------------------------------------------- */
-
-/**
- * bench_measure() - run the passes of a row and of its baselines in turn
- * @b: the user's options, with the number of passes
- * @pass: the row's pass, then those of its baselines
- * @n: number of @pass, at most 1 + BENCH_BESIDE
- * @ctx: argument of the passes' functions
- * @result: filled with the figures
- */
-void bench_measure(const struct bench *b, const struct measure_pass *pass,
-		   unsigned int n, void *ctx, struct bench_result *result);
+/* main.c ------------------------------------------------------------------- */
 
 /* Bind the calling thread to a processor. */
 void bench_pin_thread(unsigned int cpu);
-
-/* Begin or end a pass: if @b->realtime, nothing else runs on this processor meanwhile. */
-void bench_focus(const struct bench *b, bool on);
 
 /* bare.c ------------------------------------------------------------------- */
 
@@ -178,8 +59,6 @@ void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
  * atomic exchange of every word, even of those that are 0.
  */
 void bench_bare_zero(struct bench_bare *bare);
-void bench_bare_copy_clear(struct bench_bare *bare);
-void bench_bare_exchange(struct bench_bare *bare);
 
 /* engine.c ----------------------------------------------------------------- */
 
@@ -216,9 +95,6 @@ void bench_engine_clean(struct bench_engine *be);
 
 /* Mark a page in each 512: chunks have bitmaps, and summaries are set. */
 void bench_engine_warm(struct bench_engine *be);
-
-/* Make a random half of all pages dirty, behind the container's back. */
-void bench_engine_dirty_half(struct bench_engine *be);
 
 /* End the program with a message if @ret isn't 0. */
 void bench_check(int ret, const char *what);
@@ -292,14 +168,13 @@ enum bench_format {
 struct bench_line {
 	const struct bench_row *row;
 	uint64_t size;
-	struct bench_result result;
+	struct measure_result result;
 	struct measure_figure stock;
 };
 
 void bench_report_begin(const struct bench *b, enum bench_format format);
 void bench_report_line(const struct bench *b, const struct bench_line *line,
 		       enum bench_format format);
-void bench_report_end(enum bench_format format);
 
 /* Raw results of the stock driver and of dmatrack.ko, side by side */
 int bench_merge(const struct bench *b, const char *stock, const char *ours,
@@ -308,17 +183,10 @@ int bench_merge(const struct bench *b, const char *stock, const char *ours,
 /* The number of the goal for this size; 0: none */
 double bench_goal_limit(const struct bench_row *row, uint64_t size);
 
-/* Random numbers, one multiplication each: part of what is measured. */
-static inline uint64_t bench_random(uint64_t *state)
-{
-	*state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
-	return *state;
-}
-
-/* A random number in [0, 2^bits) */
+/* A random number in [0, 2^bits): part of what is measured */
 static inline uint64_t bench_random_bits(uint64_t *state, unsigned int bits)
 {
-	return bench_random(state) >> (64 - bits);
+	return dml_random_next(state) >> (64 - bits);
 }
 
 static inline unsigned int bench_log2(uint64_t n)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "lib/util/clock.h"
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
@@ -84,7 +85,7 @@ static double time_bench(void *ctx)
 
 /* @row->arg: pages a call, UNPIN, AGAIN */
 static void run_pin(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *r)
+		    uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .time = time_bench, .count = PAGES },
@@ -97,7 +98,7 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
 					TDEV_BENCH_PIN;
 	d.bench.batch = row->arg & 0xffff;
 	d.bench.count = PAGES / d.bench.batch;
-	bench_measure(b, pass, 1, &d, r);
+	measure_row(&b->how, pass, 1, &d, r);
 	device_close(&d);
 }
 
@@ -108,7 +109,7 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
 #define NOTE	72
 
 static void run_pin_memory(const struct bench *b, const struct bench_row *row,
-			   uint64_t size, struct bench_result *r)
+			   uint64_t size, struct measure_result *r)
 {
 	struct bench_vfio v;
 	double bytes;
@@ -128,7 +129,7 @@ static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 
 /* @row->arg: TDEV_IO_* */
 static void run_write(const struct bench *b, const struct bench_row *row,
-		      uint64_t size, struct bench_result *r)
+		      uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .time = time_bench, .count = PAGES },
@@ -141,7 +142,7 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 	d.bench.op = TDEV_BENCH_WRITE;
 	d.bench.batch = 8;
 	d.bench.count = PAGES;
-	bench_measure(b, pass, 1, &d, r);
+	measure_row(&b->how, pass, 1, &d, r);
 	device_close(&d);
 }
 
@@ -170,9 +171,9 @@ static void sleep_a_while(struct writers *w)
 
 static void spin_a_while(struct writers *w)
 {
-	uint64_t began = measure_now();
+	uint64_t began = dml_clock_now();
 
-	while (measure_now() - began < 10000000)
+	while (dml_clock_now() - began < 10000000)
 		;
 }
 
@@ -202,15 +203,15 @@ static double write_while(struct writers *w, unsigned int threads,
 		.length = REGION,
 		.seed = w->v.seed++,
 	};
-	uint64_t began = measure_now(), ns;
+	uint64_t began = dml_clock_now(), ns;
 
 	if (ioctl(w->v.device, TDEV_RUN, &run))
 		bench_check(-errno, "device's run");
-	while (measure_now() - began < 2 * SECOND)
+	while (dml_clock_now() - began < 2 * SECOND)
 		fn(w);
 	if (ioctl(w->v.device, TDEV_HALT))
 		bench_check(-errno, "device's run");
-	ns = measure_now() - began;
+	ns = dml_clock_now() - began;
 	if (ioctl(w->v.device, TDEV_STATS, &stats))
 		bench_check(-errno, "device's statistics");
 	return w->share ? (double)stats.ns_stalled / (double)ns :
@@ -238,7 +239,7 @@ static double time_zeroed(void *ctx)
 	return write_while(ctx, 1, zero_all);
 }
 
-static bool is_alone(struct bench_result *r)
+static bool is_alone(struct measure_result *r)
 {
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		return false;
@@ -247,7 +248,7 @@ static bool is_alone(struct bench_result *r)
 }
 
 static void run_writers(const struct bench *b, const struct bench_row *row,
-			uint64_t size, struct bench_result *r)
+			uint64_t size, struct measure_result *r)
 {
 	bool two = !row->arg;
 	struct measure_pass pass[] = {
@@ -265,7 +266,7 @@ static void run_writers(const struct bench *b, const struct bench_row *row,
 	bench_vfio_open(&w.v, b);
 	bench_vfio_map_all(&w.v, 1024, BENCH_GIB);
 	bench_vfio_start(&w.v);
-	bench_measure(b, pass, 2, &w, r);
+	measure_row(&b->how, pass, 2, &w, r);
 	bench_vfio_close(&w.v);
 	close(w.zero);
 }
@@ -353,16 +354,16 @@ static double time_held(void *ctx)
 	bench_check(-pthread_create(&releaser, NULL, release_later, h),
 		    "thread");
 	nanosleep(&ts, NULL);
-	ns = measure_now();
+	ns = dml_clock_now();
 	bench_vfio_get(&h->v, BENCH_BASE, 2 * BENCH_PAGE);
-	ns = measure_now() - ns;
+	ns = dml_clock_now() - ns;
 	pthread_join(h->writer, NULL);
 	pthread_join(releaser, NULL);
 	return (double)ns;
 }
 
 static void run_held(const struct bench *b, const struct bench_row *row,
-		     uint64_t size, struct bench_result *r)
+		     uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = { { .time = time_held } };
 	struct holdup h = {};
@@ -381,31 +382,32 @@ static void run_held(const struct bench *b, const struct bench_row *row,
 				 DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
 		    "map");
 	bench_vfio_start(&h.v);
-	bench_measure(b, pass, 1, &h, r);
+	measure_row(&b->how, pass, 1, &h, r);
 	bench_vfio_close(&h.v);
 	close(h.uffd);
 	munmap(h.memory, 2 * BENCH_PAGE);
 }
 
+#define AGAIN_ROWS(batch, goal) \
+	{ "k-repin-" #batch, "pin a page again, " #batch " a call", BENCH_TIME, \
+	  false, { BENCH_OF_STOCK, goal, 0 }, run_pin, batch | AGAIN }, \
+	{ "k-reunpin-" #batch, "and unpin it", BENCH_TIME, false, \
+	  { BENCH_OF_STOCK, goal, 0 }, run_pin, batch | AGAIN | UNPIN }
 #define PIN_ROWS(batch, goal, goal_again) \
 	{ "k-pin-" #batch, "pin a page, " #batch " a call", BENCH_TIME, false, \
 	  { BENCH_OF_STOCK, goal, 0 }, run_pin, batch }, \
 	{ "k-unpin-" #batch, "unpin it", BENCH_TIME, false, \
 	  { BENCH_OF_STOCK, goal, 0 }, run_pin, batch | UNPIN }, \
-	{ "k-repin-" #batch, "pin it again", BENCH_TIME, false, \
-	  { BENCH_OF_STOCK, goal_again, 0 }, run_pin, batch | AGAIN }, \
-	{ "k-reunpin-" #batch, "and unpin it", BENCH_TIME, false, \
-	  { BENCH_OF_STOCK, goal_again, 0 }, run_pin, batch | AGAIN | UNPIN }
+	AGAIN_ROWS(batch, goal_again)
 
-const struct bench_row bench_device_rows[] = {
-	PIN_ROWS(1, 0, 0),
+/* Pins one by one, and writes of 8 bytes: in bench_rows_device */
+const struct bench_row bench_testdev_rows[] = {
+	AGAIN_ROWS(1, 0),
 	PIN_ROWS(16, 0.6, 0.5),
 	PIN_ROWS(512, 0.6, 0.5),
 	{ "k-pin-memory", "memory a pinned page, of 262,144", BENCH_BYTES,
 	  false, { BENCH_VALUE_AT_MOST, 9, 0 }, run_pin_memory, 0 },
-	{ "k-write", "dma_rw of 8 bytes", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, 0 },
-	{ "k-write-kthread", "the same from a kernel thread", BENCH_TIME, false,
+	{ "k-write-kthread", "dma_rw of 8 bytes from a kernel thread", BENCH_TIME, false,
 	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, TDEV_IO_KTHREAD },
 	{ "k-write-two", "dma_rw, two threads", BENCH_RATE, false,
 	  { BENCH_AT_LEAST, 1.8, 0 }, run_writers, 0 },

@@ -2,16 +2,17 @@
 /*
  * A container in this process that tracks large mappings with no memory behind them.
  */
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <urcu/urcu-bp.h>
 
 #include <linux/vfio.h>
 
 #include "bench.h"
+#include "cli/common/error.h"
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
-#include "engine/host.h"
 
 #define VADDR	(1ULL << 45)	/* anywhere */
 
@@ -19,8 +20,8 @@ void bench_check(int ret, const char *what)
 {
 	if (!ret)
 		return;
-	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
-	exit(1);
+	cli_error("%s: %s", what, strerror(-ret));
+	exit(CLI_FAILED);
 }
 
 static void map_all(struct bench_engine *be, unsigned int mappings)
@@ -86,7 +87,7 @@ void bench_engine_clean(struct bench_engine *be)
 {
 	bench_engine_harvest(be);
 	bench_engine_harvest(be);
-	rcu_barrier();
+	urcu_bp_barrier();
 }
 
 void bench_engine_warm(struct bench_engine *be)
@@ -95,31 +96,4 @@ void bench_engine_warm(struct bench_engine *be)
 
 	for (iova = 0; iova < be->size; iova += 512 * BENCH_PAGE)
 		bench_engine_mark(be, iova, 1);
-}
-
-static void fill_slot(struct dmt_slot *slot, uint64_t *rng)
-{
-	unsigned int w;
-
-	for (w = 0; w < DMT_CHUNK_WORDS; w++)
-		slot->bits[w].counter = (s64)(bench_random(rng) ^
-					      bench_random(rng) >> 32);
-	slot->summary.counter = -1;
-}
-
-/* Marking each page would take seconds: one mark a chunk allocates a bitmap to fill. */
-void bench_engine_dirty_half(struct bench_engine *be)
-{
-	uint64_t chunk, page;
-
-	for (page = 0; page < be->size / BENCH_PAGE; page += DMT_CHUNK_PAGES) {
-		struct dmt_mapping *m;
-
-		bench_engine_mark(be, page * BENCH_PAGE, 1);
-		m = dmt_space_find(&be->e->c.space, page * BENCH_PAGE);
-		chunk = (page - m->iova / BENCH_PAGE) >> DMT_CHUNK_SHIFT;
-		fill_slot(&m->log.table[chunk >> DMT_TABLE_SHIFT]
-				       [chunk & (DMT_TABLE_CHUNKS - 1)],
-			  &be->rng);
-	}
 }

@@ -14,7 +14,7 @@
  * struct harvests - what the passes share
  * @be: a container
  * @bare: a bitmap of as many pages
- * @dirty: number of pages to mark at random before each pass, or HALF
+ * @dirty: number of pages to mark at random before each pass
  */
 struct harvests {
 	struct bench_engine be;
@@ -22,16 +22,11 @@ struct harvests {
 	uint64_t dirty;
 };
 
-#define HALF	UINT64_MAX
-
 static void prepare_engine(void *ctx)
 {
 	struct harvests *h = ctx;
 
-	if (h->dirty == HALF)
-		bench_engine_dirty_half(&h->be);
-	else
-		bench_engine_mark_random(&h->be, h->dirty);
+	bench_engine_mark_random(&h->be, h->dirty);
 }
 
 static void pass_engine(void *ctx)
@@ -39,26 +34,9 @@ static void pass_engine(void *ctx)
 	bench_engine_harvest(&((struct harvests *)ctx)->be);
 }
 
-static void prepare_bare(void *ctx)
-{
-	struct harvests *h = ctx;
-
-	memset(h->bare.words, 0x11, h->bare.nwords * sizeof(uint64_t));
-}
-
 static void pass_zero(void *ctx)
 {
 	bench_bare_zero(&((struct harvests *)ctx)->bare);
-}
-
-static void pass_copy_clear(void *ctx)
-{
-	bench_bare_copy_clear(&((struct harvests *)ctx)->bare);
-}
-
-static void pass_exchange(void *ctx)
-{
-	bench_bare_exchange(&((struct harvests *)ctx)->bare);
 }
 
 static void harvests_open(struct harvests *h, uint64_t size)
@@ -72,28 +50,6 @@ static void harvests_close(struct harvests *h)
 {
 	bench_engine_close(&h->be);
 	bench_bare_fini(&h->bare);
-}
-
-/* @row->arg: dirty pages in each 10,000 */
-static void run_harvest(const struct bench *b, const struct bench_row *row,
-			uint64_t size, struct bench_result *r)
-{
-	bool dense = row->arg >= 100;
-	struct measure_pass pass[] = {
-		{ .prepare = prepare_engine, .run = pass_engine },
-		{ .name = dense ? "copy, clear" : "memset",
-		  .prepare = dense ? prepare_bare : NULL,
-		  .run = dense ? pass_copy_clear : pass_zero },
-		{ .name = "xchg a word", .prepare = dense ? prepare_bare : NULL,
-		  .run = pass_exchange },
-	};
-	struct harvests h;
-
-	harvests_open(&h, size);
-	h.dirty = row->arg == 5000 ? HALF :
-		  size / BENCH_PAGE * row->arg / 10000;
-	bench_measure(b, pass, 3, &h, r);
-	harvests_close(&h);
 }
 
 static void add_size(void *opaque, uint64_t iova, uint64_t size)
@@ -125,9 +81,9 @@ static void pass_walk(void *ctx)
 		add_size(&sum, pos * BENCH_PAGE, len * BENCH_PAGE);
 }
 
-/* @row->arg: as run_harvest() */
+/* @row->arg: dirty pages in each 10,000 */
 static void run_ranges(const struct bench *b, const struct bench_row *row,
-		       uint64_t size, struct bench_result *r)
+		       uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_engine, .run = pass_ranges },
@@ -138,7 +94,7 @@ static void run_ranges(const struct bench *b, const struct bench_row *row,
 
 	harvests_open(&h, size);
 	h.dirty = size / BENCH_PAGE * row->arg / 10000;
-	bench_measure(b, pass, 2, &h, r);
+	measure_row(&b->how, pass, 2, &h, r);
 	harvests_close(&h);
 }
 
@@ -160,22 +116,8 @@ static void prepare_started(void *ctx)
 	pass_start(ctx);
 }
 
-static void run_start(const struct bench *b, const struct bench_row *row,
-		      uint64_t size, struct bench_result *r)
-{
-	struct measure_pass pass[] = {
-		{ .prepare = prepare_stopped, .run = pass_start },
-		{ .name = "memset", .run = pass_zero },
-	};
-	struct harvests h;
-
-	harvests_open(&h, size);
-	bench_measure(b, pass, 2, &h, r);
-	harvests_close(&h);
-}
-
 static void run_first(const struct bench *b, const struct bench_row *row,
-		      uint64_t size, struct bench_result *r)
+		      uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_started, .run = pass_engine },
@@ -184,7 +126,7 @@ static void run_first(const struct bench *b, const struct bench_row *row,
 	struct harvests h;
 
 	harvests_open(&h, size);
-	bench_measure(b, pass, 2, &h, r);
+	measure_row(&b->how, pass, 2, &h, r);
 	harvests_close(&h);
 }
 
@@ -202,7 +144,7 @@ static double allocated(void)
  * each 10,000 before the harvest; plus 1 to measure before that harvest.
  */
 static void run_memory(const struct bench *b, const struct bench_row *row,
-		       uint64_t size, struct bench_result *r)
+		       uint64_t size, struct measure_result *r)
 {
 	bool before = row->arg & 1;
 	struct bench_engine be;
@@ -222,21 +164,11 @@ static void run_memory(const struct bench *b, const struct bench_row *row,
 	bench_engine_close(&be);
 }
 
-const struct bench_row bench_harvest_rows[] = {
-	{ "harvest-clean", "harvest, clean, as a bitmap", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.3 }, run_harvest, 0 },
-	{ "harvest-0.01%", "harvest, 0.01 % dirty at random", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 1 },
-	{ "harvest-1%", "harvest, 1 % dirty at random", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 100 },
-	{ "harvest-half", "harvest, half dirty", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 5000 },
+const struct bench_row bench_more_harvest_rows[] = {
 	{ "ranges-clean", "harvest, clean, as ranges", BENCH_TIME, true,
 	  { BENCH_VALUE_AT_MOST, 0, 50000 }, run_ranges, 0 },
 	{ "ranges-0.01%", "harvest, 0.01 % dirty, as ranges", BENCH_TIME, true,
 	  { BENCH_VALUE_AT_MOST, 0, 1500000 }, run_ranges, 1 },
-	{ "start", "START", BENCH_TIME, true,
-	  { BENCH_VALUE_AT_MOST, 10000, 10000 }, run_start, 0 },
 	{ "harvest-first", "the first harvest, clean", BENCH_TIME, true,
 	  { BENCH_AT_MOST, 0, 1.3 }, run_first, 0 },
 	{ "memory-clean", "memory after START and a clean harvest", BENCH_BYTES,

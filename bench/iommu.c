@@ -62,7 +62,7 @@ static void pass_unmap(void *ctx)
 #define HUGES	2u
 
 static void run(const struct bench *b, const struct bench_row *row,
-		uint64_t size, struct bench_result *r)
+		uint64_t size, struct measure_result *r)
 {
 	bool unmap = row->arg & UNMAP;
 	struct measure_pass pass[] = {
@@ -76,7 +76,7 @@ static void run(const struct bench *b, const struct bench_row *row,
 	memory_open(&k, row->arg & HUGES);
 	if (!unmap)
 		pass_map(&k);
-	bench_measure(b, pass, 1, &k, r);
+	measure_row(&b->how, pass, 1, &k, r);
 	dmatrack_close(k.t);
 	munmap(k.reserve, SIZE + HUGE);
 }

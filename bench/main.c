@@ -2,33 +2,37 @@
 /*
  * bench: measure, and print a table.
  */
+#include <errno.h>
 #include <fnmatch.h>
-#include <getopt.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench.h"
+#include "cli/common/json.h"
+#include "cli/common/options.h"
 
 static const struct bench_row *const engine_tables[] = {
 	bench_mark_rows, bench_threads_rows, bench_space_rows,
-	bench_harvest_rows, bench_precopy_rows, NULL,
+	bench_rows_harvest, bench_more_harvest_rows, bench_rows_device,
+	bench_precopy_rows, NULL,
 };
 
 const struct bench_row *const bench_kernel_tables[] = {
-	bench_track_rows, bench_device_rows, bench_iommu_rows, NULL,
+	bench_track_rows, bench_rows_device, bench_testdev_rows,
+	bench_iommu_rows, NULL,
 };
 
 static const struct bench_row *const testdev_tables[] = {
-	bench_track_rows, bench_device_rows, NULL,
+	bench_track_rows, bench_rows_device, bench_testdev_rows, NULL,
 };
 
 static const struct bench_row *const pci_tables[] = {
 	bench_iommu_rows, NULL,
 };
 
-static const char usage_text[] =
+static const char help[] =
 "usage: bench [OPTION]...\n"
 "       bench [OPTION]... --merge STOCK DMATRACK\n"
 "\n"
@@ -52,42 +56,55 @@ static const char usage_text[] =
 
 struct options {
 	struct bench b;
-	enum bench_format format;
+	const char *rows, *sizes;
+	uint64_t reps, cpu;
 	bool list;
+	bool raw;
 	bool merge;
-	char **files;
 };
 
-static void usage_error(const char *what)
-{
-	fprintf(stderr, "bench: %s (--help explains)\n", what);
-	exit(2);
-}
+static const struct cli_option option_table[] = {
+	CLI_STRING("rows", struct options, rows),
+	CLI_FLAG("list", struct options, list),
+	CLI_STRING("sizes", struct options, sizes),
+	CLI_NUMBER("reps", struct options, reps, 1, MEASURE_REPS_MAX, 1),
+	CLI_NUMBER("cpu", struct options, cpu, 0, 4095, 1),
+	CLI_FLAG("realtime", struct options, b.how.realtime),
+	CLI_JSON,
+	CLI_STRING("device", struct options, b.device),
+	CLI_FLAG("instructions", struct options, b.how.alone),
+	CLI_FLAG("raw", struct options, raw),
+	CLI_FLAG("merge", struct options, merge),
+	{ 0 }
+};
 
-static unsigned long number(const char *text, unsigned long most)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
+static const char *const operands[] = { "STOCK", "DMATRACK", NULL };
 
-	if (end == text || *end || n > most)
-		usage_error("a number is out of range");
-	return n;
-}
+static const struct cli_syntax syntax = {
+	.options = option_table,
+	.operands = operands,
+	.optional = 2,
+};
 
-static void parse_sizes(struct bench *b, char *list)
+static const struct cli_command cmd = { .name = "bench", .help = help };
+
+/* The words of a list, by commas */
+static int parse_sizes(struct bench *b, char *list)
 {
 	char *word;
 
 	b->nr_sizes = 0;
 	for (word = strtok(list, ","); word; word = strtok(NULL, ",")) {
-		uint64_t n = number(word, 1UL << 16);
+		uint64_t n;
 
-		if (b->nr_sizes == sizeof(b->sizes) / sizeof(b->sizes[0]))
-			usage_error("too many sizes");
-		if (!n || n & (n - 1))
-			usage_error("a size is no power of two");
+		if (b->nr_sizes == sizeof(b->sizes) / sizeof(b->sizes[0]) ||
+		    !cli_text_parse_number(word, &n) || !n || n & (n - 1) ||
+		    n > 1 << 16)
+			return cli_error_usage("--sizes: up to %zu powers of two, in GiB, not '%s'",
+					       sizeof(b->sizes) / sizeof(b->sizes[0]), word);
 		b->sizes[b->nr_sizes++] = n * BENCH_GIB;
 	}
+	return CLI_GO_ON;
 }
 
 static void parse_rows(struct bench *b, char *list)
@@ -96,78 +113,36 @@ static void parse_rows(struct bench *b, char *list)
 
 	for (word = strtok(list, ","); word; word = strtok(NULL, ",")) {
 		b->rows = realloc(b->rows, (b->nr_rows + 1) * sizeof(*b->rows));
-		if (!b->rows)
-			usage_error("out of memory");
+		bench_check(b->rows ? 0 : -ENOMEM, "rows");
 		b->rows[b->nr_rows++] = word;
 	}
 }
 
-static void parse(struct options *o, int argc, char **argv)
+static int parse(struct options *o, int *argc, char ***argv)
 {
-	static const struct option longs[] = {
-		{ "rows", required_argument, NULL, 'r' },
-		{ "list", no_argument, NULL, 'l' },
-		{ "sizes", required_argument, NULL, 's' },
-		{ "reps", required_argument, NULL, 'n' },
-		{ "cpu", required_argument, NULL, 'c' },
-		{ "realtime", no_argument, NULL, 't' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "device", required_argument, NULL, 'd' },
-		{ "instructions", no_argument, NULL, 'i' },
-		{ "raw", no_argument, NULL, 'w' },
-		{ "merge", no_argument, NULL, 'm' },
-		{ "help", no_argument, NULL, 'h' },
-		{}
-	};
-	int c;
+	int ret = cli_options_parse(&cmd, &syntax, o, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			parse_rows(&o->b, optarg);
-			break;
-		case 'l':
-			o->list = true;
-			break;
-		case 's':
-			parse_sizes(&o->b, optarg);
-			break;
-		case 'n':
-			o->b.reps = number(optarg, BENCH_REPS_MAX);
-			break;
-		case 'c':
-			o->b.cpu = number(optarg, 4095);
-			break;
-		case 't':
-			o->b.realtime = true;
-			break;
-		case 'j':
-			o->format = BENCH_JSON;
-			break;
-		case 'd':
-			o->b.device = optarg;
-			break;
-		case 'i':
-			o->b.instructions = true;
-			break;
-		case 'w':
-			o->format = BENCH_RAW;
-			break;
-		case 'm':
-			o->merge = true;
-			break;
-		case 'h':
-			fputs(usage_text, stdout);
-			exit(0);
-		default:
-			exit(2);
-		}
-	}
-	o->files = argv + optind;
-	if (argc - optind != (o->merge ? 2 : 0))
-		usage_error("a wrong number of arguments");
-	if (!o->b.reps)
-		usage_error("at least one pass");
+	if (ret == CLI_GO_ON && o->sizes)
+		ret = parse_sizes(&o->b, strdup(o->sizes));
+	if (ret == CLI_GO_ON && *argc != (o->merge ? 2 : 0))
+		ret = cli_error_usage("%s", o->merge ?
+				      "--merge needs the results of two drivers" :
+				      "only --merge takes files");
+	if (o->rows)
+		parse_rows(&o->b, strdup(o->rows));
+	o->b.how.reps = (unsigned int)o->reps;
+	o->b.cpu = (unsigned int)o->cpu;
+	return ret;
+}
+
+void bench_pin_thread(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		cli_error("no processor %u to stay on", cpu);
 }
 
 static bool is_wanted(const struct bench *b, const char *name)
@@ -180,13 +155,19 @@ static bool is_wanted(const struct bench *b, const char *name)
 	return !b->nr_rows;
 }
 
+static enum bench_format format(const struct options *o)
+{
+	return cli_json() ? BENCH_JSON : o->raw ? BENCH_RAW : BENCH_TABLE;
+}
+
 static void run_row(const struct options *o, const struct bench_row *row,
 		    uint64_t size)
 {
 	struct bench_line line = { .row = row, .size = row->sized ? size : 0 };
 
-	row->run(&o->b, row, size, &line.result);
-	bench_report_line(&o->b, &line, o->format);
+	row->run(&o->b, row, line.size, &line.result);
+	bench_check(line.result.error, row->name);
+	bench_report_line(&o->b, &line, format(o));
 }
 
 static void each_row(const struct options *o, const struct bench_row *row)
@@ -220,24 +201,33 @@ static void run_tables(const struct options *o)
 
 	if (!o->list) {
 		bench_pin_thread(o->b.cpu);
-		bench_report_begin(&o->b, o->format);
+		bench_report_begin(&o->b, format(o));
 	}
 	for (; *tables; tables++)
 		each_row(o, *tables);
-	if (!o->list)
-		bench_report_end(o->format);
 }
 
 int main(int argc, char **argv)
 {
 	struct options o = {
-		.b = { .reps = 9, .nr_sizes = 2,
+		.reps = 9,
+		.b = { .nr_sizes = 2,
 		       .sizes = { 64 * BENCH_GIB, 1024 * BENCH_GIB } },
 	};
+	int ret;
 
-	parse(&o, argc, argv);
-	if (o.merge)
-		return bench_merge(&o.b, o.files[0], o.files[1], o.format);
-	run_tables(&o);
-	return 0;
+	cli_error_begin("bench", NULL);
+	ret = parse(&o, &argc, &argv);
+	if (ret == CLI_GO_ON) {
+		ret = CLI_OK;
+		if (o.b.how.realtime && !measure_focus(&o.b.how, true))
+			cli_error("not allowed to be real-time");
+		measure_focus(&o.b.how, false);
+		if (o.merge)
+			bench_merge(&o.b, argv[0], argv[1], format(&o));
+		else
+			run_tables(&o);
+	}
+	cli_json_end(ret);
+	return ret;
 }

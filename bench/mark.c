@@ -165,7 +165,7 @@ static void prepare_bitmaps(void *ctx)
 /* Rows --------------------------------------------------------------------- */
 
 static void run_page(const struct bench *b, const struct bench_row *row,
-		     uint64_t size, struct bench_result *r)
+		     uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .run = row->arg ? pass_log : pass_engine, .count = MARKS },
@@ -174,12 +174,12 @@ static void run_page(const struct bench *b, const struct bench_row *row,
 	struct marks k;
 
 	marks_open(&k, size);
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	marks_close(&k);
 }
 
 static void run_512(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *r)
+		    uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .run = row->arg ? pass_log_run : pass_engine_run,
@@ -190,13 +190,13 @@ static void run_512(const struct bench *b, const struct bench_row *row,
 
 	marks_open(&k, size);
 	k.run = 512;
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	marks_close(&k);
 }
 
 /* @row->arg: chunks before a pass: 0 without bitmaps, 1 all dirty, 2 with clean bitmaps */
 static void run_gib(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *r)
+		    uint64_t size, struct measure_result *r)
 {
 	static void (*const prepare[])(void *ctx) = {
 		prepare_clean, NULL, prepare_bitmaps,
@@ -212,12 +212,12 @@ static void run_gib(const struct bench *b, const struct bench_row *row,
 	prepare_clean(&k);
 	k.run = BENCH_GIB / BENCH_PAGE;
 	k.count = 256;
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	marks_close(&k);
 }
 
 static void run_first(const struct bench *b, const struct bench_row *row,
-		      uint64_t size, struct bench_result *r)
+		      uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .run = pass_first, .prepare = prepare_clean,
@@ -226,7 +226,7 @@ static void run_first(const struct bench *b, const struct bench_row *row,
 	struct marks k;
 
 	marks_open(&k, size);
-	bench_measure(b, pass, 1, &k, r);
+	measure_row(&b->how, pass, 1, &k, r);
 	marks_close(&k);
 }
 

@@ -47,10 +47,8 @@ static struct results *read_results(const char *path)
 	FILE *f = fopen(path, "r");
 	char line[256];
 
-	if (!all || !f) {
-		fprintf(stderr, "bench: %s: %s\n", path, strerror(errno));
-		exit(1);
-	}
+	if (!all || !f)
+		bench_check(-errno, path);
 	while (all->n < RAW_MAX && fgets(line, sizeof(line), f))
 		all->n += parse_line(line, &all->raw[all->n]);
 	fclose(f);
@@ -98,7 +96,6 @@ int bench_merge(const struct bench *b, const char *stock, const char *ours,
 		for (row = *table; row->name; row++)
 			merge_row(&merged, row, find(s, row->name),
 				  find(o, row->name), format);
-	bench_report_end(format);
 	free(s);
 	free(o);
 	return 0;

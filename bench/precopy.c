@@ -114,7 +114,7 @@ static unsigned char *get_memory(void)
 
 /* @row->arg: flags */
 static void run_precopy(const struct bench *b, const struct bench_row *row,
-			uint64_t size, struct bench_result *r)
+			uint64_t size, struct measure_result *r)
 {
 	const double gib = (double)SIZE / BENCH_GIB;
 	const struct measure_pass pass[] = {
@@ -126,7 +126,7 @@ static void run_precopy(const struct bench *b, const struct bench_row *row,
 
 	x.memory = get_memory();
 	x.copy = get_memory();
-	bench_measure(b, pass, row->arg ? 3 : 2, &x, r);
+	measure_row(&b->how, pass, row->arg ? 3 : 2, &x, r);
 	munmap(x.memory, SIZE);
 	munmap(x.copy, SIZE);
 }

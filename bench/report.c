@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "cli/common/json.h"
 
 #define BIG	(512 * BENCH_GIB)
 
@@ -56,7 +57,7 @@ static void figure_text(char *to, size_t room, const struct bench *b,
 	else if (unit == BENCH_BYTES)
 		scaled_text(to, room, v, 1024, bytes);
 	else
-		scaled_text(to, room, v, 1000, b->instructions ? instructions :
+		scaled_text(to, room, v, 1000, b->how.alone ? instructions :
 								 ns);
 }
 
@@ -97,7 +98,7 @@ double bench_goal_limit(const struct bench_row *row, uint64_t size)
 	return size >= BIG ? row->goal.big : row->goal.limit;
 }
 
-static double ratio(const struct bench_result *r, unsigned int i)
+static double ratio(const struct measure_result *r, unsigned int i)
 {
 	return i < r->nr_beside && r->beside[i].median > 0 ?
 		r->work.median / r->beside[i].median : 0;
@@ -106,7 +107,7 @@ static double ratio(const struct bench_result *r, unsigned int i)
 /* 1: met; 0: not; -1: no goal */
 static int is_met(const struct bench_line *line)
 {
-	const struct bench_result *r = &line->result;
+	const struct measure_result *r = &line->result;
 	double limit = bench_goal_limit(line->row, line->size);
 
 	if (!limit || r->skip)
@@ -178,7 +179,7 @@ static void work_text(char *to, size_t room, const struct bench_line *line)
 static void beside_text(char *to, size_t room, const struct bench *b,
 			const struct bench_line *line, unsigned int i)
 {
-	const struct bench_result *r = &line->result;
+	const struct measure_result *r = &line->result;
 	char figure[32];
 
 	*to = '\0';
@@ -191,13 +192,14 @@ static void beside_text(char *to, size_t room, const struct bench *b,
 
 static void table_line(const struct bench *b, const struct bench_line *line)
 {
-	const struct bench_result *r = &line->result;
+	const struct measure_result *r = &line->result;
 	char work[80], median[32], low[32], high[32], spread[72], beside[64],
 		goal[40], times[16] = "";
 
 	work_text(work, sizeof(work), line);
 	if (r->skip) {
-		printf("%-54s %s\n", work, r->skip);
+		if (*r->skip)
+			printf("%-54s %s\n", work, r->skip);
 		return;
 	}
 	figure_text(median, sizeof(median), b, line->row->unit, r->work.median);
@@ -220,7 +222,7 @@ static void table_line(const struct bench *b, const struct bench_line *line)
 /* With two drivers */
 static void table_merged(const struct bench *b, const struct bench_line *line)
 {
-	const struct bench_result *r = &line->result;
+	const struct measure_result *r = &line->result;
 	char median[32] = "", stock[32] = "", beside[64] = "", goal[40],
 		of_stock[16] = "", of_beside[16] = "";
 
@@ -245,51 +247,44 @@ static void table_merged(const struct bench *b, const struct bench_line *line)
 
 /* JSON --------------------------------------------------------------------- */
 
-static bool json_first;
-
-static void json_figure(const char *name, const struct measure_figure *f)
+static void add_figure(json_t *o, const char *name, const struct measure_figure *f)
 {
-	printf("\"%s\": {\"median\": %.2f, \"min\": %.2f, \"max\": %.2f, "
-	       "\"n\": %u, \"thrown\": %u}", name, f->median, f->min, f->max,
-	       f->n, f->thrown);
+	json_object_set_new(o, name, json_pack("{s:f, s:f, s:f, s:i, s:i}",
+			"median", f->median, "min", f->min, "max", f->max,
+			"passes", (int)f->n, "thrown_out", (int)f->thrown));
 }
 
 static void json_line(const struct bench *b, const struct bench_line *line)
 {
-	static const char *const units[] = { "ns", "bytes", "1/s", "1" };
-	const struct bench_result *r = &line->result;
-	char goal[40];
+	static const char *const units[] = { "ns", "bytes", "per_s", "share" };
+	const struct measure_result *r = &line->result;
+	bool counted = b->how.alone && line->row->unit == BENCH_TIME;
+	json_t *o = json_object();
 	int met = is_met(line);
+	char goal[40];
 	unsigned int i;
 
-	printf("%s  {\"row\": \"%s\", \"size\": %llu, \"unit\": \"%s\", ",
-	       json_first ? "" : ",\n", line->row->name,
-	       (unsigned long long)line->size,
-	       b->instructions && line->row->unit == BENCH_TIME ?
-	       "instructions" : units[line->row->unit]);
-	json_first = false;
-	if (r->skip) {
-		printf("\"skipped\": \"%s\"}", r->skip);
-		return;
-	}
-	json_figure("work", &r->work);
-	if (line->stock.n) {
-		printf(", ");
-		json_figure("stock", &line->stock);
-	}
-	for (i = 0; i < r->nr_beside; i++) {
-		printf(", ");
-		json_figure(r->name[i], &r->beside[i]);
-	}
+	cli_json_string(o, "name", line->row->name);
+	cli_json_number(o, "size_bytes", line->size);
+	cli_json_string(o, "unit", counted ? "instructions" :
+				   units[line->row->unit]);
+	cli_json_string(o, "skipped", r->skip);
+	if (!r->skip)
+		add_figure(o, "work", &r->work);
+	if (line->stock.n)
+		add_figure(o, "stock", &line->stock);
+	for (i = 0; i < r->nr_beside; i++)
+		add_figure(o, r->name[i], &r->beside[i]);
 	goal_text(goal, sizeof(goal), b, line);
-	printf(", \"goal\": \"%s\", \"met\": %s}", goal,
-	       met < 0 ? "null" : met ? "true" : "false");
+	cli_json_string(o, "goal", goal);
+	json_object_set_new(o, "met", met < 0 ? json_null() : json_boolean(met));
+	json_array_append_new(json_object_get(cli_json(), "rows"), o);
 }
 
 /* Raw: what merge.c reads */
 static void raw_line(const struct bench_line *line)
 {
-	const struct bench_result *r = &line->result;
+	const struct measure_result *r = &line->result;
 
 	printf("%s\t%llu\t%.3f\t%.3f\t%.3f\t%.3f\t%s\n", line->row->name,
 	       (unsigned long long)line->size, r->work.median, r->work.min,
@@ -307,9 +302,9 @@ void bench_report_begin(const struct bench *b, enum bench_format format)
 	uname(&u);
 	producer(flags, sizeof(flags));
 	if (format == BENCH_JSON) {
-		printf("{\"system\": \"%s %s %s\", \"compiler\": \"%s\", "
-		       "\"rows\": [\n", u.sysname, u.release, u.machine, flags);
-		json_first = true;
+		cli_json_string(cli_json(), "system", u.release);
+		cli_json_string(cli_json(), "compiler", flags);
+		json_object_set_new(cli_json(), "rows", json_array());
 	}
 	if (format != BENCH_TABLE)
 		return;
@@ -321,7 +316,7 @@ void bench_report_begin(const struct bench *b, enum bench_format format)
 	}
 	printf("%s %s %s; %s\n", u.sysname, u.release, u.machine, flags);
 	printf("medians of %u passes; 'beside' was measured in turn with it\n"
-	       "\n", b->reps);
+	       "\n", b->how.reps);
 	printf("%-54s %9s %22s  %-21s %7s  %-10s %s\n", "work", "median",
 	       "min .. max", "beside", "ratio", "goal", "met");
 }
@@ -338,10 +333,4 @@ void bench_report_line(const struct bench *b, const struct bench_line *line,
 	else if (!line->result.skip)
 		raw_line(line);
 	fflush(stdout);
-}
-
-void bench_report_end(enum bench_format format)
-{
-	if (format == BENCH_JSON)
-		printf("\n]}\n");
 }

@@ -53,7 +53,7 @@ static void pass_one(void *ctx)
 }
 
 static void run(const struct bench *b, const struct bench_row *row,
-		uint64_t size, struct bench_result *r)
+		uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .run = pass_many, .count = MARKS },
@@ -69,7 +69,7 @@ static void run(const struct bench *b, const struct bench_row *row,
 		bench_engine_mark(&s.many, iova, 1);
 		bench_engine_mark(&s.one, iova, 1);
 	}
-	bench_measure(b, pass, 2, &s, r);
+	measure_row(&b->how, pass, 2, &s, r);
 	bench_engine_close(&s.many);
 	bench_engine_close(&s.one);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "bench.h"
+#include "lib/util/clock.h"
 #include "dmatrack_engine.h"
 
 #define MARKS	65536		/* a thread's marks in a pass */
@@ -122,13 +123,13 @@ static bool run_half(struct team *t, half_fn fn, uint64_t *rng, uint64_t base,
 	uint64_t cpu;
 
 	meet(t);
-	bench_focus(t->b, true);
+	measure_focus(&t->b->how, true);
 	cpu = measure_cpu_now();
-	*wall = measure_now();
+	*wall = dml_clock_now();
 	fn(t, rng, base);
-	*wall = measure_now() - *wall;
+	*wall = dml_clock_now() - *wall;
 	cpu = measure_cpu_now() - cpu;
-	bench_focus(t->b, false);
+	measure_focus(&t->b->how, false);
 	return !measure_preempted(*wall, cpu);
 }
 
@@ -180,7 +181,7 @@ static void pass_one(void *ctx)
 }
 
 static void run_two(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *r)
+		    uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .time = time_two, .count = 2 * MARKS },
@@ -195,7 +196,7 @@ static void run_two(const struct bench *b, const struct bench_row *row,
 		return;
 	}
 	team_open(&t, b, size);
-	bench_measure(b, pass, 3, &t, r);
+	measure_row(&b->how, pass, 3, &t, r);
 	team_close(&t);
 }
 
@@ -209,17 +210,17 @@ static inline uint64_t ticks(void)
 #else
 static inline uint64_t ticks(void)
 {
-	return measure_now();
+	return dml_clock_now();
 }
 #endif
 
 static double ns_per_tick(void)
 {
-	uint64_t ns = measure_now(), t = ticks();
+	uint64_t ns = dml_clock_now(), t = ticks();
 
-	while (measure_now() - ns < 10000000)
+	while (dml_clock_now() - ns < 10000000)
 		;
-	return (double)(measure_now() - ns) / (double)(ticks() - t);
+	return (double)(dml_clock_now() - ns) / (double)(ticks() - t);
 }
 
 static int compare(const void *a, const void *b)
@@ -275,7 +276,7 @@ static double time_alone(void *ctx)
 }
 
 static void run_slowest(const struct bench *b, const struct bench_row *row,
-			uint64_t size, struct bench_result *r)
+			uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .time = time_harvested },
@@ -291,7 +292,7 @@ static void run_slowest(const struct bench *b, const struct bench_row *row,
 	t.sample = malloc(SAMPLES * sizeof(*t.sample));
 	if (!t.sample)
 		bench_check(-ENOMEM, "memory for samples");
-	bench_measure(b, pass, 2, &t, r);
+	measure_row(&b->how, pass, 2, &t, r);
 	free(t.sample);
 	team_close(&t);
 }

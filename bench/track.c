@@ -56,7 +56,7 @@ static void pass_stop(void *ctx)
 }
 
 static void run_start(const struct bench *b, const struct bench_row *row,
-		      uint64_t size, struct bench_result *r)
+		      uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = pass_stop, .run = pass_start },
@@ -67,13 +67,13 @@ static void run_start(const struct bench *b, const struct bench_row *row,
 		track_open(&k, b, MANY, BENCH_PAGE);
 	else
 		track_open(&k, b, row->arg, BENCH_GIB);
-	bench_measure(b, pass, 1, &k, r);
+	measure_row(&b->how, pass, 1, &k, r);
 	track_close(&k);
 }
 
 /* Memory that START takes; @row->arg: count only what the user is charged for */
 static void run_start_memory(const struct bench *b, const struct bench_row *row,
-			     uint64_t size, struct bench_result *r)
+			     uint64_t size, struct measure_result *r)
 {
 	double (*look)(void) = row->arg ? bench_memory_charged :
 					  bench_memory_free;
@@ -138,7 +138,7 @@ static void pass_clear(void *ctx)
 
 /* @row->arg: dirty pages in each 10,000 */
 static void run_get(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *r)
+		    uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get },
@@ -150,12 +150,12 @@ static void run_get(const struct bench *b, const struct bench_row *row,
 	track_open(&k, b, 1024, BENCH_GIB);
 	k.dirty = k.size / BENCH_PAGE * row->arg / 10000;
 	bench_vfio_start(&k.v);
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	track_close(&k);
 }
 
 static void run_get_early(const struct bench *b, const struct bench_row *row,
-			  uint64_t size, struct bench_result *r)
+			  uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get_early },
@@ -167,7 +167,7 @@ static void run_get_early(const struct bench *b, const struct bench_row *row,
 	track_open(&k, b, 1024, BENCH_GIB);
 	k.dirty = k.size / BENCH_PAGE * row->arg / 10000;
 	bench_vfio_start(&k.v);
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	track_close(&k);
 }
 
@@ -189,7 +189,7 @@ static void prepare_unpinned(void *ctx)
 }
 
 static void run_get_pinned(const struct bench *b, const struct bench_row *row,
-			   uint64_t size, struct bench_result *r)
+			   uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_pinned, .run = pass_get },
@@ -200,7 +200,7 @@ static void run_get_pinned(const struct bench *b, const struct bench_row *row,
 
 	track_open(&k, b, 64, BENCH_GIB);
 	bench_vfio_start(&k.v);
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	track_close(&k);
 }
 
@@ -228,7 +228,7 @@ static void pass_last(void *ctx)
 }
 
 static void run_get_last(const struct bench *b, const struct bench_row *row,
-			 uint64_t size, struct bench_result *r)
+			 uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .run = pass_last, .count = TIMES },
@@ -238,12 +238,12 @@ static void run_get_last(const struct bench *b, const struct bench_row *row,
 
 	track_open(&k, b, MANY, BENCH_PAGE);
 	bench_vfio_start(&k.v);
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	track_close(&k);
 }
 
 static void run_get_all(const struct bench *b, const struct bench_row *row,
-			uint64_t size, struct bench_result *r)
+			uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get },
@@ -252,7 +252,7 @@ static void run_get_all(const struct bench *b, const struct bench_row *row,
 
 	track_open(&k, b, MANY, BENCH_PAGE);
 	bench_vfio_start(&k.v);
-	bench_measure(b, pass, 1, &k, r);
+	measure_row(&b->how, pass, 1, &k, r);
 	track_close(&k);
 }
 
@@ -281,7 +281,7 @@ static void prepare_not_tracking(void *ctx)
 }
 
 static void run_map_tracking(const struct bench *b, const struct bench_row *row,
-			     uint64_t size, struct bench_result *r)
+			     uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_tracking, .run = pass_map },
@@ -291,12 +291,12 @@ static void run_map_tracking(const struct bench *b, const struct bench_row *row,
 	struct track k;
 
 	track_open(&k, b, 1, BENCH_GIB);
-	bench_measure(b, pass, 2, &k, r);
+	measure_row(&b->how, pass, 2, &k, r);
 	track_close(&k);
 }
 
 static void run_map(const struct bench *b, const struct bench_row *row,
-		    uint64_t size, struct bench_result *r)
+		    uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
 		{ .prepare = row->arg ? pass_map : pass_unmap,
@@ -307,7 +307,7 @@ static void run_map(const struct bench *b, const struct bench_row *row,
 	track_open(&k, b, 1, BENCH_GIB);
 	if (row->arg)
 		pass_unmap(&k);
-	bench_measure(b, pass, 1, &k, r);
+	measure_row(&b->how, pass, 1, &k, r);
 	track_close(&k);
 }
 

@@ -106,7 +106,7 @@ static int dispatch(int argc, char **argv)
 		return cli_error_usage("there's no %s '%s'",
 				       argv[0][0] == '-' ? "option" : "command",
 				       argv[0]);
-	cli_error_begin(cmd->name);
+	cli_error_begin("dmatrack", cmd->name);
 	return cmd->run(cmd, argc, argv);
 }
 

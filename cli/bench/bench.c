@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* dmatrack bench: its command line, and the table. */
+#include <linux/vfio.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench.h"
+#include "dmatrack.h"
 #include "cli/common/json.h"
 #include "cli/common/options.h"
 
@@ -30,9 +32,10 @@ static const char help[] =
 "  --help             this text\n"
 "\n"
 "Each row is the median of its passes, with the least and the most of them. The\n"
-"limit is what no program could do without, measured in turn with it; 'times' is\n"
-"how many limits the row takes. Passes in which another program had the processor\n"
-"don't count.\n"
+"limit is what no program could do without, measured in turn with it: a call that\n"
+"does nothing; writing the bitmap, or where much is dirty, copying and clearing it;\n"
+"copying as much as the device writes. 'times' is how many limits the row takes.\n"
+"Passes in which another program had the processor don't count.\n"
 "\n"
 "Examples:\n"
 "  dmatrack bench\n"
@@ -43,7 +46,7 @@ static const char help[] =
 "here.\n";
 
 struct options {
-	const char *device;
+	struct bench b;
 	uint64_t size;
 	uint64_t passes;
 	bool progress;
@@ -51,7 +54,7 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	CLI_STRING("device", struct options, device),
+	CLI_STRING("device", struct options, b.device),
 	CLI_SIZE("size", struct options, size, 1 << 20, 1ull << 44, BENCH_PAGE),
 	CLI_NUMBER("passes", struct options, passes, 7, MEASURE_REPS_MAX, 1),
 	CLI_JSON,
@@ -76,43 +79,44 @@ static char *format_time(char *buf, double ns)
 	return buf;
 }
 
-static void print_head(const struct options *o, const struct bench_bed *b)
+static void print_head(const struct options *o, const char *driver)
 {
 	char size[CLI_TEXT];
 
 	printf("%s tracked by %s%s%s. Medians of %u passes.\n\n",
-	       cli_text_size(size, o->size), dmatrack_driver(b->t),
-	       o->device ? ", device " : " in this process",
-	       o->device ? o->device : "", (unsigned int)o->passes);
-	printf("%-30s %9s %22s %9s %6s  %s\n", "", "time", "least - most",
-	       "limit", "times", "what the limit is");
+	       cli_text_size(size, o->size), driver,
+	       o->b.device ? ", device " : " in this process",
+	       o->b.device ? o->b.device : "", o->b.how.reps);
+	printf("%-30s %9s %9s %9s %9s %6s\n", "", "time", "least", "most",
+	       "limit", "times");
 }
 
-static void print_row(const struct bench_row *row,
-		      const struct measure_figure *f)
+static void print_row(const struct bench_row *row, const struct measure_result *r)
 {
 	char time[CLI_TEXT], least[CLI_TEXT], most[CLI_TEXT];
 
-	printf("%-30s ", row->text);
-	if (!f[0].n) {
-		puts("preempted in every pass");
+	if (r->skip) {
+		if (*r->skip)
+			printf("%-30s not here: %s\n", row->work, r->skip);
 		return;
 	}
-	printf("%9s %10s -%10s", format_time(time, f[0].median),
-	       format_time(least, f[0].min), format_time(most, f[0].max));
-	if (row->limit && f[1].n)
-		printf(" %9s %6.2f  %s", format_time(time, f[1].median),
-		       f[0].median / f[1].median, row->limit);
+	printf("%-30s %9s %9s %9s", row->work, format_time(time, r->work.median),
+	       format_time(least, r->work.min), format_time(most, r->work.max));
+	if (r->nr_beside)
+		printf(" %9s %6.2f", format_time(time, r->beside[0].median),
+		       r->work.median / r->beside[0].median);
 	putchar('\n');
 }
 
-static void print_skipped(const struct bench_row *row, const char *why)
-{
-	if (!cli_json() && *why)
-		printf("%-30s not here: %s\n", row->text, why);
-}
-
 /* JSON ------------------------------------------------------------------------------ */
+
+static void add_head(const struct options *o, const char *driver)
+{
+	cli_json_string(cli_json(), "driver", driver);
+	cli_json_string(cli_json(), "device", o->b.device);
+	cli_json_number(cli_json(), "size_bytes", o->size);
+	json_object_set_new(cli_json(), "rows", json_array());
+}
 
 static json_t *json_of(const struct measure_figure *f)
 {
@@ -121,81 +125,54 @@ static json_t *json_of(const struct measure_figure *f)
 			 "passes", (int)f->n, "thrown_out", (int)f->thrown);
 }
 
-static void add_row(const struct bench_row *row, const struct measure_figure *f)
+static void add_row(const struct bench_row *row, const struct measure_result *r)
 {
-	json_t *o = json_object();
+	json_t *o;
 
+	if (r->skip)
+		return;
+	o = json_object();
 	cli_json_string(o, "name", row->name);
-	json_object_set_new(o, "work", json_of(&f[0]));
-	json_object_set_new(o, "limit", row->limit ? json_of(&f[1]) : json_null());
+	json_object_set_new(o, "work", json_of(&r->work));
+	json_object_set_new(o, "limit", r->nr_beside ? json_of(&r->beside[0]) :
+						       json_null());
 	json_array_append_new(json_object_get(cli_json(), "rows"), o);
-}
-
-static void add_head(const struct options *o, const struct bench_bed *b)
-{
-	cli_json_string(cli_json(), "driver", dmatrack_driver(b->t));
-	cli_json_string(cli_json(), "device", o->device);
-	cli_json_number(cli_json(), "size_bytes", o->size);
-	json_object_set_new(cli_json(), "rows", json_array());
 }
 
 /* Rows ------------------------------------------------------------------------------ */
 
-static int measure_row(const struct options *o, struct bench_bed *b,
-		       const struct bench_row *row, struct measure_figure *f)
+static int measure_rows(const struct options *o, const struct bench_row *row)
 {
-	const struct measure how = { .reps = (unsigned int)o->passes };
+	for (; row->name; row++) {
+		struct measure_result r = { 0 };
 
-	cli_progress("measuring: %s", row->text);
-	b->per_10000 = row->per_10000;
-	b->op_size = row->op_size;
-	measure_in_turn(&how, row->pass, row->limit ? 2 : 1, b, f);
-	if (b->error)
-		cli_error("%s: %s", row->text, strerror(-b->error));
-	cli_progress_clear();
-	return b->error ? CLI_FAILED : 0;
-}
-
-static int measure_all(const struct options *o, struct bench_bed *b)
-{
-	const struct bench_row *row;
-	struct measure_figure f[2];
-	const char *why;
-
-	for (row = bench_rows; row->name; row++) {
-		why = row->cannot ? row->cannot(b) : NULL;
-		if (why) {
-			print_skipped(row, why);
-			continue;
-		}
-		if (measure_row(o, b, row, f))
+		cli_progress("measuring: %s", row->work);
+		row->run(&o->b, row, o->size, &r);
+		if (r.error) {
+			cli_error("%s: %s", row->work, strerror(-r.error));
 			return CLI_FAILED;
+		}
+		cli_progress_clear();
 		if (cli_json())
-			add_row(row, f);
+			add_row(row, &r);
 		else
-			print_row(row, f);
+			print_row(row, &r);
+		fflush(stdout);
 	}
 	return 0;
 }
 
 static int bench(const struct options *o)
 {
-	struct bench_bed b;
-	int ret;
+	struct dmatrack *t;
+	int ret = cli_container_open(&t, o->b.device, VFIO_TYPE1v2_IOMMU, 0);
 
-	cli_progress_init(o->progress, o->quiet);
-	cli_progress("setting up");
-	ret = bench_work_open(&b, o->device, o->size);
-	cli_progress_clear();
-	if (!ret) {
-		if (cli_json())
-			add_head(o, &b);
-		else
-			print_head(o, &b);
-		ret = measure_all(o, &b);
-	}
-	bench_work_close(&b);
-	return ret;
+	if (ret)
+		return ret;
+	(cli_json() ? add_head : print_head)(o, dmatrack_driver(t));
+	dmatrack_close(t);
+	ret = measure_rows(o, bench_rows_harvest);
+	return ret ? ret : measure_rows(o, bench_rows_device);
 }
 
 static int run(const struct cli_command *cmd, int argc, char **argv)
@@ -206,7 +183,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (ret != CLI_GO_ON)
 		return ret;
 	if (!o.size)
-		o.size = o.device ? 256ull << 20 : 16ull << 30;
+		o.size = o.b.device ? 256ull << 20 : 16ull << 30;
+	o.b.how.reps = (unsigned int)o.passes;
+	cli_progress_init(o.progress, o.quiet);
 	return bench(&o);
 }
 

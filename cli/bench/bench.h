@@ -1,80 +1,102 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * dmatrack bench: how fast tracking is on this machine, with this driver.
+ * Benchmarks: tables of rows. A row is a piece of work, measured in turn with what it
+ * is to be compared with: a limit that no program can pass, a peer, or the same work
+ * under easier conditions.
  *
- *	bench.c		options, the rows, the table, JSON
- *	bench_work.c	what a row measures, and its limit
- *	measure.c	clocks, and the median of many passes
+ *	bench.c		dmatrack bench: options, the table, JSON
+ *	bench_rows.c	its rows
+ *	measure.c	the median of many passes
  *
- * bench/ is something else: the developers' benchmark, with peers and goals.
+ * The developers' benchmark, in bench/, has these rows and more, with goals.
  */
 #ifndef CLI_BENCH_BENCH_H
 #define CLI_BENCH_BENCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "cli/common/cli.h"
-#include "devices/device.h"
-#include "dmatrack.h"
 #include "measure.h"
 
-#define BENCH_PAGE	UINT64_C(4096)
-#define BENCH_IOVA	(1ull << 32)
+#define BENCH_PAGE	4096ULL
+#define BENCH_GIB	(1ULL << 30)
+#define BENCH_BESIDE	MEASURE_BESIDE
 
 /**
- * struct bench_bed - what all rows share
- * @t: container, tracking, with one mapping at BENCH_IOVA
- * @d: the device in it; NULL: none that we can drive
- * @size: of the mapping
- * @memory: its memory: few pages, over and over
- * @answer: room for a harvest of all of it
- * @words: another bitmap as long, for limits
- * @bytes: of each
- * @per_10000: so many pages of each 10,000 are dirty before a harvest
- * @op_size: bytes of a device write
- * @rng: random numbers
- * @error: the first that anything returned; then figures mean nothing
+ * struct bench - what the user asked for
+ * @how: passes and clocks of a row
+ * @sizes: tracked memory in bytes, for rows that have a size
+ * @nr_sizes: number of @sizes
+ * @rows: names or patterns of the rows to run; all rows if there are none
+ * @nr_rows: number of @rows
+ * @device: name of a VFIO device; NULL: run the rows of the engine
+ * @cpu: processor of the first thread; the second thread runs on @cpu + 1
+ * @merged: lines have the stock driver's figures as well
  */
-struct bench_bed {
-	struct dmatrack *t;
-	struct dev_device *d;
-	uint64_t size;
-	unsigned char *memory;
-	uint64_t *answer;
-	uint64_t *words;
-	size_t bytes;
-	unsigned int per_10000;
-	uint32_t op_size;
-	uint64_t rng;
-	int error;
+struct bench {
+	struct measure how;
+	uint64_t sizes[8];
+	unsigned int nr_sizes;
+	char **rows;
+	unsigned int nr_rows;
+	const char *device;
+	unsigned int cpu;
+	bool merged;
 };
 
-/* Return: 0, or an exit status after it was said what's wrong */
-int bench_work_open(struct bench_bed *b, const char *device, uint64_t size);
-void bench_work_close(struct bench_bed *b);
+enum bench_unit {
+	BENCH_TIME,		/* nanoseconds, or instructions */
+	BENCH_BYTES,
+	BENCH_RATE,		/* operations a second */
+	BENCH_SHARE,		/* share of the time */
+};
+
+enum bench_goal_kind {
+	BENCH_NO_GOAL,
+	BENCH_AT_MOST,		/* so many times the baseline */
+	BENCH_AT_LEAST,		/* likewise */
+	BENCH_VALUE_AT_MOST,	/* the figure itself */
+	BENCH_VALUE_AT_LEAST,
+	BENCH_OF_STOCK,		/* so many times the stock driver's figure */
+};
 
 /**
- * struct bench_row - a line of the table
- * @name: for programs
- * @text: for people
- * @limit: what it's compared with; NULL: nothing
- * @per_10000: see bench_bed
- * @op_size: likewise
- * @cannot: returns why it can't be measured here, "" if it needn't be said; or NULL.
- *	    NULL: it can everywhere
- * @pass: the work, and the limit
+ * struct bench_goal - how far a row must get
+ * @kind: what @limit means
+ * @limit: the number
+ * @big: the number for 512 GiB and more, where it differs; else 0
+ */
+struct bench_goal {
+	enum bench_goal_kind kind;
+	double limit;
+	double big;
+};
+
+/**
+ * struct bench_row - a row of the table
+ * @name: short name, for --rows
+ * @work: what is measured, for people
+ * @unit: the figure's unit
+ * @sized: run once for each size; @name and @work get the size added
+ * @goal: the figure to reach
+ * @run: measures the row; sets @result->skip if it can't, @result->error if
+ *	 that failed
+ * @arg: argument of @run, for rows that share one function
  */
 struct bench_row {
 	const char *name;
-	const char *text;
-	const char *limit;
-	unsigned int per_10000;
-	uint32_t op_size;
-	const char *(*cannot)(const struct bench_bed *b);
-	struct measure_pass pass[2];
+	const char *work;
+	enum bench_unit unit;
+	bool sized;
+	struct bench_goal goal;
+	void (*run)(const struct bench *b, const struct bench_row *row,
+		    uint64_t size, struct measure_result *result);
+	unsigned int arg;
 };
 
-extern const struct bench_row bench_rows[];	/* a name of NULL ends them */
+/* Rows by table; a name of NULL ends one. START and harvests; what devices do */
+extern const struct bench_row bench_rows_harvest[];
+extern const struct bench_row bench_rows_device[];
 
 #endif

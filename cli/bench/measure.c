@@ -4,27 +4,18 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "lib/util/clock.h"
 #include "measure.h"
 
 /* It gives up on a busy machine after so many passes for each that counts. */
 #define PATIENCE	20
 
-static uint64_t read_clock(clockid_t id)
+uint64_t measure_cpu_now(void)
 {
 	struct timespec ts;
 
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t measure_now(void)
-{
-	return read_clock(CLOCK_MONOTONIC);
-}
-
-uint64_t measure_cpu_now(void)
-{
-	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * DML_NSEC + (uint64_t)ts.tv_nsec;
 }
 
 bool measure_focus(const struct measure *m, bool on)
@@ -69,9 +60,9 @@ static double time_run(const struct measure *m, const struct measure_pass *pass,
 
 	measure_focus(m, true);
 	cpu = measure_cpu_now();
-	wall = measure_now();
+	wall = dml_clock_now();
 	pass->run(ctx);
-	wall = measure_now() - wall;
+	wall = dml_clock_now() - wall;
 	cpu = measure_cpu_now() - cpu;
 	measure_focus(m, false);
 	return !m->alone && measure_preempted(wall, cpu) ? -1 : (double)wall;
@@ -114,18 +105,28 @@ static bool round_of(const struct measure *m, const struct measure_pass *pass,
 	return full;
 }
 
-void measure_in_turn(const struct measure *m, const struct measure_pass *pass,
-		     unsigned int n, void *ctx, struct measure_figure *figure)
+void measure_row(const struct measure *m, const struct measure_pass *pass,
+		 unsigned int n, void *ctx, struct measure_result *result)
 {
 	struct series s[1 + MEASURE_BESIDE] = { 0 };
 	unsigned int i, tries = m->reps * PATIENCE;
+	struct measure_figure figure;
 
 	for (i = 0; i < n; i++)		/* warms caches and memory up */
 		take(m, &pass[i], ctx);
 	while (tries-- && !round_of(m, pass, n, ctx, s))
 		;
 	for (i = 0; i < n; i++) {
-		figure[i] = measure_figure_of(s[i].value, s[i].n);
-		figure[i].thrown = s[i].thrown;
+		figure = measure_figure_of(s[i].value, s[i].n);
+		figure.thrown = s[i].thrown;
+		if (!figure.n)
+			result->skip = "preempted in every pass";
+		if (!i) {
+			result->work = figure;
+			continue;
+		}
+		result->beside[i - 1] = figure;
+		result->name[i - 1] = pass[i].name;
 	}
+	result->nr_beside = n - 1;
 }

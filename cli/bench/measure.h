@@ -62,20 +62,37 @@ struct measure_figure {
 };
 
 /**
- * measure_in_turn() - take passes in turn until each has enough that count
- * @m: how
- * @pass: @n of them, 1 + MEASURE_BESIDE at the most
- * @n: see there
- * @ctx: for their functions
- * @figure: out: @n of them; on a busy machine made of fewer passes, or of none
+ * struct measure_result - of a row
+ * @work: the row's own figure
+ * @beside: figures of what was measured in turn with it
+ * @name: of each of those
+ * @nr_beside: how many
+ * @skip: why there's no figure, "" if that needn't be said; or NULL
+ * @error: 0 or -errno: then figures mean nothing
  */
-void measure_in_turn(const struct measure *m, const struct measure_pass *pass,
-		     unsigned int n, void *ctx, struct measure_figure *figure);
+struct measure_result {
+	struct measure_figure work;
+	struct measure_figure beside[MEASURE_BESIDE];
+	const char *name[MEASURE_BESIDE];
+	unsigned int nr_beside;
+	const char *skip;
+	int error;
+};
+
+/**
+ * measure_row() - take passes in turn until each has enough that count
+ * @m: how
+ * @pass: the work, then what's beside it
+ * @n: how many, 1 + MEASURE_BESIDE at the most
+ * @ctx: for their functions
+ * @result: out; on a busy machine made of fewer passes, or of none
+ */
+void measure_row(const struct measure *m, const struct measure_pass *pass,
+		 unsigned int n, void *ctx, struct measure_result *result);
 
 /* Before and after what is measured. Return: false: not allowed to be real-time */
 bool measure_focus(const struct measure *m, bool on);
 
-uint64_t measure_now(void);	/* nanoseconds that have passed */
 uint64_t measure_cpu_now(void);	/* nanoseconds that this thread has run */
 
 /* Was this thread off its processor, between two readings of both clocks? */

@@ -10,13 +10,13 @@
 #include "dmatrack.h"
 #include "terminal.h"
 
-static const char *begin = "", *running = "";	/* " demo", or nothing */
+static char who[32] = "dmatrack";	/* begins each message */
 static char *said;
 
-void cli_error_begin(const char *command)
+void cli_error_begin(const char *program, const char *command)
 {
-	begin = " ";
-	running = command;
+	snprintf(who, sizeof(who), "%s%s%s", program, command ? " " : "",
+		 command ? command : "");
 }
 
 static void print(const char *format, va_list args)
@@ -26,8 +26,8 @@ static void print(const char *format, va_list args)
 	free(said);
 	if (vasprintf(&said, format, args) < 0)
 		said = NULL;
-	fprintf(stderr, "%sdmatrack%s%s:%s %s\n",
-		cli_terminal_colour(stderr, CLI_RED), begin, running,
+	fprintf(stderr, "%s%s:%s %s\n",
+		cli_terminal_colour(stderr, CLI_RED), who,
 		cli_terminal_colour(stderr, CLI_PLAIN), said ? said : "no memory");
 }
 
@@ -47,7 +47,7 @@ int cli_error_usage(const char *format, ...)
 	va_start(args, format);
 	print(format, args);
 	va_end(args);
-	fprintf(stderr, "'dmatrack%s%s --help' explains.\n", begin, running);
+	fprintf(stderr, "'%s --help' explains.\n", who);
 	return CLI_USAGE;
 }
 

@@ -17,8 +17,8 @@ enum {
 	CLI_SIGNAL	= 128,	/* and the number of the signal that ended it */
 };
 
-/* Messages begin with 'dmatrack COMMAND: ' from now on. */
-void cli_error_begin(const char *command);
+/* Messages begin with 'PROGRAM COMMAND: ' from now on. @command: or NULL */
+void cli_error_begin(const char *program, const char *command);
 
 /* To stderr, a line: what's wrong */
 __attribute__((format(printf, 1, 2)))

@@ -12,6 +12,7 @@
 
 #include "workload.h"
 #include "lib/util/clock.h"
+#include "lib/util/random.h"
 #include "lib/util/thread.h"
 
 #define PERIOD_NS	1000000
@@ -43,12 +44,6 @@ struct workload_pinner {
 	uint64_t held[];
 };
 
-static uint64_t draw_below(struct workload_pinner *p, uint64_t n)
-{
-	p->random = p->random * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint64_t)(((unsigned __int128)p->random * n) >> 64);
-}
-
 static int unpin(struct workload_pinner *p, unsigned int slot)
 {
 	uint64_t iova = p->held[slot];
@@ -59,7 +54,7 @@ static int unpin(struct workload_pinner *p, unsigned int slot)
 
 static int pin(struct workload_pinner *p, unsigned int slot)
 {
-	uint64_t page = draw_below(p, (workload_memory_hot(p->workload) - 1) /
+	uint64_t page = dml_random_below(&p->random, (workload_memory_hot(p->workload) - 1) /
 				     WORKLOAD_PAGE + 1);
 	uint64_t iova = workload_memory_iova(p->workload, page * WORKLOAD_PAGE);
 	int ret = dev_pin(p->workload->device, iova, 1, TDEV_PIN_WRITE);
@@ -71,15 +66,15 @@ static int pin(struct workload_pinner *p, unsigned int slot)
 
 static int write_pinned(struct workload_pinner *p)
 {
-	uint64_t iova = p->held[draw_below(p, p->npins)], data[8], offset;
+	uint64_t iova = p->held[dml_random_below(&p->random, p->npins)], data[8], offset;
 	unsigned int i;
 	int ret;
 
 	if (iova == NOT_HELD)
 		return 0;
 	for (i = 0; i < 8; i++)
-		data[i] = draw_below(p, UINT64_MAX);
-	offset = draw_below(p, WORKLOAD_PAGE - sizeof(data) + 1);
+		data[i] = dml_random_below(&p->random, UINT64_MAX);
+	offset = dml_random_below(&p->random, WORKLOAD_PAGE - sizeof(data) + 1);
 	ret = dev_pinned_write(p->workload->device, iova + offset, data,
 				      sizeof(data));
 	if (!ret)
@@ -138,7 +133,7 @@ int workload_pinner_start(struct workload_pinner **pp, const struct workload *w)
 	if (!p)
 		return -ENOMEM;
 	p->workload = w;
-	p->random = w->o->seed ^ 0x5851f42d4c957f2dull;
+	p->random = w->o->seed;
 	p->npins = n;
 	for (i = 0; i < n; i++)
 		p->held[i] = NOT_HELD;
