@@ -37,10 +37,11 @@ static const char help[] =
 "       bench [OPTION]... --merge STOCK DMATRACK\n"
 "\n"
 "Measure dmatrack's engine in this process, or with --device the kernel's\n"
-"type1 driver. Prints a row for each piece of work: the median, the least and\n"
-"the most, what it's compared with, measured in turn with it, and the goal.\n"
+"type1 driver. Prints a row for each piece of work: median, minimum, maximum,\n"
+"the baseline that was measured in turn with it, and the goal.\n"
 "\n"
-"  --rows LIST        only these, by commas; 'mark*' for all that begin so\n"
+"  --rows LIST        only these rows: names or patterns such as 'mark*', with\n"
+"                     commas between\n"
 "  --list             name the rows\n"
 "  --sizes LIST       memory tracked, in GiB, powers of two (default 64,1024)\n"
 "  --reps N           passes to take the median of (default 9)\n"
@@ -50,7 +51,7 @@ static const char help[] =
 "  --device NAME      a mediated device of test/testdev, or a PCI device:\n"
 "                     rows of the type1 driver in the kernel (see bench/vm)\n"
 "  --instructions     the clock counts instructions\n"
-"  --raw              print what --merge reads\n"
+"  --raw              print results for --merge\n"
 "  --merge            print raw results of two drivers side by side\n"
 "  --help\n";
 
@@ -142,7 +143,7 @@ void bench_pin_thread(unsigned int cpu)
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		cli_error("no processor %u to stay on", cpu);
+		cli_error("can't stay on processor %u", cpu);
 }
 
 static bool is_wanted(const struct bench *b, const char *name)
@@ -221,7 +222,7 @@ int main(int argc, char **argv)
 	if (ret == CLI_GO_ON) {
 		ret = CLI_OK;
 		if (o.b.how.realtime && !measure_focus(&o.b.how, true))
-			cli_error("not allowed to be real-time");
+			cli_error("no right to run with real-time priority");
 		measure_focus(&o.b.how, false);
 		if (o.merge)
 			bench_merge(&o.b, argv[0], argv[1], format(&o));

@@ -455,7 +455,7 @@ module_init(tdev_module_init);
 module_exit(tdev_module_exit);
 
 module_param_named(instances, tdev_driver.max_instances, uint, 0444);
-MODULE_PARM_DESC(instances, "mediated devices at the most");
+MODULE_PARM_DESC(instances, "the most mediated devices");
 MODULE_DESCRIPTION("Mediated DMA engine, driven by tests");
 MODULE_AUTHOR("The dmatrack authors");
 MODULE_LICENSE("GPL");

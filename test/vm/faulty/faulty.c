@@ -146,5 +146,5 @@ static void __exit faulty_exit(void)
 
 module_init(faulty_init);
 module_exit(faulty_exit);
-MODULE_DESCRIPTION("Misbehaves as told");
+MODULE_DESCRIPTION("Misbehaves on order");
 MODULE_LICENSE("Dual MIT/GPL");
