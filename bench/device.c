@@ -25,7 +25,7 @@
 #define TIB	(1024 * BENCH_GIB)
 
 /**
- * struct device - what the passes share
+ * struct device - state that the passes share
  * @v: the container, which maps 64 MiB of resident memory
  * @bench: the device's order
  * @unpin: measure the unpins, not the pins
@@ -151,7 +151,7 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 #define SECOND	1000000000ULL
 
 /**
- * struct writers - what the passes share
+ * struct writers - state that the passes share
  * @v: the container; 1 TiB is mapped and tracked
  * @zero: /dev/zero
  * @share: measure the share of time in stalls over 1 ms, not operations a second
@@ -274,7 +274,7 @@ static void run_writers(const struct bench *b, const struct bench_row *row,
 /* A write that is held up in a page fault ---------------------------------- */
 
 /**
- * struct holdup - what the passes share
+ * struct holdup - state that the passes share
  * @v: the container
  * @memory: two pages; a fault in the second waits for @uffd
  * @uffd: userfaultfd

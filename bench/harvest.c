@@ -11,7 +11,7 @@
 #include "dmatrack.h"
 
 /**
- * struct harvests - what the passes share
+ * struct harvests - state that the passes share
  * @be: a container
  * @bare: a bitmap of as many pages
  * @dirty: number of pages to mark at random before each pass

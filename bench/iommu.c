@@ -19,7 +19,7 @@
 #define IOVA	(4 * BENCH_GIB)
 
 /**
- * struct mapped - what the passes share
+ * struct mapped - state that the passes share
  * @t: the container
  * @reserve: address space that @memory lies in
  * @memory: resident memory, of one page size

@@ -11,7 +11,7 @@
 #define MARKS	65536		/* marks in a pass */
 
 /**
- * struct marks - what the passes share
+ * struct marks - state that the passes share
  * @be: a container
  * @bare: a bitmap of as many pages
  * @log: a log of as many pages, for marks without a look-up

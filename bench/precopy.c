@@ -15,7 +15,7 @@
 #define SIZE	(256ull << 20)
 
 /**
- * struct precopies - what the passes share
+ * struct precopies - state that the passes share
  * @memory: the memory to copy
  * @copy: the memory that memcpy() copies to
  * @flags: flags of the row's pre-copy

@@ -9,7 +9,7 @@
 #define TOTAL	(16 * BENCH_GIB)
 
 /**
- * struct spaces - what the passes share
+ * struct spaces - state that the passes share
  * @many: a container with many mappings
  * @one: a container with a single mapping of the same size
  * @pages: number of pages in each mapping of @many

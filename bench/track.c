@@ -15,7 +15,7 @@
 #define MANY	60000
 
 /**
- * struct track - what the passes share
+ * struct track - state that the passes share
  * @v: the container
  * @size: bytes mapped, from BENCH_BASE on
  * @dirty: number of pages to dirty at random before each pass

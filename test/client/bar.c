@@ -2,7 +2,7 @@
 /*
  * bar ADDRESS OTHER [LIMIT]: a PCI device reaches the registers of another one. The
  * largest BAR of OTHER, which has to be memory (as ivshmem's is), is mapped for the
- * device at ADDRESS, whose driver can do DMA on order. Speaks TAP; figures are comments.
+ * device at ADDRESS, whose driver can do DMA on order. Prints TAP; figures are comments.
  *
  * With LIMIT, mapping the whole BAR may take no more nanoseconds of the monotonic
  * clock for each of its pages: for machines that count instructions.

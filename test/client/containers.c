@@ -6,7 +6,7 @@
  * descriptor of another program; and the messages when there is no way. UUID names a
  * mediated device, ADDRESS a PCI device that is bound to no driver of VFIO.
  *
- * Speaks TAP. The type1 driver is whichever is loaded.
+ * Prints TAP. The type1 driver is whichever is loaded.
  */
 #include <errno.h>
 #include <fcntl.h>

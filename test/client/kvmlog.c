@@ -10,7 +10,7 @@
  * The slot lies in the middle of the region that is mapped for devices, and begins at a
  * page that isn't a multiple of 64, so that the two logs don't line up.
  *
- * Speaks TAP. The type1 driver is whichever is loaded.
+ * Prints TAP. The type1 driver is whichever is loaded.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
  * is of type 1 (not v2), its devices don't pin, and what is mapped are its huge
  * pages, each at the IOVA that is its address.
  *
- * Speaks TAP. On the stock driver, START on such a container is refused.
+ * Prints TAP. On the stock driver, START on such a container is refused.
  */
 #include <errno.h>
 #include <limits.h>
@@ -68,7 +68,7 @@ static void take_container(void)
 	close(pidfd);
 }
 
-/* What is mapped -------------------------------------------------------------- */
+/* Mappings -------------------------------------------------------------------- */
 
 static void find_regions(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * refine ADDRESS: pre-copy with a PCI device whose IOMMU keeps no dirty bits, with
- * refinement and without. Speaks TAP; figures are comments.
+ * refinement and without. Prints TAP; figures are comments.
  *
  * The device writes one hundredth of the memory all the time; every harvest reports all
  * of it. The link to the destination is slow compared with reading and comparing, so

@@ -5,7 +5,7 @@
  *
  * A case is a function. It runs in a process of its own with a fresh container
  * (bed) and a device in it, so it neither cleans up nor can it harm another. A
- * check that fails says where, what was expected and what was seen; EXPECT*
+ * check that fails prints its place, the value expected and the value found; EXPECT*
  * goes on, ASSERT* ends the case.
  *
  * Cases whose checks the stock driver can't fulfil are listed in

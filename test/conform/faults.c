@@ -355,7 +355,7 @@ CASE(fault_failed_pin_is_dirty, EMULATED)
 	EXPECT_CLEAN(BASE, 4);
 }
 
-/* A mapping that begins within a word ORs into what the buffer held. */
+/* A mapping that begins within a word must not OR into the buffer's old contents. */
 CASE(fault_false_bits_from_buffer, EMULATED)
 {
 	u64 word = ~0ull;

@@ -478,7 +478,7 @@ CASE(group_refused_msi_window, SEVERAL)
 	expect_joins(0xfee00000);
 }
 
-/* Beyond what the IOMMU translates */
+/* A mapping beyond the IOVAs that the IOMMU translates */
 CASE(group_refused_beyond_aperture, SEVERAL)
 {
 	struct dev_device *m = mdev_busy();

@@ -127,7 +127,7 @@ CASE(harvest_buffer_small, EMULATED)
 	EXPECT_STILL_7();
 }
 
-/* Only what the range needs is written. */
+/* Only the bytes that the range needs are written. */
 CASE(harvest_buffer_large, EMULATED)
 {
 	u64 room[4] = { 0, 0, ~0ull, ~0ull };

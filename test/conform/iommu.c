@@ -462,7 +462,7 @@ CASE(iommu_map_fails_while_tracking, IOMMU)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-/* What is not memory ------------------------------------------------------- */
+/* Mappings of other things than memory ------------------------------------- */
 
 /* A device's registers: mapped, and neither pinned nor counted */
 CASE(iommu_registers, IOMMU | KERNEL)

@@ -70,7 +70,7 @@ CASE(track_written_before, EMULATED)
 	EXPECT_CLEAN(BASE, 4);
 }
 
-/* START, STOP, START: what was written in between isn't in the new log. */
+/* START, STOP, START: writes between STOP and START aren't in the new log. */
 CASE(track_restart_is_clean, EMULATED)
 {
 	mapped(BASE, 4);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What the files of the comparison with the model share. */
+/* Declarations shared by the files of the comparison with the model. */
 #ifndef EXACT_RUN_H
 #define EXACT_RUN_H
 

@@ -5,8 +5,8 @@
  *
  * A chunk of two pages. They are in one cache line of its bitmap, or with
  * -DLINES=2 in two. Markers write a page and mark it, or both pages, or the
- * chunk; a taker takes all or a part, at any moment, and copies what it's told.
- * What a page contains is how often it was written.
+ * chunk; a taker takes all or a part, at any moment, and copies the pages reported. A
+ * page contains the number of its writes.
  *
  * Memory. A plain store goes into its processor's buffer, first in, first out,
  * and from there to memory at any moment, by Drain(). A locked operation, and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The mediated DMA engine: what its files share.
+ * The mediated DMA engine: declarations shared by its files.
  *
  *	device.c	the mediated device and its ioctls
  * pins.c	the pages that the device holds, and the rules for their use
@@ -9,7 +9,7 @@
  *	bench.c		many small operations, timed
  *	call.c		one function in a kernel thread
  *
- * and the mediated PCI device, of which pci.h says more.
+ * and the mediated PCI device, described in pci.h.
  *
  * A user may make any calls with any arguments. So allocations are bounded and
  * charged to the user, long operations heed signals, and SIGKILL ends each wait of

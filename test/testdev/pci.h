@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The mediated PCI device: what its files share.
+ * The mediated PCI device: declarations shared by its files.
  *
  *	pci.c		the device: configuration space, registers, its ioctls
  *	pci_engine.c	the kernel thread that writes

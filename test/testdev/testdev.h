@@ -132,7 +132,7 @@ struct tdev_run {
 #define TDEV_WAIT	_IO(TDEV_MAGIC, 8)
 
 /**
- * struct tdev_stats - what the device has done since it was opened
+ * struct tdev_stats - statistics of the device since it was opened
  * @argsz: size of this structure
  * @running: number of a run's threads that have not ended
  * @ops: number of operations of runs that succeeded

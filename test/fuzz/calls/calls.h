@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Random calls of type1 and dmatrack: what the files of the fuzzer share.
+ * Random calls of type1 and dmatrack: declarations shared by the fuzzer's files.
  *
  * main.c	options, rounds, reports of failures
  * round.c	one round: a process with a container, its threads
