@@ -99,7 +99,7 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 	begin(c);
 	if (ret)
 		return ret;
-	record_copy_round(c->record, round);
+	record_round(c->record, round);
 	ret = c->view->round(c);
 	return cli_interrupt_signal() ? -EINTR : ret;
 }

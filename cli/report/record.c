@@ -287,39 +287,6 @@ static void write_run(struct record *r, const struct record_run *run)
 	write_line(r, line, bad);
 }
 
-void record_round(struct record *r, const struct record_round *round)
-{
-	json_t *line = r ? json_object() : NULL;
-	int bad = 0;
-
-	if (!r)
-		return;
-	bad |= set_number(line, "round", round->number);
-	bad |= json_object_set_new(line, "kind",
-				   string(record_kinds[round->kind]));
-	bad |= set_number(line, "begin_ns", round->begin);
-	bad |= set_number(line, "end_ns", round->end);
-	bad |= set_number(line, "harvest_ns", round->harvest);
-	bad |= set_number(line, "copy_ns", round->copy);
-	bad |= set_number(line, "pages_dirty", round->dirty);
-	bad |= set_number(line, "pages_sent", round->sent);
-	bad |= set_some(line, "pages_zero", round->zero);
-	bad |= set_some(line, "pages_same", round->same);
-	bad |= set_number(line, "bytes", round->bytes);
-	bad |= set_some(line, "rate", round->rate);
-	bad |= set_some(line, "dirty_rate", round->dirty_rate);
-	if (round->left != UINT64_MAX)
-		bad |= set_number(line, "bytes_left", round->left);
-	if (round->downtime != UINT64_MAX)
-		bad |= set_number(line, "downtime_ns", round->downtime);
-	if (r->known)
-		bad |= json_object_set_new(line, "heat",
-				record_pack_heat(r->bin, r->nbins));
-	write_line(r, line, bad);
-	memset(r->bin, 0, sizeof(r->bin));
-	r->known = false;
-}
-
 /*
  * Bitmaps may be missing: the first round needs none. Where pages are compared, those that
  * changed say more than those that were reported.
@@ -339,31 +306,42 @@ static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
 			     r->part[i].pages, bitmaps[i]);
 }
 
-void record_copy_round(struct record *r, const struct dmatrack_round *round)
+void record_round(struct record *r, const struct dmatrack_round *round)
 {
-	struct record_round own = {
-		.kind = round->last ? RECORD_LAST :
-			round->number ? RECORD_ROUND : RECORD_FULL,
-		.number = round->number,
-		.begin = round->begin,
-		.end = round->begin + round->harvest + round->copy,
-		.harvest = round->harvest,
-		.copy = round->copy,
-		.dirty = round->dirty,
-		.sent = round->sent,
-		.zero = round->zero,
-		.same = round->same,
-		.bytes = round->bytes,
-		.rate = round->rate,
-		.dirty_rate = round->dirty_rate,
-		.left = round->left,
-		.downtime = round->downtime,
-	};
+	enum record_kind kind = round->last ? RECORD_LAST :
+				round->number ? RECORD_ROUND : RECORD_FULL;
+	json_t *line;
+	int bad = 0;
 
 	if (!r)
 		return;
 	take_bitmaps(r, round);
-	record_round(r, &own);
+	line = json_object();
+	bad |= set_number(line, "round", round->number);
+	bad |= json_object_set_new(line, "kind",
+				   string(record_kinds[kind]));
+	bad |= set_number(line, "begin_ns", round->begin);
+	bad |= set_number(line, "end_ns",
+			  round->begin + round->harvest + round->copy);
+	bad |= set_number(line, "harvest_ns", round->harvest);
+	bad |= set_number(line, "copy_ns", round->copy);
+	bad |= set_number(line, "pages_dirty", round->dirty);
+	bad |= set_number(line, "pages_sent", round->sent);
+	bad |= set_some(line, "pages_zero", round->zero);
+	bad |= set_some(line, "pages_same", round->same);
+	bad |= set_number(line, "bytes", round->bytes);
+	bad |= set_some(line, "rate", round->rate);
+	bad |= set_some(line, "dirty_rate", round->dirty_rate);
+	if (round->left != UINT64_MAX)
+		bad |= set_number(line, "bytes_left", round->left);
+	if (round->downtime != UINT64_MAX)
+		bad |= set_number(line, "downtime_ns", round->downtime);
+	if (r->known)
+		bad |= json_object_set_new(line, "heat",
+				record_pack_heat(r->bin, r->nbins));
+	write_line(r, line, bad);
+	memset(r->bin, 0, sizeof(r->bin));
+	r->known = false;
 }
 
 static void write_end(struct record *r, const struct record_end *end)

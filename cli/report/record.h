@@ -63,40 +63,15 @@ enum record_kind {
 };
 
 /**
- * struct record_round - one round; most of it as struct dmatrack_round has it
+ * struct record_round - one round that was read
+ * @r: as dmatrack_precopy() told of it, without bitmaps
  * @kind: see there
- * @number: 0 for the full one
- * @begin: since the run began, and before its harvest
- * @end: when its pages had been sent
- * @harvest: to harvest
- * @copy: to read and send
- * @dirty: pages reported (all of them, in the full round)
- * @sent: pages sent with their content
- * @zero: pages of which it was only said that they are zero
- * @same: pages left out, being what they were when last sent
- * @bytes: of memory that were sent
- * @rate: bytes a second at which pages were sent; 0: not known
- * @dirty_rate: bytes a second that became dirty before this harvest; 0: not known
- * @left: bytes that were still to be sent when it ended, by what is known;
- *	  UINT64_MAX: not known
- * @downtime: what stopping the devices then would have cost; UINT64_MAX: not known
+ * @end: when its pages had been sent, in ns since the run began
  */
 struct record_round {
+	struct dmatrack_round r;
 	enum record_kind kind;
-	uint64_t number;
-	uint64_t begin;
 	uint64_t end;
-	uint64_t harvest;
-	uint64_t copy;
-	uint64_t dirty;
-	uint64_t sent;
-	uint64_t zero;
-	uint64_t same;
-	uint64_t bytes;
-	uint64_t rate;
-	uint64_t dirty_rate;
-	uint64_t left;
-	uint64_t downtime;
 };
 
 /* How it ended */
@@ -168,15 +143,12 @@ void record_dirty_all(struct record *r);	/* every page of all regions */
 /**
  * record_round() - a round has ended
  * @r: record, or NULL
- * @round: it
+ * @round: as a round callback of dmatrack_precopy() gets it, for the run's regions
  *
- * If record_dirty() hasn't been called for it, its heat is not known. An error is
- * kept for record_close().
+ * If there are no bitmaps and record_dirty() hasn't been called for it, its heat is not
+ * known. An error is kept for record_close().
  */
-void record_round(struct record *r, const struct record_round *round);
-
-/* The same, from a round callback of dmatrack_precopy() for the run's regions */
-void record_copy_round(struct record *r, const struct dmatrack_round *round);
+void record_round(struct record *r, const struct dmatrack_round *round);
 
 /**
  * record_close() - the run has ended

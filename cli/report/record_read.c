@@ -286,13 +286,13 @@ static int get_heat(struct reader *r, json_t *list, uint64_t *heat)
 static int check_round(struct reader *r, const struct record_round *round)
 {
 	const struct record_file *f = r->file;
-	uint64_t before = f->nrounds ? f->round[f->nrounds - 1].begin : 0;
+	uint64_t before = f->nrounds ? f->round[f->nrounds - 1].r.begin : 0;
 
-	if (round->begin < before || round->end < round->begin)
+	if (round->r.begin < before || round->end < round->r.begin)
 		return fail(r, -EINVAL, "time runs backwards");
 	if (f->nrounds && f->round[f->nrounds - 1].kind == RECORD_LAST)
 		return fail(r, -EINVAL, "a round after the last");
-	if (round->dirty > f->pages)
+	if (round->r.dirty > f->pages)
 		return fail(r, -EINVAL, "more pages dirty than there are");
 	return 0;
 }
@@ -300,23 +300,24 @@ static int check_round(struct reader *r, const struct record_round *round)
 static int get_round(struct reader *r, json_t *line)
 {
 	struct record_file *f = r->file;
-	struct record_round round = { .left = UINT64_MAX,
-				      .downtime = UINT64_MAX };
+	struct record_round round = { .r.left = UINT64_MAX,
+				      .r.downtime = UINT64_MAX };
+	uint64_t number = 0;
 	const struct member members[] = {
-		{ "round", &round.number, true },
-		{ "begin_ns", &round.begin, true },
+		{ "round", &number, true },
+		{ "begin_ns", &round.r.begin, true },
 		{ "end_ns", &round.end, true },
-		{ "harvest_ns", &round.harvest, false },
-		{ "copy_ns", &round.copy, false },
-		{ "pages_dirty", &round.dirty, true },
-		{ "pages_sent", &round.sent, true },
-		{ "pages_zero", &round.zero, false },
-		{ "pages_same", &round.same, false },
-		{ "bytes", &round.bytes, true },
-		{ "rate", &round.rate, false },
-		{ "dirty_rate", &round.dirty_rate, false },
-		{ "bytes_left", &round.left, false },
-		{ "downtime_ns", &round.downtime, false },
+		{ "harvest_ns", &round.r.harvest, false },
+		{ "copy_ns", &round.r.copy, false },
+		{ "pages_dirty", &round.r.dirty, true },
+		{ "pages_sent", &round.r.sent, true },
+		{ "pages_zero", &round.r.zero, false },
+		{ "pages_same", &round.r.same, false },
+		{ "bytes", &round.r.bytes, true },
+		{ "rate", &round.r.rate, false },
+		{ "dirty_rate", &round.r.dirty_rate, false },
+		{ "bytes_left", &round.r.left, false },
+		{ "downtime_ns", &round.r.downtime, false },
 	};
 	unsigned int kind = 0;
 	int ret = get_numbers(r, line, members, COUNT(members));
@@ -325,6 +326,8 @@ static int get_round(struct reader *r, json_t *line)
 		ret = get_word(r, line, "kind", record_kinds,
 			       COUNT(record_kinds), &kind);
 	round.kind = (enum record_kind)kind;
+	round.r.number = (uint32_t)number;
+	round.r.last = kind == RECORD_LAST;
 	if (!ret)
 		ret = check_round(r, &round);
 	if (!ret)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* One call after the other, on a container and by a device in it. */
 #include <errno.h>
-#include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "argument.h"
 #include "dmatrack_engine.h"
 #include "replay.h"
 
@@ -16,16 +16,7 @@
  * says, which the parser bounds by this.
  */
 static union {
-	struct vfio_iommu_type1_info info;
-	struct vfio_iommu_type1_dma_map map;
-	struct {
-		struct vfio_iommu_type1_dma_unmap unmap;
-		struct vfio_bitmap bitmap;
-	};
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap dirty;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	};
+	union trace_argument is;
 	unsigned char room[65536];
 } arg;
 
@@ -147,12 +138,12 @@ static int run_unmap(struct replay_player *p, const struct replay_call *call,
 {
 	struct vfio_iommu_type1_dma_unmap *unmap = new_argument();
 	bool bitmap = call->with_bitmap;
-	int ret = bitmap ? new_bitmap(p, call, &arg.bitmap, r) : 0;
+	int ret = bitmap ? new_bitmap(p, call, &arg.is.bitmap, r) : 0;
 
 	if (ret)
 		return ret;
 	unmap->argsz = argsz(call, sizeof(*unmap) +
-				   (bitmap ? sizeof(arg.bitmap) : 0));
+				   (bitmap ? sizeof(arg.is.bitmap) : 0));
 	unmap->flags = flags(call,
 			     (bitmap ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP : 0) |
 			     (call->everything ? VFIO_DMA_UNMAP_FLAG_ALL : 0));
@@ -182,13 +173,13 @@ static int run_harvest(struct replay_player *p, const struct replay_call *call,
 	int ret;
 
 	new_argument();
-	ret = new_bitmap(p, call, &arg.get.bitmap, r);
+	ret = new_bitmap(p, call, &arg.is.get.bitmap, r);
 	if (ret)
 		return ret;
-	arg.dirty.argsz = argsz(call, sizeof(arg.dirty) + sizeof(arg.get));
-	arg.dirty.flags = flags(call, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
-	arg.get.iova = call->iova;
-	arg.get.size = call->size;
+	arg.is.dirty.argsz = argsz(call, sizeof(arg.is.dirty) + sizeof(arg.is.get));
+	arg.is.dirty.flags = flags(call, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
+	arg.is.get.iova = call->iova;
+	arg.is.get.size = call->size;
 	r->ret = do_ioctl(p, VFIO_IOMMU_DIRTY_PAGES);
 	return 0;
 }

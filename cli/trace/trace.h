@@ -9,11 +9,12 @@
 #ifndef CLI_TRACE_TRACE_H
 #define CLI_TRACE_TRACE_H
 
-#include <linux/vfio.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+
+#include "argument.h"
 
 /**
  * struct trace_call - a call under way
@@ -21,7 +22,8 @@
  * @fd: on which descriptor of its process
  * @cmd: VFIO_IOMMU_MAP_DMA and its like
  * @arg: its third argument
- * @there: the structure at @arg could be read, and is in the union below
+ * @there: @given could be read
+ * @given: the structure at @arg
  */
 struct trace_call {
 	pid_t tid;
@@ -29,18 +31,7 @@ struct trace_call {
 	unsigned int cmd;
 	uint64_t arg;
 	bool there;
-	union {
-		struct vfio_iommu_type1_info info;
-		struct vfio_iommu_type1_dma_map map;
-		struct {
-			struct vfio_iommu_type1_dma_unmap unmap;
-			struct vfio_bitmap bitmap;
-		};
-		struct {
-			struct vfio_iommu_type1_dirty_bitmap dirty;
-			struct vfio_iommu_type1_dirty_bitmap_get get;
-		};
-	};
+	union trace_argument given;
 };
 
 /**

@@ -58,20 +58,20 @@ static bool read_argument(struct trace_call *call)
 {
 	switch (call->cmd) {
 	case VFIO_IOMMU_GET_INFO:
-		return read_memory(call->tid, call->arg, &call->info, 8);
+		return read_memory(call->tid, call->arg, &call->given.info, 8);
 	case VFIO_IOMMU_MAP_DMA:
-		return read_memory(call->tid, call->arg, &call->map,
-				   sizeof(call->map));
+		return read_memory(call->tid, call->arg, &call->given.map,
+				   sizeof(call->given.map));
 	case VFIO_IOMMU_UNMAP_DMA:
-		return read_parts(call, &call->unmap, sizeof(call->unmap),
-				  &call->unmap.flags,
+		return read_parts(call, &call->given.unmap, sizeof(call->given.unmap),
+				  &call->given.unmap.flags,
 				  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
-				  sizeof(call->bitmap));
+				  sizeof(call->given.bitmap));
 	case VFIO_IOMMU_DIRTY_PAGES:
-		return read_parts(call, &call->dirty, sizeof(call->dirty),
-				  &call->dirty.flags,
+		return read_parts(call, &call->given.dirty, sizeof(call->given.dirty),
+				  &call->given.dirty.flags,
 				  VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-				  sizeof(call->get));
+				  sizeof(call->given.get));
 	}
 	return true;		/* a number */
 }
@@ -176,54 +176,54 @@ static void make_map(struct replay_call *line, const struct trace_call *call)
 	const uint32_t prot = DMATRACK_MAP_READ | DMATRACK_MAP_WRITE;
 
 	line->verb = REPLAY_MAP;
-	line->iova = call->map.iova;
-	line->size = call->map.size;
+	line->iova = call->given.map.iova;
+	line->size = call->given.map.size;
 	line->where = REPLAY_RECORDED;
-	line->place = call->map.vaddr;
-	line->prot = call->map.flags & prot;
+	line->place = call->given.map.vaddr;
+	line->prot = call->given.map.flags & prot;
 	if (!line->prot)
 		line->prot = prot;	/* for people; the flags say what was */
-	set_flags(line, call->map.flags, call->map.flags == line->prot);
-	set_argsz(line, call->map.argsz, sizeof(call->map));
+	set_flags(line, call->given.map.flags, call->given.map.flags == line->prot);
+	set_argsz(line, call->given.map.argsz, sizeof(call->given.map));
 }
 
 static void make_unmap(struct replay_call *line, const struct trace_call *call)
 {
-	uint32_t flags = call->unmap.flags;
+	uint32_t flags = call->given.unmap.flags;
 	bool bitmap = flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
-	bool all = flags == VFIO_DMA_UNMAP_FLAG_ALL && !call->unmap.iova &&
-		   !call->unmap.size;
+	bool all = flags == VFIO_DMA_UNMAP_FLAG_ALL && !call->given.unmap.iova &&
+		   !call->given.unmap.size;
 
 	line->verb = REPLAY_UNMAP;
-	line->iova = call->unmap.iova;
-	line->size = call->unmap.size;
+	line->iova = call->given.unmap.iova;
+	line->size = call->given.unmap.size;
 	line->everything = all;
 	line->with_bitmap = bitmap;
 	set_flags(line, flags, all || flags == bitmap);
-	set_argsz(line, call->unmap.argsz, sizeof(call->unmap) +
-		  (bitmap ? sizeof(call->bitmap) : 0));
+	set_argsz(line, call->given.unmap.argsz, sizeof(call->given.unmap) +
+		  (bitmap ? sizeof(call->given.bitmap) : 0));
 	if (bitmap)
-		set_bitmap(line, &call->bitmap);
+		set_bitmap(line, &call->given.bitmap);
 }
 
 static void make_dirty(struct replay_call *line, const struct trace_call *call)
 {
-	uint32_t flags = call->dirty.flags;
+	uint32_t flags = call->given.dirty.flags;
 
 	if (flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) {
 		line->verb = REPLAY_HARVEST;
-		line->iova = call->get.iova;
-		line->size = call->get.size;
-		set_bitmap(line, &call->get.bitmap);
-		set_argsz(line, call->dirty.argsz,
-			  sizeof(call->dirty) + sizeof(call->get));
+		line->iova = call->given.get.iova;
+		line->size = call->given.get.size;
+		set_bitmap(line, &call->given.get.bitmap);
+		set_argsz(line, call->given.dirty.argsz,
+			  sizeof(call->given.dirty) + sizeof(call->given.get));
 		return;
 	}
 	line->verb = flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP ? REPLAY_STOP :
 								 REPLAY_START;
 	set_flags(line, flags, flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START ||
 			       line->verb == REPLAY_STOP);
-	set_argsz(line, call->dirty.argsz, sizeof(call->dirty));
+	set_argsz(line, call->given.dirty.argsz, sizeof(call->given.dirty));
 }
 
 static void make_line(struct replay_call *line, const struct trace_call *call)
@@ -255,8 +255,8 @@ static void read_bitmap(const struct trace_call *call,
 			const struct replay_call *line,
 			struct replay_result *r)
 {
-	const struct vfio_bitmap *bitmap = line->with_bitmap ? &call->bitmap :
-							       &call->get.bitmap;
+	const struct vfio_bitmap *bitmap = line->with_bitmap ? &call->given.bitmap :
+							       &call->given.get.bitmap;
 	uint64_t need = dmatrack_bitmap_size(line->size, line->page_size);
 
 	if (!need || need > REPLAY_BITMAP)

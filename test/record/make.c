@@ -226,7 +226,7 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 		o.left = w->pages * PAGE;
 	o.downtime = (uint64_t)((double)o.left * 1e9 / (double)o.rate) +
 		     o.harvest + (w->k->same ? w->pages * 250 : 0);
-	record_copy_round(w->r, &o);
+	record_round(w->r, &o);
 	clear(w);
 	write_for(w, o.harvest + o.copy);
 	w->now += o.harvest + o.copy;

@@ -146,7 +146,7 @@ static void bins_once(uint64_t base)
 	static uint64_t bitmap[SPAN / 64 + 1], bin[RECORD_BINS];
 	struct dmatrack_region region[REGIONS];
 	unsigned int n = make_regions(region, base);
-	struct record_round round = { .kind = RECORD_ROUND, .number = 1 };
+	struct dmatrack_round round = { .number = 1 };
 	struct record *r = begin(region, n);
 	struct record_file f;
 
@@ -159,7 +159,7 @@ static void bins_once(uint64_t base)
 	CHECK_EQ(record_close(r, NULL), 0);
 	CHECK_EQ(record_read(&f, path, error, sizeof(error)), 0);
 	CHECK_EQ(f.nrounds, 1);
-	CHECK_EQ(f.round[0].dirty, round.dirty);
+	CHECK_EQ(f.round[0].r.dirty, round.dirty);
 	CHECK_EQ(f.pages, pages_of(region, n));
 	CHECK_EQ(f.run.nregions, n);
 	CHECK(!memcmp(f.run.region, region, n * sizeof(*region)));
@@ -179,7 +179,7 @@ static void bins(void)
 static void bins_of_a_tebibyte(void)
 {
 	const struct dmatrack_region region = { PAGE, UINT64_C(1) << 40, NULL };
-	struct record_round round = { .kind = RECORD_ROUND, .dirty = 3 };
+	struct dmatrack_round round = { .number = 1, .dirty = 3 };
 	uint64_t *bitmap = calloc((1u << 28) / 64, 8);
 	struct record *r = begin(&region, 1);
 	struct record_file f;
@@ -232,19 +232,19 @@ static void write_whole(void)
 	struct record *r;
 
 	CHECK_EQ(record_create(&r, path, &run), 0);
-	record_copy_round(r, &round);
+	record_round(r, &round);
 	round = (struct dmatrack_round){
 		.number = 1, .begin = 20, .harvest = 3, .copy = 4, .dirty = 5,
 		.sent = 2, .same = 3, .rate = 6, .dirty_rate = 7, .left = 8,
 		.downtime = 9, .bitmaps = bitmaps,
 	};
-	record_copy_round(r, &round);
+	record_round(r, &round);
 	round.number = 2;
 	round.last = 1;
 	round.begin = 50;
 	round.bitmaps = bitmaps;
 	round.sent_bitmaps = changed;
-	record_copy_round(r, &round);
+	record_round(r, &round);
 	CHECK_EQ(record_copy_close(r, &totals, RECORD_COPIED, NULL), 0);
 }
 
@@ -254,13 +254,13 @@ static void check_rounds(const struct record_file *f)
 	CHECK_EQ(f->nbins, 8);
 	CHECK_EQ(f->round[0].kind, RECORD_FULL);
 	CHECK_EQ(f->round[0].end, 10);
-	CHECK_EQ(f->round[0].zero, 1);
-	CHECK(f->round[0].downtime == UINT64_MAX && f->heat[7] == 1);
+	CHECK_EQ(f->round[0].r.zero, 1);
+	CHECK(f->round[0].r.downtime == UINT64_MAX && f->heat[7] == 1);
 	CHECK_EQ(f->round[1].kind, RECORD_ROUND);
 	CHECK_EQ(f->round[1].end, 27);
-	CHECK_EQ(f->round[1].same, 3);
-	CHECK_EQ(f->round[1].dirty_rate, 7);
-	CHECK_EQ(f->round[1].downtime, 9);
+	CHECK_EQ(f->round[1].r.same, 3);
+	CHECK_EQ(f->round[1].r.dirty_rate, 7);
+	CHECK_EQ(f->round[1].r.downtime, 9);
 	/* pages 0, 2 and 4 of the first, 1 and 2 of the second */
 	CHECK(f->heat[8] == 1 && f->heat[9] == 0 && f->heat[12] == 1 &&
 	      f->heat[13] == 0 && f->heat[14] == 1 && f->heat[15] == 1);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What the type1 calls are given, as a program that is traced has it, and as replay gives it */
+#ifndef CLI_TRACE_ARGUMENT_H
+#define CLI_TRACE_ARGUMENT_H
+
+#include <linux/vfio.h>
+
+/* A structure, and behind some a second one */
+union trace_argument {
+	struct vfio_iommu_type1_info info;
+	struct vfio_iommu_type1_dma_map map;
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	};
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	};
+};
+
+#endif
