@@ -76,7 +76,7 @@ struct dmt_container {
 	unsigned int avail;
 	unsigned int nr_invalid;
 	unsigned int nr_emulated;
-	struct dmt_group *groups;
+	struct dmt_group __rcu *groups;
 	struct dmt_domain *domains;
 	void *scratch;
 	unsigned int nr_ranges;

@@ -32,7 +32,7 @@
  * @rcu: to free it
  */
 struct dmt_group {
-	struct dmt_group *next;
+	struct dmt_group __rcu *next;
 	struct iommu_group *iommu_group;
 	struct dmt_domain *domain;
 	u64 start;
@@ -42,16 +42,25 @@ struct dmt_group {
 	struct rcu_head rcu;
 };
 
-/* Under RCU or the container's lock */
-static struct dmt_group *group_find(struct dmt_container *c,
+/* The container's groups, under RCU or its lock */
+static struct dmt_group *group_first(const struct dmt_container *c)
+{
+	return rcu_dereference_check(c->groups, lockdep_is_held(&c->lock));
+}
+
+static struct dmt_group *group_next(const struct dmt_container *c,
+				    const struct dmt_group *group)
+{
+	return rcu_dereference_check(group->next, lockdep_is_held(&c->lock));
+}
+
+static struct dmt_group *group_find(const struct dmt_container *c,
 				    const struct iommu_group *iommu_group)
 {
-	struct dmt_group *group = rcu_dereference_check(c->groups,
-					lockdep_is_held(&c->lock));
+	struct dmt_group *group = group_first(c);
 
 	while (group && group->iommu_group != iommu_group)
-		group = rcu_dereference_check(group->next,
-					      lockdep_is_held(&c->lock));
+		group = group_next(c, group);
 	return group;
 }
 
@@ -101,7 +110,7 @@ static void limits_fill(struct dmt_container *c, const struct dmt_group *group,
 	l->ranges[0].start = 0;
 	l->ranges[0].last = ~0ULL;
 	l->nr = 1;
-	for (g = c->groups; g; g = g->next)
+	for (g = group_first(c); g; g = group_next(c, g))
 		limit_group(l, g);
 	if (group)
 		limit_group(l, group);
@@ -129,7 +138,7 @@ static int limits_make(struct dmt_container *c, const struct dmt_group *group,
 	unsigned int room = group->reserved.nr + 1;
 	const struct dmt_group *g;
 
-	for (g = c->groups; g; g = g->next)
+	for (g = group_first(c); g; g = group_next(c, g))
 		room += g->reserved.nr;
 	l->ranges = dmt_zalloc(c->host, room * sizeof(*l->ranges));
 	if (!l->ranges)
@@ -483,7 +492,7 @@ static int attach_locked(struct dmt_container *c, struct dmt_group *group,
 		return err;
 	}
 	WRITE_ONCE(c->nr_emulated, c->nr_emulated + emulated);
-	group->next = c->groups;
+	RCU_INIT_POINTER(group->next, group_first(c));
 	rcu_assign_pointer(c->groups, group);
 	return 0;
 }
@@ -557,7 +566,7 @@ static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 	if (!xchg(&group->pins, true))
 		dmt_scope_narrow(c);
 	if (!--d->nr_groups) {
-		if (!c->groups)
+		if (!group_first(c))
 			dmt_unmap_all(c);
 		else if (!c->domains->next)
 			dmt_iommu_unreplay(c, NULL);
@@ -571,7 +580,7 @@ static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 static void detach_emulated(struct dmt_container *c)
 {
 	WRITE_ONCE(c->nr_emulated, c->nr_emulated - 1);
-	if (!c->groups)
+	if (!group_first(c))
 		dmt_unmap_all(c);
 }
 
@@ -582,11 +591,12 @@ static void group_free_rcu(struct rcu_head *rcu)
 
 static void group_remove(struct dmt_container *c, struct dmt_group *group)
 {
-	struct dmt_group **at = &c->groups;
+	struct dmt_group __rcu **at = &c->groups;
+	struct dmt_group *g;
 
-	while (*at != group)
-		at = &(*at)->next;
-	rcu_assign_pointer(*at, group->next);
+	for (g = group_first(c); g != group; g = group_next(c, g))
+		at = &g->next;
+	rcu_assign_pointer(*at, group_next(c, group));
 }
 
 bool dmt_group_detach(struct dmt_container *c, struct iommu_group *iommu_group)

@@ -1412,8 +1412,9 @@ int main(void)
 	if (memory == MAP_FAILED)
 		return 1;
 	for (at = 0; at < ARRAY_SIZE(script); at++) {
-		const unsigned int here = at;
+		static unsigned int here;	/* TEST() is a setjmp() */
 
+		here = at;
 		snprintf(name, sizeof(name), "every failure: %s",
 			 script[at].name);
 		TEST(fail_step, name);
