@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "test/random.h"
+#include "lib/util/random.h"
 
 #define BACK_MOST	600	/* cut among the first so many bytes that come back */
 
@@ -139,10 +139,10 @@ static void kill_listener(const char *pidfile)
 /* A random number up to @most; half of the time its logarithm is uniform, for small ones */
 static uint64_t draw(struct plan *p, uint64_t most)
 {
-	uint64_t n = random_below(&p->random, most) + 1;
+	uint64_t n = dml_random_below(&p->random, most) + 1;
 
-	if (random_below(&p->random, 2))
-		n >>= random_below(&p->random, 24);
+	if (dml_random_below(&p->random, 2))
+		n >>= dml_random_below(&p->random, 24);
 	return n ? n : 1;
 }
 
@@ -155,7 +155,7 @@ static void serve(int client, const char *target, struct plan *p)
 		close(client);
 		return;
 	}
-	if (p->cuts && !random_below(&p->random, 4))
+	if (p->cuts && !dml_random_below(&p->random, 4))
 		back = draw(p, BACK_MOST);
 	else if (p->cuts)
 		there = draw(p, p->most);

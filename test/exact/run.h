@@ -9,7 +9,7 @@
 #include "devices/device.h"
 #include "exact.h"
 #include "model.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "uapi/dmatrack.h"
 
 #define PAGE	MODEL_PAGE
@@ -39,7 +39,7 @@ struct exact {
 
 static inline uint64_t any(struct exact *x, uint64_t below)
 {
-	return random_below(&x->rng, below);
+	return dml_random_below(&x->rng, below);
 }
 
 static inline uint64_t iova_of(const struct exact *x, uint64_t page)

@@ -31,7 +31,7 @@
 
 #include "dmatrack_engine.h"
 #include "engine/host.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 #include "uapi/dmatrack.h"
 
@@ -447,7 +447,7 @@ static long do_scatter(const struct step *s)
 	long ret = 0;
 
 	while (!ret) {
-		page += 1 + random_below(&rng, s->arg);
+		page += 1 + dml_random_below(&rng, s->arg);
 		if (page >= s->page + s->n)
 			break;
 		if (!is_writable(page))
@@ -1234,8 +1234,8 @@ static void many_erase(unsigned int order, long nth)
 
 	many_fill(order);
 	while (many->count) {
-		unsigned int i = random_below(&rng, MANY);
-		unsigned int n = 1 + random_below(&rng, 150);
+		unsigned int i = dml_random_below(&rng, MANY);
+		unsigned int n = 1 + dml_random_below(&rng, 150);
 
 		many->e->host.fault_nth = nth;
 		many->e->host.fault_kinds = DMT_FAULT_MEMORY;

@@ -15,7 +15,7 @@
 #include "dmatrack_copy.h"
 #include "lib/image/image_file.h"
 #include "lib/stream/wire.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/scratch.h"
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
@@ -28,7 +28,7 @@ static unsigned long runs = 3000;
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&rng, n);
+	return dml_random_below(&rng, n);
 }
 
 /* A stream in memory, which ends; the receiver's answers are discarded */
@@ -141,13 +141,13 @@ static void random_hello(struct dml_frame *f, void *payload)
 	uint32_t i;
 
 	memset(hello, 0, sizeof(*hello));
-	hello->page_size = below(8) ? PAGE : (uint32_t)random_next(&rng);
+	hello->page_size = below(8) ? PAGE : (uint32_t)dml_random_next(&rng);
 	hello->nregions = below(8) ? 1 + below(4) : below(5000);
 	hello->flags = below(10) ? 0 : below(4);
 	for (i = 0; i < hello->nregions && i < 100; i++) {
 		iova += below(3) * PAGE;
-		*region++ = below(40) ? iova : random_next(&rng);
-		*region = below(40) ? (1 + below(5)) * PAGE : random_next(&rng);
+		*region++ = below(40) ? iova : dml_random_next(&rng);
+		*region = below(40) ? (1 + below(5)) * PAGE : dml_random_next(&rng);
 		iova += *region++;
 	}
 	f->type = DML_WIRE_HELLO;
@@ -163,12 +163,12 @@ static void random_frame(struct dml_frame *f, uint64_t *seq, void *payload)
 
 	f->type = below(30) ? types[below(sizeof(types))] :
 			      below(DML_WIRE_TYPES + 1);
-	f->seq = below(50) ? ++*seq : random_next(&rng);
+	f->seq = below(50) ? ++*seq : dml_random_next(&rng);
 	f->payload = payload;
 	if (f->type != DML_WIRE_DATA && f->type != DML_WIRE_ZERO)
 		return;
-	f->iova = below(30) ? below(8) * PAGE : random_next(&rng);
-	f->size = below(30) ? n : random_next(&rng);
+	f->iova = below(30) ? below(8) * PAGE : dml_random_next(&rng);
+	f->size = below(30) ? n : dml_random_next(&rng);
 	if (f->type == DML_WIRE_ZERO)
 		return;
 	f->length = (uint32_t)n;
@@ -188,7 +188,7 @@ static void random_commit(struct dml_wire *wire, const struct dml_frame *finish)
 	struct dml_frame f = { .type = DML_WIRE_COMMIT, .seq = finish->seq };
 
 	if (!below(20))
-		f.seq = random_next(&rng);
+		f.seq = dml_random_next(&rng);
 	if (below(10))
 		dml_wire_put(wire, &f);
 }
@@ -268,7 +268,7 @@ static void make_image(const char *path)
 
 static void random_word(unsigned char *buf, size_t size)
 {
-	uint64_t word = below(2) ? random_next(&rng) : below(5000);
+	uint64_t word = below(2) ? dml_random_next(&rng) : below(5000);
 
 	memcpy(buf + below(size / 8) * 8, &word, below(2) ? 8 : 4);
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "cli/report/record.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 
 #define PAGE	UINT64_C(4096)
 #define SEC	UINT64_C(1000000000)
@@ -107,7 +107,7 @@ static void set_some(struct world *w, uint64_t from, uint64_t span, uint64_t n)
 	if (n > 8 * span)
 		n = 8 * span;
 	while (n--)
-		set(w, (from + random_below(&w->rng, span)) % w->pages);
+		set(w, (from + dml_random_below(&w->rng, span)) % w->pages);
 }
 
 /* Set the bits of pages written in the next @ns. */
@@ -198,7 +198,7 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 	const uint64_t *const *parts = (const uint64_t *const *)w->part;
 	struct dmatrack_round o = {
 		.number = i, .last = last, .begin = w->now, .bitmaps = parts,
-		.rate = w->k->rate / 100 * (97 + random_below(&w->rng, 4)),
+		.rate = w->k->rate / 100 * (97 + dml_random_below(&w->rng, 4)),
 		.dirty = i && !w->k->same ? count(w) : w->pages,
 	};
 	uint64_t left;

@@ -26,7 +26,7 @@
 
 #include "lib/util/racy_copy.h"
 #include "devices/device.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 
 #define PAGE		4096ULL
 #define BASE		(16ULL << 20)	/* within reach of 28 bits */
@@ -113,10 +113,10 @@ static void leave(struct dev_device *d, int fd)
 /* Leave right after a write, before a harvest. */
 static void write_and_leave(struct dev_device *d, int fd, uint64_t *rng)
 {
-	uint64_t data = random_next(rng);
+	uint64_t data = dml_random_next(rng);
 
 	pthread_mutex_lock(&copying);
-	check("write", dev_write(d, BASE + random_below(rng, STABLE - 8),
+	check("write", dev_write(d, BASE + dml_random_below(rng, STABLE - 8),
 					&data, sizeof(data)));
 	leave(d, fd);
 	pthread_mutex_unlock(&copying);
@@ -130,14 +130,14 @@ static void visit(const char *name, uint64_t *rng)
 	int fd;
 
 	d = join(name, &fd);
-	run(d, name, 2000, 1 + random_below(rng, is_pci(name) ? 3 : 300),
-	    random_next(rng) >> 1);
-	if (random_below(rng, 3))
+	run(d, name, 2000, 1 + dml_random_below(rng, is_pci(name) ? 3 : 300),
+	    dml_random_next(rng) >> 1);
+	if (dml_random_below(rng, 3))
 		check("wait", dev_wait(d));
 	check("stats", dev_stats(d, &stats));
 	if (stats.failed)
 		die("a device's write", -EIO);
-	if (random_below(rng, 2))
+	if (dml_random_below(rng, 2))
 		write_and_leave(d, fd, rng);
 	else
 		leave(d, fd);
@@ -153,7 +153,7 @@ static void *visitor(void *arg)
 		visit(names[n], &rng);
 		joins[n]++;
 		/* time for harvests without the device */
-		pause.tv_nsec = (long)random_below(&rng, 600000000);
+		pause.tv_nsec = (long)dml_random_below(&rng, 600000000);
 		nanosleep(&pause, NULL);
 	}
 	return NULL;
@@ -240,7 +240,7 @@ static void *unmapper(void *arg)
 	uint64_t rng = (uintptr_t)arg;
 
 	while (!stop) {
-		unmap_and_map(STABLE + random_below(&rng, PIECES) * PIECE);
+		unmap_and_map(STABLE + dml_random_below(&rng, PIECES) * PIECE);
 		nanosleep(&pause, NULL);
 	}
 	return NULL;

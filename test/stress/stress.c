@@ -29,7 +29,7 @@
 
 #include "lib/util/racy_copy.h"
 #include "devices/device.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 
 #define PAGE		4096ULL
 #define BASE		(1ULL << 40)
@@ -91,7 +91,7 @@ static void fill(uint64_t *rng, char *data, size_t size)
 	size_t i;
 
 	for (i = 0; i < size; i += 8) {
-		uint64_t r = random_next(rng);
+		uint64_t r = dml_random_next(rng);
 
 		memcpy(data + i, &r, size - i < 8 ? size - i : 8);
 	}
@@ -100,9 +100,9 @@ static void fill(uint64_t *rng, char *data, size_t size)
 /* A place for @size bytes: anywhere, or where an unmap is likely to come */
 static uint64_t somewhere(uint64_t *rng, uint64_t size)
 {
-	if (random_below(rng, 2))
-		return random_below(rng, total - size);
-	return victim + random_below(rng, PIECE - size);
+	if (dml_random_below(rng, 2))
+		return dml_random_below(rng, total - size);
+	return victim + dml_random_below(rng, PIECE - size);
 }
 
 /* On a slow kernel, threads that never wait would leave no time for others. */
@@ -120,8 +120,8 @@ static void *writer(void *arg)
 	char *data = malloc(MAX_OP);
 
 	while (!stop) {
-		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
-						 200 : MAX_OP);
+		uint64_t size = 1 + dml_random_below(&rng, dml_random_below(&rng, 8) ?
+						     200 : MAX_OP);
 		uint64_t off = somewhere(&rng, size);
 
 		fill(&rng, data, size);
@@ -140,9 +140,9 @@ static void *pinner(void *arg)
 	char *data = malloc(16 * PAGE);
 
 	while (!stop) {
-		uint64_t n = 1 + random_below(&rng, random_below(&rng, 4) ? 4 : 16);
-		uint64_t off = random_below(&rng, (total - n * PAGE) / PAGE) * PAGE;
-		unsigned int i, again = random_below(&rng, 4);
+		uint64_t n = 1 + dml_random_below(&rng, dml_random_below(&rng, 4) ? 4 : 16);
+		uint64_t off = dml_random_below(&rng, (total - n * PAGE) / PAGE) * PAGE;
+		unsigned int i, again = dml_random_below(&rng, 4);
 		int ret;
 
 		ret = dev_pin(dev, BASE + off, n, TDEV_PIN_READ |
@@ -152,8 +152,8 @@ static void *pinner(void *arg)
 		if (ret)
 			continue;
 		for (i = 0; i < again; i++) {
-			uint64_t at = random_below(&rng, n * PAGE);
-			uint64_t size = 1 + random_below(&rng, n * PAGE - at);
+			uint64_t at = dml_random_below(&rng, n * PAGE);
+			uint64_t size = 1 + dml_random_below(&rng, n * PAGE - at);
 
 			fill(&rng, data, size);
 			check_op("pinned write",
@@ -187,8 +187,8 @@ static void *marker(void *arg)
 	bool reports = true;
 
 	while (!stop) {
-		uint64_t size = 1 + random_below(&rng, random_below(&rng, 8) ?
-						 100 : MAX_OP);
+		uint64_t size = 1 + dml_random_below(&rng, dml_random_below(&rng, 8) ?
+						     100 : MAX_OP);
 		uint64_t off = somewhere(&rng, size);
 		int ret;
 
@@ -288,14 +288,14 @@ static void *harvester(void *arg)
 		uint64_t off = 0, size = total, page = PAGE;
 
 		breathe();
-		if (random_below(&rng, 3)) {
-			off = random_below(&rng, total / PAGE) * PAGE;
-			size = (1 + random_below(&rng, (total - off) / PAGE)) *
+		if (dml_random_below(&rng, 3)) {
+			off = dml_random_below(&rng, total / PAGE) * PAGE;
+			size = (1 + dml_random_below(&rng, (total - off) / PAGE)) *
 				PAGE;
 		}
-		if (!random_below(&rng, 4))
-			page <<= random_below(&rng, 6);
-		if (random_below(&rng, 2)) {
+		if (!dml_random_below(&rng, 4))
+			page <<= dml_random_below(&rng, 6);
+		if (dml_random_below(&rng, 2)) {
 			harvest_ranges(off, size, page);
 			continue;
 		}
@@ -313,7 +313,7 @@ static void *unmapper(void *arg)
 
 	go_first();
 	while (!stop) {
-		uint64_t off = stable + random_below(&rng, PIECES) * PIECE;
+		uint64_t off = stable + dml_random_below(&rng, PIECES) * PIECE;
 		struct {
 			struct vfio_iommu_type1_dma_unmap unmap;
 			struct vfio_bitmap b;
@@ -353,8 +353,8 @@ static void *churner(void *arg)
 	uint64_t rng = (uintptr_t)arg, i, n;
 
 	while (!stop) {
-		i = random_below(&rng, SMALL);
-		n = 1 + random_below(&rng, 40);
+		i = dml_random_below(&rng, SMALL);
+		n = 1 + dml_random_below(&rng, 40);
 		for (; n && i < SMALL; n--, i++) {
 			uint64_t iova = BASE + HOLE + i * PAGE;
 

@@ -14,7 +14,7 @@
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
 #include "core/group.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "uapi/dmatrack.h"
 #include "test/tap.h"
 
@@ -34,7 +34,7 @@ static uint64_t rng = 1;
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&rng, n);
+	return dml_random_below(&rng, n);
 }
 
 static struct page *frame_of(unsigned long vaddr)

@@ -15,7 +15,7 @@
 #include "dmatrack_copy.h"
 #include "lib/image/image_file.h"
 #include "lib/image/image_file.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/scratch.h"
 #include "test/tap.h"
 
@@ -58,14 +58,14 @@ static int begin(struct dmatrack_dest *d)
 /* One write or zero of pages anywhere, in memory and in the image */
 static void change(struct dmatrack_dest *d)
 {
-	struct dmatrack_region *r = &regions[random_below(&rng, NREGIONS)];
-	uint64_t pages = r->size / PAGE, from = random_below(&rng, pages);
-	uint64_t n = 1 + random_below(&rng, pages - from);
+	struct dmatrack_region *r = &regions[dml_random_below(&rng, NREGIONS)];
+	uint64_t pages = r->size / PAGE, from = dml_random_below(&rng, pages);
+	uint64_t n = 1 + dml_random_below(&rng, pages - from);
 	char *at = (char *)r->vaddr + from * PAGE;
 
-	if (random_below(&rng, 3)) {
+	if (dml_random_below(&rng, 3)) {
 		n = n < 40 ? n : 40;
-		memset(at, (int)random_below(&rng, 256), n * PAGE);
+		memset(at, (int)dml_random_below(&rng, 256), n * PAGE);
 		CHECK_EQ(d->ops->write(d, r->iova + from * PAGE, at, n * PAGE), 0);
 	} else {
 		memset(at, 0, n * PAGE);
@@ -231,11 +231,11 @@ static void test_altered(void)
 	CHECK_EQ(pread(fd, &table, 8, 24), 8);
 	CHECK(table < (uint64_t)st.st_size);
 	for (at = 0; at < (uint64_t)st.st_size; at += step) {
-		int bit = (int)random_below(&rng, 8);
+		int bit = (int)dml_random_below(&rng, 8);
 
 		/* the gaps behind the regions and before the table are unused */
 		step = at < 4096 + 48 || at >= table ? 1 :
-		       50000 + random_below(&rng, 100000);
+		       50000 + dml_random_below(&rng, 100000);
 		if (at >= 4096 + 48 && at < 8192) {
 			step = 8192 - at;
 			continue;
@@ -758,7 +758,7 @@ static void test_no_resume(void)
 	leave_partial(path);
 	CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 5);
 	CHECK_EQ(state_of(path, 0), 0);
-	for (at = 0; at < 4096 + 48; at += 1 + random_below(&rng, 60)) {
+	for (at = 0; at < 4096 + 48; at += 1 + dml_random_below(&rng, 60)) {
 		fd = open(partial, O_RDWR);
 		flip(fd, at, 3);
 		CHECK_EQ(state_of(path, DMATRACK_IMAGE_RESUME), 0);

@@ -13,7 +13,7 @@
 #include "devices/device.h"
 #include "devices/pinned.h"
 #include "devices/runner.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define PAGE	4096ULL
@@ -22,7 +22,7 @@ static uint64_t rng = 1;
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&rng, n);
+	return dml_random_below(&rng, n);
 }
 
 /* Bitmaps */
@@ -131,7 +131,7 @@ static void check_merge(const uint64_t *from, uint64_t nbits, uint64_t at)
 
 	memcpy(exact, from, from_size);
 	for (i = 0; i < size / 8; i++)
-		to[i] = want[i] = random_next(&rng) & random_next(&rng);
+		to[i] = want[i] = dml_random_next(&rng) & dml_random_next(&rng);
 	for (i = 0; i < nbits; i++) {
 		count += bit(from, i);
 		if (bit(from, i))

@@ -17,7 +17,7 @@
 #include "engine/iommu.h"
 #include "lib/container/backend.h"
 #include "lib/container/info.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define PAGE	4096ULL
@@ -254,14 +254,14 @@ static void test_info_random(void)
 
 	for (i = 0; i < 100000; i++) {
 		play_answer();
-		for (j = 1 + random_below(&rng, 3); j; j--) {
-			size_t where = random_below(&rng, played.size);
-			unsigned char value = random_below(&rng, 256);
+		for (j = 1 + dml_random_below(&rng, 3); j; j--) {
+			size_t where = dml_random_below(&rng, played.size);
+			unsigned char value = dml_random_below(&rng, 256);
 
-			played.answer[where] = value & random_next(&rng);
+			played.answer[where] = value & dml_random_next(&rng);
 		}
-		good += !parse(random_below(&rng, 4) ?
-			       played.size : random_below(&rng, played.size));
+		good += !parse(dml_random_below(&rng, 4) ?
+			       played.size : dml_random_below(&rng, played.size));
 	}
 	CHECK(good > 1000 && good < 99000);
 }
@@ -594,7 +594,7 @@ static void *map_and_unmap(void *arg)
 	uint64_t state = 7, i, iova;
 
 	for (i = 0; i < TURNS; i++) {
-		iova = (random_below(&state, STEADY) * 4 + 2) * PAGE;
+		iova = (dml_random_below(&state, STEADY) * 4 + 2) * PAGE;
 		if (dmatrack_map(t, iova, memory, PAGE, RW) ||
 		    dmatrack_unmap(t, iova, PAGE))
 			return NULL;
@@ -652,7 +652,7 @@ static void *write_pages(void *arg)
 	uint64_t state = 3, i, page;
 
 	for (i = 0; i < WRITES; i++) {
-		page = random_below(&state, SPREAD);
+		page = dml_random_below(&state, SPREAD);
 		written[page / 64] |= 1ULL << page % 64;
 		if (dmatrack_engine_mark_dirty(e, IOVA + page * PAGE, 1))
 			return NULL;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "engine/host.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define CHUNK		DMT_CHUNK_PAGES
@@ -184,23 +184,23 @@ static void exact_of(uint64_t npages)
 	CHECK(dirty && reported);
 	strayed = false;
 	for (i = 0; i < 3000; i++) {
-		uint64_t a = random_below(&rng, npages);
-		uint64_t n = 1 + random_below(&rng, 1ULL <<
-					      random_below(&rng, 17));
+		uint64_t a = dml_random_below(&rng, npages);
+		uint64_t n = 1 + dml_random_below(&rng, 1ULL <<
+						  dml_random_below(&rng, 17));
 
-		if (!random_below(&rng, 8))
+		if (!dml_random_below(&rng, 8))
 			a -= a % CHUNK;
-		if (!random_below(&rng, 8))
+		if (!dml_random_below(&rng, 8))
 			n = CHUNK;
 		if (n > npages - a)
 			n = npages - a;
-		switch (random_below(&rng, 16)) {
+		switch (dml_random_below(&rng, 16)) {
 		case 0:
 		case 1:
 			take_exact(log, &t, a, a + n);
 			break;
 		case 2 ... 4:
-			mark(log, a, a + n - 1, random_below(&rng, 2));
+			mark(log, a, a + n - 1, dml_random_below(&rng, 2));
 			memset(dirty + a, 1, n);
 			break;
 		default:
@@ -211,7 +211,7 @@ static void exact_of(uint64_t npages)
 	take_exact(log, &t, 0, npages);
 	take_exact(log, &t, 0, npages);
 	check_no_memory(log);
-	for (i = 0; i < npages; i += 1 + random_below(&rng, CHUNK)) {
+	for (i = 0; i < npages; i += 1 + dml_random_below(&rng, CHUNK)) {
 		mark_one(log, i);
 		dirty[i] = 1;
 	}
@@ -327,7 +327,7 @@ static void write_and_mark(struct marker *m, uint64_t page)
 static void write_and_mark_range(struct marker *m, uint64_t first,
 				 uint64_t last)
 {
-	uint64_t a = own(m, first + random_below(&m->rng, last - first + 1));
+	uint64_t a = own(m, first + dml_random_below(&m->rng, last - first + 1));
 	uint64_t b = own(m, last);
 
 	may_mark(first, last);
@@ -336,7 +336,7 @@ static void write_and_mark_range(struct marker *m, uint64_t first,
 	device_write(a);
 	if (a != b)
 		device_write(b);
-	mark(r.log, first, last, random_below(&m->rng, 2));
+	mark(r.log, first, last, dml_random_below(&m->rng, 2));
 	completed(m, a);
 	completed(m, b);
 }
@@ -348,25 +348,25 @@ static unsigned int pages_of(uint64_t chunk)
 
 static void mark_something(struct marker *m)
 {
-	uint64_t chunk = r.hot[random_below(&m->rng, r.nhot)];
+	uint64_t chunk = r.hot[dml_random_below(&m->rng, r.nhot)];
 	unsigned int n = pages_of(chunk), i;
 	uint64_t base = chunk * CHUNK;
-	uint64_t page = base + random_below(&m->rng, n), end;
+	uint64_t page = base + dml_random_below(&m->rng, n), end;
 
-	switch (random_below(&m->rng, 64)) {
+	switch (dml_random_below(&m->rng, 64)) {
 	case 0 ... 35:		/* the same few, over and over */
-		page = base + random_below(&m->rng, n < 8 ? n : 8);
+		page = base + dml_random_below(&m->rng, n < 8 ? n : 8);
 		write_and_mark(m, own(m, page));
 		break;
 	case 36 ... 40:		/* dense: one in each line, a word apart */
-		for (i = random_below(&m->rng, LINE); i < n; i += LINE)
+		for (i = dml_random_below(&m->rng, LINE); i < n; i += LINE)
 			write_and_mark(m, own(m, base + i));
 		break;
 	case 41:
 	case 42:		/* a range, maybe over chunks */
 		if (!r.ranges)
 			break;
-		end = page + random_below(&m->rng, 2000);
+		end = page + dml_random_below(&m->rng, 2000);
 		write_and_mark_range(m, page, end < r.npages ? end :
 				     r.npages - 1);
 		break;
@@ -448,10 +448,10 @@ static void take_everything(struct dmt_taker *t)
 
 static void take_part(struct dmt_taker *t, uint64_t *rng)
 {
-	uint64_t chunk = r.hot[random_below(rng, r.nhot)];
+	uint64_t chunk = r.hot[dml_random_below(rng, r.nhot)];
 	unsigned int n = pages_of(chunk);
-	unsigned int first = random_below(rng, 2) ? 0 : random_below(rng, n);
-	unsigned int end = first + 1 + random_below(rng, n - first);
+	unsigned int first = dml_random_below(rng, 2) ? 0 : dml_random_below(rng, n);
+	unsigned int end = first + 1 + dml_random_below(rng, n - first);
 
 	take_chunk(t, chunk, first, end);
 }
@@ -488,17 +488,17 @@ static void take_while_marking(uint64_t *rng)
 	unsigned int round, i;
 
 	for (round = 0; !enough(round);) {
-		unsigned int parts = random_below(rng, 20);
+		unsigned int parts = dml_random_below(rng, 20);
 		unsigned long before = r.pages;
 
 		while (parts--)
 			take_part(&t, rng);
 		if (r.faults) {
-			WRITE_ONCE(host.fault_nth, 1 + random_below(rng, 3));
+			WRITE_ONCE(host.fault_nth, 1 + dml_random_below(rng, 3));
 			WRITE_ONCE(host.fault_kinds, DMT_FAULT_MEMORY);
 		}
 		lost += take_and_check(&t);
-		if (random_below(rng, 2))	/* finds most chunks clean */
+		if (dml_random_below(rng, 2))	/* finds most chunks clean */
 			lost += take_and_check(&t);
 		WRITE_ONCE(host.fault_kinds, 0);
 		if (r.pages != before)
@@ -688,13 +688,13 @@ static void clean_run(uint64_t npages)
 		CHECK(!pthread_create(&thread[i], NULL, clean_marker,
 				      (void *)i));
 	for (i = 0; i < TOGETHER; i++) {
-		uint64_t base = random_below(&rng, npages / CHUNK) * CHUNK;
+		uint64_t base = dml_random_below(&rng, npages / CHUNK) * CHUNK;
 
 		for (k = 0; k < MARKERS; k++) {
-			clean.page[k] = base + random_below(&rng, CHUNK);
+			clean.page[k] = base + dml_random_below(&rng, CHUNK);
 			clean.last[k] = clean.page[k];
 		}
-		if (!random_below(&rng, 4)) {	/* and one marks all of it */
+		if (!dml_random_below(&rng, 4)) {	/* and one marks all of it */
 			clean.page[0] = base;
 			clean.last[0] = base + CHUNK - 1;
 		}

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "dmatrack_copy.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 
 #define MEMDEST_REGIONS	4
 #define MEMDEST_LOG	64
@@ -64,14 +64,14 @@ static inline void memdest_spoil(struct memdest *d, uint64_t iova, uint64_t size
 	unsigned char *at = memdest_at(d, iova, size);
 
 	if (at)
-		memset(at, (int)random_below(&d->rng, 256), size);
+		memset(at, (int)dml_random_below(&d->rng, 256), size);
 }
 
 /* Return: the error with which this call must fail, or 0 */
 static inline int memdest_break(struct memdest *d)
 {
 	d->calls++;
-	if ((d->chance && !random_below(&d->rng, d->chance)) || d->calls == d->at)
+	if ((d->chance && !dml_random_below(&d->rng, d->chance)) || d->calls == d->at)
 		return d->error;
 	return 0;
 }
@@ -179,7 +179,7 @@ static inline int memdest_lost(struct dmatrack_dest *base,
 		return ret;
 	d->lost++;
 	for (i = 0; i < d->logged; i++) {
-		if (random_below(&d->rng, 3))
+		if (dml_random_below(&d->rng, 3))
 			continue;
 		memdest_spoil(d, d->log_iova[i], d->log_size[i]);
 		/* a range that isn't whole pages */
@@ -187,8 +187,8 @@ static inline int memdest_lost(struct dmatrack_dest *base,
 	}
 	again(opaque, 1, 1);
 	for (i = 0; i < d->n; i++) {	/* a random page, sent or not */
-		uint64_t page = random_below(&d->rng, d->regions[i].size /
-					     d->page_size) * d->page_size;
+		uint64_t page = dml_random_below(&d->rng, d->regions[i].size /
+						 d->page_size) * d->page_size;
 
 		memdest_spoil(d, d->regions[i].iova + page, d->page_size);
 		again(opaque, d->regions[i].iova + page, d->page_size);

@@ -9,7 +9,7 @@
 
 #include "dmatrack_engine.h"
 #include "engine/host.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define PAGE		4096ULL
@@ -35,7 +35,7 @@ static struct model *m;
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&m->rng, n);
+	return dml_random_below(&m->rng, n);
 }
 
 /* A random number, mostly small */

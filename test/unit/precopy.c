@@ -75,7 +75,7 @@ static struct world {
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&w.rng, n);
+	return dml_random_below(&w.rng, n);
 }
 
 static void map_region(struct dmatrack *t, const struct dmatrack_region *r,

@@ -13,7 +13,7 @@
 
 #include "cli/report/record.h"
 #include "cli/report/report.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define PAGE	UINT64_C(4096)
@@ -27,7 +27,7 @@ static char error[256];
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&rng, n);
+	return dml_random_below(&rng, n);
 }
 
 static void open_file(void)
@@ -69,8 +69,8 @@ static void make_bitmap(uint64_t *bitmap, size_t words)
 	size_t i;
 
 	for (i = 0; i < words; i++)
-		bitmap[i] = how == 0 ? random_next(&rng) :
-			    how == 1 ? (below(20) ? 0 : random_next(&rng)) :
+		bitmap[i] = how == 0 ? dml_random_next(&rng) :
+			    how == 1 ? (below(20) ? 0 : dml_random_next(&rng)) :
 			    ~UINT64_C(0);
 }
 

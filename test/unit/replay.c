@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/trace/replay.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define MUTATIONS	40000
@@ -137,16 +137,16 @@ static void bitmaps(void)
 	int i, n, dense;
 
 	for (n = 0; n < 200; n++) {
-		dense = (int)random_below(&rng, 4);
+		dense = (int)dml_random_below(&rng, 4);
 		for (i = 0; i < 64; i++)
 			words[i] = dense == 3 ? ~0ull :
-				   dense ? random_below(&rng, ~0ull) :
-				   1ull << random_below(&rng, 64);
+				   dense ? dml_random_below(&rng, ~0ull) :
+				   1ull << dml_random_below(&rng, 64);
 		begin(&t);
 		CHECK(parse(&t, "bitmap 0 16364K", &e));
 		check_printed(&t, &r);
 		CHECK(replay_check(&t, &t.calls[1], &r));
-		words[random_below(&rng, 63)] ^= 1ull << random_below(&rng, 64);
+		words[dml_random_below(&rng, 63)] ^= 1ull << dml_random_below(&rng, 64);
 		CHECK(!replay_check(&t, &t.calls[1], &r));
 		replay_trace_free(&t);
 	}
@@ -161,13 +161,13 @@ static void mutate(char *line, size_t room)
 		"#", "pages", "at", "bitmap", "argsz=", "-1", ",", ")", "{",
 		"iova=", "|", "VFIO_IOMMU_MAP_DMA", " = ", "\t", "\x80", "+",
 	};
-	size_t len = strlen(line), at = random_below(&rng, len + 1), more;
-	const char *word = words[random_below(&rng, COUNT(words))];
+	size_t len = strlen(line), at = dml_random_below(&rng, len + 1), more;
+	const char *word = words[dml_random_below(&rng, COUNT(words))];
 
-	switch (random_below(&rng, 4)) {
+	switch (dml_random_below(&rng, 4)) {
 	case 0:
 		if (at < len)
-			line[at] = (char)(1 + random_below(&rng, 255));
+			line[at] = (char)(1 + dml_random_below(&rng, 255));
 		break;
 	case 1:
 		more = strlen(word);
@@ -180,7 +180,7 @@ static void mutate(char *line, size_t room)
 		line[at] = '\0';
 		break;
 	case 3:
-		more = random_below(&rng, len - at + 1);
+		more = dml_random_below(&rng, len - at + 1);
 		memmove(line + at, line + at + more, len - at - more + 1);
 		break;
 	}
@@ -213,8 +213,8 @@ static void mutations(void)
 			replay_trace_free(&t);
 			begin(&t);
 		}
-		strcpy(line, lines[random_below(&rng, COUNT(lines))]);
-		for (n = 1 + (int)random_below(&rng, 4); n; n--)
+		strcpy(line, lines[dml_random_below(&rng, COUNT(lines))]);
+		for (n = 1 + (int)dml_random_below(&rng, 4); n; n--)
 			mutate(line, sizeof(line));
 		take(&t, line);
 	}

@@ -29,7 +29,7 @@
 #include <ucontext.h>
 
 #include "core/host.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -116,7 +116,7 @@ static struct schedule {
 
 static inline unsigned int sim_below(unsigned int n)
 {
-	return random_below(&sim.rng, n);
+	return dml_random_below(&sim.rng, n);
 }
 
 static inline struct fiber *sim_self(void)

@@ -799,7 +799,7 @@ static void run(uint64_t seed, bool unmaps, unsigned int faults,
 	/* about the boundaries, and elsewhere */
 	for (i = 0; i < HOT; i++)
 		r.hot[i] = i < 6 ? layout[i / 2].page + i % 2 :
-			   random_below(&sim.rng, PAGES);
+			   dml_random_below(&sim.rng, PAGES);
 	r.hot[0] = 48;
 	r.hot[2] = 999;
 	r.hot[3] = PAGES - 1;

@@ -204,7 +204,7 @@ static void run(uint64_t seed, u64 npages, bool ranges, unsigned int deny)
 	r.hot[2] = min(r.hot[0] + 70, npages - 1);
 	r.hot[3] = npages - 1;
 	for (i = 4; i < HOT; i++)
-		r.hot[i] = random_below(&sim.rng, npages);
+		r.hot[i] = dml_random_below(&sim.rng, npages);
 	r.markers = 2 + sim_below(MARKERS - 1);
 	r.at_work = r.markers;
 	for (i = 0; i < r.markers; i++)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "engine/host.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/tap.h"
 
 #define PAGE	4096ULL
@@ -23,7 +23,7 @@ static uint64_t rng;
 
 static uint64_t below(uint64_t n)
 {
-	return random_below(&rng, n);
+	return dml_random_below(&rng, n);
 }
 
 /* The reference ------------------------------------------------------------- */
@@ -405,9 +405,9 @@ struct reader {
 
 static void look(struct reader *r)
 {
-	unsigned int i = random_below(&r->rng, total);
+	unsigned int i = dml_random_below(&r->rng, total);
 	uint64_t span = all[i].last - all[i].iova;
-	uint64_t iova = all[i].iova + random_below(&r->rng, span + 1 ?: span);
+	uint64_t iova = all[i].iova + dml_random_below(&r->rng, span + 1 ?: span);
 	const struct dmt_mapping *m;
 
 	rcu_read_lock();

@@ -19,7 +19,7 @@
 #include "dmatrack_copy.h"
 #include "lib/stream/channel.h"
 #include "lib/stream/pending.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/scratch.h"
 #include "test/tap.h"
 
@@ -217,18 +217,18 @@ static void test_with_tls(void)
 static void throw_noise(uint64_t *rng)
 {
 	static const char *const begins[] = { "", "DMTproof", "DMTwire", "\026\003\001" };
-	const char *begin = begins[random_below(rng, 4)];
-	size_t size = 1 + random_below(rng, 200), at, n;
+	const char *begin = begins[dml_random_below(rng, 4)];
+	size_t size = 1 + dml_random_below(rng, 200), at, n;
 	struct dmatrack_channel *ch;
 	unsigned char buf[200];
 	int fd = connect_raw(listener);
 
 	CHECK(fd >= 0);
 	for (at = 0; at < sizeof(buf); at++)
-		buf[at] = (unsigned char)random_below(rng, 256);
+		buf[at] = (unsigned char)dml_random_below(rng, 256);
 	memcpy(buf, begin, strlen(begin));
 	for (at = 0; at < size; at += n) {
-		n = 1 + random_below(rng, size - at);
+		n = 1 + dml_random_below(rng, size - at);
 		if (send(fd, buf + at, n, MSG_NOSIGNAL) < 0)
 			break;		/* the listener has closed the connection */
 		CHECK_EQ(dmatrack_accept(listener, &ch, 0), -ETIMEDOUT);

@@ -20,7 +20,7 @@
 #include "dmatrack_copy.h"
 #include "lib/util/hash.h"
 #include "lib/stream/wire.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/scratch.h"
 #include "test/tap.h"
 
@@ -307,9 +307,9 @@ static void spoil(void)
 	if (fd < 0)
 		return;
 	for (i = 0; i < 3; i++) {
-		memset(page, random_below(&rng, 2) ? 0 : 0x5a, sizeof(page));
+		memset(page, dml_random_below(&rng, 2) ? 0 : 0x5a, sizeof(page));
 		CHECK_EQ(pwrite(fd, page, sizeof(page),
-				(off_t)(8192 + random_below(&rng, PAGES) * PAGE)),
+				(off_t)(8192 + dml_random_below(&rng, PAGES) * PAGE)),
 			 sizeof(page));
 	}
 	close(fd);
@@ -405,10 +405,10 @@ static void scribble(int n)
 	int page;
 
 	while (n--) {
-		page = (int)random_below(&rng, PAGES);
-		memset(memory[page], random_below(&rng, 4) ?
-		       (int)random_below(&rng, 256) : 0, PAGE);
-		memory[page][random_below(&rng, PAGE)] ^= n & 1;
+		page = (int)dml_random_below(&rng, PAGES);
+		memset(memory[page], dml_random_below(&rng, 4) ?
+		       (int)dml_random_below(&rng, 256) : 0, PAGE);
+		memory[page][dml_random_below(&rng, PAGE)] ^= n & 1;
 		pending[page] = true;
 	}
 }
@@ -975,7 +975,7 @@ static void child_receive(long us)
 
 static void start_child(void)
 {
-	long us = killed.left-- > 0 ? 50 + (long)random_below(&rng, 1500) : 0;
+	long us = killed.left-- > 0 ? 50 + (long)dml_random_below(&rng, 1500) : 0;
 
 	fflush(stdout);
 	killed.child = fork();

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 
 #include "dmatrack_copy.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 #include "test/scratch.h"
 #include "test/tap.h"
 
@@ -203,7 +203,7 @@ static void test_killed(void)
 	char c;
 
 	for (i = 0; i < KILLED; i++) {
-		volatile uint64_t spins = random_below(&rng, 200000);
+		volatile uint64_t spins = dml_random_below(&rng, 200000);
 
 		CHECK_EQ(pipe(p), 0);
 		child = fork();

@@ -30,7 +30,7 @@
 
 #include "dmatrack.h"
 #include "devices/device.h"
-#include "test/random.h"
+#include "lib/util/random.h"
 
 #define PAGE		4096ULL
 #define MiB		(1ULL << 20)
@@ -119,7 +119,7 @@ struct caller {
 
 static inline uint64_t any(struct caller *c, uint64_t below)
 {
-	return random_below(&c->rng, below);
+	return dml_random_below(&c->rng, below);
 }
 
 /* True once in @n times */

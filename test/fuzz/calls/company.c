@@ -143,7 +143,7 @@ static void *fork_on(void *arg)
 			kill(pid, SIGKILL);
 		if (pid > 0)
 			waitpid(pid, NULL, 0);
-		random_next(&c.rng);
+		dml_random_next(&c.rng);
 	}
 	return NULL;
 }

@@ -36,14 +36,14 @@ uint64_t random_iova(struct caller *c)
 	uint64_t page = any(c, once_in(c, 2) ? 64 : WINDOW);
 
 	if (once_in(c, 60))
-		return random_next(&c->rng);
+		return dml_random_next(&c->rng);
 	return base[any(c, world.iommu ? 5 : 6)] + page * PAGE;
 }
 
 uint64_t random_size(struct caller *c)
 {
 	if (once_in(c, 60))
-		return random_next(&c->rng) >> any(c, 64);
+		return dml_random_next(&c->rng) >> any(c, 64);
 	if (once_in(c, 12))
 		return PAGE << any(c, 28);
 	return (1 + any(c, 1ULL << any(c, 11))) * PAGE;
@@ -64,7 +64,7 @@ static uint64_t spoiled(struct caller *c, uint64_t value)
 	case 4:
 		return -value;
 	default:
-		return random_next(&c->rng);
+		return dml_random_next(&c->rng);
 	}
 }
 
@@ -224,7 +224,7 @@ static void list(struct caller *c)
 	bool own;
 
 	if (once_in(c, 20))
-		a.count = random_next(&c->rng);
+		a.count = dml_random_next(&c->rng);
 	own = answer_at(c, a.count * sizeof(struct dmatrack_mapping_entry), &at);
 	a.entries = (uintptr_t)at;
 	n = note_begin(c, "GET_MAPPINGS", a.iova, a.count, a.entries, 0);
@@ -302,7 +302,7 @@ static void ranges(struct caller *c)
 	if (a.last < a.iova && any(c, 4))
 		a.last = ~0ULL;
 	if (once_in(c, 30))
-		a.count = random_next(&c->rng);
+		a.count = dml_random_next(&c->rng);
 	own = answer_at(c, a.count * sizeof(struct dmatrack_dirty_range), &at);
 	a.ranges = (uintptr_t)at;
 	n = note_begin(c, "GET_RANGES", a.iova, a.last, a.page_size, a.count);
@@ -355,7 +355,7 @@ static void dmatrack_information(struct caller *c)
 
 static void extension(struct caller *c)
 {
-	uint64_t arg = once_in(c, 10) ? random_next(&c->rng) : any(c, 16);
+	uint64_t arg = once_in(c, 10) ? dml_random_next(&c->rng) : any(c, 16);
 	struct note *n = note_begin(c, "CHECK_EXTENSION", arg, 0, 0, 0);
 
 	call(c, n, VFIO_CHECK_EXTENSION, arg);
