@@ -44,7 +44,7 @@ void bench_engine_open(struct bench_engine *be, uint64_t size,
 	be->rng = 1;
 	bench_check(dmatrack_open_engine(&be->t, VFIO_TYPE1v2_IOMMU, 0),
 		    "open the engine");
-	be->e = dmatrack_engine(be->t);
+	be->e = dmatrack_get_engine(be->t);
 	map_all(be, mappings);
 	if (posix_memalign((void **)&be->answer, 4096,
 			   dmatrack_bitmap_size(size, BENCH_PAGE)))

@@ -77,7 +77,7 @@ static void precopy(const struct precopies *x, uint32_t flags)
 		.stop = null_stop,
 	};
 
-	bench_check(dmatrack_precopy(&p, NULL), "precopy");
+	bench_check(dmatrack_precopy_run(&p, NULL), "precopy");
 }
 
 static void pass_work(void *ctx)

@@ -16,7 +16,7 @@ int dev_open_fd(struct dev_device **d, struct dmatrack *t, int fd)
 
 int dev_open(struct dev_device **d, struct dmatrack *t)
 {
-	if (dmatrack_engine(t))
+	if (dmatrack_get_engine(t))
 		return dev_threads_open(d, t);
 	return dev_open_fd(d, t, dmatrack_device_fd(t));
 }

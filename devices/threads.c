@@ -475,7 +475,7 @@ int dev_threads_open(struct dev_device **d, struct dmatrack *t)
 	if (!e)
 		return -ENOMEM;
 	e->base.ops = &engine_device_ops;
-	e->engine = dmatrack_engine(t);
+	e->engine = dmatrack_get_engine(t);
 	e->runner = dev_runner_new(run_write, e);
 	if (!e->runner) {
 		free(e);

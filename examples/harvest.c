@@ -31,8 +31,8 @@ int main(void)
 		return 1;
 	}
 	/* The device: 5 bytes over the end of a page, and one byte elsewhere */
-	dmatrack_engine_write(dmatrack_engine(t), IOVA + 3 * 4096 - 2, "hello", 5);
-	dmatrack_engine_write(dmatrack_engine(t), IOVA + 1000 * 4096, "!", 1);
+	dmatrack_engine_write(dmatrack_get_engine(t), IOVA + 3 * 4096 - 2, "hello", 5);
+	dmatrack_engine_write(dmatrack_get_engine(t), IOVA + 1000 * 4096, "!", 1);
 	dmatrack_harvest_ranges(t, &ranges);
 	dmatrack_close(t);
 	free(memory);

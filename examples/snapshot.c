@@ -71,10 +71,10 @@ int main(int argc, char **argv)
 	if (dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0) ||
 	    dmatrack_map(t, IOVA, memory.vaddr, SIZE, DMATRACK_MAP_READ | DMATRACK_MAP_WRITE) ||
 	    dmatrack_image_create(&image, argv[1], 0) ||
-	    pthread_create(&thread, NULL, device, dmatrack_engine(t)))
+	    pthread_create(&thread, NULL, device, dmatrack_get_engine(t)))
 		goto failed;
 	copy.dest = image;
-	if (dmatrack_precopy(&copy, &totals)) {
+	if (dmatrack_precopy_run(&copy, &totals)) {
 		if (!totals.stopped)
 			stop(&thread);
 		goto failed;

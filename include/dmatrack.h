@@ -127,7 +127,7 @@ const char *dmatrack_driver(const struct dmatrack *t);
  * The engine, or NULL; the descriptor of the VFIO device that @t was opened with, or
  * -1. Still owned by @t.
  */
-struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t);
+struct dmatrack_engine *dmatrack_get_engine(const struct dmatrack *t);
 int dmatrack_device_fd(const struct dmatrack *t);
 
 /* IOVAs [iova, last] */

@@ -319,7 +319,7 @@ struct dmatrack_precopy {
 };
 
 /**
- * dmatrack_precopy() - copy memory while devices write to it
+ * dmatrack_precopy_run() - copy memory while devices write to it
  * @p: what, whereto and how
  * @totals: out, also on error; may be NULL
  *
@@ -336,8 +336,8 @@ struct dmatrack_precopy {
  * -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
  * of @p or of the destination returned, what a call on a container did.
  */
-int dmatrack_precopy(const struct dmatrack_precopy *p,
-		     struct dmatrack_totals *totals);
+int dmatrack_precopy_run(const struct dmatrack_precopy *p,
+			 struct dmatrack_totals *totals);
 
 /* An image: memory in a file ----------------------------------------------------- */
 

@@ -110,7 +110,7 @@ static int prepare(struct bed *b)
 	int ret;
 
 	b->bytes = dmatrack_bitmap_size(b->size, BENCH_PAGE);
-	b->memory = addresses(b->size, !dmatrack_engine(b->t));
+	b->memory = addresses(b->size, !dmatrack_get_engine(b->t));
 	b->answer = bitmap(b->bytes);
 	b->words = bitmap(b->bytes);
 	if (!b->memory || !b->answer || !b->words)
@@ -119,8 +119,8 @@ static int prepare(struct bed *b)
 			   DMATRACK_MAP_READ | DMATRACK_MAP_WRITE);
 	if (ret)
 		return ret;
-	if (dmatrack_engine(b->t))
-		dmatrack_engine_on_unmap(dmatrack_engine(b->t), on_unmap, NULL);
+	if (dmatrack_get_engine(b->t))
+		dmatrack_engine_on_unmap(dmatrack_get_engine(b->t), on_unmap, NULL);
 	else if (dev_open(&b->d, b->t))
 		b->d = NULL;
 	return dmatrack_start(b->t);
@@ -166,14 +166,14 @@ static bool is_testdev(const struct bed *b)
 
 static const char *needs_device(const struct bed *b)
 {
-	return dmatrack_engine(b->t) || is_testdev(b) ?
+	return dmatrack_get_engine(b->t) || is_testdev(b) ?
 	       NULL : "only the engine's and dmt_testdev's devices can be timed";
 }
 
 /* A device behind an IOMMU may have written anything, so all is always dirty. */
 static const char *needs_precision(const struct bed *b)
 {
-	return dmatrack_engine(b->t) || is_testdev(b) ?
+	return dmatrack_get_engine(b->t) || is_testdev(b) ?
 	       NULL : "with this device, all that it can reach is always dirty";
 }
 
@@ -212,7 +212,7 @@ static void do_nothing(void *ctx)
 /* The stock driver knows no marks: there, writes. */
 static int dirty(struct bed *b, uint64_t first, uint64_t npages)
 {
-	struct dmatrack_engine *e = dmatrack_engine(b->t);
+	struct dmatrack_engine *e = dmatrack_get_engine(b->t);
 	uint64_t iova = IOVA + first * BENCH_PAGE;
 	uint64_t size = npages * BENCH_PAGE;
 	int ret;
@@ -327,7 +327,7 @@ static double finish(uint64_t wall, uint64_t cpu)
 static double device_write(void *ctx)
 {
 	struct bed *b = ctx;
-	struct dmatrack_engine *e = dmatrack_engine(b->t);
+	struct dmatrack_engine *e = dmatrack_get_engine(b->t);
 	uint64_t cpu, wall;
 	unsigned int i;
 
@@ -356,7 +356,7 @@ static double bare_write(void *ctx)
 
 static double engine_pins(struct bed *b, bool unpins)
 {
-	struct dmatrack_engine *e = dmatrack_engine(b->t);
+	struct dmatrack_engine *e = dmatrack_get_engine(b->t);
 	uint64_t cpu, wall;
 	unsigned int i;
 	double first;
@@ -380,7 +380,7 @@ static double device_pin(void *ctx)
 {
 	struct bed *b = ctx;
 
-	return dmatrack_engine(b->t) ? engine_pins(b, false) :
+	return dmatrack_get_engine(b->t) ? engine_pins(b, false) :
 	       by_testdev(b, TDEV_BENCH_PIN, 1, NULL);
 }
 
@@ -389,7 +389,7 @@ static double device_unpin(void *ctx)
 	struct bed *b = ctx;
 	uint64_t unpin = 0;
 
-	if (dmatrack_engine(b->t))
+	if (dmatrack_get_engine(b->t))
 		return engine_pins(b, true);
 	if (by_testdev(b, TDEV_BENCH_PIN, 1, &unpin) < 0)
 		return -1;

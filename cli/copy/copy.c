@@ -266,7 +266,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 	if (ret)
 		return ret;
 	c->started = dml_clock_now();
-	ret = dmatrack_precopy(&p, &c->totals);
+	ret = dmatrack_precopy_run(&p, &c->totals);
 	snprintf(why, sizeof(why), "%s", !ret ? "" :
 		 ret == -EINTR && cli_interrupt_signal() ?
 		 strsignal(cli_interrupt_signal()) : cli_error_why(ret));

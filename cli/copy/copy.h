@@ -121,7 +121,7 @@ struct copy;
  * struct copy_view - how a command shows a copy
  * @begin: it begins: the destination is there
  * @round: after each round. Return: as the library's round()
- * @end: it ended. @error: 0, or what dmatrack_precopy() returned
+ * @end: it ended. @error: 0, or what dmatrack_precopy_run() returned
  */
 struct copy_view {
 	void (*begin)(const struct copy *c);

@@ -64,7 +64,7 @@ enum record_kind {
 
 /**
  * struct record_round - one round that was read
- * @r: as dmatrack_precopy() told of it, without bitmaps
+ * @r: as dmatrack_precopy_run() told of it, without bitmaps
  * @kind: see there
  * @end: when its pages had been sent, in ns since the run began
  */
@@ -143,7 +143,7 @@ void record_dirty_all(struct record *r);	/* every page of all regions */
 /**
  * record_round() - a round has ended
  * @r: record, or NULL
- * @round: as a round callback of dmatrack_precopy() gets it, for the run's regions
+ * @round: as a round callback of dmatrack_precopy_run() gets it, for the run's regions
  *
  * If there are no bitmaps and record_dirty() hasn't been called for it, its heat is not
  * known. An error is kept for record_close().
@@ -159,7 +159,7 @@ void record_round(struct record *r, const struct dmatrack_round *round);
  */
 int record_close(struct record *r, const struct record_end *end);
 
-/* The same, after dmatrack_precopy(). @error: what went wrong, or NULL */
+/* The same, after dmatrack_precopy_run(). @error: what went wrong, or NULL */
 int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
 		      enum record_result result, const char *error);
 

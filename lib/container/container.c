@@ -62,7 +62,7 @@ const char *dmatrack_driver(const struct dmatrack *t)
 	return t ? t->driver : NULL;
 }
 
-struct dmatrack_engine *dmatrack_engine(const struct dmatrack *t)
+struct dmatrack_engine *dmatrack_get_engine(const struct dmatrack *t)
 {
 	return t ? t->engine : NULL;
 }

@@ -543,8 +543,10 @@ int dml_precopy(const struct dmatrack_precopy *p,
 	return ret;
 }
 
-int dmatrack_precopy(const struct dmatrack_precopy *p,
-		     struct dmatrack_totals *totals)
+int dmatrack_precopy_run(const struct dmatrack_precopy *p,
+			 struct dmatrack_totals *totals)
 {
+	if (dml_lacks(p))
+		return -EINVAL;
 	return dml_precopy(p, totals, &dml_clock_system);
 }

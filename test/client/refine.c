@@ -143,7 +143,7 @@ static void copy_memory(uint32_t flags, struct dmatrack_totals *totals)
 	int ret;
 
 	start_device();
-	ret = dmatrack_precopy(&p, totals);
+	ret = dmatrack_precopy_run(&p, totals);
 	dev_halt(device);
 	if (ret)
 		printf("# %d: %s\n", ret, dmatrack_error());

@@ -573,7 +573,7 @@ bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
 long locked(void)
 {
 	if (bed.engine)
-		return dmatrack_engine_locked(dmatrack_engine(bed.t)) * 4;
+		return dmatrack_engine_locked(dmatrack_get_engine(bed.t)) * 4;
 	return proc_kb("/proc/self/status", "VmLck");
 }
 
@@ -584,7 +584,7 @@ void limit_locked(u64 kb)
 	struct __user_cap_data_struct d[2];
 
 	if (bed.engine) {
-		dmatrack_engine_limit(dmatrack_engine(bed.t), kb / 4);
+		dmatrack_engine_limit(dmatrack_get_engine(bed.t), kb / 4);
 		return;
 	}
 	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &limit));

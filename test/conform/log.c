@@ -233,7 +233,7 @@ static int precopy(void)
 		.stop = stop_nothing,
 	};
 
-	return dmatrack_precopy(&p, NULL);
+	return dmatrack_precopy_run(&p, NULL);
 }
 
 static int precopy_meddled(enum meddling how)

@@ -400,7 +400,7 @@ CASE(pin_locked_memory, EMULATED)
 /* Invalid pins that the test device doesn't pass on: the engine's interface refuses them. */
 CASE(pin_engine_errors, ENGINE)
 {
-	struct dmatrack_engine *e = dmatrack_engine(bed.t);
+	struct dmatrack_engine *e = dmatrack_get_engine(bed.t);
 	void *pages[4];
 
 	mapped(-4 * PAGE, 4);
@@ -420,7 +420,7 @@ CASE(pin_engine_errors, ENGINE)
 /* A driver without a callback for unmaps can't pin. */
 CASE(pin_engine_untold, ENGINE)
 {
-	struct dmatrack_engine *e = dmatrack_engine(bed.t);
+	struct dmatrack_engine *e = dmatrack_get_engine(bed.t);
 	void *page;
 
 	mapped(BASE, 1);
@@ -438,7 +438,7 @@ static void expect_none(void **pages, int n)
 /* A failed pin unpins its pages, and returns none of them. */
 CASE(pin_engine_fails_halfway, ENGINE)
 {
-	struct dmatrack_engine *e = dmatrack_engine(bed.t);
+	struct dmatrack_engine *e = dmatrack_get_engine(bed.t);
 	char *mem = memory(8 * PAGE);
 	void *pages[9] = {};
 

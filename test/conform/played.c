@@ -107,7 +107,7 @@ static int add_pci(struct dev_device **d, unsigned int n)
 	if (!p)
 		return -ENOMEM;
 	p->base.ops = &played_ops;
-	p->e = dmatrack_engine(bed.t);
+	p->e = dmatrack_get_engine(bed.t);
 	dmt_iommu_group_init(&p->group);
 	if (played_apart)
 		p->group.info.kind = &kinds[n];
@@ -129,7 +129,7 @@ static int add_own(struct dev_device **d, unsigned int n)
 
 	if (n)
 		return -ENODEV;
-	ret = dmatrack_engine_emulated(dmatrack_engine(bed.t), true);
+	ret = dmatrack_engine_emulated(dmatrack_get_engine(bed.t), true);
 	return ret ? ret : dev_open(d, bed.t);
 }
 
@@ -137,7 +137,7 @@ int played_open(struct dmatrack **t, unsigned int type)
 {
 	int ret = dmatrack_open_engine(t, type, DMATRACK_ENGINE_CHECKED);
 
-	return ret ? ret : dmatrack_engine_emulated(dmatrack_engine(*t), false);
+	return ret ? ret : dmatrack_engine_emulated(dmatrack_get_engine(*t), false);
 }
 
 int played_add(struct dev_device **d, unsigned int kind, unsigned int n)
@@ -151,5 +151,5 @@ void played_remove(struct dev_device *d)
 
 	dev_close(d);
 	if (own)
-		dmatrack_engine_emulated(dmatrack_engine(bed.t), false);
+		dmatrack_engine_emulated(dmatrack_get_engine(bed.t), false);
 }

@@ -149,7 +149,7 @@ static int precopy(struct memdest *d, void *memory, uint32_t page_size,
 		.dest = &d->base, .stop = stop, .page_size = page_size,
 	};
 
-	return dmatrack_precopy(&p, totals);
+	return dmatrack_precopy_run(&p, totals);
 }
 
 static void test_precopy(void)

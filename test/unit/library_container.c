@@ -318,13 +318,13 @@ static void test_info_engine(void)
 
 	memset(&group, 0, sizeof(group));
 	dmt_iommu_group_init(&group);
-	CHECK_EQ(dmatrack_engine_attach(dmatrack_engine(t), &group), 0);
+	CHECK_EQ(dmatrack_engine_attach(dmatrack_get_engine(t), &group), 0);
 	CHECK_EQ(dmatrack_get_info(t, &info), 0);
 	CHECK_EQ(info->nr_ranges, 2);
 	CHECK_EQ(info->ranges[0].iova, 0);
 	CHECK_EQ(info->ranges[1].last, (1ULL << 48) - 1);
 	dmatrack_info_free(info);
-	dmatrack_engine_detach(dmatrack_engine(t), &group);
+	dmatrack_engine_detach(dmatrack_get_engine(t), &group);
 	tear_down(PAGE);
 }
 
@@ -396,7 +396,7 @@ static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
 
 static void mark(uint64_t page, uint64_t n)
 {
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t),
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t),
 					    IOVA + page * PAGE, n * PAGE), 0);
 }
 
@@ -475,11 +475,11 @@ static void test_ranges_end(void)
 	set_up(PAGE);
 	CHECK_EQ(dmatrack_map(t, 0 - PAGE, memory, PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), -1ULL, 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), -1ULL, 1), 0);
 	CHECK_EQ(ranges(t, PAGE, 0 - PAGE, 1ULL << 40), 0);
 	CHECK_EQ(ngot, 1);
 	CHECK_EQ(got[0].iova + got[0].size, 0);
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), -1ULL, 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), -1ULL, 1), 0);
 	CHECK_EQ(ranges(t, 0 - 3 * GiB - 5 * PAGE, 3 * GiB + 5 * PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 1);
 	CHECK_EQ(got[0].iova, 0 - PAGE);
@@ -502,7 +502,7 @@ static void test_ranges_sparse(void)
 		CHECK_EQ(dmatrack_map(t, at[i], memory, PAGE, RW), 0);
 	for (coarse = 1; coarse <= 4; coarse *= 4) {
 		for (i = 0; i < 5; i++)
-			CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t),
+			CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t),
 							    at[i], 1), 0);
 		CHECK_EQ(ranges(t, 0, 0 - PAGE, coarse * PAGE), 0);
 		CHECK_EQ(ngot, coarse == 1 ? 5 : 4);
@@ -515,7 +515,7 @@ static void test_ranges_sparse(void)
 	}
 
 	/* pages beyond the range's end are left alone */
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), at[1], 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), at[1], 1), 0);
 	CHECK_EQ(ranges(t, 0, 5 * GiB, PAGE), 0);
 	CHECK_EQ(ngot, 0);
 	CHECK_EQ(ranges(t, 0, at[1] + PAGE, PAGE), 0);
@@ -576,7 +576,7 @@ static void test_ranges_arguments(void)
 	set_up(PAGE);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_engine(t), 0, 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), 0, 1), 0);
 	CHECK_EQ(ranges(t, 0, 5 * WINDOW * PAGE + 1, PAGE), -EINVAL);
 	CHECK_EQ(ranges(t, 0, PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 1);
@@ -648,7 +648,7 @@ static uint64_t written[SPREAD / 64], reported[SPREAD / 64];
 
 static void *write_pages(void *arg)
 {
-	struct dmatrack_engine *e = dmatrack_engine(t);
+	struct dmatrack_engine *e = dmatrack_get_engine(t);
 	uint64_t state = 3, i, page;
 
 	for (i = 0; i < WRITES; i++) {
@@ -832,7 +832,7 @@ static void test_engine_texts(void)
 	CHECK_EQ(dmatrack_engine_create(&e, VFIO_TYPE1_IOMMU, 8), -EINVAL);
 	CHECK(says("0x8 no flags"));
 	set_up(PAGE);
-	e = dmatrack_engine(t);
+	e = dmatrack_get_engine(t);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, DMATRACK_MAP_READ), 0);
 	CHECK_EQ(dmatrack_engine_write(e, 0, "x", 1), -EPERM);
 	CHECK(says("writing 0x1 bytes at IOVA 0x0: a mapping's rights"));

@@ -66,7 +66,7 @@ static void begin(void)
 	memset(&store, 0, sizeof(store));
 	store.most = sizeof(store.bytes);
 	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
-	e = dmatrack_engine(t);
+	e = dmatrack_get_engine(t);
 	CHECK_EQ(dmatrack_engine_map(e, IOVA, sizeof(store.bytes), RW, &memory), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
 }

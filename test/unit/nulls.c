@@ -95,7 +95,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = 
 	C(peer_connect, &ch, "-", NULL) \
 	C(peer_listen, NULL, "unix:/nowhere", &peer) C(peer_listen, &l, NULL, &peer) \
 	C(peer_listen, &l, "unix:/nowhere", NULL) \
-	C(precopy, NULL, NULL) \
+	C(precopy_run, NULL, NULL) \
 	C(receive, NULL, NULL) \
 	C(sender_ask, NULL, digest, &outcome) C(sender_ask, &how, NULL, &outcome) \
 	C(sender_ask, &how, digest, NULL) \
@@ -110,7 +110,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = 
 	C(bitmap_count, NULL, 64) \
 	C(device_fd, NULL) \
 	C(driver, NULL) \
-	C(engine, NULL) \
+	C(get_engine, NULL) \
 	C(image_page_size, NULL) \
 	C(image_regions, NULL, NULL) \
 	C(listener_address, NULL) \
@@ -308,22 +308,22 @@ static void test_precopy(void)
 		.nregions = 1,
 	};
 
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EINVAL);
 	CHECK(strstr(dmatrack_error(), "NULL"));
 	p.containers = none;
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EINVAL);
 	CHECK(strstr(dmatrack_error(), "container 0 is NULL"));
 	none[0] = t;
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EINVAL);
 	CHECK(strstr(dmatrack_error(), "destination"));
 	p.dest = &to;
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EINVAL);
 	CHECK(strstr(dmatrack_error(), "struct dmatrack_dest_ops: NULL"));
 	to.ops = &taking;
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EINVAL);
 	CHECK(strstr(dmatrack_error(), "region 0"));
 	p.regions = NULL;
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EINVAL);
 	CHECK(strstr(dmatrack_error(), "0 regions"));
 }
 
@@ -332,7 +332,7 @@ int main(void)
 	if (dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0) ||
 	    dmatrack_cancel_create(&cancel))
 		return 1;
-	e = dmatrack_engine(t);
+	e = dmatrack_get_engine(t);
 	TEST(test_all, "every function of the library is called with NULL");
 	TEST(test_refused, "NULL is refused, with a text that names the function");
 	TEST(test_quiet, "NULL where nothing can fail");

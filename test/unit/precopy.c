@@ -105,7 +105,7 @@ static void write_some(unsigned int region, uint64_t page)
 	const struct dmatrack_region *r = &w.regions[region];
 	uint64_t offset = page * PAGE + below(PAGE - 8), value = below(~0ull);
 	unsigned char *at = (unsigned char *)r->vaddr + offset;
-	struct dmatrack_engine *e = dmatrack_engine(w.t[below(2)]);
+	struct dmatrack_engine *e = dmatrack_get_engine(w.t[below(2)]);
 
 	if (in_hole(region, page))
 		return;
@@ -261,7 +261,7 @@ static void copy_exactly(void)
 {
 	unsigned int i;
 
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), 0);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), 0);
 	CHECK(memdest_exact(&w.d));
 	CHECK_EQ(w.d.begun, 1);
 	CHECK_EQ(w.d.finished, 1);
@@ -370,7 +370,7 @@ static void test_page_sizes(void)
 	w.p.page_size = 2 * PAGE;
 	w.regions[0].size = 128 * PAGE;
 	w.each = 2;
-	CHECK_EQ(dmatrack_precopy(&w.p, NULL), 0);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, NULL), 0);
 	CHECK(memdest_exact(&w.d));
 	CHECK_EQ(w.d.page_size, 2 * PAGE);
 }
@@ -418,7 +418,7 @@ static void test_threads(void)
 		w.p.opaque = dev;
 		w.p.stop = (int (*)(void *))dev_halt;
 		w.p.round = NULL;
-		CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), 0);
+		CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), 0);
 		CHECK(memdest_exact(&w.d));
 		dev_close(dev);
 		}
@@ -438,7 +438,7 @@ static void test_every_failure(void)
 		w.zero = true;
 		w.d.at = at;
 		w.d.error = -EIO;
-		ret = dmatrack_precopy(&w.p, &w.totals);
+		ret = dmatrack_precopy_run(&w.p, &w.totals);
 		CHECK(!ret || ret == -EIO);
 		CHECK_EQ(w.d.finished, !ret);
 		CHECK_EQ(w.totals.stopped, w.stops);
@@ -574,7 +574,7 @@ static void meddle(void *opaque, uint64_t size)
 		CHECK_EQ(dmatrack_start(w.t[0]), 0);
 		break;
 	case SECOND:
-		second = dmatrack_precopy(&w.p, NULL);
+		second = dmatrack_precopy_run(&w.p, NULL);
 		break;
 	}
 }
@@ -592,7 +592,7 @@ static int copy_meddled(enum meddling how)
 	w.p.stop = meddled_stop;
 	w.p.dirty = cpu_dirty;
 	w.d.on_write = meddle;
-	return dmatrack_precopy(&w.p, &w.totals);
+	return dmatrack_precopy_run(&w.p, &w.totals);
 }
 
 static void refused(enum meddling how, const char *why)
@@ -644,12 +644,12 @@ static void test_second_copy(void)
 
 	begin_world();
 	CHECK_EQ(dmatrack_start(w.t[1]), 0);
-	CHECK_EQ(dmatrack_precopy(&w.p, NULL), -EBUSY);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, NULL), -EBUSY);
 	CHECK(!tracking(w.t[0]));
 	CHECK(tracking(w.t[1]));
 	CHECK_EQ(dmatrack_stop(w.t[1]), 0);
 	w.p.containers = (struct dmatrack *[]){ w.t[0], w.t[0] };
-	CHECK_EQ(dmatrack_precopy(&w.p, NULL), -EBUSY);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, NULL), -EBUSY);
 	CHECK(!tracking(w.t[0]));
 }
 
@@ -662,7 +662,7 @@ static void test_no_lost(void)
 	w.d.base.ops = &ops;
 	w.d.at = 5;
 	w.d.error = -EAGAIN;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EAGAIN);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -EAGAIN);
 	CHECK_EQ(w.d.finished, 0);
 }
 
@@ -694,14 +694,14 @@ static void test_outcome(void)
 		begin_world();
 		w.d.base.ops = &ops;
 		w.p.round = interrupted;
-		CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), said[outcome]);
+		CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), said[outcome]);
 		CHECK_EQ(w.totals.stopped, 1);
 	}
 	ops.outcome = NULL;
 	ops.finish = finish_unknown;
 	begin_world();
 	w.d.base.ops = &ops;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -EINPROGRESS);
 }
 
 /* A destination that loses data at each finish(): the devices must not stand still for ever. */
@@ -733,7 +733,7 @@ static void test_standstill(void)
 	w.p.standstill = 200000000;
 	w.p.round = NULL;
 	w.p.start = start_again;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -ETIMEDOUT);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -ETIMEDOUT);
 	CHECK(strstr(dmatrack_error(), "stood still for 200 ms"));
 	CHECK_EQ(w.stops, 1);
 	CHECK_EQ(starts, 1);
@@ -742,16 +742,16 @@ static void test_standstill(void)
 	w.d.base.ops = &ops;
 	w.p.standstill = 200000000;
 	w.p.round = NULL;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -ETIMEDOUT);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -ETIMEDOUT);
 	CHECK_EQ(w.totals.stopped, 1);
 	w.p.downtime = w.p.standstill + 1;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -EINVAL);
 	/* not if the copy may be complete */
 	ops.finish = finish_unknown;
 	begin_world();
 	w.d.base.ops = &ops;
 	w.p.start = start_again;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -EINPROGRESS);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -EINPROGRESS);
 	CHECK_EQ(starts, 1);
 	CHECK_EQ(w.totals.stopped, 1);
 	/* ... or is complete, but may not outlast a crash */
@@ -759,7 +759,7 @@ static void test_standstill(void)
 	begin_world();
 	w.d.base.ops = &ops;
 	w.p.start = start_again;
-	CHECK_EQ(dmatrack_precopy(&w.p, &w.totals), -DMATRACK_NOT_DURABLE);
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), -DMATRACK_NOT_DURABLE);
 	CHECK_EQ(starts, 1);
 }
 

@@ -528,7 +528,7 @@ static void test_forget(void)
 
 static void refused(const char *word)
 {
-	int ret = dmatrack_precopy(&play.p, &play.totals);
+	int ret = dmatrack_precopy_run(&play.p, &play.totals);
 
 	if (ret != -EINVAL || !strstr(dmatrack_error(), word))
 		printf("# '%s': %d, %s\n", word, ret, dmatrack_error());
@@ -591,17 +591,17 @@ static void test_sizes(void)
 	play.p.size = offsetof(struct dmatrack_precopy, dirty);
 	play.p.dirty = (void *)1;	/* ignored */
 	play.nrounds = 2;
-	CHECK_EQ(dmatrack_precopy(&play.p, &play.totals), 0);
+	CHECK_EQ(dmatrack_precopy_run(&play.p, &play.totals), 0);
 	begin_play();
 	p.p = play.p;
 	p.p.size = sizeof(p);
 	p.more = 0;
-	CHECK_EQ(dmatrack_precopy(&p.p, &play.totals), 0);
+	CHECK_EQ(dmatrack_precopy_run(&p.p, &play.totals), 0);
 	begin_play();
 	p.p = play.p;
 	p.p.size = sizeof(p);
 	p.more = 1;
-	CHECK_EQ(dmatrack_precopy(&p.p, &play.totals), -E2BIG);
+	CHECK_EQ(dmatrack_precopy_run(&p.p, &play.totals), -E2BIG);
 	begin_play();
 	ops.size = offsetof(struct dmatrack_dest_ops, lost);
 	play.d.base.ops = &ops;
@@ -609,8 +609,8 @@ static void test_sizes(void)
 	play.d.error = -EAGAIN;
 	CHECK_EQ(run(), -EAGAIN);
 	ops.size = offsetof(struct dmatrack_dest_ops, finish);
-	CHECK_EQ(dmatrack_precopy(&play.p, &play.totals), -EINVAL);
-	CHECK_EQ(dmatrack_precopy(NULL, NULL), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(&play.p, &play.totals), -EINVAL);
+	CHECK_EQ(dmatrack_precopy_run(NULL, NULL), -EINVAL);
 }
 
 static void test_close(void)

@@ -37,7 +37,7 @@ static struct dmatrack *open_mapped(void)
 /* Open a container; map, write, harvest, unmap. Return: whether all of it succeeded */
 static int use(struct dmatrack *t)
 {
-	struct dmatrack_engine *e = dmatrack_engine(t);
+	struct dmatrack_engine *e = dmatrack_get_engine(t);
 	uint64_t word = 0, i;
 
 	for (i = 0; i < 3; i++) {

@@ -74,7 +74,7 @@ static const struct dmatrack_memory a_memory = {
 /* The functions' callers. Each frees the objects that it creates. */
 static int take_precopy(const void *s)
 {
-	return dmatrack_precopy(s, NULL);
+	return dmatrack_precopy_run(s, NULL);
 }
 
 static int take_precopy_ops(const void *s)
@@ -83,7 +83,7 @@ static int take_precopy_ops(const void *s)
 
 	p.size = sizeof(p);
 	store.base.ops = s;
-	return dmatrack_precopy(&p, NULL);
+	return dmatrack_precopy_run(&p, NULL);
 }
 
 static int take_receiver_ops(const void *s)
@@ -149,7 +149,7 @@ static int take_connecting_peer(const void *s)
 
 static int take_memory(const void *s)
 {
-	int ret = dmatrack_engine_map(dmatrack_engine(t), 0, PAGE, DMATRACK_READ, s);
+	int ret = dmatrack_engine_map(dmatrack_get_engine(t), 0, PAGE, DMATRACK_READ, s);
 
 	if (!ret)
 		CHECK_EQ(dmatrack_unmap(t, 0, PAGE), 0);

@@ -508,7 +508,7 @@ static int precopy(struct dmatrack_dest *d)
 	scribble(9);
 	memset(pending, 0, sizeof(pending));
 	stopped = false;
-	return dmatrack_precopy(&p, NULL);
+	return dmatrack_precopy_run(&p, NULL);
 }
 
 static int (*copier)(struct dmatrack_dest *d) = copy;

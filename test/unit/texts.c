@@ -72,7 +72,7 @@ static void test_no_text(void)
 	memdest_init(&d);
 	region.vaddr = memory;
 	CHECK_EQ(fail(3), -EBADF);
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EDOM);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EDOM);
 	CHECK(says("stop(): Numerical argument"));
 	CHECK(!strstr(dmatrack_error(), "descriptor"));
 	memdest_free(&d);
@@ -101,7 +101,7 @@ static void test_set(void)
 
 	memdest_init(&d);
 	memset(memory, 1, sizeof(memory));
-	CHECK_EQ(dmatrack_precopy(&p, NULL), -EDOM);
+	CHECK_EQ(dmatrack_precopy_run(&p, NULL), -EDOM);
 	CHECK(!strcmp(dmatrack_error(), "fan 3 is stuck"));
 	CHECK_EQ(dmatrack_set_error(-EIO, "rack: %s", dmatrack_error()), -EIO);
 	CHECK(!strcmp(dmatrack_error(), "rack: fan 3 is stuck"));
@@ -222,7 +222,7 @@ static int copy_world(void)
 		.stop = world_stop,
 		.start = world_start,
 	};
-	ret = dmatrack_precopy(&w.p, NULL);
+	ret = dmatrack_precopy_run(&w.p, NULL);
 	memdest_free(&w.d);
 	return ret;
 }

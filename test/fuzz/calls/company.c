@@ -53,7 +53,7 @@ static void some_group(struct caller *c, struct iommu_group *group)
 static void attach_played(struct caller *c, struct iommu_group *group,
 			  bool *there)
 {
-	struct dmatrack_engine *e = dmatrack_engine(world.t);
+	struct dmatrack_engine *e = dmatrack_get_engine(world.t);
 
 	if (*there)
 		dmatrack_engine_detach(e, group);
@@ -102,7 +102,7 @@ static void *attach_on(void *arg)
 /* Let the nth next allocation, copy, pin or IOMMU mapping of the engine fail. */
 static void deny(unsigned int kinds, long nth)
 {
-	struct dmt_host *host = &dmatrack_engine(world.t)->host;
+	struct dmt_host *host = &dmatrack_get_engine(world.t)->host;
 
 	__atomic_store_n(&host->fault_nth, nth, __ATOMIC_RELAXED);
 	__atomic_store_n(&host->fault_kinds, kinds, __ATOMIC_RELAXED);

@@ -69,7 +69,7 @@ static void limit_locked(void)
 	struct __user_cap_data_struct d[2];
 
 	if (world.engine) {
-		dmatrack_engine_limit(dmatrack_engine(world.t),
+		dmatrack_engine_limit(dmatrack_get_engine(world.t),
 				      LOCKED_MAX / PAGE);
 		return;
 	}
@@ -158,7 +158,7 @@ static void open_world(struct caller *c)
 	if (ret)
 		wrong("no container: %s", strerror(-ret));
 	if (world.engine && world.iommu && once_in(c, 3))
-		ret = dmatrack_engine_emulated(dmatrack_engine(world.t), false);
+		ret = dmatrack_engine_emulated(dmatrack_get_engine(world.t), false);
 	else
 		ret = dev_open(&world.d, world.t);
 	if (ret)
