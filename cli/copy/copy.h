@@ -107,9 +107,9 @@ WORKLOAD_HELP_DEVICES
 "  --quiet            show no progress\n" \
 "  --help             this text\n" \
 "\n" \
-"Sizes may end with K, M, G or T.\n" \
+"Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n" \
 "\n" \
-"The table: 'pages dirty' is what the harvest reported; 'sent', 'zero' and 'same'\n" \
+"The table: 'dirty' is the pages that the harvest reported; 'sent', 'zero', 'same'\n" \
 "what became of them: sent, told to be zero, or (with --refine) left out, as their\n" \
 "content had not changed. 'left' is what is still to be sent, and 'downtime' what\n" \
 "stopping the devices for it would cost, both by what the round showed.\n" \
