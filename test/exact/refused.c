@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Calls that must be refused: valid ones with one error. The container must stay as it
- * was; the calls that follow find out.
+ * was; the calls that follow find out. A range is moved down, not up: it may end at the
+ * last IOVA, and one that goes beyond it has another error.
  */
 #include <errno.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void bad_map(struct exact *x, uint64_t first, uint64_t count)
 		a.size -= 1 + any(x, PAGE - 1);
 		break;
 	case 5:
-		a.iova += 1 + any(x, PAGE - 1);
+		a.iova -= 1 + any(x, PAGE - 1);
 		break;
 	case 6:
 		a.vaddr += 1 + any(x, PAGE - 1);
@@ -85,7 +86,7 @@ static void bad_unmap(struct exact *x, uint64_t first, uint64_t count)
 		a.unmap.size -= 1 + any(x, PAGE - 1);
 		break;
 	case 4:
-		a.unmap.iova += 1 + any(x, PAGE - 1);
+		a.unmap.iova -= 1 + any(x, PAGE - 1);
 		break;
 	default:
 		a.unmap.flags = VFIO_DMA_UNMAP_FLAG_ALL;
@@ -141,7 +142,7 @@ static void bad_harvest(struct exact *x, uint64_t first, uint64_t count)
 		a.get.size -= 1 + any(x, PAGE - 1);
 		break;
 	case 5:
-		a.get.iova += 1 + any(x, PAGE - 1);
+		a.get.iova -= 1 + any(x, PAGE - 1);
 		break;
 	case 6:
 		a.get.bitmap.pgsize = 3 * PAGE;
@@ -176,7 +177,7 @@ static void bad_ranges(struct exact *x, uint64_t first, uint64_t count)
 		a.last = a.iova - 1;
 		break;
 	case 4:
-		a.iova += 1 + any(x, PAGE - 1);
+		a.iova -= 1 + any(x, PAGE - 1);
 		break;
 	case 5:
 		a.last -= 1 + any(x, PAGE - 1);
