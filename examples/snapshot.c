@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A snapshot of memory that a device goes on writing to: most of it is copied while
- * the device runs, and the device stops for the rest only.
+ * Take a snapshot of memory that a device writes to: most of it is copied while the
+ * device runs, and the device is stopped only for the rest.
  *
  *	snapshot IMAGE
  */
@@ -20,7 +20,7 @@
 
 static int stopped;
 
-/* A device: it counts in one page after the other, 10,000 a second. */
+/* The device: writes a counter to one page after the other, 10,000 pages a second */
 static void *device(void *engine)
 {
 	const struct timespec pause = { .tv_nsec = 100000 };
@@ -33,14 +33,14 @@ static void *device(void *engine)
 	return NULL;
 }
 
-/* Pre-copy's question to us: stop whatever writes. */
-static int stop(void *thread)
+/* Called by pre-copy before the last round */
+static int stop_device(void *thread)
 {
 	__atomic_store_n(&stopped, 1, __ATOMIC_RELEASE);
 	return -pthread_join(*(pthread_t *)thread, NULL);
 }
 
-static int told(void *opaque, const struct dmatrack_round *r)
+static int print_round(void *opaque, const struct dmatrack_round *r)
 {
 	printf("round %u%s: %" PRIu64 " pages written, %" PRIu64 " sent\n", r->number,
 	       r->last ? ", device stopped" : "", r->dirty, r->sent);
@@ -62,8 +62,8 @@ int main(int argc, char **argv)
 		.nregions = 1,
 		.downtime = 20000000,		/* 20 ms, in nanoseconds */
 		.opaque = &thread,
-		.stop = stop,
-		.round = told,
+		.stop = stop_device,
+		.round = print_round,
 	};
 
 	if (argc != 2 || !memory.vaddr)
@@ -76,10 +76,10 @@ int main(int argc, char **argv)
 	copy.dest = image;
 	if (dmatrack_precopy_run(&copy, &totals)) {
 		if (!totals.stopped)
-			stop(&thread);
+			stop_device(&thread);
 		goto failed;
 	}
-	printf("%s: exact, after %" PRIu64 " us without the device\n", argv[1],
+	printf("%s: an exact copy; the device was stopped for %" PRIu64 " us\n", argv[1],
 	       totals.downtime / 1000);
 	dmatrack_dest_close(image);
 	dmatrack_close(t);
