@@ -49,6 +49,7 @@
  * anything but NULL.
  */
 #include "log.h"
+#include "word.h"
 
 struct dmt_retire {
 	struct rcu_head rcu;
@@ -100,12 +101,6 @@ static size_t bits_size(unsigned int npages)
 {
 	return DIV_ROUND_UP(npages, 1U << DMT_LINE_SHIFT) *
 		DMT_LINE_WORDS * sizeof(u64);
-}
-
-/* Bits [first, last] of a word */
-static inline u64 word_mask(unsigned int first, unsigned int last)
-{
-	return (~0ULL << first) & (~0ULL >> (63 - last));
 }
 
 size_t dmt_log_size(u64 npages)
@@ -239,7 +234,14 @@ static struct dmt_slot *mark_table(struct dmt_log *log, unsigned int ti,
 
 static u64 lines_mask(unsigned int first, unsigned int last)
 {
-	return word_mask(first >> DMT_LINE_SHIFT, last >> DMT_LINE_SHIFT);
+	return dmt_word_mask(first >> DMT_LINE_SHIFT, last >> DMT_LINE_SHIFT);
+}
+
+/* Bits of word @w that are in [first, last], which has a part in it */
+static inline u64 word_part(unsigned int w, unsigned int first, unsigned int last)
+{
+	return dmt_word_mask(w == first / 64 ? first % 64 : 0,
+			     w == last / 64 ? last % 64 : 63);
 }
 
 /* Set [first, last] in a bitmap that isn't published yet. */
@@ -250,8 +252,7 @@ static void bits_fill(atomic64_t *bits, unsigned int first, unsigned int last)
 	for (; w <= end; w++)
 		atomic64_set(&bits[w],
 			     atomic64_read(&bits[w]) |
-			     (s64)word_mask(w == first / 64 ? first % 64 : 0,
-					    w == end ? last % 64 : 63));
+			     (s64)word_part(w, first, last));
 }
 
 /*
@@ -264,9 +265,7 @@ static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 	unsigned int w = first / 64, end = last / 64;
 
 	if (first % 64 || (w == end && last % 64 != 63)) {
-		atomic64_or((s64)word_mask(first % 64,
-					   w == end ? last % 64 : 63),
-			    &bits[w]);
+		atomic64_or((s64)word_part(w, first, last), &bits[w]);
 		w++;
 	}
 	for (; w < end; w++)
@@ -275,7 +274,7 @@ static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 		if (last % 64 == 63)
 			atomic64_set(&bits[w], -1);
 		else
-			atomic64_or((s64)word_mask(0, last % 64), &bits[w]);
+			atomic64_or((s64)dmt_word_mask(0, last % 64), &bits[w]);
 	}
 }
 
@@ -361,7 +360,7 @@ static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
 static void mark_small(struct dmt_log *log, u64 first, u64 last)
 {
 	smp_mb__before_atomic();
-	atomic64_or((s64)word_mask(first, last), &log->table[0]->summary);
+	atomic64_or((s64)dmt_word_mask(first, last), &log->table[0]->summary);
 	smp_mb__after_atomic();
 }
 
@@ -474,7 +473,7 @@ u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk)
 static enum dmt_taken take_small(struct dmt_slot *slot, unsigned int first,
 				 unsigned int end, struct dmt_taker *t)
 {
-	u64 mask = word_mask(first, end - 1);
+	u64 mask = dmt_word_mask(first, end - 1);
 	u64 word = atomic64_read(&slot->summary);
 
 	if (!(word & mask))
@@ -543,8 +542,7 @@ static bool take_line(atomic64_t *bits, unsigned int first, unsigned int end,
 	u64 any = 0;
 
 	for (; w <= (end - 1) / 64; w++) {
-		u64 mask = word_mask(w == first / 64 ? first % 64 : 0,
-				     w == (end - 1) / 64 ? (end - 1) % 64 : 63);
+		u64 mask = word_part(w, first, end - 1);
 		u64 word = atomic64_read(&bits[w]) & mask;
 
 		if (word && mask == ~0ULL)
@@ -655,15 +653,32 @@ void dmt_log_prefetch(const struct dmt_log *log, u64 chunk)
 		prefetchw(&bits[__ffs64(lines) * DMT_LINE_WORDS]);
 }
 
+/* Take [first, end) of a chunk that has a bitmap. */
+static enum dmt_taken take_bits(struct dmt_slot *slot, atomic64_t *bits,
+				unsigned int npages, unsigned int first,
+				unsigned int end, struct dmt_taker *t)
+{
+	bool whole = !first && end == npages;
+	u64 lines = lines_mask(first, end - 1);
+
+	if (!(atomic64_read(&slot->summary) & lines))
+		lines = 0;
+	else if (whole)
+		lines = atomic64_xchg(&slot->summary, 0);
+	else
+		lines &= atomic64_fetch_andnot((s64)lines, &slot->summary);
+	if (whole && (!lines || is_dense(lines, npages)))
+		return take_out(slot, npages, !lines, t);
+	return take_lines(slot, bits, lines, first, end, t);
+}
+
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 			    unsigned int end, struct dmt_taker *t)
 {
 	unsigned int npages = dmt_chunk_pages(log, chunk);
 	unsigned int ti = chunk >> DMT_TABLE_SHIFT;
-	bool whole = !first && end == npages;
 	struct dmt_slot *table, *slot;
 	atomic64_t *bits;
-	u64 lines;
 
 	taker_drop(t);
 	table = smp_load_acquire(&log->table[ti]);
@@ -681,22 +696,11 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 	bits = smp_load_acquire(&slot->bits);
 	if (!bits)
 		return DMT_TAKEN_NONE;
-	if (is_all(bits)) {
-		if (whole)
-			take_all(slot, t);
-		else
-			take_split(slot, npages, first, end, t);
-		return DMT_TAKEN_ALL;
-	}
-
-	lines = lines_mask(first, end - 1);
-	if (!(atomic64_read(&slot->summary) & lines))
-		lines = 0;
-	else if (whole)
-		lines = atomic64_xchg(&slot->summary, 0);
+	if (!is_all(bits))
+		return take_bits(slot, bits, npages, first, end, t);
+	if (!first && end == npages)
+		take_all(slot, t);
 	else
-		lines &= atomic64_fetch_andnot((s64)lines, &slot->summary);
-	if (whole && (!lines || is_dense(lines, npages)))
-		return take_out(slot, npages, !lines, t);
-	return take_lines(slot, bits, lines, first, end, t);
+		take_split(slot, npages, first, end, t);
+	return DMT_TAKEN_ALL;
 }

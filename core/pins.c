@@ -204,6 +204,12 @@ static unsigned int in_word(u64 page, unsigned long npages)
 	return npages < room ? npages : room;
 }
 
+/* Pages [page, page + n), at least one and all in one word, as its bits */
+static u64 word_pages(u64 page, unsigned int n)
+{
+	return dmt_word_mask(page % WORD_PAGES, page % WORD_PAGES + n - 1);
+}
+
 /* All the memory that pinning will need */
 static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
@@ -213,7 +219,7 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 		struct dmt_pin_chunk *pc = pin_chunk(&m->pins, chunk) ?:
 					   chunk_make(m, chunk);
 		int err = pc ? word_grow(m, chunk_word(pc, page),
-					 dmt_word_mask(page % WORD_PAGES, n)) :
+					 word_pages(page, n)) :
 			       -ENOMEM;
 
 		if (err)
@@ -279,7 +285,7 @@ static unsigned long count_same(const struct dmt_pins *pins, u64 page,
 		unsigned int in = in_word(page + n, npages - n);
 		u64 other = w ? present(w) : 0;
 
-		other = (entry ? ~other : other) & dmt_word_mask(first, in);
+		other = (entry ? ~other : other) & word_pages(page + n, in);
 		if (other)
 			return n + __ffs64(other) - first;
 		n += in;
@@ -411,7 +417,7 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
 	struct dmt_pin_word *w = pin_word(pins, page);
 	u64 line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
-	u64 mask = dmt_word_mask(page % WORD_PAGES, n), left;
+	u64 mask = word_pages(page, n), left;
 
 	/* What a driver at fault has unpinned meanwhile has no entry. */
 	mask &= present(w);
@@ -570,7 +576,7 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 	while (npages) {
 		const struct dmt_pin_word *w = pin_word(&m->pins, page);
 		unsigned int n = in_word(page, npages);
-		u64 found = w ? last_writes(w, dmt_word_mask(page % WORD_PAGES, n)) :
+		u64 found = w ? last_writes(w, word_pages(page, n)) :
 				0;
 
 		while (found) {
@@ -589,7 +595,7 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 	mark_run(m, first, end);
 }
 
-/* Is the line of @page free of pages pinned for writing? */
+/* Is @line free of pages pinned for writing? */
 static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
 {
 	unsigned int w;
@@ -600,23 +606,15 @@ static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
 	return true;
 }
 
-/* [page, page + n) of one word, once less each. False: not all are pinned. */
-static bool uncount_word(struct drop *d, u64 page, unsigned int n)
+/*
+ * The pages @here of a word, each pinned: one pin less, and no entry after the last.
+ * Return: the pages that have none now.
+ */
+static u64 word_uncount(struct drop *d, struct dmt_pin_word *w, u64 here)
 {
-	struct dmt_pins *pins = &d->m->pins;
-	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
-	struct dmt_pin_word *w = pin_word(pins, page);
-	u64 mask = dmt_word_mask(page % WORD_PAGES, n), gone = 0, here;
-	bool whole = w && (present(w) & mask) == mask;
-	unsigned int line;
-	u64 *from, *to;
+	u64 *from = word_entry(w, __ffs64(here)), *to = from, gone = 0;
 
-	here = w ? present(w) & mask : 0;
-	if (!here)
-		return whole;
 	/* Entries that stay move down over those that go, in one pass. */
-	from = word_entry(w, __ffs64(here));
-	to = from;
 	for (; here; here &= here - 1, from++) {
 		u64 entry = *from;
 
@@ -628,22 +626,42 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 		drop_add(d, pfn_to_page(entry >> PIN_FRAME), entry & PIN_WRITE);
 	}
 	if (!gone)
-		return whole;
+		return 0;
 	memmove(to, from, (word_entries(w) + hweight64(present(w)) - from) *
 			  sizeof(*to));
 	set_present(w, present(w) & ~gone);
-	if (atomic64_read(&w->written) & gone) {
-		smp_mb__before_atomic();	/* after the marks */
-		atomic64_andnot((s64)gone, &w->written);
-		line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
-		if (line_empty(pc, line))
-			atomic64_andnot((s64)(1ULL << line), &pc->lines);
-	}
 	if (!present(w) && word_room(w) > ENTRIES_KEPT) {
 		dmt_free(word_entries(w));
 		w->entries = 0;
 	}
-	return whole;
+	return gone;
+}
+
+/* The pages @gone of the word of @page, marked before, no longer count as written. */
+static void word_unwrite(struct dmt_pins *pins, u64 page, u64 gone)
+{
+	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
+	unsigned int line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
+	struct dmt_pin_word *w = chunk_word(pc, page);
+
+	if (!(atomic64_read(&w->written) & gone))
+		return;
+	smp_mb__before_atomic();	/* after the marks */
+	atomic64_andnot((s64)gone, &w->written);
+	if (line_empty(pc, line))
+		atomic64_andnot((s64)(1ULL << line), &pc->lines);
+}
+
+/* [page, page + n) of one word: one pin less each. False: not all are pinned. */
+static bool uncount_word(struct drop *d, u64 page, unsigned int n)
+{
+	struct dmt_pins *pins = &d->m->pins;
+	struct dmt_pin_word *w = pin_word(pins, page);
+	u64 mask = word_pages(page, n), here = w ? present(w) & mask : 0;
+
+	if (here)
+		word_unwrite(pins, page, word_uncount(d, w, here));
+	return here == mask;
 }
 
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)

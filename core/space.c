@@ -230,6 +230,25 @@ static struct dmt_space_dir *dir_split(struct dmt_space *space,
 	return dir;
 }
 
+/* The entries of the full leaf @old, with @m at @n, halved: @left and @right, both new */
+static void leaf_halve(struct dmt_space_leaf *left, struct dmt_space_leaf *right,
+		       const struct dmt_space_leaf *old, unsigned int n,
+		       struct dmt_mapping *m)
+{
+	unsigned int half = LEAF_MAX / 2;
+
+	leaf_append(left, old, 0, min(n, half));
+	if (n <= half) {
+		leaf_put(left, left->count++, m);
+		leaf_append(left, old, n, half);
+		leaf_append(right, old, half, LEAF_MAX);
+	} else {
+		leaf_append(right, old, half, n);
+		leaf_put(right, right->count++, m);
+		leaf_append(right, old, n, LEAF_MAX);
+	}
+}
+
 /* Add @m at @n of the full leaf @at. */
 static int insert_split(struct dmt_space *space, unsigned int at,
 			unsigned int n, struct dmt_mapping *m)
@@ -245,21 +264,10 @@ static int insert_split(struct dmt_space *space, unsigned int at,
 		/* Ascending order is common: leave full leaves behind. */
 		leaf_put(right, right->count++, m);
 	} else {
-		unsigned int half = LEAF_MAX / 2;
-
 		left = leaf_alloc(space);
 		if (!left)
 			goto err_right;
-		leaf_append(left, old, 0, min(n, half));
-		if (n <= half) {
-			leaf_put(left, left->count++, m);
-			leaf_append(left, old, n, half);
-			leaf_append(right, old, half, LEAF_MAX);
-		} else {
-			leaf_append(right, old, half, n);
-			leaf_put(right, right->count++, m);
-			leaf_append(right, old, n, LEAF_MAX);
-		}
+		leaf_halve(left, right, old, n, m);
 	}
 
 	dir = dir_split(space, dir_of(space), at, left, right);

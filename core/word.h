@@ -5,10 +5,10 @@
 
 #include "host.h"
 
-/* Bits [first, first + n) of a word; @n is at least 1 */
-static inline u64 dmt_word_mask(unsigned int first, unsigned int n)
+/* Bits [first, last] of a word, both below 64. None if @first is @last + 1. */
+static inline u64 dmt_word_mask(unsigned int first, unsigned int last)
 {
-	return (~0ULL >> (64 - n)) << first;
+	return (~0ULL << first) & (~0ULL >> (63 - last));
 }
 
 /* The first run of bits in @word, which has one: where, and how many; cleared */
