@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What the backends of libdmatrack share: a container is its operations and
- * what they need. Backends: backend_engine.c (in this process),
- * backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver).
+ * The interface between libdmatrack's calls and its backends: a container's operations and
+ * its state. Backends: backend_engine.c (in this process), backend_vfio.c (/dev/vfio/vfio,
+ * with dmatrack.ko or the stock driver).
  */
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H
@@ -12,10 +12,10 @@
 #include "uapi/dmatrack.h"
 
 /**
- * struct dmatrack_ops - what a backend does
- * @ioctl: any type1 call; returns as the call does, or a negative errno
- * @attach: as dmatrack_attach(); NULL: has no devices to attach
- * @detach: as dmatrack_detach(); with @attach
+ * struct dmatrack_ops - the operations of a backend
+ * @ioctl: make a type1 call; returns as the call does, or a negative errno
+ * @attach: as dmatrack_attach(); NULL: the backend attaches no devices
+ * @detach: as dmatrack_detach(); NULL if @attach is
  * @close: end and free the container
  */
 struct dmatrack_ops {
@@ -28,15 +28,15 @@ struct dmatrack_ops {
 /**
  * struct dmatrack - one container; backends embed it
  * @ops: the backend
- * @driver: who tracks: "engine", "dmatrack" or "stock"
- * @engine: the engine, or NULL
- * @device_fd: the VFIO device it was opened with, or -1
- * @features: DMATRACK_FEATURE_*: none is the stock driver
- * @copied: a pre-copy of it is under way; atomic
- * @tally: where the driver has no DMATRACK_FEATURE_LOG
+ * @driver: name of the driver that tracks: "engine", "dmatrack" or "stock"
+ * @engine: the engine; NULL with another backend
+ * @device_fd: descriptor of the VFIO device it was opened with, or -1
+ * @features: DMATRACK_FEATURE_* of the driver; 0: the stock driver
+ * @copied: whether a pre-copy of it is running; atomic
+ * @tally: counts of calls, if the driver has no DMATRACK_FEATURE_LOG
  *
- * But for the last two, nothing here changes after the container is open, except
- * @device_fd when that device is detached.
+ * After the container is open only @copied and @tally change, and @device_fd when that device
+ * is detached.
  */
 struct dmatrack {
 	const struct dmatrack_ops *ops;
@@ -48,14 +48,14 @@ struct dmatrack {
 	struct dml_tally tally;
 };
 
-/* What DMATRACK_GET_INFO says; 0: the driver doesn't know the call */
+/* Return: the features that DMATRACK_GET_INFO reports; 0: the driver doesn't have the call */
 uint64_t dml_info_features(struct dmatrack *t);
 
 /**
- * dml_container_failed() - say why a call failed
+ * dml_container_failed() - set the text for a failed call
  * @err: negative errno
- * @einval: what -EINVAL means of that call
- * @format: which call
+ * @einval: meaning of -EINVAL for that call
+ * @format: name of the call, as for printf()
  *
  * As dml_error(). Return: @err.
  */

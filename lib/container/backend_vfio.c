@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Backend: a container in the kernel, with the devices it was given.
+ * Backend: a container in the kernel, with its devices.
  *
- * The kernel's way there: a device is in an IOMMU group, which has a file
+ * The kernel's order of steps: a device is in an IOMMU group, which has a file
  * /dev/vfio/<number> once all its devices are bound to VFIO drivers; the group
- * joins a container (an open /dev/vfio/vfio); the first group that does lets
- * the container choose an IOMMU driver; then the group hands out its devices. Or
- * somebody else has done all that, and passes the container's descriptor.
+ * joins a container (an open /dev/vfio/vfio); with its first group the container
+ * can be given an IOMMU driver; then devices can be opened through the group. Or
+ * another program has done all that, and passes the container's descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +25,12 @@
 #define CONTAINER_PATH	"/dev/vfio/vfio"
 
 /**
- * struct group - one that was joined to the container
- * @next: in the container's @groups
- * @number: of it
- * @fd: its descriptor; while it is open nobody else can open it
- * @users: its devices that are open
- * @stays: without a device, too: dmatrack_open_group() opened it
+ * struct group - an IOMMU group that joined the container
+ * @next: next in the container's @groups
+ * @number: the kernel's number of the group
+ * @fd: its descriptor; while it is open, the kernel refuses to open the group again
+ * @users: number of its open devices
+ * @stays: it stays open without devices: dmatrack_open_group() opened it
  */
 struct group {
 	struct group *next;
@@ -49,11 +49,11 @@ struct open_device {
 
 /**
  * struct vfio_container - an open /dev/vfio/vfio
- * @base: what is common; @base.device_fd is the first device's
- * @fd: the container's
- * @type: of IOMMU driver; 0: somebody else's, who has set it
- * @groups: that were joined to it; while it has none at all it has no IOMMU driver
- * @devices: that are open
+ * @base: the part common to all backends; @base.device_fd is the first device's
+ * @fd: the container's descriptor
+ * @type: type of the IOMMU driver; 0: another program opened the container, and set the type
+ * @groups: list of groups that joined it here; with none at all it has no IOMMU driver
+ * @devices: list of open devices
  */
 struct vfio_container {
 	struct dmatrack base;
@@ -96,7 +96,7 @@ static long vfio_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 
 /* Groups join and leave -------------------------------------------------------- */
 
-/* Only dmatrack.ko knows the call that asks for features. */
+/* Only dmatrack.ko reports features. */
 static void identify(struct vfio_container *c)
 {
 	c->base.features = dml_info_features(&c->base);
@@ -108,9 +108,9 @@ static int set_type(struct vfio_container *c, int number)
 	int ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
 
 	if (ret == -EPERM)
-		return dml_error(ret, "group %d: its IOMMU can't keep a device from "
-				 "sending interrupts to whom it pleases (parameter "
-				 "allow_unsafe_interrupts)", number);
+		return dml_error(ret, "group %d: its IOMMU can't restrict the interrupts that "
+				 "a device sends; the driver's parameter "
+				 "allow_unsafe_interrupts=1 accepts that", number);
 	if (ret)
 		return dml_error(ret, "group %d: the IOMMU driver refuses it: %s",
 				 number, strerrordesc_np(-ret));
@@ -129,7 +129,7 @@ static int join(struct vfio_container *c, int fd, int number)
 	return c->groups || !c->type ? 0 : set_type(c, number);
 }
 
-/* @fd becomes the group's; on failure it's closed. Return: 0 or -errno */
+/* Takes ownership of @fd, which is closed on failure. Return: 0 or -errno */
 static int group_add(struct vfio_container *c, int fd, int number, bool stays)
 {
 	struct group *g = malloc(sizeof(*g));
@@ -147,7 +147,7 @@ static int group_add(struct vfio_container *c, int fd, int number, bool stays)
 	return 0;
 }
 
-/* It leaves the container as it is closed, with its devices closed before. */
+/* Closing the descriptor removes the group from the container. Its devices must be closed. */
 static void group_remove(struct vfio_container *c, struct group *g)
 {
 	struct group **at = &c->groups;
@@ -159,7 +159,7 @@ static void group_remove(struct vfio_container *c, struct group *g)
 	free(g);
 }
 
-/* The group of that number, which joins now if it hasn't. Return: 0 or -errno */
+/* Find the group @number, or open it and join it to the container. Return: 0 or -errno */
 static int group_get(struct vfio_container *c, int number, const char *device,
 		     struct group **out)
 {
@@ -185,7 +185,7 @@ static void group_put(struct vfio_container *c, struct group *g)
 		group_remove(c, g);
 }
 
-/* Devices come and go --------------------------------------------------------- */
+/* Devices are attached and detached ------------------------------------------- */
 
 static int device_open(struct group *g, const char *name, struct open_device **out)
 {
@@ -237,7 +237,7 @@ static int vfio_detach(struct dmatrack *t, int device_fd)
 		at = &(*at)->next;
 	d = *at;
 	if (!d)
-		return dml_error(-EINVAL, "descriptor %d is no device of this "
+		return dml_error(-EINVAL, "descriptor %d isn't a device attached to this "
 				 "container", device_fd);
 	*at = d->next;
 	close(d->fd);
@@ -289,8 +289,8 @@ static struct vfio_container *container_new(unsigned int type)
 	return c;
 }
 
-/* What every opening ends with: *@t is @c, or @c is no more. */
-static int opened(struct dmatrack **t, struct vfio_container *c, int err)
+/* The end of each function that opens: set *@t, or close @c. Return: @err */
+static int finish_open(struct dmatrack **t, struct vfio_container *c, int err)
 {
 	if (err)
 		vfio_close(&c->base);
@@ -306,7 +306,7 @@ static int open_file(struct vfio_container *c)
 		return 0;
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
 		return dml_error(-ENOENT, "there is no " CONTAINER_PATH ": the "
-				 "module vfio isn't loaded");
+				 "module vfio isn't loaded (modprobe vfio)");
 	return dml_error(-errno, CONTAINER_PATH ": %s", strerrordesc_np(errno));
 }
 
@@ -314,22 +314,24 @@ static int check_type(unsigned int type)
 {
 	if (type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU)
 		return 0;
-	return dml_error(-EINVAL, "%u is no type of IOMMU driver that tracks: "
-			 "VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU", type);
+	return dml_error(-EINVAL, "unknown container type %u: use VFIO_TYPE1_IOMMU (%d) or "
+			 "VFIO_TYPE1v2_IOMMU (%d)", type, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU);
 }
 
-/* An empty container that there's an IOMMU driver for */
+/* Open an empty container, and check that an IOMMU driver of @c->type is loaded. */
 static int open_container(struct vfio_container *c)
 {
-	int ret = open_file(c);
+	int ret = open_file(c), version;
 
 	if (ret)
 		return ret;
-	if (call_number(c->fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
-		return dml_error(-EPROTO, CONTAINER_PATH " is of another version");
+	version = call_number(c->fd, VFIO_GET_API_VERSION, 0);
+	if (version != VFIO_API_VERSION)
+		return dml_error(-EPROTO, CONTAINER_PATH " has API version %d, not %d", version,
+				 VFIO_API_VERSION);
 	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
-		return dml_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: "
-				 "vfio_iommu_type1 or dmatrack");
+		return dml_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: load dmatrack or "
+				 "vfio_iommu_type1");
 	return 0;
 }
 
@@ -359,7 +361,7 @@ int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 	if (check_type(type))
 		return -EINVAL;
 	c = container_new(type);
-	return c ? opened(t, c, open_device(c, device)) : -ENOMEM;
+	return c ? finish_open(t, c, open_device(c, device)) : -ENOMEM;
 }
 
 static int open_with_group(struct vfio_container *c, const char *path)
@@ -382,10 +384,10 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
 	if (check_type(type))
 		return -EINVAL;
 	c = container_new(type);
-	return c ? opened(t, c, open_with_group(c, path)) : -ENOMEM;
+	return c ? finish_open(t, c, open_with_group(c, path)) : -ENOMEM;
 }
 
-/* Is that a container, with a type1 driver? Only devices are asked at all. */
+/* Check that @fd is a container with a type1 driver. Only character devices get an ioctl. */
 static int check_fd(int fd)
 {
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
@@ -430,5 +432,5 @@ int dmatrack_open_fd(struct dmatrack **t, int fd)
 	if (dml_lacks(t))
 		return -EINVAL;
 	c = container_new(0);
-	return c ? opened(t, c, open_duplicate(c, fd)) : -ENOMEM;
+	return c ? finish_open(t, c, open_duplicate(c, fd)) : -ENOMEM;
 }

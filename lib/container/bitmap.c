@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Bitmaps: walk one run by run, add one to another, count.
+ * Bitmaps: walk one run by run, merge one into another, count bits.
  *
  * Bit n is bit n % 64 of word n / 64. Bits of the last word beyond the bitmap's
  * end may hold anything.
@@ -22,7 +22,7 @@ size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size)
 	return div_up(div_up(size, page_size), WORD_BITS) * sizeof(uint64_t);
 }
 
-/* The first word from @i on that isn't @flip; @words if there is none */
+/* Return: the index of the first word from @i on that isn't @flip; @words if there is none */
 static uint64_t skip_words(const uint64_t *bitmap, uint64_t words, uint64_t i,
 			   uint64_t flip)
 {
@@ -42,7 +42,7 @@ static uint64_t skip_words(const uint64_t *bitmap, uint64_t words, uint64_t i,
 }
 
 /*
- * The first bit from @pos on that is set, or with @flip = ~0 clear; @nbits if
+ * Return: the first bit from @pos on that is set, or, with @flip = ~0, clear; @nbits if
  * there is none.
  */
 static uint64_t next_bit(const uint64_t *bitmap, uint64_t nbits, uint64_t pos,
@@ -78,13 +78,13 @@ bool dmatrack_next_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
 	return true;
 }
 
-/* @n bits, at most a word's worth, are the lowest of a word */
+/* Return: a word with the lowest @n bits set, or all if @n is more than a word has */
 static uint64_t lowest(uint64_t n)
 {
 	return n < WORD_BITS ? (1ULL << n) - 1 : ~0ULL;
 }
 
-/* The lowest @nbits of @word to @to, from bit @at of it on, maybe over its end */
+/* Merge the lowest @nbits of @word into @to[0] from bit @at on, and the rest into @to[1]. */
 static void merge_word(uint64_t *to, unsigned int at, uint64_t word,
 		       uint64_t nbits)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * libdmatrack's calls on a container, whatever is behind it: they fill in the
- * structures of <linux/vfio.h> and leave the rest to the backend.
+ * libdmatrack's calls on a container with any backend: they fill in the structures
+ * of <linux/vfio.h> and pass them to the backend.
  */
 #include <errno.h>
 #include <limits.h>
@@ -13,7 +13,7 @@
 #include "backend.h"
 #include "lib/util/error.h"
 
-/* What an errno of a type1 call means */
+/* The meaning of an errno of a type1 call */
 static const char *why(int err, const char *einval)
 {
 	switch (err) {
@@ -22,7 +22,7 @@ static const char *why(int err, const char *einval)
 	case -EEXIST:
 		return "it overlaps a mapping";
 	case -ENOSPC:
-		return "no more mappings may be made";
+		return "the container has as many mappings as it may have";
 	case -ENOMEM:
 		return "no memory, or over the limit of locked memory "
 		       "(RLIMIT_MEMLOCK)";
@@ -31,8 +31,8 @@ static const char *why(int err, const char *einval)
 	case -EOVERFLOW:
 		return "it goes beyond the last address";
 	case -EACCES:
-		return "the stock driver tracks no containers of type 1 "
-		       "(VFIO_TYPE1_IOMMU)";
+		return "the stock driver can't track a container of type "
+		       "VFIO_TYPE1_IOMMU; use VFIO_TYPE1v2_IOMMU";
 	default:
 		return strerrordesc_np(-err);
 	}
@@ -105,7 +105,7 @@ long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
 	return ret;
 }
 
-/* A call that has nothing to say but whether it worked */
+/* Make a call. Return: 0 or -errno: its result on success isn't needed */
 static int call(struct dmatrack *t, unsigned long cmd, void *arg)
 {
 	long ret = t->ops->ioctl(t, cmd, (unsigned long)arg);
@@ -113,7 +113,7 @@ static int call(struct dmatrack *t, unsigned long cmd, void *arg)
 	return ret < 0 ? (int)ret : 0;
 }
 
-/* The uapi's structure is the library's. */
+/* The uapi's structure and the library's have the same layout. */
 #define SAME(m) \
 	(offsetof(struct dmatrack_mapping, m) == \
 	 offsetof(struct dmatrack_mapping_entry, m))
@@ -137,10 +137,10 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 	if (dml_lacks(t) || (n && dml_lacks(m)))
 		return -EINVAL;
 	if (!(t->features & DMATRACK_FEATURE_MAPPINGS))
-		return dml_error(-EOPNOTSUPP, "the %s driver doesn't tell what is "
-				 "mapped", t->driver);
+		return dml_error(-EOPNOTSUPP, "the %s driver can't list mappings; dmatrack can",
+				 t->driver);
 	err = call(t, DMATRACK_GET_MAPPINGS, &get);
-	return err ? dml_container_failed(err, "not a call of this version",
+	return err ? dml_container_failed(err, "the driver's version doesn't support this call",
 					  "listing the mappings") : (int)get.count;
 }
 
@@ -154,7 +154,7 @@ static int switch_tracking(struct dmatrack *t, unsigned int flag,
 	int err = call(t, VFIO_IOMMU_DIRTY_PAGES, &dirty);
 
 	return err ? dml_container_failed(err, "more is mapped than the driver can track",
-					  "%s to track", what) : 0;
+					  "%s tracking", what) : 0;
 }
 
 int dmatrack_start(struct dmatrack *t)
@@ -168,14 +168,14 @@ int dmatrack_stop(struct dmatrack *t)
 {
 	if (dml_lacks(t))
 		return -EINVAL;
-	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "ceasing");
+	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "stopping");
 }
 
 #define HARVEST_EINVAL \
-	"not tracking, not whole pages, or no page size of its"
+	"not tracking, not whole pages, or an unsupported page size"
 #define STOCK_EINVAL \
-	"not tracking, not the page size, or not where mappings begin and end, " \
-	"which the stock driver wants"
+	"not tracking, an unsupported page size, or a range that doesn't begin and end " \
+	"with mappings, as the stock driver requires"
 
 int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap)
@@ -198,7 +198,7 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		return -EINVAL;
 	memcpy(arg, &head, sizeof(head));
 	memcpy(arg + sizeof(head) / sizeof(arg[0]), &get, sizeof(get));
-	if (!t->features)	/* the driver adds to what it finds */
+	if (!t->features)	/* the stock driver only sets bits */
 		memset(bitmap, 0, get.bitmap.size);
 	err = call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
 	if (err)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * libdmatrack's engine: core's container behind the functions of
- * dmatrack_engine.h.
+ * libdmatrack's engine: the functions of dmatrack_engine.h, on a container of core.
  */
 #include <stdlib.h>
 
@@ -15,34 +14,34 @@
 #include "core/operation.h"
 #include "core/type1.h"
 
-/* As the kernel's drivers have it by default */
+/* The default of the kernel's drivers */
 #define MAPPINGS_MAX	65535U
 
-/* What an errno of the devices' side means */
+/* The meaning of an errno of a device's operation */
 static const char *why(int err)
 {
 	switch (err) {
 	case -EINVAL:
-		return "not all of it is mapped, or no range that this can be done to";
+		return "part of it isn't mapped, or the range is not valid for this call";
 	case -EPERM:
-		return "a mapping's rights forbid it";
+		return "the rights of a mapping forbid it";
 	case -EFAULT:
 		return "memory that can't be accessed";
 	case -EOVERFLOW:
-		return "beyond the last IOVA, too much, or pinned too often";
+		return "it goes beyond the last IOVA, is too large, or has a page with too many pins";
 	case -EACCES:
-		return "no pins in a container of VFIO_TYPE1_IOMMU";
+		return "a container of type VFIO_TYPE1_IOMMU has no pins; use VFIO_TYPE1v2_IOMMU";
 	case -EOPNOTSUPP:
-		return "memory that is reached by functions has no pages to be pinned";
+		return "memory mapped by dmatrack_engine_map() has no pages to pin";
 	case -EBUSY:
-		return "addresses of mappings have been taken away";
+		return "a mapping's address was invalidated (VFIO_DMA_UNMAP_FLAG_VADDR)";
 	default:
 		return strerrordesc_np(-err);
 	}
 }
 
-/* The end of an operation. Return: @err */
-static int done(int err, const char *what, uint64_t iova, uint64_t size)
+/* Set the text if an operation failed. Return: @err */
+static int result_of(int err, const char *what, uint64_t iova, uint64_t size)
 {
 	if (likely(!err))
 		return 0;
@@ -61,8 +60,7 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 		return -EINVAL;
 	if ((type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU) ||
 	    flags & ~DMATRACK_ENGINE_CHECKED)
-		return dml_error(-EINVAL, "%u is no type of container, or 0x%x no "
-				 "flags", type, flags);
+		return dml_error(-EINVAL, "unknown container type %u or flags 0x%x", type, flags);
 	if (posix_memalign((void **)&e, 64, sizeof(*e)))
 		return dml_error(-ENOMEM, "no memory for a container");
 	memset(e, 0, sizeof(*e));
@@ -89,11 +87,11 @@ err_host:
 	dmt_host_fini(&e->host);
 err_free:
 	free(e);
-	return dml_error(err, "a container in this process: %s",
+	return dml_error(err, "creating a container in this process: %s",
 			 strerrordesc_np(-err));
 }
 
-/* A fault of core's, that its tests must not pass over */
+/* Pages left pinned are a bug in core: print it, and abort in the tests' builds */
 static void check_nothing_left(const struct dmatrack_engine *e)
 {
 	long kept = e->host.kept;
@@ -145,7 +143,7 @@ static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory 
 	return err;
 }
 
-/* All that MAP_DMA would have checked before it calls core */
+/* The checks that MAP_DMA makes before it calls core */
 static int check_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 		     unsigned int prot, u64 *last)
 {
@@ -178,8 +176,8 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 		return 0;
 	return dml_error(err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
 			 (unsigned long long)size, (unsigned long long)iova,
-			 err == -EINVAL ? "not whole pages, no rights, too much, or no "
-			 "IOVA that can be used" : err == -EEXIST ?
+			 err == -EINVAL ? "not whole pages, no or unknown rights, too large, or "
+			 "IOVAs that can't be used" : err == -EEXIST ?
 			 "it overlaps a mapping" : strerrordesc_np(-err));
 }
 
@@ -188,7 +186,7 @@ int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e, data))
 		return -EINVAL;
-	return done(dmt_operation_write(&e->c, iova, data, size), "writing", iova, size);
+	return result_of(dmt_operation_write(&e->c, iova, data, size), "writing", iova, size);
 }
 
 int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
@@ -196,7 +194,7 @@ int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
 {
 	if (dml_lacks(e, data))
 		return -EINVAL;
-	return done(dmt_operation_read(&e->c, iova, data, size), "reading", iova, size);
+	return result_of(dmt_operation_read(&e->c, iova, data, size), "reading", iova, size);
 }
 
 int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
@@ -207,13 +205,13 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 	if (dml_lacks(e, pages))
 		return -EINVAL;
 	if (!READ_ONCE(e->host.unmap))
-		return dml_error(-EINVAL, "pins are for who can be told of unmaps: "
-				 "dmatrack_engine_on_unmap()");
+		return dml_error(-EINVAL, "register dmatrack_engine_on_unmap() before pinning");
 	if (prot & ~(DMT_READ | DMT_WRITE))
-		return dml_error(-EINVAL, "0x%x are no rights of a pin", prot);
+		return dml_error(-EINVAL, "rights 0x%x are not DMATRACK_MAP_READ (0x1), "
+				 "DMATRACK_MAP_WRITE (0x2) or both", prot);
 	err = e->c.v2 ? dmt_operation_pin(&e->c, iova, npages, prot, (struct page **)pages) :
 			-EACCES;	/* as the kernel's */
-	return done(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
+	return result_of(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
 }
 
 int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
@@ -221,8 +219,8 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e))
 		return -EINVAL;
-	return done(dmt_operation_unpin(&e->c, iova, npages), "unpinning", iova,
-		    (uint64_t)npages << PAGE_SHIFT);
+	return result_of(dmt_operation_unpin(&e->c, iova, npages), "unpinning", iova,
+			 (uint64_t)npages << PAGE_SHIFT);
 }
 
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
@@ -230,7 +228,7 @@ int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e))
 		return -EINVAL;
-	return done(dmt_operation_mark(&e->c, iova, size), "marking", iova, size);
+	return result_of(dmt_operation_mark(&e->c, iova, size), "marking", iova, size);
 }
 
 void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
@@ -246,7 +244,7 @@ void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
 	mutex_unlock(&e->c.lock);
 }
 
-/* Devices in this process are one group. */
+/* All devices in this process are one group. */
 static struct iommu_group *own_group(struct dmatrack_engine *e)
 {
 	return (struct iommu_group *)e;

@@ -2,10 +2,10 @@
 /*
  * IOMMU groups.
  *
- * A group is what an IOMMU can tell apart: its devices share an address space. It
- * has a file /dev/vfio/<number> once one of its devices is bound to a VFIO driver, and
- * is viable when no device in it has a driver of the kernel's own. One open
- * descriptor at a time. Most of what is here finds out what to tell a person.
+ * A group is the smallest set of devices that an IOMMU can separate from others: they
+ * share an address space. It has a file /dev/vfio/<number> once one of its devices is
+ * bound to a VFIO driver, and is viable when none of them is bound to another driver. It
+ * can be opened once at a time. Most of this file finds the reason of a failure.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -25,7 +25,7 @@
 #include "lib/util/error.h"
 #include "group.h"
 
-/* '0' stands for any hexadecimal digit */
+/* A '0' in @pattern stands for any hexadecimal digit. */
 static bool looks_like(const char *name, const char *pattern)
 {
 	static const char hex[] = "0123456789abcdefABCDEF";
@@ -38,7 +38,7 @@ static bool looks_like(const char *name, const char *pattern)
 	return !*name;
 }
 
-/* The name of the bus, or NULL: no device is called so */
+/* Return: the name of the device's bus; NULL: @device isn't a name of a device */
 static const char *bus_of(const char *device)
 {
 	if (looks_like(device, "0000:00:00.0"))
@@ -48,7 +48,7 @@ static const char *bus_of(const char *device)
 	return NULL;
 }
 
-/* The last part of where a link points to; false: there's no such link */
+/* @name: out: the last component of the link's target. Return: false: there's no such link */
 static bool link_name(const char *path, char *name, size_t size)
 {
 	char link[PATH_MAX];
@@ -67,7 +67,7 @@ static bool link_name(const char *path, char *name, size_t size)
 	return true;
 }
 
-/* Who drives a device that sysfs has at @path; "no driver" */
+/* @name: out: the driver of the device at @path in sysfs, or "no driver" */
 static void driver_of(const char *path, char *name, size_t size)
 {
 	char link[PATH_MAX];
@@ -91,13 +91,13 @@ int dml_group_of(const char *device)
 		return dml_error(-ENODEV, "there is no device %s", device);
 	strcat(path, "/iommu_group");
 	if (!link_name(path, number, sizeof(number)))
-		return dml_error(-ENODEV, "device %s is in no IOMMU group: no "
-				 "driver has put it into one, or the IOMMU is off "
-				 "(intel_iommu=on, the firmware's settings)", device);
+		return dml_error(-ENODEV, "device %s is in no IOMMU group: its driver "
+				 "made none, or the IOMMU is off (try intel_iommu=on, and "
+				 "the firmware's settings)", device);
 	return atoi(number);
 }
 
-/* Who has it open? ------------------------------------------------------------- */
+/* Which process has a group open ----------------------------------------------- */
 
 static bool has_open(const char *pid, const char *file)
 {
@@ -137,20 +137,20 @@ static void name_of(const char *pid, char *name, size_t size)
 		fclose(f);
 }
 
-/* "by process 12 (qemu)", as far as /proc lets us see */
-static void find_user(const char *file, char *who, size_t size)
+/* @user: out: "by process 12 (qemu)", if /proc shows the process */
+static void find_user(const char *file, char *user, size_t size)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 	char name[32];
 
-	snprintf(who, size, "by a process that can't be seen from here");
+	snprintf(user, size, "by a process that /proc doesn't show");
 	while (proc && (entry = readdir(proc))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    !has_open(entry->d_name, file))
 			continue;
 		name_of(entry->d_name, name, sizeof(name));
-		snprintf(who, size, "by process %.20s (%s)", entry->d_name,
+		snprintf(user, size, "by process %.20s (%s)", entry->d_name,
 			 name);
 		break;
 	}
@@ -160,7 +160,7 @@ static void find_user(const char *file, char *who, size_t size)
 
 /* Opening ------------------------------------------------------------------------ */
 
-/* Not the device itself, nor others that leave the group alone */
+/* With such a driver a device doesn't make its group unviable. */
 static bool is_harmless(const char *driver)
 {
 	return strstr(driver, "vfio") || !strcmp(driver, "no driver") ||
@@ -199,12 +199,12 @@ static int not_viable(int number)
 
 static int cant_open(int err, const char *path)
 {
-	char who[96];
+	char user[96];
 
 	switch (err) {
 	case -EBUSY:
-		find_user(path, who, sizeof(who));
-		return dml_error(err, "%s is in use %s", path, who);
+		find_user(path, user, sizeof(user));
+		return dml_error(err, "%s is in use %s", path, user);
 	case -EACCES:
 	case -EPERM:
 		return dml_error(err, "no permission to open %s, as user %u", path,
@@ -214,7 +214,7 @@ static int cant_open(int err, const char *path)
 	}
 }
 
-/* Return: @fd, or -errno and it's closed */
+/* Return: @fd; -errno: it's closed */
 static int check_viable(int fd, int number)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
@@ -252,7 +252,7 @@ int dml_group_open(int number, const char *device)
 			 "such as vfio-pci", device, driver);
 }
 
-/* Which group is the open file? The kernel names its device after the number. */
+/* Return: the number of the open group: the kernel names the group's device after it */
 static int number_of(int fd, const char *path)
 {
 	char sys[64], name[64] = "", *end;

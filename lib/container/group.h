@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * IOMMU groups, as sysfs and /dev/vfio show them, and why one can't be had. All set
- * the thread's text on failure.
+ * IOMMU groups, as sysfs and /dev/vfio show them. All functions set the thread's text on
+ * failure, with the reason.
  */
 #ifndef DML_CONTAINER_GROUP_H
 #define DML_CONTAINER_GROUP_H
 
-/* The number of the group that a PCI address or a UUID is in, or -errno */
+/* Return: the number of the group of @device, a PCI address or a UUID, or -errno */
 int dml_group_of(const char *device);
 
 /**
- * dml_group_open() - a group that can be used
- * @number: of it
- * @device: in it: whom the text is about
+ * dml_group_open() - open a viable group
+ * @number: the group's number
+ * @device: a device in it, for the text
  *
  * Return: a descriptor; -ENODEV (no such file: @device has no VFIO driver), -EBUSY (in
- * use; or another device in it has a driver of the kernel's), -errno.
+ * use; or another device in it is bound to a driver other than VFIO's), -errno.
  */
 int dml_group_open(int number, const char *device);
 

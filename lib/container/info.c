@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What a container can do.
+ * Information about a container.
  *
- * VFIO_IOMMU_GET_INFO answers with a structure and a chain of capabilities behind
- * it: each has a header, whose @next is where the next one's is, counted from the
- * structure's start, or 0. The answer comes from whoever made the descriptor, so the
- * chain is followed with distrust: every capability lies within the answer, and after
- * as many as there is room for it must have ended.
+ * VFIO_IOMMU_GET_INFO answers with a structure and, after it, a chain of capabilities:
+ * each has a header, whose @next is the offset of the next header from the structure's
+ * start, or 0. The answer comes from a descriptor that another program may have made, so
+ * it is not trusted: each capability must lie within the answer, and the chain must end
+ * after at most as many capabilities as the answer has room for.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -20,13 +20,13 @@
 #define ANSWER_MAX	(1u << 20)	/* bytes: 65,000 ranges */
 
 /**
- * struct answer - what the driver said
- * @bytes: all of it
- * @size: of it
- * @ranges: the capability of that name, if there is one; of @nr_ranges ranges
- * @nr_ranges: see there
- * @migration: likewise
- * @avail: likewise
+ * struct answer - the driver's answer
+ * @bytes: content
+ * @size: bytes in it
+ * @ranges: offset of the array of IOVA ranges
+ * @nr_ranges: number of IOVA ranges; 0: no such capability
+ * @migration: offset of the capability for migration, or 0
+ * @avail: offset of the capability for mappings left, or 0
  */
 struct answer {
 	const char *bytes;
@@ -37,8 +37,8 @@ struct answer {
 	size_t avail;
 };
 
-/* Capabilities needn't be aligned before Linux 6.12: copy what is read. */
-static void get(const struct answer *a, size_t at, void *to, size_t size)
+/* Before Linux 6.12 capabilities may be unaligned: copy instead of casting. */
+static void copy_at(const struct answer *a, size_t at, void *to, size_t size)
 {
 	memcpy(to, a->bytes + at, size);
 }
@@ -48,25 +48,25 @@ static bool fits(const struct answer *a, size_t at, size_t size)
 	return at <= a->size && size <= a->size - at;
 }
 
-static bool note_ranges(struct answer *a, size_t at)
+static bool parse_ranges(struct answer *a, size_t at)
 {
 	struct vfio_iommu_type1_info_cap_iova_range cap;
 
 	if (!fits(a, at, sizeof(cap)))
 		return false;
-	get(a, at, &cap, sizeof(cap));
+	copy_at(a, at, &cap, sizeof(cap));
 	a->ranges = at + sizeof(cap);
 	a->nr_ranges = cap.nr_iovas;
 	return cap.nr_iovas <= (a->size - a->ranges) /
 			       sizeof(struct vfio_iova_range);
 }
 
-/* Return: false: it isn't all there */
-static bool note(struct answer *a, size_t at, unsigned int id)
+/* Return: false: the capability goes beyond the answer's end */
+static bool parse_capability(struct answer *a, size_t at, unsigned int id)
 {
 	switch (id) {
 	case VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE:
-		return note_ranges(a, at);
+		return parse_ranges(a, at);
 	case VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION:
 		a->migration = at;
 		return fits(a, at, sizeof(
@@ -87,23 +87,23 @@ static int follow_chain(struct answer *a, size_t at)
 
 	for (; at; at = header.next) {
 		if (!left--)
-			return dml_error(-EPROTO, "the driver's capabilities go "
-					 "round in a circle");
+			return dml_error(-EPROTO, "the driver's answer: its "
+					 "capabilities form a loop");
 		if (at < sizeof(struct vfio_iommu_type1_info) ||
 		    !fits(a, at, sizeof(header)))
-			return dml_error(-EPROTO, "the driver's capability at "
-					 "%zu isn't in its %zu bytes", at,
+			return dml_error(-EPROTO, "the driver's answer: offset %zu of a "
+					 "capability is outside of its %zu bytes", at,
 					 a->size);
-		get(a, at, &header, sizeof(header));
-		if (!note(a, at, header.id))
-			return dml_error(-EPROTO, "the driver's capability %u "
-					 "at %zu doesn't end in its %zu bytes",
+		copy_at(a, at, &header, sizeof(header));
+		if (!parse_capability(a, at, header.id))
+			return dml_error(-EPROTO, "the driver's answer: capability %u at "
+					 "offset %zu goes beyond its %zu bytes",
 					 header.id, at, a->size);
 	}
 	return 0;
 }
 
-/* One piece of memory, for dmatrack_info_free() */
+/* One allocation, so that dmatrack_info_free() is one free() */
 struct info {
 	struct dmatrack_container_info info;
 	struct dmatrack_range ranges[];
@@ -115,11 +115,11 @@ static int fill_ranges(const struct answer *a, struct info *info)
 	uint32_t i;
 
 	for (i = 0; i < a->nr_ranges; i++) {
-		get(a, a->ranges + i * sizeof(range), &range, sizeof(range));
+		copy_at(a, a->ranges + i * sizeof(range), &range, sizeof(range));
 		if (range.end < range.start ||
 		    (i && range.start <= info->ranges[i - 1].last))
-			return dml_error(-EPROTO, "the driver's IOVA range %u "
-					 "makes no sense", i);
+			return dml_error(-EPROTO, "the driver's answer: IOVA range %u ends "
+					 "before it begins, or isn't after the one before", i);
 		info->ranges[i].iova = range.start;
 		info->ranges[i].last = range.end;
 	}
@@ -134,17 +134,17 @@ static void fill(const struct answer *a, struct dmatrack_container_info *info)
 	struct vfio_iommu_type1_info_dma_avail avail;
 	struct vfio_iommu_type1_info head;
 
-	get(a, 0, &head, offsetof(struct vfio_iommu_type1_info, cap_offset));
+	copy_at(a, 0, &head, offsetof(struct vfio_iommu_type1_info, cap_offset));
 	if (head.flags & VFIO_IOMMU_INFO_PGSIZES)
 		info->page_sizes = head.iova_pgsizes;
 	if (a->migration) {
-		get(a, a->migration, &migration, sizeof(migration));
+		copy_at(a, a->migration, &migration, sizeof(migration));
 		info->dirty_page_sizes = migration.pgsize_bitmap;
 		info->max_bitmap_size = migration.max_dirty_bitmap_size;
 	}
 	info->mappings_left = UINT32_MAX;
 	if (a->avail) {
-		get(a, a->avail, &avail, sizeof(avail));
+		copy_at(a, a->avail, &avail, sizeof(avail));
 		info->mappings_left = avail.avail;
 	}
 }
@@ -158,9 +158,9 @@ int dml_info_parse(const void *bytes, size_t size,
 	int err = 0;
 
 	if (size < offsetof(struct vfio_iommu_type1_info, cap_offset))
-		return dml_error(-EPROTO, "the driver's answer is too short");
+		return dml_error(-EPROTO, "the driver's answer has only %zu bytes", size);
 	if (size >= sizeof(head)) {
-		get(&a, 0, &head, sizeof(head));
+		copy_at(&a, 0, &head, sizeof(head));
 		if (head.flags & VFIO_IOMMU_INFO_CAPS)
 			err = follow_chain(&a, head.cap_offset);
 		if (err)
@@ -179,7 +179,7 @@ int dml_info_parse(const void *bytes, size_t size,
 	return err;
 }
 
-/* Asking --------------------------------------------------------------------- */
+/* Calls ---------------------------------------------------------------------- */
 
 uint64_t dml_info_features(struct dmatrack *t)
 {
@@ -191,11 +191,11 @@ uint64_t dml_info_features(struct dmatrack *t)
 }
 
 /*
- * The whole answer, as a struct vfio_iommu_type1_info that malloc() made. The driver
- * says how much room it wants, which may have grown when it's asked again.
+ * Get the whole answer, a struct vfio_iommu_type1_info that the caller frees. The driver sets
+ * the size that it needs, which may be greater at the next call.
  */
-static int ask(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
-	       size_t *size)
+static int get_answer(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
+		      size_t *size)
 {
 	struct vfio_iommu_type1_info *info;
 	uint32_t room = 256, had;
@@ -214,13 +214,13 @@ static int ask(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
 			break;
 		free(info);
 		if (room > ANSWER_MAX)
-			return dml_error(-EPROTO, "the driver wants %u bytes "
-					 "for its answer", room);
+			return dml_error(-EPROTO, "the driver's answer has %u bytes, more "
+					 "than the maximum of %u", room, ANSWER_MAX);
 	}
 	if (ret) {
 		free(info);
 		return dml_container_failed((int)ret, "no IOMMU type has been set",
-					    "information about the container");
+					    "getting information about the container");
 	}
 	*answer = info;
 	*size = had;
@@ -228,8 +228,8 @@ static int ask(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
 }
 
 /*
- * The stock driver tells of tracking also where it refuses it, in containers of
- * VFIO_TYPE1_IOMMU. It refuses before it looks at the argument.
+ * The stock driver reports tracking as supported also in containers of VFIO_TYPE1_IOMMU,
+ * where it refuses it. It refuses before it reads the argument.
  */
 static bool refuses_tracking(struct dmatrack *t)
 {
@@ -261,7 +261,7 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 
 	if (dml_lacks(t, out))
 		return -EINVAL;
-	err = ask(t, &answer, &size);
+	err = get_answer(t, &answer, &size);
 	if (err)
 		return err;
 	err = dml_info_parse(answer, size, &info);
@@ -274,7 +274,7 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 		info->dirty_page_sizes = 0;
 		info->max_bitmap_size = 0;
 	}
-	/* The driver names the smallest; this is all that it takes. */
+	/* The driver reports the smallest size, but takes all greater ones. */
 	if (info->flags & DMATRACK_INFO_COARSE_PAGES && info->dirty_page_sizes)
 		info->dirty_page_sizes = -(info->dirty_page_sizes &
 					   -info->dirty_page_sizes);
@@ -284,5 +284,5 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 
 void dmatrack_info_free(struct dmatrack_container_info *info)
 {
-	free(info);	/* first in struct info */
+	free(info);	/* the first member of struct info */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What a driver answers to VFIO_IOMMU_GET_INFO, read with distrust. */
+/* Parse and check a driver's answer to VFIO_IOMMU_GET_INFO. */
 #ifndef DML_CONTAINER_INFO_H
 #define DML_CONTAINER_INFO_H
 
@@ -8,10 +8,10 @@
 #include "dmatrack.h"
 
 /**
- * dml_info_parse() - the driver's answer
- * @answer: struct vfio_iommu_type1_info, and what follows it; 8-byte aligned
- * @size: bytes that are there
- * @out: as dmatrack_get_info(), but for what the answer doesn't say: @driver, @flags
+ * dml_info_parse() - parse the driver's answer
+ * @answer: struct vfio_iommu_type1_info and its capabilities; 8-byte aligned
+ * @size: bytes of the answer
+ * @out: as dmatrack_get_info(), but without @driver and @flags, which the answer doesn't have
  *
  * Return: 0, -ENOMEM, -EPROTO (with a text).
  */

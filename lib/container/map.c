@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Memory comes and goes; where a driver's errno leaves open which argument is wrong, it is found. */
+/* Map and unmap memory. Where an errno doesn't say which argument is wrong, find it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/vfio.h>
@@ -17,7 +17,7 @@ static int not_whole(const char *what, uint64_t value, uint64_t page_size)
 static int explain_pages(const struct vfio_iommu_type1_dma_map *m, uint64_t page_size)
 {
 	if (!m->size)
-		return dml_error(-EINVAL, "size 0 is no memory");
+		return dml_error(-EINVAL, "size is 0");
 	if (m->iova & (page_size - 1))
 		return not_whole("IOVA", m->iova, page_size);
 	if (m->vaddr & (page_size - 1))
@@ -36,7 +36,7 @@ static bool may_lie_at(const struct dmatrack_container_info *info, uint64_t iova
 	return !info->nr_ranges;
 }
 
-/* -EINVAL: which argument? */
+/* Find the argument that -EINVAL is about. */
 static int explain_invalid(struct dmatrack *t, const struct vfio_iommu_type1_dma_map *m)
 {
 	uint64_t last = m->iova + m->size - 1;
@@ -50,8 +50,8 @@ static int explain_invalid(struct dmatrack *t, const struct vfio_iommu_type1_dma
 		return explain_pages(m, (uint64_t)sysconf(_SC_PAGESIZE));
 	err = explain_pages(m, info->page_sizes & -info->page_sizes);
 	if (!err && !may_lie_at(info, m->iova, last))
-		err = dml_error(-EINVAL, "no mapping can lie at IOVAs 0x%" PRIx64 " to 0x%" PRIx64
-				"; dmatrack_get_info() has the ranges", (uint64_t)m->iova, last);
+		err = dml_error(-EINVAL, "IOVAs 0x%" PRIx64 " to 0x%" PRIx64 " can't be mapped; "
+				"dmatrack_get_info() has the ranges", (uint64_t)m->iova, last);
 	dmatrack_info_free(info);
 	return err;
 }
@@ -66,7 +66,7 @@ static int explain_overlap(struct dmatrack *t, const struct vfio_iommu_type1_dma
 			 other.iova, other.last);
 }
 
-/* Return: 0: no more is known than @err says */
+/* Set a text that says more than @err. Return: 0: nothing more is known; else @err */
 static int explain(struct dmatrack *t, const struct vfio_iommu_type1_dma_map *m, int err)
 {
 	switch (err) {
@@ -90,7 +90,7 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
-		.flags = prot,		/* the same values */
+		.flags = prot,		/* same values, see below */
 		.vaddr = (uintptr_t)vaddr,
 		.iova = iova,
 		.size = size,

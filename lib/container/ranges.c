@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Harvest as ranges: by the driver's own call for it, list by list; with a driver that
- * hasn't got it, window by window of a bitmap that stays in the processor's cache,
- * whatever the size of what is harvested. Runs that go on in the next list or window
- * are put together: a run is held back until the next begins, or the end.
+ * Harvest as ranges: list by list with the driver's call DMATRACK_GET_RANGES; with a driver
+ * that doesn't have it, window by window with a bitmap that fits the processor's cache,
+ * however large the range is. Runs that continue in the next list or window are joined: a
+ * run is delivered only when the next one begins, or at the end.
  *
- * Windows: where the driver tells what is mapped, holes are left out, so that all of
- * the address space may be asked for. What is mapped after the call began may be
- * missed: it's still dirty next time. Windows begin at multiples of the page size from
- * the range's start, because a bit stands for as much from there on. So do lists.
+ * Windows: if the driver lists mappings, holes are skipped, so that the whole address space
+ * may be harvested. A mapping made after the call began may be missed: it's still dirty at
+ * the next harvest. Windows begin at multiples of the page size from the range's start,
+ * because a bit stands for a page counted from there. So do lists.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -22,11 +22,11 @@
 #define LIST_ROOM	2048U		/* 32 KiB */
 
 /**
- * struct ranges - a harvest under way
- * @found: see dmatrack_harvest_ranges()
- * @opaque: for it
- * @iova: of the run that is held back
- * @size: of it; 0: none
+ * struct ranges - the output of a running harvest
+ * @found: callback, see dmatrack_harvest_ranges()
+ * @opaque: argument of @found
+ * @iova: start of the run that is not yet delivered
+ * @size: bytes of that run; 0: none
  */
 struct ranges {
 	void (*found)(void *opaque, uint64_t iova, uint64_t size);
@@ -53,7 +53,7 @@ static void add(struct ranges *r, uint64_t iova, uint64_t size)
 	r->size = size;
 }
 
-/* The driver makes ranges of it. */
+/* By DMATRACK_GET_RANGES */
 static int harvest_lists(struct dmatrack *t, struct ranges *r, uint64_t iova,
 			 uint64_t last, uint64_t page_size,
 			 struct dmatrack_dirty_range *list)
@@ -78,7 +78,7 @@ static int harvest_lists(struct dmatrack *t, struct ranges *r, uint64_t iova,
 	return (int)ret;
 }
 
-/* The runs of a window's bitmap; the last bit may stand for less than a page. */
+/* Add the runs of a window's bitmap, whose last bit may stand for less than a page. */
 static void add_runs(struct ranges *r, const uint64_t *bitmap, uint64_t iova,
 		     uint64_t size, uint64_t page_size)
 {
@@ -103,7 +103,7 @@ static uint64_t window_size(const struct dmatrack *t, uint64_t size,
 	return WINDOW_BITS * page_size;
 }
 
-/* Pages that the driver doesn't have */
+/* Whether the range isn't whole pages of the driver's smallest size */
 static bool cuts_pages(struct dmatrack *t, uint64_t iova, uint64_t size)
 {
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
@@ -113,7 +113,7 @@ static bool cuts_pages(struct dmatrack *t, uint64_t iova, uint64_t size)
 		(iova | size) & ((info.iova_pgsizes & -info.iova_pgsizes) - 1);
 }
 
-/* What would be found out only when a part has been harvested */
+/* Find errors now that would otherwise show after a part was harvested. */
 static int check(struct dmatrack *t, uint64_t iova, uint64_t size,
 		 uint64_t page_size)
 {
@@ -122,15 +122,15 @@ static int check(struct dmatrack *t, uint64_t iova, uint64_t size,
 	if (size - 1 > UINT64_MAX - iova)
 		return -EOVERFLOW;
 	if (t->features & DMATRACK_FEATURE_RANGES)
-		return 0;	/* it looks at all of the range itself */
+		return 0;	/* the driver checks the whole range first */
 	return cuts_pages(t, iova, size) ? -EINVAL : 0;
 }
 
 /**
- * struct rest - what is still to be harvested
- * @iova: from here on
- * @size: bytes; 0: nothing
- * @known: the mapping that @iova is in, just before, or behind
+ * struct rest - the range that is still to be harvested
+ * @iova: its start
+ * @size: bytes of it; 0: the harvest is complete
+ * @known: the mapping that @iova is in, just before, or just after
  */
 struct rest {
 	uint64_t iova;
@@ -146,7 +146,7 @@ static void skip(struct rest *r, uint64_t size)
 	r->size -= size;
 }
 
-/* On to where something is mapped, if that is told. Return: 0 or -errno */
+/* Skip to the next mapping, if the driver lists mappings. Return: 0 or -errno */
 static int skip_hole(struct dmatrack *t, struct rest *r, uint64_t page_size)
 {
 	int n;
@@ -164,7 +164,6 @@ static int skip_hole(struct dmatrack *t, struct rest *r, uint64_t page_size)
 	return 0;
 }
 
-/* Window by window */
 static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 			   uint64_t size, uint64_t page_size, uint64_t window,
 			   uint64_t *bitmap)
@@ -172,7 +171,7 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 	struct rest rest = { .iova = iova, .size = size };
 	int err = 0;
 
-	/* The first window in any case: the driver may refuse */
+	/* Always harvest the first window: the driver may refuse it */
 	while (rest.size && !err) {
 		uint64_t now = rest.size < window ? rest.size : window;
 
@@ -188,8 +187,8 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 
 static int failed(int err, const struct dmatrack_ranges *q)
 {
-	return dml_container_failed(err, "not tracking, no such range, not whole pages, or "
-				    "no page size", "harvesting 0x%llx bytes at IOVA "
+	return dml_container_failed(err, "not tracking, an empty range, not whole pages, or an "
+				    "unsupported page size", "harvesting 0x%llx bytes at IOVA "
 				    "0x%llx in pages of 0x%llx", (unsigned long long)q->length,
 				    (unsigned long long)q->iova,
 				    (unsigned long long)q->page_size);
@@ -228,7 +227,7 @@ int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ra
 		err = harvest_lists(t, &r, q.iova, q.iova + q.length - 1, q.page_size, mem);
 	else
 		err = harvest_windows(t, &r, q.iova, q.length, q.page_size, window, mem);
-	if (lists && err)	/* windows have said it */
+	if (lists && err)	/* harvest_windows() sets its own text */
 		failed(err, &q);
 	deliver(&r);
 	free(mem);

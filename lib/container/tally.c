@@ -10,8 +10,8 @@
 #include "lib/util/error.h"
 #include "tally.h"
 
-/* The caller's structure, which may not be there: the driver says so, if so. */
-static void peek(void *to, size_t size, unsigned long arg)
+/* Copy the caller's structure, zeros if it can't be read: the driver then returns -EFAULT. */
+static void copy_argument(void *to, size_t size, unsigned long arg)
 {
 	const struct iovec local = { to, size };
 	const struct iovec remote = { (void *)arg, size };
@@ -21,7 +21,7 @@ static void peek(void *to, size_t size, unsigned long arg)
 		memset(to, 0, size);
 }
 
-/* An unmap succeeded that began as @was */
+/* Count an unmap that succeeded. @was: its argument before the call */
 static void count_unmap(struct dml_tally *y, unsigned long arg,
 			const struct vfio_iommu_type1_dma_unmap *was)
 {
@@ -48,8 +48,8 @@ static void count_dirty_pages(struct dml_tally *y, unsigned long arg)
 }
 
 /*
- * The lock is held during the call, so that a check sees an unmap before a harvest does that
- * came after it. The driver makes these calls one after the other, too.
+ * The lock is held during the call, so that dml_tally_read() sees an unmap no later than a
+ * harvest that follows it does. The driver serialises these calls, too.
  */
 long dml_tally_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 		     long (*ioctl)(struct dmatrack *t, unsigned long cmd,
@@ -64,7 +64,7 @@ long dml_tally_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 		return ioctl(t, cmd, arg);
 	pthread_mutex_lock(&y->lock);
 	if (cmd == VFIO_IOMMU_UNMAP_DMA)
-		peek(&unmap, offsetofend(typeof(unmap), size), arg);
+		copy_argument(&unmap, offsetofend(typeof(unmap), size), arg);
 	ret = ioctl(t, cmd, arg);
 	if (ret >= 0 && cmd == VFIO_IOMMU_UNMAP_DMA)
 		count_unmap(y, arg, &unmap);
@@ -84,8 +84,9 @@ int dml_tally_read(struct dmatrack *t, struct dmatrack_get_log *get)
 	if (t->features & DMATRACK_FEATURE_LOG) {
 		get->argsz = sizeof(*get);
 		ret = t->ops->ioctl(t, DMATRACK_GET_LOG, (unsigned long)get);
-		return ret < 0 ? dml_container_failed((int)ret, "not a call of this version",
-						      "asking about the log") : 0;
+		return ret < 0 ? dml_container_failed((int)ret, "the driver's version doesn't "
+						      "support this call",
+						      "getting the log's state") : 0;
 	}
 	pthread_mutex_lock(&y->lock);
 	get->flags = y->tracking ? DMATRACK_LOG_TRACKING : 0;

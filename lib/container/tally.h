@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Tally: what was done to a container's log, for a copy that must be its only reader
- * (lib/precopy/reader.h).
+ * Tally: counts of the calls that change a container's log, for a copy that must be its only
+ * reader (lib/precopy/reader.h).
  *
- * dmatrack.ko and the engine count it themselves (DMATRACK_GET_LOG), whatever program
- * does it. The stock driver doesn't: there the library counts the calls that are made
- * through the same struct dmatrack, and can't see other programs'.
+ * dmatrack.ko and the engine count the calls of all programs (DMATRACK_GET_LOG). For the stock
+ * driver, which doesn't, the library counts the calls that are made through the same struct
+ * dmatrack; it can't see those of other programs.
  *
  * libdmatrack-copy calls dml_tally_read(), dml_tally_claim() and dml_tally_release(): the
  * only functions that libdmatrack exports without declaring them to programs.
@@ -23,11 +23,11 @@
 struct dmatrack;
 
 /**
- * struct dml_tally - what was done to a log whose driver doesn't count it
- * @lock: of all of it
- * @tracking: writes are logged
- * @taken: as in struct dmatrack_get_log
- * @unread: where the log went unread
+ * struct dml_tally - counts for a driver that doesn't count
+ * @lock: protects all members
+ * @tracking: whether writes are logged
+ * @taken: number of calls, as in struct dmatrack_get_log
+ * @unread: ranges whose log was discarded unread
  */
 struct dml_tally {
 	pthread_mutex_t lock;
@@ -36,7 +36,7 @@ struct dml_tally {
 	struct dmt_unread unread;
 };
 
-/* Make @ioctl's call @cmd, and count it, for a driver that doesn't */
+/* Make the call @cmd by @ioctl, and count it */
 long dml_tally_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 		     long (*ioctl)(struct dmatrack *t, unsigned long cmd,
 				   unsigned long arg));
@@ -44,7 +44,7 @@ long dml_tally_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 /* DMATRACK_GET_LOG, whatever the driver. Return: 0 or -errno, with the thread's text */
 int dml_tally_read(struct dmatrack *t, struct dmatrack_get_log *get);
 
-/* For one copy at a time. Return: false: another has it */
+/* Reserve @t for one copy at a time. Return: false: another copy has it */
 bool dml_tally_claim(struct dmatrack *t);
 void dml_tally_release(struct dmatrack *t);
 

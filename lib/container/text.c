@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The text of a thread's last error. There is one, whichever library and whichever function
- * of the program failed.
+ * The text of a thread's last error: one per thread, for both libraries and for the functions
+ * of the program.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ const char *dmatrack_error(void)
 
 int dmatrack_set_error(int err, const char *format, ...)
 {
-	char text[sizeof(said)];	/* @format's arguments may be what was said */
+	char text[sizeof(said)];	/* an argument may point into @said */
 	va_list args;
 
 	va_start(args, format);

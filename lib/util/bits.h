@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Bits of the bitmaps that bitmap.c walks: one, or a range of them. Ranges may be empty.
- * One thread.
+ * Single bits and ranges of bits of the bitmaps that bitmap.c walks. A range may be empty.
+ * Not safe for concurrent callers.
  */
 #ifndef DML_UTIL_BITS_H
 #define DML_UTIL_BITS_H
@@ -16,7 +16,7 @@ static inline bool dml_test_bit(const uint64_t *bitmap, uint64_t i)
 	return bitmap[i / DML_WORD_BITS] >> (i % DML_WORD_BITS) & 1;
 }
 
-/* The bits of the first word of [first, first + n). @n: out: how many they are */
+/* The mask of [first, first + n) in its first word. @n: in, out: bits; out: of the mask */
 static inline uint64_t dml_first_mask(uint64_t first, uint64_t *n)
 {
 	uint64_t left = DML_WORD_BITS - first % DML_WORD_BITS;
@@ -36,7 +36,7 @@ static inline void dml_set_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
 	}
 }
 
-/* Words that are clear aren't written: memory that was never touched stays so. */
+/* A word that is 0 isn't written, so that untouched memory stays unallocated. */
 static inline void dml_clear_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
 {
 	uint64_t end = first + n, mask;

@@ -12,10 +12,10 @@
 
 /**
  * struct dmatrack_cancel - whether a program's calls are cancelled
- * @fd: an eventfd, readable once they are
- * @at: when, by dml_clock_now(); 0: not yet. Atomic
+ * @fd: an eventfd, readable after the cancellation
+ * @at: time of the cancellation, by dml_clock_now(); 0: not cancelled. Atomic
  *
- * @at is set before @fd: a wait that @fd ends finds it set.
+ * @at is set before @fd, so that a wait that @fd ends finds @at set.
  */
 struct dmatrack_cancel {
 	int fd;
@@ -42,7 +42,7 @@ int dmatrack_cancel_create(struct dmatrack_cancel **out)
 	return 0;
 }
 
-/* Async-signal-safe: no lock, no memory, errno as it was */
+/* Async-signal-safe: takes no lock, allocates nothing, keeps errno */
 void dmatrack_cancel_set(struct dmatrack_cancel *c)
 {
 	const uint64_t one = 1;
@@ -54,7 +54,7 @@ void dmatrack_cancel_set(struct dmatrack_cancel *c)
 		return;
 	__atomic_compare_exchange_n(&c->at, &never, dml_clock_now(), false,
 				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	/* fails only where it has been written to 2^64 - 2 times: readable anyway */
+	/* fails only if the counter is at 2^64 - 2, and then @fd is readable already */
 	n = write(c->fd, &one, sizeof(one));
 	(void)n;
 	errno = err;

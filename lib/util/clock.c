@@ -36,7 +36,7 @@ static uint64_t system_now(void *opaque)
 	return dml_clock_now();
 }
 
-/* A signal that cuts it short does no harm: the caller looks at the time again. */
+/* A signal may end the sleep early: the caller reads the clock again. */
 static void system_sleep(void *opaque, uint64_t ns)
 {
 	struct timespec ts = dml_clock_timespec(ns);

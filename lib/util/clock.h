@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Time: the system's, or, for pre-copy, one that a test makes up. Each wait has one deadline,
- * a moment of the monotonic clock: a signal's handler, a change of the wall clock or a
- * wake-up without a reason make no wait longer.
+ * Clocks: the system's, and for pre-copy also a simulated one of a test. Each wait has one
+ * deadline, in time of the monotonic clock, so that a signal handler, a change of the wall
+ * clock or a spurious wake-up makes no wait longer.
  */
 #ifndef DML_UTIL_CLOCK_H
 #define DML_UTIL_CLOCK_H
@@ -33,14 +33,14 @@ static inline struct timespec dml_clock_timespec(uint64_t ns)
 	};
 }
 
-/* As poll(2). Return: how many descriptors are ready; 0: @end has come; -errno */
+/* As poll(2). Return: number of ready descriptors; 0: @end has come; -errno */
 int dml_clock_poll(struct pollfd *fds, nfds_t n, uint64_t end);
 
 /**
  * struct dml_clock - a clock
- * @now: nanoseconds since any moment; never goes back
- * @sleep: return @ns later, or earlier
- * @opaque: for both
+ * @now: return nanoseconds since an arbitrary moment; never goes back
+ * @sleep: sleep for @ns, or return earlier
+ * @opaque: argument of both functions
  */
 struct dml_clock {
 	uint64_t (*now)(void *opaque);
@@ -48,7 +48,7 @@ struct dml_clock {
 	void *opaque;
 };
 
-/* The system's, monotonic */
+/* The system's monotonic clock */
 extern const struct dml_clock dml_clock_system;
 
 static inline uint64_t dml_clock_read(const struct dml_clock *c)

@@ -107,8 +107,7 @@ int dmatrack_digest(const struct dmatrack_region *regions, unsigned int n,
 		return -EINVAL;
 	for (i = 0; i < n; i++) {
 		if (!regions[i].vaddr || !regions[i].size)
-			return dml_error(-EINVAL, "region %u: no memory of this process",
-					 i);
+			return dml_error(-EINVAL, "region %u: vaddr is NULL, or size is 0", i);
 	}
 	dml_digest_init(&d);
 	for (i = 0; i < n; i++) {

@@ -40,8 +40,7 @@ int dml_error_no_other(int err, const struct dml_text *broke)
 
 	if (err == -ECANCELED || !*broke->words || !strcmp(broke->words, why.words))
 		return dml_error(err, "%s", why.words);
-	return dml_error(err, "%s; and there is no other connection: %s",
-			 broke->words, why.words);
+	return dml_error(err, "%s; and there is no other connection: %s", broke->words, why.words);
 }
 
 bool dml_error_lacks_any(const char *function, const char *names,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * XXH3, inline: as quick as libxxhash.so, and the library needs one less. A hash is kept and sent in
- * its canonical form, which is the same on every machine.
+ * XXH3, inline: as fast as libxxhash.so, and one dependency less. A hash is stored and sent in its
+ * canonical form, which is the same on every machine.
  */
 #ifndef DML_UTIL_HASH_H
 #define DML_UTIL_HASH_H

@@ -19,7 +19,7 @@ static int timed_out(short events, uint64_t began)
 			 (double)(dml_clock_now() - began) / DML_NSEC);
 }
 
-/* As dml_limit_wait(), which may be cancelled at once */
+/* As dml_limit_wait(), but without DML_GRACE: a cancellation ends it at once */
 static int wait_cancellable(const struct dml_limit *l, int fd, short events,
 			    uint64_t end)
 {

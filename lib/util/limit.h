@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Limits: how long a wait for a peer may last, which can also be cancelled. */
+/* Limits: how long a wait for a peer may last, and what cancels it. */
 #ifndef DML_UTIL_LIMIT_H
 #define DML_UTIL_LIMIT_H
 
@@ -8,13 +8,13 @@
 
 /**
  * struct dml_limit - how long operations with a peer may wait
- * @patience: milliseconds of one operation; -1: no limit
- * @end: deadline of every operation, or DML_NEVER
- * @cancel: ends them earlier; or NULL
- * @parting: reads, too, go on for DML_GRACE after @cancel: what is said last
+ * @patience: limit of one operation, in milliseconds; -1: none
+ * @end: deadline of all operations, by dml_clock_now(), or DML_NEVER
+ * @cancel: cancels the operations; or NULL
+ * @parting: the last messages are exchanged: reads, too, go on for DML_GRACE after @cancel
  *
- * A write goes on for DML_GRACE after @cancel, so that a peer that listens gets a frame in
- * whole, and can be told after it why the stream ends.
+ * A write goes on for DML_GRACE after @cancel, so that a peer that reads gets the whole frame,
+ * and then a message with the reason why the stream ends.
  */
 struct dml_limit {
 	int patience;
@@ -24,11 +24,11 @@ struct dml_limit {
 };
 #define DML_GRACE	DML_NSEC
 
-/* The deadline of an operation that begins now */
+/* Return: the deadline of an operation that begins now */
 uint64_t dml_limit_deadline(const struct dml_limit *l);
 
 /*
- * Wait until @fd has one of @events: POLLIN or POLLOUT, and @end comes at the latest. Return: 0,
+ * Wait until @fd is ready for one of @events (POLLIN, POLLOUT), but not beyond @end. Return: 0,
  * -ETIMEDOUT, -ECANCELED, -errno
  */
 int dml_limit_wait(const struct dml_limit *l, int fd, short events, uint64_t end);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Copies of memory that somebody else may be writing or reading meanwhile.
+ * Copies of memory that devices or other threads may write or read at the same time.
  *
- * A device writes without asking who reads, so such races are inherent, and
+ * A device's writes aren't synchronised with readers, so such races are inherent. They are
  * harmless: a page copied while it was being written is reported again. Only
  * the thread sanitizer must be told, and its memcpy() avoided.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Random numbers that are the same everywhere: splitmix64. */
+/* Pseudo-random numbers, splitmix64: a seed gives the same sequence on every machine. */
 #ifndef DML_UTIL_RANDOM_H
 #define DML_UTIL_RANDOM_H
 
@@ -14,7 +14,7 @@ static inline uint64_t dml_random_next(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-/* In [0, n) */
+/* Return: a number in [0, @n) */
 static inline uint64_t dml_random_below(uint64_t *state, uint64_t n)
 {
 	return dml_random_next(state) % n;

@@ -27,7 +27,7 @@ static int check_region(const struct dmatrack_region *r,
 				 ": reaches beyond the last IOVA", r->iova);
 	if (before && r->iova <= last_of(before))
 		return dml_error(-EINVAL, "region at 0x%" PRIx64
-				 ": not behind the one before", r->iova);
+				 ": must lie after the end of the region before it", r->iova);
 	return 0;
 }
 
@@ -51,7 +51,7 @@ static int check(const struct dmatrack_region *regions, unsigned int n,
 		if (ret)
 			return ret;
 		if (__builtin_add_overflow(*bytes, regions[i].size, bytes))
-			return dml_error(-EINVAL, "regions of 2^64 bytes");
+			return dml_error(-EINVAL, "the regions' sizes add up to 2^64 bytes or more");
 	}
 	return 0;
 }
@@ -104,7 +104,7 @@ int dml_regions_find(const struct dml_regions *r, uint64_t iova, uint64_t size)
 	    size > in->size - (iova - in->iova) ||
 	    (iova | size) & (r->page_size - 1))
 		return dml_error(-EINVAL, "0x%" PRIx64 " bytes at 0x%" PRIx64
-				 " are not pages of one region", size, iova);
+				 " are not whole pages within one region", size, iova);
 	return (int)i;
 }
 

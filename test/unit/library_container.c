@@ -753,7 +753,7 @@ static void test_call_texts(void)
 	tear_down(PAGE);
 	played.refuses = true;
 	CHECK_EQ(dmatrack_start(&stock), -EACCES);
-	CHECK(says("starting to track: the stock driver"));
+	CHECK(says("starting tracking: the stock driver"));
 	played.refuses = false;
 }
 
@@ -770,7 +770,7 @@ static void test_map_texts(void)
 	set_up(PAGE);
 	refused(0, memory, PAGE, 0, -EINVAL, "rights 0x0 are not");
 	refused(0, memory, PAGE, 5, -EINVAL, "rights 0x5 are not");
-	refused(0, memory, 0, RW, -EINVAL, "at IOVA 0x0: size 0 is");
+	refused(0, memory, 0, RW, -EINVAL, "at IOVA 0x0: size is 0");
 	refused(7, memory, PAGE, RW, -EINVAL, "IOVA 0x7 is not a multiple of the page size, 0x1000");
 	refused(0, memory + 1, PAGE, RW, -EINVAL, "1 is not a multiple");
 	CHECK(says(": address 0x"));
