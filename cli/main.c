@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack: which subcommand, and what's said when there's none. */
+/* dmatrack: finds the subcommand and runs it. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static void print_help(FILE *to)
 	      "\n"
 	      "dmatrack tracks which pages of memory devices have written by DMA, so that\n"
 	      "a program that copies memory while devices write to it (to migrate a virtual\n"
-	      "machine, to take a snapshot) need copy only those again.\n"
+	      "machine, to take a snapshot) copies only those pages again.\n"
 	      "\n"
 	      "Commands:\n", to);
 	for (i = 0; i < NCOMMANDS; i++)
@@ -44,13 +44,13 @@ static void print_help(FILE *to)
 	      "\n"
 	      "Try it, without a device and without privileges:\n"
 	      "  dmatrack demo\n"
-	      "And what there is on this machine:\n"
+	      "See which devices and which driver this machine has:\n"
 	      "  dmatrack info\n"
 	      "\n"
 	      "Exit status: 0 done (a copy is exact), 1 the answer is no (a copy differs, an\n"
 	      "image was altered), 2 the command line is not understood, 3 it can't be done\n"
 	      "here, 4 it isn't known whether it was done, 5 done, but a crash of the machine\n"
-	      "may undo it, 128 and the number of a signal: ended by it.\n", to);
+	      "may undo it, 128 + N: ended by signal N.\n", to);
 }
 
 static const struct cli_command *find_command(const char *name)
@@ -79,7 +79,7 @@ static int help(int argc, char **argv)
 	return CLI_OK;
 }
 
-/* So that a full disk or a closed pipe doesn't look like success */
+/* A full disk or a closed pipe must not look like success. */
 static int finish(int status)
 {
 	cli_json_end(status);
@@ -116,7 +116,7 @@ int main(int argc, char **argv)
 		print_help(stderr);
 		return CLI_USAGE;
 	}
-	/* a limit on file sizes (ulimit -f) is an error of a write, not the end */
+	/* beyond a limit on file sizes (ulimit -f) a write fails; the program goes on */
 	signal(SIGXFSZ, SIG_IGN);
 	return finish(dispatch(argc - 1, argv + 1));
 }

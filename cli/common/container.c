@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The container that a command works on, and what's said if there is none. */
+/* Opens the container that a command works on. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -10,14 +10,14 @@ int cli_container_open(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags)
 {
 	unsigned int bus, slot, function;
-	char whole[16];
+	char full[16];
 	int end = 0, ret;
 
-	/* 00:03.0 as lspci prints it */
+	/* lspci prints 00:03.0 */
 	if (device && sscanf(device, "%2x:%2x.%1x%n", &bus, &slot, &function,
 			     &end) == 3 && end == 7 && !device[end]) {
-		snprintf(whole, sizeof(whole), "0000:%s", device);
-		device = whole;
+		snprintf(full, sizeof(full), "0000:%s", device);
+		device = full;
 	}
 	ret = device ? dmatrack_open_vfio(t, device, type) :
 		       dmatrack_open_engine(t, type, engine_flags);

@@ -10,12 +10,12 @@
 #include "dmatrack.h"
 #include "terminal.h"
 
-static char who[32] = "dmatrack";	/* begins each message */
-static char *said;
+static char prefix[32] = "dmatrack";	/* of each message */
+static char *last;			/* last message; or NULL */
 
 void cli_error_begin(const char *program, const char *command)
 {
-	snprintf(who, sizeof(who), "%s%s%s", program, command ? " " : "",
+	snprintf(prefix, sizeof(prefix), "%s%s%s", program, command ? " " : "",
 		 command ? command : "");
 }
 
@@ -23,12 +23,12 @@ static void print(const char *format, va_list args)
 {
 	cli_progress_clear();
 	fflush(stdout);
-	free(said);
-	if (vasprintf(&said, format, args) < 0)
-		said = NULL;
+	free(last);
+	if (vasprintf(&last, format, args) < 0)
+		last = NULL;
 	fprintf(stderr, "%s%s:%s %s\n",
-		cli_terminal_colour(stderr, CLI_RED), who,
-		cli_terminal_colour(stderr, CLI_PLAIN), said ? said : "no memory");
+		cli_terminal_colour(stderr, CLI_RED), prefix,
+		cli_terminal_colour(stderr, CLI_PLAIN), last ? last : "no memory");
 }
 
 void cli_error(const char *format, ...)
@@ -47,16 +47,16 @@ int cli_error_usage(const char *format, ...)
 	va_start(args, format);
 	print(format, args);
 	va_end(args);
-	fprintf(stderr, "'%s --help' explains.\n", who);
+	fprintf(stderr, "'%s --help' explains.\n", prefix);
 	return CLI_USAGE;
 }
 
 const char *cli_error_said(void)
 {
-	return said;
+	return last;
 }
 
-/* An error of the library that one of the command's options is the answer to */
+/* The command's option that avoids an error of the library; or "" */
 static const char *remedy(int error, const char *text)
 {
 	if (error == -EEXIST)

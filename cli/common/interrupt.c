@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* A signal that ends the program. */
+/* Signals that end the program: see interrupt.h. */
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
@@ -12,12 +12,12 @@
 #include "lib/util/cancel.h"
 #include "lib/util/clock.h"
 
-static volatile sig_atomic_t came;
+static volatile sig_atomic_t caught;
 static struct dmatrack_cancel *cancel;
 
 static void remember(int number)
 {
-	came = number;
+	caught = number;
 	dmatrack_cancel_set(cancel);
 }
 
@@ -34,14 +34,14 @@ void cli_interrupt_catch(void)
 		dmatrack_cancel_create(&cancel);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (!sigaction(numbers[i], NULL, &old) &&
-		    old.sa_handler != SIG_IGN)	/* as nohup has it */
+		    old.sa_handler != SIG_IGN)	/* nohup ignores it */
 			sigaction(numbers[i], &new, NULL);
 	}
 }
 
 int cli_interrupt_signal(void)
 {
-	return came;
+	return caught;
 }
 
 struct dmatrack_cancel *cli_interrupt_cancel(void)
@@ -52,15 +52,15 @@ struct dmatrack_cancel *cli_interrupt_cancel(void)
 int cli_interrupt_sleep(uint64_t ns)
 {
 	dml_cancel_sleep(cancel, dml_clock_now() + ns);
-	return came ? -EINTR : 0;
+	return caught ? -EINTR : 0;
 }
 
-int cli_interrupt_status(const char *what)
+int cli_interrupt_status(const char *consequence)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s", strsignal(came));
+	snprintf(name, sizeof(name), "%s", strsignal(caught));
 	*name = (char)tolower((unsigned char)*name);
-	cli_error("%s; %s", came == SIGINT ? "interrupted" : name, what);
-	return CLI_SIGNAL + came;
+	cli_error("%s; %s", caught == SIGINT ? "interrupted" : name, consequence);
+	return CLI_SIGNAL + caught;
 }

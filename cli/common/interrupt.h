@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A signal that ends the program: SIGINT, SIGTERM, SIGHUP. The first is remembered, so
- * that a command can end in order and say so; a second one ends it at once.
+ * Signals that end the program: SIGINT, SIGTERM, SIGHUP. The first one is remembered, so
+ * that a command can end in order and report it; a second one ends the program at once.
  */
 #ifndef CLI_COMMON_INTERRUPT_H
 #define CLI_COMMON_INTERRUPT_H
 
 #include <stdint.h>
 
-/* From now on, also if called again. System calls that wait return EINTR. */
+/* Catch them from now on; waiting system calls return EINTR. A further call rearms it. */
 void cli_interrupt_catch(void);
 
-/* For calls of the library, which the signal cancels. NULL: there's none */
+/* For calls of the library, which a signal cancels. NULL if there was no memory for it */
 struct dmatrack_cancel;
 struct dmatrack_cancel *cli_interrupt_cancel(void);
 
-/* Return: 0, or the signal that came */
+/* Return: number of the signal that was caught; 0: none */
 int cli_interrupt_signal(void);
 
-/* Sleep so many nanoseconds. Return: 0, or -EINTR: a signal came, now or before */
+/* Sleep @ns nanoseconds. Return: 0, or -EINTR if a signal is or was caught */
 int cli_interrupt_sleep(uint64_t ns);
 
-/* The exit status for it, after it was said on stderr, and what came of it */
-int cli_interrupt_status(const char *what);
+/* Print the signal and its @consequence on stderr. Return: exit status */
+int cli_interrupt_status(const char *consequence);
 
 #endif

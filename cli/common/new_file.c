@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* New file: see new_file.h. */
+/* New files: see new_file.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ static bool is_there(const char *path)
 	return !lstat(path, &st);
 }
 
-static int already(const struct new_file *f)
+static int refuse_existing(const struct new_file *f)
 {
 	cli_error("%s already exists; --replace overwrites it", f->path);
 	return CLI_FAILED;
@@ -37,11 +37,11 @@ static int no_memory(void)
 	return CLI_FAILED;
 }
 
-/* A new inode: what others may have open under that name, they don't see it through. */
+/* A new inode: a process that has the old file open can't read the new one through it. */
 static int open_temp(struct new_file *f)
 {
 	if (!f->replace && is_there(f->path))
-		return already(f);
+		return refuse_existing(f);
 	if (asprintf(&f->temp, "%s.XXXXXX", f->path) < 0) {
 		f->temp = NULL;
 		return no_memory();
@@ -71,13 +71,13 @@ int cli_new_file_open(struct new_file *f, const char *path, bool replace)
 	return ret;
 }
 
-/* EINVAL: it keeps nothing on a disk */
+/* EINVAL: a device or a pipe that isn't on a disk */
 static int sync_fd(int fd)
 {
 	return fsync(fd) && errno != EINVAL ? -1 : 0;
 }
 
-/* Data, and then the name: a crash doesn't leave an empty file of that name. */
+/* Called when the data is on disk: a crash doesn't leave an empty file of that name. */
 static int give_name(struct new_file *f)
 {
 	if (f->replace)
@@ -86,7 +86,7 @@ static int give_name(struct new_file *f)
 		return 0;
 	if (errno != EINVAL)
 		return -1;
-	/* a file system that can't: this doesn't replace, either */
+	/* a file system without RENAME_NOREPLACE: link() doesn't replace either */
 	if (link(f->temp, f->path))
 		return -1;
 	unlink(f->temp);
@@ -122,7 +122,7 @@ static int complete(struct new_file *f)
 
 	if (give_name(f)) {
 		if (errno == EEXIST)
-			already(f);
+			refuse_existing(f);
 		else
 			fail(f, "give its name to");
 		unlink(f->temp);
@@ -131,7 +131,7 @@ static int complete(struct new_file *f)
 	if (!sync_folder(f))
 		return 0;
 	error = errno;
-	cli_error("%s: is complete, but may be gone after a crash of the machine: %s",
+	cli_error("%s is complete, but may be gone after a crash of the machine: %s",
 		  f->path, strerror(error));
 	return CLI_UNSURE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * New file: memory that is written to a file, for its owner alone, which gets its name
- * when all of it is on disk. What is not a file (a device, a pipe) is written directly.
+ * A new file, which only its owner can read. It is written under another name, and gets
+ * its own name when all of it is on disk. A device or a pipe is written directly.
  */
 #ifndef CLI_COMMON_NEW_FILE_H
 #define CLI_COMMON_NEW_FILE_H
@@ -11,9 +11,9 @@
 /**
  * struct new_file - a file that is being written
  * @path: its name
- * @temp: its name until it is complete; NULL: not a file, so it has no other name
- * @fd: descriptor
- * @replace: a file of that name may be replaced
+ * @temp: its name until it is complete; NULL: a device or a pipe, written directly
+ * @fd: its descriptor
+ * @replace: true: a file named @path may be replaced
  */
 struct new_file {
 	const char *path;
@@ -23,14 +23,15 @@ struct new_file {
 };
 
 /*
- * @path: "-" is standard output. A link of that name is replaced, not followed, unless
- * it leads to what is not a file. Return: 0 or CLI_FAILED, said
+ * @path: "-" is standard output. A symbolic link to a file is replaced, not followed.
+ * Return: 0, or CLI_FAILED after an error message
  */
 int cli_new_file_open(struct new_file *f, const char *path, bool replace);
 
 /*
- * The end. @status 0: it is complete: to disk, and give it its name. Else it is removed.
- * Return: @status; CLI_FAILED: there is no new file; CLI_UNSURE: there is; both are said
+ * If @status is 0, write it to disk and give it its name; otherwise remove it. Return:
+ * @status, or after an error message CLI_FAILED (there is no new file) or CLI_UNSURE
+ * (there is one, but a crash of the machine may undo that)
  */
 int cli_new_file_close(struct new_file *f, int status);
 

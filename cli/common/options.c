@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Command lines by table. getopt_long(3) finds the words, we look at values. */
+/* Command lines by table: see options.h. getopt_long(3) finds the words. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,14 +7,14 @@
 #include "json.h"
 #include "options.h"
 
-/* An option's value for getopt: its index and this, beyond any letter */
+/* getopt_long() returns INDEX, which is above any letter, plus the option's index. */
 #define INDEX	256
 #define HELP	'h'
 
 /**
- * struct table - the table, as getopt wants it
+ * struct table - the table for getopt_long()
  * @longs: long options
- * @letters: short ones
+ * @letters: short options
  */
 struct table {
 	struct option longs[CLI_OPTIONS_MAX + 2];
@@ -118,22 +118,22 @@ static int add(const struct cli_option *o, struct cli_list *list,
 static int set(const struct cli_command *cmd, const struct cli_option *o,
 	       void *to, const char *text)
 {
-	void *where = (char *)to + o->where;
+	void *member = (char *)to + o->where;
 	uint64_t value = 0;
 	int ret = CLI_GO_ON;
 
 	switch (o->kind) {
 	case CLI_IS_FLAG:
-		*(bool *)where = true;
+		*(bool *)member = true;
 		return CLI_GO_ON;
 	case CLI_IS_JSON:
 		cli_json_begin(cmd->name);
 		return CLI_GO_ON;
 	case CLI_IS_STRING:
-		*(const char **)where = text;
+		*(const char **)member = text;
 		return CLI_GO_ON;
 	case CLI_IS_LIST:
-		return add(o, where, text);
+		return add(o, member, text);
 	case CLI_IS_CHOICE:
 		ret = set_choice(o, text, &value);
 		break;
@@ -143,21 +143,21 @@ static int set(const struct cli_command *cmd, const struct cli_option *o,
 		break;
 	}
 	if (ret == CLI_GO_ON)
-		*(uint64_t *)where = value;
+		*(uint64_t *)member = value;
 	return ret;
 }
 
 /* Words ----------------------------------------------------------------------- */
 
-/* @word begins several. Return: how many; @list: out: they */
+/* Options that begin with @word. Return: their number; @list: out: their names */
 static unsigned int find_similar(const struct cli_option *options,
 				 const char *word, char *list, size_t size)
 {
-	size_t begun = strcspn(word, "="), len = 0;
+	size_t length = strcspn(word, "="), len = 0;
 	unsigned int n = 0;
 
 	for (; options->name; options++) {
-		if (begun <= 2 || strncmp(options->name, word + 2, begun - 2))
+		if (length <= 2 || strncmp(options->name, word + 2, length - 2))
 			continue;
 		len += (size_t)snprintf(list + len, size - len, "%s--%s",
 					n++ ? ", " : "", options->name);
@@ -193,7 +193,7 @@ static int parse_options(const struct cli_command *cmd,
 
 	make_table(&t, syntax);
 	opterr = 0;
-	optind = 0;		/* from the start, with these letters */
+	optind = 0;		/* reset getopt_long() */
 	while ((found = getopt_long(argc, argv, t.letters, t.longs,
 				    NULL)) != -1) {
 		if (found == ':')
@@ -227,7 +227,7 @@ static int check_operands(const struct cli_syntax *syntax, int given,
 	return CLI_GO_ON;
 }
 
-/* Before anything is refused, as that is said in JSON, too */
+/* Called before anything is refused, as errors are reported in JSON, too */
 static void find_json(const struct cli_command *cmd,
 		      const struct cli_option *o, char **argv)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A subcommand's command line, by a table: each option says where in the
- * subcommand's own structure its value goes, and what's allowed.
+ * Parses a subcommand's command line by a table: for each option the member of the
+ * subcommand's own structure that takes its value, and the values allowed.
  *
  *	struct job { const char *device; uint64_t size; bool refine; };
  *
@@ -12,8 +12,8 @@
  *		{ 0 }
  *	};
  *
- * What isn't given leaves the structure as it was: defaults go there before.
- * --help and -h are there by themselves, and print the subcommand's help.
+ * An option that isn't given leaves its member as it was, so defaults are set before.
+ * --help and -h need no entry; they print the subcommand's help.
  */
 #ifndef CLI_COMMON_OPTIONS_H
 #define CLI_COMMON_OPTIONS_H
@@ -28,20 +28,20 @@
 
 enum cli_option_kind {
 	CLI_IS_FLAG,		/* bool: set by the option */
-	CLI_IS_JSON,		/* no member: cli_json() is there */
+	CLI_IS_JSON,		/* no member: cli_json_begin() is called */
 	CLI_IS_STRING,		/* const char *: of argv */
 	CLI_IS_NUMBER,		/* uint64_t */
-	CLI_IS_SIZE,		/* uint64_t, written with K, M, G or T if wanted */
-	CLI_IS_CHOICE,		/* uint64_t: which of @choices */
-	CLI_IS_LIST,		/* struct cli_list: a word for each time it's given */
+	CLI_IS_SIZE,		/* uint64_t: bytes; may end with K, M, G or T */
+	CLI_IS_CHOICE,		/* uint64_t: index in @choices */
+	CLI_IS_LIST,		/* struct cli_list: one word for each time it's given */
 };
 
 #define CLI_LIST_MAX	64
 
 /**
  * struct cli_list - the values of an option that may be repeated
- * @n: how many
- * @word: of argv
+ * @n: number of words
+ * @word: the values, words of argv
  */
 struct cli_list {
 	uint32_t n;
@@ -52,12 +52,12 @@ struct cli_list {
  * struct cli_option - an option
  * @name: "size" for --size; NULL ends a table
  * @letter: 's' for -s as well; 0: none
- * @kind: of value
+ * @kind: kind of its value
  * @where: offset of its member in the caller's structure
- * @min: of numbers and sizes
- * @max: likewise, inclusive
- * @multiple: likewise: of what, at least 1
- * @choices: words, ended by NULL
+ * @min: least value of a number or size
+ * @max: largest value of a number or size
+ * @multiple: a number or size must be a multiple of it; at least 1
+ * @choices: words allowed for CLI_IS_CHOICE, ended by NULL
  */
 struct cli_option {
 	const char *name;
@@ -92,12 +92,12 @@ struct cli_option {
 	  .where = offsetof(type, member) }
 
 /**
- * struct cli_syntax - what a subcommand takes
- * @options: its table
- * @operands: their names as in its usage, for messages; ended by NULL. NULL: none
- * @optional: how many of the last of them may be left out
- * @command: what follows the operands is another program's command line: options
- *	     end with the first word that isn't one. Else they may stand anywhere
+ * struct cli_syntax - a subcommand's options and operands
+ * @options: table of options
+ * @operands: names of operands, as in the usage, ended by NULL; NULL: none
+ * @optional: number of operands, the last ones, that may be left out
+ * @command: true: another program's command line follows: the first word that isn't an
+ *	     option ends the options. false: options may stand anywhere
  */
 struct cli_syntax {
 	const struct cli_option *options;
@@ -109,15 +109,15 @@ struct cli_syntax {
 #define CLI_GO_ON	(-1)
 
 /**
- * cli_options_parse() - take a command line apart
- * @cmd: whose
- * @syntax: what it may be
- * @to: the caller's structure
- * @argc: as cmd->run() got it; out: how many operands there are
- * @argv: likewise; out: the operands
+ * cli_options_parse() - parse a command line
+ * @cmd: the subcommand
+ * @syntax: its options and operands
+ * @to: the caller's structure, to be filled in
+ * @argc: as cmd->run() got it; out: number of operands
+ * @argv: as cmd->run() got it; out: the operands
  *
- * Return: CLI_GO_ON, or the exit status to end with, after what is to be said about
- * it was printed.
+ * Return: CLI_GO_ON; or the exit status to end with, after the help or an error
+ * message was printed.
  */
 int cli_options_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
 		      void *to, int *argc, char ***argv);

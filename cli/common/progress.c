@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What a command is doing, on stderr, not too often. */
+/* Progress on stderr, at limited intervals: see cli.h. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -7,9 +7,9 @@
 #include "lib/util/clock.h"
 #include "terminal.h"
 
-#define EVERY_TERMINAL	(DML_NSEC / 10)
-#define EVERY_OTHER	DML_NSEC
-#define LINE		256u		/* bytes, at the most */
+#define TERMINAL_INTERVAL	(DML_NSEC / 10)
+#define OTHER_INTERVAL		DML_NSEC
+#define LINE			256u	/* longest line in bytes */
 
 static bool enabled, terminal, shown;
 static uint64_t due;
@@ -26,7 +26,7 @@ static bool is_due(void)
 
 	if (now < due)
 		return false;
-	due = now + (terminal ? EVERY_TERMINAL : EVERY_OTHER);
+	due = now + (terminal ? TERMINAL_INTERVAL : OTHER_INTERVAL);
 	return true;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Numbers, as users write and read them. */
+/* Numbers as text: see cli.h. */
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>

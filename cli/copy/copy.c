@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Copy what a workload writes. */
+/* Copies a workload's memory: see copy.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +12,9 @@
 
 #define STANDSTILL	30	/* seconds */
 
-/* What the library asks of us ------------------------------------------------- */
+/* Callbacks of the library ---------------------------------------------------- */
 
-/* In ns, as the library has it */
+/* Limit of the devices' standstill, in ns */
 static uint64_t standstill(const struct copy_options *o)
 {
 	uint64_t least = o->downtime * 5 / 1000;
@@ -39,7 +39,7 @@ static int stop(void *opaque)
 	return status ? -ECANCELED : 0;
 }
 
-/* Nothing is said before the destination is there: its address may be wrong. */
+/* Print nothing before the destination has been opened: its address may be wrong. */
 static void begin(struct copy *c)
 {
 	if (!c->begun)
@@ -58,7 +58,7 @@ static int progress(void *opaque, const struct dmatrack_round *round)
 	return DMATRACK_GO_ON;
 }
 
-/* By the time that the library tells of a round it has harvested for the next. */
+/* When the library reports a round, it has harvested for the next one already. */
 static int count_writes(struct copy *c, struct copy_round *round)
 {
 	struct tdev_stats stats = c->stats;
@@ -157,7 +157,7 @@ static int write_all(int fd, const unsigned char *data, uint64_t size)
 	return 0;
 }
 
-/* As 'dmatrack restore --replace' writes it */
+/* Write the memory to a file, as 'dmatrack restore --replace' does. */
 static int dump(const struct copy *c)
 {
 	struct new_file file;
@@ -198,24 +198,24 @@ static int end_record(struct copy *c, enum record_result result, const char *err
 	return ret ? CLI_FAILED : 0;
 }
 
-/* What to say and how to end, when there's no copy */
+/* Report that the copy failed. Return: exit status */
 static int fail(struct copy *c, int error, const char *why)
 {
 	if (error == -EINPROGRESS) {
 		cli_error("it isn't known whether the copy is complete: %s%s%s%s%s",
-			  why, *c->id ? "\nTo find out, ask a receiver of that image: dmatrack send --query " : "",
+			  why, *c->id ? "\nTo find out, ask the receiver: dmatrack send --query " : "",
 			  c->id, *c->id ? " " : "", *c->id ? c->target : "");
 		return CLI_UNKNOWN;
 	}
 	if (c->status)
-		return c->status;	/* said already */
+		return c->status;	/* reported already */
 	if (cli_interrupt_signal())
 		return cli_interrupt_status("nothing was copied");
 	cli_error("not copied: %s", why);
 	return error == -ETIME ? CLI_NO : CLI_FAILED;
 }
 
-/* There is a copy. @error: 0, or that it isn't certain to stay */
+/* The copy is complete. @error: 0, or -DMATRACK_NOT_DURABLE */
 static int finish(struct copy *c, int error)
 {
 	int status = c->compare ? c->compare(c) : CLI_OK;
@@ -234,7 +234,7 @@ static int finish(struct copy *c, int error)
 	return ret ? ret : status;
 }
 
-/* It itself ------------------------------------------------------------------- */
+/* Running --------------------------------------------------------------------- */
 
 int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {

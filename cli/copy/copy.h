@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What demo, send and snapshot share: a workload is copied to a destination, by the
- * library's pre-copy, until the copy stops the devices.
+ * The base of demo, send and snapshot: they copy a workload's memory to a destination by
+ * the library's pre-copy, which stops the devices before its last round.
  *
- *	copy.c		what comes after what
- *	copy_report.c	the live line, the table, JSON
- *	demo.c		to memory, where it is compared
- *	send.c		to a receiver
- *	snapshot.c	to an image
+ *	copy.c		runs the copy
+ *	copy_report.c	the line of progress, the table, JSON
+ *	demo.c		copies to memory, and compares
+ *	send.c		copies to a receiver
+ *	snapshot.c	copies to an image
  */
 #ifndef CLI_COPY_COPY_H
 #define CLI_COPY_COPY_H
@@ -22,20 +22,20 @@
 #include "dmatrack_copy.h"
 
 /**
- * struct copy_options - what the user wants
- * @w: of memory and devices
- * @bandwidth: bytes a second at the most while devices run; 0: no limit
- * @downtime: allowed, in milliseconds
- * @standstill: seconds that devices may stand still at the most; 0: no limit; COPY_AUTO: the
- *		library's
- * @rounds: at the most, without the last
- * @refine: compare pages with what was sent
- * @give_up: rather than stop devices where it doesn't converge
- * @digest: compute and print it
- * @record: file for the record; or NULL
- * @dump: file for the memory as it was when all was copied; or NULL
- * @progress: even if stderr is no terminal
- * @quiet: no progress
+ * struct copy_options - options of a copy
+ * @w: options of memory and devices
+ * @bandwidth: bytes a second, limit while devices run; 0: no limit
+ * @downtime: allowed downtime in milliseconds
+ * @standstill: seconds, limit of the devices' standstill; 0: no limit; COPY_AUTO: 30, or
+ *		five times @downtime
+ * @rounds: number of rounds allowed before the last
+ * @refine: true: copy only pages whose content has changed
+ * @give_up: true: if it doesn't converge, fail instead of stopping the devices
+ * @digest: true: compute and print the memory's digest
+ * @record: name of the file for the record; or NULL
+ * @dump: name of the file for the memory as it was copied; or NULL
+ * @progress: true: show progress even if stderr is no terminal
+ * @quiet: true: show no progress
  */
 struct copy_options {
 	struct workload_options w;
@@ -56,7 +56,7 @@ struct copy_options {
 #define COPY_DEFAULTS { .w = WORKLOAD_DEFAULTS, .downtime = 300, \
 			.standstill = COPY_AUTO, .rounds = 30 }
 
-/* For a table: the options that set @member, a struct copy_options, of @type */
+/* Entries of an option table that fill in @member, a struct copy_options, of @type */
 #define COPY_OPTIONS(type, member) \
 	WORKLOAD_OPTIONS(type, member.w), \
 	CLI_SIZE("bandwidth", type, member.bandwidth, 0, 1ull << 50, 1), \
@@ -72,56 +72,57 @@ struct copy_options {
 	CLI_FLAG("progress", type, member.progress), \
 	CLI_FLAG("quiet", type, member.quiet)
 
-/* And for a help text */
+/* Parts of help texts */
 #define COPY_HELP_WORKLOAD \
 WORKLOAD_HELP_WHERE \
 "Memory:\n" \
-"  --size SIZE        how much (default: 1G; with --device 256M)\n" \
+"  --size SIZE        size of the memory (default: 1G; with --device 256M)\n" \
 WORKLOAD_HELP_MEMORY \
 WORKLOAD_HELP_DEVICES
 #define COPY_HELP_ROUNDS \
 "Rounds:\n" \
-"  --downtime MS      milliseconds that the devices may stand still: what is left\n" \
-"                     must fit (default: 300)\n" \
-"  --standstill S     give up, if they have stood still for so many seconds and it\n" \
-"                     isn't finished (default: 30, or five times --downtime if\n" \
-"                     that is more; 0: no limit)\n" \
-"  --bandwidth SIZE   bytes a second to copy at the most, until the devices stand\n" \
-"                     still (default: 0, no limit)\n" \
-"  --rounds N         at the most, before the last (default: 30)\n" \
-"  --refine           compare pages by a 128-bit hash with what was copied before,\n" \
-"                     and copy only those that changed: where the driver can only\n" \
-"                     say that everything may have been written\n" \
-"  --give-up          where it does not converge, or is out of rounds, give up, and\n" \
-"                     leave the devices running. Otherwise they are stopped then\n" \
+"  --downtime MS      allowed downtime in milliseconds: the devices are stopped\n" \
+"                     when what is left can be copied in that time (default: 300)\n" \
+"  --standstill S     give up if the devices have stood still for S seconds and\n" \
+"                     the copy isn't finished (default: 30, or five times\n" \
+"                     --downtime if that is more; 0: no limit)\n" \
+"  --bandwidth SIZE   copy at most SIZE bytes a second until the devices are\n" \
+"                     stopped (default: 0, no limit)\n" \
+"  --rounds N         at most N rounds before the last (default: 30)\n" \
+"  --refine           compare pages by a 128-bit hash with what was copied\n" \
+"                     before, and copy only those that changed: for a driver that\n" \
+"                     can only report that every page may have been written\n" \
+"  --give-up          if it does not converge or runs out of rounds, give up and\n" \
+"                     leave the devices running, instead of stopping them\n" \
 "\n"
 #define COPY_HELP_OUTPUT \
 "Output:\n" \
-"  --digest           print a digest of the memory copied, as 'dmatrack info\n" \
-"                     --digest IMAGE' prints it\n" \
-"  --dump FILE        write the memory itself there, in the end, to compare; a file\n" \
-"                     of that name is replaced\n" \
-"  --record FILE      keep a record there, for 'dmatrack report' to draw\n" \
-"  --json             for programs\n" \
-"  --progress         show progress on stderr, even if that is no terminal\n" \
+"  --digest           print the copied memory's digest, the same as 'dmatrack\n" \
+"                     info --digest IMAGE' prints\n" \
+"  --dump FILE        at the end write the memory to FILE, to compare; an\n" \
+"                     existing file is replaced\n" \
+"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n" \
+"  --json             print JSON, for programs\n" \
+"  --progress         show progress on stderr even if it is no terminal\n" \
 "  --quiet            show no progress\n" \
-"  --help             this text\n" \
+"  --help             print this text\n" \
 "\n" \
 "Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n" \
 "\n" \
-"The table: 'dirty' is the pages that the harvest reported; 'sent', 'zero', 'same'\n" \
-"what became of them: sent, told to be zero, or (with --refine) left out, as their\n" \
-"content had not changed. 'left' is what is still to be sent, and 'downtime' what\n" \
-"stopping the devices for it would cost, both by what the round showed.\n" \
+"The table: 'dirty' counts the pages that the harvest reported; 'sent', 'zero'\n" \
+"and 'same' say how many bytes of them were sent, were zero, or (with --refine)\n" \
+"were left out because their content had not changed. 'left' is what is still to\n" \
+"be copied; 'downtime' predicts how long that would take with the devices\n" \
+"stopped.\n" \
 "\n"
 
 struct copy;
 
 /**
- * struct copy_view - how a command shows a copy
- * @begin: it begins: the destination is there
- * @round: after each round. Return: as the library's round()
- * @end: it ended. @error: 0, or what dmatrack_precopy_run() returned
+ * struct copy_view - functions by which a command shows a copy
+ * @begin: called when the destination has been opened
+ * @round: called after each round. Returns what dmatrack_precopy.round() may return
+ * @end: called at the end. @error: what dmatrack_precopy_run() returned
  */
 struct copy_view {
 	void (*begin)(const struct copy *c);
@@ -130,9 +131,9 @@ struct copy_view {
 };
 
 /**
- * struct copy_round - a round that ended
- * @r: as the library tells it, without bitmaps
- * @writes: that devices did from the harvest before its own until that
+ * struct copy_round - a round that has ended
+ * @r: the library's figures, without bitmaps
+ * @writes: number of device writes between the previous harvest and this round's
  */
 struct copy_round {
 	struct dmatrack_round r;
@@ -141,29 +142,30 @@ struct copy_round {
 
 /**
  * struct copy - one copy
- * @command: the subcommand
- * @target: whereto, as the user has it; NULL: to memory
- * @o: options
- * @view: how it's shown
- * @compare: compare the copy with the memory. Return: CLI_OK, CLI_NO; NULL: can't
- * @until: pages: so few reported are little enough; 0: not said
- * @out: where reports go: stdout, or stderr where that is the channel
+ * @command: name of the subcommand
+ * @target: destination, as the user named it; NULL: memory
+ * @o: its options
+ * @view: functions that show it
+ * @compare: compares the copy with the memory. Returns CLI_OK or CLI_NO. NULL: can't be
+ *	     compared
+ * @until: number of reported pages at which to stop the devices; 0: not given
+ * @out: stream for reports: stdout, or stderr if stdout is the channel
  * @w: the workload
- * @region: its memory
- * @record: or NULL
- * @round: that ended
- * @nrounds: how many
- * @writes: of devices, at the last harvest but one, and at the last
- * @totals: of it all
- * @stats: what devices had done when they were stopped
- * @pinned: writes through pins that were kept
- * @digest: of the memory, with o->digest
- * @id: of the copy, by which its receiver knows it; or ""
- * @begun: the destination is there
- * @started: the copying, by dml_clock_now()
- * @limit: when the devices must not stand still any longer, by dml_clock_now(); or UINT64_MAX
- * @checked: the copy was or will be compared with the memory
- * @status: exit status, where a callback has said what's wrong already
+ * @region: the workload's memory
+ * @record: its record; or NULL
+ * @round: rounds that have ended
+ * @nrounds: number of rounds in @round
+ * @writes: number of device writes until the last harvest but one, and until the last
+ * @totals: the library's figures of the whole copy
+ * @stats: the device's statistics when it was stopped
+ * @pinned: number of writes through pins
+ * @digest: digest of the memory, with o->digest
+ * @id: copy's id in hexadecimal, for 'send --query'; or ""
+ * @begun: true: @view->begin() was called
+ * @started: time of the start, by dml_clock_now()
+ * @limit: time when the standstill's limit is reached, by dml_clock_now(); or UINT64_MAX
+ * @checked: true: the copy was or will be compared with the memory
+ * @status: exit status of a callback that has printed an error message; or 0
  */
 struct copy {
 	const char *command;
@@ -192,33 +194,35 @@ struct copy {
 };
 
 /**
- * copy_open() - the workload, not yet writing
+ * copy_open() - open the workload; its devices don't write yet
  * @c: @command, @target, @o, @view, @out, @checked and, if wanted, @compare and @until
- *     are set, the rest is zeroed. To be closed in any case
- * @copies: how often the memory must fit into this machine
+ *     are set, the rest is zeroed. Call copy_close() even if this fails
+ * @copies: how many times the memory must fit into the machine's
+ *
+ * Return: 0, or an exit status after an error message.
  */
 int copy_open(struct copy *c, unsigned int copies);
 void copy_close(struct copy *c);
 
 /**
- * copy_run() - copy
- * @c: open
- * @dest: where to
+ * copy_run() - start the devices, copy, and report
+ * @c: an open copy
+ * @dest: destination
  *
- * Return: exit status, after what's wrong has been said.
+ * Return: exit status; unless it is 0, after an error message.
  */
 int copy_run(struct copy *c, struct dmatrack_dest *dest);
 
-/* All three. @dest is closed */
+/* copy_open(), copy_run() and copy_close(); closes @dest, too. Return: exit status */
 int copy_to(struct copy *c, struct dmatrack_dest *dest);
 
-/* How send and snapshot show it */
+/* The view of send and snapshot */
 extern const struct copy_view copy_report_view;
 void copy_report_progress(const struct dmatrack_round *round,
 			  const struct copy *c);
-/* What memory that is, who tracks it, and which devices write; not with JSON */
+/* Print the memory, the driver that tracks it, and the devices, unless JSON is printed. */
 void copy_report_memory(const struct copy *c);
-/* All there is about the copy. @error: as above */
+/* Add all figures of the copy to @o. @error: what dmatrack_precopy_run() returned */
 void copy_report_json(const struct copy *c, json_t *o, int error);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What people and programs get to see of a copy. */
+/* The reports of a copy, for people and for programs */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,10 +27,10 @@ static char *format_downtime(char *buf, uint64_t ns)
 	return cli_text_time(buf, ns);
 }
 
-/* The live line --------------------------------------------------------------- */
+/* The line of progress -------------------------------------------------------- */
 
-/* What this round shows so far, and where it shows nothing, the one before it */
-static struct dmatrack_round so_far(const struct copy *c,
+/* This round's figures so far; those that aren't known yet are the previous round's */
+static struct dmatrack_round current_figures(const struct copy *c,
 				    const struct dmatrack_round *now)
 {
 	struct dmatrack_round r = *now;
@@ -51,7 +51,7 @@ static struct dmatrack_round so_far(const struct copy *c,
 	return r;
 }
 
-/* Pages become dirty slower than they go out, or faster. */
+/* Converges: pages become dirty more slowly than they are sent. */
 static const char *prospect(const struct copy *c,
 			    const struct dmatrack_round *r)
 {
@@ -74,7 +74,7 @@ static unsigned int percent_done(const struct dmatrack_round *r)
 			      (double)r->dirty);
 }
 
-/* What is left, at this rate */
+/* The time to send what is left at the current rate */
 static char *format_remaining(char *buf, const struct dmatrack_round *r)
 {
 	return format_downtime(buf, r->rate ? (uint64_t)((double)r->left * 1e9 /
@@ -87,7 +87,7 @@ void copy_report_progress(const struct dmatrack_round *round,
 {
 	char left[CLI_TEXT], in[CLI_TEXT], out[CLI_TEXT], down[CLI_TEXT];
 	char elapsed[CLI_TEXT], remaining[CLI_TEXT];
-	struct dmatrack_round r = so_far(c, round);
+	struct dmatrack_round r = current_figures(c, round);
 
 	cli_progress("round %u, %u %%, %s: %s left, %s elapsed, %s to go, %s dirty, %s sent, stop %s",
 		     r.number, percent_done(&r), prospect(c, &r),
@@ -113,7 +113,7 @@ void copy_report_memory(const struct copy *c)
 	if (c->w.hole)
 		fprintf(c->out, ", with a hole of %s",
 			cli_text_size(hole, c->w.hole));
-	fprintf(c->out, ".\nTracked by %s.\n", workload_who_tracks(&c->w));
+	fprintf(c->out, ".\nTracked by %s.\n", workload_tracker(&c->w));
 	workload_print_devices(&c->w, c->out);
 }
 
@@ -128,7 +128,7 @@ static void begin(const struct copy *c)
 	fflush(c->out);
 }
 
-/* Columns, from the left; where there is no room for all, those with @narrow */
+/* Columns, from the left; below 80 columns of the terminal only those with @narrow */
 static const struct column {
 	const char *name;
 	int width;
@@ -142,7 +142,7 @@ static const struct column {
 #define NCOLUMNS	(sizeof(columns) / sizeof(columns[0]))
 #define WIDTH		80
 
-/* @cell: a text for each column; NULL: their names */
+/* @cell: a text for each column; NULL: the columns' names */
 static void print_line(const struct copy *c, const char *const *cell)
 {
 	bool wide = cli_terminal_columns(c->out) >= WIDTH;
@@ -206,7 +206,7 @@ static void print_reason(const struct copy *c)
 	}
 }
 
-/* Of the downtime, where a fifth of it or more was spent otherwise than it seems */
+/* The part of the downtime that finishing took, if it was a fifth or more */
 static const char *format_finish(char *buf, size_t size, const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
@@ -220,7 +220,7 @@ static const char *format_finish(char *buf, size_t size, const struct copy *c)
 	return buf;
 }
 
-/* Why it was more than allowed */
+/* Why the downtime was more than allowed */
 static const char *explain_downtime(const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
@@ -248,7 +248,7 @@ static void print_totals(const struct copy *c)
 		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s.\n",
 			c->o->downtime, explain_downtime(c));
 	if (t->resumed)
-		fprintf(c->out, "The connection was lost and found again %u time%s.\n",
+		fprintf(c->out, "The connection broke and was made again %u time%s.\n",
 			t->resumed, t->resumed == 1 ? "" : "s");
 	if (c->checked)
 		fputs("Both ends have compared: the copy is exact.\n", c->out);

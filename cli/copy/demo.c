@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack demo: pre-copy to memory of its own. */
+/* dmatrack demo: pre-copy to memory of the same process */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -14,44 +14,44 @@ static const char help[] =
 "usage: dmatrack demo [OPTION]...\n"
 "\n"
 "Keep an exact copy of memory that devices write to. Start tracking and copy\n"
-"everything; then, round by round, copy the pages that a harvest reports as written\n"
-"meanwhile; stop the devices, harvest and copy for the last time; compare all of\n"
-"the memory with the copy, byte for byte.\n"
+"everything; then, round by round, copy the pages that a harvest reports as\n"
+"written meanwhile; stop the devices, harvest and copy for the last time; compare\n"
+"all of the memory with the copy, byte for byte.\n"
 "\n"
 WORKLOAD_HELP_WHERE
 "Memory:\n"
-"  --size SIZE        how much (default: 1G; with --device 256M), and as much\n"
-"                     again for the copy\n"
+"  --size SIZE        size of the memory (default: 1G; with --device 256M); the\n"
+"                     copy takes as much again\n"
 WORKLOAD_HELP_MEMORY
 WORKLOAD_HELP_DEVICES
 "Rounds:\n"
-"  --writes N         wait for so many before each round but the first two (default:\n"
-"                     0; edu, which is slow: 4)\n"
-"  --rounds N         at the most (default: 8; edu: 3). Fewer where they get no\n"
-"                     shorter\n"
-"  --until N          so few dirty pages are little enough to stop the devices\n"
-"                     (default: a thousandth of all)\n"
+"  --writes N         wait for N writes before each round but the first two\n"
+"                     (default: 0; edu, which is slow: 4)\n"
+"  --rounds N         at most N rounds (default: 8; edu: 3); fewer if they don't\n"
+"                     get shorter\n"
+"  --until N          stop the devices when at most N pages are dirty (default: a\n"
+"                     thousandth of all)\n"
 "\n"
 "Output:\n"
-"  --json             for programs\n"
-"  --record FILE      keep a record there, for 'dmatrack report' to draw\n"
-"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --json             print JSON, for programs\n"
+"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n"
+"  --progress         show progress on stderr even if it is no terminal\n"
 "  --quiet            show no progress\n"
-"  --help             this text\n"
+"  --help             print this text\n"
 "\n"
-"Sizes may end with K, M, G or T.\n"
+"Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n"
 "\n"
-"The table: 'pages dirty' is what the harvest reported, 'writes before' what the\n"
-"devices wrote since the harvest of the round before. Devices go on while pages are\n"
-"copied; what they write then, the next round finds.\n"
+"The table: 'pages dirty' counts the pages that the harvest reported, 'writes\n"
+"before' the device writes since the previous harvest. Devices write while pages\n"
+"are copied; the next round's harvest reports those writes.\n"
 "\n"
 "Examples:\n"
 "  dmatrack demo                            1 GiB in this process\n"
 "  dmatrack demo --rate 0                   devices that write as fast as they can\n"
-"  dmatrack demo --rate 2000                calmer ones: soon little is left\n"
-"  dmatrack demo --device 0000:00:03.0      a PCI device, by the kernel's driver\n"
+"  dmatrack demo --rate 2000                slower devices: it converges soon\n"
+"  dmatrack demo --device 0000:00:03.0      a PCI device, on the kernel's driver\n"
 "  dmatrack demo --record run.jsonl && dmatrack report run.jsonl\n"
-"                                           and look at run.html\n"
+"                                           then open run.html\n"
 "\n"
 "Exit status: 0 the copy is exact, 1 it differs, 2 the command line is not\n"
 "understood, 3 it can't be done here.\n";
@@ -78,21 +78,21 @@ static const struct cli_syntax syntax = { .options = options };
 
 /* The copy --------------------------------------------------------------------- */
 
-#define STEP		(8ull << 20)	/* between two looks at progress */
+#define STEP		(8ull << 20)	/* bytes between two reports of progress */
 
-/* Its pages are there beforehand: rounds are to measure copying alone. */
+/* Touch the copy's pages, so that the rounds' times are those of copying alone. */
 static int allocate(struct demo *d)
 {
 	uint64_t size = d->c.w.size, at;
 
 	d->copy = workload_memory_allocate(size);
 	if (!d->copy) {
-		cli_error("there's no memory for the copy: choose a smaller --size");
+		cli_error("no memory for the copy: choose a smaller --size");
 		return CLI_FAILED;
 	}
 	for (at = 0; at < size; at += WORKLOAD_PAGE) {
 		if (!(at % STEP))
-			cli_progress("making room for the copy: %d %%",
+			cli_progress("allocating the copy: %d %%",
 				     (int)(100 * at / size));
 		((volatile unsigned char *)d->copy)[at] = 0;
 	}
@@ -167,7 +167,7 @@ static int compare(struct copy *c)
 
 #define PATIENCE_NS	(60 * DML_NSEC)	/* for a device's next write */
 
-/* Until devices have done what's to be done before the next harvest */
+/* Wait until devices have written @wanted times since the last harvest. */
 static int await_writes(struct copy *c, uint64_t wanted)
 {
 	uint64_t last = 0, since = dml_clock_now();
@@ -214,9 +214,9 @@ static const struct copy_view view = {
 	.end = demo_report_end,
 };
 
-/* It itself -------------------------------------------------------------------- */
+/* Running ---------------------------------------------------------------------- */
 
-/* edu is slow, and all of its memory always dirty. */
+/* edu is slow, and all of its memory is dirty in each round. */
 static void complete_options(struct demo *d, const struct demo_options *o)
 {
 	bool edu = !strcmp(d->c.w.kind, "edu");
@@ -224,12 +224,12 @@ static void complete_options(struct demo *d, const struct demo_options *o)
 	d->writes = o->writes != WORKLOAD_AUTO ? o->writes : edu ? 4 : 0;
 	if (d->c.o->rounds == WORKLOAD_AUTO)
 		d->c.o->rounds = edu ? 3 : 8;
-	d->c.o->rounds++;	/* the full one */
+	d->c.o->rounds++;	/* the round that copies everything */
 	d->c.until = o->until != WORKLOAD_AUTO ? o->until :
 		     d->c.w.size / WORKLOAD_PAGE / 1000;
 }
 
-/* What START takes, once by itself */
+/* Measure START by itself. */
 static int time_start(struct demo *d)
 {
 	uint64_t began = dml_clock_now();
@@ -239,7 +239,7 @@ static int time_start(struct demo *d)
 	if (!ret)
 		ret = dmatrack_stop(d->c.w.t);
 	if (ret == -EACCES && d->c.o->w.v1)
-		cli_error("can't start tracking: the stock driver has it for v2 only");
+		cli_error("can't start tracking: the stock driver can't for v1; leave out --v1");
 	else if (ret)
 		cli_error("can't start tracking: %s", strerror(-ret));
 	return ret ? CLI_FAILED : 0;

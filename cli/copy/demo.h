@@ -2,8 +2,8 @@
 /*
  * dmatrack demo: copy memory that devices write to within this process, and compare.
  *
- *	demo.c		options, the destination, and what is between rounds
- *	demo_report.c	the table, the verdict, JSON
+ *	demo.c		options, the destination, and the wait between rounds
+ *	demo_report.c	the table, the result, JSON
  */
 #ifndef CLI_COPY_DEMO_H
 #define CLI_COPY_DEMO_H
@@ -12,13 +12,13 @@
 
 /**
  * struct demo - a demonstration
- * @c: the copying
- * @dest: where to: @copy
- * @copy: as long as the memory
- * @writes: at least so many between two harvests; or WORKLOAD_AUTO
- * @start_ns: what START took
- * @differ: bytes that differ in the end
- * @first: offset of the first in memory
+ * @c: the copy; the first member, as functions cast it back
+ * @dest: destination: writes to @copy
+ * @copy: the copied memory
+ * @writes: number of device writes to wait for between two harvests
+ * @start_ns: time in ns that START took
+ * @differ: number of bytes that differ in the end
+ * @first: offset in the memory of the first byte that differs
  */
 struct demo {
 	struct copy c;
@@ -30,7 +30,7 @@ struct demo {
 	uint64_t first;
 };
 
-/* Reports, as it goes on; @c is a struct demo's */
+/* Functions of the demo's struct copy_view; @c is in a struct demo */
 void demo_report_begin(const struct copy *c);
 void demo_report_round(const struct copy *c);
 void demo_report_end(const struct copy *c, int error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What people and programs get to see of the demonstration. */
+/* The demonstration's reports, for people and for programs */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +52,7 @@ void demo_report_round(const struct copy *c)
 	fflush(stdout);
 }
 
-/* The verdict ------------------------------------------------------------------ */
+/* The result ------------------------------------------------------------------- */
 
 static void print_notes(const struct copy *c)
 {
@@ -72,7 +72,7 @@ static void print_notes(const struct copy *c)
 		puts("between two harvests the devices write as much as before.");
 }
 
-static void say_difference(const struct copy *c)
+static void report_difference(const struct copy *c)
 {
 	const struct demo *d = demo_of(c);
 	char count[CLI_TEXT];
@@ -119,7 +119,7 @@ void demo_report_end(const struct copy *c, int error)
 		print_notes(c);
 	}
 	if (demo_of(c)->differ)
-		say_difference(c);
+		report_difference(c);
 	else if (!cli_json() && !error)
 		print_exact(c);
 }

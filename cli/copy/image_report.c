@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What is said about an image. */
+/* Reports about an image: see image_report.h. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -52,7 +52,7 @@ void image_report_print(const struct dmatrack_image *image, const char *path,
 			r[i].iova + (r[i].size - 1),
 			cli_text_size(size, r[i].size));
 	if (digest)
-		fprintf(out, "Checked: all of it is as it was written.\nDigest: %s\n",
+		fprintf(out, "Checked: the image is unaltered.\nDigest: %s\n",
 			cli_text_digest(hex, digest));
 }
 

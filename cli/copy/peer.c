@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Options about the other side. */
+/* Options about the other end: see peer.h. */
 #include <pwd.h>
 #include <stddef.h>
 
 #include "cli/common/interrupt.h"
 #include "peer.h"
 
-/* A name comes before a number that looks like it. Return: 0 or an exit status */
+/* @word may be a number, if no user has that name. Return: 0 or an exit status */
 static int find_user(const char *word, uid_t *user)
 {
 	const struct passwd *entry = getpwnam(word);
@@ -16,7 +16,7 @@ static int find_user(const char *word, uid_t *user)
 		*user = entry->pw_uid;
 		return 0;
 	}
-	/* the last number is that of no user */
+	/* (uid_t)-1 is no user's number */
 	if (!cli_text_parse_number(word, &number) || number >= (uid_t)-1)
 		return cli_error_usage("--allow-user: there's no user '%s'", word);
 	*user = (uid_t)number;

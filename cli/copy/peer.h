@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* With whom send and receive speak: their options about it. */
+/* Options of send and receive about the other end of the connection */
 #ifndef CLI_COPY_PEER_H
 #define CLI_COPY_PEER_H
 
@@ -9,15 +9,15 @@
 #include "cli/common/options.h"
 
 /**
- * struct peer_options - what the user wants
- * @tls: folder of certificates; or NULL
- * @secret: file; or NULL
- * @insecure: neither is needed on this machine
- * @tls_allow: names of certificates
- * @allow_user: names or numbers of users
+ * struct peer_options - options about the other end
+ * @tls: name of the folder of certificates; or NULL
+ * @secret: name of the file with the secret; or NULL
+ * @insecure: true: on this machine TCP needs neither
+ * @tls_allow: names that certificates may have
+ * @allow_user: users' names or numbers
  * @hello_timeout: seconds; 0: the library's default
- * @peer_timeout: likewise
- * @users: of @allow_user
+ * @peer_timeout: seconds; 0: the library's default
+ * @users: numbers of the users in @allow_user
  */
 struct peer_options {
 	const char *tls;
@@ -40,21 +40,23 @@ struct peer_options {
 	CLI_NUMBER("peer-timeout", type, member.peer_timeout, 1, 1000000, 1)
 
 #define PEER_HELP \
-"  --tls-allow NAME   of --tls: the other side's certificate must be for NAME, a\n" \
-"                     host or an address among its alternative names; or NAME must\n" \
-"                     be its subject, such as CN=build,O=Example. May be repeated:\n" \
-"                     one of them (default: any certificate of the authority)\n" \
+"  --tls-allow NAME   with --tls: accept only a certificate for NAME, a host or\n" \
+"                     an address among its alternative names, or with the subject\n" \
+"                     NAME, such as CN=build,O=Example. May be repeated (default:\n" \
+"                     any certificate of the authority)\n" \
 "  --secret FILE      for tcp: on this machine, without --tls: both sides prove\n" \
-"                     that they have this file, of mode 0600, 16 bytes or more\n" \
-"  --insecure         for tcp: on this machine: neither; any user can connect\n" \
-"  --allow-user USER  for unix: a user that the other side may be of, besides ours\n" \
+"                     that they have this file (mode 0600, 16 bytes or more)\n" \
+"  --insecure         for tcp: on this machine: without --tls and --secret; any\n" \
+"                     user can connect\n" \
+"  --allow-user USER  for unix: accept a process of USER, besides our own user\n" \
 "                     and root. May be repeated\n"
 
 /*
- * peer_set() - what the library is to be told
- * @p: out: for as long as @o lasts; @p->cancel is the interrupt's
+ * peer_set() - fill in the library's structure from options
+ * @p: out: points into @o; @p->cancel is cli_interrupt_cancel()
+ * @o: the options
  *
- * Return: 0, or an exit status after what's wrong was said.
+ * Return: 0, or an exit status after an error message.
  */
 int peer_set(struct dmatrack_peer *p, struct peer_options *o);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack receive: what 'dmatrack send' sends, into an image. */
+/* dmatrack receive: receives memory from 'dmatrack send' into an image. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -16,56 +16,57 @@
 static const char help[] =
 "usage: dmatrack receive [OPTION]... ADDRESS IMAGE\n"
 "\n"
-"Wait for 'dmatrack send', and receive memory into an image file. The image\n"
-"gets its name when it is complete, exact and on disk; until then its name ends\n"
-"with .partial. A connection that breaks may be made again by the sender, and goes\n"
-"on where it ended.\n"
+"Wait for 'dmatrack send', and receive memory into an image file. The image gets\n"
+"its name when it is complete, exact and on disk; until then its name ends with\n"
+".partial. If the connection breaks, the sender may make it again, and the copy\n"
+"resumes where it stopped.\n"
 "\n"
 "ADDRESS:\n"
 "  unix:PATH          a socket on this machine\n"
 "  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
-"                     brackets. Port 0: any; stderr says which\n"
+"                     brackets. Port 0: any free port; stderr says which\n"
 "  -                  standard input and output; reports go to stderr then\n"
 "\n"
 "Image:\n"
-"  --resume           go on with what a receiver that was killed has left there,\n"
-"                     if there is anything\n"
-"  --replace          an image of that name, if there is one\n"
+"  --resume           continue the unfinished image of a receiver that ended\n"
+"                     before, if there is one\n"
+"  --replace          overwrite an existing image\n"
 "\n"
 "Connection:\n"
 "  --tls DIR          for tcp: a folder with ca-cert.pem, server-cert.pem and\n"
 "                     server-key.pem; both sides show a certificate\n"
 PEER_HELP
-"  --timeout S        give up after so many seconds without a sender (default: 60\n"
-"                     once there was one; before, wait for ever)\n"
-"  --hello-timeout S  the handshake must be done within so many seconds\n"
+"  --timeout S        give up after S seconds without a sender (default: no limit\n"
+"                     for the first one, 60 after a connection broke)\n"
+"  --hello-timeout S  a sender must complete the handshake within S seconds\n"
 "                     (default: 30)\n"
-"  --peer-timeout S   a connection has broken when the sender sends or takes\n"
-"                     nothing for so many seconds (default: 1800)\n"
+"  --peer-timeout S   the connection has broken if the sender sends and takes\n"
+"                     nothing for S seconds (default: 1800)\n"
 "\n"
 "Output:\n"
-"  --json             for programs\n"
-"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --json             print JSON, for programs\n"
+"  --progress         show progress on stderr even if it is no terminal\n"
 "  --quiet            show no progress\n"
-"  --help             this text\n"
+"  --help             print this text\n"
 "\n"
 "Examples:\n"
 "  dmatrack receive unix:/tmp/s image            from a sender on this machine\n"
 "  dmatrack receive --tls certs tcp:0.0.0.0:7007 image\n"
-"                                                from anywhere, authenticated\n"
-"  ssh there dmatrack send - | ...               no: both directions are needed;\n"
+"                                                from other machines\n"
 "  dmatrack send 'exec:ssh here dmatrack receive --resume - image'\n"
-"                                                this is how\n"
+"                                                over ssh, started by the sender\n"
 "\n"
-"Exit status: 0 the image is there, 1 what came was altered, or the finished image\n"
-"that --resume found, 2 the command line is not understood, 3 it can't be done, 128\n"
-"and the number of a signal: ended by it. Unless it is 0, there is no new image. SIGINT gives the copy up, and the sender is\n"
-"told; after SIGTERM or SIGHUP --resume can go on.\n";
+"Exit status: 0 the image is complete, 1 the received data was altered, or with\n"
+"--resume the finished image was, 2 the command line is not understood, 3 it\n"
+"can't be done, 5 complete, but a crash of the machine may still undo it, 128 +\n"
+"N: ended by signal N. Unless it is 0 or 5, there is no new image. SIGINT gives\n"
+"the copy up and tells the sender; after SIGTERM or SIGHUP, --resume can\n"
+"continue.\n";
 
-#define SLICE_MS	100		/* between two lines of progress */
+#define SLICE_MS	100		/* between two reports of progress */
 #define TIMEOUT_AUTO	UINT64_MAX
-#define TIMEOUT		60
-#define GOODBYE		5		/* for one who may not know it's complete */
+#define TIMEOUT		60		/* seconds */
+#define GOODBYE		5		/* seconds, to tell the sender that it's complete */
 
 struct receive_options {
 	struct peer_options peer;
@@ -98,16 +99,16 @@ static const struct cli_syntax syntax = {
 };
 
 /**
- * struct arrival - what is being received
- * @o: options
- * @address: where we listen
- * @image: its name
- * @out: where reports go
- * @listener: there
+ * struct arrival - a copy that is being received
+ * @o: the options
+ * @address: address to listen at
+ * @image: name of the image
+ * @out: stream for reports
+ * @listener: listener at @address; NULL: standard input and output
  * @dest: the image
- * @was: there was a sender already
- * @given_up: by the sender, or by our user
- * @so_far: how far it is
+ * @connected: true: a sender has connected before
+ * @given_up: true: the sender or our user gave the copy up
+ * @so_far: the library's figures so far
  */
 struct arrival {
 	struct receive_options *o;
@@ -116,28 +117,27 @@ struct arrival {
 	FILE *out;
 	struct dmatrack_listener *listener;
 	struct dmatrack_dest *dest;
-	bool was;
+	bool connected;
 	bool given_up;
 	struct dmatrack_arrival so_far;
 };
 
-/* What the library asks of us ------------------------------------------------- */
+/* Callbacks of the library ---------------------------------------------------- */
 
-/* Standard input and output: the sender is there already. */
-static bool is_ours(const char *address)
+static bool is_stdio(const char *address)
 {
 	return !strcmp(address, "-");
 }
 
-/* How often to look for a sender; 0: for ever */
+/* How many times to wait SLICE_MS for a sender; 0: no limit */
 static uint64_t patience(const struct arrival *a, int why)
 {
 	uint64_t seconds = a->o->timeout;
 
-	if (why == -EALREADY && (a->was || seconds == TIMEOUT_AUTO))
+	if (why == -EALREADY && (a->connected || seconds == TIMEOUT_AUTO))
 		seconds = GOODBYE;
 	if (seconds == TIMEOUT_AUTO)
-		seconds = a->was ? TIMEOUT : 0;
+		seconds = a->connected ? TIMEOUT : 0;
 	else if (!seconds)
 		return 1;
 	return seconds * 1000 / SLICE_MS;
@@ -155,16 +155,16 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 	uint64_t looks = patience(a, why), i;
 	int ret;
 
-	if (is_ours(a->address))	/* there's no other one */
+	if (is_stdio(a->address))	/* can't be made again */
 		return attempt ? why : dmatrack_connect(ch, a->address, NULL);
 	for (i = 0; !looks || i < looks; i++) {
 		if (cli_interrupt_signal())
 			return -EINTR;
-		cli_progress(a->was ? "waiting for the sender to come back" :
+		cli_progress(a->connected ? "waiting for the sender to connect again" :
 				      "waiting for a sender");
 		ret = dmatrack_accept(a->listener, ch, SLICE_MS);
 		if (!ret)
-			a->was = true;
+			a->connected = true;
 		if (ret != -ETIMEDOUT)
 			return ret;
 	}
@@ -205,8 +205,8 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
 }
 
 /*
- * Another signal than SIGINT doesn't give up: it cancels the next read, the connection ends as
- * if it had broken, and the image is there for another process.
+ * Only SIGINT gives the copy up. Another signal cancels the next read: the connection ends as
+ * if it had broken, and another process can resume the image.
  */
 static int progress(void *opaque, const struct dmatrack_arrival *now)
 {
@@ -214,7 +214,7 @@ static int progress(void *opaque, const struct dmatrack_arrival *now)
 
 	if (cli_interrupt_signal() == SIGINT)
 		return -EINTR;
-	cli_progress("round %u: %s came, %s written to an image of %s",
+	cli_progress("round %u: %s received, %s written to an image of %s",
 		     now->rounds, cli_text_size(came, now->bytes),
 		     cli_text_size(data, now->data),
 		     cli_text_size(memory, now->memory));
@@ -247,11 +247,11 @@ static void report(const struct arrival *a, bool complete)
 		add_json(a, cli_json(), complete);
 	if (cli_json() || !complete)
 		return;
-	fprintf(a->out, "Received %s in %u rounds: %s came, %s written.\n",
+	fprintf(a->out, "Received %s in %u rounds: %s over the connection, %s written.\n",
 		cli_text_size(memory, n->memory), n->rounds,
 		cli_text_size(came, n->bytes), cli_text_size(data, n->data));
 	if (n->resumed)
-		fprintf(a->out, "The connection was lost and found again %u time%s.\n",
+		fprintf(a->out, "The connection broke and was made again %u time%s.\n",
 			n->resumed, n->resumed == 1 ? "" : "s");
 	fprintf(a->out, "Image: %s\n", a->image);
 }
@@ -267,13 +267,13 @@ static int fail(int error, const char *why)
 					    "nothing was received" :
 					    "continue with --resume");
 	if (error == -ETIMEDOUT)
-		cli_error("not received: no sender came in time");
+		cli_error("not received: no sender connected in time");
 	else
 		cli_error("not received: %s", why);
 	return error == -EBADMSG ? CLI_NO : CLI_FAILED;
 }
 
-/* It itself ------------------------------------------------------------------- */
+/* Running --------------------------------------------------------------------- */
 
 static int set_up(struct arrival *a)
 {
@@ -290,7 +290,7 @@ static int set_up(struct arrival *a)
 		cli_error("%s", cli_error_why(ret));
 		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
 	}
-	if (is_ours(a->address))
+	if (is_stdio(a->address))
 		return 0;
 	ret = dmatrack_peer_listen(&a->listener, a->address, &peer);
 	if (ret) {
@@ -338,7 +338,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return ret;
 	a.address = argv[0];
 	a.image = argv[1];
-	a.out = is_ours(a.address) ? stderr : stdout;
+	a.out = is_stdio(a.address) ? stderr : stdout;
 	cli_json_to(a.out);
 	cli_interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
@@ -346,7 +346,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (!ret)
 		ret = receive(&a);
 	dmatrack_listener_close(a.listener);
-	if (a.given_up)		/* the sender won't go on, or isn't to */
+	if (a.given_up)		/* won't be resumed */
 		dmatrack_image_discard(a.dest);
 	dmatrack_dest_close(a.dest);
 	return ret;

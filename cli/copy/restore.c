@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack restore: raw memory out of an image, checked. */
+/* dmatrack restore: checks an image and writes its memory to a file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,30 +16,30 @@
 static const char help[] =
 "usage: dmatrack restore [OPTION]... IMAGE [FILE]\n"
 "\n"
-"Write the memory in an image to a file, as it is: the regions one after the other.\n"
-"What is read is checked, and an image that was altered gives no file: it gets its\n"
-"name when all is there. Pages that are zero are holes in it. FILE may be -, for\n"
-"standard output, or a device; then an altered image shows only when it has been\n"
-"written in part: look at the exit status.\n"
+"Write the memory in an image to a file of raw memory: the regions one after the\n"
+"other, zero pages as holes. The image is checked while it is read; FILE gets its\n"
+"name when it is complete, so an altered image makes no file. FILE may be - for\n"
+"standard output, or a device; then part of it may have been written before an\n"
+"altered block is found: look at the exit status.\n"
 "\n"
 "Options:\n"
-"  --check            only check the image, all of it, and print its digest\n"
-"  --flat             keep the distance between regions: an IOVA's place in the\n"
-"                     file is how far it is from the first one\n"
-"  --replace          a file of that name, if there is one\n"
+"  --check            only check the whole image, and print its digest\n"
+"  --flat             keep the distances between regions: an IOVA's offset in the\n"
+"                     file is its distance from the first IOVA\n"
+"  --replace          overwrite an existing file\n"
 "  --json             list the regions, for programs; with '-' on stderr\n"
-"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --progress         show progress on stderr even if it is no terminal\n"
 "  --quiet            show no progress\n"
-"  --help             this text\n"
+"  --help             print this text\n"
 "\n"
 "Examples:\n"
 "  dmatrack restore --check image\n"
 "  dmatrack restore image memory\n"
 "  dmatrack restore image - | sha256sum\n"
 "\n"
-"Exit status: 0 done, 1 the image is altered, cut or unfinished, 2 the command line\n"
-"is not understood, 3 it can't be done, 5 done, but a crash of the machine may still\n"
-"undo it, 128 and the number of a signal: ended by it.\n";
+"Exit status: 0 done, 1 the image is altered, truncated or unfinished, 2 the\n"
+"command line is not understood, 3 it can't be done, 5 done, but a crash of the\n"
+"machine may still undo it, 128 + N: ended by signal N.\n";
 
 #define STEP	(1u << 20)	/* bytes of memory at a time */
 
@@ -72,16 +72,16 @@ static const struct cli_syntax syntax = {
 };
 
 /**
- * struct restored - memory that is being written
- * @o: options
- * @image: where from
- * @region: of it
- * @n: how many
- * @file: where to
- * @seeks: it does; else zeros are written
- * @at: next byte of it to be written, if not @seeks
- * @size: of all
- * @buf: STEP bytes
+ * struct restored - memory that is being written to a file
+ * @o: the options
+ * @image: the image
+ * @region: its regions
+ * @n: number of regions
+ * @file: the file
+ * @seeks: true: the file can have holes; false: zeros are written
+ * @at: offset in the file of the next byte to write, without @seeks
+ * @size: size of the file in bytes
+ * @buf: buffer of STEP bytes
  */
 struct restored {
 	const struct restore_options *o;
@@ -141,8 +141,8 @@ static int put_zeros(struct restored *r, uint64_t to)
 	return 0;
 }
 
-/* A place in the file */
-static uint64_t place(const struct restored *r, uint64_t iova)
+/* Offset in the file */
+static uint64_t file_offset(const struct restored *r, uint64_t iova)
 {
 	uint64_t before = 0;
 	unsigned int i = 0;
@@ -170,15 +170,15 @@ static int copy_data(struct restored *r, uint64_t iova, uint64_t size)
 		ret = dmatrack_image_read(r->image, iova, r->buf, n);
 		if (ret)
 			return read_error(ret);
-		ret = put_zeros(r, place(r, iova));
+		ret = put_zeros(r, file_offset(r, iova));
 		if (!ret)
-			ret = put(r, r->buf, n, place(r, iova));
+			ret = put(r, r->buf, n, file_offset(r, iova));
 		if (ret)
 			return ret;
 		if (cli_interrupt_signal())
 			return cli_interrupt_status("nothing was restored");
 		cli_progress("restored %d %%", (int)(100.0 * (double)
-			     place(r, iova) / (double)r->size));
+			     file_offset(r, iova) / (double)r->size));
 	}
 	return 0;
 }
@@ -195,14 +195,14 @@ static int copy(struct restored *r)
 		if (ret)
 			return ret;
 		if (__builtin_add_overflow(iova, size, &iova))
-			break;		/* up to the last IOVA */
+			break;		/* the end of the address space */
 	}
 	if (ret < 0)
 		return read_error(ret);
 	return put_zeros(r, r->size);
 }
 
-/* Bytes; UINT64_MAX: all that there are, and more */
+/* Size of the file in bytes; UINT64_MAX: more than 2^64 - 2 */
 static uint64_t size_of(const struct restored *r)
 {
 	const struct dmatrack_region *end = &r->region[r->n - 1];
@@ -222,9 +222,9 @@ static int restore(struct restored *r, const char *path)
 
 	r->size = size_of(r);
 	if (r->size > INT64_MAX) {
-		cli_error("the regions %s more than a file can be%s",
-			  r->o->flat ? "with what is between them are" : "are",
-			  r->o->flat ? ": leave out --flat" : "");
+		cli_error("the regions%s are larger than a file can be%s",
+			  r->o->flat ? " and the gaps between them" : "",
+			  r->o->flat ? "; leave out --flat" : "");
 		return CLI_FAILED;
 	}
 	r->buf = malloc(STEP);
@@ -240,7 +240,7 @@ static int restore(struct restored *r, const char *path)
 	return ret;
 }
 
-/* It itself ------------------------------------------------------------------- */
+/* Running --------------------------------------------------------------------- */
 
 static int run_image(const struct restore_options *o, const char *path,
 		     const char *file)

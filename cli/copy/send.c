@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack send: copy what a workload writes to a receiving dmatrack. */
+/* dmatrack send: copies a workload's memory to a receiving dmatrack. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,17 +13,17 @@ static const char help[] =
 "usage: dmatrack send [OPTION]... ADDRESS\n"
 "\n"
 "Copy memory that devices write to, to a receiving dmatrack. Everything is sent\n"
-"once while they write; then, round by round, what they wrote meanwhile, until so\n"
-"little is left that they can be stopped for it. What arrives is exactly what the\n"
-"memory then held, or nothing. A connection that breaks is made again, and what\n"
-"arrived stays there.\n"
+"once while they write; then, round by round, the pages that they wrote\n"
+"meanwhile, until so little is left that they can be stopped for it. The receiver\n"
+"gets exactly the memory of that moment, or nothing. If the connection breaks, it\n"
+"is made again, and the copy resumes where it stopped.\n"
 "\n"
 "ADDRESS:\n"
 "  unix:PATH          a socket on this machine\n"
 "  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
 "                     brackets\n"
-"  exec:COMMAND       what the shell runs: its standard input and output\n"
-"  -                  our own; reports go to stderr then\n"
+"  exec:COMMAND       standard input and output of a shell command\n"
+"  -                  our standard input and output; reports go to stderr then\n"
 "\n"
 COPY_HELP_WORKLOAD
 "Connection:\n"
@@ -31,35 +31,36 @@ COPY_HELP_WORKLOAD
 "                     client-key.pem; both sides show a certificate\n"
 PEER_HELP
 "  --zstd             compress\n"
-"  --level N          likewise: how hard, 1 to 19 (default: 1)\n"
-"  --check            in the end both sides compute a digest and compare, while\n"
+"  --level N          compress at level N, 1 to 19 (default: 1)\n"
+"  --check            at the end both sides compute a digest and compare, while\n"
 "                     the devices stand still\n"
-"  --retry-for S      try so many seconds to make a broken connection again\n"
-"                     (default: 30; for the first one 0)\n"
-"  --retry N          but no more than so many times (default: no limit)\n"
-"  --hello-timeout S  a receiver must introduce itself within so many seconds\n"
+"  --retry-for S      after the connection broke, try for S seconds to make it\n"
+"                     again (default: 30; for the first connection 0)\n"
+"  --retry N          try at most N times (default: no limit)\n"
+"  --hello-timeout S  a receiver must complete the handshake within S seconds\n"
 "                     (default: 30)\n"
-"  --peer-timeout S   a connection has broken when the receiver sends or takes\n"
-"                     nothing for so many seconds (default: 120)\n"
-"  --query ID         don't copy: ask a receiver what became of a copy that ended\n"
-"                     with status 4. One that isn't complete is given up for good\n"
+"  --peer-timeout S   the connection has broken if the receiver sends and takes\n"
+"                     nothing for S seconds (default: 120)\n"
+"  --query ID         don't copy: ask a receiver for the outcome of a copy that\n"
+"                     ended with status 4. If it isn't complete, the receiver\n"
+"                     gives it up for good\n"
 "\n"
 COPY_HELP_ROUNDS
 COPY_HELP_OUTPUT
 "Examples:\n"
-"  dmatrack receive unix:/tmp/s image &    somebody to send to,\n"
-"  dmatrack send unix:/tmp/s               1 GiB of this process\n"
+"  dmatrack receive unix:/tmp/s image &    start a receiver,\n"
+"  dmatrack send unix:/tmp/s               and send it 1 GiB of this process\n"
 "  dmatrack send --zstd --check 'exec:ssh host dmatrack receive --resume - image'\n"
-"                                          to another machine\n"
+"                                          send to another machine\n"
 "  dmatrack send --device 0000:00:03.0 --refine --hot 2M unix:/tmp/s\n"
-"                                          a PCI device whose writes nobody sees\n"
+"                                          a PCI device without dirty bits\n"
 "\n"
 "Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
 "line is not understood, 3 it can't be done, 4 it isn't known whether the copy is\n"
-"complete (see --query), 128 and the number of a signal: ended by it. Unless it is\n"
-"0 or 4, there is no copy, and there will be none. With --query: 0 it is complete,\n"
-"1 it isn't, and never will be, 3 no receiver answers, 4 the one that answers knows\n"
-"nothing of it.\n";
+"complete (see --query), 128 + N: ended by signal N. Unless it is 0 or 4, there\n"
+"is no copy, and there will be none. With --query: 0 the copy is complete, 1 it\n"
+"isn't and never will be, 3 no receiver answers, 4 the receiver doesn't know the\n"
+"copy.\n";
 
 #define MSEC		1000000ull
 #define PAUSE_FIRST	(50 * MSEC)
@@ -101,14 +102,14 @@ static const struct cli_syntax syntax = {
 };
 
 /**
- * struct line - the connection, as it comes and goes
- * @o: options
- * @copy: what it is for
- * @peer: whom it's to lead to
- * @address: of the receiver
- * @until: when to give up, by the clock
- * @left: attempts left until then
- * @pause: before the next one
+ * struct line - connections to a receiver
+ * @o: the options
+ * @copy: the copy that is sent
+ * @peer: requirements for the receiver
+ * @address: address of the receiver
+ * @until: time to give up, by dml_clock_now()
+ * @left: number of attempts left
+ * @pause: time in ns before the next attempt
  */
 struct line {
 	const struct send_options *o;
@@ -120,7 +121,7 @@ struct line {
 	uint64_t pause;
 };
 
-/* A receiver may not be there yet, or just now not; the rest won't change. */
+/* A receiver may begin to listen later; these errors would come again. */
 static bool may_change(int error)
 {
 	switch (error) {
@@ -137,7 +138,7 @@ static bool may_change(int error)
 	return true;
 }
 
-/* What there is to try, now that there's no connection, or not yet */
+/* Set the limits of the attempts to connect. */
 static void begin_attempts(struct line *l)
 {
 	uint64_t seconds = l->o->retry_for;
@@ -150,7 +151,7 @@ static void begin_attempts(struct line *l)
 	l->pause = PAUSE_FIRST;
 }
 
-/* Wait for the next attempt, if there is one. */
+/* Wait before the next attempt. Return: @why if there is no further attempt */
 static int await_attempt(struct line *l, int why)
 {
 	int ret;
@@ -169,7 +170,7 @@ static int await_attempt(struct line *l, int why)
 	return ret;
 }
 
-/* The library's: it's done with what it had, and wants another one. */
+/* Called by the library for its first connection, and for each one after that broke */
 static int connect_line(void *opaque, unsigned int attempt, int why,
 			struct dmatrack_channel **ch)
 {
@@ -257,7 +258,7 @@ static int query(struct line *l)
 	int ret;
 
 	if (!parse_id(l->o->query, id))
-		return cli_error_usage("'%s' is no copy's id: 32 hexadecimal digits",
+		return cli_error_usage("--query: '%s' is not 32 hexadecimal digits",
 				       l->o->query);
 	cli_progress_init(l->o->copy.progress, l->o->copy.quiet);
 	ret = dmatrack_sender_ask(&s, id, &outcome);
@@ -265,7 +266,7 @@ static int query(struct line *l)
 	if (l->copy->status)
 		return l->copy->status;
 	if (ret && cli_interrupt_signal())
-		return cli_interrupt_status("there is no answer");
+		return cli_interrupt_status("no receiver answered");
 	if (ret) {
 		cli_error("no answer: %s", cli_error_why(ret));
 		return CLI_FAILED;
@@ -274,7 +275,7 @@ static int query(struct line *l)
 		return answer(l, CLI_OK, "it is complete");
 	if (outcome == DMATRACK_NOT_COPIED)
 		return answer(l, CLI_NO, "it isn't complete, and never will be");
-	return answer(l, CLI_UNKNOWN, "this receiver knows nothing of it");
+	return answer(l, CLI_UNKNOWN, "this receiver doesn't know it");
 }
 
 static int run(const struct cli_command *cmd, int argc, char **argv)

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack snapshot: copy what a workload writes into an image. */
+/* dmatrack snapshot: copies a workload's memory to an image. */
 #include "copy.h"
 
 static const char help[] =
 "usage: dmatrack snapshot [OPTION]... IMAGE\n"
 "\n"
-"Copy memory that devices write to into a file. Everything is copied once while\n"
-"they write; then, round by round, what they wrote meanwhile, until so little is\n"
-"left that they can be stopped for it. The image is exactly what the memory then\n"
-"held; pages that are zero take no room in it. It gets its name when it is\n"
-"complete and on disk; until then its name ends with .partial.\n"
+"Copy memory that devices write to, into an image file. Everything is copied once\n"
+"while they write; then, round by round, the pages that they wrote meanwhile,\n"
+"until so little is left that they can be stopped for it. The image is exactly\n"
+"the memory of that moment; zero pages take no room in it. It gets its name when\n"
+"it is complete and on disk; until then its name ends with .partial.\n"
 "\n"
 COPY_HELP_WORKLOAD
 "Image:\n"
-"  --replace          an image of that name, if there is one\n"
+"  --replace          overwrite an existing image\n"
 "\n"
 COPY_HELP_ROUNDS
 COPY_HELP_OUTPUT
 "Examples:\n"
-"  dmatrack snapshot image                  1 GiB of this process\n"
-"  dmatrack info image                      what is in it\n"
-"  dmatrack restore image memory            as a file of raw memory\n"
+"  dmatrack snapshot image                  copy 1 GiB of this process\n"
+"  dmatrack info image                      list what it holds\n"
+"  dmatrack restore image memory            write it as raw memory\n"
 "  dmatrack snapshot --rate 0 --give-up --rounds 5 image\n"
 "                                           devices too fast to follow\n"
 "\n"
 "Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
 "line is not understood, 3 it can't be done, 5 copied, but a crash of the machine\n"
-"may still undo it, 128 and the number of a signal: ended by it. Unless it is 0 or\n"
-"5, there is no new image.\n";
+"may still undo it, 128 + N: ended by signal N. Unless it is 0 or 5, there is no\n"
+"new image.\n";
 
 struct snapshot_options {
 	struct copy_options copy;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The container and its device, and when that writes. */
+/* The container and its device: see workload.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/vfio.h>
@@ -8,7 +8,7 @@
 
 #include "workload.h"
 
-/* What a kind of device gets where a choice is left to us */
+/* Values of WORKLOAD_AUTO for each kind of device */
 struct defaults {
 	const char *kind;
 	uint64_t rate, write_size, iova;
@@ -16,8 +16,8 @@ struct defaults {
 
 static const struct defaults defaults[] = {
 	{ "engine",  50000, 4096, 4ull << 30 },
-	{ "testdev", 20000, 4096, 4ull << 30 },	/* in a VM, say */
-	{ "edu",     0,     2048, 1ull << 20 },	/* slow anyway */
+	{ "testdev", 20000, 4096, 4ull << 30 },	/* for a virtual machine */
+	{ "edu",     0,     2048, 1ull << 20 },	/* edu is slow */
 };
 
 /* Opening --------------------------------------------------------------------- */
@@ -38,13 +38,13 @@ static int open_device(struct workload *w)
 	return 0;
 }
 
-static void choose(uint64_t *option, uint64_t value)
+static void set_default(uint64_t *option, uint64_t value)
 {
 	if (*option == WORKLOAD_AUTO)
 		*option = value;
 }
 
-/* Complete the options, now that it's known what is to be driven. */
+/* Called when the kind of device is known */
 static void complete_options(struct workload *w)
 {
 	const struct defaults *d = defaults;
@@ -52,13 +52,13 @@ static void complete_options(struct workload *w)
 
 	while (strcmp(d->kind, w->kind))
 		d++;
-	choose(&o->rate, d->rate);
-	choose(&o->write_size, d->write_size);
-	choose(&o->iova, d->iova);
+	set_default(&o->rate, d->rate);
+	set_default(&o->write_size, d->write_size);
+	set_default(&o->iova, d->iova);
 	if (!o->size)
 		o->size = o->device ? 256ull << 20 : 1ull << 30;
 	if (!strcmp(d->kind, "edu") || o->v1)
-		o->pins = 0;	/* edu can't, and v1 knows no pins */
+		o->pins = 0;	/* edu can't pin, v1 containers can't either */
 }
 
 static int map_all(struct workload *w)
@@ -112,11 +112,11 @@ void workload_close(struct workload *w)
 /* Devices --------------------------------------------------------------------- */
 
 /*
- * Where the device writes: all over, into the hole as well, which is an error
- * that mustn't disturb anything. But a PCI device's DMA into a hole is a fault
- * that the kernel complains of, so edu stays before it, and within its reach.
+ * The last IOVA that the device writes to. Writes go into the hole as well; they fail, and
+ * must not disturb anything. But the kernel logs a fault for a PCI device's DMA into a
+ * hole, so edu stays below the hole, and below the last IOVA that it can address.
  */
-static uint64_t write_last(const struct workload *w)
+static uint64_t last_target(const struct workload *w)
 {
 	const struct workload_mapping *end = &w->mapping[w->nmappings - 1];
 	uint64_t reach = dev_reach(w->device), last;
@@ -131,7 +131,7 @@ static uint64_t write_last(const struct workload *w)
 
 int workload_start(struct workload *w)
 {
-	uint64_t first = w->mapping[0].iova, last = write_last(w);
+	uint64_t first = w->mapping[0].iova, last = last_target(w);
 	struct tdev_run run = {
 		.argsz = sizeof(run),
 		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY,
@@ -164,7 +164,7 @@ int workload_stats(struct workload *w, struct tdev_stats *stats,
 	*stats = (struct tdev_stats){ .argsz = sizeof(*stats) };
 	ret = dev_stats(w->device, stats);
 	if (ret) {
-		cli_error("can't ask the device what it did: %s",
+		cli_error("can't read the device's statistics: %s",
 			  strerror(-ret));
 		return CLI_FAILED;
 	}
@@ -192,9 +192,9 @@ int workload_stop(struct workload *w, uint64_t *pinned)
 	return ret ? CLI_FAILED : 0;
 }
 
-/* For people ------------------------------------------------------------------ */
+/* Reports --------------------------------------------------------------------- */
 
-const char *workload_who_tracks(const struct workload *w)
+const char *workload_tracker(const struct workload *w)
 {
 	if (!strcmp(w->driver, "engine"))
 		return "dmatrack's engine in this process";

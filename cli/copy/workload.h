@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A workload: memory, and devices that write to it, for the subcommands that copy
- * what somebody writes.
+ * A workload: memory, and devices that write to it, for the subcommands that copy it.
  *
- *	workload.c		the container, its device, and when that writes
- *	workload_memory.c	the memory, and where devices see it
- *	workload_pinner.c	a driver that pins pages and writes through them
+ *	workload.c		the container and its device
+ *	workload_memory.c	the memory and its mappings
+ *	workload_pinner.c	a driver that pins pages and writes through the pins
  *
- * Functions that return int return 0, or an exit status after they have said on
- * stderr what's wrong.
+ * Functions that return int return 0, or an exit status after an error message.
  */
 #ifndef CLI_COPY_WORKLOAD_H
 #define CLI_COPY_WORKLOAD_H
@@ -29,20 +27,20 @@
 #define WORKLOAD_AUTO		UINT64_MAX	/* an option that wasn't given */
 
 /**
- * struct workload_options - what the user wants
- * @device: NULL: in this process
- * @size: bytes of memory; or 0: so much as there's for the device
- * @filled: so many bytes of it aren't zero, from the first on; or WORKLOAD_AUTO
- * @hot: devices write to so many bytes of it, from the first on; or WORKLOAD_AUTO
- * @threads: of the device
- * @rate: writes a second of all threads; 0: flat out; or WORKLOAD_AUTO
- * @write_size: bytes a write at the most; or WORKLOAD_AUTO
- * @pins: pages pinned at a time; 0: none
- * @mappings: how many
- * @hole: bytes that are not mapped, before the last mapping
- * @iova: of the first mapping; or WORKLOAD_AUTO
- * @seed: of the order of writes
- * @v1: a VFIO_TYPE1_IOMMU container; else v2
+ * struct workload_options - options of memory and devices
+ * @device: PCI address or UUID; NULL: the engine, in this process
+ * @size: bytes of memory; 0: the default for the device
+ * @filled: bytes of memory, from the first on, that aren't zero at first; or WORKLOAD_AUTO
+ * @hot: bytes of memory, from the first on, that devices write to; or WORKLOAD_AUTO
+ * @threads: number of threads of the device
+ * @rate: writes a second of all threads; 0: as fast as possible; or WORKLOAD_AUTO
+ * @write_size: bytes of the largest write; or WORKLOAD_AUTO
+ * @pins: number of pages pinned at a time
+ * @mappings: number of mappings
+ * @hole: bytes of IOVA space before the last mapping that are not mapped
+ * @iova: IOVA of the first mapping; or WORKLOAD_AUTO
+ * @seed: seed of the random writes
+ * @v1: true: a VFIO_TYPE1_IOMMU container; false: VFIO_TYPE1v2_IOMMU
  */
 struct workload_options {
 	const char *device;
@@ -65,7 +63,7 @@ struct workload_options {
 	.rate = WORKLOAD_AUTO, .write_size = WORKLOAD_AUTO, .pins = 16, \
 	.mappings = 5, .hole = 2ull << 20, .iova = WORKLOAD_AUTO, .seed = 1 }
 
-/* For a table: the options that set @member, a struct workload_options, of @type */
+/* Entries of an option table that fill in @member, a struct workload_options, of @type */
 #define WORKLOAD_OPTIONS(type, member) \
 	CLI_STRING("device", type, member.device), \
 	CLI_FLAG("v1", type, member.v1), \
@@ -83,39 +81,42 @@ struct workload_options {
 	CLI_NUMBER("pins", type, member.pins, 0, WORKLOAD_PINS, 1), \
 	CLI_NUMBER("seed", type, member.seed, 0, UINT64_MAX, 1)
 
-/* And for a help text */
+/* Parts of help texts */
 #define WORKLOAD_HELP_WHERE \
 "Where:\n" \
 "  (nothing)          in this process: the devices are threads\n" \
-"  --device ADDRESS   in the kernel, by /dev/vfio: a PCI device that is bound to\n" \
-"                     vfio-pci, such as 0000:00:03.0; QEMU's edu is supported\n" \
-"  --device UUID      a mediated device of dmt_testdev, whose threads write\n" \
-"  --v1               a container of VFIO type 1 instead of 1v2\n" \
+"  --device ADDRESS   in the kernel, through /dev/vfio: a PCI device that is\n" \
+"                     bound to vfio-pci, such as 0000:00:03.0; it must be QEMU's\n" \
+"                     edu\n" \
+"  --device UUID      in the kernel: a mediated device of dmt_testdev, whose\n" \
+"                     threads write\n" \
+"  --v1               use a container of VFIO type 1 instead of 1v2\n" \
 "\n"
 #define WORKLOAD_HELP_MEMORY \
-"  --filled SIZE      so much of it isn't zero at first (default: all of it)\n" \
-"  --mappings N       in how many mappings, of differing sizes (default: 5)\n" \
-"  --hole SIZE        not mapped, before the last mapping (default: 2M; 0: none)\n" \
-"  --iova ADDRESS     where devices see it (default: 4G; edu: 1M)\n" \
+"  --filled SIZE      the first SIZE of it are not zero at first (default: all)\n" \
+"  --mappings N       map it by N mappings, of differing sizes (default: 5)\n" \
+"  --hole SIZE        unmapped IOVAs before the last mapping (default: 2M; 0:\n" \
+"                     none)\n" \
+"  --iova ADDRESS     IOVA of the first mapping (default: 4G; edu: 1M)\n" \
 "\n"
 #define WORKLOAD_HELP_DEVICES \
 "Devices:\n" \
-"  --threads N        how many write (default: 4)\n" \
-"  --rate N           writes a second of all of them (default: 50000; with a\n" \
-"                     mediated device 20000; 0: flat out, as edu always, which\n" \
-"                     manages about five)\n" \
-"  --write-size SIZE  bytes of a write at the most (default: 4K; edu: 2K)\n" \
-"  --hot SIZE         they write to so much of the memory (default: all of it)\n" \
+"  --threads N        number of threads that write (default: 4)\n" \
+"  --rate N           writes a second, all threads together (default: 50000; with\n" \
+"                     a mediated device 20000; 0: as fast as possible, which is\n" \
+"                     edu's default, about five)\n" \
+"  --write-size SIZE  size of the largest write (default: 4K; edu: 2K)\n" \
+"  --hot SIZE         write only to the first SIZE of the memory (default: all)\n" \
 "  --pins N           pages that a driver keeps pinned at a time, and writes to\n" \
 "                     (default: 16; 0: none). A pinned page counts as written\n" \
-"  --seed N           of the order of writes (default: 1)\n" \
+"  --seed N           seed of the random writes (default: 1)\n" \
 "\n"
 
 /**
- * struct workload_mapping - a part of the memory
- * @iova: where devices see it
- * @size: in bytes
- * @offset: of it in the memory
+ * struct workload_mapping - a mapping of a part of the memory
+ * @iova: first IOVA
+ * @size: size in bytes
+ * @offset: offset in the memory in bytes
  */
 struct workload_mapping {
 	uint64_t iova;
@@ -127,19 +128,19 @@ struct workload_pinner;
 
 /**
  * struct workload - memory and devices
- * @o: what the user wants, complete once it's open
- * @copies: how often the memory must fit into this machine; set before it's opened
+ * @o: options; workload_open() replaces WORKLOAD_AUTO by values
+ * @copies: how many times the memory must fit into the machine's; set before opening
  * @live: the memory
- * @size: in bytes
- * @mapping: ascending
- * @nmappings: how many
- * @last: last IOVA of all
- * @hole: bytes between two of the mappings
+ * @size: size of the memory in bytes
+ * @mapping: mappings, ascending
+ * @nmappings: number of mappings
+ * @last: last IOVA of all mappings
+ * @hole: bytes of IOVA space before the last mapping that are not mapped
  * @t: the container
- * @device: that writes
- * @pinner: that writes as well, while it does; or NULL
- * @driver: who tracks
- * @kind: of the device
+ * @device: the device that writes
+ * @pinner: the driver that pins and writes; NULL while there is none
+ * @driver: name of the driver that tracks, from dmatrack_driver()
+ * @kind: kind of the device, from dev_kind()
  */
 struct workload {
 	struct workload_options *o;
@@ -158,43 +159,43 @@ struct workload {
 };
 
 /**
- * workload_open() - memory that devices can write to
- * @w: zeroed, but for @copies; to be closed in any case
- * @o: what's left to us is filled in
+ * workload_open() - open a container with a device, and map memory
+ * @w: zeroed, except @copies. Call workload_close() even if this fails
+ * @o: its options; WORKLOAD_AUTO is replaced by values
  */
 int workload_open(struct workload *w, struct workload_options *o);
 void workload_close(struct workload *w);
 
-/* Devices write. Once. */
+/* Let the devices write; can't be called again. */
 int workload_start(struct workload *w);
-/* What they have done so far, and through pins that are kept. @pinned may be NULL. */
+/* Statistics so far. @pinned: out, or NULL: number of writes through pins */
 int workload_stats(struct workload *w, struct tdev_stats *stats,
 		   uint64_t *pinned);
-/* They write no more when this returns. @pinned may be NULL, otherwise as above */
+/* Stop the devices: when this returns, they write no more. @pinned: as above */
 int workload_stop(struct workload *w, uint64_t *pinned);
 
-/* The IOVA of a place in memory */
+/* IOVA of an offset in the memory */
 uint64_t workload_memory_iova(const struct workload *w, uint64_t offset);
 
-/* What devices may write to: less than all of it with --hot */
+/* Bytes of memory that devices write to: all of it, or --hot */
 uint64_t workload_memory_hot(const struct workload *w);
 
-/* Pages of nobody yet, huge ones if they can be had. Return: NULL: there are none */
+/* Allocate fresh memory, in huge pages if possible. Return: NULL: no memory */
 unsigned char *workload_memory_allocate(uint64_t size);
 
-/* For workload.c: choose where devices see the memory; allocate and fill it. */
+/* For workload.c: choose the mappings; allocate and fill the memory. */
 int workload_memory_layout(struct workload *w);
 int workload_memory_fill(struct workload *w);
 void workload_memory_free(struct workload *w);
 
-/* A line for people: which devices these are */
+/* Describe the devices; name the driver that tracks. */
 void workload_print_devices(const struct workload *w, FILE *out);
-const char *workload_who_tracks(const struct workload *w);
+const char *workload_tracker(const struct workload *w);
 
 /* The pinner. w->device must have pins. Functions return 0 or -errno. */
 int workload_pinner_start(struct workload_pinner **p, const struct workload *w);
 uint64_t workload_pinner_writes(struct workload_pinner *p);	/* so far */
-/* Unpins all. Return: 0 or what went wrong at any time */
+/* Unpin all pages, and end. Return: 0, or -errno of the first call that failed */
 int workload_pinner_stop(struct workload_pinner *p);
 
 #endif

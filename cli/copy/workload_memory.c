@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The memory that devices write, and where they see it.
+ * The memory that devices write to, and its mappings.
  *
- * The mappings are of differing sizes, none of them a multiple of 64 pages but
- * by chance, and follow each other, but for a hole before the last one: so
- * harvests cross mappings and holes, and words of bitmaps, too.
+ * The mappings have differing sizes, each an odd number of pages except the last one's,
+ * and follow each other, with a hole before the last one: so harvests cross mappings,
+ * a hole, and words of bitmaps.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "workload.h"
 
 #define ALIGN		(2ull << 20)	/* a huge page */
-#define STEP		(8ull << 20)	/* between two looks at progress */
+#define STEP		(8ull << 20)	/* bytes between two reports of progress */
 
 unsigned char *workload_memory_allocate(uint64_t size)
 {
@@ -31,13 +31,13 @@ unsigned char *workload_memory_allocate(uint64_t size)
 		munmap(p, pad);
 	if (pad < ALIGN)
 		munmap(p + pad + size, ALIGN - pad);
-	madvise(p + pad, size, MADV_HUGEPAGE);	/* if it can be had */
+	madvise(p + pad, size, MADV_HUGEPAGE);	/* if possible */
 	return p + pad;
 }
 
 /*
- * Each page differs from each other. Four words at a time are the same, so that it can
- * be compressed about as well as what's in real memory.
+ * All pages differ. Each value is written to four words, so that the memory compresses
+ * about as well as real memory.
  */
 static void fill(struct workload *w, uint64_t size)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The pinner: what a driver does that keeps pages pinned and writes through
- * them, while the device's other writes go on. Each step lets go of the page
- * that it has held longest, pins another one for writing, and writes to any of
- * those it holds. A step a millisecond: pins that are kept are rare events.
+ * The pinner: a thread that acts as a driver that keeps pages pinned and writes through
+ * the pins, while the device's other writes go on. Each step unpins the page that was
+ * pinned first, pins another one for writing, and writes to one of the pinned pages, at
+ * random. There is one step each millisecond, as long-lived pins rarely change.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,16 +20,16 @@
 
 /**
  * struct workload_pinner - the thread
- * @workload: where it pins, and whose device's driver it is
- * @thread: it
- * @lock: of @stop
- * @changed: @stop is set
- * @stop: it is to end
- * @random: state of its random numbers
- * @writes: so far; anybody reads
- * @error: -errno of the first call that failed; read when it has ended
- * @npins: pages it holds at a time
- * @held: their IOVAs, or NOT_HELD
+ * @workload: the workload whose memory is pinned, through its device
+ * @thread: the thread
+ * @lock: protects @stop
+ * @changed: signalled when @stop is set
+ * @stop: true: the thread must end
+ * @random: state of the random numbers
+ * @writes: number of writes so far; read by other threads
+ * @error: -errno of the first call that failed; read when the thread has ended
+ * @npins: number of pages pinned at a time
+ * @held: IOVAs of the pinned pages; or NOT_HELD
  */
 struct workload_pinner {
 	const struct workload *workload;
@@ -91,7 +91,7 @@ static int step(struct workload_pinner *p, unsigned int slot)
 	return ret ? ret : write_pinned(p);
 }
 
-/* Return: whether to go on */
+/* Wait for the next step. Return: false: end */
 static bool pause_step(struct workload_pinner *p)
 {
 	uint64_t end = dml_clock_now() + PERIOD_NS;
