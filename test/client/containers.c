@@ -102,7 +102,7 @@ static void test_group(void)
 		dev_close(d);
 		CHECK_EQ(dmatrack_detach(t, fd), 0);
 		CHECK_EQ(dmatrack_detach(t, fd), -EINVAL);
-		CHECK(says("no device of this container"));
+		CHECK(says("a device attached to this container"));
 	}
 	dmatrack_close(t);
 }
@@ -199,7 +199,7 @@ static void test_ranges(void)
 	ranges.length = PAGE;
 	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges), is_stock(t) ? -EINVAL : 0);
 	if (is_stock(t))
-		CHECK(says("where mappings begin and end"));
+		CHECK(says("begin and end with mappings"));
 	dev_close(d);
 	dmatrack_close(t);
 }

@@ -236,7 +236,7 @@ static void test_info_malformed(void)
 	play_answer();
 	set32(AVAIL + NEXT, HEAD);
 	CHECK_EQ(parse(played.size), -EPROTO);
-	CHECK(says("circle"));
+	CHECK(says("loop"));
 	play_answer();
 	set32(RANGES + 8, 3);		/* claims three ranges, but has two */
 	CHECK_EQ(parse(played.size), -EPROTO);
@@ -351,7 +351,7 @@ static void test_mappings(void)
 	CHECK_EQ(dmatrack_mappings(t, 0, m, 0), 0);
 	tear_down(4 * PAGE);
 	CHECK_EQ(dmatrack_mappings(&stock, 0, m, 3), -EOPNOTSUPP);
-	CHECK(says("stock driver doesn't tell"));
+	CHECK(says("stock driver can't list"));
 }
 
 /* Ranges -------------------------------------------------------------------------- */
@@ -723,10 +723,10 @@ static void test_open_texts(void)
 	CHECK_EQ(dmatrack_open_vfio(&t, "ffff:ff:1f.7", v2), -ENODEV);
 	CHECK(says("no device ffff:ff:1f.7"));
 	CHECK_EQ(dmatrack_open_vfio(&t, "ffff:ff:1f.7", 99), -EINVAL);
-	CHECK(says("99 is no type"));
+	CHECK(says("container type 99"));
 	CHECK_EQ(dmatrack_open_group(&t, "/dev/vfio/12", 99), -EINVAL);
 	CHECK_EQ(dmatrack_open_engine(&t, 99, 0), -EINVAL);
-	CHECK(says("99 is no type"));
+	CHECK(says("container type 99"));
 	if (access("/dev/vfio/vfio", F_OK)) {
 		CHECK_EQ(dmatrack_open_group(&t, "/dev/null", v2), -ENOENT);
 		CHECK(says("no /dev/vfio/vfio"));
@@ -830,14 +830,14 @@ static void test_engine_texts(void)
 	void *page;
 
 	CHECK_EQ(dmatrack_engine_create(&e, VFIO_TYPE1_IOMMU, 8), -EINVAL);
-	CHECK(says("0x8 no flags"));
+	CHECK(says("flags 0x8"));
 	set_up(PAGE);
 	e = dmatrack_get_engine(t);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, DMATRACK_MAP_READ), 0);
 	CHECK_EQ(dmatrack_engine_write(e, 0, "x", 1), -EPERM);
-	CHECK(says("writing 0x1 bytes at IOVA 0x0: a mapping's rights"));
+	CHECK(says("writing 0x1 bytes at IOVA 0x0: the rights of a mapping"));
 	CHECK_EQ(dmatrack_engine_read(e, 5 * PAGE, &page, 8), -EINVAL);
-	CHECK(says("reading 0x8 bytes at IOVA 0x5000: not all"));
+	CHECK(says("reading 0x8 bytes at IOVA 0x5000: part of it"));
 	CHECK_EQ(dmatrack_engine_pin(e, 0, 1, DMATRACK_READ, &page), -EINVAL);
 	CHECK(says("dmatrack_engine_on_unmap()"));
 	CHECK_EQ(dmatrack_engine_unpin(e, 0, 1), -EINVAL);
