@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Absent: /proc/self/smaps and /proc/self/pagemap. */
+/* Absent: reads /proc/self/smaps and /proc/self/pagemap. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,20 +12,20 @@
 #define PRESENT		(1ull << 63)
 #define SWAPPED		(1ull << 62)
 
-/* Private anonymous memory: [first, end) */
+/* A range of private anonymous memory: [first, end) */
 struct stretch {
 	uintptr_t first, end;
 };
 
 /**
- * struct dml_absent - what is known
- * @fd: pagemap
- * @page: size of an entry's page
- * @spans: where absent means zero; ascending, apart
- * @nspans: how many
- * @window: number of the page that @entry[0] is of
- * @nwindow: how many of them were read
- * @entry: of pagemap
+ * struct dml_absent - the state of the search
+ * @fd: descriptor of pagemap
+ * @page: bytes of a page that an entry stands for
+ * @spans: array of the ranges in which absent pages are zero; ascending, without overlaps
+ * @nspans: number of ranges
+ * @window: number of the page that @entry[0] stands for
+ * @nwindow: number of entries that were read
+ * @entry: entries of pagemap
  */
 struct dml_absent {
 	int fd;
@@ -39,7 +39,10 @@ struct dml_absent {
 
 /* Mappings -------------------------------------------------------------------- */
 
-/* A line that begins a mapping. @plain: it's private and anonymous, by that line */
+/*
+ * Parse the first line of a mapping. @plain: out: by that line it's private and anonymous.
+ * Return: false: it's another line
+ */
 static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
 {
 	unsigned long first, end, inode;
@@ -57,8 +60,8 @@ static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
 	return true;
 }
 
-/* Somebody else fills pages in: userfaultfd, a driver */
-static bool filled_by_others(const char *flags)
+/* Whether userfaultfd or a driver supplies the content of absent pages */
+static bool filled_on_fault(const char *flags)
 {
 	static const char *const names[] = {
 		" um", " uw", " ui", " pf", " mm", " io", " ht",
@@ -98,7 +101,7 @@ static bool read_mappings(struct dml_absent *a)
 
 	while (ok && getline(&line, &size, f) > 0) {
 		if (!parse_mapping(line, &s, &plain) && plain &&
-		    !strncmp(line, "VmFlags:", 8) && !filled_by_others(line))
+		    !strncmp(line, "VmFlags:", 8) && !filled_on_fault(line))
 			ok = add_span(a, &s);
 	}
 	free(line);
@@ -152,7 +155,7 @@ bool dml_absent_covers(const struct dml_absent *a, const void *addr,
 
 /* Pages ------------------------------------------------------------------------ */
 
-/* Have the entry of @page. Return: false: can't */
+/* Read entries from that of @page on, unless it is in the window. Return: false: read error */
 static bool move_window(struct dml_absent *a, uintptr_t page)
 {
 	ssize_t n;

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Absent: memory of this process that nobody has touched yet, which therefore reads as
- * zeros; found without touching it. Reading 1 TiB that isn't there takes minutes, and 2 GiB of
- * page tables.
+ * Absent: find memory of this process that was never touched, and so reads as zeros, without
+ * touching it. Reading 1 TiB of it would take minutes, and 2 GiB of page tables.
  *
  * A page counts as absent if its mapping is private, anonymous, and not registered with
  * userfaultfd, by /proc/self/smaps, and it's neither present nor swapped out, by
  * /proc/self/pagemap. All others have to be read: the zero page and the huge zero page,
- * pages that are merged, swapped out or on the move, files, shared memory, huge TLB
- * pages; and everything where /proc doesn't tell.
+ * pages that are merged, swapped out or being migrated, files, shared memory, huge TLB
+ * pages; and everything if /proc can't be read.
  *
- * An answer is about a moment between opening and the answer. So it's good for who is told
- * of all that is written, or mapped anew, since it was opened.
+ * An answer holds for a moment between opening and the answer. So it can be used only by a
+ * caller that also learns of all pages written or newly mapped since the opening.
  */
 #ifndef DML_PRECOPY_ABSENT_H
 #define DML_PRECOPY_ABSENT_H
@@ -22,20 +21,20 @@
 
 struct dml_absent;
 
-/* Return: NULL: can't tell, so everything has to be read */
+/* Return: NULL: /proc can't be read, or no memory: all pages have to be read */
 struct dml_absent *dml_absent_open(void);
 void dml_absent_close(struct dml_absent *a);	/* or NULL */
 
-/* Can anything be said of [@addr, @addr + @size)? */
+/* Return: whether dml_absent_run() can be used within [@addr, @addr + @size) */
 bool dml_absent_covers(const struct dml_absent *a, const void *addr,
 		       uint64_t size);
 
 /**
- * dml_absent_run() - look ahead
- * @a: open
- * @addr: page-aligned, within what it covers
- * @size: whole pages, not 0
- * @absent: out: of what is at @addr
+ * dml_absent_run() - find a run of pages that are all absent, or all not
+ * @a: from dml_absent_open()
+ * @addr: start of the run, page-aligned, in a covered range
+ * @size: maximum in bytes: whole pages, not 0
+ * @absent: out: whether the run is absent
  *
  * Return: bytes from @addr on, at most @size, for which @absent holds, in whole pages
  */

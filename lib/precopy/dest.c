@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Destinations: what is common to all kinds. */
+/* Destinations: the part common to all kinds. */
 #include "dmatrack_copy.h"
 #include "lib/util/error.h"
 

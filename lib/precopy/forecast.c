@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Forecast: gauges, and the rule of when waiting is in vain. */
+/* Forecast: gauges, and the rule that decides when more rounds don't help. */
 #include "lib/util/clock.h"
 #include "forecast.h"
 
 #define SENT_ENOUGH	(16ull << 20)	/* bytes: more than a socket's buffers */
-#define LOOKED_ENOUGH	4096		/* pages */
+#define COMPARED_ENOUGH	4096		/* pages */
 #define STUCK		3		/* rounds */
 
 static uint64_t add(uint64_t a, uint64_t b)
@@ -20,7 +20,7 @@ static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
 	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
 }
 
-/* What isn't enough by itself counts only while there's nothing better. */
+/* Amounts too small for a firm rate are used only until there is a firm one. */
 static void measure(struct dml_gauge *g, uint64_t amount, uint64_t ns)
 {
 	if (!amount)
@@ -50,7 +50,7 @@ void dml_forecast_init(struct dml_forecast *f)
 {
 	*f = (struct dml_forecast){
 		.sent.enough = SENT_ENOUGH,
-		.looked.enough = LOOKED_ENOUGH,
+		.compared.enough = COMPARED_ENOUGH,
 	};
 }
 
@@ -59,9 +59,9 @@ void dml_forecast_sent(struct dml_forecast *f, uint64_t bytes, uint64_t ns)
 	measure(&f->sent, bytes, ns);
 }
 
-void dml_forecast_looked(struct dml_forecast *f, uint64_t pages, uint64_t ns)
+void dml_forecast_compared(struct dml_forecast *f, uint64_t pages, uint64_t ns)
 {
-	measure(&f->looked, pages, ns);
+	measure(&f->compared, pages, ns);
 }
 
 void dml_forecast_changed(struct dml_forecast *f, uint64_t dirty,
@@ -86,7 +86,7 @@ uint64_t dml_forecast_rate(const struct dml_forecast *f)
 uint64_t dml_forecast_downtime(const struct dml_forecast *f, uint64_t harvest,
 			       uint64_t pending, uint64_t left)
 {
-	return add(harvest, add(time_of(&f->looked, pending),
+	return add(harvest, add(time_of(&f->compared, pending),
 				time_of(&f->sent, left)));
 }
 
@@ -100,7 +100,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* The middle one of the past three; of fewer, the largest */
+/* The median of the past three; of fewer, the largest */
 static uint64_t typical(const struct dml_forecast *f)
 {
 	uint64_t a = f->past[0], b = f->past[1], c = f->past[2];
@@ -111,14 +111,13 @@ static uint64_t typical(const struct dml_forecast *f)
 }
 
 /*
- * A round has brought something if an eighth less is left than is typical of the
- * three before; if three in a row haven't, more won't. Compared with what is typical,
- * because devices pause: compared with the least so far, the rounds after a pause
- * would all seem to bring nothing; compared with the round before, one pause would
- * hide for long that nothing is gained. An eighth, because less is noise, and because
- * at that pace halving what is left takes five copies of it. It must become
- * less by some whole byte, so that where nothing at all is left and it's the
- * harvest that takes too long, that is seen as well.
+ * A round is progress if it leaves an eighth less than is typical of the three before; after
+ * three rounds in a row without progress, more rounds won't help. The reference is the typical
+ * amount because devices pause: by the least amount so far, no round after a pause would be
+ * progress; by the amount of the round before, one pause would hide for long that there is
+ * no progress. An eighth, because less is noise, and because at that pace halving the
+ * amount takes five copies of it. It must become less by at least one byte, so that
+ * rounds that leave nothing, but whose harvest takes too long, aren't progress either.
  */
 bool dml_forecast_diverges(struct dml_forecast *f, uint64_t left)
 {

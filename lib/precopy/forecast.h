@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Forecast: what stopping the devices now would cost, and whether waiting helps.
+ * Forecast: the downtime if the devices were stopped now, and whether more rounds would
+ * reduce it.
  *
- * The last round harvests, looks at each page that is pending (reads it, compares
- * it), and sends those that must be sent:
+ * The last round harvests, reads and compares each pending page, and sends those that must
+ * be sent:
  *
- *	downtime = harvest + pending * time to look at a page + left / rate
+ *	downtime = harvest + pending * time to read and compare a page + left / rate
  *
- * Times are those of the rounds so far. What a page's sending takes is the time spent
- * within the destination, not that in which a bandwidth limit made us wait, since
- * the last round has none. A destination that only takes notes, and sends later, looks
- * quicker than it is, so small rounds are taken together until they have sent enough
- * to tell.
+ * The times are measured in the rounds so far. The time to send is that spent within the
+ * destination, without waits for a bandwidth limit, since the last round has none. A
+ * destination that only queues, and sends later, seems faster than it is, so small rounds
+ * are added up until they have sent enough for a rate.
  *
- * With refinement not all that's pending has changed. How much of it has is taken
- * from the round before, in which pages had at least as long to change.
+ * With refinement not all pending pages have changed. The share that has is that of the
+ * round before, in which pages had at least as long to change.
  */
 #ifndef DML_PRECOPY_FORECAST_H
 #define DML_PRECOPY_FORECAST_H
@@ -24,11 +24,12 @@
 
 /**
  * struct dml_gauge - a measured rate: @amount in @ns
- * @amount: 0: not known
- * @ns: 0 where the clock is too coarse
- * @sum, @sum_ns: of what was measured since, and isn't enough
- * @enough: amount that is
- * @firm: it's of an amount that was enough
+ * @amount: bytes or pages; 0: rate not known
+ * @ns: time for @amount; 0 if the clock is too coarse
+ * @sum: bytes or pages measured since
+ * @sum_ns: time for @sum
+ * @enough: bytes or pages that make a firm rate
+ * @firm: whether @amount reached @enough
  */
 struct dml_gauge {
 	uint64_t amount, ns;
@@ -38,18 +39,18 @@ struct dml_gauge {
 };
 
 /**
- * struct dml_forecast - what is known
- * @sent: bytes sent, in time within the destination
- * @looked: pages read and compared
- * @dirty: pages that were reported for the last round that tells
- * @changed: of those had changed
- * @past: what was left after the last rounds, the latest first
- * @npast: how many of them there are
- * @stuck: rounds in a row that brought nothing
+ * struct dml_forecast - measurements of the rounds so far
+ * @sent: rate of bytes sent, by the time within the destination
+ * @compared: rate of pages read and compared
+ * @dirty: pages reported dirty for the last round that had any
+ * @changed: pages of @dirty that had changed
+ * @past: bytes left after the last three rounds, the latest first
+ * @npast: number of rounds in @past
+ * @stuck: number of rounds in a row without progress
  */
 struct dml_forecast {
 	struct dml_gauge sent;
-	struct dml_gauge looked;
+	struct dml_gauge compared;
 	uint64_t dirty, changed;
 	uint64_t past[3];
 	unsigned int npast;
@@ -59,22 +60,22 @@ struct dml_forecast {
 void dml_forecast_init(struct dml_forecast *f);
 
 void dml_forecast_sent(struct dml_forecast *f, uint64_t bytes, uint64_t ns);
-void dml_forecast_looked(struct dml_forecast *f, uint64_t pages, uint64_t ns);
-/* Of @dirty pages only @changed had to be sent: only with refinement */
+void dml_forecast_compared(struct dml_forecast *f, uint64_t pages, uint64_t ns);
+/* With refinement only: of @dirty pages, @changed had to be sent */
 void dml_forecast_changed(struct dml_forecast *f, uint64_t dirty,
 			  uint64_t changed);
 
-/* Of @dirty pages how many will have changed, rounded up */
+/* Return: how many of @dirty pages will have changed, rounded up */
 uint64_t dml_forecast_left(const struct dml_forecast *f, uint64_t dirty);
 
-/* Bytes a second; 0: not known */
+/* Return: bytes per second; 0: not known */
 uint64_t dml_forecast_rate(const struct dml_forecast *f);
 
-/* In ns: a harvest of @harvest, @pending pages, @left bytes. UINT64_MAX: not known */
+/* @harvest: ns; @pending: pages; @left: bytes. Return: ns; UINT64_MAX: not known */
 uint64_t dml_forecast_downtime(const struct dml_forecast *f, uint64_t harvest,
 			       uint64_t pending, uint64_t left);
 
-/* A round ended with @left bytes. Return: it doesn't become less any more */
+/* A round ended with @left bytes. Return: whether the last rounds made no progress */
 bool dml_forecast_diverges(struct dml_forecast *f, uint64_t left);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Pace: no more than so many bytes a second.
+ * Pace: limits the bytes sent per second.
  *
- * What has been sent is paid for afterwards: each byte takes its share of a second,
- * and sending waits until all that was sent before is paid. Time in which nothing
- * was sent is no credit, but for a burst of a hundredth of a second, so that who is a
- * little late catches up. Hence in any stretch of t seconds at most
- * (t + 0.01) * rate bytes go, and what was sent last.
+ * Each byte sent costs its share of a second, and the next send waits until that time has
+ * passed. Idle time earns no credit beyond a hundredth of a second, with which a slightly
+ * late sender catches up. So in any t seconds at most (t + 0.01) * rate bytes are sent,
+ * and those of the last send.
  */
 #ifndef DML_PRECOPY_PACE_H
 #define DML_PRECOPY_PACE_H
@@ -15,15 +14,15 @@
 
 /**
  * struct dml_pace - a limit
- * @rate: bytes a second; 0: none
- * @due: when all that was sent is paid for
+ * @rate: bytes per second; 0: no limit
+ * @due: time, in ns, at which the next send may begin
  */
 struct dml_pace {
 	uint64_t rate;
 	uint64_t due;
 };
 
-/* Nanoseconds to wait, at @now, before anything may be sent */
+/* Return: nanoseconds from @now until the next send may begin */
 uint64_t dml_pace_wait(const struct dml_pace *p, uint64_t now);
 
 /* @bytes, less than 2^33, were sent. */

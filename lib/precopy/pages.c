@@ -2,9 +2,8 @@
 /*
  * Pages: bitmaps and hashes.
  *
- * Hashes are keyed by a secret that is drawn at random, once a process: XXH3's own is
- * known to everybody, so who writes to the memory could prepare pages with the
- * same hash.
+ * Hashes are keyed by a secret that each process draws at random: XXH3's default secret is
+ * public, so a guest could prepare pages with the same hash.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -28,7 +27,7 @@ static bool have_secret;
 
 static void draw_secret(void)
 {
-	/* so few bytes come at once, or not at all */
+	/* at most 256 bytes are returned in full, or not at all */
 	have_secret = getrandom(secret, sizeof(secret), 0) ==
 		      (ssize_t)sizeof(secret);
 }
@@ -46,7 +45,7 @@ static struct dml_hash *alloc_hashes(uint64_t n)
 			      0);
 	if (hashes == MAP_FAILED)
 		return NULL;
-	/* a huge page for the hash of one page would be a bad bargain */
+	/* the hash of a single page must not cost a huge page */
 	madvise(hashes, size, MADV_NOHUGEPAGE);
 	return hashes;
 }
@@ -77,7 +76,7 @@ void dml_pages_free(struct dml_pages *p)
 	*p = (struct dml_pages){ 0 };
 }
 
-/* Bytes of @size at @addr that memory has been taken for */
+/* Return: the bytes of [@addr, @addr + @size) that are in memory */
 static uint64_t resident(void *addr, size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), done, part, i;
@@ -126,7 +125,7 @@ bool dml_pages_filled(const struct dml_pages *p, uint64_t first, uint64_t n)
 
 /* What the destination holds ------------------------------------------------- */
 
-/* Only of what is filled is there a hash: leave other memory untouched. */
+/* Only filled pages have a hash: don't touch the memory for others. */
 static void drop_hashes(struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	uint64_t pos = first, end = first + n, len;
@@ -146,7 +145,7 @@ void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n)
 	dml_set_bits(p->pending, first, n);
 }
 
-/* A block at a time; most pages that aren't zero show it in the first word. */
+/* Block by block. Most pages that aren't zero have a first word that isn't. */
 static bool is_zero(const void *data, size_t size)
 {
 	const uint64_t *word = data, *end = word + size / sizeof(*word);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Pages: what pre-copy knows of each page of a region: whether it has to look at it,
- * and what the destination holds.
+ * Pages: the state of each page of a region in pre-copy:
  *
- *	pending	 to be looked at: its content now may not be what the destination
- *		 holds. Cleared when it was written there, or need not be
+ *	pending	 to be read: its content may differ from the destination's. Cleared
+ *		 when it was written there, or when that turned out to be unnecessary
  *	filled	 the destination may hold something other than zeros
- *	hash	 of what the destination holds; none: nobody knows
+ *	hash	 of the destination's content; none: that content is not known
  *
- * A page that isn't filled has no hash. Hashes are in memory that is taken as it is
+ * A page that isn't filled has no hash. The memory of hashes is allocated as it is
  * touched, so pages that are never sent cost none.
  *
- * One thread. Pages are by number, from 0.
+ * Not safe for concurrent callers. Pages are numbered from 0.
  */
 #ifndef DML_PRECOPY_PAGES_H
 #define DML_PRECOPY_PAGES_H
@@ -20,17 +19,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* XXH3's 128 bits. All zero: none; a page that has this hash is always sent. */
+/* XXH3's 128 bits. All zero: no hash; a page whose content has this hash is always sent. */
 struct dml_hash {
 	uint64_t low, high;
 };
 
 /**
  * struct dml_pages - the pages of a region
- * @n: how many
- * @pending: a bit each
- * @filled: a bit each
- * @hashes: one each; NULL: without refinement
+ * @n: number of pages
+ * @pending: bitmap, a bit per page
+ * @filled: bitmap, a bit per page
+ * @hashes: array, a hash per page; NULL: without refinement
  */
 struct dml_pages {
 	uint64_t n;
@@ -39,49 +38,49 @@ struct dml_pages {
 	struct dml_hash *hashes;
 };
 
-/* What has to be done about a page */
+/* The action that a page needs */
 enum dml_need {
-	DML_SEND,	/* write it */
-	DML_CLEAR,	/* it's zero and wasn't */
-	DML_ZERO,	/* nothing: it's zero and was */
-	DML_SAME,	/* nothing: it's what was sent */
+	DML_SEND,	/* write it to the destination */
+	DML_CLEAR,	/* zero it at the destination: it has become zero */
+	DML_ZERO,	/* none: zero here and at the destination */
+	DML_SAME,	/* none: the same as was sent */
 };
 
-/* All are pending, and zero at the destination. Return: 0 or -ENOMEM */
+/* All pages are pending, and zero at the destination. Return: 0 or -ENOMEM */
 int dml_pages_init(struct dml_pages *p, uint64_t n, bool refine);
 void dml_pages_free(struct dml_pages *p);
 
-/* Bytes of memory in use */
+/* Return: bytes of memory in use */
 uint64_t dml_pages_memory(const struct dml_pages *p);
 
-/* Pending from @pos on, as dmatrack_next_run() */
+/* The next run of pending pages from @pos on, as dmatrack_next_run() */
 bool dml_pages_next(const struct dml_pages *p, uint64_t *pos, uint64_t *len);
 uint64_t dml_pages_pending(const struct dml_pages *p);
 
-/* May the destination hold something other than zeros anywhere there? */
+/* Return: whether any of @n pages from @first on is filled */
 bool dml_pages_filled(const struct dml_pages *p, uint64_t first, uint64_t n);
 
-/* These are pending, and nobody knows what the destination holds. */
+/* Make pages pending, as it isn't known what the destination holds of them. */
 void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n);
 
 /**
- * dml_pages_need() - look at a page
+ * dml_pages_need() - find the action that a page needs
  * @p: pages
- * @i: which
- * @data: its content; nobody writes here
- * @size: of a page, a multiple of 64
- * @hash: out: of the content, if refined and not zero
+ * @i: number of the page
+ * @data: its content, which must not change during the call
+ * @size: bytes of a page, a multiple of 64
+ * @hash: out: hash of the content, with refinement and if not zero
  */
 enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
 			     const void *data, size_t size,
 			     struct dml_hash *hash);
 
-/* The destination holds them as looked at; @hashes: one for each, or NULL */
+/* The destination holds these pages as read; @hashes: one per page, or NULL */
 void dml_pages_sent(struct dml_pages *p, uint64_t first, uint64_t n,
 		    const struct dml_hash *hashes);
-/* The destination reads as zeros there */
+/* The destination holds zeros for these pages */
 void dml_pages_cleared(struct dml_pages *p, uint64_t first, uint64_t n);
-/* The destination holds what it must already */
+/* The destination held the right content of these pages already */
 void dml_pages_done(struct dml_pages *p, uint64_t first, uint64_t n);
 
 #endif

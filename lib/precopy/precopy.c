@@ -2,25 +2,25 @@
 /*
  * Pre-copy: rounds, until the devices are stopped for the last one.
  *
- *	start tracking; everything is pending
- *	round:	copy what is pending
- *		harvest: that is pending now
- *		stop the devices? no: next round
- *	stop the devices; harvest; copy what is pending; finish
+ *	start tracking; all pages are pending
+ *	round:	copy the pending pages
+ *		harvest: the reported pages are pending
+ *		unless there is a reason to stop the devices: next round
+ *	stop the devices; harvest; copy the pending pages; finish
  *
- * Nothing is lost, because a harvest comes before the copying of what it reports: what a
- * device writes while its page is copied, or after, is reported by the next harvest; and
- * after the last one, nobody writes. A page stays pending until the destination has it
+ * Nothing is lost, because a page is copied after the harvest that reports it: a device's
+ * write while the page is copied, or after, is reported by the next harvest; and after the
+ * last harvest no device writes. A page stays pending until the destination has it
  * (transfer.h), whatever happens in between.
  *
- * The harvest after a round belongs to the next one, but is made before the
- * decision, since it is what says how much is left. When the devices are stopped then, its
- * pages are copied with those of the last harvest.
+ * The harvest after a round belongs to the next one, but is made before the decision, as
+ * it shows how much is left. If the devices are then stopped, its pages are copied with
+ * those of the last harvest.
  *
- * Memory: per page a bit for pending, one for what is known of the destination, one more
- * if round() wants to see bitmaps, and another with refinement; one bitmap of the largest region to harvest into; with
- * refinement, 16 bytes a page that was sent. All of it is there before tracking
- * starts, but for the hashes, for which only address space is.
+ * Memory: per page a bit for pending, one for filled (pages.h), one more if round() gets
+ * bitmaps, and another with refinement; one bitmap of the largest region to harvest into;
+ * with refinement, 16 bytes per page that was sent. All of it is allocated before tracking
+ * starts, except the hashes, for which only address space is.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -35,20 +35,20 @@
 #include "transfer.h"
 
 /**
- * struct precopy - one
- * @q: what is wanted
- * @x: brings pages to the destination
- * @f: what it will cost
- * @scratch: a bitmap for a region's harvest
- * @reported: per region, what was pending as the round began; NULL: nobody wants to know
- * @sent: per region, what was sent in the round; NULL: as above
- * @readers: one a container
- * @harvested: when the last harvest began, or tracking did
- * @before: when the one before that did
- * @kept: pages that were pending before it, as the destination had been lost
- * @harvest_ns: what it took
- * @pending: pages, after it
- * @totals: so far
+ * struct precopy - the state of a pre-copy
+ * @q: the program's request, checked
+ * @x: the transfer of pages to the destination
+ * @f: the forecast of the downtime
+ * @scratch: bitmap for a region's harvest
+ * @reported: bitmap per region of pages pending as the round began; NULL: round() is NULL
+ * @sent: bitmap per region of pages sent in the round; NULL: no round(), or no refinement
+ * @readers: array, one per container
+ * @harvested: time when the last harvest began, or tracking did
+ * @before: the same of the harvest before
+ * @kept: pages pending before the last harvest, as the destination had been lost
+ * @harvest_ns: duration of the last harvest
+ * @pending: pages pending after it
+ * @totals: sums so far
  */
 struct precopy {
 	struct dml_request q;
@@ -78,7 +78,7 @@ static size_t bitmap_size(const struct precopy *c, uint32_t region)
 	return dmatrack_bitmap_size(dml_request_pages(&c->q, region), 1);
 }
 
-/* One a region */
+/* Allocate one bitmap per region. */
 static int alloc_bitmaps(const struct precopy *c, uint64_t ***bitmaps)
 {
 	uint32_t i;
@@ -145,7 +145,7 @@ static uint64_t memory(const struct precopy *c)
 
 /* Tracking -------------------------------------------------------------------- */
 
-/* Before the destination begins anything */
+/* Reserve the containers, before the destination begins anything. */
 static int claim(struct precopy *c)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
@@ -183,7 +183,7 @@ static void stop(struct precopy *c)
 		dml_reader_stop(&c->readers[i]);
 }
 
-/* What was written in a region is pending. */
+/* Make the pages of a region that were written pending. */
 static int harvest_region(struct precopy *c, uint32_t region)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
@@ -207,7 +207,7 @@ static int harvest_region(struct precopy *c, uint32_t region)
 	return ret > 0 ? dml_error(-EINVAL, "dirty() returned %d", ret) : ret;
 }
 
-/* Can something have been written that no harvest says? */
+/* Check that the harvests missed no write: see dml_reader_check(). */
 static int check_readers(const struct precopy *c)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
@@ -223,7 +223,7 @@ static int check_readers(const struct precopy *c)
 	return ret;
 }
 
-/* A harvest that fails because something else stopped tracking isn't a wrong call. */
+/* A harvest fails with -EINVAL also if another program stopped tracking: check that first. */
 static int harvest(struct precopy *c)
 {
 	uint64_t begin = now(c);
@@ -265,7 +265,7 @@ static void begin_round(struct precopy *c, bool last)
 	dml_transfer_round(&c->x);
 }
 
-/* A round is over; what it did goes into totals, what it took into the forecast. */
+/* A round is over: add its counts to the totals, and its times to the forecast. */
 static void account(struct precopy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
@@ -276,13 +276,13 @@ static void account(struct precopy *c)
 	c->totals.same += r->same;
 	c->totals.bytes += r->bytes;
 	dml_forecast_sent(&c->f, r->bytes, c->x.send_ns);
-	dml_forecast_looked(&c->f, c->x.looked, c->x.look_ns);
+	dml_forecast_compared(&c->f, c->x.compared, c->x.compare_ns);
 	if (r->number && (c->q.p.flags & DMATRACK_REFINE))
 		dml_forecast_changed(&c->f, r->dirty, r->sent);
 	r->rate = dml_forecast_rate(&c->f);
 }
 
-static int tell(struct precopy *c)
+static int report_round(struct precopy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
 	int ret = 0;
@@ -303,8 +303,8 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
 }
 
-/* Bytes written since @before, by what was harvested since; and the rate of that */
-static uint64_t fresh(struct precopy *c)
+/* Set the dirty rate. Return: bytes written since @before, by the harvest since */
+static uint64_t measure_dirty(struct precopy *c)
 {
 	uint64_t bytes = dml_forecast_left(&c->f, c->pending - c->kept) *
 			 c->q.p.page_size;
@@ -313,8 +313,8 @@ static uint64_t fresh(struct precopy *c)
 	return bytes;
 }
 
-/* Harvest for the next round: what does it lead to expect? */
-static int look_ahead(struct precopy *c)
+/* Harvest for the next round, and predict the downtime by it. */
+static int harvest_and_predict(struct precopy *c)
 {
 	struct dmatrack_round *r = &c->x.round;
 	int ret;
@@ -324,7 +324,7 @@ static int look_ahead(struct precopy *c)
 	ret = harvest(c);
 	if (ret)
 		return ret;
-	r->left = fresh(c) + c->kept * c->q.p.page_size;
+	r->left = measure_dirty(c) + c->kept * c->q.p.page_size;
 	r->downtime = dml_forecast_downtime(&c->f, c->harvest_ns, c->pending,
 					    r->left);
 	return 0;
@@ -346,7 +346,7 @@ static enum dmatrack_reason decide(struct precopy *c)
 	return DMATRACK_RUNNING;
 }
 
-/* Until there's a reason to stop the devices */
+/* Rounds until there's a reason to stop the devices */
 static int copy_running(struct precopy *c)
 {
 	int ret;
@@ -359,11 +359,11 @@ static int copy_running(struct precopy *c)
 		if (ret)
 			return ret;
 		account(c);
-		ret = look_ahead(c);
+		ret = harvest_and_predict(c);
 		if (ret)
 			return ret;
 		c->totals.reason = decide(c);
-		ret = tell(c);
+		ret = report_round(c);
 		if (ret)
 			return ret;
 		if (c->x.asked)
@@ -375,18 +375,18 @@ static int copy_running(struct precopy *c)
 static int give_up(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
-	const char *why = c->totals.reason == DMATRACK_DIVERGES ?
-				  "it doesn't become less" : "no more rounds";
+	bool limit = c->totals.reason == DMATRACK_ROUNDS;
 	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ?
 			   c->q.p.downtime : c->q.p.standstill;
 
-	return dml_error(-ETIME, "after %u rounds %" PRIu64 " bytes are left, a downtime of %" PRIu64 " ms where %" PRIu64 " are allowed: %s",
-			 c->totals.rounds, r->left, r->downtime / 1000000,
-			 allowed / 1000000, why);
+	return dml_error(-ETIME, "did not converge in %u rounds%s: %" PRIu64
+			 " KiB left, predicted downtime %" PRIu64 " ms, allowed %" PRIu64 " ms",
+			 c->totals.rounds, limit ? ", the maximum" : "", r->left / 1024,
+			 r->downtime / 1000000, allowed / 1000000);
 }
 
-/* To stop the devices would be in vain, or is more than the program wants. */
-static bool hopeless(const struct precopy *c)
+/* Whether to fail instead of stopping the devices: they would stand still for too long */
+static bool must_give_up(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
 
@@ -397,7 +397,7 @@ static bool hopeless(const struct precopy *c)
 	       (r->downtime != UINT64_MAX && r->downtime > c->q.p.standstill);
 }
 
-/* From @stopped on, the time of their standstill runs. */
+/* @stopped: the time from which their standstill counts */
 static int stop_devices(struct precopy *c, uint64_t stopped)
 {
 	int ret = dml_error_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
@@ -412,7 +412,7 @@ static int stop_devices(struct precopy *c, uint64_t stopped)
 	return ret;
 }
 
-/* If there's no copy, the devices may go on. @err: what the copy ended with */
+/* If there's no copy, start the devices again. @err: the copy's result */
 static int start_devices(struct precopy *c, int err)
 {
 	struct dml_text why;
@@ -428,7 +428,7 @@ static int start_devices(struct precopy *c, int err)
 			 ret ? "; and the devices could not be started again" : "");
 }
 
-/* Nobody writes: pass by pass, until the destination has everything */
+/* With the devices stopped: passes until the destination has all pages */
 static int drain(struct precopy *c)
 {
 	int ret;
@@ -441,7 +441,7 @@ static int drain(struct precopy *c)
 	return ret;
 }
 
-/* Each time that the destination is lost while it finishes, one more round */
+/* One round, and another one each time that the destination is lost while it finishes */
 static int copy_stopped(struct precopy *c, uint64_t stopped)
 {
 	uint64_t from;
@@ -455,7 +455,7 @@ static int copy_stopped(struct precopy *c, uint64_t stopped)
 		account(c);
 		c->x.round.left = 0;
 		c->x.round.downtime = now(c) - stopped;
-		ret = tell(c);
+		ret = report_round(c);
 		from = now(c);
 		if (!ret)
 			ret = dml_transfer_finish(&c->x);
@@ -479,14 +479,14 @@ static int copy_all(struct precopy *c)
 		ret = copy_running(c);
 	if (ret)
 		return ret;
-	if (hopeless(c))
+	if (must_give_up(c))
 		return give_up(c);
 	stopped = now(c);
 	ret = stop_devices(c, stopped);
 	if (!ret)
 		ret = harvest(c);
 	if (!ret) {
-		fresh(c);
+		measure_dirty(c);
 		ret = copy_stopped(c, stopped);
 	}
 	c->totals.downtime = now(c) - stopped;
@@ -494,8 +494,8 @@ static int copy_all(struct precopy *c)
 }
 
 /*
- * What the end of a copy means, @err being what ended it. The destination may be complete, or it may
- * not be known whether it is: that outweighs an error, or a wish to give up, that came meanwhile.
+ * The result of a copy that ended with @err. The destination may be complete, or it may not be known
+ * whether it is: that outweighs an error, or the program's wish to give up, that came meanwhile.
  */
 static int conclude(const struct precopy *c, int err)
 {

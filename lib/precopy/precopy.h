@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Pre-copy with a clock of one's own, for tests. */
+/* Pre-copy with a given clock: tests have their own. */
 #ifndef DML_PRECOPY_PRECOPY_H
 #define DML_PRECOPY_PRECOPY_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Request: the checks. */
+/* Request: see request.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -19,13 +19,13 @@ static int check_dest(struct dml_request *q)
 	int ret;
 
 	if (!q->p.dest)
-		return dml_error(-EINVAL, "there's no destination");
+		return dml_error(-EINVAL, "the destination is NULL");
 	ret = DML_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops, finish);
 	if (ret)
 		return ret;
 	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
 		return dml_error(-EINVAL,
-				 "the destination lacks begin, write, zero or finish");
+				 "the destination needs begin(), write(), zero() and finish()");
 	return 0;
 }
 
@@ -41,11 +41,11 @@ static int smallest_of(struct dmatrack *t, uint64_t *size)
 		return ret;
 	*size = info->dirty_page_sizes & -info->dirty_page_sizes;
 	dmatrack_info_free(info);
-	return *size ? 0 : dml_error(-EOPNOTSUPP, "the %s driver can't track",
+	return *size ? 0 : dml_error(-EOPNOTSUPP, "the %s driver can't track this container",
 				     dmatrack_driver(t));
 }
 
-/* The smallest page that all of them can */
+/* The smallest page that all containers can track */
 static int smallest_page(const struct dmatrack_precopy *p, uint64_t *smallest)
 {
 	uint64_t size;
@@ -106,7 +106,7 @@ static int check_region(const struct dml_request *q, uint32_t i)
 	if (!r->vaddr || r->size > SIZE_MAX ||
 	    __builtin_add_overflow((uintptr_t)r->vaddr, r->size - 1, &end))
 		return dml_error(-EINVAL,
-				 "region %u: %p is not where 0x%" PRIx64 " bytes can be, and there's no read()",
+				 "region %u: vaddr %p can't hold 0x%" PRIx64 " bytes, and read() is NULL",
 				 i, r->vaddr, r->size);
 	return 0;
 }
@@ -144,9 +144,9 @@ static int check_rest(const struct dmatrack_precopy *p)
 	if (p->reserved)
 		return dml_error(-EINVAL, "reserved is %u, not 0", p->reserved);
 	if (!p->stop)
-		return dml_error(-EINVAL, "there's no stop()");
+		return dml_error(-EINVAL, "stop() is NULL");
 	if (p->ncontainers && !p->containers)
-		return dml_error(-EINVAL, "%u containers at NULL",
+		return dml_error(-EINVAL, "ncontainers is %u, but containers is NULL",
 				 p->ncontainers);
 	for (i = 0; i < p->ncontainers; i++) {
 		if (!p->containers[i])
@@ -155,13 +155,13 @@ static int check_rest(const struct dmatrack_precopy *p)
 	return 0;
 }
 
-/* Five times what is allowed: a forecast may be wrong by as much where a network or a disk is shared. */
+/* The default is five times the downtime: on a shared network or disk a forecast may be wrong by that. */
 static int set_standstill(struct dmatrack_precopy *p)
 {
 	uint64_t five;
 
 	if (p->standstill && p->standstill < p->downtime)
-		return dml_error(-EINVAL, "a standstill of %" PRIu64 " ns is less than the downtime that is allowed, %" PRIu64,
+		return dml_error(-EINVAL, "standstill %" PRIu64 " ns is less than the allowed downtime, %" PRIu64 " ns",
 				 p->standstill, p->downtime);
 	if (__builtin_mul_overflow(p->downtime, 5, &five))
 		five = UINT64_MAX;

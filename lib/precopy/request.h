@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Request: what a program wants of pre-copy, checked, with what it left to us
- * filled in. Nothing is done with a request that isn't right in every part.
+ * Request: a program's request for a pre-copy, checked, with defaults filled in. A request with
+ * any wrong part is refused before anything is done.
  */
 #ifndef DML_PRECOPY_REQUEST_H
 #define DML_PRECOPY_REQUEST_H
@@ -10,10 +10,10 @@
 
 /**
  * struct dml_request - a checked request
- * @p: what was asked for, with defaults
- * @ops: of the destination; what it doesn't have is NULL
- * @pages: of all regions
- * @largest: pages of the largest region
+ * @p: the program's request, with defaults
+ * @ops: functions of the destination; NULL for those that it lacks
+ * @pages: number of pages of all regions
+ * @largest: number of pages of the largest region
  */
 struct dml_request {
 	struct dmatrack_precopy p;
@@ -22,7 +22,7 @@ struct dml_request {
 	uint64_t largest;
 };
 
-/* Return: 0, -EINVAL, -E2BIG, or what asking a container did; dmatrack_error() says more */
+/* Return: 0, -EINVAL, -E2BIG, or as dmatrack_get_info(); with a text */
 int dml_request_init(struct dml_request *q, const struct dmatrack_precopy *p);
 
 static inline uint64_t dml_request_pages(const struct dml_request *q,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Transfer: passes over what is pending, and a destination that gets lost. */
+/* Transfer: passes over pending pages, and recovery of a lost destination. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "lib/util/hash.h"
 #include "transfer.h"
 
-#define TICK		(DML_NSEC / 10)
+#define PROGRESS_NS	(DML_NSEC / 10)
 #define BATCH		(256u << 10)	/* bytes */
 
 int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
@@ -30,7 +30,7 @@ int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		.pace.rate = q->p.bandwidth,
 		.limit = UINT64_MAX,
 	};
-	x->now = x->began = x->ticked = dml_clock_read(clock);
+	x->now = x->began = x->reported = dml_clock_read(clock);
 	npages = x->batch / q->p.page_size;
 	x->pages = calloc(q->p.nregions, sizeof(*x->pages));
 	x->buf = aligned_alloc(4096, x->batch);
@@ -42,7 +42,7 @@ int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		ret = dml_pages_init(&x->pages[i], dml_request_pages(q, i),
 				     refine);
 	if (ret)
-		return dml_error(ret, "no memory to copy %" PRIu64 " pages with",
+		return dml_error(ret, "no memory for the state of %" PRIu64 " pages",
 				 q->pages);
 	return 0;
 }
@@ -79,18 +79,18 @@ uint64_t dml_transfer_pending(const struct dml_transfer *x)
 	return n;
 }
 
-static void look_at_clock(struct dml_transfer *x)
+static void read_clock(struct dml_transfer *x)
 {
 	x->now = dml_clock_read(x->clock);
 }
 
 void dml_transfer_round(struct dml_transfer *x)
 {
-	look_at_clock(x);
+	read_clock(x);
 	x->round_began = x->now;
 	x->round.begin = x->now - x->began;
-	x->look_ns = 0;
-	x->looked = 0;
+	x->compare_ns = 0;
+	x->compared = 0;
 	x->send_ns = 0;
 }
 
@@ -101,19 +101,18 @@ int dml_transfer_answer(struct dml_transfer *x, int answer)
 	if (answer == DMATRACK_STOP_NOW)
 		x->asked = true;
 	else if (answer > 0)
-		return dml_error(-EINVAL, "%d is no answer to progress() or round()",
-				 answer);
+		return dml_error(-EINVAL, "progress() or round() returned %d", answer);
 	return answer < 0 ? answer : 0;
 }
 
-/* As of @now, which is a little old */
+/* The time is that of the last read_clock(), to spare a reading. */
 static int report_progress(struct dml_transfer *x)
 {
-	if (x->now - x->ticked < TICK)
+	if (x->now - x->reported < PROGRESS_NS)
 		return 0;
-	x->ticked = x->now;
+	x->reported = x->now;
 	if (x->now >= x->limit)
-		return dml_error(-ETIMEDOUT, "the devices have stood still for %" PRIu64 " ms, as long as they may",
+		return dml_error(-ETIMEDOUT, "the devices have stood still for %" PRIu64 " ms, the allowed maximum",
 				 x->q->p.standstill / 1000000);
 	if (!x->q->p.progress)
 		return 0;
@@ -131,16 +130,16 @@ static int wait_for_bandwidth(struct dml_transfer *x)
 	if (x->round.last)
 		return 0;
 	while (!ret && (ns = dml_pace_wait(&x->pace, x->now))) {
-		dml_clock_sleep(x->clock, ns < TICK ? ns : TICK);
-		look_at_clock(x);
+		dml_clock_sleep(x->clock, ns < PROGRESS_NS ? ns : PROGRESS_NS);
+		read_clock(x);
 		ret = report_progress(x);
 	}
 	return ret;
 }
 
-/* A destination that gets lost ------------------------------------------------ */
+/* Recovery of a lost destination ---------------------------------------------- */
 
-/* The first region that ends at @iova or after it */
+/* Return: the first region that ends at @iova or after it */
 static uint32_t find_region(const struct dml_transfer *x, uint64_t iova)
 {
 	const struct dmatrack_region *r = x->q->p.regions;
@@ -157,7 +156,7 @@ static uint32_t find_region(const struct dml_transfer *x, uint64_t iova)
 	return low;
 }
 
-/* Every page that has a byte in the range; where there's no region, none */
+/* Forget every page that has a byte in the range; parts outside of regions are ignored. */
 static void on_lost_range(void *opaque, uint64_t iova, uint64_t size)
 {
 	struct dml_transfer *x = opaque;
@@ -180,13 +179,13 @@ static void on_lost_range(void *opaque, uint64_t iova, uint64_t size)
 	}
 }
 
-static int find_again(struct dml_transfer *x)
+static int recover(struct dml_transfer *x)
 {
 	int ret;
 
 	do {
 		ret = x->q->ops.lost(x->q->p.dest, on_lost_range, x);
-		look_at_clock(x);
+		read_clock(x);
 		if (ret == -EAGAIN || !ret) {
 			int answer = report_progress(x);
 
@@ -202,15 +201,15 @@ static int find_again(struct dml_transfer *x)
 }
 
 /*
- * What the destination returned, @ret, to what there is to do: 0: nothing; 1: call it
- * again, it was lost and is found; or -errno.
+ * Handle a result of the destination, and recover it if it's lost. Return: 0: go on; 1: it was
+ * lost and recovered: repeat the call; or -errno
  */
 static int handle_result(struct dml_transfer *x, int ret)
 {
 	if (ret > 0)
 		return dml_error(-EINVAL, "the destination returned %d", ret);
 	if (ret == -EAGAIN && x->q->ops.lost)
-		ret = find_again(x) ?: 1;
+		ret = recover(x) ?: 1;
 	return dml_error_foreign(ret, "the destination");
 }
 
@@ -228,18 +227,18 @@ int dml_transfer_begin(struct dml_transfer *x)
 	return ret;
 }
 
-/* Some wait here until all has arrived: that's time to send as well. */
+/* Some destinations wait here until all has arrived: that is time to send, too. */
 int dml_transfer_end_round(struct dml_transfer *x)
 {
 	uint64_t from;
 	int ret = 0;
 
-	look_at_clock(x);
+	read_clock(x);
 	do {
 		from = x->now;
 		if (x->q->ops.round)
 			ret = x->q->ops.round(x->q->p.dest);
-		look_at_clock(x);
+		read_clock(x);
 		if (!ret)
 			x->send_ns += x->now - from;
 		ret = handle_result(x, ret);
@@ -272,7 +271,7 @@ static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 	return ret > 0 ? dml_error(-EINVAL, "read() returned %d", ret) : ret;
 }
 
-/* A page that was read: whether that's what the destination holds, @hash; NULL: zeros */
+/* Compare a page that was read with the destination's, by its @hash; NULL: it holds zeros */
 static void compare_page(struct dml_transfer *x, struct dml_pages *pages,
 			 uint64_t i, const void *data, const uint8_t *hash)
 {
@@ -292,7 +291,7 @@ static void compare_page(struct dml_transfer *x, struct dml_pages *pages,
 		dml_pages_sent(pages, i, 1, &ours);
 }
 
-/* @hashes: of each page; NULL: zeros */
+/* @hashes: one per page; NULL: the destination holds zeros */
 static int compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 		   uint64_t n, const uint8_t (*hashes)[16])
 {
@@ -306,14 +305,14 @@ static int compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 		for (i = 0; i < some && !ret; i++)
 			compare_page(x, &x->pages[region], first + i,
 				     x->buf + i * size, hashes ? *hashes++ : NULL);
-		look_at_clock(x);
+		read_clock(x);
 		if (!ret)
 			ret = report_progress(x);
 	}
 	return ret;
 }
 
-/* Where the destination was never sent anything but zeros, zeros are no news. */
+/* If the destination holds zeros, only filled pages have to be compared. */
 int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 		       const uint8_t (*hashes)[16])
 {
@@ -331,9 +330,9 @@ int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 	return ret;
 }
 
-/* Read @n pages, at most a batch, and see what each of them needs */
+/* Read @n pages, at most a batch, and find the action that each of them needs. */
 static int read_and_compare(struct dml_transfer *x, uint32_t region, uint64_t first,
-		uint64_t n)
+			    uint64_t n)
 {
 	size_t size = x->q->p.page_size;
 	uint64_t from = x->now, i;
@@ -345,9 +344,9 @@ static int read_and_compare(struct dml_transfer *x, uint32_t region, uint64_t fi
 		x->needs[i] = dml_pages_need(&x->pages[region], first + i,
 					     x->buf + i * size, size,
 					     &x->hashes[i]);
-	look_at_clock(x);
-	x->look_ns += x->now - from;
-	x->looked += n;
+	read_clock(x);
+	x->compare_ns += x->now - from;
+	x->compared += n;
 	return 0;
 }
 
@@ -356,7 +355,7 @@ static int read_and_compare(struct dml_transfer *x, uint32_t region, uint64_t fi
  * buffer. Return: as handle_result()
  */
 static int send_run(struct dml_transfer *x, uint32_t region, uint64_t first,
-	       uint64_t at, uint64_t n)
+		    uint64_t at, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	uint64_t iova = p->regions[region].iova + first * p->page_size;
@@ -369,7 +368,7 @@ static int send_run(struct dml_transfer *x, uint32_t region, uint64_t first,
 				      x->buf + at * p->page_size, size);
 	else
 		ret = x->q->ops.zero(p->dest, iova, size);
-	look_at_clock(x);
+	read_clock(x);
 	if (ret) {
 		dml_pages_forget(&x->pages[region], first, n);
 		return handle_result(x, ret);
@@ -389,9 +388,9 @@ static int send_run(struct dml_transfer *x, uint32_t region, uint64_t first,
 	return 0;
 }
 
-/* Those that the destination has already */
-static void skip(struct dml_transfer *x, uint32_t region, uint64_t first,
-		 uint64_t at, uint64_t n)
+/* Skip pages that the destination has already. */
+static void skip_run(struct dml_transfer *x, uint32_t region, uint64_t first,
+		     uint64_t at, uint64_t n)
 {
 	dml_pages_done(&x->pages[region], first, n);
 	if (x->needs[at] == DML_ZERO)
@@ -402,7 +401,7 @@ static void skip(struct dml_transfer *x, uint32_t region, uint64_t first,
 
 /* Do what the pages in the buffer need, run by run. Return: as handle_result() */
 static int send_batch(struct dml_transfer *x, uint32_t region, uint64_t first,
-		 uint64_t n)
+		      uint64_t n)
 {
 	uint64_t at, end;
 	int ret = 0;
@@ -413,12 +412,12 @@ static int send_batch(struct dml_transfer *x, uint32_t region, uint64_t first,
 		if (x->needs[at] == DML_SEND || x->needs[at] == DML_CLEAR)
 			ret = send_run(x, region, first + at, at, end - at);
 		else
-			skip(x, region, first + at, at, end - at);
+			skip_run(x, region, first + at, at, end - at);
 	}
 	return ret;
 }
 
-/* How many pages at a time: with a low limit, few, so that it's even */
+/* Return: pages of a batch: few with a low bandwidth limit, so that sending is even */
 static uint64_t batch_pages(const struct dml_transfer *x)
 {
 	uint64_t bytes = x->batch, even = x->pace.rate / 10, n;
@@ -430,10 +429,10 @@ static uint64_t batch_pages(const struct dml_transfer *x)
 }
 
 /**
- * struct pass_piece - pages that a pass deals with at once
- * @first: page, counted from the region's start
- * @n: pages
- * @absent: they were never touched: they are zero, and needn't be read
+ * struct pass_piece - pages that a pass handles at once
+ * @first: number of the first page, from the region's start
+ * @n: number of pages
+ * @absent: whether they were never touched: they are zero, and needn't be read
  */
 struct pass_piece {
 	uint64_t first;
@@ -442,11 +441,11 @@ struct pass_piece {
 };
 
 /*
- * The beginning of @n pending pages from @first on. Pages in which the destination may hold
- * something don't count as absent: it would have to be told.
+ * Return: the first piece of @n pending pages from @first on. Absent pages are handled as others
+ * if they are filled: the destination has to zero them.
  */
 static struct pass_piece next_piece(const struct dml_transfer *x, struct dml_absent *a,
-			       uint32_t region, uint64_t first, uint64_t n)
+				    uint32_t region, uint64_t first, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	uint64_t most = batch_pages(x), bytes, pages;
@@ -475,7 +474,7 @@ static int pass_piece(struct dml_transfer *x, uint32_t region,
 	if (piece->absent) {
 		dml_pages_done(&x->pages[region], piece->first, piece->n);
 		x->round.zero += piece->n;
-		look_at_clock(x);
+		read_clock(x);
 		return 0;
 	}
 	ret = wait_for_bandwidth(x);
@@ -484,7 +483,7 @@ static int pass_piece(struct dml_transfer *x, uint32_t region,
 	return ret ? ret : send_batch(x, region, piece->first, piece->n);
 }
 
-/* A run is looked for once, not for each part of it: it may be the whole region. */
+/* A run is searched once, not for each piece of it: it may be the whole region. */
 static int pass_region(struct dml_transfer *x, uint32_t region,
 		       struct dml_absent *a)
 {
@@ -515,8 +514,8 @@ static bool covers(const struct dml_transfer *x, const struct dml_absent *a,
 }
 
 /*
- * In the first round memory that was never touched isn't read. Later rounds have only what
- * was written, or isn't known to be there.
+ * In the first round memory that was never touched isn't read. In later rounds only pages are
+ * pending that were written, or that the destination may not have.
  */
 int dml_transfer_pass(struct dml_transfer *x)
 {

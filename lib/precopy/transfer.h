@@ -8,12 +8,12 @@
  * was torn by a write is sent torn, and reported again by the next harvest.
  *
  * A page stops being pending when the destination has returned 0 for it, or holds
- * it already. When the destination says -EAGAIN, it isn't known what it holds of the
- * range that it was called for, nor of those that it then asks for again: all
- * of them are pending and forgotten (see pages.h). The pass goes on where it was; what
- * lies behind is for the next pass.
+ * it already. When the destination returns -EAGAIN, it isn't known what it holds of the
+ * range of that call, nor of those that its lost() names: all of them are pending and
+ * forgotten (see pages.h). The pass goes on where it was; the next pass copies those that
+ * lie before that.
  *
- * One thread. Functions that return int return 0 or -errno.
+ * Not safe for concurrent callers. Functions that return int return 0 or -errno.
  */
 #ifndef DML_PRECOPY_TRANSFER_H
 #define DML_PRECOPY_TRANSFER_H
@@ -30,30 +30,29 @@
  * struct dml_transfer - the state of a copy
  * @q: the program's request, checked
  * @clock: source of time
- * @now: ns, when the clock was last read
- * @began: ns, when the copy began
- * @ticked: ns, when progress() was last called
- * @pages: of each region
- * @pace: the bandwidth limit; none in the last round
+ * @now: time of the last read of the clock, in ns
+ * @began: time when the copy began, in ns
+ * @reported: time of the last call of progress(), in ns
+ * @pages: state of the pages, per region
+ * @pace: the bandwidth limit; not applied in the last round
  * @buf: @batch bytes: the pages that are read and compared
- * @batch: bytes of one write, at most
- * @hashes: of the pages in @buf
- * @needs: of the pages in @buf; enum dml_need
- * @round: the round so far
- * @round_began: ns, when its copying began
- * @look_ns: time of this round to read and compare
- * @looked: pages of this round read and compared
+ * @batch: maximum bytes of one write
+ * @hashes: hashes of the pages in @buf
+ * @needs: actions that the pages in @buf need, enum dml_need
+ * @round: counts and times of the round so far
+ * @round_began: time when the round's copying began, in ns
+ * @compare_ns: time of this round for reading and comparing
+ * @compared: number of pages read and compared in this round
  * @send_ns: time of this round within the destination
- * @resumed: how often the destination was lost and found
- * @sent: per region, what was written or cleared in this round, a bit a page; NULL: not
- *	  asked for
- * @limit: when the devices must not stand still any longer; UINT64_MAX: no such moment
- * @asked: the program wants the devices stopped after this round
+ * @resumed: number of times that the destination was lost and recovered
+ * @sent: bitmap per region of pages written or zeroed in this round; NULL: not needed
+ * @limit: time, in ns, by which the devices' standstill must end; UINT64_MAX: no limit
+ * @asked: whether the program wants the devices stopped after this round
  */
 struct dml_transfer {
 	const struct dml_request *q;
 	const struct dml_clock *clock;
-	uint64_t now, began, ticked;
+	uint64_t now, began, reported;
 	struct dml_pages *pages;
 	struct dml_pace pace;
 	unsigned char *buf;
@@ -62,46 +61,45 @@ struct dml_transfer {
 	unsigned char *needs;
 	struct dmatrack_round round;
 	uint64_t round_began;
-	uint64_t look_ns, looked, send_ns;
+	uint64_t compare_ns, compared, send_ns;
 	uint32_t resumed;
 	uint64_t **sent;
 	uint64_t limit;
 	bool asked;
 };
 
-/* Everything is pending. @x may be freed after an error. */
+/* All pages are pending. After an error, too, call dml_transfer_free(). */
 int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		      const struct dml_clock *clock);
 void dml_transfer_free(struct dml_transfer *x);
 
-/* Bytes of memory in use */
+/* Return: bytes of memory in use */
 uint64_t dml_transfer_memory(const struct dml_transfer *x);
 
 uint64_t dml_transfer_pending(const struct dml_transfer *x);
 
-/* A round begins; @round.number, @round.last and @round.harvest are set. */
+/* Begin a round; the caller has set @round.number, @round.last and @round.harvest. */
 void dml_transfer_round(struct dml_transfer *x);
 
 /*
- * For the destination's @attach: what it holds of whole pages of a region is compared with
- * memory. What is equal need not be sent: a write that comes while it is read is reported by the next
- * harvest. The rest is pending.
+ * For the destination's @attach: compare its content of whole pages of a region with memory. Equal
+ * pages need not be sent: a write while a page is read is reported by the next harvest. The others
+ * are pending.
  */
 int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 		       const uint8_t (*hashes)[16]);
 
-/* One pass */
 int dml_transfer_pass(struct dml_transfer *x);
 
 /*
- * Calls of the destination's begin(), round() and finish(), again after it was lost. But
- * finish: 1: it was lost, so look what is pending, and call again.
+ * Call the destination's begin(), round() or finish(), and begin() and round() again if it was lost.
+ * finish() returns 1 then: copy the pending pages, and call it again.
  */
 int dml_transfer_begin(struct dml_transfer *x);
 int dml_transfer_end_round(struct dml_transfer *x);
 int dml_transfer_finish(struct dml_transfer *x);
 
-/* What progress() or round() answered. Sets @asked. */
+/* Handle what progress() or round() returned: may set @asked. */
 int dml_transfer_answer(struct dml_transfer *x, int answer);
 
 #endif

@@ -554,7 +554,7 @@ static void test_refused(void)
 	REFUSED("reserved", play.p.reserved = 1);
 	REFUSED("stop()", play.p.stop = NULL);
 	REFUSED("destination", play.p.dest = NULL);
-	REFUSED("containers at NULL", play.p.ncontainers = 1);
+	REFUSED("containers is NULL", play.p.ncontainers = 1);
 	REFUSED("container 0", (play.p.ncontainers = 1,
 				play.p.containers = &none));
 	REFUSED("0 regions", play.p.nregions = 0);
@@ -649,7 +649,7 @@ static void test_start_fails(void)
 int main(void)
 {
 	TEST(test_fits, "the devices are stopped when what is left fits");
-	TEST(test_diverges, "or doesn't become less");
+	TEST(test_diverges, "or no longer becomes less");
 	TEST(test_pause, "a pause is no divergence");
 	TEST(test_rounds, "so many rounds, and no more");
 	TEST(test_answers, "what the program answers");
