@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * An image as a destination: memory goes to its place in a sparse file, PATH.partial.
- * See image_file.h for what is in it.
+ * An image as a destination: memory is written to its place in a sparse file, PATH.partial,
+ * whose format image_file.h describes.
  *
- * Devices may stand still while an image is finished, so what can be done before is: hashes
- * are kept as pages come (image_sums.h), and at the end of each round all that was written
- * is on disk (image_sync.h). Left for prepare() is the table, and that it and the data are on
- * disk; for finish() a head that says "complete", the name, and the folder to disk. A crash between
- * any two of these leaves a file that isn't at PATH.
+ * Devices may stand still while an image is finished, so as much as possible is done before:
+ * hashes are updated as pages are written (image_sums.h), and at the end of each round all
+ * data is on disk (image_sync.h). prepare() then writes the table, and syncs it and the data;
+ * finish() writes a head that says "complete", renames the file, and syncs the folder. A crash
+ * between any two of these steps before the rename leaves no file at PATH.
  *
- * A lock on the file keeps a second writer away. It is taken after opening, and
- * the first writer may have renamed the file in between: so the name is looked up once
- * more under the lock.
+ * A lock on the file keeps other writers away. It is taken after opening, and another writer
+ * may have renamed the file in between: so the name is looked up again under the lock.
  *
- * Resuming: what an earlier process has written may be on disk or not, even if the
- * machine has not been booted since: a file system may have been shut down and mounted again. So
- * nothing of it is taken as known: recall() reads all of it, past the page cache where that can be, and
- * the sender compares. The same goes for the digest by which it is completed. A finished image gives back its last state too, once all of it has been read
- * and found to be what was finished: its sender may not know yet that it is finished.
+ * Resuming: data that an earlier process has written may be on disk or not, even if the
+ * machine has not been booted since: a file system may have been shut down and mounted again.
+ * So none of it is trusted: recall() reads all of it, past the page cache if possible, and the
+ * sender compares. The same goes for the digest by which it is completed. A finished image
+ * gives back its last state too, once all of it has been read and matches its hashes: its
+ * sender may not know yet that it is finished.
  */
 #include <endian.h>
 #include <errno.h>
@@ -37,22 +37,22 @@
 
 /**
  * struct image_writer - an image that is written
- * @dest: what it is to others
+ * @dest: the interface to pre-copy
  * @f: the file: PATH.partial, or PATH if @finished
  * @path: PATH
  * @partial: PATH.partial
  * @flags: DMATRACK_IMAGE_*
- * @ready: it has been begun, by this process or the one that it goes on for
- * @finished: it's complete and has its name
- * @durable: ... which outlasts a crash
- * @full: there was no room for it
- * @discarded: it isn't to be gone on with
- * @sums: of the chunks
- * @sync: brings it to disk
- * @hashed: the table is that of the data
- * @prepared: it is in the file, and all of that on disk
- * @digest: of the data; valid when @hashed
- * @room: entries that the table has memory for
+ * @ready: whether it was begun, by this process or by the one whose image this resumes
+ * @finished: whether it's complete and has its name
+ * @durable: whether the name survives a crash
+ * @full: whether the disk, a quota or a limit had no room for it
+ * @discarded: whether it must not be resumed
+ * @sums: sums of the chunks
+ * @sync: writes the file to disk
+ * @hashed: whether the table in memory is that of the data
+ * @prepared: whether that table is in the file, and the file on disk
+ * @digest: digest of the data; valid when @hashed
+ * @room: number of entries that the table has memory for
  */
 struct image_writer {
 	struct dmatrack_dest dest;
@@ -87,8 +87,8 @@ static int failed(struct image_writer *w, const char *what, const char *path)
 
 static int not_ready(struct image_writer *w)
 {
-	return dml_error(-EINVAL, "%s: %s", w->path,
-			 w->finished ? "finished" : "not begun");
+	return dml_error(-EINVAL, "%s: %s", w->path, w->finished ?
+			 "the image is finished already" : "the image was not begun: call begin()");
 }
 
 static int write_regions(struct image_writer *w)
@@ -125,7 +125,7 @@ static void fill_head(struct dml_image_file *f)
 
 static int open_partial(struct image_writer *w);
 
-/* What is at PATH stays until the new one takes its name. */
+/* The file at PATH stays until the new one replaces it. */
 static int begin_another(struct image_writer *w)
 {
 	if (!(w->flags & DMATRACK_IMAGE_REPLACE))
@@ -166,10 +166,10 @@ static int image_begin(struct dmatrack_dest *d,
 }
 
 /**
- * struct place - where a range of memory is
- * @i: its region
- * @offset: within that
- * @at: in the file
+ * struct place - the place of a range of memory
+ * @i: index of its region
+ * @offset: bytes from the region's start
+ * @at: offset in the file, in bytes
  */
 struct place {
 	unsigned int i;
@@ -195,8 +195,8 @@ static int find_place(struct image_writer *w, uint64_t iova, uint64_t size,
 }
 
 /*
- * The kernel says only once that it couldn't write, and what it couldn't may be gone from memory,
- * too: no second try would notice. So there's nothing to go on with any more.
+ * The kernel reports only once that a write to disk failed, and may drop the data from memory
+ * then: a second try would not notice. So the image can't be continued.
  */
 static int sync_data(struct image_writer *w)
 {
@@ -212,7 +212,7 @@ static int sync_data(struct image_writer *w)
 }
 
 /*
- * What fills a disk must not stay there: no other process has room to go on with it.
+ * An unfinished image that filled the disk must not stay: no other process had room to resume it.
  * Return: @ret
  */
 static int note_full(struct image_writer *w, int ret)
@@ -241,7 +241,7 @@ static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 	return note_full(w, ret);
 }
 
-/* Where the file system can't make holes: zeros over what is no hole */
+/* For file systems that can't make holes: write zeros over data */
 static int overwrite(struct image_writer *w, uint64_t at, uint64_t size)
 {
 	static const char zeros[65536];
@@ -334,7 +334,7 @@ static int hash_region(struct image_writer *w, struct dml_digest *digest,
 	return 0;
 }
 
-/* Have the file read past the page cache, or no more. Return: whether it can be */
+/* Switch reading past the page cache on or off. Return: false: the file system can't */
 static bool read_directly(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -344,12 +344,12 @@ static bool read_directly(int fd, bool on)
 }
 
 /*
- * Read what isn't known of the file, from disk. Pages that aren't on disk yet go there first; then the
- * cache has no need to keep any. Direct reads aren't of the cache in any case.
+ * Read the chunks whose sum isn't known, from disk. Cached data is written to disk first, so that the
+ * cache can be dropped. Direct reads bypass the cache in any case.
  */
-static int learn(struct image_writer *w,
-		 int (*see)(void *opaque, unsigned int i, uint64_t offset,
-			    const void *data, size_t size), void *opaque)
+static int read_unknown(struct image_writer *w,
+			int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
+					const void *data, size_t size), void *opaque)
 {
 	int ret = w->sums.any ? sync_data(w) : 0;
 	bool direct;
@@ -361,13 +361,13 @@ static int learn(struct image_writer *w,
 	/* a disk may have blocks of more than 4 KiB */
 	if (direct && pread(w->f.fd, w->sums.buf, DML_BLOCK, DML_BLOCK) < 0)
 		direct = !read_directly(w->f.fd, false);
-	ret = dml_image_sums_learn(&w->sums, &w->f, see, opaque);
+	ret = dml_image_sums_read_unknown(&w->sums, &w->f, on_chunk, opaque);
 	if (direct)
 		read_directly(w->f.fd, false);
 	return ret;
 }
 
-/* Make the table of what is in the file now. */
+/* Make the table of the file's present data. */
 static int hash_data(struct image_writer *w)
 {
 	struct dml_digest digest;
@@ -376,7 +376,7 @@ static int hash_data(struct image_writer *w)
 
 	if (w->hashed)
 		return 0;
-	ret = learn(w, NULL, NULL);
+	ret = read_unknown(w, NULL, NULL);
 	if (ret)
 		return ret;
 	w->f.nentries = 0;
@@ -388,7 +388,7 @@ static int hash_data(struct image_writer *w)
 	return ret;
 }
 
-/* Devices run, unless it's the last round; then finish() has nothing left of this. */
+/* But for the last round devices still run: done now, this isn't left for finish(). */
 static int image_round(struct dmatrack_dest *d)
 {
 	struct image_writer *w = writer_of(d);
@@ -396,18 +396,18 @@ static int image_round(struct dmatrack_dest *d)
 
 	if (!w->ready)
 		return not_ready(w);
-	ret = learn(w, NULL, NULL);
+	ret = read_unknown(w, NULL, NULL);
 	return ret ? ret : sync_data(w);
 }
 
 /**
- * struct recalling - an image that is read back
- * @w: it
- * @tell: called with each piece
- * @opaque: for it
- * @page: where pages are larger than chunks, one of them; or NULL
- * @iova: of @page
- * @held: @page has something that wasn't told
+ * struct recalling - the state of reading an image back
+ * @w: the image
+ * @tell: callback for each piece
+ * @opaque: argument of @tell
+ * @page: buffer for one page, if pages are larger than chunks; or NULL
+ * @iova: IOVA of @page
+ * @held: whether @page has content that @tell hasn't got yet
  */
 struct recalling {
 	struct image_writer *w;
@@ -463,9 +463,9 @@ static int image_recall(struct dmatrack_dest *d,
 		if (!r.page)
 			return dml_no_memory();
 	}
-	dml_image_sums_doubt(&w->sums, &w->f);
+	dml_image_sums_forget_all(&w->sums, &w->f);
 	w->hashed = w->prepared = false;
-	ret = learn(w, recall_chunk, &r);
+	ret = read_unknown(w, recall_chunk, &r);
 	if (!ret)
 		ret = recall_held(&r);
 	free(r.page);
@@ -514,7 +514,7 @@ static int write_complete(struct image_writer *w)
 	return ret ? ret : sync_data(w);
 }
 
-/* What has no name isn't complete. */
+/* Undo write_complete(): the file didn't get its name. */
 static void take_back(struct image_writer *w)
 {
 	w->f.head.flags = 0;
@@ -522,7 +522,7 @@ static void take_back(struct image_writer *w)
 		dml_image_file_write_head(&w->f);
 }
 
-/* Whether the file is still the one of that name */
+/* Return: whether @w->partial is still the name of the open file */
 static bool has_partial(struct image_writer *w)
 {
 	struct stat st, named;
@@ -538,7 +538,7 @@ static int give_name(struct image_writer *w)
 			     0 : RENAME_NOREPLACE;
 
 	if (!has_partial(w))
-		return dml_error(-ESTALE, "%s: somebody took it away",
+		return dml_error(-ESTALE, "%s was removed or replaced by another process",
 				 w->partial);
 	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
 		return 0;
@@ -549,7 +549,7 @@ static int give_name(struct image_writer *w)
 	return rename(w->partial, w->path) ? failed(w, "rename", w->path) : 0;
 }
 
-/* The data is on disk already: what may be gone after a crash is the name. */
+/* The data is on disk already, but a crash may lose the name. */
 static int not_durable(struct image_writer *w, const char *folder)
 {
 	return dml_error(-DMATRACK_NOT_DURABLE, "%s: the image is complete, but may be "
@@ -596,7 +596,7 @@ static int image_prepare(struct dmatrack_dest *d)
 	return note_full(w, ret);
 }
 
-/* Up to the name: until then there is no new image, after it there is one. */
+/* All steps up to the rename, which makes the new image appear at PATH. */
 static int complete(struct image_writer *w)
 {
 	int ret;
@@ -634,7 +634,8 @@ static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
 	if (!w->ready)
 		return not_ready(w);
 	if (size > sizeof(h->state))
-		return dml_error(-EINVAL, "state of %zu bytes", size);
+		return dml_error(-EINVAL, "%s: a state of %zu bytes, more than the maximum of %zu",
+				 w->path, size, sizeof(h->state));
 	memset(h->state, 0, sizeof(h->state));
 	memcpy(h->state, state, size);
 	h->state_size = htole32((uint32_t)size);
@@ -649,13 +650,13 @@ static int image_load(struct dmatrack_dest *d, void *state, size_t size)
 	if (!w->ready && !w->finished)
 		return 0;
 	if (have > size)
-		return dml_error(-EINVAL, "%s: a state of %" PRIu32 " bytes",
-				 w->path, have);
+		return dml_error(-EINVAL, "%s: a state of %" PRIu32 " bytes, but room for %zu",
+				 w->path, have, size);
 	memcpy(state, w->f.head.state, have);
 	return (int)have;
 }
 
-/* An unfinished image stays only if another process can go on with it. */
+/* An unfinished image stays only if another process can resume it. */
 static bool is_useful(struct image_writer *w)
 {
 	struct stat st;
@@ -665,7 +666,7 @@ static bool is_useful(struct image_writer *w)
 	       (!w->ready || w->f.head.state_size);
 }
 
-/* While the file is locked nothing else takes its name, but by removing it first. */
+/* While this process has the lock, no other writer takes the name without removing it first. */
 static void drop_partial(struct image_writer *w)
 {
 	if (!w->finished && !is_useful(w) && has_partial(w))
@@ -708,8 +709,8 @@ static const struct dmatrack_dest_ops image_ops = {
 };
 
 /*
- * Memory is for its owner's eyes alone: it doesn't go to a file that somebody else made there, or
- * that has another name.
+ * Only its owner may read the memory: refuse a file that another user made, or that has further
+ * links.
  */
 static int check_partial(struct image_writer *w)
 {
@@ -718,7 +719,7 @@ static int check_partial(struct image_writer *w)
 	if (fstat(w->f.fd, &st))
 		return failed(w, "stat", w->partial);
 	if (!S_ISREG(st.st_mode))
-		return dml_error(-EINVAL, "%s: not a file", w->partial);
+		return dml_error(-EINVAL, "%s is not a regular file", w->partial);
 	if (st.st_uid != geteuid() || st.st_nlink > 1)
 		return dml_error(-EPERM, "%s already exists, and belongs to another user",
 				 w->partial);
@@ -727,7 +728,7 @@ static int check_partial(struct image_writer *w)
 	return 0;
 }
 
-/* Return: 1: ours; 0: somebody renamed it meanwhile; or -errno */
+/* Return: 1: open and locked; 0: another process renamed it meanwhile, try again; or -errno */
 static int try_partial(struct image_writer *w)
 {
 	int ret = 0;
@@ -738,7 +739,7 @@ static int try_partial(struct image_writer *w)
 		return failed(w, "open", w->partial);
 	if (flock(w->f.fd, LOCK_EX | LOCK_NB))
 		ret = errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
-		      dml_error(-EBUSY, "%s: another process writes it",
+		      dml_error(-EBUSY, "%s: another process is writing it",
 				w->partial);
 	if (!ret && has_partial(w)) {
 		ret = check_partial(w);
@@ -760,7 +761,7 @@ static int open_partial(struct image_writer *w)
 	return ret < 0 ? ret : 0;
 }
 
-/* Whether what is in @w->f.fd can be gone on with. Any doubt: it can't */
+/* Return: whether the image in @w->f.fd can be resumed; false after any error */
 static bool usable(struct image_writer *w, const char *path)
 {
 	struct stat st;
@@ -770,12 +771,12 @@ static bool usable(struct image_writer *w, const char *path)
 	       (uint64_t)st.st_size >= w->f.table;
 }
 
-/* The image as an earlier process left it unfinished */
+/* Resume the image that an earlier process left unfinished. */
 static void take_up(struct image_writer *w)
 {
 	if (!usable(w, w->partial))
 		return;
-	/* killed between completing it and naming it, perhaps */
+	/* the process may have been killed between completing and renaming it */
 	w->f.head.flags = 0;
 	w->f.head.entries = 0;
 	w->ready = !dml_image_sums_init(&w->sums, &w->f, true) &&
@@ -783,7 +784,7 @@ static void take_up(struct image_writer *w)
 		   !ftruncate(w->f.fd, (off_t)w->f.table);
 }
 
-/* Read all of a finished image, from disk if it can be. Return: 0 or -EBADMSG, -errno */
+/* Read and check all of a finished image, from disk if possible. Return: 0, -EBADMSG, -errno */
 static int check_finished(struct image_writer *w)
 {
 	struct dmatrack_image *m;
@@ -802,14 +803,14 @@ static int check_finished(struct image_writer *w)
 }
 
 /*
- * The image as an earlier process finished it. Return: 1: here it is; 0: there is none of a receiver;
+ * Take the image that an earlier process finished. Return: 1: taken; 0: there's no image of a receiver;
  * or -errno
  */
 static int take_finished(struct image_writer *w)
 {
 	int ret = 0;
 
-	/* a FIFO that nobody writes to is not waited for */
+	/* don't wait for the writer of a FIFO */
 	w->f.fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (w->f.fd < 0)
 		return 0;
@@ -818,7 +819,7 @@ static int take_finished(struct image_writer *w)
 		w->finished = !ret;
 		if (!ret)
 			return 1;
-		ret = dml_error(ret, "%s: is finished, but not as it was any more: %s",
+		ret = dml_error(ret, "%s: the image is finished, but has been altered since: %s",
 				w->path, strerror(-ret));
 	}
 	close(w->f.fd);
@@ -835,7 +836,7 @@ static int open_writer(struct image_writer *w)
 		ret = take_finished(w);
 	if (ret > 0)
 		return 0;
-	/* one that was altered may be replaced, but not gone on with */
+	/* an altered image can be replaced, but not resumed */
 	if (ret && !(ret == -EBADMSG && w->flags & DMATRACK_IMAGE_REPLACE))
 		return ret;
 	if (there && !(w->flags & DMATRACK_IMAGE_REPLACE))
@@ -856,7 +857,7 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 		return -EINVAL;
 	if (!*path ||
 	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
-		return dml_error(-EINVAL, "image: no path, or unknown flags");
+		return dml_error(-EINVAL, "image: the path is empty, or unknown flags 0x%x", flags);
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return dml_no_memory();
@@ -879,7 +880,7 @@ int dmatrack_image_discard(struct dmatrack_dest *d)
 	if (dml_lacks(d))
 		return -EINVAL;
 	if (d->ops != &image_ops)
-		return dml_error(-EINVAL, "not an image that is being written");
+		return dml_error(-EINVAL, "the destination is not an image that is being written");
 	writer_of(d)->discarded = true;
 	return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Image files: head, regions, and where everything is. See image_file.h. */
+/* Image files: head, regions and layout. See image_file.h. */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@ int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset)
 			return dml_error(-errno, "image: read at %" PRIu64 ": %s",
 					 offset, strerror(errno));
 		else if (!n)
-			return dml_error(-EBADMSG, "image: cut at %" PRIu64,
+			return dml_error(-EBADMSG, "image: the file is cut: it ends at %" PRIu64,
 					 offset);
 	}
 	return 0;
@@ -91,7 +91,7 @@ static int place(struct dml_image_file *f)
 	over |= __builtin_add_overflow(at, f->chunks * sizeof(*f->entries), &end);
 	if (over || end > INT64_MAX)
 		return dml_error(-EFBIG, "image of %" PRIu64
-				 " bytes: more than a file can be",
+				 " bytes: more than a file can hold",
 				 f->regions.bytes);
 	return 0;
 }
@@ -134,7 +134,7 @@ static int check_head(const struct dml_image_head *h, const char *path)
 		return dml_error(-EBADMSG, "%s: not an image of dmatrack", path);
 	if (le32toh(h->version) != DML_IMAGE_VERSION)
 		return dml_error(-EPROTONOSUPPORT,
-				 "%s: image version %" PRIu32 ", this library knows %u",
+				 "%s: image version %" PRIu32 ", but this library supports %u",
 				 path, le32toh(h->version), DML_IMAGE_VERSION);
 	dml_hash(hash, h, offsetof(struct dml_image_head, hash));
 	if (memcmp(hash, h->hash, sizeof(hash)) ||
@@ -142,7 +142,8 @@ static int check_head(const struct dml_image_head *h, const char *path)
 		return dml_error(-EBADMSG, "%s: the image's head is altered", path);
 	if (le32toh(h->flags) & ~DML_IMAGE_COMPLETE)
 		return dml_error(-EPROTONOSUPPORT,
-				 "%s: image with unknown flags", path);
+				 "%s: image with unknown flags 0x%" PRIx32, path,
+				 le32toh(h->flags));
 	return 0;
 }
 
@@ -189,8 +190,8 @@ int dml_image_file_read_regions(struct dml_image_file *f, const char *path)
 	int ret;
 
 	if (!n || n > DMATRACK_REGIONS_MAX)
-		return dml_error(-EBADMSG, "%s: an image of %" PRIu32 " regions",
-				 path, n);
+		return dml_error(-EBADMSG, "%s: an image of %" PRIu32 " regions, not 1 to %u",
+				 path, n, DMATRACK_REGIONS_MAX);
 	in = calloc(n, sizeof(*in));
 	if (!in)
 		return dml_no_memory();
@@ -209,7 +210,7 @@ int dml_image_file_write_head(struct dml_image_file *f)
 	return dml_image_file_pwrite(f->fd, &f->head, sizeof(f->head), 0);
 }
 
-/* The next data at @offset or behind it */
+/* Find the next data at @offset or after it. Return: 1; 0: only holes; or -errno */
 static int next_extent(int fd, uint64_t offset, struct dml_image_extent *e)
 {
 	off_t begin = lseek(fd, (off_t)offset, SEEK_DATA), end;

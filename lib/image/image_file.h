@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Image file: what the writer (image.c) and the reader (image_read.c) of an image share.
+ * Image file: the format of an image, shared by the writer (image.c) and the reader (image_read.c).
  *
  *	0		head		4096 bytes, the last 16 a hash of all before
  *	4096		regions		IOVA and size of each, 16 bytes
@@ -10,11 +10,11 @@
  *					number and hash; ascending
  *	the end of the table is the end of the file
  *
- * A chunk is 1 MiB of a region from its begin on; the last of a region may be
- * shorter. Chunks are numbered through all regions. Where everything is follows
- * from the regions alone, so data is written in its place before it's known how much of it there will be.
- * The head has hashes of the regions and of the table, the table has one of each
- * chunk: so what is in the file can't differ unseen from what was written. All numbers are little-endian.
+ * A chunk is 1 MiB of a region, counted from the region's start; the last one may be
+ * shorter. Chunks are numbered through all regions. The layout follows from the regions
+ * alone, so data is written in its place before it's known how much of it there will be.
+ * The head has hashes of the regions and of the table, and the table a hash of each chunk: so
+ * any change to the file after it was written is detected. All numbers are little-endian.
  *
  * The head says whether the image is complete. That is written after the rest is on disk, and
  * the file gets its name after that.
@@ -36,7 +36,7 @@ struct dml_image_head {
 	uint32_t flags;
 	uint32_t page_size;
 	uint32_t nregions;
-	uint64_t table;		/* where it begins */
+	uint64_t table;		/* its offset in the file */
 	uint64_t entries;
 	uint8_t regions_hash[16];
 	uint8_t table_hash[16];
@@ -60,15 +60,15 @@ struct dml_image_entry {
 
 /**
  * struct dml_image_file - an image that is open
- * @fd: the file
- * @regions: what it is of
- * @offsets: where in the file each region is
- * @first: number of each region's first chunk
- * @chunks: how many
- * @table: where in the file the table is
- * @entries: the table, in host byte order; as far as it's known
- * @nentries: how many
- * @head: as in the file
+ * @fd: descriptor of the file
+ * @regions: the regions of memory in it
+ * @offsets: offset in the file, per region
+ * @first: number of the first chunk, per region
+ * @chunks: number of chunks of all regions
+ * @table: offset of the table in the file
+ * @entries: the table, in host byte order, as far as it was read or made
+ * @nentries: number of entries in @entries
+ * @head: the head, in the file's byte order
  */
 struct dml_image_file {
 	int fd;
@@ -82,35 +82,36 @@ struct dml_image_file {
 	struct dml_image_head head;
 };
 
-/* All of it. Return: 0, -EBADMSG (@dml_image_file_pread: the file ends), -errno */
+/* Read or write all @size bytes. Return: 0, -EBADMSG (the file ends before), -errno */
 int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset);
 int dml_image_file_pwrite(int fd, const void *buf, size_t size, uint64_t offset);
 
-/* Where everything is, in a file for these regions. Return: 0, -EINVAL, -EFBIG, -ENOMEM */
+/* Compute the layout of a file for these regions. Return: 0, -EINVAL, -EFBIG, -ENOMEM */
 int dml_image_file_lay_out(struct dml_image_file *f,
 			   const struct dmatrack_region *regions, unsigned int n,
 			   uint32_t page_size);
 
-/* Read and check. Return: 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO */
+/* Read and check the head. Return: 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO */
 int dml_image_file_read_head(struct dml_image_file *f, const char *path);
-/* ... and lay out; after the head */
+/* The same for the regions, after the head; computes the layout */
 int dml_image_file_read_regions(struct dml_image_file *f, const char *path);
 
-/* Hashes @f->head, and writes it */
+/* Write @f->head, with its hash */
 int dml_image_file_write_head(struct dml_image_file *f);
 
-/* All but the descriptor */
+/* Free all but the descriptor */
 void dml_image_file_free(struct dml_image_file *f);
 
 uint64_t dml_image_file_region_chunks(const struct dml_image_file *f,
 				      unsigned int region);
-/* Bytes of a region's chunk */
+/* Return: bytes of a region's chunk */
 size_t dml_image_file_chunk_size(const struct dml_image_file *f, unsigned int region,
 				 uint64_t chunk);
 
 /**
- * struct dml_image_extent - what the file system was last asked for
- * @begin, @end: offsets of data in the file; both 0 at first
+ * struct dml_image_extent - the extent of data that was last found in the file
+ * @begin: offset of its first byte; 0 before the first search
+ * @end: offset behind its last byte; 0 before the first search
  */
 struct dml_image_extent {
 	uint64_t begin;
@@ -118,13 +119,13 @@ struct dml_image_extent {
 };
 
 /**
- * dml_image_file_next_chunk() - skip what the file system knows to be zeros
+ * dml_image_file_next_chunk() - find the next chunk that isn't a hole
  * @f: image
- * @region: its number
- * @chunk: in: the chunk of the region to look from; out: the first that isn't a hole
- * @e: kept between calls
+ * @region: index of the region
+ * @chunk: in: number, within the region, to search from; out: of the chunk found
+ * @e: state of the search, kept between calls
  *
- * Return: 1; 0: nothing but holes; or -errno.
+ * Return: 1; 0: only holes; or -errno.
  */
 int dml_image_file_next_chunk(const struct dml_image_file *f, unsigned int region,
 			      uint64_t *chunk, struct dml_image_extent *e);

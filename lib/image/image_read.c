@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Reading an image: see image_file.h for what is in the file.
+ * Reading an image, whose format image_file.h describes.
  *
  * Opening checks the head, the regions, the table and the size of the file. After that each
- * chunk that is touched is read as a whole and checked against the table: what isn't in the
- * table must be zeros. The chunk checked last is kept, for those who read page by page.
+ * chunk that is accessed is read as a whole and checked against the table: a chunk that isn't
+ * in the table must be zeros. The chunk checked last is kept, for programs that read page by page.
  */
 #include <endian.h>
 #include <errno.h>
@@ -26,8 +26,8 @@
 /**
  * struct dmatrack_image - an image that is read
  * @f: the file
- * @kept: the chunk that is in @buf, checked; or NO_CHUNK
- * @buf: one chunk
+ * @kept: number of the checked chunk that is in @buf; or NO_CHUNK
+ * @buf: buffer for one chunk
  */
 struct dmatrack_image {
 	struct dml_image_file f;
@@ -35,7 +35,7 @@ struct dmatrack_image {
 	void *buf;
 };
 
-/* The first entry of a chunk of this number or behind; may be behind the last */
+/* Return: the index of the first entry for @chunk or a later chunk; may be @f->nentries */
 static uint64_t entry_at(const struct dml_image_file *f, uint64_t chunk)
 {
 	uint64_t lo = 0, hi = f->nentries, mid;
@@ -57,8 +57,8 @@ static bool listed(const struct dml_image_file *f, uint64_t chunk)
 	return i < f->nentries && f->entries[i].chunk == chunk;
 }
 
-/* Entries from @from on, in host byte order: whether they follow from those before */
-static bool take_entries(struct dml_image_file *f, uint64_t from)
+/* Convert entries from @from on to host byte order. Return: whether all are ascending and in range */
+static bool convert_entries(struct dml_image_file *f, uint64_t from)
 {
 	uint64_t i;
 
@@ -71,7 +71,7 @@ static bool take_entries(struct dml_image_file *f, uint64_t from)
 	return true;
 }
 
-/* Some more entries, up to @n in all */
+/* Read some more entries, up to @n in all. */
 static int read_entries(struct dml_image_file *f, uint64_t n, XXH3_state_t *hash)
 {
 	uint64_t have = f->nentries, room = have ? have * 2 : TABLE_STEP;
@@ -89,12 +89,12 @@ static int read_entries(struct dml_image_file *f, uint64_t n, XXH3_state_t *hash
 		return ret;
 	XXH3_128bits_update(hash, more + have, (room - have) * sizeof(*more));
 	f->nentries = room;
-	return take_entries(f, have) ? 0 : -EBADMSG;
+	return convert_entries(f, have) ? 0 : -EBADMSG;
 }
 
 /*
- * The file has been found to be large enough for it; but that may be a hole, so only when
- * what was read makes sense is there memory for more.
+ * The file is large enough for the table, but may be a hole: so memory for more entries is
+ * allocated only after those read so far were found to be valid.
  */
 static int read_table(struct dml_image_file *f)
 {
@@ -121,7 +121,7 @@ static int check_file(struct dml_image_file *f, const char *path)
 	if (fstat(f->fd, &st))
 		return dml_error(-errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return dml_error(-EBADMSG, "%s: not a file", path);
+		return dml_error(-EBADMSG, "%s is not a regular file", path);
 	ret = dml_image_file_read_head(f, path);
 	if (ret)
 		return ret;
@@ -151,7 +151,7 @@ int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 	if (!m)
 		return dml_no_memory();
 	m->kept = NO_CHUNK;
-	/* not to wait for whoever writes, where it's a FIFO */
+	/* don't wait for the writer of a FIFO */
 	m->f.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (m->f.fd < 0)
 		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
@@ -193,7 +193,7 @@ uint32_t dmatrack_image_page_size(const struct dmatrack_image *image)
 	return image ? image->f.regions.page_size : 0;
 }
 
-/* Read a chunk of a region to @buf, whole, and check it. */
+/* Read a whole chunk of a region to @buf, and check it. */
 static int read_chunk(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 		      void *buf, uint8_t hash[16])
 {
@@ -218,7 +218,7 @@ static int read_chunk(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 			 (size - 1));
 }
 
-/* A part of a chunk */
+/* Read a part of a chunk. */
 static int read_part(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 		     size_t from, void *buf, size_t size)
 {
@@ -264,7 +264,7 @@ int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 	return ret;
 }
 
-/* The run of chunks in the table that begins at @at, within the region and RUN_MAX */
+/* Return: bytes of the run of chunks that begins with entry @at, within the region and RUN_MAX */
 static uint64_t run_size(const struct dml_image_file *f, unsigned int i,
 			 uint64_t at)
 {
@@ -280,7 +280,7 @@ static uint64_t run_size(const struct dml_image_file *f, unsigned int i,
 	return size;
 }
 
-/* Number of the first chunk that touches @iova or is behind it, in region @i */
+/* Return: the number of the first chunk of region @i that holds @iova or lies after it */
 static uint64_t chunk_from(const struct dml_image_file *f, unsigned int i,
 			   uint64_t iova)
 {
@@ -289,7 +289,7 @@ static uint64_t chunk_from(const struct dml_image_file *f, unsigned int i,
 	return f->first[i] + (iova > begin ? (iova - begin) / DML_CHUNK : 0);
 }
 
-/* The region of a chunk */
+/* Return: the index of a chunk's region */
 static unsigned int region_of(const struct dml_image_file *f, uint64_t number)
 {
 	unsigned int lo = 0, hi = f->regions.n - 1, mid;
@@ -323,7 +323,7 @@ int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 	i = region_of(f, f->entries[at].chunk);
 	begin = f->regions.regions[i].iova +
 		(f->entries[at].chunk - f->first[i]) * DML_CHUNK;
-	/* a look-up may begin within a chunk, but not within a page */
+	/* the search may begin within a chunk, but not within a page */
 	skip = *iova > begin ? (*iova - begin) & ~(uint64_t)
 				(f->regions.page_size - 1) : 0;
 	*iova = begin + skip;
@@ -331,7 +331,7 @@ int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 	return 1;
 }
 
-/* The next chunk of a region that holds something, in the table or in the file */
+/* Find the next chunk of a region that is in the table, or isn't a hole in the file. */
 static int next_chunk(const struct dml_image_file *f, unsigned int i,
 		      uint64_t *chunk, struct dml_image_extent *e)
 {
@@ -353,13 +353,14 @@ static int next_chunk(const struct dml_image_file *f, unsigned int i,
 }
 
 /**
- * struct reading - reading all of an image
- * @m: it
- * @digest: so far
- * @extent: of the file
- * @done: bytes of memory
- * @progress, @opaque: whom to tell
- * @buf: one chunk
+ * struct reading - the state of reading all of an image
+ * @m: the image
+ * @digest: digest so far
+ * @extent: state of the search for data
+ * @done: bytes of memory read so far
+ * @progress: the program's callback, or NULL
+ * @opaque: argument of @progress
+ * @buf: buffer for one chunk
  */
 struct reading {
 	struct dmatrack_image *m;
@@ -371,7 +372,7 @@ struct reading {
 	void *buf;
 };
 
-static int tell(struct reading *r, uint64_t done)
+static int report_progress(struct reading *r, uint64_t done)
 {
 	int ret;
 
@@ -393,7 +394,7 @@ static int read_region(struct reading *r, unsigned int i)
 		dml_digest_zeros(&r->digest, chunk - done);
 		ret = read_chunk(r->m, i, chunk, r->buf, hash);
 		if (!ret && chunk % 16 == 0)
-			ret = tell(r, r->done + chunk * DML_CHUNK);
+			ret = report_progress(r, r->done + chunk * DML_CHUNK);
 		if (ret)
 			return ret;
 		dml_digest_chunk(&r->digest, hash);
@@ -401,7 +402,7 @@ static int read_region(struct reading *r, unsigned int i)
 	}
 	dml_digest_zeros(&r->digest, dml_image_file_region_chunks(&r->m->f, i) - done);
 	r->done += region->size;
-	return ret ? ret : tell(r, r->done);
+	return ret ? ret : report_progress(r, r->done);
 }
 
 int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Sums of an image's chunks: see image_sums.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "lib/util/bits.h"
@@ -16,7 +17,8 @@ int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f
 {
 	dml_image_sums_free(s);
 	if (f->chunks > CHUNKS_MAX)
-		return dml_error(-EFBIG, "image of more than 64 TiB");
+		return dml_error(-EFBIG, "image: the regions have %" PRIu64 " bytes, more than "
+				 "the maximum of 64 TiB", f->regions.bytes);
 	s->sum = calloc(f->chunks, sizeof(*s->sum));
 	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
 	s->used = calloc(f->chunks / DML_WORD_BITS + 1, sizeof(uint64_t));
@@ -27,11 +29,11 @@ int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f
 		return dml_error(-ENOMEM, "image: no memory for its hashes");
 	}
 	if (unknown)
-		dml_image_sums_doubt(s, f);
+		dml_image_sums_forget_all(s, f);
 	return 0;
 }
 
-void dml_image_sums_doubt(struct dml_image_sums *s, const struct dml_image_file *f)
+void dml_image_sums_forget_all(struct dml_image_sums *s, const struct dml_image_file *f)
 {
 	s->any = true;
 	dml_set_bits(s->unknown, 0, f->chunks);
@@ -53,8 +55,8 @@ static uint64_t block_of(const struct dml_image_file *f, unsigned int i,
 	return f->first[i] * DML_BLOCKS + offset / DML_BLOCK;
 }
 
-/* Take what these blocks of one chunk of region @i hold out of its sum. */
-static int take_out(struct dml_image_sums *s, const struct dml_image_file *f,
+/* Subtract the present content of @n blocks, all in one chunk of region @i, from its sum. */
+static int subtract(struct dml_image_sums *s, const struct dml_image_file *f,
 		    unsigned int i, uint64_t block, uint64_t n)
 {
 	uint64_t at = (block - f->first[i] * DML_BLOCKS) * DML_BLOCK;
@@ -67,8 +69,8 @@ static int take_out(struct dml_image_sums *s, const struct dml_image_file *f,
 	return ret;
 }
 
-/* The same for some that are filled, and may be of several chunks */
-static int take_out_run(struct dml_image_sums *s, const struct dml_image_file *f,
+/* The same for a run of filled blocks, which may be in several chunks */
+static int subtract_run(struct dml_image_sums *s, const struct dml_image_file *f,
 			unsigned int i, uint64_t block, uint64_t n)
 {
 	uint64_t end = block + n, left;
@@ -80,7 +82,7 @@ static int take_out_run(struct dml_image_sums *s, const struct dml_image_file *f
 		if (n == DML_BLOCKS)
 			s->sum[block / DML_BLOCKS] = 0;
 		else if (!dml_test_bit(s->unknown, block / DML_BLOCKS))
-			ret = take_out(s, f, i, block, n);
+			ret = subtract(s, f, i, block, n);
 	}
 	return ret;
 }
@@ -101,16 +103,16 @@ static void add(struct dml_image_sums *s, uint64_t block, const char *data,
 }
 
 /**
- * struct blocks - a run of blocks in chunks that are used
- * @at: first block
- * @end: first block behind it
+ * struct blocks - a run of blocks in used chunks
+ * @at: number of the first block
+ * @end: number of the first block after the run
  */
 struct blocks {
 	uint64_t at;
 	uint64_t end;
 };
 
-/* The next such run in [@run->at, @end). Return: whether there's one */
+/* Find the next such run in [@run->at, @end). Return: whether there's one */
 static bool next_used(const struct dml_image_sums *s, uint64_t end,
 		      struct blocks *run)
 {
@@ -127,8 +129,8 @@ static bool next_used(const struct dml_image_sums *s, uint64_t end,
 	return true;
 }
 
-/* What blocks [first, end) hold is taken out of the sums. */
-static int take_out_all(struct dml_image_sums *s, const struct dml_image_file *f,
+/* Subtract the present content of blocks [first, end) from the sums. */
+static int subtract_all(struct dml_image_sums *s, const struct dml_image_file *f,
 			unsigned int i, uint64_t first, uint64_t end)
 {
 	struct blocks run = { .at = first };
@@ -138,7 +140,7 @@ static int take_out_all(struct dml_image_sums *s, const struct dml_image_file *f
 	for (; next_used(s, end, &run); run.at = run.end) {
 		for (pos = run.at; dmatrack_next_run(s->filled, run.end, &pos, &len);
 		     pos += len) {
-			ret = take_out_run(s, f, i, pos, len);
+			ret = subtract_run(s, f, i, pos, len);
 			if (ret)
 				return ret;
 		}
@@ -146,7 +148,7 @@ static int take_out_all(struct dml_image_sums *s, const struct dml_image_file *f
 	return 0;
 }
 
-/* Blocks [first, end) aren't filled; chunks that they are all of aren't used. */
+/* Mark blocks [first, end) as not filled, and chunks that lie wholly within as not used. */
 static void clear_blocks(struct dml_image_sums *s, uint64_t first, uint64_t end)
 {
 	uint64_t from = (first + DML_BLOCKS - 1) / DML_BLOCKS;
@@ -172,7 +174,7 @@ int dml_image_sums_write(struct dml_image_sums *s, const struct dml_image_file *
 			 const void *data)
 {
 	uint64_t first = block_of(f, i, offset), n = size / DML_BLOCK;
-	int ret = take_out_all(s, f, i, first, first + n);
+	int ret = subtract_all(s, f, i, first, first + n);
 
 	if (ret)
 		return ret;
@@ -197,23 +199,23 @@ void dml_image_sums_forget(struct dml_image_sums *s,
 }
 
 /**
- * struct learning - what isn't known is read
+ * struct sums_reading - the state of reading chunks whose sum isn't known
  * @s: the sums
- * @f: of this file
- * @extent: of it
- * @see: called with what was read; or NULL
- * @opaque: for it
+ * @f: the file
+ * @extent: state of the search for data
+ * @on_chunk: callback for each chunk that was read; or NULL
+ * @opaque: argument of @on_chunk
  */
-struct learning {
+struct sums_reading {
 	struct dml_image_sums *s;
 	const struct dml_image_file *f;
 	struct dml_image_extent extent;
-	int (*see)(void *opaque, unsigned int i, uint64_t offset,
-		   const void *data, size_t size);
+	int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
+			const void *data, size_t size);
 	void *opaque;
 };
 
-static int learn_chunk(struct learning *l, unsigned int i, uint64_t chunk)
+static int read_chunk(struct sums_reading *l, unsigned int i, uint64_t chunk)
 {
 	const struct dml_image_file *f = l->f;
 	struct dml_image_sums *s = l->s;
@@ -226,11 +228,11 @@ static int learn_chunk(struct learning *l, unsigned int i, uint64_t chunk)
 		return ret;
 	s->sum[number] = dml_digest_sum(0, s->buf, size);
 	set_blocks(s, number * DML_BLOCKS, size / DML_BLOCK);
-	return l->see ? l->see(l->opaque, i, chunk * DML_CHUNK, s->buf, size) : 0;
+	return l->on_chunk ? l->on_chunk(l->opaque, i, chunk * DML_CHUNK, s->buf, size) : 0;
 }
 
-/* Holes are zeros. */
-static int learn_region(struct learning *l, unsigned int i)
+/* Holes are zeros, and aren't read. */
+static int read_region(struct sums_reading *l, unsigned int i)
 {
 	const struct dml_image_file *f = l->f;
 	struct dml_image_sums *s = l->s;
@@ -248,24 +250,24 @@ static int learn_region(struct learning *l, unsigned int i)
 	     chunk++) {
 		if (!dml_test_bit(s->unknown, first + chunk))
 			continue;
-		ret = learn_chunk(l, i, chunk);
+		ret = read_chunk(l, i, chunk);
 		if (ret)
 			return ret;
 	}
 	return ret;
 }
 
-int dml_image_sums_learn(struct dml_image_sums *s, const struct dml_image_file *f,
-			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
-				    const void *data, size_t size),
-			 void *opaque)
+int dml_image_sums_read_unknown(struct dml_image_sums *s, const struct dml_image_file *f,
+				int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
+						const void *data, size_t size),
+				void *opaque)
 {
-	struct learning l = { .s = s, .f = f, .see = see, .opaque = opaque };
+	struct sums_reading l = { .s = s, .f = f, .on_chunk = on_chunk, .opaque = opaque };
 	unsigned int i;
 	int ret = 0;
 
 	for (i = 0; s->any && i < f->regions.n && !ret; i++)
-		ret = learn_region(&l, i);
+		ret = read_region(&l, i);
 	if (ret)
 		return ret;
 	if (s->any)

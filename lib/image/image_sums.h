@@ -3,17 +3,17 @@
  * Sums: the hashes of an image's chunks, kept up to date as the image is written, so
  * that finishing it need not read it.
  *
- * A chunk's hash is a sum over its blocks (digest.h). Before a block is overwritten, what it
- * held is taken out of the sum, and after that what it holds is added. What it held is
- * read back from the file, out of the page cache mostly; but a block that isn't filled held zeros, which
- * are nothing in the sum: so what is written once isn't read.
+ * A chunk's hash is a sum over its blocks (digest.h). When a block is overwritten, its old
+ * content is subtracted from the sum, and its new content added. The old content is read back
+ * from the file, mostly out of the page cache; but a block that isn't filled held zeros, which
+ * add 0 to the sum: so nothing is read for a block that is written once.
  *
  * A chunk whose sum isn't known (an earlier process wrote it, or a write failed halfway) is read
- * as a whole when it's asked for, by dml_image_sums_learn().
+ * as a whole when its sum is needed, by dml_image_sums_read_unknown().
  *
  * Blocks are numbered like chunks, through all regions: DML_BLOCKS for each chunk, though
- * a region's last may be shorter. For 1 TiB: 16 MiB of sums, 32 MiB of bits for blocks; both are taken as
- * they are touched.
+ * a region's last may be shorter. For 1 TiB: 16 MiB of sums, 32 MiB of bits for blocks; the memory
+ * of both is allocated as it is touched.
  */
 #ifndef DML_IMAGE_IMAGE_SUMS_H
 #define DML_IMAGE_IMAGE_SUMS_H
@@ -22,13 +22,13 @@
 
 /**
  * struct dml_image_sums - the sums of an image
- * @sum: of each chunk
- * @filled: a bit for each block: it may hold something other than zeros, if its chunk is known
- * @used: a bit for each chunk: any of its blocks may be filled. 64 TiB have 2 GiB of @filled, of
- *	  which no more is walked than this says
- * @unknown: a bit for each chunk: its sum isn't known
- * @any: there are such
- * @buf: room for a chunk, fit for O_DIRECT
+ * @sum: array, the sum of each chunk
+ * @filled: bitmap, a bit per block: it may hold something other than zeros, if its chunk is known
+ * @used: bitmap, a bit per chunk: any of its blocks may be filled. 64 TiB have 2 GiB of @filled:
+ *	  only the used parts of it are walked
+ * @unknown: bitmap, a bit per chunk: its sum isn't known
+ * @any: whether @unknown has any bit set
+ * @buf: buffer for a chunk, aligned for O_DIRECT
  */
 struct dml_image_sums {
 	dml_sum *sum;
@@ -40,41 +40,41 @@ struct dml_image_sums {
 };
 
 /*
- * Of an image that is all zeros; or @unknown. Return: 0, -ENOMEM, -EFBIG: more than 64 TiB,
- * of which even bits of nothing would take long to go through
+ * The sums of an image of zeros, or, with @unknown, of unknown content. Return: 0, -ENOMEM, -EFBIG:
+ * more than 64 TiB, for which even walking clear bits would take long
  */
 int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f,
 			bool unknown);
 void dml_image_sums_free(struct dml_image_sums *s);
 
 /*
- * To be called before a range of region @i, in whole blocks from @offset on, is written
- * with @data; NULL: zeros. Return: 0, -errno: it can't be read
+ * Update the sums, before whole blocks of region @i, from @offset on, are overwritten with
+ * @data; NULL: zeros. Return: 0, -errno: the old content can't be read
  */
 int dml_image_sums_write(struct dml_image_sums *s, const struct dml_image_file *f,
 			 unsigned int i, uint64_t offset, uint64_t size,
 			 const void *data);
 
-/* That writing has failed: who knows what is there? */
+/* A write failed: the blocks' contents are unknown. */
 void dml_image_sums_forget(struct dml_image_sums *s,
 			   const struct dml_image_file *f, unsigned int i,
 			   uint64_t offset, uint64_t size);
 
-/* Nothing is known. */
-void dml_image_sums_doubt(struct dml_image_sums *s, const struct dml_image_file *f);
+/* The contents of all blocks are unknown. */
+void dml_image_sums_forget_all(struct dml_image_sums *s, const struct dml_image_file *f);
 
 /*
- * Read what isn't known. @see: called with each chunk of region @i that was read, unless it's NULL;
- * its errors end it. Return: 0 or -errno
+ * Read the chunks whose sum isn't known. @on_chunk: called with each chunk of region @i that was
+ * read, or NULL; its first error ends the reading. Return: 0 or -errno
  */
-int dml_image_sums_learn(struct dml_image_sums *s, const struct dml_image_file *f,
-			 int (*see)(void *opaque, unsigned int i, uint64_t offset,
-				    const void *data, size_t size),
-			 void *opaque);
+int dml_image_sums_read_unknown(struct dml_image_sums *s, const struct dml_image_file *f,
+				int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
+						const void *data, size_t size),
+				void *opaque);
 
 /*
- * The next chunk that isn't zeros, of region @i, from @chunk of the region on, out of what
- * is known. Return: whether there's one
+ * Find the next chunk of region @i, from its @chunk on, that isn't zeros. All sums must be known.
+ * Return: whether there's one
  */
 bool dml_image_sums_next(const struct dml_image_sums *s,
 			 const struct dml_image_file *f, unsigned int i,

@@ -27,7 +27,7 @@ static void *pass(void *opaque)
 	return NULL;
 }
 
-/* Without a thread it's done when it's waited for. */
+/* If no thread can be made, dml_image_sync_wait() does the work. */
 static void begin(struct dml_image_sync *s, int fd)
 {
 	s->fd = fd;
