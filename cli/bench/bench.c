@@ -12,38 +12,38 @@
 static const char help[] =
 "usage: dmatrack bench [OPTION]...\n"
 "\n"
-"Measure how long tracking takes on this machine, with this driver: starting it,\n"
-"asking which pages were written, and what it adds to a device's write. A few\n"
-"seconds. For comparing drivers, kernels and machines; alone on the machine, or\n"
-"figures spread.\n"
+"Measure how long tracking takes on this machine with this driver: START,\n"
+"harvests, and the time it adds to a device's write. Takes a few seconds. Use it\n"
+"to compare drivers, kernels and machines; run nothing else meanwhile, or the\n"
+"figures vary.\n"
 "\n"
-"  (nothing)          the engine, in this process\n"
-"  --device ADDRESS   the kernel's type1 driver, by a PCI device that is bound to\n"
-"                     vfio-pci. Such a device can't be timed, and all that it can\n"
-"                     reach counts as dirty: few rows\n"
-"  --device UUID      the kernel's, by a mediated device of dmt_testdev\n"
-"  --size SIZE        how much is tracked (default: 16G; with --device 256M). It's\n"
-"                     4 MiB of memory, mapped over and over\n"
-"  --passes N         to take the median of (default: 9; at least 7)\n"
+"  (nothing)          measure the engine, in this process\n"
+"  --device ADDRESS   measure the kernel's type1 driver with a PCI device that is\n"
+"                     bound to vfio-pci. Few rows: the device's writes can't be\n"
+"                     timed, and all memory that it can reach counts as dirty\n"
+"  --device UUID      the same with a mediated device of dmt_testdev: all rows\n"
+"  --size SIZE        track SIZE bytes (default: 16G; with --device 256M). They\n"
+"                     are 4 MiB of memory, mapped repeatedly\n"
+"  --passes N         take medians of N passes (default: 9; at least 7)\n"
 "\n"
-"  --json             for programs\n"
-"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --json             print JSON, for programs\n"
+"  --progress         show progress on stderr even if it is no terminal\n"
 "  --quiet            show no progress\n"
-"  --help             this text\n"
+"  --help             print this text\n"
 "\n"
-"Each row is the median of its passes, with the least and the most of them. The\n"
-"limit is what no program could do without, measured in turn with it: a call that\n"
-"does nothing; writing the bitmap, or where much is dirty, copying and clearing it;\n"
-"copying as much as the device writes. 'times' is how many limits the row takes.\n"
-"Passes in which another program had the processor don't count.\n"
+"Each row has the median of its passes, and their least and largest time. The\n"
+"limit is work that no program could do without, measured in turn with the row's:\n"
+"a call that does nothing; writing the bitmap or, if much is dirty, copying and\n"
+"clearing it; copying as much as the device writes. 'times' is the row's time in\n"
+"limits. Passes in which another program got the processor are thrown out.\n"
 "\n"
 "Examples:\n"
 "  dmatrack bench\n"
 "  dmatrack bench --size 1T\n"
 "  dmatrack bench --device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 --json\n"
 "\n"
-"Exit status: 0 measured, 2 the command line is not understood, 3 it can't be done\n"
-"here.\n";
+"Exit status: 0 measured, 2 the command line is not understood, 3 it can't be\n"
+"done here.\n";
 
 struct options {
 	struct bench b;
@@ -97,7 +97,7 @@ static void print_row(const struct bench_row *row, const struct measure_result *
 
 	if (r->skip) {
 		if (*r->skip)
-			printf("%-30s not here: %s\n", row->work, r->skip);
+			printf("%-30s not measured: %s\n", row->work, r->skip);
 		return;
 	}
 	printf("%-30s %9s %9s %9s", row->work, format_time(time, r->work.median),

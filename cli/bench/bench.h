@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Benchmarks: tables of rows. A row is a piece of work, measured in turn with what it
- * is to be compared with: a limit that no program can pass, a peer, or the same work
+ * Benchmarks: tables of rows. A row is a piece of work, measured in turn with the work
+ * that it is compared with: a limit that no program can beat, a peer, or the same work
  * under easier conditions.
  *
  *	bench.c		dmatrack bench: options, the table, JSON
@@ -24,7 +24,7 @@
 #define BENCH_BESIDE	MEASURE_BESIDE
 
 /**
- * struct bench - what the user asked for
+ * struct bench - a benchmark
  * @how: passes and clocks of a row
  * @sizes: tracked memory in bytes, for rows that have a size
  * @nr_sizes: number of @sizes
@@ -32,7 +32,7 @@
  * @nr_rows: number of @rows
  * @device: name of a VFIO device; NULL: run the rows of the engine
  * @cpu: processor of the first thread; the second thread runs on @cpu + 1
- * @merged: lines have the stock driver's figures as well
+ * @merged: true: lines have the stock driver's figures as well
  */
 struct bench {
 	struct measure how;
@@ -54,18 +54,18 @@ enum bench_unit {
 
 enum bench_goal_kind {
 	BENCH_NO_GOAL,
-	BENCH_AT_MOST,		/* so many times the baseline */
-	BENCH_AT_LEAST,		/* likewise */
-	BENCH_VALUE_AT_MOST,	/* the figure itself */
-	BENCH_VALUE_AT_LEAST,
-	BENCH_OF_STOCK,		/* so many times the stock driver's figure */
+	BENCH_AT_MOST,		/* at most @limit times the baseline */
+	BENCH_AT_LEAST,		/* at least @limit times the baseline */
+	BENCH_VALUE_AT_MOST,	/* at most @limit */
+	BENCH_VALUE_AT_LEAST,	/* at least @limit */
+	BENCH_OF_STOCK,		/* at most @limit times the stock driver's figure */
 };
 
 /**
- * struct bench_goal - how far a row must get
- * @kind: what @limit means
+ * struct bench_goal - the figure that a row must reach
+ * @kind: meaning of @limit
  * @limit: the number
- * @big: the number for 512 GiB and more, where it differs; else 0
+ * @big: the number for 512 GiB and more, if it differs; 0: the same
  */
 struct bench_goal {
 	enum bench_goal_kind kind;
@@ -76,12 +76,12 @@ struct bench_goal {
 /**
  * struct bench_row - a row of the table
  * @name: short name, for --rows
- * @work: what is measured, for people
+ * @work: description of the work, for people
  * @unit: the figure's unit
- * @sized: run once for each size; @name and @work get the size added
+ * @sized: true: run once for each size; the size is added to @name and @work
  * @goal: the figure to reach
- * @run: measures the row; sets @result->skip if it can't, @result->error if
- *	 that failed
+ * @run: measures the row; sets @result->skip if it can't be measured, @result->error
+ *	 if that failed
  * @arg: argument of @run, for rows that share one function
  */
 struct bench_row {
@@ -95,7 +95,7 @@ struct bench_row {
 	unsigned int arg;
 };
 
-/* Rows by table; a name of NULL ends one. START and harvests; what devices do */
+/* Tables of rows, each ended by a name of NULL: START and harvests; device operations */
 extern const struct bench_row bench_rows_harvest[];
 extern const struct bench_row bench_rows_device[];
 

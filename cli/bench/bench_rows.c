@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What's measured.
+ * The rows of 'dmatrack bench'.
  *
- * A mapping's addresses are many, its memory is little, mapped over and over: so
- * much can be tracked on a machine that has little, and device writes of different
- * pages share caches as little as they would.
+ * A mapping has many IOVAs but little memory, which is mapped repeatedly: so a small
+ * machine can track much, and device writes to different pages share the tracker's
+ * cache lines no more than they would with as much memory.
  *
- * Harvests: before each, some pages are marked, which isn't measured. Their limit is
- * what no program can avoid: writing the answer (memset), or where it's half full,
- * copying and clearing a bitmap.
+ * Before each harvest some pages are marked; that isn't measured. Its limit is work
+ * that no program can avoid: writing the answer (memset) or, if half of the pages are
+ * dirty, copying and clearing a bitmap.
  *
- * Device writes and pins: the engine's are timed here, a mediated device's in the
- * kernel, in a call for many, so that the system call isn't measured.
+ * The engine's device writes and pins are timed here, a mediated device's in the kernel:
+ * many in one system call, so that the system call itself isn't measured.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -27,23 +27,23 @@
 #include "lib/util/clock.h"
 #include "lib/util/random.h"
 
-#define MEMORY		(4ull << 20)	/* that there really is */
-#define OPS		4096u		/* of a pass: writes, pins */
-#define HALF		5000u		/* of 10,000 */
+#define MEMORY		(4ull << 20)	/* bytes of memory, mapped repeatedly */
+#define OPS		4096u		/* writes or pins of a pass */
+#define HALF		5000u		/* dirty pages in each 10,000 */
 #define IOVA		(1ull << 32)
 
 /**
- * struct bed - what the passes of a row share
+ * struct bed - data of a row's passes
  * @t: container, tracking, with one mapping at IOVA
- * @d: the device in it; NULL: none that can be driven
- * @size: bytes of the mapping
- * @memory: its memory: few pages, over and over
- * @answer: room for a harvest of all of it
- * @words: another bitmap as long, for limits
- * @bytes: of each
- * @arg: of the row
+ * @d: the device in it; NULL: none that writes on request
+ * @size: size of the mapping in bytes
+ * @memory: the mapping's memory: few pages, mapped repeatedly
+ * @answer: bitmap for a harvest of the whole mapping
+ * @words: another bitmap of that size, for limits
+ * @bytes: size of each bitmap in bytes
+ * @arg: argument of the row
  * @rng: state of the random numbers
- * @error: the first that anything returned
+ * @error: -errno of the first call that failed
  */
 struct bed {
 	struct dmatrack *t;
@@ -60,7 +60,7 @@ struct bed {
 
 /* Opening and closing ------------------------------------------------------------- */
 
-/* @size bytes of addresses, from @fd again and again: a device may reach all of them */
+/* Map the same @part bytes repeatedly, to @size bytes of addresses at @p. */
 static bool alias(unsigned char *p, uint64_t size, uint64_t part)
 {
 	int fd = memfd_create("dmatrack-bench", MFD_CLOEXEC);
@@ -76,7 +76,7 @@ static bool alias(unsigned char *p, uint64_t size, uint64_t part)
 	return ok;
 }
 
-/* In this process nothing touches more than the first part. */
+/* @all: a device may access all addresses; else only the first part is accessed */
 static unsigned char *addresses(uint64_t size, bool all)
 {
 	uint64_t part = size < MEMORY ? size : MEMORY;
@@ -100,7 +100,7 @@ static uint64_t *bitmap(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* So that pins are allowed: bench tells nobody of unmaps but by ending. */
+/* The engine needs it to allow pins; nothing is unmapped before the end. */
 static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 {
 }
@@ -157,7 +157,7 @@ static void check(struct bed *b, int ret)
 		b->error = ret;
 }
 
-/* What can be done here -------------------------------------------------------------- */
+/* Which rows can be measured --------------------------------------------------------- */
 
 static bool is_testdev(const struct bed *b)
 {
@@ -170,14 +170,14 @@ static const char *needs_device(const struct bed *b)
 	       NULL : "only the engine's and dmt_testdev's devices can be timed";
 }
 
-/* A device behind an IOMMU may have written anything, so all is always dirty. */
+/* A PCI device behind an IOMMU may have written anything, so every page is dirty. */
 static const char *needs_precision(const struct bed *b)
 {
 	return dmatrack_get_engine(b->t) || is_testdev(b) ?
-	       NULL : "with this device, all that it can reach is always dirty";
+	       NULL : "all memory that this device can reach is always dirty";
 }
 
-/* Where that is so, this is all there is to harvest; elsewhere it's beside the point. */
+/* The row with every page dirty: measured only with such a device; no reason is printed */
 static const char *needs_imprecision(const struct bed *b)
 {
 	return needs_precision(b) ? NULL : "";
@@ -209,7 +209,7 @@ static void do_nothing(void *ctx)
 
 /* Harvests -------------------------------------------------------------------------------- */
 
-/* The stock driver knows no marks: there, writes. */
+/* The stock driver has no marks; write to the pages instead. */
 static int dirty(struct bed *b, uint64_t first, uint64_t npages)
 {
 	struct dmatrack_engine *e = dmatrack_get_engine(b->t);
@@ -224,7 +224,7 @@ static int dirty(struct bed *b, uint64_t first, uint64_t npages)
 	       dev_write(b->d, iova, b->memory, size) : ret;
 }
 
-/* In each word of the bitmap: few calls, and nothing that a harvest could pass over */
+/* Half of each word's pages: few calls, and no word that a harvest could skip */
 static void dirty_half(struct bed *b)
 {
 	uint64_t n = b->size / BENCH_PAGE, at;
@@ -278,9 +278,9 @@ static void copy_clear(void *ctx)
 	__asm__ volatile("" : : "r"(b->answer), "r"(b->words) : "memory");
 }
 
-/* The device's side --------------------------------------------------------------------------- */
+/* Device operations --------------------------------------------------------------------------- */
 
-/* In the kernel: OPS of them, timed there. Return: nanoseconds, of unpins in @unpin */
+/* OPS operations, timed in the kernel. Return: ns an operation. @unpin: out: ns of all unpins */
 static double by_testdev(struct bed *b, unsigned int op,
 			 unsigned int batch, uint64_t *unpin)
 {
@@ -309,7 +309,7 @@ static double by_testdev(struct bed *b, unsigned int op,
 	return (double)bench.nsec / (double)bench.count;
 }
 
-/* Pages one after the other, of the memory that there is */
+/* Offset of the memory's page number @i; begins again at its end */
 static uint64_t page_of(const struct bed *b, unsigned int i)
 {
 	uint64_t n = (b->size < MEMORY ? b->size : MEMORY) / BENCH_PAGE;
@@ -399,7 +399,7 @@ static double device_unpin(void *ctx)
 
 /* Rows ------------------------------------------------------------------------------ */
 
-/* @passes: the work, and what's beside it. @cannot: why it can't be measured; or NULL */
+/* @passes: the row's work and its limit. @cannot: returns why it can't be measured; or NULL */
 static void measure(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, const char *(*cannot)(const struct bed *b),
 		    const struct measure_pass *passes, unsigned int n,

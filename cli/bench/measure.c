@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Clocks, and the median of many passes. */
+/* The median of many passes: see measure.h. */
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
@@ -7,7 +7,7 @@
 #include "lib/util/clock.h"
 #include "measure.h"
 
-/* It gives up on a busy machine after so many passes for each that counts. */
+/* On a busy machine, give up after @reps times this many rounds. */
 #define PATIENCE	20
 
 uint64_t measure_cpu_now(void)
@@ -26,7 +26,7 @@ bool measure_focus(const struct measure *m, bool on)
 	       !sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param);
 }
 
-/* Reading two clocks takes a moment, and they may differ by a little. */
+/* Reading both clocks takes a moment, and they may differ a little. */
 bool measure_preempted(uint64_t wall, uint64_t cpu)
 {
 	return wall > cpu + cpu / 100 + 5000;
@@ -68,9 +68,9 @@ static double time_run(const struct measure *m, const struct measure_pass *pass,
 	return !m->alone && measure_preempted(wall, cpu) ? -1 : (double)wall;
 }
 
-/* Nanoseconds an operation, or negative if the pass doesn't count */
-static double take(const struct measure *m, const struct measure_pass *pass,
-		   void *ctx)
+/* Return: nanoseconds an operation, or negative if the pass is thrown out */
+static double run_pass(const struct measure *m, const struct measure_pass *pass,
+		       void *ctx)
 {
 	double ns;
 
@@ -86,15 +86,15 @@ struct series {
 	unsigned int thrown;
 };
 
-/* One round: a pass each. Returns true when every series has @reps. */
-static bool round_of(const struct measure *m, const struct measure_pass *pass,
-		     unsigned int n, void *ctx, struct series *s)
+/* Run a pass of each work. Return: true when every series has enough */
+static bool run_round(const struct measure *m, const struct measure_pass *pass,
+		      unsigned int n, void *ctx, struct series *s)
 {
 	bool full = true;
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		double ns = take(m, &pass[i], ctx);
+		double ns = run_pass(m, &pass[i], ctx);
 
 		if (ns < 0)
 			s[i].thrown++;
@@ -112,9 +112,9 @@ void measure_row(const struct measure *m, const struct measure_pass *pass,
 	unsigned int i, tries = m->reps * PATIENCE;
 	struct measure_figure figure;
 
-	for (i = 0; i < n; i++)		/* warms caches and memory up */
-		take(m, &pass[i], ctx);
-	while (tries-- && !round_of(m, pass, n, ctx, s))
+	for (i = 0; i < n; i++)		/* warm caches and memory up */
+		run_pass(m, &pass[i], ctx);
+	while (tries-- && !run_round(m, pass, n, ctx, s))
 		;
 	for (i = 0; i < n; i++) {
 		figure = measure_figure_of(s[i].value, s[i].n);

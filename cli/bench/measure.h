@@ -4,8 +4,8 @@
  * developers' benchmark in bench/.
  *
  * A figure is the median of its passes. A pass is some number of operations; passes
- * in which the thread was preempted are thrown out. What's compared is measured in
- * turn, a pass each, so that both meet the same moments of the machine.
+ * in which the thread was preempted are thrown out. Works that are compared are measured
+ * in turn, a pass each, so that the machine's state is the same for both.
  */
 #ifndef CLI_BENCH_MEASURE_H
 #define CLI_BENCH_MEASURE_H
@@ -17,10 +17,10 @@
 #define MEASURE_REPS_MAX	101
 
 /**
- * struct measure - how
- * @reps: passes to take the median of, MEASURE_REPS_MAX at the most
- * @realtime: nobody else may run during a pass
- * @alone: nobody else does (instructions are counted): each pass counts
+ * struct measure - how to measure
+ * @reps: number of passes to take the median of, at most MEASURE_REPS_MAX
+ * @realtime: true: run passes with real-time priority, so that no other thread runs
+ * @alone: true: no other thread runs anyway (instructions are counted): use each pass
  */
 struct measure {
 	unsigned int reps;
@@ -29,13 +29,13 @@ struct measure {
 };
 
 /**
- * struct measure_pass - something to measure
- * @name: in the table; NULL for the row's work itself
- * @prepare: before each pass, not measured; may be NULL
- * @run: the pass
- * @time: instead of @run, for what measures itself: returns nanoseconds, or a
- *	  negative number if this time doesn't count
- * @count: operations in a pass; 0 is 1
+ * struct measure_pass - work to measure
+ * @name: name in the table; NULL for the row's own work
+ * @prepare: called before each pass, not measured; may be NULL
+ * @run: runs a pass
+ * @time: used instead of @run by work that measures itself: returns nanoseconds, or a
+ *	  negative number if the pass is thrown out
+ * @count: number of operations in a pass; 0: one
  */
 struct measure_pass {
 	const char *name;
@@ -46,12 +46,12 @@ struct measure_pass {
 };
 
 /**
- * struct measure_figure - what came of it, an operation
- * @median: of the passes that count
- * @min: the least of them
- * @max: the most
- * @n: how many
- * @thrown: how many didn't count
+ * struct measure_figure - nanoseconds an operation
+ * @median: median of the passes
+ * @min: least value of a pass
+ * @max: largest value of a pass
+ * @n: number of passes
+ * @thrown: number of passes that were thrown out
  */
 struct measure_figure {
 	double median;
@@ -62,13 +62,13 @@ struct measure_figure {
 };
 
 /**
- * struct measure_result - of a row
- * @work: the row's own figure
- * @beside: figures of what was measured in turn with it
- * @name: of each of those
- * @nr_beside: how many
- * @skip: why there's no figure, "" if that needn't be said; or NULL
- * @error: 0 or -errno: then figures mean nothing
+ * struct measure_result - the result of a row
+ * @work: figure of the row's own work
+ * @beside: figures of the works measured in turn with it
+ * @name: names of those works
+ * @nr_beside: number of those works
+ * @skip: reason why there are no figures, "" if it isn't to be printed; NULL: there are
+ * @error: 0, or -errno: figures are invalid
  */
 struct measure_result {
 	struct measure_figure work;
@@ -80,25 +80,25 @@ struct measure_result {
 };
 
 /**
- * measure_row() - take passes in turn until each has enough that count
- * @m: how
- * @pass: the work, then what's beside it
- * @n: how many, 1 + MEASURE_BESIDE at the most
- * @ctx: for their functions
- * @result: out; on a busy machine made of fewer passes, or of none
+ * measure_row() - run passes of several works in turn, until each has enough
+ * @m: how to measure
+ * @pass: the row's work, then those it is compared with
+ * @n: number of works, at most 1 + MEASURE_BESIDE
+ * @ctx: argument of their functions
+ * @result: out; on a busy machine from fewer passes, or without figures
  */
 void measure_row(const struct measure *m, const struct measure_pass *pass,
 		 unsigned int n, void *ctx, struct measure_result *result);
 
-/* Before and after what is measured. Return: false: not allowed to be real-time */
+/* Switch real-time priority on or off, with @m->realtime. Return: false: not permitted */
 bool measure_focus(const struct measure *m, bool on);
 
-uint64_t measure_cpu_now(void);	/* nanoseconds that this thread has run */
+uint64_t measure_cpu_now(void);	/* time in ns that this thread has run */
 
-/* Was this thread off its processor, between two readings of both clocks? */
+/* Did this thread lose its processor? @wall, @cpu: time in ns that passed by both clocks */
 bool measure_preempted(uint64_t wall, uint64_t cpu);
 
-/* Median, least and most of @n values, which get sorted */
+/* Median, least and largest of @n values; sorts them */
 struct measure_figure measure_figure_of(double *value, unsigned int n);
 
 #endif

@@ -16,29 +16,30 @@ static const char help[] =
 "usage: dmatrack info [OPTION]...\n"
 "       dmatrack info [OPTION]... IMAGE\n"
 "\n"
-"Say what there is. Without an option: whether this machine has VFIO, which type 1\n"
-"driver tracks, the IOMMU groups with their devices, and what to do about what is\n"
-"missing. With IMAGE: what memory is in it.\n"
+"Without an option: show whether this machine has VFIO, which type 1 driver is\n"
+"loaded, the IOMMU groups with their devices, and how to get what is missing.\n"
+"With IMAGE: list the memory in it.\n"
 "\n"
 "A container:\n"
-"  --device ADDRESS   a new one, with a PCI device that is bound to vfio-pci: what\n"
-"                     its driver can do\n"
-"  --device UUID      likewise, with a mediated device\n"
-"  --v1               likewise, of VFIO type 1 instead of 1v2\n"
-"  --engine           a new one in this process\n"
-"  --pid PID          those of a running program, with what is mapped there. They\n"
-"                     are only looked at; needs the right to trace it\n"
-"  --fd N             just the one that it has as this descriptor\n"
+"  --device ADDRESS   open one with a PCI device that is bound to vfio-pci, and\n"
+"                     show its driver's features\n"
+"  --device UUID      the same with a mediated device\n"
+"  --v1               open one of VFIO type 1 instead of 1v2\n"
+"  --engine           open one in this process\n"
+"  --pid PID          show the containers of a running program, with their\n"
+"                     mappings. Changes nothing; needs the right to trace the\n"
+"                     program\n"
+"  --fd N             with --pid: show only the container at its descriptor N\n"
 "\n"
 "An image:\n"
-"  --digest           check all of it, and print its digest\n"
+"  --digest           check the whole image, and print its digest\n"
 "\n"
 "Output:\n"
-"  --json             for programs\n"
-"  --root DIR         the machine whose /dev and /sys are copied there\n"
-"  --progress         show progress on stderr, even if that is no terminal\n"
+"  --json             print JSON, for programs\n"
+"  --root DIR         show the machine whose /dev and /sys are copied to DIR\n"
+"  --progress         show progress on stderr even if it is no terminal\n"
 "  --quiet            show no progress\n"
-"  --help             this text\n"
+"  --help             print this text\n"
 "\n"
 "Examples:\n"
 "  dmatrack info\n"
@@ -122,7 +123,7 @@ static int image(const struct info_options *o, const char *path)
 	return ret;
 }
 
-static int look(const struct info_options *o, json_t *json)
+static int show(const struct info_options *o, json_t *json)
 {
 	if (o->pid != NONE)
 		return info_process((int)o->pid,
@@ -132,7 +133,7 @@ static int look(const struct info_options *o, json_t *json)
 	return info_machine(o->root ? o->root : "", json);
 }
 
-/* What goes with what */
+/* Check which options exclude or need each other. */
 static int check(const struct info_options *o, int argc, char **argv)
 {
 	int targets = (o->pid != NONE) + !!o->device + o->engine + !!o->root +
@@ -161,12 +162,12 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	cli_progress_init(o.progress, o.quiet);
 	if (argc)
 		return image(&o, argv[0]);
-	return look(&o, cli_json());
+	return show(&o, cli_json());
 }
 
 const struct cli_command cli_info = {
 	.name = "info",
-	.summary = "what this machine, a container or an image has",
+	.summary = "show this machine, a container or an image",
 	.help = help,
 	.run = run,
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What a container can do, and what is mapped there. */
+/* A container's driver, features and mappings */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,9 +8,9 @@
 #include "info.h"
 
 #define LIST		256u		/* mappings at a time */
-#define NO_LIMIT	(1ull << 40)	/* of a bitmap, in bytes: nobody meets it */
+#define NO_LIMIT	(1ull << 40)	/* bytes of a bitmap: a limit that none reaches */
 
-/* What the driver can do, each a flag */
+/* Features of the driver, by flag */
 static const struct feature {
 	uint32_t flag;
 	const char *name;
@@ -23,12 +23,12 @@ static const struct feature {
 	{ DMATRACK_INFO_NOTHING_LOST, "nothing_lost",
 	  "a harvest that fails loses nothing" },
 	{ DMATRACK_INFO_MAPPINGS, "mappings",
-	  "tells what is mapped" },
+	  "lists its mappings" },
 };
 
 #define NFEATURES	(sizeof(features) / sizeof(features[0]))
 
-/* For people ------------------------------------------------------------------ */
+/* Text ------------------------------------------------------------------------ */
 
 /* "4 KiB, 2 MiB and 1 GiB", or "4 KiB and larger" for all powers of two */
 static void print_page_sizes(const char *what, uint64_t sizes)
@@ -63,9 +63,9 @@ static void print_limits(const struct dmatrack_container_info *info)
 		       cli_text_size(a, info->max_bitmap_size),
 		       cli_text_size(b, reach));
 	else if (page)
-		printf("%-22swhatever is needed\n", "Largest bitmap:");
+		printf("%-22sno limit\n", "Largest bitmap:");
 	if (info->mappings_left == UINT32_MAX)
-		printf("%-22snot told\n", "Mappings left:");
+		printf("%-22sunknown\n", "Mappings left:");
 	else
 		printf("%-22s%s\n", "Mappings left:",
 		       cli_text_count(a, info->mappings_left));
@@ -105,7 +105,7 @@ static void print_info(const struct dmatrack_container_info *info)
 	print_ranges(info);
 }
 
-/* For programs ---------------------------------------------------------------- */
+/* JSON ------------------------------------------------------------------------ */
 
 static json_t *json_of_range(uint64_t iova, uint64_t last)
 {
@@ -179,7 +179,7 @@ struct sum {
 	uint64_t n, size;
 };
 
-/* @list: or NULL: print. Return: 0 or -errno */
+/* @list: to add to; NULL: print. Return: 0 or -errno */
 static int list_mappings(struct dmatrack *t, struct sum *sum, json_t *list)
 {
 	struct dmatrack_mapping m[LIST];
@@ -231,24 +231,24 @@ static int mappings(struct dmatrack *t, json_t *json)
 int info_container(struct dmatrack *t, bool with_mappings, json_t *json)
 {
 	struct dmatrack_container_info *info;
-	bool told;
+	bool listed;
 	int ret = dmatrack_get_info(t, &info);
 
 	if (ret) {
-		cli_error("can't ask the container: %s", cli_error_why(ret));
+		cli_error("can't query the container: %s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (json)
 		add_info(json, info);
 	else
 		print_info(info);
-	told = info->flags & DMATRACK_INFO_MAPPINGS;
+	listed = info->flags & DMATRACK_INFO_MAPPINGS;
 	dmatrack_info_free(info);
 	if (!with_mappings)
 		return 0;
-	if (told)
+	if (listed)
 		return mappings(t, json);
 	if (!json)
-		printf("%-22snot told by this driver\n", "Mappings:");
+		printf("%-22snot listed by this driver\n", "Mappings:");
 	return 0;
 }

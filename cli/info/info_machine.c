@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * VFIO on this machine. All that is found out goes into a JSON object, in a first pass;
- * people get a text made from that.
+ * VFIO on this machine. A first pass collects everything in a JSON object; the text for
+ * people is made from that.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #define DMATRACK	"dmatrack"
 #define STOCK		"vfio_iommu_type1"
 
-/* Looking --------------------------------------------------------------------- */
+/* Files ----------------------------------------------------------------------- */
 
 /* A path below @root. Return: @buf, PATH_MAX bytes */
 __attribute__((format(printf, 3, 4)))
@@ -33,7 +33,7 @@ static const char *path(char *buf, const char *root, const char *format, ...)
 	return buf;
 }
 
-/* A file's first line, or NULL. To be freed */
+/* Return: a file's first line, to be freed; or NULL */
 static char *first_line(const char *name)
 {
 	FILE *in = fopen(name, "re");
@@ -52,7 +52,7 @@ static char *first_line(const char *name)
 	return line;
 }
 
-/* Where a link ends, its last part; or NULL. Return: @buf */
+/* Return: the last part of a symbolic link's target, in @buf; or NULL */
 static const char *link_name(const char *name, char *buf)
 {
 	ssize_t len = readlink(name, buf, PATH_MAX - 1);
@@ -78,7 +78,7 @@ static int visible(const struct dirent *e)
 	return e->d_name[0] != '.';
 }
 
-/* Calls @found for each name in a folder, 2 before 10; one that's missing is empty. */
+/* Call @found for each name in @folder, 2 before 10. A missing folder is empty. */
 static void each(const char *folder, const char *root, json_t *list,
 		 void (*found)(json_t *list, const char *root,
 			       const char *name))
@@ -94,7 +94,7 @@ static void each(const char *folder, const char *root, json_t *list,
 		free(names);
 }
 
-/* What there is --------------------------------------------------------------- */
+/* Collecting ------------------------------------------------------------------ */
 
 static void add_driver(json_t *list, const char *root, const char *name)
 {
@@ -188,14 +188,14 @@ static void collect(const char *root, json_t *json)
 	json_object_set_new(json, "mediated_devices", mediated);
 }
 
-/* What to do about it --------------------------------------------------------- */
+/* Advice ---------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *o, const char *member)
 {
 	return json_string_value(json_object_get(o, member));
 }
 
-/* Whether a driver gives devices to programs */
+/* Is its driver one that gives devices to programs? */
 static bool is_vfio(const json_t *device)
 {
 	const char *driver = text_of(device, "driver");
@@ -252,7 +252,7 @@ static void add_advice(json_t *json)
 	json_object_set_new(json, "advice", list);
 }
 
-/* For people ------------------------------------------------------------------ */
+/* Text ------------------------------------------------------------------------ */
 
 static void print_drivers(const json_t *json)
 {
@@ -326,7 +326,7 @@ static void print_mediated(const json_t *json)
 		       or_unknown(text_of(o, "parent")));
 }
 
-/* An item of a list, in lines of at most 78 columns */
+/* Print an item of a list, in lines of at most 78 columns. */
 static void print_item(const char *text)
 {
 	size_t column = 1, len;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Containers of a running process: found by what its descriptors are links to, and
- * borrowed by pidfd_getfd(2), which takes nothing away from it.
+ * Containers of a running process: found by the targets of the links in /proc/PID/fd, and
+ * duplicated by pidfd_getfd(2), which leaves the process its descriptor.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Whether a descriptor of the process is what a link to @path is */
+/* Is a descriptor of the process a link to @path? */
 static bool is_link(int pid, int fd, const char *path)
 {
 	char name[64], to[PATH_MAX];
@@ -46,14 +46,14 @@ static DIR *open_fds(int pid)
 	if (!dir && errno == ENOENT)
 		cli_error("there's no process %d", pid);
 	else if (!dir && errno == EACCES)
-		cli_error("permission denied: process %d is somebody else's; run as root, or with CAP_SYS_PTRACE",
+		cli_error("permission denied: process %d is another user's; run as root, or with CAP_SYS_PTRACE",
 			  pid);
 	else if (!dir)
 		cli_error("%s: %m", name);
 	return dir;
 }
 
-/* Descriptors that are @path, ascending; freed by the caller. Return: how many, or -1 */
+/* @fds: out: descriptors of @path, ascending, to be freed. Return: their number, or -1 */
 static int find_fds(int pid, const char *path, int **fds)
 {
 	DIR *dir = open_fds(pid);
@@ -83,7 +83,7 @@ static const char *explain_borrow(int error)
 {
 	switch (error) {
 	case EPERM:
-		return "permission denied: that takes the right to trace it; run as root, or with CAP_SYS_PTRACE";
+		return "permission denied: needs the right to trace it; run as root, or with CAP_SYS_PTRACE";
 	case ESRCH:
 		return "there's no such process";
 	case EBADF:
@@ -94,7 +94,7 @@ static const char *explain_borrow(int error)
 	return strerror(error);
 }
 
-/* A descriptor of ours for what @fd is there. Return: it, or -1 after an error */
+/* Return: our duplicate of its descriptor @fd, or -1 after an error message */
 static int borrow(int pid, int fd)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), ours = -1;
@@ -141,10 +141,10 @@ static void explain_none(int pid)
 
 	free(fds);
 	if (n > 0)
-		cli_error("process %d uses iommufd (%s), which this can't look into",
+		cli_error("process %d uses iommufd (%s), which dmatrack can't show",
 			  pid, IOMMUFD);
 	else if (!n)
-		cli_error("process %d has no container: %s isn't open there (one of dmatrack's engine can't be seen from outside)",
+		cli_error("process %d has no container: it hasn't opened %s (a container of dmatrack's engine can't be seen from outside)",
 			  pid, CONTAINER);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Write the record of a run.
+ * Writes the record of a run.
  *
- * Bins are counted word by word: 1 TiB is four million words, most of them 0, and
- * takes some milliseconds. A round's line is flushed when the round ends.
+ * Bins are counted by words of the bitmap: 1 TiB is four million words, most of them 0,
+ * and takes some milliseconds. A round's line is flushed when the round ends.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,9 +31,9 @@ const char *const record_reasons[] = {
 
 /**
  * struct part - a region, in pages
- * @first: page number: IOVA / page size
- * @pages: how many
- * @before: pages of the regions before it
+ * @first: number of its first page: IOVA / page size
+ * @pages: number of its pages
+ * @before: number of pages of the regions before it
  */
 struct part {
 	uint64_t first;
@@ -42,17 +42,17 @@ struct part {
 };
 
 /**
- * struct record - one that is being written
+ * struct record - a record that is being written
  * @out: the file
- * @error: the first there was; nothing is written after it
- * @page_size: of the run
- * @part: its regions
- * @nparts: how many
- * @pages: of all
- * @bin_pages: of a bin
- * @nbins: how many
- * @known: so far, @bin is all there is to know of the round to come
- * @bin: its dirty pages
+ * @error: -errno of the first error; nothing is written after it
+ * @page_size: bytes of a page
+ * @part: regions of the run
+ * @nparts: number of regions
+ * @pages: number of pages of all regions
+ * @bin_pages: number of pages of a bin
+ * @nbins: number of bins
+ * @known: true: @bin was filled in for the next round
+ * @bin: number of dirty pages of each bin in the next round
  */
 struct record {
 	FILE *out;
@@ -81,7 +81,7 @@ unsigned int record_bins(uint64_t pages)
 	return each ? (unsigned int)(pages / each + !!(pages % each)) : 0;
 }
 
-/* Bits of [from, to) that are set */
+/* Number of set bits in [from, to) */
 static uint64_t count_bits(const uint64_t *bitmap, uint64_t from, uint64_t to)
 {
 	uint64_t head = ~UINT64_C(0) << from % WORD_BITS;
@@ -100,7 +100,7 @@ static uint64_t count_bits(const uint64_t *bitmap, uint64_t from, uint64_t to)
 	return count + (uint64_t)__builtin_popcountll(bitmap[i] & tail);
 }
 
-/* Bits [from, to) are pages from @page on, counted over all regions. */
+/* Add bits [from, to) to the bins from @page on, a number over all regions. */
 static void add_bits(struct record *r, const uint64_t *bitmap, uint64_t from,
 		     uint64_t to, uint64_t page)
 {
@@ -150,8 +150,8 @@ void record_dirty_all(struct record *r)
 }
 
 /*
- * A number for each bin, or, for several that are the same, how many and the number:
- * [3, [100, 0], 5]. What is left out at the end is 0.
+ * A number for each bin or, for several equal ones, a pair of their count and the number:
+ * [3, [100, 0], 5]. Zeros at the end are left out.
  */
 json_t *record_pack_heat(const uint64_t *bin, unsigned int nbins)
 {
@@ -178,7 +178,7 @@ json_t *record_pack_heat(const uint64_t *bin, unsigned int nbins)
 
 /* Lines */
 
-/* What is not UTF-8 can't be written as JSON. */
+/* Text that isn't UTF-8 can't be written as JSON: "?" instead */
 static json_t *string(const char *text)
 {
 	json_t *s = json_string(text);
@@ -192,8 +192,8 @@ static int set_number(json_t *line, const char *name, uint64_t n)
 			n > INT64_MAX ? INT64_MAX : (json_int_t)n));
 }
 
-/* Members that are 0 unless they are there */
-static int set_some(json_t *line, const char *name, uint64_t n)
+/* Add a member, unless it is 0: a missing one means that. */
+static int set_nonzero(json_t *line, const char *name, uint64_t n)
 {
 	return n ? set_number(line, name, n) : 0;
 }
@@ -229,7 +229,7 @@ static json_t *regions(const struct record_run *run)
 	return list;
 }
 
-/* How this process was called. An empty array: the kernel doesn't say */
+/* Arguments of this process; an empty array if /proc has none */
 static json_t *arguments(void)
 {
 	FILE *in = fopen("/proc/self/cmdline", "re");
@@ -247,7 +247,7 @@ static json_t *arguments(void)
 	return list;
 }
 
-/* When, where and by what the run was started */
+/* Date, host, version and arguments */
 static int set_origin(json_t *line)
 {
 	time_t now = time(NULL);
@@ -277,10 +277,10 @@ static void write_run(struct record *r, const struct record_run *run)
 	if (run->target)
 		bad |= json_object_set_new(line, "target", string(run->target));
 	bad |= set_number(line, "page_size", run->page_size);
-	bad |= set_some(line, "bandwidth_limit", run->bandwidth);
-	bad |= set_some(line, "downtime_limit_ns", run->downtime);
-	bad |= set_some(line, "left_limit", run->until);
-	bad |= set_some(line, "rounds_limit", run->rounds);
+	bad |= set_nonzero(line, "bandwidth_limit", run->bandwidth);
+	bad |= set_nonzero(line, "downtime_limit_ns", run->downtime);
+	bad |= set_nonzero(line, "left_limit", run->until);
+	bad |= set_nonzero(line, "rounds_limit", run->rounds);
 	if (run->refine)
 		bad |= json_object_set_new(line, "refine", json_true());
 	bad |= json_object_set_new(line, "regions", regions(run));
@@ -288,8 +288,8 @@ static void write_run(struct record *r, const struct record_run *run)
 }
 
 /*
- * Bitmaps may be missing: the first round needs none. Where pages are compared, those that
- * changed say more than those that were reported.
+ * The first round has no bitmaps: everything is dirty. If pages are compared, take those
+ * that changed rather than those that were reported.
  */
 static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
 {
@@ -327,11 +327,11 @@ void record_round(struct record *r, const struct dmatrack_round *round)
 	bad |= set_number(line, "copy_ns", round->copy);
 	bad |= set_number(line, "pages_dirty", round->dirty);
 	bad |= set_number(line, "pages_sent", round->sent);
-	bad |= set_some(line, "pages_zero", round->zero);
-	bad |= set_some(line, "pages_same", round->same);
+	bad |= set_nonzero(line, "pages_zero", round->zero);
+	bad |= set_nonzero(line, "pages_same", round->same);
 	bad |= set_number(line, "bytes", round->bytes);
-	bad |= set_some(line, "rate", round->rate);
-	bad |= set_some(line, "dirty_rate", round->dirty_rate);
+	bad |= set_nonzero(line, "rate", round->rate);
+	bad |= set_nonzero(line, "dirty_rate", round->dirty_rate);
 	if (round->left != UINT64_MAX)
 		bad |= set_number(line, "bytes_left", round->left);
 	if (round->downtime != UINT64_MAX)
@@ -355,8 +355,8 @@ static void write_end(struct record *r, const struct record_end *end)
 	if (end->error)
 		bad |= json_object_set_new(line, "error", string(end->error));
 	bad |= set_number(line, "time_ns", end->time);
-	bad |= set_some(line, "downtime_ns", end->downtime);
-	bad |= set_some(line, "finish_ns", end->finish);
+	bad |= set_nonzero(line, "downtime_ns", end->downtime);
+	bad |= set_nonzero(line, "finish_ns", end->finish);
 	bad |= set_number(line, "bytes", end->bytes);
 	write_line(r, line, bad);
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The record of a run: what 'dmatrack report' draws. A text file, a JSON object a
- * line: first the run, then each round as it ends, at last how it all ended. So a
- * run that was killed leaves a record that can be read. man/dmatrack-record.5 says
- * what each member means.
+ * The record of a run, which 'dmatrack report' draws. It is a text file with a JSON object
+ * a line: first the run, then each round when it ends, at last the result. So a run that
+ * was killed leaves a readable record. man/dmatrack-record.5 describes the members.
  *
- *	record.c	write
- *	record_read.c	read, from a file that may be anything
+ *	record.c	writes it
+ *	record_read.c	reads it, from an untrusted file
  *
- * Where pages were dirty is kept as bins: all regions, one after the other without
- * the holes between them, in at most RECORD_BINS parts of equally many pages each
- * (the last may have fewer), and for each how many of its pages were dirty.
+ * The dirty pages of a round are kept as bins: all regions, one after the other without
+ * the holes between them, are divided into at most RECORD_BINS bins with the same number
+ * of pages (the last may have fewer); a bin's value is the number of its dirty pages.
  *
  * Functions that return int return 0 or -errno.
  */
@@ -26,21 +25,21 @@
 #define RECORD_VERSION	1
 #define RECORD_BINS	2048u
 #define RECORD_REGIONS	DMATRACK_REGIONS_MAX
-#define RECORD_ROUNDS	10240u	/* at the most, when it is read */
+#define RECORD_ROUNDS	10240u	/* most rounds that are read */
 
 /**
- * struct record_run - what is being done
- * @command: the subcommand: "demo"
- * @driver: who tracks: "engine", "dmatrack", "stock"
+ * struct record_run - a run
+ * @command: name of the subcommand: "demo"
+ * @driver: name of the driver that tracks: "engine", "dmatrack", "stock"
  * @target: device, file or peer; or NULL
- * @page_size: a power of two
- * @region: ascending, none reaching into the next; vaddr is not used
- * @nregions: 1 or more
+ * @page_size: bytes of a page, a power of two
+ * @region: regions, ascending, without overlap; vaddr is not used
+ * @nregions: number of regions, 1 or more
  * @bandwidth: limit in bytes a second; 0: none
- * @downtime: allowed, in ns; 0: not said
- * @until: so few bytes left are little enough, for a run that has no @downtime
- * @rounds: limit; 0: none
- * @refine: pages are compared with what was sent
+ * @downtime: allowed downtime in ns; 0: not given
+ * @until: bytes left at which the devices are stopped, if there is no @downtime
+ * @rounds: limit of rounds; 0: none
+ * @refine: true: pages are compared with what was sent
  */
 struct record_run {
 	const char *command;
@@ -57,16 +56,16 @@ struct record_run {
 };
 
 enum record_kind {
-	RECORD_FULL,	/* everything is sent, as nothing was before */
-	RECORD_ROUND,	/* devices go on */
-	RECORD_LAST,	/* they have stopped */
+	RECORD_FULL,	/* the first: everything is sent */
+	RECORD_ROUND,	/* devices write during it */
+	RECORD_LAST,	/* devices are stopped */
 };
 
 /**
- * struct record_round - one round that was read
- * @r: as dmatrack_precopy_run() told of it, without bitmaps
- * @kind: see there
- * @end: when its pages had been sent, in ns since the run began
+ * struct record_round - a round that was read
+ * @r: the library's figures, without bitmaps
+ * @kind: kind of the round
+ * @end: time when its pages had been sent, in ns since the run began
  */
 struct record_round {
 	struct dmatrack_round r;
@@ -74,23 +73,23 @@ struct record_round {
 	uint64_t end;
 };
 
-/* How it ended */
+/* The result of a run */
 enum record_result {
-	RECORD_COPIED,	/* all there is to copy was copied */
-	RECORD_EXACT,	/* and was compared */
-	RECORD_DIFFERS,	/* it was compared, and isn't the same */
-	RECORD_FAILED,	/* there's no copy */
+	RECORD_COPIED,	/* everything was copied */
+	RECORD_EXACT,	/* everything was copied, compared, and is the same */
+	RECORD_DIFFERS,	/* the copy was compared, and differs */
+	RECORD_FAILED,	/* there is no copy */
 };
 
 /**
- * struct record_end - the end
- * @result: see there
+ * struct record_end - the end of a run
+ * @result: its result
  * @reason: why the devices were stopped, or DMATRACK_RUNNING
- * @error: what went wrong, in words; or NULL
- * @time: of the run
- * @downtime: how long the devices stood still for it; 0: not known
- * @finish: of that, until the destination was finished; 0: not known
- * @bytes: of memory that were sent, in all rounds
+ * @error: error message; or NULL
+ * @time: duration of the run in ns
+ * @downtime: real downtime in ns; 0: not known
+ * @finish: part of the downtime that finishing the destination took, in ns; 0: not known
+ * @bytes: bytes of memory sent in all rounds
  */
 struct record_end {
 	enum record_result result;
@@ -102,68 +101,67 @@ struct record_end {
 	uint64_t bytes;
 };
 
-/* Bins: pages in each, how many there are, for so many pages */
+/* Pages in a bin, and number of bins, for a memory of @pages pages */
 uint64_t record_bin_pages(uint64_t pages);
 unsigned int record_bins(uint64_t pages);
-/* @n bins as 'heat' has them. Return: a new array; NULL: no memory */
+/* Pack @n bins for the member 'heat'. Return: a new array; NULL: no memory */
 struct json_t *record_pack_heat(const uint64_t *bin, unsigned int n);
 
 /* Writing. One thread at a time. */
 struct record;
 
 /**
- * record_create() - begin a record
- * @r: out
- * @path: written anew
- * @run: copied
+ * record_create() - create a record
+ * @r: out: the record
+ * @path: name of the file; an existing one is overwritten
+ * @run: the run; copied
  *
- * Writes the run's line: @run, and what the process and the machine say: date, host,
- * version and arguments.
+ * Writes the run's line: @run, and date, host, version and arguments of the process.
  *
- * Return: 0; -EINVAL (regions that aren't as they should be), -ENOMEM, or what the
- * file system says.
+ * Return: 0; -EINVAL (invalid regions or page size), -ENOMEM, or an error of the file
+ * system.
  */
 int record_create(struct record **r, const char *path,
 		  const struct record_run *run);
 
 /**
- * record_dirty() - pages that the round to come is about
- * @r: record; NULL: nothing is recorded
- * @iova: of the bitmap's first page; page-aligned
- * @pages: bits in @bitmap
- * @bitmap: as dmatrack_harvest() writes it
+ * record_dirty() - add dirty pages to the next record_round()
+ * @r: the record; NULL: nothing is recorded
+ * @iova: IOVA of the bitmap's first page; page-aligned
+ * @pages: number of bits in @bitmap
+ * @bitmap: bitmap from dmatrack_harvest()
  *
- * Of any part of the memory, over holes as well; bits there don't count. To be called
- * once for each page of a round, as the pages of several calls are added up.
+ * The bitmap may cover any part of the memory, and holes, whose bits don't count. The
+ * pages of several calls are added up, so each page must be given only once for a round.
  */
 void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
 		  const uint64_t *bitmap);
 void record_dirty_all(struct record *r);	/* every page of all regions */
 
 /**
- * record_round() - a round has ended
- * @r: record, or NULL
- * @round: as a round callback of dmatrack_precopy_run() gets it, for the run's regions
+ * record_round() - write a round's line
+ * @r: the record, or NULL
+ * @round: the round, as passed to the round callback of dmatrack_precopy_run()
  *
- * If there are no bitmaps and record_dirty() hasn't been called for it, its heat is not
- * known. An error is kept for record_close().
+ * Without bitmaps, and unless record_dirty() was called, the round has no heat. An error
+ * is kept for record_close().
  */
 void record_round(struct record *r, const struct dmatrack_round *round);
 
 /**
- * record_close() - the run has ended
- * @r: freed; may be NULL
- * @end: how; NULL: the record stays without its last line
+ * record_close() - write the last line, and close the record
+ * @r: the record; freed; may be NULL
+ * @end: the end; NULL: write no last line
  *
- * Return: 0, or what kept the record from being written, now or before.
+ * Return: 0, or the first error of writing the record.
  */
 int record_close(struct record *r, const struct record_end *end);
 
-/* The same, after dmatrack_precopy_run(). @error: what went wrong, or NULL */
+/* The same with the figures of dmatrack_precopy_run(). @error: error message, or NULL */
 int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
 		      enum record_result result, const char *error);
 
-/* Words of the record, by the numbers above */
+/* Words of the record, by enum record_kind, record_result and dmatrack_reason */
 extern const char *const record_kinds[3];
 extern const char *const record_results[4];
 extern const char *const record_reasons[5];
@@ -174,19 +172,18 @@ extern const char *const record_reasons[5];
 
 /**
  * struct record_file - a record that was read
- * @line: what was read, an object for each line, without heat
+ * @line: array of the lines' objects, without heat
  * @run: the run; strings and regions belong to @file
- * @pages: of all regions
- * @bin_pages: of a bin; the last may have fewer
- * @nbins: how many
- * @round: those there are
- * @nrounds: how many
- * @heat: of round i and bin j: dirty pages, @heat[i * @nbins + j];
- *	  RECORD_UNKNOWN: not known
- * @whole: @end is there; else the record is cut
- * @end: how it ended
- * @lines: that were read
- * @region: those of @run
+ * @pages: number of pages of all regions
+ * @bin_pages: number of pages of a bin; the last may have fewer
+ * @nbins: number of bins
+ * @round: rounds
+ * @nrounds: number of rounds
+ * @heat: dirty pages of round i in bin j: @heat[i * @nbins + j]; RECORD_UNKNOWN: not known
+ * @whole: true: the record has its last line, and @end is valid
+ * @end: end of the run
+ * @lines: number of lines
+ * @region: regions of @run
  */
 struct record_file {
 	struct json_t *line;
@@ -205,15 +202,15 @@ struct record_file {
 
 /**
  * record_read() - read a record
- * @file: out; to be freed even after an error
- * @path: "-": standard input
- * @error: out: what's wrong with it, if there's an error
- * @size: of @error
+ * @file: out: the record; to be freed even after an error
+ * @path: name of the file; "-": standard input
+ * @error: out: error message
+ * @size: size of @error in bytes
  *
- * A record that ends before its last line is taken as far as it goes.
+ * A record without its last line is read as far as it goes.
  *
- * Return: 0; -EINVAL (it isn't one, or contradicts itself), -EPROTO (of a later
- * version), -ENOMEM, or what the file system says.
+ * Return: 0; -EINVAL (no valid record), -EPROTO (a record of a later version), -ENOMEM,
+ * or an error of the file system.
  */
 int record_read(struct record_file *file, const char *path, char *error,
 		size_t size);

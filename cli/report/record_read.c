@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Read the record of a run.
+ * Reads the record of a run.
  *
- * The file may be anything: cut, altered, made to harm. jansson takes care of JSON,
- * UTF-8 and numbers beyond 64 bits; here, every number is looked at before it is
- * reckoned with: none is above LIMIT, so that a few can be added, and none leads to
- * memory that the file's own length doesn't pay for, but for RECORD_BINS a round.
+ * The file isn't trusted: it may be truncated, altered or hostile. jansson checks JSON,
+ * UTF-8 and numbers beyond 64 bits. Every number is checked before it is used: none is
+ * above LIMIT, so that a few can be added; and the memory allocated is proportional to
+ * the file's length, plus RECORD_BINS numbers a round.
  *
- * A last line without its newline is where the writer was stopped: what it says is
- * left aside, unless it is all there. Any other line that can't be read is an error.
+ * A last line without its newline was being written when the writer was stopped: it is
+ * ignored unless it is complete. Any other line that can't be read is an error.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,15 +25,15 @@
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 
 /**
- * struct reader - while a record is read
- * @file: what was read so far
- * @in: from where
- * @line: the line, with room for LINE_MAX_BYTES
- * @length: of it, without its newline
- * @partial: it has none
- * @room: rounds that there is memory for
- * @error: what's wrong
- * @size: of @error
+ * struct reader - a record that is being read
+ * @file: the record
+ * @in: its file
+ * @line: current line, with room for LINE_MAX_BYTES
+ * @length: length of the line without its newline, in bytes
+ * @partial: true: the line has no newline
+ * @room: number of rounds for which memory is allocated
+ * @error: out: error message
+ * @size: size of @error in bytes
  */
 struct reader {
 	struct record_file *file;
@@ -113,7 +113,7 @@ static int get_word(struct reader *r, json_t *o, const char *name,
 			return 0;
 		}
 	}
-	return fail(r, -EINVAL, "%s is none that is known", name);
+	return fail(r, -EINVAL, "%s has an unknown value", name);
 }
 
 /* The first line */
@@ -131,7 +131,7 @@ static int get_iova(json_t *o, uint64_t *iova)
 	       text[2] == '+' || text[2] == ' ' ? -EINVAL : 0;
 }
 
-/* @last: of the region before, inclusive */
+/* @last: in: last IOVA of the region before; out: of this one */
 static int get_region(struct reader *r, json_t *o, unsigned int i,
 		      uint64_t *last)
 {
@@ -145,7 +145,7 @@ static int get_region(struct reader *r, json_t *o, unsigned int i,
 	    (region->iova | region->size) % page ||
 	    region->size - 1 > UINT64_MAX - region->iova ||
 	    (i && region->iova <= *last))
-		return fail(r, -EINVAL, "region %u makes no sense", i);
+		return fail(r, -EINVAL, "region %u is invalid", i);
 	*last = region->iova + (region->size - 1);
 	r->file->pages += region->size / page;
 	return 0;
@@ -180,10 +180,10 @@ static int check_version(struct reader *r, json_t *line)
 	json_int_t n = json_integer_value(version);
 
 	if (!json_is_integer(version) || n < 1)
-		return fail(r, -EINVAL, "this is no record of dmatrack's");
+		return fail(r, -EINVAL, "not a record of dmatrack");
 	if (n > RECORD_VERSION)
 		return fail(r, -EPROTO,
-			    "a record of version %lld; this dmatrack knows them up to %d",
+			    "the record has version %lld; this dmatrack reads versions up to %d",
 			    (long long)n, RECORD_VERSION);
 	return 0;
 }
@@ -244,14 +244,14 @@ static uint64_t pages_of_bin(const struct record_file *f, unsigned int bin)
 	       f->bin_pages;
 }
 
-/* One element: for @n bins from @bin on, so many dirty pages. */
+/* Set @n bins from @bin on to @count dirty pages. */
 static int set_bins(struct reader *r, uint64_t *heat, size_t bin, uint64_t n,
 		    json_t *count)
 {
 	json_int_t dirty = json_integer_value(count);
 
 	if (!json_is_integer(count) || dirty < 0 || n > r->file->nbins - bin)
-		return fail(r, -EINVAL, "heat has a bin that makes no sense");
+		return fail(r, -EINVAL, "heat has an invalid bin");
 	for (; n; n--, bin++) {
 		if ((uint64_t)dirty > pages_of_bin(r->file, (unsigned int)bin))
 			return fail(r, -EINVAL, "heat has more pages than a bin has");
@@ -370,20 +370,20 @@ static int get_end(struct reader *r, json_t *line)
 
 /* Lines */
 
-static int take(struct reader *r, json_t *line)
+static int take_line(struct reader *r, json_t *line)
 {
 	if (json_array_append(r->file->line, line))
 		return fail(r, -ENOMEM, "no memory");
 	if (r->file->lines == 1)
 		return get_run(r, line);
 	if (r->file->whole)
-		return fail(r, -EINVAL, "more after the end");
+		return fail(r, -EINVAL, "a line after the end");
 	if (json_object_get(line, "result"))
 		return get_end(r, line);
 	return get_round(r, line);
 }
 
-/* Return: 1: a line, 0: the end, or an error */
+/* Return: 1: a line was read, 0: end of the file, or an error */
 static int read_line(struct reader *r)
 {
 	int c;
@@ -411,10 +411,10 @@ static int parse_line(struct reader *r)
 	if (!line && r->partial && r->file->lines > 1)
 		return 0;
 	if (!line && r->file->lines == 1)
-		return fail(r, -EINVAL, "this is no record of dmatrack's");
+		return fail(r, -EINVAL, "not a record of dmatrack");
 	if (!line)
 		return fail(r, -EINVAL, "%s", error.text);
-	ret = json_is_object(line) ? take(r, line) :
+	ret = json_is_object(line) ? take_line(r, line) :
 	      fail(r, -EINVAL, "not an object");
 	json_decref(line);
 	return ret;

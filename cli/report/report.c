@@ -11,24 +11,25 @@
 static const char help[] =
 "usage: dmatrack report [OPTION]... RECORD [RECORD]\n"
 "\n"
-"Make a page for a browser from the record that demo, send or snapshot kept with\n"
-"--record FILE: how the run ended and what to do about it; which pages were written,\n"
-"over time and address; bytes a round; how fast memory was written and sent; what\n"
-"downtime was allowed, predicted and real. It can be zoomed, fits a phone, and is one\n"
-"file that loads nothing. With two records: both side by side, on the same scales.\n"
+"Make an HTML page from the record that demo, send or snapshot wrote with\n"
+"--record FILE. It shows how the run ended and what to do about it; which pages\n"
+"were written, over time and address; bytes a round; how fast memory was written\n"
+"and sent; the downtime allowed, predicted and real. The page can be zoomed, fits\n"
+"a phone, and is one file that loads nothing else. Two records are shown side by\n"
+"side, on the same scales.\n"
 "\n"
-"RECORD may be '-', standard input. A record of a run that was killed, or is still\n"
-"going on, is drawn as far as it goes.\n"
+"RECORD may be - for standard input. The record of a run that was killed, or\n"
+"still runs, is shown as far as it goes.\n"
 "\n"
 "Output:\n"
-"  --output FILE      where to; '-': standard output (default: the first RECORD\n"
-"                     with .html for what it ends with)\n"
-"  --title TEXT       above it (default: 'dmatrack COMMAND')\n"
-"  --help             this text\n"
+"  --output FILE      write the page to FILE; - for standard output (default: the\n"
+"                     first RECORD's name with .html as its ending)\n"
+"  --title TEXT       title of the page (default: 'dmatrack COMMAND')\n"
+"  --help             print this text\n"
 "\n"
-"How to read it: a column is the time from one harvest to the next. Its cells show\n"
-"what was written in that time, its bar what was sent in it. The last column, in\n"
-"which devices stand still, is the downtime.\n"
+"How to read it: a column is the time from one harvest to the next. Its cells\n"
+"show the pages written in that time, its bar the bytes sent. In the last column\n"
+"the devices stand still: the downtime.\n"
 "\n"
 "Examples:\n"
 "  dmatrack demo --record run.jsonl\n"
@@ -36,12 +37,12 @@ static const char help[] =
 "  dmatrack report --output both.html before.jsonl after.jsonl\n"
 "\n"
 "Exit status: 0 done, 2 the command line is not understood, 3 the record can't be\n"
-"read, or the report not written.\n";
+"read or the page can't be written.\n";
 
 /**
- * struct options - what the user wants
- * @output: file to write; NULL: named after the first record
- * @title: of the page; NULL: none given
+ * struct options - options of report
+ * @output: name of the file to write; NULL: made from the first record's
+ * @title: title of the page; NULL: none given
  */
 struct options {
 	const char *output;
@@ -65,7 +66,7 @@ static const struct cli_syntax syntax = {
 	.optional = 1,
 };
 
-/* @record with another ending. Return: to be freed; NULL: no memory */
+/* Return: --output, or @record's name with another ending; to be freed; NULL: no memory */
 static char *name_output(const struct options *o, const char *record)
 {
 	const char *slash = strrchr(record, '/');
@@ -115,7 +116,7 @@ static void print_name(const char *name, size_t size)
 		printf("%s: %s\n", name, cli_text_size(text, size));
 }
 
-/* Written to memory first: a page that can't be made replaces none. */
+/* Write to memory first: a page that can't be made must not replace an old one. */
 static int make_page(const struct report *r, const char *output)
 {
 	char *text = NULL;
@@ -164,7 +165,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	}
 	for (i = 0; i < argc && ret == CLI_GO_ON; i++) {
 		if (same_file(argv[i], output))
-			ret = cli_error_usage("%s is a record itself", output);
+			ret = cli_error_usage("the page would overwrite the record %s", output);
 	}
 	if (ret == CLI_GO_ON)
 		ret = read_records(&r, argv, (unsigned int)argc);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * dmatrack report: a page for a browser, from the records of one run or two.
+ * dmatrack report: makes an HTML page from the records of one or two runs.
  *
  *	report.c	options and files
- *	report_page.c	the records put into the page
+ *	report_page.c	puts the records into the page
  *	page/		the page: HTML, style and script; 'make' puts them and d3 into
- *			one file, which is a part of the command
+ *			one file, which is linked into the command
  *
- * All drawing is the script's. What a record holds reaches it as JSON that was read
- * and written again: ASCII, and without '<', so that it can't end its element.
+ * The script draws everything. It gets the records as JSON that was read and written
+ * again: in ASCII and without '<', so that their text can't end the HTML element.
  */
 #ifndef CLI_REPORT_REPORT_H
 #define CLI_REPORT_REPORT_H
@@ -18,15 +18,15 @@
 #include "record.h"
 
 #define REPORT_RECORDS	2u
-#define REPORT_COLUMNS	512u		/* of the heat map */
-#define REPORT_CELLS	(1u << 18)	/* likewise */
+#define REPORT_COLUMNS	512u		/* most columns of the heat map */
+#define REPORT_CELLS	(1u << 18)	/* most cells of the heat map */
 
 /**
- * struct report - what a page is made from
- * @title: above it; NULL: none
- * @n: how many records
- * @name: of each, for a reader to tell them apart
- * @file: each
+ * struct report - data of a page
+ * @title: title of the page; NULL: none
+ * @n: number of records
+ * @name: name of each record, for the reader of the page
+ * @file: each record
  */
 struct report {
 	const char *title;
@@ -37,8 +37,8 @@ struct report {
 
 /**
  * report_page() - write the page
- * @r: from what
- * @out: where to; errors are kept by it
+ * @r: data of the page
+ * @out: stream to write to; its errors are for the caller to check
  *
  * Return: 0 or -ENOMEM.
  */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The records, as JSON, put into the page at its mark.
+ * Puts the records, as JSON, into the page in place of its mark.
  *
- * Heat is most of a record: 10,000 rounds of 2048 bins are 20 million numbers, of
- * which no screen shows more than some hundred thousands. So rounds, from the second
- * on (the first is everything), and bins are merged until there are at most
- * REPORT_COLUMNS columns and REPORT_CELLS cells: of rounds the one that found most,
- * of bins the sum.
+ * Most of a record is heat: 10,000 rounds of 2048 bins are 20 million numbers, of
+ * which no screen shows more than some hundred thousand. So rounds, from the second on
+ * (in the first everything is dirty), and bins are merged until there are at most
+ * REPORT_COLUMNS columns and REPORT_CELLS cells: rounds to their maximum, bins to their
+ * sum.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -17,14 +17,14 @@
 
 #define MARK	"@DATA@"
 
-/* The page, by the linker */
+/* The page, linked into the command */
 extern const char _binary_page_html_start[], _binary_page_html_end[];
 
 /**
- * struct merge - the heat map's cells
- * @rounds: merged into a column
- * @bins: merged into a row
- * @rows: of a column
+ * struct merge - how the heat map is merged
+ * @rounds: number of rounds in a column
+ * @bins: number of bins in a row
+ * @rows: number of rows of a column
  */
 struct merge {
 	unsigned int rounds;
@@ -48,7 +48,7 @@ static struct merge choose_merge(const struct record_file *f)
 	return m;
 }
 
-/* Raise @row to what round @round found. Return: whether that is known */
+/* Raise the values in @row to those of round @round. Return: false: its heat isn't known */
 static bool raise_row(const struct record_file *f, const struct merge *m,
 		  unsigned int round, uint64_t *row)
 {
@@ -116,7 +116,7 @@ static json_t *pack(const struct report *r)
 			 r->title, "records", records);
 }
 
-static int put(const char *text, size_t size, void *out)
+static int write_escaped(const char *text, size_t size, void *out)
 {
 	const char *end = text + size, *at;
 
@@ -138,7 +138,7 @@ int report_page(const struct report *r, FILE *out)
 
 	if (mark && data) {
 		fwrite(page, 1, (size_t)(mark - page), out);
-		ret = json_dump_callback(data, put, out, JSON_COMPACT |
+		ret = json_dump_callback(data, write_escaped, out, JSON_COMPACT |
 					 JSON_ENSURE_ASCII) ? -ENOMEM : 0;
 		mark += strlen(MARK);
 		fwrite(mark, 1, (size_t)(end - mark), out);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What the type1 calls are given, as a program that is traced has it, and as replay gives it */
+/* Arguments of the type1 calls, read from a traced program or made by replay */
 #ifndef CLI_TRACE_ARGUMENT_H
 #define CLI_TRACE_ARGUMENT_H
 
 #include <linux/vfio.h>
 
-/* A structure, and behind some a second one */
+/* The call's structure; behind some another one */
 union trace_argument {
 	struct vfio_iommu_type1_info info;
 	struct vfio_iommu_type1_dma_map map;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack replay: its command line, and what comes after what. */
+/* dmatrack replay: its command line, and the loop over the calls. */
 #include <errno.h>
 #include <linux/vfio.h>
 #include <string.h>
@@ -11,41 +11,42 @@
 static const char help[] =
 "usage: dmatrack replay [OPTION]... TRACE\n"
 "\n"
-"Carry out what a trace says: type1 calls on a container, and writes, reads and\n"
-"pins by a device in it. Print each call with its result, bitmaps as the pages\n"
-"that were reported. Where the trace says what must come of a call, compare: a\n"
-"trace is a test. TRACE is a file, or - for standard input.\n"
+"Carry out a trace: type1 calls on a container, and writes, reads and pins by a\n"
+"device in it. Print each call with its result, bitmaps as lists of the reported\n"
+"pages. Compare results with those that the trace expects: a trace is a test.\n"
+"TRACE is a file, or - for standard input.\n"
 "\n"
 "Where:\n"
 "  (nothing)          in this process, on libdmatrack's engine\n"
-"  --device ADDRESS   in the kernel, by /dev/vfio: a PCI device that is bound to\n"
-"                     vfio-pci, such as 0000:00:03.0. Only QEMU's edu can be told\n"
-"                     to write; any can be in the container\n"
-"  --device UUID      a mediated device of dmt_testdev\n"
-"  --v1               a container of VFIO type 1, whatever the trace says\n"
+"  --device ADDRESS   in the kernel, through /dev/vfio: a PCI device that is\n"
+"                     bound to vfio-pci, such as 0000:00:03.0. Only QEMU's edu\n"
+"                     can be told to write; other devices can only be in the\n"
+"                     container\n"
+"  --device UUID      in the kernel: a mediated device of dmt_testdev\n"
+"  --v1               use containers of VFIO type 1 even if the trace says v2\n"
 "\n"
 "What:\n"
-"  --check            only read the trace: is it understood?\n"
-"  --keep-going       go on after a difference\n"
+"  --check            only read the trace, and report errors in it\n"
+"  --keep-going       continue after a difference\n"
 "\n"
 "Output:\n"
-"  --json             for programs: an object a line\n"
-"  --quiet            only differences\n"
-"  --help             this text\n"
+"  --json             print JSON, for programs: an object a line\n"
+"  --quiet            print only differences\n"
+"  --help             print this text\n"
 "\n"
-"A trace is text, a call a line (dmatrack-trace(5) has all of it):\n"
+"A trace is text, a call a line (dmatrack-trace(5) describes it):\n"
 "\n"
-"  container v2                       # or v1; a new one, from here on\n"
+"  container v2                       # or v1; open a new container\n"
 "  map 0x100000 2M rw at ram+4M       # memory 'ram', from its 4 MiB on\n"
 "  start\n"
 "  write 0x101000 8                   # a device writes 8 bytes\n"
-"  bitmap 0x100000 64K = pages 1      # which must be what's reported\n"
-"  bitmap 0x100000 64K = none         # once\n"
-"  map 0x101000 4K = EEXIST           # an error that must come\n"
+"  bitmap 0x100000 64K = pages 1      # expect that page 1 is reported,\n"
+"  bitmap 0x100000 64K = none         # and only once\n"
+"  map 0x101000 4K = EEXIST           # expect an error\n"
 "  unmap 0x100000 2M bitmap = 2M none\n"
 "\n"
-"What replay prints is a trace, too: run one without expectations, look at what\n"
-"came, and keep it as a test if it's right.\n"
+"The output is a trace, too: run a trace without expectations, check the results,\n"
+"and keep the output as a test.\n"
 "\n"
 "Examples:\n"
 "  printf 'map 0 1M\\nstart\\nwrite 0x3000 1\\nbitmap 0 1M\\n' | dmatrack replay -\n"
@@ -53,15 +54,15 @@ static const char help[] =
 "  dmatrack replay qemu.trace                            on the engine\n"
 "  dmatrack replay --device 0000:00:03.0 qemu.trace      on this kernel's driver\n"
 "\n"
-"Exit status: 0 all was as expected, 1 something differed, 2 the command line or\n"
-"the trace is not understood, 3 it can't be done here.\n";
+"Exit status: 0 all results are as expected, 1 a result differs, 2 the command\n"
+"line or the trace is not understood, 3 it can't be done here.\n";
 
 /**
- * struct options - what the user wants
- * @p: what to play on
- * @check: read only
- * @keep_going: after a difference
- * @quiet: no results
+ * struct options - options of replay
+ * @p: the player, with its device
+ * @check: true: only read the trace
+ * @keep_going: true: continue after a difference
+ * @quiet: true: print only differences
  */
 struct options {
 	struct replay_player p;
@@ -88,10 +89,10 @@ static const struct cli_syntax syntax = {
 };
 
 /**
- * struct count - what has been done
- * @calls: carried out
- * @expected: that had an expectation
- * @differ: that didn't meet it
+ * struct count - numbers of calls
+ * @calls: calls carried out
+ * @expected: calls with an expectation
+ * @differ: calls whose result differs from it
  */
 struct count {
 	uint32_t calls;

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * dmatrack replay: a trace of type1 calls and device writes, carried out.
+ * dmatrack replay: carries out a trace of type1 calls and device writes.
  *
- *	replay.c	options, and what comes after what
- *	replay_read.c	a file to lines
- *	replay_parse.c	a line to a call
- *	replay_trace.c	a list of calls
- *	replay_memory.c	memory for what is mapped
- *	replay_player_run.c	carries a call out
- *	replay_check.c	what came against what was expected
- *	replay_print.c	calls and results as text: a trace again
- *	replay_json.c	and as JSON
+ *	replay.c	options, and the loop over the calls
+ *	replay_read.c	reads the lines of a file
+ *	replay_parse.c	parses a line into a call
+ *	replay_trace.c	the list of calls
+ *	replay_memory.c	the mappings' memory
+ *	replay_player.c	carries out a call
+ *	replay_check.c	compares results with expectations
+ *	replay_print.c	prints calls and results as text, which is a trace again
+ *	replay_json.c	prints them as JSON
  *
- * man/dmatrack-trace.5 describes the text. It may come from anybody: no number in
- * it becomes an address in this process, and what it makes us allocate is bounded.
- * The whole of it is read before any of it is done.
+ * man/dmatrack-trace.5 describes the text. It isn't trusted: no number in it becomes an
+ * address in this process, and the memory that it makes us allocate is bounded. All of
+ * it is read before the first call is carried out.
  *
- * Functions that return int return 0, or an exit status after they have said on
- * stderr what's wrong, unless said otherwise.
+ * Functions that return int return 0, or an exit status after an error message.
  */
 #ifndef CLI_TRACE_REPLAY_H
 #define CLI_TRACE_REPLAY_H
@@ -32,13 +31,13 @@
 #include "dmatrack.h"
 
 #define REPLAY_PAGE		UINT64_C(4096)
-#define REPLAY_LINE		4096u		/* bytes of a line */
-#define REPLAY_CALLS		1000000u	/* of a trace */
-#define REPLAY_RANGES		16000000u	/* of pages, likewise */
-#define REPLAY_NAME		32u		/* bytes of an area's name */
-#define REPLAY_AREAS		1024u		/* with a name */
-#define REPLAY_MEMORY		(1ull << 46)	/* addresses of all areas */
-#define REPLAY_BITMAP		(1ull << 30)	/* bytes of a bitmap */
+#define REPLAY_LINE		4096u		/* longest line in bytes */
+#define REPLAY_CALLS		1000000u	/* most calls of a trace */
+#define REPLAY_RANGES		16000000u	/* most ranges of pages in a trace */
+#define REPLAY_NAME		32u		/* longest name of an area in bytes */
+#define REPLAY_AREAS		1024u		/* most areas with a name */
+#define REPLAY_MEMORY		(1ull << 46)	/* most bytes of all areas */
+#define REPLAY_BITMAP		(1ull << 30)	/* largest bitmap in bytes */
 
 enum replay_verb {
 	REPLAY_CONTAINER,
@@ -58,12 +57,12 @@ enum replay_verb {
 	REPLAY_MARK,
 };
 
-/* An address that is to be wrong */
+/* The address of a buffer: valid, or in which way not */
 enum replay_pointer {
 	REPLAY_POINTER_GOOD,
 	REPLAY_POINTER_NULL,
-	REPLAY_POINTER_BAD,		/* the kernel's */
-	REPLAY_POINTER_UNMAPPED,	/* ours, with nothing there */
+	REPLAY_POINTER_BAD,		/* in the kernel's half of the addresses */
+	REPLAY_POINTER_UNMAPPED,	/* in this process, without memory */
 };
 
 /* Members of struct replay_call that the line gave */
@@ -73,17 +72,17 @@ enum replay_pointer {
 #define REPLAY_HAS_PAGE_SIZE	(1u << 3)
 #define REPLAY_HAS_VALUE	(1u << 4)
 
-/* Where a mapping's memory is */
+/* Which memory a mapping has */
 enum replay_where {
-	REPLAY_ANYWHERE,	/* its own */
-	REPLAY_NAMED,		/* @place bytes into area @area */
-	REPLAY_RECORDED,	/* @place was its address in a recorded program */
+	REPLAY_ANYWHERE,	/* memory of its own */
+	REPLAY_NAMED,		/* area @area, from offset @place on */
+	REPLAY_RECORDED,	/* memory for address @place of the recorded program */
 };
 
 /**
  * struct replay_range - pages of a bitmap
- * @first: the first
- * @last: inclusive
+ * @first: number of the first page
+ * @last: number of the last page
  */
 struct replay_range {
 	uint64_t first;
@@ -91,11 +90,15 @@ struct replay_range {
 };
 
 /**
- * struct replay_expect - what a call must bring
- * @has_ret: @ret is what it returns, or -errno; for unmap the bytes unmapped
- * @has_pages: the pages reported are @nr_ranges from @ranges on in the trace's
- * @all: instead: every page
- * @has_value: every byte read is @value
+ * struct replay_expect - the expected result of a call
+ * @has_ret: true: @ret is expected
+ * @has_pages: true: the pages in @ranges, or @all, are expected
+ * @all: true: every page is expected
+ * @has_value: true: @value is expected
+ * @value: value of every byte read
+ * @ret: return value, or -errno; for unmap bytes unmapped
+ * @ranges: index of the first expected range in the trace's @ranges
+ * @nr_ranges: number of expected ranges
  */
 struct replay_expect {
 	bool has_ret, has_pages, all, has_value;
@@ -105,26 +108,26 @@ struct replay_expect {
 };
 
 /**
- * struct replay_call - a line
- * @line: its number
- * @verb: which call
- * @has: REPLAY_HAS_*
- * @with_bitmap: unmap with a bitmap
- * @everything: unmap all
- * @type: of a container: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
- * @prot: DMATRACK_MAP_READ and _WRITE; for pins the same values
- * @pointer: of a map the memory, else the bitmap
- * @where: see there
- * @area: index of the trace's areas
- * @argsz: and the following, as the call's structure has them; without
- *	   REPLAY_HAS_* what is right
- * @iova: where; for ioctl the number of the call
- * @size: bytes; pins: pages; ioctl: the argument
- * @page_size: of the bitmap
- * @bytes: of the bitmap, as the driver is told
- * @value: that's written; CHECK_EXTENSION's argument
- * @place: see @where
- * @expect: what must come of it
+ * struct replay_call - a call of a trace
+ * @line: number of its line
+ * @verb: enum replay_verb: which call
+ * @has: REPLAY_HAS_*: the members that the line gave; for others the right value is used
+ * @with_bitmap: true: unmap with a bitmap
+ * @everything: true: unmap all
+ * @type: type of a container: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
+ * @prot: access: DMATRACK_MAP_READ and DMATRACK_MAP_WRITE; for pins the same values
+ * @pointer: enum replay_pointer: address of a map's memory, or of the bitmap
+ * @where: enum replay_where: which memory a map has
+ * @area: index of the area in the trace's @areas
+ * @argsz: argsz of the call's structure
+ * @flags: flags of the call's structure
+ * @iova: first IOVA; for ioctl the number of the call
+ * @size: size in bytes; for pins number of pages; for ioctl the argument
+ * @page_size: bytes of a page of the bitmap
+ * @bytes: size of the bitmap in bytes, as given to the driver
+ * @value: value that is written; for check the extension
+ * @place: offset in the area, or recorded address: see @where
+ * @expect: expected result
  */
 struct replay_call {
 	uint32_t line;
@@ -138,11 +141,11 @@ struct replay_call {
 };
 
 /**
- * struct replay_area - memory
- * @name: in the trace; "" for that of recorded addresses
- * @start: the recorded address it begins at; else 0
- * @size: bytes
- * @memory: once it's there
+ * struct replay_area - memory of mappings
+ * @name: name in the trace; or ""
+ * @start: first recorded address; or 0
+ * @size: size in bytes
+ * @memory: the memory; NULL until it is allocated
  */
 struct replay_area {
 	char name[REPLAY_NAME];
@@ -152,16 +155,16 @@ struct replay_area {
 };
 
 /**
- * struct replay_trace - all of it
- * @name: the file's
- * @calls: in order
- * @nr_calls: how many
- * @max_calls: there is room for
- * @ranges: of pages, of all expectations
- * @nr_ranges: how many
- * @max_ranges: there is room for
- * @areas: memory by name
- * @nr_areas: how many
+ * struct replay_trace - a trace
+ * @name: name of its file
+ * @calls: its calls
+ * @nr_calls: number of calls
+ * @max_calls: number of calls that @calls has room for
+ * @ranges: ranges of pages of all expectations
+ * @nr_ranges: number of ranges
+ * @max_ranges: number of ranges that @ranges has room for
+ * @areas: areas with a name
+ * @nr_areas: number of areas
  */
 struct replay_trace {
 	const char *name;
@@ -175,25 +178,25 @@ struct replay_trace {
 
 /* replay_read.c ---------------------------------------------------------------- */
 
-/* Free the trace whatever comes of it. */
+/* Call replay_trace_free() even if this fails. */
 int replay_read(struct replay_trace *t, FILE *file, const char *name);
 
 /* replay_trace.c --------------------------------------------------------------- */
 
 void replay_trace_free(struct replay_trace *t);
 
-/* Room for one more. Return: it, zeroed; NULL: @t has as many as it may. */
+/* Add a call. Return: it, zeroed; NULL: no memory, or REPLAY_CALLS reached */
 struct replay_call *replay_trace_add_call(struct replay_trace *t);
 
-/* To the expectation of the last call. Return: false: likewise */
+/* Add a range to the last call's expectation. Return: false: no memory, or REPLAY_RANGES reached */
 bool replay_trace_add_range(struct replay_trace *t, uint64_t first, uint64_t last);
 
 /* replay_parse.c --------------------------------------------------------------- */
 
 /**
- * struct replay_error - what's wrong with a line
- * @column: where, from 1 on
- * @text: what
+ * struct replay_error - an error in a line
+ * @column: its column, from 1 on
+ * @text: message
  */
 struct replay_error {
 	unsigned int column;
@@ -201,33 +204,33 @@ struct replay_error {
 };
 
 /**
- * replay_parse_line() - take a line apart
- * @t: gets the call, if there's one in the line
- * @line: without its end; overwritten
- * @number: of the line
- * @e: out: what's wrong
+ * replay_parse_line() - parse a line
+ * @t: trace to which its call is added, if it has one
+ * @line: the line without its newline; overwritten
+ * @number: number of the line
+ * @e: out: the error
  *
- * Return: false: something is.
+ * Return: false: there is an error.
  */
 bool replay_parse_line(struct replay_trace *t, char *line, uint32_t number,
 		       struct replay_error *e);
 
-/* The call as it's written; NULL: no such verb */
+/* Word of a trace for a verb, for a pointer; NULL: no such verb */
 const char *replay_parse_verb_name(enum replay_verb verb);
 const char *replay_parse_pointer_name(enum replay_pointer pointer);
 
 /* replay_memory.c -------------------------------------------------------------- */
 
 /**
- * struct replay_memory - what mappings are of
+ * struct replay_memory - the mappings' memory
  * @named: the trace's areas
- * @nr_named: how many
+ * @nr_named: number of areas in @named
  * @recorded: areas of recorded addresses, ascending
- * @nr_recorded: how many
- * @own: areas of mappings that have one each
- * @nr_own: how many
- * @max_own: there is room for
- * @left: addresses that may still be taken
+ * @nr_recorded: number of areas in @recorded
+ * @own: areas of mappings with memory of their own
+ * @nr_own: number of areas in @own
+ * @max_own: number of areas that @own has room for
+ * @left: bytes that may still be allocated
  */
 struct replay_memory {
 	struct replay_area *named;
@@ -242,27 +245,28 @@ struct replay_memory {
 int replay_memory_init(struct replay_memory *m, struct replay_trace *t);
 void replay_memory_free(struct replay_memory *m);
 
-/* Where the memory of a map is */
+/* @memory: out: address for a map */
 int replay_memory_of(struct replay_memory *m, const struct replay_call *call,
 		     const char *trace, void **memory);
 
 /*
- * An address of that kind of wrongness, with nothing of ours in the @size bytes from
- * there on: where that can't be, the kernel's. NULL may also mean: no room.
+ * Return: an invalid address of that kind, with no memory of this process in the @size
+ * bytes from there on; if that can't be, one in the kernel's half. NULL may also mean
+ * that there is no room.
  */
 void *replay_memory_wrong(struct replay_memory *m, enum replay_pointer pointer,
 			  uint64_t size);
 
-/* replay_player_run.c ------------------------------------------------------------------- */
+/* replay_player.c -------------------------------------------------------------- */
 
 /**
- * struct replay_player - what a trace is played on
- * @device: as --device; NULL: the engine
- * @v1: whatever the trace says
- * @t: container, open
- * @d: the device in it, once it had to do something
- * @memory: what is mapped
- * @trace: its name, for messages
+ * struct replay_player - the container on which a trace is carried out
+ * @device: name of the device, from --device; NULL: the engine
+ * @v1: true: always use VFIO_TYPE1_IOMMU
+ * @t: the container
+ * @d: the device in it; NULL until a call needs it
+ * @memory: the mappings' memory
+ * @trace: the trace's name, for messages
  */
 struct replay_player {
 	const char *device;
@@ -274,14 +278,14 @@ struct replay_player {
 };
 
 /**
- * struct replay_result - what came of a call
- * @ret: what it returned, or -errno; for unmap the bytes unmapped
+ * struct replay_result - the result of a call
+ * @ret: return value, or -errno; for unmap bytes unmapped
  * @bitmap: pages reported, or NULL
- * @npages: its bits
- * @mapped: bytes of @bitmap's memory
- * @has_value: every byte read was @value
- * @value: see there
- * @mixed: they weren't all the same
+ * @npages: number of bits in @bitmap
+ * @mapped: size of @bitmap's memory in bytes
+ * @has_value: true: the call read @value
+ * @mixed: true: the bytes read differ; @value is the first one's
+ * @value: value of every byte read
  */
 struct replay_result {
 	long ret;
@@ -310,16 +314,16 @@ void replay_print(FILE *to, const struct replay_trace *t,
 		  const struct replay_call *call,
 		  const struct replay_result *r);
 
-/* A call alone, to be freed; NULL: no memory */
+/* Return: a call without its result, to be freed; NULL: no memory */
 char *replay_print_text(const struct replay_trace *t,
 			const struct replay_call *call);
 
-/* On stderr: what was expected, and what came */
+/* Print the expected and the actual result to stderr. */
 void replay_print_difference(const struct replay_trace *t,
 			     const struct replay_call *call,
 			     const struct replay_result *r);
 
-/* What the recorder prints, too */
+/* Parts of lines, for the recorder as well */
 void replay_print_address(FILE *to, uint64_t n);	/* 0x100000 */
 void replay_print_size(FILE *to, uint64_t n);		/* 1M */
 void replay_print_error(FILE *to, long ret);		/* EINVAL */
@@ -328,7 +332,7 @@ void replay_print_pages(FILE *to, const uint64_t *bitmap, uint64_t npages,
 
 /* replay_json.c ----------------------------------------------------------------- */
 
-/* @checked: something was expected; @met: and came */
+/* @checked: the call has an expectation; @met: the result is as expected */
 void replay_json(const struct replay_trace *t, const struct replay_call *call,
 		 const struct replay_result *r, bool checked, bool met);
 

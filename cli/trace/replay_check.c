@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* What came of a call, against what was expected. */
+/* Compares the result of a call with its expectation. */
 #include "replay.h"
 
-/* Ranges that touch are one, in expectations as in a walk of the bitmap. */
+/* Adjacent ranges are one, in expectations as in dmatrack_next_run(). */
 static bool same_pages(const struct replay_range *range, uint32_t n,
 		       const struct replay_result *r)
 {

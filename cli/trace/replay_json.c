@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Calls and results as JSON, an object a line. */
+/* Prints calls and results as JSON, an object a line. */
 #include <stdlib.h>
 #include <string.h>
 

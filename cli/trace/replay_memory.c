@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Memory for mappings: addresses at once, pages when something touches them.
+ * The mappings' memory: address space is reserved at once, pages come when accessed.
  *
- * Three kinds of areas: by name; of a mapping's own; and for recorded addresses,
- * where what overlapped or touched in the program that was recorded is one area,
- * so that mappings which shared memory there share it here.
+ * There are three kinds of areas: areas with a name; areas of one mapping each; and areas
+ * for recorded addresses: ranges that overlapped or were adjacent in the recorded program
+ * are one area, so that mappings which shared memory there share it here.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,17 +12,17 @@
 
 #include "replay.h"
 
-/* Nobody's in x86-64: beyond user space, and not canonical */
-#define KERNELS		UINT64_C(0x8000000000000000)
-#define NULL_SIZE	65536u	/* from 0 on, where no program has memory */
+/* Not canonical on x86-64, and beyond user space */
+#define BAD_ADDRESS		UINT64_C(0x8000000000000000)
+#define NULL_SIZE	65536u	/* bytes from address 0 on, where no program has memory */
 
 static uint64_t page_down(uint64_t n)
 {
 	return n & ~(REPLAY_PAGE - 1);
 }
 
-/* Does it get memory? What's too large for any gets an address of the kernel's. */
-static bool is_sound(const struct replay_call *call)
+/* Can its memory be allocated? Otherwise it gets BAD_ADDRESS. */
+static bool has_memory(const struct replay_call *call)
 {
 	uint64_t end;
 
@@ -34,7 +34,7 @@ static bool is_sound(const struct replay_call *call)
 static bool is_recorded(const struct replay_call *call)
 {
 	return call->verb == REPLAY_MAP && call->where == REPLAY_RECORDED &&
-	       is_sound(call);
+	       has_memory(call);
 }
 
 static int compare(const void *a, const void *b)
@@ -45,7 +45,7 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Areas that overlap or touch become one. */
+/* Merge areas that overlap or are adjacent. */
 static void merge(struct replay_memory *m)
 {
 	struct replay_area *to = m->recorded, *from;
@@ -180,7 +180,7 @@ static struct replay_area *find(struct replay_memory *m,
 	return area;
 }
 
-/* Addresses that are taken, with nothing behind them */
+/* Addresses that are reserved, without memory */
 static void *unmapped(struct replay_memory *m, uint64_t size)
 {
 	struct replay_area *area = new_own(m, size);
@@ -196,7 +196,7 @@ static void *memory_of(struct replay_memory *m, const struct replay_call *call)
 	struct replay_area *area;
 	uint64_t offset;
 
-	if (!is_sound(call))
+	if (!has_memory(call))
 		return replay_memory_wrong(m, REPLAY_POINTER_BAD, 0);
 	area = find(m, call, &offset);
 	return area && allocate(m, area) ? area->memory + offset : NULL;
@@ -234,5 +234,5 @@ void *replay_memory_wrong(struct replay_memory *m, enum replay_pointer pointer,
 	default:
 		break;
 	}
-	return (void *)(uintptr_t)KERNELS;
+	return (void *)(uintptr_t)BAD_ADDRESS;
 }

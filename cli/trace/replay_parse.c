@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A line of a trace to a call. A table says what each verb takes, a letter each:
+ * Parses a line of a trace into a call. A table has each verb's arguments, a letter each:
  *
  *	i IOVA	s SIZE	n NPAGES  v VALUE  g PAGE-SIZE  p r|w|rw  T v1|v2
- *	A at PLACE	B bitmap [PAGE-SIZE]	? what follows may be left out
+ *	A at PLACE	B bitmap [PAGE-SIZE]	? the following ones are optional
  *
- * then words KEY=VALUE, then what's expected, after a lone '='.
+ * They are followed by words KEY=VALUE, and by a lone '=' and the expected result.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "replay.h"
 
 #define WORDS	(REPLAY_LINE / 2 + 1)
-#define INFO_MAX	65536u		/* argsz of GET_INFO: as much is written */
+#define INFO_MAX	65536u		/* largest argsz of GET_INFO, in bytes */
 
 #define KEY_ARGSZ	(1u << 0)
 #define KEY_FLAGS	(1u << 1)
@@ -68,13 +68,13 @@ const char *replay_parse_pointer_name(enum replay_pointer pointer)
 }
 
 /**
- * struct parser - a line under way
+ * struct parser - a line that is being parsed
  * @t: the trace
- * @call: the line's
- * @line: its beginning
- * @word: its words, ended by NULL
- * @at: the next one
- * @e: what's wrong
+ * @call: call of the line
+ * @line: beginning of the line
+ * @word: words of the line, ended by NULL
+ * @at: the next word
+ * @e: out: the error
  */
 struct parser {
 	struct replay_trace *t;
@@ -97,15 +97,15 @@ static bool refuse(struct parser *p, const char *at, const char *format, ...)
 	return false;
 }
 
-/* At the word that's next, or behind the last */
-static bool missing(struct parser *p, const char *what)
+/* Refuse the next word, or the end of the line. */
+static bool refuse_next(struct parser *p, const char *what)
 {
 	const char *word = *p->at;
 
 	if (word)
 		return refuse(p, word, "'%.40s' is not %s", word, what);
 	return refuse(p, p->at > p->word ? p->at[-1] : NULL,
-		      "%s is missing behind this", what);
+		      "%s is missing after this", what);
 }
 
 static bool split(struct parser *p, char *line)
@@ -122,7 +122,7 @@ static bool split(struct parser *p, char *line)
 			break;
 		}
 		if (!isprint((unsigned char)*line))
-			return refuse(p, line, "byte %#x is no text",
+			return refuse(p, line, "byte %#x is not text",
 				      (unsigned char)*line);
 		if (n == WORDS)
 			return refuse(p, line, "too many words");
@@ -136,7 +136,7 @@ static bool split(struct parser *p, char *line)
 	return true;
 }
 
-/* Numbers: as in C, with K, M, G, T; negative ones count from 2^64 */
+/* A number as in C, may end with K, M, G or T; negative ones are modulo 2^64 */
 static bool is_number(const char *text, uint64_t *value)
 {
 	bool negative = *text == '-';
@@ -151,7 +151,7 @@ static bool is_number(const char *text, uint64_t *value)
 static bool take_number(struct parser *p, const char *what, uint64_t *value)
 {
 	if (!*p->at || !is_number(*p->at, value))
-		return missing(p, what);
+		return refuse_next(p, what);
 	p->at++;
 	return true;
 }
@@ -184,11 +184,11 @@ static bool take_type(struct parser *p)
 	if (take_word(p, "v1"))
 		p->call->type = VFIO_TYPE1_IOMMU;
 	else if (!take_word(p, "v2"))
-		return missing(p, "v1 or v2");
+		return refuse_next(p, "v1 or v2");
 	return true;
 }
 
-/* The area of that name, a new one if need be */
+/* Find the area of that name, or add it. */
 static bool find_area(struct parser *p, const char *name, size_t len)
 {
 	struct replay_trace *t = p->t;
@@ -233,7 +233,7 @@ static bool take_place(struct parser *p)
 	char *word = *p->at, *plus;
 
 	if (!word)
-		return missing(p, "a place");
+		return refuse_next(p, "a place");
 	p->at++;
 	if (is_number(word, &p->call->place)) {
 		p->call->where = REPLAY_RECORDED;
@@ -246,7 +246,7 @@ static bool take_place(struct parser *p)
 	       grow_area(p, word);
 }
 
-/* Is the word there that begins an argument which may be left out? */
+/* Does the next word begin this optional argument? */
 static bool follows(struct parser *p, char kind)
 {
 	const char *word = *p->at;
@@ -262,7 +262,7 @@ static bool follows(struct parser *p, char kind)
 	case 'B':
 		return !strcmp(word, "bitmap");
 	}
-	return !strchr(word, '=');	/* a key */
+	return !strchr(word, '=');	/* not a key */
 }
 
 static bool take_page_size(struct parser *p)
@@ -303,7 +303,7 @@ static bool take_argument(struct parser *p, char kind)
 		return take_bitmap(p);
 	}
 	if (!*p->at || !is_prot(*p->at, &call->prot))
-		return missing(p, "r, w or rw");
+		return refuse_next(p, "r, w or rw");
 	p->at++;
 	return true;
 }
@@ -391,7 +391,7 @@ static bool set_key(struct parser *p, const char *word, unsigned int keys)
 		}
 		return set_pointer(p, value);
 	}
-	return refuse(p, word, "'%.40s': there's no such word here", word);
+	return refuse(p, word, "this call has no '%.40s'", word);
 }
 
 static bool take_keys(struct parser *p, unsigned int keys)
@@ -434,10 +434,10 @@ static bool take_range(struct parser *p)
 		*dash = '\0';
 	if (!cli_text_parse_number(word, &first) ||
 	    !cli_text_parse_number(dash ? dash + 1 : word, &last) || last < first)
-		return refuse(p, word, "this is no page, nor FIRST-LAST");
+		return refuse(p, word, "not a page nor FIRST-LAST");
 	if (x->nr_ranges &&
 	    first <= p->t->ranges[x->ranges + x->nr_ranges - 1].last)
-		return refuse(p, word, "pages have to ascend");
+		return refuse(p, word, "pages must ascend");
 	if (!replay_trace_add_range(p->t, first, last))
 		return refuse(p, word, "more than %u ranges of pages, or no memory",
 			      REPLAY_RANGES);
@@ -447,7 +447,7 @@ static bool take_range(struct parser *p)
 static bool take_pages(struct parser *p)
 {
 	if (!*p->at)
-		return missing(p, "a page");
+		return refuse_next(p, "a page");
 	while (*p->at) {
 		if (!take_range(p))
 			return false;
@@ -463,7 +463,7 @@ static bool take_result(struct parser *p)
 	if (is_number(*p->at, &value))
 		x->ret = (long)value;
 	else if (!is_error(*p->at, &x->ret))
-		return missing(p, "a number, an error, pages, none, all or value");
+		return refuse_next(p, "a number, an error, pages, none, all or value");
 	x->has_ret = true;
 	p->at++;
 	return true;
@@ -480,23 +480,23 @@ static bool take_read_value(struct parser *p)
 	return true;
 }
 
-static bool brings_pages(const struct replay_call *call)
+static bool reports_pages(const struct replay_call *call)
 {
 	return call->verb == REPLAY_HARVEST || call->with_bitmap;
 }
 
-/* What may stand once, behind the result */
+/* Take pages or a value, after the result. */
 static bool take_answer(struct parser *p)
 {
 	struct replay_expect *x = &p->call->expect;
 
 	if (take_word(p, "value"))
 		return p->call->verb == REPLAY_READ ? take_read_value(p) :
-		       refuse(p, p->at[-1], "only read brings a value");
-	if (!brings_pages(p->call))
-		return refuse(p, *p->at, "this call brings no pages");
+		       refuse(p, p->at[-1], "only read has a value");
+	if (!reports_pages(p->call))
+		return refuse(p, *p->at, "this call reports no pages");
 	if (x->all || (x->has_pages && !x->nr_ranges))
-		return refuse(p, *p->at, "the pages were already said");
+		return refuse(p, *p->at, "the pages were given already");
 	x->has_pages = true;
 	if (take_word(p, "all"))
 		x->all = !x->nr_ranges;
@@ -514,7 +514,7 @@ static bool is_answer(const char *word)
 static bool take_expectation(struct parser *p)
 {
 	if (!*p->at)
-		return missing(p, "what is expected");
+		return refuse_next(p, "an expected result");
 	if (!is_answer(*p->at) && !take_result(p))
 		return false;
 	if (*p->at && is_answer(*p->at) && !take_answer(p))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* One call after the other, on a container and by a device in it. */
+/* Carries out a call, on a container or by a device in it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,11 @@
 #include "dmatrack_engine.h"
 #include "replay.h"
 
-#define FILL	0x5a		/* what's written where a trace doesn't say */
+#define FILL	0x5a		/* byte to write if the trace gives no value */
 
 /*
- * A call's structure is at the beginning of this. GET_INFO writes as much as argsz
- * says, which the parser bounds by this.
+ * The call's structure, and room behind it: GET_INFO writes argsz bytes, which the parser
+ * limits to this size.
  */
 static union {
 	union trace_argument is;
@@ -38,7 +38,7 @@ void replay_player_close(struct replay_player *p)
 	p->t = NULL;
 }
 
-/* Not before it has to do something: edu takes room for itself. */
+/* Open the device only when a call needs it: edu maps memory of its own. */
 static int need_device(struct replay_player *p, const struct replay_call *call)
 {
 	int ret = p->d ? 0 : dev_open(&p->d, p->t);
@@ -47,12 +47,12 @@ static int need_device(struct replay_player *p, const struct replay_call *call)
 		return 0;
 	cli_error("%s:%u: %s: %s", p->trace, call->line,
 		  p->device ? p->device : "engine", ret == -ENODEV ?
-		  "not a device that can be told what to do (dmt_testdev, edu)" :
+		  "not a device that can be told to write (dmt_testdev, edu)" :
 		  strerror(-ret));
 	return CLI_FAILED;
 }
 
-/* The container's calls --------------------------------------------------------------- */
+/* Calls on the container -------------------------------------------------------------- */
 
 static uint32_t argsz(const struct replay_call *call, size_t right)
 {
@@ -97,12 +97,12 @@ static int refuse_bitmap(struct replay_player *p, const struct replay_call *call
 {
 	char size[CLI_TEXT];
 
-	cli_error("%s:%u: a bitmap of %s is more than there is room for; if the call is to fail, say data=bad",
+	cli_error("%s:%u: no room for a bitmap of %s; if the call is to fail, say data=bad",
 		  p->trace, call->line, cli_text_size(size, bytes));
 	return CLI_FAILED;
 }
 
-/* A buffer for the driver, and what it is told of it */
+/* Allocate a bitmap, and describe it to the driver in @bitmap. */
 static int new_bitmap(struct replay_player *p, const struct replay_call *call,
 		      struct vfio_bitmap *bitmap, struct replay_result *r)
 {
@@ -194,9 +194,9 @@ static void run_info(struct replay_player *p, const struct replay_call *call,
 	r->ret = do_ioctl(p, VFIO_IOMMU_GET_INFO);
 }
 
-/* The device's --------------------------------------------------------------------- */
+/* Calls of the device -------------------------------------------------------------- */
 
-/* Bytes for it, for sizes that a device takes at all; others are its to refuse */
+/* Allocate data for sizes up to TDEV_SIZE_MAX; the device refuses larger ones. */
 static int new_data(struct replay_player *p, const struct replay_call *call,
 		    unsigned char **data)
 {
@@ -246,7 +246,7 @@ static int run_read(struct replay_player *p, const struct replay_call *call,
 	return 0;
 }
 
-/* Some can't be done by each kind of device. */
+/* Not every kind of device can do every call. */
 static int check_able(struct replay_player *p, const struct replay_call *call,
 		      const struct replay_result *r)
 {

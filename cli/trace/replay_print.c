@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Calls and results as text, which is a trace again: what was run can be kept as a
- * test.
+ * Prints calls and results as text, which is a trace again and can be kept as a test.
  */
 #include <inttypes.h>
 #include <linux/vfio.h>
@@ -10,8 +9,8 @@
 
 #include "replay.h"
 
-#define WIDTH		40	/* of a call, before its result */
-#define PAGES_WIDTH	70	/* of a line of pages */
+#define WIDTH		40	/* columns of a call, before its result */
+#define PAGES_WIDTH	70	/* columns of a line of pages */
 
 /* Numbers ----------------------------------------------------------------------- */
 
@@ -50,11 +49,11 @@ void replay_print_error(FILE *to, long ret)
 /* Pages ------------------------------------------------------------------------- */
 
 /**
- * struct pages - a list under way
- * @to: where to
- * @more: what a further line begins with
- * @width: of this one, so far
- * @any: something was printed
+ * struct pages - a list of pages that is being printed
+ * @to: stream to print to
+ * @more: beginning of a continuation line
+ * @width: columns of the line so far
+ * @any: true: a page was printed
  */
 struct pages {
 	FILE *to;
@@ -280,7 +279,7 @@ void replay_print_difference(const struct replay_trace *t,
 	free(text);
 	fputs("  expected: ", stderr);
 	print_expected(stderr, t, call);
-	fputs("\n  came:     ", stderr);
+	fputs("\n  actual:   ", stderr);
 	print_result(stderr, call, r);
 	fputc('\n', stderr);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* A trace from a file. All of it is there before any of it is done. */
+/* Reads a trace from a file. */
 #include <stdlib.h>
 
 #include "replay.h"
@@ -11,14 +11,14 @@ static int refuse(const struct replay_trace *t, uint32_t number,
 	return CLI_USAGE;
 }
 
-/* Length of the line, without its end, or -1: it's the file's end */
+/* Return: length of the line without its newline, or -1 at the end of the file */
 static int get_line(FILE *file, char *line)
 {
 	int c, n = 0;
 
 	while ((c = getc(file)) != EOF && c != '\n') {
 		if (n < (int)REPLAY_LINE)
-			line[n++] = c ? (char)c : '\1';	/* not text */
+			line[n++] = c ? (char)c : '\1';	/* no text either */
 		if (n == (int)REPLAY_LINE)
 			break;
 	}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* A trace: its calls, and the pages that they expect, as lists that grow. */
+/* The lists of a trace: its calls, and the pages that they expect */
 #include <stdlib.h>
 #include <string.h>
 
 #include "replay.h"
 
-/* Twice as many, or as a begin @first; not more than @most. NULL: can't be */
+/* Double the room: first @first, at most @most. Return: NULL: no memory, or @most reached */
 static void *grow(void *array, size_t one, uint32_t *max, uint32_t first,
 		  uint32_t most)
 {

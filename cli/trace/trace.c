@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack trace: its command line, and what's said at the end. */
+/* dmatrack trace: its command line, and the summary. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -12,29 +12,30 @@ static const char help[] =
 "usage: dmatrack trace [OPTION]... COMMAND [ARGUMENT]...\n"
 "\n"
 "Run a program that uses VFIO (QEMU, a DPDK application, dmatrack itself), and\n"
-"write down the type1 calls that it makes on its container, with arguments and\n"
+"record the type1 calls that it makes on its container, with arguments and\n"
 "results: a trace that 'dmatrack replay' carries out.\n"
 "\n"
-"The program, its threads and all that it starts are followed by ptrace(2). Other\n"
-"calls aren't stopped: the program runs at its usual speed. What devices write\n"
-"can't be seen; the pages that a bitmap reported are noted as a comment, or with\n"
-"--marks as marks.\n"
+"The program, its threads and its children are followed by ptrace(2). Other\n"
+"system calls aren't stopped: the program runs at its usual speed. Device writes\n"
+"can't be seen; the pages that a bitmap reported are recorded as a comment, or\n"
+"with --marks as marks.\n"
 "\n"
-"  -o, --output FILE  where to (default: standard error)\n"
-"  --marks            before each bitmap, mark what it reported: a replay then\n"
-"                     reports the same pages, and expects them\n"
-"  --container N      which, if the program has several: the Nth that it gave a\n"
-"                     type (default: 1). 0: the one made last at any time, for\n"
-"                     programs that make one after the other\n"
-"  --help             this text\n"
+"  -o, --output FILE  write the trace to FILE (default: standard error)\n"
+"  --marks            before each bitmap, write marks of the pages that it\n"
+"                     reported: a replay then reports the same pages, and expects\n"
+"                     them\n"
+"  --container N      if the program has several, record the Nth that it gave a\n"
+"                     type (default: 1). 0: always the newest, for programs that\n"
+"                     open one after the other\n"
+"  --help             print this text\n"
 "\n"
 "Examples:\n"
 "  dmatrack trace -o demo.trace dmatrack demo --device 0000:00:03.0\n"
 "  dmatrack trace -o vm.trace --marks qemu-system-x86_64 -device vfio-pci,...\n"
 "  dmatrack replay vm.trace                 the same calls, on the engine\n"
 "\n"
-"Exit status: the program's; 128 and its number if a signal ended it; 2 the command\n"
-"line is not understood, 3 the program can't be run or followed.\n";
+"Exit status: the program's; 128 + N if signal N ended it; 2 the command line is\n"
+"not understood, 3 the program can't be run or followed.\n";
 
 struct options {
 	const char *output;
@@ -63,7 +64,7 @@ static void print_summary(const struct options *o, const struct trace *t)
 	if (!t->nr_containers)
 		cli_error("the program made no container");
 	else if (t->others)
-		cli_error("%" PRIu64 " calls on other containers were left out (--container chooses; it had %" PRIu64 ")",
+		cli_error("%" PRIu64 " calls on other containers were left out; --container N chooses one of %" PRIu64,
 			  t->others, t->nr_containers);
 	else if (o->output)
 		cli_error("%" PRIu64 " calls in %s", t->calls, o->output);

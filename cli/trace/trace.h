@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * dmatrack trace: run a program, and write down the type1 calls that it makes.
+ * dmatrack trace: runs a program, and records the type1 calls that it makes.
  *
- *	trace.c		options, and what's said at the end
- *	trace_follow.c	its processes and threads, by ptrace(2)
- *	trace_call.c	a call to a line of a trace, as replay reads it
+ *	trace.c		options, and the summary
+ *	trace_follow.c	follows its processes and threads by ptrace(2)
+ *	trace_call.c	writes a call as a line of a trace, which replay reads
  */
 #ifndef CLI_TRACE_TRACE_H
 #define CLI_TRACE_TRACE_H
@@ -17,13 +17,13 @@
 #include "argument.h"
 
 /**
- * struct trace_call - a call under way
- * @tid: the thread that makes it
- * @fd: on which descriptor of its process
- * @cmd: VFIO_IOMMU_MAP_DMA and its like
- * @arg: its third argument
- * @there: @given could be read
- * @given: the structure at @arg
+ * struct trace_call - a call that a traced thread makes
+ * @tid: number of the thread
+ * @fd: descriptor of the container in its process
+ * @cmd: number of the call, such as VFIO_IOMMU_MAP_DMA
+ * @arg: argument of the call, in most cases an address
+ * @there: true: @given was read
+ * @given: structure at @arg
  */
 struct trace_call {
 	pid_t tid;
@@ -35,11 +35,11 @@ struct trace_call {
 };
 
 /**
- * struct trace_container - one that was seen
- * @next: the one seen before it
- * @number: from 1 on, in the order in which they got their type
- * @pid: a process that has it
- * @fd: its descriptor there
+ * struct trace_container - a container of the traced program
+ * @next: the container seen before it
+ * @number: its number, from 1 on, in the order in which containers got their type
+ * @pid: number of a process that has it
+ * @fd: its descriptor in that process
  */
 struct trace_container {
 	struct trace_container *next;
@@ -49,14 +49,14 @@ struct trace_container {
 };
 
 /**
- * struct trace - what's recorded
- * @to: the trace
- * @wanted: the container, by its number; 0: whichever got its type last
- * @marks: what a harvest reported becomes 'mark' lines before it
- * @containers: all that were seen
- * @nr_containers: how many
- * @calls: lines written
- * @others: calls left out, on other containers
+ * struct trace - a trace that is being recorded
+ * @to: file of the trace
+ * @wanted: number of the container to record; 0: the one that got its type last
+ * @marks: true: write 'mark' lines of the reported pages before each harvest
+ * @containers: containers seen, the last one first
+ * @nr_containers: number of containers
+ * @calls: number of calls written
+ * @others: number of calls on other containers, which are left out
  */
 struct trace {
 	FILE *to;
@@ -69,23 +69,23 @@ struct trace {
 };
 
 /*
- * A thread is about to make a call: read what it's given. Return: false: it isn't
- * on a container.
+ * Called before a thread makes a call: read its argument. Return: false: the call isn't
+ * on a container
  */
 bool trace_call_enter(struct trace_call *call);
 
-/* It has returned @ret: write it down. */
+/* Called when the call has returned @ret: write its line. */
 void trace_call_leave(struct trace *t, const struct trace_call *call, long ret);
 
 void trace_call_free(struct trace *t);
 
 /**
- * trace_follow() - run a program to its end, with all that it starts
- * @t: gets its calls
- * @argv: its command line, ended by NULL
+ * trace_follow() - run a program, and record calls until it and its children have ended
+ * @t: the trace to write to
+ * @argv: command line of the program, ended by NULL
  *
- * Return: the program's exit status; 128 and its number if a signal ended it; or
- * CLI_FAILED after it was said why it can't be run or followed.
+ * Return: the program's exit status; 128 + N if signal N ended it; or CLI_FAILED after an
+ * error message, if it can't be run or followed.
  */
 int trace_follow(struct trace *t, char **argv);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A call of another program to a line of a trace.
+ * Writes a call of another program as a line of a trace.
  *
- * What it's given is read before it is made, what comes back afterwards. Calls on
- * anything but /dev/vfio/vfio are none of ours: VFIO's numbers mean other things
- * there. Which container it is, is told by process and descriptor, or where that
- * doesn't match (a copy of a descriptor, one that was passed on) by kcmp(2).
+ * The argument is read before the call is made, the result afterwards. Calls on files
+ * other than /dev/vfio/vfio are ignored: VFIO's numbers mean other things there. The
+ * container is found by process and descriptor or, if that doesn't match (the descriptor
+ * was duplicated or passed on), by kcmp(2).
  */
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -43,7 +43,7 @@ static bool is_container(pid_t tid, int fd)
 	       st.st_rdev == makedev(VFIO_MAJOR, VFIO_MINOR);
 }
 
-/* A part that's fixed, and where @more says so, one that follows */
+/* Read a fixed part, and the part that follows if @flags has @more. */
 static bool read_parts(struct trace_call *call, void *to, size_t fixed,
 		       uint32_t *flags, uint32_t more, size_t rest)
 {
@@ -73,7 +73,7 @@ static bool read_argument(struct trace_call *call)
 				  VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
 				  sizeof(call->given.get));
 	}
-	return true;		/* a number */
+	return true;		/* the argument is a number */
 }
 
 bool trace_call_enter(struct trace_call *call)
@@ -86,7 +86,7 @@ bool trace_call_enter(struct trace_call *call)
 
 /* Which container -------------------------------------------------------------------- */
 
-/* The process that a thread is of */
+/* Return: number of the thread's process */
 static pid_t process_of(pid_t tid)
 {
 	char path[64], line[128];
@@ -182,7 +182,7 @@ static void make_map(struct replay_call *line, const struct trace_call *call)
 	line->place = call->given.map.vaddr;
 	line->prot = call->given.map.flags & prot;
 	if (!line->prot)
-		line->prot = prot;	/* for people; the flags say what was */
+		line->prot = prot;	/* for a readable line; the flags are exact */
 	set_flags(line, call->given.map.flags, call->given.map.flags == line->prot);
 	set_argsz(line, call->given.map.argsz, sizeof(call->given.map));
 }
@@ -250,7 +250,7 @@ static void make_line(struct replay_call *line, const struct trace_call *call)
 
 /* Results ------------------------------------------------------------------------------ */
 
-/* What the program's bitmap holds now. Not there: too large, or can't be read */
+/* Read the program's bitmap; r->bitmap stays NULL if it is too large or can't be read. */
 static void read_bitmap(const struct trace_call *call,
 			const struct replay_call *line,
 			struct replay_result *r)
@@ -290,7 +290,7 @@ static void read_result(const struct trace_call *call,
 		read_bitmap(call, line, r);
 }
 
-/* So that a replay reports the same: a line for each run of pages */
+/* Write a mark for each run of pages, so that a replay reports the same. */
 static void write_marks(struct trace *t, const struct replay_call *line,
 			const struct replay_result *r)
 {
@@ -332,7 +332,7 @@ static void write_line(struct trace *t, const struct trace_call *call, long ret)
 	t->calls++;
 }
 
-/* VFIO_SET_IOMMU: only now is it of use. */
+/* VFIO_SET_IOMMU succeeded: the container is usable from now on. */
 static void set_type(struct trace *t, const struct trace_call *call, long ret)
 {
 	pid_t pid = process_of(call->tid);
@@ -356,7 +356,7 @@ static void write_call(struct trace *t, const struct trace_call *call, long ret)
 
 	c = find_container(t, process_of(call->tid), call->fd);
 	if (!c)
-		return;		/* asked what there is, before it has a type */
+		return;		/* a query before the container has a type */
 	if (!is_wanted(t, c))
 		t->others++;
 	else if (call->there)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A program and all that it starts, followed by ptrace(2).
+ * Follows a program and its children by ptrace(2).
  *
- * A seccomp filter, which children inherit, stops a thread before the few calls that
- * matter, told by their number; all else runs at full speed. Then the thread goes on
- * to the end of that call, where it's stopped once more.
+ * A seccomp filter, which children inherit, stops a thread before the few system calls
+ * that matter, recognised by their number; everything else runs at full speed. The thread
+ * then continues to the end of that call, where it is stopped once more.
  *
- * The rules of ptrace that this follows: a thread attached by PTRACE_SEIZE stops for
- * an event (PTRACE_EVENT_*, seccomp among them), at the end of a call if it went on
- * by PTRACE_SYSCALL, for a signal that's about to be delivered, or because its
- * process is stopped (PTRACE_EVENT_STOP with a stopping signal: then it is left to
- * listen). A thread may vanish at any time, so requests may fail; wait tells.
+ * The rules of ptrace that matter here: a thread attached by PTRACE_SEIZE stops for an
+ * event (PTRACE_EVENT_*, seccomp among them), at the end of a call if it was continued by
+ * PTRACE_SYSCALL, before a signal is delivered, or because its process is stopped
+ * (PTRACE_EVENT_STOP with a stopping signal; PTRACE_LISTEN then keeps it stopped). A
+ * thread may end at any time, so requests may fail; waitpid() reports the end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,14 +38,14 @@
 		 PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | \
 		 PTRACE_O_TRACESECCOMP)
 
-/* Of the kernel's inside: such a call is made again, or shown as EINTR */
+/* Results internal to the kernel: such a call is restarted, or returns EINTR */
 #define RESTART_FIRST	512
 #define RESTART_LAST	516
 
 /**
  * struct inside - a thread that is in a call
- * @next: another
- * @call: which
+ * @next: another such thread
+ * @call: the call
  */
 struct inside {
 	struct inside *next;
@@ -53,10 +53,10 @@ struct inside {
 };
 
 /**
- * struct follow - what's known
- * @t: gets the calls
- * @root: the program's first process
- * @status: how that ended, as wait(2) has it
+ * struct follow - a program that is followed
+ * @t: the trace to write to
+ * @root: number of the program's first process
+ * @status: that process's status, from waitpid()
  * @inside: threads that are in a call
  */
 struct follow {
@@ -66,7 +66,7 @@ struct follow {
 	struct inside *inside;
 };
 
-/* The program's side ------------------------------------------------------------- */
+/* In the program's process ------------------------------------------------------- */
 
 static int install_filter(void)
 {
@@ -95,14 +95,14 @@ static int install_filter(void)
 
 	if (!syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
 		return 0;
-	/* not root: then no program that is run may gain rights */
+	/* not root: a filter needs no_new_privs, so programs run by it can't gain privileges */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
 		return -errno;
 	return 0;
 }
 
-/* When the parent has attached: a byte comes. What goes wrong goes back. */
+/* Wait for a byte from the parent, which has attached then. Send -errno back if exec fails. */
 static void be_program(int go, int error, char **argv)
 {
 	char byte;
@@ -182,7 +182,7 @@ static void on_leave(struct follow *f, pid_t tid)
 	if (!in || !get_syscall(tid, &info))
 		return;
 	if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
-		return;		/* its end is still to come */
+		return;		/* the call's entry; its exit follows */
 	ret = (long)info.exit.rval;
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT &&
 	    !(-ret >= RESTART_FIRST && -ret <= RESTART_LAST))
@@ -198,7 +198,7 @@ static bool is_stopping(int sig)
 	       sig == SIGTTOU;
 }
 
-/* On, to the end of its call if it's in one; with a signal to deliver, or 0 */
+/* Continue a thread, up to the end of its call if it is in one. @sig: signal to deliver, or 0 */
 static void go_on(struct follow *f, pid_t tid, int sig)
 {
 	ptrace(*find_inside(f, tid) ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL,
@@ -258,7 +258,7 @@ static void follow_all(struct follow *f)
 	}
 }
 
-/* From its beginning to its end ------------------------------------------------------- */
+/* Running ------------------------------------------------------------------------------ */
 
 static int exit_status(const struct follow *f)
 {
@@ -280,7 +280,7 @@ static int attach(pid_t pid, int go)
 	return 0;
 }
 
-/* The terminal's signals are the program's: it ends, and then we do. */
+/* The terminal's signals end the program; we end after it. */
 static void ignore_signals(void)
 {
 	signal(SIGINT, SIG_IGN);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The report of one run or two, from the records in #data; 'dmatrack report' has
- * checked that they are as man/dmatrack-record.5 says, but their text may be anything.
+ * The report of one or two runs, from the records in #data. 'dmatrack report' has checked
+ * that they are as man/dmatrack-record.5 says; their texts are not trusted.
  *
- * A column is the time from one harvest to the next: round i is sent in it, and what is
- * written in it is found by the harvest of round i + 1. So below a column's bytes, sent
- * in round i, stand the pages of round i + 1. In the last column devices stand still.
- * Columns are as wide as their time, but not narrower than can be seen.
+ * A column is the time from one harvest to the next: round i is sent in it, and the pages
+ * written in it are reported by the harvest of round i + 1. So a column shows the bytes
+ * sent in round i and the pages of round i + 1. In the last column devices stand still.
+ * A column's width is proportional to its time, but wide enough to be seen.
  */
 'use strict';
 (() => {
@@ -43,7 +43,7 @@ function bytes(n) {
 const rate = n => n > 0 ? `${bytes(n)}/s` : '0';
 const percent = share => `${short(100 * share)} %`;
 
-/* Text of a record: without what controls, or turns the direction of, text around it */
+/* Text of a record, without characters that control or redirect the text around it */
 function clean(text, most) {
 	text = Array.from(String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\ufffd'));
 	return text.length > most ? text.slice(0, most).join('') + '…' : text.join('');
@@ -75,7 +75,7 @@ function load(record) {
 	r.predicted = r.running ? r.running.downtime_ns : undefined;
 	r.real = end ? end.downtime_ns : undefined;
 	r.late = r.real > r.allowed;
-	/* a program that asks for it when so little is left has converged, too */
+	/* a program that asks to stop at its own limit has converged, too */
 	r.reason = !end ? 'none' : end.reason === 'asked' && r.running &&
 		r.running.pages_dirty * run.page_size <= run.left_limit ? 'fits' : end.reason;
 	r.missed = r.reason === 'diverges' || r.reason === 'rounds';
@@ -117,7 +117,7 @@ function reason(r) {
 		` Predicted downtime after ${where}: ${time(r.predicted)}; allowed: ${time(r.allowed)}.` : '';
 
 	if (!r.end)
-		return `This is what there was after ${where || 'the start'}.`;
+		return `The record ends after ${where || 'the start'}.`;
 	switch (r.reason) {
 	case 'fits':
 		return 'It converged: ' + (r.allowed ? `what was left fitted the allowed downtime of ${time(r.allowed)}` :
@@ -134,7 +134,7 @@ function reason(r) {
 	return 'The devices were not stopped.';
 }
 
-/* What to do about it, a sentence for each thing */
+/* Advice, a sentence each */
 function advise(r) {
 	const o = r.running, list = [], demo = r.run.command === 'demo', limit = r.run.bandwidth_limit;
 	const slow = o && o.rate && o.dirty_rate >= o.rate, needed = Math.max(r.predicted || 0, r.real || 0);
@@ -152,7 +152,7 @@ function advise(r) {
 	if (r.missed && demo && o)
 		list.push(`Accept what is left: --until ${o.pages_dirty} (pages).`);
 	if (r.missed && !demo && r.run.refine !== true)
-		list.push('If devices write what is there already, or the driver reports more than was written: --refine.');
+		list.push('If devices write the same content again, or the driver reports more than was written: --refine.');
 	if (r.late && r.end.finish_ns > r.real / 2)
 		list.push(`Finishing took ${time(r.end.finish_ns)} of the downtime: use a faster disk at the destination.`);
 	else if (r.late && !r.missed && r.last.kind === 'last')
@@ -161,7 +161,7 @@ function advise(r) {
 	return list;
 }
 
-/* Names and texts; '': not known */
+/* Pairs of a name and a text; '': not known */
 function facts(r) {
 	const converged = {fits: 'yes', asked: 'stopped when asked', diverges: 'no', rounds: 'no'};
 	const words = Array.isArray(r.run.arguments) ? r.run.arguments.map(w => quote(String(w))).join(' ') : '';
@@ -179,7 +179,7 @@ const downtimes = r => [['Downtime allowed', r.allowed], ['Downtime predicted', 
 		r.last.end_ns - r.last.begin_ns : undefined],
 	['… to finish', r.end && r.end.finish_ns > r.real / 20 ? r.end.finish_ns : undefined]];
 
-/* @runs: of the page, whose bars are to be compared */
+/* @runs: all runs of the page; their bars have the same scale */
 function showFacts(parent, r, runs) {
 	const box = parent.append('div'), most = d3.max(runs.flatMap(downtimes), d => d[1]);
 	const shown = facts(r).filter((f, i) => runs.some(o => facts(o)[i][1]));
@@ -196,7 +196,7 @@ function showFacts(parent, r, runs) {
 		.classed('over', d => d[1] > r.allowed && d[0].startsWith('Downtime'));
 }
 
-/* The table of rounds. Columns that no round has anything for are left out. */
+/* The table of rounds. Columns without a value in any round are left out. */
 
 const MOST_ROWS = 600;
 
@@ -232,8 +232,8 @@ function showTable(parent, r) {
 		.attr('data-name', d => d[0]).text(d => d[1]);
 }
 
-/* Colours of heat: viridis. Level i is up to SHARES[i] of a cell's pages; the lightest is
- * next to the page's colour */
+/* Colours of heat: viridis. Level i stands for up to SHARES[i] of a cell's pages; level 0
+ * is closest to the background */
 
 const SHARES = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const VIRIDIS = ['440154', '482173', '433e85', '38598c', '2d708e', '25858e',
@@ -242,7 +242,7 @@ const VIRIDIS = ['440154', '482173', '433e85', '38598c', '2d708e', '25858e',
 const level = share => Math.min(d3.bisectLeft(SHARES, share), SHARES.length - 1);
 const colour = i => `#${VIRIDIS[dark.matches ? i : VIRIDIS.length - 1 - i]}`;
 
-/* Numbers of a column, from their packed form: see 'heat' in dmatrack-record(5) */
+/* Unpack the numbers of a column: see 'heat' in dmatrack-record(5) */
 function unpack(list, n) {
 	const row = new Float64Array(n);
 	let at = 0;
@@ -323,7 +323,7 @@ class Figure {
 		this.resize();
 	}
 
-	/* One finger scrolls the page, unless there is something to move */
+	/* One finger scrolls the page, unless the figure is zoomed */
 	wanted(event) {
 		if (!event.target.closest('svg'))
 			return false;
@@ -441,11 +441,11 @@ class Figure {
 		this.box.call(this.zoom.transform, d3.zoomIdentity);
 	}
 
-	/* Where a place of the unzoomed time axis, or of the unzoomed map, is in its plot */
+	/* From a position in the unzoomed plot to the zoomed one */
 	x(at) { return this.transform.applyX(at + this.left) - this.left; }
 	y(page) { return this.transform.applyY(page / this.r.pages * this.height + this.top) - this.top; }
 
-	/* Rounds to be seen; so many to a column that columns are wide enough */
+	/* The visible rounds, merged until columns are wide enough */
 	columns() {
 		const {edges, r} = this, n = r.rounds.length, back = x => this.transform.invertX(x + this.left) - this.left;
 		const first = Math.max(d3.bisectRight(edges, back(0)) - 1, 0);
@@ -458,7 +458,7 @@ class Figure {
 		return list;
 	}
 
-	/* Rounds @first up to, not including, @end: means of bytes, the most of the rest */
+	/* Rounds from @first to before @end: means of bytes and bandwidth, maxima of the others */
 	column(first, end) {
 		const {r} = this, rounds = r.rounds.slice(first, end), page = r.run.page_size;
 		const mean = name => d3.mean(rounds, o => (o[name] || 0) * page);
@@ -514,7 +514,7 @@ class Figure {
 						  Math.max(to - from - (to - from > 4), 1), image.height * scale);
 		});
 		context.fillStyle = style.getPropertyValue('--line');
-		if (end < n || n === 1)		/* nothing says what was written in it */
+		if (end < n || n === 1)		/* not known what was written in it */
 			context.fillRect(px(this.edges[n - 1]), 0, this.plot * ratio, this.height * ratio);
 	}
 
@@ -534,7 +534,7 @@ class Figure {
 		return 'end';
 	}
 
-	/* Pages that are worth a label: region beginnings first, then powers of two */
+	/* Pages to label: beginnings of regions first, then powers of two */
 	places() {
 		const {r} = this, list = [0], share = r.pages / 8 / this.transform.k;
 		const step = Math.max(2 ** Math.ceil(Math.log2(share)), 1);
@@ -547,8 +547,8 @@ class Figure {
 		});
 		const holes = list.length;
 
-	list.push(r.pages - 1);
-	const at = y => (this.transform.invertY(y + this.top) - this.top) / this.height * r.pages;
+		list.push(r.pages - 1);
+		const at = y => (this.transform.invertY(y + this.top) - this.top) / this.height * r.pages;
 
 		for (let p = Math.ceil(Math.max(at(0), 0) / step) * step; p < r.pages && p <= at(this.height); p += step)
 			list.push(p);
@@ -570,7 +570,7 @@ class Figure {
 			.attr('d', p => p ? `M0 ${p.y}H${this.plot}` : `M.5 .5H${this.plot - .5}V${this.height - .5}H.5z`);
 	}
 
-	/* Labels below a plot, those that there is room for */
+	/* Draw labels below a plot, as many as there is room for. */
 	drawLabels(svg, y, list) {
 		const kept = [];
 
@@ -652,7 +652,7 @@ class Figure {
 			.attr('cx', i => this.x(this.edges[i + 1])).attr('cy', i => scale(r.rounds[i].downtime_ns)).attr('r', 7);
 	}
 
-	/* The round that is pointed at */
+	/* The chosen round */
 
 	pick(event) {
 		const [x, y] = d3.clientPoint(this.box.node(), event);
@@ -712,7 +712,7 @@ class Figure {
 	}
 }
 
-/* All of it */
+/* The page */
 
 function shareScales(runs) {
 	const all = name => runs.flatMap(r => r.rounds.map(o => o[name]));
