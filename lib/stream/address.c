@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Addresses: who to connect to, where to listen.
+ * Addresses, to connect to and to listen at.
  *
  *	unix:PATH	tcp:HOST:PORT	fd:N	exec:COMMAND	-
  *
- * TCP without TLS is for this machine alone. It's the address that is connected to or
- * listened at that counts, not what its name looks like. On this machine, too, any user may
- * connect, and whoever is first may listen: so both sides prove that they know a secret, unless
- * the program wants it otherwise. Unix sockets tell the user at the other end.
+ * TCP without TLS is for this machine alone. That is decided by the resolved address, not by
+ * the host's name. On this machine, too, any user's process may connect, or listen first at a
+ * port: so both sides prove that they know a secret, unless the program accepts the risk. With
+ * Unix sockets the kernel reports the user at the other end.
  *
- * A listener leads handshakes side by side (pending.h), within dmatrack_accept().
+ * A listener runs handshakes side by side (pending.h), within dmatrack_accept().
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,22 +37,23 @@
 #include "tls.h"
 #include "unix.h"
 
-#define FULL_MS		20	/* until a listener that is busy is tried again */
+#define FULL_MS		20	/* delay before a busy listener is tried again */
 #define BACKLOG		128
 
 /**
- * struct dmatrack_listener - who listens
- * @fd: the socket, which doesn't block
- * @address: as a program would connect to it
- * @path: of a Unix socket, which is removed; or NULL
- * @dev, @ino: of it: not if somebody else's is there by then
- * @tls: or NULL
- * @secret: or NULL
- * @peer: what the program wants, with defaults. Of what it points to, @users are a copy here
+ * struct dmatrack_listener - a socket that listens
+ * @fd: the socket, non-blocking
+ * @address: address for a program to connect to
+ * @path: path of a Unix socket, to be removed on closing; or NULL
+ * @dev: device number of that file: another file at @path isn't removed
+ * @ino: inode number of that file
+ * @tls: certificates and key; NULL without TLS
+ * @secret: the secret; NULL without one
+ * @peer: the program's options, with defaults; @users is a copy, other pointers are the program's
  * @pending: connections in their handshakes
- * @lock: for @busy
- * @free: when @busy is reset
- * @busy: a thread is in dmatrack_accept(): @pending is its own
+ * @lock: protects @busy
+ * @free: signalled when @busy is reset
+ * @busy: whether a thread is in dmatrack_accept(), which then owns @pending
  */
 struct dmatrack_listener {
 	int fd;
@@ -69,7 +70,7 @@ struct dmatrack_listener {
 	bool busy;
 };
 
-/* What comes behind the scheme, or NULL */
+/* Return: the part of @address behind @scheme; NULL: it has another scheme */
 static const char *behind(const char *address, const char *scheme)
 {
 	size_t n = strlen(scheme);
@@ -77,8 +78,8 @@ static const char *behind(const char *address, const char *scheme)
 	return strncmp(address, scheme, n) ? NULL : address + n;
 }
 
-/* While too many wait to be accepted there's nothing to poll for: try again. */
-static int connect_in_turn(int fd, const struct sockaddr_un *sun,
+/* While the listener's queue is full, poll() can't wait for room in it: retry after a delay. */
+static int connect_with_retry(int fd, const struct sockaddr_un *sun,
 			   const struct dml_limit *limit)
 {
 	int ret = 0;
@@ -103,7 +104,7 @@ static int unix_connect(const char *path, int *out, const char *address,
 	if (ret)
 		return ret;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	ret = fd < 0 ? -errno : connect_in_turn(fd, &sun, &limit);
+	ret = fd < 0 ? -errno : connect_with_retry(fd, &sun, &limit);
 	if (ret)
 		dmatrack_set_error(ret, "unix:%s: %s", path, strerror(-ret));
 	else
@@ -114,7 +115,7 @@ static int unix_connect(const char *path, int *out, const char *address,
 	return ret;
 }
 
-/* HOST:PORT or [HOST]:PORT, in a copy that is cut in two */
+/* Split HOST:PORT or [HOST]:PORT, in place, in a copy. */
 static int split(char *copy, char **host, char **port)
 {
 	char *colon = strrchr(copy, ':');
@@ -166,7 +167,7 @@ static bool is_loopback(const struct sockaddr *sa)
 		in6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
 }
 
-/* So that a machine that is gone is noticed, with data on its way or not */
+/* Detect a dead machine, whether data is in flight or not. */
 static void set_options(int fd)
 {
 	const int one = 1, idle = 20, interval = 10, count = 4;
@@ -220,7 +221,7 @@ static int listen_socket(int fd, const struct addrinfo *ai,
 	return 0;
 }
 
-/* A socket for one of a host's addresses. Return: it, or -errno */
+/* Connect to or listen at one of a host's addresses. Return: a socket, or -errno */
 static int try_address(const struct addrinfo *ai, use_socket *use,
 		       const struct dmatrack_peer *peer)
 {
@@ -253,7 +254,7 @@ static int try_all(const char *what, const struct addrinfo *list,
 		}
 		if (unproven)
 			return dml_error(-EPERM,
-					 "tcp:%s: any user of this machine may be at the other end: a secret, TLS or a Unix socket is needed",
+					 "tcp:%s: any user of this machine may be at the other end: use a secret, TLS or a Unix socket",
 					 what);
 		ret = try_address(list, use, peer);
 		if (ret >= 0 || ret == -ECANCELED)
@@ -262,12 +263,12 @@ static int try_all(const char *what, const struct addrinfo *list,
 	if (ret >= 0)
 		return ret;
 	if (ret == -EPERM)
-		return dml_error(ret, "tcp:%s: not an address of this machine alone, so it needs TLS",
+		return dml_error(ret, "tcp:%s: not a loopback address, so it needs TLS",
 				 what);
 	return dml_error(ret, "tcp:%s: %s", what, strerror(-ret));
 }
 
-/* Return: a socket, or -errno. @host: out, to be freed; may be NULL */
+/* Return: a socket, or -errno. @host: out: the host's name, for the caller to free; may be NULL */
 static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 		      use_socket *use, char **host)
 {
@@ -298,7 +299,7 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 	return ret;
 }
 
-/* Takes @fd. */
+/* Takes ownership of @fd, on error too. */
 static int plain_channel(struct dmatrack_channel **ch, int fd)
 {
 	int ret = dml_channel_socket(ch, fd, NULL);
@@ -308,7 +309,7 @@ static int plain_channel(struct dmatrack_channel **ch, int fd)
 	return ret;
 }
 
-/* What a program has to prove itself with on TCP. @out may be freed after an error. */
+/* Load the certificates or the secret for TCP. The caller frees @tls and @secret, on error too. */
 static int load_proofs(struct dml_tls **tls, struct dml_secret **secret,
 		       const struct dmatrack_peer *peer, bool listens)
 {
@@ -318,7 +319,7 @@ static int load_proofs(struct dml_tls **tls, struct dml_secret **secret,
 	return peer->secret ? dml_secret_new(secret, peer->secret) : 0;
 }
 
-/* Takes @fd. */
+/* Takes ownership of @fd, on error too. */
 static int prove(struct dmatrack_channel **ch, int fd, struct dml_tls *tls,
 		 const struct dml_secret *secret, const char *host,
 		 const struct dmatrack_peer *peer)
@@ -386,7 +387,7 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 	if (rest)
 		return tcp_connect(ch, rest, peer);
 	if (!dml_peer_unproven(peer))
-		return dml_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
+		return dml_error(-EINVAL, "%s: TLS and a secret can be used only with tcp:",
 				 address);
 	rest = behind(address, "unix:");
 	if (rest) {
@@ -456,7 +457,7 @@ static int unix_listen(struct dmatrack_listener *l, const char *path)
 	return asprintf(&l->address, "unix:%s", path) < 0 ? dml_no_memory() : 0;
 }
 
-/* As it was given, but with the port that was chosen */
+/* Set @l->address: as given by the program, but with the port that the kernel chose. */
 static int name_tcp(struct dmatrack_listener *l, const char *what)
 {
 	struct sockaddr_storage ss;
@@ -489,7 +490,7 @@ static int listen_at(struct dmatrack_listener *l, const char *address)
 	if (rest)
 		return tcp_listen(l, rest);
 	if (!dml_peer_unproven(&l->peer))
-		return dml_error(-EINVAL, "%s: TLS and a secret are for tcp: alone",
+		return dml_error(-EINVAL, "%s: TLS and a secret can be used only with tcp:",
 				 address);
 	rest = behind(address, "unix:");
 	if (rest)
@@ -515,7 +516,7 @@ static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *pe
 	int ret = dml_peer_take(p, peer);
 
 	if (ret) {
-		memset(p, 0, sizeof(*p));	/* nothing of it is ours to free */
+		memset(p, 0, sizeof(*p));	/* its pointers are the program's: don't free them */
 		return ret;
 	}
 	users = p->nusers ? calloc(p->nusers, sizeof(*users)) : NULL;
@@ -557,7 +558,7 @@ const char *dmatrack_listener_address(const struct dmatrack_listener *l)
 	return l ? l->address : NULL;
 }
 
-/* A stranger came, or somebody who isn't allowed: that's not an error of the listener. */
+/* A connection failed its handshake, or isn't allowed: that's not an error of the listener. */
 static void turn_away(void *opaque, int err)
 {
 	const struct dmatrack_listener *l = opaque;
@@ -566,7 +567,7 @@ static void turn_away(void *opaque, int err)
 		l->peer.turned_away(l->peer.opaque, err);
 }
 
-/* Takes @fd on success. */
+/* Takes ownership of @fd on success. */
 static int begin_shake(struct dmatrack_listener *l, struct dml_shake *s, int fd)
 {
 	int ret = l->path ? dml_peer_check_user(&l->peer, fd, l->address) : 0;
@@ -597,8 +598,8 @@ static void admit(struct dmatrack_listener *l, int fd)
 }
 
 /*
- * A connection's socket, which doesn't block. Errors of a connection that broke before it was
- * accepted are no errors of the listener. Return: it; -EAGAIN: there's none; -errno
+ * Accept a connection. Errors of a connection that broke before it was accepted are not errors
+ * of the listener. Return: a non-blocking socket; -EAGAIN: there's none; -errno
  */
 static int accept_socket(struct dmatrack_listener *l)
 {
@@ -620,7 +621,7 @@ static int accept_socket(struct dmatrack_listener *l)
 	return -EAGAIN;
 }
 
-/* Those that have connected. Where there's no descriptor for one more, another loses its own. */
+/* Accept waiting connections. If descriptors run out, drop a pending connection to get one. */
 static int admit_all(struct dmatrack_listener *l)
 {
 	unsigned int i;
@@ -638,7 +639,7 @@ static int admit_all(struct dmatrack_listener *l)
 	return 0;
 }
 
-/* Wait for another connection, or for one to go on. */
+/* Wait for another connection, or for data of a pending one. */
 static int await_some(struct dmatrack_listener *l, uint64_t end)
 {
 	struct pollfd p[2 + DML_PENDING] = {
@@ -649,7 +650,8 @@ static int await_some(struct dmatrack_listener *l, uint64_t end)
 	int ret;
 
 	if (dml_clock_now() >= end)
-		return dml_error(-ETIMEDOUT, "%s: nobody came", l->address);
+		return dml_error(-ETIMEDOUT, "%s: no connection within the time limit",
+				 l->address);
 	ret = dml_clock_poll(p, 2 + l->pending.n, dml_clock_earlier(first, end));
 	if (ret < 0)
 		return dml_error(ret, "%s: %s", l->address, strerror(-ret));
@@ -658,7 +660,7 @@ static int await_some(struct dmatrack_listener *l, uint64_t end)
 	return 0;
 }
 
-/* The one thread at a time in accept_some(). Return: 0 or -ETIMEDOUT */
+/* Wait until no other thread is in accept_some(). Return: 0 or -ETIMEDOUT */
 static int enter(struct dmatrack_listener *l, uint64_t end)
 {
 	bool late = false;
@@ -669,7 +671,8 @@ static int enter(struct dmatrack_listener *l, uint64_t end)
 	late = l->busy;
 	l->busy = true;
 	pthread_mutex_unlock(&l->lock);
-	return late ? dml_error(-ETIMEDOUT, "%s: nobody came", l->address) : 0;
+	return late ? dml_error(-ETIMEDOUT, "%s: no connection within the time limit",
+				l->address) : 0;
 }
 
 static void leave(struct dmatrack_listener *l)

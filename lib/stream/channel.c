@@ -2,15 +2,15 @@
 /*
  * Channels of descriptors.
  *
- * No read or write waits in a call that can't be told how long: descriptors are polled, then
- * read or written as far as that goes at once. For sockets there's a flag for it. A pipe for which
- * poll() has POLLOUT takes PIPE_BUF bytes without a wait: more are not written to it in a call.
+ * No read or write blocks in a call without a time limit: descriptors are polled, then read or
+ * written as far as possible without blocking. Sockets have a flag for that. A pipe for which
+ * poll() reports POLLOUT takes PIPE_BUF bytes without blocking: no more are written in a call.
  *
- * SIGPIPE: sockets have a flag for it. For pipes it's blocked in the thread
- * for the time of the write, and taken away if it came: handling is the program's.
+ * SIGPIPE: sockets have a flag against it. For pipes it's blocked in the thread during the
+ * write, and discarded if it came, as its handler is the program's.
  *
- * "exec:": the command gets one socket for both directions. Closing it tells the command that
- * it's over; it is waited for a while, then killed: no other process is.
+ * "exec:": the command gets one socket for both directions. Closing that socket ends the
+ * stream for the command; after a time limit the command, and no other process, is killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,18 +30,19 @@
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
 
-#define PATIENCE	(120 * 1000)	/* ms, until another is set */
-#define END_PATIENCE	5000		/* for a command to end by itself */
+#define PATIENCE	(120 * 1000)	/* ms: default limit of an operation */
+#define END_PATIENCE	5000		/* ms for a command to end by itself */
 
 /**
  * struct fds - a channel's descriptors
- * @in: to read from
- * @out: to write to; may be @in
- * @in_socket, @out_socket: what they are
- * @limit: of the channel that this is
- * @child: the command, or 0
- * @head: what is read before @in: the last @nhead bytes of it
- * @nhead: how many
+ * @in: descriptor to read from
+ * @out: descriptor to write to; may be @in
+ * @in_socket: whether @in is a socket
+ * @out_socket: whether @out is a socket
+ * @limit: limit of the channel's operations
+ * @child: process ID of the command, or 0
+ * @head: bytes to be read before those of @in: its last @nhead bytes
+ * @nhead: number of bytes left in @head
  */
 struct fds {
 	int in;
@@ -162,8 +163,8 @@ static bool ended(int pidfd, int ms)
 }
 
 /*
- * A program may ignore SIGCHLD or wait for whatever child: then this one is gone already, and
- * its number may be another process's.
+ * If the program ignores SIGCHLD, or waits for any child, this one may be reaped already, and its
+ * ID may be another process's.
  */
 static void reap(pid_t child)
 {
@@ -206,7 +207,7 @@ static bool is_socket(int fd)
 	return !fstat(fd, &st) && S_ISSOCK(st.st_mode);
 }
 
-/* Takes both descriptors on success. */
+/* Takes ownership of both descriptors on success. */
 static int make_fds(struct dmatrack_channel **ch, int in, int out, pid_t child)
 {
 	struct fds *f = calloc(1, sizeof(*f));
@@ -329,7 +330,7 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 	if (ret)
 		return ret;
 	if (!taken.read || !taken.write)
-		return dml_error(-EINVAL, "channel: can't read or write");
+		return dml_error(-EINVAL, "channel: read() or write() is NULL");
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return dml_no_memory();
@@ -351,13 +352,13 @@ void dmatrack_channel_close(struct dmatrack_channel *ch)
 	free(ch);
 }
 
-/* For functions of a program, which don't know the limit */
+/* Check the limit before a call of the program's functions, which don't know it. */
 static int check_limit(const struct dml_limit *l, bool reads)
 {
 	if (reads && !l->parting && dml_cancel_is_set(l->cancel))
 		return dml_error(-ECANCELED, "channel: cancelled");
 	if (l->end != DML_NEVER && dml_clock_now() >= l->end)
-		return dml_error(-ETIMEDOUT, "the other side takes too long");
+		return dml_error(-ETIMEDOUT, "channel: the time limit has passed");
 	return 0;
 }
 
@@ -369,8 +370,8 @@ ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 		return n;
 	n = ch->ops.read(ch->opaque, buf, size);
 	if (!n)
-		return dml_error(-ECONNRESET, "the other side has gone");
-	/* no more than there's room for, whatever a program's function says */
+		return dml_error(-ECONNRESET, "the other side closed the connection");
+	/* a faulty function of the program must not make us read beyond @buf */
 	if (n > 0 && (size_t)n > size)
 		return dml_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
 	return n < 0 ? dml_error_foreign((int)n, "channel: read()") : n;

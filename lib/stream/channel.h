@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Channels, for those who use them and for those who make them. */
+/* Channels: using them and making them. */
 #ifndef DML_STREAM_CHANNEL_H
 #define DML_STREAM_CHANNEL_H
 
@@ -10,13 +10,13 @@
 #include "lib/util/limit.h"
 
 /**
- * struct dmatrack_channel - bytes both ways
- * @ops: its kind's, or the program's; as far as this library knows them
- * @opaque: for @ops
- * @limit: of reads and writes. This library's kinds of channel keep to it; functions of a
+ * struct dmatrack_channel - a stream of bytes in both directions
+ * @ops: functions of this library's kind of channel, or of the program
+ * @opaque: argument of @ops
+ * @limit: limit of reads and writes. This library's kinds of channel keep to it; functions of a
  *	   program are called only until it is reached
  *
- * @limit is set between operations, by the thread that orders them.
+ * @limit is set between operations, by the thread that makes them.
  */
 struct dmatrack_channel {
 	struct dmatrack_channel_ops ops;
@@ -24,19 +24,19 @@ struct dmatrack_channel {
 	struct dml_limit limit;
 };
 
-/* At least one byte. Return: how many; or -errno, -ECONNRESET at the end, -ECANCELED */
+/* Read at least one byte. Return: number of bytes; or -errno, -ECONNRESET at the end, -ECANCELED */
 ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size);
-/* All of it. Return: 0 or -errno: then some of it may have been written */
+/* Write all of it. Return: 0 or -errno: a part may have been written */
 int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size);
 
-/* How long an operation may wait that begins later, in ms; -1: no limit */
+/* Set the limit, in ms, of each operation that begins later; -1: none */
 void dml_channel_patience(struct dmatrack_channel *ch, int ms);
-/* When every operation ends, by dml_clock_now(); DML_NEVER: no such moment */
+/* Set the deadline of all operations, by dml_clock_now(), or DML_NEVER */
 void dml_channel_until(struct dmatrack_channel *ch, uint64_t end);
-/* What cancels its operations; NULL: as before */
+/* Set what cancels its operations; NULL: no change */
 void dml_channel_cancel(struct dmatrack_channel *ch,
 			const struct dmatrack_cancel *cancel);
-/* From now on what is said last: see struct dml_limit */
+/* The last messages follow: see @parting of struct dml_limit */
 void dml_channel_part(struct dmatrack_channel *ch);
 
 static inline bool dml_channel_cancelled(const struct dmatrack_channel *ch)
@@ -45,18 +45,18 @@ static inline bool dml_channel_cancelled(const struct dmatrack_channel *ch)
 }
 
 /*
- * Takes @fd, a socket, on success. @head: DML_CHANNEL_HEAD bytes that were read from it already
- * and are to be read again; NULL: none were
+ * Takes ownership of @fd, a socket, on success. @head: DML_CHANNEL_HEAD bytes that were read from
+ * it already, and are to be read again; NULL: none
  */
 #define DML_CHANNEL_HEAD	16u
 int dml_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
-/* A shell's standard input and output */
+/* The standard input and output of a shell that runs @command */
 int dml_channel_exec(struct dmatrack_channel **ch, const char *command);
 
 /**
- * struct dml_channel_quiet - no SIGPIPE from what this thread writes
- * @old: the thread's signal mask
- * @pending: one was there before
+ * struct dml_channel_quiet - a section in which this thread's writes raise no SIGPIPE
+ * @old: the thread's signal mask before
+ * @pending: whether a SIGPIPE was pending before
  */
 struct dml_channel_quiet {
 	sigset_t old;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Peers: the checks. */
+/* Peers: see peer.h. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "peer.h"
 
 #define CONNECT_TIMEOUT	15000	/* ms, by default */
-#define SHAKE_TIMEOUT	10000
+#define SHAKE_TIMEOUT	10000	/* ms, by default */
 
 static int check(const struct dmatrack_peer *p)
 {
@@ -20,15 +20,15 @@ static int check(const struct dmatrack_peer *p)
 	if (p->flags & ~DMATRACK_PEER_INSECURE)
 		return dml_error(-EINVAL, "peer: unknown flags 0x%x", p->flags);
 	if (p->connect_timeout > INT_MAX || p->handshake_timeout > INT_MAX)
-		return dml_error(-EINVAL, "peer: a limit of more than %d ms",
+		return dml_error(-EINVAL, "peer: connect_timeout or handshake_timeout is more than %d ms",
 				 INT_MAX);
 	if (p->tls && p->secret)
 		return dml_error(-EINVAL, "peer: TLS and a secret: only one of them can be used");
 	if (p->nnames && (!p->names || !p->tls))
-		return dml_error(-EINVAL, "peer: %u names of certificates, but %s",
-				 p->nnames, p->names ? "no TLS" : "no list");
+		return dml_error(-EINVAL, "peer: nnames is %u, but %s is NULL",
+				 p->nnames, p->names ? "tls" : "names");
 	if (p->nusers && !p->users)
-		return dml_error(-EINVAL, "peer: %u users, but no list",
+		return dml_error(-EINVAL, "peer: nusers is %u, but users is NULL",
 				 p->nusers);
 	for (i = 0; i < p->nnames; i++)
 		if (!p->names[i] || !*p->names[i])
@@ -82,6 +82,6 @@ int dml_peer_check_user(const struct dmatrack_peer *p, int fd, const char *addre
 	if (is_allowed(p, cred.uid))
 		return 0;
 	return dml_error(-EACCES,
-			 "%s: process %d of user %u is at the other end, who is not allowed: only user %u and root are, and those who are named",
+			 "%s: process %d at the other end belongs to user %u; only user %u, root and the listed users are allowed",
 			 address, (int)cred.pid, cred.uid, geteuid());
 }

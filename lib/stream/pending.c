@@ -7,7 +7,7 @@
 #include "lib/util/error.h"
 #include "pending.h"
 
-static void forget(struct dml_pending *p, unsigned int i)
+static void remove_entry(struct dml_pending *p, unsigned int i)
 {
 	p->n--;
 	memmove(&p->entry[i], &p->entry[i + 1],
@@ -17,7 +17,7 @@ static void forget(struct dml_pending *p, unsigned int i)
 static void drop(struct dml_pending *p, unsigned int i)
 {
 	p->entry[i].shake.ops->drop(p->entry[i].shake.state);
-	forget(p, i);
+	remove_entry(p, i);
 }
 
 bool dml_pending_shed(struct dml_pending *p)
@@ -48,19 +48,19 @@ void dml_pending_free(struct dml_pending *p)
 		drop(p, p->n - 1);
 }
 
-static bool has_come(int fd)
+static bool has_data(int fd)
 {
 	int n = 0;
 
 	return !ioctl(fd, FIONREAD, &n) && n;
 }
 
-/* Return: as the handshake's step; -ETIMEDOUT */
+/* Return: as the handshake's step(), or -ETIMEDOUT */
 static int step(struct dml_pending_entry *e)
 {
 	int ret;
 
-	e->heard = e->heard || has_come(e->shake.fd);
+	e->heard = e->heard || has_data(e->shake.fd);
 	ret = e->shake.ops->step(e->shake.state, &e->events);
 	if (ret == -EAGAIN && dml_clock_now() >= e->end)
 		return dml_error(-ETIMEDOUT, "the other side does not complete the handshake");
@@ -84,7 +84,7 @@ bool dml_pending_step(struct dml_pending *p, struct dmatrack_channel **ch,
 		if (!ret)
 			ret = s->ops->channel(s->state, ch);
 		if (!ret) {
-			forget(p, i);
+			remove_entry(p, i);
 			return true;
 		}
 		drop(p, i);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Pending: connections that were accepted and have not proven yet who they are. All of them go
- * on side by side, each until its own deadline, so that one that says nothing delays no other.
+ * Pending: accepted connections that haven't completed their handshakes. They advance side by
+ * side, each until its own deadline, so that a silent one delays no other.
  *
- * There are DML_PENDING at the most. One more takes the place of the oldest from which nothing
- * has come, or of the oldest of all: a flood of silent connections doesn't displace a peer that
- * is in the middle of its proof. One thread at a time.
+ * There are at most DML_PENDING. A further one replaces the oldest that has sent nothing, or else
+ * the oldest of all: a flood of silent connections doesn't displace a peer in the middle of its
+ * proof. Not safe for concurrent callers.
  */
 #ifndef DML_STREAM_PENDING_H
 #define DML_STREAM_PENDING_H
@@ -17,9 +17,9 @@
 /**
  * struct dml_pending_entry - a connection
  * @shake: its handshake
- * @end: its deadline
- * @events: what it waits for
- * @heard: something has come
+ * @end: its deadline, by dml_clock_now()
+ * @events: events of poll() that it waits for
+ * @heard: whether any data has come
  */
 struct dml_pending_entry {
 	struct dml_shake shake;
@@ -30,37 +30,37 @@ struct dml_pending_entry {
 
 /**
  * struct dml_pending - the connections
- * @n: how many
- * @entry: the oldest first
+ * @n: number of connections
+ * @entry: array of them, the oldest first
  */
 struct dml_pending {
 	unsigned int n;
 	struct dml_pending_entry entry[DML_PENDING];
 };
 
-/* A new one; @shake is taken. @end: its deadline */
+/* Add a connection; takes ownership of @shake. @end: its deadline, by dml_clock_now() */
 void dml_pending_add(struct dml_pending *p, const struct dml_shake *shake,
 		     uint64_t end);
-/* Drop one to have its descriptor. Return: whether there was one */
+/* Drop a connection to free its descriptor. Return: whether there was one */
 bool dml_pending_shed(struct dml_pending *p);
 void dml_pending_free(struct dml_pending *p);
 
 /*
- * Called for each that fails, with the error, which dmatrack_error() has in words; not for those
- * that are dropped for another
+ * Called for each connection that fails, with the error, whose text is set; not for those
+ * that are dropped to make room
  */
 typedef void dml_pending_failed(void *opaque, int err);
 
 /*
- * dml_pending_step() - let all of them go on that can
+ * dml_pending_step() - advance all handshakes as far as possible
  * @ch: out: the channel of one that has completed
  *
- * Return: whether there is one
+ * Return: whether one has completed
  */
 bool dml_pending_step(struct dml_pending *p, struct dmatrack_channel **ch,
 		      dml_pending_failed *failed, void *opaque);
 
-/* For poll(): @fds has room for DML_PENDING. Return: the earliest deadline */
+/* Fill @fds, with room for DML_PENDING, for poll(). Return: the earliest deadline */
 uint64_t dml_pending_poll(const struct dml_pending *p, struct pollfd *fds);
 
 #endif

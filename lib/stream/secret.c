@@ -25,7 +25,7 @@ struct dml_secret {
 	unsigned char bytes[DML_SECRET_MAX];
 };
 
-/* A file of its owner alone. Return: a descriptor or -errno */
+/* Open a regular file that only its owner can access. Return: a descriptor or -errno */
 static int open_private(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -37,7 +37,7 @@ static int open_private(const char *path)
 		return fd;
 	close(fd);
 	return dml_error(-EKEYREJECTED,
-			 "%s: its mode is %04o: a secret must be in a file for its owner alone, 0600",
+			 "%s: its mode is %04o: a secret must be in a regular file that only its owner can access, mode 0600",
 			 path, (unsigned int)st.st_mode & 07777);
 }
 
@@ -55,7 +55,7 @@ static int read_all(struct dml_secret *s, int fd, const char *path)
 		n--;
 	if (n < DML_SECRET_MIN || n > DML_SECRET_MAX)
 		got = dml_error(-EKEYREJECTED,
-				"%s: a secret has %d to %d bytes", path,
+				"%s: a secret must have %d to %d bytes", path,
 				DML_SECRET_MIN, DML_SECRET_MAX);
 	else
 		memcpy(s->bytes, buf, s->size = n);
@@ -88,7 +88,7 @@ void dml_secret_free(struct dml_secret *s)
 	free(s);
 }
 
-/* What a proof is about; no padding */
+/* The data that a proof is computed of; no padding */
 struct claim {
 	char side[8];
 	unsigned char nonce[2][NONCE];
@@ -106,12 +106,12 @@ struct opening {
 
 /**
  * struct proof - a handshake
- * @secret: a copy
+ * @secret: a copy of the secret
  * @fd: the socket
- * @listens: this side does; else it connects
- * @stage: messages that are sent or got: 0 to 4
- * @done: bytes of the next
- * @claim: but @side
+ * @listens: whether this side listens; else it connects
+ * @stage: number of messages sent or received, 0 to 4
+ * @done: bytes sent or received of the next message
+ * @claim: data of the proofs; its @side is set for each
  * @buf: the next message
  */
 struct proof {
@@ -131,7 +131,7 @@ static int name_end(struct claim *c, unsigned int which,
 	const struct sockaddr_in6 *in6 = (const void *)ss;
 	unsigned char *address = c->end[which].address;
 
-	if (ss->ss_family == AF_INET) {	/* as IPv6 writes it */
+	if (ss->ss_family == AF_INET) {	/* as an IPv4-mapped IPv6 address */
 		memset(address + 10, 0xff, 2);
 		memcpy(address + 12, &in->sin_addr, 4);
 		memcpy(c->end[which].port, &in->sin_port, 2);
@@ -191,12 +191,12 @@ static int make_message(struct proof *p)
 	return 0;
 }
 
-/* As soon as it's there: a peer of another kind may send nothing more */
+/* Check the magic as soon as it's there: a peer without a secret may send nothing more. */
 static int check_magic(const struct proof *p)
 {
 	if (p->stage >= 2 || p->done < 8 || !memcmp(p->buf, MAGIC, 8))
 		return 0;
-	return dml_error(-EPROTO, "the other side doesn't prove that it knows the secret: it has none");
+	return dml_error(-EPROTO, "the other side doesn't use a secret: give it the same one");
 }
 
 static int check_proof(struct proof *p)
@@ -207,12 +207,12 @@ static int check_proof(struct proof *p)
 
 	if (ret || !CRYPTO_memcmp(want, p->buf, PROOF))
 		return ret;
-	if (p->listens)		/* so that it isn't taken for a connection that broke */
+	if (p->listens)		/* so that the peer doesn't take this for a broken connection */
 		send(p->fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
 	return dml_error(-EKEYREJECTED, "%s",
 			 !p->listens && !CRYPTO_memcmp(zeros, p->buf, PROOF) ?
-			 "the other side refuses: its secret is another one, or the connection is passed on by a third process" :
-			 "the other side doesn't know the secret, or the connection is passed on by a third process");
+			 "the other side refuses: its secret is another one, or a third process relays the connection" :
+			 "the other side doesn't know the secret, or a third process relays the connection");
 }
 
 static int take_message(struct proof *p)
@@ -225,7 +225,7 @@ static int take_message(struct proof *p)
 	return 0;
 }
 
-/* Send or get some of a message. Return: 0, -EAGAIN, -errno */
+/* Send or receive a part of a message. Return: 0, -EAGAIN, -errno */
 static int move_some(struct proof *p, short *events)
 {
 	unsigned char *at = p->buf + p->done;
@@ -239,7 +239,7 @@ static int move_some(struct proof *p, short *events)
 	if (n > 0)
 		p->done += (size_t)n;
 	else if (!n)
-		return dml_error(-ECONNRESET, "the other side has gone");
+		return dml_error(-ECONNRESET, "the other side closed the connection");
 	else if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return -EAGAIN;
 	else if (errno != EINTR)

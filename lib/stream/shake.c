@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Handshakes: running one alone, and the one that waits for a greeting. */
+/* Handshakes: running one alone, and the handshake that waits for a greeting. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +39,9 @@ int dml_shake_run(struct dml_shake *s, const struct dml_limit *limit,
 /* Waiting for a greeting --------------------------------------------------------- */
 
 /**
- * struct greeter - a peer that must speak first
+ * struct greeter - a peer that must send a greeting first
  * @fd: its socket
- * @n: bytes of @head that have come
+ * @n: bytes of @head received so far
  * @head: the greeting
  */
 struct greeter {
@@ -59,7 +59,7 @@ static int greeting_step(void *opaque, short *events)
 		n = recv(g->fd, g->head + g->n, sizeof(g->head) - g->n,
 			 MSG_DONTWAIT);
 		if (!n)
-			return dml_error(-ECONNRESET, "the other side has gone");
+			return dml_error(-ECONNRESET, "the other side closed the connection");
 		if (n < 0 && errno == EINTR)
 			continue;
 		*events = POLLIN;

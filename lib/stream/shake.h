@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Handshakes: what must have passed over a connection before it is a channel. Each goes on a
- * step at a time and never waits, so that one loop can lead many side by side.
+ * Handshakes: the exchange that must succeed before a connection becomes a channel. Each advances
+ * in steps that never block, so that one loop can run many side by side.
  */
 #ifndef DML_STREAM_SHAKE_H
 #define DML_STREAM_SHAKE_H
@@ -10,8 +10,8 @@
 
 /**
  * struct dml_shake_ops - a kind of handshake
- * @step: go on. Return: 0: done; -EAGAIN: the socket must have *@events first; -errno: failed
- * @channel: after @step has returned 0: make a channel of it. Takes @state on success
+ * @step: advance. Return: 0: done; -EAGAIN: wait until the socket has *@events; -errno: failed
+ * @channel: make a channel, after @step has returned 0. Takes ownership of @state on success
  * @drop: close the socket, free @state
  */
 struct dml_shake_ops {
@@ -22,9 +22,9 @@ struct dml_shake_ops {
 
 /**
  * struct dml_shake - one handshake
- * @ops: of its kind
- * @state: for @ops
- * @fd: the socket, which doesn't block; @state's
+ * @ops: functions of its kind
+ * @state: argument of @ops
+ * @fd: the socket, non-blocking; owned by @state
  */
 struct dml_shake {
 	const struct dml_shake_ops *ops;
@@ -32,17 +32,17 @@ struct dml_shake {
 	int fd;
 };
 
-/* All of it, by the side that connects. Takes @s, on error too. Return: 0 or -errno */
+/* Run a handshake to its end. Takes ownership of @s, on error too. Return: 0 or -errno */
 int dml_shake_run(struct dml_shake *s, const struct dml_limit *limit,
 		  struct dmatrack_channel **ch);
 
 /*
- * dml_shake_greeting() - a peer that proves nothing but that it speaks first
- * @s: out
- * @fd: a socket that doesn't block; taken on success
+ * dml_shake_greeting() - a handshake without a proof: the peer must only send a greeting first
+ * @s: out: the handshake
+ * @fd: a non-blocking socket; owned by @s on success
  *
- * A sender begins with its greeting of 16 bytes. A stranger that connects and says nothing is
- * not served.
+ * A sender begins with its greeting of 16 bytes. A process that connects and sends nothing doesn't
+ * become a channel.
  */
 int dml_shake_greeting(struct dml_shake *s, int fd);
 

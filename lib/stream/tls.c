@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * TLS 1.3 by OpenSSL. Each side shows a certificate by the authority in its folder, the
- * one who connects checks that it's the host's.
+ * TLS 1.3 by OpenSSL. Each side presents a certificate by the authority in its folder; the side
+ * that connects checks that the other's is the host's.
  *
- * In TLS 1.3 the one who connects has finished its handshake before the other side has
- * seen its certificate. So the other side says when it is content, by one byte: until
- * then the connection isn't there, and a refusal is an error of connecting, not one of
- * the first read.
+ * In TLS 1.3 the side that connects has finished its handshake before the other side has
+ * checked its certificate. So the listener sends one byte when it accepts: until then there's
+ * no channel, and a refusal is an error of connecting, not one of the first read.
  *
- * One SSL object isn't for two threads at a time. A lock is held for each call on it, and the
- * socket doesn't block: who has to wait does so without the lock, in poll(). No session
- * tickets are sent, so there's nothing on the socket but what is for the reader.
+ * An SSL object can't be used by two threads at a time. A lock is held for each call on it, and
+ * the socket is non-blocking: threads wait without the lock, in poll(). No session tickets are
+ * sent, so that all data on the socket is for the reader.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -28,14 +27,14 @@
 #include "lib/util/error.h"
 #include "tls.h"
 
-#define CONTENT		0x44
+#define CONTENT		0x44	/* the byte by which the listener accepts */
 
 /**
- * struct dml_tls - what a side has
- * @ctx: certificate, key, authority
- * @listens: this side does; else it connects
- * @names: that a peer's certificate must have one of
- * @nnames: how many; 0: any certificate by the authority will do
+ * struct dml_tls - the certificates of a side
+ * @ctx: certificate, key and authority
+ * @listens: whether this side listens; else it connects
+ * @names: array of names, one of which a peer's certificate must have
+ * @nnames: number of names; 0: any certificate by the authority is accepted
  */
 struct dml_tls {
 	SSL_CTX *ctx;
@@ -46,11 +45,12 @@ struct dml_tls {
 
 /**
  * struct tls_channel - a connection
- * @ssl: under @lock
+ * @ssl: OpenSSL's state; protected by @lock
  * @fd: its socket
- * @limit: of the channel that this is
- * @listens: this side does; else it connects
- * @shaken: TLS's handshake is done; then the byte comes that says that the listener is content
+ * @limit: limit of the channel's operations
+ * @listens: whether this side listens; else it connects
+ * @shaken: whether TLS's handshake is done; the byte CONTENT follows
+ * @lock: held for each call on @ssl
  */
 struct tls_channel {
 	SSL *ssl;
@@ -61,7 +61,7 @@ struct tls_channel {
 	pthread_mutex_t lock;
 };
 
-/* The oldest error in OpenSSL's queue, in words */
+/* The text of the oldest error in OpenSSL's queue */
 static const char *reason(void)
 {
 	const char *text = ERR_reason_error_string(ERR_peek_error());
@@ -90,8 +90,8 @@ static int load_certificate(SSL_CTX *ctx, const char *path)
 }
 
 /*
- * A certificate for whose issuer there's no list isn't revoked, as QEMU has it: the folder may
- * have a list of one authority of a chain. A list that has expired is an error.
+ * A certificate counts as not revoked if there's no list by its issuer, as in QEMU: the folder may
+ * have a list by one authority of a chain only. An expired list is an error.
  */
 static int forgive_no_list(int ok, X509_STORE_CTX *ctx)
 {
@@ -101,7 +101,7 @@ static int forgive_no_list(int ok, X509_STORE_CTX *ctx)
 	return 1;
 }
 
-/* Certificates that the authority has revoked. There may be no such file. */
+/* Load the list of certificates that the authority has revoked. */
 static int load_revoked(SSL_CTX *ctx, const char *path)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
@@ -116,7 +116,7 @@ static int load_revoked(SSL_CTX *ctx, const char *path)
 	return 0;
 }
 
-/* The file that is looked at is the file that is read. */
+/* Check the mode of the open file, so that it's the file that is read. */
 static int load_key(SSL_CTX *ctx, const char *path)
 {
 	FILE *f = fopen(path, "re");
@@ -128,7 +128,7 @@ static int load_key(SSL_CTX *ctx, const char *path)
 		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
 	else if (st.st_mode & 077)
 		ret = dml_error(-EKEYREJECTED,
-				"%s: its mode is %04o, so its owner is not the only one who can use this key: it must be 0600",
+				"%s: its mode is %04o, so other users can use this key: it must be 0600",
 				path, (unsigned int)st.st_mode & 07777);
 	if (!ret) {
 		key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
@@ -181,8 +181,8 @@ static int load_all(struct dml_tls *t, const char *folder)
 }
 
 /*
- * Is @name one that @cert is for? With a "=" in it, it's the subject, as "openssl x509 -subject
- * -nameopt RFC2253" prints it; else an alternative name: a host, an IP address
+ * Return: whether @cert has @name. A name with a "=" is the subject, as "openssl x509 -subject
+ * -nameopt RFC2253" prints it; else it's an alternative name: a host or an IP address
  */
 static bool is_for(X509 *cert, const char *name)
 {
@@ -200,12 +200,12 @@ static bool is_for(X509 *cert, const char *name)
 				      XN_FLAG_RFC2253) >= 0)
 		n = BIO_read(bio, subject, sizeof(subject) - 1);
 	BIO_free(bio);
-	/* one that doesn't fit, or with a zero byte in it, is nobody's */
+	/* a subject that doesn't fit, or has a zero byte, never matches */
 	return n > 0 && n < (int)sizeof(subject) - 1 &&
 	       strlen(subject) == (size_t)n && !strcmp(subject, name);
 }
 
-/* For OpenSSL, about each certificate of a chain: the last is the peer's own. */
+/* Called by OpenSSL for each certificate of a chain; the last is the peer's own. */
 static int check_name(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store,
@@ -279,7 +279,7 @@ void dml_tls_free(struct dml_tls *t)
 	free(t);
 }
 
-/* Has the other side told us that it won't have our certificate? */
+/* Return: whether the other side sent an alert that refuses our certificate */
 static bool refused_ours(int code)
 {
 	switch (code) {
@@ -296,7 +296,7 @@ static bool refused_ours(int code)
 	return false;
 }
 
-/* What a call on @ssl failed of; under the lock */
+/* Set the text for a failed call on @ssl; under the lock. Return: -errno */
 static int tls_error(SSL *ssl, int kind)
 {
 	int err = errno, code = ERR_GET_REASON(ERR_peek_error());
@@ -318,7 +318,7 @@ static int tls_error(SSL *ssl, int kind)
 				 "TLS: the other side refuses our certificate: %s",
 				 reason());
 	if (code == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		return dml_error(-ECONNRESET, "TLS: the other side has gone");
+		return dml_error(-ECONNRESET, "TLS: the other side closed the connection");
 	if (kind == SSL_ERROR_SYSCALL && err)
 		return dml_error(-err, "TLS: %s", strerror(err));
 	return dml_error(-EPROTO, "TLS: %s", reason());
@@ -326,7 +326,7 @@ static int tls_error(SSL *ssl, int kind)
 
 enum what { SHAKE, READ, WRITE };
 
-/* One call. Return: bytes, 0 at the end; -EAGAIN: wait for @events; -errno */
+/* Make one call. Return: bytes; 0: at the end; -EAGAIN: wait for @events; -errno */
 static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 		    size_t size, short *events)
 {
@@ -418,7 +418,7 @@ static bool expect_host(SSL *ssl, const char *host)
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
 		return true;
 	ERR_clear_error();
-	/* the alternative names count, the common name never */
+	/* only the alternative names are compared, never the common name */
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
 			       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	return SSL_set1_host(ssl, host) == 1 &&
@@ -437,7 +437,7 @@ static bool set_up(struct tls_channel *c, struct dml_tls *t, const char *host)
 	return !host || expect_host(c->ssl, host);
 }
 
-/* The handshake, and that both are content with it */
+/* The handshake, and the listener's byte CONTENT */
 static int tls_step(void *opaque, short *events)
 {
 	struct tls_channel *c = opaque;
@@ -453,9 +453,9 @@ static int tls_step(void *opaque, short *events)
 	if (n < 0)
 		return (int)n;
 	if (!n)
-		return dml_error(-ECONNRESET, "TLS: the other side has gone");
+		return dml_error(-ECONNRESET, "TLS: the other side closed the connection");
 	return content == CONTENT ? 0 :
-	       dml_error(-EPROTO, "TLS: the other side isn't dmatrack");
+	       dml_error(-EPROTO, "TLS: the other side doesn't speak dmatrack's protocol");
 }
 
 static int tls_channel(void *opaque, struct dmatrack_channel **ch)

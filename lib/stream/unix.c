@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Unix sockets: the name of one that listens is never taken from it.
+ * Unix sockets: the name of a socket that listens is never taken from it.
  *
- * A socket's file stays when its process has gone, and must be removed before another can be
- * bound there. Nothing removes a file on condition that it's still the one that was looked at; so of
- * two processes that find the file left over, the second could remove the socket of the first. And a
- * socket that is bound but doesn't listen yet refuses connections as one that is left over
- * does. Hence the turn: a lock that a listener holds from before it looks at the name until it
+ * A socket's file stays when its process has ended, and must be removed before another socket can
+ * be bound there. No system call removes a file on condition that it's still the one examined; so of
+ * two processes that find a left-over file, the second could remove the socket of the first. And a
+ * socket that is bound but doesn't listen yet refuses connections, as a left-over one does.
+ * Hence the turn: a lock that a listener holds from before it examines the name until it
  * listens there. While it holds the turn, no other listener of this library removes or binds
- * that name; so what refuses connections then is left over, and stays so, as no process can listen
- * again at a file that another has left.
+ * that name; so a socket that refuses connections then is left over, and stays so, as no process can
+ * listen again at a file that another has left.
  *
- * The lock is flock(2)'s on a file beside the socket, which the kernel gives up with the process:
- * one that is killed leaves a file that is not locked, and the next takes that. The file is for its
- * user alone; anybody could lock the folder, and keep this user from listening.
+ * The lock is flock(2)'s, on a file beside the socket. The kernel releases it when the process ends:
+ * a killed process leaves an unlocked file, which the next one locks. Only its user can open the
+ * file; a lock on the folder could be held by any user, to keep this user from listening.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 #include "unix.h"
 
 #define TURN		".dmatrack-turn"	/* behind the socket's path */
-#define TURN_MS		20	/* until a turn that another has is tried again */
+#define TURN_MS		20	/* delay before a held turn is tried again */
 #define BACKLOG		128
 
 struct turn {
@@ -49,9 +49,9 @@ int dml_unix_address(struct sockaddr_un *sun, const char *path)
 }
 
 /*
- * O_CREAT is only for a file that isn't there: with it, fs.protected_regular refuses even root
- * a file of another user in a folder as /tmp. Return: a descriptor; -EAGAIN: the file came or
- * went meanwhile; -errno
+ * Use O_CREAT only if the file doesn't exist: with it, fs.protected_regular refuses even root
+ * a file of another user in a folder such as /tmp. Return: a descriptor; -EAGAIN: the file was
+ * made or removed meanwhile; -errno
  */
 static int open_turn(const char *path)
 {
@@ -66,7 +66,7 @@ static int open_turn(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Who had the turn before has removed its file: a lock on that keeps nobody out. */
+/* Whether the file still has its name: a lock on a removed file keeps no other process out. */
 static bool is_there(int fd, const char *path)
 {
 	struct stat ours, there;
@@ -75,7 +75,7 @@ static bool is_there(int fd, const char *path)
 	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-/* Return: 0; -EAGAIN: another process has it, or just had; -errno */
+/* Return: 0; -EAGAIN: another process holds the turn, or has just released it; -errno */
 static int try_turn(struct turn *t)
 {
 	int fd = open_turn(t->path), ret = 0;
@@ -104,7 +104,7 @@ static int take_turn(struct turn *t, const char *path, const struct dml_limit *l
 	snprintf(t->path, sizeof(t->path), "%s" TURN, path);
 	while ((ret = try_turn(t)) == -EAGAIN) {
 		if (dml_clock_now() >= limit->end)
-			return dml_error(-ETIMEDOUT, "unix:%s: another process has been about to listen there for too long, and locks %s",
+			return dml_error(-ETIMEDOUT, "unix:%s: another process, about to listen there, has held the lock on %s for too long",
 					 path, t->path);
 		ret = dml_cancel_sleep(limit->cancel, dml_clock_deadline(TURN_MS));
 		if (ret)
@@ -113,7 +113,7 @@ static int take_turn(struct turn *t, const char *path, const struct dml_limit *l
 	return ret ? dml_error(ret, "%s: %s", t->path, strerror(-ret)) : 0;
 }
 
-/* The file goes before the lock: nobody can lock it later, and take it for the turn. */
+/* Remove the file before unlocking it: no process can lock the removed file and take it for the turn. */
 static void end_turn(const struct turn *t)
 {
 	unlink(t->path);
@@ -122,7 +122,7 @@ static void end_turn(const struct turn *t)
 	close(t->fd);
 }
 
-/* Refused is also who connects to a file that is no socket, which isn't ours to remove. */
+/* connect() is also refused by a file that isn't a socket, which must not be removed. */
 static int remove_left_over(const struct sockaddr_un *sun)
 {
 	const char *path = sun->sun_path;
@@ -132,7 +132,7 @@ static int remove_left_over(const struct sockaddr_un *sun)
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : failed(-errno, path);
 	if (!S_ISSOCK(st.st_mode))
-		return dml_error(-EADDRINUSE, "unix:%s: a file is there that is no socket", path);
+		return dml_error(-EADDRINUSE, "unix:%s: the path is a file, not a socket", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return failed(-errno, path);
@@ -154,7 +154,7 @@ int dml_unix_listen(int fd, const struct sockaddr_un *sun,
 	if (ret)
 		return ret;
 	ret = remove_left_over(sun);
-	/* for its owner alone, from the beginning */
+	/* only its owner can connect, from the beginning */
 	if (!ret && (fchmod(fd, 0600) || bind(fd, (const void *)sun, sizeof(*sun)) ||
 		     listen(fd, BACKLOG)))
 		ret = failed(-errno, path);

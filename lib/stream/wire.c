@@ -13,9 +13,9 @@
 
 #define FRAME_MAGIC	0x66544d44u	/* "DMTf" */
 #define BUFFER		(256u << 10)
-#define DIRECT		(64u << 10)	/* a payload that isn't buffered */
-#define DRAIN_MS	3000
-#define DRAIN_ALL_MS	10000
+#define DIRECT		(64u << 10)	/* bytes from which on a payload isn't buffered */
+#define DRAIN_MS	3000		/* limit of each read of drain() */
+#define DRAIN_ALL_MS	10000		/* limit of all of them */
 
 /* A frame's head, little-endian */
 struct head {
@@ -39,7 +39,7 @@ struct greeting {
 	uint32_t hash;
 };
 
-/* The most that a payload may have, by type */
+/* The maximum bytes of a payload, by type */
 static const uint32_t payload_max[] = {
 	[DML_WIRE_HELLO] = sizeof(struct dml_wire_hello) +
 			   DMATRACK_REGIONS_MAX * 16,
@@ -133,7 +133,7 @@ void dml_wire_relax(struct dml_wire *w, int ms)
 	dml_channel_patience(w->ch, ms);
 }
 
-/* Cancelled between reads, the connection is as good as it was. */
+/* A cancellation between reads leaves the connection intact. */
 static int broke_reading(struct dml_wire *w, int err)
 {
 	bool cancelled = err == -ECANCELED && dml_channel_cancelled(w->ch);
@@ -141,7 +141,7 @@ static int broke_reading(struct dml_wire *w, int err)
 	return cancelled ? err : broke(w, err);
 }
 
-/* Exactly @size bytes */
+/* Read exactly @size bytes. */
 static int get_bytes(struct dml_wire *w, void *to, size_t size)
 {
 	size_t n = size < w->nin ? size : w->nin;
@@ -234,10 +234,10 @@ static int check_head(const struct head *h)
 		return dml_error(-EBADMSG, "the stream is altered: a frame's head");
 	if (le32toh(h->magic) != FRAME_MAGIC || h->zero || h->zero2 ||
 	    !h->type || h->type >= DML_WIRE_TYPES || h->encoding > DML_WIRE_ZSTD)
-		return dml_error(-EPROTO, "the stream makes no sense: frame of type %u",
+		return dml_error(-EPROTO, "the stream is invalid: a frame of type %u",
 				 h->type);
 	if (le32toh(h->length) > payload_max[h->type])
-		return dml_error(-EPROTO, "the stream makes no sense: frame of type %u with %"
+		return dml_error(-EPROTO, "the stream is invalid: a frame of type %u with %"
 				 PRIu32 " bytes", h->type, le32toh(h->length));
 	return 0;
 }
@@ -270,8 +270,8 @@ int dml_wire_get(struct dml_wire *w, struct dml_frame *f)
 }
 
 /*
- * Closing a socket while something is still to be read would throw away what
- * the other side hasn't read. It stops soon: it reads after a window at the latest.
+ * Closing a socket with unread data would discard data that the other side hasn't read yet. So
+ * read until it stops sending: at the latest after a window it reads, too.
  */
 static void drain(struct dml_wire *w)
 {
@@ -313,13 +313,13 @@ int dml_wire_refusal(const struct dml_frame *f, const char *who)
 	const unsigned char *from = f->payload;
 	uint32_t i;
 
-	/* for a terminal, perhaps */
+	/* it may be printed on a terminal */
 	for (i = 0; i < f->length && i < DML_WIRE_TEXT; i++)
 		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' : (char)from[i];
 	text[i] = '\0';
 	/*
-	 * EAGAIN would be taken for a broken connection, EINPROGRESS for doubt, and
-	 * DMATRACK_NOT_DURABLE for a copy
+	 * EAGAIN would mean a broken connection here, EINPROGRESS an unknown outcome, and
+	 * DMATRACK_NOT_DURABLE a complete copy
 	 */
 	return dml_error(!f->size || f->size > 133 || f->size == EAGAIN ||
 			 f->size == EINPROGRESS ||

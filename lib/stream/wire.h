@@ -10,52 +10,53 @@
  *	 5  encoding	1	24  size	8	40  XXH3-64 of the payload
  *	 6  zero	2				48  XXH3-64 of the head before
  *
- * All numbers are little-endian. The head has a hash of its own so that a false length is found
- * before anybody waits for what will never come. What a type's fields mean:
+ * All numbers are little-endian. The head has a hash of its own, so that a wrong length is found
+ * before a read waits for bytes that never come. The types and their fields:
  *
  *	HELLO	sender: @payload: struct dml_wire_hello and the regions. First
- *	WELCOME	receiver: @size: enum dml_wire_status; @seq: of the last frame that it
- *		has of this session; payload: 16 random bytes that it drew when the copy
- *		began there: the place. First
+ *	WELCOME	receiver: @size: enum dml_wire_status; @seq: number of the last frame that
+ *		it has of this session; payload: the place: 16 random bytes that it drew
+ *		when the copy began there. First
  *	DATA	sender: @size bytes at @iova, raw or as one zstd frame that is shorter
  *	ZERO	sender: @size bytes at @iova are zero
  *	ROUND	sender: a round ends; asks for an ACK
- *	FINISH	sender: that's all; payload: nothing, or a digest of 16 bytes to compare
- *	READY	receiver: all is there, compared and on disk; COMMIT is all that's left.
+ *	FINISH	sender: all memory is sent; payload: nothing, or a digest of 16 bytes to
+ *		compare
+ *	READY	receiver: the copy is compared and on disk, and only COMMIT is left.
  *		@seq: of FINISH
  *	COMMIT	sender: complete the copy. @seq: of FINISH
- *	ACK	receiver: it has all up to @seq
- *	DONE	receiver: complete; @seq: of FINISH
- *	BYE	sender: it knows
- *	ALIVE	receiver: it's still at work on ROUND, FINISH or COMMIT
- *	REFUSE	either: it's over; @size: an errno; payload: why, in words. From a receiver
- *		after WELCOME: the copy isn't complete there, and never will be
- *	ASK	a sender that has ended, in place of HELLO: what became of the session in
- *		the payload, 16 bytes?
+ *	ACK	receiver: it has all frames up to @seq
+ *	DONE	receiver: the copy is complete; @seq: of FINISH
+ *	BYE	sender: it has received DONE or OUTCOME
+ *	ALIVE	receiver: it's still working on ROUND, FINISH or COMMIT
+ *	REFUSE	either: the session ends; @size: an errno; payload: the reason, as text. From
+ *		a receiver after WELCOME: the copy isn't complete there, and never will be
+ *	ASK	a sender that has ended, in place of HELLO: query the outcome of the session
+ *		in the payload, 16 bytes
  *	OUTCOME	receiver: the answer; @size: enum dml_wire_outcome
- *	SUMS	receiver, after a WELCOME that says DML_WIRE_PROVE: what it has read back at
- *		@iova, @size bytes; payload: XXH3-128 of each page, canonical. Ascending; what
- *		they leave out is zeros. @size 0: that's all
+ *	SUMS	receiver, after a WELCOME with DML_WIRE_PROVE: @size bytes at @iova that it
+ *		has read back; payload: XXH3-128 of each page, canonical. Ascending; memory
+ *		that they leave out is zeros. @size 0: no more follow
  *
  * DATA, ZERO, ROUND and FINISH are numbered, from 1, without gaps. Anything else than
  * this, in this order, is an error. A field that a type doesn't need is 0.
  *
- * A receiver that goes on with what another process received can't know that it is still there:
- * a disk or a file system may have lost what was written, and a hash kept beside it would
- * be as old. So it reads it back, and the sender compares with memory as it is now; what
- * differs is sent again. Numbers begin with 1 again.
+ * A receiver that resumes another process's copy can't know that the data is still there: a
+ * disk or a file system may have lost it, and a hash stored beside it would be as old. So it
+ * reads the data back, and the sender compares it with its memory as it is now and sends
+ * again what differs. Numbers begin with 1 again.
  *
- * A receiver completes a copy when COMMIT has come, and never else. So a sender that hasn't
- * sent it knows that there's no copy, whatever becomes of the connection. Once it has, the
- * copy may be complete until an answer says that it is (DONE, a WELCOME that says so)
- * or that it isn't (REFUSE; a WELCOME of the same place that says to go on: the COMMIT was
- * lost with the connection). If there's no answer, the outcome is unknown, and ASK finds out
+ * A receiver completes a copy only after it has received COMMIT. So for a sender that hasn't
+ * sent it there's no copy, whatever happens to the connection. After it was sent, the copy
+ * may be complete until an answer says that it is (DONE, a WELCOME with DML_WIRE_FINISHED)
+ * or that it isn't (REFUSE; a WELCOME of the same place with another status: COMMIT was
+ * lost with the connection). Without an answer the outcome is unknown, and ASK finds out
  * later. By that answer a receiver that hasn't completed the copy gives it up for good.
  *
  * A sender keeps no more than DML_WIRE_WINDOW bytes or DML_WIRE_FRAMES frames without
  * an ACK; a receiver sends one after an eighth of either at the latest. So the sender need
- * not read until then, and never waits for one that isn't on its way; and ACKs not
- * read yet are too few to fill a channel.
+ * not read until then, and never waits for an ACK that isn't on its way; and unread ACKs are
+ * too few to fill a channel.
  */
 #ifndef DML_STREAM_WIRE_H
 #define DML_STREAM_WIRE_H
@@ -98,21 +99,21 @@ enum dml_wire_encoding {
 
 enum dml_wire_status {
 	DML_WIRE_NEW,		/* nothing of this session is here */
-	DML_WIRE_GO_ON,
-	DML_WIRE_FINISHED,
+	DML_WIRE_GO_ON,		/* frames up to @seq are here */
+	DML_WIRE_FINISHED,	/* the copy is complete */
 	DML_WIRE_PROVE,		/* another process received some of it: SUMS follow */
 };
 
 enum dml_wire_outcome {
-	DML_WIRE_NOT_HERE,	/* nothing is known of this session */
-	DML_WIRE_COMPLETE,
-	DML_WIRE_NEVER,		/* not complete, and it can't become so any more */
+	DML_WIRE_NOT_HERE,	/* the receiver doesn't know this session */
+	DML_WIRE_COMPLETE,	/* the copy is complete */
+	DML_WIRE_NEVER,		/* not complete, and it never will be */
 };
 
 /* In HELLO: the sender can compare SUMS with memory */
 #define DML_WIRE_COMPARES	(1u << 2)
 
-/* What HELLO begins with, little-endian; then 16 bytes a region: IOVA, size */
+/* The first part of HELLO, little-endian; then follow 16 bytes per region: IOVA, size */
 struct dml_wire_hello {
 	uint8_t session[16];
 	uint32_t flags;		/* DMATRACK_CHECK, DML_WIRE_COMPARES */
@@ -125,9 +126,11 @@ struct dml_wire_hello {
  * struct dml_frame - a frame
  * @type: enum dml_wire_type
  * @encoding: enum dml_wire_encoding
- * @seq, @iova, @size: see above
+ * @seq: number of the frame, or by type, see above
+ * @iova: start of memory, by type
+ * @size: bytes of memory, or another value, by type
  * @length: bytes of payload
- * @payload: of a frame that was got: the wire's, until the next
+ * @payload: content; in a received frame, valid until the next is read
  */
 struct dml_frame {
 	uint8_t type;
@@ -142,13 +145,16 @@ struct dml_frame {
 /**
  * struct dml_wire - one connection
  * @ch: its channel
- * @broken: the channel failed, as opposed to what came over it
- * @refused: the other side has, and listens no more
- * @out: what isn't written yet
- * @nout: bytes of it
- * @in: what isn't taken yet: @nin bytes at @at
- * @payload: of the last frame; room for @room bytes
- * @bytes: read from the channel
+ * @broken: whether the channel failed, as opposed to the data received over it
+ * @refused: whether the other side sent REFUSE, and reads no more
+ * @out: buffer of data that isn't written yet
+ * @nout: bytes in @out
+ * @in: buffer of data that was read from the channel
+ * @at: offset in @in of data not consumed yet
+ * @nin: bytes of that data
+ * @payload: buffer for the payload of the last frame
+ * @room: bytes that @payload has room for
+ * @bytes: number of bytes read from the channel
  */
 struct dml_wire {
 	struct dmatrack_channel *ch;
@@ -164,38 +170,38 @@ struct dml_wire {
 	uint64_t bytes;
 };
 
-/* Return: 0 or -ENOMEM: @buf, of *@room bytes, is for at least @size then */
+/* Make room for at least @size bytes in @buf, of *@room bytes; may lose its content. Return: 0 or -ENOMEM */
 int dml_wire_room(void **buf, size_t *room, size_t size);
 
-/* Takes @ch, on error too. */
+/* Takes ownership of @ch, on error too. */
 int dml_wire_open(struct dml_wire *w, struct dmatrack_channel *ch);
 void dml_wire_close(struct dml_wire *w);
 
 /*
- * dml_wire_hurry() - one deadline for all reads and writes from now on
- * @ms: until then. dml_wire_relax(): a deadline for each read and write, instead
+ * dml_wire_hurry() - set one deadline, @ms from now, for all reads and writes
  *
- * With one for all, a peer that sends a byte now and then can't make its introduction last.
+ * With one deadline for the whole handshake, a slow peer can't hold the receiver.
+ * dml_wire_relax() sets a limit of @ms for each read and write instead.
  */
 void dml_wire_hurry(struct dml_wire *w, int ms);
 void dml_wire_relax(struct dml_wire *w, int ms);
 
 /*
- * Functions that return -errno have @broken say whether it's the channel's; else it's
- * -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version),
- * -ECANCELED (the program cancelled a wait for the peer; what is written is whole frames).
+ * If these functions return -errno, @broken says whether it's an error of the channel; else it's
+ * -EBADMSG (altered), -EPROTO (invalid), -EPROTONOSUPPORT (another version),
+ * -ECANCELED (the program cancelled a wait for the peer; all frames written are whole).
  */
 int dml_wire_greet(struct dml_wire *w);
 int dml_wire_meet(struct dml_wire *w, const char *who);
-/* @f->length bytes of @f->payload. Stays here until flushed, unless it's much. */
+/* Write a frame with @f->length bytes of @f->payload. Small frames are buffered until flushed. */
 int dml_wire_put(struct dml_wire *w, const struct dml_frame *f);
 int dml_wire_flush(struct dml_wire *w);
 int dml_wire_get(struct dml_wire *w, struct dml_frame *f);
 
-/* Say why it's over, and give the other side time to read it. Can't fail. */
+/* Send REFUSE with the reason, and give the other side time to read it. Can't fail. */
 void dml_wire_refuse(struct dml_wire *w, int err, const char *text);
 
-/* A REFUSE as an error. Return: that */
+/* Set the text for a received REFUSE. Return: its error */
 int dml_wire_refusal(const struct dml_frame *f, const char *who);
 
 #endif

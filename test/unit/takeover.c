@@ -293,7 +293,7 @@ static void test_files(void)
 
 	close(fd);
 	CHECK_EQ(dmatrack_listen(&l, address, NULL), -EADDRINUSE);
-	CHECK(strstr(dmatrack_error(), "no socket"));
+	CHECK(strstr(dmatrack_error(), "not a socket"));
 	CHECK_EQ(unlink(path), 0);
 	CHECK_EQ(symlink("nowhere", path), 0);
 	CHECK_EQ(dmatrack_listen(&l, address, NULL), -EADDRINUSE);
