@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Receiving one copy. See wire.h for what is said.
+ * Receiving one copy. wire.h describes the protocol.
  *
- * Where a session stands is a few bytes: its name, its place, a hash of the regions. If the
- * destination can save, they are saved when the session begins, and when it's completed. A process
- * that loads them later reads back what is there and proves it to the sender: see wire.h.
+ * The state of a session is a few bytes: its ID, its place, a hash of the regions. If the
+ * destination can save it, it's saved when the session begins, and when it's completed. A process
+ * that loads it later reads back the data and proves it to the sender: see wire.h.
  *
- * What comes is not trusted, whoever sends it: a frame is carried out only if its
- * hashes are right, its number is the next, and what it's about is pages of one region. What a
- * broken connection leaves behind is a frame that was carried out or wasn't.
+ * No peer's data is trusted: a frame is carried out only if its hashes are right, its number is
+ * the next, and its range is pages of one region. A broken connection leaves each frame either
+ * carried out or not.
  *
- * Errors are of three kinds. The channel's: wait for another connection. Of somebody who
- * hasn't introduced himself properly: send him away, wait for another. All others
- * end it, and the sender is told why.
+ * Errors are of three kinds. The channel's: wait for another connection. A peer that fails the
+ * handshake: close, accept the next. All others end the session, and the sender gets the reason.
  *
- * COMMIT completes the copy: that is saved first, with the digest of what was there
- * when READY was said, so that another process can do it if this one is killed. Where completing
- * fails, that is taken back before the sender is told; and where that fails too, the sender is
- * told nothing, since it would take it for "there's no copy".
+ * COMMIT completes the copy: that is saved first, with the digest of the data at the time of
+ * READY, so that another process can complete it if this one is killed. If completing fails, the
+ * saved state is restored before the sender gets an error; and if that fails too, the sender gets
+ * no answer, since an error would mean that there's no copy.
  *
- * When the destination is finished, the sender may not know. If the connection
- * breaks just then, it will ask; so that isn't the end before it has said bye, or the
- * program has had enough of waiting.
+ * When the destination is finished, the sender may not know. If the connection breaks just then,
+ * the sender connects again; so the session ends only after its BYE, or when the program's accept()
+ * gives up waiting.
  */
 #include <endian.h>
 #include <errno.h>
@@ -44,8 +43,8 @@
 #include "wire.h"
 
 #define HELLO_TIMEOUT	30000		/* ms, by default */
-#define PEER_TIMEOUT	(1800 * 1000)
-#define BYE_PATIENCE	10000
+#define PEER_TIMEOUT	(1800 * 1000)	/* ms, by default */
+#define BYE_PATIENCE	10000		/* ms */
 #define ACK_BYTES	(DML_WIRE_WINDOW / 8)
 #define ACK_FRAMES	(DML_WIRE_FRAMES / 8)
 #define PROGRESS_NS	100000000ull
@@ -59,41 +58,43 @@ enum stage {
 	GIVEN_UP,	/* never to be finished */
 };
 
-/* As it is saved; numbers are little-endian */
+/* The saved state of a session; numbers are little-endian */
 struct state {
 	char magic[8];
 	uint8_t session[DML_WIRE_ID];
 	uint8_t place[DML_WIRE_ID];
 	uint8_t layout[16];
-	uint8_t digest[16];	/* of what was committed, if @has_digest */
+	uint8_t digest[16];	/* digest of the committed data, if @has_digest */
 	uint32_t stage;		/* enum stage */
 	uint32_t has_digest;
 };
 
 /**
  * struct receiver - a copy that is received
- * @r: how
- * @dest: where to
- * @ops: its functions; those that it doesn't know are NULL
+ * @r: the program's options
+ * @dest: the destination
+ * @ops: its functions; NULL for those that it lacks
  * @wire: the connection
- * @state: of the session; its @magic is empty if there's none
- * @seq: of the last frame carried out
- * @regions: of the session
- * @unproven: what was received by an earlier process, and isn't known to be there
- * @met: the sender on this connection has introduced itself
- * @here: the session was begun or gone on with by this call
- * @ready: READY was said, and nothing came since
- * @finished: the destination is finished
- * @unsure: ... but may not outlast a crash of the machine
- * @silent: this is the end, and the sender isn't told: it knows, or whether the copy will be complete
- *	can't be told
- * @bytes, @frames: carried out since the last ACK
- * @told: when progress was told last
- * @broke: why the last connection broke, in words; or ""
- * @before: bytes that came over earlier connections
- * @arrival: for the program
+ * @state: state of the session; its @magic is empty if there's none
+ * @seq: number of the last frame carried out
+ * @regions: regions of the session
+ * @unproven: whether an earlier process received data that may be lost
+ * @met: whether the sender on this connection completed its handshake
+ * @here: whether this call began or resumed the session
+ * @ready: whether READY was sent, and no frame came since
+ * @finished: whether the destination is finished
+ * @unsure: whether a crash of the machine may lose the finished copy
+ * @silent: whether to end without REFUSE: the sender knows, or it can't be said whether the copy
+ *	will be complete
+ * @bytes: bytes of payload carried out since the last ACK
+ * @frames: number of frames carried out since the last ACK
+ * @reported: time of the last call of progress(), in ns
+ * @broke: text of the error that broke the last connection; or ""
+ * @before: bytes received over earlier connections
+ * @arrival: counts for the program
  * @zstd: decompressor
- * @unpacked: what it made; room for @room bytes
+ * @unpacked: buffer for its output
+ * @room: bytes that @unpacked has room for
  */
 struct receiver {
 	struct dmatrack_receiver r;
@@ -112,7 +113,7 @@ struct receiver {
 	bool silent;
 	uint64_t bytes;
 	unsigned int frames;
-	uint64_t told;
+	uint64_t reported;
 	struct dml_text broke;
 	uint64_t before;
 	struct dmatrack_arrival arrival;
@@ -121,7 +122,7 @@ struct receiver {
 	size_t room;
 };
 
-/* A destination's error. It can't be lost and found here. */
+/* Handle a destination's error. -EAGAIN is one, too: a receiver can't recover a lost destination. */
 static int of_dest(int err, const char *what)
 {
 	if (err == -EAGAIN)
@@ -129,9 +130,9 @@ static int of_dest(int err, const char *what)
 	return dml_error_foreign(err, what);
 }
 
-static int senseless(const struct dml_frame *f)
+static int invalid(const struct dml_frame *f)
 {
-	return dml_error(-EPROTO, "the sender makes no sense: frame %" PRIu64
+	return dml_error(-EPROTO, "the sender's stream is invalid: frame %" PRIu64
 			 " of type %u, 0x%" PRIx64 " bytes at 0x%" PRIx64, f->seq, f->type, f->size, f->iova);
 }
 
@@ -159,7 +160,7 @@ static int acknowledge(struct receiver *rx)
 	return send_frame(rx, DML_WIRE_ACK, rx->seq, 0);
 }
 
-static int tell_progress(struct receiver *rx)
+static int report_progress(struct receiver *rx)
 {
 	uint64_t now;
 	int ret;
@@ -167,15 +168,15 @@ static int tell_progress(struct receiver *rx)
 	if (!rx->r.progress)
 		return 0;
 	now = dml_clock_now();
-	if (now - rx->told < PROGRESS_NS)
+	if (now - rx->reported < PROGRESS_NS)
 		return 0;
-	rx->told = now;
+	rx->reported = now;
 	rx->arrival.bytes = rx->before + rx->wire.bytes;
 	ret = rx->r.progress(rx->r.opaque, &rx->arrival);
 	return dml_error_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
 }
 
-/* Memory that arrived: the frame's payload, or what's packed in it */
+/* @data: out: the memory in a frame: its payload, decompressed if need be */
 static int unpack(struct receiver *rx, const struct dml_frame *f,
 		  const void **data)
 {
@@ -184,10 +185,10 @@ static int unpack(struct receiver *rx, const struct dml_frame *f,
 
 	*data = f->payload;
 	if (f->encoding == DML_WIRE_RAW)
-		return f->length == f->size ? 0 : senseless(f);
+		return f->length == f->size ? 0 : invalid(f);
 	if (f->length >= f->size ||
 	    ZSTD_getFrameContentSize(f->payload, f->length) != f->size)
-		return senseless(f);
+		return invalid(f);
 	ret = dml_wire_room(&rx->unpacked, &rx->room, f->size);
 	if (ret)
 		return ret;
@@ -196,7 +197,7 @@ static int unpack(struct receiver *rx, const struct dml_frame *f,
 	if (ZSTD_isError(n) || n != f->size)
 		return dml_error(-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
 				 ZSTD_isError(n) ? ZSTD_getErrorName(n) :
-				 "less than it says");
+				 "its content is shorter than its size");
 	*data = rx->unpacked;
 	return 0;
 }
@@ -208,7 +209,7 @@ static int take_data(struct receiver *rx, const struct dml_frame *f)
 
 	if (f->size > DMATRACK_WRITE_MAX ||
 	    dml_regions_find(&rx->regions, f->iova, f->size) < 0)
-		return senseless(f);
+		return invalid(f);
 	ret = unpack(rx, f, &data);
 	if (ret)
 		return ret;
@@ -223,18 +224,19 @@ static int take_zero(struct receiver *rx, const struct dml_frame *f)
 
 	if (f->length || f->encoding ||
 	    dml_regions_find(&rx->regions, f->iova, f->size) < 0)
-		return senseless(f);
+		return invalid(f);
 	ret = rx->ops.zero(rx->dest, f->iova, f->size);
 	rx->arrival.zeros += ret ? 0 : f->size;
 	return of_dest(ret, "zero");
 }
 
 /**
- * struct pulse - a thread that tells the sender we're alive, while another works
- * @rx: whose wire it writes to, alone
- * @lock: for @end
- * @wake: when @end is set
- * @end: the work is done
+ * struct pulse - a thread that sends ALIVE while the main thread works
+ * @rx: the receiver; meanwhile no other thread writes to its wire
+ * @thread: the thread
+ * @lock: protects @end
+ * @wake: signalled when @end is set
+ * @end: whether the work is done
  */
 struct pulse {
 	struct receiver *rx;
@@ -244,7 +246,7 @@ struct pulse {
 	bool end;
 };
 
-static void *beat(void *opaque)
+static void *send_alive(void *opaque)
 {
 	struct pulse *p = opaque;
 	uint64_t next = dml_clock_deadline(PULSE_MS);
@@ -263,7 +265,7 @@ static void *beat(void *opaque)
 	return NULL;
 }
 
-/* Signals are for the program's own threads. Return: whether there's a thread */
+/* All signals are blocked, for the program's own threads. Return: whether a thread was made */
 static bool pulse_begin(struct pulse *p, struct receiver *rx)
 {
 	sigset_t all, old;
@@ -275,7 +277,7 @@ static bool pulse_begin(struct pulse *p, struct receiver *rx)
 	dml_thread_cond_init(&p->wake);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&p->thread, NULL, beat, p);
+	err = pthread_create(&p->thread, NULL, send_alive, p);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return !err;
 }
@@ -299,7 +301,7 @@ static int take_round(struct receiver *rx, const struct dml_frame *f)
 	int ret = 0;
 
 	if (f->length || f->encoding || f->iova || f->size)
-		return senseless(f);
+		return invalid(f);
 	if (rx->ops.round) {
 		thread = pulse_begin(&pulse, rx);
 		ret = rx->ops.round(rx->dest);
@@ -317,11 +319,11 @@ static int compare(struct receiver *rx, const uint8_t want[16])
 	if (ret)
 		return of_dest(ret, "digest");
 	return memcmp(want, got, sizeof(got)) ?
-	       dml_error(-EBADMSG, "what arrived isn't what was sent: the digests differ") :
+	       dml_error(-EBADMSG, "the data received is not the data sent: the digests differ") :
 	       0;
 }
 
-/* Finish what is complete; where it was done before, that's no harm. */
+/* Finish the destination; doing it twice is harmless. */
 static int finish_dest(struct receiver *rx)
 {
 	int ret = rx->ops.finish ? rx->ops.finish(rx->dest) : 0;
@@ -353,7 +355,7 @@ static int take_finish(struct receiver *rx, const struct dml_frame *f)
 	if (f->encoding || f->iova || f->size ||
 	    (f->length && f->length != sizeof(digest)) ||
 	    (f->length && !rx->ops.digest))
-		return senseless(f);
+		return invalid(f);
 	memcpy(digest, f->payload, f->length);
 	thread = pulse_begin(&pulse, rx);
 	ret = prepare(rx, f->length ? digest : NULL);
@@ -371,7 +373,7 @@ static bool same_session(const struct state *a, const struct state *b)
 	       !memcmp(a->session, b->session, sizeof(a->session));
 }
 
-/* Whether a process that loads what is saved would complete the copy */
+/* Return: whether a process that loads the saved state would complete the copy */
 static bool may_complete(struct receiver *rx)
 {
 	uint8_t buf[DMATRACK_STATE_MAX];
@@ -385,7 +387,7 @@ static bool may_complete(struct receiver *rx)
 			 le32toh(saved->stage) == COMMITTED);
 }
 
-/* The copy couldn't be completed: @err. Whoever loads what is saved mustn't, either. */
+/* Completing failed with @err: restore the saved state, so that no process that loads it completes. */
 static int take_back(struct receiver *rx, int err)
 {
 	struct dml_text why = dml_error_save(err);
@@ -413,7 +415,7 @@ static int take_commit(struct receiver *rx, const struct dml_frame *f)
 	int ret;
 
 	if (f->length || f->encoding || f->iova || f->size || f->seq != rx->seq)
-		return senseless(f);
+		return invalid(f);
 	thread = pulse_begin(&pulse, rx);
 	ret = complete(rx);
 	pulse_end(&pulse, thread);
@@ -432,7 +434,7 @@ static int carry_out(struct receiver *rx, const struct dml_frame *f)
 	case DML_WIRE_FINISH:
 		return take_finish(rx, f);
 	}
-	return senseless(f);
+	return invalid(f);
 }
 
 static int take_frame(struct receiver *rx, const struct dml_frame *f)
@@ -444,7 +446,7 @@ static int take_frame(struct receiver *rx, const struct dml_frame *f)
 	if (rx->ready && f->type == DML_WIRE_COMMIT)
 		return take_commit(rx, f);
 	if (rx->ready || f->seq != rx->seq + 1)
-		return senseless(f);
+		return invalid(f);
 	ret = carry_out(rx, f);
 	if (ret)
 		return ret;
@@ -456,10 +458,10 @@ static int take_frame(struct receiver *rx, const struct dml_frame *f)
 	if (f->type == DML_WIRE_ROUND || rx->bytes >= ACK_BYTES ||
 	    rx->frames >= ACK_FRAMES)
 		ret = acknowledge(rx);
-	return ret ? ret : tell_progress(rx);
+	return ret ? ret : report_progress(rx);
 }
 
-/* The copy is complete: whatever comes instead of BYE changes nothing. */
+/* Wait for BYE. The copy is complete: any other frame changes nothing. */
 static int await_bye(struct receiver *rx)
 {
 	struct dml_frame f;
@@ -495,7 +497,7 @@ static int read_regions(const struct dml_frame *f, struct dml_regions *out)
 
 	if (!n || n > DMATRACK_REGIONS_MAX ||
 	    f->length != sizeof(*hello) + n * 16)
-		return senseless(f);
+		return invalid(f);
 	regions = calloc(n, sizeof(*regions));
 	if (!regions)
 		return dml_no_memory();
@@ -514,11 +516,11 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	int ret = 0;
 
 	if (rx->finished && rx->here)
-		return dml_error(-EBUSY, "another copy has been received here");
+		return dml_error(-EBUSY, "another copy was received here already");
 	if (rx->r.begin)
 		ret = dml_error_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
 					       g->page_size), "begin()");
-	/* from here on there's nothing of an earlier session */
+	/* an earlier session is lost from here on */
 	memset(&rx->state, 0, sizeof(rx->state));
 	rx->finished = false;
 	if (!ret)
@@ -551,8 +553,8 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t siz
 
 	if (size > DMATRACK_WRITE_MAX ||
 	    dml_regions_find(&rx->regions, iova, size) < 0)
-		return dml_error(-EINVAL, "receiver: recall: 0x%zx bytes at 0x%" PRIx64,
-				 size, iova);
+		return dml_error(-EINVAL, "receiver: recall() passed 0x%zx bytes at 0x%" PRIx64
+				 ": too many, or not whole pages within one region", size, iova);
 	for (i = 0; i < size / page; i++)
 		dml_hash(hashes[i], (const char *)data + i * page, page);
 	ret = dml_wire_put(&rx->wire, &f);
@@ -571,7 +573,7 @@ static int prove(struct receiver *rx)
 
 static int given_up(void)
 {
-	return dml_error(-ECANCELED, "the outcome of this copy was asked for when it wasn't complete, so it was given up");
+	return dml_error(-ECANCELED, "the copy was given up: its outcome was queried before it was complete");
 }
 
 static enum dml_wire_status status_of(const struct receiver *rx,
@@ -615,8 +617,8 @@ static int welcome(struct receiver *rx, const struct state *state, bool compares
 }
 
 /*
- * What became of a session. Where it isn't complete, COMMIT must not be obeyed any more when that is
- * said, by another process neither.
+ * Answer a query for a session's outcome. Before the answer says that it isn't complete, that is
+ * saved, so that neither this nor another process obeys a COMMIT any more.
  */
 static int tell_outcome(struct receiver *rx, const struct dml_frame *f)
 {
@@ -625,7 +627,7 @@ static int tell_outcome(struct receiver *rx, const struct dml_frame *f)
 	int ret = 0;
 
 	if (f->length != sizeof(asked.session))
-		return senseless(f);
+		return invalid(f);
 	memcpy(asked.session, f->payload, sizeof(asked.session));
 	if (same_session(&rx->state, &asked))
 		outcome = rx->finished ? DML_WIRE_COMPLETE : DML_WIRE_NEVER;
@@ -641,13 +643,13 @@ static int tell_outcome(struct receiver *rx, const struct dml_frame *f)
 	if (ret)
 		return ret;
 	if (!rx->met)
-		return dml_error(-ENOENT, "receiver: a sender asked for a copy that is not here");
-	/* a refusal behind BYE would meet a closed connection, and pass for a lost answer */
+		return dml_error(-ENOENT, "receiver: a sender queried a copy that is not here");
+	/* after BYE the connection is closed, and a failed REFUSE would look like a lost answer */
 	rx->silent = true;
 	return outcome == DML_WIRE_NEVER ? given_up() : 0;
 }
 
-/* What a HELLO says that a state has, too */
+/* Check a HELLO, and take its regions. @state: out: the state of its session */
 static int take_hello(struct receiver *rx, const struct dml_frame *f,
 		      struct state *state)
 {
@@ -660,11 +662,11 @@ static int take_hello(struct receiver *rx, const struct dml_frame *f,
 		return dml_wire_refusal(f, "sender");
 	if (f->type != DML_WIRE_HELLO || f->seq || f->iova || f->size ||
 	    f->encoding || f->length < sizeof(*hello) || hello->zero)
-		return senseless(f);
+		return invalid(f);
 	flags = le32toh(hello->flags);
 	if (flags & ~(DMATRACK_CHECK | DML_WIRE_COMPARES))
 		return dml_error(-EPROTONOSUPPORT,
-				 "the sender wants what this library doesn't know: flags 0x%x",
+				 "the sender uses flags 0x%x, which this library doesn't support",
 				 flags);
 	if (flags & DMATRACK_CHECK && !rx->ops.digest)
 		return dml_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
@@ -680,7 +682,7 @@ static int take_hello(struct receiver *rx, const struct dml_frame *f,
 	return 0;
 }
 
-/* @f: the sender's first frame */
+/* Exchange greetings. @f: out: the sender's first frame */
 static int introduce(struct receiver *rx, struct dml_frame *f)
 {
 	int ret;
@@ -699,8 +701,8 @@ static bool compares(const struct dml_frame *hello)
 	       DML_WIRE_COMPARES;
 }
 
-/* One connection, from its greeting on */
-static int serve(struct receiver *rx)
+/* Handle one connection, from its greeting on. */
+static int run_connection(struct receiver *rx)
 {
 	struct state state;
 	struct dml_frame f;
@@ -722,7 +724,7 @@ static int serve(struct receiver *rx)
 	return ret ? ret : take_all(rx);
 }
 
-/* The sender is told why; not what's a secret of this machine, such as a path. */
+/* Send REFUSE with a reason that reveals nothing of this machine, such as a path. */
 static void refuse(struct receiver *rx, int err)
 {
 	bool about_stream = err == -EBADMSG || err == -EPROTO ||
@@ -734,8 +736,8 @@ static void refuse(struct receiver *rx, int err)
 }
 
 /*
- * A wait was cancelled. Without progress(), or if that goes on, the connection just ends, and
- * the sender will try again: another process can go on.
+ * Return: whether a cancelled wait leaves the session open: without progress(), or if that returns 0,
+ * the connection just ends, and the sender connects again: another process can resume.
  */
 static bool left_open(struct receiver *rx, int err)
 {
@@ -746,9 +748,9 @@ static bool left_open(struct receiver *rx, int err)
 	return !rx->r.progress || !rx->r.progress(rx->r.opaque, &rx->arrival);
 }
 
-/* All of a connection. @again: out: another may come in its place */
-static int connection(struct receiver *rx, struct dmatrack_channel *ch,
-		      bool *again)
+/* Handle a connection and close it. @again: out: whether to accept another in its place */
+static int handle_connection(struct receiver *rx, struct dmatrack_channel *ch,
+			     bool *again)
 {
 	int ret;
 
@@ -757,7 +759,7 @@ static int connection(struct receiver *rx, struct dmatrack_channel *ch,
 	ret = dml_wire_open(&rx->wire, ch);
 	if (ret)
 		return ret;
-	ret = serve(rx);
+	ret = run_connection(rx);
 	if (ret && !rx->wire.broken && !rx->silent && !left_open(rx, ret))
 		refuse(rx, ret);
 	rx->before += rx->wire.bytes;
@@ -787,7 +789,7 @@ static int receive(struct receiver *rx)
 			return dml_error(-EINVAL, "receiver: accept() returned %d, but no channel",
 					 ret);
 		dml_error_clear();
-		why = connection(rx, ch, &again);
+		why = handle_connection(rx, ch, &again);
 		ch = NULL;
 		attempt = rx->met ? 1 : attempt + 1;
 	} while (again);
@@ -795,8 +797,8 @@ static int receive(struct receiver *rx)
 }
 
 /*
- * An earlier process was told to complete the copy. If what is there isn't what was there then, it
- * can't be: it's forgotten, and the sender will send everything again.
+ * An earlier process got COMMIT. If the data has changed since, the copy can't be completed: the
+ * session is forgotten, and the sender will send all memory again.
  */
 static int complete_loaded(struct receiver *rx)
 {
@@ -815,7 +817,7 @@ static int complete_loaded(struct receiver *rx)
 	return 0;
 }
 
-/* What an earlier process left, if it makes sense */
+/* Load the state that an earlier process saved, if it's valid. */
 static int load(struct receiver *rx)
 {
 	uint8_t buf[DMATRACK_STATE_MAX];
@@ -831,8 +833,8 @@ static int load(struct receiver *rx)
 	return le32toh(rx->state.stage) == COMMITTED ? complete_loaded(rx) : 0;
 }
 
-/* What the program wants, checked */
-static int take(struct receiver *rx, const struct dmatrack_receiver *from)
+/* Check and copy the program's request. */
+static int take_request(struct receiver *rx, const struct dmatrack_receiver *from)
 {
 	struct dmatrack_receiver *r = &rx->r;
 	int ret = DML_SIZED_TAKE(r, from, struct dmatrack_receiver, accept);
@@ -840,14 +842,14 @@ static int take(struct receiver *rx, const struct dmatrack_receiver *from)
 	if (ret)
 		return ret;
 	if (r->flags || r->reserved || !r->dest || !r->accept)
-		return dml_error(-EINVAL, "receiver: no destination, nobody to accept, or unknown flags");
+		return dml_error(-EINVAL, "receiver: dest or accept() is NULL, or flags or reserved isn't 0");
 	if (r->hello_timeout > INT_MAX || r->peer_timeout > INT_MAX)
-		return dml_error(-EINVAL, "receiver: a limit of more than %d ms",
+		return dml_error(-EINVAL, "receiver: hello_timeout or peer_timeout is more than %d ms",
 				 INT_MAX);
 	rx->dest = r->dest;
 	ret = DML_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops, zero);
 	if (!ret && (!rx->ops.begin || !rx->ops.write || !rx->ops.zero))
-		ret = dml_error(-EINVAL, "receiver: the destination lacks functions");
+		ret = dml_error(-EINVAL, "receiver: the destination needs begin(), write() and zero()");
 	return ret;
 }
 
@@ -871,7 +873,7 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 	rx = calloc(1, sizeof(*rx));
 	if (!rx)
 		return dml_no_memory();
-	ret = take(rx, r);
+	ret = take_request(rx, r);
 	if (!ret) {
 		rx->zstd = ZSTD_createDCtx();
 		ret = rx->zstd ? load(rx) : dml_no_memory();
@@ -880,7 +882,7 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 		ret = receive(rx);
 	if (arrival)
 		*arrival = rx->arrival;
-	/* it's only that the sender may not know */
+	/* the copy is complete, even if the sender may not know */
 	if (rx->finished)
 		ret = rx->unsure ? not_durable() : 0;
 	dml_regions_free(&rx->regions);

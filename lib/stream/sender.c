@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A receiver somewhere else, as a destination. See wire.h for what is said.
+ * A receiver at the other end of a channel, as a destination. wire.h describes the protocol.
  *
- * What was sent and not acknowledged is in a log: IOVA, size and number of each frame.
- * When the connection breaks and another is there, the receiver says which frame was the last that it
- * has; what the log has behind it is copied anew, from memory as it is by then, and
- * numbered anew. If the receiver knows nothing of this session, everything is.
+ * Frames that were sent and not acknowledged are in a log: IOVA, size and number of each.
+ * After a connection broke, the receiver names, over the next one, the last frame that it has;
+ * the memory of later frames in the log is copied again, from its content by then, and
+ * numbered anew. If the receiver doesn't know this session, all memory is copied again.
  *
- * One thread does all of it. It reads only where it has to wait anyway: when the log
- * is full, at the end of a round, at the end. At the end of a round it waits until all has
- * arrived: so the time that a round took says how fast the channel is, and not how
- * much fits into it.
+ * One thread does all of it. It reads only where it has to wait anyway: when the log is full,
+ * at the end of a round, at the end of the copy. At the end of a round it waits until all has
+ * arrived: so the time of a round shows the rate of the channel, and not the size of its
+ * buffers.
  *
- * An error of the channel is a broken connection: -EAGAIN. Any other is the end; every
- * call after it says the same.
+ * An error of the channel is a broken connection: -EAGAIN. Any other error ends the session;
+ * every later call returns it, too.
  *
- * Once COMMIT was sent, the end may be that nobody here knows whether the receiver has completed
- * the copy: -EINPROGRESS. wire.h says what settles that.
+ * After COMMIT was sent, the session may end without this side knowing whether the receiver has
+ * completed the copy: -EINPROGRESS. wire.h says how that is found out.
  */
 #include <endian.h>
 #include <errno.h>
@@ -35,21 +35,21 @@
 #include "wire.h"
 
 #define HELLO_TIMEOUT	30000	/* ms, by default */
-#define PEER_TIMEOUT	120000
-#define LAST_PATIENCE	2000
-#define COMMIT_PATIENCE	5000
+#define PEER_TIMEOUT	120000	/* ms, by default */
+#define LAST_PATIENCE	2000	/* ms: wait for a REFUSE after a write failed */
+#define COMMIT_PATIENCE	5000	/* ms: least wait for the answer to COMMIT */
 
 /* Whether the receiver may have completed the copy */
 enum doubt {
 	NO_DOUBT,
-	DOUBT_HERE,	/* at @place of the sender: what it says settles it */
-	DOUBT_ELSEWHERE,/* at a place that doesn't answer any more */
+	DOUBT_HERE,	/* at the sender's @place, whose next answer removes the doubt */
+	DOUBT_ELSEWHERE,/* at an earlier place, which doesn't answer any more */
 };
 
 typedef int holds_fn(void *copy, uint64_t iova, uint64_t size,
 		     const uint8_t (*hashes)[16]);
 
-/* A frame that was sent */
+/* An entry of the log: a frame that was sent */
 struct sent {
 	uint64_t iova;
 	uint64_t size;
@@ -59,29 +59,31 @@ struct sent {
 
 /**
  * struct sender - a session
- * @dest: what it is to others
- * @how: of the program
- * @session: its name, random
- * @place: of the receiver that was met last: see wire.h
- * @regions: of memory
- * @holds: compares memory with hashes; with @copy. NULL: nothing does
+ * @dest: the interface to pre-copy
+ * @how: the program's options, with defaults
+ * @session: ID of the session, random
+ * @place: place of the last receiver: see wire.h
+ * @regions: regions of memory
+ * @holds: pre-copy's function that compares memory with hashes; NULL: none
+ * @copy: argument of @holds
  * @wire: the connection; without a channel when there's none
- * @why: what the last connection broke of
- * @broke: in words, of the first that did since the receiver was met; or ""
- * @dead: an error that is the end, or 0
- * @end: in words
- * @limit: when nothing is waited for any more; or DML_NEVER
- * @seq: of the last frame that was sent
- * @acked: of the last that has arrived for sure
- * @log: a ring: frames not acknowledged
- * @first: the oldest in @log
- * @nlog: how many
- * @window: bytes of them
- * @committed: COMMIT was sent, by some connection
- * @doubt: whether it was carried out
- * @finished: the receiver has completed the copy
+ * @why: error of the last broken connection
+ * @broke: text of the first connection that broke since the last WELCOME; or ""
+ * @error: error that ended the session, or 0
+ * @error_text: its text
+ * @limit: deadline of all waits, or DML_NEVER
+ * @seq: number of the last frame that was sent
+ * @acked: number of the last frame that was acknowledged
+ * @log: ring of frames not acknowledged
+ * @first: index of the oldest in @log
+ * @nlog: number of frames in @log
+ * @window: bytes of their payloads
+ * @committed: whether COMMIT was sent, over any connection
+ * @doubt: whether the receiver may have carried it out
+ * @finished: whether the receiver has completed the copy
  * @zstd: compressor, or NULL
- * @packed: what it made; room for @room bytes
+ * @packed: buffer for its output
+ * @room: bytes that @packed has room for
  */
 struct sender {
 	struct dmatrack_dest dest;
@@ -94,8 +96,8 @@ struct sender {
 	struct dml_wire wire;
 	int why;
 	struct dml_text broke;
-	int dead;
-	struct dml_text end;
+	int error;
+	struct dml_text error_text;
 	uint64_t limit;
 	uint64_t seq;
 	uint64_t acked;
@@ -118,8 +120,8 @@ static struct sender *sender_of(struct dmatrack_dest *d)
 	return (struct sender *)d;
 }
 
-/* The connection is no more. */
-static int lose(struct sender *s, int err)
+/* Close a broken connection. Return: -EAGAIN */
+static int lose_connection(struct sender *s, int err)
 {
 	dml_wire_close(&s->wire);
 	s->why = err;
@@ -128,7 +130,7 @@ static int lose(struct sender *s, int err)
 	return -EAGAIN;
 }
 
-static int unknown(int err)
+static int unknown_outcome(int err)
 {
 	struct dml_text why = dml_error_save(err);
 
@@ -136,37 +138,37 @@ static int unknown(int err)
 			 why.words);
 }
 
-/* It's the end; if it is one that the program wanted, the receiver is told. */
-static int die(struct sender *s, int err)
+/* End the session; if the program cancelled it, send REFUSE. Return: the session's error */
+static int end_session(struct sender *s, int err)
 {
 	if (err == -ECANCELED && s->wire.ch)
 		dml_wire_refuse(&s->wire, err, "the copy was given up");
 	dml_wire_close(&s->wire);
-	s->dead = s->doubt ? unknown(err) : err;
-	s->end = dml_error_save(s->dead);
-	return s->dead;
+	s->error = s->doubt ? unknown_outcome(err) : err;
+	s->error_text = dml_error_save(s->error);
+	return s->error;
 }
 
-/* The end, for those who call all the same */
-static int dead(struct sender *s)
+/* Return: the error that ended the session, with its text; 0: it hasn't ended */
+static int ended(struct sender *s)
 {
-	if (s->dead)
-		dml_error_restore(&s->end);
-	return s->dead;
+	if (s->error)
+		dml_error_restore(&s->error_text);
+	return s->error;
 }
 
-/* Nothing is waited for beyond @end, nor beyond the limit. */
-static void wait_until(struct sender *s, uint64_t end)
+/* Set the deadline of all waits: the earlier of @end and the limit. */
+static void set_deadline(struct sender *s, uint64_t end)
 {
 	dml_channel_until(s->wire.ch, dml_clock_earlier(end, s->limit));
 }
 
 static int too_late(void)
 {
-	return dml_error(-ETIMEDOUT, "the receiver takes longer than devices may stand still");
+	return dml_error(-ETIMEDOUT, "the receiver takes longer than the allowed standstill of devices");
 }
 
-static void forget(struct sender *s, uint64_t seq)
+static void drop_acked(struct sender *s, uint64_t seq)
 {
 	while (s->nlog && s->log[s->first].seq <= seq) {
 		s->window -= s->log[s->first].length;
@@ -178,13 +180,13 @@ static void forget(struct sender *s, uint64_t seq)
 
 static int unexpected(const struct dml_frame *f)
 {
-	return dml_error(-EPROTO, "the receiver makes no sense: frame of type %u",
+	return dml_error(-EPROTO, "the receiver's answer is invalid: a frame of type %u",
 			 f->type);
 }
 
 /*
- * The next frame from the receiver, of which ACKs are done with. Return: 0 or an
- * error of the wire
+ * Read the next frame from the receiver; ACK and REFUSE are handled here. Return: 0 or an error
+ * of the wire
  */
 static int next_frame(struct sender *s, struct dml_frame *f)
 {
@@ -200,32 +202,32 @@ static int next_frame(struct sender *s, struct dml_frame *f)
 	if (f->type != DML_WIRE_ACK)
 		return 0;
 	if (f->seq < s->acked || f->seq > s->seq)
-		return dml_error(-EPROTO, "the receiver makes no sense: has frame %"
+		return dml_error(-EPROTO, "the receiver's answer is invalid: it acknowledges frame %"
 				 PRIu64 " of %" PRIu64, f->seq, s->seq);
-	forget(s, f->seq);
+	drop_acked(s, f->seq);
 	return 0;
 }
 
-/* What an error of the wire means; @err may be 0 */
-static int judge(struct sender *s, int err)
+/* Lose the connection or end the session by an error of the wire; @err may be 0. */
+static int handle_error(struct sender *s, int err)
 {
 	if (!err)
 		return 0;
-	return s->wire.broken ? lose(s, err) : die(s, err);
+	return s->wire.broken ? lose_connection(s, err) : end_session(s, err);
 }
 
-/* Writing has failed: perhaps because the receiver has refused and gone, so read what it said last. */
-static void await_last(struct sender *s)
+/* A write failed, maybe as the receiver sent REFUSE and closed: prepare to read its last frames. */
+static void prepare_last_read(struct sender *s)
 {
-	wait_until(s, dml_clock_deadline(LAST_PATIENCE));
+	set_deadline(s, dml_clock_deadline(LAST_PATIENCE));
 	s->wire.broken = false;
 }
 
 /*
- * What ended a connection over which writing failed with @err and @why, and reading then with @ret:
- * reading, if that says more than that nobody is there.
+ * Return: the error of a connection over which writing failed with @err and @why, and then reading
+ * with @ret: that of reading, unless it only says that the connection is closed.
  */
-static int last_word(const struct sender *s, int ret, int err, struct dml_text *why)
+static int choose_error(const struct sender *s, int ret, int err, struct dml_text *why)
 {
 	if (!s->wire.broken || (ret != -ECONNRESET && ret != -EPIPE &&
 				ret != -ETIMEDOUT))
@@ -241,22 +243,22 @@ static int write_failed(struct sender *s, int err)
 	int ret;
 
 	if (!s->wire.broken)
-		return die(s, err);
-	await_last(s);
+		return end_session(s, err);
+	prepare_last_read(s);
 	do
 		ret = next_frame(s, &f);
 	while (!ret);
-	return judge(s, last_word(s, ret, err, &why));
+	return handle_error(s, choose_error(s, ret, err, &why));
 }
 
-static int put(struct sender *s, const struct dml_frame *f)
+static int put_frame(struct sender *s, const struct dml_frame *f)
 {
 	int ret = dml_wire_put(&s->wire, f);
 
 	return ret ? write_failed(s, ret) : 0;
 }
 
-static int flush(struct sender *s)
+static int flush_frames(struct sender *s)
 {
 	int ret = dml_wire_flush(&s->wire);
 
@@ -267,18 +269,18 @@ static int flush(struct sender *s)
 static int await_acks(struct sender *s, uint64_t seq)
 {
 	struct dml_frame f;
-	int ret = flush(s);
+	int ret = flush_frames(s);
 
 	while (!ret && s->acked < seq) {
 		ret = next_frame(s, &f);
 		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE)
 			ret = unexpected(&f);
-		ret = judge(s, ret);
+		ret = handle_error(s, ret);
 	}
 	return ret;
 }
 
-/* Room in the log for one more frame of @length bytes */
+/* Wait until the log has room for one more frame of @length bytes. */
 static int make_room(struct sender *s, uint32_t length)
 {
 	int ret = 0;
@@ -289,23 +291,23 @@ static int make_room(struct sender *s, uint32_t length)
 	return ret;
 }
 
-/* Whether anything can be sent. Return: 0, -EAGAIN, or the end */
-static int ready(struct sender *s)
+/* Check that frames can be sent. Return: 0; -EAGAIN: no connection; or another error */
+static int check_ready(struct sender *s)
 {
-	if (s->dead)
-		return dead(s);
+	if (s->error)
+		return ended(s);
 	if (!s->regions.n)
-		return dml_error(-EINVAL, "sender: not begun");
+		return dml_error(-EINVAL, "sender: the copy was not begun: call begin()");
 	if (s->finished)
-		return dml_error(-EINVAL, "sender: finished");
+		return dml_error(-EINVAL, "sender: the copy is finished already");
 	if (dml_cancel_is_set(s->how.cancel))
-		return die(s, dml_error(-ECANCELED, "sender: cancelled"));
+		return end_session(s, dml_error(-ECANCELED, "sender: cancelled"));
 	return s->wire.ch ? 0 : -EAGAIN;
 }
 
 /*
- * Send a numbered frame. It's in the log before: where writing fails, it may have
- * arrived all the same.
+ * Send a numbered frame. It's put into the log first: even if writing fails, it may have
+ * arrived.
  */
 static int send_frame(struct sender *s, struct dml_frame *f)
 {
@@ -321,10 +323,10 @@ static int send_frame(struct sender *s, struct dml_frame *f)
 	e->seq = f->seq;
 	e->length = f->length;
 	s->window += f->length;
-	return put(s, f);
+	return put_frame(s, f);
 }
 
-/* As a zstd frame, if that's shorter */
+/* Compress the payload, if that makes it shorter. */
 static void pack(struct sender *s, struct dml_frame *f)
 {
 	size_t n;
@@ -350,12 +352,13 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data
 		.length = (uint32_t)size,
 		.payload = data,
 	};
-	int ret = ready(s);
+	int ret = check_ready(s);
 
 	if (ret)
 		return ret;
 	if (size > DMATRACK_WRITE_MAX)
-		return dml_error(-EINVAL, "sender: a write of %zu bytes", size);
+		return dml_error(-EINVAL, "sender: a write of %zu bytes, more than the maximum of %u",
+				 size, DMATRACK_WRITE_MAX);
 	ret = dml_regions_find(&s->regions, iova, size);
 	if (ret < 0)
 		return ret;
@@ -371,7 +374,7 @@ static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 		.iova = iova,
 		.size = size,
 	};
-	int ret = ready(s);
+	int ret = check_ready(s);
 
 	if (!ret)
 		ret = dml_regions_find(&s->regions, iova, size);
@@ -379,14 +382,14 @@ static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 }
 
 /*
- * Who lost the receiver while it finished goes through one more round before he tries again; it may be
- * finished, though, and have nothing left to arrive.
+ * If the receiver was lost in finish(), pre-copy makes one more round before it calls finish() again;
+ * the receiver may be finished by then, and nothing is left to send.
  */
 static int sender_round(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
 	struct dml_frame f = { .type = DML_WIRE_ROUND };
-	int ret = s->finished ? 0 : ready(s);
+	int ret = s->finished ? 0 : check_ready(s);
 
 	if (ret || s->finished)
 		return ret;
@@ -394,8 +397,8 @@ static int sender_round(struct dmatrack_dest *d)
 	return ret ? ret : await_acks(s, s->seq);
 }
 
-/* Our last word: that it's known to be complete. It may get lost. */
-static void bye(struct sender *s)
+/* Send BYE, the last frame, which may get lost, and close the connection. */
+static void send_bye(struct sender *s)
 {
 	struct dml_frame f = { .type = DML_WIRE_BYE };
 
@@ -410,21 +413,21 @@ static void bye(struct sender *s)
 static int await_answer(struct sender *s, enum dml_wire_type type)
 {
 	struct dml_frame f = { 0 };
-	int ret = flush(s);
+	int ret = flush_frames(s);
 
 	while (!ret && f.type != type) {
 		ret = next_frame(s, &f);
 		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE &&
 		    (f.type != type || f.seq != s->seq))
 			ret = unexpected(&f);
-		ret = judge(s, ret);
+		ret = handle_error(s, ret);
 	}
 	return ret;
 }
 
 /*
- * From the first byte of COMMIT on, the receiver may complete the copy. There's some time for
- * the answer, whatever the limit is: without one, the devices couldn't be started again at all.
+ * From the first byte of COMMIT on, the receiver may complete the copy. The answer gets some time
+ * even beyond the limit: without an answer, the devices couldn't be started again at all.
  */
 static int commit(struct sender *s)
 {
@@ -433,14 +436,14 @@ static int commit(struct sender *s)
 	int ret;
 
 	if (dml_clock_now() >= s->limit)
-		return die(s, too_late());
+		return end_session(s, too_late());
 	if (s->limit < answered)
 		s->limit = answered;
-	wait_until(s, DML_NEVER);
+	set_deadline(s, DML_NEVER);
 	s->committed = true;
 	if (!s->doubt)
 		s->doubt = DOUBT_HERE;
-	ret = put(s, &f);
+	ret = put_frame(s, &f);
 	return ret ? ret : await_answer(s, DML_WIRE_DONE);
 }
 
@@ -449,7 +452,7 @@ static int sender_finish(struct dmatrack_dest *d)
 	struct sender *s = sender_of(d);
 	uint8_t digest[16];
 	struct dml_frame f = { .type = DML_WIRE_FINISH, .payload = digest };
-	int ret = s->finished ? 0 : ready(s);
+	int ret = s->finished ? 0 : check_ready(s);
 
 	if (ret || s->finished)
 		return ret;
@@ -465,7 +468,7 @@ static int sender_finish(struct dmatrack_dest *d)
 	if (!ret)
 		ret = commit(s);
 	if (!ret)
-		bye(s);
+		send_bye(s);
 	return ret;
 }
 
@@ -500,7 +503,7 @@ static int say_hello(struct sender *s)
 	return ret;
 }
 
-/* The same before the receiver is known to take part. @met: its greeting was read */
+/* As write_failed(), but before the WELCOME. @met: the receiver's greeting was read */
 static int first_write_failed(struct sender *s, bool met, int err)
 {
 	struct dml_text why = dml_error_save(err);
@@ -509,18 +512,18 @@ static int first_write_failed(struct sender *s, bool met, int err)
 
 	if (!s->wire.broken)
 		return err;
-	await_last(s);
+	prepare_last_read(s);
 	if (!met)
 		ret = dml_wire_meet(&s->wire, "receiver");
 	while (!ret && f.type != DML_WIRE_REFUSE)
 		ret = dml_wire_get(&s->wire, &f);
 	if (!ret)
 		ret = dml_wire_refusal(&f, "receiver");
-	return last_word(s, ret, err, &why);
+	return choose_error(s, ret, err, &why);
 }
 
-/* Greet, @say something, hear the answer. */
-static int address(struct sender *s, int (*say)(struct sender *s), struct dml_frame *f)
+/* Exchange greetings, send the first frame by @say, and read the answer. */
+static int exchange_first(struct sender *s, int (*say)(struct sender *s), struct dml_frame *f)
 {
 	int ret = dml_wire_greet(&s->wire);
 
@@ -538,8 +541,8 @@ static int address(struct sender *s, int (*say)(struct sender *s), struct dml_fr
 	return ret;
 }
 
-/* Whether what the receiver says it has can be */
-static bool possible(const struct sender *s, const struct dml_frame *f)
+/* Return: whether a WELCOME is consistent with what was sent */
+static bool is_valid_welcome(const struct sender *s, const struct dml_frame *f)
 {
 	if (f->length != DML_WIRE_ID)
 		return false;
@@ -556,28 +559,28 @@ static bool possible(const struct sender *s, const struct dml_frame *f)
 	return false;
 }
 
-/* Greet, say what will come, hear what is there. @f: the WELCOME */
+/* Exchange greetings, send HELLO, read the answer. @f: out: the WELCOME */
 static int introduce(struct sender *s, struct dml_frame *f)
 {
 	int ret;
 
 	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
-	wait_until(s, dml_clock_deadline((int)s->how.hello_timeout));
-	ret = address(s, say_hello, f);
+	set_deadline(s, dml_clock_deadline((int)s->how.hello_timeout));
+	ret = exchange_first(s, say_hello, f);
 	if (ret)
 		return ret;
-	if (f->type != DML_WIRE_WELCOME || !possible(s, f))
+	if (f->type != DML_WIRE_WELCOME || !is_valid_welcome(s, f))
 		return unexpected(f);
 	dml_wire_relax(&s->wire, (int)s->how.peer_timeout);
-	wait_until(s, DML_NEVER);
+	set_deadline(s, DML_NEVER);
 	return 0;
 }
 
 /*
- * The receiver isn't finished. If it is where COMMIT was sent to, that was lost. Return: whether it
- * is the place that was met before
+ * Take the place from the WELCOME of a receiver that isn't finished. If COMMIT was sent to the same
+ * place, it was lost with the connection. Return: whether it is the same place as before
  */
-static bool arrive(struct sender *s, const struct dml_frame *f)
+static bool take_place(struct sender *s, const struct dml_frame *f)
 {
 	bool same = !memcmp(s->place, f->payload, sizeof(s->place));
 
@@ -588,14 +591,14 @@ static bool arrive(struct sender *s, const struct dml_frame *f)
 }
 
 /*
- * What must be copied anew; then there's nothing under way any more. A receiver that has
- * less than it acknowledged has begun anew, and we never heard of it; one at another place
- * may have frames of the same numbers that are others.
+ * Report memory that must be copied again, and clear the log. A receiver that has less than it
+ * acknowledged has begun anew without our knowledge; one at another place may have other frames
+ * under the same numbers.
  */
 static void copy_anew(struct sender *s, const struct dml_frame *f,
 		      again_fn *again, void *opaque)
 {
-	bool all = !arrive(s, f) || f->size == DML_WIRE_NEW || f->seq < s->acked;
+	bool all = !take_place(s, f) || f->size == DML_WIRE_NEW || f->seq < s->acked;
 	bool proven = f->size == DML_WIRE_PROVE;
 	const struct sent *e;
 	unsigned int i;
@@ -614,18 +617,18 @@ static void copy_anew(struct sender *s, const struct dml_frame *f,
 }
 
 /**
- * struct heard - how far SUMS were compared
- * @region: number of it
- * @done: bytes of that region
+ * struct sums_position - the place up to which SUMS were compared
+ * @region: index of the region
+ * @done: bytes of that region compared so far
  */
-struct heard {
+struct sums_position {
 	unsigned int region;
 	uint64_t done;
 };
 
-/* What no SUMS are about is zeros, up to @offset of @region. */
-static int hear_zeros(struct sender *s, struct heard *h, unsigned int region,
-		      uint64_t offset)
+/* Memory that SUMS left out is zeros at the receiver: compare it, up to @offset of @region. */
+static int compare_zeros(struct sender *s, struct sums_position *h, unsigned int region,
+			 uint64_t offset)
 {
 	const struct dmatrack_region *r;
 	uint64_t end;
@@ -646,7 +649,7 @@ static int hear_zeros(struct sender *s, struct heard *h, unsigned int region,
 	return ret;
 }
 
-static int hear_sums(struct sender *s, struct heard *h, const struct dml_frame *f)
+static int compare_sums(struct sender *s, struct sums_position *h, const struct dml_frame *f)
 {
 	int i = dml_regions_find(&s->regions, f->iova, f->size), ret;
 	uint64_t offset;
@@ -657,17 +660,17 @@ static int hear_sums(struct sender *s, struct heard *h, const struct dml_frame *
 	if ((unsigned int)i < h->region ||
 	    ((unsigned int)i == h->region && offset < h->done))
 		return unexpected(f);
-	ret = hear_zeros(s, h, (unsigned int)i, offset);
+	ret = compare_zeros(s, h, (unsigned int)i, offset);
 	if (!ret)
 		ret = s->holds(s->copy, f->iova, f->size, f->payload);
 	h->done = offset + f->size;
 	return ret;
 }
 
-/* All that the receiver proves to have. An error of the copy itself is the end. */
-static int hear_proof(struct sender *s)
+/* Read all SUMS of the receiver, and compare them. An error of pre-copy ends the session. */
+static int compare_all(struct sender *s)
 {
-	struct heard h = { 0 };
+	struct sums_position h = { 0 };
 	struct dml_frame f = { .size = 1 };
 	int ret = 0;
 
@@ -676,23 +679,23 @@ static int hear_proof(struct sender *s)
 		if (!ret && f.type != DML_WIRE_SUMS)
 			ret = unexpected(&f);
 		if (ret)
-			return judge(s, ret);
-		ret = f.size ? hear_sums(s, &h, &f) :
-			       hear_zeros(s, &h, s->regions.n, 0);
+			return handle_error(s, ret);
+		ret = f.size ? compare_sums(s, &h, &f) :
+			       compare_zeros(s, &h, s->regions.n, 0);
 	}
-	return ret ? die(s, ret) : 0;
+	return ret ? end_session(s, ret) : 0;
 }
 
-/* A receiver is there that isn't finished. What it says it lacks is to be copied anew. */
+/* Go on with a receiver that isn't finished: report memory that it lacks. */
 static int go_on(struct sender *s, const struct dml_frame *f, again_fn *again,
 		 void *opaque)
 {
 	copy_anew(s, f, again, opaque);
-	return f->size == DML_WIRE_PROVE ? hear_proof(s) : 0;
+	return f->size == DML_WIRE_PROVE ? compare_all(s) : 0;
 }
 
-/* What only the sender itself may say */
-static int no_again(int ret)
+/* Replace errors with a special meaning, which the program's connect() must not return. */
+static int plain_error(int ret)
 {
 	return ret == -EAGAIN || ret == -EINPROGRESS ||
 	       ret == -DMATRACK_NOT_DURABLE ? -ECONNREFUSED : ret;
@@ -707,37 +710,37 @@ static int connect_again(struct sender *s, unsigned int attempt,
 	*ch = NULL;
 	ret = s->how.connect(s->how.opaque, attempt, s->why, ch);
 	if (ret < 0)
-		return dml_error_no_other(no_again(dml_error_foreign(ret, "connect()")), &s->broke);
+		return dml_error_no_other(plain_error(dml_error_foreign(ret, "connect()")), &s->broke);
 	return *ch ? 0 : dml_error(-EINVAL, "sender: connect() returned %d, but no channel",
 				   ret);
 }
 
-/* Until a connection is there that goes on */
-static int reach(struct sender *s, unsigned int attempt, struct dml_frame *f)
+/* Connect, again and again, until a receiver has sent WELCOME. */
+static int connect_until_welcome(struct sender *s, unsigned int attempt, struct dml_frame *f)
 {
 	struct dmatrack_channel *ch;
 	int ret;
 
 	for (;; attempt++) {
 		if (dml_cancel_is_set(s->how.cancel))
-			return die(s, dml_error(-ECANCELED, "sender: cancelled"));
+			return end_session(s, dml_error(-ECANCELED, "sender: cancelled"));
 		if (dml_clock_now() >= s->limit)
-			return die(s, too_late());
+			return end_session(s, too_late());
 		ret = connect_again(s, attempt, &ch);
 		if (ret)
-			return die(s, ret);
+			return end_session(s, ret);
 		dml_channel_cancel(ch, s->how.cancel);
 		ret = dml_wire_open(&s->wire, ch);
 		if (ret)
-			return die(s, ret);
+			return end_session(s, ret);
 		ret = introduce(s, f);
 		if (!ret) {
 			dml_error_clear();
 			*s->broke.words = '\0';
 			return 0;
 		}
-		if (judge(s, ret) != -EAGAIN)
-			return s->dead;
+		if (handle_error(s, ret) != -EAGAIN)
+			return s->error;
 	}
 }
 
@@ -745,14 +748,14 @@ static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
 {
 	struct sender *s = sender_of(d);
 	struct dml_frame f;
-	int ret = dead(s);
+	int ret = ended(s);
 
 	if (ret || s->wire.ch || s->finished)
 		return ret;
 	do {
-		ret = reach(s, 1, &f);
+		ret = connect_until_welcome(s, 1, &f);
 		if (!ret && f.size == DML_WIRE_FINISHED)
-			bye(s);
+			send_bye(s);
 		else if (!ret)
 			ret = go_on(s, &f, again, opaque);
 	} while (ret == -EAGAIN);
@@ -786,14 +789,14 @@ static int sender_begin(struct dmatrack_dest *d,
 	for (i = 0; s->how.flags & DMATRACK_CHECK && i < n; i++) {
 		if (!regions[i].vaddr)
 			return dml_error(-EINVAL, "region at 0x%" PRIx64
-					 ": no memory of this process to check",
+					 ": vaddr is NULL, so DMATRACK_CHECK can't be used",
 					 regions[i].iova);
 	}
 	ret = start_zstd(s);
 	if (!ret)
 		ret = dml_regions_init(&s->regions, regions, n, page_size);
 	if (!ret)
-		ret = reach(s, 0, &f);
+		ret = connect_until_welcome(s, 0, &f);
 	return ret ? ret : go_on(s, &f, NULL, NULL);
 }
 
@@ -811,7 +814,7 @@ static void sender_limit(struct dmatrack_dest *d, uint64_t when)
 
 	s->limit = when;
 	if (s->wire.ch)
-		wait_until(s, DML_NEVER);
+		set_deadline(s, DML_NEVER);
 }
 
 static int sender_outcome(struct dmatrack_dest *d)
@@ -823,7 +826,7 @@ static int sender_outcome(struct dmatrack_dest *d)
 	return s->doubt ? DMATRACK_UNKNOWN : DMATRACK_NOT_COPIED;
 }
 
-/* An end that isn't the receiver's doing: it needn't wait for us. */
+/* If the receiver still waits, send REFUSE, so that it doesn't wait in vain. */
 static void sender_close(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
@@ -854,9 +857,10 @@ static const struct dmatrack_dest_ops sender_ops = {
 static int check(const struct dmatrack_sender *how)
 {
 	if (!how->connect || how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
-		return dml_error(-EINVAL, "sender: nothing to connect with, or unknown flags");
+		return dml_error(-EINVAL, "sender: connect() is NULL, or unknown flags 0x%x",
+				 how->flags);
 	if (how->hello_timeout > INT_MAX || how->peer_timeout > INT_MAX)
-		return dml_error(-EINVAL, "sender: a limit of more than %d ms",
+		return dml_error(-EINVAL, "sender: hello_timeout or peer_timeout is more than %d ms",
 				 INT_MAX);
 	if (how->level < ZSTD_minCLevel() || how->level > ZSTD_maxCLevel())
 		return dml_error(-EINVAL, "sender: zstd has no level %d", how->level);
@@ -900,12 +904,12 @@ int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16])
 	if (dml_lacks(d, id))
 		return -EINVAL;
 	if (d->ops != &sender_ops)
-		return dml_error(-EINVAL, "this destination is no sender");
+		return dml_error(-EINVAL, "the destination isn't a sender");
 	memcpy(id, ((const struct sender *)d)->session, DML_WIRE_ID);
 	return 0;
 }
 
-/* Asking later -------------------------------------------------------------- */
+/* Queries for the outcome ---------------------------------------------------- */
 
 static int say_ask(struct sender *s)
 {
@@ -919,13 +923,13 @@ static int say_ask(struct sender *s)
 	return ret ? ret : dml_wire_flush(&s->wire);
 }
 
-static int ask(struct sender *s, uint64_t *outcome)
+static int query(struct sender *s, uint64_t *outcome)
 {
 	struct dml_frame f;
 	int ret;
 
 	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
-	ret = address(s, say_ask, &f);
+	ret = exchange_first(s, say_ask, &f);
 	if (ret)
 		return ret;
 	*outcome = f.size;
@@ -933,7 +937,7 @@ static int ask(struct sender *s, uint64_t *outcome)
 	       0 : unexpected(&f);
 }
 
-static int ask_until_answered(struct sender *s, uint64_t *outcome)
+static int query_until_answered(struct sender *s, uint64_t *outcome)
 {
 	struct dmatrack_channel *ch;
 	unsigned int attempt;
@@ -947,10 +951,10 @@ static int ask_until_answered(struct sender *s, uint64_t *outcome)
 		ret = dml_wire_open(&s->wire, ch);
 		if (ret)
 			return ret;
-		ret = ask(s, outcome);
+		ret = query(s, outcome);
 		if (!ret || !s->wire.broken)
 			return ret;
-		lose(s, ret);
+		lose_connection(s, ret);
 	}
 }
 
@@ -974,9 +978,9 @@ int dmatrack_sender_ask(const struct dmatrack_sender *how, const uint8_t id[16],
 		return ret;
 	s = sender_of(d);
 	memcpy(s->session, id, sizeof(s->session));
-	ret = ask_until_answered(s, &answer);
+	ret = query_until_answered(s, &answer);
 	if (!ret && answer != DML_WIRE_NOT_HERE)
-		bye(s);
+		send_bye(s);
 	dml_wire_close(&s->wire);
 	dmatrack_dest_close(d);
 	*outcome = said[answer];
