@@ -186,7 +186,7 @@ int dml_wire_greet(struct dml_wire *w)
 	return ret ? ret : dml_wire_flush(w);
 }
 
-int dml_wire_meet(struct dml_wire *w, const char *who)
+int dml_wire_meet(struct dml_wire *w, const char *peer)
 {
 	struct greeting g;
 	uint32_t hash;
@@ -196,14 +196,14 @@ int dml_wire_meet(struct dml_wire *w, const char *who)
 		return ret;
 	if (memcmp(g.magic, DML_WIRE_MAGIC, sizeof(g.magic)))
 		return dml_error(-EPROTO, "the %s doesn't speak dmatrack's protocol",
-				 who);
+				 peer);
 	hash = (uint32_t)XXH3_64bits(&g, offsetof(struct greeting, hash));
 	if (le32toh(g.hash) != hash)
-		return dml_error(-EBADMSG, "the %s's greeting is altered", who);
+		return dml_error(-EBADMSG, "the %s's greeting is altered", peer);
 	if (le32toh(g.version) != DML_WIRE_VERSION)
 		return dml_error(-EPROTONOSUPPORT,
 				 "the %s speaks version %" PRIu32 " of the protocol, this library version %u: both sides need the same dmatrack",
-				 who, le32toh(g.version), DML_WIRE_VERSION);
+				 peer, le32toh(g.version), DML_WIRE_VERSION);
 	return 0;
 }
 
@@ -307,7 +307,7 @@ void dml_wire_refuse(struct dml_wire *w, int err, const char *text)
 		drain(w);
 }
 
-int dml_wire_refusal(const struct dml_frame *f, const char *who)
+int dml_wire_refusal(const struct dml_frame *f, const char *peer)
 {
 	char text[DML_WIRE_TEXT + 1];
 	const unsigned char *from = f->payload;
@@ -323,5 +323,5 @@ int dml_wire_refusal(const struct dml_frame *f, const char *who)
 	 */
 	return dml_error(!f->size || f->size > 133 || f->size == EAGAIN ||
 			 f->size == EINPROGRESS ||
-			 f->size == DMATRACK_NOT_DURABLE ? -EPROTO : -(int)f->size, "the %s refuses: %s", who, text);
+			 f->size == DMATRACK_NOT_DURABLE ? -EPROTO : -(int)f->size, "the %s refuses: %s", peer, text);
 }

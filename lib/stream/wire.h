@@ -192,7 +192,8 @@ void dml_wire_relax(struct dml_wire *w, int ms);
  * -ECANCELED (the program cancelled a wait for the peer; all frames written are whole).
  */
 int dml_wire_greet(struct dml_wire *w);
-int dml_wire_meet(struct dml_wire *w, const char *who);
+/* Read and check the greeting of the other side. @peer: "sender" or "receiver", for messages */
+int dml_wire_meet(struct dml_wire *w, const char *peer);
 /* Write a frame with @f->length bytes of @f->payload. Small frames are buffered until flushed. */
 int dml_wire_put(struct dml_wire *w, const struct dml_frame *f);
 int dml_wire_flush(struct dml_wire *w);
@@ -202,6 +203,6 @@ int dml_wire_get(struct dml_wire *w, struct dml_frame *f);
 void dml_wire_refuse(struct dml_wire *w, int err, const char *text);
 
 /* Set the text for a received REFUSE. Return: its error */
-int dml_wire_refusal(const struct dml_frame *f, const char *who);
+int dml_wire_refusal(const struct dml_frame *f, const char *peer);
 
 #endif

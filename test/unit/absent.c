@@ -204,13 +204,13 @@ static void test_lost(void)
 
 int main(void)
 {
-	TEST(test_runs, "what was never touched is absent");
-	TEST(test_files, "of files and shared memory nothing is");
-	TEST(test_userfaultfd, "nor where userfaultfd fills it");
+	TEST(test_runs, "memory that was never touched is absent");
+	TEST(test_files, "pages of files and of shared memory are never absent");
+	TEST(test_userfaultfd, "nor are pages that userfaultfd fills");
 	if (!has_userfaultfd)
 		SKIP("with a userfaultfd", "not allowed here");
 	TEST(test_precopy, "a sparse memory is copied without touching it");
-	TEST(test_lost, "to a destination that is lost");
+	TEST(test_lost, "absent pages that a lost destination may hold are cleared");
 	dml_absent_close(a);
 	return tap_done();
 }

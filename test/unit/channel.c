@@ -354,12 +354,12 @@ int main(void)
 {
 	scratch_make(NULL);
 	TEST(test_fds, "sockets and pipes");
-	TEST(test_gone, "the other side is gone: an error, no signal");
-	TEST(test_silent, "the other side is silent");
-	TEST(test_exec, "a command, which is waited for");
-	TEST(test_unix, "Unix sockets, and names that are left over");
+	TEST(test_gone, "the other side has closed: an error, no signal");
+	TEST(test_silent, "the other side sends nothing: an error in time");
+	TEST(test_exec, "a command is waited for");
+	TEST(test_unix, "Unix sockets, and left-over names");
 	TEST(test_tcp, "TCP on this machine");
-	TEST(test_refused, "addresses that are refused");
-	TEST(test_reaped, "a command that somebody else waited for");
+	TEST(test_refused, "invalid addresses are refused");
+	TEST(test_reaped, "a command that the program has reaped already");
 	return tap_done();
 }

@@ -588,18 +588,18 @@ int main(void)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED || answer == MAP_FAILED)
 		return 1;
-	TEST(unpin_odd, "unpin what can't be a range of pages");
-	TEST(unpin_hole, "unpin over a hole");
-	TEST(beyond_the_end, "nothing goes on beyond the last IOVA");
-	TEST(pin_among_unwritable, "pin among pages that can't be written");
-	TEST(pin_both, "pin for reading and for writing");
+	TEST(unpin_odd, "an unpin of an impossible range is refused");
+	TEST(unpin_hole, "an unpin across a hole");
+	TEST(beyond_the_end, "no range wraps around at the last IOVA");
+	TEST(pin_among_unwritable, "a write pin among read-only pages");
+	TEST(pin_both, "pins for reading and for writing");
 	TEST(pin_unwound, "a pin fails as another driver unpins");
-	TEST(mark_while_one_goes, "mark over mappings of which one goes");
+	TEST(mark_while_one_goes, "a mark over mappings, one of which is unmapped");
 	TEST(unmap_while_writing, "an unmap waits for a write under way");
 	TEST(harvest_while_writing, "a harvest doesn't wait for a write");
 	TEST(devices_while_harvesting, "devices don't wait for a harvest");
-	TEST(told_of_an_unmap, "what a driver may do while its range goes");
-	TEST(told_in_vain, "a driver that keeps its pins as its range goes");
+	TEST(told_of_an_unmap, "calls of a driver while its range is unmapped");
+	TEST(told_in_vain, "an unmap fails if a driver keeps its pins");
 	if (tap_failed)
 		SKIP("marks at once at clean chunks leak nothing",
 		     "what failed above left things behind");

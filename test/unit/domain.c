@@ -765,16 +765,16 @@ static void test_frames(void)
 int main(void)
 {
 	TEST(test_pieces, "memory in pieces, for two domains");
-	TEST(test_page_sizes, "page sizes that come and go");
-	TEST(test_page_grows_meanwhile, "a page that grows under a call");
-	TEST(test_page_grows, "a log is kept while the page grows and shrinks");
-	TEST(test_ranges, "where mappings may lie");
+	TEST(test_page_sizes, "page sizes change as groups join and leave");
+	TEST(test_page_grows_meanwhile, "the page size grows during a call");
+	TEST(test_page_grows, "a log is kept while the page size grows and shrinks");
+	TEST(test_ranges, "IOVA ranges that can be mapped");
 	TEST(test_shared_domain, "a domain that can do more than its groups");
 	TEST(test_shared_small_domain, "a domain that can do less than its groups");
-	TEST(test_frames, "registers, memory and pins: what is locked");
-	TEST(test_refusals, "groups that are unsafe, incoherent, aloof");
-	TEST(test_failures_iommu, "whatever an IOMMU refuses");
-	TEST(test_failures_memory, "whatever memory is refused");
-	TEST(test_update_vaddr, "an invalid address is nobody's");
+	TEST(test_frames, "registers, memory and pins: the locked pages");
+	TEST(test_refusals, "groups that are unsafe, incoherent, or can't share");
+	TEST(test_failures_iommu, "an IOMMU that fails at any call");
+	TEST(test_failures_memory, "an allocation that fails at any call");
+	TEST(test_update_vaddr, "a mapping whose address is invalid");
 	return tap_done();
 }

@@ -577,22 +577,22 @@ static void test_open_vfio(void)
 
 int main(void)
 {
-	TEST(test_runs, "next_run finds what a bit by bit search finds");
+	TEST(test_runs, "next_run equals a search bit by bit");
 	TEST(test_runs_edges, "next_run at the ends of a bitmap");
 	TEST(test_bitmap_size, "bitmap_size rounds up to words");
-	TEST(test_merge, "a merged bitmap is what a bit by bit one is");
-	TEST(test_pinned, "the table of pinned pages, against an array");
+	TEST(test_merge, "merge equals a merge bit by bit");
+	TEST(test_pinned, "the table of pinned pages equals an array");
 	TEST(test_run_ascending, "a run in ascending order changes each byte");
 	TEST(test_run_random, "a run in random order stays in its region");
 	TEST(test_run_repeats, "a run depends on its seed alone");
 	TEST(test_run_counts, "a run's count is exact, failures included");
 	TEST(test_run_rate, "a run keeps to its rate");
-	TEST(test_run_halt, "a run that is halted has ended");
-	TEST(test_run_arguments, "a run's bad arguments are refused");
+	TEST(test_run_halt, "a halted run has ended");
+	TEST(test_run_arguments, "invalid arguments of a run are refused");
 	TEST(test_device_write, "engine device: write, read, mark");
 	TEST(test_device_pins, "engine device: pins are remembered");
-	TEST(test_device_unmap, "engine device: an unmap takes its pins");
+	TEST(test_device_unmap, "engine device: an unmap removes its pins");
 	TEST(test_device_run, "engine device: a run with pins, and an unmap");
-	TEST(test_open_vfio, "open: names that are none, devices that aren't there");
+	TEST(test_open_vfio, "open: invalid names, missing devices");
 	return tap_done();
 }

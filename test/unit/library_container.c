@@ -880,18 +880,18 @@ int main(void)
 	TEST(test_ranges_many, "ranges: more than fit a list");
 	TEST(test_ranges_end, "ranges: up to the last IOVA");
 	TEST(test_ranges_sparse, "ranges: all of the address space, sparse");
-	TEST(test_ranges_older, "ranges: by a driver that makes bitmaps alone");
-	TEST(test_ranges_stock, "ranges: one harvest by the stock driver");
-	TEST(test_ranges_fail, "ranges: what was found before a failure is told");
+	TEST(test_ranges_older, "ranges: with a driver that returns only bitmaps");
+	TEST(test_ranges_stock, "ranges: the stock driver gets one harvest");
+	TEST(test_ranges_fail, "ranges: those found before a failure are delivered");
 	TEST(test_ranges_arguments, "ranges: bad arguments are refused");
 	TEST(test_threads_mappings, "threads: a list of mappings that come and go");
 	TEST(test_threads_ranges, "threads: ranges of pages that are being written");
-	TEST(test_open_fd, "open by descriptor: what isn't a container");
+	TEST(test_open_fd, "open by descriptor: other files are refused");
 	TEST(test_open_texts, "open says what is wrong");
 	TEST(test_call_texts, "calls say what is wrong");
 	TEST(test_map_texts, "dmatrack_map() says which argument is wrong");
 	TEST(test_null_memory, "memory and bitmaps at NULL are -EFAULT");
-	TEST(test_engine_texts, "the engine's devices are told what is wrong");
-	TEST(test_text_of_thread, "a text is its thread's");
+	TEST(test_engine_texts, "calls of the engine's devices say what is wrong");
+	TEST(test_text_of_thread, "each thread has its own text");
 	return tap_done();
 }

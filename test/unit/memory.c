@@ -218,8 +218,8 @@ int main(void)
 	TEST(test_access, "reads, writes and marks");
 	TEST(test_across, "a write that ends in memory with an address");
 	TEST(test_failed, "functions that fail, or copy a part");
-	TEST(test_no_address, "no pins, and no address is told");
-	TEST(test_rights, "rights, and the end by unmapping");
-	TEST(test_refused, "what can't be mapped");
+	TEST(test_no_address, "pins are refused, and no address is reported");
+	TEST(test_rights, "rights, and unmapping");
+	TEST(test_refused, "invalid mappings are refused");
 	return tap_done();
 }

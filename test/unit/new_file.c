@@ -188,11 +188,11 @@ static void test_no_file(void)
 int main(void)
 {
 	scratch_make(NULL);
-	TEST(test_order, "its data is on disk before its name");
-	TEST(test_failed, "where it fails nothing is left");
-	TEST(test_unsure, "a folder that can't be written to disk");
-	TEST(test_overtaken, "a file that came meanwhile stays");
+	TEST(test_order, "data is on disk before the file gets its name");
+	TEST(test_failed, "a failure leaves no file");
+	TEST(test_unsure, "a folder that can't be synced");
+	TEST(test_overtaken, "a file that gets the name first stays");
 	TEST(test_links, "links aren't followed");
-	TEST(test_no_file, "devices, and what can't be opened");
+	TEST(test_no_file, "devices, and files that can't be opened");
 	return tap_done();
 }

@@ -335,10 +335,10 @@ int main(void)
 	e = dmatrack_get_engine(t);
 	TEST(test_all, "every function of the library is called with NULL");
 	TEST(test_refused, "NULL is refused, with a text that names the function");
-	TEST(test_quiet, "NULL where nothing can fail");
+	TEST(test_quiet, "NULL for functions that can't fail");
 	TEST(test_no_channel, "connect() returns 0 without a channel");
 	TEST(test_no_sender, "accept() returns 0 without a channel; a destination without functions");
-	TEST(test_precopy, "a pre-copy of NULLs");
+	TEST(test_precopy, "NULL in the members of a pre-copy");
 	dmatrack_cancel_destroy(cancel);
 	dmatrack_close(t);
 	return tap_done();

@@ -765,23 +765,23 @@ static void test_standstill(void)
 
 int main(void)
 {
-	TEST(test_idle, "memory at rest: what isn't zero is sent, once");
+	TEST(test_idle, "idle memory: pages that aren't zero are sent once");
 	TEST(test_writes_within, "devices write while their pages are sent");
 	TEST(test_precise, "a page is sent again only if it was written again");
-	TEST(test_processors, "a dirty log of processors counts, too");
+	TEST(test_processors, "pages in the processors' dirty log are copied, too");
 	TEST(test_page_sizes, "larger pages");
-	TEST(test_read, "memory that is read by a function");
-	TEST(test_threads, "threads write meanwhile");
-	TEST(test_every_failure, "any call of the destination fails");
-	TEST(test_every_loss, "the destination is lost at any call");
-	TEST(test_losses, "it is lost again and again");
-	TEST(test_outcome, "what the destination says of the outcome counts");
-	TEST(test_standstill, "devices don't stand still for ever");
-	TEST(test_unmapped, "memory that is unmapped meanwhile: no copy");
-	TEST(test_unmapped_harmless, "memory that is unmapped, and nothing lost");
-	TEST(test_other_reader, "something else harvests, or stops tracking: no copy");
+	TEST(test_read, "memory that the program's read() returns");
+	TEST(test_threads, "threads write during the copy");
+	TEST(test_every_failure, "each call of the destination fails in turn");
+	TEST(test_every_loss, "the destination is lost at each call in turn");
+	TEST(test_losses, "the destination is lost again and again");
+	TEST(test_outcome, "the destination's outcome() overrides an error");
+	TEST(test_standstill, "the devices' standstill is limited");
+	TEST(test_unmapped, "memory unmapped during the copy: the copy fails");
+	TEST(test_unmapped_harmless, "memory unmapped without a loss: the copy goes on");
+	TEST(test_other_reader, "another harvest or STOP: the copy fails");
 	TEST(test_second_copy, "a second copy of a container is refused");
-	TEST(test_no_lost, "-EAGAIN from who doesn't know it");
+	TEST(test_no_lost, "-EAGAIN from a destination without lost()");
 	end_world();
 	return tap_done();
 }

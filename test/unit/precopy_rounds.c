@@ -648,22 +648,22 @@ static void test_start_fails(void)
 
 int main(void)
 {
-	TEST(test_fits, "the devices are stopped when what is left fits");
-	TEST(test_diverges, "or no longer becomes less");
-	TEST(test_pause, "a pause is no divergence");
-	TEST(test_rounds, "so many rounds, and no more");
-	TEST(test_answers, "what the program answers");
+	TEST(test_fits, "the devices are stopped when the rest fits the downtime");
+	TEST(test_diverges, "the devices are stopped when the rest no longer shrinks");
+	TEST(test_pause, "a pause isn't taken for divergence");
+	TEST(test_rounds, "the number of rounds is limited");
+	TEST(test_answers, "return values of progress() and round()");
 	TEST(test_stop_fails, "devices that can't be stopped");
 	TEST(test_bandwidth, "a bandwidth limit, but not for the last round");
-	TEST(test_slow, "a low limit, with signs of life");
-	TEST(test_pace, "the arithmetic of a limit");
-	TEST(test_finish, "what finishing takes is told apart");
-	TEST(test_refinement, "only what changed is sent");
-	TEST(test_zero, "zeros are sent only where there was something");
-	TEST(test_batches, "neighbours go together");
-	TEST(test_memory, "what hashes cost");
-	TEST(test_forget, "what is lost is not known any more");
-	TEST(test_refused, "what makes no sense is refused");
+	TEST(test_slow, "progress() is called under a low limit, too");
+	TEST(test_pace, "the arithmetic of a bandwidth limit");
+	TEST(test_finish, "the time of finish() is reported apart");
+	TEST(test_refinement, "refinement sends only changed pages");
+	TEST(test_zero, "zeros are sent only for pages that weren't zero");
+	TEST(test_batches, "neighbouring pages are sent together");
+	TEST(test_memory, "the memory of hashes");
+	TEST(test_forget, "hashes of lost pages are forgotten");
+	TEST(test_refused, "invalid requests are refused");
 	TEST(test_sizes, "structures of older and newer programs");
 	TEST(test_close, "a destination is closed");
 	TEST(test_start_fails, "tracking that can't start");

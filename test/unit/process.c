@@ -200,7 +200,7 @@ int main(void)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return 1;
-	TEST(test_fork, "a child goes on with a container, and closes it");
+	TEST(test_fork, "a forked child uses a container, and closes it");
 	TEST(test_forks, "a child's child; while devices write in the parent");
 	TEST(test_no_threads, "a process that can't make a thread");
 	TEST(test_signals, "signals are for the program's own threads");

@@ -517,11 +517,11 @@ int main(void)
 	open_file();
 	TEST(bins, "bins are exact, for any regions and bitmaps");
 	TEST(bins_of_a_tebibyte, "bins of 1 TiB");
-	TEST(round_trip, "what was written is what is read");
-	TEST(bad_regions, "regions that make no sense are not written");
+	TEST(round_trip, "a record read is the record written");
+	TEST(bad_regions, "invalid regions are not written");
 	TEST(full_disk, "a record that can't be written is an error");
-	TEST(bad_files, "what can't be true isn't read, and it's said why");
+	TEST(bad_files, "impossible values are refused, with a reason");
 	TEST(cut_anywhere, "a record may be cut anywhere after its first line");
-	TEST(altered, "an altered record harms nobody");
+	TEST(altered, "an altered record does no harm");
 	return tap_done();
 }

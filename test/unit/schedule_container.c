@@ -933,7 +933,7 @@ int main(int argc, char **argv)
 	TEST(test_plain, "schedules of devices and harvests");
 	TEST(test_unmapping, "schedules of devices, harvests and unmaps");
 	TEST(test_stubborn, "schedules with drivers that unpin late or not");
-	TEST(test_failing, "schedules with things that fail");
+	TEST(test_failing, "schedules with failures");
 	TEST(test_stopping, "schedules with STOP and START");
 	TEST(test_stopping_large, "STOP of a large log");
 	sim_free_stacks();

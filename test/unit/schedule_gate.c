@@ -148,7 +148,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		sim_first_seed = strtoull(argv[1], NULL, 0);
 	TEST(test_gate, "schedules of operations and drains");
-	TEST(test_endless, "schedules of a drain while there are always some inside");
+	TEST(test_endless, "schedules of a drain while operations never cease");
 	sim_free_stacks();
 	return tap_done();
 }

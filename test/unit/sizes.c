@@ -326,9 +326,9 @@ int main(void)
 	if (dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0))
 		return 1;
 	TEST(test_older, "structures of older programs");
-	TEST(test_newer, "structures of newer programs that want nothing new");
-	TEST(test_unknown, "structures of newer programs that want what isn't known");
-	TEST(test_too_small, "structures that are no program's");
+	TEST(test_newer, "structures of newer programs that use nothing new");
+	TEST(test_unknown, "structures of newer programs that use unknown members");
+	TEST(test_too_small, "structures of an impossible size");
 	TEST(test_no_close, "a destination without close()");
 	dmatrack_close(t);
 	return tap_done();

@@ -471,10 +471,10 @@ static void readers_meanwhile(void)
 int main(void)
 {
 	TEST(everything, "one mapping that is the whole address space");
-	TEST(random_changes, "random changes, all compared after each");
+	TEST(random_changes, "random changes, compared in full after each");
 	TEST(most_up, "65,535 mappings, ascending");
 	TEST(most_down, "65,535 mappings, descending");
 	TEST(most_any, "65,535 mappings, at random");
-	TEST(readers_meanwhile, "look-ups while others come and go");
+	TEST(readers_meanwhile, "look-ups while other mappings come and go");
 	return tap_done();
 }

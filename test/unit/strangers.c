@@ -605,23 +605,23 @@ int main(void)
 	write_file(other_secret, "a secret of 16 bytes or less\n", 0600);
 	make_certificates();
 	TEST(test_unix, "silent connections to a Unix socket delay no sender");
-	TEST(test_insecure, "nor do those over TCP without a proof");
-	TEST(test_with_secret, "nor with a secret");
-	TEST(test_with_tls, "nor with TLS");
-	TEST(test_descriptors, "nor where there are no more descriptors");
-	TEST(test_noise, "noise is no proof, and delays no sender");
-	TEST(test_deadline, "one that says nothing is turned away");
-	TEST(test_threads, "threads that accept get one connection each");
+	TEST(test_insecure, "silent TCP connections delay no sender, without a proof");
+	TEST(test_with_secret, "silent TCP connections delay no sender, with a secret");
+	TEST(test_with_tls, "silent TCP connections delay no sender, with TLS");
+	TEST(test_descriptors, "silent connections delay no sender when descriptors run out");
+	TEST(test_noise, "random bytes are no proof, and delay no sender");
+	TEST(test_deadline, "a silent connection is closed at its deadline");
+	TEST(test_threads, "threads that accept get different connections");
 	TEST(test_secret, "both sides must know the secret");
-	TEST(test_secret_files, "files that are no secret");
-	TEST(test_between, "proofs that a third process passes on are worth nothing");
+	TEST(test_secret_files, "invalid files of a secret are refused");
+	TEST(test_between, "proofs relayed by a third process are refused");
 	if (geteuid()) {
-		SKIP("Unix sockets know the user who connects", "needs root");
-		SKIP("Unix sockets know the user who listens", "needs root");
+		SKIP("a Unix socket's listener checks the user who connects", "needs root");
+		SKIP("a connecting process checks the user who listens", "needs root");
 	} else {
 		chmod(scratch, 0777);
-		TEST(test_from_users, "Unix sockets know the user who connects");
-		TEST(test_to_users, "Unix sockets know the user who listens");
+		TEST(test_from_users, "a Unix socket's listener checks the user who connects");
+		TEST(test_to_users, "a connecting process checks the user who listens");
 	}
 	return tap_done();
 }

@@ -312,10 +312,10 @@ int main(void)
 	snprintf(address, sizeof(address), "unix:%s", scratch_path("socket"));
 	path = address + 5;
 	snprintf(turn, sizeof(turn), "%s.dmatrack-turn", path);
-	TEST(test_race, "of processes that listen at once, one does, and keeps its name");
-	TEST(test_killed, "one that is killed keeps nobody from listening");
+	TEST(test_race, "of processes that listen at once, one succeeds, and keeps its name");
+	TEST(test_killed, "a killed process keeps no other from listening");
 	TEST(test_turn, "a process that is about to listen keeps its name");
-	TEST(test_busy, "so does one that has no room for a connection");
-	TEST(test_files, "what is no socket stays");
+	TEST(test_busy, "a process with a full queue keeps its name");
+	TEST(test_files, "a file that isn't a socket stays");
 	return tap_done();
 }

@@ -425,12 +425,12 @@ static void test_refusing(void)
 
 int main(void)
 {
-	TEST(test_forgets, "a call forgets what was said of an older one");
+	TEST(test_forgets, "a call clears the text of an older one");
 	TEST(test_no_text, "a function that fails without a text");
-	TEST(test_set, "a program's function says why it fails, in whole or in part");
-	TEST(test_closing, "closing leaves the text alone");
-	TEST(test_precopy, "pre-copy: what ended it is said, not what failed then");
-	TEST(test_connecting, "why a connection broke, and why there's no other");
-	TEST(test_refusing, "why a receiver refuses that reads no more");
+	TEST(test_set, "a program's function sets the text, in whole or in part");
+	TEST(test_closing, "closing keeps the text");
+	TEST(test_precopy, "pre-copy: the text is of the first failure");
+	TEST(test_connecting, "the text has why a connection broke, and why there's no other");
+	TEST(test_refusing, "the text has why a receiver refuses that reads no more");
 	return tap_done();
 }

@@ -674,19 +674,19 @@ int main(void)
 {
 	scratch_make(NULL);
 	make_folders();
-	TEST(test_good, "both sides known");
+	TEST(test_good, "both sides have certificates by the authority");
 	TEST(test_wrong_authority, "a certificate of another authority, on either side");
 	TEST(test_expired, "a certificate that has expired");
-	TEST(test_wrong_host, "another host's certificate");
+	TEST(test_wrong_host, "a certificate of another host");
 	TEST(test_revoked, "certificates that were revoked");
-	TEST(test_bad_list, "a list of revoked certificates that is none");
-	TEST(test_common_name, "a host's name as the common name alone");
+	TEST(test_bad_list, "an invalid list of revoked certificates");
+	TEST(test_common_name, "a host's name only as the common name");
 	TEST(test_readable_key, "private keys that others can use");
 	TEST(test_no_certificate, "no certificate");
-	TEST(test_folders, "files that are missing, or not what they should be");
-	TEST(test_plain, "no TLS to one who wants it, and TLS to one who has none");
+	TEST(test_folders, "files that are missing or invalid");
+	TEST(test_plain, "only one side uses TLS");
 	TEST(test_copy, "a copy, compressed and compared");
-	TEST(test_silent, "one who says nothing");
+	TEST(test_silent, "a peer that sends nothing");
 	TEST(test_names, "names of certificates that are allowed");
 	free_identity(ours);
 	free_identity(theirs);

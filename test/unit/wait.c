@@ -509,11 +509,11 @@ int main(void)
 {
 	scratch_make(NULL);
 	TEST(test_timer, "a timer's signals make no wait longer");
-	TEST(test_drip, "bytes that come now and then make no deadline later");
+	TEST(test_drip, "slow bytes don't move a deadline");
 	TEST(test_cancel, "waits are cancelled by a thread and by a signal");
-	TEST(test_sender, "a sender is cancelled, and its receiver told");
+	TEST(test_sender, "a sender is cancelled, and its receiver gets REFUSE");
 	TEST(test_receiver, "a receiver is cancelled, left open or given up");
 	TEST(test_limits, "limits that a program sets");
-	TEST(test_pulse, "a receiver is heard to be alive, whatever the wall clock does");
+	TEST(test_pulse, "ALIVE is sent whatever the wall clock does");
 	return tap_done();
 }
