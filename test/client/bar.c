@@ -202,10 +202,10 @@ int main(int argc, char **argv)
 	TEST(set_up, "two PCI devices behind an IOMMU");
 	if (!tap_failed) {
 		TEST(test_whole, "a whole BAR costs little");
-		TEST(test_huge, "reached where huge pages fit");
-		TEST(test_single, "reached where none fits");
-		TEST(test_ends, "memory amid a BAR, and a hole");
-		TEST(test_readonly, "only for reading");
+		TEST(test_huge, "a device reaches a BAR where huge pages fit");
+		TEST(test_single, "a device reaches a BAR where no huge page fits");
+		TEST(test_ends, "memory and a hole amid a BAR");
+		TEST(test_readonly, "a read-only mapping of a BAR");
 	}
 	dev_close(device);
 	dmatrack_close(container);

@@ -287,13 +287,13 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	snprintf(group_path, sizeof(group_path), "/dev/vfio/%d", number);
-	TEST(test_group, "by a group's file; devices come and go");
-	TEST(test_device, "by a device; without it, the container is as new");
-	TEST(test_fd, "by a descriptor; closing takes nothing from its owner");
-	TEST(test_fd_without_type, "by a descriptor that won't do");
-	TEST(test_ranges, "ranges");
-	TEST(test_busy, "in use: by whom");
-	TEST(test_texts, "what isn't there, or has another driver");
-	TEST(test_permission, "no permission");
+	TEST(test_group, "opened by a group's file; devices come and go");
+	TEST(test_device, "opened by a device; without it, the container is as new");
+	TEST(test_fd, "opened by a descriptor; closing leaves its owner's container");
+	TEST(test_fd_without_type, "unsuitable descriptors are refused");
+	TEST(test_ranges, "harvests of ranges");
+	TEST(test_busy, "the text for a busy group names the process that has it");
+	TEST(test_texts, "missing devices, and devices with another driver");
+	TEST(test_permission, "the text for a missing permission");
 	return tap_done();
 }

@@ -256,13 +256,13 @@ int main(int argc, char **argv)
 	}
 	open_all(argv[1]);
 	printf("# %s\n", dmatrack_driver(t));
-	TEST(make_vm, "a virtual machine whose memory devices see, too");
+	TEST(make_vm, "a virtual machine with memory mapped for devices");
 	if (tap_failed)
 		return tap_done();
 	TEST(test_start, "tracking starts with nothing dirty");
-	TEST(test_union, "the merged log is what either wrote, and no more");
-	TEST(test_guest_alone, "what the guest alone wrote comes from KVM's log");
-	TEST(test_device_alone, "what a device alone wrote comes from the harvest");
+	TEST(test_union, "the merged log has the pages that either wrote, and no others");
+	TEST(test_guest_alone, "pages that only the guest wrote come from KVM's log");
+	TEST(test_device_alone, "pages that only a device wrote come from the harvest");
 	dev_close(d);
 	dmatrack_close(t);
 	return tap_done();

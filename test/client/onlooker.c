@@ -187,17 +187,17 @@ int main(int argc, char **argv)
 	}
 	pid = argv[1];
 	TEST(take_container, "another program's container");
-	TEST(find_regions, "what it has mapped");
+	TEST(find_regions, "the program's mappings");
 	if (tap_failed)
 		return tap_done();
 	if (!strcmp(dmatrack_driver(t), "stock")) {
 		TEST(start_refused, "tracking a v1 container: the stock driver refuses");
 		return tap_done();
 	}
-	TEST(list_mappings, "the driver says the same");
+	TEST(list_mappings, "the driver lists the same mappings");
 	TEST(start, "tracking started");
-	TEST(harvest_all, "all that its devices may write is dirty, nothing else");
-	TEST(harvest_all, "and so it stays");
+	TEST(harvest_all, "exactly the memory that its devices may write is dirty");
+	TEST(harvest_all, "it is dirty again in the next harvest");
 	TEST(stop, "tracking stopped");
 	dmatrack_close(t);
 	return tap_done();

@@ -206,7 +206,7 @@ int main(int argc, char **argv)
 	TEST(set_up, "a PCI device behind an IOMMU");
 	if (!tap_failed) {
 		TEST(test_plain, "without refinement it doesn't converge");
-		TEST(test_refined, "with refinement only what changed is sent");
+		TEST(test_refined, "with refinement only changed pages are sent");
 	}
 	dev_close(device);
 	dmatrack_close(container);

@@ -418,7 +418,7 @@ CASE(pin_engine_errors, ENGINE)
 }
 
 /* A driver without a callback for unmaps can't pin. */
-CASE(pin_engine_untold, ENGINE)
+CASE(pin_engine_no_callback, ENGINE)
 {
 	struct dmatrack_engine *e = dmatrack_get_engine(bed.t);
 	void *page;

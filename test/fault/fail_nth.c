@@ -1422,10 +1422,10 @@ int main(void)
 		w = NULL;
 		no_memory = false;
 	}
-	TEST(buffer_goes_fine, "a buffer that goes under a harvest");
-	TEST(buffer_goes_coarse, "a buffer that goes under a coarse harvest");
-	TEST(buffer_goes_ranges, "a buffer that goes under a harvest as ranges");
-	TEST(buffer_goes_unmap, "a buffer that goes under an unmap");
+	TEST(buffer_goes_fine, "a buffer unmapped during a harvest");
+	TEST(buffer_goes_coarse, "a buffer unmapped during a coarse harvest");
+	TEST(buffer_goes_ranges, "a buffer unmapped during a harvest as ranges");
+	TEST(buffer_goes_unmap, "a buffer unmapped during an unmap");
 	w = NULL;
 	TEST(many_up, "map 400 ascending, every failure");
 	TEST(many_down, "map 400 descending, every failure");

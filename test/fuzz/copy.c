@@ -364,7 +364,7 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		rng = strtoull(argv[2], NULL, 0);
 	scratch_make("/dev/shm");
-	TEST(test_streams, "streams that somebody made up");
-	TEST(test_images, "images that somebody made up");
+	TEST(test_streams, "forged streams");
+	TEST(test_images, "forged images");
 	return tap_done();
 }

@@ -527,14 +527,14 @@ int main(int argc, char **argv)
 	if (tap_failed)
 		return tap_done();
 	TEST(test_regions, "regions, configuration space, registers");
-	TEST(test_engine, "the engine writes what it says, and stops when told");
-	TEST(test_unmapped, "an operation that fails is done again");
-	TEST(test_senseless, "registers that make no sense");
-	TEST(test_arcs, "every arc from every state");
+	TEST(test_engine, "the engine writes as ordered, and stops");
+	TEST(test_unmapped, "a failed operation is repeated");
+	TEST(test_senseless, "invalid values of registers are refused");
+	TEST(test_arcs, "every transition from every state");
 	TEST(test_precopy, "a stream read in pre-copy and stop-copy");
-	TEST(test_load, "a stream loaded, the device goes on");
+	TEST(test_load, "a device continues after its stream is loaded");
 	TEST(test_broken, "streams cut short, altered, too long are refused");
-	TEST(test_hostile, "streams with senseless registers are refused");
+	TEST(test_hostile, "streams with invalid registers are refused");
 	dmatrack_close(container);
 	return tap_done();
 }
