@@ -15,6 +15,8 @@ VERSION	:= $(shell cat VERSION)
 SOVERSION := 1
 
 O	?= build
+# One name for a folder, however it is given: files of dependencies name their targets.
+override O := $(patsubst $(CURDIR)/%,%,$(abspath $(O)))
 VARIANT	?= release
 KERNEL	?= 6.12
 B	:= $(O)/$(VARIANT)
