@@ -4,16 +4,19 @@
  * of the program.
  */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "dmatrack.h"
 
 static __thread char said[DMATRACK_ERROR_MAX];
+/* Does @said hold a text? Reached in one access, which every call makes. */
+static __thread bool is_said __attribute__((tls_model("initial-exec")));
 
 const char *dmatrack_error(void)
 {
-	return said;
+	return is_said ? said : "";
 }
 
 int dmatrack_set_error(int err, const char *format, ...)
@@ -25,5 +28,6 @@ int dmatrack_set_error(int err, const char *format, ...)
 	vsnprintf(text, sizeof(text), format ? format : "", args);
 	va_end(args);
 	strcpy(said, text);
+	is_said = *said;
 	return err;
 }

@@ -43,16 +43,10 @@ int dml_error_no_other(int err, const struct dml_text *broke)
 	return dml_error(err, "%s; and there is no other connection: %s", broke->words, why.words);
 }
 
-bool dml_error_lacks_any(const char *function, const char *names,
-			 const void *const *pointers, size_t n)
+void dml_error_lacks(const char *function, const char *names, size_t at)
 {
-	size_t i;
-
-	dml_error_clear();
-	for (i = 0; i < n && pointers[i]; i++)
+	while (at--)
 		names += strcspn(names, ",") + 2;
-	if (i < n)
-		dmatrack_set_error(-EINVAL, "%s(): %.*s is NULL", function,
-				   (int)strcspn(names, ","), names);
-	return i < n;
+	dmatrack_set_error(-EINVAL, "%s(): %.*s is NULL", function,
+			   (int)strcspn(names, ","), names);
 }

@@ -58,10 +58,17 @@ int dml_error_no_other(int err, const struct dml_text *broke);
  * an older call.
  */
 #define dml_lacks(...) \
-	dml_error_lacks_any(__func__, #__VA_ARGS__, \
-			    (const void *const[]){ __VA_ARGS__ }, \
-			    sizeof((const void *[]){ __VA_ARGS__ }) / sizeof(void *))
-bool dml_error_lacks_any(const char *function, const char *names,
-			 const void *const *pointers, size_t n);
+	({ const void *const pointers_[] = { __VA_ARGS__ }; \
+	   const size_t n_ = sizeof(pointers_) / sizeof(*pointers_); \
+	   size_t i_ = 0; \
+	   while (i_ < n_ && pointers_[i_]) \
+		i_++; \
+	   dml_error_clear(); \
+	   if (__builtin_expect(i_ < n_, 0)) \
+		dml_error_lacks(__func__, #__VA_ARGS__, i_); \
+	   i_ < n_; })
+
+/* Set the text for dml_lacks(): the parameter at @at of @names is NULL. */
+void dml_error_lacks(const char *function, const char *names, size_t at);
 
 #endif
