@@ -7,7 +7,8 @@
  * check_add_overflow, struct page. "dmt_env.h" brings those: each host has one,
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
- * on liburcu). It also defines struct dmt_owner, struct dmt_later and dmt_untagged().
+ * on liburcu). It also defines struct dmt_owner, struct dmt_later, dmt_untagged(), dmt_hint_get()
+ * (the mapping if the hint has that epoch, or NULL) and dmt_hint_set().
  *
  * What has no name in the kernel that would do is declared here, and
  * implemented by each host: module/memory.c, owner.c, domain.c, device.c;

@@ -33,7 +33,6 @@
  * beforehand. An emptied leaf goes when a directory without it can be had, and
  * else stays, which is harmless.
  */
-#include "mapping.h"
 #include "space.h"
 
 #define LEAF_MAX	62	/* a leaf is a kilobyte */
@@ -126,7 +125,7 @@ static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
 	return (unsigned int)(base - key) + (READ_ONCE(*base) <= x);
 }
 
-struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova)
+struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova)
 {
 	const struct dmt_space_dir *dir = rcu_dereference(space->dir);
 	unsigned int i = keys_upto(dir->key, dir->count, iova);
@@ -351,6 +350,14 @@ static void erase_from(struct dmt_space *space, unsigned int at,
 	}
 }
 
+/* No hint is of use any more. Release: what was erased is out of the space before. */
+static void epoch_change(struct dmt_space *space)
+{
+	static atomic64_t last;
+
+	smp_store_release(&space->epoch, (u64)atomic64_inc_return(&last));
+}
+
 /* A directory without empty leaves, if memory can be had. */
 static void dir_compact(struct dmt_space *space)
 {
@@ -403,6 +410,7 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 			erase_from(space, at, first, end);
 		}
 	}
+	epoch_change(space);
 	if (emptied && dir->count > 1)
 		dir_compact(space);
 }
@@ -422,6 +430,7 @@ int dmt_space_init(struct dmt_space *space, struct dmt_host *host)
 	}
 	RCU_INIT_POINTER(dir->leaf[0], &empty_leaf);
 	RCU_INIT_POINTER(space->dir, dir);
+	epoch_change(space);
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 #ifndef DMT_CORE_SPACE_H
 #define DMT_CORE_SPACE_H
 
-#include "host.h"
+#include "mapping.h"
 
 struct dmt_space_dir;
 struct dmt_space_leaf;
@@ -16,12 +16,14 @@ struct dmt_space_leaf;
 /**
  * struct dmt_space - mappings by IOVA
  * @dir: read under RCU or the lock of changes
+ * @epoch: changes when mappings are erased; no other space has ever had the same
  * @host: of the container, charged for memory
  * @count: mappings in it
  * @spare: a leaf put by so that dmt_space_erase() can't fail
  */
 struct dmt_space {
 	struct dmt_space_dir __rcu *dir;
+	u64 epoch;
 	struct dmt_host *host;
 	unsigned int count;
 	struct dmt_space_leaf *spare;
@@ -36,6 +38,9 @@ struct dmt_space_iter {
 int dmt_space_init(struct dmt_space *space, struct dmt_host *host);
 void dmt_space_fini(struct dmt_space *space);
 
+/* dmt_space_find() without a hint */
+struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova);
+
 /**
  * dmt_space_find - the mapping that an address is in
  * @space: searched
@@ -44,8 +49,30 @@ void dmt_space_fini(struct dmt_space *space);
  * Lock-free; the caller is in an RCU read-side section (or holds the lock of
  * changes), and so long the mapping stays allocated. A mapping that was
  * inserted before the call and not erased before its end is found.
+ *
+ * Most look-ups find what the one before them did, so that is tried first:
+ *
+ *	find: (1) read the epoch		erase: (1) take it out of the space
+ *	      (2) search, or use the hint	       (2) change the epoch
+ *	      (3) hint = epoch, mapping		       (3) free it after a grace period
+ *
+ * A hint with the epoch that (1) of a later look-up reads was found before (2) of any erase
+ * that took its mapping out: after that, (1) reads another epoch, or hasn't seen (2) yet,
+ * and then the grace period of (3) waits for the look-up's RCU section. Insertions need no
+ * new epoch: mappings don't overlap, so a mapping that holds @iova is the only one.
  */
-struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova);
+static inline struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova)
+{
+	u64 epoch = smp_load_acquire(&space->epoch);
+	struct dmt_mapping *m = dmt_hint_get(epoch);
+
+	if (likely(m && iova - m->iova <= dmt_mapping_span(m)))
+		return m;
+	m = dmt_space_search(space, iova);
+	if (m)
+		dmt_hint_set(epoch, m);
+	return m;
+}
 
 /* Changes, and walks, are serialised by the caller: the container's lock. */
 

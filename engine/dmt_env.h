@@ -39,6 +39,8 @@ typedef __u32 u32;
 typedef __u64 u64;
 typedef __s64 s64;
 
+#include "core/hint.h"
+
 #define __user
 #define __rcu
 #define ____cacheline_aligned	__attribute__((aligned(64)))
@@ -156,6 +158,7 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic64_or(n, v)	((void)__atomic_fetch_or(&(v)->counter, n, __ATOMIC_ACQ_REL))
 #define atomic64_andnot(n, v)	((void)__atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_ACQ_REL))
 #define atomic64_xchg(v, n)	xchg(&(v)->counter, n)
+#define atomic64_inc_return(v)	(__atomic_add_fetch(&(v)->counter, 1, __ATOMIC_SEQ_CST))
 #define atomic64_fetch_andnot(n, v) \
 	({ full_before(); \
 	   s64 old_ = __atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_SEQ_CST); \
@@ -260,6 +263,18 @@ static inline unsigned int raw_smp_processor_id(void)
 	unsigned int id = dmt_thread_id;
 
 	return likely(id) ? id : dmt_thread_id_new();
+}
+
+extern __thread struct dmt_hint dmt_hint __attribute__((tls_model("initial-exec")));
+
+static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
+{
+	return dmt_hint.epoch == epoch ? dmt_hint.mapping : NULL;
+}
+
+static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
+{
+	dmt_hint = (struct dmt_hint){ epoch, m };
 }
 
 #define WARN_ONCE(condition, ...) \

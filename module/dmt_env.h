@@ -23,6 +23,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/prefetch.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -36,6 +37,7 @@
 #include <uapi/linux/vfio.h>
 
 #include "compat/overflow.h"
+#include "core/hint.h"
 
 struct mm_struct;
 struct task_struct;
@@ -53,6 +55,24 @@ struct dmt_later {
 	};
 	void (*fn)(struct dmt_later *later);
 };
+
+DECLARE_PER_CPU(struct dmt_hint, dmt_hint);
+
+/* Not in interrupt handlers: a hint has two words. */
+static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
+{
+	struct dmt_hint *hint = get_cpu_ptr(&dmt_hint);
+	struct dmt_mapping *m = hint->epoch == epoch ? hint->mapping : NULL;
+
+	put_cpu_ptr(&dmt_hint);
+	return m;
+}
+
+static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
+{
+	*get_cpu_ptr(&dmt_hint) = (struct dmt_hint){ epoch, m };
+	put_cpu_ptr(&dmt_hint);
+}
 
 /* An address of the caller's, without what its processor leaves to the caller */
 static inline unsigned long dmt_untagged(unsigned long vaddr)

@@ -47,6 +47,8 @@ module_param(dma_entry_limit, uint, 0644);
 MODULE_PARM_DESC(dma_entry_limit,
 		 "Most mappings that a container may have at a time (65535)");
 
+DEFINE_PER_CPU(struct dmt_hint, dmt_hint);
+
 static DEFINE_HASHTABLE(table, 6);	/* under table_lock; read under RCU */
 static DEFINE_SPINLOCK(table_lock);
 

@@ -553,6 +553,7 @@ static inline void sim_wake_up(const void *queue)
 #undef atomic64_andnot
 #undef atomic64_xchg
 #undef atomic64_fetch_andnot
+#undef atomic64_inc_return
 #define atomic_read(v)		((int)sim_load(v, 4))
 #define atomic_read_acquire(v)	((int)sim_load(v, 4))
 #define atomic_set(v, n)	sim_push(v, 4, STORE, n)
@@ -566,6 +567,7 @@ static inline void sim_wake_up(const void *queue)
 #define atomic64_andnot(n, v)	sim_push(v, 8, ANDNOT, n)
 #define atomic64_xchg(v, n)	((s64)sim_rmw(v, 8, STORE, n))
 #define atomic64_fetch_andnot(n, v)	((s64)sim_rmw(v, 8, ANDNOT, n))
+#define atomic64_inc_return(v)	((s64)sim_rmw(v, 8, ADD, 1) + 1)
 
 #undef rcu_read_lock
 #undef rcu_read_unlock
@@ -602,6 +604,9 @@ static inline void sim_wake_up(const void *queue)
 
 #undef WARN_ONCE
 #define WARN_ONCE(condition, ...)	((void)(condition))
+
+/* The hint of all fibers, as of those that take turns on one processor */
+__thread struct dmt_hint dmt_hint;
 
 /* Memory ------------------------------------------------------------------------------ */
 
