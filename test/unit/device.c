@@ -389,7 +389,7 @@ static void unmap_at_copy(void *to)
 	CHECK(to == memory + 9 * PAGE);
 	unmap_now();
 	CHECK(mapping(8));		/* the unmap waits for this write */
-	CHECK_EQ(mapping(8)->leaving, 1);
+	CHECK_EQ(READ_ONCE(mapping(8)->leaving), 1);
 	/* and no other operation is let in */
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8), "", 1), -EINVAL);
 	CHECK_EQ(pin(8, 1, 3), -EINVAL);
