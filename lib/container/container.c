@@ -172,10 +172,10 @@ int dmatrack_stop(struct dmatrack *t)
 }
 
 #define HARVEST_EINVAL \
-	"not tracking, not whole pages, or an unsupported page size"
+	"not tracking (dmatrack_start()), not whole pages, or an unsupported page size"
 #define STOCK_EINVAL \
-	"not tracking, an unsupported page size, or a range that doesn't begin and end " \
-	"with mappings, as the stock driver requires"
+	"not tracking (dmatrack_start()), an unsupported page size, or a range that doesn't " \
+	"begin and end with mappings, as the stock driver requires"
 
 int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap)

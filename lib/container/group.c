@@ -221,7 +221,7 @@ static int check_viable(int fd, int number)
 	int err = 0;
 
 	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status))
-		err = dml_error(-errno, "group %d: no status: %s", number,
+		err = dml_error(-errno, "group %d: its status can't be read: %s", number,
 				strerrordesc_np(errno));
 	else if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		err = not_viable(number);

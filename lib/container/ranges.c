@@ -187,8 +187,9 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 
 static int failed(int err, const struct dmatrack_ranges *q)
 {
-	return dml_container_failed(err, "not tracking, an empty range, not whole pages, or an "
-				    "unsupported page size", "harvesting 0x%llx bytes at IOVA "
+	return dml_container_failed(err, "not tracking (dmatrack_start()), an empty range, not "
+				    "whole pages, or an unsupported page size",
+				    "harvesting 0x%llx bytes at IOVA "
 				    "0x%llx in pages of 0x%llx", (unsigned long long)q->length,
 				    (unsigned long long)q->iova,
 				    (unsigned long long)q->page_size);

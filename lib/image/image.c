@@ -82,7 +82,7 @@ static int failed(struct image_writer *w, const char *what, const char *path)
 {
 	int err = errno;
 
-	return dml_error(-err, "%s: %s: %s", path, what, strerror(err));
+	return dml_error(-err, "%s: can't %s: %s", path, what, strerror(err));
 }
 
 static int not_ready(struct image_writer *w)
@@ -207,12 +207,12 @@ static int sync_data(struct image_writer *w)
 	w->ready = false;
 	if (ftruncate(w->f.fd, 0))
 		unlink(w->partial);
-	return dml_error(err, "%s: write to disk: %s", w->partial,
+	return dml_error(err, "%s: can't write to disk: %s", w->partial,
 			 strerror(-err));
 }
 
 /*
- * An unfinished image that filled the disk must not stay: no other process had room to resume it.
+ * An unfinished image that filled the disk must not stay: no process would have room to resume it.
  * Return: @ret
  */
 static int note_full(struct image_writer *w, int ret)

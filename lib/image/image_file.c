@@ -22,7 +22,7 @@ int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return dml_error(-errno, "image: read at %" PRIu64 ": %s",
+			return dml_error(-errno, "image: can't read at %" PRIu64 ": %s",
 					 offset, strerror(errno));
 		else if (!n)
 			return dml_error(-EBADMSG, "image: the file is cut: it ends at %" PRIu64,
@@ -40,7 +40,7 @@ int dml_image_file_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return dml_error(-errno, "image: write at %" PRIu64 ": %s",
+			return dml_error(-errno, "image: can't write at %" PRIu64 ": %s",
 					 offset, strerror(errno));
 	}
 	return 0;
@@ -218,10 +218,10 @@ static int next_extent(int fd, uint64_t offset, struct dml_image_extent *e)
 	if (begin < 0 && errno == ENXIO)
 		return 0;
 	if (begin < 0)
-		return dml_error(-errno, "image: %s", strerror(errno));
+		return dml_error(-errno, "image: can't find data: %s", strerror(errno));
 	end = lseek(fd, begin, SEEK_HOLE);
 	if (end < 0)
-		return dml_error(-errno, "image: %s", strerror(errno));
+		return dml_error(-errno, "image: can't find data: %s", strerror(errno));
 	e->begin = begin;
 	e->end = end;
 	return 1;

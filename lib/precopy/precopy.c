@@ -204,7 +204,7 @@ static int harvest_region(struct precopy *c, uint32_t region)
 		ret = dml_error_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
 	}
-	return ret > 0 ? dml_error(-EINVAL, "dirty() returned %d", ret) : ret;
+	return ret > 0 ? dml_error(-EINVAL, "dirty() returned %d, not 0 or -errno", ret) : ret;
 }
 
 /* Check that the harvests missed no write: see dml_reader_check(). */
@@ -403,7 +403,7 @@ static int stop_devices(struct precopy *c, uint64_t stopped)
 	int ret = dml_error_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
 
 	if (ret > 0)
-		ret = dml_error(-EINVAL, "stop() returned %d", ret);
+		ret = dml_error(-EINVAL, "stop() returned %d, not 0 or -errno", ret);
 	c->totals.stopped = !ret;
 	if (__builtin_add_overflow(stopped, c->q.p.standstill, &c->x.limit))
 		c->x.limit = UINT64_MAX;

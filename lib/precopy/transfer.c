@@ -101,7 +101,8 @@ int dml_transfer_answer(struct dml_transfer *x, int answer)
 	if (answer == DMATRACK_STOP_NOW)
 		x->asked = true;
 	else if (answer > 0)
-		return dml_error(-EINVAL, "progress() or round() returned %d", answer);
+		return dml_error(-EINVAL, "progress() or round() returned %d, not 0, "
+				 "DMATRACK_STOP_NOW or -errno", answer);
 	return answer < 0 ? answer : 0;
 }
 
@@ -207,7 +208,7 @@ static int recover(struct dml_transfer *x)
 static int handle_result(struct dml_transfer *x, int ret)
 {
 	if (ret > 0)
-		return dml_error(-EINVAL, "the destination returned %d", ret);
+		return dml_error(-EINVAL, "the destination returned %d, not 0 or -errno", ret);
 	if (ret == -EAGAIN && x->q->ops.lost)
 		ret = recover(x) ?: 1;
 	return dml_error_foreign(ret, "the destination");
@@ -268,7 +269,7 @@ static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 		return 0;
 	}
 	ret = dml_error_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
-	return ret > 0 ? dml_error(-EINVAL, "read() returned %d", ret) : ret;
+	return ret > 0 ? dml_error(-EINVAL, "read() returned %d, not 0 or -errno", ret) : ret;
 }
 
 /* Compare a page that was read with the destination's, by its @hash; NULL: it holds zeros */

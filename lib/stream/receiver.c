@@ -748,13 +748,13 @@ static bool left_open(struct receiver *rx, int err)
 	return !rx->r.progress || !rx->r.progress(rx->r.opaque, &rx->arrival);
 }
 
-/* Handle a connection and close it. @again: out: whether to accept another in its place */
+/* Handle a connection and close it. @another: out: whether to accept one more in its place */
 static int handle_connection(struct receiver *rx, struct dmatrack_channel *ch,
-			     bool *again)
+			     bool *another)
 {
 	int ret;
 
-	rx->met = rx->silent = *again = false;
+	rx->met = rx->silent = *another = false;
 	dml_channel_cancel(ch, rx->r.cancel);
 	ret = dml_wire_open(&rx->wire, ch);
 	if (ret)
@@ -765,7 +765,7 @@ static int handle_connection(struct receiver *rx, struct dmatrack_channel *ch,
 	rx->before += rx->wire.bytes;
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
-	*again = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
+	*another = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
 		 !dml_cancel_is_set(rx->r.cancel);
 	if (rx->met || !*rx->broke.words)
 		rx->broke = dml_error_save(ret);
@@ -778,7 +778,7 @@ static int receive(struct receiver *rx)
 	struct dmatrack_channel *ch = NULL;
 	unsigned int attempt = 0;
 	int ret, why = 0;
-	bool again;
+	bool another;
 
 	do {
 		ret = rx->r.accept(rx->r.opaque, attempt,
@@ -789,10 +789,10 @@ static int receive(struct receiver *rx)
 			return dml_error(-EINVAL, "receiver: accept() returned %d, but no channel",
 					 ret);
 		dml_error_clear();
-		why = handle_connection(rx, ch, &again);
+		why = handle_connection(rx, ch, &another);
 		ch = NULL;
 		attempt = rx->met ? 1 : attempt + 1;
-	} while (again);
+	} while (another);
 	return why;
 }
 

@@ -113,7 +113,7 @@ struct sender {
 	size_t room;
 };
 
-typedef void again_fn(void *opaque, uint64_t iova, uint64_t size);
+typedef void lost_fn(void *opaque, uint64_t iova, uint64_t size);
 
 static struct sender *sender_of(struct dmatrack_dest *d)
 {
@@ -596,20 +596,20 @@ static bool take_place(struct sender *s, const struct dml_frame *f)
  * under the same numbers.
  */
 static void copy_anew(struct sender *s, const struct dml_frame *f,
-		      again_fn *again, void *opaque)
+		      lost_fn *on_lost, void *opaque)
 {
 	bool all = !take_place(s, f) || f->size == DML_WIRE_NEW || f->seq < s->acked;
 	bool proven = f->size == DML_WIRE_PROVE;
 	const struct sent *e;
 	unsigned int i;
 
-	for (i = 0; all && !proven && again && i < s->regions.n; i++)
-		again(opaque, s->regions.regions[i].iova,
-		      s->regions.regions[i].size);
+	for (i = 0; all && !proven && on_lost && i < s->regions.n; i++)
+		on_lost(opaque, s->regions.regions[i].iova,
+			s->regions.regions[i].size);
 	for (i = 0; !all && i < s->nlog; i++) {
 		e = &s->log[(s->first + i) % DML_WIRE_FRAMES];
-		if (again && e->seq > f->seq && e->size)
-			again(opaque, e->iova, e->size);
+		if (on_lost && e->seq > f->seq && e->size)
+			on_lost(opaque, e->iova, e->size);
 	}
 	s->first = s->nlog = 0;
 	s->window = 0;
@@ -687,10 +687,10 @@ static int compare_all(struct sender *s)
 }
 
 /* Go on with a receiver that isn't finished: report memory that it lacks. */
-static int go_on(struct sender *s, const struct dml_frame *f, again_fn *again,
+static int go_on(struct sender *s, const struct dml_frame *f, lost_fn *on_lost,
 		 void *opaque)
 {
-	copy_anew(s, f, again, opaque);
+	copy_anew(s, f, on_lost, opaque);
 	return f->size == DML_WIRE_PROVE ? compare_all(s) : 0;
 }
 
@@ -744,7 +744,7 @@ static int connect_until_welcome(struct sender *s, unsigned int attempt, struct 
 	}
 }
 
-static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
+static int sender_lost(struct dmatrack_dest *d, lost_fn *on_lost, void *opaque)
 {
 	struct sender *s = sender_of(d);
 	struct dml_frame f;
@@ -757,7 +757,7 @@ static int sender_lost(struct dmatrack_dest *d, again_fn *again, void *opaque)
 		if (!ret && f.size == DML_WIRE_FINISHED)
 			send_bye(s);
 		else if (!ret)
-			ret = go_on(s, &f, again, opaque);
+			ret = go_on(s, &f, on_lost, opaque);
 	} while (ret == -EAGAIN);
 	return ret;
 }

@@ -16,7 +16,7 @@ static inline bool dml_test_bit(const uint64_t *bitmap, uint64_t i)
 	return bitmap[i / DML_WORD_BITS] >> (i % DML_WORD_BITS) & 1;
 }
 
-/* The mask of [first, first + n) in its first word. @n: in, out: bits; out: of the mask */
+/* Return: the mask of [first, first + n) in its first word. @n: in: bits; out: bits of the mask */
 static inline uint64_t dml_first_mask(uint64_t first, uint64_t *n)
 {
 	uint64_t left = DML_WORD_BITS - first % DML_WORD_BITS;
