@@ -220,7 +220,7 @@ long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
 #define DMATRACK_MAP_WRITE	(1u << 1)
 
 /**
- * dmatrack_map() - let devices at memory
+ * dmatrack_map() - map memory for device access
  * @t: container
  * @iova: where devices see it, page-aligned
  * @vaddr: where it is in this process, page-aligned

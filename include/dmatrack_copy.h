@@ -661,7 +661,7 @@ int dmatrack_sender_ask(const struct dmatrack_sender *s, const uint8_t id[16],
  * @zeros: bytes of memory that were made zero
  * @memory: bytes of all regions
  * @rounds: that came to an end
- * @resumed: how often the connection broke and was taken up again
+ * @resumed: number of times that the connection broke and was made again
  * @connected: a sender is there now
  */
 struct dmatrack_arrival {
@@ -718,7 +718,7 @@ struct dmatrack_receiver {
  * @r: how
  * @arrival: out, also on error; may be NULL
  *
- * Nothing that comes is trusted: a stream that is cut is taken up again (@accept); one
+ * Nothing that comes is trusted: a stream that breaks is resumed (@accept); one
  * that is altered, of another version, or that doesn't fit what came before is refused,
  * and the sender is told why.
  *

@@ -229,7 +229,7 @@ static const char *explain_downtime(const struct copy *c)
 		return "what was left did not fit it";
 	if (t->finish > t->downtime / 2)
 		return "finishing took most of it";
-	return "more was written, or sent slower, than the rounds before led to expect";
+	return "more was written, or it was sent more slowly, than predicted";
 }
 
 static void print_totals(const struct copy *c)

@@ -47,7 +47,7 @@ WORKLOAD_HELP_DEVICES
 "\n"
 "Examples:\n"
 "  dmatrack demo                            1 GiB in this process\n"
-"  dmatrack demo --rate 0                   devices that write as fast as they can\n"
+"  dmatrack demo --rate 0                   fast devices: it does not converge\n"
 "  dmatrack demo --rate 2000                slower devices: it converges soon\n"
 "  dmatrack demo --device 0000:00:03.0      a PCI device, on the kernel's driver\n"
 "  dmatrack demo --record run.jsonl && dmatrack report run.jsonl\n"
