@@ -515,7 +515,7 @@ static int write_complete(struct image_writer *w)
 }
 
 /* Undo write_complete(): the file didn't get its name. */
-static void take_back(struct image_writer *w)
+static void mark_incomplete(struct image_writer *w)
 {
 	w->f.head.flags = 0;
 	if (w->ready)
@@ -610,7 +610,7 @@ static int complete(struct image_writer *w)
 	if (!ret)
 		ret = give_name(w);
 	if (ret) {
-		take_back(w);
+		mark_incomplete(w);
 		return note_full(w, ret);
 	}
 	w->finished = true;
@@ -762,7 +762,7 @@ static int open_partial(struct image_writer *w)
 }
 
 /* Return: whether the image in @w->f.fd can be resumed; false after any error */
-static bool usable(struct image_writer *w, const char *path)
+static bool is_resumable(struct image_writer *w, const char *path)
 {
 	struct stat st;
 
@@ -772,9 +772,9 @@ static bool usable(struct image_writer *w, const char *path)
 }
 
 /* Resume the image that an earlier process left unfinished. */
-static void take_up(struct image_writer *w)
+static void resume(struct image_writer *w)
 {
-	if (!usable(w, w->partial))
+	if (!is_resumable(w, w->partial))
 		return;
 	/* the process may have been killed between completing and renaming it */
 	w->f.head.flags = 0;
@@ -814,7 +814,7 @@ static int take_finished(struct image_writer *w)
 	w->f.fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (w->f.fd < 0)
 		return 0;
-	if (usable(w, w->path) && le32toh(w->f.head.flags) & DML_IMAGE_COMPLETE) {
+	if (is_resumable(w, w->path) && le32toh(w->f.head.flags) & DML_IMAGE_COMPLETE) {
 		ret = check_finished(w);
 		w->finished = !ret;
 		if (!ret)
@@ -843,7 +843,7 @@ static int open_writer(struct image_writer *w)
 		return dml_error(-EEXIST, "%s already exists", w->path);
 	ret = open_partial(w);
 	if (!ret && w->flags & DMATRACK_IMAGE_RESUME)
-		take_up(w);
+		resume(w);
 	return ret;
 }
 

@@ -71,7 +71,7 @@ static bool align_up(uint64_t *x, uint64_t to)
 	return over;
 }
 
-static int place(struct dml_image_file *f)
+static int compute_layout(struct dml_image_file *f)
 {
 	uint64_t at = DML_IMAGE_HEAD +
 		      f->regions.n * sizeof(struct dml_image_region);
@@ -108,7 +108,7 @@ int dml_image_file_lay_out(struct dml_image_file *f,
 		return ret;
 	f->offsets = calloc(n, sizeof(*f->offsets));
 	f->first = calloc(n, sizeof(*f->first));
-	ret = f->offsets && f->first ? place(f) : dml_no_memory();
+	ret = f->offsets && f->first ? compute_layout(f) : dml_no_memory();
 	if (ret)
 		dml_image_file_free(f);
 	return ret;

@@ -18,7 +18,7 @@ static int sync_now(int fd)
 	return ret ? -errno : 0;
 }
 
-static void *pass(void *opaque)
+static void *sync_thread(void *opaque)
 {
 	struct dml_image_sync *s = opaque;
 
@@ -32,7 +32,7 @@ static void begin(struct dml_image_sync *s, int fd)
 {
 	s->fd = fd;
 	atomic_store(&s->done, false);
-	s->running = !dml_thread_create(&s->thread, pass, s);
+	s->running = !dml_thread_create(&s->thread, sync_thread, s);
 	s->left = 0;
 }
 

@@ -71,7 +71,7 @@ struct dmatrack_listener {
 };
 
 /* Return: the part of @address behind @scheme; NULL: it has another scheme */
-static const char *behind(const char *address, const char *scheme)
+static const char *after_scheme(const char *address, const char *scheme)
 {
 	size_t n = strlen(scheme);
 
@@ -383,21 +383,21 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 	const char *rest;
 	int fd = -1, ret;
 
-	rest = behind(address, "tcp:");
+	rest = after_scheme(address, "tcp:");
 	if (rest)
 		return tcp_connect(ch, rest, peer);
 	if (!dml_peer_unproven(peer))
 		return dml_error(-EINVAL, "%s: TLS and a secret can be used only with tcp:",
 				 address);
-	rest = behind(address, "unix:");
+	rest = after_scheme(address, "unix:");
 	if (rest) {
 		ret = unix_connect(rest, &fd, address, peer);
 		return ret ? ret : plain_channel(ch, fd);
 	}
-	rest = behind(address, "fd:");
+	rest = after_scheme(address, "fd:");
 	if (rest)
 		return fd_connect(ch, rest);
-	rest = behind(address, "exec:");
+	rest = after_scheme(address, "exec:");
 	if (rest && *rest)
 		return dml_channel_exec(ch, rest);
 	if (!strcmp(address, "-"))
@@ -485,14 +485,14 @@ static int tcp_listen(struct dmatrack_listener *l, const char *what)
 
 static int listen_at(struct dmatrack_listener *l, const char *address)
 {
-	const char *rest = behind(address, "tcp:");
+	const char *rest = after_scheme(address, "tcp:");
 
 	if (rest)
 		return tcp_listen(l, rest);
 	if (!dml_peer_unproven(&l->peer))
 		return dml_error(-EINVAL, "%s: TLS and a secret can be used only with tcp:",
 				 address);
-	rest = behind(address, "unix:");
+	rest = after_scheme(address, "unix:");
 	if (rest)
 		return unix_listen(l, rest);
 	return dml_error(-EINVAL, "%s: must be unix:PATH or tcp:HOST:PORT to listen",
@@ -640,7 +640,7 @@ static int admit_all(struct dmatrack_listener *l)
 }
 
 /* Wait for another connection, or for data of a pending one. */
-static int await_some(struct dmatrack_listener *l, uint64_t end)
+static int wait_for_connection(struct dmatrack_listener *l, uint64_t end)
 {
 	struct pollfd p[2 + DML_PENDING] = {
 		{ .fd = l->fd, .events = POLLIN },
@@ -661,7 +661,7 @@ static int await_some(struct dmatrack_listener *l, uint64_t end)
 }
 
 /* Wait until no other thread is in accept_some(). Return: 0 or -ETIMEDOUT */
-static int enter(struct dmatrack_listener *l, uint64_t end)
+static int begin_accept(struct dmatrack_listener *l, uint64_t end)
 {
 	bool late = false;
 
@@ -675,7 +675,7 @@ static int enter(struct dmatrack_listener *l, uint64_t end)
 				l->address) : 0;
 }
 
-static void leave(struct dmatrack_listener *l)
+static void end_accept(struct dmatrack_listener *l)
 {
 	pthread_mutex_lock(&l->lock);
 	l->busy = false;
@@ -692,7 +692,7 @@ static int accept_some(struct dmatrack_listener *l, struct dmatrack_channel **ch
 		ret = admit_all(l);
 		if (ret || dml_pending_step(&l->pending, ch, turn_away, l))
 			break;
-		ret = await_some(l, end);
+		ret = wait_for_connection(l, end);
 	}
 	return ret;
 }
@@ -705,11 +705,11 @@ int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 
 	if (dml_lacks(l, ch))
 		return -EINVAL;
-	ret = enter(l, end);
+	ret = begin_accept(l, end);
 	if (ret)
 		return ret;
 	ret = accept_some(l, ch, end);
-	leave(l);
+	end_accept(l);
 	if (!ret)
 		dml_channel_cancel(*ch, l->peer.cancel);
 	return ret;

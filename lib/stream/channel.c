@@ -155,7 +155,7 @@ static ssize_t fds_write(void *opaque, const void *buf, size_t size)
 	return n < 0 ? dml_error(-errno, "channel: %s", strerror(errno)) : n;
 }
 
-static bool ended(int pidfd, int ms)
+static bool has_ended(int pidfd, int ms)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
@@ -171,7 +171,7 @@ static void reap(pid_t child)
 	int fd = (int)syscall(SYS_pidfd_open, child, 0);
 
 	if (fd >= 0) {
-		if (!ended(fd, END_PATIENCE))
+		if (!has_ended(fd, END_PATIENCE))
 			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 		close(fd);
 	} else if (errno != ESRCH) {

@@ -123,7 +123,7 @@ struct receiver {
 };
 
 /* Handle a destination's error. -EAGAIN is one, too: a receiver can't recover a lost destination. */
-static int of_dest(int err, const char *what)
+static int dest_error(int err, const char *what)
 {
 	if (err == -EAGAIN)
 		return dml_error(-EIO, "receiver: %s: the destination was lost", what);
@@ -149,8 +149,8 @@ static int save(struct receiver *rx)
 {
 	if (!rx->ops.save)
 		return 0;
-	return of_dest(rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)),
-		       "save");
+	return dest_error(rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)),
+			  "save");
 }
 
 static int acknowledge(struct receiver *rx)
@@ -215,7 +215,7 @@ static int take_data(struct receiver *rx, const struct dml_frame *f)
 		return ret;
 	ret = rx->ops.write(rx->dest, f->iova, data, f->size);
 	rx->arrival.data += ret ? 0 : f->size;
-	return of_dest(ret, "write");
+	return dest_error(ret, "write");
 }
 
 static int take_zero(struct receiver *rx, const struct dml_frame *f)
@@ -227,7 +227,7 @@ static int take_zero(struct receiver *rx, const struct dml_frame *f)
 		return invalid(f);
 	ret = rx->ops.zero(rx->dest, f->iova, f->size);
 	rx->arrival.zeros += ret ? 0 : f->size;
-	return of_dest(ret, "zero");
+	return dest_error(ret, "zero");
 }
 
 /**
@@ -308,7 +308,7 @@ static int take_round(struct receiver *rx, const struct dml_frame *f)
 		pulse_end(&pulse, thread);
 	}
 	rx->arrival.rounds += !ret;
-	return of_dest(ret, "round");
+	return dest_error(ret, "round");
 }
 
 static int compare(struct receiver *rx, const uint8_t want[16])
@@ -317,7 +317,7 @@ static int compare(struct receiver *rx, const uint8_t want[16])
 	int ret = rx->ops.digest(rx->dest, got);
 
 	if (ret)
-		return of_dest(ret, "digest");
+		return dest_error(ret, "digest");
 	return memcmp(want, got, sizeof(got)) ?
 	       dml_error(-EBADMSG, "the data received is not the data sent: the digests differ") :
 	       0;
@@ -330,7 +330,7 @@ static int finish_dest(struct receiver *rx)
 
 	rx->unsure = ret == -DMATRACK_NOT_DURABLE;
 	rx->finished = !ret || rx->unsure;
-	return rx->finished ? 0 : of_dest(ret, "finish");
+	return rx->finished ? 0 : dest_error(ret, "finish");
 }
 
 static int prepare(struct receiver *rx, const uint8_t *digest)
@@ -338,11 +338,11 @@ static int prepare(struct receiver *rx, const uint8_t *digest)
 	int ret = digest ? compare(rx, digest) : 0;
 
 	if (!ret && rx->ops.prepare)
-		ret = of_dest(rx->ops.prepare(rx->dest), "prepare");
+		ret = dest_error(rx->ops.prepare(rx->dest), "prepare");
 	if (ret || !rx->ops.save || !rx->ops.digest)
 		return ret;
 	rx->state.has_digest = htole32(1);
-	return of_dest(rx->ops.digest(rx->dest, rx->state.digest), "digest");
+	return dest_error(rx->ops.digest(rx->dest, rx->state.digest), "digest");
 }
 
 static int take_finish(struct receiver *rx, const struct dml_frame *f)
@@ -524,8 +524,8 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	memset(&rx->state, 0, sizeof(rx->state));
 	rx->finished = false;
 	if (!ret)
-		ret = of_dest(rx->ops.begin(rx->dest, g->regions, g->n,
-					    g->page_size), "begin");
+		ret = dest_error(rx->ops.begin(rx->dest, g->regions, g->n,
+					       g->page_size), "begin");
 	if (ret)
 		return ret > 0 ? -ECANCELED : ret;
 	rx->state = *state;
@@ -563,7 +563,7 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t siz
 
 static int prove(struct receiver *rx)
 {
-	int ret = of_dest(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
+	int ret = dest_error(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
 
 	if (!ret)
 		ret = send_frame(rx, DML_WIRE_SUMS, 0, 0);
@@ -589,7 +589,7 @@ static enum dml_wire_status status_of(const struct receiver *rx,
 	return compares && rx->ops.recall ? DML_WIRE_PROVE : DML_WIRE_NEW;
 }
 
-static int welcome(struct receiver *rx, const struct state *state, bool compares)
+static int send_welcome(struct receiver *rx, const struct state *state, bool compares)
 {
 	enum dml_wire_status status = status_of(rx, state, compares);
 	struct dml_frame f = { .type = DML_WIRE_WELCOME, .size = status };
@@ -620,7 +620,7 @@ static int welcome(struct receiver *rx, const struct state *state, bool compares
  * Answer a query for a session's outcome. Before the answer says that it isn't complete, that is
  * saved, so that neither this nor another process obeys a COMMIT any more.
  */
-static int tell_outcome(struct receiver *rx, const struct dml_frame *f)
+static int send_outcome(struct receiver *rx, const struct dml_frame *f)
 {
 	struct state asked = { .magic = STATE_MAGIC };
 	enum dml_wire_outcome outcome = DML_WIRE_NOT_HERE;
@@ -687,11 +687,11 @@ static int introduce(struct receiver *rx, struct dml_frame *f)
 {
 	int ret;
 
-	dml_wire_hurry(&rx->wire, (int)(rx->r.hello_timeout ?
-					rx->r.hello_timeout : HELLO_TIMEOUT));
+	dml_wire_set_deadline(&rx->wire, (int)(rx->r.hello_timeout ?
+					       rx->r.hello_timeout : HELLO_TIMEOUT));
 	ret = dml_wire_greet(&rx->wire);
 	if (!ret)
-		ret = dml_wire_meet(&rx->wire, "sender");
+		ret = dml_wire_read_greeting(&rx->wire, "sender");
 	return ret ? ret : dml_wire_get(&rx->wire, f);
 }
 
@@ -709,7 +709,7 @@ static int run_connection(struct receiver *rx)
 	int ret = introduce(rx, &f);
 
 	if (!ret && f.type == DML_WIRE_ASK)
-		return tell_outcome(rx, &f);
+		return send_outcome(rx, &f);
 	if (!ret)
 		ret = take_hello(rx, &f, &state);
 	if (ret)
@@ -718,9 +718,9 @@ static int run_connection(struct receiver *rx)
 	rx->bytes = 0;
 	rx->frames = 0;
 	rx->arrival.connected = 1;
-	dml_wire_relax(&rx->wire, (int)(rx->r.peer_timeout ?
-					rx->r.peer_timeout : PEER_TIMEOUT));
-	ret = welcome(rx, &state, compares(&f));
+	dml_wire_set_limit(&rx->wire, (int)(rx->r.peer_timeout ?
+					    rx->r.peer_timeout : PEER_TIMEOUT));
+	ret = send_welcome(rx, &state, compares(&f));
 	return ret ? ret : take_all(rx);
 }
 
@@ -739,7 +739,7 @@ static void refuse(struct receiver *rx, int err)
  * Return: whether a cancelled wait leaves the session open: without progress(), or if that returns 0,
  * the connection just ends, and the sender connects again: another process can resume.
  */
-static bool left_open(struct receiver *rx, int err)
+static bool stays_open(struct receiver *rx, int err)
 {
 	DML_KEEP_TEXT;
 
@@ -760,7 +760,7 @@ static int handle_connection(struct receiver *rx, struct dmatrack_channel *ch,
 	if (ret)
 		return ret;
 	ret = run_connection(rx);
-	if (ret && !rx->wire.broken && !rx->silent && !left_open(rx, ret))
+	if (ret && !rx->wire.broken && !rx->silent && !stays_open(rx, ret))
 		refuse(rx, ret);
 	rx->before += rx->wire.bytes;
 	rx->arrival.bytes = rx->before;
@@ -807,7 +807,7 @@ static int complete_loaded(struct receiver *rx)
 
 	if (!rx->state.has_digest || !rx->ops.digest)
 		return finish_dest(rx);
-	ret = of_dest(rx->ops.digest(rx->dest, digest), "digest");
+	ret = dest_error(rx->ops.digest(rx->dest, digest), "digest");
 	if (ret)
 		return ret;
 	if (!memcmp(digest, rx->state.digest, sizeof(digest)))
@@ -824,7 +824,7 @@ static int load(struct receiver *rx)
 	int n = rx->ops.load ? rx->ops.load(rx->dest, buf, sizeof(buf)) : 0;
 
 	if (n < 0)
-		return of_dest(n, "load");
+		return dest_error(n, "load");
 	if (n != sizeof(rx->state) ||
 	    memcmp(buf, STATE_MAGIC, sizeof(rx->state.magic)))
 		return 0;

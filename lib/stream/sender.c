@@ -178,7 +178,7 @@ static void drop_acked(struct sender *s, uint64_t seq)
 	s->acked = seq;
 }
 
-static int unexpected(const struct dml_frame *f)
+static int unexpected_frame(const struct dml_frame *f)
 {
 	return dml_error(-EPROTO, "the receiver's answer is invalid: a frame of type %u",
 			 f->type);
@@ -274,7 +274,7 @@ static int await_acks(struct sender *s, uint64_t seq)
 	while (!ret && s->acked < seq) {
 		ret = next_frame(s, &f);
 		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE)
-			ret = unexpected(&f);
+			ret = unexpected_frame(&f);
 		ret = handle_error(s, ret);
 	}
 	return ret;
@@ -327,7 +327,7 @@ static int send_frame(struct sender *s, struct dml_frame *f)
 }
 
 /* Compress the payload, if that makes it shorter. */
-static void pack(struct sender *s, struct dml_frame *f)
+static void compress_payload(struct sender *s, struct dml_frame *f)
 {
 	size_t n;
 
@@ -362,7 +362,7 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data
 	ret = dml_regions_find(&s->regions, iova, size);
 	if (ret < 0)
 		return ret;
-	pack(s, &f);
+	compress_payload(s, &f);
 	return send_frame(s, &f);
 }
 
@@ -419,7 +419,7 @@ static int await_answer(struct sender *s, enum dml_wire_type type)
 		ret = next_frame(s, &f);
 		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE &&
 		    (f.type != type || f.seq != s->seq))
-			ret = unexpected(&f);
+			ret = unexpected_frame(&f);
 		ret = handle_error(s, ret);
 	}
 	return ret;
@@ -514,7 +514,7 @@ static int first_write_failed(struct sender *s, bool met, int err)
 		return err;
 	prepare_last_read(s);
 	if (!met)
-		ret = dml_wire_meet(&s->wire, "receiver");
+		ret = dml_wire_read_greeting(&s->wire, "receiver");
 	while (!ret && f.type != DML_WIRE_REFUSE)
 		ret = dml_wire_get(&s->wire, &f);
 	if (!ret)
@@ -529,7 +529,7 @@ static int exchange_first(struct sender *s, int (*say)(struct sender *s), struct
 
 	if (ret)
 		return first_write_failed(s, false, ret);
-	ret = dml_wire_meet(&s->wire, "receiver");
+	ret = dml_wire_read_greeting(&s->wire, "receiver");
 	if (ret)
 		return ret;
 	ret = say(s);
@@ -564,14 +564,14 @@ static int introduce(struct sender *s, struct dml_frame *f)
 {
 	int ret;
 
-	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
+	dml_wire_set_deadline(&s->wire, (int)s->how.hello_timeout);
 	set_deadline(s, dml_clock_deadline((int)s->how.hello_timeout));
 	ret = exchange_first(s, say_hello, f);
 	if (ret)
 		return ret;
 	if (f->type != DML_WIRE_WELCOME || !is_valid_welcome(s, f))
-		return unexpected(f);
-	dml_wire_relax(&s->wire, (int)s->how.peer_timeout);
+		return unexpected_frame(f);
+	dml_wire_set_limit(&s->wire, (int)s->how.peer_timeout);
 	set_deadline(s, DML_NEVER);
 	return 0;
 }
@@ -655,11 +655,11 @@ static int compare_sums(struct sender *s, struct sums_position *h, const struct 
 	uint64_t offset;
 
 	if (i < 0 || f->length != f->size / s->regions.page_size * 16)
-		return unexpected(f);
+		return unexpected_frame(f);
 	offset = f->iova - s->regions.regions[i].iova;
 	if ((unsigned int)i < h->region ||
 	    ((unsigned int)i == h->region && offset < h->done))
-		return unexpected(f);
+		return unexpected_frame(f);
 	ret = compare_zeros(s, h, (unsigned int)i, offset);
 	if (!ret)
 		ret = s->holds(s->copy, f->iova, f->size, f->payload);
@@ -677,7 +677,7 @@ static int compare_all(struct sender *s)
 	while (!ret && f.size) {
 		ret = next_frame(s, &f);
 		if (!ret && f.type != DML_WIRE_SUMS)
-			ret = unexpected(&f);
+			ret = unexpected_frame(&f);
 		if (ret)
 			return handle_error(s, ret);
 		ret = f.size ? compare_sums(s, &h, &f) :
@@ -687,8 +687,8 @@ static int compare_all(struct sender *s)
 }
 
 /* Go on with a receiver that isn't finished: report memory that it lacks. */
-static int go_on(struct sender *s, const struct dml_frame *f, lost_fn *on_lost,
-		 void *opaque)
+static int resume_copy(struct sender *s, const struct dml_frame *f, lost_fn *on_lost,
+		       void *opaque)
 {
 	copy_anew(s, f, on_lost, opaque);
 	return f->size == DML_WIRE_PROVE ? compare_all(s) : 0;
@@ -702,8 +702,8 @@ static int plain_error(int ret)
 }
 
 /* Return: 0 and a channel, or a negative errno that ends the copy */
-static int connect_again(struct sender *s, unsigned int attempt,
-			 struct dmatrack_channel **ch)
+static int call_connect(struct sender *s, unsigned int attempt,
+			struct dmatrack_channel **ch)
 {
 	int ret;
 
@@ -726,7 +726,7 @@ static int connect_until_welcome(struct sender *s, unsigned int attempt, struct 
 			return end_session(s, dml_error(-ECANCELED, "sender: cancelled"));
 		if (dml_clock_now() >= s->limit)
 			return end_session(s, too_late());
-		ret = connect_again(s, attempt, &ch);
+		ret = call_connect(s, attempt, &ch);
 		if (ret)
 			return end_session(s, ret);
 		dml_channel_cancel(ch, s->how.cancel);
@@ -757,7 +757,7 @@ static int sender_lost(struct dmatrack_dest *d, lost_fn *on_lost, void *opaque)
 		if (!ret && f.size == DML_WIRE_FINISHED)
 			send_bye(s);
 		else if (!ret)
-			ret = go_on(s, &f, on_lost, opaque);
+			ret = resume_copy(s, &f, on_lost, opaque);
 	} while (ret == -EAGAIN);
 	return ret;
 }
@@ -797,7 +797,7 @@ static int sender_begin(struct dmatrack_dest *d,
 		ret = dml_regions_init(&s->regions, regions, n, page_size);
 	if (!ret)
 		ret = connect_until_welcome(s, 0, &f);
-	return ret ? ret : go_on(s, &f, NULL, NULL);
+	return ret ? ret : resume_copy(s, &f, NULL, NULL);
 }
 
 static void sender_attach(struct dmatrack_dest *d, holds_fn *holds, void *copy)
@@ -928,13 +928,13 @@ static int query(struct sender *s, uint64_t *outcome)
 	struct dml_frame f;
 	int ret;
 
-	dml_wire_hurry(&s->wire, (int)s->how.hello_timeout);
+	dml_wire_set_deadline(&s->wire, (int)s->how.hello_timeout);
 	ret = exchange_first(s, say_ask, &f);
 	if (ret)
 		return ret;
 	*outcome = f.size;
 	return f.type == DML_WIRE_OUTCOME && f.size <= DML_WIRE_NEVER ?
-	       0 : unexpected(&f);
+	       0 : unexpected_frame(&f);
 }
 
 static int query_until_answered(struct sender *s, uint64_t *outcome)
@@ -944,7 +944,7 @@ static int query_until_answered(struct sender *s, uint64_t *outcome)
 	int ret;
 
 	for (attempt = 0;; attempt++) {
-		ret = connect_again(s, attempt, &ch);
+		ret = call_connect(s, attempt, &ch);
 		if (ret)
 			return ret;
 		dml_channel_cancel(ch, s->how.cancel);

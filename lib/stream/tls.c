@@ -93,7 +93,7 @@ static int load_certificate(SSL_CTX *ctx, const char *path)
  * A certificate counts as not revoked if there's no list by its issuer, as in QEMU: the folder may
  * have a list by one authority of a chain only. An expired list is an error.
  */
-static int forgive_no_list(int ok, X509_STORE_CTX *ctx)
+static int accept_without_list(int ok, X509_STORE_CTX *ctx)
 {
 	if (ok || X509_STORE_CTX_get_error(ctx) != X509_V_ERR_UNABLE_TO_GET_CRL)
 		return ok;
@@ -214,7 +214,7 @@ static int check_name(int ok, X509_STORE_CTX *store)
 	unsigned int i;
 
 	if (!ok)
-		return forgive_no_list(ok, store);
+		return accept_without_list(ok, store);
 	if (!t->nnames || X509_STORE_CTX_get_error_depth(store))
 		return 1;
 	for (i = 0; i < t->nnames; i++)
@@ -327,8 +327,8 @@ static int tls_error(SSL *ssl, int kind)
 enum what { SHAKE, READ, WRITE };
 
 /* Make one call. Return: bytes; 0: at the end; -EAGAIN: wait for @events; -errno */
-static ssize_t call(struct tls_channel *c, enum what what, void *buf,
-		    size_t size, short *events)
+static ssize_t call_ssl(struct tls_channel *c, enum what what, void *buf,
+			size_t size, short *events)
 {
 	ssize_t ret = -EAGAIN;
 	struct dml_channel_quiet quiet;
@@ -362,15 +362,15 @@ static ssize_t call(struct tls_channel *c, enum what what, void *buf,
 	return ret;
 }
 
-static ssize_t work(struct tls_channel *c, enum what what, void *buf,
-		    size_t size)
+static ssize_t call_until_done(struct tls_channel *c, enum what what, void *buf,
+			       size_t size)
 {
 	uint64_t end = dml_limit_deadline(c->limit);
 	short events = 0;
 	ssize_t n;
 	int ret;
 
-	while ((n = call(c, what, buf, size, &events)) == -EAGAIN) {
+	while ((n = call_ssl(c, what, buf, size, &events)) == -EAGAIN) {
 		ret = dml_limit_wait(c->limit, c->fd, events, end);
 		if (ret)
 			return ret;
@@ -380,12 +380,12 @@ static ssize_t work(struct tls_channel *c, enum what what, void *buf,
 
 static ssize_t tls_read(void *opaque, void *buf, size_t size)
 {
-	return work(opaque, READ, buf, size);
+	return call_until_done(opaque, READ, buf, size);
 }
 
 static ssize_t tls_write(void *opaque, const void *buf, size_t size)
 {
-	return work(opaque, WRITE, (void *)buf, size);
+	return call_until_done(opaque, WRITE, (void *)buf, size);
 }
 
 static void tls_close(void *opaque)
@@ -445,10 +445,10 @@ static int tls_step(void *opaque, short *events)
 	ssize_t n = 1;
 
 	if (!c->shaken)
-		n = call(c, SHAKE, NULL, 0, events);
+		n = call_ssl(c, SHAKE, NULL, 0, events);
 	if (n > 0) {
 		c->shaken = true;
-		n = call(c, c->listens ? WRITE : READ, &content, 1, events);
+		n = call_ssl(c, c->listens ? WRITE : READ, &content, 1, events);
 	}
 	if (n < 0)
 		return (int)n;

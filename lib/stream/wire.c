@@ -91,7 +91,7 @@ void dml_wire_close(struct dml_wire *w)
 	memset(w, 0, sizeof(*w));
 }
 
-static int broke(struct dml_wire *w, int err)
+static int mark_broken(struct dml_wire *w, int err)
 {
 	if (err)
 		w->broken = true;
@@ -103,7 +103,7 @@ int dml_wire_flush(struct dml_wire *w)
 	size_t n = w->nout;
 
 	w->nout = 0;
-	return broke(w, dml_channel_write(w->ch, w->out, n));
+	return mark_broken(w, dml_channel_write(w->ch, w->out, n));
 }
 
 static int put_bytes(struct dml_wire *w, const void *data, size_t size)
@@ -113,7 +113,7 @@ static int put_bytes(struct dml_wire *w, const void *data, size_t size)
 	if (size > BUFFER - w->nout || size >= DIRECT)
 		ret = dml_wire_flush(w);
 	if (!ret && size >= DIRECT)
-		return broke(w, dml_channel_write(w->ch, data, size));
+		return mark_broken(w, dml_channel_write(w->ch, data, size));
 	if (!ret && size) {
 		memcpy(w->out + w->nout, data, size);
 		w->nout += size;
@@ -121,13 +121,13 @@ static int put_bytes(struct dml_wire *w, const void *data, size_t size)
 	return ret;
 }
 
-void dml_wire_hurry(struct dml_wire *w, int ms)
+void dml_wire_set_deadline(struct dml_wire *w, int ms)
 {
 	dml_channel_until(w->ch, dml_clock_deadline(ms));
 	dml_channel_patience(w->ch, ms);
 }
 
-void dml_wire_relax(struct dml_wire *w, int ms)
+void dml_wire_set_limit(struct dml_wire *w, int ms)
 {
 	dml_channel_until(w->ch, DML_NEVER);
 	dml_channel_patience(w->ch, ms);
@@ -138,7 +138,7 @@ static int broke_reading(struct dml_wire *w, int err)
 {
 	bool cancelled = err == -ECANCELED && dml_channel_cancelled(w->ch);
 
-	return cancelled ? err : broke(w, err);
+	return cancelled ? err : mark_broken(w, err);
 }
 
 /* Read exactly @size bytes. */
@@ -186,7 +186,7 @@ int dml_wire_greet(struct dml_wire *w)
 	return ret ? ret : dml_wire_flush(w);
 }
 
-int dml_wire_meet(struct dml_wire *w, const char *peer)
+int dml_wire_read_greeting(struct dml_wire *w, const char *peer)
 {
 	struct greeting g;
 	uint32_t hash;

@@ -178,13 +178,13 @@ int dml_wire_open(struct dml_wire *w, struct dmatrack_channel *ch);
 void dml_wire_close(struct dml_wire *w);
 
 /*
- * dml_wire_hurry() - set one deadline, @ms from now, for all reads and writes
+ * dml_wire_set_deadline() - set one deadline, @ms from now, for all reads and writes
  *
  * With one deadline for the whole handshake, a slow peer can't hold the receiver.
- * dml_wire_relax() sets a limit of @ms for each read and write instead.
+ * dml_wire_set_limit() sets a limit of @ms for each read and write instead.
  */
-void dml_wire_hurry(struct dml_wire *w, int ms);
-void dml_wire_relax(struct dml_wire *w, int ms);
+void dml_wire_set_deadline(struct dml_wire *w, int ms);
+void dml_wire_set_limit(struct dml_wire *w, int ms);
 
 /*
  * If these functions return -errno, @broken says whether it's an error of the channel; else it's
@@ -193,7 +193,7 @@ void dml_wire_relax(struct dml_wire *w, int ms);
  */
 int dml_wire_greet(struct dml_wire *w);
 /* Read and check the greeting of the other side. @peer: "sender" or "receiver", for messages */
-int dml_wire_meet(struct dml_wire *w, const char *peer);
+int dml_wire_read_greeting(struct dml_wire *w, const char *peer);
 /* Write a frame with @f->length bytes of @f->payload. Small frames are buffered until flushed. */
 int dml_wire_put(struct dml_wire *w, const struct dml_frame *f);
 int dml_wire_flush(struct dml_wire *w);

@@ -301,7 +301,7 @@ static bool goes_with(unsigned int reg, uint32_t value)
 	return reg_read(TDEV_PCI_CONTROL) & TDEV_PCI_GO;
 }
 
-static void test_senseless(void)
+static void test_invalid_registers(void)
 {
 	CHECK(goes_with(TDEV_PCI_SIZE, 4));
 	CHECK(!goes_with(TDEV_PCI_SIZE, 0));
@@ -529,7 +529,7 @@ int main(int argc, char **argv)
 	TEST(test_regions, "regions, configuration space, registers");
 	TEST(test_engine, "the engine writes as ordered, and stops");
 	TEST(test_unmapped, "a failed operation is repeated");
-	TEST(test_senseless, "invalid values of registers are refused");
+	TEST(test_invalid_registers, "invalid values of registers are refused");
 	TEST(test_arcs, "every transition from every state");
 	TEST(test_precopy, "a stream read in pre-copy and stop-copy");
 	TEST(test_load, "a device continues after its stream is loaded");

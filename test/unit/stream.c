@@ -1068,7 +1068,7 @@ static void evil_connect(void)
 	CHECK_EQ(line_connect(NULL, 0, 0, &ch), 0);
 	CHECK_EQ(dml_wire_open(&evil, ch), 0);
 	CHECK_EQ(dml_wire_greet(&evil), 0);
-	CHECK_EQ(dml_wire_meet(&evil, "receiver"), 0);
+	CHECK_EQ(dml_wire_read_greeting(&evil, "receiver"), 0);
 }
 
 static void evil_start(struct dmatrack_dest *dest)
@@ -1137,7 +1137,7 @@ static void test_drip(void)
 	CHECK_EQ(dmatrack_channel_fds(&ch, sv[0], sv[0]), 0);
 	close(sv[0]);
 	CHECK_EQ(dml_wire_open(&wire, ch), 0);
-	dml_wire_hurry(&wire, 50);
+	dml_wire_set_deadline(&wire, 50);
 	do
 		ret = dml_wire_get(&wire, &f);
 	while (!ret);
@@ -1401,7 +1401,7 @@ static void *evil_receiver(void *opaque)
 	if (line_accept(NULL, 0, 0, &ch) || dml_wire_open(&wire, ch))
 		return NULL;
 	dml_wire_greet(&wire);
-	dml_wire_meet(&wire, "sender");
+	dml_wire_read_greeting(&wire, "sender");
 	for (; frames->type; frames++)
 		dml_wire_put(&wire, frames);
 	dml_wire_flush(&wire);
@@ -1560,7 +1560,7 @@ static bool stall(struct dml_wire *wire, enum stalling how, uint64_t *seq)
 	};
 
 	dml_wire_greet(wire);
-	dml_wire_meet(wire, "sender");
+	dml_wire_read_greeting(wire, "sender");
 	dml_wire_put(wire, &welcome);
 	dml_wire_flush(wire);
 	while (!(how == DRIP && stopped) && !dml_wire_get(wire, &f)) {
@@ -1776,7 +1776,7 @@ static void *forgetful_receiver(void *opaque)
 	if (line_accept(NULL, 0, 0, &ch) || dml_wire_open(&wire, ch))
 		return NULL;
 	dml_wire_greet(&wire);
-	dml_wire_meet(&wire, "sender");
+	dml_wire_read_greeting(&wire, "sender");
 	dml_wire_put(&wire, &welcome);
 	dml_wire_flush(&wire);
 	while (!dml_wire_get(&wire, &f) && f.type != DML_WIRE_ROUND)

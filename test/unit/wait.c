@@ -316,7 +316,7 @@ static struct dmatrack_channel *make_far(void)
 	CHECK_EQ(dmatrack_channel_fds(&theirs, far.fd, far.fd), 0);
 	close(far.fd);
 	CHECK_EQ(dml_wire_open(&far.wire, theirs), 0);
-	dml_wire_relax(&far.wire, 10000);
+	dml_wire_set_limit(&far.wire, 10000);
 	return ch;
 }
 
@@ -340,7 +340,7 @@ static void *play_receiver(void *opaque)
 	int ret;
 
 	dml_wire_greet(&far.wire);
-	dml_wire_meet(&far.wire, "sender");
+	dml_wire_read_greeting(&far.wire, "sender");
 	dml_wire_get(&far.wire, &f);
 	dml_wire_put(&far.wire, &welcome);
 	dml_wire_flush(&far.wire);
@@ -421,7 +421,7 @@ static bool play_hello(void)
 		.type = DML_WIRE_HELLO, .length = sizeof(data), .payload = &data,
 	};
 
-	return !dml_wire_greet(&far.wire) && !dml_wire_meet(&far.wire, "receiver") &&
+	return !dml_wire_greet(&far.wire) && !dml_wire_read_greeting(&far.wire, "receiver") &&
 	       !dml_wire_put(&far.wire, &hello) && !dml_wire_flush(&far.wire) &&
 	       !dml_wire_get(&far.wire, &f) && f.type == DML_WIRE_WELCOME;
 }
