@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
-# dmatrack's commands and options, for bash. They come from what the command's own
-# --help says, so nothing here needs to follow when one is added:
+# Completion of dmatrack's commands and options, for bash. They are read from the
+# command's --help, so a new one needs no change here:
 #
-#	  name       what it does			in 'dmatrack --help'
-#	  --option ARGUMENT   what it does		in 'dmatrack help COMMAND'
+#	  name       description			in 'dmatrack --help'
+#	  --option ARGUMENT   description		in 'dmatrack help COMMAND'
 
 _dmatrack_commands() {
 	"$1" --help 2>/dev/null |
@@ -21,7 +21,7 @@ _dmatrack_options() {
 	_dmatrack_lines "$1" "$2" | sed 's/^\(--[a-z0-9-]*\).*/\1/' | sort -u
 }
 
-# The argument that an option takes: DIR, FILE, ADDRESS, N ...; nothing for a flag
+# Name of an option's argument: DIR, FILE, ADDRESS, N ...; nothing for a flag
 _dmatrack_argument() {	# DMATRACK COMMAND OPTION
 	_dmatrack_lines "$1" "$2" | sed -n "s/^$3 \([A-Z]\{1,\}\).*/\1/p" |
 		sort -u | head -n 1

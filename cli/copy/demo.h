@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * dmatrack demo: copy memory that devices write to within this process, and compare.
+ * dmatrack demo: copies memory that devices write to, within this process, and compares.
  *
  *	demo.c		options, the destination, and the wait between rounds
  *	demo_report.c	the table, the result, JSON

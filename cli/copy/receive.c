@@ -145,7 +145,7 @@ static uint64_t patience(const struct arrival *a, int why)
 
 static void turned_away(void *opaque, int error)
 {
-	cli_error("turned away: %s", cli_error_why(error));
+	cli_error("a peer was refused: %s", cli_error_why(error));
 }
 
 static int accept_sender(void *opaque, unsigned int attempt, int why,

@@ -109,10 +109,10 @@ int workload_memory_layout(struct workload *w)
 		return refuse_more("filled", o->filled, o->size);
 	/* share() rounds up by a page a mapping at the most */
 	if (pages < (n > 1 ? n * (n + 1ull) : 1))
-		return cli_error_usage("too little memory for %u mappings", n);
+		return cli_error_usage("--size: too small for %u mappings; choose fewer --mappings", n);
 	w->hole = n > 1 ? o->hole : 0;
 	if (__builtin_add_overflow(o->size + w->hole - 1, iova, &w->last))
-		return cli_error_usage("the memory does not fit at that --iova");
+		return cli_error_usage("--iova: the memory would go beyond the last IOVA");
 	for (i = 0; i < n; i++) {
 		uint64_t size = share(pages, i, n) * WORKLOAD_PAGE;
 
