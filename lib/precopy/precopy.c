@@ -375,14 +375,15 @@ static int copy_running(struct precopy *c)
 static int give_up(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
-	bool limit = c->totals.reason == DMATRACK_ROUNDS;
+	bool limit = c->totals.reason == DMATRACK_ROUNDS, large = r->left >> 24;
 	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ?
 			   c->q.p.downtime : c->q.p.standstill;
 
-	return dml_error(-ETIME, "did not converge in %u rounds%s: %" PRIu64
-			 " KiB left, predicted downtime %" PRIu64 " ms, allowed %" PRIu64 " ms",
-			 c->totals.rounds, limit ? ", the maximum" : "", r->left / 1024,
-			 r->downtime / 1000000, allowed / 1000000);
+	return dml_error(-ETIME, "did not converge: %" PRIu64 " %s left, predicted downtime %"
+			 PRIu64 " ms, allowed %" PRIu64 " ms (rounds: %u%s)",
+			 r->left >> (large ? 20 : 10), large ? "MiB" : "KiB",
+			 r->downtime / 1000000, allowed / 1000000,
+			 c->totals.rounds, limit ? ", the maximum" : "");
 }
 
 /* Whether to fail instead of stopping the devices: they would stand still for too long */

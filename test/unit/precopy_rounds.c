@@ -213,6 +213,8 @@ static void test_diverges(void)
 	DIRTY(512);
 	play.p.flags = DMATRACK_GIVE_UP;
 	CHECK_EQ(run(), -ETIME);
+	CHECK(strstr(dmatrack_error(), "did not converge: 2048 KiB left, predicted downtime "
+				       "51 ms, allowed 1 ms (rounds: 4)"));
 	CHECK_EQ(play.totals.reason, DMATRACK_DIVERGES);
 	CHECK_EQ(play.nrounds, 4);
 	CHECK_EQ(play.stops, 0);
@@ -244,6 +246,7 @@ static void test_rounds(void)
 	play.p.max_rounds = 1;
 	play.p.flags = DMATRACK_GIVE_UP;
 	CHECK_EQ(run(), -ETIME);
+	CHECK(strstr(dmatrack_error(), "(rounds: 1, the maximum)"));
 	CHECK_EQ(play.totals.reason, DMATRACK_ROUNDS);
 	CHECK_EQ(play.nrounds, 1);
 }
