@@ -341,7 +341,7 @@ int dmatrack_precopy_run(const struct dmatrack_precopy *p,
 
 /* An image: memory in a file ----------------------------------------------------- */
 
-/* Replace a file that is there */
+/* Replace an existing file; its room on the disk is freed by dmatrack_dest_close() */
 #define DMATRACK_IMAGE_REPLACE	(1u << 0)
 /* Go on with what an earlier process left unfinished, if it's there: as far as it proves to be what was sent */
 #define DMATRACK_IMAGE_RESUME	(1u << 1)

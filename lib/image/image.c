@@ -9,6 +9,9 @@
  * finish() writes a head that says "complete", renames the file, and syncs the folder. A crash
  * between any two of these steps before the rename leaves no file at PATH.
  *
+ * A file that the rename replaces isn't deleted there: that takes seconds if it is large. A
+ * descriptor keeps it until the image is closed.
+ *
  * A lock on the file keeps other writers away. It is taken after opening, and another writer
  * may have renamed the file in between: so the name is looked up again under the lock.
  *
@@ -41,6 +44,7 @@
  * @f: the file: PATH.partial, or PATH if @finished
  * @path: PATH
  * @partial: PATH.partial
+ * @replaced: descriptor of the file that the image has replaced; or -1
  * @flags: DMATRACK_IMAGE_*
  * @ready: whether it was begun, by this process or by the one whose image this resumes
  * @finished: whether it's complete and has its name
@@ -59,6 +63,7 @@ struct image_writer {
 	struct dml_image_file f;
 	char *path;
 	char *partial;
+	int replaced;
 	unsigned int flags;
 	bool ready;
 	bool finished;
@@ -531,6 +536,20 @@ static bool has_partial(struct image_writer *w)
 	       named.st_ino == st.st_ino && named.st_dev == st.st_dev;
 }
 
+static void release_replaced(struct image_writer *w)
+{
+	if (w->replaced >= 0)
+		close(w->replaced);
+	w->replaced = -1;
+}
+
+/* Without a descriptor the rename only takes longer. */
+static void hold_replaced(struct image_writer *w)
+{
+	release_replaced(w);
+	w->replaced = open(w->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
 /* Some file systems can't rename without replacing: there, look first. */
 static int give_name(struct image_writer *w)
 {
@@ -540,6 +559,7 @@ static int give_name(struct image_writer *w)
 	if (!has_partial(w))
 		return dml_error(-ESTALE, "%s was removed or replaced by another process",
 				 w->partial);
+	hold_replaced(w);
 	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
 		return 0;
 	if (errno != EINVAL || !flags)
@@ -678,6 +698,7 @@ static void free_writer(struct image_writer *w)
 	dml_image_sync_end(&w->sync);
 	if (w->f.fd >= 0)
 		close(w->f.fd);
+	release_replaced(w);
 	dml_image_sums_free(&w->sums);
 	dml_image_file_free(&w->f);
 	free(w->path);
@@ -861,7 +882,7 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return dml_no_memory();
-	w->f.fd = -1;
+	w->f.fd = w->replaced = -1;
 	w->dest.ops = &image_ops;
 	w->flags = flags;
 	w->path = strdup(path);

@@ -377,6 +377,44 @@ static void test_replaced(void)
 	CHECK_EQ(look(path), 0);
 }
 
+/* Whether a descriptor of this process holds the file that has been @old */
+static bool is_held(const struct stat *old)
+{
+	struct stat st;
+	int fd;
+
+	for (fd = 0; fd < 64; fd++) {
+		if (!fstat(fd, &st) && st.st_ino == old->st_ino && st.st_dev == old->st_dev)
+			return true;
+	}
+	return false;
+}
+
+/* The file that an image replaces is deleted by close(), not by finish(): devices wait for that. */
+static void test_held(void)
+{
+	const char *path = scratch_path("held");
+	struct dmatrack_dest *d = create(path, 0);
+	struct stat old;
+	int secret;
+
+	CHECK_EQ(begin(d), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+	for (secret = 0; secret < 2; secret++) {
+		CHECK_EQ(stat(path, &old), 0);
+		CHECK_EQ(chmod(path, secret ? 0 : 0600), 0);
+		d = create(path, DMATRACK_IMAGE_REPLACE);
+		CHECK_EQ(begin(d), 0);
+		CHECK(!is_held(&old));
+		CHECK_EQ(d->ops->finish(d), 0);
+		CHECK(is_held(&old));
+		d->ops->close(d);
+		CHECK(!is_held(&old));
+	}
+	CHECK_EQ(unlink(path), 0);
+}
+
 /* A played disk: fdatasync() fails once ... */
 static bool bad_disk;
 
@@ -877,6 +915,7 @@ int main(void)
 	TEST(test_overtaken, "a file that gets the name first stays");
 	TEST(test_private, "readable by its owner only, and never another user's file");
 	TEST(test_replaced, "a file that replaces the unfinished one");
+	TEST(test_held, "a replaced file stays until close()");
 	TEST(test_bad_disk, "a disk that fails");
 	TEST(test_no_memory, "-ENOMEM has a text of its own");
 	TEST(test_bad_folder, "a folder that can't be synced");
