@@ -90,7 +90,7 @@ struct dmt_harvest {
 int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		     unsigned int pgshift, const struct dmt_answer *answer);
 
-/* Write zeros to the user's memory, which faults it in. Return: 0, -EFAULT, -EINTR */
+/* dmt_fault_in_user() in pieces. Return: 0, -EFAULT, -EINTR */
 int dmt_harvest_prepare(struct dmt_host *host, void __user *to, u64 size);
 
 /* All that [iova, last] has was taken, but for what will be reported anyway. */

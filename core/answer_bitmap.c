@@ -2,17 +2,16 @@
 /*
  * A harvest's answer as a bitmap.
  *
- * What is dirty goes into a window: 4 KiB of the answer, which is handed out
- * when the harvest has come past it. As the whole answer was set to zeros
- * before, only lines of the window that hold something need be written, and
- * the cost is that of the answer's zeros and of what is dirty.
+ * What is dirty goes into a window: 4 KiB of the answer, which is handed out when the
+ * harvest has come past it, and zeros up to the next one. So each word of the answer is
+ * written once, in order, and the cost is that of writing it and of what is dirty.
  *
  * A harvest that fails must lose nothing. The usual failure, a buffer that isn't
- * there, is found when the answer is set to zeros, and nothing has been taken yet. What
- * is left is a page that goes while the harvest runs, and a caller who is being killed.
+ * there, is found when its pages are faulted in, and nothing has been taken yet. What
+ * is left is a page that goes while the harvest runs, and a caller that is being killed.
  * Then what was taken is put back: it stands in the window, and, as far as it was
  * handed out, in the user's buffer, from where it's read again, without faults, and only
- * where something was handed out to. Where that can't be read, or the caller is being
+ * where something but zeros was handed out to. Where that can't be read, or the caller is being
  * killed, or the user has made 131,072 ranges of it, all that the piece covers is
  * marked, which takes no longer however much that is. So a user who takes away the
  * buffer, or changes it, can get too many pages reported next time; their own, and never
@@ -24,25 +23,24 @@
 
 #define WINDOW_WORDS	512UL
 #define PARTS		512U
+#define ZEROS		(1UL << 17)	/* words of zeros handed out at a time: 1 MiB */
 
 /**
  * struct bitmap_state - the state of such an answer
  * @data: the user's
  * @nwords: its length
- * @at: the window's first word in the answer; a multiple of WINDOW_WORDS. All
- *	before has been handed out, and nothing behind
- * @given: of what was handed out, all that isn't here any more is in front of this word
+ * @at: the window's first word in the answer. The words before it have been handed
+ *	out, and none from it on
  * @lines: lines of the window that hold something; the others are zeros
  * @part_shift: log2 of the words of a part of the answer
  * @runs: of pages that have been put back one by one
- * @parts: bit i: something has been handed out to part i
+ * @parts: bit i: words that aren't all zeros have been handed out to part i
  * @window: a piece of the answer before it is handed out; zeros between harvests
  */
 struct bitmap_state {
 	u64 __user *data;
 	u64 nwords;
 	u64 at;
-	u64 given;
 	u64 lines;
 	unsigned int part_shift;
 	unsigned int runs;
@@ -73,7 +71,7 @@ int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
 
 /* The window ---------------------------------------------------------------- */
 
-/* log2 of the words of a part, of PARTS at the most; whole windows */
+/* log2 of the words of a part, of PARTS at the most */
 static unsigned int part_shift(u64 nwords)
 {
 	unsigned int shift = 9;
@@ -83,26 +81,22 @@ static unsigned int part_shift(u64 nwords)
 	return shift;
 }
 
-/* Words to the user, which are in one window */
-static void give(struct dmt_harvest *h, u64 w, const u64 *words, u64 nwords)
+/* Words to the user, at the window's place; it comes behind them. */
+static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 part = w >> b->part_shift;
+	u64 part = b->at >> b->part_shift;
+	u64 last = (b->at + nwords - 1) >> b->part_shift;
 
-	b->parts[part / 64] |= 1ULL << part % 64;
-	if (dmt_copy_to_user_nofault(h->c->host, b->data + w, words,
-				     nwords * sizeof(u64)))
+	for (; part <= last; part++)
+		b->parts[part / 64] |= 1ULL << part % 64;
+	if (dmt_interrupted())
+		h->err = -EINTR;
+	else if (dmt_copy_to_user_nofault(h->c->host, b->data + b->at, words,
+					  nwords * sizeof(u64)))
 		h->err = -EAGAIN;
-}
-
-/* Lines [first, first + n) of the window to the user */
-static void hand_out(struct dmt_harvest *h, unsigned int first, unsigned int n)
-{
-	struct bitmap_state *b = bitmap_of(h);
-	u64 w = first * DMT_LINE_WORDS;
-	u64 nwords = min_t(u64, n * DMT_LINE_WORDS, b->nwords - b->at - w);
-
-	give(h, b->at + w, b->window + w, nwords);
+	else
+		b->at += nwords;
 }
 
 static void window_clear(struct dmt_harvest *h)
@@ -114,32 +108,57 @@ static void window_clear(struct dmt_harvest *h)
 		       DMT_LINE_WORDS * sizeof(u64));
 }
 
-static void window_flush(struct dmt_harvest *h)
+/* Zeros to the user, up to word @w */
+static void give_zeros(struct dmt_harvest *h, u64 w)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 lines = b->lines;
 
-	while (lines && !h->err) {
-		unsigned int n, first = dmt_word_first_run(&lines, &n);
+	while (b->at < w && !h->err) {
+		u64 n = min_t(u64, w - b->at, ZEROS);
 
-		hand_out(h, first, n);
+		if (dmt_interrupted())
+			h->err = -EINTR;
+		else if (dmt_clear_user_nofault(h->c->host, b->data + b->at,
+						n * sizeof(u64)))
+			h->err = -EAGAIN;
+		else
+			b->at += n;
 	}
-	if (!h->err && dmt_interrupted())
-		h->err = -EINTR;
-	if (h->err || !b->lines)
-		return;
-	window_clear(h);
-	b->given = b->at + WINDOW_WORDS;
 }
 
-/* Move the window on to where word @w of the answer is in it. */
+/* Hand out the answer up to word @w, behind all that the window holds. */
 static void window_move(struct dmt_harvest *h, u64 w)
 {
 	struct bitmap_state *b = bitmap_of(h);
 
-	window_flush(h);
+	if (b->lines) {
+		give(h, b->window, min_t(u64, w - b->at, WINDOW_WORDS));
+		if (!h->err)
+			window_clear(h);
+	}
 	if (!h->err)
-		b->at = w - w % WINDOW_WORDS;
+		give_zeros(h, w);
+}
+
+/* Have word @w in the window. False: there was an error, now or before. */
+static inline bool window_reach(struct dmt_harvest *h, u64 w)
+{
+	struct bitmap_state *b = bitmap_of(h);
+
+	if (likely(w - b->at < WINDOW_WORDS))
+		return true;
+	if (!h->err)
+		window_move(h, max(w - w % WINDOW_WORDS, b->at + WINDOW_WORDS));
+	return !h->err;
+}
+
+/* Words [w, w + n) of the answer hold something, which is in the window. */
+static inline void window_note(struct bitmap_state *b, u64 w, unsigned int n)
+{
+	unsigned int first = (w - b->at) / DMT_LINE_WORDS;
+	unsigned int last = (w - b->at + n - 1) / DMT_LINE_WORDS;
+
+	b->lines |= dmt_word_mask(first, last);
 }
 
 static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last);
@@ -152,42 +171,46 @@ static inline void put_word(struct dmt_harvest *h, u64 w, u64 word)
 
 	if (!word)
 		return;
-	if (unlikely(w - b->at >= WINDOW_WORDS)) {
-		if (!h->err)
-			window_move(h, w);
-		if (h->err) {
-			put_back_words(h, w, &word, 1);
-			return;
-		}
+	if (!window_reach(h, w)) {
+		put_back_words(h, w, &word, 1);
+		return;
 	}
 	b->window[w - b->at] |= word;
-	b->lines |= 1ULL << ((w - b->at) / DMT_LINE_WORDS);
+	window_note(b, w, 1);
 }
 
-/* Bits [first, last] of the answer */
-static void put_bits(struct dmt_harvest *h, u64 first, u64 last)
+/* All bits of words [w, end) of the answer */
+static void put_ones(struct dmt_harvest *h, u64 w, u64 end)
 {
-	u64 w = first / 64;
+	struct bitmap_state *b = bitmap_of(h);
 
-	for (; w <= last / 64; w++) {
-		u64 word = ~0ULL;
+	while (w < end) {
+		unsigned int n;
 
-		if (h->err) {
-			put_back_bits(h, max(first, w * 64), last);
+		if (!window_reach(h, w)) {
+			put_back_bits(h, w * 64, end * 64 - 1);
 			return;
 		}
-		if (w == first / 64)
-			word &= ~0ULL << first % 64;
-		if (w == last / 64)
-			word &= ~0ULL >> (63 - last % 64);
-		put_word(h, w, word);
+		n = min_t(u64, end - w, b->at + WINDOW_WORDS - w);
+		memset(b->window + (w - b->at), 0xff, n * sizeof(u64));
+		window_note(b, w, n);
+		w += n;
 	}
 }
 
 /* Pages [pos, pos + n) of the range are dirty. */
 static void bitmap_run(struct dmt_harvest *h, u64 pos, u64 n)
 {
-	put_bits(h, pos >> h->coarse, (pos + n - 1) >> h->coarse);
+	u64 first = pos >> h->coarse, last = (pos + n - 1) >> h->coarse;
+	u64 w = first / 64, end = last / 64;
+
+	if (w == end) {
+		put_word(h, w, dmt_word_mask(first % 64, last % 64));
+		return;
+	}
+	put_word(h, w, dmt_word_mask(first % 64, 63));
+	put_ones(h, w + 1, end);
+	put_word(h, end, dmt_word_mask(0, last % 64));
 }
 
 static void put_coarse(struct dmt_harvest *h, u64 pos, u64 word)
@@ -226,24 +249,23 @@ static inline void put_pages(struct dmt_harvest *h, s64 pos, u64 word)
 		put_word(h, pos / 64 + 1, word >> (64 - off));
 }
 
-/* A line's words, at @pos; when they fall on a line of the window, at once. */
+/* A line's words, at @pos; when they fall on whole words, and in the window, at once. */
 static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 		     const u64 *pinned)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 w = (u64)pos / 64 - b->at;
+	u64 w = (u64)pos / 64;
 	unsigned int i;
 
-	if (pos >= 0 && !h->coarse && !(pos % 64) &&
-	    w <= WINDOW_WORDS - DMT_LINE_WORDS) {
-		u64 *to = b->window + w;
+	if (pos >= 0 && !h->coarse && !(pos % 64) && window_reach(h, w) &&
+	    w - b->at <= WINDOW_WORDS - DMT_LINE_WORDS) {
+		u64 *to = b->window + (w - b->at);
 
 		for (i = 0; words && i < DMT_LINE_WORDS; i++)
 			to[i] |= READ_ONCE(words[i]);
 		for (i = 0; pinned && i < DMT_LINE_WORDS; i++)
 			to[i] |= pinned[i];
-		b->lines |= 1ULL << w / DMT_LINE_WORDS;
-		b->lines |= 1ULL << (w + DMT_LINE_WORDS - 1) / DMT_LINE_WORDS;
+		window_note(b, w, DMT_LINE_WORDS);
 		return;
 	}
 	for (i = 0; i < DMT_LINE_WORDS; i++)
@@ -251,36 +273,22 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 					   (pinned ? pinned[i] : 0));
 }
 
-/*
- * Can words that the harvest alone has now go to the user as they are? They must fall
- * on lines of the answer, for the window is handed out by
- * lines, which would overwrite them.
- */
+/* Can words that the harvest alone has now go to the user as they are? */
 static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
 {
-	return h->taker.held && !h->coarse && pos >= 0 &&
-		!((u64)pos % (1U << DMT_LINE_SHIFT)) &&
-		!(npages % (1U << DMT_LINE_SHIFT));
+	return h->taker.held && !h->coarse && pos >= 0 && !(pos % 64) &&
+		!(npages % 64);
 }
 
+/* Words of pages that are behind all that the window holds */
 static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		       unsigned int nwords)
 {
-	struct bitmap_state *b = bitmap_of(h);
-	unsigned int n = min_t(u64, nwords, WINDOW_WORDS - w % WINDOW_WORDS);
-	u64 last = w + nwords - 1;
-
-	window_flush(h);
+	window_move(h, w);
 	if (!h->err)
-		give(h, w, words, n);
-	if (!h->err && n < nwords)
-		give(h, w + n, words + n, nwords - n);
-	if (h->err) {
+		give(h, words, nwords);
+	if (h->err)
 		put_back_words(h, w, words, nwords);
-		return;
-	}
-	b->at = last - last % WINDOW_WORDS;	/* handed out so far */
-	b->given = last + 1;
 }
 
 static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
@@ -363,7 +371,6 @@ static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
 static void bitmap_put_back(struct dmt_harvest *h)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 end = min(b->given, b->nwords);
 	unsigned int part;
 
 	put_back_words(h, b->at, b->window,
@@ -372,12 +379,12 @@ static void bitmap_put_back(struct dmt_harvest *h)
 	for (part = 0; part < PARTS; part++)
 		if (b->parts[part / 64] >> part % 64 & 1)
 			put_back_part(h, (u64)part << b->part_shift,
-				      min(end, (u64)(part + 1) << b->part_shift));
+				      min(b->at, (u64)(part + 1) << b->part_shift));
 }
 
 static void bitmap_finish(struct dmt_harvest *h)
 {
-	window_flush(h);
+	window_move(h, bitmap_of(h)->nwords);
 }
 
 static const struct dmt_answer bitmap_answer = {
@@ -387,20 +394,34 @@ static const struct dmt_answer bitmap_answer = {
 	.put_back = bitmap_put_back,
 };
 
-int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
-			      const struct dmt_bitmap *bitmap)
+static void bitmap_begin(struct dmt_container *c, u64 iova, u64 last,
+			 const struct dmt_bitmap *bitmap)
 {
 	struct dmt_harvest *h = c->harvest;
 	struct bitmap_state *b = bitmap_of(h);
 
 	h->c = c;
+	h->err = 0;
 	b->data = bitmap->data;
 	b->nwords = answer_words(iova, last, bitmap);
 	b->at = 0;
-	b->given = 0;
 	b->lines = 0;
 	b->part_shift = part_shift(b->nwords);
 	b->runs = 0;
 	memset(b->parts, 0, sizeof(b->parts));
-	return dmt_harvest_walk(h, iova, last, bitmap->pgshift, &bitmap_answer);
+}
+
+int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
+			      const struct dmt_bitmap *bitmap)
+{
+	bitmap_begin(c, iova, last, bitmap);
+	return dmt_harvest_walk(c->harvest, iova, last, bitmap->pgshift, &bitmap_answer);
+}
+
+int dmt_answer_bitmap_clean(struct dmt_container *c, u64 iova, u64 last,
+			    const struct dmt_bitmap *bitmap)
+{
+	bitmap_begin(c, iova, last, bitmap);
+	bitmap_finish(c->harvest);
+	return c->harvest->err;
 }

@@ -18,20 +18,20 @@ struct dmt_bitmap {
 };
 
 /**
- * dmt_answer_bitmap_prepare - write zeros to all of a bitmap
+ * dmt_answer_bitmap_prepare - fault in all of a bitmap
  * @c: container, not locked
  * @iova: first
  * @last: last
  * @bitmap: where to
  *
- * So that holes read as clean, and a buffer that isn't there is found out before
- * anything is cleared; its pages are there then. Return: 0, -EFAULT, -EINTR.
+ * So that a buffer that isn't there is found out before anything is taken. What it holds
+ * is undefined until the harvest. Return: 0, -EFAULT, -EINTR.
  */
 int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap);
 
 /**
- * dmt_answer_bitmap_harvest - take what is dirty, and add it to a prepared bitmap
+ * dmt_answer_bitmap_harvest - take what is dirty, and write all of a prepared bitmap
  * @c: tracking; @c->lock is held
  * @iova: first
  * @last: last
@@ -42,5 +42,9 @@ int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
  */
 int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
 		       const struct dmt_bitmap *bitmap);
+
+/* The same, but take nothing and write zeros. Return: as dmt_answer_bitmap_harvest() */
+int dmt_answer_bitmap_clean(struct dmt_container *c, u64 iova, u64 last,
+			    const struct dmt_bitmap *bitmap);
 
 #endif

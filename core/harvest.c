@@ -28,7 +28,7 @@ int dmt_harvest_prepare(struct dmt_host *host, void __user *to, u64 size)
 	while (size) {
 		size_t n = min_t(u64, size, 1UL << 20);
 
-		if (dmt_clear_user(host, to, n))
+		if (dmt_fault_in_user(host, to, n))
 			return -EFAULT;
 		if (dmt_interrupted())
 			return -EINTR;

@@ -66,14 +66,16 @@ void dmt_free_later(struct dmt_later *later,
 /* The caller's memory: pointers that an ioctl was given ------------------- */
 
 /*
- * Each returns 0 or -EFAULT. The pointers are hostile. After -EFAULT from
- * dmt_copy_to_user() or dmt_clear_user() a part may have been written.
+ * Each returns 0 or -EFAULT. The pointers are hostile. After -EFAULT from a function that
+ * writes, a part may have been written.
  */
 int dmt_copy_from_user(struct dmt_host *host, void *to,
 		       const void __user *from, size_t size);
 int dmt_copy_to_user(struct dmt_host *host, void __user *to,
 		     const void *from, size_t size);
-int dmt_clear_user(struct dmt_host *host, void __user *to, size_t size);
+
+/* Make it ready to be written without page faults; bytes of it may become 0. */
+int dmt_fault_in_user(struct dmt_host *host, void __user *to, size_t size);
 
 /**
  * dmt_copy_to_user_nofault - copy to the caller's memory without a page fault
@@ -83,14 +85,16 @@ int dmt_clear_user(struct dmt_host *host, void __user *to, size_t size);
  * @size: bytes
  *
  * For use under a lock: a fault may wait for as long as the user likes (userfaultfd, a
- * file system of theirs). Where a page isn't there, it's -EFAULT; dmt_clear_user(), without
- * the lock, faults it in or finds that it can't be. A host in a process can't tell a
- * fault from an access: there it's dmt_copy_to_user(). So it is for copying from.
+ * file system of theirs). Where a page isn't there, it's -EFAULT; dmt_fault_in_user(),
+ * without the lock, faults it in or finds that it can't be. A host in a process can't tell
+ * a fault from an access: there it's dmt_copy_to_user(). So it is for copying from, and for
+ * writing zeros.
  */
 int dmt_copy_to_user_nofault(struct dmt_host *host, void __user *to,
 			     const void *from, size_t size);
 int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 			       const void __user *from, size_t size);
+int dmt_clear_user_nofault(struct dmt_host *host, void __user *to, size_t size);
 
 /* Could @size bytes at @addr be the caller's at all? No memory is touched. */
 bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr,

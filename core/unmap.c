@@ -170,6 +170,15 @@ static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 	return bitmap ? dmt_answer_bitmap_harvest(c, iova, last, bitmap) : 0;
 }
 
+/* The same where nothing is unmapped: what is mapped there keeps its pages. */
+static int unmap_none(struct dmt_container *c, u64 iova, u64 last,
+		      const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	int err = unmap_answer(c, iova, last, NULL, 0, size);
+
+	return err || !bitmap ? err : dmt_answer_bitmap_clean(c, iova, last, bitmap);
+}
+
 /* May that be unmapped at all? As dmt_unmap_check(): -ENOENT is no error. */
 static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 		     const struct dmt_bitmap *bitmap, u64 *end)
@@ -229,7 +238,7 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	if (err) {
 		stay(&l);
 		return err != -ENOENT ? err :
-			unmap_answer(c, iova, last, NULL, 0, size);
+			unmap_none(c, iova, last, bitmap, size);
 	}
 	if (!bitmap)
 		note_unread(c, &l);

@@ -166,7 +166,7 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 	return dmt_copy_from_user(host, to, from, size);
 }
 
-int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
+int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 {
 	size_t done = 0;
 
@@ -186,6 +186,14 @@ int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
 		done += n;
 	}
 	return 0;
+}
+
+/* Where pointers are trusted, so are their pages. */
+int dmt_fault_in_user(struct dmt_host *host, void *to, size_t size)
+{
+	if (host->checked)
+		return dmt_clear_user_nofault(host, to, size);
+	return is_null(to) || dmt_fault(host, DMT_FAULT_COPY) ? -EFAULT : 0;
 }
 
 bool dmt_user_range_ok(struct dmt_host *host, const void *addr, u64 size)

@@ -8,6 +8,7 @@
  * killer called (__GFP_RETRY_MAYFAIL) nor a warning printed.
  */
 #include <linux/memcontrol.h>
+#include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -96,9 +97,19 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 	return err;
 }
 
-int dmt_clear_user(struct dmt_host *host, void __user *to, size_t size)
+int dmt_clear_user_nofault(struct dmt_host *host, void __user *to, size_t size)
 {
-	return clear_user(to, size) ? -EFAULT : 0;
+	unsigned long left;
+
+	pagefault_disable();
+	left = clear_user(to, size);
+	pagefault_enable();
+	return left ? -EFAULT : 0;
+}
+
+int dmt_fault_in_user(struct dmt_host *host, void __user *to, size_t size)
+{
+	return fault_in_writeable(to, size) ? -EFAULT : 0;
 }
 
 bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr, u64 size)

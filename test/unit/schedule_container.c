@@ -165,12 +165,17 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 	return dmt_copy_from_user(host, to, from, size);
 }
 
-int dmt_clear_user(struct dmt_host *host, void *to, size_t size)
+int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 {
 	if (fault())
 		return -EFAULT;
 	memset(to, 0, size);
 	return 0;
+}
+
+int dmt_fault_in_user(struct dmt_host *host, void *to, size_t size)
+{
+	return fault() ? -EFAULT : 0;
 }
 
 bool dmt_user_range_ok(struct dmt_host *host, const void *addr, u64 size)
