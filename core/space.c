@@ -358,33 +358,35 @@ static void epoch_change(struct dmt_space *space)
 	smp_store_release(&space->epoch, (u64)atomic64_inc_return(&last));
 }
 
-/* A directory without empty leaves, if memory can be had. */
-static void dir_compact(struct dmt_space *space)
+/*
+ * A directory without the leaves [from, end), all emptied, and empty ones beside them, if
+ * memory can be had. No other leaf is looked at: there may be a thousand.
+ */
+static void dir_drop(struct dmt_space *space, unsigned int from, unsigned int end)
 {
 	struct dmt_space_dir *old = dir_of(space), *dir;
-	unsigned int i, n = 0;
+	unsigned int n, i;
 
-	for (i = 0; i < old->count; i++)
-		n += dir_leaf(old, i)->count != 0;
+	while (from && !dir_leaf(old, from - 1)->count)
+		from--;
+	while (end < old->count && !dir_leaf(old, end)->count)
+		end++;
+	n = old->count - (end - from);
 	dir = dir_alloc(space, n ?: 1);
 	if (!dir)
 		return;
 	if (!n)
 		RCU_INIT_POINTER(dir->leaf[0], &empty_leaf);
-	for (i = 0, n = 0; i < old->count; i++) {
-		struct dmt_space_leaf *leaf = dir_leaf(old, i);
+	for (i = 0; i < n; i++) {
+		unsigned int at = i < from ? i : i + (end - from);
 
-		if (!leaf->count)
-			continue;
-		dir->key[n] = n ? old->key[i] : 0;
-		RCU_INIT_POINTER(dir->leaf[n++], leaf);
+		dir->key[i] = i ? old->key[at] : 0;
+		RCU_INIT_POINTER(dir->leaf[i], dir_leaf(old, at));
 	}
 	/* Out of readers' reach first: a grace period may be short. */
 	rcu_assign_pointer(space->dir, dir);
-	for (i = 0; i < old->count; i++) {
-		if (!dir_leaf(old, i)->count)
-			leaf_retire(dir_leaf(old, i));
-	}
+	for (i = from; i < end; i++)
+		leaf_retire(dir_leaf(old, i));
 	call_rcu(&old->rcu, dir_free_rcu);
 }
 
@@ -392,7 +394,7 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 {
 	struct dmt_space_dir *dir = dir_of(space);
 	unsigned int at = keys_upto(dir->key, dir->count, iova) - 1;
-	bool emptied = false;
+	unsigned int from = 0, end_at = 0;	/* the leaves that have been emptied */
 
 	for (; at < dir->count && dir->key[at] <= last; at++) {
 		struct dmt_space_leaf *leaf = dir_leaf(dir, at);
@@ -405,14 +407,17 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 		space->count -= end - first;
 		if (end == leaf->count) {
 			smp_store_release(&leaf->count, first);
-			emptied |= !first;
+			if (!first) {
+				from = end_at ? from : at;
+				end_at = at + 1;
+			}
 		} else {
 			erase_from(space, at, first, end);
 		}
 	}
 	epoch_change(space);
-	if (emptied && dir->count > 1)
-		dir_compact(space);
+	if (end_at && dir->count > 1)
+		dir_drop(space, from, end_at);
 }
 
 int dmt_space_init(struct dmt_space *space, struct dmt_host *host)
