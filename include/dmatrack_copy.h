@@ -234,6 +234,9 @@ struct dmatrack_round {
  * @sent, @zero, @same, @bytes: as in a round, of all
  * @time: from begin to end
  * @downtime: from the call of stop() until everything was at the destination, and that finished
+ * @stop: of that, what stop() took
+ * @last_harvest: of that, what the last harvest took
+ * @last_copy: of that, what it took to bring the last pages to the destination
  * @finish: of that, what the destination took to finish: to compare, to write to disk
  * @memory: bytes that the copy itself needed at the most: bitmaps, hashes
  */
@@ -249,6 +252,9 @@ struct dmatrack_totals {
 	uint64_t bytes;
 	uint64_t time;
 	uint64_t downtime;
+	uint64_t stop;
+	uint64_t last_harvest;
+	uint64_t last_copy;
 	uint64_t finish;
 	uint64_t memory;
 };

@@ -200,8 +200,8 @@ static void print_reason(const struct copy *c)
 		      c->out);
 		return;
 	case DMATRACK_ROUNDS:
-		fprintf(c->out, "The devices were stopped after %" PRIu64 " rounds, as many as allowed.\n",
-			c->o->rounds);
+		fprintf(c->out, "The devices were stopped after %" PRIu64 " round%s, as many as allowed.\n",
+			c->o->rounds, c->o->rounds == 1 ? "" : "s");
 		return;
 	}
 }
@@ -220,16 +220,54 @@ static const char *format_finish(char *buf, size_t size, const struct copy *c)
 	return buf;
 }
 
-/* Why the downtime was more than allowed */
-static const char *explain_downtime(const struct copy *c)
+/**
+ * struct part - a part of the downtime
+ * @name: name in JSON
+ * @words: what was done
+ * @ns: time that it took
+ */
+struct part {
+	const char *name;
+	const char *words;
+	uint64_t ns;
+};
+
+/* Return: the part of a downtime that took longest */
+static struct part longest_part(const struct dmatrack_totals *t)
+{
+	const struct part parts[] = {
+		{ "stop", "stopping the devices", t->stop },
+		{ "harvest", "the last harvest", t->last_harvest },
+		{ "copy", "copying what was left", t->last_copy },
+		{ "finish", "finishing", t->finish },
+	};
+	size_t i, longest = 0;
+
+	for (i = 1; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i].ns > parts[longest].ns)
+			longest = i;
+	}
+	return parts[longest];
+}
+
+/* Return: whether the devices stood still for longer than allowed */
+static bool is_late(const struct copy *c)
+{
+	return c->o->downtime && c->totals.downtime > c->o->downtime * 1000000;
+}
+
+static void print_late(const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
+	bool missed = t->reason == DMATRACK_DIVERGES || t->reason == DMATRACK_ROUNDS;
+	struct part part = longest_part(t);
+	char time[CLI_TEXT];
 
-	if (t->reason == DMATRACK_DIVERGES || t->reason == DMATRACK_ROUNDS)
-		return "what was left did not fit it";
-	if (t->finish > t->downtime / 2)
-		return "finishing took most of it";
-	return "more was written, or it was sent more slowly, than predicted";
+	if (is_late(c))
+		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s%s took %s%s.\n",
+			c->o->downtime, missed ? "it did not converge, and " : "",
+			part.words, cli_text_time(time, part.ns),
+			missed ? "" : ", longer than predicted");
 }
 
 static void print_totals(const struct copy *c)
@@ -244,9 +282,7 @@ static void print_totals(const struct copy *c)
 		cli_text_size(sent, t->bytes),
 		cli_text_time(down, t->downtime),
 		format_finish(finish, sizeof(finish), c));
-	if (t->downtime > c->o->downtime * 1000000)
-		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s.\n",
-			c->o->downtime, explain_downtime(c));
+	print_late(c);
 	if (t->resumed)
 		fprintf(c->out, "The connection broke and was made again %u time%s.\n",
 			t->resumed, t->resumed == 1 ? "" : "s");
@@ -313,6 +349,10 @@ static void add_totals(json_t *o, const struct copy *c)
 	cli_json_number(o, "downtime_ns", t->downtime);
 	cli_json_number(o, "downtime_limit_ns", c->o->downtime ?
 			c->o->downtime * 1000000 : UINT64_MAX);
+	cli_json_string(o, "late_cause", is_late(c) ? longest_part(t).name : NULL);
+	cli_json_number(o, "stop_ns", t->stop);
+	cli_json_number(o, "last_harvest_ns", t->last_harvest);
+	cli_json_number(o, "last_copy_ns", t->last_copy);
 	cli_json_number(o, "finish_ns", t->finish);
 	cli_json_number(o, "memory_bytes", t->memory);
 	cli_json_number(o, "writes", c->stats.ops);

@@ -356,6 +356,9 @@ static void write_end(struct record *r, const struct record_end *end)
 		bad |= json_object_set_new(line, "error", string(end->error));
 	bad |= set_number(line, "time_ns", end->time);
 	bad |= set_nonzero(line, "downtime_ns", end->downtime);
+	bad |= set_nonzero(line, "stop_ns", end->stop);
+	bad |= set_nonzero(line, "last_harvest_ns", end->last_harvest);
+	bad |= set_nonzero(line, "last_copy_ns", end->last_copy);
 	bad |= set_nonzero(line, "finish_ns", end->finish);
 	bad |= set_number(line, "bytes", end->bytes);
 	write_line(r, line, bad);
@@ -445,6 +448,9 @@ int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
 		.error = error,
 		.time = totals->time,
 		.downtime = totals->downtime,
+		.stop = totals->stop,
+		.last_harvest = totals->last_harvest,
+		.last_copy = totals->last_copy,
 		.finish = totals->finish,
 		.bytes = totals->bytes,
 	};

@@ -88,6 +88,9 @@ enum record_result {
  * @error: error message; or NULL
  * @time: duration of the run in ns
  * @downtime: real downtime in ns; 0: not known
+ * @stop: part of the downtime that stopping the devices took, in ns; 0: not known
+ * @last_harvest: part of the downtime that the last harvest took, in ns; 0: not known
+ * @last_copy: part of the downtime that copying what was left took, in ns; 0: not known
  * @finish: part of the downtime that finishing the destination took, in ns; 0: not known
  * @bytes: bytes of memory sent in all rounds
  */
@@ -97,6 +100,9 @@ struct record_end {
 	const char *error;
 	uint64_t time;
 	uint64_t downtime;
+	uint64_t stop;
+	uint64_t last_harvest;
+	uint64_t last_copy;
 	uint64_t finish;
 	uint64_t bytes;
 };

@@ -349,6 +349,9 @@ static int get_end(struct reader *r, json_t *line)
 	const struct member members[] = {
 		{ "time_ns", &end->time, true },
 		{ "downtime_ns", &end->downtime, false },
+		{ "stop_ns", &end->stop, false },
+		{ "last_harvest_ns", &end->last_harvest, false },
+		{ "last_copy_ns", &end->last_copy, false },
 		{ "finish_ns", &end->finish, false },
 		{ "bytes", &end->bytes, true },
 	};

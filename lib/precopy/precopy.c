@@ -406,6 +406,7 @@ static int stop_devices(struct precopy *c, uint64_t stopped)
 	if (ret > 0)
 		ret = dml_error(-EINVAL, "stop() returned %d, not 0 or -errno", ret);
 	c->totals.stopped = !ret;
+	c->totals.stop = now(c) - stopped;
 	if (__builtin_add_overflow(stopped, c->q.p.standstill, &c->x.limit))
 		c->x.limit = UINT64_MAX;
 	if (!ret && c->q.ops.limit)
@@ -454,6 +455,7 @@ static int copy_stopped(struct precopy *c, uint64_t stopped)
 		if (ret)
 			return ret;
 		account(c);
+		c->totals.last_copy += c->x.round.copy;
 		c->x.round.left = 0;
 		c->x.round.downtime = now(c) - stopped;
 		ret = report_round(c);
@@ -487,6 +489,7 @@ static int copy_all(struct precopy *c)
 	if (!ret)
 		ret = harvest(c);
 	if (!ret) {
+		c->totals.last_harvest = c->harvest_ns;
 		measure_dirty(c);
 		ret = copy_stopped(c, stopped);
 	}

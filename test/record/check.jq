@@ -47,7 +47,8 @@ is("converged"; $facts.Converged; {fits: "yes", asked: "stopped when asked", div
 	if $close.reason == "asked" and ($running.pages_dirty // 0) * $run.page_size <= ($run.left_limit // -1) then "fits"
 	else $close.reason // "" end] // "not known"),
 ([["Downtime allowed", $run.downtime_limit_ns], ["Downtime predicted", $running.downtime_ns], ["Downtime, real", $close.downtime_ns],
-  ["… to finish", $close.finish_ns | select(. == null or . > ($close.downtime_ns // 0) / 20)]][] | select(.[1] != null) | . as [$name, $ns] |
+  (["to stop", "stop_ns"], ["the last harvest", "last_harvest_ns"], ["to copy the rest", "last_copy_ns"], ["to finish", "finish_ns"] |
+   ["… \(.[0])", $close[.[1]] | select(. == null or . > ($close.downtime_ns // 0) / 20)])][] | select(.[1] != null) | . as [$name, $ns] |
 	[$page.downtimes[$at][] | select(.name == $name)][0] as $bar |
 	differs($name; $bar.text; $ns),
 	is("\($name) over"; $bar.over; if $name | startswith("Down") then if $run.downtime_limit_ns and $ns > $run.downtime_limit_ns then 1 else 0 end else 0 end)),

@@ -180,14 +180,27 @@ static void test_fits(void)
 	CHECK_EQ(play.rounds[1].dirty, 0);
 }
 
-/* The time of finish() belongs to no round, and is reported apart. */
+/* The parts of the downtime are reported apart; that of finish() belongs to no round. */
 static int finish_slowly(struct dmatrack_dest *d)
 {
 	play.now += 7 * MS;
 	return memdest_ops.finish(d);
 }
 
-static void test_finish(void)
+static int stop_slowly(void *opaque)
+{
+	play.now += 20 * MS;
+	return stop(opaque);
+}
+
+static int harvest_slowly(void *opaque, unsigned int region, uint64_t *bitmap)
+{
+	if (play.stops)
+		play.now += 300 * MS;
+	return report(opaque, region, bitmap);
+}
+
+static void test_parts(void)
 {
 	struct dmatrack_dest_ops slow = memdest_ops;
 
@@ -195,10 +208,15 @@ static void test_finish(void)
 	begin_play();
 	DIRTY(10);
 	play.d.base.ops = &slow;
+	play.p.stop = stop_slowly;
+	play.p.dirty = harvest_slowly;
 	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.stop, 20 * MS);
+	CHECK_EQ(play.totals.last_harvest, 300 * MS);
+	CHECK_EQ(play.totals.last_copy, 1 * MS);
 	CHECK_EQ(play.totals.finish, 7 * MS);
-	CHECK_EQ(play.totals.downtime, 8 * MS);
-	CHECK_EQ(play.rounds[1].downtime, 1 * MS);
+	CHECK_EQ(play.totals.downtime, 328 * MS);
+	CHECK_EQ(play.rounds[1].downtime, 321 * MS);
 }
 
 static void test_diverges(void)
@@ -660,7 +678,7 @@ int main(void)
 	TEST(test_bandwidth, "a bandwidth limit, but not for the last round");
 	TEST(test_slow, "progress() is called under a low limit, too");
 	TEST(test_pace, "the arithmetic of a bandwidth limit");
-	TEST(test_finish, "the time of finish() is reported apart");
+	TEST(test_parts, "the parts of the downtime");
 	TEST(test_refinement, "refinement sends only changed pages");
 	TEST(test_zero, "zeros are sent only for pages that weren't zero");
 	TEST(test_batches, "neighbouring pages are sent together");

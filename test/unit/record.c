@@ -226,7 +226,8 @@ static void write_whole(void)
 		.downtime = UINT64_MAX,
 	};
 	const struct dmatrack_totals totals = {
-		.reason = DMATRACK_FITS, .time = 99, .downtime = 7, .finish = 4,
+		.reason = DMATRACK_FITS, .time = 99, .downtime = 7, .stop = 1, .last_harvest = 2,
+		.last_copy = 3, .finish = 4,
 		.bytes = 5,
 	};
 	struct record *r;
@@ -287,6 +288,9 @@ static void round_trip(void)
 	CHECK_EQ(f.end.reason, DMATRACK_FITS);
 	CHECK_EQ(f.end.time, 99);
 	CHECK_EQ(f.end.downtime, 7);
+	CHECK_EQ(f.end.stop, 1);
+	CHECK_EQ(f.end.last_harvest, 2);
+	CHECK_EQ(f.end.last_copy, 3);
 	CHECK_EQ(f.end.finish, 4);
 	record_read_free(&f);
 }

@@ -75,6 +75,13 @@ function load(record) {
 	r.predicted = r.running ? r.running.downtime_ns : undefined;
 	r.real = end ? end.downtime_ns : undefined;
 	r.late = r.real > r.allowed;
+	r.parts = !end ? [] : [
+		{act: 'stopping the devices', short: 'to stop', ns: end.stop_ns},
+		{act: 'the last harvest', short: 'the last harvest', ns: end.last_harvest_ns},
+		{act: 'copying what was left', short: 'to copy the rest',
+		 ns: end.last_copy_ns || (r.last && r.last.kind === 'last' ? r.last.end_ns - r.last.begin_ns : 0)},
+		{act: 'finishing', short: 'to finish', ns: end.finish_ns}];
+	r.cause = r.late ? d3.greatest(r.parts, part => part.ns || 0) : undefined;
 	/* a program that asks to stop at its own limit has converged, too */
 	r.reason = !end ? 'none' : end.reason === 'asked' && r.running &&
 		r.running.pages_dirty * run.page_size <= run.left_limit ? 'fits' : end.reason;
@@ -95,7 +102,8 @@ function headline(r) {
 	if (r.end.result === 'failed')
 		return `FAILED: ${clean(r.end.error || 'the record does not say why', 200)}`;
 	return results[r.end.result] + (r.missed ? ', but it did not converge' : '') +
-		(r.late ? `; devices stood still for ${time(r.real)}, ${time(r.allowed)} allowed` : '');
+		(r.late ? `; devices stood still for ${time(r.real)}, ${time(r.allowed)} allowed` : '') +
+		(r.cause && r.cause.ns ? `: ${r.cause.act} took ${time(r.cause.ns)}` : '');
 }
 
 function describe(r) {
@@ -153,10 +161,10 @@ function advise(r) {
 		list.push(`Accept what is left: --until ${o.pages_dirty} (pages).`);
 	if (r.missed && !demo && r.run.refine !== true)
 		list.push('If devices write the same content again, or the driver reports more than was written: --refine.');
-	if (r.late && r.end.finish_ns > r.real / 2)
-		list.push(`Finishing took ${time(r.end.finish_ns)} of the downtime: use a faster disk at the destination.`);
-	else if (r.late && !r.missed && r.last.kind === 'last')
-		list.push(`The last round took ${time(r.last.end_ns - r.last.begin_ns)} of the downtime: ` +
+	if (r.cause && r.cause.short === 'to finish')
+		list.push(`Finishing took ${time(r.cause.ns)} of the downtime: use a faster disk at the destination.`);
+	else if (r.cause && r.cause.short === 'to copy the rest' && !r.missed)
+		list.push(`Copying what was left took ${time(r.cause.ns)} of the downtime: ` +
 			  'more was written, or it was sent slower, than predicted.');
 	return list;
 }
@@ -175,9 +183,8 @@ function facts(r) {
 
 const downtimes = r => [['Downtime allowed', r.allowed], ['Downtime predicted', r.predicted],
 	['Downtime, real', r.real],
-	['… the last round', r.real && r.last && r.last.kind === 'last' ?
-		r.last.end_ns - r.last.begin_ns : undefined],
-	['… to finish', r.end && r.end.finish_ns > r.real / 20 ? r.end.finish_ns : undefined]];
+	...['to stop', 'the last harvest', 'to copy the rest', 'to finish'].map(name => [`… ${name}`,
+		(r.parts.find(part => part.short === name && part.ns > r.real / 20) || {}).ns])];
 
 /* @runs: all runs of the page; their bars have the same scale */
 function showFacts(parent, r, runs) {
