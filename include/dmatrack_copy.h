@@ -112,7 +112,7 @@ enum dmatrack_outcome {
  *	    bits of each page, or NULL for zeros. What memory holds otherwise is copied again; its
  *	    error ends the copy. NULL: it needs no such thing
  * @limit: the devices stand still, and functions return -ETIMEDOUT rather than to wait beyond @when,
- *	   by CLOCK_MONOTONIC, in ns. NULL: it has no say in that
+ *	   by CLOCK_MONOTONIC, in ns; UINT64_MAX: they run again. NULL: it has no say in that
  * @outcome: asked after an error, as the last function before @close: enum dmatrack_outcome.
  *	     NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
  *
@@ -233,7 +233,8 @@ struct dmatrack_round {
  * @pages: of all regions
  * @sent, @zero, @same, @bytes: as in a round, of all
  * @time: from begin to end
- * @downtime: from the call of stop() until everything was at the destination, and that finished
+ * @downtime: from the call of stop() until that of release(); without that, until everything was at
+ *	      the destination, and that finished
  * @stop: of that, what stop() took
  * @last_harvest: of that, what the last harvest took
  * @last_copy: of that, what it took to bring the last pages to the destination
@@ -297,6 +298,18 @@ struct dmatrack_totals {
  *		waits for something may take longer, but for a sender's
  * @start: start the devices again. Called if the copy fails after stop(), unless there is one
  *	   (-DMATRACK_NOT_DURABLE) or that isn't known (-EINPROGRESS). NULL: they stay stopped
+ * @release: the memory isn't needed any more: start the devices again, for a copy of devices that go
+ *	    on, such as a snapshot. A negative errno: they stay stopped; the copy goes on. NULL: they
+ *	    stay stopped, as for a migration
+ *
+ * @release is called once. A destination without lost() has been given all pages by then, so its last
+ * round() and finish() take place while devices run. If that fails there is no copy, and nothing else
+ * is lost. A destination with lost() (a sender) may ask for any page again until it is finished, or
+ * read memory to compare it, so @release is called after finish(). It isn't called if the copy fails
+ * before (@start is), or if it isn't known whether there is one.
+ *
+ * For a migration @release must be NULL: devices that run here while there is a copy, or may be one,
+ * could run at both ends. There, only @start tells that the devices may run again.
  *
  * All functions are called by the thread that runs the copy.
  */
@@ -322,6 +335,7 @@ struct dmatrack_precopy {
 	int (*round)(void *opaque, const struct dmatrack_round *round);
 	uint64_t standstill;
 	int (*start)(void *opaque);
+	int (*release)(void *opaque);
 };
 
 /**

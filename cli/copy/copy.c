@@ -39,6 +39,17 @@ static int stop(void *opaque)
 	return status ? -ECANCELED : 0;
 }
 
+/* The memory isn't needed any more, unless it is read again after the copy. */
+static int release(void *opaque)
+{
+	struct copy *c = opaque;
+
+	c->limit = UINT64_MAX;
+	if (c->o->digest || c->o->dump)
+		return 0;
+	return workload_start(&c->w) ? -EIO : 0;
+}
+
 /* Print nothing before the destination has been opened: its address may be wrong. */
 static void begin(struct copy *c)
 {
@@ -256,6 +267,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		.progress = progress,
 		.round = end_round,
 		.standstill = standstill(c->o),
+		.release = c->releases ? release : NULL,
 	};
 	char why[256];
 	int ret, status;

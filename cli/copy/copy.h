@@ -164,6 +164,7 @@ struct copy_round {
  * @begun: true: @view->begin() was called
  * @started: time of the start, by dml_clock_now()
  * @limit: time when the standstill's limit is reached, by dml_clock_now(); or UINT64_MAX
+ * @releases: true: the devices go on when the memory isn't needed any more
  * @checked: true: the copy was or will be compared with the memory
  * @status: exit status of a callback that has printed an error message; or 0
  */
@@ -189,13 +190,14 @@ struct copy {
 	bool begun;
 	uint64_t started;
 	uint64_t limit;
+	bool releases;
 	bool checked;
 	int status;
 };
 
 /**
  * copy_open() - open the workload; its devices don't write yet
- * @c: @command, @target, @o, @view, @out, @checked and, if wanted, @compare and @until
+ * @c: @command, @target, @o, @view, @out, @releases, @checked and, if wanted, @compare and @until
  *     are set, the rest is zeroed. Call copy_close() even if this fails
  * @copies: how many times the memory must fit into the machine's
  *

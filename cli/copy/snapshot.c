@@ -8,8 +8,10 @@ static const char help[] =
 "Copy memory that devices write to, into an image file. Everything is copied once\n"
 "while they write; then, round by round, the pages that they wrote meanwhile,\n"
 "until so little is left that they can be stopped for it. The image is exactly\n"
-"the memory of that moment; zero pages take no room in it. It gets its name when\n"
-"it is complete and on disk; until then its name ends with .partial.\n"
+"the memory of that moment; zero pages take no room in it. The devices run again\n"
+"when all has been read (with --digest or --dump they stay stopped). The image\n"
+"gets its name when it is complete and on disk; until then its name ends with\n"
+".partial.\n"
 "\n"
 COPY_HELP_WORKLOAD
 "Image:\n"
@@ -51,7 +53,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct snapshot_options o = { .copy = COPY_DEFAULTS };
 	struct copy c = { .command = cmd->name, .o = &o.copy,
-			  .view = &copy_report_view, .out = stdout };
+			  .view = &copy_report_view, .out = stdout,
+			  .releases = true };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 

@@ -166,7 +166,7 @@ struct workload {
 int workload_open(struct workload *w, struct workload_options *o);
 void workload_close(struct workload *w);
 
-/* Let the devices write; can't be called again. */
+/* Let the devices write, also again after workload_stop(). */
 int workload_start(struct workload *w);
 /* Statistics so far. @pinned: out, or NULL: number of writes through pins */
 int workload_stats(struct workload *w, struct tdev_stats *stats,

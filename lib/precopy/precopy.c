@@ -6,7 +6,8 @@
  *	round:	copy the pending pages
  *		harvest: the reported pages are pending
  *		unless there is a reason to stop the devices: next round
- *	stop the devices; harvest; copy the pending pages; finish
+ *	stop the devices; harvest; copy the pending pages; release the devices; finish
+ *	(only after that, if the destination may ask for pages again)
  *
  * Nothing is lost, because a page is copied after the harvest that reports it: a device's
  * write while the page is copied, or after, is reported by the next harvest; and after the
@@ -48,6 +49,8 @@
  * @kept: pages pending before the last harvest, as the destination had been lost
  * @harvest_ns: duration of the last harvest
  * @pending: pages pending after it
+ * @stopped: time when stop() was called
+ * @released: whether release() was called
  * @totals: sums so far
  */
 struct precopy {
@@ -63,6 +66,8 @@ struct precopy {
 	uint64_t kept;
 	uint64_t harvest_ns;
 	uint64_t pending;
+	uint64_t stopped;
+	bool released;
 	struct dmatrack_totals totals;
 };
 
@@ -398,20 +403,43 @@ static bool must_give_up(const struct precopy *c)
 	       (r->downtime != UINT64_MAX && r->downtime > c->q.p.standstill);
 }
 
-/* @stopped: the time from which their standstill counts */
-static int stop_devices(struct precopy *c, uint64_t stopped)
+/* Set the limit of the devices' standstill. */
+static void set_limit(struct precopy *c, uint64_t limit)
 {
-	int ret = dml_error_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
+	c->x.limit = limit;
+	if (c->q.ops.limit)
+		c->q.ops.limit(c->q.p.dest, limit);
+}
 
+static int stop_devices(struct precopy *c)
+{
+	uint64_t limit;
+	int ret;
+
+	c->stopped = now(c);
+	ret = dml_error_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
 	if (ret > 0)
 		ret = dml_error(-EINVAL, "stop() returned %d, not 0 or -errno", ret);
 	c->totals.stopped = !ret;
-	c->totals.stop = now(c) - stopped;
-	if (__builtin_add_overflow(stopped, c->q.p.standstill, &c->x.limit))
-		c->x.limit = UINT64_MAX;
-	if (!ret && c->q.ops.limit)
-		c->q.ops.limit(c->q.p.dest, c->x.limit);
+	c->totals.stop = now(c) - c->stopped;
+	if (__builtin_add_overflow(c->stopped, c->q.p.standstill, &limit))
+		limit = UINT64_MAX;
+	if (!ret)
+		set_limit(c, limit);
 	return ret;
+}
+
+/* The memory isn't needed any more: the downtime ends, if the program wants that. */
+static void release_devices(struct precopy *c)
+{
+	DML_KEEP_TEXT;
+
+	if (!c->q.p.release || c->released)
+		return;
+	c->released = true;
+	c->totals.downtime = now(c) - c->stopped;
+	c->totals.stopped = !!c->q.p.release(c->q.p.opaque);
+	set_limit(c, UINT64_MAX);
 }
 
 /* If there's no copy, start the devices again. @err: the copy's result */
@@ -430,21 +458,33 @@ static int start_devices(struct precopy *c, int err)
 			 ret ? "; and the devices could not be started again" : "");
 }
 
-/* With the devices stopped: passes until the destination has all pages */
+/*
+ * With the devices stopped: passes until the destination has all pages. Without lost() it never asks
+ * for a page again.
+ */
 static int drain(struct precopy *c)
 {
 	int ret;
 
 	do {
 		ret = dml_transfer_pass(&c->x);
+		if (!ret && c->q.p.release && !c->q.ops.lost) {
+			c->totals.last_copy = now(c) - c->x.round_began;
+			release_devices(c);
+		}
 		if (!ret)
 			ret = dml_transfer_end_round(&c->x);
 	} while (!ret && dml_transfer_pending(&c->x));
 	return ret;
 }
 
+static uint64_t downtime(const struct precopy *c)
+{
+	return c->released ? c->totals.downtime : now(c) - c->stopped;
+}
+
 /* One round, and another one each time that the destination is lost while it finishes */
-static int copy_stopped(struct precopy *c, uint64_t stopped)
+static int copy_stopped(struct precopy *c)
 {
 	uint64_t from;
 	int ret;
@@ -455,14 +495,16 @@ static int copy_stopped(struct precopy *c, uint64_t stopped)
 		if (ret)
 			return ret;
 		account(c);
-		c->totals.last_copy += c->x.round.copy;
+		if (!c->released)
+			c->totals.last_copy += c->x.round.copy;
 		c->x.round.left = 0;
-		c->x.round.downtime = now(c) - stopped;
+		c->x.round.downtime = downtime(c);
 		ret = report_round(c);
 		from = now(c);
 		if (!ret)
 			ret = dml_transfer_finish(&c->x);
-		c->totals.finish += now(c) - from;
+		if (!c->released)
+			c->totals.finish += now(c) - from;
 		c->pending = dml_transfer_pending(&c->x);
 		c->harvest_ns = 0;
 	} while (ret > 0);
@@ -471,7 +513,6 @@ static int copy_stopped(struct precopy *c, uint64_t stopped)
 
 static int copy_all(struct precopy *c)
 {
-	uint64_t stopped;
 	int ret = claim(c);
 
 	if (!ret)
@@ -484,16 +525,15 @@ static int copy_all(struct precopy *c)
 		return ret;
 	if (must_give_up(c))
 		return give_up(c);
-	stopped = now(c);
-	ret = stop_devices(c, stopped);
+	ret = stop_devices(c);
 	if (!ret)
 		ret = harvest(c);
 	if (!ret) {
 		c->totals.last_harvest = c->harvest_ns;
 		measure_dirty(c);
-		ret = copy_stopped(c, stopped);
+		ret = copy_stopped(c);
 	}
-	c->totals.downtime = now(c) - stopped;
+	c->totals.downtime = downtime(c);
 	return ret;
 }
 
@@ -533,7 +573,10 @@ int dml_precopy(const struct dmatrack_precopy *p,
 		if (!ret) {
 			c.pending = c.q.pages;
 			dml_forecast_init(&c.f);
-			ret = start_devices(&c, conclude(&c, copy_all(&c)));
+			ret = conclude(&c, copy_all(&c));
+			if (!ret || ret == -DMATRACK_NOT_DURABLE)
+				release_devices(&c);
+			ret = start_devices(&c, ret);
 			c.totals.memory = memory(&c);
 		}
 		stop(&c);

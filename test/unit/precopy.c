@@ -763,6 +763,92 @@ static void test_standstill(void)
 	CHECK_EQ(starts, 1);
 }
 
+/* Release: devices write again as soon as the memory isn't needed any more. */
+static unsigned char *kept[NREGIONS];	/* the memory as it was at release() */
+static unsigned int releases, finished_before;
+static int release_result, finish_result;
+
+static int release(void *opaque)
+{
+	unsigned int i;
+
+	for (i = 0; i < NREGIONS; i++)
+		memcpy(kept[i], w.regions[i].vaddr, w.regions[i].size);
+	finished_before = w.d.finished;
+	releases++;
+	w.running = !release_result;
+	return release_result;
+}
+
+static int round_released(struct dmatrack_dest *d)
+{
+	device(NULL, 0);
+	return memdest_ops.round(d);
+}
+
+static int finish_released(struct dmatrack_dest *d)
+{
+	device(NULL, 0);
+	return finish_result ? finish_result : memdest_ops.finish(d);
+}
+
+/* Return: whether the copy is the memory as it was at release() */
+static bool kept_exactly(void)
+{
+	bool same = true;
+	unsigned int i;
+
+	for (i = 0; i < NREGIONS; i++)
+		same = same && !memcmp(kept[i], w.d.mem[i], w.regions[i].size);
+	return same;
+}
+
+static int copy_released(const struct dmatrack_dest_ops *ops)
+{
+	begin_world();
+	w.each = 3;
+	w.d.base.ops = ops;
+	w.p.release = release;
+	w.p.start = start_again;
+	starts = releases = finished_before = 0;
+	return dmatrack_precopy_run(&w.p, &w.totals);
+}
+
+static void test_release(void)
+{
+	struct dmatrack_dest_ops ops = memdest_ops;
+	unsigned int i;
+
+	for (i = 0; i < NREGIONS; i++)
+		kept[i] = malloc(layout[i].pages * PAGE);
+	ops.round = round_released;
+	ops.finish = finish_released;
+	/* a destination that may ask for pages again: after finish() */
+	CHECK_EQ(copy_released(&ops), 0);
+	CHECK(releases == 1 && finished_before == 1 && !starts && !w.totals.stopped);
+	CHECK(kept_exactly() && memdest_exact(&w.d));
+	finish_result = -EINPROGRESS;
+	CHECK_EQ(copy_released(&ops), -EINPROGRESS);
+	CHECK(!releases && !starts && w.totals.stopped);
+	finish_result = -EIO;
+	CHECK_EQ(copy_released(&ops), -EIO);
+	CHECK(!releases && starts == 1 && !w.totals.stopped);
+	/* another one: before the last round ends */
+	ops.lost = NULL;
+	CHECK_EQ(copy_released(&ops), -EIO);
+	CHECK(releases == 1 && !starts && !w.totals.stopped);
+	finish_result = 0;
+	CHECK_EQ(copy_released(&ops), 0);
+	CHECK(releases == 1 && !finished_before && !starts && !w.totals.stopped);
+	CHECK(kept_exactly() && !memdest_exact(&w.d));
+	/* devices that don't start */
+	release_result = -EIO;
+	CHECK_EQ(copy_released(&ops), 0);
+	CHECK(releases == 1 && !starts && w.totals.stopped && kept_exactly());
+	for (i = 0; i < NREGIONS; i++)
+		free(kept[i]);
+}
+
 int main(void)
 {
 	TEST(test_idle, "idle memory: pages that aren't zero are sent once");
@@ -777,6 +863,7 @@ int main(void)
 	TEST(test_losses, "the destination is lost again and again");
 	TEST(test_outcome, "the destination's outcome() overrides an error");
 	TEST(test_standstill, "the devices' standstill is limited");
+	TEST(test_release, "devices run again when the memory isn't needed any more");
 	TEST(test_unmapped, "memory unmapped during the copy: the copy fails");
 	TEST(test_unmapped_harmless, "memory unmapped without a loss: the copy goes on");
 	TEST(test_other_reader, "another harvest or STOP: the copy fails");

@@ -219,6 +219,39 @@ static void test_parts(void)
 	CHECK_EQ(play.rounds[1].downtime, 321 * MS);
 }
 
+static int release(void *opaque)
+{
+	play.stops--;
+	return 0;
+}
+
+/* The downtime ends with release(). */
+static void test_release(void)
+{
+	struct dmatrack_dest_ops slow = memdest_ops;
+
+	slow.finish = finish_slowly;
+	slow.lost = NULL;
+	begin_play();
+	DIRTY(10);
+	play.d.base.ops = &slow;
+	play.p.stop = stop_slowly;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.last_copy, 1 * MS);
+	CHECK_EQ(play.totals.downtime, 28 * MS);
+	begin_play();
+	DIRTY(10);
+	play.d.base.ops = &slow;
+	play.p.stop = stop_slowly;
+	play.p.release = release;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.stop, 20 * MS);
+	CHECK_EQ(play.totals.last_copy, 1 * MS);
+	CHECK_EQ(play.totals.finish, 0);
+	CHECK_EQ(play.totals.downtime, 21 * MS);
+	CHECK_EQ(play.rounds[1].downtime, 21 * MS);
+}
+
 static void test_diverges(void)
 {
 	begin_play();
@@ -679,6 +712,7 @@ int main(void)
 	TEST(test_slow, "progress() is called under a low limit, too");
 	TEST(test_pace, "the arithmetic of a bandwidth limit");
 	TEST(test_parts, "the parts of the downtime");
+	TEST(test_release, "the downtime ends when devices may run again");
 	TEST(test_refinement, "refinement sends only changed pages");
 	TEST(test_zero, "zeros are sent only for pages that weren't zero");
 	TEST(test_batches, "neighbouring pages are sent together");
