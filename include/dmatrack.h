@@ -3,11 +3,11 @@
  * libdmatrack: harvest the pages that devices have written by DMA.
  *
  * A container is the engine in this process, or an open /dev/vfio/vfio with
- * whichever type1 driver the kernel has. Functions return 0, or a negative
+ * the type1 driver that the kernel has loaded. Functions return 0, or a negative
  * errno, unless said otherwise. IOVAs and sizes are in bytes.
  *
- * Threads: calls on one container may be made from any number of threads, but
- * for dmatrack_close(), which must be the last.
+ * Any number of threads may make calls on one container, except dmatrack_close(),
+ * which must be the last call.
  */
 #ifndef DMATRACK_H
 #define DMATRACK_H
@@ -24,15 +24,15 @@ struct dmatrack;
 struct dmatrack_engine;
 
 /**
- * dmatrack_error() - what went wrong, in words
+ * dmatrack_error() - the error message of the last call
  *
- * Return: a text for people about the last call of this library in the calling thread, if that
- * failed; "" if it said no more than its errno does. Valid until the thread's next call. Functions
- * that can't fail, such as those that close something, leave it alone.
+ * Return: a text for people about the calling thread's last call, if that failed; "" if there is
+ * none beyond the errno. It belongs to the library, and is valid until the thread's next call.
+ * Functions that can't fail, such as those that close something, don't change it.
  */
 const char *dmatrack_error(void);
 
-/* Room for a text, with its end; what is longer is cut */
+/* Bytes of a text that are kept, including the null byte at its end */
 #define DMATRACK_ERROR_MAX	512
 
 #ifdef __GNUC__
@@ -42,14 +42,14 @@ const char *dmatrack_error(void);
 #endif
 
 /**
- * dmatrack_set_error() - say what went wrong, for dmatrack_error()
+ * dmatrack_set_error() - set the calling thread's error message
  * @err: a negative errno
- * @format: as printf(3) has it: a clause without a full stop, with the names and numbers that
- *	    matter: "group 12: device 0000:00:04.0 is bound to e1000e". An argument may be what
- *	    dmatrack_error() returned
+ * @format: as for printf(3): a clause without a full stop, with the names and numbers that
+ *	    matter: "group 12: device 0000:00:04.0 is bound to e1000e". An argument may be the
+ *	    text that dmatrack_error() returned
  *
- * For functions of a program that the library calls (of a destination, of a channel), before
- * they return an error. Without it, the text is the name of the function and that of the errno.
+ * For functions of a program that the library calls (those of a destination, of a channel), just
+ * before they return an error. Without it, the text is the function's name and the errno's.
  *
  * Return: @err.
  */
@@ -57,8 +57,8 @@ int dmatrack_set_error(int err, const char *format, ...) DMATRACK_PRINTF;
 #undef DMATRACK_PRINTF
 
 /**
- * dmatrack_open_engine() - a container in this process
- * @t: out
+ * dmatrack_open_engine() - open a container in this process
+ * @t: out: the container
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  * @flags: as for dmatrack_engine_create()
  */
@@ -66,99 +66,104 @@ int dmatrack_open_engine(struct dmatrack **t, unsigned int type,
 			 unsigned int flags);
 
 /**
- * dmatrack_open_vfio() - a container in the kernel, with one device
- * @t: out
- * @device: a PCI device that is bound to vfio-pci ("0000:00:03.0"), or the
- *	    UUID of a mediated device
- * @type: as above
+ * dmatrack_open_vfio() - open a container in the kernel, with one device
+ * @t: out: the container
+ * @device: address of a PCI device that is bound to a VFIO driver such as
+ *	    vfio-pci ("0000:00:03.0"), or UUID of a mediated device
+ * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  *
- * Return: 0; -ENODEV (no such device, or not bound to a VFIO driver), -ENOENT
- * (no /dev/vfio), -EBUSY (the group is in use, or a device in it has another
- * driver), -EOPNOTSUPP (no IOMMU driver of that type), -EPERM, -EACCES, -EINVAL
- * (not the name of a device, not a type).
+ * Return: 0; -ENODEV (no such device, or it is bound to no VFIO driver), -ENOENT
+ * (there is no /dev/vfio/vfio), -EBUSY (the group is open elsewhere, or another
+ * device in it is bound to a driver that isn't a VFIO driver), -EOPNOTSUPP (no type1
+ * IOMMU driver is loaded), -EPERM, -EACCES, -EINVAL (@device is neither an address
+ * nor a UUID, or @type is neither of the two), -ENOMEM, -EMFILE.
  */
 int dmatrack_open_vfio(struct dmatrack **t, const char *device,
 		       unsigned int type);
 
 /**
- * dmatrack_open_group() - a container in the kernel, with one group and no device yet
- * @t: out
- * @path: the group's file: "/dev/vfio/12"
- * @type: as above
+ * dmatrack_open_group() - open a container in the kernel, with one group and no device
+ * @t: out: the container
+ * @path: the group's file, such as "/dev/vfio/12"
+ * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  *
- * What is mapped is mapped for the group's devices, whether they're open or not;
- * dmatrack_attach() opens them. The group stays in the container until that is
- * closed.
+ * Mappings hold for all devices of the group, whether they are open or not;
+ * dmatrack_attach() opens devices. The group stays in the container until
+ * dmatrack_close().
  *
- * Return: 0; -ENOENT (no such file, or no /dev/vfio), -EINVAL (not a group's file,
- * not a type), -EBUSY, -EOPNOTSUPP, -EPERM, -EACCES as dmatrack_open_vfio().
+ * Return: 0; -ENOENT (there is no such file, or no /dev/vfio/vfio), -EINVAL (@path is
+ * not a group's file, or @type is neither of the two); other errors as
+ * dmatrack_open_vfio().
  */
 int dmatrack_open_group(struct dmatrack **t, const char *path,
 			unsigned int type);
 
 /**
- * dmatrack_open_fd() - a container that another program or library made
- * @t: out
- * @fd: an open /dev/vfio/vfio with its IOMMU type set: the program's own, or one that
- *	came by SCM_RIGHTS or pidfd_getfd(2). Duplicated: it stays the caller's
+ * dmatrack_open_fd() - open a container from a descriptor
+ * @t: out: the container
+ * @fd: an open /dev/vfio/vfio whose IOMMU type has been set: the program's own, or
+ *	another process's, received by SCM_RIGHTS or pidfd_getfd(2). It is duplicated,
+ *	and stays the caller's
  *
- * dmatrack_close() takes nothing away from other users of the container: mappings,
- * devices and tracking stay. There is one log for all: two readers take each
- * other's pages, and dmatrack_stop() stops for all.
+ * dmatrack_close() ends nothing as long as another descriptor of the container is
+ * open: its mappings, devices and tracking stay. A container has one log: if two
+ * readers harvest it, each page is reported to only one of them, and dmatrack_stop()
+ * stops tracking for both.
  *
- * Return: 0; -EBADF, -EINVAL (not a VFIO container, or without a type yet),
- * -EOPNOTSUPP (an IOMMU driver that isn't type1), -EMFILE, -ENOMEM.
+ * Return: 0; -EBADF (@fd isn't open), -EINVAL (it is not a VFIO container, or has no
+ * IOMMU type yet), -EOPNOTSUPP (its IOMMU driver is not a type1 driver), -EMFILE, -ENOMEM.
  */
 int dmatrack_open_fd(struct dmatrack **t, int fd);
 
 /**
- * dmatrack_close() - the last call on a container
+ * dmatrack_close() - close a container; the last call on it
  * @t: container, or NULL
  *
- * Ends what it made: its mappings and tracking, unless others have the container,
- * too; descriptors of devices.
+ * Closes its descriptors, and those of its devices and groups. When the last descriptor
+ * of the container in any process is closed, its mappings and tracking end, and pages
+ * that were not harvested are forgotten. A container in this process always ends.
  */
 void dmatrack_close(struct dmatrack *t);
 
-/* The driver that tracks: "engine", "dmatrack" or "stock" */
+/* Name of the driver: "engine", "dmatrack" or "stock". NULL if @t is */
 const char *dmatrack_driver(const struct dmatrack *t);
 
-/*
- * The engine, or NULL; the descriptor of the VFIO device that @t was opened with, or
- * -1. Still owned by @t.
- */
+/* The container's engine, or NULL. It belongs to @t. */
 struct dmatrack_engine *dmatrack_get_engine(const struct dmatrack *t);
+/* Descriptor of the VFIO device that @t was opened with, or -1. It belongs to @t. */
 int dmatrack_device_fd(const struct dmatrack *t);
 
-/* IOVAs [iova, last] */
+/* IOVAs from @iova to @last, inclusive */
 struct dmatrack_range {
 	uint64_t iova;
 	uint64_t last;
 };
 
-/* Any page-aligned range may be harvested; else those that begin and end with mappings */
+/* A harvest may begin and end at any page; otherwise only where mappings do. */
 #define DMATRACK_INFO_ANY_RANGE		(1u << 0)
-/* Page sizes above the smallest may be asked for. */
+/* A harvest may use page sizes above the smallest. */
 #define DMATRACK_INFO_COARSE_PAGES	(1u << 1)
-/* A call that fails leaves everything dirty that was. */
+/* A call that fails leaves all pages as dirty as before. */
 #define DMATRACK_INFO_NOTHING_LOST	(1u << 2)
 /* dmatrack_mappings() works. */
 #define DMATRACK_INFO_MAPPINGS		(1u << 3)
 
 /**
- * struct dmatrack_container_info - what a container and its driver can do
- * @driver: as dmatrack_driver()
- * @page_sizes: bit n: pages of 2^n bytes can be mapped. The lowest is what IOVAs,
- *		addresses and sizes are multiples of
- * @dirty_page_sizes: the same for harvests; 0: it can't track
- * @max_bitmap_size: bytes that the bitmap of one harvest may have; 0 without tracking
- * @mappings_left: how many may still be made; UINT32_MAX: the driver doesn't say
+ * struct dmatrack_container_info - features and limits of a container and its driver
+ * @driver: name of the driver, as from dmatrack_driver()
+ * @page_sizes: bit n is set if pages of 2^n bytes can be mapped. IOVAs, addresses and
+ *		sizes must be multiples of the smallest
+ * @dirty_page_sizes: the same for harvests; 0: the driver can't track this container
+ * @max_bitmap_size: size in bytes of the largest bitmap of a harvest; 0 if the driver
+ *		     can't track
+ * @mappings_left: number of mappings that may still be made; UINT32_MAX if the driver
+ *		   doesn't report it
  * @flags: DMATRACK_INFO_*
- * @nr_ranges: how many @ranges
- * @ranges: where mappings may lie, ascending; none: anywhere
+ * @nr_ranges: number of @ranges
+ * @ranges: IOVAs that may be mapped, ascending; none: all IOVAs
  *
- * Made by the library, and may grow at its end. True of the moment it was made: a
- * device that comes can change all of it.
+ * The library allocates it, and later versions may add members at its end. It is not
+ * updated: a device that joins later can reduce page sizes and ranges.
  */
 struct dmatrack_container_info {
 	const char *driver;
@@ -172,47 +177,54 @@ struct dmatrack_container_info {
 };
 
 /**
- * dmatrack_get_info() - what a container can do
+ * dmatrack_get_info() - get the features and limits of a container
  * @t: container
- * @info: out; freed by dmatrack_info_free(), valid until then, also without @t
+ * @info: out: to be freed by dmatrack_info_free(); it stays valid when @t is closed
  *
- * Return: 0, -ENOMEM, -EPROTO (the driver's answer makes no sense), or as the driver.
+ * Return: 0, -ENOMEM, -EPROTO (the driver's answer is invalid), or an error of the driver.
  */
 int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **info);
-void dmatrack_info_free(struct dmatrack_container_info *info);	/* or NULL */
+/* @info may be NULL. */
+void dmatrack_info_free(struct dmatrack_container_info *info);
 
 /**
- * dmatrack_attach() - one more device for a container in the kernel
+ * dmatrack_attach() - open one more device in a container in the kernel
  * @t: container
- * @device: as for dmatrack_open_vfio(); in a group that isn't open elsewhere
+ * @device: as for dmatrack_open_vfio(); its group must not be open elsewhere
  *
- * Its group joins the container, if it isn't there; its devices can reach what is
- * mapped. Not while another thread attaches or detaches.
+ * Unless the device's group is in the container already, it joins, and its devices can
+ * access all mapped memory. Only one thread at a time may attach or detach.
  *
- * Return: the device's descriptor, owned by @t; or as dmatrack_open_vfio(), and
- * -EOPNOTSUPP where the container is in this process.
+ * Return: the device's descriptor, which belongs to @t; -EOPNOTSUPP (the container is in
+ * this process), -EINVAL (the existing mappings are not possible for its group), -EFAULT
+ * (mapped memory can't be pinned), or as dmatrack_open_vfio().
  */
 int dmatrack_attach(struct dmatrack *t, const char *device);
 
 /**
- * dmatrack_detach() - a device leaves
+ * dmatrack_detach() - close a device
  * @t: container
- * @device_fd: its descriptor, with nothing mapped from it; closed
+ * @device_fd: its descriptor, which is closed; the program must not have the device's
+ *	       memory mapped any more
  *
- * Its group leaves with its last device, unless dmatrack_open_group() opened it. With
- * the last group, mappings and tracking end: the container is as new.
+ * A group leaves with its last device, unless dmatrack_open_group() opened it. When the
+ * last group leaves, all mappings and tracking end, and the container is like a new one.
  *
- * Return: 0; -EINVAL (no such device), -EOPNOTSUPP.
+ * Return: 0; -EINVAL (no device of @t has that descriptor), -EOPNOTSUPP (the container is
+ * in this process).
  */
 int dmatrack_detach(struct dmatrack *t, int device_fd);
 
 /**
- * dmatrack_ioctl() - any type1 call
+ * dmatrack_ioctl() - make a type1 call
  * @t: container
- * @cmd: VFIO_IOMMU_MAP_DMA and its like, VFIO_CHECK_EXTENSION
- * @arg: as ioctl(2) has it
+ * @cmd: a call of <linux/vfio.h> that type1 containers have, such as VFIO_IOMMU_MAP_DMA,
+ *	 or a call of <dmatrack/uapi.h>
+ * @arg: as for ioctl(2): a number, or a pointer to the call's structure
  *
- * Return: what the call returns, 0 or more; or a negative errno.
+ * Return: the call's return value, 0 or more; or a negative errno: -ENOTTY (the driver
+ * does not have the call), -EFAULT (the structure can't be accessed), or another error of
+ * the call.
  */
 long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
 
@@ -222,44 +234,51 @@ long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
 /**
  * dmatrack_map() - map memory for device access
  * @t: container
- * @iova: where devices see it, page-aligned
- * @vaddr: where it is in this process, page-aligned
- * @size: of it, in whole pages
- * @prot: DMATRACK_MAP_READ and/or DMATRACK_MAP_WRITE: what devices may do
+ * @iova: first IOVA of the mapping, page-aligned
+ * @vaddr: address of the memory in this process, page-aligned; the memory must stay
+ *	   there until it is unmapped
+ * @size: size of the mapping in bytes, whole pages
+ * @prot: access that devices have: DMATRACK_MAP_READ, DMATRACK_MAP_WRITE or both
  *
- * Return: 0; -EEXIST (overlaps a mapping), -EINVAL (not whole pages, not an IOVA that
- * can be used), -ENOSPC (no more mappings), -ENOMEM (none, or over RLIMIT_MEMLOCK),
- * -EFAULT (memory that isn't there, NULL), -EOVERFLOW. dmatrack_error() says which argument
- * is wrong.
+ * Return: 0; -EEXIST (the range overlaps a mapping), -EINVAL (not whole pages, no access,
+ * or IOVAs that can't be mapped), -ENOSPC (the number of mappings has reached its limit),
+ * -ENOMEM (no memory, or over RLIMIT_MEMLOCK), -EFAULT (there is no memory at @vaddr, it
+ * can't be written, or @vaddr is NULL), -EOVERFLOW (beyond 2^64). After an error nothing
+ * has changed; dmatrack_error() says which argument is wrong.
  */
 int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 		 unsigned int prot);
 
 /**
- * dmatrack_unmap() - take it back
+ * dmatrack_unmap() - remove all mappings of a range
  * @t: container
- * @iova: page-aligned
- * @size: whole pages; every mapping is in there whole or not at all
+ * @iova: first IOVA of the range, page-aligned
+ * @size: size of the range in bytes, whole pages; it must not cut a mapping
  *
- * What was written and not harvested is forgotten. Fine where nothing is mapped.
- * Return: 0; -EINVAL (cuts a mapping; not whole pages); -EBUSY (a device's driver
- * holds pages there, and didn't unpin them within about a second); then nothing has
- * changed: the memory must stay, for the device may still write to it.
+ * Pages that were written there and not harvested are forgotten. Succeeds if there are no
+ * mappings. Waits for device writes under way, and up to about a second for drivers that
+ * hold pages.
+ *
+ * Return: 0: no device can access the memory any more; -EINVAL (not whole pages, or a
+ * mapping would be cut), -EOVERFLOW (beyond 2^64), -EBUSY (a device's driver holds pages of
+ * the range and did not unpin them within about a second: the memory must stay at its
+ * address, as the device may still write to it). After an error nothing has changed.
  */
 int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size);
 
-/* What struct dmatrack_mapping's @flags say: @vaddr is told */
+/* @vaddr of struct dmatrack_mapping is valid. */
 #define DMATRACK_MAPPED_VADDR	(1u << 0)
-/* An IOMMU maps it: its pages are pinned. */
+/* The mapping is in an IOMMU's page tables, so its pages are pinned. */
 #define DMATRACK_MAPPED_IOMMU	(1u << 1)
 
 /**
  * struct dmatrack_mapping - one mapping
- * @iova: first byte
- * @last: last byte, inclusive
- * @vaddr: where it is in the process that made it; 0 unless DMATRACK_MAPPED_VADDR
- * @prot: DMATRACK_MAP_*
- * @flags: DMATRACK_MAPPED_*; others may come
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
+ * @vaddr: address of the memory in the process that mapped it; 0 unless @flags has
+ *	   DMATRACK_MAPPED_VADDR
+ * @prot: access that devices have: DMATRACK_MAP_*
+ * @flags: DMATRACK_MAPPED_*; later versions may have others: ignore unknown flags
  */
 struct dmatrack_mapping {
 	uint64_t iova;
@@ -270,67 +289,77 @@ struct dmatrack_mapping {
 };
 
 /**
- * dmatrack_mappings() - what is mapped
+ * dmatrack_mappings() - list mappings
  * @t: container
- * @iova: mappings that end before it are left out
- * @m: out: ascending
- * @n: room in @m
+ * @iova: the list begins with the first mapping that ends at or after this IOVA
+ * @m: out: mappings in ascending order
+ * @n: number of mappings that @m has room for
  *
- * Addresses are told to the process that made a mapping, and to a process with
- * CAP_SYS_PTRACE. Mappings that come or go meanwhile may be in the answer or not.
+ * Only the process that made a mapping, and processes with CAP_SYS_PTRACE, get its address.
+ * Mappings that are made or removed meanwhile may be listed or not; every other one is
+ * listed once.
  *
- * Return: how many. If that's @n there may be more: go on at the last one's @last + 1,
- * unless that is 0. -EOPNOTSUPP (the stock driver), -EFAULT.
+ * Return: number of mappings in @m, at most INT_MAX. If it is @n there may be more: continue
+ * at the last one's @last + 1, unless that is 0. -EOPNOTSUPP (the stock driver can't list
+ * mappings), -EFAULT (@m can't be written).
  */
 int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 		      struct dmatrack_mapping *m, unsigned int n);
 
 /**
- * dmatrack_start() - devices' writes are logged from now on
+ * dmatrack_start() - start tracking: log the pages that devices write
  * @t: container
  *
- * What was written before isn't reported: copy it afterwards. Fine if it's so
- * already: then the log stays.
- * Return: 0, -ENOMEM; -EACCES (a container of type 1 on the stock driver), -EINVAL
- * (more mapped than it can track).
+ * Earlier writes are not logged: start first, and then copy all memory. If tracking is on
+ * already, the log stays as it is.
+ *
+ * Return: 0; -ENOMEM; with the stock driver also -EACCES (a container of VFIO_TYPE1_IOMMU),
+ * -EINVAL (there is a mapping of 8 TiB or more). After an error nothing has changed.
  */
 int dmatrack_start(struct dmatrack *t);
 
 /**
- * dmatrack_stop() - no more
+ * dmatrack_stop() - stop tracking
  * @t: container
  *
- * What isn't harvested is forgotten. Fine if it's so already. Return: 0, -EACCES.
+ * Pages that were not harvested are forgotten. Succeeds if tracking is off already.
+ *
+ * Return: 0; -EACCES (with the stock driver: a container of VFIO_TYPE1_IOMMU).
  */
 int dmatrack_stop(struct dmatrack *t);
 
 /**
- * dmatrack_harvest() - which pages were written since the last harvest
- * @t: container, tracking
- * @iova: page-aligned
- * @size: whole pages
- * @page_size: what a bit stands for
- * @bitmap: dmatrack_bitmap_size() bytes; bit 0 of word 0 is the page at @iova
+ * dmatrack_harvest() - read and clear the log: the pages written since the last harvest
+ * @t: container; tracking must be on
+ * @iova: first IOVA to harvest, page-aligned
+ * @size: size of the range in bytes, whole pages; on the stock driver the range must begin
+ *	  and end with mappings
+ * @page_size: bytes that a bit stands for, one of @dirty_page_sizes
+ * @bitmap: out: dmatrack_bitmap_size() bytes, written in full; bit 0 of word 0 is the page
+ *	    at @iova
  *
- * The pages reported are clean afterwards. Copy them after this has returned.
- * The stock driver wants a range that begins and ends where mappings do.
- * On error nothing is lost with dmatrack's drivers.
+ * Reported pages are clean afterwards, until they are written again. Copy them after this
+ * has returned. Harvests of one container wait for each other; device writes don't wait
+ * for a harvest on dmatrack's drivers.
  *
- * Return: 0; -EINVAL (not tracking; not whole pages; a page size that isn't among
- * @dirty_page_sizes; the stock driver's whole mappings), -EFAULT, -EOVERFLOW.
+ * Return: 0; -EINVAL (not tracking, not whole pages, a page size that is not in
+ * @dirty_page_sizes, or a range that the stock driver can't harvest), -EFAULT (@bitmap can't
+ * be written), -EOVERFLOW (beyond 2^64). After an error, on dmatrack's drivers all pages are
+ * as dirty as before; the stock driver may have lost pages: treat the whole range as dirty.
  */
 int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap);
 
 /**
- * struct dmatrack_ranges - what to harvest as ranges
- * @size: sizeof(struct dmatrack_ranges); dmatrack(7) tells what other sizes mean
- * @iova: first byte, page-aligned
- * @length: bytes from there on, whole pages
- * @page_size: what is told apart
- * @opaque: for @found
- * @found: called for each dirty range with its first byte and its bytes, ascending, none touching the
- *	   next; may make any call on the container but dmatrack_close()
+ * struct dmatrack_ranges - a range to harvest, and a function that gets the dirty ranges
+ * @size: sizeof(struct dmatrack_ranges); for other values see dmatrack(7)
+ * @iova: first IOVA to harvest, page-aligned
+ * @length: number of bytes to harvest, whole pages
+ * @page_size: page size in bytes, as for dmatrack_harvest()
+ * @opaque: first argument of @found
+ * @found: called for each dirty range, with its first IOVA and its size in bytes, in the calling
+ *	   thread, with no lock held. Ranges come in ascending order, and are not adjacent. It may
+ *	   make any call on the container except dmatrack_close()
  */
 struct dmatrack_ranges {
 	size_t size;
@@ -342,52 +371,52 @@ struct dmatrack_ranges {
 };
 
 /**
- * dmatrack_harvest_ranges() - the same, as ranges
- * @t: container, tracking
- * @ranges: of what
+ * dmatrack_harvest_ranges() - harvest, and call a function for each dirty range
+ * @t: container; tracking must be on
+ * @ranges: the range and the function
  *
- * Harvests piece by piece, and leaves out what isn't mapped, so that any range takes
- * 32 KiB of memory, and all of the address space may be asked for. The driver makes the
- * ranges, and what is clean costs next to nothing; an older one of dmatrack's makes
- * bitmaps. With the stock driver it is one harvest, and takes a bitmap of the whole. What
- * has been passed to @found is clean, also if a later piece fails.
+ * Clean and unmapped memory costs next to nothing, so the whole address space may be
+ * harvested, in 32 KiB of memory. An older dmatrack driver without DMATRACK_GET_RANGES is
+ * harvested with bitmaps of 32 KiB; the stock driver with one bitmap of the whole range.
+ * Pages that were passed to @found are clean from then on, even if the call fails later.
  *
- * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested), -E2BIG (@ranges has something
- * that this library doesn't know).
+ * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested), -E2BIG (@ranges has a
+ * member that this library doesn't know, and that is not 0).
  */
 int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ranges);
 
-/* Bytes of a bitmap of @size bytes of memory: whole 64-bit words */
+/* Bytes of a bitmap for @size bytes in pages of @page_size: whole words of 64 bits */
 size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size);
 
 /**
- * dmatrack_next_run() - walk the dirty ranges of a bitmap
- * @bitmap: words
- * @nbits: its length
- * @pos: in: where to look from; out: the first set bit of the run
- * @len: out: bits set from there on
+ * dmatrack_next_run() - find the next run of set bits in a bitmap
+ * @bitmap: words of 64 bits
+ * @nbits: number of bits; later bits of the last word are ignored
+ * @pos: in: number of the first bit to search; out: number of the run's first bit
+ * @len: out: number of adjacent set bits from there on
  *
- * Go on at @pos + @len. Return: false: none left.
+ * Continue at @pos + @len.
+ *
+ * Return: true: a run was found; false: there are no more, and @pos and @len are not changed.
  */
 bool dmatrack_next_run(const uint64_t *bitmap, uint64_t nbits, uint64_t *pos,
 		       uint64_t *len);
 
 /**
- * dmatrack_bitmap_merge() - add a bitmap to another
- * @to: words; changed from bit @at to bit @at + @nbits - 1, where bits are set that
- *	are set in @from
- * @at: any bit
- * @from: words; bits of its last word beyond @nbits may hold anything
- * @nbits: how many of them
+ * dmatrack_bitmap_merge() - set the bits of a bitmap that are set in another
+ * @to: words of 64 bits, at least @at + @nbits bits; bits that are set stay set
+ * @at: number of the bit of @to that the first bit of @from is merged into
+ * @from: words of 64 bits; bits of its last word beyond @nbits are ignored
+ * @nbits: number of bits to merge
  *
- * The layout is that of dmatrack_harvest() and of KVM_GET_DIRTY_LOG: a slot's log is
- * merged at the page where the slot begins. Nobody else may
- * change the words of @to meanwhile.
+ * The layout is that of dmatrack_harvest(), and on little-endian machines that of
+ * KVM_GET_DIRTY_LOG: merge a memory slot's log at the bit where the slot begins. No other
+ * thread may read or write the changed words of @to meanwhile, or write to @from.
  */
 void dmatrack_bitmap_merge(uint64_t *to, uint64_t at, const uint64_t *from,
 			   uint64_t nbits);
 
-/* How many of the first @nbits bits are set */
+/* Number of bits that are set among the first @nbits bits of @bitmap */
 uint64_t dmatrack_bitmap_count(const uint64_t *bitmap, uint64_t nbits);
 
 #ifdef __cplusplus

@@ -5,21 +5,22 @@
  *	containers, memory --> pre-copy --> a destination
  *	                                     |- an image: a file
  *	                                     |- a sender ~~ channel ~~ a receiver --> a destination
- *	                                     '- your own
+ *	                                     '- the program's own
  *
- * Pre-copy copies all of the memory, then, round by round, what was written
- * meanwhile, until so little is left that the devices can be stopped for it. Where it
- * copies to is a destination: a few functions. An image and a sender are
- * destinations; a receiver has one of its own, into which it puts what arrives.
+ * Pre-copy copies all of the memory to a destination, then, round by round, the pages
+ * written meanwhile, until so little is left that the devices can be stopped for it. A
+ * destination is a few functions. An image and a sender are destinations; a receiver
+ * writes the memory that it receives to a destination of its own.
  *
- * Functions return 0 or a negative errno, unless said otherwise; dmatrack_error()
- * then says more. IOVAs and sizes are in bytes, times in nanoseconds.
+ * Functions return 0 or a negative errno, unless said otherwise; dmatrack_error() then
+ * returns an error message. IOVAs and sizes are in bytes, times in nanoseconds.
  *
- * Structures that a program fills in begin with their size, so that later versions of
- * the library can add to them: set it to sizeof, and what you leave out to 0. What a shorter
- * one, of an older program, lacks is taken as 0. One that is longer, of a newer program, is good as long
- * as all that isn't known here is 0, else -E2BIG. One that is too short for what every program has
- * (up to @stop, @finish, @write of a channel, @tls, @connect, @accept) is -EINVAL.
+ * Structures that a program fills in begin with their size in bytes, so that later versions of
+ * the library can add members: set it to sizeof, and members that you don't use to 0. Members
+ * missing from a shorter structure, of an older program, are taken as 0. A longer one, of a newer
+ * program, is accepted if all members that the library doesn't know are 0; else the call fails
+ * with -E2BIG. One that is too short for the members that every program needs (up to @stop,
+ * @finish, @write of a channel, @tls, @connect, @accept) fails with -EINVAL.
  */
 #ifndef DMATRACK_COPY_H
 #define DMATRACK_COPY_H
@@ -36,8 +37,8 @@ extern "C" {
 #endif
 
 /*
- * An errno that no system call has: the copy is complete, exact and in its place, but it is not
- * certain that it outlasts a crash of the machine. As every error it is returned negative.
+ * An errno that no system call returns: the copy is complete, exact and has its name, but a
+ * crash of the machine may undo it. Like every error it is returned negative.
  */
 #define DMATRACK_NOT_DURABLE	ESTRPIPE
 
@@ -45,12 +46,13 @@ extern "C" {
 
 /**
  * struct dmatrack_region - memory to copy
- * @iova: where devices see it, page-aligned. It's the name of the memory at the
- *	  destination, too
- * @size: whole pages, not 0; does not reach beyond the last IOVA
- * @vaddr: where it is in this process; unused where there's another way to read it
+ * @iova: first IOVA of the region, page-aligned; it also identifies the memory at the
+ *	  destination
+ * @size: bytes, whole pages, not 0; must not go beyond the last IOVA
+ * @vaddr: address of the memory in this process; not used with @read of struct
+ *	   dmatrack_precopy
  *
- * For the stock driver a region must begin and end where mappings do.
+ * On the stock driver a region must begin and end where mappings do.
  */
 struct dmatrack_region {
 	uint64_t iova;
@@ -58,68 +60,71 @@ struct dmatrack_region {
 	void *vaddr;
 };
 
-/* Regions of a copy, at the most; ascending by IOVA, and apart */
+/* Largest number of regions of a copy; they are ascending by IOVA, without overlap */
 #define DMATRACK_REGIONS_MAX	4096u
 
-/* Bytes of a write to a destination, at the most: whole pages; of the largest, one */
+/* Largest number of bytes of a write to a destination, and of a page */
 #define DMATRACK_WRITE_MAX	(2u << 20)
 
 struct dmatrack_dest;
 
-/* What became of a copy */
+/* The outcome of a copy */
 enum dmatrack_outcome {
-	DMATRACK_NOT_COPIED,	/* the destination isn't complete, and can't become so any more */
-	DMATRACK_COPIED,	/* it is complete */
-	DMATRACK_UNKNOWN,	/* it may be complete, or become so: its answer was lost */
+	DMATRACK_NOT_COPIED,	/* the copy is not complete, and never will be */
+	DMATRACK_COPIED,	/* the copy is complete */
+	DMATRACK_UNKNOWN,	/* the answer was lost: the copy may be complete, or become so */
 };
 
 /**
- * struct dmatrack_dest_ops - what a destination does
+ * struct dmatrack_dest_ops - functions of a destination
  * @size: sizeof(struct dmatrack_dest_ops)
- * @begin: the first call: what will come. @regions and what they hold is the caller's,
- *	   for this call. All memory at the destination reads as zeros from now on. A receiver
- *	   calls it again where another copy begins in place of one that broke off
- * @write: put @data, 1 to DMATRACK_WRITE_MAX bytes in whole pages, within one region. @data doesn't
- *	   change until this returns, and is the caller's
- * @zero: this range of one region reads as zeros again
- * @round: a round ends here. NULL: nothing is to be done
- * @finish: everything is there, and exact: the copy is good from now on. Not called if
- *	    the copy fails or is given up. May be called again, by another process too, where
- *	    it isn't known whether it was done. After an error but -EINPROGRESS (it isn't known
- *	    whether the copy is good) and -DMATRACK_NOT_DURABLE (it is, but for that) it isn't
- *	    good, and becomes so only by another call
- * @lost: after another function has returned -EAGAIN: reach the destination again
- *	  and tell, by calling @again for each, which ranges to copy anew: those written that did not
- *	  arrive. Then go on. The call that returned -EAGAIN has not been done. NULL:
- *	  never returns that
- * @save: remember @state, up to DMATRACK_STATE_MAX bytes, so that it outlasts this process,
- *	  as what was written does. NULL: can't
- * @load: the state saved last, by this process or an earlier one. Return: its size,
- *	  0 if there is none. May be called before @begin, which isn't called if the
- *	  copy is gone on with. NULL: as 0
- * @close: free the destination; what was not finished is no copy
- * @digest: of all that was written, as dmatrack_digest() has it; where another process wrote it,
- *	    of what is there now. NULL: can't
- * @prepare: all that @finish will need and that can be undone: bring everything to disk, see
- *	     whether the name is free. @finish is called next, or the copy goes on, or is given
- *	     up. NULL: nothing is to be done
- * @recall: what it holds, read back from where it's kept, not from memory: call @tell for each
- *	    piece that may be other than zeros, ascending, 1 to DMATRACK_WRITE_MAX bytes in whole
- *	    pages of one region; an error of that is returned. So a copy that another process began is
- *	    compared before it's gone on with. NULL: can't, and such a copy begins anew
- * @attach: called before @begin, by a copy that can compare: within @lost, call @holds, with @copy,
- *	    for ranges of whole pages of one region that the destination proves to hold: XXH3's 128
- *	    bits of each page, or NULL for zeros. What memory holds otherwise is copied again; its
- *	    error ends the copy. NULL: it needs no such thing
- * @limit: the devices stand still, and functions return -ETIMEDOUT rather than to wait beyond @when,
- *	   by CLOCK_MONOTONIC, in ns; UINT64_MAX: they run again. NULL: it has no say in that
- * @outcome: asked after an error, as the last function before @close: enum dmatrack_outcome.
- *	     NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
+ * @begin: called first, with the regions to be copied. @regions is valid only during this call.
+ *	   All memory at the destination reads as zeros from now on. A receiver calls it again
+ *	   if another copy begins in place of one that broke off
+ * @write: write @data, 1 to DMATRACK_WRITE_MAX bytes in whole pages, within one region. @data
+ *	   does not change during this call, and is not valid after it
+ * @zero: make this range of one region read as zeros again
+ * @round: called at the end of each round. NULL: nothing to do
+ * @finish: everything was written, and is exact: complete the copy. Not called if the copy
+ *	    fails or is given up. May be called again, by another process too, if it isn't known
+ *	    whether it was done. After an error the copy isn't complete, and becomes so only by
+ *	    another call; except -EINPROGRESS (it isn't known whether the copy is complete) and
+ *	    -DMATRACK_NOT_DURABLE (it is complete, but a crash of the machine may undo it)
+ * @lost: called after another function has returned -EAGAIN: connect to the destination again,
+ *	  and call @again for each range that was written and did not arrive, to have it copied
+ *	  again. The function that returned -EAGAIN has done nothing. NULL: no function returns
+ *	  -EAGAIN, and the memory is not needed after the last page was written
+ * @save: save @state, up to DMATRACK_STATE_MAX bytes, so that it outlasts this process, as the
+ *	  written data does. NULL: not supported
+ * @load: load the state that was saved last, by this process or an earlier one. Returns its
+ *	  size in bytes; 0: there is none. May be called before @begin, which isn't called if the
+ *	  copy is resumed. NULL: the same as 0
+ * @close: free the destination; if it was not finished, there is no copy
+ * @digest: compute the digest of the copy, as dmatrack_digest() does of memory; of data that
+ *	    another process wrote, by reading it back. NULL: not supported
+ * @prepare: do all work of @finish that can be undone: write everything to disk, check whether
+ *	     the name is free. Then @finish is called, or the copy goes on, or is given up. NULL:
+ *	     nothing to do
+ * @recall: read the copy back from where it is stored, not from memory: call @tell for each piece
+ *	    that may be other than zeros, ascending, 1 to DMATRACK_WRITE_MAX bytes in whole pages
+ *	    of one region, and return its errors. By this a copy that another process began is
+ *	    compared before it is resumed. NULL: not supported, and such a copy begins again
+ * @attach: called before @begin, by a copy that can compare: gives the destination a function
+ *	    @holds, to be called with @copy, within @lost, for ranges of whole pages of one region
+ *	    whose contents the destination has proven, with XXH3's 128 bits of each page, or NULL
+ *	    for zeros. Pages that differ from memory are copied again; an error ends the copy. NULL:
+ *	    not needed
+ * @limit: called when the devices have been stopped: from now on functions return -ETIMEDOUT
+ *	   instead of waiting beyond the time @when, in ns of CLOCK_MONOTONIC; UINT64_MAX: they run
+ *	   again. NULL: not supported
+ * @outcome: called after an error, as the last function before @close. Returns enum
+ *	     dmatrack_outcome. NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
  *
- * For a pre-copy those behind @finish may be left out of @size, for a receiver those behind @zero.
+ * For a pre-copy, functions after @finish may be left out of @size; for a receiver, those after
+ * @zero.
  *
- * Called by one thread at a time. Return: 0 (but for @load), -EAGAIN if @lost is there, or
- * any other negative errno, which ends the copy.
+ * They are called by one thread at a time. They return 0 (except @load and @outcome), -EAGAIN if
+ * there is a @lost, or any other negative errno, which ends the copy.
  */
 #define DMATRACK_STATE_MAX	256u
 struct dmatrack_dest_ops {
@@ -153,56 +158,58 @@ struct dmatrack_dest_ops {
 };
 
 /**
- * struct dmatrack_dest - a destination; each kind embeds it, as its first member
- * @ops: of its kind
+ * struct dmatrack_dest - a destination; a program's own is a structure with this first member
+ * @ops: functions of the destination
  */
 struct dmatrack_dest {
 	const struct dmatrack_dest_ops *ops;
 };
 
-/* Calls @d->ops->close(); @d may be NULL. */
+/* Calls @d->ops->close(), if there is one; @d may be NULL. */
 void dmatrack_dest_close(struct dmatrack_dest *d);
 
 /* Pre-copy --------------------------------------------------------------------- */
 
-/* Compare by content: send only pages whose hash isn't that of what was sent last */
+/* Compare pages by content, and send only those that changed */
 #define DMATRACK_REFINE		(1u << 0)
-/* Where it doesn't converge, or out of rounds: fail with -ETIME, devices running.
- * Else they are stopped then, whatever that takes. */
+/*
+ * If the copy doesn't converge, or reaches @max_rounds: fail with -ETIME, and leave the devices
+ * running. Without it they are stopped then, for as long as it takes.
+ */
 #define DMATRACK_GIVE_UP	(1u << 1)
 
-/* Why the devices were stopped, or not */
+/* Why the devices were stopped */
 enum dmatrack_reason {
-	DMATRACK_RUNNING,	/* not yet */
-	DMATRACK_FITS,		/* what's left fits the allowed downtime */
-	DMATRACK_DIVERGES,	/* what's left no longer becomes less */
-	DMATRACK_ROUNDS,	/* as many rounds as allowed */
-	DMATRACK_ASKED,		/* the program wanted it: DMATRACK_STOP_NOW */
+	DMATRACK_RUNNING,	/* they were not stopped */
+	DMATRACK_FITS,		/* the predicted downtime fits the allowed one */
+	DMATRACK_DIVERGES,	/* the copy does not converge */
+	DMATRACK_ROUNDS,	/* the number of rounds reached its limit */
+	DMATRACK_ASKED,		/* a function of the program returned DMATRACK_STOP_NOW */
 };
 
 /**
- * struct dmatrack_round - one round, and what it leads to expect
- * @number: 0 for the first, which copies everything
- * @last: the devices are stopped
- * @begin: since the copy began
- * @harvest: time to harvest
- * @copy: time to read, compare and write
- * @dirty: pages reported
+ * struct dmatrack_round - figures of one round, and a forecast
+ * @number: number of the round; 0 is the first, which copies everything
+ * @last: 1 if the devices are stopped: the last round; else 0
+ * @begin: time when the round began, in ns since the copy began
+ * @harvest: time that the harvest took, in ns
+ * @copy: time that reading, comparing and writing took, in ns
+ * @dirty: pages that the harvest reported
  * @sent: pages written to the destination
- * @zero: pages that need not be sent: they are zero, and became so or still are
- * @same: pages that need not be sent: their content is what was sent last
- * @bytes: written to the destination: @sent times the page size
- * @rate: bytes a second at which pages went to the destination: this round's, or of
- *	  the latest that sent enough to tell; 0: not known yet
- * @dirty_rate: bytes a second that became dirty since the harvest before; with
- *		refinement, that changed. Of the last round: until the devices were stopped
- * @left: bytes still to send after this round, by what is known: an estimate
- * @downtime: that stopping now would cost, predicted; UINT64_MAX: not known yet. Of the last round:
- *	      that it has cost, but for finishing
- * @bitmaps: one bitmap a region: the pages reported for this round, a bit a page; the
- *	     library's, for the call that it comes with; NULL when it isn't complete
- * @sent_bitmaps: likewise, with DMATRACK_REFINE: of those, the pages written to the destination in
- *		  this round, or cleared there, as they had changed. NULL without it
+ * @zero: pages that were not sent because they are zero
+ * @same: pages that were not sent because their content has not changed since it was sent
+ * @bytes: bytes written to the destination: @sent times the page size
+ * @rate: bandwidth in bytes a second: of this round, or of the latest that sent enough to
+ *	  measure it; 0: not known yet
+ * @dirty_rate: bytes a second that became dirty since the previous harvest; with refinement,
+ *		that changed. In the last round: until the devices were stopped
+ * @left: estimate of the bytes still to send after this round
+ * @downtime: predicted downtime in ns if the devices were stopped now; UINT64_MAX: not known
+ *	      yet. In the last round: the real one, without finishing
+ * @bitmaps: a bitmap for each region, of the pages reported for this round, a bit for each page.
+ *	     It belongs to the library, and is valid only in this call. NULL if it isn't complete
+ * @sent_bitmaps: with DMATRACK_REFINE: bitmaps of those reported pages that had changed, and so
+ *		  were written to the destination in this round, or cleared there. NULL without it
  */
 struct dmatrack_round {
 	uint32_t number;
@@ -224,22 +231,22 @@ struct dmatrack_round {
 };
 
 /**
- * struct dmatrack_totals - a whole copy
+ * struct dmatrack_totals - figures of a whole copy
  * @reason: why the devices were stopped; enum dmatrack_reason
- * @stopped: the devices have been stopped by a call of stop(), and stay so: after
- *	     an error but -EINPROGRESS the program may want to start them again
- * @rounds: how many, the first and the last included
- * @resumed: how often the destination was lost and found again
- * @pages: of all regions
- * @sent, @zero, @same, @bytes: as in a round, of all
- * @time: from begin to end
- * @downtime: from the call of stop() until that of release(); without that, until everything was at
- *	      the destination, and that finished
- * @stop: of that, what stop() took
- * @last_harvest: of that, what the last harvest took
- * @last_copy: of that, what it took to bring the last pages to the destination
- * @finish: of that, what the destination took to finish: to compare, to write to disk
- * @memory: bytes that the copy itself needed at the most: bitmaps, hashes
+ * @stopped: 1 if the devices have been stopped by stop(), and not started again. After an error
+ *	     other than -EINPROGRESS the program may start them again
+ * @rounds: number of rounds, including the first and the last
+ * @resumed: number of times that the connection to the destination broke and was made again
+ * @pages: pages of all regions
+ * @sent, @zero, @same, @bytes: as in a round, for all rounds
+ * @time: duration of the copy, in ns
+ * @downtime: real downtime in ns: from the call of stop() until that of release(), or, without
+ *	      that, until the destination was finished
+ * @stop: part of @downtime that the call of stop() took
+ * @last_harvest: part of @downtime that the last harvest took
+ * @last_copy: part of @downtime that copying what was left took
+ * @finish: part of @downtime that the destination took to finish: to compare, to write to disk
+ * @memory: largest number of bytes that the copy needed for bitmaps and hashes
  */
 struct dmatrack_totals {
 	uint32_t reason;
@@ -260,58 +267,60 @@ struct dmatrack_totals {
 	uint64_t memory;
 };
 
-/* What progress() and round() may answer, besides a negative errno: give up */
+/* Return values of progress() and round(); a negative errno ends the copy */
 #define DMATRACK_GO_ON		0
 #define DMATRACK_STOP_NOW	1	/* stop the devices after this round */
 
 /**
- * struct dmatrack_precopy - what to copy, whereto, and how
+ * struct dmatrack_precopy - what to copy, the destination, and limits
  * @size: sizeof(struct dmatrack_precopy)
- * @containers: whose devices write; not tracking. With 0 of them only @dirty tells
- *		what was written
- * @ncontainers: how many
- * @nregions: of @regions
- * @regions: the memory. Parts that a container has no mapping for are clean there
- * @dest: the destination; still owned by the caller
+ * @containers: the containers whose devices write. They must not be tracking, and nothing else
+ *		may start or harvest them meanwhile. There may be none, if @dirty reports all writes
+ * @ncontainers: number of @containers
+ * @nregions: number of @regions
+ * @regions: the memory to copy. Parts without a mapping in a container are clean there
+ * @dest: the destination; the caller closes it
  * @flags: DMATRACK_REFINE, DMATRACK_GIVE_UP
- * @max_rounds: without the last; 0: 30
- * @bandwidth: bytes a second to write at the most while devices run; 0: no limit
- * @downtime: allowed; 0: 300 ms
- * @page_size: a power of two, from the containers' smallest to DMATRACK_WRITE_MAX; 0: the
- *	       smallest
+ * @max_rounds: number of rounds allowed before the last; 0: 30
+ * @bandwidth: limit of the bandwidth in bytes a second, except in the last round; 0: no limit
+ * @downtime: allowed downtime in ns; 0: 300 ms
+ * @page_size: bytes of a page: a power of two, from the smallest that all containers can track
+ *	       to DMATRACK_WRITE_MAX; 0: the smallest
  * @reserved: 0
- * @opaque: for the functions
- * @stop: stop the devices, and all else that writes: when this has returned 0, nothing
- *	  writes any more. Needed
- * @dirty: what others have written (processors: KVM's dirty log) in a region since the last
- *	   call of it: set bits in @bitmap, one for each page of @page_size; never clear any. First
- *	   called to begin: with @bitmap NULL; called for the last time after @stop.
- *	   NULL: none
- * @read: copy @size bytes at @offset of a region to @buf, while they may be written.
- *	  NULL: from @vaddr. For memory that isn't this process's
- * @progress: called some ten times a second while it works, with the round so far. May
- *	      be NULL
+ * @opaque: first argument of the functions
+ * @stop: stop the devices, and everything else that writes to the memory. When it has returned
+ *	  0, nothing writes to it any more. Must not be NULL
+ * @dirty: report pages of a region that something other than devices has written, processors
+ *	   for instance (KVM's dirty log), since the last call for that region: set their bits in
+ *	   @bitmap, one for each page of @page_size, and clear none. In the first call @bitmap is
+ *	   NULL: begin to log writes. The last call comes after @stop. NULL: there are no such
+ *	   writes
+ * @read: copy @size bytes at @offset of a region to @buf; the memory may be written meanwhile.
+ *	  NULL: the memory is at the region's @vaddr
+ * @progress: called some ten times a second with the round so far, but not during a harvest or
+ *	      a function of the destination. May be NULL
  * @round: called after each round. May be NULL
- * @standstill: ns from the call of stop() in which the copy must be finished, or else it's given
- *		up: -ETIMEDOUT. Not less than @downtime; 0: 30 s or five times @downtime,
- *		whichever is more; UINT64_MAX: no limit. A function of the destination that
- *		waits for something may take longer, but for a sender's
- * @start: start the devices again. Called if the copy fails after stop(), unless there is one
- *	   (-DMATRACK_NOT_DURABLE) or that isn't known (-EINPROGRESS). NULL: they stay stopped
- * @release: the memory isn't needed any more: start the devices again, for a copy of devices that go
- *	    on, such as a snapshot. A negative errno: they stay stopped; the copy goes on. NULL: they
- *	    stay stopped, as for a migration
+ * @standstill: ns from the call of @stop in which the copy must be finished; after that it is
+ *		given up with -ETIMEDOUT. Not less than @downtime; 0: 30 s, or five times @downtime
+ *		if that is more; UINT64_MAX: no limit. A call of a destination other than a sender
+ *		may take longer
+ * @start: start the devices again. Called if the copy fails after @stop has returned 0, unless
+ *	   there is a copy (-DMATRACK_NOT_DURABLE) or it isn't known whether there is one
+ *	   (-EINPROGRESS). NULL: they stay stopped
+ * @release: start the devices again, because the memory is not needed any more: for a copy beside
+ *	     which they go on, such as a snapshot. If it returns a negative errno, they stay stopped,
+ *	     and the copy goes on. NULL: they stay stopped, as for a migration
  *
- * @release is called once. A destination without lost() has been given all pages by then, so its last
- * round() and finish() take place while devices run. If that fails there is no copy, and nothing else
- * is lost. A destination with lost() (a sender) may ask for any page again until it is finished, or
- * read memory to compare it, so @release is called after finish(). It isn't called if the copy fails
- * before (@start is), or if it isn't known whether there is one.
+ * @release is called once. If the destination has no lost(), that is when it has been given all
+ * pages, before its last round() and its finish(); if these fail, there is no copy, and the devices
+ * run. A destination with lost() (a sender) may ask for pages again, or compare the memory, until
+ * it is finished, so @release is called after finish(). It isn't called if the copy fails before
+ * (@start is), or if it isn't known whether there is one.
  *
- * For a migration @release must be NULL: devices that run here while there is a copy, or may be one,
- * could run at both ends. There, only @start tells that the devices may run again.
+ * For a migration @release must be NULL: while there is a copy, or may be one, devices that run
+ * here could run at both ends. Only @start starts them then.
  *
- * All functions are called by the thread that runs the copy.
+ * All functions are called in the thread that called dmatrack_precopy_run().
  */
 struct dmatrack_precopy {
 	size_t size;
@@ -340,111 +349,128 @@ struct dmatrack_precopy {
 
 /**
  * dmatrack_precopy_run() - copy memory while devices write to it
- * @p: what, whereto and how
- * @totals: out, also on error; may be NULL
+ * @p: what to copy, and how
+ * @totals: out: figures of the copy, always filled in, after an error too; may be NULL
  *
- * Starts tracking, copies, stops the devices, copies the rest, finishes the
- * destination, stops tracking. On error tracking is stopped and the destination is not
- * finished.
+ * Starts tracking, copies, stops the devices, copies the rest, finishes the destination, stops
+ * tracking.
  *
- * Return: 0: the destination holds what the memory held when stop() had returned; -EINPROGRESS:
- * it isn't known whether it does (DMATRACK_UNKNOWN): the devices must not be started again before
- * that is found out, since there may be two copies then. Any other error: there is no copy;
- * -ETIMEDOUT (as @standstill has it), -EINVAL, -E2BIG (something in @p), -EBUSY (a container is
- * tracking already), -ESTALE (something else has unmapped memory of a region, harvested, or
- * stopped tracking, so the copy can't be exact), -DMATRACK_NOT_DURABLE (copied, see there),
- * -ENOMEM, -ETIME (as DMATRACK_GIVE_UP has it), what a function
- * of @p or of the destination returned, what a call on a container did.
+ * Return: 0: the destination holds exactly what the memory held when stop() had returned; or a
+ * negative errno; then tracking is stopped, and the destination is not finished. There are two
+ * exceptions: -EINPROGRESS (it is not known whether the copy is complete, DMATRACK_UNKNOWN: do not
+ * start the devices again before it is known that there is no copy) and -DMATRACK_NOT_DURABLE (it
+ * is complete). Other errors: -ETIMEDOUT (not finished within @standstill), -EINVAL (an invalid
+ * value in @p), -E2BIG (@p or the destination's functions have a member that this library doesn't
+ * know, and that is not 0), -EBUSY (a container is tracking already), -EOPNOTSUPP (a container's
+ * driver can't track), -ESTALE (memory of a region was unmapped, the container's log was
+ * harvested, or tracking was stopped meanwhile, so the copy can't be exact), -ENOMEM, -ETIME (the
+ * copy did not converge: DMATRACK_GIVE_UP, @standstill), or an error of a function of @p or of
+ * the destination, or of a call on a container.
  */
 int dmatrack_precopy_run(const struct dmatrack_precopy *p,
 			 struct dmatrack_totals *totals);
 
 /* An image: memory in a file ----------------------------------------------------- */
 
-/* Replace an existing file; its room on the disk is freed by dmatrack_dest_close() */
+/*
+ * Replace a file at @path when the new one is complete; dmatrack_dest_close() frees the old one's
+ * room on the disk
+ */
 #define DMATRACK_IMAGE_REPLACE	(1u << 0)
-/* Go on with what an earlier process left unfinished, if it's there: as far as it proves to be what was sent */
+/* Continue the unfinished image of an earlier process, if there is one */
 #define DMATRACK_IMAGE_RESUME	(1u << 1)
 
 /**
- * dmatrack_image_create() - a destination: a file
- * @d: out
- * @path: of the image. Until it's finished its name is that with ".partial" behind it
+ * dmatrack_image_create() - create an image, a destination that writes to a file
+ * @d: out: the destination
+ * @path: name of the file; until it is finished, ".partial" is added
  * @flags: DMATRACK_IMAGE_*
  *
- * A sparse file: pages that are zero take no room. Finishing computes its check,
- * writes all to disk, and gives it its name. If the folder can't be written to disk then, it
- * returns -DMATRACK_NOT_DURABLE. What was not finished is kept only if save() was called, and
- * not where there was no room for it (-ENOSPC, -EDQUOT, -EFBIG). A limit on file sizes is an
- * error if the program ignores SIGXFSZ.
+ * The file is sparse: memory that was never written, or that was zeroed, takes no room.
+ * prepare() adds a table of hashes and writes it to disk; finish() marks the file as complete,
+ * renames it and writes the folder to disk; if only the latter fails, it returns
+ * -DMATRACK_NOT_DURABLE. close() of an image that is not finished removes the file, unless save()
+ * was called, and after -ENOSPC, -EDQUOT and -EFBIG. Beyond RLIMIT_FSIZE writing fails with
+ * -EFBIG if the program ignores SIGXFSZ.
  *
- * Return: 0, -EEXIST, -EBUSY (another process writes it), -EBADMSG (with DMATRACK_IMAGE_RESUME alone:
- * a finished image is there, and was altered since), what open(2) has.
+ * Return: 0; -EEXIST (there is a file at @path), -EBUSY (another process writes the image),
+ * -EBADMSG (with DMATRACK_IMAGE_RESUME alone: the image at @path is finished, and was altered
+ * since), -EINVAL, -EPERM (the unfinished file is another user's, or has other hard links),
+ * -ENOMEM, or an error of open(2).
  */
 int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 			  unsigned int flags);
 
 /**
- * dmatrack_image_discard() - an image that is not to be resumed
- * @d: made by dmatrack_image_create()
+ * dmatrack_image_discard() - have an unfinished image removed when it is closed
+ * @d: image of dmatrack_image_create()
  *
- * Unless it's finished, dmatrack_dest_close() removes it, even if save() was called. A file that
- * took its name meanwhile stays.
+ * Unless the image is finished, dmatrack_dest_close() removes its file, even if save() was
+ * called. Another file that got the name meanwhile stays.
  *
- * Return: 0, -EINVAL (no such destination).
+ * Return: 0; -EINVAL (@d is not an image).
  */
 int dmatrack_image_discard(struct dmatrack_dest *d);
 
 struct dmatrack_image;
 
 /**
- * dmatrack_image_open() - read an image
- * @image: out
- * @path: of the file
+ * dmatrack_image_open() - open an image to read it
+ * @image: out: the image
+ * @path: name of the file
  *
- * Return: 0; -EBADMSG (not an image, unfinished, cut, or its head is altered),
- * -EPROTONOSUPPORT (of a version that this library doesn't know), what open(2) has.
+ * Return: 0; -EBADMSG (not an image, or not complete, truncated, extended or altered),
+ * -EPROTONOSUPPORT (this library does not know its version), -ENOMEM, or an error of open(2).
  */
 int dmatrack_image_open(struct dmatrack_image **image, const char *path);
+/* @image may be NULL. */
 void dmatrack_image_close(struct dmatrack_image *image);
 
-/* Its regions, @vaddr being NULL. The image's. Return: how many */
+/*
+ * The regions, ascending by IOVA, with @vaddr NULL; they belong to the image. Return: number of
+ * regions; 0 if @image is NULL
+ */
 unsigned int dmatrack_image_regions(const struct dmatrack_image *image,
 				    const struct dmatrack_region **regions);
+/* Size in bytes of the pages that were copied; 0 if @image is NULL */
 uint32_t dmatrack_image_page_size(const struct dmatrack_image *image);
 
 /**
- * dmatrack_image_read() - memory out of an image, checked
- * @image: open
- * @iova: page-aligned; with @size within one region
- * @buf: out
- * @size: whole pages
+ * dmatrack_image_read() - read memory from an image, and check it
+ * @image: image; only one thread at a time may use it
+ * @iova: first IOVA to read, page-aligned
+ * @buf: out: @size bytes; undefined after an error
+ * @size: number of bytes, whole pages of one region
  *
- * Return: 0; -EBADMSG: what is in the file there isn't what was written; -EINVAL,
+ * Return: 0; -EBADMSG (the image was altered there), -EINVAL (not whole pages of one region),
  * -EIO.
  */
 int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 			uint64_t size);
 
 /**
- * dmatrack_image_next_data() - skip what is zero
- * @image: open
- * @iova: in: where to look from; out: what comes next that may not be zero
- * @size: out: of it; within one region, at the most 64 MiB
+ * dmatrack_image_next_data() - find memory of an image that may be other than zeros
+ * @image: image; only one thread at a time may use it
+ * @iova: in: first IOVA to search; out: first IOVA of the data found. All memory between is zeros
+ * @size: out: number of bytes found: at least a page, at most 64 MiB, within one region
  *
- * Return: 1; 0: nothing more; or a negative errno.
+ * Continue at @iova + @size, unless that is 0.
+ *
+ * Return: 1: data was found; 0: there is no more; or a negative errno.
  */
 int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 			     uint64_t *size);
 
 /**
- * dmatrack_image_digest() - one number for all that is in the image
- * @image: open
- * @digest: out: as dmatrack_digest() has it for the same memory
- * @progress: called now and then with bytes done and bytes in all; nonzero: give up. Or NULL
- * @opaque: for it
+ * dmatrack_image_digest() - read and check all of an image, and compute its digest
+ * @image: image; only one thread at a time may use it
+ * @digest: out: the digest that dmatrack_digest() computes of the same memory
+ * @progress: called repeatedly with the bytes of memory that are done and the bytes of all
+ *	      regions; if it does not return 0, the call ends. May be NULL
+ * @opaque: first argument of @progress
  *
- * Reads and checks everything. Return: as dmatrack_image_read().
+ * Return: 0; -EBADMSG (the image was altered), -ECANCELED (@progress returned more than 0), a
+ * negative errno of @progress, -ENOMEM, -EIO.
  */
 int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 			  int (*progress)(void *opaque, uint64_t done,
@@ -452,41 +478,45 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 			  void *opaque);
 
 /**
- * dmatrack_digest() - one number for memory
- * @regions: in this process, not written meanwhile
- * @n: how many
- * @digest: out: XXH3's 128 bits over IOVA, size and content of the regions
+ * dmatrack_digest() - compute the digest of memory
+ * @regions: memory of this process, at their @vaddr; nothing may write to it meanwhile
+ * @n: number of regions
+ * @digest: out: 128 bits of XXH3, of IOVA, size and content of the regions
  *
- * No protection against a peer that means to deceive.
+ * It detects accidental differences. It does not protect from a person who wants two memories to
+ * have the same digest.
+ *
+ * Return: 0; -EINVAL (a region with @vaddr NULL or @size 0).
  */
 int dmatrack_digest(const struct dmatrack_region *regions, unsigned int n,
 		    uint8_t digest[16]);
 
-/* Cancelling what waits for a peer --------------------------------------------------- */
+/* Cancelling calls that wait for a peer ---------------------------------------------- */
 
 struct dmatrack_cancel;
 
 /**
- * dmatrack_cancel_create() - a way to cancel calls that wait for another process
- * @c: out
+ * dmatrack_cancel_create() - create an object to cancel calls that wait for another process
+ * @c: out: to be freed by dmatrack_cancel_destroy()
  *
- * Give it to a struct dmatrack_peer, a struct dmatrack_sender, a struct dmatrack_receiver; any
- * number of them. It must last as long as they and their channels do.
+ * Pass it as @cancel of struct dmatrack_peer, struct dmatrack_sender and struct
+ * dmatrack_receiver, of any number of them. It must last as long as they and their channels.
  *
- * Return: 0, -ENOMEM, what eventfd(2) has.
+ * Return: 0; -ENOMEM, -EMFILE, -ENFILE.
  */
 int dmatrack_cancel_create(struct dmatrack_cancel **c);
 
 /**
  * dmatrack_cancel_set() - cancel, for good
- * @c: may be NULL
+ * @c: object of dmatrack_cancel_create(); may be NULL
  *
- * Calls that wait for a peer, and those that would later, return -ECANCELED: reading,
- * connecting and accepting at once, writing after a second in which the peer may take the rest
- * of a frame. May be called by any thread and by a signal's handler: it's async-signal-safe.
+ * Calls that wait for a peer, and calls that would wait later, return -ECANCELED. Connecting,
+ * accepting and reading end at once; writing continues for up to a second, so that the peer can
+ * take the rest of a frame. May be called by any thread, and by signal handlers: it is
+ * async-signal-safe.
  */
 void dmatrack_cancel_set(struct dmatrack_cancel *c);
-/* @c may be NULL. Nothing uses it any more. */
+/* The last call: nothing may use @c any more. @c may be NULL. */
 void dmatrack_cancel_destroy(struct dmatrack_cancel *c);
 
 /* Channels: bytes both ways -------------------------------------------------------- */
@@ -494,13 +524,15 @@ void dmatrack_cancel_destroy(struct dmatrack_cancel *c);
 struct dmatrack_channel;
 
 /**
- * struct dmatrack_channel_ops - a channel of one's own
+ * struct dmatrack_channel_ops - functions of a program's own channel
  * @size: sizeof(struct dmatrack_channel_ops)
- * @read: at least one byte; 0: the end; or a negative errno
- * @write: at least one byte; or a negative errno. Never raises SIGPIPE
- * @close: free it; or NULL
+ * @read: read at least one byte and at most @size. Returns their number, 0 at the end, or a
+ *	  negative errno
+ * @write: write at least one byte. Returns their number, or a negative errno. Must not raise
+ *	   SIGPIPE
+ * @close: close the channel; may be NULL
  *
- * May be called by one reading and one writing thread at a time.
+ * @read and @write may be called by two threads at the same time, one each.
  */
 struct dmatrack_channel_ops {
 	size_t size;
@@ -508,37 +540,45 @@ struct dmatrack_channel_ops {
 	ssize_t (*write)(void *opaque, const void *buf, size_t size);
 	void (*close)(void *opaque);
 };
-/* @ops: copied. Return: 0, -EINVAL, -E2BIG (something in @ops), -ENOMEM */
+/*
+ * Make a channel from functions. @ops is copied; @opaque is the functions' first argument.
+ * Return: 0; -EINVAL (no @read or no @write), -E2BIG (@ops has a member that this library doesn't
+ * know, and that is not 0), -ENOMEM
+ */
 int dmatrack_channel_new(struct dmatrack_channel **ch,
 			 const struct dmatrack_channel_ops *ops, void *opaque);
 
-/* From descriptors that are duplicated: a socket (twice the same), or two pipes */
+/*
+ * Make a channel from descriptors, which are duplicated: @in to read from and @out to write to,
+ * two pipes or the same socket twice. Return: 0; -EBADF (not a descriptor), -ENOMEM
+ */
 int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
 
-/* TCP on this machine with neither TLS nor a secret: any user's process may be at the other end */
+/* Use TCP on this machine without TLS and without a secret; any user may be the peer. */
 #define DMATRACK_PEER_INSECURE	(1u << 0)
 
 /**
- * struct dmatrack_peer - with whom to speak, and how
+ * struct dmatrack_peer - how to connect or to listen, and which peers to accept
  * @size: sizeof(struct dmatrack_peer)
- * @tls: for tcp: a folder of certificates, as dmatrack_connect() has it. NULL: none
- * @secret: for tcp on this machine without TLS: a file of 16 to 4096 bytes, its owner's alone; both
- *	    sides prove that they know what is in it. NULL: none
- * @names: with @tls: of the peer's certificate. One of them must be an alternative name of it (a
- *	   host, an IP address), or, where it has a "=" in it, its subject, as "openssl x509 -noout
- *	   -subject -nameopt RFC2253" prints that
- * @users: for unix: user IDs that the peer may have, besides ours and root's
- * @nnames: of @names; 0: any certificate by the authority will do
- * @nusers: of @users
+ * @tls: for TCP: folder of certificates, as for dmatrack_connect(). NULL: none
+ * @secret: for TCP on this machine, without TLS: name of a file of 16 to 4096 bytes, with mode
+ *	    0600; both sides prove that they have it, without sending it. NULL: none
+ * @names: with @tls: the peer's certificate must have one of these names. A name with a "=" is
+ *	   compared with its subject, as "openssl x509 -noout -subject -nameopt RFC2253" prints
+ *	   it; any other name, a host or an IP address, must be among its alternative names
+ * @users: for Unix sockets: users whose processes are accepted, besides this user and root
+ * @nnames: number of @names; 0: any certificate of the authority is accepted
+ * @nusers: number of @users
  * @flags: DMATRACK_PEER_INSECURE
- * @cancel: cancels dmatrack_peer_connect() and dmatrack_accept(), and what is read and
- *	    written over their channels. NULL: nothing does
- * @connect_timeout: of a connection, in milliseconds; 0: 15 s. For unix: of the wait for another
- *		     process that is about to listen there, too
- * @handshake_timeout: of both sides' proof of identity; 0: 10 s
- * @opaque: for @turned_away
- * @turned_away: called by dmatrack_accept() when a connection came to nothing: a peer without the
- *		 proof that is wanted, or that gave up; dmatrack_error() says more. May be NULL
+ * @cancel: cancels dmatrack_peer_connect() and dmatrack_accept(), and reading and writing of their
+ *	    channels; must last as long as these. NULL: they can't be cancelled
+ * @connect_timeout: milliseconds after which connecting is given up; 0: 15,000. It also limits how
+ *		     long listening waits for another process that is about to listen at the same
+ *		     Unix socket
+ * @handshake_timeout: milliseconds after which a handshake is given up; 0: 10,000
+ * @opaque: first argument of @turned_away
+ * @turned_away: called by dmatrack_accept() when a peer is dropped because its handshake failed,
+ *		 with the negative errno; dmatrack_error() returns a message. May be NULL
  */
 struct dmatrack_peer {
 	size_t size;
@@ -557,72 +597,94 @@ struct dmatrack_peer {
 };
 
 /**
- * dmatrack_peer_connect() - dmatrack_connect() by more than an address
- * @ch: out
- * @address: as dmatrack_connect() has it
- * @peer: for this call; what it points to, too, but @cancel
+ * dmatrack_peer_connect() - make a channel, with more options than dmatrack_connect()
+ * @ch: out: the channel
+ * @address: as for dmatrack_connect()
+ * @peer: the options; not used after this call, except @cancel
  *
- * Return: as dmatrack_connect(); -ECANCELED, -E2BIG.
+ * Return: as dmatrack_connect(), and -ECANCELED, -E2BIG (@peer has a member that this library
+ * doesn't know, and that is not 0).
  */
 int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 			  const struct dmatrack_peer *peer);
 
 /**
- * dmatrack_connect() - a channel to a peer that listens
- * @ch: out
- * @address: "unix:PATH", "tcp:HOST:PORT" (an IPv6 address in brackets), "fd:N" (a socket, which is duplicated),
- *	     "exec:COMMAND" (for sh; its standard input and output), "-" (ours)
- * @tls: for tcp: a folder with ca-cert.pem, client-cert.pem, client-key.pem (and for
- *	 those who listen server-cert.pem, server-key.pem). NULL: none, which is refused: see
- *	 struct dmatrack_peer
+ * dmatrack_connect() - make a channel to a peer that listens
+ * @ch: out: the channel
+ * @address: "unix:PATH"; "tcp:HOST:PORT" (an IPv6 address in brackets); "fd:N" (a connected
+ *	     socket, which is duplicated); "exec:COMMAND" (standard input and output of a command
+ *	     run by sh); "-" (this process's standard input and output)
+ * @tls: for TCP: folder with ca-cert.pem, client-cert.pem and client-key.pem (to listen:
+ *	 server-cert.pem and server-key.pem). NULL: no TLS, which TCP refuses: see struct
+ *	 dmatrack_peer
  *
- * Both sides must show a certificate by that authority; the side that listens one for
- * HOST. TLS 1.3. The process that listens at a Unix socket must be of this user, or root's.
+ * Both sides must show a certificate of that authority, by TLS 1.3; the listening side's must
+ * have HOST among its alternative names. The process that listens at a Unix socket must be of
+ * this user or of root.
  *
- * Return: 0, -EINVAL (the address), -EPERM (TCP without TLS), -EACCES (another user
- * listens), -EKEYREJECTED (a certificate), what connect(2) has.
+ * Return: 0; -EINVAL (an invalid address, or @tls without TCP), -EPERM (TCP without TLS), -EACCES
+ * (another user listens at the Unix socket), -EKEYREJECTED (a certificate is refused, or a file
+ * holds none), -EPROTO (the other side does not speak TLS 1.3), -EHOSTUNREACH (there is no such
+ * host), or an error of connect(2).
  */
 int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 		     const char *tls);
 
 struct dmatrack_listener;
-/* As dmatrack_peer_connect() is to dmatrack_connect() */
+/* Listen at "unix:PATH" or "tcp:HOST:PORT", with more options than dmatrack_listen() */
 int dmatrack_peer_listen(struct dmatrack_listener **l, const char *address,
 			 const struct dmatrack_peer *peer);
+/*
+ * Listen; a Unix socket gets mode 0600, PORT 0 chooses a free port. Return: as dmatrack_connect();
+ * -EADDRINUSE (another process listens there, or PATH is a file that is not a socket)
+ */
 int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 		    const char *tls);
-/* The address with the port that was chosen, where it was 0. The listener's */
+/* The address to connect to, with the port that was chosen. It belongs to the listener. */
 const char *dmatrack_listener_address(const struct dmatrack_listener *l);
 /*
- * The next peer that has proven its identity (with TLS or a secret) or has begun to speak (without).
- * @timeout: in milliseconds, -1: for ever. All that connect go on side by side, each for
- * handshake_timeout; those that fail are dropped (see turned_away). Return: 0, -ETIMEDOUT,
- * -ECANCELED, or an error of the listener
+ * Wait for a peer that has authenticated, by its certificate or by a secret; at a Unix socket and
+ * with DMATRACK_PEER_INSECURE it must have sent 16 bytes. @timeout: milliseconds; -1: no limit.
+ * Handshakes run side by side, each for up to handshake_timeout; peers whose handshake fails are
+ * dropped (see turned_away). Any number of threads may accept at the same time. Return: 0;
+ * -ETIMEDOUT, -ECANCELED, or an error of the listener
  */
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
 		    int timeout);
+/* The last call on a listener; channels stay open. @l may be NULL. */
 void dmatrack_listener_close(struct dmatrack_listener *l);
+/*
+ * Close and free a channel; a command that was started for it is killed if it has not ended after
+ * 5 seconds. @ch may be NULL
+ */
 void dmatrack_channel_close(struct dmatrack_channel *ch);
 
 /* Sending and receiving --------------------------------------------------------------- */
 
 /* Compress with zstd */
 #define DMATRACK_ZSTD		(1u << 0)
-/* In the end both sides compute dmatrack_digest(), and compare, before the copy is good; the devices wait. Needs vaddr. */
+/*
+ * At the end both sides compute dmatrack_digest() of all memory, and the receiver compares before
+ * the copy is completed; the devices are stopped meanwhile. Regions must have a vaddr.
+ */
 #define DMATRACK_CHECK		(1u << 1)
 
 /**
  * struct dmatrack_sender - how to send
  * @size: sizeof(struct dmatrack_sender)
  * @flags: DMATRACK_ZSTD, DMATRACK_CHECK
- * @level: of zstd; 0: 1
- * @opaque: for @connect
- * @connect: a channel to the receiver, which the sender closes. Called first with
- *	     @attempt 0, then whenever the connection has broken or an attempt has
- *	     failed, with 1, 2 ... until one is there that goes on; may wait. A negative errno: give up
- * @cancel: cancels the sender's functions; the receiver is told, if it listens. NULL: nothing does
- * @hello_timeout: until the receiver has introduced itself, in milliseconds; 0: 30 s
- * @peer_timeout: of each read and write; 0: 120 s. Then the connection has broken
+ * @level: compression level of zstd; 0: 1
+ * @opaque: first argument of @connect
+ * @connect: return a channel to the receiver, which the sender closes. Called first with @attempt
+ *	     0; after the connection broke or an attempt failed with 1, 2, and so on until the copy
+ *	     continues, and with its negative errno as @why. May wait. If it returns a negative
+ *	     errno, the copy ends
+ * @cancel: cancels the functions of the destination; the receiver is told so, if it takes data.
+ *	    Must last as long as the destination. NULL: they can't be cancelled
+ * @hello_timeout: milliseconds in which the receiver must complete the handshake; 0: 30,000. After
+ *		   that @connect is called again
+ * @peer_timeout: milliseconds in which the receiver must send the expected frame, or take some
+ *		  data; 0: 120,000. After that the connection counts as broken
  */
 struct dmatrack_sender {
 	size_t size;
@@ -637,52 +699,55 @@ struct dmatrack_sender {
 };
 
 /**
- * dmatrack_sender_create() - a destination: a receiver somewhere else
- * @d: out
- * @s: how; copied
+ * dmatrack_sender_create() - create a sender, a destination that sends to a receiver
+ * @d: out: the destination
+ * @s: how to send; copied
  *
- * Its functions return -EAGAIN where the connection breaks; @lost connects again
- * and asks to copy anew what had been sent but not arrived. When the receiver was told to
- * complete the copy, and its answer was lost, and there's no other connection: -EINPROGRESS.
+ * When the connection breaks, its functions return -EAGAIN; lost() connects again, and has ranges
+ * that were sent and have not arrived copied again. finish() and lost() return -EINPROGRESS if the
+ * receiver was told to complete the copy, its answer was lost, and there is no other connection.
  *
- * Return: 0, -EINVAL, -E2BIG (something in @s), -ENOMEM, -EIO (no random numbers).
+ * Return: 0; -EINVAL (no @connect, unknown @flags, or a @level that zstd does not have), -E2BIG
+ * (@s has a member that this library doesn't know, and that is not 0), -ENOMEM, -EIO (no random
+ * numbers).
  */
 int dmatrack_sender_create(struct dmatrack_dest **d,
 			   const struct dmatrack_sender *s);
 
 /**
- * dmatrack_sender_id() - the name of a copy, to ask for its outcome later
- * @d: made by dmatrack_sender_create()
- * @id: out
+ * dmatrack_sender_id() - get the id of a sender's copy, to ask for its outcome later
+ * @d: sender of dmatrack_sender_create()
+ * @id: out: the id, which is drawn at random when the sender is created
  *
- * Drawn at random when the sender is created; the receiver has it with the copy. Return: 0 or -EINVAL.
+ * Return: 0; -EINVAL (@d is not a sender).
  */
 int dmatrack_sender_id(const struct dmatrack_dest *d, uint8_t id[16]);
 
 /**
- * dmatrack_sender_ask() - what became of a copy whose sender doesn't know
- * @s: how to reach the receiver; @connect as for the sender of a copy
- * @id: of the copy
- * @outcome: out: DMATRACK_COPIED; DMATRACK_NOT_COPIED; DMATRACK_UNKNOWN: the receiver that
- *	     answered knows nothing of it
+ * dmatrack_sender_ask() - ask a receiver for the outcome of a copy whose answer was lost
+ * @s: how to connect to the receiver, as for the sender of a copy
+ * @id: id of the copy
+ * @outcome: out: DMATRACK_COPIED; DMATRACK_NOT_COPIED; or DMATRACK_UNKNOWN: this receiver does not
+ *	     know the copy
  *
- * The sender of the copy has ended. A receiver that hasn't completed it gives it up for good before
- * it answers that.
+ * The sender of the copy must have ended. A receiver that has not completed the copy gives it up
+ * for good before it answers.
  *
- * Return: 0, or a negative errno: there's no answer.
+ * Return: 0; or a negative errno: there is no answer, and @outcome is not set.
  */
 int dmatrack_sender_ask(const struct dmatrack_sender *s, const uint8_t id[16],
 			enum dmatrack_outcome *outcome);
 
 /**
- * struct dmatrack_arrival - how far a receiver is
- * @bytes: that came over the channel
- * @data: bytes of memory that were written
- * @zeros: bytes of memory that were made zero
+ * struct dmatrack_arrival - figures of a receiver's copy so far
+ * @bytes: bytes received over the channel
+ * @data: bytes of memory written
+ * @zeros: bytes of memory made zero
  * @memory: bytes of all regions
- * @rounds: that came to an end
+ * @rounds: number of rounds that have ended
  * @resumed: number of times that the connection broke and was made again
- * @connected: a sender is there now
+ * @connected: 1 if a sender is connected
+ * @reserved: 0
  */
 struct dmatrack_arrival {
 	uint64_t bytes;
@@ -699,23 +764,26 @@ struct dmatrack_arrival {
  * struct dmatrack_receiver - how to receive
  * @size: sizeof(struct dmatrack_receiver)
  * @flags: 0
- * @dest: where to; still owned by the caller. With save and load, another
- *	  process can go on where this one ended
- * @opaque: for the functions
- * @accept: a channel to a sender, which the receiver closes. Called first with
- *	    @attempt 0, then whenever the connection has broken, or a peer came that
- *	    makes no sense as a sender, with 1, 2 ...; @why is the errno of that. -EALREADY: the
- *	    copy is complete, but its sender may not know yet: wait for a short while. A
- *	    negative errno: give up; that's the end of dmatrack_receive(), unless the copy is complete.
- *	    Return @why where no other peer can come
- * @begin: what will come; may refuse it by a negative errno. Called again where another copy
- *	   begins in place of one that broke off. May be NULL
- * @progress: called some ten times a second while something arrives; nonzero: give up. May be NULL
- * @cancel: cancels dmatrack_receive(). Then @progress is asked once more: where it gives up, the
- *	    sender is told; else the connection just ends, and another process can go on. NULL: nothing
- *	    does
- * @hello_timeout: until a sender has introduced itself, in milliseconds; 0: 30 s
- * @peer_timeout: of each read and write; 0: 1800 s. Then the connection has broken
+ * @reserved: 0
+ * @dest: the destination; the caller closes it. If it has save, load and recall, another process
+ *	  can resume the copy when this one has ended
+ * @opaque: first argument of the functions
+ * @accept: return a channel to a sender, which the receiver closes. Called first with @attempt 0;
+ *	    after the connection broke, or a peer was not a valid sender, with 1, 2, and so on, and
+ *	    with the negative errno of that as @why. If @why is -EALREADY, the copy is complete, but
+ *	    its sender may not know it yet: wait for a short time only. A negative errno gives the
+ *	    copy up, unless it is complete; return @why if no other sender can connect
+ * @begin: called with the regions that will be sent; may refuse them by a negative errno. Called
+ *	   again if another copy begins in place of one that broke off. May be NULL
+ * @progress: called some ten times a second while data arrives; if it does not return 0, the copy
+ *	      is given up. May be NULL
+ * @cancel: cancels dmatrack_receive(). @progress is then called once more: if it gives up, the
+ *	    sender is told so; if not, or if it is NULL, the connection is closed, and another
+ *	    process can resume the copy. NULL: the call can't be cancelled
+ * @hello_timeout: milliseconds in which a sender must complete the handshake; 0: 30,000. After that
+ *		   @accept is called again
+ * @peer_timeout: milliseconds in which the sender must send or take some data; 0: 1,800,000. After
+ *		  that the connection counts as broken
  */
 struct dmatrack_receiver {
 	size_t size;
@@ -735,16 +803,19 @@ struct dmatrack_receiver {
 
 /**
  * dmatrack_receive() - receive one copy
- * @r: how
- * @arrival: out, also on error; may be NULL
+ * @r: how to receive
+ * @arrival: out: figures of the copy, always filled in, after an error too; may be NULL
  *
- * Nothing that comes is trusted: a stream that breaks is resumed (@accept); one
- * that is altered, of another version, or that doesn't fit what came before is refused,
- * and the sender is told why.
+ * Received data is not trusted: a stream that breaks is resumed (@accept); one that was altered,
+ * is of another version, or is invalid is refused, and the sender is told why.
  *
- * Return: 0: the copy is complete and the destination finished; -DMATRACK_NOT_DURABLE (it is, but
- * for that; the sender is told that it has copied); -EBADMSG (altered), -EPROTO (makes no sense), -EPROTONOSUPPORT (another version), -EINVAL, -E2BIG (something in @r), -ECANCELED (given up by the sender, or by
- * @progress, or cancelled), what a function of @r or of the destination returned.
+ * Return: 0: the copy is complete and the destination finished; -DMATRACK_NOT_DURABLE: so it is,
+ * and the sender is told so, but a crash of the machine may undo it. Any other error: it is not
+ * complete: -EBADMSG (the received data was altered, or the digests differ), -EPROTO (the received
+ * data is invalid), -EPROTONOSUPPORT (the sender has another version of the protocol), -EINVAL (an
+ * invalid value in @r), -E2BIG (@r, or the functions of its destination, have a member that this
+ * library doesn't know, and that is not 0), -ENOMEM, -ECANCELED (given up by the sender or by
+ * @progress, or cancelled), or an error of a function of @r or of the destination.
  */
 int dmatrack_receive(const struct dmatrack_receiver *r,
 		     struct dmatrack_arrival *arrival);

@@ -6,9 +6,9 @@
  * VMMs that have no kernel VFIO device, and for testing. Its user side takes
  * the structures of <linux/vfio.h>; its device side is the functions below.
  *
- * Threads: everything may be called from any number of threads at once, but for
- * dmatrack_engine_destroy(), which must be the last call. Functions return 0 or
- * a negative errno. IOVAs and sizes are in bytes.
+ * Any number of threads may make calls on one engine at the same time, except
+ * dmatrack_engine_destroy(), which must be the last call. Functions return 0 or a
+ * negative errno. IOVAs and sizes are in bytes.
  */
 #ifndef DMATRACK_ENGINE_H
 #define DMATRACK_ENGINE_H
@@ -23,39 +23,42 @@ extern "C" {
 struct dmatrack_engine;
 
 /*
- * Pointers that come in (ioctl arguments, bitmaps, mapped memory) are not
- * trusted: a bad one makes a call fail with -EFAULT, as in the kernel, instead
- * of ending the process. Costs a system call for each access.
+ * Pointers that the engine is given (arguments of ioctls, bitmaps, mapped memory) are
+ * checked: with an invalid one a call fails with -EFAULT, as in the kernel, instead of
+ * ending the process. This costs a system call for each access.
  */
 #define DMATRACK_ENGINE_CHECKED		(1u << 0)
 
-/* Rights of a pin; the values of VFIO_DMA_MAP_FLAG_READ and _WRITE */
+/* Access of a pin or a mapping; the values of VFIO_DMA_MAP_FLAG_READ and _WRITE */
 #define DMATRACK_READ			(1u << 0)
 #define DMATRACK_WRITE			(1u << 1)
 
 /**
- * dmatrack_engine_create() - an empty container
- * @engine: out
+ * dmatrack_engine_create() - create an empty container
+ * @engine: out: the container
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  * @flags: DMATRACK_ENGINE_*
  *
- * Return: 0, -EINVAL, -ENOMEM.
+ * Return: 0; -EINVAL (an unknown @type or @flags), -ENOMEM, -EMFILE (with
+ * DMATRACK_ENGINE_CHECKED: no more descriptors).
  */
 int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 			   unsigned int flags);
 
 /**
  * dmatrack_engine_destroy() - unmap everything and free
- * @engine: that no thread uses any more
+ * @engine: container, or NULL; no thread may use it any more
+ *
+ * For pinned pages the function of dmatrack_engine_on_unmap() is called.
  */
 void dmatrack_engine_destroy(struct dmatrack_engine *engine);
 
 /**
- * dmatrack_engine_ioctl() - a call on the container
+ * dmatrack_engine_ioctl() - make a type1 call
  * @engine: container
  * @cmd: VFIO_CHECK_EXTENSION, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA,
- *	 VFIO_IOMMU_UNMAP_DMA, VFIO_IOMMU_DIRTY_PAGES
- * @arg: as in ioctl(2): a pointer to the call's structure, or a number
+ *	 VFIO_IOMMU_UNMAP_DMA, VFIO_IOMMU_DIRTY_PAGES, or a call of <dmatrack/uapi.h>
+ * @arg: as for ioctl(2): a pointer to the call's structure, or a number
  *
  * Return: as ioctl(2) on /dev/vfio/vfio, but -errno instead of -1 and errno.
  */
@@ -64,16 +67,16 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *engine, unsigned long cmd,
 
 /**
  * struct dmatrack_memory - memory that has no address in this process
- * @size: sizeof(struct dmatrack_memory)
- * @opaque: for the functions
- * @read: copy @size bytes at @offset of the memory to @buf
- * @write: copy @size bytes from @buf to @offset of the memory
+ * @size: sizeof(struct dmatrack_memory); for other values see dmatrack(7)
+ * @opaque: first argument of the functions
+ * @read: copies @size bytes at @offset of the memory to @buf
+ * @write: copies @size bytes from @buf to @offset of the memory
  *
- * Both return how many bytes they have copied, from the first on: fewer than @size
- * where it goes no further, which fails the device's access with -EFAULT; or a negative
- * errno if they have copied none, which the access then returns. They are called by the
- * thread that makes the access, by several at once if several do, and until the mapping
- * is unmapped. They may use the engine, but not unmap anything.
+ * The functions return the number of bytes they have copied, from the first on. If it is
+ * less than @size, the device's access fails with -EFAULT. A negative errno means that none
+ * were copied, and is returned by the access. They are called in the thread that makes the
+ * access, in several threads at once if several make accesses, and no longer after the
+ * mapping was unmapped. They may make calls on the engine, except calls that unmap.
  */
 struct dmatrack_memory {
 	size_t size;
@@ -83,83 +86,105 @@ struct dmatrack_memory {
 };
 
 /**
- * dmatrack_engine_map() - map memory that is reached by functions
+ * dmatrack_engine_map() - map memory that functions of the program read and write
  * @engine: container
- * @iova: page-aligned; offset 0 of the memory
- * @size: whole pages, less than 128 TiB
- * @prot: DMATRACK_READ and/or DMATRACK_WRITE: what devices may do
- * @memory: its functions; copied
+ * @iova: first IOVA of the mapping, page-aligned; offset 0 of the memory
+ * @size: size of the mapping in bytes, whole pages, less than 128 TiB
+ * @prot: access that devices have: DMATRACK_READ, DMATRACK_WRITE or both
+ * @memory: the functions; copied
  *
- * For memory behind messages, of another machine, or made up: as
- * VFIO_IOMMU_MAP_DMA, but without an address. dmatrack_engine_read() and _write() call
- * the functions; what was written is marked, also where a write fails on its way. Pages
- * can't be pinned (-EOPNOTSUPP). It's unmapped as every mapping is.
+ * For memory that has no address in this process: memory that is accessed by messages, memory
+ * of another machine, memory whose content is generated. dmatrack_engine_read() and
+ * dmatrack_engine_write() call the functions; pages are marked dirty as far as a write
+ * succeeded. Pages can't be pinned (-EOPNOTSUPP). It is unmapped like every mapping.
  *
- * Return: 0; -EINVAL (not whole pages, no rights, a function is missing, or an IOVA
- * that can't be used), -EEXIST (overlaps a mapping), -ENOSPC, -ENOMEM, -EOVERFLOW, -E2BIG (@memory
- * has members that this library doesn't know).
+ * Return: 0; -EINVAL (not whole pages, no access or an unknown one, a function is missing, or
+ * an IOVA that can't be used), -EEXIST (the range overlaps a mapping), -ENOSPC (no more
+ * mappings may be made), -ENOMEM, -EOVERFLOW (beyond the last IOVA), -E2BIG (@memory has
+ * members that this library doesn't know, and that are not 0). After an error nothing has
+ * changed.
  */
 int dmatrack_engine_map(struct dmatrack_engine *engine, uint64_t iova,
 			uint64_t size, unsigned int prot,
 			const struct dmatrack_memory *memory);
 
 /**
- * dmatrack_engine_write() - a device writes memory by DMA
+ * dmatrack_engine_write() - write to mapped memory, as a device does by DMA
  * @engine: container
- * @iova: where; may cross pages and mappings
- * @data: what
- * @size: how much
+ * @iova: first IOVA to write; the range may cross pages and mappings
+ * @data: bytes to write
+ * @size: number of bytes
  *
- * Return: 0, -EINVAL (not mapped), -EPERM, -EFAULT.
+ * While tracking, every page written to is marked dirty. A write never waits for a harvest.
+ *
+ * Return: 0; -EINVAL (not all of the range is mapped, or it goes beyond 2^64), -EPERM (a
+ * mapping is not for reading and writing), -EFAULT (the memory can't be accessed), -EBUSY
+ * (addresses of mappings were invalidated by VFIO_DMA_UNMAP_FLAG_VADDR). After an error a
+ * part may have been written, from the first byte on; its pages are marked.
  */
 int dmatrack_engine_write(struct dmatrack_engine *engine, uint64_t iova,
 			  const void *data, size_t size);
+/* Read mapped memory to @data; no page is marked. Errors as dmatrack_engine_write() */
 int dmatrack_engine_read(struct dmatrack_engine *engine, uint64_t iova,
 			 void *data, size_t size);
 
 /**
- * dmatrack_engine_pin() - a driver pins pages, to write to them by itself
+ * dmatrack_engine_pin() - pin pages, for a driver that accesses them directly
  * @engine: container
- * @iova: page-aligned
- * @npages: how many
- * @prot: DMATRACK_READ, DMATRACK_WRITE
- * @pages: out: where each page is in this process
+ * @iova: IOVA of the first page, page-aligned
+ * @npages: number of pages of 4096 bytes; they may be in several mappings
+ * @prot: access that the driver needs: DMATRACK_READ, DMATRACK_WRITE or both
+ * @pages: out: address of each page in this process
  *
- * A page pinned for writing counts as written all the time until it's
- * unpinned. Return: 0, -EINVAL, -EPERM, -EFAULT, -ENOMEM, -EOVERFLOW.
+ * A page pinned for writing counts as being written all the time: each harvest reports it
+ * until it is unpinned, and so does one more. A page may be pinned several times, and is held
+ * until it is unpinned as many times. Register dmatrack_engine_on_unmap() first.
+ *
+ * Return: 0; -EINVAL (not all pages are mapped, no pages, an IOVA that is not page-aligned, or
+ * no function of dmatrack_engine_on_unmap()), -EPERM (a mapping does not allow the access),
+ * -EACCES (the container's type is VFIO_TYPE1_IOMMU), -EOVERFLOW (beyond 2^64, more than
+ * INT_MAX pages, or a page that is pinned too many times), -EFAULT (the memory can't be
+ * accessed), -EOPNOTSUPP (memory of dmatrack_engine_map()), -ENOMEM, -EBUSY (as
+ * dmatrack_engine_write()). After an error none of the pages was pinned by the call.
  */
 int dmatrack_engine_pin(struct dmatrack_engine *engine, uint64_t iova,
 			unsigned long npages, unsigned int prot, void **pages);
+/*
+ * Unpin pages; those that were pinned together need not be unpinned together. Return: 0;
+ * -EINVAL (some of the pages were not pinned; the others are unpinned)
+ */
 int dmatrack_engine_unpin(struct dmatrack_engine *engine, uint64_t iova,
 			  unsigned long npages);
 
 /**
- * dmatrack_engine_mark_dirty() - a device reports what it has written
+ * dmatrack_engine_mark_dirty() - mark pages that a device has written
  * @engine: container
- * @iova: where
- * @size: how much, at least 1
+ * @iova: first IOVA written
+ * @size: number of bytes written, at least 1
  *
- * For devices that write to mapped memory by themselves. Never waits.
- * Return: 0: a harvest reports it, or the bitmap of the unmap that takes the
- * memory away; -EINVAL (not all mapped, or just being unmapped), -EPERM,
- * -EOVERFLOW.
+ * For devices that write to mapped memory directly: write first, then mark. Never waits.
+ *
+ * Return: 0: the pages will be reported by a harvest, or by the bitmap of the call that
+ * unmaps them; -EINVAL (not all of the range is mapped, it is being unmapped, or @size is
+ * 0), -EPERM (not all of the range may be written), -EOVERFLOW (beyond 2^64). After an error
+ * no page is marked, except perhaps pages that are being unmapped.
  */
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *engine, uint64_t iova,
 			       uint64_t size);
 
 /**
- * dmatrack_engine_on_unmap() - be told before a range goes
+ * dmatrack_engine_on_unmap() - register a function to unpin pages before they are unmapped
  * @engine: container
- * @unmap: called with @opaque and the range; must unpin what it pinned there, or
- *	   have another thread do so; may not make calls of
- *	   dmatrack_engine_ioctl(). NULL: none
- * @opaque: for it
+ * @unmap: called with @opaque and the range of a mapping with pinned pages, in the thread that
+ *	   unmaps it. It must unpin the pages that its driver has pinned there, or have another
+ *	   thread unpin them. It must not call dmatrack_engine_ioctl() or functions such as
+ *	   dmatrack_map(). NULL removes the function
+ * @opaque: first argument of @unmap
  *
- * A driver that still holds pages when @unmap returns is called again for about a
- * second; then the unmap fails with -EBUSY, and its pins are as before.
+ * @unmap is called repeatedly for about a second. If pages are still pinned then, the unmap
+ * fails with -EBUSY and changes nothing: mapping and pins stay.
  *
- * As in the kernel, a driver that isn't told can't pin: without it,
- * dmatrack_engine_pin() fails with -EINVAL.
+ * An engine has one such function; without one, dmatrack_engine_pin() fails with -EINVAL.
  */
 void dmatrack_engine_on_unmap(struct dmatrack_engine *engine,
 			      void (*unmap)(void *opaque, uint64_t iova,

@@ -2,23 +2,24 @@
 /*
  * dmatrack's own calls on a container's descriptor, beyond <linux/vfio.h>.
  *
- * They follow VFIO's rules: a structure begins with argsz, its size as the
- * program knows it, and may grow at its end; what a program doesn't know of is
- * neither read nor written.
+ * They follow VFIO's rules: a structure begins with argsz, its size in the program's
+ * version of this header. Later versions may add members at its end; the driver neither
+ * reads nor writes beyond argsz.
  *
  *	errno	when
- *	ENOTTY	the call is unknown: the kernel's own type1 driver is behind the
- *		descriptor, or an older dmatrack
+ *	ENOTTY	the driver does not have the call: it is the kernel's own type1 driver,
+ *		or an older dmatrack
  *	EINVAL	the container has no IOMMU type yet (VFIO_SET_IOMMU); argsz is
- *		less than the call needs; flags that are not known
+ *		less than the call needs; unknown flags
  *	EFAULT	the structure can't be read or written
  *
  * The calls of <linux/vfio.h> have the errors of the kernel's own type1 driver, and
  * VFIO_IOMMU_UNMAP_DMA these (none of them changes anything):
  *
- *	EBUSY	a device's driver holds pages of the range, and has not unpinned them
- *		within about a second of being told to. The memory must stay where it
- *		is; call again later, or when the device has been stopped or closed.
+ *	EBUSY	a device's driver holds pages of the range, and did not unpin them
+ *		within about a second. The memory must stay at its address, as the
+ *		device may still write to it. Call again later, or after the device
+ *		was stopped or closed.
  *		(Also, as in <linux/vfio.h>: VFIO_DMA_UNMAP_FLAG_VADDR with a device
  *		that has no IOMMU.)
  *	EINTR	the caller was killed while it waited for that driver
@@ -38,22 +39,22 @@
 
 /* VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP takes any page-aligned range. */
 #define DMATRACK_FEATURE_ANY_RANGE	(1ULL << 0)
-/* It takes page sizes above the smallest: a bit is the OR of its pages. */
+/* It takes page sizes above the smallest: a bit is set if any of its pages is dirty. */
 #define DMATRACK_FEATURE_COARSE_PAGES	(1ULL << 1)
-/* A call that fails leaves everything dirty that was. */
+/* A call that fails leaves all pages as dirty as before. */
 #define DMATRACK_FEATURE_NOTHING_LOST	(1ULL << 2)
-/* There is DMATRACK_GET_MAPPINGS. */
+/* The driver has DMATRACK_GET_MAPPINGS. */
 #define DMATRACK_FEATURE_MAPPINGS	(1ULL << 3)
 
-/* There is DMATRACK_GET_RANGES. */
+/* The driver has DMATRACK_GET_RANGES. */
 #define DMATRACK_FEATURE_RANGES		(1ULL << 4)
 
-/* There is DMATRACK_GET_LOG. */
+/* The driver has DMATRACK_GET_LOG. */
 #define DMATRACK_FEATURE_LOG		(1ULL << 5)
 
 /**
- * struct dmatrack_info - the driver behind the descriptor
- * @argsz: in: size of this structure; at least up to @features
+ * struct dmatrack_info - version and features of the driver
+ * @argsz: in: size of this structure in bytes; at least up to @features
  * @flags: in and out: 0
  * @version: out: DMATRACK_VERSION of the driver, or of the library
  * @reserved: out: 0
@@ -70,21 +71,20 @@ struct dmatrack_info {
 };
 #define DMATRACK_GET_INFO	_IO(DMATRACK_MAGIC, 0)
 
-/* What a mapping's entry says: @vaddr is told */
+/* @vaddr of struct dmatrack_mapping_entry is valid. */
 #define DMATRACK_MAPPING_VADDR	(1U << 0)
-/* An IOMMU maps it: its pages are pinned. */
+/* The mapping is in an IOMMU's page tables, so its pages are pinned. */
 #define DMATRACK_MAPPING_IOMMU	(1U << 1)
 
 /**
  * struct dmatrack_mapping_entry - one mapping
- * @iova: its first byte
- * @last: its last, inclusive: it may be 2^64-1
- * @vaddr: where @iova is in its owner's memory; 0 unless @flags has
- *	   DMATRACK_MAPPING_VADDR: the caller is the process that made it, or has
- *	   CAP_SYS_PTRACE, and the address hasn't been taken away by
- *	   VFIO_DMA_UNMAP_FLAG_VADDR
- * @prot: VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE
- * @flags: DMATRACK_MAPPING_*; others may come
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive; may be 2^64-1
+ * @vaddr: address of the memory in the process that mapped it; 0 unless @flags has
+ *	   DMATRACK_MAPPING_VADDR. Only that process, and processes with CAP_SYS_PTRACE,
+ *	   get it, unless VFIO_DMA_UNMAP_FLAG_VADDR has invalidated it
+ * @prot: access that devices have: VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE
+ * @flags: DMATRACK_MAPPING_*; later versions may have others: ignore unknown flags
  */
 struct dmatrack_mapping_entry {
 	__u64	iova;
@@ -95,21 +95,22 @@ struct dmatrack_mapping_entry {
 };
 
 /**
- * struct dmatrack_get_mappings - what is mapped from an IOVA on
- * @argsz: in: size of this structure; at least up to @entries
+ * struct dmatrack_get_mappings - list mappings from an IOVA on
+ * @argsz: in: size of this structure in bytes; at least up to @entries
  * @flags: in: 0
- * @iova: in: mappings that end before it are left out
- * @count: in: for how many entries @entries has room; out: how many are there
+ * @iova: in: the list begins with the first mapping that ends at or after this IOVA
+ * @count: in: number of entries that @entries has room for; out: number of entries
+ *	   filled in
  * @reserved: in: 0
  * @entries: in: user pointer to an array of struct dmatrack_mapping_entry
  *
- * DMATRACK_GET_MAPPINGS fills @entries in, in ascending order of IOVA. If @count is
- * what it was, there may be more: go on at the last one's @last + 1, unless that
- * is 0. What is mapped and unmapped meanwhile may be in the answer or not; every
- * other mapping is, once.
+ * DMATRACK_GET_MAPPINGS fills @entries in, in ascending order of IOVA. If @count has not
+ * changed, there may be more: continue at the last one's @last + 1, unless that is 0.
+ * Mappings that are made or removed meanwhile may be listed or not; every other one is
+ * listed once.
  *
- * Return: 0, or -1 with errno as above, or EINTR (the caller is being killed); then
- * @entries may have been written in part.
+ * Return: 0, or -1 with errno as above, or EINTR (the caller is being killed). After an
+ * error @entries may have been written in part.
  */
 struct dmatrack_get_mappings {
 	__u32	argsz;
@@ -122,9 +123,9 @@ struct dmatrack_get_mappings {
 #define DMATRACK_GET_MAPPINGS	_IO(DMATRACK_MAGIC, 1)
 
 /**
- * struct dmatrack_dirty_range - memory that devices have written to
- * @iova: its first byte
- * @last: its last, inclusive: it may be 2^64-1
+ * struct dmatrack_dirty_range - a range that devices have written to
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive; may be 2^64-1
  */
 struct dmatrack_dirty_range {
 	__u64	iova;
@@ -132,36 +133,38 @@ struct dmatrack_dirty_range {
 };
 
 /**
- * struct dmatrack_get_ranges - harvest, as ranges
- * @argsz: in: size of this structure; at least up to @more
+ * struct dmatrack_get_ranges - harvest, and report the dirty ranges
+ * @argsz: in: size of this structure in bytes; at least up to @more
  * @flags: in: 0
- * @iova: in: from here on; a multiple of the smallest page size
- * @last: in: up to here, inclusive: the last byte of such a page
- * @page_size: in: what is told as one: a power of two, at least the smallest page
- *	       size. A page of it is dirty if any of its pages is; they are counted
- *	       from @iova on, and what is beyond @last is no part of them
+ * @iova: in: first IOVA to harvest; a multiple of the smallest page size
+ * @last: in: last IOVA to harvest, inclusive: the last byte of a page of the smallest size
+ * @page_size: in: size in bytes of the pages that are reported: a power of two, at least
+ *	       the smallest page size. Such a page begins at a multiple of @page_size from
+ *	       @iova on, ends at @last at the latest, and is dirty if any page in it is
  * @ranges: in: user pointer to an array of struct dmatrack_dirty_range
- * @next: out: where to go on, if there is @more: a multiple of @page_size from @iova
- *	  on; else @last + 1, which may be 0
- * @count: in: for how many @ranges there is room, at least 1; out: how many there are
- * @more: out: 1: there was no room for what is dirty from @next on; 0: that was all
+ * @next: out: if @more is 1: IOVA at which to continue, a multiple of @page_size from
+ *	  @iova on; else @last + 1, which may be 0
+ * @count: in: number of ranges that @ranges has room for, at least 1; out: number of
+ *	   ranges reported
+ * @more: out: 1 if pages from @next on are dirty for which there was no room; else 0
  *
- * DMATRACK_GET_RANGES is VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP with another answer:
- * what it reports is clean afterwards. It fills @ranges in, in ascending order,
- * none touching the next. What isn't mapped is clean. Its cost is that of what is
- * dirty, and of a look at each mapping, and at each 128 MiB (of 4 KiB pages) of it.
+ * DMATRACK_GET_RANGES harvests like VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP: reported pages
+ * are clean afterwards, and unmapped memory is clean. It fills @ranges in, in ascending
+ * order; ranges are not adjacent. The cost grows with the number of dirty ranges, of
+ * mappings, and of pieces of 128 MiB (of 4 KiB pages) of these.
  * Before the harvest, zeros may be written to any of the @count entries of @ranges, even
- * if fewer are reported: an array that is shorter than @count says can fail with EFAULT,
- * and what was dirty still is.
+ * if fewer are reported: if the array is shorter than @count, the call may fail with
+ * EFAULT, and all pages are as dirty as before.
  *
- * Where there is @more, call again with @iova = @next and @count anew: what wasn't
- * reported is still dirty. The first range may then follow on the last of before.
+ * If @more is 1, call again with @iova = @next and set @count again: pages that were not
+ * reported are still dirty. The first range may then be adjacent to the last one before.
  *
- * Return: 0, or -1 with errno as above, or EINVAL (not tracking; not such a range
- * or page size; no room), EINTR (the caller is being killed). Then everything that
- * was dirty still is, and @ranges may have been written in part. If @page_size isn't
- * the smallest, or the buffer went while the call ran, more may be dirty than was:
- * pages that stood to be reported with it, and those before.
+ * Return: 0, or -1 with errno as above, or EINVAL (not tracking; an invalid range or page
+ * size; @count is 0), EINTR (the caller is being killed). After an error all pages that
+ * were dirty still are, and @ranges may have been written in part. More pages may be dirty
+ * than before: if @page_size isn't the smallest, all of the smallest pages in a page that was
+ * to be reported; if @ranges became inaccessible or the caller was killed during the call,
+ * all pages up to the last one that was to be reported.
  */
 struct dmatrack_get_ranges {
 	__u32	argsz;
@@ -176,28 +179,27 @@ struct dmatrack_get_ranges {
 };
 #define DMATRACK_GET_RANGES	_IO(DMATRACK_MAGIC, 2)
 
-/* Writes are logged: VFIO_IOMMU_DIRTY_PAGES_FLAG_START was called, and STOP wasn't since. */
+/* Tracking is on: writes are logged. */
 #define DMATRACK_LOG_TRACKING	(1U << 0)
 
 /**
- * struct dmatrack_get_log - can a reader of the log have missed something?
- * @argsz: in: size of this structure; at least up to @unread
- * @flags: in: 0; out: DMATRACK_LOG_*; others may come
- * @iova: in: first byte of the range that @unread is about
- * @last: in: its last byte, inclusive
- * @taken: out: how often something was taken from this container's log, wherever it was:
- *	   each call of VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP or DMATRACK_GET_RANGES
- *	   that succeeds counts as one, and so does each end of tracking. Only differences
- *	   mean something
- * @unread: out: changes when a mapping in the range on which devices may write is
- *	    unmapped, while writes are logged, without
- *	    VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: what devices had written there since
- *	    the last harvest is not known any more. 0 if that hasn't happened since
- *	    tracking began. Where more than 32 distant ranges were unmapped it may
- *	    change for a range between them, too
+ * struct dmatrack_get_log - detect that a reader of the log has missed writes
+ * @argsz: in: size of this structure in bytes; at least up to @unread
+ * @flags: in: 0; out: DMATRACK_LOG_*; later versions may have others: ignore unknown flags
+ * @iova: in: first IOVA of the range that @unread is for
+ * @last: in: its last IOVA, inclusive
+ * @taken: out: number of successful harvests of the container, of any range
+ *	   (VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, DMATRACK_GET_RANGES), plus the number of
+ *	   times that tracking ended. Only differences between two values have a meaning
+ * @unread: out: number that changes when a mapping in the range to which devices may write
+ *	    is unmapped during tracking without VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: writes
+ *	    there since the last harvest are not known any more. 0 if that hasn't happened
+ *	    since tracking began. If more than 32 distant ranges were unmapped it may also
+ *	    change for a range between them
  *
- * A container has one log. A reader is the only one as long as @taken grows by the number
- * of its own harvests; then each write is in one of these, unless @unread has changed.
+ * A container has one log. If @taken grows by the number of a reader's own harvests, there
+ * is no other reader, and every write is in one of these harvests unless @unread has
+ * changed.
  *
  * Return: 0, or -1 with errno as above, or EINVAL (@iova is above @last).
  */
