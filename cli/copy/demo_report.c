@@ -67,7 +67,7 @@ static void print_notes(const struct copy *c)
 		return;
 	puts("The rounds got no shorter:");
 	if (!strcmp(c->w.kind, "edu"))
-		puts("this device's IOMMU keeps no dirty bits, so each harvest reports every page.");
+		puts("no driver sees what this device writes, so each harvest reports every page.");
 	else
 		puts("between two harvests the devices write as much as before.");
 }

@@ -53,7 +53,7 @@ COPY_HELP_OUTPUT
 "  dmatrack send --zstd --check 'exec:ssh host dmatrack receive --resume - image'\n"
 "                                          send to another machine\n"
 "  dmatrack send --device 0000:00:03.0 --refine --hot 2M unix:/tmp/s\n"
-"                                          a PCI device without dirty bits\n"
+"                                          a PCI device, whose writes no driver sees\n"
 "\n"
 "Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
 "line is not understood, 3 it can't be done, 4 it isn't known whether the copy is\n"

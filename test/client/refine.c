@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * refine ADDRESS: pre-copy with a PCI device whose IOMMU keeps no dirty bits, with
+ * refine ADDRESS: pre-copy with a PCI device, whose writes no driver sees, with
  * refinement and without. Prints TAP; figures are comments.
  *
  * The device writes one hundredth of the memory all the time; every harvest reports all
