@@ -2,30 +2,35 @@
 /*
  * Log: what was written and not yet harvested, of one mapping.
  *
- * Shape. log->table[] has a pointer for each 256 chunks, a table has a slot of
- * 16 bytes for each chunk, a slot has the chunk's bitmap and the bitmap's
- * summary. A mapping of up to 32 GiB of 4 KiB pages has one table, which is
- * part of it; of a larger one tables come as pages get dirty. A bitmap comes
- * with the first mark in its chunk that is not of the whole chunk, and goes
- * with a harvest that finds it dense (by being handed over whole) or clean. A
- * log of up to 64 pages has no bitmap: its only summary word is the bitmap.
+ * Shape. A chunk is 32,768 pages. log->table[] has a pointer for each 256 chunks,
+ * a table has a slot of 16 bytes for each chunk, a slot has the chunk's bitmap and
+ * the bitmap's summary: a bit for each of its 64 lines, which are cache lines, of
+ * 512 pages. A mapping of up to 32 GiB of 4 KiB pages has one table, which is part
+ * of its log; of a larger one tables are allocated as pages get dirty. A bitmap is
+ * allocated by the first mark in its chunk that is not of the whole chunk, and
+ * removed by a take of the whole chunk that finds it dense or clean. Where a mark
+ * gets no memory and may not wait for it, the whole chunk or table becomes all
+ * dirty. A log of up to 64 pages has no bitmap: its only summary word is the bitmap.
  *
- * Who may run. Any number of threads mark, in RCU read-side sections. One
- * thread takes (the container's lock). Both at the same time.
+ * Which threads run. Any number of threads mark, in RCU read-side sections. One
+ * thread takes (a harvest, under the container's lock). Both at the same time.
  *
  *	mark:  (1) write data			take:  (1) take summary
  *	       (2) set bit			       (2) take words
  *	       (3) summary not set? set it	       (3) copy the pages
  *	       (4) bitmap replaced? once more
  *
+ * dmt_log_mark_page() (log.h) is that in the usual case, one page of a chunk that
+ * has a bitmap; mark_bits() is that for a range, and sets the summary in any case.
  * There is a full barrier between each two steps: atomics with a value
  * returned, and xchg, have it on both sides; the others get it from
- * smp_mb__before_atomic() and smp_mb__after_atomic(). Why nothing is lost:
+ * smp_mb__before_atomic() and smp_mb__after_atomic(). One is weaker: a range has
+ * smp_wmb() between (1) and (2). Why nothing is lost:
  *
- * Bit and data. A mark sets its bit, whether it was set before or not, by a
- * full barrier's atomic: (1) is visible before (2). Where a mark finds nothing
- * to set (all dirty) it runs smp_mb() and looks again: then the harvest that takes what
- * it saw copies the pages later than that, and sees the data.
+ * Bit and data. A mark sets its bit, whether it was set before or not, after the
+ * barrier: (1) is visible before (2). Where a mark finds nothing to set (all dirty)
+ * it runs smp_mb() and looks again. If it is all dirty still, the take that ends
+ * that comes after the second look, and the copy of the pages sees the data.
  *
  * Bit and summary. Mark (2) (3) against take (1) (2): if the mark sees the
  * summary bit set, that is before some take's (1) clears it, so that take's
@@ -37,7 +42,7 @@
  * take's read misses the bit, the mark's (4) sees that the bitmap was replaced,
  * and marks again in what is there now. Both may happen; the page is reported
  * twice, and nothing is lost. A summary bit may then be set without a bitmap;
- * such a bit stays, and costs the next take a look at an empty line.
+ * such a bit stays, and costs a later take a look at an empty line.
  *
  * A bitmap that was pulled out is freed after a grace period: marks that found
  * it in the slot may still write to it.
@@ -51,6 +56,7 @@
 #include "log.h"
 #include "word.h"
 
+/* Bitmaps that one grace period is waited for, in one piece of memory */
 struct dmt_retire {
 	struct rcu_head rcu;
 	unsigned int count;
@@ -67,7 +73,7 @@ static inline bool is_pointer(const void *p)
 	return p && !is_all(p);
 }
 
-/* The memory behind it, whatever it says */
+/* The pointer without DMT_ALL; NULL: no memory */
 static inline void *memory_of(const void *p)
 {
 	return (void *)((unsigned long)p & ~DMT_ALL);
@@ -174,7 +180,7 @@ void dmt_log_free(struct dmt_log *log)
 
 /*
  * Memory for a bitmap or a table. NULL: the caller has to sleep for it first.
- * DMT_ALL: there is none.
+ * DMT_ALL: there is none, and the caller settles for all dirty in its place.
  */
 static void *need_take(struct dmt_need *need, size_t size)
 {
@@ -237,7 +243,7 @@ static u64 lines_mask(unsigned int first, unsigned int last)
 	return dmt_word_mask(first >> DMT_LINE_SHIFT, last >> DMT_LINE_SHIFT);
 }
 
-/* Bits of word @w that are in [first, last], which has a part in it */
+/* The bits of [first, last] that are in word @w; at least one is */
 static inline u64 word_part(unsigned int w, unsigned int first, unsigned int last)
 {
 	return dmt_word_mask(w == first / 64 ? first % 64 : 0,
@@ -257,8 +263,8 @@ static void bits_fill(atomic64_t *bits, unsigned int first, unsigned int last)
 
 /*
  * Set [first, last] in a bitmap that others mark and take. A whole word is
- * stored: nothing that another sets at the same time can get lost by that, and
- * what a taker takes before it is set again.
+ * stored, not or'ed: that loses no bit of another mark, since it sets all of
+ * them; and if a take has just cleared the word, the pages are reported twice.
  */
 static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 {
@@ -303,13 +309,16 @@ static enum marked mark_clean(struct dmt_slot *slot, unsigned int npages,
 		need_put(need, bits, size);
 		return MARK_AGAIN;
 	}
-	/* A take that comes before the summary finds the bits all the same. */
+	/*
+	 * No look whether the bitmap was replaced: it had the bits when it was
+	 * published, so a take that pulled it out has seen them.
+	 */
 	if (is_pointer(bits))
 		atomic64_or((s64)lines_mask(first, last), &slot->summary);
 	return MARKED;
 }
 
-/* A whole chunk that has a bitmap */
+/* A mark of a whole chunk that has a bitmap */
 static enum marked mark_all(struct dmt_slot *slot, atomic64_t *bits)
 {
 	atomic64_t *all = (atomic64_t *)((unsigned long)bits | DMT_ALL);
@@ -328,7 +337,7 @@ static enum marked mark_bits(struct dmt_slot *slot, atomic64_t *bits,
 			     unsigned int first, unsigned int last)
 {
 	bits_set(bits, first, last);
-	/* Not 'if it is not set': this is the barrier after the stores. */
+	/* Even if it's set: its barriers order the bits before the last look. */
 	smp_mb__before_atomic();
 	atomic64_or((s64)lines_mask(first, last), &slot->summary);
 	smp_mb__after_atomic();
@@ -470,6 +479,25 @@ u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk)
 	return end;
 }
 
+void dmt_log_prefetch(const struct dmt_log *log, u64 chunk)
+{
+	const struct dmt_slot *table, *slot;
+	const atomic64_t *bits;
+	u64 lines;
+
+	if (chunk >= nchunks(log) || is_small(log))
+		return;
+	table = smp_load_acquire(&log->table[chunk >> DMT_TABLE_SHIFT]);
+	if (!is_pointer(table))
+		return;
+	slot = &table[chunk & (DMT_TABLE_CHUNKS - 1)];
+	bits = smp_load_acquire(&slot->bits);
+	if (!is_pointer(bits))
+		return;
+	for (lines = atomic64_read(&slot->summary); lines; lines &= lines - 1)
+		prefetchw(&bits[__ffs64(lines) * DMT_LINE_WORDS]);
+}
+
 static enum dmt_taken take_small(struct dmt_slot *slot, unsigned int first,
 				 unsigned int end, struct dmt_taker *t)
 {
@@ -500,7 +528,7 @@ static void take_split(struct dmt_slot *slot, unsigned int npages,
 	u64 lines = 0;
 
 	if (!bits)
-		return;		/* it stays all dirty: too much is not lost */
+		return;		/* it stays all dirty, and is reported once more */
 	if (first) {
 		bits_fill(bits, 0, first - 1);
 		lines |= lines_mask(0, first - 1);
@@ -513,7 +541,7 @@ static void take_split(struct dmt_slot *slot, unsigned int npages,
 	atomic64_or((s64)lines, &slot->summary);
 }
 
-/* Pull the bitmap out and read it without atomics. */
+/* Pull the bitmap out and read it without atomics. @clean: its summary was clear. */
 static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
 			       bool clean, struct dmt_taker *t)
 {
@@ -522,7 +550,7 @@ static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
 	u64 any = 0;
 
 	t->held = memory_of(bits);
-	if (is_all(bits))	/* just now */
+	if (is_all(bits))	/* set since the caller looked */
 		return DMT_TAKEN_ALL;
 	t->words = (const u64 *)t->held;
 	t->lines = lines_mask(0, npages - 1);
@@ -534,7 +562,7 @@ static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
 	return any ? DMT_TAKEN_WORDS : DMT_TAKEN_NONE;
 }
 
-/* Take [first, end), which is in one line, word by word. */
+/* Take [first, end), which is in one line, word by word; @words are the chunk's. */
 static bool take_line(atomic64_t *bits, unsigned int first, unsigned int end,
 		      u64 *words)
 {
@@ -555,7 +583,7 @@ static bool take_line(atomic64_t *bits, unsigned int first, unsigned int end,
 	return any;
 }
 
-/* The same for all of a line, the usual case */
+/* The same for all of a line, the usual case; @bits and @words are the line's. */
 static inline bool take_whole_line(atomic64_t *bits, u64 *words)
 {
 	u64 any = 0;
@@ -605,7 +633,7 @@ static enum dmt_taken take_lines(struct dmt_slot *slot, atomic64_t *bits,
 		memset(words, 0, DMT_LINE_WORDS * sizeof(u64));
 		if (take_line(bits, max(a, first), min(b, end), t->scratch))
 			t->lines |= bit;
-		/* What is left of a line in part taken keeps its summary. */
+		/* A part was taken; for the rest the line's summary bit is set again. */
 		if (line_left(bits, line))
 			atomic64_or((s64)bit, &slot->summary);
 	}
@@ -634,25 +662,6 @@ static bool is_dense(u64 lines, unsigned int npages)
 				  DMT_LINE_WORDS / 2;
 }
 
-void dmt_log_prefetch(const struct dmt_log *log, u64 chunk)
-{
-	const struct dmt_slot *table, *slot;
-	const atomic64_t *bits;
-	u64 lines;
-
-	if (chunk >= nchunks(log) || is_small(log))
-		return;
-	table = smp_load_acquire(&log->table[chunk >> DMT_TABLE_SHIFT]);
-	if (!is_pointer(table))
-		return;
-	slot = &table[chunk & (DMT_TABLE_CHUNKS - 1)];
-	bits = smp_load_acquire(&slot->bits);
-	if (!is_pointer(bits))
-		return;
-	for (lines = atomic64_read(&slot->summary); lines; lines &= lines - 1)
-		prefetchw(&bits[__ffs64(lines) * DMT_LINE_WORDS]);
-}
-
 /* Take [first, end) of a chunk that has a bitmap. */
 static enum dmt_taken take_bits(struct dmt_slot *slot, atomic64_t *bits,
 				unsigned int npages, unsigned int first,
@@ -661,6 +670,7 @@ static enum dmt_taken take_bits(struct dmt_slot *slot, atomic64_t *bits,
 	bool whole = !first && end == npages;
 	u64 lines = lines_mask(first, end - 1);
 
+	/* From here on @lines are those whose summary bits this take has cleared. */
 	if (!(atomic64_read(&slot->summary) & lines))
 		lines = 0;
 	else if (whole)
