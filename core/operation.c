@@ -1,33 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The devices' side of a container: write, read, pin, unpin, report.
+ * The devices' side of a container: write, read, pin, unpin, mark.
  *
  * Each operation is inside the gate from before it looks a mapping up until it
- * no longer uses it, and gives up if the mapping is leaving; container.c says
- * how that meets an unmap. None takes the container's lock, so none waits for a
- * harvest, whatever its range.
+ * no longer uses it, and gives up if the mapping is leaving (an unmap of it has
+ * begun); unmap.c says how the two meet. None takes the container's lock, so none
+ * waits for a harvest, whatever its range.
  *
- * A report of pages in one mapping sleeps nowhere and needs no gate: RCU alone
- * keeps the mapping. So an unmap doesn't wait for it, and they meet like this:
+ * A mark (a driver tells what its device wrote) in one mapping never sleeps and
+ * needs no gate: RCU alone keeps the mapping. So an unmap doesn't wait for it, and
+ * they meet like this:
  *
- *	report: (1) mark			unmap: (1) set leaving
- *		(2) leaving? fail		       (2) last harvest
+ *	mark: (1) mark the log			unmap: (1) set leaving
+ *	      (2) leaving? fail			       (2) last harvest
  *
  * with a full barrier in between on both sides (the unmap's is in
- * dmt_gate_drain()). A report that succeeds found leaving unset, so the last
- * harvest, or one before it, has its mark. A report that fails may leave pages
- * marked: if the unmap fails as well, they are reported, and they were written.
+ * dmt_gate_drain()). A mark that succeeds found leaving unset, so the last
+ * harvest, or one before it, has it. A mark that fails may leave pages marked in
+ * the log: if the unmap fails as well, they are reported, and they were written.
  */
 #include "operation.h"
 
-/* Inside the gate: may operations use the addresses of memory? */
+/*
+ * Inside the gate: do all mappings have the address of their memory? While its user
+ * moves memory to another process, some have none: see dmt_vaddr_invalidate().
+ */
 static bool is_valid(struct dmt_container *c)
 {
 	return likely(!smp_load_acquire(&c->nr_invalid));
 }
 
-/* Inside the gate, where it was found to be live: the mapping that @iova is in */
-static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
+/*
+ * The mapping that @iova is in, which find_live() has found in the same passage of
+ * the gate: it is there still, though it may be leaving by now.
+ */
+static struct dmt_mapping *find_again(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
@@ -38,9 +45,10 @@ static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
 }
 
 /*
- * Inside the gate: the mapping that @iova is in, if an operation may begin. One
- * that is leaving doesn't wait for operations that come now, so whether it is
- * must be read before it can be freed.
+ * Inside the gate: the mapping that @iova is in, if an operation may begin. It stays
+ * until the operation leaves the gate. An unmap doesn't wait for operations that
+ * enter after it has set @leaving: a mapping that is leaving may be freed as soon as
+ * the RCU section ends, so @leaving is read inside it.
  */
 static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 {
@@ -55,10 +63,10 @@ static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 }
 
 /*
- * The mapping to unpin in, for dmt_mapping_put(). It may be leaving, and then it
- * doesn't wait for operations that come now.
+ * The mapping to unpin in, to be given back by dmt_mapping_put(). Unpins are possible
+ * while it's leaving, when the gate doesn't keep it: so it is counted as in use.
  */
-static struct dmt_mapping *get(struct dmt_container *c, u64 iova)
+static struct dmt_mapping *find_and_get(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
@@ -100,7 +108,7 @@ static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 			      size, &done);
 	if (done)
 		dmt_mapping_mark(m, page_of(m, iova),
-				 page_of(m, iova + done - 1), true);
+				 page_of(m, iova + done - 1), true /* may sleep */);
 	return err;
 }
 
@@ -120,7 +128,7 @@ int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, siz
 		if (!m) {
 			err = -EINVAL;
 		} else if (~m->prot & (DMT_READ | DMT_WRITE)) {
-			err = -EPERM;
+			err = -EPERM;		/* not both, as type1 has it */
 		} else {
 			n = in_mapping(m, iova, size);
 			err = write_piece(m, iova, data, n);
@@ -171,9 +179,13 @@ static unsigned long pages_in(const struct dmt_mapping *m, u64 iova,
 	return in_mapping(m, iova, (u64)npages << PAGE_SHIFT) >> PAGE_SHIFT;
 }
 
-/* @all: all that is to be pinned, or a part of it that others follow? */
+/*
+ * Pin the pages that are in the same mapping as @iova. @first: no piece was pinned
+ * before. If it's the only piece, its pages count as written at once; of several
+ * pieces after the last one, by write_pieces(): a pin that fails leaves none dirty.
+ */
 static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
-		     u32 prot, bool all, struct page **pages, unsigned long *n)
+		     u32 prot, bool first, struct page **pages, unsigned long *n)
 {
 	struct dmt_mapping *m = find_live(c, iova);
 
@@ -185,15 +197,18 @@ static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
 	if (page_of(m, iova) + *n > m->log.npages)
 		return -EFAULT;		/* beyond the end of user memory */
 	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE,
-			    all && *n == npages, pages);
+			    first && *n == npages, pages);
 }
 
-/* Inside the gate since they were pinned, so all of them are still there. */
+/*
+ * The pages pinned by all pieces count as written from now on. The gate hasn't been
+ * left since they were pinned, so all mappings are still there.
+ */
 static void write_pieces(struct dmt_container *c, u64 iova,
 			 unsigned long npages)
 {
 	while (npages) {
-		struct dmt_mapping *m = find(c, iova);
+		struct dmt_mapping *m = find_again(c, iova);
 		unsigned long n = pages_in(m, iova, npages);
 
 		dmt_pins_write(m, page_of(m, iova), n);
@@ -209,7 +224,7 @@ static bool unpin_pieces(struct dmt_container *c, u64 iova,
 	bool whole = true;
 
 	while (npages) {
-		struct dmt_mapping *m = get(c, iova);
+		struct dmt_mapping *m = find_and_get(c, iova);
 		unsigned long n = m ? pages_in(m, iova, npages) : 1;
 
 		whole &= m && dmt_pins_drop(m, page_of(m, iova), n);
@@ -290,17 +305,21 @@ static int mark_check(struct dmt_container *c, u64 iova, u64 last)
 	}
 }
 
-/* Over several mappings: all or none, and inside the gate none goes. */
+/*
+ * Mark a range that may be in several mappings. It's all marked or none of it is: all
+ * mappings are checked first, and those found live stay until the gate is left.
+ */
 static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 {
 	unsigned int ticket = dmt_gate_enter(&c->gate);
 	int err = mark_check(c, iova, last);
 
 	while (!err) {
-		struct dmt_mapping *m = find(c, iova);
+		struct dmt_mapping *m = find_again(c, iova);
 
 		dmt_mapping_mark_range(m, page_of(m, iova),
-				       page_of(m, min(last, m->last)), false);
+				       page_of(m, min(last, m->last)),
+				       false /* may not sleep */);
 		if (last <= m->last)
 			break;
 		iova = m->last + 1;
@@ -313,7 +332,7 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 static int mark_piece(struct dmt_mapping *m, u64 first, u64 last)
 {
 	if (unlikely(first != last || !dmt_mapping_mark_page(m, first)))
-		dmt_mapping_mark_range(m, first, last, false);
+		dmt_mapping_mark_range(m, first, last, false /* may not sleep */);
 	smp_mb();	/* with the one in dmt_gate_drain(): see above */
 	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0;
 }
