@@ -2,38 +2,42 @@
 /*
  * A harvest's answer as a bitmap.
  *
- * What is dirty goes into a window: 4 KiB of the answer, which is handed out when the
- * harvest has come past it, and zeros up to the next one. So each word of the answer is
- * written once, in order, and the cost is that of writing it and of what is dirty.
+ * What is dirty goes into a window: 4 KiB of the answer, which is handed out (copied to
+ * the user's buffer) when the harvest has come past it, and zeros up to the next one. So
+ * each word of the answer is written once, in order, and the cost is that of writing it
+ * and of what is dirty.
  *
  * A harvest that fails must lose nothing. The usual failure, a buffer that isn't
  * there, is found when its pages are faulted in, and nothing has been taken yet. What
  * is left is a page that goes while the harvest runs, and a caller that is being killed.
- * Then what was taken is put back: it stands in the window, and, as far as it was
- * handed out, in the user's buffer, from where it's read again, without faults, and only
- * where something but zeros was handed out to. Where that can't be read, or the caller is being
- * killed, or the user has made 131,072 ranges of it, all that the piece covers is
- * marked, which takes no longer however much that is. So a user who takes away the
- * buffer, or changes it, can get too many pages reported next time; their own, and never
- * too few.
+ * Then what was taken is put back: marked again in the logs. Some of it is in the window.
+ * The rest was handed out, and is read again from the user's buffer, without faults, in
+ * pieces of 4 KiB. The answer is counted in up to 512 parts, with a bit for each; pieces
+ * of parts that were given nothing but zeros are left out. All pages of a piece are
+ * marked if it can't be read, if the caller is being killed, or if the buffer has held
+ * more than 131,072 ranges so far; that takes no longer, however many they are. A user
+ * that takes the buffer away gets too many pages reported next time. A user that changes
+ * it while the harvest runs gets what it wrote there: bits that it sets are marked, bits
+ * that it clears are lost; they are pages of its own container.
  */
 #include "answer.h"
 #include "answer_bitmap.h"
 #include "word.h"
 
 #define WINDOW_WORDS	512UL
-#define PARTS		512U
+#define PARTS		512U		/* at most: see @parts */
 #define ZEROS		(1UL << 17)	/* words of zeros handed out at a time: 1 MiB */
+#define PUT_BACK_RUNS	(1U << 17)	/* ranges put back one by one: some 10 ms */
 
 /**
- * struct bitmap_state - the state of such an answer
- * @data: the user's
- * @nwords: its length
+ * struct bitmap_state - the state of an answer as a bitmap
+ * @data: the user's buffer
+ * @nwords: its length, in words
  * @at: the window's first word in the answer. The words before it have been handed
  *	out, and none from it on
  * @lines: lines of the window that hold something; the others are zeros
  * @part_shift: log2 of the words of a part of the answer
- * @runs: of pages that have been put back one by one
+ * @runs: number of ranges of pages put back so far
  * @parts: bit i: words that aren't all zeros have been handed out to part i
  * @window: a piece of the answer before it is handed out; zeros between harvests
  */
@@ -81,7 +85,7 @@ static unsigned int part_shift(u64 nwords)
 	return shift;
 }
 
-/* Words to the user, at the window's place; it comes behind them. */
+/* Hand out @words at word @at of the answer; the window moves behind them. */
 static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
 {
 	struct bitmap_state *b = bitmap_of(h);
@@ -140,7 +144,10 @@ static void window_move(struct dmt_harvest *h, u64 w)
 		give_zeros(h, w);
 }
 
-/* Have word @w in the window. False: there was an error, now or before. */
+/*
+ * Have word @w in the window; if it isn't there, hand out what is. False: an error, now
+ * or before, keeps the window where it is.
+ */
 static inline bool window_reach(struct dmt_harvest *h, u64 w)
 {
 	struct bitmap_state *b = bitmap_of(h);
@@ -249,7 +256,10 @@ static inline void put_pages(struct dmt_harvest *h, s64 pos, u64 word)
 		put_word(h, pos / 64 + 1, word >> (64 - off));
 }
 
-/* A line's words, at @pos; when they fall on whole words, and in the window, at once. */
+/*
+ * A line's words, for pages from @pos on. If they are whole words of the answer that are
+ * all in the window, they are copied without further checks.
+ */
 static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 		     const u64 *pinned)
 {
@@ -273,14 +283,18 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 					   (pinned ? pinned[i] : 0));
 }
 
-/* Can words that the harvest alone has now go to the user as they are? */
+/*
+ * Can a chunk's words be handed out where they are, without the window? They can if they
+ * are in a bitmap that was pulled out of the log, and are whole words of the answer. Late
+ * marks may still set bits there: see log.h.
+ */
 static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
 {
 	return h->taker.held && !h->coarse && pos >= 0 && !(pos % 64) &&
 		!(npages % 64);
 }
 
-/* Words of pages that are behind all that the window holds */
+/* Hand out the window, then @words of a chunk, which come behind all that it holds. */
 static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 		       unsigned int nwords)
 {
@@ -314,7 +328,10 @@ static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 
 /* Putting back -------------------------------------------------------------- */
 
-/* Bits [first, last] of the answer were taken; or a user says so. */
+/*
+ * Mark the pages of bits [first, last] of the answer. The bits may come from the user's
+ * buffer, so they may be beyond the range, and pages that weren't taken.
+ */
 static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last)
 {
 	unsigned int shift = PAGE_SHIFT + h->coarse;
@@ -329,7 +346,7 @@ static void put_back_bits(struct dmt_harvest *h, u64 first, u64 last)
 				 h->base + ((last + 1) << shift) - 1);
 }
 
-/* Words [at, at + n) of the answer */
+/* Mark the pages of words [at, at + n) of the answer. */
 static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 			   unsigned int n)
 {
@@ -349,9 +366,7 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 	}
 }
 
-#define PUT_BACK_RUNS	(1U << 17)	/* some ten milliseconds */
-
-/* Words [at, end), which something may have been handed out to */
+/* Put words [at, end) of the user's buffer back. h->pinned is free to be read into. */
 static void put_back_part(struct dmt_harvest *h, u64 at, u64 end)
 {
 	struct bitmap_state *b = bitmap_of(h);
