@@ -65,7 +65,7 @@ COPY_HELP_OUTPUT
 #define MSEC		1000000ull
 #define PAUSE_FIRST	(50 * MSEC)
 #define PAUSE_LONGEST	(1000 * MSEC)
-#define RETRY_AUTO	UINT64_MAX
+#define RETRY_AUTO	UINT64_MAX	/* of --retry, --retry-for: not given */
 #define RETRY_SECONDS	30
 
 struct send_options {
@@ -102,7 +102,7 @@ static const struct cli_syntax syntax = {
 };
 
 /**
- * struct line - connections to a receiver
+ * struct line - how to connect to the receiver, and how long to try
  * @o: the options
  * @copy: the copy that is sent
  * @peer: requirements for the receiver
@@ -121,8 +121,8 @@ struct line {
 	uint64_t pause;
 };
 
-/* A receiver may begin to listen later; these errors would come again. */
-static bool may_change(int error)
+/* Another attempt may succeed: a receiver may begin to listen. These errors would come again. */
+static bool is_worth_retrying(int error)
 {
 	switch (error) {
 	case -EINVAL:
@@ -142,10 +142,10 @@ static bool may_change(int error)
 static void begin_attempts(struct line *l)
 {
 	uint64_t seconds = l->o->retry_for;
-	bool asked = seconds != RETRY_AUTO || l->o->retry != RETRY_AUTO;
+	bool given = seconds != RETRY_AUTO || l->o->retry != RETRY_AUTO;
 
 	if (seconds == RETRY_AUTO)
-		seconds = l->copy->begun || asked ? RETRY_SECONDS : 0;
+		seconds = l->copy->begun || given ? RETRY_SECONDS : 0;
 	l->until = dml_clock_now() + seconds * 1000 * MSEC;
 	l->left = l->o->retry;
 	l->pause = PAUSE_FIRST;
@@ -156,7 +156,7 @@ static int await_attempt(struct line *l, int why)
 {
 	int ret;
 
-	if (!may_change(why) || !l->left || dml_clock_now() >= l->until ||
+	if (!is_worth_retrying(why) || !l->left || dml_clock_now() >= l->until ||
 	    dml_clock_now() >= l->copy->limit ||
 	    !strcmp(l->address, "-"))
 		return why;
@@ -177,6 +177,7 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 	struct line *l = opaque;
 	int ret = 0;
 
+	/* attempt 1 of a copy that has begun: a connection broke, so the limits start anew */
 	if (!attempt || (attempt == 1 && l->copy->begun))
 		begin_attempts(l);
 	if (attempt)

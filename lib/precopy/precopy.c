@@ -46,7 +46,8 @@
  * @readers: array, one per container
  * @harvested: time when the last harvest began, or tracking did
  * @before: the same of the harvest before
- * @kept: pages pending before the last harvest, as the destination had been lost
+ * @kept: pages still pending when the last harvest began: those that a destination lost,
+ *	which has to get them again
  * @harvest_ns: duration of the last harvest
  * @pending: pages pending after it
  * @stopped: time when stop() was called
@@ -121,7 +122,7 @@ static int alloc_for_program(struct precopy *c)
 static int alloc(struct precopy *c)
 {
 	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
-	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));
+	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));	/* never 0 bytes */
 	if (!c->scratch || !c->readers || (c->q.p.round && alloc_for_program(c)))
 		return dml_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
 				 c->q.pages);
@@ -174,6 +175,7 @@ static int start(struct precopy *c)
 		if (ret)
 			return ret;
 	}
+	/* without a bitmap: the program begins to track too */
 	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
 		ret = dml_error_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
 	return ret;
@@ -188,7 +190,7 @@ static void stop(struct precopy *c)
 		dml_reader_stop(&c->readers[i]);
 }
 
-/* Make the pages of a region that were written pending. */
+/* Harvest a region from each container, and from the program: pages reported get pending. */
 static int harvest_region(struct precopy *c, uint32_t region)
 {
 	const struct dmatrack_precopy *p = &c->q.p;
@@ -308,7 +310,10 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
 }
 
-/* Set the dirty rate. Return: bytes written since @before, by the harvest since */
+/*
+ * Set the round's dirty rate: of the pages that the last harvest found, but not those pending
+ * already, those that will have to be sent. Return: their bytes
+ */
 static uint64_t measure_dirty(struct precopy *c)
 {
 	uint64_t bytes = dml_forecast_left(&c->f, c->pending - c->kept) *
@@ -338,7 +343,7 @@ static int harvest_and_predict(struct precopy *c)
 static enum dmatrack_reason decide(struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
-	bool diverges = dml_forecast_diverges(&c->f, r->left);
+	bool diverges = dml_forecast_diverges(&c->f, r->left);	/* each round: it counts them */
 
 	if (c->x.asked)
 		return DMATRACK_ASKED;
@@ -391,7 +396,10 @@ static int give_up(const struct precopy *c)
 			 c->totals.rounds, limit ? ", the maximum" : "");
 }
 
-/* Whether to fail instead of stopping the devices: they would stand still for too long */
+/*
+ * Whether to fail instead of stopping the devices. If the rounds end without reaching the allowed
+ * downtime, a longer one is accepted, up to the standstill; with DMATRACK_GIVE_UP none is.
+ */
 static bool must_give_up(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Receiving one copy. wire.h describes the protocol.
+ * Receiving one copy. wire.h describes the protocol, and the frames named here in capitals.
  *
- * The state of a session is a few bytes: its ID, its place, a hash of the regions. If the
- * destination can save it, it's saved when the session begins, and when it's completed. A process
- * that loads it later reads back the data and proves it to the sender: see wire.h.
+ * A session is one copy by one sender, over as many connections as it takes. Its state is a few
+ * bytes: the ID that the sender drew for it, the place (a random ID that the receiver drew when
+ * the copy began at this destination), a hash of the regions. If the destination can save it, it's
+ * saved when the session begins, and when it's completed. A process that loads it later reads
+ * back the data and sends hashes of it, so that the sender can tell what is missing: see wire.h.
  *
  * No peer's data is trusted: a frame is carried out only if its hashes are right, its number is
  * the next, and its range is pages of one region. A broken connection leaves each frame either
@@ -78,10 +80,10 @@ struct state {
  * @state: state of the session; its @magic is empty if there's none
  * @seq: number of the last frame carried out
  * @regions: regions of the session
- * @unproven: whether an earlier process received data that may be lost
+ * @unproven: whether an earlier process received data, and its hashes haven't been sent yet
  * @met: whether the sender on this connection completed its handshake
  * @here: whether this call began or resumed the session
- * @ready: whether READY was sent, and no frame came since
+ * @ready: whether READY was sent on this connection: only COMMIT may follow
  * @finished: whether the destination is finished
  * @unsure: whether a crash of the machine may lose the finished copy
  * @silent: whether to end without REFUSE: the sender knows, or it can't be said whether the copy
@@ -265,7 +267,10 @@ static void *send_alive(void *opaque)
 	return NULL;
 }
 
-/* All signals are blocked, for the program's own threads. Return: whether a thread was made */
+/*
+ * The thread has all signals blocked: they are for the program's own threads. Without a thread,
+ * the work is done without ALIVE. Return: whether there is one
+ */
 static bool pulse_begin(struct pulse *p, struct receiver *rx)
 {
 	sigset_t all, old;
@@ -387,7 +392,10 @@ static bool may_complete(struct receiver *rx)
 			 le32toh(saved->stage) == COMMITTED);
 }
 
-/* Completing failed with @err: restore the saved state, so that no process that loads it completes. */
+/*
+ * Completing failed with @err: restore the saved state, so that no process that loads it completes.
+ * The sender isn't told if the destination may be complete nevertheless (-EINPROGRESS).
+ */
 static int take_back(struct receiver *rx, int err)
 {
 	struct dml_text why = dml_error_save(err);
@@ -461,7 +469,7 @@ static int take_frame(struct receiver *rx, const struct dml_frame *f)
 	return ret ? ret : report_progress(rx);
 }
 
-/* Wait for BYE. The copy is complete: any other frame changes nothing. */
+/* Wait for BYE. The copy's outcome is settled: any other frame changes nothing. */
 static int await_bye(struct receiver *rx)
 {
 	struct dml_frame f;
@@ -472,7 +480,8 @@ static int await_bye(struct receiver *rx)
 	return rx->wire.broken ? ret : 0;
 }
 
-static int take_all(struct receiver *rx)
+/* Carry out frames until the copy is complete, and tell the sender. */
+static int take_frames(struct receiver *rx)
 {
 	struct dml_frame f;
 	int ret = 0;
@@ -561,6 +570,7 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t siz
 	return ret ? ret : dml_wire_flush(&rx->wire);
 }
 
+/* Send hashes of all data that an earlier process received. */
 static int prove(struct receiver *rx)
 {
 	int ret = dest_error(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
@@ -589,7 +599,8 @@ static enum dml_wire_status status_of(const struct receiver *rx,
 	return compares && rx->ops.recall ? DML_WIRE_PROVE : DML_WIRE_NEW;
 }
 
-static int send_welcome(struct receiver *rx, const struct state *state, bool compares)
+/* Begin or resume the session that a HELLO named, and tell the sender which. */
+static int welcome(struct receiver *rx, const struct state *state, bool compares)
 {
 	enum dml_wire_status status = status_of(rx, state, compares);
 	struct dml_frame f = { .type = DML_WIRE_WELCOME, .size = status };
@@ -720,8 +731,8 @@ static int run_connection(struct receiver *rx)
 	rx->arrival.connected = 1;
 	dml_wire_set_limit(&rx->wire, (int)(rx->r.peer_timeout ?
 					    rx->r.peer_timeout : PEER_TIMEOUT));
-	ret = send_welcome(rx, &state, compares(&f));
-	return ret ? ret : take_all(rx);
+	ret = welcome(rx, &state, compares(&f));
+	return ret ? ret : take_frames(rx);
 }
 
 /* Send REFUSE with a reason that reveals nothing of this machine, such as a path. */
@@ -736,8 +747,9 @@ static void refuse(struct receiver *rx, int err)
 }
 
 /*
- * Return: whether a cancelled wait leaves the session open: without progress(), or if that returns 0,
- * the connection just ends, and the sender connects again: another process can resume.
+ * Return: whether @err is that the program cancelled, but leaves the session open: it has no
+ * progress(), or that returns 0. Then the connection just ends, and the sender connects again:
+ * another process can resume.
  */
 static bool stays_open(struct receiver *rx, int err)
 {
@@ -813,6 +825,7 @@ static int complete_loaded(struct receiver *rx)
 	if (!memcmp(digest, rx->state.digest, sizeof(digest)))
 		return finish_dest(rx);
 	rx->state.stage = htole32(OPEN);
+	/* a hash that no regions have, so that the sender's HELLO begins a new session */
 	memset(rx->state.layout, 0, sizeof(rx->state.layout));
 	return 0;
 }
