@@ -2,18 +2,21 @@
 /*
  * Host: the kernel's side of one container, from first to last.
  *
- * A call on the container's descriptor comes without a lock or a reference: the
- * VFIO core reads container->iommu_data and calls us, while another thread takes
- * the last group out of the container, whereupon the core calls release. A call
- * that waits for a page of its user's (userfaultfd) can be that late by any time.
+ * ("VFIO" below is the kernel's VFIO core, which calls this driver.)
  *
- * So what the core hands to a call is taken for no more than a number, and looked
- * up in a table of hosts that live. One that is found gets a reference, and the
- * module, whose last container it may be, another. The call goes on as long as it
- * likes; under the container's lock it sees that the container is closed, and
- * fails as the core would have let it fail, by -EINVAL. The last reference frees.
+ * A call on the container's descriptor comes without a lock or a reference: VFIO
+ * reads container->iommu_data and calls this module, while another thread takes
+ * the last group out of the container, whereupon VFIO calls release. A call that
+ * waits for a page of its user (userfaultfd) can end any time after the release.
  *
- * That leaves a call that is preempted after the core has read the number and before
+ * So what VFIO hands to a call is taken for no more than a number, and looked up
+ * in a table of hosts that have not been released. One that is found gets a
+ * reference, and the module, whose last container it may be, another. The call
+ * goes on as long as it likes; under the container's lock it sees that the
+ * container is closed, and fails as VFIO would have let it fail, by -EINVAL. The
+ * last reference frees.
+ *
+ * That leaves a call that is preempted after VFIO has read the number and before
  * it is looked up. Nothing sleeps there; so a grace period of Tasks RCU, which waits
  * until every task has gone to sleep or to user mode, waits for such a call, too. A
  * host's memory goes back only after one, and its address can't be another's before.
@@ -22,13 +25,13 @@
  * BPF and ftrace, the gap is a few instructions that a task must be preempted in
  * for as long as it takes to free a container and to make another in its place.)
  *
- * What a module can't mend: the core itself reads container->iommu_driver without a
+ * What a module can't mend: VFIO itself reads container->iommu_driver without a
  * lock, and frees what that points to when the administrator unloads the module.
  *
- * The other calls come with what keeps the container: attach, detach and release
- * with the core's lock of the container held for writing, CHECK_EXTENSION for
- * reading; register and unregister with the lock of the device's group, and they, pin,
- * unpin and dma_rw for a device that is open, whose group can't leave.
+ * The other calls can't meet a release. VFIO holds its lock of the container: for
+ * writing in attach, detach and release, for reading in CHECK_EXTENSION. Register,
+ * unregister, pin, unpin and dma_rw are for a device that is open, and the group of
+ * such a device can't leave the container.
  */
 #include <linux/hashtable.h>
 #include <linux/llist.h>
@@ -47,16 +50,20 @@ module_param(dma_entry_limit, uint, 0644);
 MODULE_PARM_DESC(dma_entry_limit,
 		 "Most mappings that a container may have at a time (65535)");
 
+/* The mapping that this processor looked up last: dmt_hint_get() */
 DEFINE_PER_CPU(struct dmt_hint, dmt_hint);
 
-static DEFINE_HASHTABLE(table, 6);	/* under table_lock; read under RCU */
+/* Hosts that have not been released; changed under table_lock, read under RCU */
+static DEFINE_HASHTABLE(table, 6);
 static DEFINE_SPINLOCK(table_lock);
 
+/* Hosts without references, which free_released() frees; the queue is the module's own. */
 static LLIST_HEAD(released);
 static void free_released(struct work_struct *work);
 static DECLARE_WORK(free_work, free_released);
 static struct workqueue_struct *queue;
 
+/* What dmt_free_later() was given, after its grace period; free_ripe() frees it. */
 static LLIST_HEAD(ripe);
 static void free_ripe(struct work_struct *work);
 static DECLARE_WORK(ripe_work, free_ripe);
@@ -123,7 +130,7 @@ struct dmt_host *dmt_host_new(bool v2, bool nesting)
 	return host;
 }
 
-/* In an RCU read-side section: NULL, if there's no host at @data, or no more */
+/* In an RCU read-side section. NULL: no host is at @data, or it has been released */
 static struct dmt_host *host_find(const void *data)
 {
 	struct dmt_host *host;
@@ -136,7 +143,7 @@ static struct dmt_host *host_find(const void *data)
 
 /**
  * dmt_host_get - a call on the container's descriptor begins
- * @data: what the core says the host is
+ * @data: what VFIO says the host is
  *
  * Return: the host, until dmt_host_put(); NULL if it has been released.
  */
@@ -155,9 +162,9 @@ struct dmt_host *dmt_host_get(const void *data)
 }
 
 /*
- * Grace periods before memory is given back: the usual one for drivers'
- * dmatrack_mark_dirty() and for host_find(); that of tasks for calls that come
- * late. One of each for all that has been released meanwhile.
+ * Free the hosts released so far, after two grace periods for all of them together:
+ * the usual one for drivers' dmatrack_mark_dirty() and for host_find(); that of
+ * Tasks RCU for calls that were preempted before their look-up: see above.
  */
 static void free_released(struct work_struct *work)
 {
@@ -213,9 +220,10 @@ int dmt_hosts_init(void)
 }
 
 /*
- * The module goes, and no container is left. Calls that are over, but for the
- * instructions after module_put(), are waited for; then all that is to be freed
- * by RCU callbacks and works, which are code of this module.
+ * The module is unloaded, and no container is left. First wait for calls that have yet
+ * to return from module_put(); then for RCU callbacks and works, which are code of
+ * this module: callbacks that queue works, these works, and callbacks of theirs
+ * (none of which queues a work: a host's mappings went when it was closed).
  */
 void dmt_hosts_exit(void)
 {

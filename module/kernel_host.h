@@ -31,8 +31,8 @@ struct mem_cgroup;
  * struct dmt_host - the kernel's side of one container
  * @c: the container
  * @nesting: VFIO_TYPE1_NESTING_IOMMU: see compat/iommu.h
- * @users: the core, from open to release, and calls under way
- * @hash: in the table of hosts that live
+ * @users: the VFIO core, from open to release, and calls under way
+ * @hash: in the table of hosts that have not been released
  * @released: in the list of those that are to be freed
  * @memcg: memory cgroup that its memory is charged to, whichever thread needs it
  * @device_lock: of @devices
