@@ -61,7 +61,7 @@ static int step(struct dml_pending_entry *e)
 	int ret;
 
 	e->heard = e->heard || has_data(e->shake.fd);
-	ret = e->shake.ops->step(e->shake.state, &e->events);
+	ret = dml_shake_step(&e->shake, &e->events);
 	if (ret == -EAGAIN && dml_clock_now() >= e->end)
 		return dml_error(-ETIMEDOUT, "the other side does not complete the handshake");
 	return ret;

@@ -194,9 +194,12 @@ static int make_message(struct proof *p)
 /* Check the magic as soon as it's there: a peer without a secret may send nothing more. */
 static int check_magic(const struct proof *p)
 {
+	int ret;
+
 	if (p->stage >= 2 || p->done < 8 || !memcmp(p->buf, MAGIC, 8))
 		return 0;
-	return dml_error(-EPROTO, "the other side doesn't use a secret: give it the same one");
+	ret = dml_shake_compare(DML_SHAKE_SECRET, p->buf);
+	return ret ? ret : dml_error(-EPROTO, "the other side doesn't use a secret: give it the same one");
 }
 
 static int check_proof(struct proof *p)
@@ -315,6 +318,7 @@ int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake, int fd
 		free_proof(p);
 		return dml_error(ret, "channel: %s", strerror(-ret));
 	}
-	*shake = (struct dml_shake){ .ops = &proof_ops, .state = p, .fd = fd };
+	*shake = (struct dml_shake){ .ops = &proof_ops, .state = p, .fd = fd,
+				     .proof = DML_SHAKE_SECRET, .listens = listens };
 	return 0;
 }

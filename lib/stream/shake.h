@@ -20,17 +20,45 @@ struct dml_shake_ops {
 	void (*drop)(void *state);
 };
 
+/* How a side proves its identity. Its first bytes, DML_SHAKE_FIRST or more, tell */
+enum dml_shake_proof {
+	DML_SHAKE_UNKNOWN,
+	DML_SHAKE_NONE,
+	DML_SHAKE_SECRET,
+	DML_SHAKE_TLS,
+};
+
+#define DML_SHAKE_FIRST	8u
+
 /**
  * struct dml_shake - one handshake
  * @ops: functions of its kind
  * @state: argument of @ops
  * @fd: the socket, non-blocking; owned by @state
+ * @proof: proof of this side
+ * @listens: whether this side listens; else it connects
+ * @met: whether the first bytes of the other side were compared with @proof
  */
 struct dml_shake {
 	const struct dml_shake_ops *ops;
 	void *state;
 	int fd;
+	enum dml_shake_proof proof;
+	bool listens;
+	bool met;
 };
+
+/*
+ * Compare the first DML_SHAKE_FIRST bytes of the other side with our proof. Return: 0: the same proof,
+ * or unknown; -EPROTO, with a text
+ */
+int dml_shake_compare(enum dml_shake_proof ours, const void *first);
+
+/*
+ * Advance a handshake. If the other side uses another proof, it fails; a listener tells the other
+ * side which proof it uses. Return: as @step of struct dml_shake_ops
+ */
+int dml_shake_step(struct dml_shake *s, short *events);
 
 /* Run a handshake to its end. Takes ownership of @s, on error too. Return: 0 or -errno */
 int dml_shake_run(struct dml_shake *s, const struct dml_limit *limit,

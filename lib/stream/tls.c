@@ -317,6 +317,8 @@ static int tls_error(SSL *ssl, int kind)
 		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side refuses our certificate: %s",
 				 reason());
+	if (code == SSL_R_WRONG_VERSION_NUMBER)
+		return dml_error(-EPROTO, "TLS: the other side doesn't use it: both sides must use the same");
 	if (code == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		return dml_error(-ECONNRESET, "TLS: the other side closed the connection");
 	if (kind == SSL_ERROR_SYSCALL && err)
@@ -489,6 +491,7 @@ int dml_tls_shake(struct dml_tls *t, struct dml_shake *s, int fd,
 		return dml_error(-ENOMEM, "TLS: %s", reason());
 	}
 	pthread_mutex_init(&c->lock, NULL);
-	*s = (struct dml_shake){ .ops = &shake_ops, .state = c, .fd = fd };
+	*s = (struct dml_shake){ .ops = &shake_ops, .state = c, .fd = fd,
+				 .proof = DML_SHAKE_TLS, .listens = t->listens };
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "lib/util/error.h"
 #include "lib/util/hash.h"
+#include "shake.h"
 #include "wire.h"
 
 #define FRAME_MAGIC	0x66544d44u	/* "DMTf" */
@@ -192,6 +193,9 @@ int dml_wire_read_greeting(struct dml_wire *w, const char *peer)
 	uint32_t hash;
 	int ret = get_bytes(w, &g, sizeof(g));
 
+	if (ret)
+		return ret;
+	ret = dml_shake_compare(DML_SHAKE_NONE, g.magic);
 	if (ret)
 		return ret;
 	if (memcmp(g.magic, DML_WIRE_MAGIC, sizeof(g.magic)))

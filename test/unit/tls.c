@@ -498,39 +498,44 @@ static const struct dmatrack_peer insecure = {
 	.size = sizeof(insecure), .flags = DMATRACK_PEER_INSECURE,
 };
 
-/* First bytes of a client without TLS */
-static void *greet_plainly(void *opaque)
+/* Write what a sender without TLS begins with, and read the listener's answer. */
+static void greet_plainly(const char *address, char answer[16])
 {
 	struct dmatrack_channel *ch;
-	char buf[100];
+	size_t n = 0;
+	ssize_t got;
 
-	if (dmatrack_accept(opaque, &ch, 10000))
-		return opaque;
-	dml_channel_write(ch, "DMTwire, say, and more", 22);
-	while (dml_channel_read(ch, buf, sizeof(buf)) > 0)
-		;
+	CHECK_EQ(dmatrack_peer_connect(&ch, address, &insecure), 0);
+	CHECK_EQ(dml_channel_write(ch, "DMTwire\0\2\0\0\0hash", 16), 0);
+	while ((got = dml_channel_read(ch, answer + n, 16 - n)) > 0)
+		n += got;
+	CHECK_EQ(n, 16);
 	dmatrack_channel_close(ch);
-	return NULL;
 }
 
 static void test_plain(void)
 {
-	struct dmatrack_listener *l;
+	char answer[16];
 	pthread_t thread;
-	void *failed;
 
 	meet("tcp:127.0.0.1:0", good, NULL);
 	CHECK_EQ(server.error, -EPROTO);
-	CHECK(strstr(server.text, "TLS"));
+	CHECK(strstr(server.text, "doesn't use it: both sides must use the same"));
 
-	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &insecure), 0);
-	CHECK_EQ(pthread_create(&thread, NULL, greet_plainly, l), 0);
-	CHECK_EQ(dmatrack_connect(&client.ch, dmatrack_listener_address(l), good),
-		 -EPROTO);
-	CHECK(strstr(dmatrack_error(), "TLS"));
-	pthread_join(thread, &failed);
-	CHECK(!failed);
-	dmatrack_listener_close(l);
+	meet_as("tcp:127.0.0.1:0", insecure, (struct dmatrack_peer){ .tls = good });
+	CHECK_EQ(client.error, -EPROTO);
+	CHECK(strstr(client.text, "both sides must use the same"));
+	CHECK_EQ(server.error, -EPROTO);
+	CHECK(strstr(server.text, "uses TLS, this side neither"));
+
+	begin_meeting("tcp:127.0.0.1:0", (struct dmatrack_peer){ .tls = good });
+	CHECK_EQ(pthread_create(&thread, NULL, accepting, &server), 0);
+	greet_plainly(dmatrack_listener_address(server.l), answer);
+	pthread_join(thread, NULL);
+	end_meeting();
+	CHECK(!memcmp(answer, "DMTtls\0\0\0\0\0\0\0\0\0", 16));
+	CHECK_EQ(server.error, -EPROTO);
+	CHECK(strstr(server.text, "uses neither TLS nor a secret, this side TLS"));
 }
 
 /* A copy, from memory to an image, over TLS */
