@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Answer: how a harvest says what was dirty: as a bitmap (answer_bitmap.c) or as
+ * Answer: the form in which a harvest reports dirty pages: a bitmap (answer_bitmap.c) or
  * ranges (answer_ranges.c).
  *
- * harvest.c walks and takes; what it takes it hands to the answer, in ascending
- * order. From then on the answer is responsible for it: what it can't deliver it
- * marks again. Nobody else sees any of this.
+ * harvest.c walks the mappings, takes dirty pages from their logs, and passes them to the
+ * answer in ascending order. From then on the answer is responsible for them: it marks
+ * again the pages that it can't report.
  *
- * No page fault of the user's is waited for under the container's lock. The answer's
- * memory is faulted in before the lock is taken, and handed out to without faults
- * (dmt_copy_to_user_nofault()). Should a page have gone in between, all that was taken
- * is put back, the harvest ends with -EAGAIN, and the caller begins anew without the
- * lock. So whenever the lock is free, what is dirty is in the log, and only there,
- * unless a call has succeeded: an unmap, or another thread's harvest, misses nothing.
+ * A page fault in the user's memory is never waited for under the container's lock. The
+ * user's buffer is faulted in before the lock is taken, and written without faults
+ * (dmt_copy_to_user_nofault()). If a page of it has gone in between, all taken pages are put
+ * back, the harvest ends with -EAGAIN, and the caller begins again without the lock. So
+ * whenever the lock is free, every dirty page is in the log, unless a call that succeeded
+ * has reported it: an unmap, or another thread's harvest, misses nothing.
  *
  * Positions count pages of the container's page size from the range's start,
- * whatever a bit or a range stands for. Container's lock: held throughout.
+ * whatever a bit or a range stands for. The container's lock is held throughout.
  */
 #ifndef DMT_CORE_ANSWER_H
 #define DMT_CORE_ANSWER_H
@@ -23,23 +23,23 @@
 #include "container.h"
 #include "uapi/dmatrack.h"
 
-/* Bytes of an answer's own state, with 4 KiB of what it gathers */
+/* Bytes of an answer's own state, with a buffer of 4 KiB */
 #define DMT_ANSWER_STATE	(4096 + 256)
 
 struct dmt_harvest;
 
 /**
- * struct dmt_answer - a kind of answer
- * @run: pages [pos, pos + n) are dirty; they were taken
- * @lines: pages of a chunk whose page 0 is at @pos (negative where the range
- *	   begins within it) are dirty: those of h->taker.words in @taken, and
- *	   those of h->pinned in @pinned, a bit a line; @npages are the chunk's,
- *	   as far as it was asked for
- * @finish: that was all: deliver what is left, unless there was an error
- * @put_back: there was an error: mark again all that has been delivered, or was
+ * struct dmt_answer - functions of a kind of answer
+ * @run: report pages [pos, pos + n), which are dirty and were taken
+ * @lines: report dirty pages of a chunk whose page 0 is at @pos (negative if the range
+ *	   begins within the chunk): those of h->taker.words in the lines of @taken, and
+ *	   those of h->pinned in the lines of @pinned, a bit for each line. @npages: number of
+ *	   pages of the chunk up to the end of the range
+ * @finish: called at the end: write the rest of the answer, unless there was an error
+ * @put_back: called after an error: mark again all pages that were reported, or were
  *	      about to be
  *
- * Errors go to h->err; -EAGAIN: what the user is given can't be written without a fault.
+ * They set h->err on an error; -EAGAIN: the user's buffer can't be written without a fault.
  */
 struct dmt_answer {
 	void (*run)(struct dmt_harvest *h, u64 pos, u64 n);
@@ -50,19 +50,20 @@ struct dmt_answer {
 };
 
 /**
- * struct dmt_harvest - one harvest at a time
+ * struct dmt_harvest - the state of a harvest; a container has one
  * @c: container
- * @answer: what becomes of it
+ * @answer: functions of the kind of answer
  * @base: IOVA of the range's first byte
- * @last: of its last
- * @coarse: log2 of pages that are told as one
- * @err: the first error; nothing is handed out after it, and what is taken but
- *	 not gathered yet is put back at once
- * @full: the answer has no room for more: the harvest is over, and what is taken
- *	  is put back as well
- * @pinned: a chunk's words of pages pinned for writing
- * @taker: for taking from logs
- * @state: the answer's; zeros between harvests, where it doesn't set it when it begins
+ * @last: IOVA of the range's last byte
+ * @coarse: log2 of the number of pages that are reported as one
+ * @err: the first error, -errno; nothing is reported after it, and pages that are taken
+ *	 but not in the answer yet are put back at once
+ * @full: the answer has no room for more: the harvest ends, and pages that were taken and
+ *	  not reported are put back
+ * @pinned: bitmap of a chunk's pages that are pinned for writing
+ * @taker: state of taking pages from logs
+ * @state: the answer's own state; zeros between harvests, except for what the answer sets
+ *	   when it begins
  */
 struct dmt_harvest {
 	struct dmt_container *c;
@@ -78,14 +79,14 @@ struct dmt_harvest {
 };
 
 /**
- * dmt_harvest_walk - take what is dirty in a range
- * @h: with the answer's part filled in
- * @iova: first
- * @last: last
- * @pgshift: log2 of what is told as one
- * @answer: gets it
+ * dmt_harvest_walk - take the dirty pages of a range, and report them
+ * @h: harvest, with the answer's state filled in
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
+ * @pgshift: log2 of the bytes that are reported as one page
+ * @answer: functions that report the pages
  *
- * Return: 0; or @h->err, and everything taken has been put back.
+ * Return: 0; or @h->err, and all taken pages have been put back.
  */
 int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		     unsigned int pgshift, const struct dmt_answer *answer);
@@ -93,7 +94,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 /* dmt_fault_in_user() in pieces. Return: 0, -EFAULT, -EINTR */
 int dmt_harvest_prepare(struct dmt_host *host, void __user *to, u64 size);
 
-/* All that [iova, last] has was taken, but for what will be reported anyway. */
+/* Mark again all pages of [iova, last], except pages that the next harvest reports anyway. */
 void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last);
 
 #endif

@@ -6,11 +6,11 @@
 #include "container.h"
 
 /**
- * struct dmt_bitmap - where an answer goes
- * @data: the user's buffer: 64-bit words, bit 0 of the first is the first page
- * @pgshift: log2 of what a bit stands for; @c->pgshift or more
+ * struct dmt_bitmap - the user's buffer for a bitmap
+ * @data: 64-bit words; bit 0 of the first is the first page
+ * @pgshift: log2 of the bytes that a bit stands for; @c->pgshift or more
  *
- * The buffer is written as far as the range goes, rounded up to a word.
+ * It is written up to the end of the range, rounded up to a word.
  */
 struct dmt_bitmap {
 	u64 __user *data;
@@ -20,30 +20,30 @@ struct dmt_bitmap {
 /**
  * dmt_answer_bitmap_prepare - fault in all of a bitmap
  * @c: container, not locked
- * @iova: first
- * @last: last
- * @bitmap: where to
+ * @iova: first IOVA of the range
+ * @last: last IOVA, inclusive
+ * @bitmap: the user's buffer; its content is undefined until the harvest
  *
- * So that a buffer that isn't there is found out before anything is taken. What it holds
- * is undefined until the harvest. Return: 0, -EFAULT, -EINTR.
+ * So a buffer that can't be written is detected before any page is taken. Return: 0, -EFAULT,
+ * -EINTR.
  */
 int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap);
 
 /**
- * dmt_answer_bitmap_harvest - take what is dirty, and write all of a prepared bitmap
- * @c: tracking; @c->lock is held
- * @iova: first
- * @last: last
- * @bitmap: prepared
+ * dmt_answer_bitmap_harvest - take the dirty pages of a range, and write all of a bitmap
+ * @c: container, tracking; @c->lock is held
+ * @iova: first IOVA of the range
+ * @last: last IOVA, inclusive
+ * @bitmap: the user's buffer, prepared
  *
- * Return: 0; or -EINTR, or -EAGAIN (prepare it again, not locked), and everything taken
- * has been put back.
+ * Return: 0; or -EINTR, or -EAGAIN (prepare it again, without the lock), and all taken pages
+ * have been put back.
  */
 int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
 		       const struct dmt_bitmap *bitmap);
 
-/* The same, but take nothing and write zeros. Return: as dmt_answer_bitmap_harvest() */
+/* The same, but take no pages and write zeros. Return: as dmt_answer_bitmap_harvest() */
 int dmt_answer_bitmap_clean(struct dmt_container *c, u64 iova, u64 last,
 			    const struct dmt_bitmap *bitmap);
 

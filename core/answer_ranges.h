@@ -9,11 +9,11 @@ struct dmatrack_dirty_range;
 struct dmatrack_get_ranges;
 
 /**
- * struct dmt_ranges - where an answer of ranges goes
+ * struct dmt_ranges - the user's buffer for ranges
  * @data: the user's array
- * @room: how many it has room for, at least 1
- * @pgshift: log2 of what is told as one; @c->pgshift or more
- * @get: the user's structure, to be told how it went
+ * @room: number of ranges that @data has room for, at least 1
+ * @pgshift: log2 of the bytes that are reported as one page; @c->pgshift or more
+ * @get: the user's structure, for the outcome: @next, @count and @more
  */
 struct dmt_ranges {
 	struct dmatrack_dirty_range __user *data;
@@ -23,10 +23,11 @@ struct dmt_ranges {
 };
 
 /**
- * dmt_answer_ranges_prepare - fault in what a harvest as ranges writes
+ * dmt_answer_ranges_prepare - fault in the user's memory that a harvest writes
  * @c: container, not locked
- * @ranges: where to
- * @there: how many ranges were prepared for before; 0 at first. Twice as many are now
+ * @ranges: the user's buffer
+ * @there: in: number of ranges that were faulted in before, at first 0; out: number that are
+ *	   now, twice as many, up to @ranges->room
  *
  * Return: 0, -EFAULT, -EINTR
  */
@@ -34,11 +35,11 @@ int dmt_answer_ranges_prepare(struct dmt_container *c,
 			       const struct dmt_ranges *ranges, u64 *there);
 
 /**
- * dmt_answer_ranges_harvest - take what is dirty, as far as there's room for it
- * @c: tracking; @c->lock is held
- * @iova: first
- * @last: last
- * @ranges: where to
+ * dmt_answer_ranges_harvest - take the dirty pages of a range, as far as there is room
+ * @c: container, tracking; @c->lock is held
+ * @iova: first IOVA of the range
+ * @last: last IOVA, inclusive
+ * @ranges: the user's buffer, prepared
  *
  * Return: as dmt_answer_bitmap_harvest()
  */

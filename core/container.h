@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Container: one I/O address space, and what its user and its devices may do.
+ * Container: one I/O address space, and the groups of devices in it.
  *
- * The user's side is type1.h, which decodes the calls of <linux/vfio.h> and leaves them
+ * The user's side is type1.h, which decodes the calls of <linux/vfio.h> and passes them
  * to map.h, unmap.h, vaddr.h and tracking.h. The devices' side is operation.h.
  *
- * Locks, outermost first: @start_lock (start and stop) or @drain_lock (what waits for
+ * Locks, outermost first: @start_lock (start and stop) or @drain_lock (calls that wait for
  * operations: unmap, invalid addresses, detach), @lock (all calls of the user; never
  * taken by a device operation), then a mapping's pins.lock. dmt_gate_drain() waits, and
  * drivers are called (dmt_notify_unmap()), with @drain_lock held but without @lock; with
- * both when the last group leaves, for then no operation is under way that could sleep.
+ * both when the last group leaves, because then no operation is under way that could sleep.
  */
 #ifndef DMT_CORE_CONTAINER_H
 #define DMT_CORE_CONTAINER_H
@@ -26,42 +26,42 @@ struct dmt_harvest;
 
 /**
  * struct dmt_container - one I/O address space
- * @host: the host's side of it
- * @v2: VFIO_TYPE1v2_IOMMU; else VFIO_TYPE1_IOMMU
- * @closed: dmt_container_close()
- * @tracking: writes are logged. Written under @lock, read by marks
- * @scope_all: groups whose DMA can't be seen: while there are any, every page
+ * @host: the host's side of the container
+ * @v2: whether its type is VFIO_TYPE1v2_IOMMU; else VFIO_TYPE1_IOMMU
+ * @closed: whether dmt_container_close() was called
+ * @tracking: whether writes are logged. Written under @lock, read by marks
+ * @scope_all: number of groups whose DMA can't be seen: unless it is 0, every page
  *	       of every writable mapping that the IOMMU maps counts as written. Read
  *	       without @lock when a driver pins: its own group, if it is one of them,
  *	       has been counted since before the driver's device was opened
- * @scope_narrowed: how many of them have begun to pin, which has not been
- *		    followed up yet; not under @lock
- * @groups: devices that the container was given; changed under @lock, read
+ * @scope_narrowed: number of these groups that have begun to pin and are still counted in
+ *		    @scope_all; not protected by @lock
+ * @groups: list of the groups in the container; changed under @lock, read
  *	    under RCU too
- * @nr_emulated: how many of them are emulated; read without @lock for advice
- * @domains: the IOMMU's address spaces; while there is one, every page that is
- *	     mapped is pinned and accounted, so that pins need not be
- * @scratch: for them: memory put by, so that unmapping needs none
- * @incoherent: some domain lets devices bypass the processor's caches
- * @pgshift: log2 of the smallest page of @pgsizes: what mappings are made of; read
+ * @nr_emulated: number of emulated groups; read without @lock for advice
+ * @domains: list of the IOMMU's address spaces; while there is one, all mapped pages are
+ *	     pinned and accounted, so pins of drivers are not accounted
+ * @scratch: memory allocated in advance for @domains, so that unmapping needs none
+ * @incoherent: whether a domain lets devices bypass the processor's caches
+ * @pgshift: log2 of the smallest page size in @pgsizes, the unit of mappings; read
  *	     without @lock by dmt_container_is_aligned()
- * @pgsizes: bit n: pages of 2^n bytes are supported by all domains
- * @avail: mappings that can still be made
- * @nr_invalid: mappings whose address is invalid; operations read it without
- *		@lock, and fail while there are any
- * @ranges: where mappings may lie; none: anywhere
- * @nr_ranges: how many
- * @start_lock: of START and STOP, the whole of them: STOP waits for a grace period and
- *		frees the logs, and START must not begin before that's over
- * @drain_lock: what is leaving, or was made invalid, is the holder's
- * @lock: of all of the above, and of changes to @space
+ * @pgsizes: bit n is set if all domains support pages of 2^n bytes
+ * @avail: number of mappings that may still be made
+ * @nr_invalid: number of mappings whose address is invalid; operations read it without
+ *		@lock, and fail unless it is 0
+ * @ranges: array of IOVAs that may be mapped; none: all IOVAs
+ * @nr_ranges: number of @ranges
+ * @start_lock: held during all of START and of STOP: STOP waits for a grace period and
+ *		frees the logs, and START must not begin before that is over
+ * @drain_lock: its holder owns the mappings that are leaving, or were made invalid
+ * @lock: protects all of the above, and changes to @space
  * @space: the mappings
- * @changes: how often one was made or removed, or got another address or owner
- * @unread: where the log went unread since tracking began
- * @taken: how often something was taken from the log: harvests that succeeded, ends
- *	   of tracking; written under @lock
- * @gate: device operations under way
- * @harvest: scratch memory, while @tracking
+ * @changes: number of times that a mapping was made or removed, or got another address or
+ *	     owner
+ * @unread: ranges whose log was discarded unread since tracking began
+ * @taken: number of successful harvests and of ends of tracking; written under @lock
+ * @gate: counts of device operations under way
+ * @harvest: state of a harvest, allocated while @tracking
  */
 struct dmt_container {
 	struct dmt_host *host;
@@ -93,13 +93,13 @@ struct dmt_container {
 };
 
 /**
- * dmt_container_init - an empty container
- * @c: zeroed
+ * dmt_container_init - initialise an empty container
+ * @c: container, zeroed
  * @host: the host's side of it
- * @v2: which rules
- * @limit: most mappings at a time
+ * @v2: whether its type is VFIO_TYPE1v2_IOMMU
+ * @limit: largest number of mappings at a time
  *
- * Page sizes are all from PAGE_SIZE up until a group with an IOMMU comes.
+ * Until a group with an IOMMU joins, all page sizes from PAGE_SIZE up are supported.
  * Return: 0 or -ENOMEM.
  */
 int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
@@ -107,43 +107,43 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 
 /**
  * dmt_container_close - unmap everything, and have calls fail from now on
- * @c: with no group in it any more
+ * @c: container without groups
  *
- * Calls of the user may be under way, and may come later: they fail by -EINVAL.
+ * Calls of the user may be under way, and may come later: they fail with -EINVAL.
  * Can't fail. Mappings are freed after a grace period (rcu_barrier()).
  */
 void dmt_container_close(struct dmt_container *c);
 
 /**
- * dmt_container_fini - free it
- * @c: closed, with no call under way, and a grace period after it was closed unless
- *     it is known that dmt_operation_mark() isn't either
+ * dmt_container_fini - free the members of a container
+ * @c: container, closed, without calls under way; and a grace period after it was closed,
+ *     unless it is known that no dmt_operation_mark() is under way
  */
 void dmt_container_fini(struct dmt_container *c);
 
 /*
- * Take and release @c->lock: so, and not by itself, because what was put off
- * for want of the lock is followed up first (dmt_scope_pinned()).
+ * Take and release @c->lock, and first narrow the scope for groups that have begun to pin
+ * (dmt_scope_pinned()). Never take @c->lock directly.
  */
 void dmt_container_lock(struct dmt_container *c);
-/* For a call of the user's. Return: 0; -EINVAL if @c is closed: it isn't locked. */
+/* The same for a call of the user. Return: 0; -EINVAL: @c is closed, and is not locked */
 int dmt_container_lock_open(struct dmt_container *c);
 void dmt_container_unlock(struct dmt_container *c);
 
 /*
- * @c->drain_lock as well, for a call of the user's that waits for operations. Return: 0;
- * -EINVAL, -EINTR: nothing is locked.
+ * Take @c->drain_lock and @c->lock, for a call of the user that waits for operations. Return: 0;
+ * -EINVAL (@c is closed), -EINTR: neither is held
  */
 int dmt_container_lock_drain(struct dmt_container *c);
 void dmt_container_unlock_drain(struct dmt_container *c);
 
-/* The page sizes that all domains have in common. @c->lock is held. */
+/* Set the page sizes that all domains support: bit n: 2^n bytes. @c->lock is held. */
 void dmt_container_set_pgsizes(struct dmt_container *c, u64 pgsizes);
 
 /*
- * Do @iova, which may have other addresses OR'ed to it, and @last bound whole pages?
- * Asked without @c->lock, the answer may be out of date when it comes: it serves to
- * find the error that the user expects first, and is asked for again under the lock.
+ * Return: whether @iova, which may have other addresses OR'ed to it, and @last bound whole pages.
+ * Without @c->lock the result may be out of date: it serves to return the error that the user
+ * expects first, and is checked again under the lock.
  */
 static inline bool dmt_container_is_aligned(const struct dmt_container *c, u64 iova,
 				  u64 last)

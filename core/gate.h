@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Gate: device operations under way, and waiting until those that may use a
+ * Gate: counts the device operations under way, and waits until those that may use a
  * mapping have ended.
  *
  * A device's write may sleep in a page fault, so RCU alone can't protect the
- * mapping that it writes to, and a reference count a mapping would be one cache
- * line for all devices. So an operation counts itself in a slot that it shares
- * with few others. To remove a mapping, make it unfit for new operations, then wait
- * until every operation that had come before has left.
+ * mapping that it writes to, and with a reference count in each mapping all devices
+ * would write the same cache line. So an operation is counted in a slot that few others
+ * share. To remove a mapping, mark it as leaving, so that no new operation uses it, then
+ * wait until all operations that began before have ended.
  */
 #ifndef DMT_CORE_GATE_H
 #define DMT_CORE_GATE_H
@@ -17,11 +17,11 @@
 #define DMT_GATE_SLOTS	32
 
 /**
- * struct dmt_gate - of one container
- * @phase: 0 or 1: where new operations count themselves
- * @waiting: dmt_gate_drain() wants to be woken
- * @wait: what it sleeps on
- * @slot: a cache line each; @in counts operations inside by phase
+ * struct dmt_gate - the gate of one container
+ * @phase: 0 or 1: index of @in that counts new operations
+ * @waiting: whether dmt_gate_drain() sleeps, and must be woken
+ * @wait: wait queue of dmt_gate_drain()
+ * @slot: array of counters, a cache line each; @in: number of operations under way, by phase
  */
 struct dmt_gate {
 	u32 phase;
@@ -35,10 +35,10 @@ struct dmt_gate {
 void dmt_gate_init(struct dmt_gate *gate);
 
 /**
- * dmt_gate_enter - a device operation begins
- * @gate: of the container
+ * dmt_gate_enter - begin a device operation
+ * @gate: gate of the container
  *
- * What is looked up after this, and is fit for use, stays until
+ * A mapping that is looked up after this, and is not leaving, stays until
  * dmt_gate_exit(). Never waits. Return: a ticket for dmt_gate_exit().
  */
 unsigned int dmt_gate_enter(struct dmt_gate *gate);
@@ -46,14 +46,14 @@ void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket);
 
 /**
  * dmt_gate_drain - wait for operations that began before now
- * @gate: of the container
+ * @gate: gate of the container
  *
- * One at a time, after what they must no longer find was made unfit. Quick when
- * no operation is under way. Operations that begin later don't hold it up; one that
- * sleeps in a page fault does, for as long as it takes to get the page.
+ * Called by one thread at a time, after mappings were marked as leaving. Quick when
+ * no operation is under way. It does not wait for operations that begin later, but for
+ * one that sleeps in a page fault it waits until the page is there.
  */
 void dmt_gate_drain(struct dmt_gate *gate);
-/* The same. Return: 0, or -EINTR: the caller is being killed, operations go on. */
+/* The same. Return: 0; -EINTR: the caller is being killed, and operations may be under way */
 int dmt_gate_drain_killable(struct dmt_gate *gate);
 
 #endif

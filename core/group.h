@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Group: devices that the container was given together; and the IOMMU domains
+ * Group: devices that join and leave the container together; and the IOMMU domains
  * that groups are attached to.
  *
- * A group with an emulated IOMMU (a mediated device) reaches memory through us
- * alone. The DMA of one behind an IOMMU can't be seen, so while there is one
- * whose driver doesn't pin, all that the IOMMU maps counts as written.
+ * A group with an emulated IOMMU (a mediated device) accesses memory only by operation.h.
+ * The DMA of a group behind an IOMMU can't be seen, so while there is one whose driver
+ * doesn't pin, all writable memory that the IOMMU maps counts as written.
  */
 #ifndef DMT_CORE_GROUP_H
 #define DMT_CORE_GROUP_H
@@ -14,13 +14,12 @@
 
 /**
  * struct dmt_domain - an IOMMU's address space that mirrors the container's
- * @next: the next one
- * @hw: the host's
- * @info: what it can do
- * @nr_groups: how many are attached to it
+ * @next: next in the container's list
+ * @hw: the host's domain
+ * @info: its page sizes, range and kind
+ * @nr_groups: number of groups attached to it
  *
- * All of them map the same, so one is as good as the other to ask. All under
- * the container's lock.
+ * All domains of a container map the same memory. The container's lock protects all members.
  */
 struct dmt_domain {
 	struct dmt_domain *next;
@@ -30,44 +29,43 @@ struct dmt_domain {
 };
 
 /**
- * dmt_group_attach - a group joins the container
+ * dmt_group_attach - add a group to the container
  * @c: container
- * @iommu_group: which
- * @emulated: its DMA goes through us alone; else it's behind an IOMMU
+ * @iommu_group: the group
+ * @emulated: whether its devices access memory only by operation.h; else it's behind an IOMMU
  *
- * What the container maps is mapped for the group's devices when this returns.
- * Takes @c->lock, and not while it waits for memory that is to be pinned for
+ * When this returns, all mappings are mapped for the group's devices.
+ * Takes @c->lock, but not while it waits for memory that is to be pinned for
  * the first group behind an IOMMU.
  *
- * Return: 0; -EAGAIN (while it waited, mappings came or went, time and again);
+ * Return: 0; -EAGAIN (mappings were made or removed repeatedly while it waited);
  * -EBUSY (a mapping's address is invalid now, see dmt_vaddr_invalidate()),
- * -EINVAL (the group is in already; its IOMMU can't map what is mapped, or has
- * no page size in common with the others), -EPERM (its interrupts are not
- * isolated), -ENOMEM, -EFAULT (what is mapped can't be pinned), -EINTR, or what the
- * IOMMU's driver says; then nothing has changed.
+ * -EINVAL (the group is in the container already; its IOMMU can't map the existing mappings,
+ * or has no page size in common with the others), -EPERM (its interrupts are not
+ * isolated), -ENOMEM, -EFAULT (mapped memory can't be pinned), -EINTR, or an error of the
+ * IOMMU's driver; then nothing has changed.
  */
 int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 	       bool emulated);
 
 /**
- * dmt_group_detach - a group leaves the container
+ * dmt_group_detach - remove a group from the container
  * @c: container
- * @iommu_group: which
+ * @iommu_group: the group; its devices are closed, so its drivers neither pin nor write
  *
- * With the last group all mappings go: it was what entitled the user to them.
- * Its drivers neither pin nor write while it leaves: their devices are closed.
- * Takes @c->lock. Return: false if it isn't in.
+ * When the last group leaves, everything is unmapped: without a group the user has no right
+ * to mappings. Takes @c->lock. Return: false: the group isn't in the container
  */
 bool dmt_group_detach(struct dmt_container *c, struct iommu_group *iommu_group);
 
 /**
- * dmt_group_pinned - a driver has pinned pages
+ * dmt_group_pinned - note that a driver has pinned pages
  * @c: container
- * @iommu_group: the group that its device is in
+ * @iommu_group: the group of its device
  *
- * From a group's first pin on, what its devices write is what it pins. Called
- * with whatever locks a driver holds while it pins, so the container's lock is
- * not taken: dmt_container_lock() follows up when it is taken next.
+ * From a group's first pin on, only the pages that it pins count as written by its devices.
+ * A driver may call this with locks of its own held, so the container's lock is
+ * not taken: the scope is narrowed by the next dmt_container_lock().
  */
 void dmt_group_pinned(struct dmt_container *c, struct iommu_group *iommu_group);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Harvest: read and clear. What becomes of it is up to an answer: answer.h. */
+/* Harvest: read and clear the log. An answer reports the pages: answer.h. */
 #ifndef DMT_CORE_HARVEST_H
 #define DMT_CORE_HARVEST_H
 
@@ -7,7 +7,7 @@
 
 struct dmt_harvest;
 
-/* Scratch memory of one harvest at a time, allocated while tracking */
+/* State of one harvest at a time, allocated while tracking. Return: NULL: no memory */
 struct dmt_harvest *dmt_harvest_new(struct dmt_host *host);
 void dmt_harvest_free(struct dmt_harvest *h);
 

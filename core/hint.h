@@ -6,7 +6,7 @@
 struct dmt_mapping;
 
 /**
- * struct dmt_hint - what dmt_space_find() found last
+ * struct dmt_hint - the mapping that dmt_space_find() found last
  * @epoch: epoch of the space, read before @mapping was found in it; 0: none
  * @mapping: may be accessed while the space's epoch is still @epoch, see space.h
  */

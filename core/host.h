@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What core needs of the world around it.
+ * Host: what core needs of its environment, the kernel or a process.
  *
- * Core is written in the kernel's C and calls the kernel's names: u64,
+ * Core is written in the kernel's C and uses the kernel's names: u64,
  * READ_ONCE, smp_mb, atomic64_or, xchg, struct mutex, rcu_read_lock, call_rcu,
- * check_add_overflow, struct page. "dmt_env.h" brings those: each host has one,
+ * check_add_overflow, struct page. "dmt_env.h" defines those: each host has one,
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
  * on liburcu). It also defines struct dmt_owner, struct dmt_later, dmt_untagged(), dmt_hint_get()
  * (the mapping if the hint has that epoch, or NULL) and dmt_hint_set().
  *
- * What has no name in the kernel that would do is declared here, and
+ * Functions that the kernel has under no such name are declared here, and
  * implemented by each host: module/memory.c, owner.c, domain.c, device.c;
  * engine/host.c, iommu.c.
  *
- * Nothing here says which host it is, and core never asks.
+ * Core does not depend on which host it is compiled for.
  */
 #ifndef DMT_CORE_HOST_H
 #define DMT_CORE_HOST_H
@@ -22,7 +22,7 @@
 #include "dmt_env.h"
 
 /*
- * struct dmt_host - the host's side of one container: whom memory is charged
+ * struct dmt_host - the host's side of one container: the account that memory is charged
  * to, its IOMMU domains, its devices; injected faults in tests. Opaque to core.
  */
 struct dmt_host;
@@ -31,34 +31,33 @@ struct dmt_mapping;
 /* Memory ------------------------------------------------------------------ */
 
 /**
- * dmt_zalloc - zeroed memory, charged to the container's user
- * @host: of the container
- * @size: bytes; a power of two up to a page is aligned to itself
+ * dmt_zalloc - allocate zeroed memory, charged to the container's user
+ * @host: host of the container
+ * @size: bytes; if it is a power of two up to a page, the memory is aligned to it
  *
- * May sleep; may be refused, and callers live with that. Freed by dmt_free().
+ * May sleep. Return: memory to be freed by dmt_free(); or NULL
  */
 void *dmt_zalloc(struct dmt_host *host, size_t size);
 
 /**
  * dmt_zalloc_nowait - the same without sleeping
- * @host: of the container
+ * @host: host of the container
  * @size: bytes, up to a page
  *
- * Under rcu_read_lock() or from where a driver may not sleep.
+ * For use under rcu_read_lock(), or where a driver may not sleep.
  */
 void *dmt_zalloc_nowait(struct dmt_host *host, size_t size);
 
 /**
- * dmt_free - give memory back; NULL is fine
- * @mem: from dmt_zalloc() or dmt_zalloc_nowait()
+ * dmt_free - free memory
+ * @mem: memory of dmt_zalloc() or dmt_zalloc_nowait(); or NULL
  */
 void dmt_free(void *mem);
 
 /**
- * dmt_free_later - have something freed a grace period from now
- * @later: embedded in it
- * @fn: frees it; called where it may sleep and take its time, which an RCU callback
- *	may not
+ * dmt_free_later - have an object freed after a grace period
+ * @later: member of the object
+ * @fn: frees the object; it may sleep and take long, which an RCU callback may not
  */
 void dmt_free_later(struct dmt_later *later,
 		    void (*fn)(struct dmt_later *later));
@@ -66,7 +65,7 @@ void dmt_free_later(struct dmt_later *later,
 /* The caller's memory: pointers that an ioctl was given ------------------- */
 
 /*
- * Each returns 0 or -EFAULT. The pointers are hostile. After -EFAULT from a function that
+ * Each returns 0 or -EFAULT. The pointers are not trusted. After -EFAULT from a function that
  * writes, a part may have been written.
  */
 int dmt_copy_from_user(struct dmt_host *host, void *to,
@@ -74,21 +73,21 @@ int dmt_copy_from_user(struct dmt_host *host, void *to,
 int dmt_copy_to_user(struct dmt_host *host, void __user *to,
 		     const void *from, size_t size);
 
-/* Make it ready to be written without page faults; bytes of it may become 0. */
+/* Fault memory in, so that it can be written without page faults; bytes of it may become 0. */
 int dmt_fault_in_user(struct dmt_host *host, void __user *to, size_t size);
 
 /**
  * dmt_copy_to_user_nofault - copy to the caller's memory without a page fault
- * @host: of the container
+ * @host: host of the container
  * @to: user memory
  * @from: host memory
- * @size: bytes
+ * @size: number of bytes
  *
- * For use under a lock: a fault may wait for as long as the user likes (userfaultfd, a
- * file system of theirs). Where a page isn't there, it's -EFAULT; dmt_fault_in_user(),
- * without the lock, faults it in or finds that it can't be. A host in a process can't tell
- * a fault from an access: there it's dmt_copy_to_user(). So it is for copying from, and for
- * writing zeros.
+ * For use under a lock, because a fault may wait for as long as the user likes (userfaultfd, a
+ * file system in user space). If a page isn't there, it returns -EFAULT; dmt_fault_in_user(),
+ * without the lock, faults it in or fails. In a process a fault can't be detected before the
+ * access: there it is the same as dmt_copy_to_user(). Likewise the functions that copy from user
+ * memory and that clear it.
  */
 int dmt_copy_to_user_nofault(struct dmt_host *host, void __user *to,
 			     const void *from, size_t size);
@@ -96,41 +95,41 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 			       const void __user *from, size_t size);
 int dmt_clear_user_nofault(struct dmt_host *host, void __user *to, size_t size);
 
-/* Could @size bytes at @addr be the caller's at all? No memory is touched. */
+/* Return: whether @size bytes at @addr can be user memory at all. No memory is accessed. */
 bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr,
 		       u64 size);
 
-/* Should a long call give up: is the caller being killed? May reschedule. */
+/* Return: whether the caller is being killed, so that a long call must end. May reschedule. */
 bool dmt_interrupted(void);
 
-/* Sleep for @ms milliseconds, or until that is so. Return: as dmt_interrupted() */
+/* Sleep for @ms milliseconds, or until the caller is killed. Return: as dmt_interrupted() */
 bool dmt_pause(unsigned int ms);
 
 /* The owner: the process whose memory a mapping maps ----------------------- */
 
 /**
- * dmt_owner_init - the caller owns the memory of a new mapping
- * @owner: embedded in the mapping
- * @host: of the container
+ * dmt_owner_init - make the caller the owner of a new mapping's memory
+ * @owner: member of the mapping
+ * @host: host of the container
  *
  * Return: 0 or -errno. Undone by dmt_owner_fini(), which can't fail.
  */
 int dmt_owner_init(struct dmt_owner *owner, struct dmt_host *host);
 void dmt_owner_fini(struct dmt_owner *owner);
 
-/* @owner becomes another owner of what is @of's; it has a dmt_owner_fini() of its own. */
+/* Make @owner the same process as @of; each needs its own dmt_owner_fini(). */
 void dmt_owner_dup(struct dmt_owner *owner, const struct dmt_owner *of);
 
 /**
- * dmt_owner_write - a device writes: copy to the owner's memory
- * @owner: of the mapping
- * @vaddr: in its address space
+ * dmt_owner_write - copy data to the owner's memory, for a device's write
+ * @owner: owner of the mapping
+ * @vaddr: address in the owner's memory
  * @data: host memory
- * @size: bytes
- * @done: out: bytes that were written, from the first on, also on failure
+ * @size: number of bytes
+ * @done: out: number of bytes written, from the first on, on failure too
  *
- * May sleep in a page fault. Return: 0, -EFAULT (not all could be written),
- * -EPERM (the process is gone).
+ * May sleep in a page fault. Return: 0; -EFAULT (not all could be written), -EPERM (the
+ * process has ended).
  */
 int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
 		    const void *data, size_t size, size_t *done);
@@ -139,94 +138,95 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
 
 /**
  * dmt_owner_pin - pin pages of the owner's memory, long-term
- * @owner: of the mapping
- * @vaddr: page-aligned
- * @npages: how many, at the least 1
- * @write: for writing; else for reading alone
+ * @owner: owner of the mapping
+ * @vaddr: address of the first page, page-aligned
+ * @npages: number of pages, at least 1
+ * @write: whether they are pinned for writing; else for reading only
  * @pages: out: the pages
  *
- * Called without locks. One pass over the page tables as far as may be. Pages that
- * aren't there are faulted in, which sleeps as long as a disk or a file system in user
- * space takes; but what userfaultfd holds back is -EFAULT.
- * Return: how many were pinned, from the first on, at least 1; or -errno:
- * -EFAULT, -ENOMEM, -ENODEV (the process is gone).
+ * Called without locks. Walks the page tables once if possible. Pages that aren't there are
+ * faulted in, which sleeps as long as a disk or a file system in user space takes; but
+ * memory that userfaultfd holds back is -EFAULT.
+ *
+ * Return: number of pages pinned, from the first on, at least 1; or -errno: -EFAULT, -ENOMEM,
+ * -ENODEV (the process has ended).
  */
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		   unsigned long npages, bool write, struct page **pages);
 
-/* The same, but it waits for userfaultfd, too. -EINTR: the caller is being killed. */
+/* The same, but it also waits for userfaultfd; -EINTR: the caller is being killed */
 long dmt_owner_pin_wait(struct dmt_owner *owner, unsigned long vaddr,
 			unsigned long npages, bool write, struct page **pages);
 
 /**
- * dmt_owner_unpin - let go of pinned pages
- * @owner: of the mapping
- * @pages: from dmt_owner_pin()
- * @npages: how many
- * @dirty: they may have been written
+ * dmt_owner_unpin - unpin pages
+ * @owner: owner of the mapping
+ * @pages: pages of dmt_owner_pin()
+ * @npages: number of pages
+ * @dirty: whether they may have been written
  */
 void dmt_owner_unpin(struct dmt_owner *owner, struct page **pages,
 		     unsigned long npages, bool dirty);
 
 /**
- * dmt_owner_account - locked memory against RLIMIT_MEMLOCK
- * @owner: of the mapping
- * @npages: how many more, or fewer if negative (which can't fail)
+ * dmt_owner_account - count locked memory against RLIMIT_MEMLOCK
+ * @owner: owner of the mapping
+ * @npages: number of pages to add, or to subtract if negative, which can't fail
  *
- * Return: 0 or -ENOMEM (over the limit), -errno if the caller is being killed.
+ * Return: 0; -ENOMEM (over the limit), or another -errno (the caller is being killed).
  */
 int dmt_owner_account(struct dmt_owner *owner, long npages);
 
 /**
- * dmt_owner_over_limit - tell the host's log what RLIMIT_MEMLOCK refused
- * @owner: whose limit it is
- * @call: the call that dmt_owner_account() refused, in words for the log
+ * dmt_owner_over_limit - log that RLIMIT_MEMLOCK refused a call
+ * @owner: process that has the limit
+ * @call: name of the call, for the host's log
  */
 void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call);
 
-/* Where user memory ends: no page at or above it can ever be written. */
+/* Return: the address where user memory ends: no page at or above it can ever be written */
 unsigned long dmt_user_end(struct dmt_host *host);
 
-/* The caller is the process that owns the memory. */
+/* Return: whether the caller is the process that owns the memory */
 bool dmt_owner_is_caller(const struct dmt_owner *owner);
 
-/* The caller may know where the memory is: it owns it, or may look into any process. */
+/* Return: whether the caller may get the memory's address: as its owner, or by CAP_SYS_PTRACE */
 bool dmt_owner_may_know(const struct dmt_owner *owner);
 
 /* Memory that the IOMMU maps: frames, and runs of them -------------------------- */
 
 /**
- * dmt_unpin_run - let go of pinned pages that are one piece of memory
- * @host: of the container
- * @pfn: frame of the first
- * @npages: how many
- * @dirty: they may have been written
+ * dmt_unpin_run - unpin pages of contiguous frames
+ * @host: host of the container
+ * @pfn: first frame
+ * @npages: number of pages
+ * @dirty: whether they may have been written
  */
 void dmt_unpin_run(struct dmt_host *host, unsigned long pfn,
 		   unsigned long npages, bool dirty);
 
 /**
- * dmt_owner_frames - what the owner has at addresses that can't be pinned
- * @owner: of the mapping
- * @vaddr: page-aligned
- * @limit: most pages wanted, at least 1
- * @write: to be written
- * @pfn: out: frame of the first
- * @npages: out: pages whose frames follow each other, from @vaddr on, at least 1
+ * dmt_owner_frames - find frames that are mapped in the owner's memory and can't be pinned
+ * @owner: owner of the mapping
+ * @vaddr: address in the owner's memory, page-aligned
+ * @limit: largest number of pages to find, at least 1
+ * @write: whether devices will write them
+ * @pfn: out: first frame
+ * @npages: out: number of contiguous frames from @vaddr on, at least 1; more may follow
  *
- * A device's registers, say, that another device is to reach: dmt_is_frame() of
- * each. There may be more of them behind those. May sleep in a page fault of the
- * owner's. Return: 0; -EFAULT: it is something else, or nothing, or not writable;
- * -EINTR, -ENODEV.
+ * For a device's registers, for instance, that another device is to access: dmt_is_frame() is
+ * true for each frame. May sleep in a page fault in the owner's memory.
+ *
+ * Return: 0; -EFAULT (there is ordinary memory, or none, or it is not writable), -EINTR, -ENODEV.
  */
 int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
 		     unsigned long limit, bool write, unsigned long *pfn,
 		     unsigned long *npages);
 
-/* What pinning never yields: no memory, or not the host's to hand out */
+/* Return: whether a frame can't be pinned: it is not memory, or not managed by the host */
 bool dmt_is_frame(unsigned long pfn);
 
-/* Should runs be a page long? (The stock driver's disable_hugepages.) */
+/* Return: whether runs must be one page long (the stock driver's disable_hugepages) */
 bool dmt_single_pages(void);
 
 /* IOMMU groups and domains -------------------------------------------------------- */
@@ -234,18 +234,18 @@ bool dmt_single_pages(void);
 struct iommu_group;
 struct iommu_domain;
 
-/* IOVAs [start, last] */
+/* IOVAs from @start to @last, inclusive */
 struct dmt_iova_range {
 	u64 start;
 	u64 last;
 };
 
 /**
- * struct dmt_reserved - what a group can't use for DMA
- * @range: each ends at or after where it starts; from dmt_zalloc()
- * @nr: how many
- * @has_msi: interrupt messages need a window of the address space
- * @msi: where that is
+ * struct dmt_reserved - IOVAs that a group can't use for DMA
+ * @range: array of ranges, none empty, allocated by dmt_zalloc()
+ * @nr: number of ranges
+ * @has_msi: whether interrupt messages need a window of the address space
+ * @msi: first IOVA of that window
  */
 struct dmt_reserved {
 	struct dmt_iova_range *range;
@@ -255,13 +255,13 @@ struct dmt_reserved {
 };
 
 /**
- * struct dmt_domain_info - what a domain that has a group can do
- * @pgsizes: bit n: pages of 2^n bytes, PAGE_SIZE or more. An IOMMU with smaller
- *	     pages can do PAGE_SIZE
+ * struct dmt_domain_info - properties of a domain that has a group
+ * @pgsizes: bit n is set if it supports pages of 2^n bytes, PAGE_SIZE or more. An IOMMU with
+ *	     smaller pages supports PAGE_SIZE
  * @start: first IOVA that it translates
- * @last: last
- * @coherent: what a device's DMA finds is in caches, whatever the device asks for
- * @kind: domains of the same kind may take each other's groups
+ * @last: last IOVA that it translates, inclusive
+ * @coherent: whether DMA can't bypass the processor's caches, even if a device asks for it
+ * @kind: identity of the kind of domain; a group may be attached to another domain of its kind
  */
 struct dmt_domain_info {
 	u64 pgsizes;
@@ -272,26 +272,26 @@ struct dmt_domain_info {
 };
 
 /**
- * dmt_group_reserved - what a group can't use for DMA
- * @host: of the container
- * @group: which
- * @reserved: out; zeroed by the caller, which frees @reserved->range also on failure
+ * dmt_group_reserved - find the IOVAs that a group can't use for DMA
+ * @host: host of the container
+ * @group: the group
+ * @reserved: out: zeroed by the caller, which frees @reserved->range, on failure too
  *
  * Return: 0, -ENOMEM, or another -errno
  */
 int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
 		       struct dmt_reserved *reserved);
 
-/* 0, or -EPERM: its devices could send interrupts to whom they please. */
+/* Return: 0; -EPERM: the interrupts of its devices are not isolated */
 int dmt_group_check(struct iommu_group *group);
 
 /**
- * dmt_domain_alloc - an address space that maps nothing
- * @host: of the container
- * @group: that it's meant for
+ * dmt_domain_alloc - allocate an IOMMU's address space without mappings
+ * @host: host of the container
+ * @group: group that will be attached
  *
- * Return: it, or an ERR_PTR. Freed, with all that it still maps, by
- * dmt_domain_free(), once no group is attached.
+ * Return: the domain, or an ERR_PTR. dmt_domain_free() frees it, with all that it still maps,
+ * when no group is attached.
  */
 struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 				      struct iommu_group *group);
@@ -301,19 +301,19 @@ void dmt_domain_free(struct iommu_domain *domain);
 int dmt_domain_attach(struct iommu_domain *domain, struct iommu_group *group);
 void dmt_domain_detach(struct iommu_domain *domain, struct iommu_group *group);
 
-/* @domain has a group. */
+/* Get the properties of a domain that has a group. */
 void dmt_domain_info(struct iommu_domain *domain, struct dmt_domain_info *info);
 
-/* Put the window of interrupt messages at @base. Return: 0 or -errno */
+/* Set the first IOVA of the window of interrupt messages. Return: 0 or -errno */
 int dmt_domain_msi(struct iommu_domain *domain, u64 base);
 
 /**
- * dmt_domain_map - map a run
- * @domain: where
- * @iova: page-aligned; nothing is mapped there
+ * dmt_domain_map - map a run of contiguous frames
+ * @domain: domain to map in
+ * @iova: first IOVA, page-aligned; nothing is mapped in the range
  * @pfn: first frame
- * @npages: how many, at IOVAs and frames that follow each other
- * @prot: DMT_READ, DMT_WRITE
+ * @npages: number of pages
+ * @prot: access that devices have: DMT_READ, DMT_WRITE
  *
  * Return: 0, or -errno with nothing mapped.
  */
@@ -322,42 +322,40 @@ int dmt_domain_map(struct iommu_domain *domain, u64 iova, unsigned long pfn,
 
 /**
  * dmt_domain_unmap - unmap whole runs
- * @domain: where
- * @iova: where the first begins
- * @npages: of all of them, that follow each other
+ * @domain: domain to unmap from
+ * @iova: first IOVA of the first run
+ * @npages: number of pages of all runs, which are adjacent
  *
- * No device reaches them any more when this returns. Return: false if something
- * is still mapped.
+ * When this returns, no device can access them any more. Return: false: something is still
+ * mapped
  */
 bool dmt_domain_unmap(struct iommu_domain *domain, u64 iova,
 		      unsigned long npages);
 
-/* The frame that is mapped at @iova, or 0 */
+/* Return: the frame that is mapped at @iova, or 0 */
 unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova);
 
 /* Devices ------------------------------------------------------------------- */
 
 /**
- * dmt_notify_unmap - tell the devices that a range is about to go
- * @host: of the container
- * @iova: first
- * @size: bytes
+ * dmt_notify_unmap - call drivers of devices before a range is unmapped
+ * @host: host of the container
+ * @iova: first IOVA
+ * @size: number of bytes
  *
- * Each device whose driver asked for it is called, and unpins what it pinned
+ * Each driver that has registered for it is called, and unpins the pages that it pinned
  * there before it returns. Called without the container's lock unless its last group
  * leaves; dmt_operation_pin() and dmt_operation_unpin() may run meanwhile.
  */
 void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size);
 
 /**
- * dmt_pages_held - a driver at fault: it holds pages that it was told to unpin
- * @host: of the container
- * @iova: first of the range
- * @last: last
- * @kept: pages that stay pinned and accounted for good, because the range had to
- *	  go; 0: the unmap fails, and nothing has gone
- *
- * The host tells its administrator: the module by the kernel's log.
+ * dmt_pages_held - log that a faulty driver did not unpin pages of a range
+ * @host: host of the container
+ * @iova: first IOVA of the range
+ * @last: last IOVA, inclusive
+ * @kept: number of pages that stay pinned and accounted for good, because the range had to
+ *	  be unmapped; 0: the unmap fails, and nothing has changed
  */
 void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept);
 
