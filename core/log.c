@@ -24,8 +24,9 @@
  * has a bitmap; mark_bits() is that for a range, and sets the summary in any case.
  * There is a full barrier between each two steps: atomics with a value
  * returned, and xchg, have it on both sides; the others get it from
- * smp_mb__before_atomic() and smp_mb__after_atomic(). One is weaker: a range has
- * smp_wmb() between (1) and (2). Why nothing is lost:
+ * smp_mb__before_atomic() and smp_mb__after_atomic(). Two are weaker: a range has
+ * smp_wmb() between (1) and (2); a page has none between (3) and (4), of which no
+ * argument needs the order. Why nothing is lost:
  *
  * Bit and data. A mark sets its bit, whether it was set before or not, after the
  * barrier: (1) is visible before (2). Where a mark finds nothing to set (all dirty)
