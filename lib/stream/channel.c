@@ -98,6 +98,45 @@ static bool try_again(void)
 	return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
+static bool has_ended(int pidfd, uint64_t end)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return dml_clock_poll(&p, 1, end) > 0;
+}
+
+/* Wait for the command to end. Return: whether it did; then its status is in @info */
+static bool await_status(const struct fds *f, siginfo_t *info)
+{
+	uint64_t end = dml_clock_earlier(dml_clock_deadline(END_PATIENCE), f->limit->end);
+	int fd = (int)syscall(SYS_pidfd_open, f->child, 0);
+	bool ended = fd >= 0 && has_ended(fd, end);
+
+	if (fd >= 0)
+		close(fd);
+	info->si_pid = 0;
+	return ended && !waitid(P_PID, (id_t)f->child, info, WEXITED | WNOHANG | WNOWAIT) &&
+	       info->si_pid;
+}
+
+/* Return: 0: the channel is no command's, or that goes on; or -@err, with its status as the text */
+static int command_ended(const struct fds *f, int err)
+{
+	siginfo_t info;
+
+	if (f->child <= 0 || !await_status(f, &info))
+		return 0;
+	if (info.si_code == CLD_EXITED)
+		return dml_error(-err, "the command ended with exit status %d", info.si_status);
+	return dml_error(-err, "the command was ended by signal %d (%s)", info.si_status,
+			 sigdescr_np(info.si_status) ?: "unknown");
+}
+
+static int broken(const struct fds *f, int err)
+{
+	return command_ended(f, err) ?: dml_error(-err, "channel: %s", strerror(err));
+}
+
 static ssize_t read_head(struct fds *f, void *buf, size_t size)
 {
 	size_t n = size < f->nhead ? size : f->nhead;
@@ -123,7 +162,9 @@ static ssize_t fds_read(void *opaque, void *buf, size_t size)
 		n = f->in_socket ? recv(f->in, buf, size, MSG_DONTWAIT) :
 				   read(f->in, buf, size);
 	} while (n < 0 && try_again());
-	return n < 0 ? dml_error(-errno, "channel: %s", strerror(errno)) : n;
+	if (n < 0)
+		return broken(f, errno);
+	return n ? n : command_ended(f, ECONNRESET);
 }
 
 static ssize_t write_pipe(int fd, const void *buf, size_t size)
@@ -152,14 +193,7 @@ static ssize_t fds_write(void *opaque, const void *buf, size_t size)
 		    send(f->out, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL) :
 		    write_pipe(f->out, buf, size);
 	} while (n < 0 && try_again());
-	return n < 0 ? dml_error(-errno, "channel: %s", strerror(errno)) : n;
-}
-
-static bool has_ended(int pidfd, int ms)
-{
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	return dml_clock_poll(&p, 1, dml_clock_deadline(ms)) > 0;
+	return n < 0 ? broken(f, errno) : n;
 }
 
 /*
@@ -171,7 +205,7 @@ static void reap(pid_t child)
 	int fd = (int)syscall(SYS_pidfd_open, child, 0);
 
 	if (fd >= 0) {
-		if (!has_ended(fd, END_PATIENCE))
+		if (!has_ended(fd, dml_clock_deadline(END_PATIENCE)))
 			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 		close(fd);
 	} else if (errno != ESRCH) {

@@ -166,8 +166,15 @@ static void test_exec(void)
 	CHECK_EQ(dml_channel_read(ch, buf, 6), 6);
 	CHECK(!memcmp(buf, "hello\n", 6));
 	CHECK_EQ(dml_channel_read(ch, buf, 6), -ECONNRESET);
+	CHECK(!strcmp(dmatrack_error(), "the command ended with exit status 3"));
+	CHECK_EQ(dml_channel_write(ch, buf, 6), -EPIPE);
+	CHECK(!strcmp(dmatrack_error(), "the command ended with exit status 3"));
 	dmatrack_channel_close(ch);
 	CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+	CHECK_EQ(dmatrack_connect(&ch, "exec:kill -KILL $$", NULL), 0);
+	CHECK_EQ(dml_channel_read(ch, buf, 6), -ECONNRESET);
+	CHECK(!strcmp(dmatrack_error(), "the command was ended by signal 9 (Killed)"));
+	dmatrack_channel_close(ch);
 	CHECK_EQ(dmatrack_connect(&ch, "exec:", NULL), -EINVAL);
 }
 
