@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Log: what was written and not yet harvested, of one mapping.
+ * Log: the pages of one mapping that were written and not harvested yet.
  *
  * log.c says how it works. In short: pages are numbered from the mapping's
  * start; 32,768 of them are a chunk; 256 chunks are a table; and a chunk is
@@ -11,9 +11,9 @@
 
 #include "host.h"
 
-#define DMT_LINE_SHIFT	9			/* pages of a cache line */
-#define DMT_CHUNK_SHIFT	15			/* pages of a chunk */
-#define DMT_TABLE_SHIFT	8			/* chunks of a table */
+#define DMT_LINE_SHIFT	9			/* log2 of pages a cache line */
+#define DMT_CHUNK_SHIFT	15			/* log2 of pages a chunk */
+#define DMT_TABLE_SHIFT	8			/* log2 of chunks a table */
 
 #define DMT_ALL		1UL			/* in a pointer: all dirty */
 
@@ -23,10 +23,10 @@
 #define DMT_TABLE_CHUNKS (1UL << DMT_TABLE_SHIFT)
 
 /**
- * struct dmt_slot - one chunk
- * @bits: NULL: clean; with DMT_ALL set: all dirty, and the rest of it is a
- *	  bitmap no longer needed, or NULL; else its bitmap
- * @summary: bit i: cache line i of @bits may hold something
+ * struct dmt_slot - the state of one chunk
+ * @bits: NULL: clean; with DMT_ALL set: all dirty, and the other bits of the pointer are a
+ *	  bitmap that is not needed any more, or NULL; else the chunk's bitmap
+ * @summary: bit i is set if cache line i of @bits may have set bits
  */
 struct dmt_slot {
 	atomic64_t *bits;
@@ -34,12 +34,12 @@ struct dmt_slot {
 };
 
 /**
- * struct dmt_log - of one mapping
- * @npages: that can be written; fewer than the mapping has, if it reaches
+ * struct dmt_log - the log of one mapping
+ * @npages: number of pages that can be written; less than the mapping has, if it reaches
  *	    beyond the end of user memory
- * @ntables: tables of DMT_TABLE_CHUNKS chunks, the last one maybe shorter
- * @table: each NULL: clean; DMT_ALL: all dirty, for want of memory; or slots.
- *	   Where there is just one, it follows the log in memory.
+ * @ntables: number of tables of DMT_TABLE_CHUNKS chunks; the last may be shorter
+ * @table: array of tables; each is NULL: clean; DMT_ALL: all dirty, because there was no
+ *	   memory; or an array of slots. A single table follows the log in memory
  */
 struct dmt_log {
 	u64 npages;
@@ -47,35 +47,35 @@ struct dmt_log {
 	struct dmt_slot *table[];
 };
 
-/* How large a log is that dmt_log_init() can make one of @npages. */
+/* Return: bytes of a log of @npages pages */
 size_t dmt_log_size(u64 npages);
 void dmt_log_init(struct dmt_log *log, u64 npages);
 
 /**
- * dmt_log_free - forget everything and give memory back
- * @log: neither marked nor harvested since a grace period ago
+ * dmt_log_free - make a log clean, and free its tables and bitmaps
+ * @log: log that was neither marked nor harvested since a grace period ago
  *
- * The log is as after dmt_log_init(). May take its time: it lets others run.
+ * The log is then as after dmt_log_init(). May take long; reschedules.
  */
 void dmt_log_free(struct dmt_log *log);
 
 /**
- * dmt_log_cut - the same for one table, whose memory is yet to be freed
+ * dmt_log_cut - make one table clean, and put its memory on a list
  * @log: as for dmt_log_free()
- * @ti: which of @log->ntables
- * @list: memory that was cut before, or NULL
+ * @ti: index of the table
+ * @list: list of memory that was cut before, or NULL
  *
- * Return: @list with what the table had, for dmt_log_free_cut().
+ * Return: @list with the table's memory, for dmt_log_free_cut().
  */
 void *dmt_log_cut(struct dmt_log *log, unsigned int ti, void *list);
 void dmt_log_free_cut(void *list);
 
 /**
  * struct dmt_need - memory that a mark may need
- * @host: of the container
+ * @host: host of the container
  * @spare: one bitmap or table, allocated while sleeping was possible, or NULL;
- *	   to be freed by the caller if it is set after a mark
- * @settle: where there is no memory, settle for a larger piece marked dirty
+ *	   to be freed by the caller if it is not NULL after a mark
+ * @settle: whether to mark a larger piece dirty if there is no memory
  */
 struct dmt_need {
 	struct dmt_host *host;
@@ -83,35 +83,34 @@ struct dmt_need {
 	bool settle;
 };
 
-/* Enough for any bitmap and any table */
+/* Bytes that are enough for any bitmap and any table */
 #define DMT_NEED_SIZE	4096UL
 
 /**
- * dmt_log_mark - pages were written
- * @log: of their mapping
- * @first: page
- * @last: page, < @log->npages
- * @need: memory
+ * dmt_log_mark - mark pages as written
+ * @log: log of the mapping
+ * @first: number of the first page
+ * @last: number of the last page, < @log->npages
+ * @need: memory for the mark
  *
  * Wait-free but for allocating, from any number of threads; the caller is in
  * an RCU read-side section. The write is complete, though maybe not yet
- * visible to others: the full barrier that must stand between it and the test
- * of a bit is in here.
+ * visible to other processors: this function has the full barrier that must stand
+ * between it and the test of a bit.
  *
- * Return: true; or false if memory is wanted and @need->settle is not set:
- * give @need->spare, or set @settle, and call again with the same pages.
+ * Return: true; or false if there is no memory and @need->settle is not set:
+ * set @need->spare or @need->settle, and call again with the same pages.
  */
 bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 		  struct dmt_need *need);
 
 /**
- * dmt_log_mark_page - one page was written, in the usual case
- * @log: of its mapping
- * @page: < @log->npages
+ * dmt_log_mark_page - mark one page as written, if its chunk has a bitmap already
+ * @log: log of the mapping
+ * @page: number of the page, < @log->npages
  *
- * As dmt_log_mark(), if the page's chunk has a bitmap already. It's what every
- * device write comes to, so it's inline. Return: false: not the usual case; use
- * dmt_log_mark().
+ * As dmt_log_mark(). Inline, because most device writes need no more than this.
+ * Return: false: the chunk has no bitmap; use dmt_log_mark()
  */
 static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 {
@@ -138,16 +137,15 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 }
 
 /**
- * struct dmt_taker - state of a harvest, for one log after the other
- * @host: whose
- * @words: a chunk's words, of which those of @lines are valid; until the next
- *	   call, and each to be read once, for marks that come late may still
- *	   set bits in them
- * @lines: bit i: words 8 i to 8 i + 7
- * @held: the bitmap that @words are in, if it was pulled out of its slot; with
- *	  DMT_TAKEN_ALL one that was no longer needed
- * @retire: bitmaps pulled out before, to be freed a grace period from now
- * @scratch: where @words are otherwise
+ * struct dmt_taker - state of taking pages from logs, one log after the other
+ * @host: host of the container
+ * @words: bitmap of a chunk's taken pages, valid until the next call in the words of @lines;
+ *	   each word must be read once, because late marks may still set bits in it
+ * @lines: bit i is set if words 8 i to 8 i + 7 of @words are valid
+ * @held: the bitmap that holds @words, if it was removed from its slot; with
+ *	  DMT_TAKEN_ALL a bitmap that was not needed any more
+ * @retire: list of bitmaps that were removed before, to be freed after a grace period
+ * @scratch: buffer of @words, if they are not in @held
  */
 struct dmt_taker {
 	struct dmt_host *host;
@@ -159,34 +157,34 @@ struct dmt_taker {
 };
 
 enum dmt_taken {
-	DMT_TAKEN_NONE,		/* nothing there */
-	DMT_TAKEN_ALL,		/* all of the pages asked for */
-	DMT_TAKEN_WORDS,	/* as @lines and @words say */
+	DMT_TAKEN_NONE,		/* no page was dirty */
+	DMT_TAKEN_ALL,		/* all of the requested pages */
+	DMT_TAKEN_WORDS,	/* the pages in @lines and @words of struct dmt_taker */
 };
 
 /**
- * dmt_log_clean_upto - skip what is clean without looking at each chunk
- * @log: of a mapping
- * @chunk: from here on
+ * dmt_log_clean_upto - skip clean chunks, by whole tables
+ * @log: log of a mapping
+ * @chunk: number of the first chunk to check
  *
- * Return: the first chunk at or after @chunk that may hold something, or one
+ * Return: number of the first chunk at or after @chunk that may be dirty, or one
  * behind the last.
  */
 u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk);
 
-/* A chunk will soon be taken: have the processor fetch what it holds. */
+/* Prefetch the memory of a chunk that will soon be taken. */
 void dmt_log_prefetch(const struct dmt_log *log, u64 chunk);
 
 /**
  * dmt_log_take - read and clear pages of one chunk
- * @log: of a mapping
- * @chunk: which
- * @first: page of the chunk
- * @end: one behind the last page, as far as the chunk goes
- * @t: receives them, counted from the chunk's first page
+ * @log: log of a mapping
+ * @chunk: number of the chunk
+ * @first: number of the first page, counted from the chunk's first
+ * @end: number behind the last page, at most dmt_chunk_pages()
+ * @t: out: the taken pages
  *
- * Takes are serialised by the caller. Whatever was marked before the call is
- * in the answer; a mark that goes on at the same time is in it, or still in
+ * The caller serialises takes. Every page that was marked before the call is
+ * taken; a page that is being marked at the same time is taken, or still in
  * the log, or both.
  */
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
@@ -194,7 +192,7 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 
 void dmt_log_taker_fini(struct dmt_taker *t);
 
-/* Pages of chunk @chunk: DMT_CHUNK_PAGES, or fewer for the last */
+/* Return: number of pages of a chunk: DMT_CHUNK_PAGES, or fewer for the last */
 static inline unsigned int dmt_chunk_pages(const struct dmt_log *log, u64 chunk)
 {
 	u64 left = log->npages - (chunk << DMT_CHUNK_SHIFT);

@@ -8,28 +8,28 @@
 /**
  * dmt_map - make a mapping
  * @c: container
- * @iova: first
- * @last: last, inclusive
- * @vaddr: in the caller's memory
- * @prot: DMT_READ and/or DMT_WRITE
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
+ * @vaddr: address in the caller's memory
+ * @prot: access that devices have: DMT_READ and/or DMT_WRITE
  *
- * Return: 0; -EINVAL (not page-aligned, outside of @c->ranges), -EEXIST
- * (overlaps), -ENOSPC (no more mappings), -ENOMEM, or what dmt_prepare() and
- * dmt_iommu_map() say. Takes @c->lock, and not while it waits for memory.
+ * Return: 0; -EINVAL (not page-aligned, or outside of @c->ranges), -EEXIST (overlaps a
+ * mapping), -ENOSPC (no more mappings may be made), -ENOMEM, or an error of dmt_prepare() or
+ * dmt_iommu_map(). Takes @c->lock, but not while it waits for memory.
  */
 int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot);
 
 struct dmatrack_mapping_entry;
 
 /**
- * dmt_map_list - tell what is mapped
+ * dmt_map_list - list mappings
  * @c: container
- * @iova: mappings that end before it are left out
- * @entries: out: as include/uapi/dmatrack.h has it
- * @n: room in it
+ * @iova: the list begins with the first mapping that ends at or after this IOVA
+ * @entries: out: mappings in ascending order, see include/uapi/dmatrack.h
+ * @n: number of mappings that @entries has room for
  *
- * Takes @c->lock, and no memory of the user's. Return: how many there are, up to @n;
- * -EINVAL.
+ * Takes @c->lock. Does not access user memory. Return: number of mappings listed; -EINVAL
+ * (@c is closed).
  */
 int dmt_map_list(struct dmt_container *c, u64 iova,
 		      struct dmatrack_mapping_entry *entries, unsigned int n);

@@ -11,20 +11,21 @@
 
 struct dmt_container;
 
-/* Rights, from the device's point of view; the values of VFIO_DMA_MAP_FLAG_* */
+/* Access that devices have; the values of VFIO_DMA_MAP_FLAG_* */
 #define DMT_READ	(1U << 0)
 #define DMT_WRITE	(1U << 1)
 
 /**
- * struct dmt_runs - how a mapping lies in physical memory, if an IOMMU maps it
- * @frames: some of it is not memory but a device's, and isn't pinned
- * @shift: the mapping's 2^@shift pages from any multiple of that on are one
- *	   piece, but for the blocks in @cuts
- * @held: pages that are counted because the IOMMU maps them; if drivers pin more,
- *	  which they can where frames were mapped, those are counted
- * @cuts: bitmap of those blocks, or NULL: none
+ * struct dmt_runs - contiguity of a mapping's frames, if an IOMMU maps it
+ * @frames: whether some of its frames are not memory but a device's, and aren't pinned
+ * @shift: log2 of a number of pages: that many pages from any multiple of it on have contiguous
+ *	   frames, except in the blocks of @cuts
+ * @held: number of pages that are accounted because the IOMMU maps them; if drivers pin more,
+ *	  which is possible if there are @frames, the pages that they pin are accounted instead
+ * @cuts: bitmap of blocks (BLOCK_PAGES of iommu.c) whose frames aren't contiguous; NULL: there
+ *	  are none
  *
- * What iommu.c notes, under the container's lock.
+ * Set by iommu.c, under the container's lock.
  */
 struct dmt_runs {
 	bool frames;
@@ -35,29 +36,28 @@ struct dmt_runs {
 
 /**
  * struct dmt_mapping - one MAP_DMA
- * @iova: first
- * @last: last, inclusive
- * @vaddr: where @iova is in the owner's memory; both are page-aligned. Changed
- *	   by dmt_vaddr_update(), and so is @owner, when no operation can be
- *	   under way
- * @prot: DMT_READ and DMT_WRITE
- * @leaving: about to be unmapped, or not quite mapped yet: no device operation may
- *	     begin. Written under the container's lock, read by operations inside the
- *	     gate.
- * @invalid: so is @vaddr, see dmt_vaddr_invalidate(); under the container's lock
- * @iommu_mapped: its pages are pinned, accounted and mapped in the container's
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
+ * @vaddr: address of the memory in the owner, page-aligned like @iova. dmt_vaddr_update()
+ *	   changes it and @owner, when no operation can be under way
+ * @prot: access that devices have: DMT_READ and DMT_WRITE
+ * @leaving: whether it is about to be unmapped, or not completely mapped yet: no device
+ *	     operation may use it. Written under the container's lock, read by operations
+ *	     inside the gate
+ * @invalid: whether @vaddr is invalid, see dmt_vaddr_invalidate(); under the container's lock
+ * @iommu_mapped: whether its pages are pinned, accounted and mapped in the container's
  *		  domains. Changed under the container's lock and @pins.lock
- * @since: @c->changes when it was made, or got @vaddr: no two mappings, of whatever
- *	   time, have it in common
- * @host: the container's
- * @tracking: whether the container logs writes: see dmt_mapping_is_tracked()
+ * @since: the container's @changes when it was made or got @vaddr; unique among all mappings
+ *	   that the container has had
+ * @host: host of the container
+ * @tracking: pointer to the container's @tracking: see dmt_mapping_is_tracked()
  * @owner: the process whose memory it maps
- * @next: in a list of mappings that have left the space
- * @later: to free it
- * @runs: what the IOMMU maps
- * @users: the space, and unpins under way; without any, it is freed
+ * @next: next in a list of mappings that have left the space
+ * @later: for dmt_free_later()
+ * @runs: contiguity of the frames that the IOMMU maps
+ * @users: number of references: of the space, and of unpins under way; it is freed at 0
  * @pins: pages that drivers hold
- * @log: what was written
+ * @log: pages that were written
  *
  * @iova, @last and @prot never change while it is in the space.
  */
@@ -76,18 +76,18 @@ struct dmt_mapping {
 	struct dmt_mapping *next;
 	struct dmt_later later;
 	struct dmt_runs runs;
-	atomic_t users;			/* beside what an unpin writes, too */
+	atomic_t users;			/* in a cache line that an unpin writes anyway */
 	struct dmt_pins pins;
-	struct dmt_log log;		/* must be last: it has a tail */
+	struct dmt_log log;		/* must be last: it ends with an array */
 };
 
-/* Bytes less one: the size of a mapping of 2^64 bytes would not fit. */
+/* Return: size in bytes minus 1; the size of a mapping of 2^64 bytes would not fit */
 static inline u64 dmt_mapping_span(const struct dmt_mapping *m)
 {
 	return m->last - m->iova;
 }
 
-/* Pages of locked memory that it counts as. @m->pins.lock or no pins */
+/* Return: pages of locked memory that it counts as. @m->pins.lock is held, or there are no pins */
 static inline u64 dmt_mapping_accounted(const struct dmt_mapping *m)
 {
 	return m->iommu_mapped ? max((u64)m->runs.held, m->pins.count) :
@@ -95,37 +95,40 @@ static inline u64 dmt_mapping_accounted(const struct dmt_mapping *m)
 }
 
 /**
- * dmt_mapping_new - a mapping that's in no space yet
- * @host: the container's
- * @tracking: of the container; read by marks
- * @iova: first
- * @last: last, inclusive
- * @vaddr: in the caller's memory
- * @prot: DMT_READ and/or DMT_WRITE
+ * dmt_mapping_new - allocate a mapping that is in no space yet
+ * @host: host of the container
+ * @tracking: pointer to the container's @tracking; read by marks
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
+ * @vaddr: address in the caller's memory
+ * @prot: access that devices have: DMT_READ and/or DMT_WRITE
  *
- * Return: it, or an ERR_PTR: -ENOMEM, or what dmt_owner_init() says
+ * Return: the mapping, or an ERR_PTR: -ENOMEM, or an error of dmt_owner_init()
  */
 struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
 				    u64 iova, u64 last, u64 vaddr, u32 prot);
 
-/* Free one that was never in the space. */
+/* Free a mapping that was never in the space. */
 void dmt_mapping_free(struct dmt_mapping *m);
 
-/* In an RCU read-side section that found it. Return: false: it is about to be freed. */
+/*
+ * Take a reference, in the RCU read-side section in which the mapping was found. Return: false: it
+ * is about to be freed
+ */
 static inline bool dmt_mapping_get(struct dmt_mapping *m)
 {
 	return atomic_inc_not_zero(&m->users);
 }
 
-/* Undo dmt_mapping_get(), or give up the space's use. The last one frees it, by RCU. */
+/* Drop a reference: of dmt_mapping_get(), or the space's. The last one frees it, by RCU. */
 void dmt_mapping_put(struct dmt_mapping *m);
 
 /**
- * dmt_mapping_mark_range - pages were written
- * @m: writable; found in this RCU read-side section or inside the gate
- * @first: page, counted from the mapping's start
- * @last: page; may be beyond the mapping's last: it's clipped
- * @may_sleep: memory may be waited for
+ * dmt_mapping_mark_range - mark pages as written
+ * @m: writable mapping, found in this RCU read-side section or inside the gate
+ * @first: number of the first page, counted from the mapping's start
+ * @last: number of the last page; pages beyond the mapping are ignored
+ * @may_sleep: whether it may wait for memory
  *
  * Does nothing unless writes are logged. Never fails: see dmt_log_mark().
  */
@@ -133,8 +136,8 @@ void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 			    bool may_sleep);
 
 /*
- * Must a write that is complete be logged? Either this sees that tracking has begun, or
- * the caller that began it sees the data: data, barrier, test here; tracking, barrier,
+ * Return: whether a complete write must be logged. Either this sees that tracking has begun, or
+ * the thread that began it sees the data: data, barrier, test here; tracking, barrier,
  * copy there. Tracking doesn't end between this test and a mark in the same RCU
  * read-side section: dmt_tracking_stop() waits. Acquire: a mark that sees tracking begin
  * again must see logs as the last dmt_tracking_stop() left them; dmt_tracking_start()'s
@@ -149,8 +152,8 @@ static inline bool dmt_mapping_is_tracked(const struct dmt_mapping *m)
 }
 
 /*
- * In an RCU read-side section: a page was written, in the usual case, which is
- * that its chunk has a bitmap. False: not so; use dmt_mapping_mark_range().
+ * Mark a page as written, in an RCU read-side section, if writes are logged and its chunk has
+ * a bitmap. Return: false: it was not marked; use dmt_mapping_mark_range()
  */
 static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
 {
@@ -159,7 +162,7 @@ static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
 		dmt_log_mark_page(&m->log, page);
 }
 
-/* As dmt_mapping_mark_range(), quick for one page. */
+/* As dmt_mapping_mark_range(), but faster for one page */
 static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
 				    bool may_sleep)
 {

@@ -1,63 +1,63 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Operations: what devices do to a container's memory. */
+/* Operations: accesses of devices and their drivers to a container's memory. */
 #ifndef DMT_CORE_OPERATION_H
 #define DMT_CORE_OPERATION_H
 
 #include "container.h"
 
 /**
- * dmt_operation_write - a device writes
+ * dmt_operation_write - write to mapped memory, for a device
  * @c: container
- * @iova: any
+ * @iova: first IOVA to write
  * @data: host memory
- * @size: bytes, may cross mappings
+ * @size: number of bytes; the range may cross mappings
  *
- * May sleep. Return: 0; -EINVAL (not mapped; beyond 2^64), -EPERM (not both
- * readable and writable, as type1 has it), -EFAULT, -EBUSY (see
- * dmt_vaddr_invalidate()). What was written before the error is logged.
+ * May sleep. Return: 0; -EINVAL (not all mapped, or beyond 2^64), -EPERM (a mapping is not both
+ * readable and writable, which type1 requires), -EFAULT, -EBUSY (see
+ * dmt_vaddr_invalidate()). Pages that were written before the error are marked.
  */
 int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, size_t size);
 
-/* A device reads; likewise, from readable mappings. */
+/* Read mapped memory, for a device; mappings must be readable. Errors as dmt_operation_write() */
 int dmt_operation_read(struct dmt_container *c, u64 iova, void *data, size_t size);
 
 /**
- * dmt_operation_pin - a driver pins pages
+ * dmt_operation_pin - pin pages, for a driver
  * @c: container
- * @iova: page-aligned
- * @npages: at least 1; may cross mappings
- * @prot: DMT_READ and/or DMT_WRITE
- * @pages: out: @npages of them
+ * @iova: IOVA of the first page, page-aligned
+ * @npages: number of pages, at least 1; they may be in several mappings
+ * @prot: access that the driver needs: DMT_READ and/or DMT_WRITE
+ * @pages: out: the pages
  *
- * May sleep. Return: 0; -EINVAL (not mapped), -EPERM, -EOVERFLOW (beyond 2^64;
- * pinned too often), -EFAULT, -ENOMEM, -ENODEV, -EBUSY (see dmt_vaddr_invalidate());
- * then nothing is pinned, nothing is dirty that wasn't, and @pages
- * has no page that the call had pinned.
+ * May sleep. Return: 0; -EINVAL (not all mapped), -EPERM (a mapping does not allow the access),
+ * -EOVERFLOW (beyond 2^64, or a page is pinned too many times), -EFAULT, -ENOMEM, -ENODEV (the
+ * owner has ended), -EBUSY (see dmt_vaddr_invalidate()). After an error the call has pinned
+ * nothing and marked nothing, and @pages has no page of it.
  */
 int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
 	    struct page **pages);
 
 /**
- * dmt_operation_unpin - a driver unpins pages
+ * dmt_operation_unpin - unpin pages, for a driver
  * @c: container
- * @iova: page-aligned
- * @npages: how many
+ * @iova: IOVA of the first page, page-aligned
+ * @npages: number of pages
  *
- * Return: 0, or -EINVAL if some were not pinned (the others are unpinned), or
- * the range is none.
+ * Return: 0; -EINVAL (some pages were not pinned, and the others are unpinned; or the range
+ * is invalid).
  */
 int dmt_operation_unpin(struct dmt_container *c, u64 iova, unsigned long npages);
 
 /**
- * dmt_operation_mark - a driver reports what its device wrote
+ * dmt_operation_mark - mark pages that a device has written, for its driver
  * @c: container
- * @iova: any
- * @size: bytes, at least 1
+ * @iova: first IOVA written
+ * @size: number of bytes, at least 1
  *
- * Never sleeps. Return: 0: a harvest or the last word of an unmap reports the
- * pages; -EINVAL (not all mapped, or just being unmapped), -EPERM (not all
- * writable), -EOVERFLOW: nothing is marked, but what is just being unmapped
- * may be.
+ * Never sleeps. Return: 0: the pages will be reported by a harvest, or by the bitmap of the
+ * call that unmaps them; -EINVAL (not all mapped, or being unmapped), -EPERM (not all writable),
+ * -EOVERFLOW (beyond 2^64). After an error no page is marked, except perhaps pages that are
+ * being unmapped.
  */
 int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size);
 
