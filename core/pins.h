@@ -13,12 +13,12 @@
 struct dmt_pin_chunk;
 
 /**
- * struct dmt_pins - of one mapping
- * @lock: of everything but the bitmap of pages pinned for writing, which is
- *	  changed under it and read without; held while pages are pinned
- * @count: pages pinned; read without @lock to skip a mapping that has none
- * @nchunks: that the mapping has
- * @table: NULL before the first pin; then tables of 256 chunks, or NULL
+ * struct dmt_pins - the pins of one mapping
+ * @lock: protects all members; but the bitmap of pages pinned for writing, which is
+ *	  changed under it, is read without it. Held while pages are pinned
+ * @count: number of pages pinned; read without @lock to skip a mapping that has none
+ * @nchunks: number of chunks of the mapping
+ * @table: array of tables of 256 chunks, each may be NULL; NULL before the first pin
  */
 struct dmt_pins {
 	struct mutex lock;
@@ -29,73 +29,74 @@ struct dmt_pins {
 
 void dmt_pins_init(struct dmt_pins *pins, u64 npages);
 
-/* Has a page ever been pinned, or nearly so? */
+/* Return: whether a page was ever pinned; also true if the first pin failed */
 static inline bool dmt_pins_ever(const struct dmt_pins *pins)
 {
 	return smp_load_acquire(&pins->table);
 }
 
-/* Free one that is no longer harvested. Pages that it has stay pinned. */
+/* Free the memory of pins that are not harvested any more. Their pages stay pinned. */
 void dmt_pins_fini(struct dmt_pins *pins);
 
 /**
  * dmt_pins_add - pin pages
- * @m: the mapping that they are in
- * @page: first, counted from the mapping's start
- * @npages: all within the mapping
- * @write: for writing
- * @all: that's all; else, if it's for writing, dmt_pins_write() will follow
- * @pages: out
+ * @m: mapping of the pages
+ * @page: number of the first page, counted from the mapping's start
+ * @npages: number of pages, all within the mapping
+ * @write: whether they are pinned for writing
+ * @all: whether these are all pages of the driver's call; else, if @write, dmt_pins_write()
+ *	 will follow
+ * @pages: out: the pages
  *
- * A page that is pinned already is counted once more. New ones go against the
- * owner's locked memory, unless the IOMMU maps @m: then all of it does anyway.
- * Takes @m->pins.lock; may sleep. Return: 0, or -errno with nothing pinned.
+ * A page that is pinned already is counted once more. Pages that were not pinned are counted
+ * as locked memory of the owner, unless the IOMMU maps @m: then they are counted already.
+ * Takes @m->pins.lock; may sleep. Return: 0; or -errno with nothing pinned.
  */
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages);
 
 /**
- * dmt_pins_write - pages that were added for writing may be written from now on
- * @m: the mapping that they are in
- * @page: first
- * @npages: how many
+ * dmt_pins_write - count pages that were added for writing as written from now on
+ * @m: mapping of the pages
+ * @page: number of the first page
+ * @npages: number of pages
  *
- * A step of its own, for pins over several mappings of which a later one may
- * fail: until this, dmt_pins_drop() marks only what others wrote. Harvests
- * report the pages before this returns.
+ * A separate step, because a call may pin pages of several mappings, and a later one may
+ * fail: before this, dmt_pins_drop() marks only pages that other pins may have written. When
+ * this returns, harvests report the pages.
  */
 void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
 
 /**
  * dmt_pins_drop - unpin pages
- * @m: the mapping that they are in
- * @page: first
- * @npages: how many
+ * @m: mapping of the pages
+ * @page: number of the first page
+ * @npages: number of pages
  *
- * What was pinned for writing is marked. Return: false if one was not pinned:
- * it's passed over.
+ * Pages that were pinned for writing are marked. Return: false: a page was not pinned, and was
+ * skipped
  */
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages);
 
 /**
- * dmt_pins_read - which pages of a chunk are pinned for writing
- * @pins: of a mapping
- * @chunk: which, in the log's counting
- * @words: out: DMT_CHUNK_WORDS, of which those of the lines returned are valid
+ * dmt_pins_read - get the bitmap of a chunk's pages that are pinned for writing
+ * @pins: pins of a mapping
+ * @chunk: number of the chunk, as in the log
+ * @words: out: DMT_CHUNK_WORDS words; only those of the returned lines are valid
  *
- * Lock-free against pins and unpins. Read this before taking the log: an unpin
- * marks first. Return: a bit for each line that holds something.
+ * Takes no lock, and may run beside pins and unpins. Call it before taking the log: an unpin
+ * marks first. Return: a bit for each line that has set bits
  */
 u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words);
 
 /**
- * dmt_pins_next - skip what has never been pinned without looking at each chunk
- * @pins: of a mapping
- * @chunk: from here on
+ * dmt_pins_next - skip chunks that have never had a pinned page, by whole tables
+ * @pins: pins of a mapping
+ * @chunk: number of the first chunk to check
  *
- * Whether a page is pinned now is told by @pins->count and dmt_pins_read(). Return:
- * the first chunk at or after @chunk that has ever had a page pinned, or
- * @pins->nchunks.
+ * Whether a page is pinned now is known from @pins->count and dmt_pins_read(). Return:
+ * number of the first chunk at or after @chunk that has ever had a pinned page, or
+ * @pins->nchunks
  */
 u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk);
 

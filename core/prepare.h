@@ -4,10 +4,10 @@
  *
  * Pinning waits for pages that aren't there, however long that takes: they may have to be
  * read from a disk, or sent by a process that itself calls the container first. So all
- * of a mapping's memory is pinned without a lock, and noted as
- * runs of contiguous frames, in the order of its pages. Under the lock nothing is left
- * to do but to map the runs. It doesn't matter if the memory's owner puts other pages
- * there in between: it could have done so after the call as well.
+ * of a mapping's memory is pinned without a lock, and recorded as
+ * runs of contiguous frames, in the order of its pages. Under the lock the runs are only
+ * mapped. It doesn't matter if the memory's owner maps other pages
+ * there in between: it could do so after the call as well.
  */
 #ifndef DMT_CORE_PREPARE_H
 #define DMT_CORE_PREPARE_H
@@ -16,9 +16,9 @@
 
 /**
  * struct dmt_run - contiguous frames
- * @pfn: the first
- * @npages: how many
- * @frames: they are no memory but a device's, and not pinned
+ * @pfn: first frame
+ * @npages: number of frames
+ * @frames: whether they are not memory but a device's, and aren't pinned
  */
 struct dmt_run {
 	unsigned long pfn;
@@ -30,23 +30,23 @@ struct dmt_run_block;
 
 /**
  * struct dmt_prepared - the memory of one mapping, pinned and counted
- * @next: in a list of the caller's
- * @host: of the container
- * @since: the mapping's, if there is one
+ * @next: next in a list of the caller
+ * @host: host of the container
+ * @since: @since of the mapping, if there is one already
  * @owner: the process whose memory it is
- * @iova: where it will be mapped, for the alignment of runs
- * @vaddr: where it is
- * @npages: how many pages
- * @write: to be written by devices
- * @credit: pages that needn't be counted, because drivers have pinned as many there
- * @pinned: out: pages of memory
- * @accounted: out: those of them that count against the owner's limit
- * @run: the last run, which may go on
- * @first: of the blocks of runs that go before
- * @last: likewise
- * @taken: runs of @first that were taken
+ * @iova: IOVA at which it will be mapped, for the alignment of runs
+ * @vaddr: address of the memory in the owner
+ * @npages: number of pages
+ * @write: whether devices will write to it
+ * @credit: number of pages that need not be accounted, because drivers have pinned as many there
+ * @pinned: out: number of pages pinned
+ * @accounted: out: number of them that are counted against the owner's limit
+ * @run: the last run, which may still grow
+ * @first: first block of the runs before @run
+ * @last: last block of these
+ * @taken: number of runs of @first that were taken
  *
- * The caller sets what is above @pinned, and zeroes the rest.
+ * The caller sets the members before @pinned, and the others to 0.
  */
 struct dmt_prepared {
 	struct dmt_prepared *next;
@@ -68,21 +68,21 @@ struct dmt_prepared {
 
 /**
  * dmt_prepare - pin the memory
- * @p: with @p->owner initialised
+ * @p: memory to pin; @p->owner is initialised
  *
- * Called without a lock, for it waits for pages that aren't there. Return: 0, -EFAULT,
- * -ENOMEM, -ENODEV (the owner is gone), -EINTR. Undone by dmt_prepared_drop(),
- * also if it fails.
+ * Called without a lock, because it waits for pages that aren't there. Return: 0; -EFAULT,
+ * -ENOMEM, -ENODEV (the owner has ended), -EINTR. Call dmt_prepared_drop() afterwards, after an
+ * error too.
  */
 int dmt_prepare(struct dmt_prepared *p);
 
-/* The first run that isn't taken. Return: false: all of them are. */
+/* Get the first run that was not taken. Return: false: all were */
 bool dmt_prepared_peek(const struct dmt_prepared *p, struct dmt_run *run);
 
-/* That run's pins are the caller's. What was counted for it stays @p's. */
+/* Take that run: its pins belong to the caller; the accounting of its pages stays with @p. */
 void dmt_prepared_take(struct dmt_prepared *p);
 
-/* Unpin what wasn't taken, count @p->accounted pages back, and let go of the owner. */
+/* Unpin the runs that were not taken, undo the accounting of @p->accounted pages, drop the owner. */
 void dmt_prepared_drop(struct dmt_prepared *p);
 
 #endif

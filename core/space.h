@@ -15,11 +15,11 @@ struct dmt_space_leaf;
 
 /**
  * struct dmt_space - mappings by IOVA
- * @dir: read under RCU or the lock of changes
- * @epoch: changes when mappings are erased; no other space has ever had the same
- * @host: of the container, charged for memory
- * @count: mappings in it
- * @spare: a leaf put by so that dmt_space_erase() can't fail
+ * @dir: directory of the leaves; read under RCU or the container's lock
+ * @epoch: number that changes when mappings are erased; unique among all spaces
+ * @host: host of the container, charged for memory
+ * @count: number of mappings
+ * @spare: a leaf allocated in advance, so that dmt_space_erase() can't fail
  */
 struct dmt_space {
 	struct dmt_space_dir __rcu *dir;
@@ -29,7 +29,7 @@ struct dmt_space {
 	struct dmt_space_leaf *spare;
 };
 
-/* A place in a space. Good while the lock of changes is held. */
+/* A position in a space, valid while the container's lock is held */
 struct dmt_space_iter {
 	unsigned int leaf;
 	unsigned int slot;
@@ -42,21 +42,21 @@ void dmt_space_fini(struct dmt_space *space);
 struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova);
 
 /**
- * dmt_space_find - the mapping that an address is in
- * @space: searched
- * @iova: any
+ * dmt_space_find - find the mapping that holds an IOVA
+ * @space: space to search
+ * @iova: any IOVA
  *
- * Lock-free; the caller is in an RCU read-side section (or holds the lock of
- * changes), and so long the mapping stays allocated. A mapping that was
- * inserted before the call and not erased before its end is found.
+ * Takes no lock; the caller is in an RCU read-side section (or holds the container's
+ * lock), during which the mapping stays allocated. A mapping that was
+ * inserted before the call and not erased before its end is found. Return: NULL: none
  *
- * Most look-ups find what the one before them did, so that is tried first:
+ * Most look-ups find the same mapping as the one before, so that is tried first:
  *
  *	find: (1) read the epoch		erase: (1) take it out of the space
  *	      (2) search, or use the hint	       (2) change the epoch
  *	      (3) hint = epoch, mapping		       (3) free it after a grace period
  *
- * A hint with the epoch that (1) of a later look-up reads was found before (2) of any erase
+ * A hint with the epoch that (1) of a later look-up reads was set before (2) of any erase
  * that took its mapping out: after that, (1) reads another epoch, or hasn't seen (2) yet,
  * and then the grace period of (3) waits for the look-up's RCU section. Insertions need no
  * new epoch: mappings don't overlap, so a mapping that holds @iova is the only one.
@@ -74,9 +74,9 @@ static inline struct dmt_mapping *dmt_space_find(const struct dmt_space *space, 
 	return m;
 }
 
-/* Changes, and walks, are serialised by the caller: the container's lock. */
+/* For changes and walks the caller holds the container's lock. */
 
-/* The first mapping that ends at or after @iova, or NULL; and the next. */
+/* Return: the first mapping that ends at or after @iova, and the next one; NULL: there is none */
 struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
 				    struct dmt_space_iter *it);
 struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
@@ -84,18 +84,18 @@ struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
 
 /**
  * dmt_space_insert - add a mapping
- * @space: changed
- * @m: overlaps none in it
+ * @space: space to change
+ * @m: mapping that overlaps none in it
  *
- * Return: 0 or -ENOMEM, which changes nothing.
+ * Return: 0 or -ENOMEM, with nothing changed.
  */
 int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m);
 
 /**
  * dmt_space_erase - remove all mappings that lie in [iova, last]
- * @space: changed
- * @iova: first
- * @last: last
+ * @space: space to change
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
  *
  * No mapping may straddle either end. Needs no memory and can't fail. Readers
  * may find the mappings until a grace period has passed.

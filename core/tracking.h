@@ -9,32 +9,32 @@ struct dmt_bitmap;
 struct dmt_ranges;
 
 /*
- * Begin and end logging; both are fine if it's so already. Take @c->start_lock and
- * @c->lock, the latter never for long.
+ * Start and stop tracking; both succeed if tracking is in that state already. Take
+ * @c->start_lock and @c->lock, the latter never for long. Return: 0 or -errno
  */
 int dmt_tracking_start(struct dmt_container *c);
 int dmt_tracking_stop(struct dmt_container *c);
 
 /**
- * dmt_tracking_get_bitmap - harvest a range
+ * dmt_tracking_get_bitmap - harvest a range into a bitmap
  * @c: container
- * @iova: first; page-aligned
- * @last: last; the last byte of a page
- * @bitmap: where to
+ * @iova: first IOVA, page-aligned
+ * @last: last IOVA, the last byte of a page
+ * @bitmap: the user's buffer
  *
- * Return: 0, -EINVAL (not tracking; bits of less than a page), -EFAULT, -EINTR;
- * after an error everything that was dirty is still dirty. Takes @c->lock, which no device
- * operation does, and not while it waits for a page of the user's; answer.h says how.
+ * Return: 0; -EINVAL (not tracking, or bits of less than a page), -EFAULT, -EINTR;
+ * after an error all pages are as dirty as before. Takes @c->lock, which no device
+ * operation takes, but not while it waits for a page of the user (see answer.h).
  */
 int dmt_tracking_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap);
 
 /**
- * dmt_tracking_get_ranges - harvest a range, as ranges
+ * dmt_tracking_get_ranges - harvest a range into an array of dirty ranges
  * @c: container
- * @iova: first; page-aligned
- * @last: last; the last byte of a page
- * @ranges: where to
+ * @iova: first IOVA, page-aligned
+ * @last: last IOVA, the last byte of a page
+ * @ranges: the user's buffer
  *
  * Return: as dmt_tracking_get_bitmap(). Takes @c->lock.
  */
@@ -44,12 +44,11 @@ int dmt_tracking_get_ranges(struct dmt_container *c, u64 iova, u64 last,
 struct dmatrack_get_log;
 
 /**
- * dmt_tracking_describe - whether a reader of the log can have missed something
+ * dmt_tracking_describe - get the values by which a reader detects that it missed writes
  * @c: container
- * @get: @get->iova and @get->last are read; @flags, @taken and @unread are filled in as
- *	 include/uapi/dmatrack.h has it
+ * @get: in: @iova and @last; out: @flags, @taken and @unread, see include/uapi/dmatrack.h
  *
- * Takes @c->lock, and no memory of the user's. Return: 0, or -EINVAL (@c is closed).
+ * Takes @c->lock. Does not access user memory. Return: 0; -EINVAL (@c is closed).
  */
 int dmt_tracking_describe(struct dmt_container *c, struct dmatrack_get_log *get);
 

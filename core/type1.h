@@ -6,18 +6,18 @@
 #include "container.h"
 
 /**
- * dmt_type1_ioctl - a call on the container's descriptor
+ * dmt_type1_ioctl - make a type1 call
  * @c: container
  * @cmd: VFIO_CHECK_EXTENSION, VFIO_IOMMU_GET_INFO, _MAP_DMA, _UNMAP_DMA,
  *	 _DIRTY_PAGES
- * @arg: as the call has it: a number, or a user pointer
+ * @arg: argument of the call: a number, or a user pointer
  *
- * Return: as the ioctl; -ENOTTY for others.
+ * Return: the call's return value, or -errno; -ENOTTY: unknown @cmd.
  */
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		     unsigned long arg);
 
-/* VFIO_CHECK_EXTENSION; @c is NULL where there is no container yet. */
+/* VFIO_CHECK_EXTENSION; @c is NULL if there is no container yet. */
 long dmt_type1_extension(const struct dmt_container *c, unsigned long arg);
 
 #endif

@@ -4,12 +4,11 @@
  * a bitmap while writes were logged. A reader that wants an exact copy asks whether
  * that has happened to its ranges (DMATRACK_GET_LOG).
  *
- * Each such unmap has a serial number. Room is for some ranges only: when it is used
- * up, the new range and the nearest one become one that covers both and what lies
- * between. So an answer may name a range that was not unmapped, but never omits one
- * that was.
+ * Each such unmap has a serial number. There is room for DMT_UNREAD_RANGES ranges: when it is
+ * used up, the new range and the nearest one become one that covers both and everything
+ * between. So a range that was not unmapped may count as unread, but never the reverse.
  *
- * One lock, the container's.
+ * The container's lock protects it.
  */
 #ifndef DMT_CORE_UNREAD_H
 #define DMT_CORE_UNREAD_H
@@ -21,8 +20,8 @@
 /**
  * struct dmt_unread - ranges whose log went unread
  * @serial: number of the latest unmap; 0: there was none
- * @nr: how many ranges
- * @range: in no order; overlapping or not
+ * @nr: number of ranges
+ * @range: array of ranges, in no order; they may overlap. @serial: number of the unmap
  */
 struct dmt_unread {
 	u64 serial;
@@ -34,13 +33,13 @@ struct dmt_unread {
 	} range[DMT_UNREAD_RANGES];
 };
 
-/* [iova, last] was unmapped, its log unread. */
+/* Add [iova, last], which was unmapped while its log was unread. */
 void dmt_unread_add(struct dmt_unread *u, u64 iova, u64 last);
 
-/* The serial number of the latest such unmap that meets [iova, last]; 0: none */
+/* Return: serial number of the latest such unmap that overlaps [iova, last]; 0: there is none */
 u64 dmt_unread_latest(const struct dmt_unread *u, u64 iova, u64 last);
 
-/* Logging begins anew: nothing is unread. Serial numbers go on. */
+/* Forget all ranges, when logging begins again. Serial numbers continue. */
 static inline void dmt_unread_clear(struct dmt_unread *u)
 {
 	u->nr = 0;

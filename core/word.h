@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Words of 64 bits, as bitmaps of pages are made of. */
+/* Words: the 64-bit words of bitmaps of pages. */
 #ifndef DMT_CORE_WORD_H
 #define DMT_CORE_WORD_H
 
 #include "host.h"
 
-/* Bits [first, last] of a word, both below 64. None if @first is @last + 1. */
+/* Return: mask of bits [first, last], both below 64; 0 if @first is @last + 1 */
 static inline u64 dmt_word_mask(unsigned int first, unsigned int last)
 {
 	return (~0ULL << first) & (~0ULL >> (63 - last));
 }
 
-/* The first run of bits in @word, which has one: where, and how many; cleared */
+/*
+ * Find the first run of set bits in @word, which is not 0, and clear it. @n: out: number of bits.
+ * Return: number of the first bit
+ */
 static inline unsigned int dmt_word_first_run(u64 *word, unsigned int *n)
 {
 	unsigned int first = __ffs64(*word);
