@@ -27,10 +27,10 @@
 
 #include "dmatrack_engine.h"
 
-#ifndef __SANITIZE_ADDRESS__	/* where UBSan would find its alignment odd */
-#define _LGPL_SOURCE	/* liburcu's read side inline, as its licence lets us */
+#ifndef __SANITIZE_ADDRESS__	/* UBSan reports the alignment of its inline functions */
+#define _LGPL_SOURCE	/* liburcu's read side inline, which its licence allows */
 #endif
-#define URCU_API_MAP	/* under the kernel's names */
+#define URCU_API_MAP	/* functions have the kernel's names */
 #include <urcu/urcu-bp.h>
 
 typedef __u8 u8;
@@ -65,7 +65,7 @@ typedef __s64 s64;
 	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ > b_ ? a_ : b_; })
 #define check_add_overflow(a, b, d)	__builtin_add_overflow(a, b, d)
 
-/* Errors in pointers, as the kernel has them */
+/* Errors in pointers, as in the kernel */
 #define ERR_PTR(err)		((void *)(long)(err))
 #define PTR_ERR(p)		((long)(p))
 #define IS_ERR(p)		((unsigned long)(p) >= -4095UL)
@@ -104,8 +104,10 @@ static inline unsigned int hweight64(u64 n)
 
 #if defined(__x86_64__)
 #define barrier()		__asm__ __volatile__("" : : : "memory")
-/* A locked add of nothing: quicker than mfence, and orders all but non-temporal
- * accesses and device memory, which core has none of. */
+/*
+ * A locked addition of 0: faster than mfence, and orders all accesses except non-temporal ones and
+ * those of device memory, which core doesn't make.
+ */
 #define smp_mb() \
 	__asm__ __volatile__("lock; addl $0,-4(%%rsp)" : : : "memory", "cc")
 #define smp_rmb()		barrier()
@@ -141,7 +143,7 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic_read_acquire(v)	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
 #define atomic_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
-/* Release and acquire are more than the kernel promises, and tell TSan. */
+/* Release and acquire are stronger than the kernel's, so that TSan sees the order. */
 #define atomic_xchg(v, n)	xchg(&(v)->counter, n)
 #define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
 #define atomic_dec(v)		((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_ACQ_REL))
@@ -176,8 +178,8 @@ typedef struct { s64 counter; } atomic64_t;
 
 #ifdef __SANITIZE_THREAD__
 /*
- * TSan doesn't see into liburcu: tell it that what readers did, and the thread that handed
- * memory over, happens before callbacks.
+ * TSan can't see liburcu's synchronisation: tell it that callbacks run after the readers, and
+ * after the thread that queued them.
  */
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
@@ -198,7 +200,7 @@ static inline void dmt_synchronize_rcu(void)
 #define synchronize_rcu()	dmt_synchronize_rcu()
 #endif
 
-/* Callbacks, of which reclaim.h says when they run */
+/* Callbacks; reclaim.h says when they run */
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
 void dmt_rcu_barrier(void);
 #undef call_rcu
@@ -215,7 +217,7 @@ struct mutex {
 #define mutex_init(l)		((void)pthread_mutex_init(&(l)->m, NULL))
 #define mutex_destroy(l)	((void)pthread_mutex_destroy(&(l)->m))
 #define mutex_lock(l)		((void)pthread_mutex_lock(&(l)->m))
-#define mutex_lock_killable(l)	(mutex_lock(l), 0)	/* a process dies as a whole */
+#define mutex_lock_killable(l)	(mutex_lock(l), 0)	/* a signal that kills ends the whole process */
 #define mutex_unlock(l)		((void)pthread_mutex_unlock(&(l)->m))
 #define lockdep_assert_held(l)	((void)(l))
 #define lockdep_is_held(l)	((void)(l), true)
@@ -251,11 +253,11 @@ static inline void wake_up(wait_queue_head_t *q)
 
 #define cond_resched()		((void)0)
 
-#define nr_cpu_ids		32U	/* threads to tell apart, at the most */
+#define nr_cpu_ids		32U	/* largest number of thread numbers */
 
-/* A number that threads which run at the same time rather don't share */
+/* Number of this thread; threads that run at the same time should have different ones */
 extern __thread unsigned int dmt_thread_id
-	__attribute__((tls_model("initial-exec")));	/* one access, shared or not */
+	__attribute__((tls_model("initial-exec")));	/* one instruction, in a shared library too */
 unsigned int dmt_thread_id_new(void);
 
 static inline unsigned int raw_smp_processor_id(void)
@@ -290,7 +292,7 @@ static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
 
-/* A pinned page is just where it is in this process. */
+/* A pinned page is represented by its address in this process. */
 struct page;
 
 static inline unsigned long page_to_pfn(const struct page *page)
@@ -315,10 +317,10 @@ struct dmt_later {
 };
 
 /**
- * struct dmt_owner - the owner of a mapping's memory is this process
- * @host: the container's
- * @memory: how the memory is reached, where addresses are offsets; without functions: by
- *	    its addresses
+ * struct dmt_owner - the owner of a mapping's memory, which is always this process
+ * @host: host of the container
+ * @memory: functions that access the memory, with addresses as offsets; NULL functions: it is
+ *	    accessed at its addresses
  */
 struct dmt_owner {
 	struct dmt_host *host;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * IOMMU: groups and domains that are played, so that what core does with them
+ * IOMMU: simulated groups and domains, so that core's code for them
  * runs in a process. Private to the engine and its tests.
  *
- * A domain is a table of what was mapped, call by call. It insists on what an
- * IOMMU insists on, and ends the program where core must not err: what is mapped
- * twice, beyond the aperture, not aligned; what is unmapped in part; a domain
- * freed with a group.
+ * A domain is a table of the mapped runs, one for each call. It ends the program if core breaks a
+ * rule of IOMMUs: a range that is mapped twice, is beyond the aperture or isn't aligned; a run that
+ * is unmapped in part; a domain that is freed with a group.
  */
 #ifndef DMT_ENGINE_IOMMU_H
 #define DMT_ENGINE_IOMMU_H
@@ -15,13 +14,13 @@
 
 /**
  * struct iommu_group - a device behind an IOMMU, to be attached
- * @info: what the domain is like that it gets; @info.kind: which IOMMU
+ * @info: properties of its domain; @info.kind: identity of its IOMMU
  * @reserved: its reserved IOVAs
- * @unsafe: dmt_group_check() refuses it
- * @aloof: its domain refuses other groups
- * @domain: that it's attached to; under the domains' lock
+ * @unsafe: whether dmt_group_check() refuses it
+ * @aloof: whether its domain refuses other groups
+ * @domain: domain that it's attached to, or NULL; under the domains' lock
  *
- * All but @domain is the user's to fill in.
+ * The caller fills in all members except @domain.
  */
 struct iommu_group {
 	struct dmt_domain_info info;
@@ -31,25 +30,25 @@ struct iommu_group {
 	struct iommu_domain *domain;
 };
 
-/* The usual one: all of 48 bits, 4 KiB, 2 MiB and 1 GiB, x86's MSI window */
+/* Initialise a usual group: IOVAs of 48 bits, pages of 4 KiB, 2 MiB and 1 GiB, x86's MSI window */
 void dmt_iommu_group_init(struct iommu_group *group);
 
-/* As the VFIO core would. Return: 0 or -errno */
+/* Attach and detach a group, as the VFIO core does. Return: 0 or -errno */
 int dmatrack_engine_attach(struct dmatrack_engine *e, struct iommu_group *group);
 void dmatrack_engine_detach(struct dmatrack_engine *e,
 			    struct iommu_group *group);
 
-/* The engine's own devices, that write by its functions, come and go. */
+/* Attach or detach the engine's own devices, which write by its functions. Return: 0 or -errno */
 int dmatrack_engine_emulated(struct dmatrack_engine *e, bool there);
 
 /*
- * The group's device reads or writes memory by itself. Return: bytes that were
- * copied: as far as its domain maps it with the right.
+ * Read or write memory as the group's device does by DMA. Return: number of bytes copied, which
+ * ends where its domain maps nothing or does not allow the access
  */
 size_t dmt_iommu_dma(struct iommu_group *group, uint64_t iova, void *data,
 		     size_t size, bool write);
 
-/* Pages that are accounted now; how many may be, or 0: any number */
+/* Return: number of pages accounted. Set the limit of it; 0: no limit */
 long dmatrack_engine_locked(struct dmatrack_engine *e);
 void dmatrack_engine_limit(struct dmatrack_engine *e, long npages);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel, as core knows it: the headers that have the names which it calls,
+ * Environment of core in the kernel: the kernel's headers with the names that core uses,
  * and the owner of a mapping's memory.
  */
 #ifndef DMT_MODULE_DMT_ENV_H
@@ -43,10 +43,10 @@ struct mm_struct;
 struct task_struct;
 
 /**
- * struct dmt_later - for dmt_free_later()
- * @rcu: until the grace period is over
- * @node: in the list of what is to be freed, from then on
- * @fn: frees
+ * struct dmt_later - member of an object for dmt_free_later()
+ * @rcu: used until the grace period is over
+ * @node: used from then on: node in the list of objects to free
+ * @fn: function that frees the object
  */
 struct dmt_later {
 	union {
@@ -58,7 +58,7 @@ struct dmt_later {
 
 DECLARE_PER_CPU(struct dmt_hint, dmt_hint);
 
-/* Not in interrupt handlers: a hint has two words. */
+/* Must not be called by interrupt handlers: they could see one of a hint's two words changed. */
 static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
 {
 	struct dmt_hint *hint = get_cpu_ptr(&dmt_hint);
@@ -74,7 +74,7 @@ static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 	put_cpu_ptr(&dmt_hint);
 }
 
-/* An address of the caller's, without what its processor leaves to the caller */
+/* Return: an address of user memory without the tag bits, which the processor ignores */
 static inline unsigned long dmt_untagged(unsigned long vaddr)
 {
 	return untagged_addr(vaddr);
@@ -82,10 +82,10 @@ static inline unsigned long dmt_untagged(unsigned long vaddr)
 
 /**
  * struct dmt_owner - the process whose memory a mapping maps
- * @mm: its memory; grabbed, so that it can be told from others for good, but
- *	not kept from going away with the process
- * @task: thread group leader, for its RLIMIT_MEMLOCK; referenced
- * @lock_cap: it was capable(CAP_IPC_LOCK): no limit
+ * @mm: its memory; a reference by mmgrab(), which keeps the structure for comparison, but not
+ *	the memory when the process ends
+ * @task: reference to the thread group leader, for its RLIMIT_MEMLOCK
+ * @lock_cap: whether it was capable(CAP_IPC_LOCK): no limit
  */
 struct dmt_owner {
 	struct mm_struct *mm;

@@ -5,8 +5,8 @@
  * Locks, outermost first:
  *
  *	c.lock		the container's: map, unmap, attach, detach, harvest
- *	device_lock	registered devices; held while they are told to unpin
- *	pins.lock	one mapping's pins (core); unpinning comes from below the two
+ *	device_lock	registered devices; held while their drivers are called to unpin
+ *	pins.lock	one mapping's pins (core); drivers unpin with the two above held
  *	mmap_lock	of the process whose memory is pinned or accounted
  *
  * The VFIO core's group and device locks are taken outside of all of them.
@@ -30,14 +30,14 @@ struct mem_cgroup;
 /**
  * struct dmt_host - the kernel's side of one container
  * @c: the container
- * @nesting: VFIO_TYPE1_NESTING_IOMMU: see compat/iommu.h
- * @users: the VFIO core, from open to release, and calls under way
- * @hash: in the table of hosts that have not been released
- * @released: in the list of those that are to be freed
- * @memcg: memory cgroup that its memory is charged to, whichever thread needs it
- * @device_lock: of @devices
- * @devices: struct dmt_device, those whose driver wants to know of unmaps
- * @nr_devices: how many; read without the lock to see whether there are any
+ * @nesting: whether the type is VFIO_TYPE1_NESTING_IOMMU: see compat/iommu.h
+ * @users: number of references: of the VFIO core, from open to release, and of calls under way
+ * @hash: node in the table of hosts that have not been released
+ * @released: node in the list of hosts to free
+ * @memcg: memory cgroup that its memory is charged to, whichever thread allocates it
+ * @device_lock: protects @devices
+ * @devices: list of struct dmt_device: devices whose driver is called before unmaps
+ * @nr_devices: number of @devices; read without the lock to check that there are any
  */
 struct dmt_host {
 	struct dmt_container c;
@@ -64,7 +64,7 @@ void dmt_hosts_exit(void);
 void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev);
 void dmt_device_remove(struct dmt_host *host, struct vfio_device *vdev);
 
-/* Exported to device drivers; theirs to declare, see device.c. */
+/* Exported to device drivers, which declare it themselves: see device.c */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t size);
 
 #endif
