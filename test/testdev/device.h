@@ -3,7 +3,7 @@
  * The mediated DMA engine: declarations shared by its files.
  *
  *	device.c	the mediated device and its ioctls
- * pins.c	the pages that the device holds, and the rules for their use
+ *	pins.c		the pages that the device holds, and the rules for their use
  *	fence.c		ranges that are being unmapped
  *	run.c		kernel threads that write
  *	bench.c		many small operations, timed

@@ -2,8 +2,8 @@
 /*
  * Fences: ranges that are being unmapped, where nothing may be pinned.
  *
- * The driver isn't told when an unmap is over, but the task that unmaps can't
- * return to user mode before it is, so a fence falls there, by task work. A
+ * No callback reports the end of an unmap, but the task that unmaps can't
+ * return to user mode before that, so a fence falls there, by task work. A
  * task has one fence a device; further callbacks widen it, holes included,
  * since it stands for one call.
  *

@@ -346,8 +346,8 @@ static struct file *tdev_mig_step(struct tdev_pci *dev,
 }
 
 /*
- * The next state on the way to @to. The core's function mustn't be asked about ways
- * that don't exist: it warns about ERROR, and never returns from a blocked arc.
+ * Get the next state on the way to @to. The core's function must not be called for a way
+ * that doesn't exist: it warns about ERROR, and never returns from a blocked arc.
  */
 static int tdev_mig_next(struct tdev_pci *dev, enum vfio_device_mig_state to,
 			enum vfio_device_mig_state *next)

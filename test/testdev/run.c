@@ -443,9 +443,9 @@ int tdev_run_halt(struct tdev_threads *run)
 
 /**
  * tdev_run_close - end the run for good
- * @run: the device's
+ * @run: the device's threads
  *
- * No other call on @run is under way, and no signal can break this one off.
+ * No other call on @run is under way, and no signal interrupts this one.
  */
 void tdev_run_close(struct tdev_threads *run)
 {

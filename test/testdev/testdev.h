@@ -39,8 +39,8 @@
  * The calls return 0 or -1 with errno as the VFIO core gave it:
  * EINVAL (not mapped, bad argument), EPERM (rights), EFAULT, ENOMEM, ENOTTY;
  * EINTR after a signal, a fatal one where the call is short. @nsec is written
- * only on success. WRITE, READ and MARK leave it to the type1 driver what to
- * make of an @iova and @size that wrap around; a @size of 0, or above the
+ * only on success. WRITE, READ and MARK pass an @iova and @size that wrap around on to the
+ * type1 driver; a @size of 0, or above the
  * limit, is EINVAL (MARK passes on any).
  */
 struct tdev_io {

@@ -3,7 +3,7 @@
  * The mediated PCI device (mdev type pci): its user's view.
  *
  * A PCI function with one memory BAR of 4 KiB, for a guest of a VMM. It writes
- * to memory by itself, by vfio_dma_rw() and through pinned pages, and can be
+ * to memory, by vfio_dma_rw() and through pinned pages, and can be
  * migrated (VFIO migration, version 2: stop-copy, pre-copy, P2P). No interrupts.
  *
  * Operation number n of the device writes TDEV_PCI_SIZE bytes; place and data depend
@@ -34,7 +34,7 @@
 #define TDEV_PCI_HELD		0x20	/* bytes from IOVA on to keep pinned */
 #define TDEV_PCI_DONE		0x24	/* operations that are complete */
 #define TDEV_PCI_FAILED		0x28	/* ro: tries that failed */
-#define TDEV_PCI_LOADS		0x2c	/* ro: migrations that the device came by */
+#define TDEV_PCI_LOADS		0x2c	/* ro: migrations in which the device was loaded */
 #define TDEV_PCI_REGS		12
 
 #define TDEV_PCI_MAGIC		0x50544d44

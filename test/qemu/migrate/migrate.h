@@ -4,11 +4,11 @@
  * one machine. What its files share:
  *
  *	migrate.c	runs, what each must show, the table
- * vmm.c	a QEMU: its start, its guest's console, its end
+ *	vmm.c		a QEMU: its start, its guest's console, its end
  *	qmp.c		QEMU's monitor
  *	lines.c		lines from a socket
  *	mdev.c		mediated devices
- * ioctls.c	counts of each ioctl
+ *	ioctls.c	counts of each ioctl
  *
  * An error at any point ends the run; its processes and devices are removed afterwards.
  */
