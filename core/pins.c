@@ -340,8 +340,8 @@ static int word_check(const struct dmt_pins *pins, u64 page, unsigned int n,
 {
 	const struct dmt_pin_word *w = pin_word(pins, page);
 	unsigned int bit = page % WORD_PAGES, i;
-	const u64 *entry = word_entry(w, bit);
-	u64 has = present(w) >> bit;
+	const u64 *entry = w ? word_entry(w, bit) : NULL;
+	u64 has = w ? present(w) >> bit : 0;
 	int absent = 0;
 
 	for (i = 0; i < n; i++, has >>= 1) {
@@ -449,6 +449,8 @@ static int count_change(struct dmt_mapping *m, long npages)
 	u64 before = dmt_mapping_accounted(m);
 	int err;
 
+	if (!npages)
+		return 0;
 	WRITE_ONCE(m->pins.count, m->pins.count + npages);
 	err = dmt_owner_account(&m->owner,
 				(long)(dmt_mapping_accounted(m) - before));
@@ -461,7 +463,7 @@ static int count_change(struct dmt_mapping *m, long npages)
 	return err;
 }
 
-/* With the lock, once the call has pinned what had no entry */
+/* With the lock. -EAGAIN: pages have no entry, and the call has no pin of its own of them. */
 static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 		      bool write, struct page **pages)
 {
@@ -470,13 +472,12 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 	long absent;
 	int err;
 
-	err = pins_reserve(m, page, npages);
-	if (err)
-		return err;
 	absent = pins_check(&m->pins, page, npages, write, pages);
 	if (absent < 0)
 		return absent;
-	err = count_change(m, absent);
+	err = absent ? pins_reserve(m, page, npages) : 0;
+	if (!err)
+		err = count_change(m, absent);
 	if (err)
 		return err;
 	for (; i < npages; i += n) {
@@ -486,7 +487,10 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 	return 0;
 }
 
-/* Each round pins, and keeps, what lost its entry in the one before: it ends. */
+/*
+ * Where all pages have entries, the first round is all. Each further one pins, and keeps,
+ * what had none in the one before: it ends.
+ */
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages)
 {
@@ -494,16 +498,18 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 	int err;
 
 	memset(pages, 0, npages * sizeof(*pages));
-	do {
-		err = pin_absent(m, page, npages, write, pages);
-		if (err)
-			break;
+	for (;;) {
 		mutex_lock(&pins->lock);
 		err = pins_enter(m, page, npages, write, pages);
 		if (!err && write && all)
 			each_word(pins, page, npages, write_word);
 		mutex_unlock(&pins->lock);
-	} while (err == -EAGAIN);
+		if (err != -EAGAIN)
+			break;
+		err = pin_absent(m, page, npages, write, pages);
+		if (err)
+			break;
+	}
 	if (err)
 		unpin_own(m, pages, npages);
 	smp_mb();	/* harvests see it before the driver gets the pages */
@@ -526,7 +532,7 @@ struct drop {
 	unsigned int count;
 	bool dirty;
 	unsigned long total;
-	struct page *pages[WORD_PAGES];
+	struct page *pages[16];		/* on the stack, which compilers set to zeros */
 };
 
 static void drop_flush(struct drop *d)
