@@ -387,7 +387,13 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 	if (first == last && dmt_log_mark_page(log, first))
 		return true;
 
-	smp_wmb();	/* data before whole words, which are stored */
+	/*
+	 * Data before words, of which whole ones are stored. A take that sees another mark's
+	 * store, and not this mark's, which that one replaced, sees this mark's data
+	 * all the same: on x86 and arm64 all processors see stores in one order. Where they
+	 * don't (POWER), this must be smp_mb().
+	 */
+	smp_wmb();
 	for (; chunk <= last_chunk; chunk++) {
 		unsigned int ti = chunk >> DMT_TABLE_SHIFT;
 		struct dmt_slot *table = mark_table(log, ti, need);
