@@ -11,14 +11,14 @@
  *   up to 4 KiB between its buffer and a bus address of 28 bits (the device's
  *   dma_mask property widens that); driven through its BAR, polled.
  *
- * Functions return 0 or a negative errno; -EOPNOTSUPP where the kind can't. A
- * device is open once at a time, and closed before it is detached or the container
+ * Functions return 0 or a negative errno; -EOPNOTSUPP: the kind does not support it. A
+ * device is open once at a time, and must be closed before it is detached or the container
  * is closed.
  *
  * edu reports no errors: a transfer that the IOMMU blocks looks like one that
- * worked, and the kernel's log has the fault. It needs a page of its own for
- * what it transfers, so while it works one more mapping exists, below 256 MiB
- * where nothing else is mapped; -ENOSPC if there's no room.
+ * succeeded, and the kernel logs the fault. It needs a page as a buffer for
+ * transfers, so while it works there is one more mapping, below 256 MiB
+ * in a range without mappings; -ENOSPC if there is no room.
  */
 #ifndef DEV_DEVICE_H
 #define DEV_DEVICE_H
@@ -32,7 +32,7 @@
 struct dev_device;
 
 int dev_open(struct dev_device **d, struct dmatrack *t);
-/* By the descriptor that dmatrack_attach() returned */
+/* Open by the descriptor that dmatrack_attach() returned */
 int dev_open_fd(struct dev_device **d, struct dmatrack *t, int fd);
 void dev_close(struct dev_device *d);	/* halts a run, unpins */
 const char *dev_kind(const struct dev_device *d);
@@ -45,7 +45,7 @@ int dev_write(struct dev_device *d, uint64_t iova, const void *data,
 int dev_read(struct dev_device *d, uint64_t iova, void *data,
 		    size_t size);
 
-/* @prot: TDEV_PIN_READ, _WRITE. Pins are the device's, counted. */
+/* @prot: TDEV_PIN_READ, TDEV_PIN_WRITE. The device counts the pins of each page. */
 int dev_pin(struct dev_device *d, uint64_t iova, unsigned long npages,
 		   unsigned int prot);
 int dev_unpin(struct dev_device *d, uint64_t iova, unsigned long npages);

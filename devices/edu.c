@@ -50,11 +50,11 @@
 
 /**
  * struct edu - the device
- * @base: what is common
+ * @base: the members that all devices have
  * @tracker: the container
  * @bar: its registers
- * @page: what is transferred
- * @lock: one operation at a time: @page and the DMA registers
+ * @page: buffer of the data to transfer
+ * @lock: held during an operation; protects @page and the DMA registers
  * @runner: threads of this process that order transfers
  */
 struct edu {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What the kinds of devices share: device.c chooses one, and does what's the
- * same for all of them. Kinds: threads.c, testdev.c, edu.c.
+ * Ops: the interface between device.c, which chooses a kind of device and has the code
+ * that is common to all, and the kinds: threads.c, testdev.c, edu.c.
  */
 #ifndef DEV_OPS_H
 #define DEV_OPS_H
@@ -12,9 +12,9 @@
 #define DEV_PAGE_SHIFT	12
 
 /*
- * What a kind does; as the functions of device.h. A kind that leaves one out
- * can't do it. @size is checked, 1 to TDEV_SIZE_MAX, but for @mark; so are
- * @prot, and for pins the alignment and that the range doesn't wrap around.
+ * Functions of a kind of device, as those of device.h. A NULL function: not supported. Before
+ * the call, @size (1 to TDEV_SIZE_MAX, except for @mark) and @prot are checked, and for pins
+ * that the range is aligned and doesn't wrap around. @kind: its name; @reach: as dev_reach().
  */
 struct dev_ops {
 	const char *kind;
@@ -38,12 +38,12 @@ struct dev_ops {
 	int (*stats)(struct dev_device *d, struct tdev_stats *stats);
 };
 
-/* A device; kinds embed it. */
+/* A device; each kind embeds it as its first member. */
 struct dev_device {
 	const struct dev_ops *ops;
 };
 
-/* Each returns 0, or -errno: -ENODEV where the container has no such device. */
+/* Return: 0; -ENODEV (the container has no such device), or another -errno */
 int dev_threads_open(struct dev_device **d, struct dmatrack *t);
 int dev_testdev_open(struct dev_device **d, struct dmatrack *t, int fd);
 int dev_edu_open(struct dev_device **d, struct dmatrack *t, int fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Pinned: the pages that a device of this process holds, by page number. A hash
- * table without locks: its user serialises.
+ * Pinned: the pages that a device of this process holds, in a hash table by page number.
+ * Not safe for concurrent callers.
  */
 #ifndef DEV_PINNED_H
 #define DEV_PINNED_H
@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 /**
- * struct dev_pinned_page - a page that is held
- * @index: its number in the I/O address space
- * @first: the number of the first page of the pin that brought it here
- * @page: where it is in this process
- * @count: how often it is pinned; 0: this slot is free
- * @write: pinned for writing, at least once since it is here
+ * struct dev_pinned_page - a page that the device holds
+ * @index: page number in the I/O address space
+ * @first: number of the first page of the pin that entered it
+ * @page: address in this process
+ * @count: number of its pins; 0: this slot is free
+ * @write: whether it was pinned for writing, at least once since it was entered
  */
 struct dev_pinned_page {
 	uint64_t index;
@@ -27,11 +27,11 @@ struct dev_pinned_page {
 };
 
 /**
- * struct dev_pinned - all of them
- * @slots: @mask + 1 slots, at the most three quarters in use; or NULL
- * @mask: a power of two, less 1
- * @used: slots in use
- * @reserved: slots promised by dev_pinned_reserve()
+ * struct dev_pinned - the pages that a device holds
+ * @slots: array of @mask + 1 slots, at most three quarters in use; or NULL
+ * @mask: a power of two, minus 1
+ * @used: number of slots in use
+ * @reserved: number of slots reserved by dev_pinned_reserve()
  */
 struct dev_pinned {
 	struct dev_pinned_page *slots;

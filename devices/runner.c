@@ -29,18 +29,18 @@
 
 /**
  * struct worker - one thread of a run
- * @runner: whose
- * @thread: it
- * @base: first IOVA of what it writes in
- * @length: of that
- * @cursor: where it is, in ascending order
- * @odd: the pass is an odd one
+ * @runner: its runner
+ * @thread: the thread
+ * @base: first IOVA of its region
+ * @length: bytes of its region
+ * @cursor: offset of the next operation in its region, in ascending order
+ * @odd: whether the number of the pass over the region is odd
  * @random: state of its random numbers
- * @left: operations to do, if the run has a count
- * @due: when its next operation is, in ns
- * @late: parts of a nanosecond that @due lacks, in units of 1/rate
- * @buf: what it writes
- * @stats: what it has done; written by it alone, read by any thread
+ * @left: number of operations to do, if the run has a count
+ * @due: time of its next operation, in ns
+ * @late: fraction of a nanosecond to add to @due, in units of 1/rate
+ * @buf: data to write
+ * @stats: its statistics; written only by the thread, read by any
  */
 struct worker {
 	struct dev_runner *runner;
@@ -58,15 +58,15 @@ struct worker {
 /**
  * struct dev_runner - the threads, if any
  * @write: the device's operation
- * @opaque: for @write
- * @lock: of everything below; workers take it to begin, to wait and to end
- * @changed: a run has ended or is to end
- * @spec: what was asked for; fixed while threads run
- * @workers: kept after they have ended, for their statistics
- * @nworkers: how many
- * @live: how many have not ended
+ * @opaque: argument of @write
+ * @lock: protects all members below; workers take it to begin, to wait and to end
+ * @changed: signalled when a run has ended or must end
+ * @spec: specification of the run; not changed while threads run
+ * @workers: array of the threads; kept after they have ended, for their statistics
+ * @nworkers: number of @workers
+ * @live: number of workers that have not ended
  * @run: number of the run
- * @stop: they are to end; workers read it without @lock
+ * @stop: whether the workers must end; they read it without @lock
  */
 struct dev_runner {
 	dev_runner_write *write;

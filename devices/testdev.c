@@ -9,8 +9,8 @@
 
 /**
  * struct testdev - the device
- * @base: what is common
- * @fd: the container's
+ * @base: the members that all devices have
+ * @fd: descriptor of the VFIO device
  */
 struct testdev {
 	struct dev_device base;

@@ -32,19 +32,19 @@
 
 /**
  * struct engine_device - the device
- * @base: what is common
- * @engine: the container's
+ * @base: the members that all devices have
+ * @engine: the container's engine
  * @runner: its threads
  * @gate: see above
- * @lock: of @pinned while @gate is held for reading
- * @pinned: the pages it holds, but for those of operations of a run
- * @npinned: all of them, a page pinned twice counted twice
- * @unmaps: how often the callback came
- * @on: the answer to it; changed with @gate held for writing, as what follows
- * @late: the thread that unpins later, or has
- * @late_first: page number, of what it unpins
- * @late_last: page number
- * @has_late: there is @late, not yet joined
+ * @lock: protects @pinned while @gate is held for reading
+ * @pinned: the pages it holds, except those of operations of a run
+ * @npinned: number of pages it holds, a page pinned twice counted twice
+ * @unmaps: number of calls of the callback
+ * @on: the answer to unmaps; this and the following members change with @gate held for writing
+ * @late: the thread that unpins later, if @has_late
+ * @late_first: number of the first page that it unpins
+ * @late_last: number of the last page that it unpins
+ * @has_late: whether @late was started and has not been joined
  */
 struct engine_device {
 	struct dev_device base;
