@@ -26,14 +26,14 @@
 #define LIST_RANGES	256U
 
 /**
- * struct ranges_state - the state of such an answer
- * @to: where they go, and how it went
- * @handed: how many have been handed out
- * @held: how many @list holds; the last of them may still grow
- * @end: the next bit to make it grow: its last, and one
- * @next: where there was no room any more
- * @covered: last byte of what has been handed out
- * @list: a piece of the answer before it is handed out
+ * struct ranges_state - the state of an answer as ranges
+ * @to: the user's buffer
+ * @handed: number of ranges copied to the user
+ * @held: number of ranges in @list; the last of them may still grow
+ * @end: number of the bit behind the last range: if it is dirty, the range grows
+ * @next: IOVA from which on there was no room
+ * @covered: last IOVA of the ranges copied to the user
+ * @list: ranges to be copied to the user
  */
 struct ranges_state {
 	const struct dmt_ranges *to;

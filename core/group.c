@@ -20,16 +20,16 @@
 
 /**
  * struct dmt_group - one group
- * @next: the container's next; changed under its lock, read under RCU too
- * @iommu_group: which; the host keeps it while it is attached
- * @domain: that it's attached to; NULL: it's emulated
- * @start: first IOVA that its IOMMU translates, whatever the domain says: one
- *	   that is shared by others may translate more
- * @last: last
- * @pins: what it writes is what its driver pins, or passes through us; set
+ * @next: next in the container's list; changed under its lock, read under RCU too
+ * @iommu_group: the host's group, which the host keeps while it is attached
+ * @domain: domain that it's attached to; NULL: it's emulated
+ * @start: first IOVA that its IOMMU translates; a domain that it shares with other groups
+ *	   may translate more
+ * @last: last IOVA that its IOMMU translates, inclusive
+ * @pins: whether its devices write only pages that their drivers pin, or by operation.h; set
  *	  without a lock, never cleared
  * @reserved: IOVAs that it can't use for DMA
- * @rcu: to free it
+ * @rcu: for freeing it after a grace period
  */
 struct dmt_group {
 	struct dmt_group __rcu *next;
@@ -67,10 +67,10 @@ static struct dmt_group *group_find(const struct dmt_container *c,
 /* Limits --------------------------------------------------------------------- */
 
 /**
- * struct limits - what all domains and groups leave
- * @pgsizes: page sizes
- * @ranges: of IOVAs
- * @nr: how many
+ * struct limits - page sizes and IOVAs that all domains and groups support
+ * @pgsizes: bit n is set if pages of 2^n bytes are supported
+ * @ranges: array of ranges of IOVAs
+ * @nr: number of @ranges
  */
 struct limits {
 	u64 pgsizes;
@@ -364,13 +364,13 @@ static void drop_scratch(struct dmt_container *c)
 }
 
 /**
- * struct memory - of all mappings, for the first domain
+ * struct memory - prepared memory of all mappings, for the first domain
  * @c: container of the mappings
- * @changes: @c->changes when the mappings were gone through from the first on
- * @iova: where to go on
- * @list: in the order of the mappings
- * @at: its place for the mapping at @iova
- * @stale: what belongs to no mapping any more
+ * @changes: @c->changes when the walk through the mappings began
+ * @iova: IOVA from which on the walk continues
+ * @list: the prepared memory, in the order of the mappings
+ * @at: place in @list for the mapping at @iova
+ * @stale: list of prepared memory whose mapping is gone
  */
 struct memory {
 	struct dmt_container *c;

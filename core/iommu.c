@@ -110,11 +110,11 @@ struct run {
 
 /**
  * struct span - part of a mapping that is being unmapped
- * @frames: some of the runs may not be memory
- * @first: page, counted from the mapping's start
- * @npages: how many
- * @nr_runs: what they are
- * @run: room for SPAN_RUNS
+ * @frames: whether some of the runs may not be memory
+ * @first: number of the first page, counted from the mapping's start
+ * @npages: number of pages
+ * @nr_runs: number of runs of these pages
+ * @run: array of the runs, with room for SPAN_RUNS
  */
 struct span {
 	bool frames;

@@ -26,10 +26,10 @@
 #define NOTE_PFN	21		/* shift: of pages, up to 2 * RUN_PAGES fit */
 
 /**
- * struct dmt_run_block - runs, in the order of pages
- * @next: those that follow
- * @nr: how many
- * @note: room for block_room() of them
+ * struct dmt_run_block - a block of runs, in the order of pages
+ * @next: the next block
+ * @nr: number of runs
+ * @note: array of the runs, with room for block_room(), each in the form of NOTE_*
  */
 struct dmt_run_block {
 	struct dmt_run_block *next;

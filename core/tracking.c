@@ -37,10 +37,10 @@ int dmt_tracking_start(struct dmt_container *c)
 #define CUT_TABLES	16U	/* at a time: up to 4,096 bitmaps */
 
 /**
- * struct cut - how far logs have been cut; by addresses, for mappings come and go
- * @iova: of the mapping that is next
- * @ti: its table that is next, if the mapping begins there
- * @memory: what was cut and is to be freed
+ * struct cut - progress of cutting logs, by IOVA because mappings may be made and removed meanwhile
+ * @iova: first IOVA of the next mapping
+ * @ti: index of the next table, if a mapping begins at @iova
+ * @memory: list of memory that was cut, to be freed
  */
 struct cut {
 	u64 iova;

@@ -50,11 +50,11 @@ int dmt_unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
 }
 
 /**
- * struct leaving - mappings on their way out
- * @iova: where the first begins
- * @last: where the last ends; they are all that there is in between
- * @list: linked by next
- * @bytes: of them all
+ * struct leaving - the mappings that are being unmapped
+ * @iova: first IOVA of the first mapping
+ * @last: last IOVA of the last; all mappings between them are leaving
+ * @list: list of the mappings
+ * @bytes: sum of their sizes in bytes
  */
 struct leaving {
 	u64 iova;

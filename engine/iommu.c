@@ -17,14 +17,14 @@ struct piece {
 };
 
 /**
- * struct iommu_domain - what is mapped
- * @host: of the container
- * @info: as its first group has it
- * @aloof: likewise
- * @nr_groups: attached
- * @piece: sorted
- * @nr: how many
- * @room: for how many
+ * struct iommu_domain - a simulated domain
+ * @host: host of the container
+ * @info: properties, from its first group
+ * @aloof: whether it refuses other groups, from its first group
+ * @nr_groups: number of groups attached
+ * @piece: array of the mapped runs, sorted by IOVA
+ * @nr: number of runs
+ * @room: number of runs that @piece has room for
  */
 struct iommu_domain {
 	struct dmt_host *host;

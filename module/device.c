@@ -44,11 +44,11 @@ static bool wants_unmaps(const struct vfio_device *vdev)
 }
 
 /**
- * dmt_device_add - a device was opened
- * @host: of the container that it is in
+ * dmt_device_add - register a device that was opened
+ * @host: host of its container
  * @vdev: the device
  *
- * The VFIO core has no way to be told of a failure, so there is none.
+ * Can't fail: the VFIO core could not handle a failure.
  */
 void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev)
 {
@@ -69,8 +69,8 @@ void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev)
 }
 
 /**
- * dmt_device_remove - a device was closed
- * @host: of the container that it is in
+ * dmt_device_remove - forget a device that was closed
+ * @host: host of its container
  * @vdev: the device
  *
  * Its driver isn't called any more after this.
@@ -121,17 +121,17 @@ void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
 }
 
 /**
- * dmatrack_mark_dirty - a driver reports what its device wrote
- * @vdev: the device; may be any
- * @iova: of the first byte
- * @size: bytes, at least 1
+ * dmatrack_mark_dirty - mark pages that a driver's device has written
+ * @vdev: any VFIO device
+ * @iova: first IOVA written
+ * @size: number of bytes written, at least 1
  *
- * For devices that keep a log of their own, or whose driver knows what they
- * write without pinning pages or copying: call it once the write is complete.
+ * For devices that keep a log of their own, or whose driver learns of their writes
+ * without pinning pages or copying: call it when the write is complete.
  * The pages are reported by the next harvest. May be called in any context that
  * may allocate without sleeping, from any number of threads.
  *
- * A driver that must work on the kernel's own type1 driver as well gets at this
+ * A driver that must work on the kernel's own type1 driver as well gets this
  * function by symbol_get().
  *
  * Return: 0: a harvest reports the pages, or the bitmap of the unmap that takes

@@ -15,7 +15,7 @@
 
 /*
  * VFIO_TYPE1_NESTING_IOMMU: a v2 container whose domains leave the first of the
- * IOMMU's two stages to a guest. Linux 7.3 has withdrawn it: no extension there.
+ * IOMMU's two stages to a guest. Linux 7.3 has removed it: no extension there.
  */
 #if DMT_KERNEL_IS(6, 1) || DMT_KERNEL_IS(6, 12)
 #define DMT_TYPE1_NESTING	VFIO_TYPE1_NESTING_IOMMU
@@ -30,13 +30,13 @@ static inline int iommu_enable_nesting(struct iommu_domain *domain)
 
 #if DMT_KERNEL_IS(6, 1)
 
-/* It said nothing of why it has none. */
+/* 6.1 returns NULL without a reason: report -ENOMEM. */
 static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 {
 	return iommu_domain_alloc(dev->bus) ?: ERR_PTR(-ENOMEM);
 }
 
-/* There, memory of the IOMMU driver is charged to no user. */
+/* 6.1 charges the memory of the IOMMU's driver to no user: @gfp is ignored. */
 static inline int dmt_iommu_map_gfp(struct iommu_domain *domain,
 				    unsigned long iova, phys_addr_t phys,
 				    size_t size, int prot, gfp_t gfp)
@@ -45,7 +45,7 @@ static inline int dmt_iommu_map_gfp(struct iommu_domain *domain,
 }
 #define iommu_map	dmt_iommu_map_gfp
 
-/* Each device was asked for itself. Not 0 ends the search. */
+/* 6.1 checks each device by itself. A result other than 0 ends the search. */
 static inline int dmt_lacks_isolated_msi(struct device *dev, void *data)
 {
 	return !device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);

@@ -16,13 +16,13 @@
 #if DMT_KERNEL_IS(6, 1)
 
 /*
- * Pins that last, only for reading, of private memory: here they don't yet get
- * the owner a page of its own, so the owner's next write would go to another
- * page than the device reads, and pages of zeros would all be one and the same,
- * which can't take as many pins. So private memory is pinned as if for writing,
- * but for huge pages that the owner may only read.
+ * Get the flags for a pin. On 6.1 a long-term pin for reading does not break copy-on-write of
+ * private memory, so the owner's next write would go to another page than the device reads; and
+ * all pages of zeros would be the same page, which can't take as many pins. So private memory is
+ * pinned as if for writing, except huge pages that the owner may only read.
  *
- * @npages: in, out: those that the answer goes for. mmap_lock is held.
+ * @npages: in: number of pages to pin; out: number of them that the flags are valid for.
+ * mmap_lock is held.
  */
 static inline unsigned int dmt_pin_flags(struct mm_struct *mm, unsigned long vaddr,
 					 unsigned long *npages, unsigned int flags)
@@ -43,9 +43,9 @@ static inline unsigned int dmt_pin_flags(struct mm_struct *mm, unsigned long vad
 }
 
 /*
- * Where it may give mmap_lock up for a while (@locked), it's to wait for pages, which pins
- * that last don't do here. So they are faulted in by a pin that doesn't last; what is
- * gone again until the one that does is faulted in with mmap_lock held.
+ * With @locked, mmap_lock may be released to wait for pages, which a long-term pin of 6.1 does not
+ * do. So pages are first faulted in by a short-term pin; pages that are gone again before the
+ * long-term pin are faulted in with mmap_lock held.
  */
 static inline long dmt_pin_user_pages_remote(struct mm_struct *mm,
 					     unsigned long vaddr,
@@ -122,15 +122,15 @@ static inline void follow_pfnmap_end(struct follow_pfnmap_args *args)
 
 #endif
 
-/* The addresses that the entry of the page tables is for, as a mask */
+/* Return: mask of the address bits that select the page-table entry */
 static inline unsigned long
 dmt_pfnmap_mask(const struct follow_pfnmap_args *args)
 {
 #if DMT_KERNEL_IS(6, 12)
 	/*
-	 * The level of the entry isn't told. But no entry of a huge page has a
-	 * pointer to one of a single page; and which lock is held tells the rest,
-	 * where tables of the second level have locks of their own.
+	 * follow_pfnmap_start() doesn't return the level of the entry. But the entry of a huge
+	 * page has no pointer to one of a single page; and, if tables of the second level
+	 * have locks of their own, the other levels differ by the lock that is held.
 	 */
 	if (args->ptep)
 		return PAGE_MASK;
@@ -143,11 +143,11 @@ dmt_pfnmap_mask(const struct follow_pfnmap_args *args)
 }
 
 /**
- * dmt_pfnmap_run - what one table has
- * @args: from follow_pfnmap_start(), whose lock is held
- * @limit: most pages wanted, at least 1
+ * dmt_pfnmap_run - count pages of contiguous frames in one page table
+ * @args: result of follow_pfnmap_start(), whose lock is held
+ * @limit: largest number of pages to count, at least 1
  *
- * Return: how many pages from @args->address on have frames that follow @args->pfn,
+ * Return: number of pages from @args->address on whose frames follow @args->pfn,
  * with the same right to write. The lock is that of the whole table, so the entries
  * of single pages behind the first can be read as well.
  */

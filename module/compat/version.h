@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernels that dmatrack is known to work on. It uses interfaces that are the
- * kernel's own business, so one that has not been tried may have changed them,
- * and nothing but a crash would tell.
+ * The kernels that dmatrack is known to work on. It uses internal interfaces of the
+ * kernel: in a version that has not been tried they may have changed, and a crash may be
+ * the only sign of it.
  *
- * All else reads as for the newest of them. What an older one lacks, or has in
- * another form, is in the headers of this folder, a topic each, to be included
- * in place of the kernel's own.
+ * All other code is written for the newest of them. The headers of this folder, one for each
+ * topic, define what an older kernel lacks or has in another form; they are included in place
+ * of the kernel's own.
  */
 #ifndef DMT_MODULE_COMPAT_VERSION_H
 #define DMT_MODULE_COMPAT_VERSION_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the VFIO core wants of a driver of mediated devices.
+ * Interface of the VFIO core for drivers of mediated devices.
  */
 #ifndef DMT_MODULE_COMPAT_VFIO_H
 #define DMT_MODULE_COMPAT_VFIO_H
@@ -25,7 +25,7 @@
 	.detach_ioas	= vfio_iommufd_emulated_detach_ioas
 #endif
 
-/* Regions: older kernels leave the whole of the call to the driver's ioctl(). */
+/* Regions: on older kernels the driver's ioctl() handles the whole call. */
 #if DMT_KERNEL_IS(7, 3)
 #define DMT_REGION_INFO_OP(fn)	.get_region_info_caps = (fn),
 #else
@@ -33,10 +33,10 @@
 #endif
 
 /**
- * dmt_vfio_get_region_info - VFIO_DEVICE_GET_REGION_INFO, as the core does it now
+ * dmt_vfio_get_region_info - handle VFIO_DEVICE_GET_REGION_INFO, as the core of 7.3 does
  * @vdev: the device
- * @arg: the user's
- * @describe: its get_region_info_caps, which adds no capabilities
+ * @arg: the user's structure
+ * @describe: function get_region_info_caps of the device; must add no capabilities
  */
 static inline int dmt_vfio_get_region_info(struct vfio_device *vdev,
 					   struct vfio_region_info __user *arg,
@@ -60,8 +60,8 @@ static inline int dmt_vfio_get_region_info(struct vfio_device *vdev,
 }
 
 /*
- * Migration. On 6.1 pre-copy isn't there: none is offered, so the core asks for
- * no such state. The numbers are the later kernels' interface.
+ * Migration. 6.1 has no pre-copy, so the device doesn't offer it, and the core requests
+ * no such state. The numbers are those of later kernels.
  */
 #if DMT_KERNEL_IS(6, 1)
 #define DMT_MIGRATION_DATA_SIZE(fn)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the VFIO core wants of an IOMMU driver.
+ * Interface of the VFIO core for IOMMU drivers.
  *
  * The core exports the two functions to modules, but declares them in a header
  * of its own folder (drivers/vfio/vfio.h). The layout below is that of the
@@ -19,7 +19,7 @@ struct module;
 struct page;
 struct vfio_device;
 
-/* VFIO_IOMMU: behind an IOMMU; VFIO_EMULATED_IOMMU: DMA through us alone */
+/* VFIO_IOMMU: behind an IOMMU; VFIO_EMULATED_IOMMU: DMA by calls of this driver only */
 enum vfio_group_type {
 	VFIO_IOMMU,
 	VFIO_EMULATED_IOMMU,
