@@ -624,8 +624,8 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
  *
  * Return: 0; -EINVAL (an invalid address, or @tls without TCP), -EPERM (TCP without TLS), -EACCES
  * (another user listens at the Unix socket), -EKEYREJECTED (a certificate is refused, or a file
- * holds none), -EPROTO (the other side does not speak TLS 1.3), -EHOSTUNREACH (there is no such
- * host), or an error of connect(2).
+ * holds none), -EPROTO (the other side does not speak TLS 1.3, or does not use TLS or a secret as
+ * this side does), -EHOSTUNREACH (there is no such host), or an error of connect(2).
  */
 int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 		     const char *tls);

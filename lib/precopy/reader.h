@@ -42,7 +42,7 @@ int dml_reader_harvest(struct dml_reader *r, uint64_t iova, uint64_t size,
 
 /*
  * Check that every write in a range since the start was in a harvest of @r, or will be in a
- * later one. Return: 0, -ESTALE (not so), or as the driver
+ * later one. Return: 0; -ESTALE: a write may be in none; or an error of the driver
  */
 int dml_reader_check(const struct dml_reader *r, uint64_t iova, uint64_t size);
 
