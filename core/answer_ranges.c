@@ -2,22 +2,21 @@
 /*
  * A harvest's answer as ranges.
  *
- * A range grows as long as what comes next follows on it, over words, chunks and
- * mappings. 256 of them are gathered before they are handed out. Nothing is written
- * for what is clean: the cost is that of what is dirty.
+ * A range grows as long as the next dirty pages are adjacent, over words, chunks and
+ * mappings. 256 ranges are gathered before they are copied to the user. Nothing is written
+ * for clean pages: the cost grows with the number of dirty ranges.
  *
- * Where there's no room for one more range the harvest is over. Of the chunk that
- * it was in, more has been taken than could be told: that is marked again, page
- * by page, so that the next harvest tells it and no more. Pages that are pinned
- * and weren't taken need no mark: they will be told anyway.
+ * If there is no room for one more range the harvest ends. Some pages of its last chunk were
+ * taken and can't be reported: they are marked again, page by page, so that the next harvest
+ * reports exactly these. Pages that are pinned and weren't taken need no mark: the next
+ * harvest reports them anyway.
  *
- * A harvest that fails must lose nothing. What was gathered is marked from here.
- * What was handed out is read back from the user's array, without faults, or, if that
- * can't be read any more, or the caller is being killed, all up to there is marked. Ranges
- * are marked as they were told, which is more than was dirty if the pages are coarse. A
- * user who changes the array meanwhile gets some of their own pages too many; what they
- * write there is taken only as far as it ascends, so that it makes no more work than all
- * of it is.
+ * A harvest that fails must lose nothing. Gathered ranges are marked again from @list. Ranges
+ * that were copied to the user are read back from the user's array, without faults; if it
+ * can't be read any more, or the caller is being killed, all pages up to the last range are
+ * marked. Ranges are marked as they were reported, which is more than was dirty if the pages
+ * are coarse. A user that changes the array meanwhile may get more of its own pages reported
+ * later; its ranges are used only as far as they ascend, so the work is limited.
  */
 #include "answer.h"
 #include "answer_ranges.h"
@@ -51,7 +50,7 @@ static struct ranges_state *ranges_of(struct dmt_harvest *h)
 	return (struct ranges_state *)h->state;
 }
 
-/* Bits are pages as coarse as was asked for. */
+/* A bit stands for a page of the size that the user requested. */
 
 static u64 bit_iova(const struct dmt_harvest *h, u64 bit)
 {
@@ -94,7 +93,7 @@ static void ranges_hand_out(struct dmt_harvest *h)
 	r->held = 0;
 }
 
-/* A range of its own. False: there's no room for it, or was an error. */
+/* Begin a new range. Return: false: there is no room for it, or there was an error */
 static bool ranges_begin(struct dmt_harvest *h, u64 first, u64 last)
 {
 	struct ranges_state *r = ranges_of(h);
@@ -116,7 +115,7 @@ static bool ranges_begin(struct dmt_harvest *h, u64 first, u64 last)
 	return true;
 }
 
-/* Pages [pos, pos + n) are dirty. False: they couldn't be added. */
+/* Add dirty pages [pos, pos + n). Return: false: they couldn't be added */
 static bool ranges_add(struct dmt_harvest *h, u64 pos, u64 n)
 {
 	struct ranges_state *r = ranges_of(h);
@@ -174,7 +173,7 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 	const u64 *words = h->taker.words;
 	u64 todo;
 
-	/* To the end even if it's full: what was taken has to go somewhere. */
+	/* Continue to the end even if it's full: all taken pages must be reported or marked again. */
 	for (todo = taken | pinned; todo; todo &= todo - 1) {
 		u64 line = todo & -todo;
 		unsigned int w = __ffs64(todo) * DMT_LINE_WORDS;
@@ -191,7 +190,7 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 	ranges_interrupted(h);
 }
 
-/* The members that tell how it went */
+/* The members for the outcome: @next, @count and @more */
 #define TOLD_SIZE	(offsetofend(struct dmatrack_get_ranges, more) - \
 			 offsetof(struct dmatrack_get_ranges, next))
 

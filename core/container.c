@@ -24,7 +24,7 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 	return 0;
 }
 
-/* Groups that began to pin leave all that they may have written before dirty. */
+/* Narrow the scope for groups that began to pin, and mark all that they may have written before. */
 void dmt_container_lock(struct dmt_container *c)
 {
 	int n;

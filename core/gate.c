@@ -2,14 +2,14 @@
 /*
  * Gate: device operations under way.
  *
- *	operation: (1) count++			drain: (1) make it unfit
- *		   (2) look it up, is it fit?	       (2) count 0? done
+ *	operation: (1) count++			drain: (1) mark the mapping as leaving
+ *		   (2) look up: is it leaving?	       (2) count 0? done
  *
  * with a full barrier in between on both sides: an operation whose count the
- * drain doesn't see finds the thing unfit. An operation that is seen is waited
- * for. Two phases keep the wait finite: new operations count themselves in the
- * other phase once it has begun; one that read @phase before that may still
- * come to the old one, each thread once.
+ * drain doesn't see finds that the mapping is leaving. The drain waits for an operation that it
+ * sees. Two phases keep the wait finite: when a drain has begun, new operations are counted in
+ * the other phase; one that read @phase before that may still
+ * be counted in the old one, each thread once.
  *
  * An exit that brings a count to 0 must wake a drain that sleeps:
  *
@@ -20,7 +20,7 @@
  */
 #include "gate.h"
 
-/* Slots in use: no more than there are processors */
+/* Number of slots in use: at most one for each processor */
 static unsigned int nslots(void)
 {
 	return min_t(unsigned int, DMT_GATE_SLOTS, nr_cpu_ids);
@@ -82,7 +82,7 @@ static int wait_empty(struct dmt_gate *gate, unsigned int phase, bool killable)
 	return err;
 }
 
-/* One that is given up leaves either phase to be waited for, as the next one does. */
+/* If the wait is given up, operations may be in either phase; the next drain waits for both. */
 static int drain(struct dmt_gate *gate, bool killable)
 {
 	unsigned int phase = gate->phase;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Groups come and go, and domains with them.
+ * Groups join and leave, and domains are made and freed with them.
  *
- * A group that comes gets a domain of its own, which tells what its IOMMU can
- * do; where there is a domain already that is alike, and its IOMMU takes the
- * group, that is used instead: what is mapped is mapped there. Else everything
- * is mapped into the new one.
+ * A group that joins gets a domain of its own, which shows the properties of its IOMMU. If
+ * the container has a domain of the same kind, and the group can be attached to it, that is
+ * used instead: all mappings are mapped there already. Else they are mapped in the new one.
  *
- * Where mappings may lie, and the sizes of pages, are what all domains and
- * groups leave. They are made anew whenever a group comes or goes. A log doesn't
- * mind: it counts the host's pages, whatever the IOMMU's are.
+ * The IOVAs that may be mapped, and the page sizes, are those that all domains and
+ * groups support. They are computed again whenever a group joins or leaves. Logs are
+ * not affected: they count the host's pages, whatever the IOMMU's are.
  */
 #include "group.h"
 #include "iommu.h"
@@ -98,8 +97,8 @@ static void limit_group(struct limits *l, const struct dmt_group *group)
 }
 
 /*
- * What the container's groups leave, and this one, if not NULL, that is about to
- * come. @l->ranges has room for a range more than all that is reserved.
+ * Compute the limits of the container's groups, and of @group, if it is not NULL, which is
+ * about to join. @l->ranges has room for one range more than there are reserved ranges.
  */
 static void limits_fill(struct dmt_container *c, const struct dmt_group *group,
 			struct limits *l)
@@ -116,7 +115,7 @@ static void limits_fill(struct dmt_container *c, const struct dmt_group *group,
 		limit_group(l, group);
 }
 
-/* Can all that is mapped already stay as it is? */
+/* Return: whether all existing mappings are within the limits */
 static bool limits_suit(struct dmt_container *c, const struct limits *l)
 {
 	u64 mask = (l->pgsizes & -l->pgsizes) - 1;
@@ -159,7 +158,7 @@ static void limits_set(struct dmt_container *c, const struct limits *l)
 	c->nr_ranges = l->nr;
 }
 
-/* A group or a domain has gone. There is room: what's reserved got less. */
+/* A group or a domain has left. @ranges has room: fewer IOVAs are reserved. */
 static void limits_refresh(struct dmt_container *c)
 {
 	struct limits l = { .ranges = c->ranges };
@@ -187,7 +186,7 @@ static bool is_coherent(const struct dmt_container *c)
 	return true;
 }
 
-/* A domain that has nothing but the group, and isn't the container's yet */
+/* Make a domain that maps nothing, and attach the group; it is not in the container's list yet. */
 static struct dmt_domain *domain_new(struct dmt_container *c,
 				     struct iommu_group *iommu_group)
 {
@@ -228,8 +227,8 @@ static bool is_alike(const struct dmt_domain *a, const struct dmt_domain *b)
 }
 
 /*
- * Move the group from its own domain @d into one of the container's. Return:
- * that; @d if none will have it; or an ERR_PTR with the group in none.
+ * Move the group from its own domain @d to one of the container's. Return: that domain; @d if
+ * it can't be attached to any; or an ERR_PTR, with the group attached to none
  */
 static struct dmt_domain *domain_share(struct dmt_container *c,
 				       struct dmt_domain *d,
@@ -254,8 +253,8 @@ static struct dmt_domain *domain_share(struct dmt_container *c,
 }
 
 /*
- * Map what is mapped in @d too, and make it the container's. @p: all of its memory, if
- * @d is the first domain.
+ * Map all mappings in @d too, and put it on the container's list. @p: prepared memory of all
+ * mappings, if @d is the first domain.
  */
 static int domain_join(struct dmt_container *c, struct dmt_domain *d,
 		       const struct dmt_reserved *reserved,
@@ -302,7 +301,7 @@ static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 	if (IS_ERR(d))
 		return PTR_ERR(d);
 	group->domain = d;
-	/* what it shares may reach less far, and go on when others have left */
+	/* a shared domain may translate less, and stay when other groups have left */
 	group->start = max(own->info.start, d->info.start);
 	group->last = min(own->info.last, d->info.last);
 	err = limits_make(c, group, &l);
@@ -354,7 +353,7 @@ static int attach_iommu(struct dmt_container *c, struct dmt_group *group,
 	return err;
 }
 
-/* What is there only while there is a domain */
+/* Free the memory that is needed only while there is a domain. */
 static void drop_scratch(struct dmt_container *c)
 {
 	if (c->domains)
@@ -403,8 +402,8 @@ static void memory_stale(struct memory *mem)
 }
 
 /*
- * @c->lock: the first mapping whose memory isn't prepared, though it needs to be; NULL if
- * there is none. Mappings that were there before and have not changed are not done again.
+ * Find the first mapping whose memory must still be prepared, with @c->lock held. Memory of
+ * mappings that have not changed is kept. Return: NULL: there is none
  */
 static struct dmt_mapping *memory_missing(struct memory *mem)
 {
@@ -458,7 +457,7 @@ static struct dmt_prepared *memory_new(struct memory *mem,
 	return p;
 }
 
-/* Memory that isn't there is an error if the mapping still is. */
+/* Memory that can't be pinned is an error only if the mapping still exists. */
 static int memory_prepare(struct memory *mem, struct dmt_prepared *p)
 {
 	int err = dmt_prepare(p);
@@ -554,9 +553,9 @@ int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 /* Detaching ------------------------------------------------------------------ */
 
 /*
- * The group's DMA ends first. What it may have written is noted next, while the
- * mappings still say what it could write to. Then the mappings go, if no group is
- * left; or they go on without an IOMMU, for the emulated groups that are left.
+ * First the group's DMA ends. Then all pages that it may have written are marked, while the
+ * mappings still show which pages it could write to. If no group is left, everything is
+ * unmapped; if only emulated groups are left, the mappings stay, without an IOMMU.
  */
 static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Harvest: read and clear, and tell the user.
+ * Harvest: read and clear the log, and report the pages.
  *
- * A harvest goes over the mappings in the range in ascending order, over the
- * chunks of each that may hold something, and over the lines of those that do.
- * What it finds goes to an answer (answer.h), which delivers it, or puts it back.
+ * A harvest walks the mappings in the range in ascending order, the chunks of each that may
+ * be dirty, and the lines of those that are. It passes dirty pages to an answer (answer.h),
+ * which reports them, or puts them back.
  */
 #include "answer.h"
 #include "harvest.h"
@@ -91,16 +91,16 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 }
 
 /**
- * struct cursors - the next chunks of a mapping that may hold something
- * @pins: the next that has ever had a page pinned; behind the last if no page of
- *	  the mapping was pinned when the harvest came to it
- * @log: the next whose log isn't clean
+ * struct cursors - the next chunks of a mapping that may be dirty
+ * @pins: number of the next chunk that has ever had a pinned page; behind the last if no page
+ *	  of the mapping was pinned when the harvest of it began
+ * @log: number of the next chunk whose log isn't clean
  *
- * Each moves when the harvest has come past it, and so goes over the mapping once.
- * Why a chunk that both pass over holds nothing that the harvest must report: its
+ * Each moves when the harvest has passed it, and so walks the mapping once.
+ * A chunk that both skip has no page that the harvest must report: its
  * log was clean, so no write before the harvest was marked in it; and it has no
  * page that was pinned before the harvest. It has never had one; or no page of
- * the mapping was pinned, and an unpin marks before it counts down, and @log is
+ * the mapping was pinned, and an unpin marks before it decrements the count, and @log is
  * read after the count.
  */
 struct cursors {
@@ -108,7 +108,7 @@ struct cursors {
 	u64 log;
 };
 
-/* The first chunk from @chunk on that may hold something */
+/* Return: number of the first chunk from @chunk on that may be dirty */
 static u64 cursors_move(struct cursors *at, const struct dmt_mapping *m,
 			u64 chunk)
 {
@@ -152,7 +152,7 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 	}
 }
 
-/* Does every page that the device may write to count as written? */
+/* Return: whether every page that devices may write to counts as written */
 static bool is_scope_all(const struct dmt_harvest *h,
 			 const struct dmt_mapping *m)
 {

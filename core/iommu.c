@@ -2,17 +2,17 @@
 /*
  * IOMMU: a mapping's pages, pinned and mapped in the container's domains.
  *
- * Mapping: pages come pinned and counted, in runs of contiguous frames, and go into
- * the domains run by run; prepare.h says why.
+ * Mapping: pages are prepared, that is pinned and counted, in runs of contiguous frames, and
+ * mapped in the domains run by run; prepare.h says why.
  *
- * Unmapping: nothing but the domains knows which pages were pinned, so the first
- * is asked before it forgets. A span is as many runs as there is room to note;
+ * Unmapping: only the domains hold the frames of the pinned pages, so they are looked up in
+ * the first domain before it is unmapped. A span is as many runs as there is room for;
  * they are looked up, unmapped in one call for each domain, flushed from the
- * IOTLBs, and only then let go: a device must not reach memory that belongs to
- * another process by then. Spans end between runs, for a huge page can't be unmapped in part. So
- * as not to look up each page, the mapping remembers what the boundaries of its
- * runs are multiples of; of boundaries that are not even multiples of a block,
- * just which blocks they are in, a bit each.
+ * IOTLBs, and only then unpinned: a device must not access memory that belongs to
+ * another process by then. Spans end between runs, because a huge page can't be unmapped in
+ * part. To look up fewer pages, the mapping stores a power of two that all boundaries between
+ * its runs are multiples of; for boundaries that are not multiples of a block, it
+ * stores only which blocks they are in, a bit for each block.
  */
 #include "group.h"
 #include "iommu.h"
@@ -88,8 +88,8 @@ static void forget_runs(struct dmt_mapping *m)
 }
 
 /*
- * Is @pfn the next of @n frames from @first on, and of their kind? @frames: some
- * of the mapping may be no memory.
+ * Return: whether @pfn is adjacent to the @n frames from @first on, and of the same kind. @frames:
+ * whether some of the mapping's frames may not be memory.
  */
 static bool run_goes_on(bool frames, unsigned long first, unsigned long n,
 			unsigned long pfn)
@@ -100,7 +100,7 @@ static bool run_goes_on(bool frames, unsigned long first, unsigned long n,
 
 /* Unmapping ----------------------------------------------------------------- */
 
-/* Physically contiguous pages: the first frame, and how many */
+/* A run: the first of contiguous frames, and their number */
 struct run {
 	unsigned long pfn;
 	unsigned long npages;
@@ -124,7 +124,7 @@ struct span {
 	struct run *run;
 };
 
-/* Add @n pages. False: there is no room, and the span ends before them. */
+/* Add @n pages. Return: false: there is no room, and the span ends before them */
 static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 {
 	struct run *run = &span->run[span->nr_runs];
@@ -170,7 +170,7 @@ static void span_unpin(struct dmt_host *host, const struct span *span,
 			dmt_unpin_run(host, run->pfn, run->npages, dirty);
 }
 
-/* From all domains up to @end, or NULL: all. False: a device may still reach it. */
+/* Unmap from the domains before @end; NULL: from all. Return: false: a device may still access it */
 static bool unmap_run(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
 		      unsigned long npages, const struct dmt_domain *end)
 {
@@ -200,11 +200,11 @@ static void unmap_pages(struct dmt_container *c, struct dmt_mapping *m, unsigned
 			span.first++;	/* nothing of ours */
 			continue;
 		}
-		/* What a device can still reach stays pinned, for good. */
+		/* Pages that a device can still access stay pinned, for good. */
 		if (unmap_run(c, m, span.first, span.npages, NULL))
 			span_unpin(c->host, &span, is_writable(m));
 		span.first += span.npages;
-		dmt_interrupted();	/* for others' sake: this goes on */
+		dmt_interrupted();	/* let other threads run; this call continues */
 	}
 }
 
@@ -222,7 +222,7 @@ void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 
 /* Mapping ------------------------------------------------------------------- */
 
-/* The next run of @p goes where @m's pages from @page on are. */
+/* Map the next run of @p at @m's pages from @page on. */
 static int map_run(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
 		   struct dmt_prepared *p, const struct dmt_run *run)
 {
@@ -262,7 +262,7 @@ static int map_runs(struct dmt_container *c, struct dmt_mapping *m, struct dmt_p
 	return err;
 }
 
-/* What drivers pin of @m now is counted already, and needn't be what it was. */
+/* Pages of @m that drivers have pinned are counted already; their number may have changed. */
 static int settle(const struct dmt_mapping *m, struct dmt_prepared *p)
 {
 	u64 count = m->pins.count;
@@ -289,13 +289,13 @@ int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m, struct dmt_pre
 		forget_runs(m);
 		return err;
 	}
-	/* Where it pins less than drivers did, what they did still counts. */
+	/* If the IOMMU pins fewer pages than drivers do, the pages of drivers are counted. */
 	m->runs.held = m->pins.count + p->accounted;
 	p->accounted = 0;
 	return 0;
 }
 
-/* Domains that come and go ---------------------------------------------------- */
+/* Domains that are added and removed ------------------------------------------- */
 
 /*
  * Drivers may have pinned pages of @m, and counted them against the owner's
@@ -314,7 +314,7 @@ static int map_first(struct dmt_container *c, struct dmt_mapping *m, struct dmt_
 	return err;
 }
 
-/* How many pages from @page on are one run, that begins with @pfn? */
+/* Return: number of pages from @page on in one run, whose first frame is @pfn */
 static unsigned long run_at(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
 			    unsigned long *pfn)
 {
@@ -333,7 +333,7 @@ static unsigned long run_at(struct dmt_container *c, const struct dmt_mapping *m
 	return n;
 }
 
-/* Map in @d what the domains that are there map. */
+/* Map in @d all that the existing domains map. */
 static int copy_to(struct dmt_container *c, const struct dmt_mapping *m, const struct dmt_domain *d)
 {
 	unsigned long npages = mapping_pages(m), page = 0, n, pfn;
