@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Map: mappings are made, and listed. */
+/* Map: make mappings, and list them. */
 #include "iommu.h"
 #include "map.h"
 #include "prepare.h"
@@ -24,7 +24,7 @@ static int map_check(struct dmt_container *c, u64 iova, u64 last, u64 vaddr)
 	return 0;
 }
 
-/* @p: the memory, or NULL: it isn't prepared. -EAGAIN: it must be. */
+/* @p: prepared memory, or NULL. Return: -EAGAIN: the memory must be prepared */
 static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 		      u32 prot, struct dmt_prepared *p)
 {
@@ -49,8 +49,8 @@ static int map_locked(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	if (err)
 		goto err_unmap;
 	/*
-	 * Who looks a mapping up while it is put into the space may find it once, and
-	 * not the next time; so a pin could be made that can't be undone.
+	 * A look-up while the mapping is inserted may find it once, and not the next
+	 * time; so a pin could be made that can't be undone.
 	 */
 	smp_store_release(&m->leaving, false);
 	c->avail--;
@@ -77,7 +77,7 @@ static int map_once(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 	return err;
 }
 
-/* Behind an IOMMU. Other calls may change anything while the memory is pinned. */
+/* Map behind an IOMMU. Other calls may change anything while the memory is pinned. */
 static int map_prepared(struct dmt_container *c, u64 iova, u64 last, u64 vaddr,
 			u32 prot)
 {
@@ -107,7 +107,7 @@ int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 	return err == -EAGAIN ? map_prepared(c, iova, last, vaddr, prot) : err;
 }
 
-/* @c->lock, for the address and whether it's valid */
+/* @c->lock is held, because the address and its validity are read. */
 static void describe(const struct dmt_mapping *m,
 		     struct dmatrack_mapping_entry *entry)
 {

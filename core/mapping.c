@@ -5,9 +5,9 @@
 #include "mapping.h"
 
 /*
- * Pages of a mapping that can be written at all. A container without an IOMMU
- * domain lets a user map addresses that no process can have; memory to log
- * those is not for the asking.
+ * Return: number of pages of a mapping that can be written at all. In a container without an
+ * IOMMU domain a user can map addresses that no process can have; no memory is allocated to
+ * log those.
  */
 static u64 writable_pages(struct dmt_host *host, u64 span, u64 vaddr)
 {
@@ -72,7 +72,7 @@ void dmt_mapping_put(struct dmt_mapping *m)
 	dmt_free_later(&m->later, mapping_free);
 }
 
-/* With memory to be had by sleeping, outside of RCU */
+/* Mark with memory that is allocated by sleeping, outside of RCU. */
 static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 {
 	struct dmt_need need = { .host = m->host };

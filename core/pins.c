@@ -2,28 +2,28 @@
 /*
  * Pins: pages of one mapping that device drivers hold.
  *
- * Shape. Chunks of pages as in the log. A chunk that ever had a pin has three
- * things for each 64 pages: which are pinned, which of them for writing, and
+ * Shape. Chunks of pages as in the log. A chunk that ever had a pin has, for each 64
+ * pages, a bitmap of the pinned pages, one of those pinned for writing, and
  * an array with 8 bytes for each pinned page, in the order of the pages: the
- * page's frame and how often it is pinned. The entry of page i is found at the
- * number of pinned pages below i. An array holds 1, 2, 4 ... 64 entries.
+ * page's frame and the number of its pins. The index of the entry of page i is the
+ * number of pinned pages below i. An array has room for 1, 2, 4 ... 64 entries.
  *
  * Memory is thus 8 bytes a pinned page where pages are pinned densely, and up
  * to 12 KiB for each 128 MiB of 4 KiB pages that has pins at all.
  *
- * Locking. @pins->lock, a mutex of this mapping's pins alone, for all changes. It
- * isn't held while the owner's pages are faulted in, which takes as long as the
- * memory's provider likes: a call first pins what seems to have no entry, then takes
- * the lock. Where another driver's entry came first, the call uses that and gives its
- * own pin back; where an entry that it counted on has gone, it begins again. Harvests
- * take no lock: they read the words of pages pinned for writing, and the pointers
- * that lead there; those stay until the mapping goes.
+ * Locking. @pins->lock, a mutex of this mapping's pins only, protects all changes. It
+ * isn't held while the owner's pages are faulted in, which may take any time: a call first
+ * pins the pages that seem to have no entry, then takes the lock. If another driver's
+ * call has made an entry meanwhile, the call uses that and undoes its own pin; if an entry
+ * that it expected has gone, it begins again. Harvests
+ * take no lock: they read the bitmaps of pages pinned for writing, and the pointers
+ * to them; these stay until the mapping is freed.
  *
  *	unpin: (1) mark in the log		harvest: (1) read pinned words
  *	       (2) clear the pinned bit			 (2) take from the log
- *	       (3) let go of the page
+ *	       (3) unpin the page
  *
- * with barriers in between: where the harvest's (1) no longer finds the bit,
+ * with barriers in between: if the harvest's (1) does not find the bit any more,
  * its (2) finds the mark.
  */
 #include "mapping.h"
@@ -36,7 +36,7 @@
 #define PIN_FRAME	24
 
 #define WORD_PAGES	64U
-/* An empty array of this many entries or fewer stays for the next pin. */
+/* An empty array with room for at most this many entries is kept for the next pin. */
 #define ENTRIES_KEPT	8U
 
 struct dmt_pin_word {
@@ -52,7 +52,7 @@ struct dmt_pin_chunk {
 	struct dmt_pin_word word[];
 };
 
-/* Pinned pages. Without the lock it's a hint. */
+/* Return: number of pinned pages; without the lock it may be out of date */
 static u64 present(const struct dmt_pin_word *w)
 {
 	return READ_ONCE(w->present);
@@ -144,7 +144,7 @@ void dmt_pins_fini(struct dmt_pins *pins)
 
 /* Adding ------------------------------------------------------------------ */
 
-/* Return: the chunk, that there was none of; NULL: no memory */
+/* Make a chunk that does not exist yet. Return: NULL: no memory */
 static struct dmt_pin_chunk *chunk_make(struct dmt_mapping *m, u64 chunk)
 {
 	struct dmt_host *host = m->host;
@@ -210,7 +210,7 @@ static u64 word_pages(u64 page, unsigned int n)
 	return dmt_word_mask(page % WORD_PAGES, page % WORD_PAGES + n - 1);
 }
 
-/* All the memory that pinning will need */
+/* Allocate all the memory that pinning will need. */
 static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
 	while (npages) {
@@ -231,8 +231,8 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 }
 
 /*
- * A call that adds pins keeps its own ones in the caller's array until they have
- * entries: NULL is a page that it found to have one.
+ * A call that adds pins keeps the pages that it has pinned in the caller's array until they
+ * have entries; NULL: the page has an entry already.
  */
 #define OWN_WRITABLE	1UL		/* in the pointer: PIN_WRITABLE */
 
@@ -248,7 +248,7 @@ static u64 own_entry(struct page *own)
 }
 
 /*
- * Pin some of @n pages, at least one. For writing wherever that can be, so that
+ * Pin some of @n pages, at least one; for writing if possible, so that
  * another driver may pin the page for writing later and gets the same page.
  */
 static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
@@ -271,8 +271,8 @@ static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
 }
 
 /*
- * How many pages from @page on, up to @npages, have an entry; or, if @entry is
- * false, have none? Without the lock, it may be otherwise by the time it returns.
+ * Return: number of pages from @page on, up to @npages, that have an entry; or, if @entry is
+ * false, that have none. Without the lock the result may be out of date.
  */
 static unsigned long count_same(const struct dmt_pins *pins, u64 page,
 				unsigned long npages, bool entry)
@@ -293,7 +293,7 @@ static unsigned long count_same(const struct dmt_pins *pins, u64 page,
 	return n;
 }
 
-/* Without the lock: pin what has no entry and isn't @pages' own yet. */
+/* Without the lock: pin the pages that have no entry and aren't in @pages yet. */
 static int pin_absent(struct dmt_mapping *m, u64 page, unsigned long npages,
 		      bool write, struct page **pages)
 {
@@ -317,7 +317,7 @@ static int pin_absent(struct dmt_mapping *m, u64 page, unsigned long npages,
 	return 0;
 }
 
-/* Give @pages' own pins back. */
+/* Undo the call's own pins, those in @pages. */
 static void unpin_own(struct dmt_mapping *m, struct page **pages,
 		      unsigned long npages)
 {
@@ -332,8 +332,8 @@ static void unpin_own(struct dmt_mapping *m, struct page **pages,
 }
 
 /*
- * Can [page, page + n) of one word be pinned once more? Returns how many of them need
- * an entry, or -errno; -EAGAIN: one has lost its entry since it was looked for.
+ * Check that [page, page + n) of one word can be pinned once more. Return: number of them that
+ * need an entry; -EAGAIN: one has lost its entry since the last check; or another -errno
  */
 static int word_check(const struct dmt_pins *pins, u64 page, unsigned int n,
 		      bool write, struct page **pages)
@@ -392,7 +392,7 @@ static void entry_insert(struct dmt_pin_word *w, unsigned int bit, u64 entry)
 
 /*
  * Count [page, page + n) of one word once more, with entries for those that have none.
- * Where another driver's entry came first, its page is the one.
+ * If another driver's call has made an entry first, its page is used.
  */
 static void word_enter(struct dmt_mapping *m, u64 page, unsigned int n,
 		       struct page **pages)
@@ -419,7 +419,7 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	u64 line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
 	u64 mask = word_pages(page, n), left;
 
-	/* What a driver at fault has unpinned meanwhile has no entry. */
+	/* Pages that a faulty driver has unpinned meanwhile have no entry. */
 	mask &= present(w);
 	if ((atomic64_read(&w->written) & mask) == mask)
 		return;
@@ -429,7 +429,7 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	atomic64_or((s64)(1ULL << line), &pc->lines);
 }
 
-/* Do something to [page, page + npages), word by word. */
+/* Call a function for [page, page + npages), word by word. */
 static void each_word(struct dmt_pins *pins, u64 page, unsigned long npages,
 		      void (*fn)(struct dmt_pins *pins, u64 page,
 				 unsigned int n))
@@ -443,7 +443,7 @@ static void each_word(struct dmt_pins *pins, u64 page, unsigned long npages,
 	}
 }
 
-/* @npages more are pinned, or fewer, which can't fail. */
+/* Count @npages more pinned pages; if negative, fewer, which can't fail. */
 static int count_change(struct dmt_mapping *m, long npages)
 {
 	u64 before = dmt_mapping_accounted(m);
@@ -463,7 +463,7 @@ static int count_change(struct dmt_mapping *m, long npages)
 	return err;
 }
 
-/* With the lock. -EAGAIN: pages have no entry, and the call has no pin of its own of them. */
+/* With the lock. Return: -EAGAIN: pages have no entry, and the call has not pinned them */
 static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 		      bool write, struct page **pages)
 {
@@ -488,8 +488,8 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 }
 
 /*
- * Where all pages have entries, the first round is all. Each further one pins, and keeps,
- * what had none in the one before: it ends.
+ * If all pages have entries, one round is enough. Each further round pins, and keeps, pages
+ * that had no entry in the round before, so the rounds end.
  */
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages)
@@ -526,7 +526,7 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages)
 
 /* Dropping ---------------------------------------------------------------- */
 
-/* A batch of pages to let go of, all written or none */
+/* A batch of pages to unpin, all of them written or none */
 struct drop {
 	struct dmt_mapping *m;
 	unsigned int count;
@@ -551,7 +551,7 @@ static void drop_add(struct drop *d, struct page *page, bool dirty)
 	d->pages[d->count++] = page;
 }
 
-/* Those of @mask that one less would unpin, and that may have been written */
+/* Return: pages of @mask that have one pin left and may have been written */
 static u64 last_writes(const struct dmt_pin_word *w, u64 mask)
 {
 	const u64 *entry;
@@ -601,7 +601,7 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 	mark_run(m, first, end);
 }
 
-/* Is @line free of pages pinned for writing? */
+/* Return: whether @line has no page pinned for writing */
 static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
 {
 	unsigned int w;
@@ -613,8 +613,8 @@ static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
 }
 
 /*
- * The pages @here of a word, each pinned: one pin less, and no entry after the last.
- * Return: the pages that have none now.
+ * Remove one pin of each of the pages @here of a word, all pinned, and the entry with the last
+ * pin. Return: the pages that have no entry now
  */
 static u64 word_uncount(struct drop *d, struct dmt_pin_word *w, u64 here)
 {
@@ -658,7 +658,7 @@ static void word_unwrite(struct dmt_pins *pins, u64 page, u64 gone)
 		atomic64_andnot((s64)(1ULL << line), &pc->lines);
 }
 
-/* [page, page + n) of one word: one pin less each. False: not all are pinned. */
+/* Remove one pin of each of [page, page + n) of one word. Return: false: not all were pinned */
 static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 {
 	struct dmt_pins *pins = &d->m->pins;

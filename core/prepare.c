@@ -2,25 +2,25 @@
 /*
  * Prepare: memory for an IOMMU to map, pinned before the container's lock is taken.
  *
- * Pages are pinned in batches, and noted in runs, each as long as physical memory is
- * contiguous, across batches too: it is from the length and alignment of a run that
- * the IOMMU driver makes huge pages. A note is 8 bytes, as much as the IOMMU's own
- * entry for the page where no two are contiguous.
+ * Pages are pinned in batches, and recorded in runs, each as long as physical memory is
+ * contiguous, across batches too, because the IOMMU driver makes huge pages according to
+ * length and alignment of a run. A record (a note) has 8 bytes, as much as the IOMMU's own
+ * entry for a page if no two are contiguous.
  *
- * Frames that are no memory (a device's registers) are mapped for other devices
- * to reach, and neither pinned nor counted.
+ * Frames that are not memory (a device's registers) are mapped so that other devices can
+ * access them, and are neither pinned nor counted.
  */
 #include "prepare.h"
 
 #define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
 
 /*
- * A run that has so many pages (1 GiB of them, of 4 KiB) gets no more: mapping one
- * can neither be interrupted nor makes way for other threads.
+ * Largest number of pages of a run (1 GiB, in pages of 4 KiB): mapping a run
+ * can't be interrupted, and doesn't reschedule.
  */
 #define RUN_PAGES	(1UL << 18)
 
-/* A note: a flag, how many pages, the first frame. */
+/* A note: a flag, the number of pages, the first frame */
 #define NOTE_FRAMES	1ULL
 #define NOTE_PAGES	1		/* shift */
 #define NOTE_PFN	21		/* shift: of pages, up to 2 * RUN_PAGES fit */
@@ -61,7 +61,7 @@ static int block_add(struct dmt_prepared *p)
 	return 0;
 }
 
-/* The last run doesn't go on. */
+/* End the last run. */
 static int run_end(struct dmt_prepared *p)
 {
 	const struct dmt_run *run = &p->run;
@@ -76,7 +76,7 @@ static int run_end(struct dmt_prepared *p)
 	return 0;
 }
 
-/* The run goes on with @n pages at @pfn, or else ends, and a new one begins. */
+/* Add @n pages at @pfn to the last run, or end it and begin a new one. */
 static int run_add(struct dmt_prepared *p, unsigned long pfn, unsigned long n,
 		   bool frames)
 {
@@ -96,7 +96,7 @@ static int run_add(struct dmt_prepared *p, unsigned long pfn, unsigned long n,
 	return 0;
 }
 
-/* How many of @pages are contiguous? */
+/* Return: number of @pages, from the first on, that are contiguous */
 static unsigned long contiguous(struct page *const *pages, unsigned long npages)
 {
 	unsigned long pfn = page_to_pfn(pages[0]), n = 1;
@@ -106,7 +106,7 @@ static unsigned long contiguous(struct page *const *pages, unsigned long npages)
 	return n;
 }
 
-/* Pinned and counted @pages follow. On failure those that aren't noted are unpinned. */
+/* Add pinned @pages to the runs. On failure those that weren't added are unpinned. */
 static int run_extend(struct dmt_prepared *p, struct page **pages,
 		      unsigned long npages)
 {
@@ -142,7 +142,7 @@ static int account(struct dmt_prepared *p, unsigned long npages)
 	return 0;
 }
 
-/* The pages from @page on, which can't be pinned. Return: how many were noted */
+/* Add the pages from @page on, which can't be pinned. Return: number of pages added */
 static long add_frames(struct dmt_prepared *p, unsigned long page)
 {
 	unsigned long limit = p->npages - page, pfn, n;
@@ -160,7 +160,7 @@ static long add_frames(struct dmt_prepared *p, unsigned long page)
 	return err ?: (long)n;
 }
 
-/* The pages from @page on. Return: how many were noted; @pages is room for a batch */
+/* Add the pages from @page on. Return: number of pages added. @pages: buffer for a batch */
 static long add_batch(struct dmt_prepared *p, unsigned long page,
 		      struct page **pages)
 {
@@ -168,7 +168,7 @@ static long add_batch(struct dmt_prepared *p, unsigned long page,
 	long n;
 	int err;
 
-	/* After a frame there is likely another one, and pins are tried in vain. */
+	/* After a frame that is not memory there is likely another one, which can't be pinned. */
 	if (p->run.npages && p->run.frames) {
 		n = add_frames(p, page);
 		if (n != -EFAULT)
@@ -222,7 +222,7 @@ bool dmt_prepared_peek(const struct dmt_prepared *p, struct dmt_run *run)
 	return true;
 }
 
-/* No block is without a run that can be taken. */
+/* Every block has a run that can be taken. */
 void dmt_prepared_take(struct dmt_prepared *p)
 {
 	struct dmt_run_block *b = p->first;
@@ -238,7 +238,7 @@ static void unpin(struct dmt_prepared *p, const struct dmt_run *run)
 {
 	if (run->npages && !run->frames)
 		dmt_unpin_run(p->host, run->pfn, run->npages, false);
-	dmt_interrupted();	/* for others' sake: this goes on */
+	dmt_interrupted();	/* let other threads run; this call continues */
 }
 
 void dmt_prepared_drop(struct dmt_prepared *p)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Tracking: writes are logged, and harvested. */
+/* Tracking: begin and end the log, and harvest it. */
 #include "answer_bitmap.h"
 #include "answer_ranges.h"
 #include "harvest.h"
@@ -48,7 +48,7 @@ struct cut {
 	void *memory;
 };
 
-/* Some tables' memory. False: that was the last. */
+/* Cut the memory of some tables. Return: false: these were the last */
 static bool cut_some(struct dmt_container *c, struct cut *cut)
 {
 	unsigned int n;
@@ -77,8 +77,8 @@ static bool cut_some(struct dmt_container *c, struct cut *cut)
 }
 
 /*
- * Tracking has ended a grace period ago, and doesn't begin while @c->start_lock is
- * held, so logs are neither marked nor taken from. @c->lock keeps the mappings, and is
+ * Clean all logs. Tracking ended a grace period ago, and doesn't begin while @c->start_lock is
+ * held, so logs are neither marked nor taken from. @c->lock protects the mappings, and is
  * held for some tables at a time; memory is freed without it.
  */
 static void logs_free(struct dmt_container *c)
@@ -128,8 +128,7 @@ int dmt_tracking_stop(struct dmt_container *c)
 /* Harvests -------------------------------------------------------------------- */
 
 /*
- * @c->lock, for a harvest of [iova, last], a bit or a range for 2^@pgshift bytes; or
- * -EINVAL.
+ * Take @c->lock for a harvest of [iova, last] in pages of 2^@pgshift bytes. Return: 0; -EINVAL
  */
 static int lock_to_harvest(struct dmt_container *c, u64 iova, u64 last,
 			   unsigned int pgshift)
@@ -145,7 +144,7 @@ static int lock_to_harvest(struct dmt_container *c, u64 iova, u64 last,
 	return -EINVAL;
 }
 
-/* Before the user's memory is touched: could it be harvested at all? */
+/* Check that the range can be harvested at all, before the user's memory is accessed. */
 static int may_harvest(struct dmt_container *c, u64 iova, u64 last,
 		       unsigned int pgshift)
 {
@@ -173,7 +172,7 @@ static int get_bitmap_once(struct dmt_container *c, u64 iova, u64 last,
 	return err;
 }
 
-/* Each time that a page of the buffer has gone, it is prepared anew. */
+/* Prepare the buffer again each time that a page of it has gone. */
 int dmt_tracking_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
 		   const struct dmt_bitmap *bitmap)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The type1 calls of <linux/vfio.h>: decoding, checks and their errno.
+ * Type1: the calls of <linux/vfio.h>: decoding, checks and their errno.
  *
- * Which error a call with several faults gets is that of Linux 7.3's type1
- * driver; where that has a limit that dmatrack does without, there is none.
+ * A call with several faults returns the same error as on Linux 7.3's type1
+ * driver, except for limits of that driver that dmatrack does not have.
  */
 #include "answer_bitmap.h"
 #include "answer_ranges.h"
@@ -47,10 +47,10 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
 struct caps {
 	char *buf;
 	size_t size;
-	u32 *next;		/* of the last capability so far */
+	u32 *next;		/* offset of the last capability so far */
 };
 
-/* Where the chain will stand: behind the structure, as the uapi has it */
+/* Return: offset of the chain: behind the structure, as the uapi defines it */
 #define CAPS_OFFSET	sizeof(struct vfio_iommu_type1_info)
 
 static void *caps_add(struct caps *caps, u16 id, size_t size)
@@ -83,8 +83,8 @@ static void caps_fill(const struct dmt_container *c, struct caps *caps)
 	mig = caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, sizeof(*mig));
 	mig->pgsize_bitmap = 1ULL << c->pgshift;
 	/*
-	 * Half of the address space, though any range is taken: users (QEMU
-	 * 11.1) reckon how much memory that is in 64 bits, and all of it is 0.
+	 * Half of the address space, though any range is accepted: users (QEMU
+	 * 11.1) compute the size of that memory in 64 bits, where all of it is 0.
 	 */
 	mig->max_dirty_bitmap_size = 1ULL << (64 - c->pgshift - 4);
 
@@ -200,7 +200,7 @@ static long map_dma(struct dmt_container *c, unsigned long arg)
 /* Bitmaps -------------------------------------------------------------------- */
 
 /*
- * A bitmap's description, for @size bytes. What its page size may be depends
+ * Check the description of a bitmap for @size bytes. Which page sizes are possible depends
  * on the container, and is checked later.
  */
 static int check_bitmap(struct dmt_container *c, const struct vfio_bitmap *b,
@@ -240,7 +240,7 @@ static int unmap_check(struct dmt_container *c,
 	return 0;
 }
 
-/* The bitmap that UNMAP_DMA has behind its structure */
+/* Get the bitmap that UNMAP_DMA has behind its structure. */
 static int unmap_bitmap(struct dmt_container *c, unsigned long arg,
 			const struct vfio_iommu_type1_dma_unmap *unmap,
 			struct dmt_bitmap *bitmap)
@@ -327,7 +327,7 @@ static long dirty_pages(struct dmt_container *c, unsigned long arg)
 		return -EFAULT;
 	if (dirty.argsz < offsetofend(typeof(dirty), flags))
 		return -EINVAL;
-	switch (dirty.flags) {		/* one at a time, and no others */
+	switch (dirty.flags) {		/* exactly one flag, and no others */
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
 		return dmt_tracking_start(c);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
@@ -363,8 +363,8 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 #define LIST_PIECE	16U	/* entries, on the stack */
 
 /*
- * Up to @room entries from @iova on to the user, some at a time, so that no lock
- * is held while a page of theirs is waited for. Return: how many, or -errno.
+ * Copy up to @room entries from @iova on to the user, some at a time, so that no lock
+ * is held during a page fault. Return: number of entries, or -errno
  */
 static long list_to_user(struct dmt_container *c, u64 iova,
 			 struct dmatrack_mapping_entry __user *to, u32 room)
@@ -375,7 +375,7 @@ static long list_to_user(struct dmt_container *c, u64 iova,
 	while (done < room) {
 		u32 want = min(room - done, LIST_PIECE);
 		int n = dmt_map_list(c, iova, piece, want);
-		/* mapped since the piece before, over what that ended with */
+		/* a mapping made since, over the last one of the piece before */
 		int skip = done && n > 0 && piece[0].iova < iova;
 
 		if (n < 0)
@@ -415,7 +415,7 @@ static long get_mappings(struct dmt_container *c, unsigned long arg)
 				offsetofend(typeof(get), entries));
 }
 
-/* Is that a range that could be harvested? Pages are checked under the lock. */
+/* Check a range to harvest; whether it has whole pages is checked under the lock. */
 static bool check_ranges(const struct dmatrack_get_ranges *get)
 {
 	return get->argsz >= offsetofend(typeof(*get), more) && !get->flags &&

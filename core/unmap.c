@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Unmap: mappings go.
+ * Unmap: remove mappings.
  *
  * How a device operation and an unmap meet. An operation enters the gate, looks
- * the mapping up, and gives up if it is leaving. An unmap sets leaving, and
+ * the mapping up, and fails if it is leaving. An unmap sets leaving, and
  * drains the gate: from then on no write, read or pin is under way there, and
- * none begins. Then it has drivers unpin (unpinning goes on in a leaving
- * mapping), makes sure that they have, takes the last word on what was written, and
- * takes the mapping out of the space. Unpins that are still at it count among its users;
- * what else reaches it, as dmt_operation_mark() does, is in an RCU read-side section. So
+ * none begins. Then it has drivers unpin (unpinning is possible in a leaving
+ * mapping), checks that they have, harvests the mapping for the last time, and
+ * removes it from the space. Unpins that are still under way are counted in its users;
+ * all other accesses, such as dmt_operation_mark()'s, are in an RCU read-side section. So
  * it is freed when the last user has gone, after a grace period that no call waits for.
  *
- * An operation may sleep in a page fault, and a driver may take its time: both are waited
- * for without @lock, but with @drain_lock, so that nothing else takes away what is
- * leaving. What the wait was for is then looked at anew. A caller that is killed in it
- * leaves all as it was.
+ * An operation may sleep in a page fault, and a driver may take long: both are waited
+ * for without @lock, but with @drain_lock, so that no other call removes the leaving
+ * mappings. After the wait everything is checked again. If the caller is killed during it,
+ * nothing has changed.
  *
- * If a driver still holds a page, or the last word can't be delivered, leaving is
- * taken back and nothing has happened, but that drivers may have unpinned, which
- * they were told to do, and that operations in between were refused. Drivers that
+ * If a driver still holds a page, or the last bitmap can't be written, leaving is
+ * cleared again and nothing has changed, except that drivers may have unpinned, as
+ * requested, and that operations failed meanwhile. Drivers that
  * hold pages get time: the unmap is tried again, from its first check on, with
  * pauses in which the lock is free; in the end it fails. A page that a driver
  * holds is never given back to the system.
@@ -63,7 +63,7 @@ struct leaving {
 	u64 bytes;
 };
 
-/* All that begins in [@l->iova, @l->last] is leaving. */
+/* Mark all mappings that begin in [@l->iova, @l->last] as leaving. */
 static void leave(struct dmt_container *c, struct leaving *l)
 {
 	struct dmt_mapping **tail = &l->list;
@@ -90,8 +90,8 @@ static void stay(struct leaving *l)
 }
 
 /*
- * Have drivers unpin. One that had just pinned may not have come to note it
- * when it was told; it will have the next time.
+ * Have drivers unpin. A driver that has just pinned pages may not have recorded them yet when
+ * it is called; it will have at the next call.
  */
 static void notify(struct dmt_container *c, struct leaving *l)
 {
@@ -104,7 +104,7 @@ static void notify(struct dmt_container *c, struct leaving *l)
 					 dmt_mapping_span(m) + 1);
 }
 
-/* What was written there and not harvested is forgotten. */
+/* Note that pages that were written there and not harvested are forgotten. */
 static void note_unread(struct dmt_container *c, const struct leaving *l)
 {
 	const struct dmt_mapping *m;
@@ -115,8 +115,8 @@ static void note_unread(struct dmt_container *c, const struct leaving *l)
 }
 
 /*
- * After the gate was drained no page is pinned any more, so false stays so; and an unpin
- * that made it so is through with what it counts.
+ * Return: whether pages are pinned. After the gate was drained no page is pinned any more, so
+ * false stays valid; and an unpin that made it false has finished its accounting.
  */
 static bool is_held(struct leaving *l)
 {
@@ -134,8 +134,8 @@ static bool is_held(struct leaving *l)
 }
 
 /*
- * Take what is leaving away. Pages that drivers still hold stay pinned and accounted
- * for good, unless an unpin is already at it: the mapping isn't found any more.
+ * Remove the leaving mappings. Pages that drivers still hold stay pinned and accounted
+ * for good, unless an unpin is under way: the mapping isn't found any more.
  */
 static void unmap_finish(struct dmt_container *c, struct leaving *l)
 {
@@ -158,8 +158,8 @@ static void unmap_finish(struct dmt_container *c, struct leaving *l)
 }
 
 /*
- * The answers: all that can still fail. The size comes first, because it can be
- * taken back, and is by the caller. -EAGAIN: what the user is given must be faulted in.
+ * Write size and bitmap to the user, the last step that can fail. The size comes first, because
+ * the caller can undo that. Return: -EAGAIN: the user's memory must be faulted in
  */
 static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap, u64 bytes, u64 __user *size)
@@ -170,7 +170,7 @@ static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 	return bitmap ? dmt_answer_bitmap_harvest(c, iova, last, bitmap) : 0;
 }
 
-/* The same where nothing is unmapped: what is mapped there keeps its pages. */
+/* The same if nothing is unmapped: mappings in the range keep their dirty pages. */
 static int unmap_none(struct dmt_container *c, u64 iova, u64 last,
 		      const struct dmt_bitmap *bitmap, u64 __user *size)
 {
@@ -179,7 +179,7 @@ static int unmap_none(struct dmt_container *c, u64 iova, u64 last,
 	return err || !bitmap ? err : dmt_answer_bitmap_clean(c, iova, last, bitmap);
 }
 
-/* May that be unmapped at all? As dmt_unmap_check(): -ENOENT is no error. */
+/* Check that the range can be unmapped at all, as dmt_unmap_check(): -ENOENT is no error. */
 static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 		     const struct dmt_bitmap *bitmap, u64 *end)
 {
@@ -196,10 +196,9 @@ static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 }
 
 /*
- * Have all mappings in [iova, last] leave, with no operation using them. @c->lock is
- * dropped for that, and mappings may have come by then, or tracking have ended, so all is
- * checked again.
- * If this fails, what is in @l is leaving.
+ * Mark all mappings in [iova, last] as leaving, and wait until no operation uses them. @c->lock
+ * is dropped for that, and mappings may be made or tracking may end meanwhile, so everything is
+ * checked again. If this fails, the mappings in @l are leaving.
  */
 static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,
 		       const struct dmt_bitmap *bitmap, struct leaving *l)
@@ -224,7 +223,7 @@ static int unmap_begin(struct dmt_container *c, u64 iova, u64 last, bool all,
 	}
 }
 
-/* @c->drain_lock and @c->lock. -EBUSY: drivers hold pages. */
+/* @c->drain_lock and @c->lock are held. Return: -EBUSY: drivers hold pages */
 static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 			const struct dmt_bitmap *bitmap, u64 __user *size)
 {
@@ -256,7 +255,7 @@ int dmt_unmap_size(struct dmt_container *c, u64 iova, u64 last,
 	return dmt_interrupted() ? -EINTR : 0;
 }
 
-/* Without the lock, as far as pages of the user are waited for */
+/* Called without locks: pages of the user are waited for. */
 static int unmap_prepare(struct dmt_container *c, u64 iova, u64 last, bool all,
 			 const struct dmt_bitmap *bitmap)
 {
@@ -288,9 +287,9 @@ static int unmap_once(struct dmt_container *c, u64 iova, u64 last, bool all,
 }
 
 /*
- * How long drivers are given to unpin, and the longest pause between two attempts.
- * The first pauses are short, each twice the one before: a driver that is about to
- * unpin is waited for not much longer than it takes.
+ * Time that drivers get to unpin, and the longest pause between two attempts, in ms.
+ * The first pauses are short, each twice the one before, so that the wait for a driver that
+ * is about to unpin is not much longer than the driver takes.
  */
 #define UNPIN_MS	1000U
 #define PAUSE_MS	64U
@@ -315,7 +314,7 @@ static int unmap_patiently(struct dmt_container *c, u64 iova, u64 last, bool all
 	return err;
 }
 
-/* Where the answer has to be faulted in after all, it begins anew. */
+/* Begin again if the user's memory must be faulted in once more. */
 int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 	      const struct dmt_bitmap *bitmap, u64 __user *size)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 #include "unread.h"
 
-/* IOVAs between range @i and [iova, last]; 0: they meet or touch */
+/* Return: number of IOVAs between range @i and [iova, last]; 0: they overlap or are adjacent */
 static u64 distance(const struct dmt_unread *u, unsigned int i, u64 iova,
 		    u64 last)
 {
@@ -12,7 +12,7 @@ static u64 distance(const struct dmt_unread *u, unsigned int i, u64 iova,
 	return 0;
 }
 
-/* The range that is nearest to [iova, last]; @nearest: out: how far it is */
+/* Return: index of the range nearest to [iova, last]; @nearest: out: its distance in bytes */
 static unsigned int find_nearest(const struct dmt_unread *u, u64 iova, u64 last,
 				 u64 *nearest)
 {

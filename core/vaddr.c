@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Addresses of mappings: taken away, and given anew. */
+/* Vaddr: invalidate the addresses of mappings, and set new ones. */
 #include "unmap.h"
 #include "vaddr.h"
 
-/* The mappings that begin in [iova, last]: how many bytes, if all are valid */
+/* Compute the bytes of the mappings that begin in [iova, last], if all addresses are valid. */
 static int count_valid(struct dmt_container *c, u64 iova, u64 last, u64 *bytes)
 {
 	struct dmt_space_iter it;
@@ -17,7 +17,7 @@ static int count_valid(struct dmt_container *c, u64 iova, u64 last, u64 *bytes)
 	return 0;
 }
 
-/* Are the addresses of the mappings that begin in [iova, last] invalid? */
+/* Make the addresses of the mappings that begin in [iova, last] invalid, or valid again. */
 static void set_invalid(struct dmt_container *c, u64 iova, u64 last, bool invalid)
 {
 	struct dmt_space_iter it;
@@ -32,7 +32,7 @@ static void set_invalid(struct dmt_container *c, u64 iova, u64 last, bool invali
 	}
 }
 
-/* @c->drain_lock and @c->lock, which is dropped while operations go on */
+/* @c->drain_lock and @c->lock are held; the latter is dropped while operations end. */
 static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 			     bool all, u64 __user *size)
 {
@@ -55,7 +55,7 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 
 	set_invalid(c, iova, end, true);
 	dmt_container_unlock(c);
-	/* Operations that haven't seen it may use addresses until here. */
+	/* Operations that began before may use the addresses until here. */
 	err = dmt_gate_drain_killable(&c->gate);
 	dmt_container_lock(c);
 	if (err)
@@ -89,7 +89,7 @@ int dmt_vaddr_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
 	return err;
 }
 
-/* What is pinned and counted of @m is the caller's from now on. */
+/* Account the pinned pages of @m to the caller from now on. */
 static int change_owner(struct dmt_mapping *m)
 {
 	long npages = dmt_mapping_accounted(m);
@@ -134,7 +134,7 @@ static int update_vaddr_locked(struct dmt_container *c, u64 iova, u64 last,
 	m->vaddr = vaddr;
 	m->invalid = false;
 	m->since = ++c->changes;
-	/* Who sees the last one gone sees the addresses. */
+	/* An operation that reads 0 here reads the new addresses. */
 	smp_store_release(&c->nr_invalid, c->nr_invalid - 1);
 	return 0;
 }
