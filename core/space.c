@@ -4,34 +4,34 @@
  *
  * A leaf holds up to LEAF_MAX mappings in the order of their IOVAs. The
  * directory holds the leaves in order, each with the lowest key that belongs
- * into it; the first leaf's is 0. With n mappings a look-up is two binary
- * searches, and a change copies one leaf, and once in LEAF_MAX/2 changes or
- * more seldom the directory, which is 16 bytes a leaf: at 65,535 mappings
- * some 20 KiB. That is quicker here than a balanced tree, and nothing that a
- * reader can reach is ever written but the directory's pointers to leaves.
+ * into it; the first leaf's is 0. A look-up is two binary
+ * searches. A change copies one leaf, and at most once in LEAF_MAX/2 changes
+ * the directory, which has 16 bytes for each leaf: with 65,535 mappings
+ * some 20 KiB. That is faster here than a balanced tree, and of the memory that readers
+ * can access only the directory's pointers to leaves are written.
  *
- * Concurrency. Changes are serialised by the caller. A change builds a new
- * leaf (or directory) and publishes it by rcu_assign_pointer(); what it
- * replaced is freed after a grace period. Only behind its last mapping a leaf
- * is written in place, and its count set then: adding and taking away there,
- * which is what happens most, needs no memory. A reader that saw a larger count
- * may find one mapping there or another; keys still ascend, as those in front
- * are smaller than either, and it checks the bounds of what it found.
+ * Concurrency. The caller serialises changes. A change builds a new
+ * leaf (or directory) and publishes it by rcu_assign_pointer(); the replaced one
+ * is freed after a grace period. A leaf is written in place only behind its last mapping,
+ * and its count is set then: adding and removing mappings there, which are the most frequent
+ * changes, need no memory. A reader that saw a larger count
+ * may find one mapping there or another; keys still ascend, because those before it
+ * are smaller than either, and the reader checks the bounds of the mapping it found.
  *
- * So a reader sees each leaf as it was at some moment, but for its last entry.
- * It may look at two leaves (the predecessor of an address can
- * be the last of an earlier leaf) that changed between its two looks; what it
- * looks for is one mapping, and a mapping that isn't inserted or erased
- * meanwhile stands in every version of the one leaf that it belongs into: in
+ * So a reader sees each leaf as it was at some moment, except for its last entry.
+ * It may read two leaves (the predecessor of an address can
+ * be the last of an earlier leaf), which may change between its two reads; but it
+ * searches for one mapping, and a mapping that isn't inserted or erased
+ * meanwhile is in every version of the one leaf that it belongs into: in
  * the one of the directory that the reader holds, even when a split has
  * published another directory, because leaves of a replaced directory are
  * never written again.
  *
- * Erasing must not fail. In the first leaf of a range the last mappings go, in
- * those in between all; only in the last leaf, or where the range is within one,
- * may mappings go that others follow. That needs one leaf, which is put by
- * beforehand. An emptied leaf goes when a directory without it can be had, and
- * else stays, which is harmless.
+ * Erasing must not fail. It removes the last mappings of the first leaf of a range, and all
+ * mappings of the leaves between; only in the last leaf, or if the range is within one leaf,
+ * may other mappings follow the removed ones. That needs one new leaf, which is allocated in
+ * advance. An empty leaf is removed if a directory without it can be allocated; else it
+ * stays, which is harmless.
  */
 #include "space.h"
 
@@ -47,7 +47,7 @@ struct dmt_space_leaf {
 struct dmt_space_dir {
 	struct rcu_head rcu;
 	unsigned int count;
-	u64 *key;				/* lowest that belongs there */
+	u64 *key;				/* lowest key that belongs into the leaf */
 	struct dmt_space_leaf __rcu *leaf[];
 };
 
@@ -88,7 +88,7 @@ static struct dmt_space_dir *dir_alloc(struct dmt_space *space,
 	return dir;
 }
 
-/* For callers that hold the lock of changes */
+/* For callers that hold the container's lock */
 static struct dmt_space_dir *dir_of(const struct dmt_space *space)
 {
 	return rcu_dereference_protected(space->dir, true);
@@ -108,7 +108,7 @@ static void dir_publish(struct dmt_space *space, struct dmt_space_dir *dir)
 	call_rcu(&old->rcu, dir_free_rcu);
 }
 
-/* How many of @n ascending keys are at or below @x. */
+/* Return: number of @n ascending keys that are at or below @x */
 static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
 {
 	const u64 *base = key;
@@ -118,7 +118,7 @@ static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
 	while (n > 1) {
 		unsigned int half = n / 2;
 
-		/* a conditional move, not a branch: x is anything */
+		/* a conditional move, not a branch: x can't be predicted */
 		base = READ_ONCE(base[half]) <= x ? base + half : base;
 		n -= half;
 	}
@@ -203,7 +203,7 @@ static void leaf_append(struct dmt_space_leaf *to,
 	to->count += end - first;
 }
 
-/* A directory as @old with @left and @right in place of leaf @at. */
+/* Make a directory like @old, with @left and @right in place of leaf @at. */
 static struct dmt_space_dir *dir_split(struct dmt_space *space,
 				       const struct dmt_space_dir *old,
 				       unsigned int at,
@@ -229,7 +229,7 @@ static struct dmt_space_dir *dir_split(struct dmt_space *space,
 	return dir;
 }
 
-/* The entries of the full leaf @old, with @m at @n, halved: @left and @right, both new */
+/* Divide the entries of the full leaf @old, with @m at index @n, between two new leaves. */
 static void leaf_halve(struct dmt_space_leaf *left, struct dmt_space_leaf *right,
 		       const struct dmt_space_leaf *old, unsigned int n,
 		       struct dmt_mapping *m)
@@ -248,7 +248,7 @@ static void leaf_halve(struct dmt_space_leaf *left, struct dmt_space_leaf *right
 	}
 }
 
-/* Add @m at @n of the full leaf @at. */
+/* Add @m at index @n of the full leaf @at. */
 static int insert_split(struct dmt_space *space, unsigned int at,
 			unsigned int n, struct dmt_mapping *m)
 {
@@ -319,9 +319,9 @@ int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
 }
 
 /*
- * A leaf put by, and another in its place. There is always one: when none can
- * be allocated, wait until no reader has the leaf that is about to be replaced,
- * which needs no memory, and put that by (see erase_from()).
+ * Take the spare leaf, and allocate another. There is always one: when none can
+ * be allocated, wait until no reader uses the leaf that is about to be replaced,
+ * which needs no memory, and keep that as the spare one (see erase_from()).
  */
 static struct dmt_space_leaf *spare_take(struct dmt_space *space)
 {
@@ -331,7 +331,7 @@ static struct dmt_space_leaf *spare_take(struct dmt_space *space)
 	return leaf;
 }
 
-/* Drop entries [first, end) of leaf @at, which keeps some others. */
+/* Remove entries [first, end) of leaf @at, which keeps some others. */
 static void erase_from(struct dmt_space *space, unsigned int at,
 		       unsigned int first, unsigned int end)
 {
@@ -350,7 +350,7 @@ static void erase_from(struct dmt_space *space, unsigned int at,
 	}
 }
 
-/* No hint is of use any more. Release: what was erased is out of the space before. */
+/* Make all hints invalid. Release: the erased mappings are out of the space before. */
 static void epoch_change(struct dmt_space *space)
 {
 	static atomic64_t last;
@@ -359,8 +359,8 @@ static void epoch_change(struct dmt_space *space)
 }
 
 /*
- * A directory without the leaves [from, end), all emptied, and empty ones beside them, if
- * memory can be had. No other leaf is looked at: there may be a thousand.
+ * Make a directory without the leaves [from, end), all empty, and empty ones beside them, if
+ * memory can be allocated. No other leaf is accessed: there may be a thousand.
  */
 static void dir_drop(struct dmt_space *space, unsigned int from, unsigned int end)
 {
@@ -383,7 +383,7 @@ static void dir_drop(struct dmt_space *space, unsigned int from, unsigned int en
 		dir->key[i] = i ? old->key[at] : 0;
 		RCU_INIT_POINTER(dir->leaf[i], dir_leaf(old, at));
 	}
-	/* Out of readers' reach first: a grace period may be short. */
+	/* First make them unreachable for readers, then free them after a grace period. */
 	rcu_assign_pointer(space->dir, dir);
 	for (i = from; i < end; i++)
 		leaf_retire(dir_leaf(old, i));
