@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The host of a container inside a process: see core/host.h for what each
- * function must do.
+ * Host: the host of a container inside a process; core/host.h describes the
+ * functions.
  *
  * Pointers are trusted, as everywhere in C, unless the engine was made with
- * DMATRACK_ENGINE_CHECKED. Then the kernel is asked to make each access, which
- * ends in EFAULT where an own access would end the process.
+ * DMATRACK_ENGINE_CHECKED. Then each access is made by a system call, which
+ * returns EFAULT where a direct access would end the process.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ static void later_call(struct rcu_head *rcu)
 	later->fn(later);
 }
 
-/* Callbacks run at a call's end, without a lock: they may take their time (reclaim.h). */
+/* Callbacks run at a call's end, without a lock: they may take long (reclaim.h). */
 void dmt_free_later(struct dmt_later *later,
 		    void (*fn)(struct dmt_later *later))
 {
@@ -89,8 +89,8 @@ void dmt_free_later(struct dmt_later *later,
 /* Accesses ------------------------------------------------------------------- */
 
 /*
- * The kernel's copy between our memory and an address that may be bad. Returns
- * how much was copied, from the first byte on.
+ * Copy between our memory and an address that may be invalid, by a system call. Return:
+ * number of bytes copied, from the first on
  */
 static size_t kernel_copy(void *mem, const void *addr, size_t size, bool write)
 {
@@ -114,7 +114,7 @@ static size_t kernel_copy(void *mem, const void *addr, size_t size, bool write)
 	return done;
 }
 
-/* NULL, or a member of it, which needs no system call to be found bad */
+/* NULL, or a member of it, is detected without a system call. */
 static bool is_null(const void *addr)
 {
 	return (unsigned long)addr < PAGE_SIZE;
@@ -188,7 +188,7 @@ int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 	return 0;
 }
 
-/* Where pointers are trusted, so are their pages. */
+/* If pointers are trusted, their pages need no check. */
 int dmt_fault_in_user(struct dmt_host *host, void *to, size_t size)
 {
 	if (host->checked)
@@ -244,7 +244,7 @@ static bool has_functions(const struct dmt_owner *owner)
 	return owner->memory.read;
 }
 
-/* A function may answer anything: no more than @size is believed. */
+/* A function may return any number: it is limited to @size. */
 static int call_memory(const struct dmatrack_memory *m, unsigned long offset,
 		       void *data, size_t size, size_t *done, bool write)
 {
@@ -291,7 +291,7 @@ int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
 	return owner_copy(owner, vaddr, data, size, done, false);
 }
 
-/* Can pages be had, faulted in for writing or for reading? */
+/* Return: whether pages can be faulted in, for writing or for reading */
 static bool is_there(unsigned long vaddr, unsigned long npages, bool write)
 {
 	return !madvise((void *)vaddr, npages * PAGE_SIZE,
@@ -334,7 +334,7 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 	return npages ? (long)npages : -EFAULT;
 }
 
-/* In a process there's no access to a page that doesn't wait for it. */
+/* In a process every access to a page waits for it. */
 long dmt_owner_pin_wait(struct dmt_owner *owner, unsigned long vaddr,
 			unsigned long npages, bool write, struct page **pages)
 {
@@ -362,7 +362,7 @@ int dmt_owner_account(struct dmt_owner *owner, long npages)
 	return 0;
 }
 
-/* The call's error is the program's own; a library writes to no log. */
+/* Nothing to do: the program gets the call's error, and a library writes to no log. */
 void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call)
 {
 	(void)owner;
@@ -375,13 +375,13 @@ bool dmt_owner_is_caller(const struct dmt_owner *owner)
 	return true;
 }
 
-/* What has no address tells none. */
+/* Memory without an address has none to list. */
 bool dmt_owner_may_know(const struct dmt_owner *owner)
 {
 	return dmt_owner_is_caller(owner) && !has_functions(owner);
 }
 
-/* Frames are played by memory, and told by a number that no memory has. */
+/* Simulated frames are memory, with a frame number that no memory has. */
 #define PLAYED_FRAME	(1UL << 40)
 
 int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
@@ -428,7 +428,7 @@ void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 		unmap(host->opaque, iova, size);
 }
 
-/* The caller of the unmap is told, and memory of a process goes back with it. */
+/* Nothing to do: the caller of the unmap gets the error, and the process's end frees its memory. */
 void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
 {
 	(void)iova;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Groups and domains that are played: see iommu.h. One lock for all of them:
- * what a device copies, it copies before an unmap returns.
+ * IOMMU: simulated groups and domains: see iommu.h. One lock protects all of them, so
+ * that a device's copy is complete before an unmap returns.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,7 +142,7 @@ int dmt_domain_msi(struct iommu_domain *d, u64 base)
 	return dmt_fault(d->host, DMT_FAULT_IOMMU) ? -ENOMEM : 0;
 }
 
-/* The first piece that ends at or after @iova */
+/* Return: the first piece that ends at or after @iova */
 static size_t find(const struct iommu_domain *d, u64 iova)
 {
 	size_t low = 0, high = d->nr;
@@ -243,7 +243,7 @@ unsigned long dmt_domain_frame(const struct iommu_domain *d, u64 iova)
 
 /* DMA ------------------------------------------------------------------------ */
 
-/* What of [iova, iova + size) one piece maps with the right: how much, and where */
+/* Find the memory that a piece maps at @iova with this access. Return: bytes of it, up to @size */
 static size_t translate(const struct iommu_domain *d, u64 iova, size_t size,
 			bool write, char **addr)
 {

@@ -7,10 +7,10 @@
  * thread that holds @running. The push is a release, the take an acquire: the callback
  * sees what the caller wrote to its object.
  *
- * What is pushed after a take isn't part of the grace period that follows, and waits for
- * the next take. A thread that finds @running taken leaves its callbacks to the thread
- * that has it, which looks at the queue once more when it has released @running: push,
- * barrier, try @running here; release @running, barrier, look at the queue there.
+ * Callbacks that are pushed after a take don't belong to the grace period that follows, and
+ * wait for the next take. A thread that finds @running held leaves its callbacks to the thread
+ * that holds it, which checks the queue once more after it has released @running: push,
+ * barrier, try @running here; release @running, barrier, check the queue there.
  */
 static struct rcu_head *queue;
 static pthread_mutex_t running = PTHREAD_MUTEX_INITIALIZER;
@@ -71,7 +71,7 @@ void dmt_rcu_barrier(void)
 	pthread_mutex_unlock(&running);
 }
 
-/* A child has one thread: what others held must be free there, and RCU forget them. */
+/* A child has one thread: locks that others held must be free there, and RCU must forget them. */
 
 static void before_fork(void)
 {

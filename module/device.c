@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device: one that is open, in a container of ours.
+ * Device: a device that is open, in a container of this module.
  *
- * Each is in a hash table of the module, by which dmatrack_mark_dirty() finds
- * its container without knowing the VFIO core's structures, in an RCU read-side
- * section. Those whose driver wants to know when memory is unmapped are in
+ * All devices are in a hash table, by which dmatrack_mark_dirty() finds
+ * the container without access to the VFIO core's structures, in an RCU read-side
+ * section. Devices whose driver has a dma_unmap callback are in
  * their container's list as well.
  */
 #include <linux/hashtable.h>
@@ -134,10 +134,10 @@ void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
  * A driver that must work on the kernel's own type1 driver as well gets this
  * function by symbol_get().
  *
- * Return: 0: a harvest reports the pages, or the bitmap of the unmap that takes
- * them away; -ENODEV, if the device isn't open in a container of dmatrack's;
- * -EINVAL (not all mapped, or just being unmapped), -EPERM (not all writable) or
- * -EOVERFLOW; then nothing is marked, but what is just being unmapped may be.
+ * Return: 0: the pages will be reported by a harvest, or by the bitmap of the call that
+ * unmaps them; -ENODEV (the device isn't open in a container of dmatrack),
+ * -EINVAL (not all mapped, or being unmapped), -EPERM (not all writable), -EOVERFLOW (beyond
+ * 2^64). After an error no page is marked, except perhaps pages that are being unmapped.
  */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t size)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Domain: IOMMU groups and domains, as the kernel's IOMMU API has them. What is
- * done with them is core's business: core/group.c and core/iommu.c.
+ * Domain: IOMMU groups and domains, by the kernel's IOMMU API. core/group.c and
+ * core/iommu.c use them.
  */
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -111,7 +111,7 @@ static int alloc_for(struct device *dev, void *data)
 	struct iommu_domain **domain = data;
 
 	*domain = iommu_paging_domain_alloc(dev);
-	return 1;	/* one device will do: don't go on to the next */
+	return 1;	/* one device is enough: end the walk */
 }
 
 struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
@@ -146,7 +146,7 @@ void dmt_domain_detach(struct iommu_domain *domain, struct iommu_group *group)
 	iommu_detach_group(domain, group);
 }
 
-/* Page sizes of at least the processor's: a smaller one makes up for it. */
+/* Page sizes of at least PAGE_SIZE: an IOMMU with smaller pages supports PAGE_SIZE. */
 static u64 page_sizes(const struct iommu_domain *domain)
 {
 	u64 sizes = domain->pgsize_bitmap;
@@ -154,7 +154,7 @@ static u64 page_sizes(const struct iommu_domain *domain)
 	return sizes & ~PAGE_MASK ? (sizes & PAGE_MASK) | PAGE_SIZE : sizes;
 }
 
-/* Whatever the device asks for, its DMA looks into caches: KVM relies on it. */
+/* DMA can't bypass the caches, even if the device asks for it: KVM relies on it. */
 static bool enforce_coherency(struct iommu_domain *domain)
 {
 	return domain->ops->enforce_cache_coherency &&
@@ -170,7 +170,7 @@ void dmt_domain_info(struct iommu_domain *domain, struct dmt_domain_info *info)
 	info->kind = domain->ops;
 }
 
-/* -ENODEV: the kernel has no interrupts that would need it. */
+/* -ENODEV: the kernel has no interrupts that need the window. */
 int dmt_domain_msi(struct iommu_domain *domain, u64 base)
 {
 	int err = iommu_get_msi_cookie(domain, base);

@@ -3,8 +3,8 @@
  * dmatrack: a type1 IOMMU driver for the kernel's VFIO core, which tracks the
  * pages that devices write by DMA.
  *
- * Here is the seam to the VFIO core: its calls, with their checks. It calls
- * open, release, attach and detach one at a time for a container, the rest at
+ * This file has the functions that the VFIO core calls, with their checks. It calls
+ * open, release, attach and detach one at a time for a container, and the others at
  * any time in between, from any number of threads.
  */
 #include <linux/iommu.h>
@@ -33,9 +33,9 @@ static void type1_release(void *data)
 }
 
 /*
- * @data is NULL where the core asks what any container of ours would have; else it
- * may have been released meanwhile: host.c says how that is dealt with. -EINVAL is
- * what the core says of a container that has no driver any more.
+ * @data is NULL if the core asks about containers of this driver in general; else it
+ * may have been released meanwhile: see host.c. -EINVAL is the core's error
+ * for a container that has no driver any more.
  */
 static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 {
@@ -72,7 +72,7 @@ static void type1_detach_group(void *data, struct iommu_group *group)
 	WARN_ON(!dmt_group_detach(&host->c, group));
 }
 
-/* Does [iova, iova + npage pages) end below 2^64? */
+/* Return: whether [iova, iova + npage pages) ends below 2^64 */
 static bool is_range(dma_addr_t iova, int npage)
 {
 	dma_addr_t last;
@@ -83,8 +83,8 @@ static bool is_range(dma_addr_t iova, int npage)
 }
 
 /*
- * A driver that pins must be able to let go when the user unmaps, so where no
- * driver in the container wants to be told of that, none may pin.
+ * A driver that pins must be able to unpin when the user unmaps, so if no
+ * driver in the container has a dma_unmap callback, none may pin.
  */
 static int type1_pin_pages(void *data, struct iommu_group *group,
 			   dma_addr_t iova, int npage, int prot,
@@ -126,9 +126,9 @@ static bool is_mapped(struct dmt_container *c, dma_addr_t iova, int npage)
 }
 
 /*
- * As with the kernel's own driver, it's worth a warning to unpin what isn't
- * mapped, and not, what isn't pinned. No user can cause any of these warnings,
- * only a driver at fault: a mapping stays as long as a driver has pins in it.
+ * Like the kernel's own driver, warn if pages are unpinned that aren't mapped, and don't warn if
+ * they aren't pinned. No user can cause any of these warnings,
+ * only a faulty driver: a mapping stays as long as a driver has pins in it.
  */
 static void type1_unpin_pages(void *data, dma_addr_t iova, int npage)
 {

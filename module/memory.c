@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory: what core allocates, and the caller's, that it copies from and to.
+ * Memory: allocations of core, and its copies from and to the caller's memory.
  *
- * Everything is charged to the memory control group of the process that made
- * the container, also where a device's thread or another process needs it. A
- * group at its limit refuses: core has an answer to that, so neither is the OOM
- * killer called (__GFP_RETRY_MAYFAIL) nor a warning printed.
+ * All memory is charged to the memory control group of the process that made
+ * the container, even if a device's thread or another process allocates it. If the
+ * group is at its limit, the allocation fails: core handles that, so the OOM
+ * killer isn't called (__GFP_RETRY_MAYFAIL) and no warning is printed.
  */
 #include <linux/memcontrol.h>
 #include <linux/pagemap.h>
@@ -48,8 +48,8 @@ int dmt_copy_from_user(struct dmt_host *host, void *to, const void __user *from,
 }
 
 /*
- * A few words, such as the lines of a sparse bitmap: copy_to_user() would spend
- * several times as long on asking whose memory @from is.
+ * Copy a few words, such as the lines of a sparse bitmap: copy_to_user() would take several
+ * times as long, to check which object @from belongs to.
  */
 static int words_to_user(u64 __user *to, const u64 *from, size_t n)
 {

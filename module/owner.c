@@ -3,10 +3,10 @@
  * Owner: the process whose memory a mapping maps.
  *
  * A mapping grabs the process's mm but does not use it (mmgrab, not mmget): the
- * memory goes away with the process, whatever its descriptors do. So a thread
- * that touches the memory gets a use of it first, unless it is the thread's own, which
- * can't go away. Uses are put without waiting (mmput_async): the last one tears
- * the whole address space down, and no device should do that in the middle of a
+ * memory is freed with the process, whatever happens to its descriptors. So a thread
+ * that accesses the memory gets a use of it first, unless it is the thread's own, which
+ * can't be freed meanwhile. Uses are put without waiting (mmput_async): the last one frees
+ * the whole address space, and no device should do that in the middle of a
  * write.
  */
 #include <linux/capability.h>
@@ -58,9 +58,8 @@ bool dmt_owner_may_know(const struct dmt_owner *owner)
 /* Device reads and writes --------------------------------------------------- */
 
 /*
- * Make @owner's memory the one that user copies go to. A kernel thread takes it
- * on; a thread of another process can't. Return: 0, -EPERM (it is gone),
- * -EFAULT.
+ * Make @owner's memory the target of user copies. A kernel thread adopts it; a thread of another
+ * process can't. Return: 0; -EPERM (the process has ended), -EFAULT
  */
 static int owner_enter(struct dmt_owner *owner)
 {
@@ -81,9 +80,9 @@ static void owner_leave(struct dmt_owner *owner)
 }
 
 /*
- * An aligned word is one store, as it is for a device. More is copied. Both
- * return how much was left, and exactly so on x86: where a copy faults, it goes
- * on by the byte up to the fault.
+ * An aligned word is written by one store, as by a device. More is copied. Both
+ * return the number of bytes left, which is exact on x86: a copy that faults continues
+ * byte by byte up to the fault.
  */
 static size_t copy_out(void __user *to, const void *from, size_t size)
 {
@@ -162,7 +161,7 @@ static int at_most_int(unsigned long npages)
 	return min(npages, (unsigned long)INT_MAX);
 }
 
-/* As far as they are there, and the caller's own */
+/* Pin pages of the caller's own memory, as far as they are present. */
 static long pin_present(struct dmt_owner *owner, unsigned long vaddr,
 			unsigned long npages, bool write, struct page **pages)
 {
@@ -174,9 +173,9 @@ static long pin_present(struct dmt_owner *owner, unsigned long vaddr,
 }
 
 /*
- * A driver's pin doesn't wait for a userfaultfd handler, which an unmap would have to
- * wait for in turn: pages that aren't there fail. Up to the end of this part of the
- * owner's memory, @npages at the most.
+ * A driver's pin doesn't wait for a userfaultfd handler, because an unmap would have to
+ * wait for it, too: pages that aren't there fail. Up to the end of this part of the
+ * owner's memory, at most @npages.
  */
 static unsigned int no_wait(struct mm_struct *mm, unsigned long vaddr,
 			    unsigned long *npages)
@@ -189,7 +188,7 @@ static unsigned int no_wait(struct mm_struct *mm, unsigned long vaddr,
 	return userfaultfd_armed(vma) ? FOLL_NOFAULT : 0;
 }
 
-/* @wait: for a userfaultfd handler, too */
+/* @wait: whether to wait for a userfaultfd handler, too */
 static long pin(struct dmt_owner *owner, unsigned long vaddr,
 		unsigned long npages, bool write, bool wait, struct page **pages)
 {
@@ -246,9 +245,9 @@ bool dmt_is_frame(unsigned long pfn)
 }
 
 /*
- * How many of @n frames from @pfn on pinning never yields. Where the kernel has no
- * struct page for one, it has none for all of the section of memory, or for as much
- * of it as can be plugged by itself.
+ * Return: number of @n frames from @pfn on that can't be pinned. If the kernel has no
+ * struct page for a frame, it has none for the whole section of memory, or for the part
+ * of it that can be plugged separately.
  */
 static unsigned long count_frames(unsigned long pfn, unsigned long n)
 {
@@ -266,9 +265,9 @@ static unsigned long count_frames(unsigned long pfn, unsigned long n)
 }
 
 /*
- * Find what is mapped at @args->address, having it faulted in if need be. mmap_lock
+ * Find the frame that is mapped at @args->address, and fault it in if necessary. mmap_lock
  * is held for reading, and may be dropped meanwhile. Return: 0, to be undone by
- * follow_pfnmap_end(), or -errno.
+ * follow_pfnmap_end(), or -errno
  */
 static int frame_find(struct mm_struct *mm, struct follow_pfnmap_args *args,
 		      bool write)
@@ -283,7 +282,7 @@ static int frame_find(struct mm_struct *mm, struct follow_pfnmap_args *args,
 			return -EFAULT;
 		err = follow_pfnmap_start(args);
 		if (!err || faulted)
-			return err;	/* to fault once more would be of no use */
+			return err;	/* another fault would not help */
 		unlocked = false;
 		err = fixup_user_fault(mm, args->address, flags, &unlocked);
 		if (err)
@@ -295,8 +294,8 @@ static int frame_find(struct mm_struct *mm, struct follow_pfnmap_args *args,
 }
 
 /*
- * Go from one entry of the owner's page tables to the next, whatever its level, or
- * from one table of single pages to the next, as long as frames follow each other.
+ * Walk from one entry of the owner's page tables to the next, at any level, or
+ * from one table of single pages to the next, as long as frames are contiguous.
  * mmap_lock as for frame_find().
  */
 static int frames_locked(struct mm_struct *mm, unsigned long vaddr,
@@ -349,9 +348,9 @@ int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
 /* Accounting ---------------------------------------------------------------- */
 
 /*
- * A process that is gone has no locked memory: nothing is left to count down,
- * and counting up fails. Counting down waits for the lock even when the caller
- * is being killed, for the owner may be another process, that lives on.
+ * A process that has ended has no locked memory: there is nothing to subtract,
+ * and adding fails. Subtracting waits for the lock even if the caller
+ * is being killed, because the owner may be another process, which continues.
  */
 int dmt_owner_account(struct dmt_owner *owner, long npages)
 {
@@ -377,7 +376,7 @@ int dmt_owner_account(struct dmt_owner *owner, long npages)
 	return err;
 }
 
-/* The process that called may be another one, or none. */
+/* The caller may be another process, or none. */
 void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call)
 {
 	pr_warn_ratelimited("dmatrack: %s refused: process %s (%d) has reached its limit of locked memory, RLIMIT_MEMLOCK (%lu bytes)\n",
