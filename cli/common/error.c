@@ -67,8 +67,8 @@ static const char *remedy(int error, const char *text)
 		return ": --secret FILE, --tls DIR or unix:PATH";
 	if (error == -EPROTO && strstr(text, "both sides must use the same"))
 		return ": --tls DIR, --secret FILE or --insecure";
-	if ((error == -ECONNREFUSED || error == -ENOENT) &&
-	    !strncmp(text, "unix:", 5))
+	if ((error == -ECONNREFUSED && !strncmp(text, "tcp:", 4)) ||
+	    ((error == -ECONNREFUSED || error == -ENOENT) && !strncmp(text, "unix:", 5)))
 		return ". Does a receiver listen there? --retry-for S waits for one";
 	return "";
 }

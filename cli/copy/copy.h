@@ -222,6 +222,21 @@ int copy_to(struct copy *c, struct dmatrack_dest *dest);
 extern const struct copy_view copy_report_view;
 void copy_report_progress(const struct dmatrack_round *round,
 			  const struct copy *c);
+/**
+ * struct copy_column - a column of a table
+ * @name: its name
+ * @width: number of characters
+ * @narrow: true: also printed if the terminal has less than 80 columns
+ */
+struct copy_column {
+	const char *name;
+	int width;
+	bool narrow;
+};
+
+/* Print a line of a table. @cell: a text for each of @n columns; NULL: the columns' names */
+void copy_report_line(FILE *out, const struct copy_column *columns, size_t n,
+		      const char *const *cell);
 /* Print the memory, the driver that tracks it, and the devices, unless JSON is printed. */
 void copy_report_memory(const struct copy *c);
 /* Add all figures of the copy to @o. @error: what dmatrack_precopy_run() returned */

@@ -128,12 +128,7 @@ static void begin(const struct copy *c)
 	fflush(c->out);
 }
 
-/* Columns, from the left; below 80 columns of the terminal only those with @narrow */
-static const struct column {
-	const char *name;
-	int width;
-	bool narrow;
-} columns[] = {
+static const struct copy_column columns[] = {
 	{ "round", 5, true }, { "dirty", 10, true }, { "sent", 8, true },
 	{ "zero", 8, false }, { "same", 8, false }, { "written/s", 9, false },
 	{ "copied/s", 8, false }, { "left", 8, true }, { "downtime", 8, true },
@@ -142,21 +137,21 @@ static const struct column {
 #define NCOLUMNS	(sizeof(columns) / sizeof(columns[0]))
 #define WIDTH		80
 
-/* @cell: a text for each column; NULL: the columns' names */
-static void print_line(const struct copy *c, const char *const *cell)
+void copy_report_line(FILE *out, const struct copy_column *columns, size_t n,
+		      const char *const *cell)
 {
-	bool wide = cli_terminal_columns(c->out) >= WIDTH;
+	bool wide = cli_terminal_columns(out) >= WIDTH;
 	const char *gap = "";
 	size_t i;
 
-	for (i = 0; i < NCOLUMNS; i++) {
+	for (i = 0; i < n; i++) {
 		if (!wide && !columns[i].narrow)
 			continue;
-		fprintf(c->out, "%s%*s", gap, columns[i].width,
+		fprintf(out, "%s%*s", gap, columns[i].width,
 			cell ? cell[i] : columns[i].name);
 		gap = " ";
 	}
-	fputc('\n', c->out);
+	fputc('\n', out);
 }
 
 static int print_round(struct copy *c)
@@ -171,10 +166,10 @@ static int print_round(struct copy *c)
 	cli_progress_clear();
 	if (!round->number) {
 		fputc('\n', c->out);
-		print_line(c, NULL);
+		copy_report_line(c->out, columns, NCOLUMNS, NULL);
 	}
 	snprintf(name, sizeof(name), "%u", round->number);
-	print_line(c, (const char *const[]){
+	copy_report_line(c->out, columns, NCOLUMNS, (const char *const[]){
 		round->last ? "last" : round->number ? name : "full",
 		cli_text_count(dirty, round->dirty),
 		cli_text_size(sent, round->bytes),
@@ -258,16 +253,12 @@ static bool is_late(const struct copy *c)
 
 static void print_late(const struct copy *c)
 {
-	const struct dmatrack_totals *t = &c->totals;
-	bool missed = t->reason == DMATRACK_DIVERGES || t->reason == DMATRACK_ROUNDS;
-	struct part part = longest_part(t);
+	struct part part = longest_part(&c->totals);
 	char time[CLI_TEXT];
 
 	if (is_late(c))
-		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s%s took %s%s.\n",
-			c->o->downtime, missed ? "it did not converge, and " : "",
-			part.words, cli_text_time(time, part.ns),
-			missed ? "" : ", longer than predicted");
+		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s took %s.\n",
+			c->o->downtime, part.words, cli_text_time(time, part.ns));
 }
 
 static void print_totals(const struct copy *c)

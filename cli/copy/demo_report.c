@@ -17,38 +17,46 @@ static double ms(uint64_t ns)
 	return (double)ns / 1e6;
 }
 
+static const struct copy_column columns[] = {
+	{ "round", 5, true }, { "pages dirty", 13, true }, { "of all", 7, true },
+	{ "copied", 9, true }, { "harvest ms", 11, true }, { "copy ms", 9, false },
+	{ "writes before", 13, false },
+};
+
+#define NCOLUMNS	(sizeof(columns) / sizeof(columns[0]))
+
 void demo_report_begin(const struct copy *c)
 {
 	copy_report_memory(c);
 	if (cli_json())
 		return;
 	printf("Tracking starts in %.3f ms.\n\n", ms(demo_of(c)->start_ns));
-	printf("%5s %13s %7s %9s %11s %9s %13s\n", "round", "pages dirty",
-	       "of all", "copied", "harvest ms", "copy ms", "writes before");
+	copy_report_line(stdout, columns, NCOLUMNS, NULL);
 	fflush(stdout);
 }
 
 void demo_report_round(const struct copy *c)
 {
 	const struct copy_round *round = &c->round[c->nrounds - 1];
-	char name[CLI_TEXT], dirty[CLI_TEXT], copied[CLI_TEXT], writes[CLI_TEXT];
+	char name[CLI_TEXT], dirty[CLI_TEXT], share[CLI_TEXT], copied[CLI_TEXT];
+	char harvest[CLI_TEXT], copy[CLI_TEXT], writes[CLI_TEXT];
 	const struct dmatrack_round *r = &round->r;
+	bool full = !r->number;
 
 	if (cli_json())
 		return;
 	cli_progress_clear();
-	cli_text_size(copied, r->bytes);
 	snprintf(name, sizeof(name), "%u", r->number);
-	if (!r->number)
-		printf("%5s %13s %7s %9s %11s %9.1f %13s\n", "full", "-", "-",
-		       copied, "-", ms(r->copy), "-");
-	else
-		printf("%5s %13s %5.1f %% %9s %11.3f %9.1f %13s\n",
-		       r->last ? "last" : name, cli_text_count(dirty, r->dirty),
-		       100.0 * (double)r->dirty /
-		       (double)(c->w.size / WORKLOAD_PAGE), copied,
-		       ms(r->harvest), ms(r->copy),
-		       cli_text_count(writes, round->writes));
+	snprintf(share, sizeof(share), "%.1f %%",
+		 100.0 * (double)r->dirty / (double)(c->w.size / WORKLOAD_PAGE));
+	snprintf(harvest, sizeof(harvest), "%.3f", ms(r->harvest));
+	snprintf(copy, sizeof(copy), "%.1f", ms(r->copy));
+	copy_report_line(stdout, columns, NCOLUMNS, (const char *const[]){
+		full ? "full" : r->last ? "last" : name,
+		full ? "-" : cli_text_count(dirty, r->dirty),
+		full ? "-" : share, cli_text_size(copied, r->bytes),
+		full ? "-" : harvest, copy,
+		full ? "-" : cli_text_count(writes, round->writes) });
 	fflush(stdout);
 }
 

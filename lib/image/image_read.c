@@ -26,11 +26,13 @@
 /**
  * struct dmatrack_image - an image that is read
  * @f: the file
+ * @path: name of the file, for messages
  * @kept: number of the checked chunk that is in @buf; or NO_CHUNK
  * @buf: buffer for one chunk
  */
 struct dmatrack_image {
 	struct dml_image_file f;
+	char *path;
 	uint64_t kept;
 	void *buf;
 };
@@ -159,7 +161,8 @@ int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 		ret = check_file(&m->f, path);
 	if (!ret) {
 		m->buf = malloc(DML_CHUNK);
-		ret = m->buf ? 0 : dml_no_memory();
+		m->path = strdup(path);
+		ret = m->buf && m->path ? 0 : dml_no_memory();
 	}
 	if (ret)
 		dmatrack_image_close(m);
@@ -175,6 +178,7 @@ void dmatrack_image_close(struct dmatrack_image *image)
 	if (image->f.fd >= 0)
 		close(image->f.fd);
 	dml_image_file_free(&image->f);
+	free(image->path);
 	free(image->buf);
 	free(image);
 }
@@ -211,8 +215,8 @@ static int read_chunk(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 	if (listed(f, number) ? !memcmp(hash, f->entries[at].hash, 16) :
 	    dml_digest_is_zero(hash, 16))
 		return 0;
-	return dml_error(-EBADMSG, "image: altered between 0x%" PRIx64
-			 " and 0x%" PRIx64 " of memory",
+	return dml_error(-EBADMSG, "%s: altered between 0x%" PRIx64
+			 " and 0x%" PRIx64 " of memory", m->path,
 			 f->regions.regions[i].iova + chunk * DML_CHUNK,
 			 f->regions.regions[i].iova + chunk * DML_CHUNK +
 			 (size - 1));
