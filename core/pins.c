@@ -12,10 +12,10 @@
  * to 12 KiB for each 128 MiB of 4 KiB pages that has pins at all.
  *
  * Locking. @pins->lock, a mutex of this mapping's pins only, protects all changes. It
- * isn't held while the owner's pages are faulted in, which may take any time: a call first
- * pins the pages that seem to have no entry, then takes the lock. If another driver's
- * call has made an entry meanwhile, the call uses that and undoes its own pin; if an entry
- * that it expected has gone, it begins again. Harvests
+ * isn't held while the owner's pages are faulted in, which may take any time: a call that
+ * finds pages without an entry drops the lock, pins them, and takes it again. If another
+ * driver's call has made an entry meanwhile, the call uses that and undoes its own pin; if
+ * an entry that it expected has gone, it begins again. Harvests
  * take no lock: they read the bitmaps of pages pinned for writing, and the pointers
  * to them; these stay until the mapping is freed.
  *

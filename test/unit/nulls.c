@@ -52,6 +52,7 @@ static void found(void *opaque, uint64_t iova, uint64_t size)
 
 static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = found };
 
+/* clang-format off */
 /* Calls that fail with -EINVAL */
 #define CALLS(C) \
 	C(accept, NULL, &ch, 0) \
@@ -128,6 +129,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = 
 	C(image_close, NULL) \
 	C(info_free, NULL) \
 	C(listener_close, NULL)
+/* clang-format on */
 
 /* Set the text of an earlier error, which a call with NULL must replace. */
 static void fail_otherwise(void)
