@@ -119,7 +119,7 @@ struct bench_vfio {
 };
 
 /* The first IOVA to map; lower ones stay free */
-#define BENCH_BASE	BENCH_GIB
+#define BENCH_BASE BENCH_GIB
 
 void bench_vfio_open(struct bench_vfio *v, const struct bench *b);
 void bench_vfio_close(struct bench_vfio *v);
@@ -155,7 +155,7 @@ double bench_memory_charged(void);
 enum bench_format {
 	BENCH_TABLE,
 	BENCH_JSON,
-	BENCH_RAW,		/* for 'bench --merge' */
+	BENCH_RAW, /* for 'bench --merge' */
 };
 
 /**

@@ -20,9 +20,9 @@
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
-#define PAGES	16384		/* to pin or write to, one by one */
-#define REGION	(PAGES * BENCH_PAGE)
-#define TIB	(1024 * BENCH_GIB)
+#define PAGES  16384 /* to pin or write to, one by one */
+#define REGION (PAGES * BENCH_PAGE)
+#define TIB    (1024 * BENCH_GIB)
 
 /**
  * struct device - state that the passes share
@@ -80,8 +80,8 @@ static double time_bench(void *ctx)
 
 /* Pins --------------------------------------------------------------------- */
 
-#define UNPIN	(1u << 16)
-#define AGAIN	(1u << 17)
+#define UNPIN (1u << 16)
+#define AGAIN (1u << 17)
 
 /* @row->arg: pages a call, UNPIN, AGAIN */
 static void run_pin(const struct bench *b, const struct bench_row *row,
@@ -94,8 +94,7 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
 
 	device_open(&d, b);
 	d.unpin = row->arg & UNPIN;
-	d.bench.op = row->arg & AGAIN ? TDEV_BENCH_REPIN :
-					TDEV_BENCH_PIN;
+	d.bench.op = row->arg & AGAIN ? TDEV_BENCH_REPIN : TDEV_BENCH_PIN;
 	d.bench.batch = row->arg & 0xffff;
 	d.bench.count = PAGES / d.bench.batch;
 	measure_row(&b->how, pass, 1, &d, r);
@@ -106,7 +105,7 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
  * The test device's own record of a pin: a struct of 48 bytes, which takes 64, and
  * 8 bytes for the control group that is charged.
  */
-#define NOTE	72
+#define NOTE 72
 
 static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 			   uint64_t size, struct measure_result *r)
@@ -148,7 +147,7 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 
 /* Threads that write while others do something ----------------------------- */
 
-#define SECOND	1000000000ULL
+#define SECOND 1000000000ULL
 
 /**
  * struct writers - state that the passes share
@@ -389,33 +388,76 @@ static void run_held(const struct bench *b, const struct bench_row *row,
 }
 
 #define AGAIN_ROWS(batch, goal) \
-	{ "k-repin-" #batch, "pin a page again, " #batch " a call", BENCH_TIME, \
-	  false, { BENCH_OF_STOCK, goal, 0 }, run_pin, batch | AGAIN }, \
-	{ "k-reunpin-" #batch, "and unpin it", BENCH_TIME, false, \
-	  { BENCH_OF_STOCK, goal, 0 }, run_pin, batch | AGAIN | UNPIN }
+	{ "k-repin-" #batch, \
+	  "pin a page again, " #batch " a call", \
+	  BENCH_TIME, \
+	  false, \
+	  { BENCH_OF_STOCK, goal, 0 }, \
+	  run_pin, \
+	  batch | AGAIN }, \
+	{ \
+		"k-reunpin-" #batch, "and unpin it", BENCH_TIME, false, \
+			{ BENCH_OF_STOCK, goal, 0 }, run_pin, \
+			batch | AGAIN | UNPIN \
+	}
 #define PIN_ROWS(batch, goal, goal_again) \
-	{ "k-pin-" #batch, "pin a page, " #batch " a call", BENCH_TIME, false, \
-	  { BENCH_OF_STOCK, goal, 0 }, run_pin, batch }, \
-	{ "k-unpin-" #batch, "unpin it", BENCH_TIME, false, \
-	  { BENCH_OF_STOCK, goal, 0 }, run_pin, batch | UNPIN }, \
-	AGAIN_ROWS(batch, goal_again)
+	{ "k-pin-" #batch, \
+	  "pin a page, " #batch " a call", \
+	  BENCH_TIME, \
+	  false, \
+	  { BENCH_OF_STOCK, goal, 0 }, \
+	  run_pin, \
+	  batch }, \
+		{ "k-unpin-" #batch,	       "unpin it", BENCH_TIME,	 false, \
+		  { BENCH_OF_STOCK, goal, 0 }, run_pin,	   batch | UNPIN }, \
+		AGAIN_ROWS(batch, goal_again)
 
 /* Pins one by one, and writes of 8 bytes: in bench_rows_device */
 const struct bench_row bench_testdev_rows[] = {
 	AGAIN_ROWS(1, 0),
 	PIN_ROWS(16, 0.6, 0.5),
 	PIN_ROWS(512, 0.6, 0.5),
-	{ "k-pin-memory", "memory a pinned page, of 262,144", BENCH_BYTES,
-	  false, { BENCH_VALUE_AT_MOST, 9, 0 }, run_pin_memory, 0 },
-	{ "k-write-kthread", "dma_rw of 8 bytes from a kernel thread", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, TDEV_IO_KTHREAD },
-	{ "k-write-two", "dma_rw, two threads", BENCH_RATE, false,
-	  { BENCH_AT_LEAST, 1.8, 0 }, run_writers, 0 },
-	{ "k-write-harvest", "dma_rw during harvests of 1 TiB", BENCH_RATE,
-	  false, { BENCH_AT_LEAST, 0.8, 0 }, run_writers, 1 },
-	{ "k-write-stalls", "of that time, in stalls over 1 ms", BENCH_SHARE,
-	  false, { BENCH_AT_MOST, 1.1, 0 }, run_writers, 1 },
-	{ "k-get-held", "GET_BITMAP while a write faults for 0.6 s",
-	  BENCH_TIME, false, { BENCH_VALUE_AT_MOST, 1e7, 0 }, run_held, 0 },
+	{ "k-pin-memory",
+	  "memory a pinned page, of 262,144",
+	  BENCH_BYTES,
+	  false,
+	  { BENCH_VALUE_AT_MOST, 9, 0 },
+	  run_pin_memory,
+	  0 },
+	{ "k-write-kthread",
+	  "dma_rw of 8 bytes from a kernel thread",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.8, 0 },
+	  run_write,
+	  TDEV_IO_KTHREAD },
+	{ "k-write-two",
+	  "dma_rw, two threads",
+	  BENCH_RATE,
+	  false,
+	  { BENCH_AT_LEAST, 1.8, 0 },
+	  run_writers,
+	  0 },
+	{ "k-write-harvest",
+	  "dma_rw during harvests of 1 TiB",
+	  BENCH_RATE,
+	  false,
+	  { BENCH_AT_LEAST, 0.8, 0 },
+	  run_writers,
+	  1 },
+	{ "k-write-stalls",
+	  "of that time, in stalls over 1 ms",
+	  BENCH_SHARE,
+	  false,
+	  { BENCH_AT_MOST, 1.1, 0 },
+	  run_writers,
+	  1 },
+	{ "k-get-held",
+	  "GET_BITMAP while a write faults for 0.6 s",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_VALUE_AT_MOST, 1e7, 0 },
+	  run_held,
+	  0 },
 	{ .name = NULL },
 };

@@ -14,7 +14,7 @@
 #include "dmatrack.h"
 #include "dmatrack_engine.h"
 
-#define VADDR	(1ULL << 45)	/* anywhere */
+#define VADDR (1ULL << 45) /* anywhere */
 
 void bench_check(int ret, const char *what)
 {

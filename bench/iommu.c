@@ -13,10 +13,10 @@
 #include "bench.h"
 #include "dmatrack.h"
 
-#define SIZE	(512ULL << 20)
-#define HUGE	(2ULL << 20)
+#define SIZE (512ULL << 20)
+#define HUGE (2ULL << 20)
 /* Clear of the reserved range of interrupts, within any IOMMU's reach */
-#define IOVA	(4 * BENCH_GIB)
+#define IOVA (4 * BENCH_GIB)
 
 /**
  * struct mapped - state that the passes share
@@ -58,8 +58,8 @@ static void pass_unmap(void *ctx)
 	bench_check(dmatrack_unmap(k->t, IOVA, SIZE), "unmap");
 }
 
-#define UNMAP	1u
-#define HUGES	2u
+#define UNMAP 1u
+#define HUGES 2u
 
 static void run(const struct bench *b, const struct bench_row *row,
 		uint64_t size, struct measure_result *r)
@@ -88,13 +88,33 @@ static void run(const struct bench *b, const struct bench_row *row,
  * 6.12 with small ones.
  */
 const struct bench_row bench_iommu_rows[] = {
-	{ "k-map-huge", "MAP 512 MiB behind an IOMMU, huge pages", BENCH_TIME,
-	  false, { BENCH_OF_STOCK, 0.27, 0 }, run, HUGES },
-	{ "k-unmap-huge", "UNMAP it", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.206, 0 }, run, HUGES | UNMAP },
-	{ "k-map-4K", "MAP 512 MiB behind an IOMMU, 4 KiB pages", BENCH_TIME,
-	  false, { BENCH_OF_STOCK, 0.91, 0 }, run, 0 },
-	{ "k-unmap-4K", "UNMAP it", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.73, 0 }, run, UNMAP },
+	{ "k-map-huge",
+	  "MAP 512 MiB behind an IOMMU, huge pages",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.27, 0 },
+	  run,
+	  HUGES },
+	{ "k-unmap-huge",
+	  "UNMAP it",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.206, 0 },
+	  run,
+	  HUGES | UNMAP },
+	{ "k-map-4K",
+	  "MAP 512 MiB behind an IOMMU, 4 KiB pages",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.91, 0 },
+	  run,
+	  0 },
+	{ "k-unmap-4K",
+	  "UNMAP it",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.73, 0 },
+	  run,
+	  UNMAP },
 	{ .name = NULL },
 };

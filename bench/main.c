@@ -14,46 +14,54 @@
 #include "cli/common/options.h"
 
 static const struct bench_row *const engine_tables[] = {
-	bench_mark_rows, bench_threads_rows, bench_space_rows,
-	bench_rows_harvest, bench_more_harvest_rows, bench_rows_device,
-	bench_precopy_rows, NULL,
+	bench_mark_rows,	 bench_threads_rows,
+	bench_space_rows,	 bench_rows_harvest,
+	bench_more_harvest_rows, bench_rows_device,
+	bench_precopy_rows,	 NULL,
 };
 
 const struct bench_row *const bench_kernel_tables[] = {
-	bench_track_rows, bench_rows_device, bench_testdev_rows,
-	bench_iommu_rows, NULL,
+	bench_track_rows,
+	bench_rows_device,
+	bench_testdev_rows,
+	bench_iommu_rows,
+	NULL,
 };
 
 static const struct bench_row *const testdev_tables[] = {
-	bench_track_rows, bench_rows_device, bench_testdev_rows, NULL,
+	bench_track_rows,
+	bench_rows_device,
+	bench_testdev_rows,
+	NULL,
 };
 
 static const struct bench_row *const pci_tables[] = {
-	bench_iommu_rows, NULL,
+	bench_iommu_rows,
+	NULL,
 };
 
 static const char help[] =
-"usage: bench [OPTION]...\n"
-"       bench [OPTION]... --merge STOCK DMATRACK\n"
-"\n"
-"Measure dmatrack's engine in this process, or with --device the kernel's\n"
-"type1 driver. Prints a row for each piece of work: median, minimum, maximum,\n"
-"the baseline that was measured in turn with it, and the goal.\n"
-"\n"
-"  --rows LIST        only these rows: names or patterns such as 'mark*', with\n"
-"                     commas between\n"
-"  --list             name the rows\n"
-"  --sizes LIST       memory tracked, in GiB, powers of two (default 64,1024)\n"
-"  --reps N           passes to take the median of (default 9)\n"
-"  --cpu N            the first processor to run on (default 0)\n"
-"  --realtime         let no other program run during a pass (needs rights)\n"
-"  --json             print JSON\n"
-"  --device NAME      a mediated device of test/testdev, or a PCI device:\n"
-"                     rows of the type1 driver in the kernel (see bench/vm)\n"
-"  --instructions     the clock counts instructions\n"
-"  --raw              print results for --merge\n"
-"  --merge            print raw results of two drivers side by side\n"
-"  --help\n";
+	"usage: bench [OPTION]...\n"
+	"       bench [OPTION]... --merge STOCK DMATRACK\n"
+	"\n"
+	"Measure dmatrack's engine in this process, or with --device the kernel's\n"
+	"type1 driver. Prints a row for each piece of work: median, minimum, maximum,\n"
+	"the baseline that was measured in turn with it, and the goal.\n"
+	"\n"
+	"  --rows LIST        only these rows: names or patterns such as 'mark*', with\n"
+	"                     commas between\n"
+	"  --list             name the rows\n"
+	"  --sizes LIST       memory tracked, in GiB, powers of two (default 64,1024)\n"
+	"  --reps N           passes to take the median of (default 9)\n"
+	"  --cpu N            the first processor to run on (default 0)\n"
+	"  --realtime         let no other program run during a pass (needs rights)\n"
+	"  --json             print JSON\n"
+	"  --device NAME      a mediated device of test/testdev, or a PCI device:\n"
+	"                     rows of the type1 driver in the kernel (see bench/vm)\n"
+	"  --instructions     the clock counts instructions\n"
+	"  --raw              print results for --merge\n"
+	"  --merge            print raw results of two drivers side by side\n"
+	"  --help\n";
 
 struct options {
 	struct bench b;
@@ -101,8 +109,9 @@ static int parse_sizes(struct bench *b, char *list)
 		if (b->nr_sizes == sizeof(b->sizes) / sizeof(b->sizes[0]) ||
 		    !cli_text_parse_number(word, &n) || !n || n & (n - 1) ||
 		    n > 1 << 16)
-			return cli_error_usage("--sizes: up to %zu powers of two, in GiB, not '%s'",
-					       sizeof(b->sizes) / sizeof(b->sizes[0]), word);
+			return cli_error_usage(
+				"--sizes: up to %zu powers of two, in GiB, not '%s'",
+				sizeof(b->sizes) / sizeof(b->sizes[0]), word);
 		b->sizes[b->nr_sizes++] = n * BENCH_GIB;
 	}
 	return CLI_GO_ON;
@@ -126,9 +135,10 @@ static int parse(struct options *o, int *argc, char ***argv)
 	if (ret == CLI_GO_ON && o->sizes)
 		ret = parse_sizes(&o->b, strdup(o->sizes));
 	if (ret == CLI_GO_ON && *argc != (o->merge ? 2 : 0))
-		ret = cli_error_usage("%s", o->merge ?
-				      "--merge needs the results of two drivers" :
-				      "only --merge takes files");
+		ret = cli_error_usage(
+			"%s",
+			o->merge ? "--merge needs the results of two drivers" :
+				   "only --merge takes files");
 	if (o->rows)
 		parse_rows(&o->b, strdup(o->rows));
 	o->b.how.reps = (unsigned int)o->reps;

@@ -8,7 +8,7 @@
 #include "dmatrack_engine.h"
 #include "engine/host.h"
 
-#define MARKS	65536		/* marks in a pass */
+#define MARKS 65536 /* marks in a pass */
 
 /**
  * struct marks - state that the passes share
@@ -49,7 +49,8 @@ static void log_open(struct marks *k)
 
 static void marks_open(struct marks *k, uint64_t size)
 {
-	*k = (struct marks){ .npages = size / BENCH_PAGE, .run = 1,
+	*k = (struct marks){ .npages = size / BENCH_PAGE,
+			     .run = 1,
 			     .count = MARKS };
 	bench_engine_open(&k->be, size, 1);
 	bench_engine_warm(&k->be);
@@ -199,10 +200,13 @@ static void run_gib(const struct bench *b, const struct bench_row *row,
 		    uint64_t size, struct measure_result *r)
 {
 	static void (*const prepare[])(void *ctx) = {
-		prepare_clean, NULL, prepare_bitmaps,
+		prepare_clean,
+		NULL,
+		prepare_bitmaps,
 	};
 	struct measure_pass pass[] = {
-		{ .run = pass_engine_each, .prepare = prepare[row->arg],
+		{ .run = pass_engine_each,
+		  .prepare = prepare[row->arg],
 		  .count = (double)(size / BENCH_GIB) },
 		{ .name = "as QEMU", .run = pass_bare_run, .count = 256 },
 	};
@@ -220,7 +224,8 @@ static void run_first(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct measure_result *r)
 {
 	struct measure_pass pass[] = {
-		{ .run = pass_first, .prepare = prepare_clean,
+		{ .run = pass_first,
+		  .prepare = prepare_clean,
 		  .count = (double)(size / BENCH_PAGE / DMT_CHUNK_PAGES) },
 	};
 	struct marks k;
@@ -236,21 +241,61 @@ static void run_first(const struct bench *b, const struct bench_row *row,
  * beside 1,600 for 1 GiB.
  */
 const struct bench_row bench_mark_rows[] = {
-	{ "mark", "mark a page, found by IOVA, at random", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 2.08, 2.36 }, run_page, 0 },
-	{ "mark-bare", "the same in a log by itself", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 1.3, 1.3 }, run_page, 1 },
-	{ "mark-first", "mark a page, the first of its chunk", BENCH_TIME, true,
-	  { BENCH_NO_GOAL, 0, 0 }, run_first, 0 },
-	{ "mark-512", "mark 512 pages, found by IOVA, at random", BENCH_TIME,
-	  true, { BENCH_AT_MOST, 1.04, 1.04 }, run_512, 0 },
-	{ "mark-512-bare", "the same in a log by itself", BENCH_TIME, true,
-	  { BENCH_NO_GOAL, 0, 0 }, run_512, 1 },
-	{ "mark-1G", "mark 1 GiB that is clean", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0.0625, 0.0625 }, run_gib, 0 },
-	{ "mark-1G-again", "mark 1 GiB again", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0.0625, 0.0625 }, run_gib, 1 },
-	{ "mark-1G-bits", "mark 1 GiB where pages are dirty", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0.0625, 0.0625 }, run_gib, 2 },
+	{ "mark",
+	  "mark a page, found by IOVA, at random",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 2.08, 2.36 },
+	  run_page,
+	  0 },
+	{ "mark-bare",
+	  "the same in a log by itself",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 1.3, 1.3 },
+	  run_page,
+	  1 },
+	{ "mark-first",
+	  "mark a page, the first of its chunk",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_first,
+	  0 },
+	{ "mark-512",
+	  "mark 512 pages, found by IOVA, at random",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 1.04, 1.04 },
+	  run_512,
+	  0 },
+	{ "mark-512-bare",
+	  "the same in a log by itself",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_512,
+	  1 },
+	{ "mark-1G",
+	  "mark 1 GiB that is clean",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0.0625, 0.0625 },
+	  run_gib,
+	  0 },
+	{ "mark-1G-again",
+	  "mark 1 GiB again",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0.0625, 0.0625 },
+	  run_gib,
+	  1 },
+	{ "mark-1G-bits",
+	  "mark 1 GiB where pages are dirty",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0.0625, 0.0625 },
+	  run_gib,
+	  2 },
 	{ .name = NULL },
 };

@@ -9,7 +9,7 @@
 
 #include "bench.h"
 
-#define RAW_MAX	256
+#define RAW_MAX 256
 
 /**
  * struct raw - a line of 'bench --raw'

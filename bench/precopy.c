@@ -12,7 +12,7 @@
 #include "bench.h"
 #include "dmatrack_copy.h"
 
-#define SIZE	(256ull << 20)
+#define SIZE (256ull << 20)
 
 /**
  * struct precopies - state that the passes share
@@ -65,7 +65,8 @@ static const struct dmatrack_dest_ops null_ops = {
 static void precopy(const struct precopies *x, uint32_t flags)
 {
 	const struct dmatrack_region region = {
-		.size = SIZE, .vaddr = x->memory,
+		.size = SIZE,
+		.vaddr = x->memory,
 	};
 	struct dmatrack_dest dest = { .ops = &null_ops };
 	const struct dmatrack_precopy p = {
@@ -132,10 +133,14 @@ static void run_precopy(const struct bench *b, const struct bench_row *row,
 }
 
 const struct bench_row bench_precopy_rows[] = {
-	{ .name = "precopy", .work = "pre-copy 1 GiB to nowhere",
-	  .goal = { BENCH_AT_MOST, 1.2 }, .run = run_precopy },
-	{ .name = "precopy-refine", .work = "the same, with refinement",
-	  .goal = { BENCH_AT_MOST, 3 }, .run = run_precopy,
+	{ .name = "precopy",
+	  .work = "pre-copy 1 GiB to nowhere",
+	  .goal = { BENCH_AT_MOST, 1.2 },
+	  .run = run_precopy },
+	{ .name = "precopy-refine",
+	  .work = "the same, with refinement",
+	  .goal = { BENCH_AT_MOST, 3 },
+	  .run = run_precopy,
 	  .arg = DMATRACK_REFINE },
 	{ .name = NULL },
 };

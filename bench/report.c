@@ -13,7 +13,7 @@
 #include "bench.h"
 #include "cli/common/json.h"
 
-#define BIG	(512 * BENCH_GIB)
+#define BIG (512 * BENCH_GIB)
 
 /* Text --------------------------------------------------------------------- */
 
@@ -57,8 +57,8 @@ static void figure_text(char *to, size_t room, const struct bench *b,
 	else if (unit == BENCH_BYTES)
 		scaled_text(to, room, v, 1024, bytes);
 	else
-		scaled_text(to, room, v, 1000, b->how.alone ? instructions :
-								 ns);
+		scaled_text(to, room, v, 1000,
+			    b->how.alone ? instructions : ns);
 }
 
 /*
@@ -101,7 +101,8 @@ double bench_goal_limit(const struct bench_row *row, uint64_t size)
 static double ratio(const struct measure_result *r, unsigned int i)
 {
 	return i < r->nr_beside && r->beside[i].median > 0 ?
-		r->work.median / r->beside[i].median : 0;
+		       r->work.median / r->beside[i].median :
+		       0;
 }
 
 /* 1: met; 0: not; -1: no goal */
@@ -123,7 +124,8 @@ static int is_met(const struct bench_line *line)
 		return r->work.median >= limit;
 	case BENCH_OF_STOCK:
 		return line->stock.n ?
-			r->work.median <= line->stock.median * limit : -1;
+			       r->work.median <= line->stock.median * limit :
+			       -1;
 	default:
 		return -1;
 	}
@@ -224,7 +226,7 @@ static void table_merged(const struct bench *b, const struct bench_line *line)
 {
 	const struct measure_result *r = &line->result;
 	char median[32] = "", stock[32] = "", beside[64] = "", goal[40],
-		of_stock[16] = "", of_beside[16] = "";
+	     of_stock[16] = "", of_beside[16] = "";
 
 	if (line->stock.n)
 		figure_text(stock, sizeof(stock), b, line->row->unit,
@@ -247,11 +249,14 @@ static void table_merged(const struct bench *b, const struct bench_line *line)
 
 /* JSON --------------------------------------------------------------------- */
 
-static void add_figure(json_t *o, const char *name, const struct measure_figure *f)
+static void add_figure(json_t *o, const char *name,
+		       const struct measure_figure *f)
 {
-	json_object_set_new(o, name, json_pack("{s:f, s:f, s:f, s:i, s:i}",
-			"median", f->median, "min", f->min, "max", f->max,
-			"passes", (int)f->n, "thrown_out", (int)f->thrown));
+	json_object_set_new(o, name,
+			    json_pack("{s:f, s:f, s:f, s:i, s:i}", "median",
+				      f->median, "min", f->min, "max", f->max,
+				      "passes", (int)f->n, "thrown_out",
+				      (int)f->thrown));
 }
 
 static void json_line(const struct bench *b, const struct bench_line *line)
@@ -266,8 +271,8 @@ static void json_line(const struct bench *b, const struct bench_line *line)
 
 	cli_json_string(o, "name", line->row->name);
 	cli_json_number(o, "size_bytes", line->size);
-	cli_json_string(o, "unit", counted ? "instructions" :
-				   units[line->row->unit]);
+	cli_json_string(o, "unit",
+			counted ? "instructions" : units[line->row->unit]);
 	cli_json_string(o, "skipped", r->skip);
 	if (!r->skip)
 		add_figure(o, "work", &r->work);
@@ -277,7 +282,8 @@ static void json_line(const struct bench *b, const struct bench_line *line)
 		add_figure(o, r->name[i], &r->beside[i]);
 	goal_text(goal, sizeof(goal), b, line);
 	cli_json_string(o, "goal", goal);
-	json_object_set_new(o, "met", met < 0 ? json_null() : json_boolean(met));
+	json_object_set_new(o, "met",
+			    met < 0 ? json_null() : json_boolean(met));
 	json_array_append_new(json_object_get(cli_json(), "rows"), o);
 }
 
@@ -316,7 +322,8 @@ void bench_report_begin(const struct bench *b, enum bench_format format)
 	}
 	printf("%s %s %s; %s\n", u.sysname, u.release, u.machine, flags);
 	printf("medians of %u passes; 'beside' was measured in turn with it\n"
-	       "\n", b->how.reps);
+	       "\n",
+	       b->how.reps);
 	printf("%-54s %9s %22s  %-21s %7s  %-10s %s\n", "work", "median",
 	       "min .. max", "beside", "ratio", "goal", "met");
 }

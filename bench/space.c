@@ -5,8 +5,8 @@
 #include "bench.h"
 #include "dmatrack_engine.h"
 
-#define MARKS	65536
-#define TOTAL	(16 * BENCH_GIB)
+#define MARKS 65536
+#define TOTAL (16 * BENCH_GIB)
 
 /**
  * struct spaces - state that the passes share
@@ -32,8 +32,8 @@ static void mark(struct spaces *s, struct bench_engine *be)
 		uint64_t x = bench_random_bits(&rng, 32) * s->mappings >> 32;
 		uint64_t y = bench_random_bits(&rng, 32) * s->pages >> 32;
 
-		dmatrack_engine_mark_dirty(be->e, (x * s->pages + y) *
-						  BENCH_PAGE, 1);
+		dmatrack_engine_mark_dirty(be->e,
+					   (x * s->pages + y) * BENCH_PAGE, 1);
 	}
 	be->rng = rng;
 }
@@ -75,13 +75,33 @@ static void run(const struct bench *b, const struct bench_row *row,
 }
 
 const struct bench_row bench_space_rows[] = {
-	{ "lookup-1", "mark a page, 16 GiB in 1 mapping", BENCH_TIME,
-	  false, { BENCH_NO_GOAL, 0, 0 }, run, 1 },
-	{ "lookup-64", "mark a page, 16 GiB in 64 mappings", BENCH_TIME,
-	  false, { BENCH_NO_GOAL, 0, 0 }, run, 64 },
-	{ "lookup-1024", "mark a page, 16 GiB in 1,024 mappings", BENCH_TIME,
-	  false, { BENCH_NO_GOAL, 0, 0 }, run, 1024 },
-	{ "lookup-60000", "mark a page, 16 GiB in 60,000 mappings", BENCH_TIME,
-	  false, { BENCH_NO_GOAL, 0, 0 }, run, 60000 },
+	{ "lookup-1",
+	  "mark a page, 16 GiB in 1 mapping",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run,
+	  1 },
+	{ "lookup-64",
+	  "mark a page, 16 GiB in 64 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run,
+	  64 },
+	{ "lookup-1024",
+	  "mark a page, 16 GiB in 1,024 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run,
+	  1024 },
+	{ "lookup-60000",
+	  "mark a page, 16 GiB in 60,000 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run,
+	  60000 },
 	{ .name = NULL },
 };

@@ -11,8 +11,8 @@
 #include "lib/util/clock.h"
 #include "dmatrack_engine.h"
 
-#define MARKS	65536		/* a thread's marks in a pass */
-#define SAMPLES	(1U << 20)	/* marks timed one by one */
+#define MARKS	65536	   /* a thread's marks in a pass */
+#define SAMPLES (1U << 20) /* marks timed one by one */
 
 /**
  * struct team - two threads, and what they work on
@@ -186,7 +186,8 @@ static void run_two(const struct bench *b, const struct bench_row *row,
 	struct measure_pass pass[] = {
 		{ .time = time_two, .count = 2 * MARKS },
 		{ .name = "one thread", .run = pass_one, .count = MARKS },
-		{ .name = "two, lock or", .time = time_two_bare,
+		{ .name = "two, lock or",
+		  .time = time_two_bare,
 		  .count = 2 * MARKS },
 	};
 	struct team t;
@@ -299,9 +300,19 @@ static void run_slowest(const struct bench *b, const struct bench_row *row,
 
 /* Goals of 'twice' and 'no worse', with an allowance for the clock's resolution */
 const struct bench_row bench_threads_rows[] = {
-	{ "mark-two", "mark a page, two threads on different pages", BENCH_TIME,
-	  true, { BENCH_AT_MOST, 0.525, 0.525 }, run_two, 0 },
-	{ "mark-slowest", "slowest mark (99.99 %) during harvests", BENCH_TIME,
-	  true, { BENCH_AT_MOST, 1.1, 1.1 }, run_slowest, 0 },
+	{ "mark-two",
+	  "mark a page, two threads on different pages",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0.525, 0.525 },
+	  run_two,
+	  0 },
+	{ "mark-slowest",
+	  "slowest mark (99.99 %) during harvests",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 1.1, 1.1 },
+	  run_slowest,
+	  0 },
 	{ .name = NULL },
 };

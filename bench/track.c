@@ -12,7 +12,7 @@
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
-#define MANY	60000
+#define MANY 60000
 
 /**
  * struct track - state that the passes share
@@ -142,7 +142,8 @@ static void run_get(const struct bench *b, const struct bench_row *row,
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get },
-		{ .name = "clear_user", .prepare = prepare_clear,
+		{ .name = "clear_user",
+		  .prepare = prepare_clear,
 		  .run = pass_clear },
 	};
 	struct track k;
@@ -159,8 +160,7 @@ static void run_get_early(const struct bench *b, const struct bench_row *row,
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_dirty, .run = pass_get_early },
-		{ .name = "aligned", .prepare = prepare_dirty,
-		  .run = pass_get },
+		{ .name = "aligned", .prepare = prepare_dirty, .run = pass_get },
 	};
 	struct track k;
 
@@ -184,7 +184,7 @@ static void prepare_unpinned(void *ctx)
 	struct track *k = ctx;
 
 	bench_vfio_pin(&k->v, BENCH_GIB, false);
-	pass_get(ctx);	/* take the dirty pages that the pins left */
+	pass_get(ctx); /* take the dirty pages that the pins left */
 	bench_vfio_zero(&k->v, k->size);
 }
 
@@ -193,7 +193,8 @@ static void run_get_pinned(const struct bench *b, const struct bench_row *row,
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_pinned, .run = pass_get },
-		{ .name = "no pins", .prepare = prepare_unpinned,
+		{ .name = "no pins",
+		  .prepare = prepare_unpinned,
 		  .run = pass_get },
 	};
 	struct track k;
@@ -206,7 +207,7 @@ static void run_get_pinned(const struct bench *b, const struct bench_row *row,
 
 /* Many mappings ------------------------------------------------------------ */
 
-#define TIMES	16
+#define TIMES 16
 
 static void pass_first(void *ctx)
 {
@@ -285,7 +286,8 @@ static void run_map_tracking(const struct bench *b, const struct bench_row *row,
 {
 	struct measure_pass pass[] = {
 		{ .prepare = prepare_tracking, .run = pass_map },
-		{ .name = "not tracking", .prepare = prepare_not_tracking,
+		{ .name = "not tracking",
+		  .prepare = prepare_not_tracking,
 		  .run = pass_map },
 	};
 	struct track k;
@@ -312,35 +314,110 @@ static void run_map(const struct bench *b, const struct bench_row *row,
 }
 
 const struct bench_row bench_track_rows[] = {
-	{ "k-start", "START, 1 TiB in 1,024 mappings", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.01, 0 }, run_start, 1024 },
-	{ "k-start-memory", "memory of that START", BENCH_BYTES, false,
-	  { BENCH_OF_STOCK, 0.01, 0 }, run_start_memory, 0 },
-	{ "k-start-charged", "of which the user is charged", BENCH_BYTES, false,
-	  { BENCH_NO_GOAL, 0, 0 }, run_start_memory, 1 },
-	{ "k-start-60000", "START, 60,000 mappings of 4 KiB", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.1, 0 }, run_start, MANY },
-	{ "k-get-clean", "GET_BITMAP, 1 TiB clean", BENCH_TIME, false,
-	  { BENCH_AT_MOST, 1.3, 0 }, run_get, 0 },
-	{ "k-get-0.01%", "GET_BITMAP, 1 TiB, 0.01 % dirty", BENCH_TIME, false,
-	  { BENCH_AT_MOST, 1.5, 0 }, run_get, 1 },
-	{ "k-get-1%", "GET_BITMAP, 1 TiB, 1 % dirty", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.5, 0 }, run_get, 100 },
-	{ "k-get-early", "GET_BITMAP, 1 TiB clean, from a page early",
-	  BENCH_TIME, false, { BENCH_AT_MOST, 1.2, 0 }, run_get_early, 0 },
-	{ "k-get-early-0.01%", "the same, 0.01 % dirty", BENCH_TIME, false,
-	  { BENCH_AT_MOST, 1.2, 0 }, run_get_early, 1 },
-	{ "k-get-pinned", "GET_BITMAP, 64 GiB, 262,144 pages pinned",
-	  BENCH_TIME, false, { BENCH_AT_MOST, 1.2, 0 }, run_get_pinned, 0 },
-	{ "k-get-last", "GET_BITMAP, the last of 60,000 mappings", BENCH_TIME,
-	  false, { BENCH_AT_MOST, 1.05, 0 }, run_get_last, 0 },
-	{ "k-get-60000", "GET_BITMAP, all of 60,000 mappings", BENCH_TIME,
-	  false, { BENCH_OF_STOCK, 0.25, 0 }, run_get_all, 0 },
-	{ "k-map-tracking", "MAP 1 GiB while tracking", BENCH_TIME, false,
-	  { BENCH_AT_MOST, 1.2, 0 }, run_map_tracking, 0 },
-	{ "k-map", "MAP 1 GiB, mediated device", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 1, 0 }, run_map, 0 },
-	{ "k-unmap", "UNMAP 1 GiB, mediated device", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 1, 0 }, run_map, 1 },
+	{ "k-start",
+	  "START, 1 TiB in 1,024 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.01, 0 },
+	  run_start,
+	  1024 },
+	{ "k-start-memory",
+	  "memory of that START",
+	  BENCH_BYTES,
+	  false,
+	  { BENCH_OF_STOCK, 0.01, 0 },
+	  run_start_memory,
+	  0 },
+	{ "k-start-charged",
+	  "of which the user is charged",
+	  BENCH_BYTES,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_start_memory,
+	  1 },
+	{ "k-start-60000",
+	  "START, 60,000 mappings of 4 KiB",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.1, 0 },
+	  run_start,
+	  MANY },
+	{ "k-get-clean",
+	  "GET_BITMAP, 1 TiB clean",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.3, 0 },
+	  run_get,
+	  0 },
+	{ "k-get-0.01%",
+	  "GET_BITMAP, 1 TiB, 0.01 % dirty",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.5, 0 },
+	  run_get,
+	  1 },
+	{ "k-get-1%",
+	  "GET_BITMAP, 1 TiB, 1 % dirty",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.5, 0 },
+	  run_get,
+	  100 },
+	{ "k-get-early",
+	  "GET_BITMAP, 1 TiB clean, from a page early",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.2, 0 },
+	  run_get_early,
+	  0 },
+	{ "k-get-early-0.01%",
+	  "the same, 0.01 % dirty",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.2, 0 },
+	  run_get_early,
+	  1 },
+	{ "k-get-pinned",
+	  "GET_BITMAP, 64 GiB, 262,144 pages pinned",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.2, 0 },
+	  run_get_pinned,
+	  0 },
+	{ "k-get-last",
+	  "GET_BITMAP, the last of 60,000 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.05, 0 },
+	  run_get_last,
+	  0 },
+	{ "k-get-60000",
+	  "GET_BITMAP, all of 60,000 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.25, 0 },
+	  run_get_all,
+	  0 },
+	{ "k-map-tracking",
+	  "MAP 1 GiB while tracking",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_AT_MOST, 1.2, 0 },
+	  run_map_tracking,
+	  0 },
+	{ "k-map",
+	  "MAP 1 GiB, mediated device",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_map,
+	  0 },
+	{ "k-unmap",
+	  "UNMAP 1 GiB, mediated device",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_map,
+	  1 },
 	{ .name = NULL },
 };

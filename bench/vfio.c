@@ -17,13 +17,13 @@
 #include "dmatrack.h"
 #include "test/testdev/testdev.h"
 
-#define REAL	(16ULL << 20)	/* bytes of memory behind @memory */
-#define ANSWER	((32ULL << 20) + 4096)
+#define REAL   (16ULL << 20) /* bytes of memory behind @memory */
+#define ANSWER ((32ULL << 20) + 4096)
 /*
  * Under emulation, a buffer at the same offset modulo 2 MiB as the kernel's
  * thrashes QEMU's TLB: move ours.
  */
-#define ASIDE	(37 * 4096UL)
+#define ASIDE (37 * 4096UL)
 
 static char *map_memory(void)
 {
@@ -36,8 +36,8 @@ static char *map_memory(void)
 		bench_check(-errno, "memory");
 	for (i = 0; i < BENCH_GIB; i += REAL)
 		if (mmap(at + i, REAL, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) ==
-		    MAP_FAILED)
+			 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd,
+			 0) == MAP_FAILED)
 			bench_check(-errno, "memory");
 	close(fd);
 	return at;

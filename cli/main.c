@@ -8,19 +8,11 @@
 #include "cli/common/json.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_bench,
-	&cli_demo,
-	&cli_info,
-	&cli_receive,
-	&cli_replay,
-	&cli_report,
-	&cli_restore,
-	&cli_send,
-	&cli_snapshot,
-	&cli_trace,
+	&cli_bench,  &cli_demo,	   &cli_info, &cli_receive,  &cli_replay,
+	&cli_report, &cli_restore, &cli_send, &cli_snapshot, &cli_trace,
 };
 
-#define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void print_help(FILE *to)
 {
@@ -32,7 +24,8 @@ static void print_help(FILE *to)
 	      "a program that copies memory while devices write to it (to migrate a virtual\n"
 	      "machine, to take a snapshot) copies only those pages again.\n"
 	      "\n"
-	      "Commands:\n", to);
+	      "Commands:\n",
+	      to);
 	for (i = 0; i < NCOMMANDS; i++)
 		fprintf(to, "  %-10s %s\n", commands[i]->name,
 			commands[i]->summary);
@@ -50,7 +43,8 @@ static void print_help(FILE *to)
 	      "Exit status: 0 done (a copy is exact), 1 the answer is no (a copy differs, an\n"
 	      "image was altered), 2 the command line is not understood, 3 it can't be done\n"
 	      "here, 4 it isn't known whether it was done, 5 done, but a crash of the machine\n"
-	      "may undo it, 128 + N: ended by signal N.\n", to);
+	      "may undo it, 128 + N: ended by signal N.\n",
+	      to);
 }
 
 static const struct cli_command *find_command(const char *name)

@@ -24,10 +24,10 @@
 #include "answer_bitmap.h"
 #include "word.h"
 
-#define WINDOW_WORDS	512UL
-#define PARTS		512U		/* at most: see @parts */
-#define ZEROS		(1UL << 17)	/* words of zeros handed out at a time: 1 MiB */
-#define PUT_BACK_RUNS	(1U << 17)	/* ranges put back one by one: some 10 ms */
+#define WINDOW_WORDS  512UL
+#define PARTS	      512U	  /* at most: see @parts */
+#define ZEROS	      (1UL << 17) /* words of zeros handed out at a time: 1 MiB */
+#define PUT_BACK_RUNS (1U << 17) /* ranges put back one by one: some 10 ms */
 
 /**
  * struct bitmap_state - the state of an answer as a bitmap
@@ -54,7 +54,8 @@ struct bitmap_state {
 
 static struct bitmap_state *bitmap_of(struct dmt_harvest *h)
 {
-	_Static_assert(sizeof(struct bitmap_state) <= sizeof(h->state), "no room");
+	_Static_assert(sizeof(struct bitmap_state) <= sizeof(h->state),
+		       "no room");
 	return (struct bitmap_state *)h->state;
 }
 
@@ -67,10 +68,11 @@ static u64 answer_words(u64 iova, u64 last, const struct dmt_bitmap *bitmap)
 }
 
 int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
-			const struct dmt_bitmap *bitmap)
+			      const struct dmt_bitmap *bitmap)
 {
 	return dmt_harvest_prepare(c->host, bitmap->data,
-				  answer_words(iova, last, bitmap) * sizeof(u64));
+				   answer_words(iova, last, bitmap) *
+					   sizeof(u64));
 }
 
 /* The window ---------------------------------------------------------------- */
@@ -279,8 +281,9 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 		return;
 	}
 	for (i = 0; i < DMT_LINE_WORDS; i++)
-		put_pages(h, pos + i * 64, (words ? READ_ONCE(words[i]) : 0) |
-					   (pinned ? pinned[i] : 0));
+		put_pages(h, pos + i * 64,
+			  (words ? READ_ONCE(words[i]) : 0) |
+				  (pinned ? pinned[i] : 0));
 }
 
 /*
@@ -291,7 +294,7 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
 {
 	return h->taker.held && !h->coarse && pos >= 0 && !(pos % 64) &&
-		!(npages % 64);
+	       !(npages % 64);
 }
 
 /* Hand out the window, then @words of a chunk, which come behind all that it holds. */
@@ -357,7 +360,8 @@ static void put_back_words(struct dmt_harvest *h, u64 at, const u64 *words,
 		u64 word = words[w];
 
 		while (word) {
-			unsigned int len, first = dmt_word_first_run(&word, &len);
+			unsigned int len,
+				first = dmt_word_first_run(&word, &len);
 			u64 bit = (at + w) * 64 + first;
 
 			put_back_bits(h, bit, bit + len - 1);
@@ -394,7 +398,8 @@ static void bitmap_put_back(struct dmt_harvest *h)
 	for (part = 0; part < PARTS; part++)
 		if (b->parts[part / 64] >> part % 64 & 1)
 			put_back_part(h, (u64)part << b->part_shift,
-				      min(b->at, (u64)(part + 1) << b->part_shift));
+				      min(b->at, (u64)(part + 1)
+							 << b->part_shift));
 }
 
 static void bitmap_finish(struct dmt_harvest *h)
@@ -430,7 +435,8 @@ int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
 			      const struct dmt_bitmap *bitmap)
 {
 	bitmap_begin(c, iova, last, bitmap);
-	return dmt_harvest_walk(c->harvest, iova, last, bitmap->pgshift, &bitmap_answer);
+	return dmt_harvest_walk(c->harvest, iova, last, bitmap->pgshift,
+				&bitmap_answer);
 }
 
 int dmt_answer_bitmap_clean(struct dmt_container *c, u64 iova, u64 last,

@@ -28,7 +28,7 @@ struct dmt_bitmap {
  * -EINTR.
  */
 int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
-			const struct dmt_bitmap *bitmap);
+			      const struct dmt_bitmap *bitmap);
 
 /**
  * dmt_answer_bitmap_harvest - take the dirty pages of a range, and write all of a bitmap
@@ -41,7 +41,7 @@ int dmt_answer_bitmap_prepare(struct dmt_container *c, u64 iova, u64 last,
  * have been put back.
  */
 int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
-		       const struct dmt_bitmap *bitmap);
+			      const struct dmt_bitmap *bitmap);
 
 /* The same, but take no pages and write zeros. Return: as dmt_answer_bitmap_harvest() */
 int dmt_answer_bitmap_clean(struct dmt_container *c, u64 iova, u64 last,

@@ -22,7 +22,7 @@
 #include "answer_ranges.h"
 #include "word.h"
 
-#define LIST_RANGES	256U
+#define LIST_RANGES 256U
 
 /**
  * struct ranges_state - the state of an answer as ranges
@@ -46,7 +46,8 @@ struct ranges_state {
 
 static struct ranges_state *ranges_of(struct dmt_harvest *h)
 {
-	_Static_assert(sizeof(struct ranges_state) <= sizeof(h->state), "no room");
+	_Static_assert(sizeof(struct ranges_state) <= sizeof(h->state),
+		       "no room");
 	return (struct ranges_state *)h->state;
 }
 
@@ -191,14 +192,15 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 }
 
 /* The members for the outcome: @next, @count and @more */
-#define TOLD_SIZE	(offsetofend(struct dmatrack_get_ranges, more) - \
-			 offsetof(struct dmatrack_get_ranges, next))
+#define TOLD_SIZE \
+	(offsetofend(struct dmatrack_get_ranges, more) - \
+	 offsetof(struct dmatrack_get_ranges, next))
 
 /* The user's structure may be anywhere: it has no members for us. */
 static void __user *told(const struct dmt_ranges *ranges)
 {
 	return (char __user *)ranges->get +
-		offsetof(struct dmatrack_get_ranges, next);
+	       offsetof(struct dmatrack_get_ranges, next);
 }
 
 /* How it went, told last: it's true then. */
@@ -267,7 +269,7 @@ static const struct dmt_answer ranges_answer = {
 };
 
 int dmt_answer_ranges_prepare(struct dmt_container *c,
-			       const struct dmt_ranges *ranges, u64 *there)
+			      const struct dmt_ranges *ranges, u64 *there)
 {
 	char was[TOLD_SIZE];
 
@@ -276,7 +278,7 @@ int dmt_answer_ranges_prepare(struct dmt_container *c,
 	    dmt_copy_to_user(c->host, told(ranges), was, TOLD_SIZE))
 		return -EFAULT;
 	return dmt_harvest_prepare(c->host, ranges->data,
-				  *there * sizeof(*ranges->data));
+				   *there * sizeof(*ranges->data));
 }
 
 int dmt_answer_ranges_harvest(struct dmt_container *c, u64 iova, u64 last,

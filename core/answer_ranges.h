@@ -32,7 +32,7 @@ struct dmt_ranges {
  * Return: 0, -EFAULT, -EINTR
  */
 int dmt_answer_ranges_prepare(struct dmt_container *c,
-			       const struct dmt_ranges *ranges, u64 *there);
+			      const struct dmt_ranges *ranges, u64 *there);
 
 /**
  * dmt_answer_ranges_harvest - take the dirty pages of a range, as far as there is room
@@ -44,6 +44,6 @@ int dmt_answer_ranges_prepare(struct dmt_container *c,
  * Return: as dmt_answer_bitmap_harvest()
  */
 int dmt_answer_ranges_harvest(struct dmt_container *c, u64 iova, u64 last,
-		       const struct dmt_ranges *ranges);
+			      const struct dmt_ranges *ranges);
 
 #endif

@@ -145,8 +145,8 @@ void dmt_container_set_pgsizes(struct dmt_container *c, u64 pgsizes);
  * Without @c->lock the result may be out of date: it serves to return the error that the user
  * expects first, and is checked again under the lock.
  */
-static inline bool dmt_container_is_aligned(const struct dmt_container *c, u64 iova,
-				  u64 last)
+static inline bool dmt_container_is_aligned(const struct dmt_container *c,
+					    u64 iova, u64 last)
 {
 	u64 mask = (1ULL << READ_ONCE(c->pgshift)) - 1;
 

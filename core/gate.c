@@ -100,7 +100,7 @@ static int drain(struct dmt_gate *gate, bool killable)
 	if (err)
 		return err;
 out:
-	smp_mb();	/* what the operations did is seen after this */
+	smp_mb(); /* what the operations did is seen after this */
 	return 0;
 }
 

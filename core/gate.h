@@ -14,7 +14,7 @@
 
 #include "host.h"
 
-#define DMT_GATE_SLOTS	32
+#define DMT_GATE_SLOTS 32
 
 /**
  * struct dmt_gate - the gate of one container

@@ -223,7 +223,7 @@ static void domain_destroy(struct dmt_domain *d)
 static bool is_alike(const struct dmt_domain *a, const struct dmt_domain *b)
 {
 	return a->info.kind == b->info.kind &&
-		a->info.coherent == b->info.coherent;
+	       a->info.coherent == b->info.coherent;
 }
 
 /*
@@ -506,7 +506,8 @@ static void group_free(struct dmt_group *group)
  * The memory of mappings is prepared one by one, without the lock, and other calls may
  * change them meanwhile. When none is missing, the group is attached.
  */
-static int attach(struct dmt_container *c, struct dmt_group *group, bool emulated)
+static int attach(struct dmt_container *c, struct dmt_group *group,
+		  bool emulated)
 {
 	struct memory mem = { .c = c, .at = &mem.list };
 	struct dmt_prepared *p;
@@ -535,7 +536,7 @@ static int attach(struct dmt_container *c, struct dmt_group *group, bool emulate
 }
 
 int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
-	       bool emulated)
+		     bool emulated)
 {
 	struct dmt_group *group = dmt_zalloc(c->host, sizeof(*group));
 	int err;

@@ -46,7 +46,7 @@ struct dmt_domain {
  * IOMMU's driver; then nothing has changed.
  */
 int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
-	       bool emulated);
+		     bool emulated);
 
 /**
  * dmt_group_detach - remove a group from the container

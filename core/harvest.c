@@ -125,7 +125,7 @@ static u64 cursors_begin(struct cursors *at, const struct dmt_mapping *m,
 	at->pins = m->pins.nchunks;
 	if (READ_ONCE(m->pins.count))
 		at->pins = dmt_pins_next(&m->pins, chunk);
-	smp_rmb();	/* the count of pins before the log */
+	smp_rmb(); /* the count of pins before the log */
 	at->log = dmt_log_clean_upto(&m->log, chunk);
 	return min(at->pins, at->log);
 }
@@ -211,9 +211,10 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	for (; m && m->iova <= last && !h->err && !h->full;
 	     m = dmt_space_next(space, &it)) {
 		if (m->prot & DMT_WRITE)
-			harvest_part(h, m,
-				     (max(iova, m->iova) - m->iova) >> PAGE_SHIFT,
-				     (min(last, m->last) - m->iova) >> PAGE_SHIFT);
+			harvest_part(
+				h, m,
+				(max(iova, m->iova) - m->iova) >> PAGE_SHIFT,
+				(min(last, m->last) - m->iova) >> PAGE_SHIFT);
 		if (!(++n % 256) && dmt_interrupted())
 			h->err = -EINTR;
 	}
@@ -222,6 +223,6 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	dmt_log_taker_fini(&h->taker);
 	if (h->err)
 		answer->put_back(h);
-	smp_mb();	/* bits, some read without an atomic, before the pages */
+	smp_mb(); /* bits, some read without an atomic, before the pages */
 	return h->err;
 }

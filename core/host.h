@@ -68,10 +68,10 @@ void dmt_free_later(struct dmt_later *later,
  * Each returns 0 or -EFAULT. The pointers are not trusted. After -EFAULT from a function that
  * writes, a part may have been written.
  */
-int dmt_copy_from_user(struct dmt_host *host, void *to,
-		       const void __user *from, size_t size);
-int dmt_copy_to_user(struct dmt_host *host, void __user *to,
-		     const void *from, size_t size);
+int dmt_copy_from_user(struct dmt_host *host, void *to, const void __user *from,
+		       size_t size);
+int dmt_copy_to_user(struct dmt_host *host, void __user *to, const void *from,
+		     size_t size);
 
 /* Fault memory in, so that it can be written without page faults; bytes of it may become 0. */
 int dmt_fault_in_user(struct dmt_host *host, void __user *to, size_t size);
@@ -133,8 +133,8 @@ void dmt_owner_dup(struct dmt_owner *owner, const struct dmt_owner *of);
  */
 int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
 		    const void *data, size_t size, size_t *done);
-int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
-		   void *data, size_t size, size_t *done);
+int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		   size_t size, size_t *done);
 
 /**
  * dmt_owner_pin - pin pages of the owner's memory, long-term

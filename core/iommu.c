@@ -18,8 +18,8 @@
 #include "iommu.h"
 #include "prepare.h"
 
-#define BLOCK_SHIFT	6
-#define BLOCK_PAGES	(1UL << BLOCK_SHIFT)
+#define BLOCK_SHIFT 6
+#define BLOCK_PAGES (1UL << BLOCK_SHIFT)
 
 static unsigned long mapping_pages(const struct dmt_mapping *m)
 {
@@ -44,7 +44,7 @@ static bool make_cuts(struct dmt_host *host, struct dmt_mapping *m)
 
 	if (!m->runs.cuts)
 		m->runs.cuts = dmt_zalloc(host, DIV_ROUND_UP(nblocks, 64) *
-						sizeof(u64));
+							sizeof(u64));
 	return m->runs.cuts;
 }
 
@@ -95,7 +95,7 @@ static bool run_goes_on(bool frames, unsigned long first, unsigned long n,
 			unsigned long pfn)
 {
 	return pfn == first + n &&
-		(!frames || dmt_is_frame(pfn) == dmt_is_frame(first));
+	       (!frames || dmt_is_frame(pfn) == dmt_is_frame(first));
 }
 
 /* Unmapping ----------------------------------------------------------------- */
@@ -106,7 +106,7 @@ struct run {
 	unsigned long npages;
 };
 
-#define SPAN_RUNS	(unsigned int)(DMT_SCRATCH_SIZE / sizeof(struct run))
+#define SPAN_RUNS (unsigned int)(DMT_SCRATCH_SIZE / sizeof(struct run))
 
 /**
  * struct span - part of a mapping that is being unmapped
@@ -144,14 +144,14 @@ static bool span_add(struct span *span, unsigned long pfn, unsigned long n)
 }
 
 /* Look up runs of [span->first, end) as long as there is room. */
-static void span_look_up(struct dmt_container *c, const struct dmt_mapping *m, struct span *span,
-			 unsigned long end)
+static void span_look_up(struct dmt_container *c, const struct dmt_mapping *m,
+			 struct span *span, unsigned long end)
 {
 	unsigned long page = span->first;
 
 	while (page < end) {
-		unsigned long pfn = dmt_domain_frame(c->domains->hw,
-						     page_iova(m, page));
+		unsigned long pfn =
+			dmt_domain_frame(c->domains->hw, page_iova(m, page));
 		unsigned long n = min(sure_pages(m, page), end - page);
 
 		if (!pfn || !span_add(span, pfn, n))
@@ -171,8 +171,9 @@ static void span_unpin(struct dmt_host *host, const struct span *span,
 }
 
 /* Unmap from the domains before @end; NULL: from all. Return: false: a device may still access it */
-static bool unmap_run(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
-		      unsigned long npages, const struct dmt_domain *end)
+static bool unmap_run(struct dmt_container *c, const struct dmt_mapping *m,
+		      unsigned long page, unsigned long npages,
+		      const struct dmt_domain *end)
 {
 	const struct dmt_domain *d;
 	bool gone = true;
@@ -184,7 +185,8 @@ static bool unmap_run(struct dmt_container *c, const struct dmt_mapping *m, unsi
 }
 
 /* Unmap and unpin the first @npages pages of @m. */
-static void unmap_pages(struct dmt_container *c, struct dmt_mapping *m, unsigned long npages)
+static void unmap_pages(struct dmt_container *c, struct dmt_mapping *m,
+			unsigned long npages)
 {
 	struct span span = {
 		.frames = m->runs.frames,
@@ -196,15 +198,16 @@ static void unmap_pages(struct dmt_container *c, struct dmt_mapping *m, unsigned
 		span.nr_runs = 0;
 		span_look_up(c, m, &span, npages);
 		if (!span.npages) {
-			WARN_ONCE(1, "dmatrack: a hole in what the IOMMU maps\n");
-			span.first++;	/* nothing of ours */
+			WARN_ONCE(1,
+				  "dmatrack: a hole in what the IOMMU maps\n");
+			span.first++; /* nothing of ours */
 			continue;
 		}
 		/* Pages that a device can still access stay pinned, for good. */
 		if (unmap_run(c, m, span.first, span.npages, NULL))
 			span_unpin(c->host, &span, is_writable(m));
 		span.first += span.npages;
-		dmt_interrupted();	/* let other threads run; this call continues */
+		dmt_interrupted(); /* let other threads run; this call continues */
 	}
 }
 
@@ -213,8 +216,8 @@ void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 	lockdep_assert_held(&c->lock);
 	mutex_lock(&m->pins.lock);
 	unmap_pages(c, m, mapping_pages(m));
-	dmt_owner_account(&m->owner, (long)m->pins.count -
-				     (long)dmt_mapping_accounted(m));
+	dmt_owner_account(&m->owner,
+			  (long)m->pins.count - (long)dmt_mapping_accounted(m));
 	forget_runs(m);
 	m->iommu_mapped = false;
 	mutex_unlock(&m->pins.lock);
@@ -223,8 +226,9 @@ void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 /* Mapping ------------------------------------------------------------------- */
 
 /* Map the next run of @p at @m's pages from @page on. */
-static int map_run(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
-		   struct dmt_prepared *p, const struct dmt_run *run)
+static int map_run(struct dmt_container *c, const struct dmt_mapping *m,
+		   unsigned long page, struct dmt_prepared *p,
+		   const struct dmt_run *run)
 {
 	struct dmt_domain *d;
 	int err;
@@ -235,14 +239,15 @@ static int map_run(struct dmt_container *c, const struct dmt_mapping *m, unsigne
 		if (!err)
 			continue;
 		if (!unmap_run(c, m, page, run->npages, d))
-			dmt_prepared_take(p);	/* so it stays pinned */
+			dmt_prepared_take(p); /* so it stays pinned */
 		return err;
 	}
 	dmt_prepared_take(p);
 	return 0;
 }
 
-static int map_runs(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p)
+static int map_runs(struct dmt_container *c, struct dmt_mapping *m,
+		    struct dmt_prepared *p)
 {
 	unsigned long page = 0;
 	struct dmt_run run;
@@ -276,7 +281,8 @@ static int settle(const struct dmt_mapping *m, struct dmt_prepared *p)
 	return err;
 }
 
-int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p)
+int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m,
+		  struct dmt_prepared *p)
 {
 	int err;
 
@@ -302,7 +308,8 @@ int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m, struct dmt_pre
  * limit. From when @m is mapped by the IOMMU on, all of its pages are counted,
  * and those of pins not once more; the pins' lock makes that one moment.
  */
-static int map_first(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p)
+static int map_first(struct dmt_container *c, struct dmt_mapping *m,
+		     struct dmt_prepared *p)
 {
 	int err;
 
@@ -315,7 +322,8 @@ static int map_first(struct dmt_container *c, struct dmt_mapping *m, struct dmt_
 }
 
 /* Return: number of pages from @page on in one run, whose first frame is @pfn */
-static unsigned long run_at(struct dmt_container *c, const struct dmt_mapping *m, unsigned long page,
+static unsigned long run_at(struct dmt_container *c,
+			    const struct dmt_mapping *m, unsigned long page,
 			    unsigned long *pfn)
 {
 	const struct iommu_domain *hw = c->domains->hw;
@@ -334,16 +342,19 @@ static unsigned long run_at(struct dmt_container *c, const struct dmt_mapping *m
 }
 
 /* Map in @d all that the existing domains map. */
-static int copy_to(struct dmt_container *c, const struct dmt_mapping *m, const struct dmt_domain *d)
+static int copy_to(struct dmt_container *c, const struct dmt_mapping *m,
+		   const struct dmt_domain *d)
 {
 	unsigned long npages = mapping_pages(m), page = 0, n, pfn;
 	int err = 0;
 
 	while (page < npages) {
 		n = run_at(c, m, page, &pfn);
-		err = !pfn ? -EINVAL : dmt_interrupted() ? -EINTR :
-			dmt_domain_map(d->hw, page_iova(m, page), pfn, n,
-				       m->prot);
+		err = !pfn ? -EINVAL :
+		      dmt_interrupted() ?
+			     -EINTR :
+			     dmt_domain_map(d->hw, page_iova(m, page), pfn, n,
+					    m->prot);
 		if (err)
 			break;
 		page += n;
@@ -369,8 +380,8 @@ static void unreplay_upto(struct dmt_container *c, const struct dmt_domain *d,
 	}
 }
 
-static int replay_into(struct dmt_container *c, struct dmt_domain *d, bool first,
-		       struct dmt_prepared *p)
+static int replay_into(struct dmt_container *c, struct dmt_domain *d,
+		       bool first, struct dmt_prepared *p)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
@@ -396,7 +407,7 @@ int dmt_iommu_replay(struct dmt_container *c, struct dmt_domain *d,
 
 	lockdep_assert_held(&c->lock);
 	if (first)
-		c->domains = d;		/* it's the one that map_first() sees */
+		c->domains = d; /* it's the one that map_first() sees */
 	err = replay_into(c, d, first, p);
 	if (first)
 		c->domains = NULL;

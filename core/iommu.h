@@ -12,7 +12,7 @@
 struct dmt_domain;
 struct dmt_prepared;
 
-#define DMT_SCRATCH_SIZE	(4 * PAGE_SIZE)
+#define DMT_SCRATCH_SIZE (4 * PAGE_SIZE)
 
 /**
  * dmt_iommu_map - map a new mapping's memory in every domain
@@ -24,7 +24,8 @@ struct dmt_prepared;
  * Does not access user memory. Return: 0; -ENOMEM, -EINTR, or an error of the IOMMU's driver;
  * then nothing of @m is pinned, mapped or accounted.
  */
-int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m, struct dmt_prepared *p);
+int dmt_iommu_map(struct dmt_container *c, struct dmt_mapping *m,
+		  struct dmt_prepared *p);
 
 /**
  * dmt_iommu_unmap - undo dmt_iommu_map(): unmap in all domains, flush, unpin, account

@@ -61,7 +61,8 @@
 struct dmt_retire {
 	struct rcu_head rcu;
 	unsigned int count;
-	void *mem[(DMT_NEED_SIZE - sizeof(struct rcu_head) - 8) / sizeof(void *)];
+	void *mem[(DMT_NEED_SIZE - sizeof(struct rcu_head) - 8) /
+		  sizeof(void *)];
 };
 
 static inline bool is_all(const void *p)
@@ -106,8 +107,8 @@ static size_t table_size(const struct dmt_log *log, unsigned int ti)
 /* A bitmap is whole cache lines. */
 static size_t bits_size(unsigned int npages)
 {
-	return DIV_ROUND_UP(npages, 1U << DMT_LINE_SHIFT) *
-		DMT_LINE_WORDS * sizeof(u64);
+	return DIV_ROUND_UP(npages, 1U << DMT_LINE_SHIFT) * DMT_LINE_WORDS *
+	       sizeof(u64);
 }
 
 size_t dmt_log_size(u64 npages)
@@ -225,7 +226,7 @@ static struct dmt_slot *mark_table(struct dmt_log *log, unsigned int ti,
 		if (is_pointer(table))
 			return table;
 		if (table) {
-			smp_mb();	/* data before this test */
+			smp_mb(); /* data before this test */
 			if (is_all(READ_ONCE(log->table[ti])))
 				return table;
 			continue;
@@ -245,7 +246,8 @@ static u64 lines_mask(unsigned int first, unsigned int last)
 }
 
 /* The bits of [first, last] that are in word @w; at least one is */
-static inline u64 word_part(unsigned int w, unsigned int first, unsigned int last)
+static inline u64 word_part(unsigned int w, unsigned int first,
+			    unsigned int last)
 {
 	return dmt_word_mask(w == first / 64 ? first % 64 : 0,
 			     w == last / 64 ? last % 64 : 63);
@@ -257,9 +259,8 @@ static void bits_fill(atomic64_t *bits, unsigned int first, unsigned int last)
 	unsigned int w = first / 64, end = last / 64;
 
 	for (; w <= end; w++)
-		atomic64_set(&bits[w],
-			     atomic64_read(&bits[w]) |
-			     (s64)word_part(w, first, last));
+		atomic64_set(&bits[w], atomic64_read(&bits[w]) |
+					       (s64)word_part(w, first, last));
 }
 
 /*
@@ -287,7 +288,7 @@ static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 
 enum marked {
 	MARKED,
-	MARK_AGAIN,		/* another has changed the slot */
+	MARK_AGAIN, /* another has changed the slot */
 	MARK_NEEDS_MEMORY,
 };
 
@@ -407,7 +408,8 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 		if (!mark_chunk(&table[chunk & (DMT_TABLE_CHUNKS - 1)],
 				dmt_chunk_pages(log, chunk),
 				chunk == first >> DMT_CHUNK_SHIFT ?
-					first & (DMT_CHUNK_PAGES - 1) : 0,
+					first & (DMT_CHUNK_PAGES - 1) :
+					0,
 				chunk == last_chunk ?
 					last & (DMT_CHUNK_PAGES - 1) :
 					DMT_CHUNK_PAGES - 1,
@@ -535,7 +537,7 @@ static void take_split(struct dmt_slot *slot, unsigned int npages,
 	u64 lines = 0;
 
 	if (!bits)
-		return;		/* it stays all dirty, and is reported once more */
+		return; /* it stays all dirty, and is reported once more */
 	if (first) {
 		bits_fill(bits, 0, first - 1);
 		lines |= lines_mask(0, first - 1);
@@ -557,7 +559,7 @@ static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
 	u64 any = 0;
 
 	t->held = memory_of(bits);
-	if (is_all(bits))	/* set since the caller looked */
+	if (is_all(bits)) /* set since the caller looked */
 		return DMT_TAKEN_ALL;
 	t->words = (const u64 *)t->held;
 	t->lines = lines_mask(0, npages - 1);
@@ -583,7 +585,8 @@ static bool take_line(atomic64_t *bits, unsigned int first, unsigned int end,
 		if (word && mask == ~0ULL)
 			word = atomic64_xchg(&bits[w], 0);
 		else if (word)
-			word = atomic64_fetch_andnot((s64)mask, &bits[w]) & mask;
+			word = atomic64_fetch_andnot((s64)mask, &bits[w]) &
+			       mask;
 		words[w] = word;
 		any |= word;
 	}
@@ -619,8 +622,8 @@ static bool line_left(const atomic64_t *bits, unsigned int line)
 
 /* Take [first, end) of the lines @todo, whose summary bits are cleared. */
 static enum dmt_taken take_lines(struct dmt_slot *slot, atomic64_t *bits,
-				 u64 todo, unsigned int first,
-				 unsigned int end, struct dmt_taker *t)
+				 u64 todo, unsigned int first, unsigned int end,
+				 struct dmt_taker *t)
 {
 	t->lines = 0;
 	t->words = t->scratch;
@@ -633,7 +636,8 @@ static enum dmt_taken take_lines(struct dmt_slot *slot, atomic64_t *bits,
 
 		todo &= ~bit;
 		if (a >= first && b <= end) {
-			if (take_whole_line(&bits[line * DMT_LINE_WORDS], words))
+			if (take_whole_line(&bits[line * DMT_LINE_WORDS],
+					    words))
 				t->lines |= bit;
 			continue;
 		}
@@ -665,8 +669,8 @@ static struct dmt_slot *table_split(struct dmt_log *log, unsigned int ti,
 /* Is pulling the bitmap out cheaper than an exchange for each word? */
 static bool is_dense(u64 lines, unsigned int npages)
 {
-	return hweight64(lines) > bits_size(npages) / sizeof(u64) /
-				  DMT_LINE_WORDS / 2;
+	return hweight64(lines) >
+	       bits_size(npages) / sizeof(u64) / DMT_LINE_WORDS / 2;
 }
 
 /* Take [first, end) of a chunk that has a bitmap. */

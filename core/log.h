@@ -11,15 +11,15 @@
 
 #include "host.h"
 
-#define DMT_LINE_SHIFT	9			/* log2 of pages a cache line */
-#define DMT_CHUNK_SHIFT	15			/* log2 of pages a chunk */
-#define DMT_TABLE_SHIFT	8			/* log2 of chunks a table */
+#define DMT_LINE_SHIFT	 9  /* log2 of pages a cache line */
+#define DMT_CHUNK_SHIFT	 15 /* log2 of pages a chunk */
+#define DMT_TABLE_SHIFT	 8  /* log2 of chunks a table */
 
-#define DMT_ALL		1UL			/* in a pointer: all dirty */
+#define DMT_ALL		 1UL /* in a pointer: all dirty */
 
-#define DMT_LINE_WORDS	8
-#define DMT_CHUNK_PAGES	(1UL << DMT_CHUNK_SHIFT)
-#define DMT_CHUNK_WORDS	(DMT_CHUNK_PAGES / 64)
+#define DMT_LINE_WORDS	 8
+#define DMT_CHUNK_PAGES	 (1UL << DMT_CHUNK_SHIFT)
+#define DMT_CHUNK_WORDS	 (DMT_CHUNK_PAGES / 64)
 #define DMT_TABLE_CHUNKS (1UL << DMT_TABLE_SHIFT)
 
 /**
@@ -84,7 +84,7 @@ struct dmt_need {
 };
 
 /* Bytes that are enough for any bitmap and any table */
-#define DMT_NEED_SIZE	4096UL
+#define DMT_NEED_SIZE 4096UL
 
 /**
  * dmt_log_mark - mark pages as written
@@ -118,8 +118,8 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 	struct dmt_slot *table, *slot;
 	atomic64_t *bits;
 
-	table = smp_load_acquire(&log->table[page >> (DMT_CHUNK_SHIFT +
-						      DMT_TABLE_SHIFT)]);
+	table = smp_load_acquire(
+		&log->table[page >> (DMT_CHUNK_SHIFT + DMT_TABLE_SHIFT)]);
 	if (unlikely((unsigned long)table <= DMT_ALL))
 		return false;
 	slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
@@ -157,9 +157,9 @@ struct dmt_taker {
 };
 
 enum dmt_taken {
-	DMT_TAKEN_NONE,		/* no page was dirty */
-	DMT_TAKEN_ALL,		/* all of the requested pages */
-	DMT_TAKEN_WORDS,	/* the pages in @lines and @words of struct dmt_taker */
+	DMT_TAKEN_NONE,	 /* no page was dirty */
+	DMT_TAKEN_ALL,	 /* all of the requested pages */
+	DMT_TAKEN_WORDS, /* the pages in @lines and @words of struct dmt_taker */
 };
 
 /**

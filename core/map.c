@@ -125,7 +125,7 @@ static void describe(const struct dmt_mapping *m,
 }
 
 int dmt_map_list(struct dmt_container *c, u64 iova,
-	     struct dmatrack_mapping_entry *entries, unsigned int n)
+		 struct dmatrack_mapping_entry *entries, unsigned int n)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;

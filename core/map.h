@@ -32,6 +32,6 @@ struct dmatrack_mapping_entry;
  * (@c is closed).
  */
 int dmt_map_list(struct dmt_container *c, u64 iova,
-		      struct dmatrack_mapping_entry *entries, unsigned int n);
+		 struct dmatrack_mapping_entry *entries, unsigned int n);
 
 #endif

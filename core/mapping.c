@@ -28,7 +28,7 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
 	int err;
 
 	m = dmt_zalloc(host, offsetof(struct dmt_mapping, log) +
-			     dmt_log_size(npages));
+				     dmt_log_size(npages));
 	if (!m)
 		return ERR_PTR(-ENOMEM);
 	err = dmt_owner_init(&m->owner, host);
@@ -40,7 +40,7 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
 	m->last = last;
 	m->vaddr = vaddr;
 	m->prot = prot;
-	m->leaving = true;		/* until it's in the space */
+	m->leaving = true; /* until it's in the space */
 	m->host = host;
 	m->tracking = tracking;
 	atomic_set(&m->users, 1);
@@ -84,7 +84,7 @@ static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
 		need.settle = !need.spare;
 		rcu_read_lock();
 		done = !dmt_mapping_is_tracked(m) ||
-			dmt_log_mark(&m->log, first, last, &need);
+		       dmt_log_mark(&m->log, first, last, &need);
 		rcu_read_unlock();
 	} while (!done);
 	dmt_free(need.spare);
@@ -103,7 +103,7 @@ void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 	}
 	rcu_read_lock();
 	done = !dmt_mapping_is_tracked(m) ||
-		dmt_log_mark(&m->log, first, last, &need);
+	       dmt_log_mark(&m->log, first, last, &need);
 	rcu_read_unlock();
 	if (unlikely(need.spare))
 		dmt_free(need.spare);

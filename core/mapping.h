@@ -12,8 +12,8 @@
 struct dmt_container;
 
 /* Access that devices have; the values of VFIO_DMA_MAP_FLAG_* */
-#define DMT_READ	(1U << 0)
-#define DMT_WRITE	(1U << 1)
+#define DMT_READ  (1U << 0)
+#define DMT_WRITE (1U << 1)
 
 /**
  * struct dmt_runs - contiguity of a mapping's frames, if an IOMMU maps it
@@ -76,9 +76,9 @@ struct dmt_mapping {
 	struct dmt_mapping *next;
 	struct dmt_later later;
 	struct dmt_runs runs;
-	atomic_t users;			/* in a cache line that an unpin writes anyway */
+	atomic_t users; /* in a cache line that an unpin writes anyway */
 	struct dmt_pins pins;
-	struct dmt_log log;		/* must be last: it ends with an array */
+	struct dmt_log log; /* must be last: it ends with an array */
 };
 
 /* Return: size in bytes minus 1; the size of a mapping of 2^64 bytes would not fit */
@@ -157,9 +157,8 @@ static inline bool dmt_mapping_is_tracked(const struct dmt_mapping *m)
  */
 static inline bool dmt_mapping_mark_page(struct dmt_mapping *m, u64 page)
 {
-	return likely(page < m->log.npages &&
-		      smp_load_acquire(m->tracking)) &&
-		dmt_log_mark_page(&m->log, page);
+	return likely(page < m->log.npages && smp_load_acquire(m->tracking)) &&
+	       dmt_log_mark_page(&m->log, page);
 }
 
 /* As dmt_mapping_mark_range(), but faster for one page */

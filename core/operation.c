@@ -108,11 +108,13 @@ static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 			      size, &done);
 	if (done)
 		dmt_mapping_mark(m, page_of(m, iova),
-				 page_of(m, iova + done - 1), true /* may sleep */);
+				 page_of(m, iova + done - 1),
+				 true /* may sleep */);
 	return err;
 }
 
-int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, size_t size)
+int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data,
+			size_t size)
 {
 	unsigned int ticket;
 	int err;
@@ -128,7 +130,7 @@ int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, siz
 		if (!m) {
 			err = -EINVAL;
 		} else if (~m->prot & (DMT_READ | DMT_WRITE)) {
-			err = -EPERM;		/* not both, as type1 has it */
+			err = -EPERM; /* not both, as type1 has it */
 		} else {
 			n = in_mapping(m, iova, size);
 			err = write_piece(m, iova, data, n);
@@ -141,7 +143,8 @@ int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, siz
 	return err;
 }
 
-int dmt_operation_read(struct dmt_container *c, u64 iova, void *data, size_t size)
+int dmt_operation_read(struct dmt_container *c, u64 iova, void *data,
+		       size_t size)
 {
 	unsigned int ticket;
 	int err;
@@ -185,7 +188,8 @@ static unsigned long pages_in(const struct dmt_mapping *m, u64 iova,
  * pieces after the last one, by write_pieces(): a pin that fails leaves none dirty.
  */
 static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
-		     u32 prot, bool first, struct page **pages, unsigned long *n)
+		     u32 prot, bool first, struct page **pages,
+		     unsigned long *n)
 {
 	struct dmt_mapping *m = find_live(c, iova);
 
@@ -195,7 +199,7 @@ static int pin_piece(struct dmt_container *c, u64 iova, unsigned long npages,
 		return -EPERM;
 	*n = pages_in(m, iova, npages);
 	if (page_of(m, iova) + *n > m->log.npages)
-		return -EFAULT;		/* beyond the end of user memory */
+		return -EFAULT; /* beyond the end of user memory */
 	return dmt_pins_add(m, page_of(m, iova), *n, prot & DMT_WRITE,
 			    first && *n == npages, pages);
 }
@@ -241,14 +245,14 @@ static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 {
 	if (!npages || iova & (PAGE_SIZE - 1))
 		return -EINVAL;
-	if (npages > INT_MAX ||		/* as vfio_pin_pages() has it */
+	if (npages > INT_MAX || /* as vfio_pin_pages() has it */
 	    wraps(iova, (u64)npages << PAGE_SHIFT))
 		return -EOVERFLOW;
 	return 0;
 }
 
-int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
-	    struct page **pages)
+int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
+		      u32 prot, struct page **pages)
 {
 	unsigned long done = 0, n = 0;
 	unsigned int ticket;
@@ -332,8 +336,9 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 static int mark_piece(struct dmt_mapping *m, u64 first, u64 last)
 {
 	if (unlikely(first != last || !dmt_mapping_mark_page(m, first)))
-		dmt_mapping_mark_range(m, first, last, false /* may not sleep */);
-	smp_mb();	/* with the one in dmt_gate_drain(): see above */
+		dmt_mapping_mark_range(m, first, last,
+				       false /* may not sleep */);
+	smp_mb(); /* with the one in dmt_gate_drain(): see above */
 	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0;
 }
 

@@ -16,10 +16,12 @@
  * readable and writable, which type1 requires), -EFAULT, -EBUSY (see
  * dmt_vaddr_invalidate()). Pages that were written before the error are marked.
  */
-int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data, size_t size);
+int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data,
+			size_t size);
 
 /* Read mapped memory, for a device; mappings must be readable. Errors as dmt_operation_write() */
-int dmt_operation_read(struct dmt_container *c, u64 iova, void *data, size_t size);
+int dmt_operation_read(struct dmt_container *c, u64 iova, void *data,
+		       size_t size);
 
 /**
  * dmt_operation_pin - pin pages, for a driver
@@ -34,8 +36,8 @@ int dmt_operation_read(struct dmt_container *c, u64 iova, void *data, size_t siz
  * owner has ended), -EBUSY (see dmt_vaddr_invalidate()). After an error the call has pinned
  * nothing and marked nothing, and @pages has no page of it.
  */
-int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages, u32 prot,
-	    struct page **pages);
+int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
+		      u32 prot, struct page **pages);
 
 /**
  * dmt_operation_unpin - unpin pages, for a driver
@@ -46,7 +48,8 @@ int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages, u
  * Return: 0; -EINVAL (some pages were not pinned, and the others are unpinned; or the range
  * is invalid).
  */
-int dmt_operation_unpin(struct dmt_container *c, u64 iova, unsigned long npages);
+int dmt_operation_unpin(struct dmt_container *c, u64 iova,
+			unsigned long npages);
 
 /**
  * dmt_operation_mark - mark pages that a device has written, for its driver

@@ -30,25 +30,25 @@
 #include "word.h"
 
 /* An entry: the frame, two flags, and a count. */
-#define PIN_COUNT	((1ULL << 22) - 1)
-#define PIN_WRITE	(1ULL << 22)	/* some driver may write to it */
-#define PIN_WRITABLE	(1ULL << 23)	/* it was faulted in for writing */
-#define PIN_FRAME	24
+#define PIN_COUNT    ((1ULL << 22) - 1)
+#define PIN_WRITE    (1ULL << 22) /* some driver may write to it */
+#define PIN_WRITABLE (1ULL << 23) /* it was faulted in for writing */
+#define PIN_FRAME    24
 
-#define WORD_PAGES	64U
+#define WORD_PAGES   64U
 /* An empty array with room for at most this many entries is kept for the next pin. */
-#define ENTRIES_KEPT	8U
+#define ENTRIES_KEPT 8U
 
 struct dmt_pin_word {
-	atomic64_t written;		/* pinned for writing */
-	u64 present;			/* pinned; see present() */
-	unsigned long entries;		/* array of u64; log2 of its length */
+	atomic64_t written;    /* pinned for writing */
+	u64 present;	       /* pinned; see present() */
+	unsigned long entries; /* array of u64; log2 of its length */
 };
-#define ENTRIES_ORDER	7UL		/* the array is 8-byte aligned */
+#define ENTRIES_ORDER 7UL /* the array is 8-byte aligned */
 
 struct dmt_pin_chunk {
-	atomic64_t lines;		/* where some word's @written isn't 0 */
-	unsigned int nwords;		/* whole lines */
+	atomic64_t lines;    /* where some word's @written isn't 0 */
+	unsigned int nwords; /* whole lines */
 	struct dmt_pin_word word[];
 };
 
@@ -150,9 +150,9 @@ static struct dmt_pin_chunk *chunk_make(struct dmt_mapping *m, u64 chunk)
 	struct dmt_host *host = m->host;
 	struct dmt_pins *pins = &m->pins;
 	struct dmt_pin_chunk **table, *pc;
-	unsigned int nwords = DMT_LINE_WORDS *
-		DIV_ROUND_UP(dmt_chunk_pages(&m->log, chunk),
-			     1U << DMT_LINE_SHIFT);
+	unsigned int nwords =
+		DMT_LINE_WORDS * DIV_ROUND_UP(dmt_chunk_pages(&m->log, chunk),
+					      1U << DMT_LINE_SHIFT);
 
 	if (!pins->table) {
 		void *top = dmt_zalloc(host, ntables(pins) * sizeof(void *));
@@ -166,9 +166,11 @@ static struct dmt_pin_chunk *chunk_make(struct dmt_mapping *m, u64 chunk)
 		table = dmt_zalloc(host, DMT_TABLE_CHUNKS * sizeof(void *));
 		if (!table)
 			return NULL;
-		smp_store_release(&pins->table[chunk >> DMT_TABLE_SHIFT], table);
+		smp_store_release(&pins->table[chunk >> DMT_TABLE_SHIFT],
+				  table);
 	}
-	pc = dmt_zalloc(host, struct_size_t(struct dmt_pin_chunk, word, nwords));
+	pc = dmt_zalloc(host,
+			struct_size_t(struct dmt_pin_chunk, word, nwords));
 	if (!pc)
 		return NULL;
 	pc->nwords = nwords;
@@ -217,7 +219,7 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
 		unsigned int n = in_word(page, npages);
 		u64 chunk = page >> DMT_CHUNK_SHIFT;
 		struct dmt_pin_chunk *pc = pin_chunk(&m->pins, chunk) ?:
-					   chunk_make(m, chunk);
+						   chunk_make(m, chunk);
 		int err = pc ? word_grow(m, chunk_word(pc, page),
 					 word_pages(page, n)) :
 			       -ENOMEM;
@@ -234,7 +236,7 @@ static int pins_reserve(struct dmt_mapping *m, u64 page, unsigned long npages)
  * A call that adds pins keeps the pages that it has pinned in the caller's array until they
  * have entries; NULL: the page has an entry already.
  */
-#define OWN_WRITABLE	1UL		/* in the pointer: PIN_WRITABLE */
+#define OWN_WRITABLE 1UL /* in the pointer: PIN_WRITABLE */
 
 static struct page *own_page(struct page *own)
 {
@@ -261,10 +263,10 @@ static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
 	if (writable)
 		got = dmt_owner_pin(&m->owner, vaddr, n, true, pages);
 	for (i = 0; i < got; i++)
-		pages[i] = (struct page *)((unsigned long)pages[i] |
-					   OWN_WRITABLE);
+		pages[i] =
+			(struct page *)((unsigned long)pages[i] | OWN_WRITABLE);
 	if (got == -EFAULT && !write) {
-		n = writable ? 1 : n;	/* the next may be writable again */
+		n = writable ? 1 : n; /* the next may be writable again */
 		got = dmt_owner_pin(&m->owner, vaddr, n, false, pages);
 	}
 	return got ?: -EFAULT;
@@ -512,7 +514,7 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 	}
 	if (err)
 		unpin_own(m, pages, npages);
-	smp_mb();	/* harvests see it before the driver gets the pages */
+	smp_mb(); /* harvests see it before the driver gets the pages */
 	return err;
 }
 
@@ -521,7 +523,7 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages)
 	mutex_lock(&m->pins.lock);
 	each_word(&m->pins, page, npages, write_word);
 	mutex_unlock(&m->pins.lock);
-	smp_mb();	/* harvests see it before the driver gets the pages */
+	smp_mb(); /* harvests see it before the driver gets the pages */
 }
 
 /* Dropping ---------------------------------------------------------------- */
@@ -532,7 +534,7 @@ struct drop {
 	unsigned int count;
 	bool dirty;
 	unsigned long total;
-	struct page *pages[16];		/* on the stack, which compilers set to zeros */
+	struct page *pages[16]; /* on the stack, which compilers set to zeros */
 };
 
 static void drop_flush(struct drop *d)
@@ -582,11 +584,11 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 	while (npages) {
 		const struct dmt_pin_word *w = pin_word(&m->pins, page);
 		unsigned int n = in_word(page, npages);
-		u64 found = w ? last_writes(w, word_pages(page, n)) :
-				0;
+		u64 found = w ? last_writes(w, word_pages(page, n)) : 0;
 
 		while (found) {
-			unsigned int len, bit = dmt_word_first_run(&found, &len);
+			unsigned int len,
+				bit = dmt_word_first_run(&found, &len);
 			u64 at = page - page % WORD_PAGES + bit;
 
 			if (at != end) {
@@ -633,8 +635,8 @@ static u64 word_uncount(struct drop *d, struct dmt_pin_word *w, u64 here)
 	}
 	if (!gone)
 		return 0;
-	memmove(to, from, (word_entries(w) + hweight64(present(w)) - from) *
-			  sizeof(*to));
+	memmove(to, from,
+		(word_entries(w) + hweight64(present(w)) - from) * sizeof(*to));
 	set_present(w, present(w) & ~gone);
 	if (!present(w) && word_room(w) > ENTRIES_KEPT) {
 		dmt_free(word_entries(w));
@@ -652,7 +654,7 @@ static void word_unwrite(struct dmt_pins *pins, u64 page, u64 gone)
 
 	if (!(atomic64_read(&w->written) & gone))
 		return;
-	smp_mb__before_atomic();	/* after the marks */
+	smp_mb__before_atomic(); /* after the marks */
 	atomic64_andnot((s64)gone, &w->written);
 	if (line_empty(pc, line))
 		atomic64_andnot((s64)(1ULL << line), &pc->lines);
@@ -724,6 +726,6 @@ u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words)
 		for (w = first; w < first + DMT_LINE_WORDS; w++)
 			words[w] = atomic64_read(&pc->word[w].written);
 	}
-	smp_mb();	/* before the caller takes from the log */
+	smp_mb(); /* before the caller takes from the log */
 	return lines;
 }

@@ -12,18 +12,18 @@
  */
 #include "prepare.h"
 
-#define BATCH_PAGES	(PAGE_SIZE / sizeof(struct page *))
+#define BATCH_PAGES (PAGE_SIZE / sizeof(struct page *))
 
 /*
  * Largest number of pages of a run (1 GiB, in pages of 4 KiB): mapping a run
  * can't be interrupted, and doesn't reschedule.
  */
-#define RUN_PAGES	(1UL << 18)
+#define RUN_PAGES (1UL << 18)
 
 /* A note: a flag, the number of pages, the first frame */
-#define NOTE_FRAMES	1ULL
-#define NOTE_PAGES	1		/* shift */
-#define NOTE_PFN	21		/* shift: of pages, up to 2 * RUN_PAGES fit */
+#define NOTE_FRAMES 1ULL
+#define NOTE_PAGES  1  /* shift */
+#define NOTE_PFN    21 /* shift: of pages, up to 2 * RUN_PAGES fit */
 
 /**
  * struct dmt_run_block - a block of runs, in the order of pages
@@ -39,8 +39,8 @@ struct dmt_run_block {
 
 static unsigned int block_room(const struct dmt_prepared *p)
 {
-	unsigned long most = (PAGE_SIZE - sizeof(struct dmt_run_block)) /
-			     sizeof(u64);
+	unsigned long most =
+		(PAGE_SIZE - sizeof(struct dmt_run_block)) / sizeof(u64);
 
 	return min(p->npages, most);
 }
@@ -71,7 +71,8 @@ static int run_end(struct dmt_prepared *p)
 	if ((!p->last || p->last->nr == block_room(p)) && block_add(p))
 		return -ENOMEM;
 	p->last->note[p->last->nr++] = (u64)run->pfn << NOTE_PFN |
-		run->npages << NOTE_PAGES | (run->frames ? NOTE_FRAMES : 0);
+				       run->npages << NOTE_PAGES |
+				       (run->frames ? NOTE_FRAMES : 0);
 	p->run.npages = 0;
 	return 0;
 }
@@ -114,11 +115,11 @@ static int run_extend(struct dmt_prepared *p, struct page **pages,
 	int err;
 
 	while (i < npages) {
-		n = dmt_single_pages() ? 1 :
-			contiguous(pages + i, npages - i);
+		n = dmt_single_pages() ? 1 : contiguous(pages + i, npages - i);
 		err = run_add(p, page_to_pfn(pages[i]), n, false);
 		if (err) {
-			dmt_owner_unpin(&p->owner, pages + i, npages - i, false);
+			dmt_owner_unpin(&p->owner, pages + i, npages - i,
+					false);
 			return err;
 		}
 		i += n;
@@ -153,8 +154,8 @@ static long add_frames(struct dmt_prepared *p, unsigned long page)
 	limit = min(limit, RUN_PAGES - (at & (RUN_PAGES - 1)));
 	if (dmt_single_pages())
 		limit = 1;
-	err = dmt_owner_frames(&p->owner, p->vaddr + (page << PAGE_SHIFT), limit,
-			       p->write, &pfn, &n);
+	err = dmt_owner_frames(&p->owner, p->vaddr + (page << PAGE_SHIFT),
+			       limit, p->write, &pfn, &n);
 	if (!err)
 		err = run_add(p, pfn, n, true);
 	return err ?: (long)n;
@@ -196,7 +197,8 @@ int dmt_prepare(struct dmt_prepared *p)
 	unsigned long page = 0;
 	long n = 0;
 
-	pages = dmt_zalloc(p->host, min(BATCH_PAGES, p->npages) * sizeof(*pages));
+	pages = dmt_zalloc(p->host,
+			   min(BATCH_PAGES, p->npages) * sizeof(*pages));
 	if (!pages)
 		return -ENOMEM;
 	while (n >= 0 && page < p->npages) {
@@ -238,7 +240,7 @@ static void unpin(struct dmt_prepared *p, const struct dmt_run *run)
 {
 	if (run->npages && !run->frames)
 		dmt_unpin_run(p->host, run->pfn, run->npages, false);
-	dmt_interrupted();	/* let other threads run; this call continues */
+	dmt_interrupted(); /* let other threads run; this call continues */
 }
 
 void dmt_prepared_drop(struct dmt_prepared *p)

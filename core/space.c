@@ -35,11 +35,11 @@
  */
 #include "space.h"
 
-#define LEAF_MAX	62	/* a leaf is a kilobyte */
+#define LEAF_MAX 62 /* a leaf is a kilobyte */
 
 struct dmt_space_leaf {
-	u64 count;				/* set last, read first */
-	u64 key[LEAF_MAX];			/* mapping[i]->iova */
+	u64 count;	   /* set last, read first */
+	u64 key[LEAF_MAX]; /* mapping[i]->iova */
 	struct dmt_mapping *mapping[LEAF_MAX];
 	struct rcu_head rcu;
 };
@@ -47,7 +47,7 @@ struct dmt_space_leaf {
 struct dmt_space_dir {
 	struct rcu_head rcu;
 	unsigned int count;
-	u64 *key;				/* lowest key that belongs into the leaf */
+	u64 *key; /* lowest key that belongs into the leaf */
 	struct dmt_space_leaf __rcu *leaf[];
 };
 
@@ -132,10 +132,10 @@ struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova)
 
 	/* The first key is 0, so i >= 1. Step back over empty leaves only. */
 	while (i--) {
-		const struct dmt_space_leaf *leaf = rcu_dereference(dir->leaf[i]);
-		unsigned int n = keys_upto(leaf->key,
-					   smp_load_acquire(&leaf->count),
-					   iova);
+		const struct dmt_space_leaf *leaf =
+			rcu_dereference(dir->leaf[i]);
+		unsigned int n = keys_upto(
+			leaf->key, smp_load_acquire(&leaf->count), iova);
 
 		if (n) {
 			struct dmt_mapping *m =
@@ -181,7 +181,7 @@ struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
 		return dmt_space_next(space, it);
 	}
 	it->leaf = 0;
-	it->slot = -1U;		/* next is the very first */
+	it->slot = -1U; /* next is the very first */
 	return dmt_space_next(space, it);
 }
 
@@ -193,8 +193,8 @@ static void leaf_put(struct dmt_space_leaf *leaf, unsigned int at,
 }
 
 static void leaf_append(struct dmt_space_leaf *to,
-			const struct dmt_space_leaf *from,
-			unsigned int first, unsigned int end)
+			const struct dmt_space_leaf *from, unsigned int first,
+			unsigned int end)
 {
 	memcpy(to->key + to->count, from->key + first,
 	       (end - first) * sizeof(to->key[0]));
@@ -230,7 +230,8 @@ static struct dmt_space_dir *dir_split(struct dmt_space *space,
 }
 
 /* Divide the entries of the full leaf @old, with @m at index @n, between two new leaves. */
-static void leaf_halve(struct dmt_space_leaf *left, struct dmt_space_leaf *right,
+static void leaf_halve(struct dmt_space_leaf *left,
+		       struct dmt_space_leaf *right,
 		       const struct dmt_space_leaf *old, unsigned int n,
 		       struct dmt_mapping *m)
 {
@@ -362,7 +363,8 @@ static void epoch_change(struct dmt_space *space)
  * Make a directory without the leaves [from, end), all empty, and empty ones beside them, if
  * memory can be allocated. No other leaf is accessed: there may be a thousand.
  */
-static void dir_drop(struct dmt_space *space, unsigned int from, unsigned int end)
+static void dir_drop(struct dmt_space *space, unsigned int from,
+		     unsigned int end)
 {
 	struct dmt_space_dir *old = dir_of(space), *dir;
 	unsigned int n, i;
@@ -394,13 +396,14 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 {
 	struct dmt_space_dir *dir = dir_of(space);
 	unsigned int at = keys_upto(dir->key, dir->count, iova) - 1;
-	unsigned int from = 0, end_at = 0;	/* the leaves that have been emptied */
+	unsigned int from = 0,
+		     end_at = 0; /* the leaves that have been emptied */
 
 	for (; at < dir->count && dir->key[at] <= last; at++) {
 		struct dmt_space_leaf *leaf = dir_leaf(dir, at);
 		unsigned int end = keys_upto(leaf->key, leaf->count, last);
-		unsigned int first = iova ?
-			keys_upto(leaf->key, leaf->count, iova - 1) : 0;
+		unsigned int first =
+			iova ? keys_upto(leaf->key, leaf->count, iova - 1) : 0;
 
 		if (first == end)
 			continue;

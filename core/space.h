@@ -61,7 +61,8 @@ struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova);
  * and then the grace period of (3) waits for the look-up's RCU section. Insertions need no
  * new epoch: mappings don't overlap, so a mapping that holds @iova is the only one.
  */
-static inline struct dmt_mapping *dmt_space_find(const struct dmt_space *space, u64 iova)
+static inline struct dmt_mapping *dmt_space_find(const struct dmt_space *space,
+						 u64 iova)
 {
 	u64 epoch = smp_load_acquire(&space->epoch);
 	struct dmt_mapping *m = dmt_hint_get(epoch);

@@ -34,7 +34,7 @@ int dmt_tracking_start(struct dmt_container *c)
 	return err;
 }
 
-#define CUT_TABLES	16U	/* at a time: up to 4,096 bitmaps */
+#define CUT_TABLES 16U /* at a time: up to 4,096 bitmaps */
 
 /**
  * struct cut - progress of cutting logs, by IOVA because mappings may be made and removed meanwhile
@@ -55,8 +55,8 @@ static bool cut_some(struct dmt_container *c, struct cut *cut)
 
 	for (n = 0; n < CUT_TABLES; n++) {
 		struct dmt_space_iter it;
-		struct dmt_mapping *m = dmt_space_first(&c->space, cut->iova,
-							&it);
+		struct dmt_mapping *m =
+			dmt_space_first(&c->space, cut->iova, &it);
 
 		if (!m)
 			return false;
@@ -64,8 +64,8 @@ static bool cut_some(struct dmt_container *c, struct cut *cut)
 			cut->ti = 0;
 		cut->iova = m->iova;
 		if (cut->ti < m->log.ntables)
-			cut->memory = dmt_log_cut(&m->log, cut->ti++,
-						  cut->memory);
+			cut->memory =
+				dmt_log_cut(&m->log, cut->ti++, cut->memory);
 		if (cut->ti < m->log.ntables)
 			continue;
 		if (m->last == ~0ULL)
@@ -88,7 +88,7 @@ static void logs_free(struct dmt_container *c)
 
 	do {
 		if (dmt_container_lock_open(c))
-			return;		/* all mappings have gone */
+			return; /* all mappings have gone */
 		more = cut_some(c, &cut);
 		dmt_container_unlock(c);
 		dmt_log_free_cut(cut.memory);
@@ -107,7 +107,7 @@ static void stop(struct dmt_container *c)
 	c->harvest = NULL;
 	dmt_container_unlock(c);
 	if (tracked) {
-		synchronize_rcu();	/* for marks that saw it set */
+		synchronize_rcu(); /* for marks that saw it set */
 		logs_free(c);
 	}
 	dmt_harvest_free(h);
@@ -120,7 +120,7 @@ int dmt_tracking_stop(struct dmt_container *c)
 	mutex_lock(&c->start_lock);
 	err = dmt_container_lock_open(c);
 	if (!err)
-		stop(c);	/* unlocks */
+		stop(c); /* unlocks */
 	mutex_unlock(&c->start_lock);
 	return err;
 }
@@ -174,7 +174,7 @@ static int get_bitmap_once(struct dmt_container *c, u64 iova, u64 last,
 
 /* Prepare the buffer again each time that a page of it has gone. */
 int dmt_tracking_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
-		   const struct dmt_bitmap *bitmap)
+			    const struct dmt_bitmap *bitmap)
 {
 	int err;
 
@@ -202,7 +202,7 @@ static int get_ranges_once(struct dmt_container *c, u64 iova, u64 last,
 }
 
 int dmt_tracking_get_ranges(struct dmt_container *c, u64 iova, u64 last,
-		   const struct dmt_ranges *ranges)
+			    const struct dmt_ranges *ranges)
 {
 	u64 there = 0;
 	int err;

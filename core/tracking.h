@@ -27,7 +27,7 @@ int dmt_tracking_stop(struct dmt_container *c);
  * operation takes, but not while it waits for a page of the user (see answer.h).
  */
 int dmt_tracking_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
-		   const struct dmt_bitmap *bitmap);
+			    const struct dmt_bitmap *bitmap);
 
 /**
  * dmt_tracking_get_ranges - harvest a range into an array of dirty ranges
@@ -39,7 +39,7 @@ int dmt_tracking_get_bitmap(struct dmt_container *c, u64 iova, u64 last,
  * Return: as dmt_tracking_get_bitmap(). Takes @c->lock.
  */
 int dmt_tracking_get_ranges(struct dmt_container *c, u64 iova, u64 last,
-		   const struct dmt_ranges *ranges);
+			    const struct dmt_ranges *ranges);
 
 struct dmatrack_get_log;
 
@@ -50,6 +50,7 @@ struct dmatrack_get_log;
  *
  * Takes @c->lock. Does not access user memory. Return: 0; -EINVAL (@c is closed).
  */
-int dmt_tracking_describe(struct dmt_container *c, struct dmatrack_get_log *get);
+int dmt_tracking_describe(struct dmt_container *c,
+			  struct dmatrack_get_log *get);
 
 #endif

@@ -15,8 +15,8 @@
 #include "uapi/dmatrack.h"
 
 /* Copy in the first @minsz bytes of a structure that begins with argsz. */
-#define get_args(c, args, arg, last_member)				\
-	dmt_copy_from_user((c)->host, args, (const void __user *)(arg),	\
+#define get_args(c, args, arg, last_member) \
+	dmt_copy_from_user((c)->host, args, (const void __user *)(arg), \
 			   offsetofend(typeof(*(args)), last_member))
 
 /* Bytes of a bitmap of @npages bits: whole 64-bit words */
@@ -34,7 +34,7 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
 		return 1;
 	case VFIO_DMA_CC_IOMMU:
 		return c && !READ_ONCE(c->incoherent);
-	case VFIO_UPDATE_VADDR:		/* see dmt_vaddr_invalidate() */
+	case VFIO_UPDATE_VADDR: /* see dmt_vaddr_invalidate() */
 		return c && !READ_ONCE(c->nr_emulated);
 	default:
 		return 0;
@@ -47,11 +47,11 @@ long dmt_type1_extension(const struct dmt_container *c, unsigned long arg)
 struct caps {
 	char *buf;
 	size_t size;
-	u32 *next;		/* offset of the last capability so far */
+	u32 *next; /* offset of the last capability so far */
 };
 
 /* Return: offset of the chain: behind the structure, as the uapi defines it */
-#define CAPS_OFFSET	sizeof(struct vfio_iommu_type1_info)
+#define CAPS_OFFSET sizeof(struct vfio_iommu_type1_info)
 
 static void *caps_add(struct caps *caps, u16 id, size_t size)
 {
@@ -153,13 +153,15 @@ static long get_info(struct dmt_container *c, unsigned long arg)
 	if (info.argsz < CAPS_OFFSET + caps.size) {
 		info.argsz = CAPS_OFFSET + caps.size;
 	} else {
-		err = dmt_copy_to_user(c->host, (char __user *)arg + CAPS_OFFSET,
+		err = dmt_copy_to_user(c->host,
+				       (char __user *)arg + CAPS_OFFSET,
 				       caps.buf, caps.size);
 		info.cap_offset = CAPS_OFFSET;
 	}
 	dmt_free(caps.buf);
 	if (!err)
-		err = dmt_copy_to_user(c->host, (void __user *)arg, &info, size);
+		err = dmt_copy_to_user(c->host, (void __user *)arg, &info,
+				       size);
 	return err;
 }
 
@@ -186,8 +188,9 @@ static long map_dma(struct dmt_container *c, unsigned long arg)
 		return -EOVERFLOW;
 
 	if (map.flags & VFIO_DMA_MAP_FLAG_VADDR)
-		return map.flags & rights ? -EINVAL :
-			dmt_vaddr_update(c, map.iova, last, map.vaddr);
+		return map.flags & rights ?
+			       -EINVAL :
+			       dmt_vaddr_update(c, map.iova, last, map.vaddr);
 	if (map.flags & VFIO_DMA_MAP_FLAG_READ)
 		prot |= DMT_READ;
 	if (map.flags & VFIO_DMA_MAP_FLAG_WRITE)
@@ -233,7 +236,8 @@ static int unmap_check(struct dmt_container *c,
 		return 0;
 	}
 	if (!unmap->size ||
-	    !dmt_container_is_aligned(c, unmap->iova, unmap->iova + unmap->size - 1))
+	    !dmt_container_is_aligned(c, unmap->iova,
+				      unmap->iova + unmap->size - 1))
 		return -EINVAL;
 	if (check_add_overflow(unmap->iova, unmap->size - 1, last))
 		return -EOVERFLOW;
@@ -248,8 +252,8 @@ static int unmap_bitmap(struct dmt_container *c, unsigned long arg,
 	size_t minsz = offsetofend(typeof(*unmap), size);
 	struct vfio_bitmap b;
 
-	if (unmap->flags & (VFIO_DMA_UNMAP_FLAG_ALL |
-			    VFIO_DMA_UNMAP_FLAG_VADDR) ||
+	if (unmap->flags &
+		    (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR) ||
 	    unmap->argsz < minsz + sizeof(b))
 		return -EINVAL;
 	if (dmt_copy_from_user(c->host, &b, (const char __user *)arg + minsz,
@@ -270,9 +274,9 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 	if (get_args(c, &unmap, arg, size))
 		return -EFAULT;
 	if (unmap.argsz < minsz ||
-	    unmap.flags & ~(VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP |
-			    VFIO_DMA_UNMAP_FLAG_VADDR |
-			    VFIO_DMA_UNMAP_FLAG_ALL))
+	    unmap.flags &
+		    ~(VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP |
+		      VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL))
 		return -EINVAL;
 	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) {
 		err = unmap_bitmap(c, arg, &unmap, &bitmap);
@@ -280,16 +284,17 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 			return err;
 		want = &bitmap;
 	}
-	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR && READ_ONCE(c->nr_emulated))
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR &&
+	    READ_ONCE(c->nr_emulated))
 		return -EBUSY;
 	err = unmap_check(c, &unmap, &last);
 	if (err)
 		return err;
 	size = (u64 __user *)(arg + offsetof(typeof(unmap), size));
 	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_VADDR)
-		return dmt_vaddr_invalidate(c, unmap.iova, last,
-				      unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL,
-				      size);
+		return dmt_vaddr_invalidate(
+			c, unmap.iova, last,
+			unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, size);
 	return dmt_unmap(c, unmap.iova, last,
 			 unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL, want, size);
 }
@@ -306,8 +311,8 @@ static long get_bitmap(struct dmt_container *c, unsigned long arg, u32 argsz)
 
 	if (argsz - minsz < sizeof(range))
 		return -EINVAL;
-	if (dmt_copy_from_user(c->host, &range, (const char __user *)arg + minsz,
-			       sizeof(range)))
+	if (dmt_copy_from_user(c->host, &range,
+			       (const char __user *)arg + minsz, sizeof(range)))
 		return -EFAULT;
 	if (!range.size)
 		return -EINVAL;
@@ -327,7 +332,7 @@ static long dirty_pages(struct dmt_container *c, unsigned long arg)
 		return -EFAULT;
 	if (dirty.argsz < offsetofend(typeof(dirty), flags))
 		return -EINVAL;
-	switch (dirty.flags) {		/* exactly one flag, and no others */
+	switch (dirty.flags) { /* exactly one flag, and no others */
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
 		return dmt_tracking_start(c);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
@@ -351,16 +356,14 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 	if (info.argsz < minsz || info.flags)
 		return -EINVAL;
 	info.version = DMATRACK_VERSION;
-	info.features = DMATRACK_FEATURE_ANY_RANGE |
-			DMATRACK_FEATURE_COARSE_PAGES |
-			DMATRACK_FEATURE_NOTHING_LOST |
-			DMATRACK_FEATURE_MAPPINGS |
-			DMATRACK_FEATURE_RANGES |
-			DMATRACK_FEATURE_LOG;
+	info.features =
+		DMATRACK_FEATURE_ANY_RANGE | DMATRACK_FEATURE_COARSE_PAGES |
+		DMATRACK_FEATURE_NOTHING_LOST | DMATRACK_FEATURE_MAPPINGS |
+		DMATRACK_FEATURE_RANGES | DMATRACK_FEATURE_LOG;
 	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
 }
 
-#define LIST_PIECE	16U	/* entries, on the stack */
+#define LIST_PIECE 16U /* entries, on the stack */
 
 /*
  * Copy up to @room entries from @iova on to the user, some at a time, so that no lock
@@ -380,8 +383,9 @@ static long list_to_user(struct dmt_container *c, u64 iova,
 
 		if (n < 0)
 			return n;
-		if (n > skip && dmt_copy_to_user(c->host, to + done, piece + skip,
-						 (n - skip) * sizeof(piece[0])))
+		if (n > skip &&
+		    dmt_copy_to_user(c->host, to + done, piece + skip,
+				     (n - skip) * sizeof(piece[0])))
 			return -EFAULT;
 		if (dmt_interrupted())
 			return -EINTR;
@@ -419,8 +423,8 @@ static long get_mappings(struct dmt_container *c, unsigned long arg)
 static bool check_ranges(const struct dmatrack_get_ranges *get)
 {
 	return get->argsz >= offsetofend(typeof(*get), more) && !get->flags &&
-		get->count && get->ranges == (unsigned long)get->ranges &&
-		is_power_of_2(get->page_size) && get->iova <= get->last;
+	       get->count && get->ranges == (unsigned long)get->ranges &&
+	       is_power_of_2(get->page_size) && get->iova <= get->last;
 }
 
 static long get_ranges(struct dmt_container *c, unsigned long arg)
@@ -433,8 +437,8 @@ static long get_ranges(struct dmt_container *c, unsigned long arg)
 	if (!check_ranges(&get))
 		return -EINVAL;
 	ranges = (struct dmt_ranges){
-		.data = (struct dmatrack_dirty_range __user *)
-			(unsigned long)get.ranges,
+		.data = (struct dmatrack_dirty_range __user *)(unsigned long)
+				get.ranges,
 		.room = get.count,
 		.pgshift = __ffs64(get.page_size),
 		.get = (struct dmatrack_get_ranges __user *)arg,
@@ -456,7 +460,8 @@ static long get_log(struct dmt_container *c, unsigned long arg)
 	if (get.argsz < minsz || get.flags || get.iova > get.last)
 		return -EINVAL;
 	err = dmt_tracking_describe(c, &get);
-	return err ? err : dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
+	return err ? err :
+		     dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
 }
 
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,

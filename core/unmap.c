@@ -28,7 +28,7 @@
 #include "unmap.h"
 
 int dmt_unmap_check(struct dmt_container *c, u64 *iova, u64 last, bool all,
-		       u64 *end)
+		    u64 *end)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m = dmt_space_first(&c->space, *iova, &it);
@@ -162,10 +162,11 @@ static void unmap_finish(struct dmt_container *c, struct leaving *l)
  * the caller can undo that. Return: -EAGAIN: the user's memory must be faulted in
  */
 static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
-			const struct dmt_bitmap *bitmap, u64 bytes, u64 __user *size)
+			const struct dmt_bitmap *bitmap, u64 bytes,
+			u64 __user *size)
 {
-	if (size && dmt_copy_to_user_nofault(c->host, size, &bytes,
-					     sizeof(bytes)))
+	if (size &&
+	    dmt_copy_to_user_nofault(c->host, size, &bytes, sizeof(bytes)))
 		return -EAGAIN;
 	return bitmap ? dmt_answer_bitmap_harvest(c, iova, last, bitmap) : 0;
 }
@@ -176,7 +177,8 @@ static int unmap_none(struct dmt_container *c, u64 iova, u64 last,
 {
 	int err = unmap_answer(c, iova, last, NULL, 0, size);
 
-	return err || !bitmap ? err : dmt_answer_bitmap_clean(c, iova, last, bitmap);
+	return err || !bitmap ? err :
+				dmt_answer_bitmap_clean(c, iova, last, bitmap);
 }
 
 /* Check that the range can be unmapped at all, as dmt_unmap_check(): -ENOENT is no error. */
@@ -191,7 +193,7 @@ static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 		return -EINVAL;
 	err = dmt_unmap_check(c, iova, last, all, end);
 	if (!err && bitmap && *end > last)
-		return -EINVAL;		/* the bitmap has no room for the rest */
+		return -EINVAL; /* the bitmap has no room for the rest */
 	return err;
 }
 
@@ -237,7 +239,7 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 	if (err) {
 		stay(&l);
 		return err != -ENOENT ? err :
-			unmap_none(c, iova, last, bitmap, size);
+					unmap_none(c, iova, last, bitmap, size);
 	}
 	if (!bitmap)
 		note_unread(c, &l);
@@ -246,7 +248,7 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 }
 
 int dmt_unmap_size(struct dmt_container *c, u64 iova, u64 last,
-		      u64 __user *size)
+		   u64 __user *size)
 {
 	u64 asked = last - iova + 1;
 
@@ -291,11 +293,12 @@ static int unmap_once(struct dmt_container *c, u64 iova, u64 last, bool all,
  * The first pauses are short, each twice the one before, so that the wait for a driver that
  * is about to unpin is not much longer than the driver takes.
  */
-#define UNPIN_MS	1000U
-#define PAUSE_MS	64U
+#define UNPIN_MS 1000U
+#define PAUSE_MS 64U
 
-static int unmap_patiently(struct dmt_container *c, u64 iova, u64 last, bool all,
-			   const struct dmt_bitmap *bitmap, u64 __user *size)
+static int unmap_patiently(struct dmt_container *c, u64 iova, u64 last,
+			   bool all, const struct dmt_bitmap *bitmap,
+			   u64 __user *size)
 {
 	unsigned int waited = 0, pause = 1;
 	int err;

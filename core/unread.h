@@ -15,7 +15,7 @@
 
 #include "host.h"
 
-#define DMT_UNREAD_RANGES	32U
+#define DMT_UNREAD_RANGES 32U
 
 /**
  * struct dmt_unread - ranges whose log went unread

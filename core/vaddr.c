@@ -18,7 +18,8 @@ static int count_valid(struct dmt_container *c, u64 iova, u64 last, u64 *bytes)
 }
 
 /* Make the addresses of the mappings that begin in [iova, last] invalid, or valid again. */
-static void set_invalid(struct dmt_container *c, u64 iova, u64 last, bool invalid)
+static void set_invalid(struct dmt_container *c, u64 iova, u64 last,
+			bool invalid)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m = dmt_space_first(&c->space, iova, &it);
@@ -47,8 +48,8 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 	if (none && none != -ENOENT)
 		return none;
 	err = none ? 0 : count_valid(c, iova, end, &bytes);
-	if (!err && dmt_copy_to_user_nofault(c->host, size, &bytes,
-					     sizeof(bytes)))
+	if (!err &&
+	    dmt_copy_to_user_nofault(c->host, size, &bytes, sizeof(bytes)))
 		err = -EAGAIN;
 	if (err || none)
 		return err;
@@ -63,8 +64,8 @@ static int invalidate_locked(struct dmt_container *c, u64 iova, u64 last,
 	return err;
 }
 
-static int invalidate_once(struct dmt_container *c, u64 iova, u64 last, bool all,
-			   u64 __user *size)
+static int invalidate_once(struct dmt_container *c, u64 iova, u64 last,
+			   bool all, u64 __user *size)
 {
 	int err = dmt_container_lock_drain(c);
 
@@ -76,7 +77,7 @@ static int invalidate_once(struct dmt_container *c, u64 iova, u64 last, bool all
 }
 
 int dmt_vaddr_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
-		   u64 __user *size)
+			 u64 __user *size)
 {
 	int err;
 

@@ -21,7 +21,7 @@
  * invalid already), -EFAULT; after an error nothing has changed.
  */
 int dmt_vaddr_invalidate(struct dmt_container *c, u64 iova, u64 last, bool all,
-		   u64 __user *size);
+			 u64 __user *size);
 
 /**
  * dmt_vaddr_update - set the address of a mapping whose address is invalid

@@ -57,19 +57,18 @@ static bool pages_ok(uint64_t iova, unsigned long npages)
 }
 
 int dev_write(struct dev_device *d, uint64_t iova, const void *data,
-		     size_t size)
+	      size_t size)
 {
 	return size_ok(size) ? d->ops->write(d, iova, data, size) : -EINVAL;
 }
 
-int dev_read(struct dev_device *d, uint64_t iova, void *data,
-		    size_t size)
+int dev_read(struct dev_device *d, uint64_t iova, void *data, size_t size)
 {
 	return size_ok(size) ? d->ops->read(d, iova, data, size) : -EINVAL;
 }
 
 int dev_pin(struct dev_device *d, uint64_t iova, unsigned long npages,
-		   unsigned int prot)
+	    unsigned int prot)
 {
 	const unsigned int all = TDEV_PIN_READ | TDEV_PIN_WRITE;
 
@@ -84,16 +83,18 @@ int dev_unpin(struct dev_device *d, uint64_t iova, unsigned long npages)
 {
 	if (!d->ops->unpin)
 		return -EOPNOTSUPP;
-	return pages_ok(iova, npages) ? d->ops->unpin(d, iova, npages) : -EINVAL;
+	return pages_ok(iova, npages) ? d->ops->unpin(d, iova, npages) :
+					-EINVAL;
 }
 
-int dev_pinned_write(struct dev_device *d, uint64_t iova,
-			    const void *data, size_t size)
+int dev_pinned_write(struct dev_device *d, uint64_t iova, const void *data,
+		     size_t size)
 {
 	if (!d->ops->pinned_write)
 		return -EOPNOTSUPP;
-	return range_ok(iova, size) ? d->ops->pinned_write(d, iova, data, size) :
-				      -EINVAL;
+	return range_ok(iova, size) ?
+		       d->ops->pinned_write(d, iova, data, size) :
+		       -EINVAL;
 }
 
 int dev_mark(struct dev_device *d, uint64_t iova, uint64_t size)
@@ -101,8 +102,7 @@ int dev_mark(struct dev_device *d, uint64_t iova, uint64_t size)
 	return d->ops->mark ? d->ops->mark(d, iova, size) : -EOPNOTSUPP;
 }
 
-int dev_on_unmap(struct dev_device *d,
-			const struct tdev_on_unmap *on)
+int dev_on_unmap(struct dev_device *d, const struct tdev_on_unmap *on)
 {
 	return d->ops->on_unmap ? d->ops->on_unmap(d, on) : -EOPNOTSUPP;
 }

@@ -34,28 +34,26 @@ struct dev_device;
 int dev_open(struct dev_device **d, struct dmatrack *t);
 /* Open by the descriptor that dmatrack_attach() returned */
 int dev_open_fd(struct dev_device **d, struct dmatrack *t, int fd);
-void dev_close(struct dev_device *d);	/* halts a run, unpins */
+void dev_close(struct dev_device *d); /* halts a run, unpins */
 const char *dev_kind(const struct dev_device *d);
 
 /* The last IOVA that the device can address: less than 2^64 - 1 for edu */
 uint64_t dev_reach(const struct dev_device *d);
 
 int dev_write(struct dev_device *d, uint64_t iova, const void *data,
-		     size_t size);
-int dev_read(struct dev_device *d, uint64_t iova, void *data,
-		    size_t size);
+	      size_t size);
+int dev_read(struct dev_device *d, uint64_t iova, void *data, size_t size);
 
 /* @prot: TDEV_PIN_READ, TDEV_PIN_WRITE. The device counts the pins of each page. */
 int dev_pin(struct dev_device *d, uint64_t iova, unsigned long npages,
-		   unsigned int prot);
+	    unsigned int prot);
 int dev_unpin(struct dev_device *d, uint64_t iova, unsigned long npages);
-int dev_pinned_write(struct dev_device *d, uint64_t iova,
-			    const void *data, size_t size);
+int dev_pinned_write(struct dev_device *d, uint64_t iova, const void *data,
+		     size_t size);
 int dev_mark(struct dev_device *d, uint64_t iova, uint64_t size);
 
 /* As TDEV_ON_UNMAP */
-int dev_on_unmap(struct dev_device *d,
-			const struct tdev_on_unmap *on);
+int dev_on_unmap(struct dev_device *d, const struct tdev_on_unmap *on);
 
 /* As TDEV_RUN, _HALT, _WAIT, _STATS of test/testdev/testdev.h */
 int dev_run(struct dev_device *d, const struct tdev_run *run);

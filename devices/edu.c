@@ -32,21 +32,21 @@
 #include "ops.h"
 #include "runner.h"
 
-#define EDU_ID		0x11e81234u	/* device, vendor */
-#define EDU_REACH	((1ull << 28) - 1)
+#define EDU_ID	       0x11e81234u /* device, vendor */
+#define EDU_REACH      ((1ull << 28) - 1)
 
-#define EDU_DMA_SRC	0x80
-#define EDU_DMA_DST	0x88
-#define EDU_DMA_COUNT	0x90
-#define EDU_DMA_CMD	0x98
-#define EDU_CMD_RUN	1u
-#define EDU_CMD_TO_RAM	2u
+#define EDU_DMA_SRC    0x80
+#define EDU_DMA_DST    0x88
+#define EDU_DMA_COUNT  0x90
+#define EDU_DMA_CMD    0x98
+#define EDU_CMD_RUN    1u
+#define EDU_CMD_TO_RAM 2u
 
-#define EDU_BUFFER	0x40000u
-#define EDU_CHUNK	2048u
+#define EDU_BUFFER     0x40000u
+#define EDU_CHUNK      2048u
 
-#define EDU_TIMEOUT_NS	(10 * 1000000000ull)
-#define EDU_PLACE_STEP	(1u << 20)	/* where to look for room for the page */
+#define EDU_TIMEOUT_NS (10 * 1000000000ull)
+#define EDU_PLACE_STEP (1u << 20) /* where to look for room for the page */
 
 /**
  * struct edu - the device
@@ -100,14 +100,14 @@ static int await_dma(struct edu *e)
 static int transfer(struct edu *e, uint64_t src, uint64_t dst, size_t size,
 		    unsigned int direction)
 {
-	int ret = await_dma(e);	/* of one that timed out before */
+	int ret = await_dma(e); /* of one that timed out before */
 
 	if (ret)
 		return ret;
 	set_reg(e, EDU_DMA_SRC, src);
 	set_reg(e, EDU_DMA_DST, dst);
 	set_reg(e, EDU_DMA_COUNT, size);
-	__sync_synchronize();	/* memory first, then the start */
+	__sync_synchronize(); /* memory first, then the start */
 	set_reg(e, EDU_DMA_CMD, direction | EDU_CMD_RUN);
 	ret = await_dma(e);
 	__sync_synchronize();
@@ -131,7 +131,8 @@ static int map_page(struct edu *e, unsigned int prot, uint64_t *iova)
 	int ret;
 
 	for (;;) {
-		ret = dmatrack_map(e->tracker, at, e->page, DEV_PAGE_SIZE, prot);
+		ret = dmatrack_map(e->tracker, at, e->page, DEV_PAGE_SIZE,
+				   prot);
 		if (ret != -EEXIST && ret != -EINVAL)
 			break;
 		if (at < EDU_PLACE_STEP)
@@ -190,10 +191,12 @@ static int operate(struct edu *e, uint64_t iova, const void *out, void *in,
 	int ret;
 
 	if (iova > EDU_REACH || size - 1 > EDU_REACH - iova)
-		return -EINVAL;	/* it would wrap around */
+		return -EINVAL; /* it would wrap around */
 	pthread_mutex_lock(&e->lock);
-	ret = map_page(e, in ? DMATRACK_MAP_READ | DMATRACK_MAP_WRITE :
-			       DMATRACK_MAP_READ, &page);
+	ret = map_page(e,
+		       in ? DMATRACK_MAP_READ | DMATRACK_MAP_WRITE :
+			    DMATRACK_MAP_READ,
+		       &page);
 	if (!ret) {
 		ret = transfer_all(e, page, iova, out, in, size);
 		dmatrack_unmap(e->tracker, page, DEV_PAGE_SIZE);
@@ -222,7 +225,7 @@ static int run_write(void *opaque, uint64_t iova, const void *data, size_t size,
 	uint64_t began = dml_clock_now();
 	int ret = operate(opaque, iova, data, NULL, size);
 
-	(void)pin;	/* edu_run() has refused it */
+	(void)pin; /* edu_run() has refused it */
 	*ns = dml_clock_now() - began;
 	return ret;
 }

@@ -8,8 +8,8 @@
 
 #include "device.h"
 
-#define DEV_PAGE_SIZE	4096u
-#define DEV_PAGE_SHIFT	12
+#define DEV_PAGE_SIZE  4096u
+#define DEV_PAGE_SHIFT 12
 
 /*
  * Functions of a kind of device, as those of device.h. A NULL function: not supported. Before
@@ -30,8 +30,7 @@ struct dev_ops {
 	int (*pinned_write)(struct dev_device *d, uint64_t iova,
 			    const void *data, size_t size);
 	int (*mark)(struct dev_device *d, uint64_t iova, uint64_t size);
-	int (*on_unmap)(struct dev_device *d,
-			const struct tdev_on_unmap *on);
+	int (*on_unmap)(struct dev_device *d, const struct tdev_on_unmap *on);
 	int (*run)(struct dev_device *d, const struct tdev_run *run);
 	int (*halt)(struct dev_device *d);
 	int (*wait)(struct dev_device *d);

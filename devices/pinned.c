@@ -8,7 +8,7 @@
 
 #include "pinned.h"
 
-#define SLOTS_MIN	64
+#define SLOTS_MIN 64
 
 static size_t home(const struct dev_pinned *p, uint64_t index)
 {

@@ -21,11 +21,10 @@
 #include "lib/util/clock.h"
 #include "lib/util/thread.h"
 
-#define SIZE_MAX_OP	65536u
-#define NSEC		1000000000ull
-#define RUN_FLAGS \
-	(TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
-#define EACH_BYTE(x)	((x) * 0x0101010101010101ull)
+#define SIZE_MAX_OP  65536u
+#define NSEC	     1000000000ull
+#define RUN_FLAGS    (TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
+#define EACH_BYTE(x) ((x)*0x0101010101010101ull)
 
 /**
  * struct worker - one thread of a run
@@ -144,7 +143,8 @@ static size_t place(struct worker *w, uint64_t *iova)
 
 static void fill(struct worker *w, size_t size)
 {
-	uint64_t x = draw(w), mask = EACH_BYTE(0xbfull), set = EACH_BYTE(0x40ull);
+	uint64_t x = draw(w), mask = EACH_BYTE(0xbfull),
+		 set = EACH_BYTE(0x40ull);
 	size_t i, words = (size + 7) / 8;
 
 	if (!(w->runner->spec.flags & TDEV_RUN_RANDOM)) {
@@ -240,7 +240,7 @@ static void *work(void *arg)
 	struct dev_runner *r = w->runner;
 	bool counted = r->spec.count;
 
-	pthread_mutex_lock(&r->lock);	/* until all of them are there */
+	pthread_mutex_lock(&r->lock); /* until all of them are there */
 	pthread_mutex_unlock(&r->lock);
 	while (!counted || w->left--) {
 		pace(w);
@@ -318,7 +318,8 @@ static int create_worker(struct dev_runner *r, unsigned int i)
 		w->length /= spec->threads;
 		w->base += i * w->length;
 	}
-	w->left = spec->count / spec->threads + (i < spec->count % spec->threads);
+	w->left =
+		spec->count / spec->threads + (i < spec->count % spec->threads);
 	w->random = scramble(spec->seed) ^ scramble(~(uint64_t)i);
 	w->due = dml_clock_now() + (spec->rate ? i * NSEC / spec->rate : 0);
 	w->buf = malloc((spec->size + 7ul) & ~7ul);
@@ -394,8 +395,7 @@ void dev_runner_wait(struct dev_runner *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void sum(struct tdev_stats *to,
-		const struct tdev_stats *from)
+static void sum(struct tdev_stats *to, const struct tdev_stats *from)
 {
 	uint64_t max = get(&from->ns_max);
 	size_t i;

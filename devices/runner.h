@@ -30,7 +30,7 @@ typedef int dev_runner_write(void *opaque, uint64_t iova, const void *data,
 
 /* Return: NULL: no memory */
 struct dev_runner *dev_runner_new(dev_runner_write *write, void *opaque);
-void dev_runner_free(struct dev_runner *r);	/* halts a run */
+void dev_runner_free(struct dev_runner *r); /* halts a run */
 
 /* Return: 0, -EINVAL, -EBUSY, -ENOMEM, -EAGAIN (no more threads) */
 int dev_runner_start(struct dev_runner *r, const struct tdev_run *spec);

@@ -27,8 +27,8 @@
 #include "pinned.h"
 #include "runner.h"
 
-#define PIN_MAX		65535u
-#define RUN_PAGES_MAX	(65536 / DEV_PAGE_SIZE + 1)
+#define PIN_MAX	      65535u
+#define RUN_PAGES_MAX (65536 / DEV_PAGE_SIZE + 1)
 
 /**
  * struct engine_device - the device
@@ -326,8 +326,7 @@ static void engine_unmap(void *opaque, uint64_t iova, uint64_t size)
 	answer(e, iova >> DEV_PAGE_SHIFT, last >> DEV_PAGE_SHIFT);
 }
 
-static int engine_on_unmap(struct dev_device *d,
-			   const struct tdev_on_unmap *on)
+static int engine_on_unmap(struct dev_device *d, const struct tdev_on_unmap *on)
 {
 	struct engine_device *e = to_engine(d);
 
@@ -462,8 +461,8 @@ static void init_gate(pthread_rwlock_t *gate)
 	pthread_rwlockattr_t attr;
 
 	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr,
-		PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlockattr_setkind_np(
+		&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(gate, &attr);
 	pthread_rwlockattr_destroy(&attr);
 }

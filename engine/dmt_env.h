@@ -27,10 +27,10 @@
 
 #include "dmatrack_engine.h"
 
-#ifndef __SANITIZE_ADDRESS__	/* UBSan reports the alignment of its inline functions */
-#define _LGPL_SOURCE	/* liburcu's read side inline, which its licence allows */
+#ifndef __SANITIZE_ADDRESS__ /* UBSan reports the alignment of its inline functions */
+#define _LGPL_SOURCE /* liburcu's read side inline, which its licence allows */
 #endif
-#define URCU_API_MAP	/* functions have the kernel's names */
+#define URCU_API_MAP /* functions have the kernel's names */
 #include <urcu/urcu-bp.h>
 
 typedef __u8 u8;
@@ -43,34 +43,44 @@ typedef __s64 s64;
 
 #define __user
 #define __rcu
-#define ____cacheline_aligned	__attribute__((aligned(64)))
+#define ____cacheline_aligned __attribute__((aligned(64)))
 #ifndef likely
-#define likely(x)		__builtin_expect(!!(x), 1)
-#define unlikely(x)		__builtin_expect(!!(x), 0)
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 #endif
 
-#define container_of(p, type, m) \
-	((type *)((char *)(p) - offsetof(type, m)))
-#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
-#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
-#define ALIGN(n, a)		(((n) + (a) - 1) & ~((typeof(n))(a) - 1))
-#define offsetofend(type, m)	(offsetof(type, m) + sizeof(((type *)0)->m))
+#define container_of(p, type, m) ((type *)((char *)(p)-offsetof(type, m)))
+#define ARRAY_SIZE(a)		 (sizeof(a) / sizeof((a)[0]))
+#define DIV_ROUND_UP(n, d)	 (((n) + (d)-1) / (d))
+#define ALIGN(n, a)		 (((n) + (a)-1) & ~((typeof(n))(a)-1))
+#define offsetofend(type, m)	 (offsetof(type, m) + sizeof(((type *)0)->m))
 #define struct_size_t(type, m, n) \
 	(offsetof(type, m) + (size_t)(n) * sizeof(((type *)0)->m[0]))
 #define min_t(type, a, b) \
-	({ type a_ = (a), b_ = (b); a_ < b_ ? a_ : b_; })
+	({ \
+		type a_ = (a), b_ = (b); \
+		a_ < b_ ? a_ : b_; \
+	})
 #define min(a, b) \
-	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ < b_ ? a_ : b_; })
+	({ \
+		typeof(a) a_ = (a); \
+		typeof(b) b_ = (b); \
+		a_ < b_ ? a_ : b_; \
+	})
 #define max(a, b) \
-	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ > b_ ? a_ : b_; })
-#define check_add_overflow(a, b, d)	__builtin_add_overflow(a, b, d)
+	({ \
+		typeof(a) a_ = (a); \
+		typeof(b) b_ = (b); \
+		a_ > b_ ? a_ : b_; \
+	})
+#define check_add_overflow(a, b, d) __builtin_add_overflow(a, b, d)
 
 /* Errors in pointers, as in the kernel */
-#define ERR_PTR(err)		((void *)(long)(err))
-#define PTR_ERR(p)		((long)(p))
-#define IS_ERR(p)		((unsigned long)(p) >= -4095UL)
+#define ERR_PTR(err) ((void *)(long)(err))
+#define PTR_ERR(p)   ((long)(p))
+#define IS_ERR(p)    ((unsigned long)(p) >= -4095UL)
 
-#define prefetchw(p)		__builtin_prefetch(p, 1)
+#define prefetchw(p) __builtin_prefetch(p, 1)
 
 static inline bool is_power_of_2(unsigned long n)
 {
@@ -100,10 +110,10 @@ static inline unsigned int hweight64(u64 n)
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 #if defined(__x86_64__)
-#define barrier()		__asm__ __volatile__("" : : : "memory")
+#define barrier() __asm__ __volatile__("" : : : "memory")
 /*
  * A locked addition of 0: faster than mfence, and orders all accesses except non-temporal ones and
  * those of device memory, which core doesn't make.
@@ -112,7 +122,7 @@ static inline unsigned int hweight64(u64 n)
 	__asm__ __volatile__("lock; addl $0,-4(%%rsp)" : : : "memory", "cc")
 #define smp_rmb()		barrier()
 #define smp_wmb()		barrier()
-#define smp_mb__before_atomic()	barrier()
+#define smp_mb__before_atomic() barrier()
 #define smp_mb__after_atomic()	barrier()
 #define full_before()		barrier()
 #define full_after()		barrier()
@@ -120,7 +130,7 @@ static inline unsigned int hweight64(u64 n)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
-#define smp_mb__before_atomic()	smp_mb()
+#define smp_mb__before_atomic() smp_mb()
 #define smp_mb__after_atomic()	smp_mb()
 #define full_before()		smp_mb()
 #define full_after()		smp_mb()
@@ -128,51 +138,76 @@ static inline unsigned int hweight64(u64 n)
 
 /* Full barriers on both sides */
 #define xchg(p, v) \
-	({ full_before(); \
-	   typeof(*(p)) old_ = __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST); \
-	   full_after(); old_; })
+	({ \
+		full_before(); \
+		typeof(*(p)) old_ = \
+			__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST); \
+		full_after(); \
+		old_; \
+	})
 #define cmpxchg(p, o, n) \
-	({ typeof(*(p)) old_ = (o); full_before(); \
-	   __atomic_compare_exchange_n(p, &old_, n, false, __ATOMIC_SEQ_CST, \
-				       __ATOMIC_SEQ_CST); \
-	   full_after(); old_; })
+	({ \
+		typeof(*(p)) old_ = (o); \
+		full_before(); \
+		__atomic_compare_exchange_n(p, &old_, n, false, \
+					    __ATOMIC_SEQ_CST, \
+					    __ATOMIC_SEQ_CST); \
+		full_after(); \
+		old_; \
+	})
 
-typedef struct { int counter; } atomic_t;
-typedef struct { s64 counter; } atomic64_t;
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
+	s64 counter;
+} atomic64_t;
 
-#define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
-#define atomic_read_acquire(v)	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
-#define atomic_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
+#define atomic_read(v)	       __atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic_read_acquire(v) __atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
+#define atomic_set(v, n)       __atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
 /* Release and acquire are stronger than the kernel's, so that TSan sees the order. */
-#define atomic_xchg(v, n)	xchg(&(v)->counter, n)
-#define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
-#define atomic_dec(v)		((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_ACQ_REL))
-#define atomic_dec_and_test(v)	(!__atomic_sub_fetch(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_xchg(v, n) xchg(&(v)->counter, n)
+#define atomic_inc(v) \
+	((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_dec(v) \
+	((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_dec_and_test(v) \
+	(!__atomic_sub_fetch(&(v)->counter, 1, __ATOMIC_ACQ_REL))
 #define atomic_inc_not_zero(v) \
-	({ int n_; \
-	   do \
-		n_ = atomic_read(v); \
-	   while (n_ && cmpxchg(&(v)->counter, n_, n_ + 1) != n_); \
-	   n_ != 0; })
+	({ \
+		int n_; \
+		do \
+			n_ = atomic_read(v); \
+		while (n_ && cmpxchg(&(v)->counter, n_, n_ + 1) != n_); \
+		n_ != 0; \
+	})
 
-#define atomic64_read(v)	__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
-#define atomic64_set(v, n)	__atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
-#define atomic64_or(n, v)	((void)__atomic_fetch_or(&(v)->counter, n, __ATOMIC_ACQ_REL))
-#define atomic64_andnot(n, v)	((void)__atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_ACQ_REL))
-#define atomic64_xchg(v, n)	xchg(&(v)->counter, n)
-#define atomic64_inc_return(v)	(__atomic_add_fetch(&(v)->counter, 1, __ATOMIC_SEQ_CST))
+#define atomic64_read(v)   __atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic64_set(v, n) __atomic_store_n(&(v)->counter, n, __ATOMIC_RELAXED)
+#define atomic64_or(n, v) \
+	((void)__atomic_fetch_or(&(v)->counter, n, __ATOMIC_ACQ_REL))
+#define atomic64_andnot(n, v) \
+	((void)__atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_ACQ_REL))
+#define atomic64_xchg(v, n) xchg(&(v)->counter, n)
+#define atomic64_inc_return(v) \
+	(__atomic_add_fetch(&(v)->counter, 1, __ATOMIC_SEQ_CST))
 #define atomic64_fetch_andnot(n, v) \
-	({ full_before(); \
-	   s64 old_ = __atomic_fetch_and(&(v)->counter, ~(n), __ATOMIC_SEQ_CST); \
-	   full_after(); old_; })
+	({ \
+		full_before(); \
+		s64 old_ = __atomic_fetch_and(&(v)->counter, ~(n), \
+					      __ATOMIC_SEQ_CST); \
+		full_after(); \
+		old_; \
+	})
 
 /* RCU ------------------------------------------------------------------------ */
 
-#define RCU_INIT_POINTER(p, v)	WRITE_ONCE(p, v)
-#define rcu_dereference_protected(p, c)	READ_ONCE(p)
+#define RCU_INIT_POINTER(p, v)		WRITE_ONCE(p, v)
+#define rcu_dereference_protected(p, c) READ_ONCE(p)
 #define rcu_dereference_check(p, c)	smp_load_acquire(&(p))
 #undef rcu_dereference
-#define rcu_dereference(p)	smp_load_acquire(&(p))
+#define rcu_dereference(p) smp_load_acquire(&(p))
 #undef rcu_assign_pointer
 #define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
 
@@ -195,18 +230,18 @@ static inline void dmt_synchronize_rcu(void)
 	__tsan_acquire(&dmt_tsan_rcu);
 }
 #undef rcu_read_unlock
-#define rcu_read_unlock()	dmt_rcu_read_unlock()
+#define rcu_read_unlock() dmt_rcu_read_unlock()
 #undef synchronize_rcu
-#define synchronize_rcu()	dmt_synchronize_rcu()
+#define synchronize_rcu() dmt_synchronize_rcu()
 #endif
 
 /* Callbacks; reclaim.h says when they run */
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
 void dmt_rcu_barrier(void);
 #undef call_rcu
-#define call_rcu(head, func)	dmt_call_rcu(head, func)
+#define call_rcu(head, func) dmt_call_rcu(head, func)
 #undef rcu_barrier
-#define rcu_barrier()		dmt_rcu_barrier()
+#define rcu_barrier() dmt_rcu_barrier()
 
 /* Locks and waiting ---------------------------------------------------------- */
 
@@ -214,13 +249,14 @@ struct mutex {
 	pthread_mutex_t m;
 };
 
-#define mutex_init(l)		((void)pthread_mutex_init(&(l)->m, NULL))
-#define mutex_destroy(l)	((void)pthread_mutex_destroy(&(l)->m))
-#define mutex_lock(l)		((void)pthread_mutex_lock(&(l)->m))
-#define mutex_lock_killable(l)	(mutex_lock(l), 0)	/* a signal that kills ends the whole process */
-#define mutex_unlock(l)		((void)pthread_mutex_unlock(&(l)->m))
-#define lockdep_assert_held(l)	((void)(l))
-#define lockdep_is_held(l)	((void)(l), true)
+#define mutex_init(l)	 ((void)pthread_mutex_init(&(l)->m, NULL))
+#define mutex_destroy(l) ((void)pthread_mutex_destroy(&(l)->m))
+#define mutex_lock(l)	 ((void)pthread_mutex_lock(&(l)->m))
+#define mutex_lock_killable(l) \
+	(mutex_lock(l), 0) /* a signal that kills ends the whole process */
+#define mutex_unlock(l)	       ((void)pthread_mutex_unlock(&(l)->m))
+#define lockdep_assert_held(l) ((void)(l))
+#define lockdep_is_held(l)     ((void)(l), true)
 
 typedef struct {
 	pthread_mutex_t lock;
@@ -249,15 +285,18 @@ static inline void wake_up(wait_queue_head_t *q)
 	} while (0)
 
 #define wait_event_killable(q, condition) \
-	({ wait_event(q, condition); 0; })
+	({ \
+		wait_event(q, condition); \
+		0; \
+	})
 
-#define cond_resched()		((void)0)
+#define cond_resched() ((void)0)
 
-#define nr_cpu_ids		32U	/* largest number of thread numbers */
+#define nr_cpu_ids     32U /* largest number of thread numbers */
 
 /* Number of this thread; threads that run at the same time should have different ones */
-extern __thread unsigned int dmt_thread_id
-	__attribute__((tls_model("initial-exec")));	/* one instruction, in a shared library too */
+extern __thread unsigned int dmt_thread_id __attribute__((tls_model(
+	"initial-exec"))); /* one instruction, in a shared library too */
 unsigned int dmt_thread_id_new(void);
 
 static inline unsigned int raw_smp_processor_id(void)
@@ -267,7 +306,8 @@ static inline unsigned int raw_smp_processor_id(void)
 	return likely(id) ? id : dmt_thread_id_new();
 }
 
-extern __thread struct dmt_hint dmt_hint __attribute__((tls_model("initial-exec")));
+extern __thread struct dmt_hint dmt_hint
+	__attribute__((tls_model("initial-exec")));
 
 static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
 {
@@ -289,8 +329,8 @@ static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 
 /* Pages ------------------------------------------------------------------------ */
 
-#define PAGE_SHIFT		12
-#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define PAGE_SHIFT 12
+#define PAGE_SIZE  (1UL << PAGE_SHIFT)
 
 /* A pinned page is represented by its address in this process. */
 struct page;

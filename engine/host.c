@@ -17,12 +17,12 @@
 
 #include "host.h"
 
-#define USER_END	(1UL << 47)	/* four-level page tables; less a page */
-#define CACHE_LINE	64UL
+#define USER_END   (1UL << 47) /* four-level page tables; less a page */
+#define CACHE_LINE 64UL
 
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ	22
-#define MADV_POPULATE_WRITE	23
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 __thread unsigned int dmt_thread_id;
@@ -98,14 +98,17 @@ static size_t kernel_copy(void *mem, const void *addr, size_t size, bool write)
 
 	while (done < size) {
 		struct iovec local = {
-			.iov_base = (char *)mem + done, .iov_len = size - done,
+			.iov_base = (char *)mem + done,
+			.iov_len = size - done,
 		};
 		struct iovec remote = {
-			.iov_base = (char *)addr + done, .iov_len = size - done,
+			.iov_base = (char *)addr + done,
+			.iov_len = size - done,
 		};
-		ssize_t n = write ?
-			process_vm_writev(getpid(), &local, 1, &remote, 1, 0) :
-			process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+		ssize_t n = write ? process_vm_writev(getpid(), &local, 1,
+						      &remote, 1, 0) :
+				    process_vm_readv(getpid(), &local, 1,
+						     &remote, 1, 0);
 
 		if (n <= 0)
 			break;
@@ -135,8 +138,9 @@ void dmt_racy_copy(void *to, const void *from, size_t size)
 {
 #ifdef __SANITIZE_THREAD__
 	__asm__ __volatile__("rep movsb"
-			     : "+D" (to), "+S" (from), "+c" (size)
-			     : : "memory");
+			     : "+D"(to), "+S"(from), "+c"(size)
+			     :
+			     : "memory");
 #else
 	memcpy(to, from, size);
 #endif
@@ -149,7 +153,8 @@ int dmt_copy_to_user(struct dmt_host *host, void *to, const void *from,
 		return -EFAULT;
 	if (host->checked)
 		return kernel_copy((void *)from, to, size, true) == size ?
-			0 : -EFAULT;
+			       0 :
+			       -EFAULT;
 	dmt_racy_copy(to, from, size);
 	return 0;
 }
@@ -262,7 +267,8 @@ static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
 {
 	*done = 0;
 	if (has_functions(owner))
-		return call_memory(&owner->memory, vaddr, data, size, done, write);
+		return call_memory(&owner->memory, vaddr, data, size, done,
+				   write);
 	if (is_null((void *)vaddr))
 		return -EFAULT;
 	if (owner->host->checked) {
@@ -285,8 +291,8 @@ int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
 	return owner_copy(owner, vaddr, (void *)data, size, done, true);
 }
 
-int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr,
-		   void *data, size_t size, size_t *done)
+int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		   size_t size, size_t *done)
 {
 	return owner_copy(owner, vaddr, data, size, done, false);
 }
@@ -320,10 +326,10 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 	if (is_null((void *)vaddr) || is_played_frame(owner->host, vaddr))
 		return -EFAULT;
 	if (vaddr < owner->host->frames.start)
-		npages = min(npages, (owner->host->frames.start - vaddr) /
-				     PAGE_SIZE);
+		npages = min(npages,
+			     (owner->host->frames.start - vaddr) / PAGE_SIZE);
 	if (owner->host->checked && !is_there(vaddr, npages, write)) {
-		for (i = 0; i < npages; i++)	/* as far as it goes */
+		for (i = 0; i < npages; i++) /* as far as it goes */
 			if (!is_there(vaddr + i * PAGE_SIZE, 1, write))
 				break;
 		npages = i;
@@ -382,7 +388,7 @@ bool dmt_owner_may_know(const struct dmt_owner *owner)
 }
 
 /* Simulated frames are memory, with a frame number that no memory has. */
-#define PLAYED_FRAME	(1UL << 40)
+#define PLAYED_FRAME (1UL << 40)
 
 int dmt_owner_frames(struct dmt_owner *owner, unsigned long vaddr,
 		     unsigned long limit, bool write, unsigned long *pfn,

@@ -8,10 +8,10 @@
 #include "core/container.h"
 
 /* Kinds of operations that can be made to fail, for tests */
-#define DMT_FAULT_MEMORY	(1U << 0)	/* allocations */
-#define DMT_FAULT_COPY		(1U << 1)	/* copies from and to the user */
-#define DMT_FAULT_PIN		(1U << 2)	/* pins, accounting */
-#define DMT_FAULT_IOMMU		(1U << 3)	/* attaching and mapping */
+#define DMT_FAULT_MEMORY (1U << 0) /* allocations */
+#define DMT_FAULT_COPY	 (1U << 1) /* copies from and to the user */
+#define DMT_FAULT_PIN	 (1U << 2) /* pins, accounting */
+#define DMT_FAULT_IOMMU	 (1U << 3) /* attaching and mapping */
 
 /**
  * struct dmt_host - the engine's side of one container

@@ -38,13 +38,13 @@ struct iommu_domain {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-#define INSIST(c)							\
-	do {								\
-		if (!(c)) {						\
-			fprintf(stderr, "iommu: %s, not so: " #c "\n",	\
-				__func__);				\
-			abort();					\
-		}							\
+#define INSIST(c) \
+	do { \
+		if (!(c)) { \
+			fprintf(stderr, "iommu: %s, not so: " #c "\n", \
+				__func__); \
+			abort(); \
+		} \
 	} while (0)
 
 /* Groups --------------------------------------------------------------------- */
@@ -74,8 +74,8 @@ int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
 		       struct dmt_reserved *reserved)
 {
 	*reserved = group->reserved;
-	reserved->range = dmt_zalloc(host, (reserved->nr + 1) *
-					   sizeof(*reserved->range));
+	reserved->range =
+		dmt_zalloc(host, (reserved->nr + 1) * sizeof(*reserved->range));
 	if (!reserved->range)
 		return -ENOMEM;
 	memcpy(reserved->range, group->reserved.range,

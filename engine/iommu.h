@@ -34,7 +34,8 @@ struct iommu_group {
 void dmt_iommu_group_init(struct iommu_group *group);
 
 /* Attach and detach a group, as the VFIO core does. Return: 0 or -errno */
-int dmatrack_engine_attach(struct dmatrack_engine *e, struct iommu_group *group);
+int dmatrack_engine_attach(struct dmatrack_engine *e,
+			   struct iommu_group *group);
 void dmatrack_engine_detach(struct dmatrack_engine *e,
 			    struct iommu_group *group);
 

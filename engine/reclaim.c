@@ -17,11 +17,11 @@ static pthread_mutex_t running = PTHREAD_MUTEX_INITIALIZER;
 
 #ifdef __SANITIZE_THREAD__
 char dmt_tsan_rcu;
-#define released()	__tsan_release(&dmt_tsan_rcu)
-#define acquired()	__tsan_acquire(&dmt_tsan_rcu)
+#define released() __tsan_release(&dmt_tsan_rcu)
+#define acquired() __tsan_acquire(&dmt_tsan_rcu)
 #else
-#define released()	((void)0)
-#define acquired()	((void)0)
+#define released() ((void)0)
+#define acquired() ((void)0)
 #endif
 
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
@@ -33,13 +33,15 @@ void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
 	do
 		head->next.next = (void *)first;
 	while (!__atomic_compare_exchange_n(&queue, &first, head, true,
-					    __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+					    __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED));
 }
 
 /* @running is held. */
 static void run_queued(void)
 {
-	struct rcu_head *head = __atomic_exchange_n(&queue, NULL, __ATOMIC_ACQUIRE);
+	struct rcu_head *head =
+		__atomic_exchange_n(&queue, NULL, __ATOMIC_ACQUIRE);
 	struct rcu_head *next;
 
 	if (!head)

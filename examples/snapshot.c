@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define IOVA	0x100000000u	/* where the device sees the memory */
-#define SIZE	(256u << 20)
+#define IOVA 0x100000000u /* where the device sees the memory */
+#define SIZE (256u << 20)
 
 static int stopped;
 static pthread_t thread;
@@ -28,7 +28,8 @@ static void *device(void *engine)
 	uint64_t n = 0;
 
 	for (; !__atomic_load_n(&stopped, __ATOMIC_ACQUIRE); n++) {
-		dmatrack_engine_write(engine, IOVA + n % 2048 * 4096, &n, sizeof(n));
+		dmatrack_engine_write(engine, IOVA + n % 2048 * 4096, &n,
+				      sizeof(n));
 		nanosleep(&pause, NULL);
 	}
 	return NULL;
@@ -50,14 +51,15 @@ static int start_device(void *engine)
 
 static int print_round(void *opaque, const struct dmatrack_round *r)
 {
-	printf("round %u%s: %" PRIu64 " pages written, %" PRIu64 " sent\n", r->number,
-	       r->last ? ", the last" : "", r->dirty, r->sent);
+	printf("round %u%s: %" PRIu64 " pages written, %" PRIu64 " sent\n",
+	       r->number, r->last ? ", the last" : "", r->dirty, r->sent);
 	return DMATRACK_GO_ON;
 }
 
 int main(int argc, char **argv)
 {
-	struct dmatrack_region memory = { IOVA, SIZE, aligned_alloc(4096, SIZE) };
+	struct dmatrack_region memory = { IOVA, SIZE,
+					  aligned_alloc(4096, SIZE) };
 	struct dmatrack_dest *image = NULL;
 	struct dmatrack *t = NULL;
 	struct dmatrack_totals totals;
@@ -67,7 +69,7 @@ int main(int argc, char **argv)
 		.ncontainers = 1,
 		.regions = &memory,
 		.nregions = 1,
-		.downtime = 20000000,		/* 20 ms, in nanoseconds */
+		.downtime = 20000000, /* 20 ms, in nanoseconds */
 		.stop = stop_device,
 		.start = start_device,
 		.release = start_device,
@@ -78,8 +80,10 @@ int main(int argc, char **argv)
 	if (argc != 2 || !memory.vaddr)
 		return 2;
 	if (dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0) ||
-	    dmatrack_map(t, IOVA, memory.vaddr, SIZE, DMATRACK_MAP_READ | DMATRACK_MAP_WRITE) ||
-	    dmatrack_image_create(&image, argv[1], 0) || start_device(dmatrack_get_engine(t)))
+	    dmatrack_map(t, IOVA, memory.vaddr, SIZE,
+			 DMATRACK_MAP_READ | DMATRACK_MAP_WRITE) ||
+	    dmatrack_image_create(&image, argv[1], 0) ||
+	    start_device(dmatrack_get_engine(t)))
 		goto failed;
 	copy.dest = image;
 	copy.opaque = dmatrack_get_engine(t);
@@ -88,8 +92,8 @@ int main(int argc, char **argv)
 		stop_device(NULL);
 	if (err)
 		goto failed;
-	printf("%s: an exact copy; the device was stopped for %" PRIu64 " us\n", argv[1],
-	       totals.downtime / 1000);
+	printf("%s: an exact copy; the device was stopped for %" PRIu64 " us\n",
+	       argv[1], totals.downtime / 1000);
 	dmatrack_dest_close(image);
 	dmatrack_close(t);
 	free(memory.vaddr);

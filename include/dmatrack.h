@@ -33,7 +33,7 @@ struct dmatrack_engine;
 const char *dmatrack_error(void);
 
 /* Bytes of a text that are kept, including the null byte at its end */
-#define DMATRACK_ERROR_MAX	512
+#define DMATRACK_ERROR_MAX 512
 
 #ifdef __GNUC__
 #define DMATRACK_PRINTF __attribute__((format(printf, 2, 3)))
@@ -140,13 +140,13 @@ struct dmatrack_range {
 };
 
 /* A harvest may begin and end at any page; otherwise only where mappings do. */
-#define DMATRACK_INFO_ANY_RANGE		(1u << 0)
+#define DMATRACK_INFO_ANY_RANGE (1u << 0)
 /* A harvest may use page sizes above the smallest. */
-#define DMATRACK_INFO_COARSE_PAGES	(1u << 1)
+#define DMATRACK_INFO_COARSE_PAGES (1u << 1)
 /* A call that fails leaves all pages as dirty as before. */
-#define DMATRACK_INFO_NOTHING_LOST	(1u << 2)
+#define DMATRACK_INFO_NOTHING_LOST (1u << 2)
 /* dmatrack_mappings() works. */
-#define DMATRACK_INFO_MAPPINGS		(1u << 3)
+#define DMATRACK_INFO_MAPPINGS (1u << 3)
 
 /**
  * struct dmatrack_container_info - features and limits of a container and its driver
@@ -183,7 +183,8 @@ struct dmatrack_container_info {
  *
  * Return: 0, -ENOMEM, -EPROTO (the driver's answer is invalid), or an error of the driver.
  */
-int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **info);
+int dmatrack_get_info(struct dmatrack *t,
+		      struct dmatrack_container_info **info);
 /* @info may be NULL. */
 void dmatrack_info_free(struct dmatrack_container_info *info);
 
@@ -228,8 +229,8 @@ int dmatrack_detach(struct dmatrack *t, int device_fd);
  */
 long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg);
 
-#define DMATRACK_MAP_READ	(1u << 0)
-#define DMATRACK_MAP_WRITE	(1u << 1)
+#define DMATRACK_MAP_READ  (1u << 0)
+#define DMATRACK_MAP_WRITE (1u << 1)
 
 /**
  * dmatrack_map() - map memory for device access
@@ -267,9 +268,9 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size);
 
 /* @vaddr of struct dmatrack_mapping is valid. */
-#define DMATRACK_MAPPED_VADDR	(1u << 0)
+#define DMATRACK_MAPPED_VADDR (1u << 0)
 /* The mapping is in an IOMMU's page tables, so its pages are pinned. */
-#define DMATRACK_MAPPED_IOMMU	(1u << 1)
+#define DMATRACK_MAPPED_IOMMU (1u << 1)
 
 /**
  * struct dmatrack_mapping - one mapping
@@ -383,7 +384,8 @@ struct dmatrack_ranges {
  * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested), -E2BIG (@ranges has a
  * member that this library doesn't know, and that is not 0).
  */
-int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ranges);
+int dmatrack_harvest_ranges(struct dmatrack *t,
+			    const struct dmatrack_ranges *ranges);
 
 /* Bytes of a bitmap for @size bytes in pages of @page_size: whole words of 64 bits */
 size_t dmatrack_bitmap_size(uint64_t size, uint64_t page_size);

@@ -40,7 +40,7 @@ extern "C" {
  * An errno that no system call returns: the copy is complete, exact and has its name, but a
  * crash of the machine may undo it. Like every error it is returned negative.
  */
-#define DMATRACK_NOT_DURABLE	ESTRPIPE
+#define DMATRACK_NOT_DURABLE ESTRPIPE
 
 /* Memory and destinations ------------------------------------------------------ */
 
@@ -61,18 +61,18 @@ struct dmatrack_region {
 };
 
 /* Largest number of regions of a copy; they are ascending by IOVA, without overlap */
-#define DMATRACK_REGIONS_MAX	4096u
+#define DMATRACK_REGIONS_MAX 4096u
 
 /* Largest number of bytes of a write to a destination, and of a page */
-#define DMATRACK_WRITE_MAX	(2u << 20)
+#define DMATRACK_WRITE_MAX (2u << 20)
 
 struct dmatrack_dest;
 
 /* The outcome of a copy */
 enum dmatrack_outcome {
-	DMATRACK_NOT_COPIED,	/* the copy is not complete, and never will be */
-	DMATRACK_COPIED,	/* the copy is complete */
-	DMATRACK_UNKNOWN,	/* the answer was lost: the copy may be complete, or become so */
+	DMATRACK_NOT_COPIED, /* the copy is not complete, and never will be */
+	DMATRACK_COPIED,     /* the copy is complete */
+	DMATRACK_UNKNOWN, /* the answer was lost: the copy may be complete, or become so */
 };
 
 /**
@@ -126,7 +126,7 @@ enum dmatrack_outcome {
  * They are called by one thread at a time. They return 0 (except @load and @outcome), -EAGAIN if
  * there is a @lost, or any other negative errno, which ends the copy.
  */
-#define DMATRACK_STATE_MAX	256u
+#define DMATRACK_STATE_MAX 256u
 struct dmatrack_dest_ops {
 	size_t size;
 	int (*begin)(struct dmatrack_dest *d,
@@ -171,20 +171,20 @@ void dmatrack_dest_close(struct dmatrack_dest *d);
 /* Pre-copy --------------------------------------------------------------------- */
 
 /* Compare pages by content, and send only those that changed */
-#define DMATRACK_REFINE		(1u << 0)
+#define DMATRACK_REFINE (1u << 0)
 /*
  * If the copy doesn't converge, or reaches @max_rounds: fail with -ETIME, and leave the devices
  * running. Without it they are stopped then, for as long as it takes.
  */
-#define DMATRACK_GIVE_UP	(1u << 1)
+#define DMATRACK_GIVE_UP (1u << 1)
 
 /* Why the devices were stopped */
 enum dmatrack_reason {
-	DMATRACK_RUNNING,	/* they were not stopped */
-	DMATRACK_FITS,		/* the predicted downtime fits the allowed one */
-	DMATRACK_DIVERGES,	/* the copy does not converge */
-	DMATRACK_ROUNDS,	/* the number of rounds reached its limit */
-	DMATRACK_ASKED,		/* a function of the program returned DMATRACK_STOP_NOW */
+	DMATRACK_RUNNING,  /* they were not stopped */
+	DMATRACK_FITS,	   /* the predicted downtime fits the allowed one */
+	DMATRACK_DIVERGES, /* the copy does not converge */
+	DMATRACK_ROUNDS,   /* the number of rounds reached its limit */
+	DMATRACK_ASKED, /* a function of the program returned DMATRACK_STOP_NOW */
 };
 
 /**
@@ -268,8 +268,8 @@ struct dmatrack_totals {
 };
 
 /* Return values of progress() and round(); a negative errno ends the copy */
-#define DMATRACK_GO_ON		0
-#define DMATRACK_STOP_NOW	1	/* stop the devices after this round */
+#define DMATRACK_GO_ON	  0
+#define DMATRACK_STOP_NOW 1 /* stop the devices after this round */
 
 /**
  * struct dmatrack_precopy - what to copy, the destination, and limits
@@ -376,9 +376,9 @@ int dmatrack_precopy_run(const struct dmatrack_precopy *p,
  * Replace a file at @path when the new one is complete; dmatrack_dest_close() frees the old one's
  * room on the disk
  */
-#define DMATRACK_IMAGE_REPLACE	(1u << 0)
+#define DMATRACK_IMAGE_REPLACE (1u << 0)
 /* Continue the unfinished image of an earlier process, if there is one */
-#define DMATRACK_IMAGE_RESUME	(1u << 1)
+#define DMATRACK_IMAGE_RESUME (1u << 1)
 
 /**
  * dmatrack_image_create() - create an image, a destination that writes to a file
@@ -555,7 +555,7 @@ int dmatrack_channel_new(struct dmatrack_channel **ch,
 int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
 
 /* Use TCP on this machine without TLS and without a secret; any user may be the peer. */
-#define DMATRACK_PEER_INSECURE	(1u << 0)
+#define DMATRACK_PEER_INSECURE (1u << 0)
 
 /**
  * struct dmatrack_peer - how to connect or to listen, and which peers to accept
@@ -662,12 +662,12 @@ void dmatrack_channel_close(struct dmatrack_channel *ch);
 /* Sending and receiving --------------------------------------------------------------- */
 
 /* Compress with zstd */
-#define DMATRACK_ZSTD		(1u << 0)
+#define DMATRACK_ZSTD (1u << 0)
 /*
  * At the end both sides compute dmatrack_digest() of all memory, and the receiver compares before
  * the copy is completed; the devices are stopped meanwhile. Regions must have a vaddr.
  */
-#define DMATRACK_CHECK		(1u << 1)
+#define DMATRACK_CHECK (1u << 1)
 
 /**
  * struct dmatrack_sender - how to send

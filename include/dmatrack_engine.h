@@ -27,11 +27,11 @@ struct dmatrack_engine;
  * checked: with an invalid one a call fails with -EFAULT, as in the kernel, instead of
  * ending the process. This costs a system call for each access.
  */
-#define DMATRACK_ENGINE_CHECKED		(1u << 0)
+#define DMATRACK_ENGINE_CHECKED (1u << 0)
 
 /* Access of a pin or a mapping; the values of VFIO_DMA_MAP_FLAG_READ and _WRITE */
-#define DMATRACK_READ			(1u << 0)
-#define DMATRACK_WRITE			(1u << 1)
+#define DMATRACK_READ  (1u << 0)
+#define DMATRACK_WRITE (1u << 1)
 
 /**
  * dmatrack_engine_create() - create an empty container
@@ -82,7 +82,8 @@ struct dmatrack_memory {
 	size_t size;
 	void *opaque;
 	long (*read)(void *opaque, uint64_t offset, void *buf, size_t size);
-	long (*write)(void *opaque, uint64_t offset, const void *buf, size_t size);
+	long (*write)(void *opaque, uint64_t offset, const void *buf,
+		      size_t size);
 };
 
 /**

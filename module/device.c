@@ -16,8 +16,8 @@
 #include "kernel_host.h"
 
 struct dmt_device {
-	struct hlist_node hash;		/* under table_lock; read under RCU */
-	struct list_head next;		/* under host->device_lock */
+	struct hlist_node hash; /* under table_lock; read under RCU */
+	struct list_head next;	/* under host->device_lock */
 	struct vfio_device *vdev;
 	struct dmt_host *host;
 	struct rcu_head rcu;
@@ -31,10 +31,10 @@ static struct dmt_device *device_find(const struct vfio_device *vdev)
 {
 	struct dmt_device *device;
 
-	hash_for_each_possible_rcu(table, device, hash, (unsigned long)vdev,
-				   lockdep_is_held(&table_lock))
-		if (device->vdev == vdev)
-			return device;
+	hash_for_each_possible_rcu(
+		table, device, hash, (unsigned long)vdev,
+		lockdep_is_held(&table_lock)) if (device->vdev ==
+						  vdev) return device;
 	return NULL;
 }
 
@@ -52,8 +52,8 @@ static bool wants_unmaps(const struct vfio_device *vdev)
  */
 void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev)
 {
-	struct dmt_device *device = kzalloc(sizeof(*device),
-					    GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	struct dmt_device *device =
+		kzalloc(sizeof(*device), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 
 	device->vdev = vdev;
 	device->host = host;
@@ -112,12 +112,13 @@ void dmt_notify_unmap(struct dmt_host *host, u64 iova, u64 size)
 void dmt_pages_held(struct dmt_host *host, u64 iova, u64 last, u64 kept)
 {
 	if (kept)
-		pr_warn_ratelimited("dmatrack: %s[%d]: a device driver holds %llu pages of IOVAs 0x%llx to 0x%llx, which go: they stay pinned for good\n",
-				    current->comm, current->pid, kept, iova,
-				    last);
+		pr_warn_ratelimited(
+			"dmatrack: %s[%d]: a device driver holds %llu pages of IOVAs 0x%llx to 0x%llx, which go: they stay pinned for good\n",
+			current->comm, current->pid, kept, iova, last);
 	else
-		pr_warn_ratelimited("dmatrack: %s[%d]: a device driver holds pages of IOVAs 0x%llx to 0x%llx and doesn't unpin them: unmapping fails\n",
-				    current->comm, current->pid, iova, last);
+		pr_warn_ratelimited(
+			"dmatrack: %s[%d]: a device driver holds pages of IOVAs 0x%llx to 0x%llx and doesn't unpin them: unmapping fails\n",
+			current->comm, current->pid, iova, last);
 }
 
 /**

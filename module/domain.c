@@ -48,7 +48,8 @@ static void find_msi(const struct list_head *regions,
 	const struct iommu_resv_region *region;
 
 	reserved->has_msi = false;
-	list_for_each_entry(region, regions, list) {
+	list_for_each_entry(region, regions, list)
+	{
 		if (region->type == IOMMU_RESV_MSI) {
 			reserved->has_msi = false;
 			return;
@@ -66,12 +67,13 @@ static int copy_reserved(struct dmt_host *host, struct list_head *regions,
 	const struct iommu_resv_region *region;
 	struct dmt_iova_range *range;
 
-	range = dmt_zalloc(host, (list_count_nodes(regions) + 1) *
-				 sizeof(*range));
+	range = dmt_zalloc(host,
+			   (list_count_nodes(regions) + 1) * sizeof(*range));
 	if (!range)
 		return -ENOMEM;
 	reserved->range = range;
-	list_for_each_entry(region, regions, list) {
+	list_for_each_entry(region, regions, list)
+	{
 		if (!is_reserved(region))
 			continue;
 		range->start = region->start;
@@ -87,8 +89,7 @@ static void free_regions(struct list_head *regions)
 {
 	struct iommu_resv_region *region, *next;
 
-	list_for_each_entry_safe(region, next, regions, list)
-		kfree(region);
+	list_for_each_entry_safe(region, next, regions, list) kfree(region);
 }
 
 int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
@@ -111,7 +112,7 @@ static int alloc_for(struct device *dev, void *data)
 	struct iommu_domain **domain = data;
 
 	*domain = iommu_paging_domain_alloc(dev);
-	return 1;	/* one device is enough: end the walk */
+	return 1; /* one device is enough: end the walk */
 }
 
 struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
@@ -158,7 +159,7 @@ static u64 page_sizes(const struct iommu_domain *domain)
 static bool enforce_coherency(struct iommu_domain *domain)
 {
 	return domain->ops->enforce_cache_coherency &&
-		domain->ops->enforce_cache_coherency(domain);
+	       domain->ops->enforce_cache_coherency(domain);
 }
 
 void dmt_domain_info(struct iommu_domain *domain, struct dmt_domain_info *info)
@@ -206,5 +207,5 @@ bool dmt_domain_unmap(struct iommu_domain *domain, u64 iova,
 unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova)
 {
 	return iommu_iova_to_phys((struct iommu_domain *)domain, iova) >>
-		PAGE_SHIFT;
+	       PAGE_SHIFT;
 }

@@ -72,7 +72,8 @@ static void free_ripe(struct work_struct *work)
 {
 	struct dmt_later *later, *next;
 
-	llist_for_each_entry_safe(later, next, llist_del_all(&ripe), node) {
+	llist_for_each_entry_safe(later, next, llist_del_all(&ripe), node)
+	{
 		later->fn(later);
 		cond_resched();
 	}
@@ -119,7 +120,8 @@ struct dmt_host *dmt_host_new(bool v2, bool nesting)
 	INIT_LIST_HEAD(&host->devices);
 	mutex_init(&host->device_lock);
 	refcount_set(&host->users, 1);
-	err = dmt_container_init(&host->c, host, v2, READ_ONCE(dma_entry_limit));
+	err = dmt_container_init(&host->c, host, v2,
+				 READ_ONCE(dma_entry_limit));
 	if (err) {
 		host_destroy(host);
 		return ERR_PTR(err);
@@ -135,9 +137,11 @@ static struct dmt_host *host_find(const void *data)
 {
 	struct dmt_host *host;
 
-	hash_for_each_possible_rcu(table, host, hash, (unsigned long)data)
-		if (host == data && refcount_inc_not_zero(&host->users))
-			return host;
+	hash_for_each_possible_rcu(
+		table, host, hash,
+		(unsigned long)data) if (host == data &&
+					 refcount_inc_not_zero(
+						 &host->users)) return host;
 	return NULL;
 }
 
@@ -173,7 +177,8 @@ static void free_released(struct work_struct *work)
 
 	synchronize_rcu();
 	synchronize_rcu_tasks();
-	llist_for_each_entry_safe(host, next, list, released) {
+	llist_for_each_entry_safe(host, next, list, released)
+	{
 		dmt_container_fini(&host->c);
 		host_destroy(host);
 	}

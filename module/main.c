@@ -46,7 +46,8 @@ static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 		return 1;
 	if (!data)
 		return cmd == VFIO_CHECK_EXTENSION ?
-			dmt_type1_extension(NULL, arg) : -ENOTTY;
+			       dmt_type1_extension(NULL, arg) :
+			       -ENOTTY;
 	host = dmt_host_get(data);
 	if (!host)
 		return -EINVAL;
@@ -79,7 +80,7 @@ static bool is_range(dma_addr_t iova, int npage)
 	size_t size;
 
 	return !check_mul_overflow(npage, PAGE_SIZE, &size) &&
-		!check_add_overflow(iova, size - 1, &last);
+	       !check_add_overflow(iova, size - 1, &last);
 }
 
 /*
@@ -106,7 +107,8 @@ static int type1_pin_pages(void *data, struct iommu_group *group,
 		rights |= DMT_READ;
 	if (prot & IOMMU_WRITE)
 		rights |= DMT_WRITE;
-	err = dmt_operation_pin(&host->c, iova & PAGE_MASK, npage, rights, pages);
+	err = dmt_operation_pin(&host->c, iova & PAGE_MASK, npage, rights,
+				pages);
 	if (err)
 		return err;
 	dmt_group_pinned(&host->c, group);
@@ -171,19 +173,19 @@ static struct iommu_domain *type1_group_iommu_domain(void *data,
 }
 
 static const struct vfio_iommu_driver_ops type1_ops = {
-	.name			= "dmatrack",
-	.owner			= THIS_MODULE,
-	.open			= type1_open,
-	.release		= type1_release,
-	.ioctl			= type1_ioctl,
-	.attach_group		= type1_attach_group,
-	.detach_group		= type1_detach_group,
-	.pin_pages		= type1_pin_pages,
-	.unpin_pages		= type1_unpin_pages,
-	.register_device	= type1_register_device,
-	.unregister_device	= type1_unregister_device,
-	.dma_rw			= type1_dma_rw,
-	.group_iommu_domain	= type1_group_iommu_domain,
+	.name = "dmatrack",
+	.owner = THIS_MODULE,
+	.open = type1_open,
+	.release = type1_release,
+	.ioctl = type1_ioctl,
+	.attach_group = type1_attach_group,
+	.detach_group = type1_detach_group,
+	.pin_pages = type1_pin_pages,
+	.unpin_pages = type1_unpin_pages,
+	.register_device = type1_register_device,
+	.unregister_device = type1_unregister_device,
+	.dma_rw = type1_dma_rw,
+	.group_iommu_domain = type1_group_iommu_domain,
 };
 
 static int __init dmatrack_init(void)

@@ -21,7 +21,7 @@ void *dmt_zalloc(struct dmt_host *host, size_t size)
 {
 	struct mem_cgroup *old = set_active_memcg(host->memcg);
 	void *mem = kvzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
-				   __GFP_NOWARN);
+					   __GFP_NOWARN);
 
 	set_active_memcg(old);
 	return mem;
@@ -65,7 +65,7 @@ fault:
 	return -EFAULT;
 }
 
-#define FEW_WORDS	32
+#define FEW_WORDS 32
 
 int dmt_copy_to_user(struct dmt_host *host, void __user *to, const void *from,
 		     size_t size)

@@ -100,12 +100,14 @@ static size_t copy_in(void *to, const void __user *from, size_t size)
 	u64 word;
 	u32 half;
 
-	if (size == sizeof(u64) && IS_ALIGNED((unsigned long)from, sizeof(u64)) &&
+	if (size == sizeof(u64) &&
+	    IS_ALIGNED((unsigned long)from, sizeof(u64)) &&
 	    !get_user(word, (const u64 __user *)from)) {
 		put_unaligned(word, (u64 *)to);
 		return 0;
 	}
-	if (size == sizeof(u32) && IS_ALIGNED((unsigned long)from, sizeof(u32)) &&
+	if (size == sizeof(u32) &&
+	    IS_ALIGNED((unsigned long)from, sizeof(u32)) &&
 	    !get_user(half, (const u32 __user *)from)) {
 		put_unaligned(half, (u32 *)to);
 		return 0;
@@ -167,9 +169,8 @@ static long pin_present(struct dmt_owner *owner, unsigned long vaddr,
 {
 	if (current->mm != owner->mm)
 		return -EFAULT;
-	return pin_user_pages_fast(vaddr, at_most_int(npages),
-				   pin_flags(write) | FOLL_NOFAULT,
-				   pages) ?: -EFAULT;
+	return pin_user_pages_fast(vaddr, at_most_int(npages), pin_flags(write) | FOLL_NOFAULT, pages) ?:
+		       -EFAULT;
 }
 
 /*
@@ -190,7 +191,8 @@ static unsigned int no_wait(struct mm_struct *mm, unsigned long vaddr,
 
 /* @wait: whether to wait for a userfaultfd handler, too */
 static long pin(struct dmt_owner *owner, unsigned long vaddr,
-		unsigned long npages, bool write, bool wait, struct page **pages)
+		unsigned long npages, bool write, bool wait,
+		struct page **pages)
 {
 	struct mm_struct *mm = owner->mm;
 	unsigned int flags = pin_flags(write);
@@ -282,7 +284,7 @@ static int frame_find(struct mm_struct *mm, struct follow_pfnmap_args *args,
 			return -EFAULT;
 		err = follow_pfnmap_start(args);
 		if (!err || faulted)
-			return err;	/* another fault would not help */
+			return err; /* another fault would not help */
 		unlocked = false;
 		err = fixup_user_fault(mm, args->address, flags, &unlocked);
 		if (err)
@@ -313,8 +315,9 @@ static int frames_locked(struct mm_struct *mm, unsigned long vaddr,
 		err = frame_find(mm, &args, write);
 		if (err)
 			break;
-		n = write && !args.writable ? 0 :
-			dmt_pfnmap_run(&args, limit - done);
+		n = write && !args.writable ?
+			    0 :
+			    dmt_pfnmap_run(&args, limit - done);
 		follow_pfnmap_end(&args);
 		if (!done)
 			*pfn = args.pfn;
@@ -379,9 +382,10 @@ int dmt_owner_account(struct dmt_owner *owner, long npages)
 /* The caller may be another process, or none. */
 void dmt_owner_over_limit(const struct dmt_owner *owner, const char *call)
 {
-	pr_warn_ratelimited("dmatrack: %s refused: process %s (%d) has reached its limit of locked memory, RLIMIT_MEMLOCK (%lu bytes)\n",
-			    call, owner->task->comm, task_pid_nr(owner->task),
-			    task_rlimit(owner->task, RLIMIT_MEMLOCK));
+	pr_warn_ratelimited(
+		"dmatrack: %s refused: process %s (%d) has reached its limit of locked memory, RLIMIT_MEMLOCK (%lu bytes)\n",
+		call, owner->task->comm, task_pid_nr(owner->task),
+		task_rlimit(owner->task, RLIMIT_MEMLOCK));
 }
 
 unsigned long dmt_user_end(struct dmt_host *host)

@@ -27,7 +27,8 @@ static inline void scratch_make(const char *in)
 {
 	if (!in)
 		in = getenv("TMPDIR");
-	snprintf(scratch, sizeof(scratch), "%s/dmatrack-XXXXXX", in ? in : "/tmp");
+	snprintf(scratch, sizeof(scratch), "%s/dmatrack-XXXXXX",
+		 in ? in : "/tmp");
 	if (!mkdtemp(scratch)) {
 		perror(scratch);
 		exit(1);

@@ -45,45 +45,45 @@ static inline bool tap_wants(const char *name)
 	return !pattern || *pattern;
 }
 
-#define CHECK(cond)							\
-	do {								\
-		if (!(cond)) {						\
+#define CHECK(cond) \
+	do { \
+		if (!(cond)) { \
 			printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			longjmp(tap_fail, 1);				\
-		}							\
+			longjmp(tap_fail, 1); \
+		} \
 	} while (0)
 
-#define CHECK_EQ(a, b)							\
-	do {								\
-		long long a_ = (long long)(a), b_ = (long long)(b);	\
-		if (a_ != b_) {						\
+#define CHECK_EQ(a, b) \
+	do { \
+		long long a_ = (long long)(a), b_ = (long long)(b); \
+		if (a_ != b_) { \
 			printf("# %s:%d: %s is %lld (%#llx), not %lld (%#llx)\n", \
-			       __FILE__, __LINE__, #a, a_, a_, b_, b_);	\
-			longjmp(tap_fail, 1);				\
-		}							\
+			       __FILE__, __LINE__, #a, a_, a_, b_, b_); \
+			longjmp(tap_fail, 1); \
+		} \
 	} while (0)
 
 /* One test: a function without arguments, and its name for people */
-#define TEST(fn, name)							\
-	do {								\
-		int bad_;						\
-									\
-		if (!tap_wants(name))					\
-			break;						\
-		bad_ = setjmp(tap_fail);				\
-		if (!bad_)						\
-			fn();						\
-		tap_failed += bad_;					\
+#define TEST(fn, name) \
+	do { \
+		int bad_; \
+\
+		if (!tap_wants(name)) \
+			break; \
+		bad_ = setjmp(tap_fail); \
+		if (!bad_) \
+			fn(); \
+		tap_failed += bad_; \
 		printf("%sok %d - %s\n", bad_ ? "not " : "", ++tap_count, \
-		       name);						\
-		fflush(stdout);						\
+		       name); \
+		fflush(stdout); \
 	} while (0)
 
-#define SKIP(name, why)							\
-	do {								\
-		if (tap_wants(name))					\
-			printf("ok %d - %s # SKIP %s\n", ++tap_count,	\
-			       name, why);				\
+#define SKIP(name, why) \
+	do { \
+		if (tap_wants(name)) \
+			printf("ok %d - %s # SKIP %s\n", ++tap_count, name, \
+			       why); \
 	} while (0)
 
 /* Print the last line. Return: main()'s return value */

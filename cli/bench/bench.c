@@ -10,40 +10,40 @@
 #include "cli/common/options.h"
 
 static const char help[] =
-"usage: dmatrack bench [OPTION]...\n"
-"\n"
-"Measure how long tracking takes on this machine with this driver: START,\n"
-"harvests, and the time it adds to a device's write. Takes a few seconds. Use it\n"
-"to compare drivers, kernels and machines; run nothing else meanwhile, or the\n"
-"figures vary.\n"
-"\n"
-"  (nothing)          measure the engine, in this process\n"
-"  --device ADDRESS   measure the kernel's type1 driver with a PCI device that is\n"
-"                     bound to vfio-pci. Few rows: the device's writes can't be\n"
-"                     timed, and all memory that it can reach counts as dirty\n"
-"  --device UUID      the same with a mediated device of dmt_testdev: all rows\n"
-"  --size SIZE        track SIZE bytes (default: 16G; with --device 256M). They\n"
-"                     are 4 MiB of memory, mapped repeatedly\n"
-"  --passes N         take medians of N passes (default: 9; at least 7)\n"
-"\n"
-"  --json             print JSON, for programs\n"
-"  --progress         show progress on stderr even if it is no terminal\n"
-"  --quiet            show no progress\n"
-"  --help             print this text\n"
-"\n"
-"Each row has the median of its passes, and their least and largest time. The\n"
-"limit is work that no program could do without, measured in turn with the row's:\n"
-"a call that does nothing; writing the bitmap or, if much is dirty, copying and\n"
-"clearing it; copying as much as the device writes. 'times' is the row's time in\n"
-"limits. Passes in which another program got the processor are thrown out.\n"
-"\n"
-"Examples:\n"
-"  dmatrack bench\n"
-"  dmatrack bench --size 1T\n"
-"  dmatrack bench --device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 --json\n"
-"\n"
-"Exit status: 0 measured, 2 the command line is not understood, 3 it can't be\n"
-"done here.\n";
+	"usage: dmatrack bench [OPTION]...\n"
+	"\n"
+	"Measure how long tracking takes on this machine with this driver: START,\n"
+	"harvests, and the time it adds to a device's write. Takes a few seconds. Use it\n"
+	"to compare drivers, kernels and machines; run nothing else meanwhile, or the\n"
+	"figures vary.\n"
+	"\n"
+	"  (nothing)          measure the engine, in this process\n"
+	"  --device ADDRESS   measure the kernel's type1 driver with a PCI device that is\n"
+	"                     bound to vfio-pci. Few rows: the device's writes can't be\n"
+	"                     timed, and all memory that it can reach counts as dirty\n"
+	"  --device UUID      the same with a mediated device of dmt_testdev: all rows\n"
+	"  --size SIZE        track SIZE bytes (default: 16G; with --device 256M). They\n"
+	"                     are 4 MiB of memory, mapped repeatedly\n"
+	"  --passes N         take medians of N passes (default: 9; at least 7)\n"
+	"\n"
+	"  --json             print JSON, for programs\n"
+	"  --progress         show progress on stderr even if it is no terminal\n"
+	"  --quiet            show no progress\n"
+	"  --help             print this text\n"
+	"\n"
+	"Each row has the median of its passes, and their least and largest time. The\n"
+	"limit is work that no program could do without, measured in turn with the row's:\n"
+	"a call that does nothing; writing the bitmap or, if much is dirty, copying and\n"
+	"clearing it; copying as much as the device writes. 'times' is the row's time in\n"
+	"limits. Passes in which another program got the processor are thrown out.\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack bench\n"
+	"  dmatrack bench --size 1T\n"
+	"  dmatrack bench --device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 --json\n"
+	"\n"
+	"Exit status: 0 measured, 2 the command line is not understood, 3 it can't be\n"
+	"done here.\n";
 
 struct options {
 	struct bench b;
@@ -74,8 +74,11 @@ static char *format_time(char *buf, double ns)
 
 	for (; ns >= 999.5 && unit < 3; unit++)
 		ns /= 1000;
-	snprintf(buf, CLI_TEXT, "%.*f %s", ns < 9.95 ? 2 : ns < 99.5 ? 1 : 0, ns,
-		 units[unit]);
+	snprintf(buf, CLI_TEXT, "%.*f %s",
+		 ns < 9.95 ? 2 :
+		 ns < 99.5 ? 1 :
+			     0,
+		 ns, units[unit]);
 	return buf;
 }
 
@@ -91,7 +94,8 @@ static void print_head(const struct options *o, const char *driver)
 	       "limit", "times");
 }
 
-static void print_row(const struct bench_row *row, const struct measure_result *r)
+static void print_row(const struct bench_row *row,
+		      const struct measure_result *r)
 {
 	char time[CLI_TEXT], least[CLI_TEXT], most[CLI_TEXT];
 
@@ -100,7 +104,8 @@ static void print_row(const struct bench_row *row, const struct measure_result *
 			printf("%-30s not measured: %s\n", row->work, r->skip);
 		return;
 	}
-	printf("%-30s %9s %9s %9s", row->work, format_time(time, r->work.median),
+	printf("%-30s %9s %9s %9s", row->work,
+	       format_time(time, r->work.median),
 	       format_time(least, r->work.min), format_time(most, r->work.max));
 	if (r->nr_beside)
 		printf(" %9s %6.2f", format_time(time, r->beside[0].median),
@@ -121,8 +126,8 @@ static void add_head(const struct options *o, const char *driver)
 static json_t *json_of(const struct measure_figure *f)
 {
 	return json_pack("{s:f, s:f, s:f, s:i, s:i}", "median_ns", f->median,
-			 "min_ns", f->min, "max_ns", f->max,
-			 "passes", (int)f->n, "thrown_out", (int)f->thrown);
+			 "min_ns", f->min, "max_ns", f->max, "passes",
+			 (int)f->n, "thrown_out", (int)f->thrown);
 }
 
 static void add_row(const struct bench_row *row, const struct measure_result *r)
@@ -134,8 +139,9 @@ static void add_row(const struct bench_row *row, const struct measure_result *r)
 	o = json_object();
 	cli_json_string(o, "name", row->name);
 	json_object_set_new(o, "work", json_of(&r->work));
-	json_object_set_new(o, "limit", r->nr_beside ? json_of(&r->beside[0]) :
-						       json_null());
+	json_object_set_new(o, "limit",
+			    r->nr_beside ? json_of(&r->beside[0]) :
+					   json_null());
 	json_array_append_new(json_object_get(cli_json(), "rows"), o);
 }
 

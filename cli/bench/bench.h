@@ -19,9 +19,9 @@
 
 #include "measure.h"
 
-#define BENCH_PAGE	4096ULL
-#define BENCH_GIB	(1ULL << 30)
-#define BENCH_BESIDE	MEASURE_BESIDE
+#define BENCH_PAGE   4096ULL
+#define BENCH_GIB    (1ULL << 30)
+#define BENCH_BESIDE MEASURE_BESIDE
 
 /**
  * struct bench - a benchmark
@@ -46,19 +46,19 @@ struct bench {
 };
 
 enum bench_unit {
-	BENCH_TIME,		/* nanoseconds, or instructions */
+	BENCH_TIME, /* nanoseconds, or instructions */
 	BENCH_BYTES,
-	BENCH_RATE,		/* operations a second */
-	BENCH_SHARE,		/* share of the time */
+	BENCH_RATE,  /* operations a second */
+	BENCH_SHARE, /* share of the time */
 };
 
 enum bench_goal_kind {
 	BENCH_NO_GOAL,
-	BENCH_AT_MOST,		/* at most @limit times the baseline */
-	BENCH_AT_LEAST,		/* at least @limit times the baseline */
-	BENCH_VALUE_AT_MOST,	/* at most @limit */
-	BENCH_VALUE_AT_LEAST,	/* at least @limit */
-	BENCH_OF_STOCK,		/* at most @limit times the stock driver's figure */
+	BENCH_AT_MOST,	      /* at most @limit times the baseline */
+	BENCH_AT_LEAST,	      /* at least @limit times the baseline */
+	BENCH_VALUE_AT_MOST,  /* at most @limit */
+	BENCH_VALUE_AT_LEAST, /* at least @limit */
+	BENCH_OF_STOCK, /* at most @limit times the stock driver's figure */
 };
 
 /**

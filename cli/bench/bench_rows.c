@@ -27,10 +27,10 @@
 #include "lib/util/clock.h"
 #include "lib/util/random.h"
 
-#define MEMORY		(4ull << 20)	/* bytes of memory, mapped repeatedly */
-#define OPS		4096u		/* writes or pins of a pass */
-#define HALF		5000u		/* dirty pages in each 10,000 */
-#define IOVA		(1ull << 32)
+#define MEMORY (4ull << 20) /* bytes of memory, mapped repeatedly */
+#define OPS    4096u	    /* writes or pins of a pass */
+#define HALF   5000u	    /* dirty pages in each 10,000 */
+#define IOVA   (1ull << 32)
 
 /**
  * struct bed - data of a row's passes
@@ -81,7 +81,8 @@ static unsigned char *addresses(uint64_t size, bool all)
 {
 	uint64_t part = size < MEMORY ? size : MEMORY;
 	unsigned char *p = mmap(NULL, size, PROT_NONE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+				0);
 
 	if (p == MAP_FAILED)
 		return NULL;
@@ -120,7 +121,8 @@ static int prepare(struct bed *b)
 	if (ret)
 		return ret;
 	if (dmatrack_get_engine(b->t))
-		dmatrack_engine_on_unmap(dmatrack_get_engine(b->t), on_unmap, NULL);
+		dmatrack_engine_on_unmap(dmatrack_get_engine(b->t), on_unmap,
+					 NULL);
 	else if (dev_open(&b->d, b->t))
 		b->d = NULL;
 	return dmatrack_start(b->t);
@@ -167,14 +169,16 @@ static bool is_testdev(const struct bed *b)
 static const char *needs_device(const struct bed *b)
 {
 	return dmatrack_get_engine(b->t) || is_testdev(b) ?
-	       NULL : "only the engine's and dmt_testdev's devices can be timed";
+		       NULL :
+		       "only the engine's and dmt_testdev's devices can be timed";
 }
 
 /* A PCI device behind an IOMMU may have written anything, so every page is dirty. */
 static const char *needs_precision(const struct bed *b)
 {
 	return dmatrack_get_engine(b->t) || is_testdev(b) ?
-	       NULL : "all memory that this device can reach is always dirty";
+		       NULL :
+		       "all memory that this device can reach is always dirty";
 }
 
 /* The row with every page dirty: measured only with such a device; no reason is printed */
@@ -220,8 +224,8 @@ static int dirty(struct bed *b, uint64_t first, uint64_t npages)
 	if (e)
 		return dmatrack_engine_mark_dirty(e, iova, size);
 	ret = dev_mark(b->d, iova, size);
-	return ret == -EOPNOTSUPP ?
-	       dev_write(b->d, iova, b->memory, size) : ret;
+	return ret == -EOPNOTSUPP ? dev_write(b->d, iova, b->memory, size) :
+				    ret;
 }
 
 /* Half of each word's pages: few calls, and no word that a harvest could skip */
@@ -250,8 +254,7 @@ static void harvest(void *ctx)
 {
 	struct bed *b = ctx;
 
-	check(b, dmatrack_harvest(b->t, IOVA, b->size, BENCH_PAGE,
-				  b->answer));
+	check(b, dmatrack_harvest(b->t, IOVA, b->size, BENCH_PAGE, b->answer));
 }
 
 static void write_answer(void *ctx)
@@ -281,8 +284,8 @@ static void copy_clear(void *ctx)
 /* Device operations --------------------------------------------------------------------------- */
 
 /* OPS operations, timed in the kernel. Return: ns an operation. @unpin: out: ns of all unpins */
-static double by_testdev(struct bed *b, unsigned int op,
-			 unsigned int batch, uint64_t *unpin)
+static double by_testdev(struct bed *b, unsigned int op, unsigned int batch,
+			 uint64_t *unpin)
 {
 	struct tdev_bench bench = {
 		.argsz = sizeof(bench),
@@ -371,8 +374,7 @@ static double engine_pins(struct bed *b, bool unpins)
 	cpu = measure_cpu_now();
 	wall = dml_clock_now();
 	for (i = 0; i < OPS; i++)
-		check(b, dmatrack_engine_unpin(e, IOVA + page_of(b, i),
-					       1));
+		check(b, dmatrack_engine_unpin(e, IOVA + page_of(b, i), 1));
 	return unpins ? finish(wall, cpu) : first;
 }
 
@@ -380,8 +382,9 @@ static double device_pin(void *ctx)
 {
 	struct bed *b = ctx;
 
-	return dmatrack_get_engine(b->t) ? engine_pins(b, false) :
-	       by_testdev(b, TDEV_BENCH_PIN, 1, NULL);
+	return dmatrack_get_engine(b->t) ?
+		       engine_pins(b, false) :
+		       by_testdev(b, TDEV_BENCH_PIN, 1, NULL);
 }
 
 static double device_unpin(void *ctx)
@@ -462,7 +465,8 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct measure_result *r)
 {
 	static const struct measure_pass passes[] = {
-		{ .time = device_write }, { .name = "memcpy", .time = bare_write },
+		{ .time = device_write },
+		{ .name = "memcpy", .time = bare_write },
 	};
 
 	measure(b, row, size ? size : MEMORY, needs_device, passes, 2, r);
@@ -481,29 +485,79 @@ static void run_pin(const struct bench *b, const struct bench_row *row,
 
 /* Goals: see bench/. */
 const struct bench_row bench_rows_harvest[] = {
-	{ "start", "start tracking", BENCH_TIME, true,
-	  { BENCH_VALUE_AT_MOST, 10000, 10000 }, run_start, 0 },
-	{ "harvest-clean", "harvest, nothing dirty", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.3 }, run_harvest, 0 },
-	{ "harvest-0.01%", "harvest, 0.01 % dirty", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 1 },
-	{ "harvest-1%", "harvest, 1 % dirty", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, 100 },
-	{ "harvest-50%", "harvest, half dirty", BENCH_TIME, true,
-	  { BENCH_AT_MOST, 0, 1.5 }, run_harvest, HALF },
-	{ "harvest-all", "harvest, all dirty, as always", BENCH_TIME, true,
-	  { BENCH_NO_GOAL, 0, 0 }, run_harvest_all, 0 },
+	{ "start",
+	  "start tracking",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_VALUE_AT_MOST, 10000, 10000 },
+	  run_start,
+	  0 },
+	{ "harvest-clean",
+	  "harvest, nothing dirty",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0, 1.3 },
+	  run_harvest,
+	  0 },
+	{ "harvest-0.01%",
+	  "harvest, 0.01 % dirty",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0, 1.5 },
+	  run_harvest,
+	  1 },
+	{ "harvest-1%",
+	  "harvest, 1 % dirty",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0, 1.5 },
+	  run_harvest,
+	  100 },
+	{ "harvest-50%",
+	  "harvest, half dirty",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_AT_MOST, 0, 1.5 },
+	  run_harvest,
+	  HALF },
+	{ "harvest-all",
+	  "harvest, all dirty, as always",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_harvest_all,
+	  0 },
 	{ .name = NULL },
 };
 
 const struct bench_row bench_rows_device[] = {
-	{ "write-8", "device write of 8 bytes", BENCH_TIME, false,
-	  { BENCH_OF_STOCK, 0.8, 0 }, run_write, 8 },
-	{ "write-4096", "device write of 4 KiB", BENCH_TIME, false,
-	  { BENCH_NO_GOAL, 0, 0 }, run_write, 4096 },
-	{ "pin", "pin a page for writing", BENCH_TIME, false,
-	  { BENCH_NO_GOAL, 0, 0 }, run_pin, 0 },
-	{ "unpin", "unpin it", BENCH_TIME, false,
-	  { BENCH_NO_GOAL, 0, 0 }, run_pin, 1 },
+	{ "write-8",
+	  "device write of 8 bytes",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 0.8, 0 },
+	  run_write,
+	  8 },
+	{ "write-4096",
+	  "device write of 4 KiB",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_write,
+	  4096 },
+	{ "pin",
+	  "pin a page for writing",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_pin,
+	  0 },
+	{ "unpin",
+	  "unpin it",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_pin,
+	  1 },
 	{ .name = NULL },
 };

@@ -8,7 +8,7 @@
 #include "measure.h"
 
 /* On a busy machine, give up after @reps times this many rounds. */
-#define PATIENCE	20
+#define PATIENCE 20
 
 uint64_t measure_cpu_now(void)
 {
@@ -48,8 +48,7 @@ struct measure_figure measure_figure_of(double *value, unsigned int n)
 	qsort(value, n, sizeof(*value), compare);
 	f.min = value[0];
 	f.max = value[n - 1];
-	f.median = n % 2 ? value[n / 2] :
-			   (value[n / 2 - 1] + value[n / 2]) / 2;
+	f.median = n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
 	return f;
 }
 
@@ -112,7 +111,7 @@ void measure_row(const struct measure *m, const struct measure_pass *pass,
 	unsigned int i, tries = m->reps * PATIENCE;
 	struct measure_figure figure;
 
-	for (i = 0; i < n; i++)		/* warm caches and memory up */
+	for (i = 0; i < n; i++) /* warm caches and memory up */
 		run_pass(m, &pass[i], ctx);
 	while (tries-- && !run_round(m, pass, n, ctx, s))
 		;

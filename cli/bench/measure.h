@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MEASURE_BESIDE		2
-#define MEASURE_REPS_MAX	101
+#define MEASURE_BESIDE	 2
+#define MEASURE_REPS_MAX 101
 
 /**
  * struct measure - how to measure
@@ -93,7 +93,7 @@ void measure_row(const struct measure *m, const struct measure_pass *pass,
 /* Switch real-time priority on or off, with @m->realtime. Return: false: not permitted */
 bool measure_focus(const struct measure *m, bool on);
 
-uint64_t measure_cpu_now(void);	/* time in ns that this thread has run */
+uint64_t measure_cpu_now(void); /* time in ns that this thread has run */
 
 /* Did this thread lose its processor? @wall, @cpu: time in ns that passed by both clocks */
 bool measure_preempted(uint64_t wall, uint64_t cpu);

@@ -51,17 +51,19 @@ int cli_container_open(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags);
 
 /* Parse a number that a user wrote. Return: false if @text isn't one */
-bool cli_text_parse_number(const char *text, uint64_t *value); /* 20000, 0x1000 */
-bool cli_text_parse_size(const char *text, uint64_t *value);	  /* 4096, 64K, 1G = 1Gi = 1GiB */
+bool cli_text_parse_number(const char *text,
+			   uint64_t *value); /* 20000, 0x1000 */
+bool cli_text_parse_size(const char *text,
+			 uint64_t *value); /* 4096, 64K, 1G = 1Gi = 1GiB */
 
 /* Format a number for people. @buf has room for CLI_TEXT bytes. Return: @buf */
-#define CLI_TEXT	32
-char *cli_text_count(char *buf, uint64_t n);		  /* 1,234,567 */
-char *cli_text_size(char *buf, uint64_t bytes);	  /* 1.5 GiB */
-char *cli_text_time(char *buf, uint64_t ns);		  /* 1.5 ms, 12 s */
+#define CLI_TEXT 32
+char *cli_text_count(char *buf, uint64_t n);	/* 1,234,567 */
+char *cli_text_size(char *buf, uint64_t bytes); /* 1.5 GiB */
+char *cli_text_time(char *buf, uint64_t ns);	/* 1.5 ms, 12 s */
 /* Format a digest in hexadecimal. @buf has room for CLI_DIGEST_TEXT bytes */
 #define CLI_DIGEST	16
-#define CLI_DIGEST_TEXT	(2 * CLI_DIGEST + 1)
+#define CLI_DIGEST_TEXT (2 * CLI_DIGEST + 1)
 char *cli_text_digest(char *buf, const uint8_t digest[CLI_DIGEST]);
 
 /*
@@ -69,8 +71,8 @@ char *cli_text_digest(char *buf, const uint8_t digest[CLI_DIGEST]);
  * overwritten, and cut at the terminal's width; elsewhere, if @forced, a line a second
  */
 void cli_progress_init(bool forced, bool quiet);
-__attribute__((format(printf, 1, 2)))
-void cli_progress(const char *format, ...);
-void cli_progress_clear(void);	/* to be called before other output */
+__attribute__((format(printf, 1, 2))) void cli_progress(const char *format,
+							...);
+void cli_progress_clear(void); /* to be called before other output */
 
 #endif

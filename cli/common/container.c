@@ -14,8 +14,10 @@ int cli_container_open(struct dmatrack **t, const char *device,
 	int end = 0, ret;
 
 	/* lspci prints 00:03.0 */
-	if (device && sscanf(device, "%2x:%2x.%1x%n", &bus, &slot, &function,
-			     &end) == 3 && end == 7 && !device[end]) {
+	if (device &&
+	    sscanf(device, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) ==
+		    3 &&
+	    end == 7 && !device[end]) {
 		snprintf(full, sizeof(full), "0000:%s", device);
 		device = full;
 	}

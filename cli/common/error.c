@@ -10,8 +10,8 @@
 #include "dmatrack.h"
 #include "terminal.h"
 
-static char prefix[32] = "dmatrack";	/* of each message */
-static char *last;			/* last message; or NULL */
+static char prefix[32] = "dmatrack"; /* of each message */
+static char *last;		     /* last message; or NULL */
 
 void cli_error_begin(const char *program, const char *command)
 {
@@ -26,9 +26,9 @@ static void print(const char *format, va_list args)
 	free(last);
 	if (vasprintf(&last, format, args) < 0)
 		last = NULL;
-	fprintf(stderr, "%s%s:%s %s\n",
-		cli_terminal_colour(stderr, CLI_RED), prefix,
-		cli_terminal_colour(stderr, CLI_PLAIN), last ? last : "no memory");
+	fprintf(stderr, "%s%s:%s %s\n", cli_terminal_colour(stderr, CLI_RED),
+		prefix, cli_terminal_colour(stderr, CLI_PLAIN),
+		last ? last : "no memory");
 }
 
 void cli_error(const char *format, ...)
@@ -68,7 +68,8 @@ static const char *remedy(int error, const char *text)
 	if (error == -EPROTO && strstr(text, "both sides must use the same"))
 		return ": --tls DIR, --secret FILE or --insecure";
 	if ((error == -ECONNREFUSED && !strncmp(text, "tcp:", 4)) ||
-	    ((error == -ECONNREFUSED || error == -ENOENT) && !strncmp(text, "unix:", 5)))
+	    ((error == -ECONNREFUSED || error == -ENOENT) &&
+	     !strncmp(text, "unix:", 5)))
 		return ". Does a receiver listen there? --retry-for S waits for one";
 	return "";
 }

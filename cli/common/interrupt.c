@@ -26,7 +26,7 @@ void cli_interrupt_catch(void)
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old, new = {
 		.sa_handler = remember,
-		.sa_flags = (int)SA_RESETHAND,	/* the second one ends it */
+		.sa_flags = (int)SA_RESETHAND, /* the second one ends it */
 	};
 	size_t i;
 
@@ -34,7 +34,7 @@ void cli_interrupt_catch(void)
 		dmatrack_cancel_create(&cancel);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (!sigaction(numbers[i], NULL, &old) &&
-		    old.sa_handler != SIG_IGN)	/* nohup ignores it */
+		    old.sa_handler != SIG_IGN) /* nohup ignores it */
 			sigaction(numbers[i], &new, NULL);
 	}
 }
@@ -61,6 +61,7 @@ int cli_interrupt_status(const char *consequence)
 
 	snprintf(name, sizeof(name), "%s", strsignal(caught));
 	*name = (char)tolower((unsigned char)*name);
-	cli_error("%s; %s", caught == SIGINT ? "interrupted" : name, consequence);
+	cli_error("%s; %s", caught == SIGINT ? "interrupted" : name,
+		  consequence);
 	return CLI_SIGNAL + caught;
 }

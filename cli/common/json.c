@@ -49,8 +49,9 @@ void cli_json_end(int status)
 
 void cli_json_number(json_t *o, const char *name, uint64_t n)
 {
-	json_object_set_new(o, name, n > INT64_MAX ? json_null() :
-					  json_integer((json_int_t)n));
+	json_object_set_new(o, name,
+			    n > INT64_MAX ? json_null() :
+					    json_integer((json_int_t)n));
 }
 
 void cli_json_hex(json_t *o, const char *name, uint64_t n)

@@ -46,7 +46,7 @@ static int open_temp(struct new_file *f)
 		f->temp = NULL;
 		return no_memory();
 	}
-	f->fd = mkostemp(f->temp, O_CLOEXEC);	/* mode 0600 */
+	f->fd = mkostemp(f->temp, O_CLOEXEC); /* mode 0600 */
 	return 0;
 }
 
@@ -131,8 +131,9 @@ static int complete(struct new_file *f)
 	if (!sync_folder(f))
 		return 0;
 	error = errno;
-	cli_error("%s is complete, but may be gone after a crash of the machine: %s",
-		  f->path, strerror(error));
+	cli_error(
+		"%s is complete, but may be gone after a crash of the machine: %s",
+		f->path, strerror(error));
 	return CLI_UNSURE;
 }
 

@@ -8,8 +8,8 @@
 #include "options.h"
 
 /* getopt_long() returns INDEX, which is above any letter, plus the option's index. */
-#define INDEX	256
-#define HELP	'h'
+#define INDEX 256
+#define HELP  'h'
 
 /**
  * struct table - the table for getopt_long()
@@ -46,7 +46,8 @@ static void make_table(struct table *t, const struct cli_syntax *syntax)
 	t->longs[i].val = HELP;
 }
 
-static const struct cli_option *find(const struct cli_option *options, int found)
+static const struct cli_option *find(const struct cli_option *options,
+				     int found)
 {
 	if (found >= INDEX)
 		return &options[found - INDEX];
@@ -68,14 +69,14 @@ static int set_number(const struct cli_option *o, const char *text,
 	if (!(size ? cli_text_parse_size : cli_text_parse_number)(text, value))
 		return cli_error_usage("--%s: '%s' is not a %s", o->name, text,
 				       size ? "size, such as 4096, 64K or 1G" :
-				       "number");
+					      "number");
 	if (*value < o->min || *value > o->max)
 		return cli_error_usage("--%s: %s is not from %s to %s", o->name,
 				       text, format(min, o->min),
 				       format(max, o->max));
 	if (*value % o->multiple)
-		return cli_error_usage("--%s: %s is not a multiple of %s", o->name,
-				       text, format(min, o->multiple));
+		return cli_error_usage("--%s: %s is not a multiple of %s",
+				       o->name, text, format(min, o->multiple));
 	return CLI_GO_ON;
 }
 
@@ -88,7 +89,8 @@ static int refuse_choice(const struct cli_option *o, const char *text)
 	for (word = o->choices; *word && len < sizeof(list); word++)
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 					len ? ", " : "", *word);
-	return cli_error_usage("--%s: '%s' is none of: %s", o->name, text, list);
+	return cli_error_usage("--%s: '%s' is none of: %s", o->name, text,
+			       list);
 }
 
 static int set_choice(const struct cli_option *o, const char *text,
@@ -193,9 +195,9 @@ static int parse_options(const struct cli_command *cmd,
 
 	make_table(&t, syntax);
 	opterr = 0;
-	optind = 0;		/* reset getopt_long() */
-	while ((found = getopt_long(argc, argv, t.letters, t.longs,
-				    NULL)) != -1) {
+	optind = 0; /* reset getopt_long() */
+	while ((found = getopt_long(argc, argv, t.letters, t.longs, NULL)) !=
+	       -1) {
 		if (found == ':')
 			return cli_error_usage("%s needs an argument",
 					       argv[optind - 1]);
@@ -223,13 +225,14 @@ static int check_operands(const struct cli_syntax *syntax, int given,
 	if (given < known - (int)syntax->optional)
 		return cli_error_usage("%s is missing", names[given]);
 	if (given > known && !syntax->command)
-		return cli_error_usage("unexpected argument '%s'", operand[known]);
+		return cli_error_usage("unexpected argument '%s'",
+				       operand[known]);
 	return CLI_GO_ON;
 }
 
 /* Called before anything is refused, as errors are reported in JSON, too */
-static void find_json(const struct cli_command *cmd,
-		      const struct cli_option *o, char **argv)
+static void find_json(const struct cli_command *cmd, const struct cli_option *o,
+		      char **argv)
 {
 	while (o->name && o->kind != CLI_IS_JSON)
 		o++;
@@ -239,8 +242,9 @@ static void find_json(const struct cli_command *cmd,
 	}
 }
 
-int cli_options_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
-		      void *to, int *argc, char ***argv)
+int cli_options_parse(const struct cli_command *cmd,
+		      const struct cli_syntax *syntax, void *to, int *argc,
+		      char ***argv)
 {
 	int ret;
 

@@ -24,19 +24,19 @@
 
 #include "cli.h"
 
-#define CLI_OPTIONS_MAX	64	/* in a table */
+#define CLI_OPTIONS_MAX 64 /* in a table */
 
 enum cli_option_kind {
-	CLI_IS_FLAG,		/* bool: set by the option */
-	CLI_IS_JSON,		/* no member: cli_json_begin() is called */
-	CLI_IS_STRING,		/* const char *: of argv */
-	CLI_IS_NUMBER,		/* uint64_t */
-	CLI_IS_SIZE,		/* uint64_t: bytes; may end with K, M, G or T */
-	CLI_IS_CHOICE,		/* uint64_t: index in @choices */
-	CLI_IS_LIST,		/* struct cli_list: one word for each time it's given */
+	CLI_IS_FLAG,   /* bool: set by the option */
+	CLI_IS_JSON,   /* no member: cli_json_begin() is called */
+	CLI_IS_STRING, /* const char *: of argv */
+	CLI_IS_NUMBER, /* uint64_t */
+	CLI_IS_SIZE,   /* uint64_t: bytes; may end with K, M, G or T */
+	CLI_IS_CHOICE, /* uint64_t: index in @choices */
+	CLI_IS_LIST,   /* struct cli_list: one word for each time it's given */
 };
 
-#define CLI_LIST_MAX	64
+#define CLI_LIST_MAX 64
 
 /**
  * struct cli_list - the values of an option that may be repeated
@@ -69,27 +69,42 @@ struct cli_option {
 };
 
 #define CLI_FLAG(name_, type, member) \
-	{ .name = name_, .kind = CLI_IS_FLAG, \
-	  .where = offsetof(type, member) }
-#define CLI_JSON { .name = "json", .kind = CLI_IS_JSON }
+	{ \
+		.name = name_, .kind = CLI_IS_FLAG, \
+		.where = offsetof(type, member) \
+	}
+#define CLI_JSON \
+	{ \
+		.name = "json", .kind = CLI_IS_JSON \
+	}
 #define CLI_STRING(name_, type, member) \
-	{ .name = name_, .kind = CLI_IS_STRING, \
-	  .where = offsetof(type, member) }
+	{ \
+		.name = name_, .kind = CLI_IS_STRING, \
+		.where = offsetof(type, member) \
+	}
 #define CLI_NUMBER(name_, type, member, min_, max_, multiple_) \
-	{ .name = name_, .kind = CLI_IS_NUMBER, \
-	  .where = offsetof(type, member), \
-	  .min = min_, .max = max_, .multiple = multiple_ }
+	{ \
+		.name = name_, .kind = CLI_IS_NUMBER, \
+		.where = offsetof(type, member), .min = min_, .max = max_, \
+		.multiple = multiple_ \
+	}
 #define CLI_SIZE(name_, type, member, min_, max_, multiple_) \
-	{ .name = name_, .kind = CLI_IS_SIZE, \
-	  .where = offsetof(type, member), \
-	  .min = min_, .max = max_, .multiple = multiple_ }
+	{ \
+		.name = name_, .kind = CLI_IS_SIZE, \
+		.where = offsetof(type, member), .min = min_, .max = max_, \
+		.multiple = multiple_ \
+	}
 #define CLI_CHOICE(name_, type, member, choices_) \
-	{ .name = name_, .kind = CLI_IS_CHOICE, \
-	  .where = offsetof(type, member), .choices = choices_ }
+	{ \
+		.name = name_, .kind = CLI_IS_CHOICE, \
+		.where = offsetof(type, member), .choices = choices_ \
+	}
 
 #define CLI_LIST(name_, type, member) \
-	{ .name = name_, .kind = CLI_IS_LIST, \
-	  .where = offsetof(type, member) }
+	{ \
+		.name = name_, .kind = CLI_IS_LIST, \
+		.where = offsetof(type, member) \
+	}
 
 /**
  * struct cli_syntax - a subcommand's options and operands
@@ -106,7 +121,7 @@ struct cli_syntax {
 	bool command;
 };
 
-#define CLI_GO_ON	(-1)
+#define CLI_GO_ON (-1)
 
 /**
  * cli_options_parse() - parse a command line
@@ -119,7 +134,8 @@ struct cli_syntax {
  * Return: CLI_GO_ON; or the exit status to end with, after the help or an error
  * message was printed.
  */
-int cli_options_parse(const struct cli_command *cmd, const struct cli_syntax *syntax,
-		      void *to, int *argc, char ***argv);
+int cli_options_parse(const struct cli_command *cmd,
+		      const struct cli_syntax *syntax, void *to, int *argc,
+		      char ***argv);
 
 #endif

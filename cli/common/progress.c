@@ -7,9 +7,9 @@
 #include "lib/util/clock.h"
 #include "terminal.h"
 
-#define TERMINAL_INTERVAL	(DML_NSEC / 10)
-#define OTHER_INTERVAL		DML_NSEC
-#define LINE			256u	/* longest line in bytes */
+#define TERMINAL_INTERVAL (DML_NSEC / 10)
+#define OTHER_INTERVAL	  DML_NSEC
+#define LINE		  256u /* longest line in bytes */
 
 static bool enabled, terminal, shown;
 static uint64_t due;

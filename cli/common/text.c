@@ -39,8 +39,8 @@ bool cli_text_parse_size(const char *text, uint64_t *value)
 	if (!unit || (end[1] && strcmp(end + 1, "i") && strcmp(end + 1, "iB") &&
 		      strcmp(end + 1, "B")))
 		return false;
-	return !__builtin_mul_overflow(*value, 1ull << (10 * (unit - units + 1)),
-				       value);
+	return !__builtin_mul_overflow(
+		*value, 1ull << (10 * (unit - units + 1)), value);
 }
 
 char *cli_text_count(char *buf, uint64_t n)

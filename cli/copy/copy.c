@@ -10,7 +10,7 @@
 #include "lib/util/clock.h"
 #include "cli/common/new_file.h"
 
-#define STANDSTILL	30	/* seconds */
+#define STANDSTILL 30 /* seconds */
 
 /* Callbacks of the library ---------------------------------------------------- */
 
@@ -79,7 +79,8 @@ static int count_writes(struct copy *c, struct copy_round *round)
 		c->status = status;
 		return -ECANCELED;
 	}
-	round->writes = (round->r.last ? stats.ops : c->writes[1]) - c->writes[0];
+	round->writes =
+		(round->r.last ? stats.ops : c->writes[1]) - c->writes[0];
 	c->writes[0] = c->writes[1];
 	c->writes[1] = stats.ops;
 	return 0;
@@ -90,7 +91,7 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 	size_t n = c->nrounds;
 	struct copy_round *grown;
 
-	if (!(n & (n - 1))) {		/* full: 0, 1, 2, 4, 8 ... */
+	if (!(n & (n - 1))) { /* full: 0, 1, 2, 4, 8 ... */
 		grown = realloc(c->round, (n ? 2 * n : 1) * sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
@@ -199,7 +200,8 @@ static int digest(struct copy *c)
 	return ret ? CLI_FAILED : 0;
 }
 
-static int end_record(struct copy *c, enum record_result result, const char *error)
+static int end_record(struct copy *c, enum record_result result,
+		      const char *error)
 {
 	int ret = record_copy_close(c->record, &c->totals, result, error);
 
@@ -213,13 +215,17 @@ static int end_record(struct copy *c, enum record_result result, const char *err
 static int fail(struct copy *c, int error, const char *why)
 {
 	if (error == -EINPROGRESS) {
-		cli_error("it isn't known whether the copy is complete: %s%s%s%s%s",
-			  why, *c->id ? "\nTo find out, ask the receiver: dmatrack send --query " : "",
-			  c->id, *c->id ? " " : "", *c->id ? c->target : "");
+		cli_error(
+			"it isn't known whether the copy is complete: %s%s%s%s%s",
+			why,
+			*c->id ?
+				"\nTo find out, ask the receiver: dmatrack send --query " :
+				"",
+			c->id, *c->id ? " " : "", *c->id ? c->target : "");
 		return CLI_UNKNOWN;
 	}
 	if (c->status)
-		return c->status;	/* reported already */
+		return c->status; /* reported already */
 	if (cli_interrupt_signal())
 		return cli_interrupt_status("nothing was copied");
 	cli_error("not copied: %s", why);
@@ -230,8 +236,11 @@ static int fail(struct copy *c, int error, const char *why)
 static int finish(struct copy *c, int error)
 {
 	int status = c->compare ? c->compare(c) : CLI_OK;
-	int ret = end_record(c, !c->compare ? RECORD_COPIED :
-				status ? RECORD_DIFFERS : RECORD_EXACT, NULL);
+	int ret = end_record(c,
+			     !c->compare ? RECORD_COPIED :
+			     status	 ? RECORD_DIFFERS :
+					   RECORD_EXACT,
+			     NULL);
 
 	if (error)
 		status = CLI_UNSURE;
@@ -279,9 +288,11 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		return ret;
 	c->started = dml_clock_now();
 	ret = dmatrack_precopy_run(&p, &c->totals);
-	snprintf(why, sizeof(why), "%s", !ret ? "" :
+	snprintf(why, sizeof(why), "%s",
+		 !ret ? "" :
 		 ret == -EINTR && cli_interrupt_signal() ?
-		 strsignal(cli_interrupt_signal()) : cli_error_why(ret));
+			strsignal(cli_interrupt_signal()) :
+			cli_error_why(ret));
 	cli_progress_clear();
 	if (ret == -DMATRACK_NOT_DURABLE)
 		cli_error("%s", why);

@@ -53,68 +53,71 @@ struct copy_options {
 };
 
 #define COPY_AUTO UINT64_MAX
-#define COPY_DEFAULTS { .w = WORKLOAD_DEFAULTS, .downtime = 300, \
-			.standstill = COPY_AUTO, .rounds = 30 }
+#define COPY_DEFAULTS \
+	{ \
+		.w = WORKLOAD_DEFAULTS, .downtime = 300, \
+		.standstill = COPY_AUTO, .rounds = 30 \
+	}
 
 /* Entries of an option table that fill in @member, a struct copy_options, of @type */
 #define COPY_OPTIONS(type, member) \
 	WORKLOAD_OPTIONS(type, member.w), \
-	CLI_SIZE("bandwidth", type, member.bandwidth, 0, 1ull << 50, 1), \
-	CLI_NUMBER("downtime", type, member.downtime, 1, 86400000, 1), \
-	CLI_NUMBER("standstill", type, member.standstill, 0, 1000000, 1), \
-	CLI_NUMBER("rounds", type, member.rounds, 1, 10000, 1), \
-	CLI_FLAG("refine", type, member.refine), \
-	CLI_FLAG("give-up", type, member.give_up), \
-	CLI_FLAG("digest", type, member.digest), \
-	CLI_STRING("record", type, member.record), \
-	CLI_STRING("dump", type, member.dump), \
-	CLI_JSON, \
-	CLI_FLAG("progress", type, member.progress), \
-	CLI_FLAG("quiet", type, member.quiet)
+		CLI_SIZE("bandwidth", type, member.bandwidth, 0, 1ull << 50, \
+			 1), \
+		CLI_NUMBER("downtime", type, member.downtime, 1, 86400000, 1), \
+		CLI_NUMBER("standstill", type, member.standstill, 0, 1000000, \
+			   1), \
+		CLI_NUMBER("rounds", type, member.rounds, 1, 10000, 1), \
+		CLI_FLAG("refine", type, member.refine), \
+		CLI_FLAG("give-up", type, member.give_up), \
+		CLI_FLAG("digest", type, member.digest), \
+		CLI_STRING("record", type, member.record), \
+		CLI_STRING("dump", type, member.dump), CLI_JSON, \
+		CLI_FLAG("progress", type, member.progress), \
+		CLI_FLAG("quiet", type, member.quiet)
 
 /* Parts of help texts */
 #define COPY_HELP_WORKLOAD \
-WORKLOAD_HELP_WHERE \
-"Memory:\n" \
-"  --size SIZE        size of the memory (default: 1G; with --device 256M)\n" \
-WORKLOAD_HELP_MEMORY \
-WORKLOAD_HELP_DEVICES
+	WORKLOAD_HELP_WHERE \
+	"Memory:\n" \
+	"  --size SIZE        size of the memory (default: 1G; with --device 256M)\n" WORKLOAD_HELP_MEMORY \
+		WORKLOAD_HELP_DEVICES
 #define COPY_HELP_ROUNDS \
-"Rounds:\n" \
-"  --downtime MS      allowed downtime in milliseconds: the devices are stopped\n" \
-"                     when what is left can be copied in that time (default: 300)\n" \
-"  --standstill S     give up if the devices have stood still for S seconds and\n" \
-"                     the copy isn't finished (default: 30, or five times\n" \
-"                     --downtime if that is more; 0: no limit)\n" \
-"  --bandwidth SIZE   copy at most SIZE bytes a second until the devices are\n" \
-"                     stopped (default: 0, no limit)\n" \
-"  --rounds N         at most N rounds before the last (default: 30)\n" \
-"  --refine           compare pages by a 128-bit hash with what was copied\n" \
-"                     before, and copy only those that changed: for a driver that\n" \
-"                     can only report that every page may have been written\n" \
-"  --give-up          if it does not converge or runs out of rounds, give up and\n" \
-"                     leave the devices running, instead of stopping them\n" \
-"\n"
+	"Rounds:\n" \
+	"  --downtime MS      allowed downtime in milliseconds: the devices are stopped\n" \
+	"                     when what is left can be copied in that time (default: 300)\n" \
+	"  --standstill S     give up if the devices have stood still for S seconds and\n" \
+	"                     the copy isn't finished (default: 30, or five times\n" \
+	"                     --downtime if that is more; 0: no limit)\n" \
+	"  --bandwidth SIZE   copy at most SIZE bytes a second until the devices are\n" \
+	"                     stopped (default: 0, no limit)\n" \
+	"  --rounds N         at most N rounds before the last (default: 30)\n" \
+	"  --refine           compare pages by a 128-bit hash with what was copied\n" \
+	"                     before, and copy only those that changed: for a driver that\n" \
+	"                     can only report that every page may have been written\n" \
+	"  --give-up          if it does not converge or runs out of rounds, give up and\n" \
+	"                     leave the devices running, instead of stopping them\n" \
+	"\n"
 #define COPY_HELP_OUTPUT \
-"Output:\n" \
-"  --digest           print the copied memory's digest, the same as 'dmatrack\n" \
-"                     info --digest IMAGE' prints\n" \
-"  --dump FILE        at the end write the memory to FILE, to compare; an\n" \
-"                     existing file is replaced\n" \
-"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n" \
-"  --json             print JSON, for programs\n" \
-"  --progress         show progress on stderr even if it is no terminal\n" \
-"  --quiet            show no progress\n" \
-"  --help             print this text\n" \
-"\n" \
-"Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n" \
-"\n" \
-"The table: 'dirty' counts the pages that the harvest reported; 'sent', 'zero'\n" \
-"and 'same' say how many bytes of them were sent, were zero, or (with --refine)\n" \
-"were left out because their content had not changed. 'left' is what is still to\n" \
-"be copied; 'downtime' predicts how long that would take with the devices\n" \
-"stopped.\n" \
-"\n"
+	"Output:\n" \
+	"  --digest           print the copied memory's digest, the same as 'dmatrack\n" \
+	"                     info --digest IMAGE' prints\n" \
+	"  --dump FILE        at the end write the memory to FILE, to compare; an\n" \
+	"                     existing file is replaced\n" \
+	"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n" \
+	"  --json             print JSON, for programs\n" \
+	"  --progress         show progress on stderr even if it is no terminal\n" \
+	"  --quiet            show no progress\n" \
+	"  --help             print this text\n" \
+	"\n" \
+	"Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n" \
+	"\n" \
+	"The table: 'dirty' counts the pages that the harvest reported; 'sent', 'zero'\n" \
+	"and 'same' say how many bytes of them were sent, were zero, or (with --refine)\n" \
+	"were left out because their content had not changed. 'left' is what is still to\n" \
+	"be copied; 'downtime' predicts how long that would take with the devices\n" \
+	"stopped.\n" \
+	"\n"
 
 struct copy;
 

@@ -31,7 +31,7 @@ static char *format_downtime(char *buf, uint64_t ns)
 
 /* This round's figures so far; those that aren't known yet are the previous round's */
 static struct dmatrack_round current_figures(const struct copy *c,
-				    const struct dmatrack_round *now)
+					     const struct dmatrack_round *now)
 {
 	struct dmatrack_round r = *now;
 	uint64_t done = r.sent + r.zero + r.same;
@@ -39,7 +39,8 @@ static struct dmatrack_round current_figures(const struct copy *c,
 	r.left = (r.dirty > done ? r.dirty - done : 0) * WORKLOAD_PAGE;
 	r.downtime = UINT64_MAX;
 	if (c->nrounds) {
-		const struct dmatrack_round *before = &c->round[c->nrounds - 1].r;
+		const struct dmatrack_round *before =
+			&c->round[c->nrounds - 1].r;
 
 		r.rate = before->rate;
 		r.downtime = before->downtime;
@@ -89,13 +90,13 @@ void copy_report_progress(const struct dmatrack_round *round,
 	char elapsed[CLI_TEXT], remaining[CLI_TEXT];
 	struct dmatrack_round r = current_figures(c, round);
 
-	cli_progress("round %u, %u %%, %s: %s left, %s elapsed, %s to go, %s dirty, %s sent, stop %s",
-		     r.number, percent_done(&r), prospect(c, &r),
-		     cli_text_size(left, r.left),
-		     cli_text_time(elapsed, dml_clock_now() - c->started),
-		     format_remaining(remaining, &r),
-		     format_rate(in, r.dirty_rate), format_rate(out, r.rate),
-		     format_downtime(down, r.downtime));
+	cli_progress(
+		"round %u, %u %%, %s: %s left, %s elapsed, %s to go, %s dirty, %s sent, stop %s",
+		r.number, percent_done(&r), prospect(c, &r),
+		cli_text_size(left, r.left),
+		cli_text_time(elapsed, dml_clock_now() - c->started),
+		format_remaining(remaining, &r), format_rate(in, r.dirty_rate),
+		format_rate(out, r.rate), format_downtime(down, r.downtime));
 }
 
 /* The table ------------------------------------------------------------------- */
@@ -129,13 +130,15 @@ static void begin(const struct copy *c)
 }
 
 static const struct copy_column columns[] = {
-	{ "round", 5, true }, { "dirty", 10, true }, { "sent", 8, true },
-	{ "zero", 8, false }, { "same", 8, false }, { "written/s", 9, false },
-	{ "copied/s", 8, false }, { "left", 8, true }, { "downtime", 8, true },
+	{ "round", 5, true },	  { "dirty", 10, true },
+	{ "sent", 8, true },	  { "zero", 8, false },
+	{ "same", 8, false },	  { "written/s", 9, false },
+	{ "copied/s", 8, false }, { "left", 8, true },
+	{ "downtime", 8, true },
 };
 
-#define NCOLUMNS	(sizeof(columns) / sizeof(columns[0]))
-#define WIDTH		80
+#define NCOLUMNS (sizeof(columns) / sizeof(columns[0]))
+#define WIDTH	 80
 
 void copy_report_line(FILE *out, const struct copy_column *columns, size_t n,
 		      const char *const *cell)
@@ -169,16 +172,21 @@ static int print_round(struct copy *c)
 		copy_report_line(c->out, columns, NCOLUMNS, NULL);
 	}
 	snprintf(name, sizeof(name), "%u", round->number);
-	copy_report_line(c->out, columns, NCOLUMNS, (const char *const[]){
-		round->last ? "last" : round->number ? name : "full",
-		cli_text_count(dirty, round->dirty),
-		cli_text_size(sent, round->bytes),
-		cli_text_size(zero, round->zero * WORKLOAD_PAGE),
-		cli_text_size(same, round->same * WORKLOAD_PAGE),
-		format_size(in, round->dirty_rate),
-		format_size(out, round->rate),
-		round->last ? "-" : cli_text_size(left, round->left),
-		round->last ? "-" : format_downtime(down, round->downtime) });
+	copy_report_line(
+		c->out, columns, NCOLUMNS,
+		(const char *const[]){
+			round->last   ? "last" :
+			round->number ? name :
+					"full",
+			cli_text_count(dirty, round->dirty),
+			cli_text_size(sent, round->bytes),
+			cli_text_size(zero, round->zero * WORKLOAD_PAGE),
+			cli_text_size(same, round->same * WORKLOAD_PAGE),
+			format_size(in, round->dirty_rate),
+			format_size(out, round->rate),
+			round->last ? "-" : cli_text_size(left, round->left),
+			round->last ? "-" :
+				      format_downtime(down, round->downtime) });
 	fflush(c->out);
 	return DMATRACK_GO_ON;
 }
@@ -187,7 +195,9 @@ static void print_reason(const struct copy *c)
 {
 	switch (c->totals.reason) {
 	case DMATRACK_FITS:
-		fprintf(c->out, "The devices were stopped when what was left fitted %" PRIu64 " ms.\n",
+		fprintf(c->out,
+			"The devices were stopped when what was left fitted %" PRIu64
+			" ms.\n",
 			c->o->downtime);
 		return;
 	case DMATRACK_DIVERGES:
@@ -195,7 +205,9 @@ static void print_reason(const struct copy *c)
 		      c->out);
 		return;
 	case DMATRACK_ROUNDS:
-		fprintf(c->out, "The devices were stopped after %" PRIu64 " round%s, as many as allowed.\n",
+		fprintf(c->out,
+			"The devices were stopped after %" PRIu64
+			" round%s, as many as allowed.\n",
 			c->o->rounds, c->o->rounds == 1 ? "" : "s");
 		return;
 	}
@@ -257,8 +269,11 @@ static void print_late(const struct copy *c)
 	char time[CLI_TEXT];
 
 	if (is_late(c))
-		fprintf(c->out, "That is more than the %" PRIu64 " ms allowed: %s took %s.\n",
-			c->o->downtime, part.words, cli_text_time(time, part.ns));
+		fprintf(c->out,
+			"That is more than the %" PRIu64
+			" ms allowed: %s took %s.\n",
+			c->o->downtime, part.words,
+			cli_text_time(time, part.ns));
 }
 
 static void print_totals(const struct copy *c)
@@ -267,15 +282,16 @@ static void print_totals(const struct copy *c)
 	char size[CLI_TEXT], time[CLI_TEXT], sent[CLI_TEXT], down[CLI_TEXT];
 	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT], finish[2 * CLI_TEXT];
 
-	fprintf(c->out, "Copied %s in %s and %u rounds, after %s writes: %s sent.\nDowntime: %s%s.\n",
+	fprintf(c->out,
+		"Copied %s in %s and %u rounds, after %s writes: %s sent.\nDowntime: %s%s.\n",
 		cli_text_size(size, c->w.size), cli_text_time(time, t->time),
 		t->rounds, cli_text_count(writes, c->stats.ops + c->pinned),
-		cli_text_size(sent, t->bytes),
-		cli_text_time(down, t->downtime),
+		cli_text_size(sent, t->bytes), cli_text_time(down, t->downtime),
 		format_finish(finish, sizeof(finish), c));
 	print_late(c);
 	if (t->resumed)
-		fprintf(c->out, "The connection broke and was made again %u time%s.\n",
+		fprintf(c->out,
+			"The connection broke and was made again %u time%s.\n",
 			t->resumed, t->resumed == 1 ? "" : "s");
 	if (c->checked)
 		fputs("Both ends have compared: the copy is exact.\n", c->out);
@@ -327,8 +343,9 @@ static void add_totals(json_t *o, const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
 
-	cli_json_string(o, "reason", t->reason <= DMATRACK_ASKED ?
-				     record_reasons[t->reason] : "?");
+	cli_json_string(
+		o, "reason",
+		t->reason <= DMATRACK_ASKED ? record_reasons[t->reason] : "?");
 	cli_json_number(o, "rounds_done", t->rounds);
 	cli_json_number(o, "resumed", t->resumed);
 	cli_json_number(o, "pages", t->pages);
@@ -338,9 +355,10 @@ static void add_totals(json_t *o, const struct copy *c)
 	cli_json_number(o, "sent_bytes", t->bytes);
 	cli_json_number(o, "time_ns", t->time);
 	cli_json_number(o, "downtime_ns", t->downtime);
-	cli_json_number(o, "downtime_limit_ns", c->o->downtime ?
-			c->o->downtime * 1000000 : UINT64_MAX);
-	cli_json_string(o, "late_cause", is_late(c) ? longest_part(t).name : NULL);
+	cli_json_number(o, "downtime_limit_ns",
+			c->o->downtime ? c->o->downtime * 1000000 : UINT64_MAX);
+	cli_json_string(o, "late_cause",
+			is_late(c) ? longest_part(t).name : NULL);
 	cli_json_number(o, "stop_ns", t->stop);
 	cli_json_number(o, "last_harvest_ns", t->last_harvest);
 	cli_json_number(o, "last_copy_ns", t->last_copy);
@@ -364,13 +382,16 @@ void copy_report_json(const struct copy *c, json_t *o, int error)
 	cli_json_number(o, "page_bytes", WORKLOAD_PAGE);
 	add_lists(o, c);
 	add_totals(o, c);
-	json_object_set_new(o, "copied", error == -EINPROGRESS ? json_null() :
-					 json_boolean(!error));
+	json_object_set_new(o, "copied",
+			    error == -EINPROGRESS ? json_null() :
+						    json_boolean(!error));
 	cli_json_string(o, "copy", *c->id ? c->id : NULL);
-	json_object_set_new(o, "exact", c->checked && !error ? json_true() :
-					json_null());
-	cli_json_string(o, "digest", c->o->digest && !error ?
-				     cli_text_digest(hex, c->digest) : NULL);
+	json_object_set_new(o, "exact",
+			    c->checked && !error ? json_true() : json_null());
+	cli_json_string(o, "digest",
+			c->o->digest && !error ?
+				cli_text_digest(hex, c->digest) :
+				NULL);
 }
 
 static void end(const struct copy *c, int error)

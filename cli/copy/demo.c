@@ -11,50 +11,46 @@
 #include "lib/util/clock.h"
 
 static const char help[] =
-"usage: dmatrack demo [OPTION]...\n"
-"\n"
-"Keep an exact copy of memory that devices write to. Start tracking and copy\n"
-"everything; then, round by round, copy the pages that a harvest reports as\n"
-"written meanwhile; stop the devices, harvest and copy for the last time; compare\n"
-"all of the memory with the copy, byte for byte.\n"
-"\n"
-WORKLOAD_HELP_WHERE
-"Memory:\n"
-"  --size SIZE        size of the memory (default: 1G; with --device 256M); the\n"
-"                     copy takes as much again\n"
-WORKLOAD_HELP_MEMORY
-WORKLOAD_HELP_DEVICES
-"Rounds:\n"
-"  --writes N         wait for N writes before each round but the first two\n"
-"                     (default: 0; edu, which is slow: 4)\n"
-"  --rounds N         at most N rounds (default: 8; edu: 3); fewer if they don't\n"
-"                     get shorter\n"
-"  --until N          stop the devices when at most N pages are dirty (default: a\n"
-"                     thousandth of all)\n"
-"\n"
-"Output:\n"
-"  --json             print JSON, for programs\n"
-"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n"
-"  --progress         show progress on stderr even if it is no terminal\n"
-"  --quiet            show no progress\n"
-"  --help             print this text\n"
-"\n"
-"Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n"
-"\n"
-"The table: 'pages dirty' counts the pages that the harvest reported, 'writes\n"
-"before' the device writes since the previous harvest. Devices write while pages\n"
-"are copied; the next round's harvest reports those writes.\n"
-"\n"
-"Examples:\n"
-"  dmatrack demo                            1 GiB in this process\n"
-"  dmatrack demo --rate 0                   fast devices: it does not converge\n"
-"  dmatrack demo --rate 2000                slower devices: it converges soon\n"
-"  dmatrack demo --device 0000:00:03.0      a PCI device, on the kernel's driver\n"
-"  dmatrack demo --record run.jsonl && dmatrack report run.jsonl\n"
-"                                           then open run.html\n"
-"\n"
-"Exit status: 0 the copy is exact, 1 it differs, 2 the command line is not\n"
-"understood, 3 it can't be done here.\n";
+	"usage: dmatrack demo [OPTION]...\n"
+	"\n"
+	"Keep an exact copy of memory that devices write to. Start tracking and copy\n"
+	"everything; then, round by round, copy the pages that a harvest reports as\n"
+	"written meanwhile; stop the devices, harvest and copy for the last time; compare\n"
+	"all of the memory with the copy, byte for byte.\n"
+	"\n" WORKLOAD_HELP_WHERE "Memory:\n"
+	"  --size SIZE        size of the memory (default: 1G; with --device 256M); the\n"
+	"                     copy takes as much again\n" WORKLOAD_HELP_MEMORY
+		WORKLOAD_HELP_DEVICES "Rounds:\n"
+	"  --writes N         wait for N writes before each round but the first two\n"
+	"                     (default: 0; edu, which is slow: 4)\n"
+	"  --rounds N         at most N rounds (default: 8; edu: 3); fewer if they don't\n"
+	"                     get shorter\n"
+	"  --until N          stop the devices when at most N pages are dirty (default: a\n"
+	"                     thousandth of all)\n"
+	"\n"
+	"Output:\n"
+	"  --json             print JSON, for programs\n"
+	"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n"
+	"  --progress         show progress on stderr even if it is no terminal\n"
+	"  --quiet            show no progress\n"
+	"  --help             print this text\n"
+	"\n"
+	"Sizes may end with K, M, G or T (1G, 1Gi and 1GiB are the same).\n"
+	"\n"
+	"The table: 'pages dirty' counts the pages that the harvest reported, 'writes\n"
+	"before' the device writes since the previous harvest. Devices write while pages\n"
+	"are copied; the next round's harvest reports those writes.\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack demo                            1 GiB in this process\n"
+	"  dmatrack demo --rate 0                   fast devices: it does not converge\n"
+	"  dmatrack demo --rate 2000                slower devices: it converges soon\n"
+	"  dmatrack demo --device 0000:00:03.0      a PCI device, on the kernel's driver\n"
+	"  dmatrack demo --record run.jsonl && dmatrack report run.jsonl\n"
+	"                                           then open run.html\n"
+	"\n"
+	"Exit status: 0 the copy is exact, 1 it differs, 2 the command line is not\n"
+	"understood, 3 it can't be done here.\n";
 
 struct demo_options {
 	struct copy_options copy;
@@ -78,7 +74,7 @@ static const struct cli_syntax syntax = { .options = options };
 
 /* The copy --------------------------------------------------------------------- */
 
-#define STEP		(8ull << 20)	/* bytes between two reports of progress */
+#define STEP (8ull << 20) /* bytes between two reports of progress */
 
 /* Touch the copy's pages, so that the rounds' times are those of copying alone. */
 static int allocate(struct demo *d)
@@ -101,7 +97,8 @@ static int allocate(struct demo *d)
 
 static unsigned char *place(struct dmatrack_dest *dest, uint64_t iova)
 {
-	struct demo *d = (struct demo *)((char *)dest - offsetof(struct demo, dest));
+	struct demo *d =
+		(struct demo *)((char *)dest - offsetof(struct demo, dest));
 	const struct workload_mapping *map = d->c.w.mapping;
 
 	while (iova - map->iova >= map->size)
@@ -109,8 +106,9 @@ static unsigned char *place(struct dmatrack_dest *dest, uint64_t iova)
 	return d->copy + map->offset + (iova - map->iova);
 }
 
-static int begin(struct dmatrack_dest *dest, const struct dmatrack_region *regions,
-		 unsigned int n, uint32_t page_size)
+static int begin(struct dmatrack_dest *dest,
+		 const struct dmatrack_region *regions, unsigned int n,
+		 uint32_t page_size)
 {
 	return 0;
 }
@@ -165,7 +163,7 @@ static int compare(struct copy *c)
 
 /* Rounds ----------------------------------------------------------------------- */
 
-#define PATIENCE_NS	(60 * DML_NSEC)	/* for a device's next write */
+#define PATIENCE_NS (60 * DML_NSEC) /* for a device's next write */
 
 /* Wait until devices have written @wanted times since the last harvest. */
 static int await_writes(struct copy *c, uint64_t wanted)
@@ -181,7 +179,8 @@ static int await_writes(struct copy *c, uint64_t wanted)
 			since = dml_clock_now();
 		last = stats.ops;
 		if (dml_clock_now() - since > PATIENCE_NS) {
-			cli_error("the devices have stopped writing (%" PRIu64 " writes failed)",
+			cli_error("the devices have stopped writing (%" PRIu64
+				  " writes failed)",
 				  (uint64_t)stats.failed);
 			c->status = CLI_FAILED;
 			break;
@@ -224,9 +223,10 @@ static void complete_options(struct demo *d, const struct demo_options *o)
 	d->writes = o->writes != WORKLOAD_AUTO ? o->writes : edu ? 4 : 0;
 	if (d->c.o->rounds == WORKLOAD_AUTO)
 		d->c.o->rounds = edu ? 3 : 8;
-	d->c.o->rounds++;	/* the round that copies everything */
-	d->c.until = o->until != WORKLOAD_AUTO ? o->until :
-		     d->c.w.size / WORKLOAD_PAGE / 1000;
+	d->c.o->rounds++; /* the round that copies everything */
+	d->c.until = o->until != WORKLOAD_AUTO ?
+			     o->until :
+			     d->c.w.size / WORKLOAD_PAGE / 1000;
 }
 
 /* Measure START by itself. */
@@ -239,7 +239,8 @@ static int time_start(struct demo *d)
 	if (!ret)
 		ret = dmatrack_stop(d->c.w.t);
 	if (ret == -EACCES && d->c.o->w.v1)
-		cli_error("can't start tracking: the stock driver can't for v1; leave out --v1");
+		cli_error(
+			"can't start tracking: the stock driver can't for v1; leave out --v1");
 	else if (ret)
 		cli_error("can't start tracking: %s", strerror(-ret));
 	return ret ? CLI_FAILED : 0;
@@ -248,14 +249,18 @@ static int time_start(struct demo *d)
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct demo_options o = {
-		.copy = { .w = WORKLOAD_DEFAULTS, .standstill = COPY_AUTO,
+		.copy = { .w = WORKLOAD_DEFAULTS,
+			  .standstill = COPY_AUTO,
 			  .rounds = WORKLOAD_AUTO },
 		.writes = WORKLOAD_AUTO,
 		.until = WORKLOAD_AUTO,
 	};
 	struct demo d = {
-		.c = { .command = cmd->name, .o = &o.copy, .view = &view,
-		       .compare = compare, .out = stdout },
+		.c = { .command = cmd->name,
+		       .o = &o.copy,
+		       .view = &view,
+		       .compare = compare,
+		       .out = stdout },
 		.dest.ops = &ops,
 	};
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);

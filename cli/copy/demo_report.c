@@ -18,12 +18,13 @@ static double ms(uint64_t ns)
 }
 
 static const struct copy_column columns[] = {
-	{ "round", 5, true }, { "pages dirty", 13, true }, { "of all", 7, true },
-	{ "copied", 9, true }, { "harvest ms", 11, true }, { "copy ms", 9, false },
+	{ "round", 5, true },		{ "pages dirty", 13, true },
+	{ "of all", 7, true },		{ "copied", 9, true },
+	{ "harvest ms", 11, true },	{ "copy ms", 9, false },
 	{ "writes before", 13, false },
 };
 
-#define NCOLUMNS	(sizeof(columns) / sizeof(columns[0]))
+#define NCOLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 void demo_report_begin(const struct copy *c)
 {
@@ -48,15 +49,20 @@ void demo_report_round(const struct copy *c)
 	cli_progress_clear();
 	snprintf(name, sizeof(name), "%u", r->number);
 	snprintf(share, sizeof(share), "%.1f %%",
-		 100.0 * (double)r->dirty / (double)(c->w.size / WORKLOAD_PAGE));
+		 100.0 * (double)r->dirty /
+			 (double)(c->w.size / WORKLOAD_PAGE));
 	snprintf(harvest, sizeof(harvest), "%.3f", ms(r->harvest));
 	snprintf(copy, sizeof(copy), "%.1f", ms(r->copy));
-	copy_report_line(stdout, columns, NCOLUMNS, (const char *const[]){
-		full ? "full" : r->last ? "last" : name,
-		full ? "-" : cli_text_count(dirty, r->dirty),
-		full ? "-" : share, cli_text_size(copied, r->bytes),
-		full ? "-" : harvest, copy,
-		full ? "-" : cli_text_count(writes, round->writes) });
+	copy_report_line(
+		stdout, columns, NCOLUMNS,
+		(const char *const[]){
+			full	? "full" :
+			r->last ? "last" :
+				  name,
+			full ? "-" : cli_text_count(dirty, r->dirty),
+			full ? "-" : share, cli_text_size(copied, r->bytes),
+			full ? "-" : harvest, copy,
+			full ? "-" : cli_text_count(writes, round->writes) });
 	fflush(stdout);
 }
 
@@ -86,10 +92,12 @@ static void report_difference(const struct copy *c)
 	char count[CLI_TEXT];
 
 	cli_error("the copy differs in %s bytes, first at IOVA %#" PRIx64
-		  " (page %" PRIu64 ", byte %" PRIu64 "): memory %#04x, copy %#04x",
+		  " (page %" PRIu64 ", byte %" PRIu64
+		  "): memory %#04x, copy %#04x",
 		  cli_text_count(count, d->differ),
-		  workload_memory_iova(&c->w, d->first), d->first / WORKLOAD_PAGE,
-		  d->first % WORKLOAD_PAGE, c->w.live[d->first], d->copy[d->first]);
+		  workload_memory_iova(&c->w, d->first),
+		  d->first / WORKLOAD_PAGE, d->first % WORKLOAD_PAGE,
+		  c->w.live[d->first], d->copy[d->first]);
 }
 
 static void print_exact(const struct copy *c)

@@ -44,12 +44,14 @@ void image_report_print(const struct dmatrack_image *image, const char *path,
 	unsigned int n = dmatrack_image_regions(image, &r), i;
 	char hex[CLI_DIGEST_TEXT], size[CLI_TEXT];
 
-	fprintf(out, "Image: %s\nMemory: %s in %u region%s, pages of %" PRIu32 " bytes\n",
+	fprintf(out,
+		"Image: %s\nMemory: %s in %u region%s, pages of %" PRIu32
+		" bytes\n",
 		path, cli_text_size(size, sum(r, n)), n, n == 1 ? "" : "s",
 		dmatrack_image_page_size(image));
 	for (i = 0; i < n; i++)
-		fprintf(out, "  %#18" PRIx64 " to %#18" PRIx64 "  %9s\n", r[i].iova,
-			r[i].iova + (r[i].size - 1),
+		fprintf(out, "  %#18" PRIx64 " to %#18" PRIx64 "  %9s\n",
+			r[i].iova, r[i].iova + (r[i].size - 1),
 			cli_text_size(size, r[i].size));
 	if (digest)
 		fprintf(out, "Checked: the image is unaltered.\nDigest: %s\n",
@@ -70,5 +72,6 @@ void image_report_json(const struct dmatrack_image *image, const char *path,
 	for (i = 0; i < n; i++)
 		cli_json_range(list, r[i].iova, r[i].size);
 	json_object_set_new(o, "regions", list);
-	cli_json_string(o, "digest", digest ? cli_text_digest(hex, digest) : NULL);
+	cli_json_string(o, "digest",
+			digest ? cli_text_digest(hex, digest) : NULL);
 }

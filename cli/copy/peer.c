@@ -18,7 +18,8 @@ static int find_user(const char *word, uid_t *user)
 	}
 	/* (uid_t)-1 is no user's number */
 	if (!cli_text_parse_number(word, &number) || number >= (uid_t)-1)
-		return cli_error_usage("--allow-user: there's no user '%s'", word);
+		return cli_error_usage("--allow-user: there's no user '%s'",
+				       word);
 	*user = (uid_t)number;
 	return 0;
 }

@@ -32,24 +32,26 @@ struct peer_options {
 
 #define PEER_OPTIONS(type, member) \
 	CLI_STRING("tls", type, member.tls), \
-	CLI_STRING("secret", type, member.secret), \
-	CLI_FLAG("insecure", type, member.insecure), \
-	CLI_LIST("tls-allow", type, member.tls_allow), \
-	CLI_LIST("allow-user", type, member.allow_user), \
-	CLI_NUMBER("hello-timeout", type, member.hello_timeout, 1, 1000000, 1), \
-	CLI_NUMBER("peer-timeout", type, member.peer_timeout, 1, 1000000, 1)
+		CLI_STRING("secret", type, member.secret), \
+		CLI_FLAG("insecure", type, member.insecure), \
+		CLI_LIST("tls-allow", type, member.tls_allow), \
+		CLI_LIST("allow-user", type, member.allow_user), \
+		CLI_NUMBER("hello-timeout", type, member.hello_timeout, 1, \
+			   1000000, 1), \
+		CLI_NUMBER("peer-timeout", type, member.peer_timeout, 1, \
+			   1000000, 1)
 
 #define PEER_HELP \
-"  --tls-allow NAME   with --tls: accept only a certificate for NAME, a host or\n" \
-"                     an address among its alternative names, or with the subject\n" \
-"                     NAME, such as CN=build,O=Example. May be repeated (default:\n" \
-"                     any certificate of the authority)\n" \
-"  --secret FILE      for tcp: on this machine, without --tls: both sides prove\n" \
-"                     that they have this file (mode 0600, 16 bytes or more)\n" \
-"  --insecure         for tcp: on this machine: without --tls and --secret; any\n" \
-"                     user can connect\n" \
-"  --allow-user USER  for unix: accept a process of USER, besides our own user\n" \
-"                     and root. May be repeated\n"
+	"  --tls-allow NAME   with --tls: accept only a certificate for NAME, a host or\n" \
+	"                     an address among its alternative names, or with the subject\n" \
+	"                     NAME, such as CN=build,O=Example. May be repeated (default:\n" \
+	"                     any certificate of the authority)\n" \
+	"  --secret FILE      for tcp: on this machine, without --tls: both sides prove\n" \
+	"                     that they have this file (mode 0600, 16 bytes or more)\n" \
+	"  --insecure         for tcp: on this machine: without --tls and --secret; any\n" \
+	"                     user can connect\n" \
+	"  --allow-user USER  for unix: accept a process of USER, besides our own user\n" \
+	"                     and root. May be repeated\n"
 
 /*
  * peer_set() - fill in the library's structure from options

@@ -14,59 +14,58 @@
 #include "dmatrack_copy.h"
 
 static const char help[] =
-"usage: dmatrack receive [OPTION]... ADDRESS IMAGE\n"
-"\n"
-"Wait for 'dmatrack send', and receive memory into an image file. The image gets\n"
-"its name when it is complete, exact and on disk; until then its name ends with\n"
-".partial. If the connection breaks, the sender may make it again, and the copy\n"
-"resumes where it stopped.\n"
-"\n"
-"ADDRESS:\n"
-"  unix:PATH          a socket on this machine\n"
-"  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
-"                     brackets. Port 0: any free port; stderr says which\n"
-"  -                  standard input and output; reports go to stderr then\n"
-"\n"
-"Image:\n"
-"  --resume           continue the unfinished image of a receiver that ended\n"
-"                     before, if there is one\n"
-"  --replace          overwrite an existing image\n"
-"\n"
-"Connection:\n"
-"  --tls DIR          for tcp: a folder with ca-cert.pem, server-cert.pem and\n"
-"                     server-key.pem; both sides show a certificate\n"
-PEER_HELP
-"  --timeout S        give up after S seconds without a sender (default: no limit\n"
-"                     for the first one, 60 after a connection broke)\n"
-"  --hello-timeout S  a sender must complete the handshake within S seconds\n"
-"                     (default: 30)\n"
-"  --peer-timeout S   the connection has broken if the sender sends and takes\n"
-"                     nothing for S seconds (default: 1800)\n"
-"\n"
-"Output:\n"
-"  --json             print JSON, for programs\n"
-"  --progress         show progress on stderr even if it is no terminal\n"
-"  --quiet            show no progress\n"
-"  --help             print this text\n"
-"\n"
-"Examples:\n"
-"  dmatrack receive unix:/tmp/s image            from a sender on this machine\n"
-"  dmatrack receive --tls certs tcp:0.0.0.0:7007 image\n"
-"                                                from other machines\n"
-"  dmatrack send 'exec:ssh here dmatrack receive --resume - image'\n"
-"                                                over ssh, started by the sender\n"
-"\n"
-"Exit status: 0 the image is complete, 1 the received data was altered, or with\n"
-"--resume the finished image was, 2 the command line is not understood, 3 it\n"
-"can't be done, 5 complete, but a crash of the machine may still undo it, 128 +\n"
-"N: ended by signal N. Unless it is 0 or 5, there is no new image. SIGINT gives\n"
-"the copy up and tells the sender; after SIGTERM or SIGHUP, --resume can\n"
-"continue.\n";
+	"usage: dmatrack receive [OPTION]... ADDRESS IMAGE\n"
+	"\n"
+	"Wait for 'dmatrack send', and receive memory into an image file. The image gets\n"
+	"its name when it is complete, exact and on disk; until then its name ends with\n"
+	".partial. If the connection breaks, the sender may make it again, and the copy\n"
+	"resumes where it stopped.\n"
+	"\n"
+	"ADDRESS:\n"
+	"  unix:PATH          a socket on this machine\n"
+	"  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
+	"                     brackets. Port 0: any free port; stderr says which\n"
+	"  -                  standard input and output; reports go to stderr then\n"
+	"\n"
+	"Image:\n"
+	"  --resume           continue the unfinished image of a receiver that ended\n"
+	"                     before, if there is one\n"
+	"  --replace          overwrite an existing image\n"
+	"\n"
+	"Connection:\n"
+	"  --tls DIR          for tcp: a folder with ca-cert.pem, server-cert.pem and\n"
+	"                     server-key.pem; both sides show a certificate\n" PEER_HELP
+	"  --timeout S        give up after S seconds without a sender (default: no limit\n"
+	"                     for the first one, 60 after a connection broke)\n"
+	"  --hello-timeout S  a sender must complete the handshake within S seconds\n"
+	"                     (default: 30)\n"
+	"  --peer-timeout S   the connection has broken if the sender sends and takes\n"
+	"                     nothing for S seconds (default: 1800)\n"
+	"\n"
+	"Output:\n"
+	"  --json             print JSON, for programs\n"
+	"  --progress         show progress on stderr even if it is no terminal\n"
+	"  --quiet            show no progress\n"
+	"  --help             print this text\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack receive unix:/tmp/s image            from a sender on this machine\n"
+	"  dmatrack receive --tls certs tcp:0.0.0.0:7007 image\n"
+	"                                                from other machines\n"
+	"  dmatrack send 'exec:ssh here dmatrack receive --resume - image'\n"
+	"                                                over ssh, started by the sender\n"
+	"\n"
+	"Exit status: 0 the image is complete, 1 the received data was altered, or with\n"
+	"--resume the finished image was, 2 the command line is not understood, 3 it\n"
+	"can't be done, 5 complete, but a crash of the machine may still undo it, 128 +\n"
+	"N: ended by signal N. Unless it is 0 or 5, there is no new image. SIGINT gives\n"
+	"the copy up and tells the sender; after SIGTERM or SIGHUP, --resume can\n"
+	"continue.\n";
 
-#define SLICE_MS	100		/* between two reports of progress */
-#define TIMEOUT_AUTO	UINT64_MAX
-#define TIMEOUT		60		/* seconds */
-#define GOODBYE		5		/* seconds, to tell the sender that it's complete */
+#define SLICE_MS     100 /* between two reports of progress */
+#define TIMEOUT_AUTO UINT64_MAX
+#define TIMEOUT	     60 /* seconds */
+#define GOODBYE	     5	/* seconds, to tell the sender that it's complete */
 
 struct receive_options {
 	struct peer_options peer;
@@ -155,13 +154,14 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 	uint64_t looks = patience(a, why), i;
 	int ret;
 
-	if (is_stdio(a->address))	/* can't be made again */
+	if (is_stdio(a->address)) /* can't be made again */
 		return attempt ? why : dmatrack_connect(ch, a->address, NULL);
 	for (i = 0; !looks || i < looks; i++) {
 		if (cli_interrupt_signal())
 			return -EINTR;
-		cli_progress(a->connected ? "waiting for the sender to connect again" :
-				      "waiting for a sender");
+		cli_progress(a->connected ?
+				     "waiting for the sender to connect again" :
+				     "waiting for a sender");
 		ret = dmatrack_accept(a->listener, ch, SLICE_MS);
 		if (!ret)
 			a->connected = true;
@@ -247,11 +247,13 @@ static void report(const struct arrival *a, bool complete)
 		add_json(a, cli_json(), complete);
 	if (cli_json() || !complete)
 		return;
-	fprintf(a->out, "Received %s in %u rounds: %s over the connection, %s written.\n",
+	fprintf(a->out,
+		"Received %s in %u rounds: %s over the connection, %s written.\n",
 		cli_text_size(memory, n->memory), n->rounds,
 		cli_text_size(came, n->bytes), cli_text_size(data, n->data));
 	if (n->resumed)
-		fprintf(a->out, "The connection broke and was made again %u time%s.\n",
+		fprintf(a->out,
+			"The connection broke and was made again %u time%s.\n",
 			n->resumed, n->resumed == 1 ? "" : "s");
 	fprintf(a->out, "Image: %s\n", a->image);
 }
@@ -264,8 +266,8 @@ static int fail(int error, const char *why)
 	}
 	if (cli_interrupt_signal())
 		return cli_interrupt_status(cli_interrupt_signal() == SIGINT ?
-					    "nothing was received" :
-					    "continue with --resume");
+						    "nothing was received" :
+						    "continue with --resume");
 	if (error == -ETIMEDOUT)
 		cli_error("not received: no sender connected in time");
 	else
@@ -321,8 +323,9 @@ static int receive(struct arrival *a)
 
 	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
 	cli_progress_clear();
-	a->given_up = cli_interrupt_signal() ? cli_interrupt_signal() == SIGINT :
-					   ret == -ECANCELED;
+	a->given_up = cli_interrupt_signal() ?
+			      cli_interrupt_signal() == SIGINT :
+			      ret == -ECANCELED;
 	status = ret ? fail(ret, why) : CLI_OK;
 	report(a, !ret || status == CLI_UNSURE);
 	return status;
@@ -346,7 +349,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (!ret)
 		ret = receive(&a);
 	dmatrack_listener_close(a.listener);
-	if (a.given_up)		/* won't be resumed */
+	if (a.given_up) /* won't be resumed */
 		dmatrack_image_discard(a.dest);
 	dmatrack_dest_close(a.dest);
 	return ret;

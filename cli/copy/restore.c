@@ -14,34 +14,34 @@
 #include "dmatrack_copy.h"
 
 static const char help[] =
-"usage: dmatrack restore [OPTION]... IMAGE [FILE]\n"
-"\n"
-"Write the memory in an image to a file of raw memory: the regions one after the\n"
-"other, zero pages as holes. The image is checked while it is read; FILE gets its\n"
-"name when it is complete, so an altered image makes no file. FILE may be - for\n"
-"standard output, or a device; then part of it may have been written before an\n"
-"altered block is found: look at the exit status.\n"
-"\n"
-"Options:\n"
-"  --check            only check the whole image, and print its digest\n"
-"  --flat             keep the distances between regions: an IOVA's offset in the\n"
-"                     file is its distance from the first IOVA\n"
-"  --replace          overwrite an existing file\n"
-"  --json             list the regions, for programs; with '-' on stderr\n"
-"  --progress         show progress on stderr even if it is no terminal\n"
-"  --quiet            show no progress\n"
-"  --help             print this text\n"
-"\n"
-"Examples:\n"
-"  dmatrack restore --check image\n"
-"  dmatrack restore image memory\n"
-"  dmatrack restore image - | sha256sum\n"
-"\n"
-"Exit status: 0 done, 1 the image is altered, truncated or unfinished, 2 the\n"
-"command line is not understood, 3 it can't be done, 5 done, but a crash of the\n"
-"machine may still undo it, 128 + N: ended by signal N.\n";
+	"usage: dmatrack restore [OPTION]... IMAGE [FILE]\n"
+	"\n"
+	"Write the memory in an image to a file of raw memory: the regions one after the\n"
+	"other, zero pages as holes. The image is checked while it is read; FILE gets its\n"
+	"name when it is complete, so an altered image makes no file. FILE may be - for\n"
+	"standard output, or a device; then part of it may have been written before an\n"
+	"altered block is found: look at the exit status.\n"
+	"\n"
+	"Options:\n"
+	"  --check            only check the whole image, and print its digest\n"
+	"  --flat             keep the distances between regions: an IOVA's offset in the\n"
+	"                     file is its distance from the first IOVA\n"
+	"  --replace          overwrite an existing file\n"
+	"  --json             list the regions, for programs; with '-' on stderr\n"
+	"  --progress         show progress on stderr even if it is no terminal\n"
+	"  --quiet            show no progress\n"
+	"  --help             print this text\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack restore --check image\n"
+	"  dmatrack restore image memory\n"
+	"  dmatrack restore image - | sha256sum\n"
+	"\n"
+	"Exit status: 0 done, 1 the image is altered, truncated or unfinished, 2 the\n"
+	"command line is not understood, 3 it can't be done, 5 done, but a crash of the\n"
+	"machine may still undo it, 128 + N: ended by signal N.\n";
 
-#define STEP	(1u << 20)	/* bytes of memory at a time */
+#define STEP (1u << 20) /* bytes of memory at a time */
 
 struct restore_options {
 	bool check;
@@ -53,15 +53,13 @@ struct restore_options {
 
 #define OPTION(name, member) CLI_FLAG(name, struct restore_options, member)
 
-static const struct cli_option options[] = {
-	OPTION("check", check),
-	OPTION("flat", flat),
-	OPTION("replace", replace),
-	CLI_JSON,
-	OPTION("progress", progress),
-	OPTION("quiet", quiet),
-	{ 0 }
-};
+static const struct cli_option options[] = { OPTION("check", check),
+					     OPTION("flat", flat),
+					     OPTION("replace", replace),
+					     CLI_JSON,
+					     OPTION("progress", progress),
+					     OPTION("quiet", quiet),
+					     { 0 } };
 
 static const char *const operands[] = { "IMAGE", "FILE", NULL };
 
@@ -115,7 +113,9 @@ static int put(struct restored *r, const void *data, uint64_t size, uint64_t at)
 			continue;
 		if (n < 0)
 			return cli_interrupt_signal() ?
-			       cli_interrupt_status("nothing was restored") : write_error(r);
+				       cli_interrupt_status(
+					       "nothing was restored") :
+				       write_error(r);
 		p += n;
 		at += (uint64_t)n;
 		size -= (uint64_t)n;
@@ -177,8 +177,9 @@ static int copy_data(struct restored *r, uint64_t iova, uint64_t size)
 			return ret;
 		if (cli_interrupt_signal())
 			return cli_interrupt_status("nothing was restored");
-		cli_progress("restored %d %%", (int)(100.0 * (double)
-			     file_offset(r, iova) / (double)r->size));
+		cli_progress("restored %d %%",
+			     (int)(100.0 * (double)file_offset(r, iova) /
+				   (double)r->size));
 	}
 	return 0;
 }
@@ -195,7 +196,7 @@ static int copy(struct restored *r)
 		if (ret)
 			return ret;
 		if (__builtin_add_overflow(iova, size, &iova))
-			break;		/* the end of the address space */
+			break; /* the end of the address space */
 	}
 	if (ret < 0)
 		return read_error(ret);
@@ -277,7 +278,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (ret != CLI_GO_ON)
 		return ret;
 	if (o.check && argc > 1)
-		return cli_error_usage("--check writes no file: unexpected argument '%s'", argv[1]);
+		return cli_error_usage(
+			"--check writes no file: unexpected argument '%s'",
+			argv[1]);
 	if (!o.check && argc < 2)
 		return cli_error_usage("give a FILE to write, or --check");
 	cli_interrupt_catch();

@@ -10,63 +10,57 @@
 #include "peer.h"
 
 static const char help[] =
-"usage: dmatrack send [OPTION]... ADDRESS\n"
-"\n"
-"Copy memory that devices write to, to a receiving dmatrack. Everything is sent\n"
-"once while they write; then, round by round, the pages that they wrote\n"
-"meanwhile, until so little is left that they can be stopped for it. The receiver\n"
-"gets exactly the memory of that moment, or nothing. If the connection breaks, it\n"
-"is made again, and the copy resumes where it stopped.\n"
-"\n"
-"ADDRESS:\n"
-"  unix:PATH          a socket on this machine\n"
-"  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
-"                     brackets\n"
-"  exec:COMMAND       standard input and output of a shell command\n"
-"  -                  our standard input and output; reports go to stderr then\n"
-"\n"
-COPY_HELP_WORKLOAD
-"Connection:\n"
-"  --tls DIR          for tcp: a folder with ca-cert.pem, client-cert.pem and\n"
-"                     client-key.pem; both sides show a certificate\n"
-PEER_HELP
-"  --zstd             compress\n"
-"  --level N          compress at level N, 1 to 19 (default: 1)\n"
-"  --check            at the end both sides compute a digest and compare, while\n"
-"                     the devices stand still\n"
-"  --retry-for S      after the connection broke, try for S seconds to make it\n"
-"                     again (default: 30; for the first connection 0)\n"
-"  --retry N          try at most N times (default: no limit)\n"
-"  --hello-timeout S  a receiver must complete the handshake within S seconds\n"
-"                     (default: 30)\n"
-"  --peer-timeout S   the connection has broken if the receiver sends and takes\n"
-"                     nothing for S seconds (default: 120)\n"
-"  --query ID         don't copy: ask a receiver for the outcome of a copy that\n"
-"                     ended with status 4. If it isn't complete, the receiver\n"
-"                     gives it up for good\n"
-"\n"
-COPY_HELP_ROUNDS
-COPY_HELP_OUTPUT
-"Examples:\n"
-"  dmatrack receive unix:/tmp/s image &    start a receiver,\n"
-"  dmatrack send unix:/tmp/s               and send it 1 GiB of this process\n"
-"  dmatrack send --zstd --check 'exec:ssh host dmatrack receive --resume - image'\n"
-"                                          send to another machine\n"
-"  dmatrack send --device 0000:00:03.0 --refine --hot 2M unix:/tmp/s\n"
-"                                          a PCI device, whose writes no driver sees\n"
-"\n"
-"Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
-"line is not understood, 3 it can't be done, 4 it isn't known whether the copy is\n"
-"complete (see --query), 128 + N: ended by signal N. Unless it is 0 or 4, there\n"
-"is no copy, and there will be none. With --query: 0 the copy is complete, 1 it\n"
-"isn't and never will be, 3 no receiver answers, 4 the receiver doesn't know the\n"
-"copy.\n";
+	"usage: dmatrack send [OPTION]... ADDRESS\n"
+	"\n"
+	"Copy memory that devices write to, to a receiving dmatrack. Everything is sent\n"
+	"once while they write; then, round by round, the pages that they wrote\n"
+	"meanwhile, until so little is left that they can be stopped for it. The receiver\n"
+	"gets exactly the memory of that moment, or nothing. If the connection breaks, it\n"
+	"is made again, and the copy resumes where it stopped.\n"
+	"\n"
+	"ADDRESS:\n"
+	"  unix:PATH          a socket on this machine\n"
+	"  tcp:HOST:PORT      needs --tls, or --secret if HOST is this machine; IPv6 in\n"
+	"                     brackets\n"
+	"  exec:COMMAND       standard input and output of a shell command\n"
+	"  -                  our standard input and output; reports go to stderr then\n"
+	"\n" COPY_HELP_WORKLOAD "Connection:\n"
+	"  --tls DIR          for tcp: a folder with ca-cert.pem, client-cert.pem and\n"
+	"                     client-key.pem; both sides show a certificate\n" PEER_HELP
+	"  --zstd             compress\n"
+	"  --level N          compress at level N, 1 to 19 (default: 1)\n"
+	"  --check            at the end both sides compute a digest and compare, while\n"
+	"                     the devices stand still\n"
+	"  --retry-for S      after the connection broke, try for S seconds to make it\n"
+	"                     again (default: 30; for the first connection 0)\n"
+	"  --retry N          try at most N times (default: no limit)\n"
+	"  --hello-timeout S  a receiver must complete the handshake within S seconds\n"
+	"                     (default: 30)\n"
+	"  --peer-timeout S   the connection has broken if the receiver sends and takes\n"
+	"                     nothing for S seconds (default: 120)\n"
+	"  --query ID         don't copy: ask a receiver for the outcome of a copy that\n"
+	"                     ended with status 4. If it isn't complete, the receiver\n"
+	"                     gives it up for good\n"
+	"\n" COPY_HELP_ROUNDS COPY_HELP_OUTPUT "Examples:\n"
+	"  dmatrack receive unix:/tmp/s image &    start a receiver,\n"
+	"  dmatrack send unix:/tmp/s               and send it 1 GiB of this process\n"
+	"  dmatrack send --zstd --check 'exec:ssh host dmatrack receive --resume - image'\n"
+	"                                          send to another machine\n"
+	"  dmatrack send --device 0000:00:03.0 --refine --hot 2M unix:/tmp/s\n"
+	"                                          a PCI device, whose writes no driver sees\n"
+	"\n"
+	"Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
+	"line is not understood, 3 it can't be done, 4 it isn't known whether the copy is\n"
+	"complete (see --query), 128 + N: ended by signal N. Unless it is 0 or 4, there\n"
+	"is no copy, and there will be none. With --query: 0 the copy is complete, 1 it\n"
+	"isn't and never will be, 3 no receiver answers, 4 the receiver doesn't know the\n"
+	"copy.\n";
 
-#define MSEC		1000000ull
-#define PAUSE_FIRST	(50 * MSEC)
-#define PAUSE_LONGEST	(1000 * MSEC)
-#define RETRY_AUTO	UINT64_MAX	/* of --retry, --retry-for: not given */
-#define RETRY_SECONDS	30
+#define MSEC	      1000000ull
+#define PAUSE_FIRST   (50 * MSEC)
+#define PAUSE_LONGEST (1000 * MSEC)
+#define RETRY_AUTO    UINT64_MAX /* of --retry, --retry-for: not given */
+#define RETRY_SECONDS 30
 
 struct send_options {
 	struct copy_options copy;
@@ -156,8 +150,8 @@ static int await_attempt(struct line *l, int why)
 {
 	int ret;
 
-	if (!is_worth_retrying(why) || !l->left || dml_clock_now() >= l->until ||
-	    dml_clock_now() >= l->copy->limit ||
+	if (!is_worth_retrying(why) || !l->left ||
+	    dml_clock_now() >= l->until || dml_clock_now() >= l->copy->limit ||
 	    !strcmp(l->address, "-"))
 		return why;
 	if (l->left != RETRY_AUTO)
@@ -187,7 +181,8 @@ static int connect_line(void *opaque, unsigned int attempt, int why,
 		if (!ret)
 			return 0;
 		if (ret == -EINVAL && !attempt)
-			l->copy->status = cli_error_usage("%s", cli_error_why(ret));
+			l->copy->status =
+				cli_error_usage("%s", cli_error_why(ret));
 		ret = await_attempt(l, ret);
 	}
 	return ret;
@@ -246,8 +241,10 @@ static int answer(const struct line *l, int status, const char *text)
 		return status;
 	}
 	cli_json_string(json, "copy", l->o->query);
-	json_object_set_new(json, "copied", status == CLI_UNKNOWN ?
-			    json_null() : json_boolean(status == CLI_OK));
+	json_object_set_new(json, "copied",
+			    status == CLI_UNKNOWN ?
+				    json_null() :
+				    json_boolean(status == CLI_OK));
 	return status;
 }
 
@@ -259,8 +256,9 @@ static int query(struct line *l)
 	int ret;
 
 	if (!parse_id(l->o->query, id))
-		return cli_error_usage("--query: '%s' is not 32 hexadecimal digits",
-				       l->o->query);
+		return cli_error_usage(
+			"--query: '%s' is not 32 hexadecimal digits",
+			l->o->query);
 	cli_progress_init(l->o->copy.progress, l->o->copy.quiet);
 	ret = dmatrack_sender_ask(&s, id, &outcome);
 	cli_progress_clear();
@@ -275,7 +273,8 @@ static int query(struct line *l)
 	if (outcome == DMATRACK_COPIED)
 		return answer(l, CLI_OK, "it is complete");
 	if (outcome == DMATRACK_NOT_COPIED)
-		return answer(l, CLI_NO, "it isn't complete, and never will be");
+		return answer(l, CLI_NO,
+			      "it isn't complete, and never will be");
 	return answer(l, CLI_UNKNOWN, "this receiver doesn't know it");
 }
 
@@ -286,8 +285,10 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		.retry = RETRY_AUTO,
 		.retry_for = RETRY_AUTO,
 	};
-	struct copy c = { .command = cmd->name, .o = &o.copy,
-			  .view = &copy_report_view, .limit = UINT64_MAX };
+	struct copy c = { .command = cmd->name,
+			  .o = &o.copy,
+			  .view = &copy_report_view,
+			  .limit = UINT64_MAX };
 	struct line l = { .o = &o, .copy = &c };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);

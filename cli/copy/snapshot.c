@@ -3,33 +3,28 @@
 #include "copy.h"
 
 static const char help[] =
-"usage: dmatrack snapshot [OPTION]... IMAGE\n"
-"\n"
-"Copy memory that devices write to, into an image file. Everything is copied once\n"
-"while they write; then, round by round, the pages that they wrote meanwhile,\n"
-"until so little is left that they can be stopped for it. The image is exactly\n"
-"the memory of that moment; zero pages take no room in it. The devices run again\n"
-"when all has been read (with --digest or --dump they stay stopped). The image\n"
-"gets its name when it is complete and on disk; until then its name ends with\n"
-".partial.\n"
-"\n"
-COPY_HELP_WORKLOAD
-"Image:\n"
-"  --replace          overwrite an existing image\n"
-"\n"
-COPY_HELP_ROUNDS
-COPY_HELP_OUTPUT
-"Examples:\n"
-"  dmatrack snapshot image                  copy 1 GiB of this process\n"
-"  dmatrack info image                      list what it holds\n"
-"  dmatrack restore image memory            write it as raw memory\n"
-"  dmatrack snapshot --rate 0 --give-up --rounds 5 image\n"
-"                                           devices too fast to follow\n"
-"\n"
-"Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
-"line is not understood, 3 it can't be done, 5 copied, but a crash of the machine\n"
-"may still undo it, 128 + N: ended by signal N. Unless it is 0 or 5, there is no\n"
-"new image.\n";
+	"usage: dmatrack snapshot [OPTION]... IMAGE\n"
+	"\n"
+	"Copy memory that devices write to, into an image file. Everything is copied once\n"
+	"while they write; then, round by round, the pages that they wrote meanwhile,\n"
+	"until so little is left that they can be stopped for it. The image is exactly\n"
+	"the memory of that moment; zero pages take no room in it. The devices run again\n"
+	"when all has been read (with --digest or --dump they stay stopped). The image\n"
+	"gets its name when it is complete and on disk; until then its name ends with\n"
+	".partial.\n"
+	"\n" COPY_HELP_WORKLOAD "Image:\n"
+	"  --replace          overwrite an existing image\n"
+	"\n" COPY_HELP_ROUNDS COPY_HELP_OUTPUT "Examples:\n"
+	"  dmatrack snapshot image                  copy 1 GiB of this process\n"
+	"  dmatrack info image                      list what it holds\n"
+	"  dmatrack restore image memory            write it as raw memory\n"
+	"  dmatrack snapshot --rate 0 --give-up --rounds 5 image\n"
+	"                                           devices too fast to follow\n"
+	"\n"
+	"Exit status: 0 copied, 1 it does not converge (with --give-up), 2 the command\n"
+	"line is not understood, 3 it can't be done, 5 copied, but a crash of the machine\n"
+	"may still undo it, 128 + N: ended by signal N. Unless it is 0 or 5, there is no\n"
+	"new image.\n";
 
 struct snapshot_options {
 	struct copy_options copy;
@@ -52,8 +47,10 @@ static const struct cli_syntax syntax = {
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct snapshot_options o = { .copy = COPY_DEFAULTS };
-	struct copy c = { .command = cmd->name, .o = &o.copy,
-			  .view = &copy_report_view, .out = stdout,
+	struct copy c = { .command = cmd->name,
+			  .o = &o.copy,
+			  .view = &copy_report_view,
+			  .out = stdout,
 			  .releases = true };
 	struct dmatrack_dest *dest = NULL;
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);

@@ -15,9 +15,9 @@ struct defaults {
 };
 
 static const struct defaults defaults[] = {
-	{ "engine",  50000, 4096, 4ull << 30 },
-	{ "testdev", 20000, 4096, 4ull << 30 },	/* for a virtual machine */
-	{ "edu",     0,     2048, 1ull << 20 },	/* edu is slow */
+	{ "engine", 50000, 4096, 4ull << 30 },
+	{ "testdev", 20000, 4096, 4ull << 30 }, /* for a virtual machine */
+	{ "edu", 0, 2048, 1ull << 20 },		/* edu is slow */
 };
 
 /* Opening --------------------------------------------------------------------- */
@@ -27,10 +27,11 @@ static int open_device(struct workload *w)
 	int ret = dev_open(&w->device, w->t);
 
 	if (ret) {
-		cli_error("%s: %s", w->o->device ? w->o->device : "engine",
-			  ret == -ENODEV ?
-			  "not a device that can be driven here (dmt_testdev, edu)" :
-			  strerror(-ret));
+		cli_error(
+			"%s: %s", w->o->device ? w->o->device : "engine",
+			ret == -ENODEV ?
+				"not a device that can be driven here (dmt_testdev, edu)" :
+				strerror(-ret));
 		return CLI_FAILED;
 	}
 	w->driver = dmatrack_driver(w->t);
@@ -58,7 +59,7 @@ static void complete_options(struct workload *w)
 	if (!o->size)
 		o->size = o->device ? 256ull << 20 : 1ull << 30;
 	if (!strcmp(d->kind, "edu") || o->v1)
-		o->pins = 0;	/* edu can't pin, v1 containers can't either */
+		o->pins = 0; /* edu can't pin, v1 containers can't either */
 }
 
 static int map_all(struct workload *w)
@@ -88,7 +89,8 @@ int workload_open(struct workload *w, struct workload_options *o)
 
 	w->o = o;
 	ret = cli_container_open(&w->t, o->device,
-				 o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU, 0);
+				 o->v1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU,
+				 0);
 	if (!ret)
 		ret = open_device(w);
 	if (ret)
@@ -211,18 +213,19 @@ void workload_print_devices(const struct workload *w, FILE *out)
 	if (!strcmp(w->kind, "edu"))
 		fprintf(out, "Device: edu at %s, its DMA engine", o->device);
 	else if (!strcmp(w->kind, "testdev"))
-		fprintf(out, "Device: %s, %" PRIu64 " kernel threads", o->device,
-		       o->threads);
+		fprintf(out, "Device: %s, %" PRIu64 " kernel threads",
+			o->device, o->threads);
 	else
 		fprintf(out, "Device: %" PRIu64 " threads of this process",
-		       o->threads);
+			o->threads);
 	fprintf(out, ", up to %s a write, at random\n        places",
-	       cli_text_size(size, o->write_size));
+		cli_text_size(size, o->write_size));
 	if (workload_memory_hot(w) < w->size)
 		fprintf(out, " of the first %s",
-		       cli_text_size(size, workload_memory_hot(w)));
+			cli_text_size(size, workload_memory_hot(w)));
 	if (o->rate)
-		fprintf(out, ", %s writes a second", cli_text_count(count, o->rate));
+		fprintf(out, ", %s writes a second",
+			cli_text_count(count, o->rate));
 	else
 		fprintf(out, ", flat out");
 	if (o->pins)

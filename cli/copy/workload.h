@@ -21,10 +21,10 @@
 #include "devices/device.h"
 #include "dmatrack.h"
 
-#define WORKLOAD_PAGE		UINT64_C(4096)
-#define WORKLOAD_MAPPINGS	64u
-#define WORKLOAD_PINS		1024u
-#define WORKLOAD_AUTO		UINT64_MAX	/* an option that wasn't given */
+#define WORKLOAD_PAGE	  UINT64_C(4096)
+#define WORKLOAD_MAPPINGS 64u
+#define WORKLOAD_PINS	  1024u
+#define WORKLOAD_AUTO	  UINT64_MAX /* an option that wasn't given */
 
 /**
  * struct workload_options - options of memory and devices
@@ -58,59 +58,65 @@ struct workload_options {
 	bool v1;
 };
 
-#define WORKLOAD_DEFAULTS { \
-	.filled = WORKLOAD_AUTO, .hot = WORKLOAD_AUTO, .threads = 4, \
-	.rate = WORKLOAD_AUTO, .write_size = WORKLOAD_AUTO, .pins = 16, \
-	.mappings = 5, .hole = 2ull << 20, .iova = WORKLOAD_AUTO, .seed = 1 }
+#define WORKLOAD_DEFAULTS \
+	{ \
+		.filled = WORKLOAD_AUTO, .hot = WORKLOAD_AUTO, .threads = 4, \
+		.rate = WORKLOAD_AUTO, .write_size = WORKLOAD_AUTO, \
+		.pins = 16, .mappings = 5, .hole = 2ull << 20, \
+		.iova = WORKLOAD_AUTO, .seed = 1 \
+	}
 
 /* Entries of an option table that fill in @member, a struct workload_options, of @type */
 #define WORKLOAD_OPTIONS(type, member) \
 	CLI_STRING("device", type, member.device), \
-	CLI_FLAG("v1", type, member.v1), \
-	CLI_SIZE("size", type, member.size, WORKLOAD_PAGE, 1ull << 46, \
-		 WORKLOAD_PAGE), \
-	CLI_SIZE("filled", type, member.filled, 0, 1ull << 46, 1), \
-	CLI_SIZE("hot", type, member.hot, 1, 1ull << 46, 1), \
-	CLI_NUMBER("mappings", type, member.mappings, 1, WORKLOAD_MAPPINGS, 1), \
-	CLI_SIZE("hole", type, member.hole, 0, 1ull << 46, WORKLOAD_PAGE), \
-	CLI_SIZE("iova", type, member.iova, 0, UINT64_MAX - 1, WORKLOAD_PAGE), \
-	CLI_NUMBER("threads", type, member.threads, 1, \
-		   TDEV_THREADS_MAX, 1), \
-	CLI_NUMBER("rate", type, member.rate, 0, 1000000000, 1), \
-	CLI_SIZE("write-size", type, member.write_size, 1, 65536, 1), \
-	CLI_NUMBER("pins", type, member.pins, 0, WORKLOAD_PINS, 1), \
-	CLI_NUMBER("seed", type, member.seed, 0, UINT64_MAX, 1)
+		CLI_FLAG("v1", type, member.v1), \
+		CLI_SIZE("size", type, member.size, WORKLOAD_PAGE, 1ull << 46, \
+			 WORKLOAD_PAGE), \
+		CLI_SIZE("filled", type, member.filled, 0, 1ull << 46, 1), \
+		CLI_SIZE("hot", type, member.hot, 1, 1ull << 46, 1), \
+		CLI_NUMBER("mappings", type, member.mappings, 1, \
+			   WORKLOAD_MAPPINGS, 1), \
+		CLI_SIZE("hole", type, member.hole, 0, 1ull << 46, \
+			 WORKLOAD_PAGE), \
+		CLI_SIZE("iova", type, member.iova, 0, UINT64_MAX - 1, \
+			 WORKLOAD_PAGE), \
+		CLI_NUMBER("threads", type, member.threads, 1, \
+			   TDEV_THREADS_MAX, 1), \
+		CLI_NUMBER("rate", type, member.rate, 0, 1000000000, 1), \
+		CLI_SIZE("write-size", type, member.write_size, 1, 65536, 1), \
+		CLI_NUMBER("pins", type, member.pins, 0, WORKLOAD_PINS, 1), \
+		CLI_NUMBER("seed", type, member.seed, 0, UINT64_MAX, 1)
 
 /* Parts of help texts */
 #define WORKLOAD_HELP_WHERE \
-"Where:\n" \
-"  (nothing)          in this process: the devices are threads\n" \
-"  --device ADDRESS   in the kernel, through /dev/vfio: a PCI device that is\n" \
-"                     bound to vfio-pci, such as 0000:00:03.0; it must be QEMU's\n" \
-"                     edu\n" \
-"  --device UUID      in the kernel: a mediated device of dmt_testdev, whose\n" \
-"                     threads write\n" \
-"  --v1               use a container of VFIO type 1 instead of 1v2\n" \
-"\n"
+	"Where:\n" \
+	"  (nothing)          in this process: the devices are threads\n" \
+	"  --device ADDRESS   in the kernel, through /dev/vfio: a PCI device that is\n" \
+	"                     bound to vfio-pci, such as 0000:00:03.0; it must be QEMU's\n" \
+	"                     edu\n" \
+	"  --device UUID      in the kernel: a mediated device of dmt_testdev, whose\n" \
+	"                     threads write\n" \
+	"  --v1               use a container of VFIO type 1 instead of 1v2\n" \
+	"\n"
 #define WORKLOAD_HELP_MEMORY \
-"  --filled SIZE      the first SIZE of it are not zero at first (default: all)\n" \
-"  --mappings N       map it by N mappings, of differing sizes (default: 5)\n" \
-"  --hole SIZE        unmapped IOVAs before the last mapping (default: 2M; 0:\n" \
-"                     none)\n" \
-"  --iova ADDRESS     IOVA of the first mapping (default: 4G; edu: 1M)\n" \
-"\n"
+	"  --filled SIZE      the first SIZE of it are not zero at first (default: all)\n" \
+	"  --mappings N       map it by N mappings, of differing sizes (default: 5)\n" \
+	"  --hole SIZE        unmapped IOVAs before the last mapping (default: 2M; 0:\n" \
+	"                     none)\n" \
+	"  --iova ADDRESS     IOVA of the first mapping (default: 4G; edu: 1M)\n" \
+	"\n"
 #define WORKLOAD_HELP_DEVICES \
-"Devices:\n" \
-"  --threads N        number of threads that write (default: 4)\n" \
-"  --rate N           writes a second, all threads together (default: 50000; with\n" \
-"                     a mediated device 20000; 0: as fast as possible, which is\n" \
-"                     edu's default, about five)\n" \
-"  --write-size SIZE  size of the largest write (default: 4K; edu: 2K)\n" \
-"  --hot SIZE         write only to the first SIZE of the memory (default: all)\n" \
-"  --pins N           pages that a driver keeps pinned at a time, and writes to\n" \
-"                     (default: 16; 0: none). A pinned page counts as written\n" \
-"  --seed N           seed of the random writes (default: 1)\n" \
-"\n"
+	"Devices:\n" \
+	"  --threads N        number of threads that write (default: 4)\n" \
+	"  --rate N           writes a second, all threads together (default: 50000; with\n" \
+	"                     a mediated device 20000; 0: as fast as possible, which is\n" \
+	"                     edu's default, about five)\n" \
+	"  --write-size SIZE  size of the largest write (default: 4K; edu: 2K)\n" \
+	"  --hot SIZE         write only to the first SIZE of the memory (default: all)\n" \
+	"  --pins N           pages that a driver keeps pinned at a time, and writes to\n" \
+	"                     (default: 16; 0: none). A pinned page counts as written\n" \
+	"  --seed N           seed of the random writes (default: 1)\n" \
+	"\n"
 
 /**
  * struct workload_mapping - a mapping of a part of the memory
@@ -194,7 +200,7 @@ const char *workload_tracker(const struct workload *w);
 
 /* The pinner. w->device must have pins. Functions return 0 or -errno. */
 int workload_pinner_start(struct workload_pinner **p, const struct workload *w);
-uint64_t workload_pinner_writes(struct workload_pinner *p);	/* so far */
+uint64_t workload_pinner_writes(struct workload_pinner *p); /* so far */
 /* Unpin all pages, and end. Return: 0, or -errno of the first call that failed */
 int workload_pinner_stop(struct workload_pinner *p);
 

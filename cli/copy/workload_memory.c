@@ -13,8 +13,8 @@
 
 #include "workload.h"
 
-#define ALIGN		(2ull << 20)	/* a huge page */
-#define STEP		(8ull << 20)	/* bytes between two reports of progress */
+#define ALIGN (2ull << 20) /* a huge page */
+#define STEP  (8ull << 20) /* bytes between two reports of progress */
 
 unsigned char *workload_memory_allocate(uint64_t size)
 {
@@ -31,7 +31,7 @@ unsigned char *workload_memory_allocate(uint64_t size)
 		munmap(p, pad);
 	if (pad < ALIGN)
 		munmap(p + pad + size, ALIGN - pad);
-	madvise(p + pad, size, MADV_HUGEPAGE);	/* if possible */
+	madvise(p + pad, size, MADV_HUGEPAGE); /* if possible */
 	return p + pad;
 }
 
@@ -109,10 +109,13 @@ int workload_memory_layout(struct workload *w)
 		return refuse_more("filled", o->filled, o->size);
 	/* share() rounds up by a page a mapping at the most */
 	if (pages < (n > 1 ? n * (n + 1ull) : 1))
-		return cli_error_usage("--size: too small for %u mappings; choose fewer --mappings", n);
+		return cli_error_usage(
+			"--size: too small for %u mappings; choose fewer --mappings",
+			n);
 	w->hole = n > 1 ? o->hole : 0;
 	if (__builtin_add_overflow(o->size + w->hole - 1, iova, &w->last))
-		return cli_error_usage("--iova: the memory would go beyond the last IOVA");
+		return cli_error_usage(
+			"--iova: the memory would go beyond the last IOVA");
 	for (i = 0; i < n; i++) {
 		uint64_t size = share(pages, i, n) * WORKLOAD_PAGE;
 

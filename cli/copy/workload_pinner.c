@@ -15,8 +15,8 @@
 #include "lib/util/random.h"
 #include "lib/util/thread.h"
 
-#define PERIOD_NS	1000000
-#define NOT_HELD	UINT64_MAX
+#define PERIOD_NS 1000000
+#define NOT_HELD  UINT64_MAX
 
 /**
  * struct workload_pinner - the thread
@@ -54,8 +54,9 @@ static int unpin(struct workload_pinner *p, unsigned int slot)
 
 static int pin(struct workload_pinner *p, unsigned int slot)
 {
-	uint64_t page = dml_random_below(&p->random, (workload_memory_hot(p->workload) - 1) /
-				     WORKLOAD_PAGE + 1);
+	uint64_t page = dml_random_below(
+		&p->random,
+		(workload_memory_hot(p->workload) - 1) / WORKLOAD_PAGE + 1);
 	uint64_t iova = workload_memory_iova(p->workload, page * WORKLOAD_PAGE);
 	int ret = dev_pin(p->workload->device, iova, 1, TDEV_PIN_WRITE);
 
@@ -66,7 +67,8 @@ static int pin(struct workload_pinner *p, unsigned int slot)
 
 static int write_pinned(struct workload_pinner *p)
 {
-	uint64_t iova = p->held[dml_random_below(&p->random, p->npins)], data[8], offset;
+	uint64_t iova = p->held[dml_random_below(&p->random, p->npins)],
+		 data[8], offset;
 	unsigned int i;
 	int ret;
 
@@ -76,7 +78,7 @@ static int write_pinned(struct workload_pinner *p)
 		data[i] = dml_random_below(&p->random, UINT64_MAX);
 	offset = dml_random_below(&p->random, WORKLOAD_PAGE - sizeof(data) + 1);
 	ret = dev_pinned_write(p->workload->device, iova + offset, data,
-				      sizeof(data));
+			       sizeof(data));
 	if (!ret)
 		__atomic_fetch_add(&p->writes, 1, __ATOMIC_RELAXED);
 	return ret;

@@ -13,43 +13,43 @@
 #include "cli/common/options.h"
 
 static const char help[] =
-"usage: dmatrack info [OPTION]...\n"
-"       dmatrack info [OPTION]... IMAGE\n"
-"\n"
-"Without an option: show whether this machine has VFIO, which type 1 driver is\n"
-"loaded, the IOMMU groups with their devices, and how to get what is missing.\n"
-"With IMAGE: list the memory in it.\n"
-"\n"
-"A container:\n"
-"  --device ADDRESS   open one with a PCI device that is bound to vfio-pci, and\n"
-"                     show its driver's features\n"
-"  --device UUID      the same with a mediated device\n"
-"  --v1               open one of VFIO type 1 instead of 1v2\n"
-"  --engine           open one in this process\n"
-"  --pid PID          show the containers of a running program, with their\n"
-"                     mappings. Changes nothing; needs the right to trace the\n"
-"                     program\n"
-"  --fd N             with --pid: show only the container at its descriptor N\n"
-"\n"
-"An image:\n"
-"  --digest           check the whole image, and print its digest\n"
-"\n"
-"Output:\n"
-"  --json             print JSON, for programs\n"
-"  --root DIR         show the machine whose /dev and /sys are copied to DIR\n"
-"  --progress         show progress on stderr even if it is no terminal\n"
-"  --quiet            show no progress\n"
-"  --help             print this text\n"
-"\n"
-"Examples:\n"
-"  dmatrack info\n"
-"  dmatrack info --device 0000:00:03.0\n"
-"  dmatrack info --pid $(pidof qemu-system-x86_64)\n"
-"\n"
-"Exit status: 0 done, 1 the image is altered, 2 the command line is not\n"
-"understood, 3 it can't be done here.\n";
+	"usage: dmatrack info [OPTION]...\n"
+	"       dmatrack info [OPTION]... IMAGE\n"
+	"\n"
+	"Without an option: show whether this machine has VFIO, which type 1 driver is\n"
+	"loaded, the IOMMU groups with their devices, and how to get what is missing.\n"
+	"With IMAGE: list the memory in it.\n"
+	"\n"
+	"A container:\n"
+	"  --device ADDRESS   open one with a PCI device that is bound to vfio-pci, and\n"
+	"                     show its driver's features\n"
+	"  --device UUID      the same with a mediated device\n"
+	"  --v1               open one of VFIO type 1 instead of 1v2\n"
+	"  --engine           open one in this process\n"
+	"  --pid PID          show the containers of a running program, with their\n"
+	"                     mappings. Changes nothing; needs the right to trace the\n"
+	"                     program\n"
+	"  --fd N             with --pid: show only the container at its descriptor N\n"
+	"\n"
+	"An image:\n"
+	"  --digest           check the whole image, and print its digest\n"
+	"\n"
+	"Output:\n"
+	"  --json             print JSON, for programs\n"
+	"  --root DIR         show the machine whose /dev and /sys are copied to DIR\n"
+	"  --progress         show progress on stderr even if it is no terminal\n"
+	"  --quiet            show no progress\n"
+	"  --help             print this text\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack info\n"
+	"  dmatrack info --device 0000:00:03.0\n"
+	"  dmatrack info --pid $(pidof qemu-system-x86_64)\n"
+	"\n"
+	"Exit status: 0 done, 1 the image is altered, 2 the command line is not\n"
+	"understood, 3 it can't be done here.\n";
 
-#define NONE	UINT64_MAX
+#define NONE UINT64_MAX
 
 struct info_options {
 	const char *device;
@@ -136,11 +136,12 @@ static int show(const struct info_options *o, json_t *json)
 /* Check which options exclude or need each other. */
 static int check(const struct info_options *o, int argc, char **argv)
 {
-	int targets = (o->pid != NONE) + !!o->device + o->engine + !!o->root +
-		      argc;
+	int targets =
+		(o->pid != NONE) + !!o->device + o->engine + !!o->root + argc;
 
 	if (targets > 1)
-		return cli_error_usage("--pid, --device, --engine, --root and IMAGE exclude each other");
+		return cli_error_usage(
+			"--pid, --device, --engine, --root and IMAGE exclude each other");
 	if (o->fd != NONE && o->pid == NONE)
 		return cli_error_usage("--fd needs --pid");
 	if (o->v1 && !o->device && !o->engine)

@@ -7,8 +7,8 @@
 
 #include "info.h"
 
-#define LIST		256u		/* mappings at a time */
-#define NO_LIMIT	(1ull << 40)	/* bytes of a bitmap: a limit that none reaches */
+#define LIST	 256u	      /* mappings at a time */
+#define NO_LIMIT (1ull << 40) /* bytes of a bitmap: a limit that none reaches */
 
 /* Features of the driver, by flag */
 static const struct feature {
@@ -16,17 +16,15 @@ static const struct feature {
 	const char *name;
 	const char *text;
 } features[] = {
-	{ DMATRACK_INFO_ANY_RANGE, "any_range",
-	  "harvests of any range" },
+	{ DMATRACK_INFO_ANY_RANGE, "any_range", "harvests of any range" },
 	{ DMATRACK_INFO_COARSE_PAGES, "coarse_pages",
 	  "harvests by larger pages" },
 	{ DMATRACK_INFO_NOTHING_LOST, "nothing_lost",
 	  "a harvest that fails loses nothing" },
-	{ DMATRACK_INFO_MAPPINGS, "mappings",
-	  "lists its mappings" },
+	{ DMATRACK_INFO_MAPPINGS, "mappings", "lists its mappings" },
 };
 
-#define NFEATURES	(sizeof(features) / sizeof(features[0]))
+#define NFEATURES (sizeof(features) / sizeof(features[0]))
 
 /* Text ------------------------------------------------------------------------ */
 
@@ -78,8 +76,9 @@ static void print_ranges(const struct dmatrack_container_info *info)
 	if (!info->nr_ranges)
 		printf("%-22sanywhere\n", "IOVAs:");
 	for (i = 0; i < info->nr_ranges; i++)
-		printf("%-22s%#" PRIx64 " to %#" PRIx64 "\n", i ? "" : "IOVAs:",
-		       info->ranges[i].iova, info->ranges[i].last);
+		printf("%-22s%#" PRIx64 " to %#" PRIx64 "\n",
+		       i ? "" : "IOVAs:", info->ranges[i].iova,
+		       info->ranges[i].last);
 }
 
 static const char *name_driver(const char *driver)
@@ -122,8 +121,9 @@ static json_t *json_of_ranges(const struct dmatrack_container_info *info)
 	uint32_t i;
 
 	for (i = 0; i < info->nr_ranges; i++)
-		json_array_append_new(list, json_of_range(info->ranges[i].iova,
-							  info->ranges[i].last));
+		json_array_append_new(list,
+				      json_of_range(info->ranges[i].iova,
+						    info->ranges[i].last));
 	return list;
 }
 
@@ -133,16 +133,18 @@ static void add_info(json_t *o, const struct dmatrack_container_info *info)
 	size_t i;
 
 	for (i = 0; i < NFEATURES; i++)
-		json_object_set_new(can, features[i].name, json_boolean(
-				info->flags & features[i].flag));
+		json_object_set_new(can, features[i].name,
+				    json_boolean(info->flags &
+						 features[i].flag));
 	cli_json_string(o, "driver", info->driver);
 	json_object_set_new(o, "can", can);
 	cli_json_hex(o, "page_sizes", info->page_sizes);
 	cli_json_hex(o, "dirty_page_sizes", info->dirty_page_sizes);
 	cli_json_number(o, "max_bitmap_bytes", info->max_bitmap_size);
 	cli_json_number(o, "mappings_left",
-			info->mappings_left == UINT32_MAX ? UINT64_MAX :
-			info->mappings_left);
+			info->mappings_left == UINT32_MAX ?
+				UINT64_MAX :
+				info->mappings_left);
 	json_object_set_new(o, "iova_ranges", json_of_ranges(info));
 }
 
@@ -167,7 +169,8 @@ static void add_mapping(json_t *list, const struct dmatrack_mapping *m)
 
 	if (m->flags & DMATRACK_MAPPED_VADDR)
 		cli_json_hex(o, "vaddr", m->vaddr);
-	json_object_set_new(o, "read", json_boolean(m->prot & DMATRACK_MAP_READ));
+	json_object_set_new(o, "read",
+			    json_boolean(m->prot & DMATRACK_MAP_READ));
 	json_object_set_new(o, "write",
 			    json_boolean(m->prot & DMATRACK_MAP_WRITE));
 	json_object_set_new(o, "iommu",
@@ -221,8 +224,8 @@ static int mappings(struct dmatrack *t, json_t *json)
 		json_object_set_new(json, "mapped", list);
 		cli_json_number(json, "mapped_bytes", sum.size);
 	} else {
-		printf("%-22s%s in %s mapping%s\n", "Mapped:",
-		       cli_text_size(size, sum.size),
+		printf("%-22s%s in %s mapping%s\n",
+		       "Mapped:", cli_text_size(size, sum.size),
 		       cli_text_count(count, sum.n), sum.n == 1 ? "" : "s");
 	}
 	return 0;

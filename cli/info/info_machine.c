@@ -14,14 +14,14 @@
 
 #include "info.h"
 
-#define DMATRACK	"dmatrack"
-#define STOCK		"vfio_iommu_type1"
+#define DMATRACK "dmatrack"
+#define STOCK	 "vfio_iommu_type1"
 
 /* Files ----------------------------------------------------------------------- */
 
 /* A path below @root. Return: @buf, PATH_MAX bytes */
-__attribute__((format(printf, 3, 4)))
-static const char *path(char *buf, const char *root, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static const char *
+path(char *buf, const char *root, const char *format, ...)
 {
 	size_t len = (size_t)snprintf(buf, PATH_MAX, "%s", root);
 	va_list args;
@@ -113,20 +113,22 @@ static void add_device(json_t *list, const char *root, const char *name)
 {
 	char p[PATH_MAX], to[PATH_MAX];
 	json_t *o = json_object();
-	char *id = first_line(path(p, root, "/sys/bus/pci/devices/%s/vendor",
-				   name));
+	char *id = first_line(
+		path(p, root, "/sys/bus/pci/devices/%s/vendor", name));
 	const char *bus = id ? "pci" : "mdev";
 
 	free(id);
 	cli_json_string(o, "name", name);
-	cli_json_string(o, "driver", link_name(path(p, root,
-			"/sys/bus/%s/devices/%s/driver", bus, name), to));
-	set_line(o, "vendor", path(p, root, "/sys/bus/pci/devices/%s/vendor",
-				   name));
-	set_line(o, "device", path(p, root, "/sys/bus/pci/devices/%s/device",
-				   name));
-	set_line(o, "class", path(p, root, "/sys/bus/pci/devices/%s/class",
-				  name));
+	cli_json_string(o, "driver",
+			link_name(path(p, root, "/sys/bus/%s/devices/%s/driver",
+				       bus, name),
+				  to));
+	set_line(o, "vendor",
+		 path(p, root, "/sys/bus/pci/devices/%s/vendor", name));
+	set_line(o, "device",
+		 path(p, root, "/sys/bus/pci/devices/%s/device", name));
+	set_line(o, "class",
+		 path(p, root, "/sys/bus/pci/devices/%s/class", name));
 	json_array_append_new(list, o);
 }
 
@@ -136,13 +138,15 @@ static void add_group(json_t *list, const char *root, const char *name)
 	char p[PATH_MAX];
 
 	cli_json_number(o, "group", strtoull(name, NULL, 10));
-	set_line(o, "type", path(p, root, "/sys/kernel/iommu_groups/%s/type",
-				 name));
+	set_line(o, "type",
+		 path(p, root, "/sys/kernel/iommu_groups/%s/type", name));
 	each(path(p, root, "/sys/kernel/iommu_groups/%s/devices", name), root,
 	     devices, add_device);
 	json_object_set_new(o, "devices", devices);
-	json_object_set_new(o, "vfio", json_boolean(!access(
-			path(p, root, "/dev/vfio/%s", name), F_OK)));
+	json_object_set_new(
+		o, "vfio",
+		json_boolean(
+			!access(path(p, root, "/dev/vfio/%s", name), F_OK)));
 	json_array_append_new(list, o);
 }
 
@@ -161,10 +165,15 @@ static void add_mediated(json_t *list, const char *root, const char *name)
 	}
 	cli_json_string(o, "name", name);
 	cli_json_string(o, "parent", parent);
-	cli_json_string(o, "type", link_name(path(p, root,
-			"/sys/bus/mdev/devices/%s/mdev_type", name), to));
-	cli_json_string(o, "driver", link_name(path(p, root,
-			"/sys/bus/mdev/devices/%s/driver", name), to));
+	cli_json_string(o, "type",
+			link_name(path(p, root,
+				       "/sys/bus/mdev/devices/%s/mdev_type",
+				       name),
+				  to));
+	cli_json_string(o, "driver",
+			link_name(path(p, root,
+				       "/sys/bus/mdev/devices/%s/driver", name),
+				  to));
 	json_array_append_new(list, o);
 }
 
@@ -180,7 +189,8 @@ static void collect(const char *root, json_t *json)
 			    json_boolean(!access(p, R_OK | W_OK)));
 	add_driver(drivers, root, DMATRACK);
 	add_driver(drivers, root, STOCK);
-	each(path(p, root, "/sys/kernel/iommu_groups"), root, groups, add_group);
+	each(path(p, root, "/sys/kernel/iommu_groups"), root, groups,
+	     add_group);
 	each(path(p, root, "/sys/bus/mdev/devices"), root, mediated,
 	     add_mediated);
 	json_object_set_new(json, "drivers", drivers);
@@ -200,7 +210,8 @@ static bool is_vfio(const json_t *device)
 {
 	const char *driver = text_of(device, "driver");
 
-	return driver && (strstr(driver, "vfio") || !strcmp(driver, "dmt_testdev"));
+	return driver &&
+	       (strstr(driver, "vfio") || !strcmp(driver, "dmt_testdev"));
 }
 
 static unsigned int count_vfio(const json_t *json)
@@ -209,8 +220,9 @@ static unsigned int count_vfio(const json_t *json)
 	unsigned int n = 0;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(json, "iommu_groups"), i, group)
-		json_array_foreach(json_object_get(group, "devices"), j, device)
+	json_array_foreach (json_object_get(json, "iommu_groups"), i, group)
+		json_array_foreach (json_object_get(group, "devices"), j,
+				    device)
 			n += is_vfio(device);
 	return n;
 }
@@ -220,7 +232,7 @@ static bool has_driver(const json_t *json, const char *name)
 	const json_t *driver;
 	size_t i;
 
-	json_array_foreach(json_object_get(json, "drivers"), i, driver)
+	json_array_foreach (json_object_get(json, "drivers"), i, driver)
 		if (!strcmp(text_of(driver, "name"), name))
 			return true;
 	return false;
@@ -239,15 +251,20 @@ static void add_advice(json_t *json)
 	if (!json_is_true(json_object_get(json, "vfio")))
 		advise(list, "This kernel has no VFIO now: modprobe vfio");
 	else if (!json_is_true(json_object_get(json, "vfio_usable")))
-		advise(list, "You may not open /dev/vfio/vfio: run as root, or give it and /dev/vfio/GROUP to yourself");
+		advise(list,
+		       "You may not open /dev/vfio/vfio: run as root, or give it and /dev/vfio/GROUP to yourself");
 	if (has_driver(json, STOCK) && !has_driver(json, DMATRACK))
-		advise(list, "The stock driver tracks whole mappings, and may lose pages where a call fails: install dmatrack.ko (make install-module)");
+		advise(list,
+		       "The stock driver tracks whole mappings, and may lose pages where a call fails: install dmatrack.ko (make install-module)");
 	else if (!has_driver(json, DMATRACK))
-		advise(list, "No type 1 driver is loaded: modprobe dmatrack, or vfio_iommu_type1");
+		advise(list,
+		       "No type 1 driver is loaded: modprobe dmatrack, or vfio_iommu_type1");
 	if (!groups)
-		advise(list, "There is no IOMMU group: switch the IOMMU on in the firmware, and boot Linux with intel_iommu=on (Intel); mediated devices need none");
+		advise(list,
+		       "There is no IOMMU group: switch the IOMMU on in the firmware, and boot Linux with intel_iommu=on (Intel); mediated devices need none");
 	if (!count_vfio(json))
-		advise(list, "No device is bound to a VFIO driver. For a PCI device: modprobe vfio-pci; cd /sys/bus/pci/devices/ADDRESS; echo vfio-pci >driver_override; echo ADDRESS >driver/unbind; echo ADDRESS >../../drivers_probe");
+		advise(list,
+		       "No device is bound to a VFIO driver. For a PCI device: modprobe vfio-pci; cd /sys/bus/pci/devices/ADDRESS; echo vfio-pci >driver_override; echo ADDRESS >driver/unbind; echo ADDRESS >../../drivers_probe");
 	advise(list, "Without any device: dmatrack demo");
 	json_object_set_new(json, "advice", list);
 }
@@ -262,18 +279,20 @@ static void print_drivers(const json_t *json)
 
 	printf("VFIO:              %s\n",
 	       !json_is_true(json_object_get(json, "vfio")) ?
-	       "no /dev/vfio/vfio" :
+		       "no /dev/vfio/vfio" :
 	       json_is_true(json_object_get(json, "vfio_usable")) ?
-	       "yes" : "yes, but permission is denied");
+		       "yes" :
+		       "yes, but permission is denied");
 	if (!json_array_size(list))
 		puts("Type 1 driver:     none is loaded");
-	json_array_foreach(list, i, driver) {
+	json_array_foreach (list, i, driver) {
 		version = text_of(driver, "version");
-		printf("%-18s %s%s%s%s\n", i ? "" : "Type 1 driver:",
-		       text_of(driver, "name"), version ? " " : "",
-		       version ? version : "",
-		       strcmp(text_of(driver, "name"), STOCK) ? "" :
-		       ", the stock one");
+		printf("%-18s %s%s%s%s\n",
+		       i ? "" : "Type 1 driver:", text_of(driver, "name"),
+		       version ? " " : "", version ? version : "",
+		       strcmp(text_of(driver, "name"), STOCK) ?
+			       "" :
+			       ", the stock one");
 	}
 }
 
@@ -299,12 +318,14 @@ static void print_groups(const json_t *json)
 	size_t i, j;
 
 	printf("IOMMU groups:      %zu\n", json_array_size(list));
-	json_array_foreach(list, i, group) {
+	json_array_foreach (list, i, group) {
 		printf("group %" JSON_INTEGER_FORMAT "%s\n",
 		       json_integer_value(json_object_get(group, "group")),
 		       json_is_true(json_object_get(group, "vfio")) ?
-		       ", /dev/vfio has it" : "");
-		json_array_foreach(json_object_get(group, "devices"), j, device)
+			       ", /dev/vfio has it" :
+			       "");
+		json_array_foreach (json_object_get(group, "devices"), j,
+				    device)
 			print_device(device);
 	}
 }
@@ -320,7 +341,7 @@ static void print_mediated(const json_t *json)
 	size_t i;
 
 	printf("Mediated devices:  %zu\n", json_array_size(list));
-	json_array_foreach(list, i, o)
+	json_array_foreach (list, i, o)
 		printf("  %s  %s of %s\n", text_of(o, "name"),
 		       or_unknown(text_of(o, "type")),
 		       or_unknown(text_of(o, "parent")));
@@ -350,7 +371,7 @@ static void print(const json_t *json)
 	print_mediated(json);
 	print_groups(json);
 	puts("\nWhat to do:");
-	json_array_foreach(json_object_get(json, "advice"), i, line)
+	json_array_foreach (json_object_get(json, "advice"), i, line)
 		print_item(json_string_value(line));
 }
 

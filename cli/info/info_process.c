@@ -14,8 +14,8 @@
 
 #include "info.h"
 
-#define CONTAINER	"/dev/vfio/vfio"
-#define IOMMUFD		"/dev/iommu"
+#define CONTAINER "/dev/vfio/vfio"
+#define IOMMUFD	  "/dev/iommu"
 
 static int by_number(const void *a, const void *b)
 {
@@ -46,8 +46,9 @@ static DIR *open_fds(int pid)
 	if (!dir && errno == ENOENT)
 		cli_error("there's no process %d", pid);
 	else if (!dir && errno == EACCES)
-		cli_error("permission denied: process %d is another user's; run as root, or with CAP_SYS_PTRACE",
-			  pid);
+		cli_error(
+			"permission denied: process %d is another user's; run as root, or with CAP_SYS_PTRACE",
+			pid);
 	else if (!dir)
 		cli_error("%s: %m", name);
 	return dir;
@@ -119,10 +120,11 @@ static int one(int pid, int fd, json_t *json)
 	ret = dmatrack_open_fd(&t, ours);
 	close(ours);
 	if (ret) {
-		cli_error("process %d, descriptor %d: %s", pid, fd,
-			  ret == -EINVAL ?
-			  "not a VFIO container, or one without a device" :
-			  cli_error_why(ret));
+		cli_error(
+			"process %d, descriptor %d: %s", pid, fd,
+			ret == -EINVAL ?
+				"not a VFIO container, or one without a device" :
+				cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (json)
@@ -141,11 +143,13 @@ static void explain_none(int pid)
 
 	free(fds);
 	if (n > 0)
-		cli_error("process %d uses iommufd (%s), which dmatrack can't show",
-			  pid, IOMMUFD);
+		cli_error(
+			"process %d uses iommufd (%s), which dmatrack can't show",
+			pid, IOMMUFD);
 	else if (!n)
-		cli_error("process %d has no container: it hasn't opened %s (a container of dmatrack's engine can't be seen from outside)",
-			  pid, CONTAINER);
+		cli_error(
+			"process %d has no container: it hasn't opened %s (a container of dmatrack's engine can't be seen from outside)",
+			pid, CONTAINER);
 }
 
 static int all(int pid, const int *fds, int n, json_t *list)

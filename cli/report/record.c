@@ -17,16 +17,14 @@
 #include "cli/common/cli.h"
 #include "record.h"
 
-#define WORD_BITS	64
+#define WORD_BITS 64
 
 const char *const record_kinds[] = { "full", "round", "last" };
 const char *const record_results[] = { "copied", "exact", "differs", "failed" };
 const char *const record_reasons[] = {
-	[DMATRACK_RUNNING]  = "none",
-	[DMATRACK_FITS]	    = "fits",
-	[DMATRACK_DIVERGES] = "diverges",
-	[DMATRACK_ROUNDS]   = "rounds",
-	[DMATRACK_ASKED]    = "asked",
+	[DMATRACK_RUNNING] = "none",	  [DMATRACK_FITS] = "fits",
+	[DMATRACK_DIVERGES] = "diverges", [DMATRACK_ROUNDS] = "rounds",
+	[DMATRACK_ASKED] = "asked",
 };
 
 /**
@@ -128,8 +126,8 @@ void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
 		const struct part *p = &r->part[i];
 
 		from = p->first > first ? p->first : first;
-		to = p->first + p->pages < first + pages ?
-		     p->first + p->pages : first + pages;
+		to = p->first + p->pages < first + pages ? p->first + p->pages :
+							   first + pages;
 		if (from < to)
 			add_bits(r, bitmap, from - first, to - first,
 				 p->before + (from - p->first));
@@ -165,8 +163,9 @@ json_t *record_pack_heat(const uint64_t *bin, unsigned int nbins)
 
 		for (n = 1; i + n < end && bin[i + n] == bin[i];)
 			n++;
-		if (json_array_append_new(list, n == 1 ? json_integer(count) :
-				json_pack("[i, I]", (int)n, count)))
+		if (json_array_append_new(
+			    list, n == 1 ? json_integer(count) :
+					   json_pack("[i, I]", (int)n, count)))
 			break;
 	}
 	if (i < end) {
@@ -188,8 +187,9 @@ static json_t *string(const char *text)
 
 static int set_number(json_t *line, const char *name, uint64_t n)
 {
-	return json_object_set_new(line, name, json_integer(
-			n > INT64_MAX ? INT64_MAX : (json_int_t)n));
+	return json_object_set_new(line, name,
+				   json_integer(n > INT64_MAX ? INT64_MAX :
+								(json_int_t)n));
 }
 
 /* Add a member, unless it is 0: a missing one means that. */
@@ -217,9 +217,9 @@ static json_t *regions(const struct record_run *run)
 
 	for (i = 0; i < run->nregions; i++) {
 		snprintf(iova, sizeof(iova), "%#" PRIx64, run->region[i].iova);
-		if (json_array_append_new(list, json_pack("{s:s, s:I}",
-				"iova", iova, "size",
-				(json_int_t)run->region[i].size)))
+		if (json_array_append_new(
+			    list, json_pack("{s:s, s:I}", "iova", iova, "size",
+					    (json_int_t)run->region[i].size)))
 			break;
 	}
 	if (i < run->nregions) {
@@ -293,8 +293,8 @@ static void write_run(struct record *r, const struct record_run *run)
  */
 static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
 {
-	const uint64_t *const *bitmaps = round->sent_bitmaps ?
-					 round->sent_bitmaps : round->bitmaps;
+	const uint64_t *const *bitmaps =
+		round->sent_bitmaps ? round->sent_bitmaps : round->bitmaps;
 	unsigned int i;
 
 	if (!round->number) {
@@ -308,8 +308,9 @@ static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
 
 void record_round(struct record *r, const struct dmatrack_round *round)
 {
-	enum record_kind kind = round->last ? RECORD_LAST :
-				round->number ? RECORD_ROUND : RECORD_FULL;
+	enum record_kind kind = round->last   ? RECORD_LAST :
+				round->number ? RECORD_ROUND :
+						RECORD_FULL;
 	json_t *line;
 	int bad = 0;
 
@@ -318,8 +319,7 @@ void record_round(struct record *r, const struct dmatrack_round *round)
 	take_bitmaps(r, round);
 	line = json_object();
 	bad |= set_number(line, "round", round->number);
-	bad |= json_object_set_new(line, "kind",
-				   string(record_kinds[kind]));
+	bad |= json_object_set_new(line, "kind", string(record_kinds[kind]));
 	bad |= set_number(line, "begin_ns", round->begin);
 	bad |= set_number(line, "end_ns",
 			  round->begin + round->harvest + round->copy);
@@ -338,7 +338,7 @@ void record_round(struct record *r, const struct dmatrack_round *round)
 		bad |= set_number(line, "downtime_ns", round->downtime);
 	if (r->known)
 		bad |= json_object_set_new(line, "heat",
-				record_pack_heat(r->bin, r->nbins));
+					   record_pack_heat(r->bin, r->nbins));
 	write_line(r, line, bad);
 	memset(r->bin, 0, sizeof(r->bin));
 	r->known = false;
@@ -444,7 +444,7 @@ int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
 	const struct record_end end = {
 		.result = result,
 		.reason = totals->reason <= DMATRACK_ASKED ? totals->reason :
-			  DMATRACK_RUNNING,
+							     DMATRACK_RUNNING,
 		.error = error,
 		.time = totals->time,
 		.downtime = totals->downtime,

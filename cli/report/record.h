@@ -22,10 +22,10 @@
 
 #include "dmatrack_copy.h"
 
-#define RECORD_VERSION	1
-#define RECORD_BINS	2048u
-#define RECORD_REGIONS	DMATRACK_REGIONS_MAX
-#define RECORD_ROUNDS	10240u	/* most rounds that are read */
+#define RECORD_VERSION 1
+#define RECORD_BINS    2048u
+#define RECORD_REGIONS DMATRACK_REGIONS_MAX
+#define RECORD_ROUNDS  10240u /* most rounds that are read */
 
 /**
  * struct record_run - a run
@@ -56,9 +56,9 @@ struct record_run {
 };
 
 enum record_kind {
-	RECORD_FULL,	/* the first: everything is sent */
-	RECORD_ROUND,	/* devices write during it */
-	RECORD_LAST,	/* devices are stopped */
+	RECORD_FULL,  /* the first: everything is sent */
+	RECORD_ROUND, /* devices write during it */
+	RECORD_LAST,  /* devices are stopped */
 };
 
 /**
@@ -77,7 +77,7 @@ struct record_round {
 enum record_result {
 	RECORD_COPIED,	/* everything was copied */
 	RECORD_EXACT,	/* everything was copied, compared, and is the same */
-	RECORD_DIFFERS,	/* the copy was compared, and differs */
+	RECORD_DIFFERS, /* the copy was compared, and differs */
 	RECORD_FAILED,	/* there is no copy */
 };
 
@@ -142,7 +142,7 @@ int record_create(struct record **r, const char *path,
  */
 void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
 		  const uint64_t *bitmap);
-void record_dirty_all(struct record *r);	/* every page of all regions */
+void record_dirty_all(struct record *r); /* every page of all regions */
 
 /**
  * record_round() - write a round's line
@@ -174,7 +174,7 @@ extern const char *const record_reasons[5];
 
 /* Reading */
 
-#define RECORD_UNKNOWN	UINT64_MAX
+#define RECORD_UNKNOWN UINT64_MAX
 
 /**
  * struct record_file - a record that was read

@@ -20,9 +20,9 @@
 
 #include "record.h"
 
-#define LINE_MAX_BYTES	(1u << 20)
-#define LIMIT		(UINT64_C(1) << 60)
-#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+#define LINE_MAX_BYTES (1u << 20)
+#define LIMIT	       (UINT64_C(1) << 60)
+#define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 
 /**
  * struct reader - a record that is being read
@@ -46,8 +46,8 @@ struct reader {
 	size_t size;
 };
 
-__attribute__((format(printf, 3, 4)))
-static int fail(struct reader *r, int error, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int
+fail(struct reader *r, int error, const char *format, ...)
 {
 	int n = snprintf(r->error, r->size, "line %u: ", r->file->lines);
 	va_list args;
@@ -128,7 +128,9 @@ static int get_iova(json_t *o, uint64_t *iova)
 	errno = 0;
 	*iova = strtoull(text + 2, &end, 16);
 	return errno || end == text + 2 || *end || text[2] == '-' ||
-	       text[2] == '+' || text[2] == ' ' ? -EINVAL : 0;
+			       text[2] == '+' || text[2] == ' ' ?
+		       -EINVAL :
+		       0;
 }
 
 /* @last: in: last IOVA of the region before; out: of this one */
@@ -182,9 +184,10 @@ static int check_version(struct reader *r, json_t *line)
 	if (!json_is_integer(version) || n < 1)
 		return fail(r, -EINVAL, "not a record of dmatrack");
 	if (n > RECORD_VERSION)
-		return fail(r, -EPROTO,
-			    "the record has version %lld; this dmatrack reads versions up to %d",
-			    (long long)n, RECORD_VERSION);
+		return fail(
+			r, -EPROTO,
+			"the record has version %lld; this dmatrack reads versions up to %d",
+			(long long)n, RECORD_VERSION);
 	return 0;
 }
 
@@ -204,7 +207,8 @@ static int get_run(struct reader *r, json_t *line)
 		ret = get_numbers(r, line, members, COUNT(members));
 	if (!ret && (run->page_size < 512 || run->page_size > 1u << 30 ||
 		     run->page_size & (run->page_size - 1)))
-		ret = fail(r, -EINVAL, "page_size is not a power of two from 512 to 2^30");
+		ret = fail(r, -EINVAL,
+			   "page_size is not a power of two from 512 to 2^30");
 	run->command = get_string(line, "command");
 	run->driver = get_string(line, "driver");
 	run->target = get_string(line, "target");
@@ -241,7 +245,7 @@ static uint64_t pages_of_bin(const struct record_file *f, unsigned int bin)
 	uint64_t before = bin * f->bin_pages;
 
 	return f->pages - before < f->bin_pages ? f->pages - before :
-	       f->bin_pages;
+						  f->bin_pages;
 }
 
 /* Set @n bins from @bin on to @count dirty pages. */
@@ -254,7 +258,8 @@ static int set_bins(struct reader *r, uint64_t *heat, size_t bin, uint64_t n,
 		return fail(r, -EINVAL, "heat has an invalid bin");
 	for (; n; n--, bin++) {
 		if ((uint64_t)dirty > pages_of_bin(r->file, (unsigned int)bin))
-			return fail(r, -EINVAL, "heat has more pages than a bin has");
+			return fail(r, -EINVAL,
+				    "heat has more pages than a bin has");
 		heat[bin] = (uint64_t)dirty;
 	}
 	return 0;
@@ -418,7 +423,7 @@ static int parse_line(struct reader *r)
 	if (!line)
 		return fail(r, -EINVAL, "%s", error.text);
 	ret = json_is_object(line) ? take_line(r, line) :
-	      fail(r, -EINVAL, "not an object");
+				     fail(r, -EINVAL, "not an object");
 	json_decref(line);
 	return ret;
 }

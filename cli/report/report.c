@@ -9,35 +9,35 @@
 #include "report.h"
 
 static const char help[] =
-"usage: dmatrack report [OPTION]... RECORD [RECORD]\n"
-"\n"
-"Make an HTML page from the record that demo, send or snapshot wrote with\n"
-"--record FILE. It shows how the run ended and what to do about it; which pages\n"
-"were written, over time and address; bytes a round; how fast memory was written\n"
-"and sent; the downtime allowed, predicted and real. The page can be zoomed, fits\n"
-"a phone, and is one file that loads nothing else. Two records are shown side by\n"
-"side, on the same scales.\n"
-"\n"
-"RECORD may be - for standard input. The record of a run that was killed, or\n"
-"still runs, is shown as far as it goes.\n"
-"\n"
-"Output:\n"
-"  --output FILE      write the page to FILE; - for standard output (default: the\n"
-"                     first RECORD's name with .html as its ending)\n"
-"  --title TEXT       title of the page (default: 'dmatrack COMMAND')\n"
-"  --help             print this text\n"
-"\n"
-"How to read it: a column is the time from one harvest to the next. Its cells\n"
-"show the pages written in that time, its bar the bytes sent. In the last column\n"
-"the devices stand still: the downtime.\n"
-"\n"
-"Examples:\n"
-"  dmatrack demo --record run.jsonl\n"
-"  dmatrack report run.jsonl                 makes run.html\n"
-"  dmatrack report --output both.html before.jsonl after.jsonl\n"
-"\n"
-"Exit status: 0 done, 2 the command line is not understood, 3 the record can't be\n"
-"read or the page can't be written.\n";
+	"usage: dmatrack report [OPTION]... RECORD [RECORD]\n"
+	"\n"
+	"Make an HTML page from the record that demo, send or snapshot wrote with\n"
+	"--record FILE. It shows how the run ended and what to do about it; which pages\n"
+	"were written, over time and address; bytes a round; how fast memory was written\n"
+	"and sent; the downtime allowed, predicted and real. The page can be zoomed, fits\n"
+	"a phone, and is one file that loads nothing else. Two records are shown side by\n"
+	"side, on the same scales.\n"
+	"\n"
+	"RECORD may be - for standard input. The record of a run that was killed, or\n"
+	"still runs, is shown as far as it goes.\n"
+	"\n"
+	"Output:\n"
+	"  --output FILE      write the page to FILE; - for standard output (default: the\n"
+	"                     first RECORD's name with .html as its ending)\n"
+	"  --title TEXT       title of the page (default: 'dmatrack COMMAND')\n"
+	"  --help             print this text\n"
+	"\n"
+	"How to read it: a column is the time from one harvest to the next. Its cells\n"
+	"show the pages written in that time, its bar the bytes sent. In the last column\n"
+	"the devices stand still: the downtime.\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack demo --record run.jsonl\n"
+	"  dmatrack report run.jsonl                 makes run.html\n"
+	"  dmatrack report --output both.html before.jsonl after.jsonl\n"
+	"\n"
+	"Exit status: 0 done, 2 the command line is not understood, 3 the record can't be\n"
+	"read or the page can't be written.\n";
 
 /**
  * struct options - options of report
@@ -49,14 +49,11 @@ struct options {
 	const char *title;
 };
 
-#define OPTION(kind, name, member) \
-	CLI_##kind(name, struct options, member)
+#define OPTION(kind, name, member) CLI_##kind(name, struct options, member)
 
-static const struct cli_option options[] = {
-	OPTION(STRING, "output", output),
-	OPTION(STRING, "title", title),
-	{ 0 }
-};
+static const struct cli_option options[] = { OPTION(STRING, "output", output),
+					     OPTION(STRING, "title", title),
+					     { 0 } };
 
 static const char *const operands[] = { "RECORD", "RECORD", NULL };
 
@@ -80,7 +77,8 @@ static char *name_output(const struct options *o, const char *record)
 		return strdup("-");
 	if (dot && dot > record && (!slash || dot > slash + 1))
 		length = (size_t)(dot - record);
-	return asprintf(&name, "%.*s.html", (int)length, record) < 0 ? NULL : name;
+	return asprintf(&name, "%.*s.html", (int)length, record) < 0 ? NULL :
+								       name;
 }
 
 static bool same_file(const char *a, const char *b)
@@ -98,7 +96,7 @@ static int write_out(const char *name, const char *text, size_t size)
 
 	if (!strcmp(name, "-"))
 		return fwrite(text, 1, size, stdout) == size ? CLI_OK :
-		       CLI_FAILED;
+							       CLI_FAILED;
 	out = fopen(name, "we");
 	bad = !out || fwrite(text, 1, size, out) != size;
 	if (out && fclose(out))
@@ -140,7 +138,8 @@ static int read_records(struct report *r, char **names, unsigned int n)
 
 	for (r->n = 0; r->n < n; r->n++) {
 		r->name[r->n] = names[r->n];
-		if (!record_read(&r->file[r->n], names[r->n], error, sizeof(error)))
+		if (!record_read(&r->file[r->n], names[r->n], error,
+				 sizeof(error)))
 			continue;
 		cli_error("%s: %s", names[r->n], error);
 		record_read_free(&r->file[r->n]);
@@ -165,7 +164,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	}
 	for (i = 0; i < argc && ret == CLI_GO_ON; i++) {
 		if (same_file(argv[i], output))
-			ret = cli_error_usage("the page would overwrite the record %s", output);
+			ret = cli_error_usage(
+				"the page would overwrite the record %s",
+				output);
 	}
 	if (ret == CLI_GO_ON)
 		ret = read_records(&r, argv, (unsigned int)argc);

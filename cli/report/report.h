@@ -17,9 +17,9 @@
 
 #include "record.h"
 
-#define REPORT_RECORDS	2u
-#define REPORT_COLUMNS	512u		/* most columns of the heat map */
-#define REPORT_CELLS	(1u << 18)	/* most cells of the heat map */
+#define REPORT_RECORDS 2u
+#define REPORT_COLUMNS 512u	  /* most columns of the heat map */
+#define REPORT_CELLS   (1u << 18) /* most cells of the heat map */
 
 /**
  * struct report - data of a page

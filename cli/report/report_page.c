@@ -15,7 +15,7 @@
 #include "cli/common/cli.h"
 #include "report.h"
 
-#define MARK	"@DATA@"
+#define MARK "@DATA@"
 
 /* The page, linked into the command */
 extern const char _binary_page_html_start[], _binary_page_html_end[];
@@ -40,9 +40,11 @@ static unsigned int divide(unsigned int n, unsigned int by)
 static struct merge choose_merge(const struct record_file *f)
 {
 	unsigned int rounds = f->nrounds > 1 ? f->nrounds - 1 : 1;
-	struct merge m = { .rounds = divide(rounds, REPORT_COLUMNS), .bins = 1 };
+	struct merge m = { .rounds = divide(rounds, REPORT_COLUMNS),
+			   .bins = 1 };
 
-	while (divide(f->nbins, m.bins) * divide(rounds, m.rounds) > REPORT_CELLS)
+	while (divide(f->nbins, m.bins) * divide(rounds, m.rounds) >
+	       REPORT_CELLS)
 		m.bins *= 2;
 	m.rows = divide(f->nbins, m.bins);
 	return m;
@@ -50,7 +52,7 @@ static struct merge choose_merge(const struct record_file *f)
 
 /* Raise the values in @row to those of round @round. Return: false: its heat isn't known */
 static bool raise_row(const struct record_file *f, const struct merge *m,
-		  unsigned int round, uint64_t *row)
+		      unsigned int round, uint64_t *row)
 {
 	const uint64_t *heat = f->heat + (size_t)round * f->nbins;
 	unsigned int i, bin;
@@ -60,7 +62,8 @@ static bool raise_row(const struct record_file *f, const struct merge *m,
 	for (i = 0; i < m->rows; i++) {
 		uint64_t sum = 0;
 
-		for (bin = i * m->bins; bin < (i + 1) * m->bins && bin < f->nbins; bin++)
+		for (bin = i * m->bins;
+		     bin < (i + 1) * m->bins && bin < f->nbins; bin++)
 			sum += heat[bin];
 		if (sum > row[i])
 			row[i] = sum;
@@ -92,9 +95,9 @@ static json_t *pack_heat(const struct record_file *f)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:I, s:i, s:o}", "rounds", (int)m.rounds, "pages",
-			 (json_int_t)(m.bins * f->bin_pages), "rows", (int)m.rows,
-			 "column", column);
+	return json_pack("{s:i, s:I, s:i, s:o}", "rounds", (int)m.rounds,
+			 "pages", (json_int_t)(m.bins * f->bin_pages), "rows",
+			 (int)m.rows, "column", column);
 }
 
 static json_t *pack(const struct report *r)
@@ -105,15 +108,16 @@ static json_t *pack(const struct report *r)
 	for (i = 0; i < r->n; i++) {
 		const struct record_file *f = &r->file[i];
 
-		if (json_array_append_new(records, json_pack("{s:s, s:O, s:o}",
-				"name", r->name[i], "line", f->line,
-				"heat", pack_heat(f)))) {
+		if (json_array_append_new(records,
+					  json_pack("{s:s, s:O, s:o}", "name",
+						    r->name[i], "line", f->line,
+						    "heat", pack_heat(f)))) {
 			json_decref(records);
 			return NULL;
 		}
 	}
-	return json_pack("{s:s, s:s?, s:o}", "version", DMATRACK_RELEASE, "title",
-			 r->title, "records", records);
+	return json_pack("{s:s, s:s?, s:o}", "version", DMATRACK_RELEASE,
+			 "title", r->title, "records", records);
 }
 
 static int write_escaped(const char *text, size_t size, void *out)
@@ -131,15 +135,19 @@ static int write_escaped(const char *text, size_t size, void *out)
 
 int report_page(const struct report *r, FILE *out)
 {
-	const char *page = _binary_page_html_start, *end = _binary_page_html_end;
-	const char *mark = memmem(page, (size_t)(end - page), MARK, strlen(MARK));
+	const char *page = _binary_page_html_start,
+		   *end = _binary_page_html_end;
+	const char *mark =
+		memmem(page, (size_t)(end - page), MARK, strlen(MARK));
 	json_t *data = pack(r);
 	int ret = -ENOMEM;
 
 	if (mark && data) {
 		fwrite(page, 1, (size_t)(mark - page), out);
-		ret = json_dump_callback(data, write_escaped, out, JSON_COMPACT |
-					 JSON_ENSURE_ASCII) ? -ENOMEM : 0;
+		ret = json_dump_callback(data, write_escaped, out,
+					 JSON_COMPACT | JSON_ENSURE_ASCII) ?
+			      -ENOMEM :
+			      0;
 		mark += strlen(MARK);
 		fwrite(mark, 1, (size_t)(end - mark), out);
 	}

@@ -30,14 +30,14 @@
 #include "devices/device.h"
 #include "dmatrack.h"
 
-#define REPLAY_PAGE		UINT64_C(4096)
-#define REPLAY_LINE		4096u		/* longest line in bytes */
-#define REPLAY_CALLS		1000000u	/* most calls of a trace */
-#define REPLAY_RANGES		16000000u	/* most ranges of pages in a trace */
-#define REPLAY_NAME		32u		/* longest name of an area in bytes */
-#define REPLAY_AREAS		1024u		/* most areas with a name */
-#define REPLAY_MEMORY		(1ull << 46)	/* most bytes of all areas */
-#define REPLAY_BITMAP		(1ull << 30)	/* largest bitmap in bytes */
+#define REPLAY_PAGE   UINT64_C(4096)
+#define REPLAY_LINE   4096u	   /* longest line in bytes */
+#define REPLAY_CALLS  1000000u	   /* most calls of a trace */
+#define REPLAY_RANGES 16000000u	   /* most ranges of pages in a trace */
+#define REPLAY_NAME   32u	   /* longest name of an area in bytes */
+#define REPLAY_AREAS  1024u	   /* most areas with a name */
+#define REPLAY_MEMORY (1ull << 46) /* most bytes of all areas */
+#define REPLAY_BITMAP (1ull << 30) /* largest bitmap in bytes */
 
 enum replay_verb {
 	REPLAY_CONTAINER,
@@ -61,22 +61,22 @@ enum replay_verb {
 enum replay_pointer {
 	REPLAY_POINTER_GOOD,
 	REPLAY_POINTER_NULL,
-	REPLAY_POINTER_BAD,		/* in the kernel's half of the addresses */
-	REPLAY_POINTER_UNMAPPED,	/* in this process, without memory */
+	REPLAY_POINTER_BAD,	 /* in the kernel's half of the addresses */
+	REPLAY_POINTER_UNMAPPED, /* in this process, without memory */
 };
 
 /* Members of struct replay_call that the line gave */
-#define REPLAY_HAS_ARGSZ	(1u << 0)
-#define REPLAY_HAS_FLAGS	(1u << 1)
-#define REPLAY_HAS_BYTES	(1u << 2)
-#define REPLAY_HAS_PAGE_SIZE	(1u << 3)
-#define REPLAY_HAS_VALUE	(1u << 4)
+#define REPLAY_HAS_ARGSZ     (1u << 0)
+#define REPLAY_HAS_FLAGS     (1u << 1)
+#define REPLAY_HAS_BYTES     (1u << 2)
+#define REPLAY_HAS_PAGE_SIZE (1u << 3)
+#define REPLAY_HAS_VALUE     (1u << 4)
 
 /* Which memory a mapping has */
 enum replay_where {
-	REPLAY_ANYWHERE,	/* memory of its own */
-	REPLAY_NAMED,		/* area @area, from offset @place on */
-	REPLAY_RECORDED,	/* memory for address @place of the recorded program */
+	REPLAY_ANYWHERE, /* memory of its own */
+	REPLAY_NAMED,	 /* area @area, from offset @place on */
+	REPLAY_RECORDED, /* memory for address @place of the recorded program */
 };
 
 /**
@@ -189,7 +189,8 @@ void replay_trace_free(struct replay_trace *t);
 struct replay_call *replay_trace_add_call(struct replay_trace *t);
 
 /* Add a range to the last call's expectation. Return: false: no memory, or REPLAY_RANGES reached */
-bool replay_trace_add_range(struct replay_trace *t, uint64_t first, uint64_t last);
+bool replay_trace_add_range(struct replay_trace *t, uint64_t first,
+			    uint64_t last);
 
 /* replay_parse.c --------------------------------------------------------------- */
 
@@ -304,8 +305,7 @@ void replay_player_free(struct replay_result *r);
 
 /* replay_check.c --------------------------------------------------------------- */
 
-bool replay_check(const struct replay_trace *t,
-		  const struct replay_call *call,
+bool replay_check(const struct replay_trace *t, const struct replay_call *call,
 		  const struct replay_result *r);
 
 /* replay_print.c --------------------------------------------------------------- */
@@ -324,9 +324,9 @@ void replay_print_difference(const struct replay_trace *t,
 			     const struct replay_result *r);
 
 /* Parts of lines, for the recorder as well */
-void replay_print_address(FILE *to, uint64_t n);	/* 0x100000 */
-void replay_print_size(FILE *to, uint64_t n);		/* 1M */
-void replay_print_error(FILE *to, long ret);		/* EINVAL */
+void replay_print_address(FILE *to, uint64_t n); /* 0x100000 */
+void replay_print_size(FILE *to, uint64_t n);	 /* 1M */
+void replay_print_error(FILE *to, long ret);	 /* EINVAL */
 void replay_print_pages(FILE *to, const uint64_t *bitmap, uint64_t npages,
 			const char *more);
 

@@ -8,7 +8,8 @@ static bool same_pages(const struct replay_range *range, uint32_t n,
 {
 	uint64_t pos = 0, len = 0;
 
-	for (; dmatrack_next_run(r->bitmap, r->npages, &pos, &len); pos += len) {
+	for (; dmatrack_next_run(r->bitmap, r->npages, &pos, &len);
+	     pos += len) {
 		if (!n || range->first != pos || range->last != pos + len - 1)
 			return false;
 		range++;
@@ -30,16 +31,14 @@ static bool pages_as_expected(const struct replay_trace *t,
 	return same_pages(t->ranges + x->ranges, x->nr_ranges, r);
 }
 
-bool replay_check(const struct replay_trace *t,
-		  const struct replay_call *call,
+bool replay_check(const struct replay_trace *t, const struct replay_call *call,
 		  const struct replay_result *r)
 {
 	const struct replay_expect *x = &call->expect;
 
 	if (x->has_ret && x->ret != r->ret)
 		return false;
-	if (x->has_value &&
-	    (!r->has_value || r->mixed || r->value != x->value))
+	if (x->has_value && (!r->has_value || r->mixed || r->value != x->value))
 		return false;
 	return !x->has_pages || pages_as_expected(t, x, r);
 }

@@ -12,8 +12,9 @@ static json_t *json_of_pages(const struct replay_result *r)
 	json_t *list = json_array();
 
 	for (; dmatrack_next_run(r->bitmap, r->npages, &pos, &len); pos += len)
-		json_array_append_new(list, json_pack("[I, I]", (json_int_t)pos,
-						      (json_int_t)(pos + len - 1)));
+		json_array_append_new(list,
+				      json_pack("[I, I]", (json_int_t)pos,
+						(json_int_t)(pos + len - 1)));
 	return list;
 }
 

@@ -13,8 +13,9 @@
 #include "replay.h"
 
 /* Not canonical on x86-64, and beyond user space */
-#define BAD_ADDRESS		UINT64_C(0x8000000000000000)
-#define NULL_SIZE	65536u	/* bytes from address 0 on, where no program has memory */
+#define BAD_ADDRESS UINT64_C(0x8000000000000000)
+#define NULL_SIZE \
+	65536u /* bytes from address 0 on, where no program has memory */
 
 static uint64_t page_down(uint64_t n)
 {
@@ -65,7 +66,8 @@ static void merge(struct replay_memory *m)
 	m->nr_recorded = (uint32_t)(to - m->recorded) + 1;
 }
 
-static void add_recorded(struct replay_memory *m, const struct replay_call *call)
+static void add_recorded(struct replay_memory *m,
+			 const struct replay_call *call)
 {
 	struct replay_area *area = &m->recorded[m->nr_recorded++];
 
@@ -163,8 +165,8 @@ static struct replay_area *new_own(struct replay_memory *m, uint64_t size)
 	return own;
 }
 
-static struct replay_area *find(struct replay_memory *m,
-				const struct replay_call *call, uint64_t *offset)
+static struct replay_area *
+find(struct replay_memory *m, const struct replay_call *call, uint64_t *offset)
 {
 	struct replay_area *area;
 
@@ -214,8 +216,8 @@ int replay_memory_of(struct replay_memory *m, const struct replay_call *call,
 		if (*memory)
 			return 0;
 	}
-	cli_error("%s:%u: no room for %#llx bytes of memory", trace,
-		  call->line, (unsigned long long)call->size);
+	cli_error("%s:%u: no room for %#llx bytes of memory", trace, call->line,
+		  (unsigned long long)call->size);
 	return CLI_FAILED;
 }
 

@@ -16,39 +16,39 @@
 
 #include "replay.h"
 
-#define WORDS	(REPLAY_LINE / 2 + 1)
-#define INFO_MAX	65536u		/* largest argsz of GET_INFO, in bytes */
+#define WORDS	  (REPLAY_LINE / 2 + 1)
+#define INFO_MAX  65536u /* largest argsz of GET_INFO, in bytes */
 
-#define KEY_ARGSZ	(1u << 0)
-#define KEY_FLAGS	(1u << 1)
-#define KEY_BYTES	(1u << 2)
-#define KEY_DATA	(1u << 3)
-#define KEY_VADDR	(1u << 4)
-#define KEYS		(KEY_ARGSZ | KEY_FLAGS)
+#define KEY_ARGSZ (1u << 0)
+#define KEY_FLAGS (1u << 1)
+#define KEY_BYTES (1u << 2)
+#define KEY_DATA  (1u << 3)
+#define KEY_VADDR (1u << 4)
+#define KEYS	  (KEY_ARGSZ | KEY_FLAGS)
 
 static const struct verb {
 	const char *name;
 	const char *arguments;
 	unsigned int keys;
 } verbs[] = {
-	[REPLAY_CONTAINER]	= { "container", "?T", 0 },
-	[REPLAY_MAP]		= { "map", "is?pA", KEYS | KEY_VADDR },
-	[REPLAY_UNMAP]		= { "unmap", "is?B", KEYS | KEY_BYTES | KEY_DATA },
-	[REPLAY_START]		= { "start", "", KEYS },
-	[REPLAY_STOP]		= { "stop", "", KEYS },
-	[REPLAY_HARVEST]	= { "bitmap", "is?g", KEYS | KEY_BYTES | KEY_DATA },
-	[REPLAY_INFO]		= { "info", "", KEYS },
-	[REPLAY_CHECK]		= { "check", "v", 0 },
-	[REPLAY_IOCTL]		= { "ioctl", "is", 0 },
-	[REPLAY_WRITE]		= { "write", "is?v", 0 },
-	[REPLAY_READ]		= { "read", "is", 0 },
-	[REPLAY_PIN]		= { "pin", "in?p", 0 },
-	[REPLAY_UNPIN]		= { "unpin", "in", 0 },
-	[REPLAY_PINNED_WRITE]	= { "pinned-write", "is?v", 0 },
-	[REPLAY_MARK]		= { "mark", "is", 0 },
+	[REPLAY_CONTAINER] = { "container", "?T", 0 },
+	[REPLAY_MAP] = { "map", "is?pA", KEYS | KEY_VADDR },
+	[REPLAY_UNMAP] = { "unmap", "is?B", KEYS | KEY_BYTES | KEY_DATA },
+	[REPLAY_START] = { "start", "", KEYS },
+	[REPLAY_STOP] = { "stop", "", KEYS },
+	[REPLAY_HARVEST] = { "bitmap", "is?g", KEYS | KEY_BYTES | KEY_DATA },
+	[REPLAY_INFO] = { "info", "", KEYS },
+	[REPLAY_CHECK] = { "check", "v", 0 },
+	[REPLAY_IOCTL] = { "ioctl", "is", 0 },
+	[REPLAY_WRITE] = { "write", "is?v", 0 },
+	[REPLAY_READ] = { "read", "is", 0 },
+	[REPLAY_PIN] = { "pin", "in?p", 0 },
+	[REPLAY_UNPIN] = { "unpin", "in", 0 },
+	[REPLAY_PINNED_WRITE] = { "pinned-write", "is?v", 0 },
+	[REPLAY_MARK] = { "mark", "is", 0 },
 };
 
-#define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
+#define NVERBS (sizeof(verbs) / sizeof(verbs[0]))
 
 static const char *const pointers[] = {
 	[REPLAY_POINTER_GOOD] = "good",
@@ -85,8 +85,8 @@ struct parser {
 	struct replay_error *e;
 };
 
-__attribute__((format(printf, 3, 4)))
-static bool refuse(struct parser *p, const char *at, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool
+refuse(struct parser *p, const char *at, const char *format, ...)
 {
 	va_list args;
 
@@ -195,7 +195,8 @@ static bool find_area(struct parser *p, const char *name, size_t len)
 	uint32_t i;
 
 	if (len >= REPLAY_NAME || !isalpha((unsigned char)*name))
-		return refuse(p, name, "a name begins with a letter and has up to %u",
+		return refuse(p, name,
+			      "a name begins with a letter and has up to %u",
 			      REPLAY_NAME - 1);
 	for (i = 0; i < t->nr_areas; i++) {
 		if (!strncmp(t->areas[i].name, name, len) &&
@@ -242,7 +243,8 @@ static bool take_place(struct parser *p)
 	plus = strchr(word, '+');
 	if (plus && !is_number(plus + 1, &p->call->place))
 		return refuse(p, plus + 1, "'%.40s' is not a number", plus + 1);
-	return find_area(p, word, plus ? (size_t)(plus - word) : strlen(word)) &&
+	return find_area(p, word,
+			 plus ? (size_t)(plus - word) : strlen(word)) &&
 	       grow_area(p, word);
 }
 
@@ -262,7 +264,7 @@ static bool follows(struct parser *p, char kind)
 	case 'B':
 		return !strcmp(word, "bitmap");
 	}
-	return !strchr(word, '=');	/* not a key */
+	return !strchr(word, '='); /* not a key */
 }
 
 static bool take_page_size(struct parser *p)
@@ -398,7 +400,8 @@ static bool take_keys(struct parser *p, unsigned int keys)
 {
 	for (; *p->at && strcmp(*p->at, "="); p->at++) {
 		if (!strchr(*p->at, '='))
-			return refuse(p, *p->at, "unexpected word '%.40s'", *p->at);
+			return refuse(p, *p->at, "unexpected word '%.40s'",
+				      *p->at);
 		if (!set_key(p, *p->at, keys))
 			return false;
 	}
@@ -433,13 +436,15 @@ static bool take_range(struct parser *p)
 	if (dash)
 		*dash = '\0';
 	if (!cli_text_parse_number(word, &first) ||
-	    !cli_text_parse_number(dash ? dash + 1 : word, &last) || last < first)
+	    !cli_text_parse_number(dash ? dash + 1 : word, &last) ||
+	    last < first)
 		return refuse(p, word, "not a page nor FIRST-LAST");
 	if (x->nr_ranges &&
 	    first <= p->t->ranges[x->ranges + x->nr_ranges - 1].last)
 		return refuse(p, word, "pages must ascend");
 	if (!replay_trace_add_range(p->t, first, last))
-		return refuse(p, word, "more than %u ranges of pages, or no memory",
+		return refuse(p, word,
+			      "more than %u ranges of pages, or no memory",
 			      REPLAY_RANGES);
 	return true;
 }
@@ -463,7 +468,8 @@ static bool take_result(struct parser *p)
 	if (is_number(*p->at, &value))
 		x->ret = (long)value;
 	else if (!is_error(*p->at, &x->ret))
-		return refuse_next(p, "a number, an error, pages, none, all or value");
+		return refuse_next(
+			p, "a number, an error, pages, none, all or value");
 	x->has_ret = true;
 	p->at++;
 	return true;
@@ -491,8 +497,9 @@ static bool take_answer(struct parser *p)
 	struct replay_expect *x = &p->call->expect;
 
 	if (take_word(p, "value"))
-		return p->call->verb == REPLAY_READ ? take_read_value(p) :
-		       refuse(p, p->at[-1], "only read has a value");
+		return p->call->verb == REPLAY_READ ?
+			       take_read_value(p) :
+			       refuse(p, p->at[-1], "only read has a value");
 	if (!reports_pages(p->call))
 		return refuse(p, *p->at, "this call reports no pages");
 	if (x->all || (x->has_pages && !x->nr_ranges))
@@ -555,7 +562,8 @@ static bool parse_call(struct parser *p, uint32_t number)
 	if (!take_all(p) && !take_arguments(p, verb->arguments))
 		return false;
 	if (p->call->verb == REPLAY_IOCTL && p->call->size > UINT16_MAX)
-		return refuse(p, p->at[-1], "an argument above 65535 might be an address");
+		return refuse(p, p->at[-1],
+			      "an argument above 65535 might be an address");
 	return take_keys(p, verb->keys) &&
 	       (!take_word(p, "=") || take_expectation(p));
 }

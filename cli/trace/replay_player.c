@@ -9,7 +9,7 @@
 #include "dmatrack_engine.h"
 #include "replay.h"
 
-#define FILL	0x5a		/* byte to write if the trace gives no value */
+#define FILL 0x5a /* byte to write if the trace gives no value */
 
 /*
  * The call's structure, and room behind it: GET_INFO writes argsz bytes, which the parser
@@ -45,10 +45,12 @@ static int need_device(struct replay_player *p, const struct replay_call *call)
 
 	if (!ret)
 		return 0;
-	cli_error("%s:%u: %s: %s", p->trace, call->line,
-		  p->device ? p->device : "engine", ret == -ENODEV ?
-		  "not a device that can be told to write (dmt_testdev, edu)" :
-		  strerror(-ret));
+	cli_error(
+		"%s:%u: %s: %s", p->trace, call->line,
+		p->device ? p->device : "engine",
+		ret == -ENODEV ?
+			"not a device that can be told to write (dmt_testdev, edu)" :
+			strerror(-ret));
 	return CLI_FAILED;
 }
 
@@ -92,13 +94,14 @@ static int run_map(struct replay_player *p, const struct replay_call *call,
 	return 0;
 }
 
-static int refuse_bitmap(struct replay_player *p, const struct replay_call *call,
-			 uint64_t bytes)
+static int refuse_bitmap(struct replay_player *p,
+			 const struct replay_call *call, uint64_t bytes)
 {
 	char size[CLI_TEXT];
 
-	cli_error("%s:%u: no room for a bitmap of %s; if the call is to fail, say data=bad",
-		  p->trace, call->line, cli_text_size(size, bytes));
+	cli_error(
+		"%s:%u: no room for a bitmap of %s; if the call is to fail, say data=bad",
+		p->trace, call->line, cli_text_size(size, bytes));
 	return CLI_FAILED;
 }
 
@@ -113,8 +116,8 @@ static int new_bitmap(struct replay_player *p, const struct replay_call *call,
 	bitmap->size = call->has & REPLAY_HAS_BYTES ? call->bytes : need;
 	room = bitmap->size > need ? bitmap->size : need;
 	if (call->pointer != REPLAY_POINTER_GOOD) {
-		bitmap->data = replay_memory_wrong(&p->memory, call->pointer,
-						   room);
+		bitmap->data =
+			replay_memory_wrong(&p->memory, call->pointer, room);
 		return 0;
 	}
 	if (room > REPLAY_BITMAP)
@@ -142,11 +145,11 @@ static int run_unmap(struct replay_player *p, const struct replay_call *call,
 
 	if (ret)
 		return ret;
-	unmap->argsz = argsz(call, sizeof(*unmap) +
-				   (bitmap ? sizeof(arg.is.bitmap) : 0));
-	unmap->flags = flags(call,
-			     (bitmap ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP : 0) |
-			     (call->everything ? VFIO_DMA_UNMAP_FLAG_ALL : 0));
+	unmap->argsz = argsz(
+		call, sizeof(*unmap) + (bitmap ? sizeof(arg.is.bitmap) : 0));
+	unmap->flags = flags(
+		call, (bitmap ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP : 0) |
+			      (call->everything ? VFIO_DMA_UNMAP_FLAG_ALL : 0));
 	unmap->iova = call->iova;
 	unmap->size = call->size;
 	r->ret = do_ioctl(p, VFIO_IOMMU_UNMAP_DMA);
@@ -162,8 +165,8 @@ static void run_switch(struct replay_player *p, const struct replay_call *call,
 
 	dirty->argsz = argsz(call, sizeof(*dirty));
 	dirty->flags = flags(call, call->verb == REPLAY_START ?
-				   VFIO_IOMMU_DIRTY_PAGES_FLAG_START :
-				   VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+					   VFIO_IOMMU_DIRTY_PAGES_FLAG_START :
+					   VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
 	r->ret = do_ioctl(p, VFIO_IOMMU_DIRTY_PAGES);
 }
 
@@ -176,8 +179,10 @@ static int run_harvest(struct replay_player *p, const struct replay_call *call,
 	ret = new_bitmap(p, call, &arg.is.get.bitmap, r);
 	if (ret)
 		return ret;
-	arg.is.dirty.argsz = argsz(call, sizeof(arg.is.dirty) + sizeof(arg.is.get));
-	arg.is.dirty.flags = flags(call, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
+	arg.is.dirty.argsz =
+		argsz(call, sizeof(arg.is.dirty) + sizeof(arg.is.get));
+	arg.is.dirty.flags =
+		flags(call, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
 	arg.is.get.iova = call->iova;
 	arg.is.get.size = call->size;
 	r->ret = do_ioctl(p, VFIO_IOMMU_DIRTY_PAGES);
@@ -200,16 +205,17 @@ static void run_info(struct replay_player *p, const struct replay_call *call,
 static int new_data(struct replay_player *p, const struct replay_call *call,
 		    unsigned char **data)
 {
-	size_t size = call->size && call->size <= TDEV_SIZE_MAX ?
-		      call->size : 1;
+	size_t size = call->size && call->size <= TDEV_SIZE_MAX ? call->size :
+								  1;
 
 	*data = malloc(size);
 	if (!*data) {
 		cli_error("%s:%u: no memory", p->trace, call->line);
 		return CLI_FAILED;
 	}
-	memset(*data, call->has & REPLAY_HAS_VALUE ? (int)(call->value & 255) :
-						     FILL, size);
+	memset(*data,
+	       call->has & REPLAY_HAS_VALUE ? (int)(call->value & 255) : FILL,
+	       size);
 	return 0;
 }
 
@@ -224,8 +230,7 @@ static int run_write(struct replay_player *p, const struct replay_call *call,
 	if (call->verb == REPLAY_WRITE)
 		r->ret = dev_write(p->d, call->iova, data, call->size);
 	else
-		r->ret = dev_pinned_write(p->d, call->iova, data,
-						 call->size);
+		r->ret = dev_pinned_write(p->d, call->iova, data, call->size);
 	free(data);
 	return 0;
 }
@@ -252,9 +257,10 @@ static int check_able(struct replay_player *p, const struct replay_call *call,
 {
 	if (r->ret != -EOPNOTSUPP || call->expect.ret == -EOPNOTSUPP)
 		return 0;
-	cli_error("%s:%u: %s: a device of the kind '%s' on the driver '%s' can't",
-		  p->trace, call->line, replay_parse_verb_name(call->verb),
-		  dev_kind(p->d), dmatrack_driver(p->t));
+	cli_error(
+		"%s:%u: %s: a device of the kind '%s' on the driver '%s' can't",
+		p->trace, call->line, replay_parse_verb_name(call->verb),
+		dev_kind(p->d), dmatrack_driver(p->t));
 	return CLI_FAILED;
 }
 
@@ -270,8 +276,7 @@ static int run_device(struct replay_player *p, const struct replay_call *call,
 		ret = run_read(p, call, r);
 		break;
 	case REPLAY_PIN:
-		r->ret = dev_pin(p->d, call->iova, call->size,
-					call->prot);
+		r->ret = dev_pin(p->d, call->iova, call->size, call->prot);
 		break;
 	case REPLAY_UNPIN:
 		r->ret = dev_unpin(p->d, call->iova, call->size);

@@ -9,8 +9,8 @@
 
 #include "replay.h"
 
-#define WIDTH		40	/* columns of a call, before its result */
-#define PAGES_WIDTH	70	/* columns of a line of pages */
+#define WIDTH	    40 /* columns of a call, before its result */
+#define PAGES_WIDTH 70 /* columns of a line of pages */
 
 /* Numbers ----------------------------------------------------------------------- */
 
@@ -254,8 +254,7 @@ char *replay_print_text(const struct replay_trace *t,
 }
 
 void replay_print(FILE *to, const struct replay_trace *t,
-		  const struct replay_call *call,
-		  const struct replay_result *r)
+		  const struct replay_call *call, const struct replay_result *r)
 {
 	char *text = replay_print_text(t, call);
 

@@ -18,7 +18,7 @@ static int get_line(FILE *file, char *line)
 
 	while ((c = getc(file)) != EOF && c != '\n') {
 		if (n < (int)REPLAY_LINE)
-			line[n++] = c ? (char)c : '\1';	/* no text either */
+			line[n++] = c ? (char)c : '\1'; /* no text either */
 		if (n == (int)REPLAY_LINE)
 			break;
 	}

@@ -38,7 +38,8 @@ struct replay_call *replay_trace_add_call(struct replay_trace *t)
 	return calls;
 }
 
-bool replay_trace_add_range(struct replay_trace *t, uint64_t first, uint64_t last)
+bool replay_trace_add_range(struct replay_trace *t, uint64_t first,
+			    uint64_t last)
 {
 	struct replay_expect *x = &t->calls[t->nr_calls - 1].expect;
 	struct replay_range *ranges = t->ranges;

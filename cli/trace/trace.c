@@ -9,33 +9,33 @@
 #include "trace.h"
 
 static const char help[] =
-"usage: dmatrack trace [OPTION]... COMMAND [ARGUMENT]...\n"
-"\n"
-"Run a program that uses VFIO (QEMU, a DPDK application, dmatrack itself), and\n"
-"record the type1 calls that it makes on its container, with arguments and\n"
-"results: a trace that 'dmatrack replay' carries out.\n"
-"\n"
-"The program, its threads and its children are followed by ptrace(2). Other\n"
-"system calls aren't stopped: the program runs at its usual speed. Device writes\n"
-"can't be seen; the pages that a bitmap reported are recorded as a comment, or\n"
-"with --marks as marks.\n"
-"\n"
-"  -o, --output FILE  write the trace to FILE (default: standard error)\n"
-"  --marks            before each bitmap, write marks of the pages that it\n"
-"                     reported: a replay then reports the same pages, and expects\n"
-"                     them\n"
-"  --container N      if the program has several, record the Nth that it gave a\n"
-"                     type (default: 1). 0: always the newest, for programs that\n"
-"                     open one after the other\n"
-"  --help             print this text\n"
-"\n"
-"Examples:\n"
-"  dmatrack trace -o demo.trace dmatrack demo --device 0000:00:03.0\n"
-"  dmatrack trace -o vm.trace --marks qemu-system-x86_64 -device vfio-pci,...\n"
-"  dmatrack replay vm.trace                 the same calls, on the engine\n"
-"\n"
-"Exit status: the program's; 128 + N if signal N ended it; 2 the command line is\n"
-"not understood, 3 the program can't be run or followed.\n";
+	"usage: dmatrack trace [OPTION]... COMMAND [ARGUMENT]...\n"
+	"\n"
+	"Run a program that uses VFIO (QEMU, a DPDK application, dmatrack itself), and\n"
+	"record the type1 calls that it makes on its container, with arguments and\n"
+	"results: a trace that 'dmatrack replay' carries out.\n"
+	"\n"
+	"The program, its threads and its children are followed by ptrace(2). Other\n"
+	"system calls aren't stopped: the program runs at its usual speed. Device writes\n"
+	"can't be seen; the pages that a bitmap reported are recorded as a comment, or\n"
+	"with --marks as marks.\n"
+	"\n"
+	"  -o, --output FILE  write the trace to FILE (default: standard error)\n"
+	"  --marks            before each bitmap, write marks of the pages that it\n"
+	"                     reported: a replay then reports the same pages, and expects\n"
+	"                     them\n"
+	"  --container N      if the program has several, record the Nth that it gave a\n"
+	"                     type (default: 1). 0: always the newest, for programs that\n"
+	"                     open one after the other\n"
+	"  --help             print this text\n"
+	"\n"
+	"Examples:\n"
+	"  dmatrack trace -o demo.trace dmatrack demo --device 0000:00:03.0\n"
+	"  dmatrack trace -o vm.trace --marks qemu-system-x86_64 -device vfio-pci,...\n"
+	"  dmatrack replay vm.trace                 the same calls, on the engine\n"
+	"\n"
+	"Exit status: the program's; 128 + N if signal N ended it; 2 the command line is\n"
+	"not understood, 3 the program can't be run or followed.\n";
 
 struct options {
 	const char *output;
@@ -44,7 +44,9 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ .name = "output", .letter = 'o', .kind = CLI_IS_STRING,
+	{ .name = "output",
+	  .letter = 'o',
+	  .kind = CLI_IS_STRING,
 	  .where = offsetof(struct options, output) },
 	CLI_FLAG("marks", struct options, marks),
 	CLI_NUMBER("container", struct options, container, 0, 1000000, 1),
@@ -64,8 +66,10 @@ static void print_summary(const struct options *o, const struct trace *t)
 	if (!t->nr_containers)
 		cli_error("the program made no container");
 	else if (t->others)
-		cli_error("%" PRIu64 " calls on other containers were left out; --container N chooses one of %" PRIu64,
-			  t->others, t->nr_containers);
+		cli_error(
+			"%" PRIu64
+			" calls on other containers were left out; --container N chooses one of %" PRIu64,
+			t->others, t->nr_containers);
 	else if (o->output)
 		cli_error("%" PRIu64 " calls in %s", t->calls, o->output);
 }

@@ -22,8 +22,8 @@
 #include "trace.h"
 
 /* The device number of /dev/vfio/vfio */
-#define VFIO_MAJOR	10
-#define VFIO_MINOR	196
+#define VFIO_MAJOR 10
+#define VFIO_MINOR 196
 
 static bool read_memory(pid_t tid, uint64_t from, void *to, size_t size)
 {
@@ -49,9 +49,8 @@ static bool read_parts(struct trace_call *call, void *to, size_t fixed,
 {
 	if (!read_memory(call->tid, call->arg, to, fixed))
 		return false;
-	return !(*flags & more) ||
-	       read_memory(call->tid, call->arg + fixed, (char *)to + fixed,
-			   rest);
+	return !(*flags & more) || read_memory(call->tid, call->arg + fixed,
+					       (char *)to + fixed, rest);
 }
 
 static bool read_argument(struct trace_call *call)
@@ -63,17 +62,19 @@ static bool read_argument(struct trace_call *call)
 		return read_memory(call->tid, call->arg, &call->given.map,
 				   sizeof(call->given.map));
 	case VFIO_IOMMU_UNMAP_DMA:
-		return read_parts(call, &call->given.unmap, sizeof(call->given.unmap),
+		return read_parts(call, &call->given.unmap,
+				  sizeof(call->given.unmap),
 				  &call->given.unmap.flags,
 				  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
 				  sizeof(call->given.bitmap));
 	case VFIO_IOMMU_DIRTY_PAGES:
-		return read_parts(call, &call->given.dirty, sizeof(call->given.dirty),
+		return read_parts(call, &call->given.dirty,
+				  sizeof(call->given.dirty),
 				  &call->given.dirty.flags,
 				  VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
 				  sizeof(call->given.get));
 	}
-	return true;		/* the argument is a number */
+	return true; /* the argument is a number */
 }
 
 bool trace_call_enter(struct trace_call *call)
@@ -104,7 +105,8 @@ static pid_t process_of(pid_t tid)
 	return pid;
 }
 
-static struct trace_container *find_container(struct trace *t, pid_t pid, int fd)
+static struct trace_container *find_container(struct trace *t, pid_t pid,
+					      int fd)
 {
 	struct trace_container *c;
 
@@ -125,7 +127,8 @@ static struct trace_container *new_container(struct trace *t, pid_t pid, int fd)
 
 	if (!c)
 		return NULL;
-	*c = (struct trace_container){ t->containers, ++t->nr_containers, pid, fd };
+	*c = (struct trace_container){ t->containers, ++t->nr_containers, pid,
+				       fd };
 	t->containers = c;
 	return c;
 }
@@ -161,7 +164,8 @@ static void set_flags(struct replay_call *line, uint32_t flags, bool right)
 		line->has |= REPLAY_HAS_FLAGS;
 }
 
-static void set_bitmap(struct replay_call *line, const struct vfio_bitmap *bitmap)
+static void set_bitmap(struct replay_call *line,
+		       const struct vfio_bitmap *bitmap)
 {
 	line->page_size = bitmap->pgsize;
 	line->bytes = bitmap->size;
@@ -182,8 +186,10 @@ static void make_map(struct replay_call *line, const struct trace_call *call)
 	line->place = call->given.map.vaddr;
 	line->prot = call->given.map.flags & prot;
 	if (!line->prot)
-		line->prot = prot;	/* for a readable line; the flags are exact */
-	set_flags(line, call->given.map.flags, call->given.map.flags == line->prot);
+		line->prot =
+			prot; /* for a readable line; the flags are exact */
+	set_flags(line, call->given.map.flags,
+		  call->given.map.flags == line->prot);
 	set_argsz(line, call->given.map.argsz, sizeof(call->given.map));
 }
 
@@ -191,8 +197,8 @@ static void make_unmap(struct replay_call *line, const struct trace_call *call)
 {
 	uint32_t flags = call->given.unmap.flags;
 	bool bitmap = flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
-	bool all = flags == VFIO_DMA_UNMAP_FLAG_ALL && !call->given.unmap.iova &&
-		   !call->given.unmap.size;
+	bool all = flags == VFIO_DMA_UNMAP_FLAG_ALL &&
+		   !call->given.unmap.iova && !call->given.unmap.size;
 
 	line->verb = REPLAY_UNMAP;
 	line->iova = call->given.unmap.iova;
@@ -200,8 +206,9 @@ static void make_unmap(struct replay_call *line, const struct trace_call *call)
 	line->everything = all;
 	line->with_bitmap = bitmap;
 	set_flags(line, flags, all || flags == bitmap);
-	set_argsz(line, call->given.unmap.argsz, sizeof(call->given.unmap) +
-		  (bitmap ? sizeof(call->given.bitmap) : 0));
+	set_argsz(line, call->given.unmap.argsz,
+		  sizeof(call->given.unmap) +
+			  (bitmap ? sizeof(call->given.bitmap) : 0));
 	if (bitmap)
 		set_bitmap(line, &call->given.bitmap);
 }
@@ -221,8 +228,9 @@ static void make_dirty(struct replay_call *line, const struct trace_call *call)
 	}
 	line->verb = flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP ? REPLAY_STOP :
 								 REPLAY_START;
-	set_flags(line, flags, flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START ||
-			       line->verb == REPLAY_STOP);
+	set_flags(line, flags,
+		  flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START ||
+			  line->verb == REPLAY_STOP);
 	set_argsz(line, call->given.dirty.argsz, sizeof(call->given.dirty));
 }
 
@@ -252,11 +260,11 @@ static void make_line(struct replay_call *line, const struct trace_call *call)
 
 /* Read the program's bitmap; r->bitmap stays NULL if it is too large or can't be read. */
 static void read_bitmap(const struct trace_call *call,
-			const struct replay_call *line,
-			struct replay_result *r)
+			const struct replay_call *line, struct replay_result *r)
 {
-	const struct vfio_bitmap *bitmap = line->with_bitmap ? &call->given.bitmap :
-							       &call->given.get.bitmap;
+	const struct vfio_bitmap *bitmap = line->with_bitmap ?
+						   &call->given.bitmap :
+						   &call->given.get.bitmap;
 	uint64_t need = dmatrack_bitmap_size(line->size, line->page_size);
 
 	if (!need || need > REPLAY_BITMAP)
@@ -268,8 +276,8 @@ static void read_bitmap(const struct trace_call *call,
 		return;
 	}
 	r->mapped = need;
-	r->npages = line->size / line->page_size +
-		    !!(line->size % line->page_size);
+	r->npages =
+		line->size / line->page_size + !!(line->size % line->page_size);
 	if (!read_memory(call->tid, (uintptr_t)bitmap->data, r->bitmap, need))
 		replay_player_free(r);
 }
@@ -298,7 +306,8 @@ static void write_marks(struct trace *t, const struct replay_call *line,
 	struct replay_trace none = { 0 };
 	uint64_t pos = 0, len = 0;
 
-	for (; dmatrack_next_run(r->bitmap, r->npages, &pos, &len); pos += len) {
+	for (; dmatrack_next_run(r->bitmap, r->npages, &pos, &len);
+	     pos += len) {
 		mark.iova = line->iova + pos * line->page_size;
 		mark.size = len * line->page_size;
 		replay_print(t->to, &none, &mark, &(struct replay_result){ 0 });
@@ -338,16 +347,18 @@ static void set_type(struct trace *t, const struct trace_call *call, long ret)
 	pid_t pid = process_of(call->tid);
 	struct trace_container *c = find_container(t, pid, call->fd);
 
-	if (ret || (call->arg != VFIO_TYPE1_IOMMU &&
-		    call->arg != VFIO_TYPE1v2_IOMMU))
+	if (ret ||
+	    (call->arg != VFIO_TYPE1_IOMMU && call->arg != VFIO_TYPE1v2_IOMMU))
 		return;
 	if (!c)
 		c = new_container(t, pid, call->fd);
 	if (!is_wanted(t, c))
 		return;
-	fprintf(t->to, "# container %llu: process %d, descriptor %d\n"
-		"container %s\n", (unsigned long long)c->number, (int)pid,
-		call->fd, call->arg == VFIO_TYPE1_IOMMU ? "v1" : "v2");
+	fprintf(t->to,
+		"# container %llu: process %d, descriptor %d\n"
+		"container %s\n",
+		(unsigned long long)c->number, (int)pid, call->fd,
+		call->arg == VFIO_TYPE1_IOMMU ? "v1" : "v2");
 }
 
 static void write_call(struct trace *t, const struct trace_call *call, long ret)
@@ -356,13 +367,14 @@ static void write_call(struct trace *t, const struct trace_call *call, long ret)
 
 	c = find_container(t, process_of(call->tid), call->fd);
 	if (!c)
-		return;		/* a query before the container has a type */
+		return; /* a query before the container has a type */
 	if (!is_wanted(t, c))
 		t->others++;
 	else if (call->there)
 		write_line(t, call, ret);
 	else
-		fprintf(t->to, "# call %#x with an argument that can't be read\n",
+		fprintf(t->to,
+			"# call %#x with an argument that can't be read\n",
 			call->cmd);
 }
 

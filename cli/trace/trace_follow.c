@@ -33,14 +33,14 @@
 
 #ifdef __x86_64__
 
-#define OPTIONS	(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | \
-		 PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | \
-		 PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | \
-		 PTRACE_O_TRACESECCOMP)
+#define OPTIONS \
+	(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | \
+	 PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | \
+	 PTRACE_O_TRACESECCOMP)
 
 /* Results internal to the kernel: such a call is restarted, or returns EINTR */
-#define RESTART_FIRST	512
-#define RESTART_LAST	516
+#define RESTART_FIRST 512
+#define RESTART_LAST  516
 
 /**
  * struct inside - a thread that is in a call
@@ -84,7 +84,8 @@ static int install_filter(void)
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_IOMMU_GET_INFO, 4, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_IOMMU_MAP_DMA, 3, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_IOMMU_UNMAP_DMA, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_IOMMU_DIRTY_PAGES, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_IOMMU_DIRTY_PAGES, 1,
+			 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
 	};
@@ -182,7 +183,7 @@ static void on_leave(struct follow *f, pid_t tid)
 	if (!in || !get_syscall(tid, &info))
 		return;
 	if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
-		return;		/* the call's entry; its exit follows */
+		return; /* the call's entry; its exit follows */
 	ret = (long)info.exit.rval;
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT &&
 	    !(-ret >= RESTART_FIRST && -ret <= RESTART_LAST))
@@ -250,7 +251,7 @@ static void follow_all(struct follow *f)
 		if (tid < 0 && errno == EINTR)
 			continue;
 		if (tid < 0)
-			return;		/* all have ended */
+			return; /* all have ended */
 		if (WIFSTOPPED(status))
 			on_stop(f, tid, status);
 		else
@@ -339,7 +340,8 @@ int trace_follow(struct trace *t, char **argv)
 
 int trace_follow(struct trace *t, char **argv)
 {
-	cli_error("can't follow programs on this kind of processor: only on x86-64");
+	cli_error(
+		"can't follow programs on this kind of processor: only on x86-64");
 	return CLI_FAILED;
 }
 

@@ -32,25 +32,25 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define DMATRACK_MAGIC		0xD6
+#define DMATRACK_MAGIC 0xD6
 
 /* The version of this interface. Calls and bits are added, never changed. */
-#define DMATRACK_VERSION	1
+#define DMATRACK_VERSION 1
 
 /* VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP takes any page-aligned range. */
-#define DMATRACK_FEATURE_ANY_RANGE	(1ULL << 0)
+#define DMATRACK_FEATURE_ANY_RANGE (1ULL << 0)
 /* It takes page sizes above the smallest: a bit is set if any of its pages is dirty. */
-#define DMATRACK_FEATURE_COARSE_PAGES	(1ULL << 1)
+#define DMATRACK_FEATURE_COARSE_PAGES (1ULL << 1)
 /* A call that fails leaves all pages as dirty as before. */
-#define DMATRACK_FEATURE_NOTHING_LOST	(1ULL << 2)
+#define DMATRACK_FEATURE_NOTHING_LOST (1ULL << 2)
 /* The driver has DMATRACK_GET_MAPPINGS. */
-#define DMATRACK_FEATURE_MAPPINGS	(1ULL << 3)
+#define DMATRACK_FEATURE_MAPPINGS (1ULL << 3)
 
 /* The driver has DMATRACK_GET_RANGES. */
-#define DMATRACK_FEATURE_RANGES		(1ULL << 4)
+#define DMATRACK_FEATURE_RANGES (1ULL << 4)
 
 /* The driver has DMATRACK_GET_LOG. */
-#define DMATRACK_FEATURE_LOG		(1ULL << 5)
+#define DMATRACK_FEATURE_LOG (1ULL << 5)
 
 /**
  * struct dmatrack_info - version and features of the driver
@@ -63,18 +63,18 @@
  * DMATRACK_GET_INFO fills it in. Return: 0, or -1 with errno as above.
  */
 struct dmatrack_info {
-	__u32	argsz;
-	__u32	flags;
-	__u32	version;
-	__u32	reserved;
-	__u64	features;
+	__u32 argsz;
+	__u32 flags;
+	__u32 version;
+	__u32 reserved;
+	__u64 features;
 };
-#define DMATRACK_GET_INFO	_IO(DMATRACK_MAGIC, 0)
+#define DMATRACK_GET_INFO _IO(DMATRACK_MAGIC, 0)
 
 /* @vaddr of struct dmatrack_mapping_entry is valid. */
-#define DMATRACK_MAPPING_VADDR	(1U << 0)
+#define DMATRACK_MAPPING_VADDR (1U << 0)
 /* The mapping is in an IOMMU's page tables, so its pages are pinned. */
-#define DMATRACK_MAPPING_IOMMU	(1U << 1)
+#define DMATRACK_MAPPING_IOMMU (1U << 1)
 
 /**
  * struct dmatrack_mapping_entry - one mapping
@@ -87,11 +87,11 @@ struct dmatrack_info {
  * @flags: DMATRACK_MAPPING_*; later versions may have others: ignore unknown flags
  */
 struct dmatrack_mapping_entry {
-	__u64	iova;
-	__u64	last;
-	__u64	vaddr;
-	__u32	prot;
-	__u32	flags;
+	__u64 iova;
+	__u64 last;
+	__u64 vaddr;
+	__u32 prot;
+	__u32 flags;
 };
 
 /**
@@ -113,14 +113,14 @@ struct dmatrack_mapping_entry {
  * error @entries may have been written in part.
  */
 struct dmatrack_get_mappings {
-	__u32	argsz;
-	__u32	flags;
-	__u64	iova;
-	__u32	count;
-	__u32	reserved;
-	__u64	entries;
+	__u32 argsz;
+	__u32 flags;
+	__u64 iova;
+	__u32 count;
+	__u32 reserved;
+	__u64 entries;
 };
-#define DMATRACK_GET_MAPPINGS	_IO(DMATRACK_MAGIC, 1)
+#define DMATRACK_GET_MAPPINGS _IO(DMATRACK_MAGIC, 1)
 
 /**
  * struct dmatrack_dirty_range - a range that devices have written to
@@ -128,8 +128,8 @@ struct dmatrack_get_mappings {
  * @last: last IOVA, inclusive; may be 2^64-1
  */
 struct dmatrack_dirty_range {
-	__u64	iova;
-	__u64	last;
+	__u64 iova;
+	__u64 last;
 };
 
 /**
@@ -167,20 +167,20 @@ struct dmatrack_dirty_range {
  * all pages up to the last one that was to be reported.
  */
 struct dmatrack_get_ranges {
-	__u32	argsz;
-	__u32	flags;
-	__u64	iova;
-	__u64	last;
-	__u64	page_size;
-	__u64	ranges;
-	__u64	next;
-	__u32	count;
-	__u32	more;
+	__u32 argsz;
+	__u32 flags;
+	__u64 iova;
+	__u64 last;
+	__u64 page_size;
+	__u64 ranges;
+	__u64 next;
+	__u32 count;
+	__u32 more;
 };
-#define DMATRACK_GET_RANGES	_IO(DMATRACK_MAGIC, 2)
+#define DMATRACK_GET_RANGES _IO(DMATRACK_MAGIC, 2)
 
 /* Tracking is on: writes are logged. */
-#define DMATRACK_LOG_TRACKING	(1U << 0)
+#define DMATRACK_LOG_TRACKING (1U << 0)
 
 /**
  * struct dmatrack_get_log - detect that a reader of the log has missed writes
@@ -204,13 +204,13 @@ struct dmatrack_get_ranges {
  * Return: 0, or -1 with errno as above, or EINVAL (@iova is above @last).
  */
 struct dmatrack_get_log {
-	__u32	argsz;
-	__u32	flags;
-	__u64	iova;
-	__u64	last;
-	__u64	taken;
-	__u64	unread;
+	__u32 argsz;
+	__u32 flags;
+	__u64 iova;
+	__u64 last;
+	__u64 taken;
+	__u64 unread;
 };
-#define DMATRACK_GET_LOG	_IO(DMATRACK_MAGIC, 3)
+#define DMATRACK_GET_LOG _IO(DMATRACK_MAGIC, 3)
 
 #endif

@@ -59,7 +59,7 @@ uint64_t dml_info_features(struct dmatrack *t);
  *
  * As dml_error(). Return: @err.
  */
-__attribute__((format(printf, 3, 4)))
-int dml_container_failed(int err, const char *einval, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int
+dml_container_failed(int err, const char *einval, const char *format, ...);
 
 #endif

@@ -22,7 +22,7 @@
 #include "lib/util/error.h"
 #include "group.h"
 
-#define CONTAINER_PATH	"/dev/vfio/vfio"
+#define CONTAINER_PATH "/dev/vfio/vfio"
 
 /**
  * struct group - an IOMMU group that joined the container
@@ -82,7 +82,8 @@ static int call_number(int fd, unsigned long cmd, unsigned long arg)
 	return ret < 0 ? -errno : ret;
 }
 
-static long plain_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
+static long plain_ioctl(struct dmatrack *t, unsigned long cmd,
+			unsigned long arg)
 {
 	return call_number(to_vfio(t)->fd, cmd, arg);
 }
@@ -108,11 +109,15 @@ static int set_type(struct vfio_container *c, int number)
 	int ret = call_number(c->fd, VFIO_SET_IOMMU, c->type);
 
 	if (ret == -EPERM)
-		return dml_error(ret, "group %d: its IOMMU can't restrict the interrupts that "
-				 "a device sends; the driver's parameter "
-				 "allow_unsafe_interrupts=1 accepts that", number);
+		return dml_error(
+			ret,
+			"group %d: its IOMMU can't restrict the interrupts that "
+			"a device sends; the driver's parameter "
+			"allow_unsafe_interrupts=1 accepts that",
+			number);
 	if (ret)
-		return dml_error(ret, "group %d: the IOMMU driver refuses it: %s",
+		return dml_error(ret,
+				 "group %d: the IOMMU driver refuses it: %s",
 				 number, strerrordesc_np(-ret));
 	identify(c);
 	return 0;
@@ -141,7 +146,10 @@ static int group_add(struct vfio_container *c, int fd, int number, bool stays)
 		return ret;
 	}
 	*g = (struct group){
-		.next = c->groups, .number = number, .fd = fd, .stays = stays,
+		.next = c->groups,
+		.number = number,
+		.fd = fd,
+		.stays = stays,
 	};
 	c->groups = g;
 	return 0;
@@ -187,7 +195,8 @@ static void group_put(struct vfio_container *c, struct group *g)
 
 /* Devices are attached and detached ------------------------------------------- */
 
-static int device_open(struct group *g, const char *name, struct open_device **out)
+static int device_open(struct group *g, const char *name,
+		       struct open_device **out)
 {
 	struct open_device *d = malloc(sizeof(*d));
 	int fd;
@@ -197,7 +206,8 @@ static int device_open(struct group *g, const char *name, struct open_device **o
 	fd = call(g->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (fd < 0) {
 		free(d);
-		return dml_error(fd, "device %s of group %d can't be opened: %s",
+		return dml_error(fd,
+				 "device %s of group %d can't be opened: %s",
 				 name, g->number, strerrordesc_np(-fd));
 	}
 	*d = (struct open_device){ .group = g, .fd = fd };
@@ -237,8 +247,11 @@ static int vfio_detach(struct dmatrack *t, int device_fd)
 		at = &(*at)->next;
 	d = *at;
 	if (!d)
-		return dml_error(-EINVAL, "descriptor %d isn't a device attached to this "
-				 "container", device_fd);
+		return dml_error(
+			-EINVAL,
+			"descriptor %d isn't a device attached to this "
+			"container",
+			device_fd);
 	*at = d->next;
 	close(d->fd);
 	d->group->users--;
@@ -305,7 +318,8 @@ static int open_file(struct vfio_container *c)
 	if (c->fd >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return dml_error(-ENOENT, "there is no " CONTAINER_PATH ": the "
+		return dml_error(-ENOENT,
+				 "there is no " CONTAINER_PATH ": the "
 				 "module vfio isn't loaded (modprobe vfio)");
 	return dml_error(-errno, CONTAINER_PATH ": %s", strerrordesc_np(errno));
 }
@@ -314,8 +328,11 @@ static int check_type(unsigned int type)
 {
 	if (type == VFIO_TYPE1_IOMMU || type == VFIO_TYPE1v2_IOMMU)
 		return 0;
-	return dml_error(-EINVAL, "unknown container type %u: use VFIO_TYPE1_IOMMU (%d) or "
-			 "VFIO_TYPE1v2_IOMMU (%d)", type, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU);
+	return dml_error(
+		-EINVAL,
+		"unknown container type %u: use VFIO_TYPE1_IOMMU (%d) or "
+		"VFIO_TYPE1v2_IOMMU (%d)",
+		type, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU);
 }
 
 /* Open an empty container, and check that an IOMMU driver of @c->type is loaded. */
@@ -327,11 +344,14 @@ static int open_container(struct vfio_container *c)
 		return ret;
 	version = call_number(c->fd, VFIO_GET_API_VERSION, 0);
 	if (version != VFIO_API_VERSION)
-		return dml_error(-EPROTO, CONTAINER_PATH " has API version %d, not %d", version,
-				 VFIO_API_VERSION);
+		return dml_error(-EPROTO,
+				 CONTAINER_PATH " has API version %d, not %d",
+				 version, VFIO_API_VERSION);
 	if (call_number(c->fd, VFIO_CHECK_EXTENSION, c->type) <= 0)
-		return dml_error(-EOPNOTSUPP, "no type1 IOMMU driver is loaded: load dmatrack or "
-				 "vfio_iommu_type1");
+		return dml_error(
+			-EOPNOTSUPP,
+			"no type1 IOMMU driver is loaded: load dmatrack or "
+			"vfio_iommu_type1");
 	return 0;
 }
 
@@ -399,15 +419,19 @@ static int check_fd(int fd)
 				 strerrordesc_np(errno));
 	if (!S_ISCHR(st.st_mode) ||
 	    call_number(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION)
-		return dml_error(-EINVAL, "descriptor %d isn't a VFIO container",
-				 fd);
+		return dml_error(-EINVAL,
+				 "descriptor %d isn't a VFIO container", fd);
 	ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
 	if (ret == -EINVAL)
-		return dml_error(ret, "descriptor %d: the container has no IOMMU "
-				 "type yet (VFIO_SET_IOMMU)", fd);
+		return dml_error(ret,
+				 "descriptor %d: the container has no IOMMU "
+				 "type yet (VFIO_SET_IOMMU)",
+				 fd);
 	if (ret < 0)
-		return dml_error(-EOPNOTSUPP, "descriptor %d: the container's IOMMU "
-				 "driver isn't type1", fd);
+		return dml_error(-EOPNOTSUPP,
+				 "descriptor %d: the container's IOMMU "
+				 "driver isn't type1",
+				 fd);
 	return 0;
 }
 
@@ -419,8 +443,9 @@ static int open_duplicate(struct vfio_container *c, int fd)
 		return ret;
 	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (c->fd < 0)
-		return dml_error(-errno, "descriptor %d can't be duplicated: %s",
-				 fd, strerrordesc_np(errno));
+		return dml_error(-errno,
+				 "descriptor %d can't be duplicated: %s", fd,
+				 strerrordesc_np(errno));
 	identify(c);
 	return 0;
 }

@@ -7,8 +7,8 @@
  */
 #include "dmatrack.h"
 
-#define WORD_BITS	64
-#define BLOCK		8	/* words: a cache line */
+#define WORD_BITS 64
+#define BLOCK	  8 /* words: a cache line */
 
 static uint64_t div_up(uint64_t n, uint64_t by)
 {

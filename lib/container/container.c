@@ -78,7 +78,8 @@ int dmatrack_attach(struct dmatrack *t, const char *device)
 		return -EINVAL;
 	if (t->ops->attach)
 		return t->ops->attach(t, device);
-	return dml_error(-EOPNOTSUPP, "a container in this process takes no VFIO "
+	return dml_error(-EOPNOTSUPP,
+			 "a container in this process takes no VFIO "
 			 "devices");
 }
 
@@ -89,7 +90,7 @@ int dmatrack_detach(struct dmatrack *t, int device_fd)
 	if (t->ops->detach)
 		return t->ops->detach(t, device_fd);
 	return dml_error(-EOPNOTSUPP, "a container in this process has no VFIO "
-			 "devices");
+				      "devices");
 }
 
 long dmatrack_ioctl(struct dmatrack *t, unsigned long cmd, unsigned long arg)
@@ -118,10 +119,12 @@ static int call(struct dmatrack *t, unsigned long cmd, void *arg)
 	(offsetof(struct dmatrack_mapping, m) == \
 	 offsetof(struct dmatrack_mapping_entry, m))
 _Static_assert(sizeof(struct dmatrack_mapping) ==
-	       sizeof(struct dmatrack_mapping_entry) && SAME(iova) &&
-	       SAME(last) && SAME(vaddr) && SAME(prot) && SAME(flags) &&
-	       DMATRACK_MAPPED_VADDR == DMATRACK_MAPPING_VADDR &&
-	       DMATRACK_MAPPED_IOMMU == DMATRACK_MAPPING_IOMMU, "mappings");
+			       sizeof(struct dmatrack_mapping_entry) &&
+		       SAME(iova) && SAME(last) && SAME(vaddr) && SAME(prot) &&
+		       SAME(flags) &&
+		       DMATRACK_MAPPED_VADDR == DMATRACK_MAPPING_VADDR &&
+		       DMATRACK_MAPPED_IOMMU == DMATRACK_MAPPING_IOMMU,
+	       "mappings");
 
 int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 		      struct dmatrack_mapping *m, unsigned int n)
@@ -137,11 +140,16 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
 	if (dml_lacks(t) || (n && dml_lacks(m)))
 		return -EINVAL;
 	if (!(t->features & DMATRACK_FEATURE_MAPPINGS))
-		return dml_error(-EOPNOTSUPP, "the %s driver can't list mappings; dmatrack can",
-				 t->driver);
+		return dml_error(
+			-EOPNOTSUPP,
+			"the %s driver can't list mappings; dmatrack can",
+			t->driver);
 	err = call(t, DMATRACK_GET_MAPPINGS, &get);
-	return err ? dml_container_failed(err, "the driver's version doesn't support this call",
-					  "listing the mappings") : (int)get.count;
+	return err ? dml_container_failed(
+			     err,
+			     "the driver's version doesn't support this call",
+			     "listing the mappings") :
+		     (int)get.count;
 }
 
 static int switch_tracking(struct dmatrack *t, unsigned int flag,
@@ -153,15 +161,18 @@ static int switch_tracking(struct dmatrack *t, unsigned int flag,
 	};
 	int err = call(t, VFIO_IOMMU_DIRTY_PAGES, &dirty);
 
-	return err ? dml_container_failed(err, "more is mapped than the driver can track",
-					  "%s tracking", what) : 0;
+	return err ? dml_container_failed(
+			     err, "more is mapped than the driver can track",
+			     "%s tracking", what) :
+		     0;
 }
 
 int dmatrack_start(struct dmatrack *t)
 {
 	if (dml_lacks(t))
 		return -EINVAL;
-	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, "starting");
+	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+			       "starting");
 }
 
 int dmatrack_stop(struct dmatrack *t)
@@ -198,14 +209,15 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		return -EINVAL;
 	memcpy(arg, &head, sizeof(head));
 	memcpy(arg + sizeof(head) / sizeof(arg[0]), &get, sizeof(get));
-	if (!t->features)	/* the stock driver only sets bits */
+	if (!t->features) /* the stock driver only sets bits */
 		memset(bitmap, 0, get.bitmap.size);
 	err = call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
 	if (err)
-		dml_container_failed(err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
-				     "harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
-				     "0x%llx", (unsigned long long)size,
-				     (unsigned long long)iova,
-				     (unsigned long long)page_size);
+		dml_container_failed(
+			err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
+			"harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
+			"0x%llx",
+			(unsigned long long)size, (unsigned long long)iova,
+			(unsigned long long)page_size);
 	return err;
 }

@@ -15,7 +15,7 @@
 #include "core/type1.h"
 
 /* The default of the kernel's drivers */
-#define MAPPINGS_MAX	65535U
+#define MAPPINGS_MAX 65535U
 
 /* The meaning of an errno of a device's operation */
 static const char *why(int err)
@@ -60,7 +60,9 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 		return -EINVAL;
 	if ((type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU) ||
 	    flags & ~DMATRACK_ENGINE_CHECKED)
-		return dml_error(-EINVAL, "unknown container type %u or flags 0x%x", type, flags);
+		return dml_error(-EINVAL,
+				 "unknown container type %u or flags 0x%x",
+				 type, flags);
 	if (posix_memalign((void **)&e, 64, sizeof(*e)))
 		return dml_error(-ENOMEM, "no memory for a container");
 	memset(e, 0, sizeof(*e));
@@ -133,12 +135,14 @@ long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,
 	return ret;
 }
 
-static int take_memory(struct dmatrack_memory *to, const struct dmatrack_memory *from)
+static int take_memory(struct dmatrack_memory *to,
+		       const struct dmatrack_memory *from)
 {
 	int err = DML_SIZED_TAKE(to, from, struct dmatrack_memory, write);
 
 	if (!err && (!to->read || !to->write))
-		err = dml_error(-EINVAL, "struct dmatrack_memory: read() and write() "
+		err = dml_error(-EINVAL,
+				"struct dmatrack_memory: read() and write() "
 				"are both needed");
 	return err;
 }
@@ -174,11 +178,14 @@ int dmatrack_engine_map(struct dmatrack_engine *e, uint64_t iova, uint64_t size,
 	}
 	if (!err)
 		return 0;
-	return dml_error(err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
-			 (unsigned long long)size, (unsigned long long)iova,
-			 err == -EINVAL ? "not whole pages, no or unknown rights, too large, or "
-			 "IOVAs that can't be used" : err == -EEXIST ?
-			 "it overlaps a mapping" : strerrordesc_np(-err));
+	return dml_error(
+		err, "mapping 0x%llx bytes at IOVA 0x%llx: %s",
+		(unsigned long long)size, (unsigned long long)iova,
+		err == -EINVAL ?
+			"not whole pages, no or unknown rights, too large, or "
+			"IOVAs that can't be used" :
+		err == -EEXIST ? "it overlaps a mapping" :
+				 strerrordesc_np(-err));
 }
 
 int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
@@ -186,7 +193,8 @@ int dmatrack_engine_write(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e, data))
 		return -EINVAL;
-	return result_of(dmt_operation_write(&e->c, iova, data, size), "writing", iova, size);
+	return result_of(dmt_operation_write(&e->c, iova, data, size),
+			 "writing", iova, size);
 }
 
 int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
@@ -194,7 +202,8 @@ int dmatrack_engine_read(struct dmatrack_engine *e, uint64_t iova, void *data,
 {
 	if (dml_lacks(e, data))
 		return -EINVAL;
-	return result_of(dmt_operation_read(&e->c, iova, data, size), "reading", iova, size);
+	return result_of(dmt_operation_read(&e->c, iova, data, size), "reading",
+			 iova, size);
 }
 
 int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
@@ -205,12 +214,17 @@ int dmatrack_engine_pin(struct dmatrack_engine *e, uint64_t iova,
 	if (dml_lacks(e, pages))
 		return -EINVAL;
 	if (!READ_ONCE(e->host.unmap))
-		return dml_error(-EINVAL, "register dmatrack_engine_on_unmap() before pinning");
+		return dml_error(
+			-EINVAL,
+			"register dmatrack_engine_on_unmap() before pinning");
 	if (prot & ~(DMT_READ | DMT_WRITE))
-		return dml_error(-EINVAL, "rights 0x%x are not DMATRACK_MAP_READ (0x1), "
-				 "DMATRACK_MAP_WRITE (0x2) or both", prot);
-	err = e->c.v2 ? dmt_operation_pin(&e->c, iova, npages, prot, (struct page **)pages) :
-			-EACCES;	/* as the kernel's */
+		return dml_error(-EINVAL,
+				 "rights 0x%x are not DMATRACK_MAP_READ (0x1), "
+				 "DMATRACK_MAP_WRITE (0x2) or both",
+				 prot);
+	err = e->c.v2 ? dmt_operation_pin(&e->c, iova, npages, prot,
+					  (struct page **)pages) :
+			-EACCES; /* as the kernel's */
 	return result_of(err, "pinning", iova, (uint64_t)npages << PAGE_SHIFT);
 }
 
@@ -219,8 +233,8 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e))
 		return -EINVAL;
-	return result_of(dmt_operation_unpin(&e->c, iova, npages), "unpinning", iova,
-			 (uint64_t)npages << PAGE_SHIFT);
+	return result_of(dmt_operation_unpin(&e->c, iova, npages), "unpinning",
+			 iova, (uint64_t)npages << PAGE_SHIFT);
 }
 
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
@@ -228,7 +242,8 @@ int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (dml_lacks(e))
 		return -EINVAL;
-	return result_of(dmt_operation_mark(&e->c, iova, size), "marking", iova, size);
+	return result_of(dmt_operation_mark(&e->c, iova, size), "marking", iova,
+			 size);
 }
 
 void dmatrack_engine_on_unmap(struct dmatrack_engine *e,
@@ -263,7 +278,8 @@ int dmatrack_engine_attach(struct dmatrack_engine *e, struct iommu_group *group)
 	return dmt_group_attach(&e->c, group, false);
 }
 
-void dmatrack_engine_detach(struct dmatrack_engine *e, struct iommu_group *group)
+void dmatrack_engine_detach(struct dmatrack_engine *e,
+			    struct iommu_group *group)
 {
 	dmt_group_detach(&e->c, group);
 }

@@ -83,17 +83,22 @@ int dml_group_of(const char *device)
 	char path[PATH_MAX], number[32];
 
 	if (!bus)
-		return dml_error(-EINVAL, "'%.60s' is neither a PCI address, such "
-				 "as 0000:00:03.0, nor a mediated device's UUID",
-				 device);
+		return dml_error(
+			-EINVAL,
+			"'%.60s' is neither a PCI address, such "
+			"as 0000:00:03.0, nor a mediated device's UUID",
+			device);
 	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s", bus, device);
 	if (access(path, F_OK))
 		return dml_error(-ENODEV, "there is no device %s", device);
 	strcat(path, "/iommu_group");
 	if (!link_name(path, number, sizeof(number)))
-		return dml_error(-ENODEV, "device %s is in no IOMMU group: its driver "
-				 "made none, or the IOMMU is off (try intel_iommu=on, and "
-				 "the firmware's settings)", device);
+		return dml_error(
+			-ENODEV,
+			"device %s is in no IOMMU group: its driver "
+			"made none, or the IOMMU is off (try intel_iommu=on, and "
+			"the firmware's settings)",
+			device);
 	return atoi(number);
 }
 
@@ -164,7 +169,7 @@ static void find_user(const char *file, char *user, size_t size)
 static bool is_harmless(const char *driver)
 {
 	return strstr(driver, "vfio") || !strcmp(driver, "no driver") ||
-		!strcmp(driver, "pci-stub") || !strcmp(driver, "pcieport");
+	       !strcmp(driver, "pci-stub") || !strcmp(driver, "pcieport");
 }
 
 static int not_viable(int number)
@@ -185,7 +190,8 @@ static int not_viable(int number)
 		driver_of(path, driver, sizeof(driver));
 		if (is_harmless(driver))
 			continue;
-		dml_error(0, "group %d: device %s is bound to %s: all devices of "
+		dml_error(0,
+			  "group %d: device %s is bound to %s: all devices of "
 			  "a group must be bound to VFIO drivers, or to none",
 			  number, entry->d_name, driver);
 		closedir(dir);
@@ -193,8 +199,10 @@ static int not_viable(int number)
 	}
 	if (dir)
 		closedir(dir);
-	return dml_error(-EBUSY, "group %d isn't viable: the kernel uses a device "
-			 "in it", number);
+	return dml_error(-EBUSY,
+			 "group %d isn't viable: the kernel uses a device "
+			 "in it",
+			 number);
 }
 
 static int cant_open(int err, const char *path)
@@ -207,8 +215,8 @@ static int cant_open(int err, const char *path)
 		return dml_error(err, "%s is in use %s", path, user);
 	case -EACCES:
 	case -EPERM:
-		return dml_error(err, "no permission to open %s, as user %u", path,
-				 (unsigned int)geteuid());
+		return dml_error(err, "no permission to open %s, as user %u",
+				 path, (unsigned int)geteuid());
 	default:
 		return dml_error(err, "%s: %s", path, strerrordesc_np(-err));
 	}
@@ -221,8 +229,9 @@ static int check_viable(int fd, int number)
 	int err = 0;
 
 	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status))
-		err = dml_error(-errno, "group %d: its status can't be read: %s", number,
-				strerrordesc_np(errno));
+		err = dml_error(-errno,
+				"group %d: its status can't be read: %s",
+				number, strerrordesc_np(errno));
 	else if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		err = not_viable(number);
 	if (!err)
@@ -246,10 +255,14 @@ int dml_group_open(int number, const char *device)
 		 device);
 	driver_of(sys, driver, sizeof(driver));
 	if (is_harmless(driver) && strcmp(driver, "no driver"))
-		return dml_error(-ENODEV, "device %s is bound to %s, but there "
-				 "is no %s", device, driver, path);
-	return dml_error(-ENODEV, "device %s is bound to %s, not to a VFIO driver "
-			 "such as vfio-pci", device, driver);
+		return dml_error(-ENODEV,
+				 "device %s is bound to %s, but there "
+				 "is no %s",
+				 device, driver, path);
+	return dml_error(-ENODEV,
+			 "device %s is bound to %s, not to a VFIO driver "
+			 "such as vfio-pci",
+			 device, driver);
 }
 
 /* Return: the number of the open group: the kernel names the group's device after it */
@@ -260,7 +273,8 @@ static int number_of(int fd, const char *path)
 	long number;
 
 	if (fstat(fd, &st))
-		return dml_error(-errno, "%s: %s", path, strerrordesc_np(errno));
+		return dml_error(-errno, "%s: %s", path,
+				 strerrordesc_np(errno));
 	snprintf(sys, sizeof(sys), "/sys/dev/char/%u:%u", major(st.st_rdev),
 		 minor(st.st_rdev));
 	if (S_ISCHR(st.st_mode) && link_name(sys, name, sizeof(name))) {
@@ -268,8 +282,10 @@ static int number_of(int fd, const char *path)
 		if (end != name && !*end && number >= 0 && number <= INT_MAX)
 			return (int)number;
 	}
-	return dml_error(-EINVAL, "%s isn't the file of an IOMMU group, such as "
-			 "/dev/vfio/12", path);
+	return dml_error(-EINVAL,
+			 "%s isn't the file of an IOMMU group, such as "
+			 "/dev/vfio/12",
+			 path);
 }
 
 int dml_group_open_path(const char *path, int *number)
@@ -277,9 +293,11 @@ int dml_group_open_path(const char *path, int *number)
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 && errno == ENOENT)
-		return dml_error(-ENOENT, "there is no %s: a group has its file "
-				 "while a device in it is bound to a VFIO driver",
-				 path);
+		return dml_error(
+			-ENOENT,
+			"there is no %s: a group has its file "
+			"while a device in it is bound to a VFIO driver",
+			path);
 	if (fd < 0)
 		return cant_open(-errno, path);
 	*number = number_of(fd, path);

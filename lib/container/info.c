@@ -17,7 +17,7 @@
 #include "lib/util/error.h"
 #include "info.h"
 
-#define ANSWER_MAX	(1u << 20)	/* bytes: 65,000 ranges */
+#define ANSWER_MAX (1u << 20) /* bytes: 65,000 ranges */
 
 /**
  * struct answer - the driver's answer
@@ -57,8 +57,8 @@ static bool parse_ranges(struct answer *a, size_t at)
 	copy_at(a, at, &cap, sizeof(cap));
 	a->ranges = at + sizeof(cap);
 	a->nr_ranges = cap.nr_iovas;
-	return cap.nr_iovas <= (a->size - a->ranges) /
-			       sizeof(struct vfio_iova_range);
+	return cap.nr_iovas <=
+	       (a->size - a->ranges) / sizeof(struct vfio_iova_range);
 }
 
 /* Return: false: the capability goes beyond the answer's end */
@@ -69,12 +69,12 @@ static bool parse_capability(struct answer *a, size_t at, unsigned int id)
 		return parse_ranges(a, at);
 	case VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION:
 		a->migration = at;
-		return fits(a, at, sizeof(
-			struct vfio_iommu_type1_info_cap_migration));
+		return fits(a, at,
+			    sizeof(struct vfio_iommu_type1_info_cap_migration));
 	case VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL:
 		a->avail = at;
-		return fits(a, at, sizeof(
-			struct vfio_iommu_type1_info_dma_avail));
+		return fits(a, at,
+			    sizeof(struct vfio_iommu_type1_info_dma_avail));
 	default:
 		return true;
 	}
@@ -88,17 +88,21 @@ static int follow_chain(struct answer *a, size_t at)
 	for (; at; at = header.next) {
 		if (!left--)
 			return dml_error(-EPROTO, "the driver's answer: its "
-					 "capabilities form a loop");
+						  "capabilities form a loop");
 		if (at < sizeof(struct vfio_iommu_type1_info) ||
 		    !fits(a, at, sizeof(header)))
-			return dml_error(-EPROTO, "the driver's answer: offset %zu of a "
-					 "capability is outside of its %zu bytes", at,
-					 a->size);
+			return dml_error(
+				-EPROTO,
+				"the driver's answer: offset %zu of a "
+				"capability is outside of its %zu bytes",
+				at, a->size);
 		copy_at(a, at, &header, sizeof(header));
 		if (!parse_capability(a, at, header.id))
-			return dml_error(-EPROTO, "the driver's answer: capability %u at "
-					 "offset %zu goes beyond its %zu bytes",
-					 header.id, at, a->size);
+			return dml_error(
+				-EPROTO,
+				"the driver's answer: capability %u at "
+				"offset %zu goes beyond its %zu bytes",
+				header.id, at, a->size);
 	}
 	return 0;
 }
@@ -115,11 +119,15 @@ static int fill_ranges(const struct answer *a, struct info *info)
 	uint32_t i;
 
 	for (i = 0; i < a->nr_ranges; i++) {
-		copy_at(a, a->ranges + i * sizeof(range), &range, sizeof(range));
+		copy_at(a, a->ranges + i * sizeof(range), &range,
+			sizeof(range));
 		if (range.end < range.start ||
 		    (i && range.start <= info->ranges[i - 1].last))
-			return dml_error(-EPROTO, "the driver's answer: IOVA range %u ends "
-					 "before it begins, or isn't after the one before", i);
+			return dml_error(
+				-EPROTO,
+				"the driver's answer: IOVA range %u ends "
+				"before it begins, or isn't after the one before",
+				i);
 		info->ranges[i].iova = range.start;
 		info->ranges[i].last = range.end;
 	}
@@ -134,7 +142,8 @@ static void fill(const struct answer *a, struct dmatrack_container_info *info)
 	struct vfio_iommu_type1_info_dma_avail avail;
 	struct vfio_iommu_type1_info head;
 
-	copy_at(a, 0, &head, offsetof(struct vfio_iommu_type1_info, cap_offset));
+	copy_at(a, 0, &head,
+		offsetof(struct vfio_iommu_type1_info, cap_offset));
 	if (head.flags & VFIO_IOMMU_INFO_PGSIZES)
 		info->page_sizes = head.iova_pgsizes;
 	if (a->migration) {
@@ -158,7 +167,9 @@ int dml_info_parse(const void *bytes, size_t size,
 	int err = 0;
 
 	if (size < offsetof(struct vfio_iommu_type1_info, cap_offset))
-		return dml_error(-EPROTO, "the driver's answer has only %zu bytes", size);
+		return dml_error(-EPROTO,
+				 "the driver's answer has only %zu bytes",
+				 size);
 	if (size >= sizeof(head)) {
 		copy_at(&a, 0, &head, sizeof(head));
 		if (head.flags & VFIO_IOMMU_INFO_CAPS)
@@ -204,23 +215,30 @@ static int get_answer(struct dmatrack *t, struct vfio_iommu_type1_info **answer,
 	for (;;) {
 		info = calloc(1, room);
 		if (!info)
-			return dml_error(-ENOMEM, "no memory for %u bytes of "
-					 "the driver's answer", room);
+			return dml_error(-ENOMEM,
+					 "no memory for %u bytes of "
+					 "the driver's answer",
+					 room);
 		info->argsz = room;
-		ret = t->ops->ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)info);
+		ret = t->ops->ioctl(t, VFIO_IOMMU_GET_INFO,
+				    (unsigned long)info);
 		had = room;
 		room = info->argsz;
 		if (ret || room <= had)
 			break;
 		free(info);
 		if (room > ANSWER_MAX)
-			return dml_error(-EPROTO, "the driver's answer has %u bytes, more "
-					 "than the maximum of %u", room, ANSWER_MAX);
+			return dml_error(
+				-EPROTO,
+				"the driver's answer has %u bytes, more "
+				"than the maximum of %u",
+				room, ANSWER_MAX);
 	}
 	if (ret) {
 		free(info);
-		return dml_container_failed((int)ret, "no IOMMU type has been set",
-					    "getting information about the container");
+		return dml_container_failed(
+			(int)ret, "no IOMMU type has been set",
+			"getting information about the container");
 	}
 	*answer = info;
 	*size = had;
@@ -235,21 +253,23 @@ static bool refuses_tracking(struct dmatrack *t)
 {
 	struct vfio_iommu_type1_dirty_bitmap none = { .argsz = 0 };
 
-	return t->ops->ioctl(t, VFIO_IOMMU_DIRTY_PAGES,
-			     (unsigned long)&none) == -EACCES;
+	return t->ops->ioctl(t, VFIO_IOMMU_DIRTY_PAGES, (unsigned long)&none) ==
+	       -EACCES;
 }
 
 static uint32_t flags_of(uint64_t features)
 {
 	_Static_assert(DMATRACK_INFO_ANY_RANGE == DMATRACK_FEATURE_ANY_RANGE &&
-		       DMATRACK_INFO_COARSE_PAGES ==
-			       DMATRACK_FEATURE_COARSE_PAGES &&
-		       DMATRACK_INFO_NOTHING_LOST ==
-			       DMATRACK_FEATURE_NOTHING_LOST &&
-		       DMATRACK_INFO_MAPPINGS == DMATRACK_FEATURE_MAPPINGS,
+			       DMATRACK_INFO_COARSE_PAGES ==
+				       DMATRACK_FEATURE_COARSE_PAGES &&
+			       DMATRACK_INFO_NOTHING_LOST ==
+				       DMATRACK_FEATURE_NOTHING_LOST &&
+			       DMATRACK_INFO_MAPPINGS ==
+				       DMATRACK_FEATURE_MAPPINGS,
 		       "the same bits");
-	return features & (DMATRACK_INFO_ANY_RANGE | DMATRACK_INFO_COARSE_PAGES |
-			   DMATRACK_INFO_NOTHING_LOST | DMATRACK_INFO_MAPPINGS);
+	return features &
+	       (DMATRACK_INFO_ANY_RANGE | DMATRACK_INFO_COARSE_PAGES |
+		DMATRACK_INFO_NOTHING_LOST | DMATRACK_INFO_MAPPINGS);
 }
 
 int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
@@ -276,13 +296,13 @@ int dmatrack_get_info(struct dmatrack *t, struct dmatrack_container_info **out)
 	}
 	/* The driver reports the smallest size, but takes all greater ones. */
 	if (info->flags & DMATRACK_INFO_COARSE_PAGES && info->dirty_page_sizes)
-		info->dirty_page_sizes = -(info->dirty_page_sizes &
-					   -info->dirty_page_sizes);
+		info->dirty_page_sizes =
+			-(info->dirty_page_sizes & -info->dirty_page_sizes);
 	*out = info;
 	return 0;
 }
 
 void dmatrack_info_free(struct dmatrack_container_info *info)
 {
-	free(info);	/* the first member of struct info */
+	free(info); /* the first member of struct info */
 }

@@ -18,8 +18,8 @@
 #include "lib/util/error.h"
 #include "lib/util/sized.h"
 
-#define WINDOW_BITS	(1ULL << 18)	/* 32 KiB */
-#define LIST_ROOM	2048U		/* 32 KiB */
+#define WINDOW_BITS (1ULL << 18) /* 32 KiB */
+#define LIST_ROOM   2048U	 /* 32 KiB */
 
 /**
  * struct ranges - the output of a running harvest
@@ -71,7 +71,8 @@ static int harvest_lists(struct dmatrack *t, struct ranges *r, uint64_t iova,
 	do {
 		get.iova = get.next;
 		get.count = LIST_ROOM;
-		ret = t->ops->ioctl(t, DMATRACK_GET_RANGES, (unsigned long)&get);
+		ret = t->ops->ioctl(t, DMATRACK_GET_RANGES,
+				    (unsigned long)&get);
 		for (i = 0; !ret && i < get.count; i++)
 			add(r, list[i].iova, list[i].last - list[i].iova + 1);
 	} while (!ret && get.more);
@@ -88,8 +89,8 @@ static void add_runs(struct ranges *r, const uint64_t *bitmap, uint64_t iova,
 		uint64_t from = pos * page_size;
 		uint64_t left = size - from;
 
-		add(r, iova + from, len > (left - 1) / page_size ?
-					    left : len * page_size);
+		add(r, iova + from,
+		    len > (left - 1) / page_size ? left : len * page_size);
 	}
 }
 
@@ -109,8 +110,8 @@ static bool cuts_pages(struct dmatrack *t, uint64_t iova, uint64_t size)
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
 
 	return !t->ops->ioctl(t, VFIO_IOMMU_GET_INFO, (unsigned long)&info) &&
-		info.iova_pgsizes &&
-		(iova | size) & ((info.iova_pgsizes & -info.iova_pgsizes) - 1);
+	       info.iova_pgsizes &&
+	       (iova | size) & ((info.iova_pgsizes & -info.iova_pgsizes) - 1);
 }
 
 /* Find errors now that would otherwise show after a part was harvested. */
@@ -122,7 +123,7 @@ static int check(struct dmatrack *t, uint64_t iova, uint64_t size,
 	if (size - 1 > UINT64_MAX - iova)
 		return -EOVERFLOW;
 	if (t->features & DMATRACK_FEATURE_RANGES)
-		return 0;	/* the driver checks the whole range first */
+		return 0; /* the driver checks the whole range first */
 	return cuts_pages(t, iova, size) ? -EINVAL : 0;
 }
 
@@ -187,15 +188,18 @@ static int harvest_windows(struct dmatrack *t, struct ranges *r, uint64_t iova,
 
 static int failed(int err, const struct dmatrack_ranges *q)
 {
-	return dml_container_failed(err, "not tracking (dmatrack_start()), an empty range, not "
-				    "whole pages, or an unsupported page size",
-				    "harvesting 0x%llx bytes at IOVA "
-				    "0x%llx in pages of 0x%llx", (unsigned long long)q->length,
-				    (unsigned long long)q->iova,
-				    (unsigned long long)q->page_size);
+	return dml_container_failed(
+		err,
+		"not tracking (dmatrack_start()), an empty range, not "
+		"whole pages, or an unsupported page size",
+		"harvesting 0x%llx bytes at IOVA "
+		"0x%llx in pages of 0x%llx",
+		(unsigned long long)q->length, (unsigned long long)q->iova,
+		(unsigned long long)q->page_size);
 }
 
-int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ranges)
+int dmatrack_harvest_ranges(struct dmatrack *t,
+			    const struct dmatrack_ranges *ranges)
 {
 	struct dmatrack_ranges q;
 	struct ranges r;
@@ -211,7 +215,8 @@ int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ra
 	if (err)
 		return err;
 	if (!q.found)
-		return dml_error(-EINVAL, "dmatrack_harvest_ranges(): found is NULL");
+		return dml_error(-EINVAL,
+				 "dmatrack_harvest_ranges(): found is NULL");
 	lists = t->features & DMATRACK_FEATURE_RANGES;
 	err = check(t, q.iova, q.length, q.page_size);
 	if (err)
@@ -221,14 +226,16 @@ int dmatrack_harvest_ranges(struct dmatrack *t, const struct dmatrack_ranges *ra
 			dmatrack_bitmap_size(window, q.page_size);
 	mem = malloc(bytes);
 	if (!mem)
-		return dml_error(-ENOMEM, "no memory for an answer of %zu bytes",
-				 bytes);
+		return dml_error(-ENOMEM,
+				 "no memory for an answer of %zu bytes", bytes);
 	r = (struct ranges){ .found = q.found, .opaque = q.opaque };
 	if (lists)
-		err = harvest_lists(t, &r, q.iova, q.iova + q.length - 1, q.page_size, mem);
+		err = harvest_lists(t, &r, q.iova, q.iova + q.length - 1,
+				    q.page_size, mem);
 	else
-		err = harvest_windows(t, &r, q.iova, q.length, q.page_size, window, mem);
-	if (lists && err)	/* harvest_windows() sets its own text */
+		err = harvest_windows(t, &r, q.iova, q.length, q.page_size,
+				      window, mem);
+	if (lists && err) /* harvest_windows() sets its own text */
 		failed(err, &q);
 	deliver(&r);
 	free(mem);

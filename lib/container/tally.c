@@ -84,9 +84,12 @@ int dml_tally_read(struct dmatrack *t, struct dmatrack_get_log *get)
 	if (t->features & DMATRACK_FEATURE_LOG) {
 		get->argsz = sizeof(*get);
 		ret = t->ops->ioctl(t, DMATRACK_GET_LOG, (unsigned long)get);
-		return ret < 0 ? dml_container_failed((int)ret, "the driver's version doesn't "
-						      "support this call",
-						      "getting the log's state") : 0;
+		return ret < 0 ? dml_container_failed(
+					 (int)ret,
+					 "the driver's version doesn't "
+					 "support this call",
+					 "getting the log's state") :
+				 0;
 	}
 	pthread_mutex_lock(&y->lock);
 	get->flags = y->tracking ? DMATRACK_LOG_TRACKING : 0;

@@ -21,7 +21,7 @@ const char *dmatrack_error(void)
 
 int dmatrack_set_error(int err, const char *format, ...)
 {
-	char text[sizeof(said)];	/* an argument may point into @said */
+	char text[sizeof(said)]; /* an argument may point into @said */
 	va_list args;
 
 	va_start(args, format);

@@ -92,8 +92,9 @@ static int failed(struct image_writer *w, const char *what, const char *path)
 
 static int not_ready(struct image_writer *w)
 {
-	return dml_error(-EINVAL, "%s: %s", w->path, w->finished ?
-			 "the image is finished already" : "the image was not begun: call begin()");
+	return dml_error(-EINVAL, "%s: %s", w->path,
+			 w->finished ? "the image is finished already" :
+				       "the image was not begun: call begin()");
 }
 
 static int write_regions(struct image_writer *w)
@@ -236,7 +237,8 @@ static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
 
 	if (ret)
 		return ret;
-	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, data);
+	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size,
+				   data);
 	if (!ret)
 		ret = dml_image_file_pwrite(w->f.fd, data, size, to.at);
 	if (ret)
@@ -290,7 +292,8 @@ static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 
 	if (ret)
 		return ret;
-	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size, NULL);
+	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size,
+				   NULL);
 	if (!ret)
 		ret = make_hole(w, to.at, size);
 	if (ret)
@@ -327,7 +330,8 @@ static int hash_region(struct image_writer *w, struct dml_digest *digest,
 	int ret;
 
 	dml_digest_region(digest, r->iova, r->size);
-	for (; dml_image_sums_next(&w->sums, &w->f, i, &chunk); done = ++chunk) {
+	for (; dml_image_sums_next(&w->sums, &w->f, i, &chunk);
+	     done = ++chunk) {
 		dml_digest_zeros(digest, chunk - done);
 		dml_digest_put(hash, w->sums.sum[w->f.first[i] + chunk]);
 		dml_digest_chunk(digest, hash);
@@ -344,8 +348,8 @@ static bool read_directly(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	return flags >= 0 && !fcntl(fd, F_SETFL, on ? flags | O_DIRECT :
-						      flags & ~O_DIRECT);
+	return flags >= 0 &&
+	       !fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
 /*
@@ -353,8 +357,10 @@ static bool read_directly(int fd, bool on)
  * cache can be dropped. Direct reads bypass the cache in any case.
  */
 static int read_unknown(struct image_writer *w,
-			int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
-					const void *data, size_t size), void *opaque)
+			int (*on_chunk)(void *opaque, unsigned int i,
+					uint64_t offset, const void *data,
+					size_t size),
+			void *opaque)
 {
 	int ret = w->sums.any ? sync_data(w) : 0;
 	bool direct;
@@ -426,7 +432,8 @@ struct recalling {
 static int recall_held(struct recalling *r)
 {
 	int ret = r->held ? r->tell(r->opaque, r->iova, r->page,
-				    r->w->f.regions.page_size) : 0;
+				    r->w->f.regions.page_size) :
+			    0;
 
 	r->held = false;
 	return ret;
@@ -454,8 +461,9 @@ static int recall_chunk(void *opaque, unsigned int i, uint64_t offset,
 }
 
 static int image_recall(struct dmatrack_dest *d,
-			int (*tell)(void *opaque, uint64_t iova, const void *data,
-				    size_t size), void *opaque)
+			int (*tell)(void *opaque, uint64_t iova,
+				    const void *data, size_t size),
+			void *opaque)
 {
 	struct image_writer *w = writer_of(d);
 	struct recalling r = { .w = w, .tell = tell, .opaque = opaque };
@@ -553,12 +561,14 @@ static void hold_replaced(struct image_writer *w)
 /* Some file systems can't rename without replacing: there, look first. */
 static int give_name(struct image_writer *w)
 {
-	unsigned int flags = w->flags & DMATRACK_IMAGE_REPLACE ?
-			     0 : RENAME_NOREPLACE;
+	unsigned int flags =
+		w->flags & DMATRACK_IMAGE_REPLACE ? 0 : RENAME_NOREPLACE;
 
 	if (!has_partial(w))
-		return dml_error(-ESTALE, "%s was removed or replaced by another process",
-				 w->partial);
+		return dml_error(
+			-ESTALE,
+			"%s was removed or replaced by another process",
+			w->partial);
 	hold_replaced(w);
 	if (!renameat2(AT_FDCWD, w->partial, AT_FDCWD, w->path, flags))
 		return 0;
@@ -572,15 +582,17 @@ static int give_name(struct image_writer *w)
 /* The data is on disk already, but a crash may lose the name. */
 static int not_durable(struct image_writer *w, const char *folder)
 {
-	return dml_error(-DMATRACK_NOT_DURABLE, "%s: the image is complete, but may be "
-			 "gone after a crash of the machine: %s: %s", w->path,
-			 folder, strerror(errno));
+	return dml_error(-DMATRACK_NOT_DURABLE,
+			 "%s: the image is complete, but may be "
+			 "gone after a crash of the machine: %s: %s",
+			 w->path, folder, strerror(errno));
 }
 
 static int sync_folder(struct image_writer *w)
 {
 	char *slash = strrchr(w->path, '/');
-	char *folder = slash ? strndup(w->path, slash - w->path + 1) : strdup(".");
+	char *folder = slash ? strndup(w->path, slash - w->path + 1) :
+			       strdup(".");
 	int fd, ret = 0;
 
 	if (!folder)
@@ -654,8 +666,10 @@ static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
 	if (!w->ready)
 		return not_ready(w);
 	if (size > sizeof(h->state))
-		return dml_error(-EINVAL, "%s: a state of %zu bytes, more than the maximum of %zu",
-				 w->path, size, sizeof(h->state));
+		return dml_error(
+			-EINVAL,
+			"%s: a state of %zu bytes, more than the maximum of %zu",
+			w->path, size, sizeof(h->state));
 	memset(h->state, 0, sizeof(h->state));
 	memcpy(h->state, state, size);
 	h->state_size = htole32((uint32_t)size);
@@ -670,7 +684,9 @@ static int image_load(struct dmatrack_dest *d, void *state, size_t size)
 	if (!w->ready && !w->finished)
 		return 0;
 	if (have > size)
-		return dml_error(-EINVAL, "%s: a state of %" PRIu32 " bytes, but room for %zu",
+		return dml_error(-EINVAL,
+				 "%s: a state of %" PRIu32
+				 " bytes, but room for %zu",
 				 w->path, have, size);
 	memcpy(state, w->f.head.state, have);
 	return (int)have;
@@ -740,10 +756,13 @@ static int check_partial(struct image_writer *w)
 	if (fstat(w->f.fd, &st))
 		return failed(w, "stat", w->partial);
 	if (!S_ISREG(st.st_mode))
-		return dml_error(-EINVAL, "%s is not a regular file", w->partial);
-	if (st.st_uid != geteuid() || st.st_nlink > 1)
-		return dml_error(-EPERM, "%s already exists, and belongs to another user",
+		return dml_error(-EINVAL, "%s is not a regular file",
 				 w->partial);
+	if (st.st_uid != geteuid() || st.st_nlink > 1)
+		return dml_error(
+			-EPERM,
+			"%s already exists, and belongs to another user",
+			w->partial);
 	if (st.st_mode & 07077 && fchmod(w->f.fd, 0600))
 		return failed(w, "set the mode", w->partial);
 	return 0;
@@ -754,14 +773,17 @@ static int try_partial(struct image_writer *w)
 {
 	int ret = 0;
 
-	w->f.fd = open(w->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-				   O_NONBLOCK, 0600);
+	w->f.fd = open(w->partial,
+		       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		       0600);
 	if (w->f.fd < 0)
 		return failed(w, "open", w->partial);
 	if (flock(w->f.fd, LOCK_EX | LOCK_NB))
-		ret = errno != EWOULDBLOCK ? failed(w, "lock", w->partial) :
-		      dml_error(-EBUSY, "%s: another process is writing it",
-				w->partial);
+		ret = errno != EWOULDBLOCK ?
+			      failed(w, "lock", w->partial) :
+			      dml_error(-EBUSY,
+					"%s: another process is writing it",
+					w->partial);
 	if (!ret && has_partial(w)) {
 		ret = check_partial(w);
 		if (!ret)
@@ -788,8 +810,8 @@ static bool is_resumable(struct image_writer *w, const char *path)
 	struct stat st;
 
 	return !dml_image_file_read_head(&w->f, path) && w->f.head.state_size &&
-	       !dml_image_file_read_regions(&w->f, path) && !fstat(w->f.fd, &st) &&
-	       (uint64_t)st.st_size >= w->f.table;
+	       !dml_image_file_read_regions(&w->f, path) &&
+	       !fstat(w->f.fd, &st) && (uint64_t)st.st_size >= w->f.table;
 }
 
 /* Resume the image that an earlier process left unfinished. */
@@ -835,13 +857,16 @@ static int take_finished(struct image_writer *w)
 	w->f.fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (w->f.fd < 0)
 		return 0;
-	if (is_resumable(w, w->path) && le32toh(w->f.head.flags) & DML_IMAGE_COMPLETE) {
+	if (is_resumable(w, w->path) &&
+	    le32toh(w->f.head.flags) & DML_IMAGE_COMPLETE) {
 		ret = check_finished(w);
 		w->finished = !ret;
 		if (!ret)
 			return 1;
-		ret = dml_error(ret, "%s: the image is finished, but has been altered since: %s",
-				w->path, strerror(-ret));
+		ret = dml_error(
+			ret,
+			"%s: the image is finished, but has been altered since: %s",
+			w->path, strerror(-ret));
 	}
 	close(w->f.fd);
 	w->f.fd = -1;
@@ -853,7 +878,8 @@ static int open_writer(struct image_writer *w)
 	bool there = !access(w->path, F_OK);
 	int ret = 0;
 
-	if (there && w->flags & DMATRACK_IMAGE_RESUME && access(w->partial, F_OK))
+	if (there && w->flags & DMATRACK_IMAGE_RESUME &&
+	    access(w->partial, F_OK))
 		ret = take_finished(w);
 	if (ret > 0)
 		return 0;
@@ -876,9 +902,11 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 
 	if (dml_lacks(d, path))
 		return -EINVAL;
-	if (!*path ||
-	    flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
-		return dml_error(-EINVAL, "image: the path is empty, or unknown flags 0x%x", flags);
+	if (!*path || flags & ~(DMATRACK_IMAGE_REPLACE | DMATRACK_IMAGE_RESUME))
+		return dml_error(
+			-EINVAL,
+			"image: the path is empty, or unknown flags 0x%x",
+			flags);
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return dml_no_memory();
@@ -901,7 +929,9 @@ int dmatrack_image_discard(struct dmatrack_dest *d)
 	if (dml_lacks(d))
 		return -EINVAL;
 	if (d->ops != &image_ops)
-		return dml_error(-EINVAL, "the destination is not an image that is being written");
+		return dml_error(
+			-EINVAL,
+			"the destination is not an image that is being written");
 	writer_of(d)->discarded = true;
 	return 0;
 }

@@ -22,11 +22,14 @@ int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return dml_error(-errno, "image: can't read at %" PRIu64 ": %s",
+			return dml_error(-errno,
+					 "image: can't read at %" PRIu64 ": %s",
 					 offset, strerror(errno));
 		else if (!n)
-			return dml_error(-EBADMSG, "image: the file is cut: it ends at %" PRIu64,
-					 offset);
+			return dml_error(
+				-EBADMSG,
+				"image: the file is cut: it ends at %" PRIu64,
+				offset);
 	}
 	return 0;
 }
@@ -40,7 +43,9 @@ int dml_image_file_pwrite(int fd, const void *buf, size_t size, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return dml_error(-errno, "image: can't write at %" PRIu64 ": %s",
+			return dml_error(-errno,
+					 "image: can't write at %" PRIu64
+					 ": %s",
 					 offset, strerror(errno));
 	}
 	return 0;
@@ -54,8 +59,8 @@ uint64_t dml_image_file_region_chunks(const struct dml_image_file *f,
 	return size / DML_CHUNK + !!(size % DML_CHUNK);
 }
 
-size_t dml_image_file_chunk_size(const struct dml_image_file *f, unsigned int region,
-				 uint64_t chunk)
+size_t dml_image_file_chunk_size(const struct dml_image_file *f,
+				 unsigned int region, uint64_t chunk)
 {
 	uint64_t left = f->regions.regions[region].size - chunk * DML_CHUNK;
 
@@ -73,8 +78,8 @@ static bool align_up(uint64_t *x, uint64_t to)
 
 static int compute_layout(struct dml_image_file *f)
 {
-	uint64_t at = DML_IMAGE_HEAD +
-		      f->regions.n * sizeof(struct dml_image_region);
+	uint64_t at =
+		DML_IMAGE_HEAD + f->regions.n * sizeof(struct dml_image_region);
 	uint64_t end;
 	unsigned int i;
 	bool over = false;
@@ -84,21 +89,24 @@ static int compute_layout(struct dml_image_file *f)
 		f->offsets[i] = at;
 		f->first[i] = f->chunks;
 		f->chunks += dml_image_file_region_chunks(f, i);
-		over |= __builtin_add_overflow(at, f->regions.regions[i].size, &at);
+		over |= __builtin_add_overflow(at, f->regions.regions[i].size,
+					       &at);
 	}
 	over |= align_up(&at, DML_COPY_PAGE_MIN);
 	f->table = at;
-	over |= __builtin_add_overflow(at, f->chunks * sizeof(*f->entries), &end);
+	over |= __builtin_add_overflow(at, f->chunks * sizeof(*f->entries),
+				       &end);
 	if (over || end > INT64_MAX)
-		return dml_error(-EFBIG, "image of %" PRIu64
+		return dml_error(-EFBIG,
+				 "image of %" PRIu64
 				 " bytes: more than a file can hold",
 				 f->regions.bytes);
 	return 0;
 }
 
 int dml_image_file_lay_out(struct dml_image_file *f,
-			   const struct dmatrack_region *regions, unsigned int n,
-			   uint32_t page_size)
+			   const struct dmatrack_region *regions,
+			   unsigned int n, uint32_t page_size)
 {
 	int ret;
 
@@ -131,19 +139,22 @@ static int check_head(const struct dml_image_head *h, const char *path)
 	uint8_t hash[16];
 
 	if (memcmp(h->magic, DML_IMAGE_MAGIC, sizeof(h->magic)))
-		return dml_error(-EBADMSG, "%s: not an image of dmatrack", path);
+		return dml_error(-EBADMSG, "%s: not an image of dmatrack",
+				 path);
 	if (le32toh(h->version) != DML_IMAGE_VERSION)
 		return dml_error(-EPROTONOSUPPORT,
-				 "%s: image version %" PRIu32 ", but this library supports %u",
+				 "%s: image version %" PRIu32
+				 ", but this library supports %u",
 				 path, le32toh(h->version), DML_IMAGE_VERSION);
 	dml_hash(hash, h, offsetof(struct dml_image_head, hash));
 	if (memcmp(hash, h->hash, sizeof(hash)) ||
 	    le32toh(h->state_size) > sizeof(h->state))
-		return dml_error(-EBADMSG, "%s: the image's head is altered", path);
+		return dml_error(-EBADMSG, "%s: the image's head is altered",
+				 path);
 	if (le32toh(h->flags) & ~DML_IMAGE_COMPLETE)
 		return dml_error(-EPROTONOSUPPORT,
-				 "%s: image with unknown flags 0x%" PRIx32, path,
-				 le32toh(h->flags));
+				 "%s: image with unknown flags 0x%" PRIx32,
+				 path, le32toh(h->flags));
 	return 0;
 }
 
@@ -190,7 +201,9 @@ int dml_image_file_read_regions(struct dml_image_file *f, const char *path)
 	int ret;
 
 	if (!n || n > DMATRACK_REGIONS_MAX)
-		return dml_error(-EBADMSG, "%s: an image of %" PRIu32 " regions, not 1 to %u",
+		return dml_error(-EBADMSG,
+				 "%s: an image of %" PRIu32
+				 " regions, not 1 to %u",
 				 path, n, DMATRACK_REGIONS_MAX);
 	in = calloc(n, sizeof(*in));
 	if (!in)
@@ -200,7 +213,8 @@ int dml_image_file_read_regions(struct dml_image_file *f, const char *path)
 		ret = check_regions(f, in, n);
 	free(in);
 	if (ret == -EBADMSG)
-		return dml_error(ret, "%s: the image's regions are altered", path);
+		return dml_error(ret, "%s: the image's regions are altered",
+				 path);
 	return ret;
 }
 
@@ -218,17 +232,20 @@ static int next_extent(int fd, uint64_t offset, struct dml_image_extent *e)
 	if (begin < 0 && errno == ENXIO)
 		return 0;
 	if (begin < 0)
-		return dml_error(-errno, "image: can't find data: %s", strerror(errno));
+		return dml_error(-errno, "image: can't find data: %s",
+				 strerror(errno));
 	end = lseek(fd, begin, SEEK_HOLE);
 	if (end < 0)
-		return dml_error(-errno, "image: can't find data: %s", strerror(errno));
+		return dml_error(-errno, "image: can't find data: %s",
+				 strerror(errno));
 	e->begin = begin;
 	e->end = end;
 	return 1;
 }
 
-int dml_image_file_next_chunk(const struct dml_image_file *f, unsigned int region,
-			      uint64_t *chunk, struct dml_image_extent *e)
+int dml_image_file_next_chunk(const struct dml_image_file *f,
+			      unsigned int region, uint64_t *chunk,
+			      struct dml_image_extent *e)
 {
 	uint64_t base = f->offsets[region];
 	uint64_t end = base + f->regions.regions[region].size;

@@ -25,10 +25,10 @@
 #include "lib/util/digest.h"
 #include "lib/util/regions.h"
 
-#define DML_IMAGE_MAGIC		"DMTimage"
-#define DML_IMAGE_VERSION	1u
-#define DML_IMAGE_COMPLETE	(1u << 0)
-#define DML_IMAGE_HEAD		4096u
+#define DML_IMAGE_MAGIC	   "DMTimage"
+#define DML_IMAGE_VERSION  1u
+#define DML_IMAGE_COMPLETE (1u << 0)
+#define DML_IMAGE_HEAD	   4096u
 
 struct dml_image_head {
 	char magic[8];
@@ -36,11 +36,12 @@ struct dml_image_head {
 	uint32_t flags;
 	uint32_t page_size;
 	uint32_t nregions;
-	uint64_t table;		/* its offset in the file */
+	uint64_t table; /* its offset in the file */
 	uint64_t entries;
 	uint8_t regions_hash[16];
 	uint8_t table_hash[16];
-	uint8_t unused[40];	/* zeros; an earlier version had the id of the boot here */
+	uint8_t unused
+		[40]; /* zeros; an earlier version had the id of the boot here */
 	uint32_t state_size;
 	uint32_t reserved;
 	uint8_t state[DMATRACK_STATE_MAX];
@@ -84,12 +85,13 @@ struct dml_image_file {
 
 /* Read or write all @size bytes. Return: 0, -EBADMSG (the file ends before), -errno */
 int dml_image_file_pread(int fd, void *buf, size_t size, uint64_t offset);
-int dml_image_file_pwrite(int fd, const void *buf, size_t size, uint64_t offset);
+int dml_image_file_pwrite(int fd, const void *buf, size_t size,
+			  uint64_t offset);
 
 /* Compute the layout of a file for these regions. Return: 0, -EINVAL, -EFBIG, -ENOMEM */
 int dml_image_file_lay_out(struct dml_image_file *f,
-			   const struct dmatrack_region *regions, unsigned int n,
-			   uint32_t page_size);
+			   const struct dmatrack_region *regions,
+			   unsigned int n, uint32_t page_size);
 
 /* Read and check the head. Return: 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO */
 int dml_image_file_read_head(struct dml_image_file *f, const char *path);
@@ -105,8 +107,8 @@ void dml_image_file_free(struct dml_image_file *f);
 uint64_t dml_image_file_region_chunks(const struct dml_image_file *f,
 				      unsigned int region);
 /* Return: bytes of a region's chunk */
-size_t dml_image_file_chunk_size(const struct dml_image_file *f, unsigned int region,
-				 uint64_t chunk);
+size_t dml_image_file_chunk_size(const struct dml_image_file *f,
+				 unsigned int region, uint64_t chunk);
 
 /**
  * struct dml_image_extent - the extent of data that was last found in the file
@@ -127,7 +129,8 @@ struct dml_image_extent {
  *
  * Return: 1; 0: only holes; or -errno.
  */
-int dml_image_file_next_chunk(const struct dml_image_file *f, unsigned int region,
-			      uint64_t *chunk, struct dml_image_extent *e);
+int dml_image_file_next_chunk(const struct dml_image_file *f,
+			      unsigned int region, uint64_t *chunk,
+			      struct dml_image_extent *e);
 
 #endif

@@ -19,9 +19,9 @@
 #include "lib/util/error.h"
 #include "image_file.h"
 
-#define RUN_MAX		(64u << 20)
-#define TABLE_STEP	4096u	/* entries */
-#define NO_CHUNK	UINT64_MAX
+#define RUN_MAX	   (64u << 20)
+#define TABLE_STEP 4096u /* entries */
+#define NO_CHUNK   UINT64_MAX
 
 /**
  * struct dmatrack_image - an image that is read
@@ -74,7 +74,8 @@ static bool convert_entries(struct dml_image_file *f, uint64_t from)
 }
 
 /* Read some more entries, up to @n in all. */
-static int read_entries(struct dml_image_file *f, uint64_t n, XXH3_state_t *hash)
+static int read_entries(struct dml_image_file *f, uint64_t n,
+			XXH3_state_t *hash)
 {
 	uint64_t have = f->nentries, room = have ? have * 2 : TABLE_STEP;
 	struct dml_image_entry *more;
@@ -85,7 +86,8 @@ static int read_entries(struct dml_image_file *f, uint64_t n, XXH3_state_t *hash
 	if (!more)
 		return dml_no_memory();
 	f->entries = more;
-	ret = dml_image_file_pread(f->fd, more + have, (room - have) * sizeof(*more),
+	ret = dml_image_file_pread(f->fd, more + have,
+				   (room - have) * sizeof(*more),
 				   f->table + have * sizeof(*more));
 	if (ret)
 		return ret;
@@ -128,7 +130,8 @@ static int check_file(struct dml_image_file *f, const char *path)
 	if (ret)
 		return ret;
 	if (!(le32toh(f->head.flags) & DML_IMAGE_COMPLETE))
-		return dml_error(-EBADMSG, "%s: the image is not complete", path);
+		return dml_error(-EBADMSG, "%s: the image is not complete",
+				 path);
 	ret = dml_image_file_read_regions(f, path);
 	if (ret)
 		return ret;
@@ -213,13 +216,13 @@ static int read_chunk(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 	dml_digest_hash_chunk(hash, buf, size);
 	at = entry_at(f, number);
 	if (listed(f, number) ? !memcmp(hash, f->entries[at].hash, 16) :
-	    dml_digest_is_zero(hash, 16))
+				dml_digest_is_zero(hash, 16))
 		return 0;
-	return dml_error(-EBADMSG, "%s: altered between 0x%" PRIx64
-			 " and 0x%" PRIx64 " of memory", m->path,
-			 f->regions.regions[i].iova + chunk * DML_CHUNK,
-			 f->regions.regions[i].iova + chunk * DML_CHUNK +
-			 (size - 1));
+	return dml_error(
+		-EBADMSG,
+		"%s: altered between 0x%" PRIx64 " and 0x%" PRIx64 " of memory",
+		m->path, f->regions.regions[i].iova + chunk * DML_CHUNK,
+		f->regions.regions[i].iova + chunk * DML_CHUNK + (size - 1));
 }
 
 /* Read a part of a chunk. */
@@ -328,8 +331,9 @@ int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 	begin = f->regions.regions[i].iova +
 		(f->entries[at].chunk - f->first[i]) * DML_CHUNK;
 	/* the search may begin within a chunk, but not within a page */
-	skip = *iova > begin ? (*iova - begin) & ~(uint64_t)
-				(f->regions.page_size - 1) : 0;
+	skip = *iova > begin ?
+		       (*iova - begin) & ~(uint64_t)(f->regions.page_size - 1) :
+		       0;
 	*iova = begin + skip;
 	*size = run_size(f, i, at) - skip;
 	return 1;
@@ -404,7 +408,8 @@ static int read_region(struct reading *r, unsigned int i)
 		dml_digest_chunk(&r->digest, hash);
 		done = ++chunk;
 	}
-	dml_digest_zeros(&r->digest, dml_image_file_region_chunks(&r->m->f, i) - done);
+	dml_digest_zeros(&r->digest,
+			 dml_image_file_region_chunks(&r->m->f, i) - done);
 	r->done += region->size;
 	return ret ? ret : report_progress(r, r->done);
 }
@@ -414,7 +419,9 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 					  uint64_t all),
 			  void *opaque)
 {
-	struct reading r = { .m = image, .progress = progress, .opaque = opaque };
+	struct reading r = { .m = image,
+			     .progress = progress,
+			     .opaque = opaque };
 	unsigned int i;
 	int ret = 0;
 

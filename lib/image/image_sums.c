@@ -9,16 +9,19 @@
 #include "lib/util/error.h"
 #include "image_sums.h"
 
-#define CHUNKS_MAX	(1ull << 26)
-#define CHUNK_WORDS	(DML_BLOCKS / DML_WORD_BITS)
+#define CHUNKS_MAX  (1ull << 26)
+#define CHUNK_WORDS (DML_BLOCKS / DML_WORD_BITS)
 
-int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f,
-			bool unknown)
+int dml_image_sums_init(struct dml_image_sums *s,
+			const struct dml_image_file *f, bool unknown)
 {
 	dml_image_sums_free(s);
 	if (f->chunks > CHUNKS_MAX)
-		return dml_error(-EFBIG, "image: the regions have %" PRIu64 " bytes, more than "
-				 "the maximum of 64 TiB", f->regions.bytes);
+		return dml_error(-EFBIG,
+				 "image: the regions have %" PRIu64
+				 " bytes, more than "
+				 "the maximum of 64 TiB",
+				 f->regions.bytes);
 	s->sum = calloc(f->chunks, sizeof(*s->sum));
 	s->filled = calloc(f->chunks, CHUNK_WORDS * sizeof(uint64_t));
 	s->used = calloc(f->chunks / DML_WORD_BITS + 1, sizeof(uint64_t));
@@ -33,7 +36,8 @@ int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f
 	return 0;
 }
 
-void dml_image_sums_forget_all(struct dml_image_sums *s, const struct dml_image_file *f)
+void dml_image_sums_forget_all(struct dml_image_sums *s,
+			       const struct dml_image_file *f)
 {
 	s->any = true;
 	dml_set_bits(s->unknown, 0, f->chunks);
@@ -64,14 +68,15 @@ static int subtract(struct dml_image_sums *s, const struct dml_image_file *f,
 				       f->offsets[i] + at);
 
 	if (!ret)
-		s->sum[block / DML_BLOCKS] -=
-			dml_digest_sum(block % DML_BLOCKS, s->buf, n * DML_BLOCK);
+		s->sum[block / DML_BLOCKS] -= dml_digest_sum(
+			block % DML_BLOCKS, s->buf, n * DML_BLOCK);
 	return ret;
 }
 
 /* The same for a run of filled blocks, which may be in several chunks */
-static int subtract_run(struct dml_image_sums *s, const struct dml_image_file *f,
-			unsigned int i, uint64_t block, uint64_t n)
+static int subtract_run(struct dml_image_sums *s,
+			const struct dml_image_file *f, unsigned int i,
+			uint64_t block, uint64_t n)
 {
 	uint64_t end = block + n, left;
 	int ret = 0;
@@ -96,9 +101,8 @@ static void add(struct dml_image_sums *s, uint64_t block, const char *data,
 		left = DML_BLOCKS - block % DML_BLOCKS;
 		n = end - block < left ? end - block : left;
 		if (!dml_test_bit(s->unknown, block / DML_BLOCKS))
-			s->sum[block / DML_BLOCKS] +=
-				dml_digest_sum(block % DML_BLOCKS, data,
-					       n * DML_BLOCK);
+			s->sum[block / DML_BLOCKS] += dml_digest_sum(
+				block % DML_BLOCKS, data, n * DML_BLOCK);
 	}
 }
 
@@ -119,7 +123,8 @@ static bool next_used(const struct dml_image_sums *s, uint64_t end,
 	uint64_t chunk = run->at / DML_BLOCKS, len;
 
 	if (run->at >= end ||
-	    !dmatrack_next_run(s->used, (end - 1) / DML_BLOCKS + 1, &chunk, &len))
+	    !dmatrack_next_run(s->used, (end - 1) / DML_BLOCKS + 1, &chunk,
+			       &len))
 		return false;
 	if (run->at < chunk * DML_BLOCKS)
 		run->at = chunk * DML_BLOCKS;
@@ -130,15 +135,17 @@ static bool next_used(const struct dml_image_sums *s, uint64_t end,
 }
 
 /* Subtract the present content of blocks [first, end) from the sums. */
-static int subtract_all(struct dml_image_sums *s, const struct dml_image_file *f,
-			unsigned int i, uint64_t first, uint64_t end)
+static int subtract_all(struct dml_image_sums *s,
+			const struct dml_image_file *f, unsigned int i,
+			uint64_t first, uint64_t end)
 {
 	struct blocks run = { .at = first };
 	uint64_t pos, len;
 	int ret;
 
 	for (; next_used(s, end, &run); run.at = run.end) {
-		for (pos = run.at; dmatrack_next_run(s->filled, run.end, &pos, &len);
+		for (pos = run.at;
+		     dmatrack_next_run(s->filled, run.end, &pos, &len);
 		     pos += len) {
 			ret = subtract_run(s, f, i, pos, len);
 			if (ret)
@@ -169,9 +176,9 @@ static void set_blocks(struct dml_image_sums *s, uint64_t first, uint64_t n)
 	dml_set_bits(s->used, chunk, (first + n - 1) / DML_BLOCKS - chunk + 1);
 }
 
-int dml_image_sums_write(struct dml_image_sums *s, const struct dml_image_file *f,
-			 unsigned int i, uint64_t offset, uint64_t size,
-			 const void *data)
+int dml_image_sums_write(struct dml_image_sums *s,
+			 const struct dml_image_file *f, unsigned int i,
+			 uint64_t offset, uint64_t size, const void *data)
 {
 	uint64_t first = block_of(f, i, offset), n = size / DML_BLOCK;
 	int ret = subtract_all(s, f, i, first, first + n);
@@ -228,7 +235,9 @@ static int read_chunk(struct sums_reading *l, unsigned int i, uint64_t chunk)
 		return ret;
 	s->sum[number] = dml_digest_sum(0, s->buf, size);
 	set_blocks(s, number * DML_BLOCKS, size / DML_BLOCK);
-	return l->on_chunk ? l->on_chunk(l->opaque, i, chunk * DML_CHUNK, s->buf, size) : 0;
+	return l->on_chunk ? l->on_chunk(l->opaque, i, chunk * DML_CHUNK,
+					 s->buf, size) :
+			     0;
 }
 
 /* Holes are zeros, and aren't read. */
@@ -246,7 +255,8 @@ static int read_region(struct sums_reading *l, unsigned int i)
 		clear_blocks(s, pos * DML_BLOCKS, (pos + len) * DML_BLOCKS);
 		pos += len;
 	}
-	for (chunk = 0; (ret = dml_image_file_next_chunk(f, i, &chunk, &l->extent)) > 0;
+	for (chunk = 0;
+	     (ret = dml_image_file_next_chunk(f, i, &chunk, &l->extent)) > 0;
 	     chunk++) {
 		if (!dml_test_bit(s->unknown, first + chunk))
 			continue;
@@ -257,12 +267,16 @@ static int read_region(struct sums_reading *l, unsigned int i)
 	return ret;
 }
 
-int dml_image_sums_read_unknown(struct dml_image_sums *s, const struct dml_image_file *f,
-				int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
+int dml_image_sums_read_unknown(struct dml_image_sums *s,
+				const struct dml_image_file *f,
+				int (*on_chunk)(void *opaque, unsigned int i,
+						uint64_t offset,
 						const void *data, size_t size),
 				void *opaque)
 {
-	struct sums_reading l = { .s = s, .f = f, .on_chunk = on_chunk, .opaque = opaque };
+	struct sums_reading l = {
+		.s = s, .f = f, .on_chunk = on_chunk, .opaque = opaque
+	};
 	unsigned int i;
 	int ret = 0;
 

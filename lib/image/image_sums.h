@@ -43,17 +43,17 @@ struct dml_image_sums {
  * The sums of an image of zeros, or, with @unknown, of unknown content. Return: 0, -ENOMEM, -EFBIG:
  * more than 64 TiB, for which even walking clear bits would take long
  */
-int dml_image_sums_init(struct dml_image_sums *s, const struct dml_image_file *f,
-			bool unknown);
+int dml_image_sums_init(struct dml_image_sums *s,
+			const struct dml_image_file *f, bool unknown);
 void dml_image_sums_free(struct dml_image_sums *s);
 
 /*
  * Update the sums, before whole blocks of region @i, from @offset on, are overwritten with
  * @data; NULL: zeros. Return: 0, -errno: the old content can't be read
  */
-int dml_image_sums_write(struct dml_image_sums *s, const struct dml_image_file *f,
-			 unsigned int i, uint64_t offset, uint64_t size,
-			 const void *data);
+int dml_image_sums_write(struct dml_image_sums *s,
+			 const struct dml_image_file *f, unsigned int i,
+			 uint64_t offset, uint64_t size, const void *data);
 
 /* A write failed: the blocks' contents are unknown. */
 void dml_image_sums_forget(struct dml_image_sums *s,
@@ -61,14 +61,17 @@ void dml_image_sums_forget(struct dml_image_sums *s,
 			   uint64_t offset, uint64_t size);
 
 /* The contents of all blocks are unknown. */
-void dml_image_sums_forget_all(struct dml_image_sums *s, const struct dml_image_file *f);
+void dml_image_sums_forget_all(struct dml_image_sums *s,
+			       const struct dml_image_file *f);
 
 /*
  * Read the chunks whose sum isn't known. @on_chunk: called with each chunk of region @i that was
  * read, or NULL; its first error ends the reading. Return: 0 or -errno
  */
-int dml_image_sums_read_unknown(struct dml_image_sums *s, const struct dml_image_file *f,
-				int (*on_chunk)(void *opaque, unsigned int i, uint64_t offset,
+int dml_image_sums_read_unknown(struct dml_image_sums *s,
+				const struct dml_image_file *f,
+				int (*on_chunk)(void *opaque, unsigned int i,
+						uint64_t offset,
 						const void *data, size_t size),
 				void *opaque);
 

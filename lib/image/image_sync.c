@@ -6,7 +6,7 @@
 #include "image_sync.h"
 #include "lib/util/thread.h"
 
-#define ENOUGH	(64u << 20)	/* bytes */
+#define ENOUGH (64u << 20) /* bytes */
 
 static int sync_now(int fd)
 {

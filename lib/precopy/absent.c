@@ -8,9 +8,9 @@
 
 #include "absent.h"
 
-#define WINDOW		8192	/* entries of pagemap that are read at once */
-#define PRESENT		(1ull << 63)
-#define SWAPPED		(1ull << 62)
+#define WINDOW	8192 /* entries of pagemap that are read at once */
+#define PRESENT (1ull << 63)
+#define SWAPPED (1ull << 62)
 
 /* A range of private anonymous memory: [first, end) */
 struct stretch {
@@ -49,8 +49,8 @@ static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
 	char perms[5], name[8] = "";
 	int n;
 
-	n = sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %7s", &first, &end,
-		   perms, &inode, name);
+	n = sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %7s", &first, &end, perms,
+		   &inode, name);
 	if (n < 4)
 		return false;
 	*s = (struct stretch){ first, end };

@@ -23,7 +23,7 @@ struct dml_absent;
 
 /* Return: NULL: /proc can't be read, or no memory: all pages have to be read */
 struct dml_absent *dml_absent_open(void);
-void dml_absent_close(struct dml_absent *a);	/* or NULL */
+void dml_absent_close(struct dml_absent *a); /* or NULL */
 
 /* Return: whether dml_absent_run() can be used within [@addr, @addr + @size) */
 bool dml_absent_covers(const struct dml_absent *a, const void *addr,

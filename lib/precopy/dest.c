@@ -5,7 +5,8 @@
 
 void dmatrack_dest_close(struct dmatrack_dest *d)
 {
-	const size_t end = offsetof(struct dmatrack_dest_ops, close) + sizeof(d->ops->close);
+	const size_t end = offsetof(struct dmatrack_dest_ops, close) +
+			   sizeof(d->ops->close);
 	DML_KEEP_TEXT;
 
 	if (d && d->ops && d->ops->size >= end && d->ops->close)

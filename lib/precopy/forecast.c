@@ -3,9 +3,9 @@
 #include "lib/util/clock.h"
 #include "forecast.h"
 
-#define SENT_ENOUGH	(16ull << 20)	/* bytes: more than a socket's buffers */
-#define COMPARED_ENOUGH	4096		/* pages */
-#define STUCK		3		/* rounds */
+#define SENT_ENOUGH	(16ull << 20) /* bytes: more than a socket's buffers */
+#define COMPARED_ENOUGH 4096	      /* pages */
+#define STUCK		3	      /* rounds */
 
 static uint64_t add(uint64_t a, uint64_t b)
 {

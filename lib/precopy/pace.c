@@ -3,7 +3,7 @@
 #include "lib/util/clock.h"
 #include "pace.h"
 
-#define CREDIT	(DML_NSEC / 100)
+#define CREDIT (DML_NSEC / 100)
 
 uint64_t dml_pace_wait(const struct dml_pace *p, uint64_t now)
 {

@@ -18,7 +18,7 @@
 #include "lib/util/hash.h"
 #include "pages.h"
 
-#define BLOCK		8	/* words */
+#define BLOCK 8 /* words */
 
 /* Memory --------------------------------------------------------------------- */
 
@@ -39,7 +39,8 @@ static struct dml_hash *alloc_hashes(uint64_t n)
 	size_t size;
 
 	pthread_once(&once, draw_secret);
-	if (have_secret && !__builtin_mul_overflow(n, sizeof(struct dml_hash), &size))
+	if (have_secret &&
+	    !__builtin_mul_overflow(n, sizeof(struct dml_hash), &size))
 		hashes = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 			      0);

@@ -40,10 +40,10 @@ struct dml_pages {
 
 /* The action that a page needs */
 enum dml_need {
-	DML_SEND,	/* write it to the destination */
-	DML_CLEAR,	/* zero it at the destination: it has become zero */
-	DML_ZERO,	/* none: zero here and at the destination */
-	DML_SAME,	/* none: the same as was sent */
+	DML_SEND,  /* write it to the destination */
+	DML_CLEAR, /* zero it at the destination: it has become zero */
+	DML_ZERO,  /* none: zero here and at the destination */
+	DML_SAME,  /* none: the same as was sent */
 };
 
 /* All pages are pending, and zero at the destination. Return: 0 or -ENOMEM */

@@ -122,9 +122,12 @@ static int alloc_for_program(struct precopy *c)
 static int alloc(struct precopy *c)
 {
 	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
-	c->readers = calloc(c->q.p.ncontainers + 1, sizeof(*c->readers));	/* never 0 bytes */
-	if (!c->scratch || !c->readers || (c->q.p.round && alloc_for_program(c)))
-		return dml_error(-ENOMEM, "no memory for bitmaps of %" PRIu64 " pages",
+	c->readers = calloc(c->q.p.ncontainers + 1,
+			    sizeof(*c->readers)); /* never 0 bytes */
+	if (!c->scratch || !c->readers ||
+	    (c->q.p.round && alloc_for_program(c)))
+		return dml_error(-ENOMEM,
+				 "no memory for bitmaps of %" PRIu64 " pages",
 				 c->q.pages);
 	return 0;
 }
@@ -177,7 +180,8 @@ static int start(struct precopy *c)
 	}
 	/* without a bitmap: the program begins to track too */
 	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
-		ret = dml_error_foreign(p->dirty(p->opaque, i, NULL), "dirty()");
+		ret = dml_error_foreign(p->dirty(p->opaque, i, NULL),
+					"dirty()");
 	return ret;
 }
 
@@ -208,10 +212,14 @@ static int harvest_region(struct precopy *c, uint32_t region)
 	}
 	if (p->dirty) {
 		memset(c->scratch, 0, bitmap_size(c, region));
-		ret = dml_error_foreign(p->dirty(p->opaque, region, c->scratch), "dirty()");
+		ret = dml_error_foreign(p->dirty(p->opaque, region, c->scratch),
+					"dirty()");
 		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
 	}
-	return ret > 0 ? dml_error(-EINVAL, "dirty() returned %d, not 0 or -errno", ret) : ret;
+	return ret > 0 ?
+		       dml_error(-EINVAL,
+				 "dirty() returned %d, not 0 or -errno", ret) :
+		       ret;
 }
 
 /* Check that the harvests missed no write: see dml_reader_check(). */
@@ -297,7 +305,8 @@ static int report_round(struct precopy *c)
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
 		r->sent_bitmaps = (const uint64_t *const *)c->sent;
-		ret = dml_error_foreign(c->q.p.round(c->q.p.opaque, r), "round()");
+		ret = dml_error_foreign(c->q.p.round(c->q.p.opaque, r),
+					"round()");
 		r->bitmaps = r->sent_bitmaps = NULL;
 	}
 	return dml_transfer_answer(&c->x, ret);
@@ -305,7 +314,8 @@ static int report_round(struct precopy *c)
 
 static uint64_t per_second(uint64_t bytes, uint64_t ns)
 {
-	unsigned __int128 x = (unsigned __int128)bytes * DML_NSEC / (ns ? ns : 1);
+	unsigned __int128 x =
+		(unsigned __int128)bytes * DML_NSEC / (ns ? ns : 1);
 
 	return x > UINT64_MAX ? UINT64_MAX : (uint64_t)x;
 }
@@ -343,7 +353,8 @@ static int harvest_and_predict(struct precopy *c)
 static enum dmatrack_reason decide(struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
-	bool diverges = dml_forecast_diverges(&c->f, r->left);	/* each round: it counts them */
+	bool diverges = dml_forecast_diverges(
+		&c->f, r->left); /* each round: it counts them */
 
 	if (c->x.asked)
 		return DMATRACK_ASKED;
@@ -386,11 +397,13 @@ static int give_up(const struct precopy *c)
 {
 	const struct dmatrack_round *r = &c->x.round;
 	bool limit = c->totals.reason == DMATRACK_ROUNDS, large = r->left >> 24;
-	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ?
-			   c->q.p.downtime : c->q.p.standstill;
+	uint64_t allowed = c->q.p.flags & DMATRACK_GIVE_UP ? c->q.p.downtime :
+							     c->q.p.standstill;
 
-	return dml_error(-ETIME, "did not converge: %" PRIu64 " %s left, predicted downtime %"
-			 PRIu64 " ms, allowed %" PRIu64 " ms (rounds: %u%s)",
+	return dml_error(-ETIME,
+			 "did not converge: %" PRIu64
+			 " %s left, predicted downtime %" PRIu64
+			 " ms, allowed %" PRIu64 " ms (rounds: %u%s)",
 			 r->left >> (large ? 20 : 10), large ? "MiB" : "KiB",
 			 r->downtime / 1000000, allowed / 1000000,
 			 c->totals.rounds, limit ? ", the maximum" : "");
@@ -427,7 +440,8 @@ static int stop_devices(struct precopy *c)
 	c->stopped = now(c);
 	ret = dml_error_foreign(c->q.p.stop(c->q.p.opaque), "stop()");
 	if (ret > 0)
-		ret = dml_error(-EINVAL, "stop() returned %d, not 0 or -errno", ret);
+		ret = dml_error(-EINVAL, "stop() returned %d, not 0 or -errno",
+				ret);
 	c->totals.stopped = !ret;
 	c->totals.stop = now(c) - c->stopped;
 	if (__builtin_add_overflow(c->stopped, c->q.p.standstill, &limit))
@@ -463,7 +477,8 @@ static int start_devices(struct precopy *c, int err)
 	ret = c->q.p.start(c->q.p.opaque);
 	c->totals.stopped = !!ret;
 	return dml_error(err, "%s%s", why.words,
-			 ret ? "; and the devices could not be started again" : "");
+			 ret ? "; and the devices could not be started again" :
+			       "");
 }
 
 /*
@@ -562,7 +577,8 @@ static int conclude(const struct precopy *c, int err)
 		return 0;
 	if (outcome != DMATRACK_UNKNOWN || err == -EINPROGRESS)
 		return dml_error(err, "%s", why.words);
-	return dml_error(-EINPROGRESS, "the copy may be complete at the destination: %s",
+	return dml_error(-EINPROGRESS,
+			 "the copy may be complete at the destination: %s",
 			 why.words);
 }
 

@@ -16,8 +16,10 @@ static int check_idle(struct dml_reader *r)
 
 	r->taken = get.taken;
 	if (!ret && get.flags & DMATRACK_LOG_TRACKING)
-		ret = dml_error(-EBUSY, "the container tracks already: another copy or "
-				"program reads its log, which can have one reader");
+		ret = dml_error(
+			-EBUSY,
+			"the container tracks already: another copy or "
+			"program reads its log, which can have one reader");
 	return ret;
 }
 
@@ -32,8 +34,10 @@ int dml_reader_claim(struct dml_reader *r, struct dmatrack *t)
 	int ret;
 
 	if (!dml_tally_claim(t))
-		return dml_error(-EBUSY, "another copy of the container is running, or the "
-				 "container is in the list twice");
+		return dml_error(
+			-EBUSY,
+			"another copy of the container is running, or the "
+			"container is in the list twice");
 	*r = (struct dml_reader){ .t = t };
 	ret = check_idle(r);
 	if (ret)
@@ -78,12 +82,17 @@ int dml_reader_check(const struct dml_reader *r, uint64_t iova, uint64_t size)
 	if (ret)
 		return ret;
 	if (get.taken != r->taken)
-		return dml_error(-ESTALE, "another copy or program harvested from the "
-				 "container's log, or stopped tracking: dirty pages may be "
-				 "missing");
+		return dml_error(
+			-ESTALE,
+			"another copy or program harvested from the "
+			"container's log, or stopped tracking: dirty pages may be "
+			"missing");
 	if (get.unread)
-		return dml_error(-ESTALE, "memory in 0x%" PRIx64 " to 0x%" PRIx64
-				 " was unmapped while it was copied: dirty pages there may be "
-				 "missing", iova, last);
+		return dml_error(
+			-ESTALE,
+			"memory in 0x%" PRIx64 " to 0x%" PRIx64
+			" was unmapped while it was copied: dirty pages there may be "
+			"missing",
+			iova, last);
 	return 0;
 }

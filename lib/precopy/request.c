@@ -9,10 +9,10 @@
 #include "lib/util/error.h"
 #include "request.h"
 
-#define ROUNDS		30
-#define DOWNTIME	300000000ull	/* ns */
-#define STANDSTILL	30000000000ull
-#define FLAGS		(DMATRACK_REFINE | DMATRACK_GIVE_UP)
+#define ROUNDS	   30
+#define DOWNTIME   300000000ull /* ns */
+#define STANDSTILL 30000000000ull
+#define FLAGS	   (DMATRACK_REFINE | DMATRACK_GIVE_UP)
 
 static int check_dest(struct dml_request *q)
 {
@@ -20,12 +20,14 @@ static int check_dest(struct dml_request *q)
 
 	if (!q->p.dest)
 		return dml_error(-EINVAL, "the destination is NULL");
-	ret = DML_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops, finish);
+	ret = DML_SIZED_TAKE(&q->ops, q->p.dest->ops, struct dmatrack_dest_ops,
+			     finish);
 	if (ret)
 		return ret;
 	if (!q->ops.begin || !q->ops.write || !q->ops.zero || !q->ops.finish)
-		return dml_error(-EINVAL,
-				 "the destination needs begin(), write(), zero() and finish()");
+		return dml_error(
+			-EINVAL,
+			"the destination needs begin(), write(), zero() and finish()");
 	return 0;
 }
 
@@ -41,8 +43,10 @@ static int smallest_of(struct dmatrack *t, uint64_t *size)
 		return ret;
 	*size = info->dirty_page_sizes & -info->dirty_page_sizes;
 	dmatrack_info_free(info);
-	return *size ? 0 : dml_error(-EOPNOTSUPP, "the %s driver can't track this container",
-				     dmatrack_driver(t));
+	return *size ? 0 :
+		       dml_error(-EOPNOTSUPP,
+				 "the %s driver can't track this container",
+				 dmatrack_driver(t));
 }
 
 /* The smallest page that all containers can track */
@@ -74,7 +78,9 @@ static int check_page_size(struct dml_request *q)
 		size = smallest;
 	if ((size & (size - 1)) || size < smallest || size > DMATRACK_WRITE_MAX)
 		return dml_error(-EINVAL,
-				 "page size %" PRIu64 " is not a power of two from %" PRIu64 " to %u",
+				 "page size %" PRIu64
+				 " is not a power of two from %" PRIu64
+				 " to %u",
 				 size, smallest, DMATRACK_WRITE_MAX);
 	q->p.page_size = (uint32_t)size;
 	return 0;
@@ -90,23 +96,27 @@ static int check_region(const struct dml_request *q, uint32_t i)
 
 	if (!r->size || ((r->iova | r->size) & mask))
 		return dml_error(-EINVAL,
-				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not whole pages of %u",
+				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64
+				 " are not whole pages of %u",
 				 i, r->size, r->iova, q->p.page_size);
 	if (__builtin_add_overflow(r->iova, r->size - 1, &last))
 		return dml_error(-EINVAL,
-				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " reach beyond the last IOVA",
+				 "region %u: 0x%" PRIx64 " bytes at 0x%" PRIx64
+				 " reach beyond the last IOVA",
 				 i, r->size, r->iova);
 	if (i && r->iova <= before->iova + (before->size - 1))
-		return dml_error(-EINVAL,
-				 "region %u: 0x%" PRIx64 " is not after region %u, which ends with 0x%" PRIx64,
-				 i, r->iova, i - 1,
-				 before->iova + (before->size - 1));
+		return dml_error(
+			-EINVAL,
+			"region %u: 0x%" PRIx64
+			" is not after region %u, which ends with 0x%" PRIx64,
+			i, r->iova, i - 1, before->iova + (before->size - 1));
 	if (q->p.read)
 		return 0;
 	if (!r->vaddr || r->size > SIZE_MAX ||
 	    __builtin_add_overflow((uintptr_t)r->vaddr, r->size - 1, &end))
 		return dml_error(-EINVAL,
-				 "region %u: vaddr %p can't hold 0x%" PRIx64 " bytes, and read() is NULL",
+				 "region %u: vaddr %p can't hold 0x%" PRIx64
+				 " bytes, and read() is NULL",
 				 i, r->vaddr, r->size);
 	return 0;
 }
@@ -146,7 +156,8 @@ static int check_rest(const struct dmatrack_precopy *p)
 	if (!p->stop)
 		return dml_error(-EINVAL, "stop() is NULL");
 	if (p->ncontainers && !p->containers)
-		return dml_error(-EINVAL, "ncontainers is %u, but containers is NULL",
+		return dml_error(-EINVAL,
+				 "ncontainers is %u, but containers is NULL",
 				 p->ncontainers);
 	for (i = 0; i < p->ncontainers; i++) {
 		if (!p->containers[i])
@@ -161,8 +172,11 @@ static int set_standstill(struct dmatrack_precopy *p)
 	uint64_t five;
 
 	if (p->standstill && p->standstill < p->downtime)
-		return dml_error(-EINVAL, "standstill %" PRIu64 " ns is less than the allowed downtime, %" PRIu64 " ns",
-				 p->standstill, p->downtime);
+		return dml_error(
+			-EINVAL,
+			"standstill %" PRIu64
+			" ns is less than the allowed downtime, %" PRIu64 " ns",
+			p->standstill, p->downtime);
 	if (__builtin_mul_overflow(p->downtime, 5, &five))
 		five = UINT64_MAX;
 	if (!p->standstill)

@@ -12,8 +12,8 @@
 #include "lib/util/hash.h"
 #include "transfer.h"
 
-#define PROGRESS_NS	(DML_NSEC / 10)
-#define BATCH		(256u << 10)	/* bytes */
+#define PROGRESS_NS (DML_NSEC / 10)
+#define BATCH	    (256u << 10) /* bytes */
 
 int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		      const struct dml_clock *clock)
@@ -42,7 +42,8 @@ int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		ret = dml_pages_init(&x->pages[i], dml_request_pages(q, i),
 				     refine);
 	if (ret)
-		return dml_error(ret, "no memory for the state of %" PRIu64 " pages",
+		return dml_error(ret,
+				 "no memory for the state of %" PRIu64 " pages",
 				 q->pages);
 	return 0;
 }
@@ -101,8 +102,10 @@ int dml_transfer_answer(struct dml_transfer *x, int answer)
 	if (answer == DMATRACK_STOP_NOW)
 		x->asked = true;
 	else if (answer > 0)
-		return dml_error(-EINVAL, "progress() or round() returned %d, not 0, "
-				 "DMATRACK_STOP_NOW or -errno", answer);
+		return dml_error(-EINVAL,
+				 "progress() or round() returned %d, not 0, "
+				 "DMATRACK_STOP_NOW or -errno",
+				 answer);
 	return answer < 0 ? answer : 0;
 }
 
@@ -113,14 +116,17 @@ static int report_progress(struct dml_transfer *x)
 		return 0;
 	x->reported = x->now;
 	if (x->now >= x->limit)
-		return dml_error(-ETIMEDOUT, "the devices have stood still for %" PRIu64 " ms, the allowed maximum",
+		return dml_error(-ETIMEDOUT,
+				 "the devices have stood still for %" PRIu64
+				 " ms, the allowed maximum",
 				 x->q->p.standstill / 1000000);
 	if (!x->q->p.progress)
 		return 0;
 	x->round.copy = x->now - x->round_began;
-	return dml_transfer_answer(x, dml_error_foreign(x->q->p.progress(x->q->p.opaque,
-									 &x->round),
-							"progress()"));
+	return dml_transfer_answer(
+		x,
+		dml_error_foreign(x->q->p.progress(x->q->p.opaque, &x->round),
+				  "progress()"));
 }
 
 static int wait_for_bandwidth(struct dml_transfer *x)
@@ -208,7 +214,9 @@ static int recover(struct dml_transfer *x)
 static int handle_result(struct dml_transfer *x, int ret)
 {
 	if (ret > 0)
-		return dml_error(-EINVAL, "the destination returned %d, not 0 or -errno", ret);
+		return dml_error(-EINVAL,
+				 "the destination returned %d, not 0 or -errno",
+				 ret);
 	if (ret == -EAGAIN && x->q->ops.lost)
 		ret = recover(x) ?: 1;
 	return dml_error_foreign(ret, "the destination");
@@ -222,8 +230,9 @@ int dml_transfer_begin(struct dml_transfer *x)
 	if (x->q->ops.attach)
 		x->q->ops.attach(p->dest, dml_transfer_holds, x);
 	do {
-		ret = handle_result(x, x->q->ops.begin(p->dest, p->regions,
-						p->nregions, p->page_size));
+		ret = handle_result(x,
+				    x->q->ops.begin(p->dest, p->regions,
+						    p->nregions, p->page_size));
 	} while (ret > 0);
 	return ret;
 }
@@ -268,8 +277,11 @@ static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 			      size);
 		return 0;
 	}
-	ret = dml_error_foreign(p->read(p->opaque, region, offset, x->buf, size), "read()");
-	return ret > 0 ? dml_error(-EINVAL, "read() returned %d, not 0 or -errno", ret) : ret;
+	ret = dml_error_foreign(
+		p->read(p->opaque, region, offset, x->buf, size), "read()");
+	return ret > 0 ? dml_error(-EINVAL,
+				   "read() returned %d, not 0 or -errno", ret) :
+			 ret;
 }
 
 /* Compare a page that was read with the destination's, by its @hash; NULL: it holds zeros */
@@ -305,7 +317,8 @@ static int compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 		ret = read_pages(x, region, first, some);
 		for (i = 0; i < some && !ret; i++)
 			compare_page(x, &x->pages[region], first + i,
-				     x->buf + i * size, hashes ? *hashes++ : NULL);
+				     x->buf + i * size,
+				     hashes ? *hashes++ : NULL);
 		read_clock(x);
 		if (!ret)
 			ret = report_progress(x);
@@ -325,15 +338,16 @@ int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 
 	if (hashes)
 		return compare(x, region, pos, size / page, hashes);
-	for (; !ret && dmatrack_next_run(x->pages[region].filled, end, &pos, &len);
+	for (; !ret &&
+	       dmatrack_next_run(x->pages[region].filled, end, &pos, &len);
 	     pos += len)
 		ret = compare(x, region, pos, len, NULL);
 	return ret;
 }
 
 /* Read @n pages, at most a batch, and find the action that each of them needs. */
-static int read_and_compare(struct dml_transfer *x, uint32_t region, uint64_t first,
-			    uint64_t n)
+static int read_and_compare(struct dml_transfer *x, uint32_t region,
+			    uint64_t first, uint64_t n)
 {
 	size_t size = x->q->p.page_size;
 	uint64_t from = x->now, i;
@@ -365,8 +379,8 @@ static int send_run(struct dml_transfer *x, uint32_t region, uint64_t first,
 	int ret;
 
 	if (send)
-		ret = x->q->ops.write(p->dest, iova,
-				      x->buf + at * p->page_size, size);
+		ret = x->q->ops.write(p->dest, iova, x->buf + at * p->page_size,
+				      size);
 	else
 		ret = x->q->ops.zero(p->dest, iova, size);
 	read_clock(x);
@@ -445,16 +459,18 @@ struct pass_piece {
  * Return: the first piece of @n pending pages from @first on. Absent pages are handled as others
  * if they are filled: the destination has to zero them.
  */
-static struct pass_piece next_piece(const struct dml_transfer *x, struct dml_absent *a,
-				    uint32_t region, uint64_t first, uint64_t n)
+static struct pass_piece next_piece(const struct dml_transfer *x,
+				    struct dml_absent *a, uint32_t region,
+				    uint64_t first, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	uint64_t most = batch_pages(x), bytes, pages;
 	bool absent;
 
 	if (a) {
-		bytes = dml_absent_run(a, (char *)p->regions[region].vaddr +
-					  first * p->page_size,
+		bytes = dml_absent_run(a,
+				       (char *)p->regions[region].vaddr +
+					       first * p->page_size,
 				       n * p->page_size, &absent);
 		pages = bytes / p->page_size;
 		if (absent && pages &&

@@ -37,8 +37,8 @@
 #include "tls.h"
 #include "unix.h"
 
-#define FULL_MS		20	/* delay before a busy listener is tried again */
-#define BACKLOG		128
+#define FULL_MS 20 /* delay before a busy listener is tried again */
+#define BACKLOG 128
 
 /**
  * struct dmatrack_listener - a socket that listens
@@ -80,7 +80,7 @@ static const char *after_scheme(const char *address, const char *scheme)
 
 /* While the listener's queue is full, poll() can't wait for room in it: retry after a delay. */
 static int connect_with_retry(int fd, const struct sockaddr_un *sun,
-			   const struct dml_limit *limit)
+			      const struct dml_limit *limit)
 {
 	int ret = 0;
 
@@ -89,7 +89,8 @@ static int connect_with_retry(int fd, const struct sockaddr_un *sun,
 			return -errno;
 		if (dml_clock_now() >= limit->end)
 			return -ETIMEDOUT;
-		ret = dml_cancel_sleep(limit->cancel, dml_clock_deadline(FULL_MS));
+		ret = dml_cancel_sleep(limit->cancel,
+				       dml_clock_deadline(FULL_MS));
 	}
 	return ret;
 }
@@ -178,7 +179,8 @@ static void set_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof(unacked));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked,
+		   sizeof(unacked));
 }
 
 static int finish_connect(int fd, const struct dml_limit *limit)
@@ -227,8 +229,8 @@ static int try_address(const struct addrinfo *ai, use_socket *use,
 {
 	struct dml_limit limit = dml_peer_limit(peer, peer->connect_timeout);
 
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			0);
+	int fd = socket(ai->ai_family,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int ret;
 
 	if (fd < 0)
@@ -253,9 +255,10 @@ static int try_all(const char *what, const struct addrinfo *list,
 			continue;
 		}
 		if (unproven)
-			return dml_error(-EPERM,
-					 "tcp:%s: any user of this machine may be at the other end: use a secret, TLS or a Unix socket",
-					 what);
+			return dml_error(
+				-EPERM,
+				"tcp:%s: any user of this machine may be at the other end: use a secret, TLS or a Unix socket",
+				what);
 		ret = try_address(list, use, peer);
 		if (ret >= 0 || ret == -ECANCELED)
 			break;
@@ -263,8 +266,9 @@ static int try_all(const char *what, const struct addrinfo *list,
 	if (ret >= 0)
 		return ret;
 	if (ret == -EPERM)
-		return dml_error(ret, "tcp:%s: not a loopback address, so it needs TLS",
-				 what);
+		return dml_error(
+			ret, "tcp:%s: not a loopback address, so it needs TLS",
+			what);
 	return dml_error(ret, "tcp:%s: %s", what, strerror(-ret));
 }
 
@@ -280,8 +284,10 @@ static int tcp_socket(const char *what, const struct dmatrack_peer *peer,
 		return dml_no_memory();
 	ret = split(copy, &name, &port);
 	if (ret)
-		ret = dml_error(ret, "tcp:%s: must be tcp:HOST:PORT, an IPv6 address in brackets",
-				what);
+		ret = dml_error(
+			ret,
+			"tcp:%s: must be tcp:HOST:PORT, an IPv6 address in brackets",
+			what);
 	if (!ret)
 		ret = look_up(name, port, &list);
 	if (!ret) {
@@ -387,8 +393,10 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 	if (rest)
 		return tcp_connect(ch, rest, peer);
 	if (!dml_peer_unproven(peer))
-		return dml_error(-EINVAL, "%s: TLS and a secret can be used only with tcp:",
-				 address);
+		return dml_error(
+			-EINVAL,
+			"%s: TLS and a secret can be used only with tcp:",
+			address);
 	rest = after_scheme(address, "unix:");
 	if (rest) {
 		ret = unix_connect(rest, &fd, address, peer);
@@ -402,8 +410,10 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 		return dml_channel_exec(ch, rest);
 	if (!strcmp(address, "-"))
 		return dmatrack_channel_fds(ch, STDIN_FILENO, STDOUT_FILENO);
-	return dml_error(-EINVAL, "%s: must be unix:PATH, tcp:HOST:PORT, fd:N, exec:COMMAND or -",
-			 address);
+	return dml_error(
+		-EINVAL,
+		"%s: must be unix:PATH, tcp:HOST:PORT, fd:N, exec:COMMAND or -",
+		address);
 }
 
 int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
@@ -436,7 +446,8 @@ int dmatrack_connect(struct dmatrack_channel **ch, const char *address,
 
 static int unix_listen(struct dmatrack_listener *l, const char *path)
 {
-	struct dml_limit limit = dml_peer_limit(&l->peer, l->peer.connect_timeout);
+	struct dml_limit limit =
+		dml_peer_limit(&l->peer, l->peer.connect_timeout);
 	struct sockaddr_un sun;
 	struct stat st;
 	int ret = dml_unix_address(&sun, path);
@@ -467,10 +478,11 @@ static int name_tcp(struct dmatrack_listener *l, const char *what)
 	if (getsockname(l->fd, (void *)&ss, &size))
 		return dml_error(-errno, "tcp:%s: %s", what, strerror(errno));
 	port = ntohs(ss.ss_family == AF_INET ?
-		     ((struct sockaddr_in *)&ss)->sin_port :
-		     ((struct sockaddr_in6 *)&ss)->sin6_port);
+			     ((struct sockaddr_in *)&ss)->sin_port :
+			     ((struct sockaddr_in6 *)&ss)->sin6_port);
 	return asprintf(&l->address, "tcp:%.*s:%d", host, what, port) < 0 ?
-	       dml_no_memory() : 0;
+		       dml_no_memory() :
+		       0;
 }
 
 static int tcp_listen(struct dmatrack_listener *l, const char *what)
@@ -490,12 +502,15 @@ static int listen_at(struct dmatrack_listener *l, const char *address)
 	if (rest)
 		return tcp_listen(l, rest);
 	if (!dml_peer_unproven(&l->peer))
-		return dml_error(-EINVAL, "%s: TLS and a secret can be used only with tcp:",
-				 address);
+		return dml_error(
+			-EINVAL,
+			"%s: TLS and a secret can be used only with tcp:",
+			address);
 	rest = after_scheme(address, "unix:");
 	if (rest)
 		return unix_listen(l, rest);
-	return dml_error(-EINVAL, "%s: must be unix:PATH or tcp:HOST:PORT to listen",
+	return dml_error(-EINVAL,
+			 "%s: must be unix:PATH or tcp:HOST:PORT to listen",
 			 address);
 }
 
@@ -509,14 +524,16 @@ int dmatrack_listen(struct dmatrack_listener **l, const char *address,
 	return dmatrack_peer_listen(l, address, &peer);
 }
 
-static int take_peer(struct dmatrack_listener *l, const struct dmatrack_peer *peer)
+static int take_peer(struct dmatrack_listener *l,
+		     const struct dmatrack_peer *peer)
 {
 	struct dmatrack_peer *p = &l->peer;
 	uid_t *users;
 	int ret = dml_peer_take(p, peer);
 
 	if (ret) {
-		memset(p, 0, sizeof(*p));	/* its pointers are the program's: don't free them */
+		memset(p, 0,
+		       sizeof(*p)); /* its pointers are the program's: don't free them */
 		return ret;
 	}
 	users = p->nusers ? calloc(p->nusers, sizeof(*users)) : NULL;
@@ -589,8 +606,9 @@ static void admit(struct dmatrack_listener *l, int fd)
 	int ret = begin_shake(l, &shake, fd);
 
 	if (!ret) {
-		dml_pending_add(&l->pending, &shake,
-				dml_clock_deadline((int)l->peer.handshake_timeout));
+		dml_pending_add(
+			&l->pending, &shake,
+			dml_clock_deadline((int)l->peer.handshake_timeout));
 		return;
 	}
 	close(fd);
@@ -634,7 +652,8 @@ static int admit_all(struct dmatrack_listener *l)
 		else if (fd == -EAGAIN)
 			return 0;
 		else if (!dml_pending_shed(&l->pending))
-			return dml_error(fd, "%s: %s", l->address, strerror(-fd));
+			return dml_error(fd, "%s: %s", l->address,
+					 strerror(-fd));
 	}
 	return 0;
 }
@@ -650,9 +669,11 @@ static int wait_for_connection(struct dmatrack_listener *l, uint64_t end)
 	int ret;
 
 	if (dml_clock_now() >= end)
-		return dml_error(-ETIMEDOUT, "%s: no connection within the time limit",
+		return dml_error(-ETIMEDOUT,
+				 "%s: no connection within the time limit",
 				 l->address);
-	ret = dml_clock_poll(p, 2 + l->pending.n, dml_clock_earlier(first, end));
+	ret = dml_clock_poll(p, 2 + l->pending.n,
+			     dml_clock_earlier(first, end));
 	if (ret < 0)
 		return dml_error(ret, "%s: %s", l->address, strerror(-ret));
 	if (p[1].revents)
@@ -671,8 +692,10 @@ static int begin_accept(struct dmatrack_listener *l, uint64_t end)
 	late = l->busy;
 	l->busy = true;
 	pthread_mutex_unlock(&l->lock);
-	return late ? dml_error(-ETIMEDOUT, "%s: no connection within the time limit",
-				l->address) : 0;
+	return late ? dml_error(-ETIMEDOUT,
+				"%s: no connection within the time limit",
+				l->address) :
+		      0;
 }
 
 static void end_accept(struct dmatrack_listener *l)
@@ -683,8 +706,8 @@ static void end_accept(struct dmatrack_listener *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-static int accept_some(struct dmatrack_listener *l, struct dmatrack_channel **ch,
-		       uint64_t end)
+static int accept_some(struct dmatrack_listener *l,
+		       struct dmatrack_channel **ch, uint64_t end)
 {
 	int ret = 0;
 

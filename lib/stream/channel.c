@@ -30,8 +30,8 @@
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
 
-#define PATIENCE	(120 * 1000)	/* ms: default limit of an operation */
-#define END_PATIENCE	5000		/* ms for a command to end by itself */
+#define PATIENCE     (120 * 1000) /* ms: default limit of an operation */
+#define END_PATIENCE 5000	  /* ms for a command to end by itself */
 
 /**
  * struct fds - a channel's descriptors
@@ -108,14 +108,17 @@ static bool has_ended(int pidfd, uint64_t end)
 /* Wait for the command to end. Return: whether it did; then its status is in @info */
 static bool await_status(const struct fds *f, siginfo_t *info)
 {
-	uint64_t end = dml_clock_earlier(dml_clock_deadline(END_PATIENCE), f->limit->end);
+	uint64_t end = dml_clock_earlier(dml_clock_deadline(END_PATIENCE),
+					 f->limit->end);
 	int fd = (int)syscall(SYS_pidfd_open, f->child, 0);
 	bool ended = fd >= 0 && has_ended(fd, end);
 
 	if (fd >= 0)
 		close(fd);
 	info->si_pid = 0;
-	return ended && !waitid(P_PID, (id_t)f->child, info, WEXITED | WNOHANG | WNOWAIT) &&
+	return ended &&
+	       !waitid(P_PID, (id_t)f->child, info,
+		       WEXITED | WNOHANG | WNOWAIT) &&
 	       info->si_pid;
 }
 
@@ -127,14 +130,17 @@ static int command_ended(const struct fds *f, int err)
 	if (f->child <= 0 || !await_status(f, &info))
 		return 0;
 	if (info.si_code == CLD_EXITED)
-		return dml_error(-err, "the command ended with exit status %d", info.si_status);
-	return dml_error(-err, "the command was ended by signal %d (%s)", info.si_status,
+		return dml_error(-err, "the command ended with exit status %d",
+				 info.si_status);
+	return dml_error(-err, "the command was ended by signal %d (%s)",
+			 info.si_status,
 			 sigdescr_np(info.si_status) ?: "unknown");
 }
 
 static int broken(const struct fds *f, int err)
 {
-	return command_ended(f, err) ?: dml_error(-err, "channel: %s", strerror(err));
+	return command_ended(f, err) ?:
+		       dml_error(-err, "channel: %s", strerror(err));
 }
 
 static ssize_t read_head(struct fds *f, void *buf, size_t size)
@@ -189,9 +195,9 @@ static ssize_t fds_write(void *opaque, const void *buf, size_t size)
 		ret = dml_limit_wait(f->limit, f->out, POLLOUT, end);
 		if (ret)
 			return ret;
-		n = f->out_socket ?
-		    send(f->out, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL) :
-		    write_pipe(f->out, buf, size);
+		n = f->out_socket ? send(f->out, buf, size,
+					 MSG_DONTWAIT | MSG_NOSIGNAL) :
+				    write_pipe(f->out, buf, size);
 	} while (n < 0 && try_again());
 	return n < 0 ? broken(f, errno) : n;
 }
@@ -280,7 +286,8 @@ static int duplicate(int fd)
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 	return copy < 0 ? dml_error(-errno, "descriptor %d: %s", fd,
-				    strerror(errno)) : copy;
+				    strerror(errno)) :
+			  copy;
 }
 
 int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out)
@@ -321,7 +328,7 @@ static int start(const char *command, int fd, pid_t *child)
 	sigemptyset(&set);
 	posix_spawnattr_setsigmask(&attr, &set);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF |
-					POSIX_SPAWN_SETSIGMASK);
+						POSIX_SPAWN_SETSIGMASK);
 	if (!err)
 		err = posix_spawn(child, "/bin/sh", &actions, &attr, argv,
 				  environ);
@@ -392,7 +399,8 @@ static int check_limit(const struct dml_limit *l, bool reads)
 	if (reads && !l->parting && dml_cancel_is_set(l->cancel))
 		return dml_error(-ECANCELED, "channel: cancelled");
 	if (l->end != DML_NEVER && dml_clock_now() >= l->end)
-		return dml_error(-ETIMEDOUT, "channel: the time limit has passed");
+		return dml_error(-ETIMEDOUT,
+				 "channel: the time limit has passed");
 	return 0;
 }
 
@@ -404,10 +412,13 @@ ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size)
 		return n;
 	n = ch->ops.read(ch->opaque, buf, size);
 	if (!n)
-		return dml_error(-ECONNRESET, "the other side closed the connection");
+		return dml_error(-ECONNRESET,
+				 "the other side closed the connection");
 	/* a faulty function of the program must not make us read beyond @buf */
 	if (n > 0 && (size_t)n > size)
-		return dml_error(-EIO, "channel: read() returned %zd of %zu bytes", n, size);
+		return dml_error(-EIO,
+				 "channel: read() returned %zd of %zu bytes", n,
+				 size);
 	return n < 0 ? dml_error_foreign((int)n, "channel: read()") : n;
 }
 
@@ -422,7 +433,10 @@ int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size)
 		if (n < 0)
 			return dml_error_foreign((int)n, "channel: write()");
 		if (!n || (size_t)n > size)
-			return dml_error(-EIO, "channel: write() returned %zd of %zu bytes", n, size);
+			return dml_error(
+				-EIO,
+				"channel: write() returned %zd of %zu bytes", n,
+				size);
 	}
 	return 0;
 }

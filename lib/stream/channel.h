@@ -27,7 +27,8 @@ struct dmatrack_channel {
 /* Read at least one byte. Return: number of bytes; or -errno, -ECONNRESET at the end, -ECANCELED */
 ssize_t dml_channel_read(struct dmatrack_channel *ch, void *buf, size_t size);
 /* Write all of it. Return: 0 or -errno: a part may have been written */
-int dml_channel_write(struct dmatrack_channel *ch, const void *buf, size_t size);
+int dml_channel_write(struct dmatrack_channel *ch, const void *buf,
+		      size_t size);
 
 /* Set the limit, in ms, of each operation that begins later; -1: none */
 void dml_channel_patience(struct dmatrack_channel *ch, int ms);
@@ -48,7 +49,7 @@ static inline bool dml_channel_cancelled(const struct dmatrack_channel *ch)
  * Takes ownership of @fd, a socket, on success. @head: DML_CHANNEL_HEAD bytes that were read from
  * it already, and are to be read again; NULL: none
  */
-#define DML_CHANNEL_HEAD	16u
+#define DML_CHANNEL_HEAD 16u
 int dml_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
 /* The standard input and output of a shell that runs @command */
 int dml_channel_exec(struct dmatrack_channel **ch, const char *command);

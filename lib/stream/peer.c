@@ -10,8 +10,8 @@
 #include "lib/util/error.h"
 #include "peer.h"
 
-#define CONNECT_TIMEOUT	15000	/* ms, by default */
-#define SHAKE_TIMEOUT	10000	/* ms, by default */
+#define CONNECT_TIMEOUT 15000 /* ms, by default */
+#define SHAKE_TIMEOUT	10000 /* ms, by default */
 
 static int check(const struct dmatrack_peer *p)
 {
@@ -20,15 +20,20 @@ static int check(const struct dmatrack_peer *p)
 	if (p->flags & ~DMATRACK_PEER_INSECURE)
 		return dml_error(-EINVAL, "peer: unknown flags 0x%x", p->flags);
 	if (p->connect_timeout > INT_MAX || p->handshake_timeout > INT_MAX)
-		return dml_error(-EINVAL, "peer: connect_timeout or handshake_timeout is more than %d ms",
-				 INT_MAX);
+		return dml_error(
+			-EINVAL,
+			"peer: connect_timeout or handshake_timeout is more than %d ms",
+			INT_MAX);
 	if (p->tls && p->secret)
-		return dml_error(-EINVAL, "peer: TLS and a secret: only one of them can be used");
+		return dml_error(
+			-EINVAL,
+			"peer: TLS and a secret: only one of them can be used");
 	if (p->nnames && (!p->names || !p->tls))
 		return dml_error(-EINVAL, "peer: nnames is %u, but %s is NULL",
 				 p->nnames, p->names ? "tls" : "names");
 	if (p->nusers && !p->users)
-		return dml_error(-EINVAL, "peer: nusers is %u, but users is NULL",
+		return dml_error(-EINVAL,
+				 "peer: nusers is %u, but users is NULL",
 				 p->nusers);
 	for (i = 0; i < p->nnames; i++)
 		if (!p->names[i] || !*p->names[i])
@@ -53,7 +58,7 @@ int dml_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
 
 struct dml_limit dml_peer_limit(const struct dmatrack_peer *p, uint32_t ms)
 {
-	return (struct dml_limit) {
+	return (struct dml_limit){
 		.patience = -1,
 		.end = dml_clock_deadline((int)ms),
 		.cancel = p->cancel,
@@ -72,7 +77,8 @@ static bool is_allowed(const struct dmatrack_peer *p, uid_t user)
 	return false;
 }
 
-int dml_peer_check_user(const struct dmatrack_peer *p, int fd, const char *address)
+int dml_peer_check_user(const struct dmatrack_peer *p, int fd,
+			const char *address)
 {
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
@@ -81,7 +87,8 @@ int dml_peer_check_user(const struct dmatrack_peer *p, int fd, const char *addre
 		return dml_error(-errno, "%s: %s", address, strerror(errno));
 	if (is_allowed(p, cred.uid))
 		return 0;
-	return dml_error(-EACCES,
-			 "%s: process %d at the other end belongs to user %u; only user %u, root and the listed users are allowed",
-			 address, (int)cred.pid, cred.uid, geteuid());
+	return dml_error(
+		-EACCES,
+		"%s: process %d at the other end belongs to user %u; only user %u, root and the listed users are allowed",
+		address, (int)cred.pid, cred.uid, geteuid());
 }

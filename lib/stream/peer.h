@@ -22,6 +22,7 @@ static inline bool dml_peer_unproven(const struct dmatrack_peer *p)
  * Check the user of the process at the other end of a Unix socket: the process that connected, or that
  * called listen(2). @address: for messages. Return: 0: our user, root, or one of @p->users; -EACCES
  */
-int dml_peer_check_user(const struct dmatrack_peer *p, int fd, const char *address);
+int dml_peer_check_user(const struct dmatrack_peer *p, int fd,
+			const char *address);
 
 #endif

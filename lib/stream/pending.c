@@ -37,8 +37,10 @@ void dml_pending_add(struct dml_pending *p, const struct dml_shake *shake,
 {
 	if (p->n == DML_PENDING)
 		dml_pending_shed(p);
-	p->entry[p->n++] = (struct dml_pending_entry) {
-		.shake = *shake, .end = end, .events = POLLIN,
+	p->entry[p->n++] = (struct dml_pending_entry){
+		.shake = *shake,
+		.end = end,
+		.events = POLLIN,
 	};
 }
 
@@ -63,7 +65,9 @@ static int step(struct dml_pending_entry *e)
 	e->heard = e->heard || has_data(e->shake.fd);
 	ret = dml_shake_step(&e->shake, &e->events);
 	if (ret == -EAGAIN && dml_clock_now() >= e->end)
-		return dml_error(-ETIMEDOUT, "the other side does not complete the handshake");
+		return dml_error(
+			-ETIMEDOUT,
+			"the other side does not complete the handshake");
 	return ret;
 }
 
@@ -101,7 +105,8 @@ uint64_t dml_pending_poll(const struct dml_pending *p, struct pollfd *fds)
 	for (i = 0; i < p->n; i++) {
 		const struct dml_pending_entry *e = &p->entry[i];
 
-		fds[i] = (struct pollfd){ .fd = e->shake.fd, .events = e->events };
+		fds[i] = (struct pollfd){ .fd = e->shake.fd,
+					  .events = e->events };
 		end = dml_clock_earlier(end, e->end);
 	}
 	return end;

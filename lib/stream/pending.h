@@ -12,7 +12,7 @@
 
 #include "shake.h"
 
-#define DML_PENDING	64
+#define DML_PENDING 64
 
 /**
  * struct dml_pending_entry - a connection

@@ -44,20 +44,20 @@
 #include "lib/util/regions.h"
 #include "wire.h"
 
-#define HELLO_TIMEOUT	30000		/* ms, by default */
-#define PEER_TIMEOUT	(1800 * 1000)	/* ms, by default */
-#define BYE_PATIENCE	10000		/* ms */
-#define ACK_BYTES	(DML_WIRE_WINDOW / 8)
-#define ACK_FRAMES	(DML_WIRE_FRAMES / 8)
-#define PROGRESS_NS	100000000ull
-#define PULSE_MS	1000
+#define HELLO_TIMEOUT 30000	    /* ms, by default */
+#define PEER_TIMEOUT  (1800 * 1000) /* ms, by default */
+#define BYE_PATIENCE  10000	    /* ms */
+#define ACK_BYTES     (DML_WIRE_WINDOW / 8)
+#define ACK_FRAMES    (DML_WIRE_FRAMES / 8)
+#define PROGRESS_NS   100000000ull
+#define PULSE_MS      1000
 
-#define STATE_MAGIC	"DMTstat2"
+#define STATE_MAGIC   "DMTstat2"
 
 enum stage {
 	OPEN,
-	COMMITTED,	/* to be finished, or finished */
-	GIVEN_UP,	/* never to be finished */
+	COMMITTED, /* to be finished, or finished */
+	GIVEN_UP,  /* never to be finished */
 };
 
 /* The saved state of a session; numbers are little-endian */
@@ -66,8 +66,8 @@ struct state {
 	uint8_t session[DML_WIRE_ID];
 	uint8_t place[DML_WIRE_ID];
 	uint8_t layout[16];
-	uint8_t digest[16];	/* digest of the committed data, if @has_digest */
-	uint32_t stage;		/* enum stage */
+	uint8_t digest[16]; /* digest of the committed data, if @has_digest */
+	uint32_t stage;	    /* enum stage */
 	uint32_t has_digest;
 };
 
@@ -128,18 +128,21 @@ struct receiver {
 static int dest_error(int err, const char *what)
 {
 	if (err == -EAGAIN)
-		return dml_error(-EIO, "receiver: %s: the destination was lost", what);
+		return dml_error(-EIO, "receiver: %s: the destination was lost",
+				 what);
 	return dml_error_foreign(err, what);
 }
 
 static int invalid(const struct dml_frame *f)
 {
-	return dml_error(-EPROTO, "the sender's stream is invalid: frame %" PRIu64
-			 " of type %u, 0x%" PRIx64 " bytes at 0x%" PRIx64, f->seq, f->type, f->size, f->iova);
+	return dml_error(-EPROTO,
+			 "the sender's stream is invalid: frame %" PRIu64
+			 " of type %u, 0x%" PRIx64 " bytes at 0x%" PRIx64,
+			 f->seq, f->type, f->size, f->iova);
 }
 
-static int send_frame(struct receiver *rx, enum dml_wire_type type, uint64_t seq,
-		      uint64_t size)
+static int send_frame(struct receiver *rx, enum dml_wire_type type,
+		      uint64_t seq, uint64_t size)
 {
 	struct dml_frame f = { .type = type, .seq = seq, .size = size };
 	int ret = dml_wire_put(&rx->wire, &f);
@@ -197,9 +200,11 @@ static int unpack(struct receiver *rx, const struct dml_frame *f,
 	n = ZSTD_decompressDCtx(rx->zstd, rx->unpacked, f->size, f->payload,
 				f->length);
 	if (ZSTD_isError(n) || n != f->size)
-		return dml_error(-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
-				 ZSTD_isError(n) ? ZSTD_getErrorName(n) :
-				 "its content is shorter than its size");
+		return dml_error(
+			-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
+			ZSTD_isError(n) ?
+				ZSTD_getErrorName(n) :
+				"its content is shorter than its size");
 	*data = rx->unpacked;
 	return 0;
 }
@@ -256,7 +261,8 @@ static void *send_alive(void *opaque)
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->end) {
-		if (!dml_thread_cond_wait(&p->wake, &p->lock, ret ? DML_NEVER : next))
+		if (!dml_thread_cond_wait(&p->wake, &p->lock,
+					  ret ? DML_NEVER : next))
 			continue;
 		pthread_mutex_unlock(&p->lock);
 		ret = send_frame(p->rx, DML_WIRE_ALIVE, 0, 0);
@@ -324,8 +330,10 @@ static int compare(struct receiver *rx, const uint8_t want[16])
 	if (ret)
 		return dest_error(ret, "digest");
 	return memcmp(want, got, sizeof(got)) ?
-	       dml_error(-EBADMSG, "the data received is not the data sent: the digests differ") :
-	       0;
+		       dml_error(
+			       -EBADMSG,
+			       "the data received is not the data sent: the digests differ") :
+		       0;
 }
 
 /* Finish the destination; doing it twice is harmless. */
@@ -388,8 +396,9 @@ static bool may_complete(struct receiver *rx)
 	if (!rx->ops.load)
 		return false;
 	n = rx->ops.load(rx->dest, buf, sizeof(buf));
-	return n < 0 || (n == sizeof(*saved) && same_session(saved, &rx->state) &&
-			 le32toh(saved->stage) == COMMITTED);
+	return n < 0 ||
+	       (n == sizeof(*saved) && same_session(saved, &rx->state) &&
+		le32toh(saved->stage) == COMMITTED);
 }
 
 /*
@@ -525,16 +534,19 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	int ret = 0;
 
 	if (rx->finished && rx->here)
-		return dml_error(-EBUSY, "another copy was received here already");
+		return dml_error(-EBUSY,
+				 "another copy was received here already");
 	if (rx->r.begin)
-		ret = dml_error_foreign(rx->r.begin(rx->r.opaque, g->regions, g->n,
-					       g->page_size), "begin()");
+		ret = dml_error_foreign(rx->r.begin(rx->r.opaque, g->regions,
+						    g->n, g->page_size),
+					"begin()");
 	/* an earlier session is lost from here on */
 	memset(&rx->state, 0, sizeof(rx->state));
 	rx->finished = false;
 	if (!ret)
 		ret = dest_error(rx->ops.begin(rx->dest, g->regions, g->n,
-					       g->page_size), "begin");
+					       g->page_size),
+				 "begin");
 	if (ret)
 		return ret > 0 ? -ECANCELED : ret;
 	rx->state = *state;
@@ -546,7 +558,8 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	return save(rx);
 }
 
-static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t size)
+static int prove_piece(void *opaque, uint64_t iova, const void *data,
+		       size_t size)
 {
 	struct receiver *rx = opaque;
 	uint8_t hashes[DMATRACK_WRITE_MAX / DML_COPY_PAGE_MIN][16];
@@ -562,8 +575,11 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t siz
 
 	if (size > DMATRACK_WRITE_MAX ||
 	    dml_regions_find(&rx->regions, iova, size) < 0)
-		return dml_error(-EINVAL, "receiver: recall() passed 0x%zx bytes at 0x%" PRIx64
-				 ": too many, or not whole pages within one region", size, iova);
+		return dml_error(
+			-EINVAL,
+			"receiver: recall() passed 0x%zx bytes at 0x%" PRIx64
+			": too many, or not whole pages within one region",
+			size, iova);
 	for (i = 0; i < size / page; i++)
 		dml_hash(hashes[i], (const char *)data + i * page, page);
 	ret = dml_wire_put(&rx->wire, &f);
@@ -573,7 +589,8 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data, size_t siz
 /* Send hashes of all data that an earlier process received. */
 static int prove(struct receiver *rx)
 {
-	int ret = dest_error(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
+	int ret =
+		dest_error(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
 
 	if (!ret)
 		ret = send_frame(rx, DML_WIRE_SUMS, 0, 0);
@@ -583,7 +600,9 @@ static int prove(struct receiver *rx)
 
 static int given_up(void)
 {
-	return dml_error(-ECANCELED, "the copy was given up: its outcome was queried before it was complete");
+	return dml_error(
+		-ECANCELED,
+		"the copy was given up: its outcome was queried before it was complete");
 }
 
 static enum dml_wire_status status_of(const struct receiver *rx,
@@ -600,7 +619,8 @@ static enum dml_wire_status status_of(const struct receiver *rx,
 }
 
 /* Begin or resume the session that a HELLO named, and tell the sender which. */
-static int welcome(struct receiver *rx, const struct state *state, bool compares)
+static int welcome(struct receiver *rx, const struct state *state,
+		   bool compares)
 {
 	enum dml_wire_status status = status_of(rx, state, compares);
 	struct dml_frame f = { .type = DML_WIRE_WELCOME, .size = status };
@@ -654,7 +674,9 @@ static int send_outcome(struct receiver *rx, const struct dml_frame *f)
 	if (ret)
 		return ret;
 	if (!rx->met)
-		return dml_error(-ENOENT, "receiver: a sender queried a copy that is not here");
+		return dml_error(
+			-ENOENT,
+			"receiver: a sender queried a copy that is not here");
 	/* after BYE the connection is closed, and a failed REFUSE would look like a lost answer */
 	rx->silent = true;
 	return outcome == DML_WIRE_NEVER ? given_up() : 0;
@@ -676,11 +698,14 @@ static int take_hello(struct receiver *rx, const struct dml_frame *f,
 		return invalid(f);
 	flags = le32toh(hello->flags);
 	if (flags & ~(DMATRACK_CHECK | DML_WIRE_COMPARES))
-		return dml_error(-EPROTONOSUPPORT,
-				 "the sender uses flags 0x%x, which this library doesn't support",
-				 flags);
+		return dml_error(
+			-EPROTONOSUPPORT,
+			"the sender uses flags 0x%x, which this library doesn't support",
+			flags);
 	if (flags & DMATRACK_CHECK && !rx->ops.digest)
-		return dml_error(-EOPNOTSUPP, "the destination can't compute a digest, so the copy can't be checked");
+		return dml_error(
+			-EOPNOTSUPP,
+			"the destination can't compute a digest, so the copy can't be checked");
 	ret = read_regions(f, &regions);
 	if (ret)
 		return ret;
@@ -698,8 +723,9 @@ static int introduce(struct receiver *rx, struct dml_frame *f)
 {
 	int ret;
 
-	dml_wire_set_deadline(&rx->wire, (int)(rx->r.hello_timeout ?
-					       rx->r.hello_timeout : HELLO_TIMEOUT));
+	dml_wire_set_deadline(&rx->wire,
+			      (int)(rx->r.hello_timeout ? rx->r.hello_timeout :
+							  HELLO_TIMEOUT));
 	ret = dml_wire_greet(&rx->wire);
 	if (!ret)
 		ret = dml_wire_read_greeting(&rx->wire, "sender");
@@ -729,8 +755,9 @@ static int run_connection(struct receiver *rx)
 	rx->bytes = 0;
 	rx->frames = 0;
 	rx->arrival.connected = 1;
-	dml_wire_set_limit(&rx->wire, (int)(rx->r.peer_timeout ?
-					    rx->r.peer_timeout : PEER_TIMEOUT));
+	dml_wire_set_limit(&rx->wire,
+			   (int)(rx->r.peer_timeout ? rx->r.peer_timeout :
+						      PEER_TIMEOUT));
 	ret = welcome(rx, &state, compares(&f));
 	return ret ? ret : take_frames(rx);
 }
@@ -742,8 +769,9 @@ static void refuse(struct receiver *rx, int err)
 			    err == -EPROTONOSUPPORT || err == -EOPNOTSUPP ||
 			    err == -EBUSY;
 
-	dml_wire_refuse(&rx->wire, err, about_stream && *dmatrack_error() ?
-			dmatrack_error() : strerror(-err));
+	dml_wire_refuse(&rx->wire, err,
+			about_stream && *dmatrack_error() ? dmatrack_error() :
+							    strerror(-err));
 }
 
 /*
@@ -778,7 +806,7 @@ static int handle_connection(struct receiver *rx, struct dmatrack_channel *ch,
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
 	*another = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
-		 !dml_cancel_is_set(rx->r.cancel);
+		   !dml_cancel_is_set(rx->r.cancel);
 	if (rx->met || !*rx->broke.words)
 		rx->broke = dml_error_save(ret);
 	dml_wire_close(&rx->wire);
@@ -794,12 +822,15 @@ static int receive(struct receiver *rx)
 
 	do {
 		ret = rx->r.accept(rx->r.opaque, attempt,
-				    rx->finished ? -EALREADY : why, &ch);
+				   rx->finished ? -EALREADY : why, &ch);
 		if (ret < 0)
-			return dml_error_no_other(dml_error_foreign(ret, "accept()"), &rx->broke);
+			return dml_error_no_other(
+				dml_error_foreign(ret, "accept()"), &rx->broke);
 		if (!ch)
-			return dml_error(-EINVAL, "receiver: accept() returned %d, but no channel",
-					 ret);
+			return dml_error(
+				-EINVAL,
+				"receiver: accept() returned %d, but no channel",
+				ret);
 		dml_error_clear();
 		why = handle_connection(rx, ch, &another);
 		ch = NULL;
@@ -847,7 +878,8 @@ static int load(struct receiver *rx)
 }
 
 /* Check and copy the program's request. */
-static int take_request(struct receiver *rx, const struct dmatrack_receiver *from)
+static int take_request(struct receiver *rx,
+			const struct dmatrack_receiver *from)
 {
 	struct dmatrack_receiver *r = &rx->r;
 	int ret = DML_SIZED_TAKE(r, from, struct dmatrack_receiver, accept);
@@ -855,22 +887,31 @@ static int take_request(struct receiver *rx, const struct dmatrack_receiver *fro
 	if (ret)
 		return ret;
 	if (r->flags || r->reserved || !r->dest || !r->accept)
-		return dml_error(-EINVAL, "receiver: dest or accept() is NULL, or flags or reserved isn't 0");
+		return dml_error(
+			-EINVAL,
+			"receiver: dest or accept() is NULL, or flags or reserved isn't 0");
 	if (r->hello_timeout > INT_MAX || r->peer_timeout > INT_MAX)
-		return dml_error(-EINVAL, "receiver: hello_timeout or peer_timeout is more than %d ms",
-				 INT_MAX);
+		return dml_error(
+			-EINVAL,
+			"receiver: hello_timeout or peer_timeout is more than %d ms",
+			INT_MAX);
 	rx->dest = r->dest;
-	ret = DML_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops, zero);
+	ret = DML_SIZED_TAKE(&rx->ops, rx->dest->ops, struct dmatrack_dest_ops,
+			     zero);
 	if (!ret && (!rx->ops.begin || !rx->ops.write || !rx->ops.zero))
-		ret = dml_error(-EINVAL, "receiver: the destination needs begin(), write() and zero()");
+		ret = dml_error(
+			-EINVAL,
+			"receiver: the destination needs begin(), write() and zero()");
 	return ret;
 }
 
 static int not_durable(void)
 {
-	return dml_error(-DMATRACK_NOT_DURABLE, "the copy is complete, but may be gone "
-			 "after a crash of the machine: its folder couldn't be written "
-			 "to disk");
+	return dml_error(
+		-DMATRACK_NOT_DURABLE,
+		"the copy is complete, but may be gone "
+		"after a crash of the machine: its folder couldn't be written "
+		"to disk");
 }
 
 int dmatrack_receive(const struct dmatrack_receiver *r,

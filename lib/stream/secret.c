@@ -16,9 +16,9 @@
 #include "lib/util/error.h"
 #include "secret.h"
 
-#define MAGIC	"DMTproof"
-#define NONCE	32
-#define PROOF	32
+#define MAGIC "DMTproof"
+#define NONCE 32
+#define PROOF 32
 
 struct dml_secret {
 	size_t size;
@@ -36,9 +36,10 @@ static int open_private(const char *path)
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && !(st.st_mode & 077))
 		return fd;
 	close(fd);
-	return dml_error(-EKEYREJECTED,
-			 "%s: its mode is %04o: a secret must be in a regular file that only its owner can access, mode 0600",
-			 path, (unsigned int)st.st_mode & 07777);
+	return dml_error(
+		-EKEYREJECTED,
+		"%s: its mode is %04o: a secret must be in a regular file that only its owner can access, mode 0600",
+		path, (unsigned int)st.st_mode & 07777);
 }
 
 static int read_all(struct dml_secret *s, int fd, const char *path)
@@ -131,7 +132,7 @@ static int name_end(struct claim *c, unsigned int which,
 	const struct sockaddr_in6 *in6 = (const void *)ss;
 	unsigned char *address = c->end[which].address;
 
-	if (ss->ss_family == AF_INET) {	/* as an IPv4-mapped IPv6 address */
+	if (ss->ss_family == AF_INET) { /* as an IPv4-mapped IPv6 address */
 		memset(address + 10, 0xff, 2);
 		memcpy(address + 12, &in->sin_addr, 4);
 		memcpy(c->end[which].port, &in->sin_port, 2);
@@ -166,7 +167,9 @@ static int prove(struct proof *p, bool listens, unsigned char proof[PROOF])
 	memcpy(p->claim.side, listens ? "listens " : "connects", 8);
 	return HMAC(EVP_sha256(), p->secret.bytes, (int)p->secret.size,
 		    (const unsigned char *)&p->claim, sizeof(p->claim), proof,
-		    &size) ? 0 : -EIO;
+		    &size) ?
+		       0 :
+		       -EIO;
 }
 
 static size_t message_size(const struct proof *p)
@@ -199,7 +202,10 @@ static int check_magic(const struct proof *p)
 	if (p->stage >= 2 || p->done < 8 || !memcmp(p->buf, MAGIC, 8))
 		return 0;
 	ret = dml_shake_compare(DML_SHAKE_SECRET, p->buf);
-	return ret ? ret : dml_error(-EPROTO, "the other side doesn't use a secret: give it the same one");
+	return ret ? ret :
+		     dml_error(
+			     -EPROTO,
+			     "the other side doesn't use a secret: give it the same one");
 }
 
 static int check_proof(struct proof *p)
@@ -210,12 +216,13 @@ static int check_proof(struct proof *p)
 
 	if (ret || !CRYPTO_memcmp(want, p->buf, PROOF))
 		return ret;
-	if (p->listens)		/* so that the peer doesn't take this for a broken connection */
+	if (p->listens) /* so that the peer doesn't take this for a broken connection */
 		send(p->fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
-	return dml_error(-EKEYREJECTED, "%s",
-			 !p->listens && !CRYPTO_memcmp(zeros, p->buf, PROOF) ?
-			 "the other side refuses: its secret is another one, or a third process relays the connection" :
-			 "the other side doesn't know the secret, or a third process relays the connection");
+	return dml_error(
+		-EKEYREJECTED, "%s",
+		!p->listens && !CRYPTO_memcmp(zeros, p->buf, PROOF) ?
+			"the other side refuses: its secret is another one, or a third process relays the connection" :
+			"the other side doesn't know the secret, or a third process relays the connection");
 }
 
 static int take_message(struct proof *p)
@@ -242,7 +249,8 @@ static int move_some(struct proof *p, short *events)
 	if (n > 0)
 		p->done += (size_t)n;
 	else if (!n)
-		return dml_error(-ECONNRESET, "the other side closed the connection");
+		return dml_error(-ECONNRESET,
+				 "the other side closed the connection");
 	else if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return -EAGAIN;
 	else if (errno != EINTR)
@@ -300,8 +308,8 @@ static const struct dml_shake_ops proof_ops = {
 	.drop = proof_drop,
 };
 
-int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake, int fd,
-		     bool listens)
+int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake,
+		     int fd, bool listens)
 {
 	struct proof *p = calloc(1, sizeof(*p));
 	int ret;
@@ -318,7 +326,10 @@ int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake, int fd
 		free_proof(p);
 		return dml_error(ret, "channel: %s", strerror(-ret));
 	}
-	*shake = (struct dml_shake){ .ops = &proof_ops, .state = p, .fd = fd,
-				     .proof = DML_SHAKE_SECRET, .listens = listens };
+	*shake = (struct dml_shake){ .ops = &proof_ops,
+				     .state = p,
+				     .fd = fd,
+				     .proof = DML_SHAKE_SECRET,
+				     .listens = listens };
 	return 0;
 }

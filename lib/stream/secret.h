@@ -21,8 +21,8 @@
 
 #include "shake.h"
 
-#define DML_SECRET_MIN	16	/* bytes */
-#define DML_SECRET_MAX	4096
+#define DML_SECRET_MIN 16 /* bytes */
+#define DML_SECRET_MAX 4096
 
 struct dml_secret;
 
@@ -40,7 +40,7 @@ void dml_secret_free(struct dml_secret *s);
  * @fd: a non-blocking TCP socket; owned by @shake on success
  * @listens: whether this side listens
  */
-int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake, int fd,
-		     bool listens);
+int dml_secret_shake(const struct dml_secret *s, struct dml_shake *shake,
+		     int fd, bool listens);
 
 #endif

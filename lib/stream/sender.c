@@ -34,16 +34,16 @@
 #include "lib/util/regions.h"
 #include "wire.h"
 
-#define HELLO_TIMEOUT	30000	/* ms, by default */
-#define PEER_TIMEOUT	120000	/* ms, by default */
-#define LAST_PATIENCE	2000	/* ms: wait for a REFUSE after a write failed */
-#define COMMIT_PATIENCE	5000	/* ms: least wait for the answer to COMMIT */
+#define HELLO_TIMEOUT	30000  /* ms, by default */
+#define PEER_TIMEOUT	120000 /* ms, by default */
+#define LAST_PATIENCE	2000   /* ms: wait for a REFUSE after a write failed */
+#define COMMIT_PATIENCE 5000   /* ms: least wait for the answer to COMMIT */
 
 /* Whether the receiver may have completed the copy */
 enum doubt {
 	NO_DOUBT,
-	DOUBT_HERE,	/* at the sender's @place, whose next answer removes the doubt */
-	DOUBT_ELSEWHERE,/* at an earlier place, which doesn't answer any more */
+	DOUBT_HERE, /* at the sender's @place, whose next answer removes the doubt */
+	DOUBT_ELSEWHERE, /* at an earlier place, which doesn't answer any more */
 };
 
 typedef int holds_fn(void *copy, uint64_t iova, uint64_t size,
@@ -134,8 +134,10 @@ static int unknown_outcome(int err)
 {
 	struct dml_text why = dml_error_save(err);
 
-	return dml_error(-EINPROGRESS, "the receiver was told to complete the copy, and its answer was lost: %s",
-			 why.words);
+	return dml_error(
+		-EINPROGRESS,
+		"the receiver was told to complete the copy, and its answer was lost: %s",
+		why.words);
 }
 
 /* End the session; if the program cancelled it, send REFUSE. Return: the session's error */
@@ -165,7 +167,9 @@ static void set_deadline(struct sender *s, uint64_t end)
 
 static int too_late(void)
 {
-	return dml_error(-ETIMEDOUT, "the receiver takes longer than the allowed standstill of devices");
+	return dml_error(
+		-ETIMEDOUT,
+		"the receiver takes longer than the allowed standstill of devices");
 }
 
 static void drop_acked(struct sender *s, uint64_t seq)
@@ -180,7 +184,8 @@ static void drop_acked(struct sender *s, uint64_t seq)
 
 static int unexpected_frame(const struct dml_frame *f)
 {
-	return dml_error(-EPROTO, "the receiver's answer is invalid: a frame of type %u",
+	return dml_error(-EPROTO,
+			 "the receiver's answer is invalid: a frame of type %u",
 			 f->type);
 }
 
@@ -202,8 +207,11 @@ static int next_frame(struct sender *s, struct dml_frame *f)
 	if (f->type != DML_WIRE_ACK)
 		return 0;
 	if (f->seq < s->acked || f->seq > s->seq)
-		return dml_error(-EPROTO, "the receiver's answer is invalid: it acknowledges frame %"
-				 PRIu64 " of %" PRIu64, f->seq, s->seq);
+		return dml_error(
+			-EPROTO,
+			"the receiver's answer is invalid: it acknowledges frame %" PRIu64
+			" of %" PRIu64,
+			f->seq, s->seq);
 	drop_acked(s, f->seq);
 	return 0;
 }
@@ -227,10 +235,11 @@ static void prepare_last_read(struct sender *s)
  * Return: the error of a connection over which writing failed with @err and @why, and then reading
  * with @ret: that of reading, unless it only says that the connection is closed.
  */
-static int choose_error(const struct sender *s, int ret, int err, struct dml_text *why)
+static int choose_error(const struct sender *s, int ret, int err,
+			struct dml_text *why)
 {
-	if (!s->wire.broken || (ret != -ECONNRESET && ret != -EPIPE &&
-				ret != -ETIMEDOUT))
+	if (!s->wire.broken ||
+	    (ret != -ECONNRESET && ret != -EPIPE && ret != -ETIMEDOUT))
 		return ret;
 	dml_error_restore(why);
 	return err;
@@ -297,11 +306,15 @@ static int check_ready(struct sender *s)
 	if (s->error)
 		return ended(s);
 	if (!s->regions.n)
-		return dml_error(-EINVAL, "sender: the copy was not begun: call begin()");
+		return dml_error(
+			-EINVAL,
+			"sender: the copy was not begun: call begin()");
 	if (s->finished)
-		return dml_error(-EINVAL, "sender: the copy is finished already");
+		return dml_error(-EINVAL,
+				 "sender: the copy is finished already");
 	if (dml_cancel_is_set(s->how.cancel))
-		return end_session(s, dml_error(-ECANCELED, "sender: cancelled"));
+		return end_session(s,
+				   dml_error(-ECANCELED, "sender: cancelled"));
 	return s->wire.ch ? 0 : -EAGAIN;
 }
 
@@ -333,7 +346,8 @@ static void compress_payload(struct sender *s, struct dml_frame *f)
 
 	if (!s->zstd || dml_wire_room(&s->packed, &s->room, f->size))
 		return;
-	n = ZSTD_compress2(s->zstd, s->packed, f->size - 1, f->payload, f->size);
+	n = ZSTD_compress2(s->zstd, s->packed, f->size - 1, f->payload,
+			   f->size);
 	if (ZSTD_isError(n))
 		return;
 	f->encoding = DML_WIRE_ZSTD;
@@ -341,8 +355,8 @@ static void compress_payload(struct sender *s, struct dml_frame *f)
 	f->payload = s->packed;
 }
 
-static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
-			size_t size)
+static int sender_write(struct dmatrack_dest *d, uint64_t iova,
+			const void *data, size_t size)
 {
 	struct sender *s = sender_of(d);
 	struct dml_frame f = {
@@ -357,8 +371,10 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova, const void *data
 	if (ret)
 		return ret;
 	if (size > DMATRACK_WRITE_MAX)
-		return dml_error(-EINVAL, "sender: a write of %zu bytes, more than the maximum of %u",
-				 size, DMATRACK_WRITE_MAX);
+		return dml_error(
+			-EINVAL,
+			"sender: a write of %zu bytes, more than the maximum of %u",
+			size, DMATRACK_WRITE_MAX);
 	ret = dml_regions_find(&s->regions, iova, size);
 	if (ret < 0)
 		return ret;
@@ -417,7 +433,8 @@ static int await_answer(struct sender *s, enum dml_wire_type type)
 
 	while (!ret && f.type != type) {
 		ret = next_frame(s, &f);
-		if (!ret && f.type != DML_WIRE_ACK && f.type != DML_WIRE_ALIVE &&
+		if (!ret && f.type != DML_WIRE_ACK &&
+		    f.type != DML_WIRE_ALIVE &&
 		    (f.type != type || f.seq != s->seq))
 			ret = unexpected_frame(&f);
 		ret = handle_error(s, ret);
@@ -523,7 +540,8 @@ static int first_write_failed(struct sender *s, bool met, int err)
 }
 
 /* Exchange greetings, send the first frame by @say, and read the answer. */
-static int exchange_first(struct sender *s, int (*say)(struct sender *s), struct dml_frame *f)
+static int exchange_first(struct sender *s, int (*say)(struct sender *s),
+			  struct dml_frame *f)
 {
 	int ret = dml_wire_greet(&s->wire);
 
@@ -598,7 +616,8 @@ static bool take_place(struct sender *s, const struct dml_frame *f)
 static void copy_anew(struct sender *s, const struct dml_frame *f,
 		      lost_fn *on_lost, void *opaque)
 {
-	bool all = !take_place(s, f) || f->size == DML_WIRE_NEW || f->seq < s->acked;
+	bool all = !take_place(s, f) || f->size == DML_WIRE_NEW ||
+		   f->seq < s->acked;
 	bool proven = f->size == DML_WIRE_PROVE;
 	const struct sent *e;
 	unsigned int i;
@@ -627,8 +646,8 @@ struct sums_position {
 };
 
 /* Memory that SUMS left out is zeros at the receiver: compare it, up to @offset of @region. */
-static int compare_zeros(struct sender *s, struct sums_position *h, unsigned int region,
-			 uint64_t offset)
+static int compare_zeros(struct sender *s, struct sums_position *h,
+			 unsigned int region, uint64_t offset)
 {
 	const struct dmatrack_region *r;
 	uint64_t end;
@@ -638,8 +657,8 @@ static int compare_zeros(struct sender *s, struct sums_position *h, unsigned int
 		r = &s->regions.regions[h->region];
 		end = h->region < region ? r->size : offset;
 		if (end > h->done)
-			ret = s->holds(s->copy, r->iova + h->done, end - h->done,
-				       NULL);
+			ret = s->holds(s->copy, r->iova + h->done,
+				       end - h->done, NULL);
 		h->done = end;
 		if (h->region < region) {
 			h->region++;
@@ -649,7 +668,8 @@ static int compare_zeros(struct sender *s, struct sums_position *h, unsigned int
 	return ret;
 }
 
-static int compare_sums(struct sender *s, struct sums_position *h, const struct dml_frame *f)
+static int compare_sums(struct sender *s, struct sums_position *h,
+			const struct dml_frame *f)
 {
 	int i = dml_regions_find(&s->regions, f->iova, f->size), ret;
 	uint64_t offset;
@@ -687,8 +707,8 @@ static int compare_all(struct sender *s)
 }
 
 /* Go on with a receiver that isn't finished: report memory that it lacks. */
-static int resume_copy(struct sender *s, const struct dml_frame *f, lost_fn *on_lost,
-		       void *opaque)
+static int resume_copy(struct sender *s, const struct dml_frame *f,
+		       lost_fn *on_lost, void *opaque)
 {
 	copy_anew(s, f, on_lost, opaque);
 	return f->size == DML_WIRE_PROVE ? compare_all(s) : 0;
@@ -698,7 +718,9 @@ static int resume_copy(struct sender *s, const struct dml_frame *f, lost_fn *on_
 static int plain_error(int ret)
 {
 	return ret == -EAGAIN || ret == -EINPROGRESS ||
-	       ret == -DMATRACK_NOT_DURABLE ? -ECONNREFUSED : ret;
+			       ret == -DMATRACK_NOT_DURABLE ?
+		       -ECONNREFUSED :
+		       ret;
 }
 
 /* Return: 0 and a channel, or a negative errno that ends the copy */
@@ -710,20 +732,26 @@ static int call_connect(struct sender *s, unsigned int attempt,
 	*ch = NULL;
 	ret = s->how.connect(s->how.opaque, attempt, s->why, ch);
 	if (ret < 0)
-		return dml_error_no_other(plain_error(dml_error_foreign(ret, "connect()")), &s->broke);
-	return *ch ? 0 : dml_error(-EINVAL, "sender: connect() returned %d, but no channel",
-				   ret);
+		return dml_error_no_other(
+			plain_error(dml_error_foreign(ret, "connect()")),
+			&s->broke);
+	return *ch ? 0 :
+		     dml_error(-EINVAL,
+			       "sender: connect() returned %d, but no channel",
+			       ret);
 }
 
 /* Connect, again and again, until a receiver has sent WELCOME. */
-static int connect_until_welcome(struct sender *s, unsigned int attempt, struct dml_frame *f)
+static int connect_until_welcome(struct sender *s, unsigned int attempt,
+				 struct dml_frame *f)
 {
 	struct dmatrack_channel *ch;
 	int ret;
 
 	for (;; attempt++) {
 		if (dml_cancel_is_set(s->how.cancel))
-			return end_session(s, dml_error(-ECANCELED, "sender: cancelled"));
+			return end_session(s, dml_error(-ECANCELED,
+							"sender: cancelled"));
 		if (dml_clock_now() >= s->limit)
 			return end_session(s, too_late());
 		ret = call_connect(s, attempt, &ch);
@@ -769,9 +797,11 @@ static int start_zstd(struct sender *s)
 	s->zstd = ZSTD_createCCtx();
 	if (!s->zstd)
 		return dml_no_memory();
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
-						s->how.level ? s->how.level : 1)))
-		return dml_error(-EINVAL, "sender: zstd has no level %d", s->how.level);
+	if (ZSTD_isError(
+		    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
+					   s->how.level ? s->how.level : 1)))
+		return dml_error(-EINVAL, "sender: zstd has no level %d",
+				 s->how.level);
 	return 0;
 }
 
@@ -788,9 +818,11 @@ static int sender_begin(struct dmatrack_dest *d,
 		return dml_error(-EINVAL, "sender: begun already");
 	for (i = 0; s->how.flags & DMATRACK_CHECK && i < n; i++) {
 		if (!regions[i].vaddr)
-			return dml_error(-EINVAL, "region at 0x%" PRIx64
-					 ": vaddr is NULL, so DMATRACK_CHECK can't be used",
-					 regions[i].iova);
+			return dml_error(
+				-EINVAL,
+				"region at 0x%" PRIx64
+				": vaddr is NULL, so DMATRACK_CHECK can't be used",
+				regions[i].iova);
 	}
 	ret = start_zstd(s);
 	if (!ret)
@@ -857,13 +889,18 @@ static const struct dmatrack_dest_ops sender_ops = {
 static int check(const struct dmatrack_sender *how)
 {
 	if (!how->connect || how->flags & ~(DMATRACK_ZSTD | DMATRACK_CHECK))
-		return dml_error(-EINVAL, "sender: connect() is NULL, or unknown flags 0x%x",
-				 how->flags);
+		return dml_error(
+			-EINVAL,
+			"sender: connect() is NULL, or unknown flags 0x%x",
+			how->flags);
 	if (how->hello_timeout > INT_MAX || how->peer_timeout > INT_MAX)
-		return dml_error(-EINVAL, "sender: hello_timeout or peer_timeout is more than %d ms",
-				 INT_MAX);
+		return dml_error(
+			-EINVAL,
+			"sender: hello_timeout or peer_timeout is more than %d ms",
+			INT_MAX);
 	if (how->level < ZSTD_minCLevel() || how->level > ZSTD_maxCLevel())
-		return dml_error(-EINVAL, "sender: zstd has no level %d", how->level);
+		return dml_error(-EINVAL, "sender: zstd has no level %d",
+				 how->level);
 	return 0;
 }
 
@@ -891,7 +928,8 @@ int dmatrack_sender_create(struct dmatrack_dest **d,
 		s->how.hello_timeout = HELLO_TIMEOUT;
 	if (!taken.peer_timeout)
 		s->how.peer_timeout = PEER_TIMEOUT;
-	if (getrandom(s->session, sizeof(s->session), 0) != sizeof(s->session)) {
+	if (getrandom(s->session, sizeof(s->session), 0) !=
+	    sizeof(s->session)) {
 		free(s);
 		return dml_error(-EIO, "sender: no random numbers");
 	}
@@ -934,7 +972,8 @@ static int query(struct sender *s, uint64_t *outcome)
 		return ret;
 	*outcome = f.size;
 	return f.type == DML_WIRE_OUTCOME && f.size <= DML_WIRE_NEVER ?
-	       0 : unexpected_frame(&f);
+		       0 :
+		       unexpected_frame(&f);
 }
 
 static int query_until_answered(struct sender *s, uint64_t *outcome)

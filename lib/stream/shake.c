@@ -11,7 +11,7 @@
 
 /* Proofs ------------------------------------------------------------------------- */
 
-#define ANSWER	16u	/* bytes, as many as a greeting has */
+#define ANSWER 16u /* bytes, as many as a greeting has */
 
 /* The first bytes of a side by its proof, padded with zeros; with TLS only of a listener's answer */
 static const struct {
@@ -32,8 +32,9 @@ static enum dml_shake_proof proof_of(const unsigned char *first)
 			return (enum dml_shake_proof)i;
 	}
 	/* a record of TLS, alert or handshake */
-	return (first[0] == 0x15 || first[0] == 0x16) && first[1] == 3 ? DML_SHAKE_TLS :
-									 DML_SHAKE_UNKNOWN;
+	return (first[0] == 0x15 || first[0] == 0x16) && first[1] == 3 ?
+		       DML_SHAKE_TLS :
+		       DML_SHAKE_UNKNOWN;
 }
 
 int dml_shake_compare(enum dml_shake_proof ours, const void *first)
@@ -42,8 +43,10 @@ int dml_shake_compare(enum dml_shake_proof ours, const void *first)
 
 	if (theirs == DML_SHAKE_UNKNOWN || theirs == ours)
 		return 0;
-	return dml_error(-EPROTO, "the other side uses %s, this side %s: both sides must use the same",
-			 proofs[theirs].words, proofs[ours].words);
+	return dml_error(
+		-EPROTO,
+		"the other side uses %s, this side %s: both sides must use the same",
+		proofs[theirs].words, proofs[ours].words);
 }
 
 /* Unread data would make close() discard the answer: read it first. */
@@ -92,7 +95,9 @@ static int run(struct dml_shake *s, const struct dml_limit *limit)
 	while ((ret = dml_shake_step(s, &events)) == -EAGAIN) {
 		ret = dml_limit_wait(limit, s->fd, events, limit->end);
 		if (ret == -ETIMEDOUT)
-			return dml_error(ret, "the other side does not complete the handshake");
+			return dml_error(
+				ret,
+				"the other side does not complete the handshake");
 		if (ret)
 			return ret;
 	}
@@ -134,14 +139,17 @@ static int greeting_step(void *opaque, short *events)
 		n = recv(g->fd, g->head + g->n, sizeof(g->head) - g->n,
 			 MSG_DONTWAIT);
 		if (!n)
-			return dml_error(-ECONNRESET, "the other side closed the connection");
+			return dml_error(
+				-ECONNRESET,
+				"the other side closed the connection");
 		if (n < 0 && errno == EINTR)
 			continue;
 		*events = POLLIN;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return -EAGAIN;
 		if (n < 0)
-			return dml_error(-errno, "channel: %s", strerror(errno));
+			return dml_error(-errno, "channel: %s",
+					 strerror(errno));
 		g->n += (size_t)n;
 	}
 	return 0;
@@ -178,7 +186,10 @@ int dml_shake_greeting(struct dml_shake *s, int fd)
 	if (!g)
 		return dml_no_memory();
 	g->fd = fd;
-	*s = (struct dml_shake){ .ops = &greeting_ops, .state = g, .fd = fd,
-				 .proof = DML_SHAKE_NONE, .listens = true };
+	*s = (struct dml_shake){ .ops = &greeting_ops,
+				 .state = g,
+				 .fd = fd,
+				 .proof = DML_SHAKE_NONE,
+				 .listens = true };
 	return 0;
 }

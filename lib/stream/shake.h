@@ -28,7 +28,7 @@ enum dml_shake_proof {
 	DML_SHAKE_TLS,
 };
 
-#define DML_SHAKE_FIRST	8u
+#define DML_SHAKE_FIRST 8u
 
 /**
  * struct dml_shake - one handshake

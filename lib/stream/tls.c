@@ -27,7 +27,7 @@
 #include "lib/util/error.h"
 #include "tls.h"
 
-#define CONTENT		0x44	/* the byte by which the listener accepts */
+#define CONTENT 0x44 /* the byte by which the listener accepts */
 
 /**
  * struct dml_tls - the certificates of a side
@@ -86,7 +86,8 @@ static int load_authority(SSL_CTX *ctx, const char *path)
 static int load_certificate(SSL_CTX *ctx, const char *path)
 {
 	return SSL_CTX_use_certificate_chain_file(ctx, path) == 1 ?
-	       0 : load_error(path);
+		       0 :
+		       load_error(path);
 }
 
 /*
@@ -111,8 +112,8 @@ static int load_revoked(SSL_CTX *ctx, const char *path)
 		return dml_no_memory();
 	if (X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
 		return load_error(path);
-	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
-				    X509_V_FLAG_CRL_CHECK_ALL);
+	X509_STORE_set_flags(store,
+			     X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	return 0;
 }
 
@@ -127,9 +128,10 @@ static int load_key(SSL_CTX *ctx, const char *path)
 	if (!f || fstat(fileno(f), &st))
 		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
 	else if (st.st_mode & 077)
-		ret = dml_error(-EKEYREJECTED,
-				"%s: its mode is %04o, so other users can use this key: it must be 0600",
-				path, (unsigned int)st.st_mode & 07777);
+		ret = dml_error(
+			-EKEYREJECTED,
+			"%s: its mode is %04o, so other users can use this key: it must be 0600",
+			path, (unsigned int)st.st_mode & 07777);
 	if (!ret) {
 		key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
 		if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1)
@@ -169,11 +171,13 @@ static int load_all(struct dml_tls *t, const char *folder)
 	if (!ret)
 		ret = load(t, folder, "ca-crl.pem", load_revoked, false);
 	if (!ret)
-		ret = load(t, folder, t->listens ? "server-cert.pem" :
-			   "client-cert.pem", load_certificate, true);
+		ret = load(t, folder,
+			   t->listens ? "server-cert.pem" : "client-cert.pem",
+			   load_certificate, true);
 	if (!ret)
-		ret = load(t, folder, t->listens ? "server-key.pem" :
-			   "client-key.pem", load_key, true);
+		ret = load(t, folder,
+			   t->listens ? "server-key.pem" : "client-key.pem",
+			   load_key, true);
 	if (!ret && SSL_CTX_check_private_key(t->ctx) != 1)
 		ret = dml_error(-EKEYREJECTED, "%s: key and certificate: %s",
 				folder, reason());
@@ -208,8 +212,8 @@ static bool is_for(X509 *cert, const char *name)
 /* Called by OpenSSL for each certificate of a chain; the last is the peer's own. */
 static int check_name(int ok, X509_STORE_CTX *store)
 {
-	SSL *ssl = X509_STORE_CTX_get_ex_data(store,
-					SSL_get_ex_data_X509_STORE_CTX_idx());
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+		store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	const struct dml_tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	unsigned int i;
 
@@ -224,7 +228,8 @@ static int check_name(int ok, X509_STORE_CTX *store)
 	return 0;
 }
 
-static int copy_names(struct dml_tls *t, const char *const *names, unsigned int n)
+static int copy_names(struct dml_tls *t, const char *const *names,
+		      unsigned int n)
 {
 	t->names = n ? calloc(n, sizeof(*t->names)) : NULL;
 	if (n && !t->names)
@@ -252,10 +257,11 @@ int dml_tls_new(struct dml_tls **out, const char *folder, bool listens,
 	SSL_CTX_set_num_tickets(t->ctx, 0);
 	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-				 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_app_data(t->ctx, t);
-	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER |
-				   SSL_VERIFY_FAIL_IF_NO_PEER_CERT, check_name);
+	SSL_CTX_set_verify(t->ctx,
+			   SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			   check_name);
 	ret = copy_names(t, names, nnames);
 	if (!ret)
 		ret = load_all(t, folder);
@@ -304,8 +310,9 @@ static int tls_error(SSL *ssl, int kind)
 
 	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED &&
 	    verified == X509_V_ERR_CERT_REJECTED)
-		return dml_error(-EKEYREJECTED,
-				 "TLS: the other side's certificate has none of the names that are allowed");
+		return dml_error(
+			-EKEYREJECTED,
+			"TLS: the other side's certificate has none of the names that are allowed");
 	if (code == SSL_R_CERTIFICATE_VERIFY_FAILED)
 		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side's certificate: %s",
@@ -314,13 +321,17 @@ static int tls_error(SSL *ssl, int kind)
 		return dml_error(-EKEYREJECTED,
 				 "TLS: the other side has no certificate");
 	if (refused_ours(code))
-		return dml_error(-EKEYREJECTED,
-				 "TLS: the other side refuses our certificate: %s",
-				 reason());
+		return dml_error(
+			-EKEYREJECTED,
+			"TLS: the other side refuses our certificate: %s",
+			reason());
 	if (code == SSL_R_WRONG_VERSION_NUMBER)
-		return dml_error(-EPROTO, "TLS: the other side doesn't use it: both sides must use the same");
+		return dml_error(
+			-EPROTO,
+			"TLS: the other side doesn't use it: both sides must use the same");
 	if (code == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		return dml_error(-ECONNRESET, "TLS: the other side closed the connection");
+		return dml_error(-ECONNRESET,
+				 "TLS: the other side closed the connection");
 	if (kind == SSL_ERROR_SYSCALL && err)
 		return dml_error(-err, "TLS: %s", strerror(err));
 	return dml_error(-EPROTO, "TLS: %s", reason());
@@ -422,7 +433,7 @@ static bool expect_host(SSL *ssl, const char *host)
 	ERR_clear_error();
 	/* only the alternative names are compared, never the common name */
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-			       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+				       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	return SSL_set1_host(ssl, host) == 1 &&
 	       SSL_set_tlsext_host_name(ssl, host) == 1;
 }
@@ -455,9 +466,13 @@ static int tls_step(void *opaque, short *events)
 	if (n < 0)
 		return (int)n;
 	if (!n)
-		return dml_error(-ECONNRESET, "TLS: the other side closed the connection");
-	return content == CONTENT ? 0 :
-	       dml_error(-EPROTO, "TLS: the other side doesn't speak dmatrack's protocol");
+		return dml_error(-ECONNRESET,
+				 "TLS: the other side closed the connection");
+	return content == CONTENT ?
+		       0 :
+		       dml_error(
+			       -EPROTO,
+			       "TLS: the other side doesn't speak dmatrack's protocol");
 }
 
 static int tls_channel(void *opaque, struct dmatrack_channel **ch)
@@ -491,7 +506,10 @@ int dml_tls_shake(struct dml_tls *t, struct dml_shake *s, int fd,
 		return dml_error(-ENOMEM, "TLS: %s", reason());
 	}
 	pthread_mutex_init(&c->lock, NULL);
-	*s = (struct dml_shake){ .ops = &shake_ops, .state = c, .fd = fd,
-				 .proof = DML_SHAKE_TLS, .listens = t->listens };
+	*s = (struct dml_shake){ .ops = &shake_ops,
+				 .state = c,
+				 .fd = fd,
+				 .proof = DML_SHAKE_TLS,
+				 .listens = t->listens };
 	return 0;
 }

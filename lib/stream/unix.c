@@ -28,9 +28,9 @@
 #include "lib/util/error.h"
 #include "unix.h"
 
-#define TURN		".dmatrack-turn"	/* behind the socket's path */
-#define TURN_MS		20	/* delay before a held turn is tried again */
-#define BACKLOG		128
+#define TURN	".dmatrack-turn" /* behind the socket's path */
+#define TURN_MS 20		 /* delay before a held turn is tried again */
+#define BACKLOG 128
 
 struct turn {
 	int fd;
@@ -42,8 +42,10 @@ int dml_unix_address(struct sockaddr_un *sun, const char *path)
 	memset(sun, 0, sizeof(*sun));
 	sun->sun_family = AF_UNIX;
 	if (!*path || strlen(path) >= sizeof(sun->sun_path))
-		return dml_error(-EINVAL, "unix:%s: the path must have 1 to %zu characters",
-				 path, sizeof(sun->sun_path) - 1);
+		return dml_error(
+			-EINVAL,
+			"unix:%s: the path must have 1 to %zu characters", path,
+			sizeof(sun->sun_path) - 1);
 	memcpy(sun->sun_path, path, strlen(path));
 	return 0;
 }
@@ -97,16 +99,20 @@ static int failed(int err, const char *path)
 	return dml_error(err, "unix:%s: %s", path, strerror(-err));
 }
 
-static int take_turn(struct turn *t, const char *path, const struct dml_limit *limit)
+static int take_turn(struct turn *t, const char *path,
+		     const struct dml_limit *limit)
 {
 	int ret;
 
 	snprintf(t->path, sizeof(t->path), "%s" TURN, path);
 	while ((ret = try_turn(t)) == -EAGAIN) {
 		if (dml_clock_now() >= limit->end)
-			return dml_error(-ETIMEDOUT, "unix:%s: another process, about to listen there, has held the lock on %s for too long",
-					 path, t->path);
-		ret = dml_cancel_sleep(limit->cancel, dml_clock_deadline(TURN_MS));
+			return dml_error(
+				-ETIMEDOUT,
+				"unix:%s: another process, about to listen there, has held the lock on %s for too long",
+				path, t->path);
+		ret = dml_cancel_sleep(limit->cancel,
+				       dml_clock_deadline(TURN_MS));
 		if (ret)
 			return failed(ret, path);
 	}
@@ -132,12 +138,16 @@ static int remove_left_over(const struct sockaddr_un *sun)
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : failed(-errno, path);
 	if (!S_ISSOCK(st.st_mode))
-		return dml_error(-EADDRINUSE, "unix:%s: the path is a file, not a socket", path);
+		return dml_error(-EADDRINUSE,
+				 "unix:%s: the path is a file, not a socket",
+				 path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return failed(-errno, path);
-	if (!connect(fd, (const void *)sun, sizeof(*sun)) || errno != ECONNREFUSED)
-		ret = dml_error(-EADDRINUSE, "unix:%s: another process listens there", path);
+	if (!connect(fd, (const void *)sun, sizeof(*sun)) ||
+	    errno != ECONNREFUSED)
+		ret = dml_error(-EADDRINUSE,
+				"unix:%s: another process listens there", path);
 	else if (unlink(path) && errno != ENOENT)
 		ret = failed(-errno, path);
 	close(fd);
@@ -155,8 +165,9 @@ int dml_unix_listen(int fd, const struct sockaddr_un *sun,
 		return ret;
 	ret = remove_left_over(sun);
 	/* only its owner can connect, from the beginning */
-	if (!ret && (fchmod(fd, 0600) || bind(fd, (const void *)sun, sizeof(*sun)) ||
-		     listen(fd, BACKLOG)))
+	if (!ret &&
+	    (fchmod(fd, 0600) || bind(fd, (const void *)sun, sizeof(*sun)) ||
+	     listen(fd, BACKLOG)))
 		ret = failed(-errno, path);
 	end_turn(&turn);
 	return ret;

@@ -12,11 +12,11 @@
 #include "shake.h"
 #include "wire.h"
 
-#define FRAME_MAGIC	0x66544d44u	/* "DMTf" */
-#define BUFFER		(256u << 10)
-#define DIRECT		(64u << 10)	/* bytes from which on a payload isn't buffered */
-#define DRAIN_MS	3000		/* limit of each read of drain() */
-#define DRAIN_ALL_MS	10000		/* limit of all of them */
+#define FRAME_MAGIC  0x66544d44u /* "DMTf" */
+#define BUFFER	     (256u << 10)
+#define DIRECT	     (64u << 10) /* bytes from which on a payload isn't buffered */
+#define DRAIN_MS     3000	 /* limit of each read of drain() */
+#define DRAIN_ALL_MS 10000	 /* limit of all of them */
 
 /* A frame's head, little-endian */
 struct head {
@@ -42,8 +42,8 @@ struct greeting {
 
 /* The maximum bytes of a payload, by type */
 static const uint32_t payload_max[] = {
-	[DML_WIRE_HELLO] = sizeof(struct dml_wire_hello) +
-			   DMATRACK_REGIONS_MAX * 16,
+	[DML_WIRE_HELLO] =
+		sizeof(struct dml_wire_hello) + DMATRACK_REGIONS_MAX * 16,
 	[DML_WIRE_WELCOME] = DML_WIRE_ID,
 	[DML_WIRE_DATA] = DMATRACK_WRITE_MAX,
 	[DML_WIRE_ZERO] = 0,
@@ -151,7 +151,8 @@ static int get_bytes(struct dml_wire *w, void *to, size_t size)
 	memcpy(to, w->in + w->at, n);
 	w->at += n;
 	w->nin -= n;
-	for (to = (char *)to + n, size -= n; size; size -= n, to = (char *)to + n) {
+	for (to = (char *)to + n, size -= n; size;
+	     size -= n, to = (char *)to + n) {
 		bool direct = size >= BUFFER;
 
 		more = dml_channel_read(w->ch, direct ? to : w->in,
@@ -174,7 +175,8 @@ static void fill_greeting(struct greeting *g)
 	memset(g, 0, sizeof(*g));
 	memcpy(g->magic, DML_WIRE_MAGIC, sizeof(g->magic));
 	g->version = htole32(DML_WIRE_VERSION);
-	g->hash = htole32((uint32_t)XXH3_64bits(g, offsetof(struct greeting, hash)));
+	g->hash = htole32(
+		(uint32_t)XXH3_64bits(g, offsetof(struct greeting, hash)));
 }
 
 int dml_wire_greet(struct dml_wire *w)
@@ -199,15 +201,19 @@ int dml_wire_read_greeting(struct dml_wire *w, const char *peer)
 	if (ret)
 		return ret;
 	if (memcmp(g.magic, DML_WIRE_MAGIC, sizeof(g.magic)))
-		return dml_error(-EPROTO, "the %s doesn't speak dmatrack's protocol",
+		return dml_error(-EPROTO,
+				 "the %s doesn't speak dmatrack's protocol",
 				 peer);
 	hash = (uint32_t)XXH3_64bits(&g, offsetof(struct greeting, hash));
 	if (le32toh(g.hash) != hash)
-		return dml_error(-EBADMSG, "the %s's greeting is altered", peer);
+		return dml_error(-EBADMSG, "the %s's greeting is altered",
+				 peer);
 	if (le32toh(g.version) != DML_WIRE_VERSION)
-		return dml_error(-EPROTONOSUPPORT,
-				 "the %s speaks version %" PRIu32 " of the protocol, this library version %u: both sides need the same dmatrack",
-				 peer, le32toh(g.version), DML_WIRE_VERSION);
+		return dml_error(
+			-EPROTONOSUPPORT,
+			"the %s speaks version %" PRIu32
+			" of the protocol, this library version %u: both sides need the same dmatrack",
+			peer, le32toh(g.version), DML_WIRE_VERSION);
 	return 0;
 }
 
@@ -235,14 +241,20 @@ static int check_head(const struct head *h)
 	uint64_t hash = XXH3_64bits(h, offsetof(struct head, hash));
 
 	if (le64toh(h->hash) != hash)
-		return dml_error(-EBADMSG, "the stream is altered: a frame's head");
+		return dml_error(-EBADMSG,
+				 "the stream is altered: a frame's head");
 	if (le32toh(h->magic) != FRAME_MAGIC || h->zero || h->zero2 ||
-	    !h->type || h->type >= DML_WIRE_TYPES || h->encoding > DML_WIRE_ZSTD)
-		return dml_error(-EPROTO, "the stream is invalid: a frame of type %u",
+	    !h->type || h->type >= DML_WIRE_TYPES ||
+	    h->encoding > DML_WIRE_ZSTD)
+		return dml_error(-EPROTO,
+				 "the stream is invalid: a frame of type %u",
 				 h->type);
 	if (le32toh(h->length) > payload_max[h->type])
-		return dml_error(-EPROTO, "the stream is invalid: a frame of type %u with %"
-				 PRIu32 " bytes", h->type, le32toh(h->length));
+		return dml_error(
+			-EPROTO,
+			"the stream is invalid: a frame of type %u with %" PRIu32
+			" bytes",
+			h->type, le32toh(h->length));
 	return 0;
 }
 
@@ -254,8 +266,7 @@ int dml_wire_get(struct dml_wire *w, struct dml_frame *f)
 	if (!ret)
 		ret = check_head(&h);
 	if (!ret)
-		ret = dml_wire_room(&w->payload, &w->room,
-				    le32toh(h.length));
+		ret = dml_wire_room(&w->payload, &w->room, le32toh(h.length));
 	if (!ret)
 		ret = get_bytes(w, w->payload, le32toh(h.length));
 	if (ret)
@@ -268,7 +279,8 @@ int dml_wire_get(struct dml_wire *w, struct dml_frame *f)
 	f->length = le32toh(h.length);
 	f->payload = w->payload;
 	if (le64toh(h.payload) != XXH3_64bits(w->payload, f->length))
-		return dml_error(-EBADMSG, "the stream is altered: a frame's payload");
+		return dml_error(-EBADMSG,
+				 "the stream is altered: a frame's payload");
 	w->refused = h.type == DML_WIRE_REFUSE;
 	return 0;
 }
@@ -283,7 +295,8 @@ static void drain(struct dml_wire *w)
 	ssize_t n;
 
 	while (left) {
-		n = dml_channel_read(w->ch, w->in, left < BUFFER ? left : BUFFER);
+		n = dml_channel_read(w->ch, w->in,
+				     left < BUFFER ? left : BUFFER);
 		if (n <= 0)
 			return;
 		left -= (size_t)n;
@@ -319,13 +332,17 @@ int dml_wire_refusal(const struct dml_frame *f, const char *peer)
 
 	/* it may be printed on a terminal */
 	for (i = 0; i < f->length && i < DML_WIRE_TEXT; i++)
-		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' : (char)from[i];
+		text[i] = from[i] < 0x20 || from[i] > 0x7e ? '?' :
+							     (char)from[i];
 	text[i] = '\0';
 	/*
 	 * EAGAIN would mean a broken connection here, EINPROGRESS an unknown outcome, and
 	 * DMATRACK_NOT_DURABLE a complete copy
 	 */
 	return dml_error(!f->size || f->size > 133 || f->size == EAGAIN ||
-			 f->size == EINPROGRESS ||
-			 f->size == DMATRACK_NOT_DURABLE ? -EPROTO : -(int)f->size, "the %s refuses: %s", peer, text);
+					 f->size == EINPROGRESS ||
+					 f->size == DMATRACK_NOT_DURABLE ?
+				 -EPROTO :
+				 -(int)f->size,
+			 "the %s refuses: %s", peer, text);
 }

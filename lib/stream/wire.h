@@ -65,12 +65,12 @@
 
 #include "channel.h"
 
-#define DML_WIRE_MAGIC		"DMTwire"
-#define DML_WIRE_VERSION	2u
-#define DML_WIRE_WINDOW		(64u << 20)
-#define DML_WIRE_FRAMES		4096u
-#define DML_WIRE_TEXT		400u
-#define DML_WIRE_ID		16u	/* bytes: of a session, of a place */
+#define DML_WIRE_MAGIC	 "DMTwire"
+#define DML_WIRE_VERSION 2u
+#define DML_WIRE_WINDOW	 (64u << 20)
+#define DML_WIRE_FRAMES	 4096u
+#define DML_WIRE_TEXT	 400u
+#define DML_WIRE_ID	 16u /* bytes: of a session, of a place */
 
 enum dml_wire_type {
 	DML_WIRE_HELLO = 1,
@@ -98,25 +98,25 @@ enum dml_wire_encoding {
 };
 
 enum dml_wire_status {
-	DML_WIRE_NEW,		/* nothing of this session is here */
-	DML_WIRE_GO_ON,		/* frames up to @seq are here */
-	DML_WIRE_FINISHED,	/* the copy is complete */
-	DML_WIRE_PROVE,		/* another process received some of it: SUMS follow */
+	DML_WIRE_NEW,	   /* nothing of this session is here */
+	DML_WIRE_GO_ON,	   /* frames up to @seq are here */
+	DML_WIRE_FINISHED, /* the copy is complete */
+	DML_WIRE_PROVE, /* another process received some of it: SUMS follow */
 };
 
 enum dml_wire_outcome {
-	DML_WIRE_NOT_HERE,	/* the receiver doesn't know this session */
-	DML_WIRE_COMPLETE,	/* the copy is complete */
-	DML_WIRE_NEVER,		/* not complete, and it never will be */
+	DML_WIRE_NOT_HERE, /* the receiver doesn't know this session */
+	DML_WIRE_COMPLETE, /* the copy is complete */
+	DML_WIRE_NEVER,	   /* not complete, and it never will be */
 };
 
 /* In HELLO: the sender can compare SUMS with memory */
-#define DML_WIRE_COMPARES	(1u << 2)
+#define DML_WIRE_COMPARES (1u << 2)
 
 /* The first part of HELLO, little-endian; then follow 16 bytes per region: IOVA, size */
 struct dml_wire_hello {
 	uint8_t session[16];
-	uint32_t flags;		/* DMATRACK_CHECK, DML_WIRE_COMPARES */
+	uint32_t flags; /* DMATRACK_CHECK, DML_WIRE_COMPARES */
 	uint32_t page_size;
 	uint32_t nregions;
 	uint32_t zero;

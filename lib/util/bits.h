@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DML_WORD_BITS	64u
+#define DML_WORD_BITS 64u
 
 static inline bool dml_test_bit(const uint64_t *bitmap, uint64_t i)
 {

@@ -14,7 +14,8 @@ uint64_t dml_clock_now(void)
 
 uint64_t dml_clock_deadline(int ms)
 {
-	return ms < 0 ? DML_NEVER : dml_clock_now() + (uint64_t)ms * (DML_NSEC / 1000);
+	return ms < 0 ? DML_NEVER :
+			dml_clock_now() + (uint64_t)ms * (DML_NSEC / 1000);
 }
 
 int dml_clock_poll(struct pollfd *fds, nfds_t n, uint64_t end)

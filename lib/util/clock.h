@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#define DML_NSEC	1000000000ull
-#define DML_NEVER	UINT64_MAX
+#define DML_NSEC  1000000000ull
+#define DML_NEVER UINT64_MAX
 
 /* Monotonic time of the system, in nanoseconds */
 uint64_t dml_clock_now(void);
@@ -27,7 +27,7 @@ static inline uint64_t dml_clock_earlier(uint64_t a, uint64_t b)
 
 static inline struct timespec dml_clock_timespec(uint64_t ns)
 {
-	return (struct timespec) {
+	return (struct timespec){
 		.tv_sec = (time_t)(ns / DML_NSEC),
 		.tv_nsec = (long)(ns % DML_NSEC),
 	};

@@ -39,8 +39,9 @@ dml_sum dml_digest_sum(unsigned int first, const void *data, size_t size)
 void dml_digest_put(uint8_t hash[16], dml_sum sum)
 {
 	dml_hash_put(hash, (XXH128_hash_t){
-		.low64 = (uint64_t)sum, .high64 = (uint64_t)(sum >> 64),
-	});
+				   .low64 = (uint64_t)sum,
+				   .high64 = (uint64_t)(sum >> 64),
+			   });
 }
 
 bool dml_digest_hash_chunk(uint8_t hash[16], const void *data, size_t size)
@@ -107,7 +108,9 @@ int dmatrack_digest(const struct dmatrack_region *regions, unsigned int n,
 		return -EINVAL;
 	for (i = 0; i < n; i++) {
 		if (!regions[i].vaddr || !regions[i].size)
-			return dml_error(-EINVAL, "region %u: vaddr is NULL, or size is 0", i);
+			return dml_error(
+				-EINVAL,
+				"region %u: vaddr is NULL, or size is 0", i);
 	}
 	dml_digest_init(&d);
 	for (i = 0; i < n; i++) {

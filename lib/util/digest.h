@@ -22,9 +22,9 @@
 
 #include "hash.h"
 
-#define DML_CHUNK	(1u << 20)
-#define DML_BLOCK	4096u
-#define DML_BLOCKS	(DML_CHUNK / DML_BLOCK)
+#define DML_CHUNK  (1u << 20)
+#define DML_BLOCK  4096u
+#define DML_BLOCKS (DML_CHUNK / DML_BLOCK)
 
 typedef unsigned __int128 dml_sum;
 

@@ -38,9 +38,11 @@ int dml_error_no_other(int err, const struct dml_text *broke)
 {
 	struct dml_text why = dml_error_save(err);
 
-	if (err == -ECANCELED || !*broke->words || !strcmp(broke->words, why.words))
+	if (err == -ECANCELED || !*broke->words ||
+	    !strcmp(broke->words, why.words))
 		return dml_error(err, "%s", why.words);
-	return dml_error(err, "%s; and there is no other connection: %s", broke->words, why.words);
+	return dml_error(err, "%s; and there is no other connection: %s",
+			 broke->words, why.words);
 }
 
 void dml_error_lacks(const char *function, const char *names, size_t at)

@@ -13,7 +13,11 @@
  * passes on the error of another function doesn't set a text.
  */
 #define dml_error(err, ...) \
-	({ int err_ = (err); dmatrack_set_error(err_, __VA_ARGS__); err_; })
+	({ \
+		int err_ = (err); \
+		dmatrack_set_error(err_, __VA_ARGS__); \
+		err_; \
+	})
 
 /* The same when memory is short. An error without a text would show that of an older call. */
 #define dml_no_memory() dml_error(-ENOMEM, "no memory")
@@ -35,7 +39,8 @@ void dml_error_restore(struct dml_text *text);
 
 /* For functions that return no error: they may be called between a failure and dmatrack_error() */
 #define DML_KEEP_TEXT \
-	__attribute__((cleanup(dml_error_restore))) struct dml_text kept_ = dml_error_save(0)
+	__attribute__((cleanup(dml_error_restore))) struct dml_text kept_ = \
+		dml_error_save(0)
 
 /* Clear the thread's text: a call begins, or has recovered from a failure. */
 void dml_error_clear(void);
@@ -58,15 +63,17 @@ int dml_error_no_other(int err, const struct dml_text *broke);
  * an older call.
  */
 #define dml_lacks(...) \
-	({ const void *const pointers_[] = { __VA_ARGS__ }; \
-	   const size_t n_ = sizeof(pointers_) / sizeof(*pointers_); \
-	   size_t i_ = 0; \
-	   while (i_ < n_ && pointers_[i_]) \
-		i_++; \
-	   dml_error_clear(); \
-	   if (__builtin_expect(i_ < n_, 0)) \
-		dml_error_lacks(__func__, #__VA_ARGS__, i_); \
-	   i_ < n_; })
+	({ \
+		const void *const pointers_[] = { __VA_ARGS__ }; \
+		const size_t n_ = sizeof(pointers_) / sizeof(*pointers_); \
+		size_t i_ = 0; \
+		while (i_ < n_ && pointers_[i_]) \
+			i_++; \
+		dml_error_clear(); \
+		if (__builtin_expect(i_ < n_, 0)) \
+			dml_error_lacks(__func__, #__VA_ARGS__, i_); \
+		i_ < n_; \
+	})
 
 /* Set the text for dml_lacks(): the parameter at @at of @names is NULL. */
 void dml_error_lacks(const char *function, const char *names, size_t at);

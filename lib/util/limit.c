@@ -37,7 +37,8 @@ static int wait_cancellable(const struct dml_limit *l, int fd, short events,
 	return n ? 0 : timed_out(events, began);
 }
 
-int dml_limit_wait(const struct dml_limit *l, int fd, short events, uint64_t end)
+int dml_limit_wait(const struct dml_limit *l, int fd, short events,
+		   uint64_t end)
 {
 	struct dml_limit uncancelled = { 0 };
 	uint64_t at, grace;
@@ -48,7 +49,8 @@ int dml_limit_wait(const struct dml_limit *l, int fd, short events, uint64_t end
 		return ret;
 	at = dml_cancel_time(l->cancel);
 	grace = at + DML_GRACE;
-	ret = wait_cancellable(&uncancelled, fd, events, dml_clock_earlier(end, grace));
+	ret = wait_cancellable(&uncancelled, fd, events,
+			       dml_clock_earlier(end, grace));
 	if (ret == -ETIMEDOUT && grace <= end)
 		return dml_error(-ECANCELED, "channel: cancelled");
 	return ret;

@@ -22,7 +22,7 @@ struct dml_limit {
 	const struct dmatrack_cancel *cancel;
 	bool parting;
 };
-#define DML_GRACE	DML_NSEC
+#define DML_GRACE DML_NSEC
 
 /* Return: the deadline of an operation that begins now */
 uint64_t dml_limit_deadline(const struct dml_limit *l);
@@ -31,6 +31,7 @@ uint64_t dml_limit_deadline(const struct dml_limit *l);
  * Wait until @fd is ready for one of @events (POLLIN, POLLOUT), but not beyond @end. Return: 0,
  * -ETIMEDOUT, -ECANCELED, -errno
  */
-int dml_limit_wait(const struct dml_limit *l, int fd, short events, uint64_t end);
+int dml_limit_wait(const struct dml_limit *l, int fd, short events,
+		   uint64_t end);
 
 #endif

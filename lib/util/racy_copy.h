@@ -22,8 +22,8 @@
 
 #ifdef DML_TSAN
 /* volatile: so that the loops don't become calls of memcpy() */
-__attribute__((no_sanitize("thread"), noinline, unused))
-static void dml_racy_copy(void *to, const void *from, size_t size)
+__attribute__((no_sanitize("thread"), noinline, unused)) static void
+dml_racy_copy(void *to, const void *from, size_t size)
 {
 	volatile unsigned char *t = to;
 	const volatile unsigned char *f = from;

@@ -16,18 +16,25 @@ static uint64_t last_of(const struct dmatrack_region *r)
 }
 
 static int check_region(const struct dmatrack_region *r,
-			const struct dmatrack_region *before, uint32_t page_size)
+			const struct dmatrack_region *before,
+			uint32_t page_size)
 {
 	if (!r->size || (r->iova | r->size) & (page_size - 1))
-		return dml_error(-EINVAL, "region at 0x%" PRIx64 ": 0x%" PRIx64
+		return dml_error(-EINVAL,
+				 "region at 0x%" PRIx64 ": 0x%" PRIx64
 				 " bytes are not whole pages of %" PRIu32,
 				 r->iova, r->size, page_size);
 	if (last_of(r) < r->iova)
-		return dml_error(-EINVAL, "region at 0x%" PRIx64
-				 ": reaches beyond the last IOVA", r->iova);
+		return dml_error(-EINVAL,
+				 "region at 0x%" PRIx64
+				 ": reaches beyond the last IOVA",
+				 r->iova);
 	if (before && r->iova <= last_of(before))
-		return dml_error(-EINVAL, "region at 0x%" PRIx64
-				 ": must lie after the end of the region before it", r->iova);
+		return dml_error(
+			-EINVAL,
+			"region at 0x%" PRIx64
+			": must lie after the end of the region before it",
+			r->iova);
 	return 0;
 }
 
@@ -42,16 +49,20 @@ static int check(const struct dmatrack_region *regions, unsigned int n,
 				 DMATRACK_REGIONS_MAX);
 	if (page_size < DML_COPY_PAGE_MIN || page_size > DML_COPY_PAGE_MAX ||
 	    page_size & (page_size - 1))
-		return dml_error(-EINVAL, "page size %" PRIu32
-				 ": must be a power of two, %u to %u", page_size,
-				 DML_COPY_PAGE_MIN, DML_COPY_PAGE_MAX);
+		return dml_error(-EINVAL,
+				 "page size %" PRIu32
+				 ": must be a power of two, %u to %u",
+				 page_size, DML_COPY_PAGE_MIN,
+				 DML_COPY_PAGE_MAX);
 	for (*bytes = 0, i = 0; i < n; i++) {
 		ret = check_region(&regions[i], i ? &regions[i - 1] : NULL,
 				   page_size);
 		if (ret)
 			return ret;
 		if (__builtin_add_overflow(*bytes, regions[i].size, bytes))
-			return dml_error(-EINVAL, "the regions' sizes add up to 2^64 bytes or more");
+			return dml_error(
+				-EINVAL,
+				"the regions' sizes add up to 2^64 bytes or more");
 	}
 	return 0;
 }
@@ -103,8 +114,10 @@ int dml_regions_find(const struct dml_regions *r, uint64_t iova, uint64_t size)
 	if (i == r->n || iova < in->iova || !size ||
 	    size > in->size - (iova - in->iova) ||
 	    (iova | size) & (r->page_size - 1))
-		return dml_error(-EINVAL, "0x%" PRIx64 " bytes at 0x%" PRIx64
-				 " are not whole pages within one region", size, iova);
+		return dml_error(-EINVAL,
+				 "0x%" PRIx64 " bytes at 0x%" PRIx64
+				 " are not whole pages within one region",
+				 size, iova);
 	return (int)i;
 }
 

@@ -8,8 +8,8 @@
 
 #include "dmatrack_copy.h"
 
-#define DML_COPY_PAGE_MIN	4096u
-#define DML_COPY_PAGE_MAX	(2u << 20)
+#define DML_COPY_PAGE_MIN 4096u
+#define DML_COPY_PAGE_MAX (2u << 20)
 
 /**
  * struct dml_regions - checked regions

@@ -26,6 +26,7 @@ int dml_sized_take(void *to, size_t ours, size_t least, const void *from,
 /* @type: of @to and of @from. @last: the last of the members that every program has */
 #define DML_SIZED_TAKE(to, from, type, last) \
 	dml_sized_take(to, sizeof(type), \
-		       offsetof(type, last) + sizeof(((type *)NULL)->last), from, #type)
+		       offsetof(type, last) + sizeof(((type *)NULL)->last), \
+		       from, #type)
 
 #endif

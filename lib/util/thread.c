@@ -6,9 +6,11 @@
 #include "clock.h"
 #include "thread.h"
 
-int dml_thread_create(pthread_t *thread, void *(*run)(void *opaque), void *opaque)
+int dml_thread_create(pthread_t *thread, void *(*run)(void *opaque),
+		      void *opaque)
 {
-	static const int own[] = { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };
+	static const int own[] = { SIGBUS,  SIGFPE, SIGILL,
+				   SIGSEGV, SIGSYS, SIGTRAP };
 	sigset_t all, old;
 	unsigned int i;
 	int ret;
@@ -35,7 +37,8 @@ int dml_thread_cond_init(pthread_cond_t *cond)
 	return -err;
 }
 
-bool dml_thread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t end)
+bool dml_thread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+			  uint64_t end)
 {
 	struct timespec at = dml_clock_timespec(end);
 

@@ -12,11 +12,13 @@
  * threads. Not blocked are the signals that a fault of the thread raises: blocked, they would end
  * the program even if it has a handler.
  */
-int dml_thread_create(pthread_t *thread, void *(*run)(void *opaque), void *opaque);
+int dml_thread_create(pthread_t *thread, void *(*run)(void *opaque),
+		      void *opaque);
 
 /* For dml_thread_cond_wait(). Return: 0 or -errno */
 int dml_thread_cond_init(pthread_cond_t *cond);
 /* As pthread_cond_wait(). Return: whether @end, by dml_clock_now(), has come */
-bool dml_thread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t end);
+bool dml_thread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+			  uint64_t end);
 
 #endif

@@ -18,9 +18,9 @@
  * IOMMU's two stages to a guest. Linux 7.3 has removed it: no extension there.
  */
 #if DMT_KERNEL_IS(6, 1) || DMT_KERNEL_IS(6, 12)
-#define DMT_TYPE1_NESTING	VFIO_TYPE1_NESTING_IOMMU
+#define DMT_TYPE1_NESTING VFIO_TYPE1_NESTING_IOMMU
 #else
-#define DMT_TYPE1_NESTING	0UL	/* no extension has this number */
+#define DMT_TYPE1_NESTING 0UL /* no extension has this number */
 
 static inline int iommu_enable_nesting(struct iommu_domain *domain)
 {
@@ -43,7 +43,7 @@ static inline int dmt_iommu_map_gfp(struct iommu_domain *domain,
 {
 	return iommu_map(domain, iova, phys, size, prot);
 }
-#define iommu_map	dmt_iommu_map_gfp
+#define iommu_map dmt_iommu_map_gfp
 
 /* 6.1 checks each device by itself. A result other than 0 ends the search. */
 static inline int dmt_lacks_isolated_msi(struct device *dev, void *data)
@@ -54,7 +54,7 @@ static inline int dmt_lacks_isolated_msi(struct device *dev, void *data)
 static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 {
 	return irq_domain_check_msi_remap() ||
-		!iommu_group_for_each_dev(group, NULL, dmt_lacks_isolated_msi);
+	       !iommu_group_for_each_dev(group, NULL, dmt_lacks_isolated_msi);
 }
 
 #endif

@@ -24,8 +24,10 @@
  * @npages: in: number of pages to pin; out: number of them that the flags are valid for.
  * mmap_lock is held.
  */
-static inline unsigned int dmt_pin_flags(struct mm_struct *mm, unsigned long vaddr,
-					 unsigned long *npages, unsigned int flags)
+static inline unsigned int dmt_pin_flags(struct mm_struct *mm,
+					 unsigned long vaddr,
+					 unsigned long *npages,
+					 unsigned int flags)
 {
 	struct vm_area_struct *vma;
 
@@ -39,7 +41,8 @@ static inline unsigned int dmt_pin_flags(struct mm_struct *mm, unsigned long vad
 		return flags;
 	if (vma->vm_flags & VM_WRITE)
 		return flags | FOLL_WRITE;
-	return is_vm_hugetlb_page(vma) ? flags : flags | FOLL_WRITE | FOLL_FORCE;
+	return is_vm_hugetlb_page(vma) ? flags :
+					 flags | FOLL_WRITE | FOLL_FORCE;
 }
 
 /*
@@ -69,12 +72,14 @@ static inline long dmt_pin_user_pages_remote(struct mm_struct *mm,
 		npages = n;
 		here = dmt_pin_flags(mm, vaddr, &npages, flags);
 	}
-	return pin_user_pages_remote(mm, vaddr, npages, here, pages, NULL, NULL);
+	return pin_user_pages_remote(mm, vaddr, npages, here, pages, NULL,
+				     NULL);
 }
-#define pin_user_pages_remote	dmt_pin_user_pages_remote
+#define pin_user_pages_remote dmt_pin_user_pages_remote
 
 static inline int dmt_pin_user_pages_fast(unsigned long vaddr, int npages,
-					  unsigned int flags, struct page **pages)
+					  unsigned int flags,
+					  struct page **pages)
 {
 	struct mm_struct *mm = current->mm;
 	long n;
@@ -87,9 +92,9 @@ static inline int dmt_pin_user_pages_fast(unsigned long vaddr, int npages,
 	mmap_read_unlock(mm);
 	return n;
 }
-#define pin_user_pages_fast	dmt_pin_user_pages_fast
+#define pin_user_pages_fast	       dmt_pin_user_pages_fast
 
-#define untagged_addr_remote(mm, addr)	untagged_addr(addr)
+#define untagged_addr_remote(mm, addr) untagged_addr(addr)
 
 struct follow_pfnmap_args {
 	struct vm_area_struct *vma;
@@ -135,8 +140,10 @@ dmt_pfnmap_mask(const struct follow_pfnmap_args *args)
 	if (args->ptep)
 		return PAGE_MASK;
 	return IS_ENABLED(CONFIG_SPLIT_PMD_PTLOCKS) &&
-		args->lock == &args->vma->vm_mm->page_table_lock ?
-			PUD_MASK : PMD_MASK;
+			       args->lock ==
+				       &args->vma->vm_mm->page_table_lock ?
+		       PUD_MASK :
+		       PMD_MASK;
 #else
 	return args->addr_mask;
 #endif

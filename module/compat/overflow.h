@@ -10,7 +10,7 @@
 #include "compat/version.h"
 
 #if DMT_KERNEL_IS(6, 1)
-#define struct_size_t(type, member, count)	\
+#define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)
 #endif
 

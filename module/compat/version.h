@@ -13,8 +13,8 @@
 
 #include <linux/version.h>
 
-#define DMT_KERNEL_IS(major, minor)					\
-	(LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0) &&	\
+#define DMT_KERNEL_IS(major, minor) \
+	(LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0) && \
 	 LINUX_VERSION_CODE < KERNEL_VERSION(major, minor + 1, 0))
 
 #if !DMT_KERNEL_IS(6, 1) && !DMT_KERNEL_IS(6, 12) && !DMT_KERNEL_IS(7, 3)

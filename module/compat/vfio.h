@@ -15,19 +15,18 @@
  * for a device without an IOMMU of its own.
  */
 #if DMT_KERNEL_IS(6, 1)
-#define DMT_EMULATED_DEVICE_OPS		\
-	.release	= vfio_free_device
+#define DMT_EMULATED_DEVICE_OPS .release = vfio_free_device
 #else
-#define DMT_EMULATED_DEVICE_OPS					\
-	.bind_iommufd	= vfio_iommufd_emulated_bind,		\
-	.unbind_iommufd	= vfio_iommufd_emulated_unbind,		\
-	.attach_ioas	= vfio_iommufd_emulated_attach_ioas,	\
-	.detach_ioas	= vfio_iommufd_emulated_detach_ioas
+#define DMT_EMULATED_DEVICE_OPS \
+	.bind_iommufd = vfio_iommufd_emulated_bind, \
+	.unbind_iommufd = vfio_iommufd_emulated_unbind, \
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas, \
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas
 #endif
 
 /* Regions: on older kernels the driver's ioctl() handles the whole call. */
 #if DMT_KERNEL_IS(7, 3)
-#define DMT_REGION_INFO_OP(fn)	.get_region_info_caps = (fn),
+#define DMT_REGION_INFO_OP(fn) .get_region_info_caps = (fn),
 #else
 #define DMT_REGION_INFO_OP(fn)
 #endif
@@ -38,11 +37,10 @@
  * @arg: the user's structure
  * @describe: function get_region_info_caps of the device; must add no capabilities
  */
-static inline int dmt_vfio_get_region_info(struct vfio_device *vdev,
-					   struct vfio_region_info __user *arg,
-					   int (*describe)(struct vfio_device *vdev,
-						struct vfio_region_info *info,
-						struct vfio_info_cap *caps))
+static inline int dmt_vfio_get_region_info(
+	struct vfio_device *vdev, struct vfio_region_info __user *arg,
+	int (*describe)(struct vfio_device *vdev, struct vfio_region_info *info,
+			struct vfio_info_cap *caps))
 {
 	size_t size = offsetofend(struct vfio_region_info, offset);
 	struct vfio_info_cap caps = {};
@@ -65,11 +63,11 @@ static inline int dmt_vfio_get_region_info(struct vfio_device *vdev,
  */
 #if DMT_KERNEL_IS(6, 1)
 #define DMT_MIGRATION_DATA_SIZE(fn)
-#define VFIO_MIGRATION_PRE_COPY		0
-#define VFIO_DEVICE_STATE_PRE_COPY	6
-#define VFIO_DEVICE_STATE_PRE_COPY_P2P	7
-#define VFIO_DEVICE_STATE_NR		8
-#define VFIO_MIG_GET_PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
+#define VFIO_MIGRATION_PRE_COPY	       0
+#define VFIO_DEVICE_STATE_PRE_COPY     6
+#define VFIO_DEVICE_STATE_PRE_COPY_P2P 7
+#define VFIO_DEVICE_STATE_NR	       8
+#define VFIO_MIG_GET_PRECOPY_INFO      _IO(VFIO_TYPE, VFIO_BASE + 21)
 struct vfio_precopy_info {
 	__u32 argsz;
 	__u32 flags;
@@ -77,7 +75,7 @@ struct vfio_precopy_info {
 	__u64 dirty_bytes;
 };
 #else
-#define DMT_MIGRATION_DATA_SIZE(fn)	.migration_get_data_size = (fn),
+#define DMT_MIGRATION_DATA_SIZE(fn) .migration_get_data_size = (fn),
 #endif
 
 #endif

@@ -21,13 +21,13 @@
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
-#define PAGE	4096ull
-#define MIB	(1ull << 20)
-#define GIB	(1ull << 30)
+#define PAGE 4096ull
+#define MIB  (1ull << 20)
+#define GIB  (1ull << 30)
 /* IOVA and size of the mapped window of the BAR */
-#define IOVA	(2 * MIB)
-#define WINDOW	(128 * MIB)
-#define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
+#define IOVA   (2 * MIB)
+#define WINDOW (128 * MIB)
+#define RW     (DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
 
 static const char *address, *other;
 static double limit;
@@ -58,7 +58,8 @@ static void find_bar(void)
 		struct vfio_region_info info = { .argsz = sizeof(info),
 						 .index = i };
 
-		CHECK_EQ(ioctl(other_fd, VFIO_DEVICE_GET_REGION_INFO, &info), 0);
+		CHECK_EQ(ioctl(other_fd, VFIO_DEVICE_GET_REGION_INFO, &info),
+			 0);
 		if (info.flags & VFIO_REGION_INFO_FLAG_MMAP &&
 		    info.size > bar.size)
 			bar = info;
@@ -69,7 +70,8 @@ static void find_bar(void)
 
 static void set_up(void)
 {
-	CHECK_EQ(dmatrack_open_vfio(&container, address, VFIO_TYPE1v2_IOMMU), 0);
+	CHECK_EQ(dmatrack_open_vfio(&container, address, VFIO_TYPE1v2_IOMMU),
+		 0);
 	printf("# driver: %s\n", dmatrack_driver(container));
 	other_fd = dmatrack_attach(container, other);
 	CHECK(other_fd >= 0);
@@ -128,7 +130,8 @@ static void reaches_all(uint64_t iova, char *mem, uint64_t size)
 static void test_whole(void)
 {
 	char *mem = bar_map(0, PROT_READ | PROT_WRITE);
-	double first = map(whole(), mem, bar.size), undone = unmap(whole(), bar.size);
+	double first = map(whole(), mem, bar.size),
+	       undone = unmap(whole(), bar.size);
 	double again = map(whole(), mem, bar.size);
 
 	unmap(whole(), bar.size);
@@ -185,7 +188,8 @@ static void test_readonly(void)
 
 	CHECK_EQ(dmatrack_map(container, whole(), mem, bar.size, RW), -EFAULT);
 	CHECK_EQ(dmatrack_map(container, whole(), mem, bar.size,
-			      DMATRACK_MAP_READ), 0);
+			      DMATRACK_MAP_READ),
+		 0);
 	unmap(whole(), bar.size);
 	munmap(mem, bar.size);
 }
@@ -203,7 +207,8 @@ int main(int argc, char **argv)
 	if (!tap_failed) {
 		TEST(test_whole, "a whole BAR costs little");
 		TEST(test_huge, "a device reaches a BAR where huge pages fit");
-		TEST(test_single, "a device reaches a BAR where no huge page fits");
+		TEST(test_single,
+		     "a device reaches a BAR where no huge page fits");
 		TEST(test_ends, "memory and a hole amid a BAR");
 		TEST(test_readonly, "a read-only mapping of a BAR");
 	}

@@ -23,10 +23,10 @@
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
-#define PAGE	4096ull
-#define IOVA	(1ull << 32)
-#define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
-#define V2	VFIO_TYPE1v2_IOMMU
+#define PAGE 4096ull
+#define IOVA (1ull << 32)
+#define RW   (DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
+#define V2   VFIO_TYPE1v2_IOMMU
 
 static const char *uuid, *address;
 static char group_path[64];
@@ -94,7 +94,7 @@ static void test_group(void)
 	CHECK_EQ(dmatrack_device_fd(t), -1);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, 64 * PAGE, RW), 0);
 	check_info(t);
-	for (i = 0; i < 2; i++) {	/* mappings stay while there is no device */
+	for (i = 0; i < 2; i++) { /* mappings stay while there is no device */
 		fd = dmatrack_attach(t, uuid);
 		CHECK(fd >= 0);
 		CHECK_EQ(dev_open_fd(&d, t, fd), 0);
@@ -158,7 +158,8 @@ static void test_fd(void)
 /* dmatrack_open_fd() refuses a container that has no type yet. */
 static void test_fd_without_type(void)
 {
-	int raw = open("/dev/vfio/vfio", O_RDWR), null = open("/dev/null", O_RDWR);
+	int raw = open("/dev/vfio/vfio", O_RDWR),
+	    null = open("/dev/null", O_RDWR);
 	struct dmatrack *t;
 
 	CHECK_EQ(dmatrack_open_fd(&t, raw), -EINVAL);
@@ -183,8 +184,12 @@ static void test_ranges(void)
 	struct dev_device *d;
 	uint64_t sum = 0, word;
 	struct dmatrack_ranges ranges = {
-		.size = sizeof(ranges), .iova = IOVA, .length = 64 * PAGE,
-		.page_size = PAGE, .opaque = &sum, .found = count,
+		.size = sizeof(ranges),
+		.iova = IOVA,
+		.length = 64 * PAGE,
+		.page_size = PAGE,
+		.opaque = &sum,
+		.found = count,
 	};
 
 	CHECK_EQ(dmatrack_open_vfio(&t, uuid, V2), 0);
@@ -197,7 +202,8 @@ static void test_ranges(void)
 	CHECK_EQ(sum, 2 * PAGE);
 	ranges.iova = IOVA + PAGE;
 	ranges.length = PAGE;
-	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges), is_stock(t) ? -EINVAL : 0);
+	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges),
+		 is_stock(t) ? -EINVAL : 0);
 	if (is_stock(t))
 		CHECK(says("begin and end with mappings"));
 	dev_close(d);
@@ -288,11 +294,14 @@ int main(int argc, char **argv)
 	}
 	snprintf(group_path, sizeof(group_path), "/dev/vfio/%d", number);
 	TEST(test_group, "opened by a group's file; devices come and go");
-	TEST(test_device, "opened by a device; without it, the container is as new");
-	TEST(test_fd, "opened by a descriptor; closing leaves its owner's container");
+	TEST(test_device,
+	     "opened by a device; without it, the container is as new");
+	TEST(test_fd,
+	     "opened by a descriptor; closing leaves its owner's container");
 	TEST(test_fd_without_type, "unsuitable descriptors are refused");
 	TEST(test_ranges, "harvests of ranges");
-	TEST(test_busy, "the text for a busy group names the process that has it");
+	TEST(test_busy,
+	     "the text for a busy group names the process that has it");
 	TEST(test_texts, "missing devices, and devices with another driver");
 	TEST(test_permission, "the text for a missing permission");
 	return tap_done();

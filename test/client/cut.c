@@ -22,7 +22,7 @@
 
 #include "lib/util/random.h"
 
-#define BACK_MOST	600	/* cut among the first so many bytes that come back */
+#define BACK_MOST 600 /* cut among the first so many bytes that come back */
 
 /**
  * struct plan - when to cut

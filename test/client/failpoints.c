@@ -30,16 +30,16 @@
 #include "test/exact/model.h"
 #include "uapi/dmatrack.h"
 
-#define PAGE		MODEL_PAGE
-#define PAGES		MODEL_WINDOW
-#define BASE		(1ULL << 30)
-#define CHUNK		32768ULL	/* pages of a log's chunk */
-#define NTH_MAX		2000
+#define PAGE	MODEL_PAGE
+#define PAGES	MODEL_WINDOW
+#define BASE	(1ULL << 30)
+#define CHUNK	32768ULL /* pages of a log's chunk */
+#define NTH_MAX 2000
 
 #ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE	23
+#define MADV_POPULATE_WRITE 23
 #endif
-#define DEBUGFS		"/sys/kernel/debug/"
+#define DEBUGFS "/sys/kernel/debug/"
 
 static const char *device;
 static struct dmatrack *t;
@@ -47,7 +47,7 @@ static struct dev_device *d;
 static struct model m;
 static char *memory;
 static uint64_t answer[PAGES / 64 + 1];
-static bool unsure[PAGES];	/* whether the device still has it pinned */
+static bool unsure[PAGES]; /* whether the device still has it pinned */
 static int nth_file;
 
 static _Noreturn void bad(const char *what, long got, long want)
@@ -71,7 +71,7 @@ static void fail_nth(unsigned int nth)
 	int n = snprintf(text, sizeof(text), "%u", nth);
 
 	while (pwrite(nth_file, text, n, 0) != n)
-		;	/* this write itself may fail, and uses up the failure */
+		; /* this write itself may fail, and uses up the failure */
 }
 
 /* Has the call failed at the point? The point may also be this read's own user copy. */
@@ -98,13 +98,13 @@ static bool set(const char *file, const char *value)
 static bool prepare(void)
 {
 	return !access("/proc/self/fail-nth", W_OK) &&
-		set(DEBUGFS "failslab/ignore-gfp-wait", "N") &&
-		set(DEBUGFS "failslab/verbose", "0") &&
-		set(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") &&
-		set(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") &&
-		set(DEBUGFS "fail_page_alloc/min-order", "0") &&
-		set(DEBUGFS "fail_page_alloc/verbose", "0") &&
-		set(DEBUGFS "fail_usercopy/verbose", "0");
+	       set(DEBUGFS "failslab/ignore-gfp-wait", "N") &&
+	       set(DEBUGFS "failslab/verbose", "0") &&
+	       set(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") &&
+	       set(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") &&
+	       set(DEBUGFS "fail_page_alloc/min-order", "0") &&
+	       set(DEBUGFS "fail_page_alloc/verbose", "0") &&
+	       set(DEBUGFS "fail_usercopy/verbose", "0");
 }
 
 /* The calls ---------------------------------------------------------------- */
@@ -140,9 +140,11 @@ static long do_open(const struct step *s)
 static long do_map(const struct step *s)
 {
 	struct vfio_iommu_type1_dma_map a = {
-		.argsz = sizeof(a), .flags = s->arg,
+		.argsz = sizeof(a),
+		.flags = s->arg,
 		.vaddr = (uintptr_t)memory + s->first * PAGE,
-		.iova = BASE + s->first * PAGE, .size = s->count * PAGE,
+		.iova = BASE + s->first * PAGE,
+		.size = s->count * PAGE,
 	};
 	long ret = call(VFIO_IOMMU_MAP_DMA, &a);
 
@@ -175,7 +177,7 @@ static bool may_be(uint64_t page)
 	if (end > map->first + map->count)
 		end = map->first + map->count;
 	return map->prot & VFIO_DMA_MAP_FLAG_WRITE &&
-		model_reports(&m, first, end - first);
+	       model_reports(&m, first, end - first);
 }
 
 /* The answer for pages from @first on has all that must be, and none that mustn't be. */
@@ -229,7 +231,8 @@ static long do_unmap(const struct step *s)
 static long do_track(const struct step *s)
 {
 	struct vfio_iommu_type1_dirty_bitmap a = {
-		.argsz = sizeof(a), .flags = s->arg,
+		.argsz = sizeof(a),
+		.flags = s->arg,
 	};
 	bool on = s->arg == VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
 	long ret = call(VFIO_IOMMU_DIRTY_PAGES, &a);
@@ -270,8 +273,7 @@ static long do_pin(const struct step *s)
 	long ret = dev_pin(d, BASE + s->first * PAGE, s->count, s->arg);
 
 	if (!ret)
-		model_pinned(&m, s->first, s->count,
-			     s->arg & TDEV_PIN_WRITE);
+		model_pinned(&m, s->first, s->count, s->arg & TDEV_PIN_WRITE);
 	return ret;
 }
 
@@ -292,7 +294,8 @@ static long do_harvest(const struct step *s)
 	} a = {
 		.d.argsz = sizeof(a),
 		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = BASE + s->first * PAGE, .get.size = s->count * PAGE,
+		.get.iova = BASE + s->first * PAGE,
+		.get.size = s->count * PAGE,
 		.get.bitmap.pgsize = PAGE,
 		.get.bitmap.size = (s->count + 63) / 64 * 8,
 		.get.bitmap.data = (void *)answer,
@@ -312,9 +315,12 @@ static long do_ranges(const struct step *s)
 {
 	static struct dmatrack_dirty_range r[1000];
 	struct dmatrack_get_ranges a = {
-		.argsz = sizeof(a), .iova = BASE + s->first * PAGE,
+		.argsz = sizeof(a),
+		.iova = BASE + s->first * PAGE,
 		.last = BASE + (s->first + s->count) * PAGE - 1,
-		.page_size = PAGE, .count = 1000, .ranges = (uintptr_t)r,
+		.page_size = PAGE,
+		.count = 1000,
+		.ranges = (uintptr_t)r,
 	};
 	long ret = call(DMATRACK_GET_RANGES, &a);
 	uint64_t i, page;
@@ -337,7 +343,9 @@ static long do_list(const struct step *s)
 {
 	struct dmatrack_mapping_entry e[64];
 	struct dmatrack_get_mappings a = {
-		.argsz = sizeof(a), .count = 64, .entries = (uintptr_t)e,
+		.argsz = sizeof(a),
+		.count = 64,
+		.entries = (uintptr_t)e,
 	};
 	long ret = call(DMATRACK_GET_MAPPINGS, &a);
 	unsigned int i;
@@ -351,8 +359,10 @@ static long do_list(const struct step *s)
 		check("a mapping", at >= 0, 1);
 		check("its first page", (e[i].iova - BASE) / PAGE,
 		      m.mapping[at].first);
-		check("its last", e[i].last, BASE - 1 + PAGE *
-		      (m.mapping[at].first + m.mapping[at].count));
+		check("its last", e[i].last,
+		      BASE - 1 +
+			      PAGE * (m.mapping[at].first +
+				      m.mapping[at].count));
 	}
 	return 0;
 }
@@ -373,11 +383,11 @@ static long do_info(const struct step *s)
 #define STOP	VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
 #define PIN_W	(TDEV_PIN_READ | TDEV_PIN_WRITE)
 
-#define SMALL	0		/* 100 pages */
-#define LARGE	200		/* more than one chunk */
-#define LARGE_N	35000
-#define ROM	36000		/* 50, read-only */
-#define NEXT	36050		/* 3000, just behind */
+#define SMALL	0   /* 100 pages */
+#define LARGE	200 /* more than one chunk */
+#define LARGE_N 35000
+#define ROM	36000 /* 50, read-only */
+#define NEXT	36050 /* 3000, just behind */
 
 static const struct step script[] = {
 	{ "open", do_open, 0, 0, 0 },
@@ -410,7 +420,7 @@ static const struct step script[] = {
 	{ "start again", do_track, 0, 0, START },
 	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
 };
-#define STEPS	(sizeof(script) / sizeof(*script))
+#define STEPS (sizeof(script) / sizeof(*script))
 
 /* Mappings and log are as the model has them. The harvest leaves all pages clean. */
 static void check_world(void)

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-#define SHUTDOWN	_IOR('X', 125, uint32_t)	/* of ext4 and others */
-#define NO_LOG_FLUSH	2u
+#define SHUTDOWN     _IOR('X', 125, uint32_t) /* of ext4 and others */
+#define NO_LOG_FLUSH 2u
 
 int main(int argc, char **argv)
 {

@@ -26,13 +26,13 @@
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
-#define PAGE		4096ull
-#define REGION		512		/* pages */
-#define IOVA		(1ull << 32)
-#define SLOT_AT		37		/* page of the region */
-#define SLOT		200		/* pages; real mode reaches 256 */
-#define WORDS		(REGION / 64)
-#define ENTRY		0x100
+#define PAGE	4096ull
+#define REGION	512 /* pages */
+#define IOVA	(1ull << 32)
+#define SLOT_AT 37  /* page of the region */
+#define SLOT	200 /* pages; real mode reaches 256 */
+#define WORDS	(REGION / 64)
+#define ENTRY	0x100
 
 static char *memory;
 static struct dmatrack *t;
@@ -48,25 +48,26 @@ static char *slot_page(unsigned int n)
 /* The guest ---------------------------------------------------------------------- */
 
 /* Pages of the slot that the guest writes; a device writes two of them, too */
-static const unsigned char guest_writes[] = { 1, 26, 27, 28, 63, 64, 91, 130, 199 };
-#define NR_GUEST	sizeof(guest_writes)
+static const unsigned char guest_writes[] = { 1,  26, 27,  28, 63,
+					      64, 91, 130, 199 };
+#define NR_GUEST sizeof(guest_writes)
 
 /* For each page: load its segment into %ds, store a byte at its start. Then halt. */
 static void write_program(void)
 {
 	static const unsigned char store[] = {
-		0xb8, 0, 0,			/* mov $segment, %ax */
-		0x8e, 0xd8,			/* mov %ax, %ds */
-		0xc6, 0x06, 0, 0, 0x5a,		/* movb $0x5a, 0 */
+		0xb8, 0,    0,		/* mov $segment, %ax */
+		0x8e, 0xd8,		/* mov %ax, %ds */
+		0xc6, 0x06, 0, 0, 0x5a, /* movb $0x5a, 0 */
 	};
 	unsigned char *to = (unsigned char *)slot_page(0) + ENTRY;
 	unsigned int i;
 
 	for (i = 0; i < NR_GUEST; i++, to += sizeof(store)) {
 		memcpy(to, store, sizeof(store));
-		to[2] = guest_writes[i];	/* page * 4096 / 16 */
+		to[2] = guest_writes[i]; /* page * 4096 / 16 */
 	}
-	*to = 0xf4;				/* hlt */
+	*to = 0xf4; /* hlt */
 }
 
 static void add_slot(void)
@@ -150,8 +151,8 @@ static void device_writes(const unsigned int *pages, unsigned int n)
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		CHECK_EQ(dev_write(d, IOVA + pages[i] * PAGE + 8, "device",
-					  7), 0);
+		CHECK_EQ(dev_write(d, IOVA + pages[i] * PAGE + 8, "device", 7),
+			 0);
 }
 
 static void want_bit(uint64_t *bitmap, unsigned int n)
@@ -169,10 +170,16 @@ static void check_same(const uint64_t *got, const uint64_t *want)
 
 /* Pages of the region: before the slot, in it (two that the guest writes), behind */
 static const unsigned int by_device[] = {
-	0, 36, SLOT_AT + 2, SLOT_AT + 27, SLOT_AT + 64, SLOT_AT + 198,
-	SLOT_AT + SLOT, 511,
+	0,
+	36,
+	SLOT_AT + 2,
+	SLOT_AT + 27,
+	SLOT_AT + 64,
+	SLOT_AT + 198,
+	SLOT_AT + SLOT,
+	511,
 };
-#define NR_DEVICE	(sizeof(by_device) / sizeof(*by_device))
+#define NR_DEVICE (sizeof(by_device) / sizeof(*by_device))
 
 /*
  * Both logs start here: earlier writes are not reported. KVM counts a page as written
@@ -215,7 +222,7 @@ static void test_guest_alone(void)
 
 	run_guest();
 	CHECK_EQ(dmatrack_harvest(t, IOVA, REGION * PAGE, PAGE, got), 0);
-	check_same(got, want);		/* the processor's writes aren't DMA */
+	check_same(got, want); /* the processor's writes aren't DMA */
 	merged(got);
 	for (i = 0; i < NR_GUEST; i++)
 		want_bit(want, SLOT_AT + guest_writes[i]);
@@ -260,9 +267,12 @@ int main(int argc, char **argv)
 	if (tap_failed)
 		return tap_done();
 	TEST(test_start, "tracking starts with nothing dirty");
-	TEST(test_union, "the merged log has the pages that either wrote, and no others");
-	TEST(test_guest_alone, "pages that only the guest wrote come from KVM's log");
-	TEST(test_device_alone, "pages that only a device wrote come from the harvest");
+	TEST(test_union,
+	     "the merged log has the pages that either wrote, and no others");
+	TEST(test_guest_alone,
+	     "pages that only the guest wrote come from KVM's log");
+	TEST(test_device_alone,
+	     "pages that only a device wrote come from the harvest");
 	dev_close(d);
 	dmatrack_close(t);
 	return tap_done();

@@ -17,11 +17,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define GREETING	16
-#define HEAD		56
-#define TYPE		4	/* offset in a frame's head */
-#define LENGTH		32
-#define COMMIT		13
+#define GREETING 16
+#define HEAD	 56
+#define TYPE	 4 /* offset in a frame's head */
+#define LENGTH	 32
+#define COMMIT	 13
 
 /**
  * struct stream - the bytes from the sender
@@ -101,7 +101,8 @@ static int reach(const char *path)
 int main(int argc, char **argv)
 {
 	struct stream s = { .skip = GREETING };
-	struct pollfd p[2] = { { .fd = 0, .events = POLLIN }, { .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = 0, .events = POLLIN },
+			       { .events = POLLIN } };
 	static char buf[65536];
 	ssize_t n;
 

@@ -21,9 +21,10 @@
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
-#define PAGE		4096ull
-#define MARGIN	(64ull << 20)	/* bytes harvested before and behind the mappings, too */
-#define MAX_REGIONS	4096
+#define PAGE 4096ull
+#define MARGIN \
+	(64ull << 20) /* bytes harvested before and behind the mappings, too */
+#define MAX_REGIONS 4096
 
 struct region {
 	uint64_t first, end;
@@ -51,7 +52,8 @@ static bool is_vfio(int fd)
 
 static void take_container(void)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)atoi(pid), 0), fd, err = 1;
+	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)atoi(pid), 0), fd,
+	    err = 1;
 
 	CHECK(pidfd >= 0);
 	for (fd = 0; fd < 1024 && err; fd++) {
@@ -117,8 +119,8 @@ static void list_mappings(void)
 		for (i = 0; i < n; i++) {
 			CHECK(is_mapped(m[i].iova) && is_mapped(m[i].last));
 			CHECK_EQ(m[i].vaddr, m[i].iova);
-			CHECK_EQ(m[i].flags, DMATRACK_MAPPED_VADDR |
-					     DMATRACK_MAPPED_IOMMU);
+			CHECK_EQ(m[i].flags,
+				 DMATRACK_MAPPED_VADDR | DMATRACK_MAPPED_IOMMU);
 			bytes += m[i].last - m[i].iova + 1;
 			from = m[i].last + 1;
 		}
@@ -191,12 +193,14 @@ int main(int argc, char **argv)
 	if (tap_failed)
 		return tap_done();
 	if (!strcmp(dmatrack_driver(t), "stock")) {
-		TEST(start_refused, "tracking a v1 container: the stock driver refuses");
+		TEST(start_refused,
+		     "tracking a v1 container: the stock driver refuses");
 		return tap_done();
 	}
 	TEST(list_mappings, "the driver lists the same mappings");
 	TEST(start, "tracking started");
-	TEST(harvest_all, "exactly the memory that its devices may write is dirty");
+	TEST(harvest_all,
+	     "exactly the memory that its devices may write is dirty");
 	TEST(harvest_all, "it is dirty again in the next harvest");
 	TEST(stop, "tracking stopped");
 	dmatrack_close(t);

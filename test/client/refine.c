@@ -22,8 +22,8 @@
 #define PAGE	4096ull
 #define IOVA	(1ull << 20)
 #define SIZE	(16ull << 20)
-#define LINK	(8ull << 20)	/* bytes a second */
-#define ALLOWED	1000000000ull	/* ns of downtime */
+#define LINK	(8ull << 20)  /* bytes a second */
+#define ALLOWED 1000000000ull /* ns of downtime */
 
 static const char *address;
 static struct dmatrack *container;
@@ -114,8 +114,10 @@ static void start_device(void)
 	const struct tdev_run run = {
 		.argsz = sizeof(run),
 		.flags = TDEV_RUN_RANDOM,
-		.threads = 1, .size = 1024,
-		.iova = IOVA + SIZE / 2, .length = SIZE / 100 & -PAGE,
+		.threads = 1,
+		.size = 1024,
+		.iova = IOVA + SIZE / 2,
+		.length = SIZE / 100 & -PAGE,
 		.seed = 1,
 	};
 
@@ -125,7 +127,9 @@ static void start_device(void)
 static void copy_memory(uint32_t flags, struct dmatrack_totals *totals)
 {
 	const struct dmatrack_region region = {
-		.iova = IOVA, .size = SIZE, .vaddr = memory,
+		.iova = IOVA,
+		.size = SIZE,
+		.vaddr = memory,
 	};
 	struct link link = { .base.ops = &link_ops };
 	const struct dmatrack_precopy p = {
@@ -188,11 +192,14 @@ static void set_up(void)
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(memory != MAP_FAILED && copy != MAP_FAILED);
 	for (i = 0; i < SIZE; i += 8)
-		memcpy(memory + i, &(uint64_t){ i * 0x9e3779b97f4a7c15ull + 1 }, 8);
-	CHECK_EQ(dmatrack_open_vfio(&container, address, VFIO_TYPE1v2_IOMMU), 0);
+		memcpy(memory + i, &(uint64_t){ i * 0x9e3779b97f4a7c15ull + 1 },
+		       8);
+	CHECK_EQ(dmatrack_open_vfio(&container, address, VFIO_TYPE1v2_IOMMU),
+		 0);
 	printf("# driver: %s\n", dmatrack_driver(container));
 	CHECK_EQ(dmatrack_map(container, IOVA, memory, SIZE,
-			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+		 0);
 	CHECK_EQ(dev_open(&device, container), 0);
 }
 
@@ -206,7 +213,8 @@ int main(int argc, char **argv)
 	TEST(set_up, "a PCI device behind an IOMMU");
 	if (!tap_failed) {
 		TEST(test_plain, "without refinement it doesn't converge");
-		TEST(test_refined, "with refinement only changed pages are sent");
+		TEST(test_refined,
+		     "with refinement only changed pages are sent");
 	}
 	dev_close(device);
 	dmatrack_close(container);

@@ -8,12 +8,13 @@
 
 #include "dmatrack_copy.h"
 
-#define PAGE	4096ull
+#define PAGE 4096ull
 
 int main(int argc, char **argv)
 {
 	const struct dmatrack_region regions[] = {
-		{ .iova = 0, .size = PAGE }, { .iova = -PAGE, .size = PAGE },
+		{ .iova = 0, .size = PAGE },
+		{ .iova = -PAGE, .size = PAGE },
 	};
 	struct dmatrack_dest *d;
 	char page[PAGE];
@@ -24,9 +25,10 @@ int main(int argc, char **argv)
 	err = dmatrack_image_create(&d, argv[1], 0);
 	if (!err) {
 		memset(page, 1, sizeof(page));
-		err = d->ops->begin(d, regions, 2, PAGE) ?:
-		      d->ops->write(d, 0, page, PAGE) ?:
-		      d->ops->write(d, -PAGE, page, PAGE) ?: d->ops->finish(d);
+		err = d->ops->begin(d, regions, 2, PAGE)	  ?:
+			      d->ops->write(d, 0, page, PAGE)	  ?:
+			      d->ops->write(d, -PAGE, page, PAGE) ?:
+			      d->ops->finish(d);
 		dmatrack_dest_close(d);
 	}
 	if (err)

@@ -29,13 +29,14 @@
 #include "differences.h"
 #include "played.h"
 
-#define CASE_SECONDS	240	/* a case is killed after this time: emulation is slow */
-#define BUSY_SECONDS	20	/* time that a group may take to be released */
+#define CASE_SECONDS \
+	240 /* a case is killed after this time: emulation is slow */
+#define BUSY_SECONDS 20 /* time that a group may take to be released */
 
 /* A case's report to its parent, in shared memory */
 struct news {
 	unsigned int checks, failed;
-	bool ended;		/* the case ran to its end, or ended itself by a check */
+	bool ended; /* the case ran to its end, or ended itself by a check */
 	char driver[16];
 	char kind[16];
 	char skip[256];
@@ -47,13 +48,13 @@ struct news {
 struct bed bed;
 static struct news *news;
 static jmp_buf end;
-static const char *running;	/* the name of the case that runs in this process */
+static const char *running; /* the name of the case that runs in this process */
 static struct conform_case *first, **next = &first;
 
-#define MAX_DEVICES	8
+#define MAX_DEVICES 8
 
 static const char *devices[MAX_DEVICES];
-static unsigned int nr_devices;	/* 0: the container is the engine's */
+static unsigned int nr_devices; /* 0: the container is the engine's */
 static bool iommu;		/* the engine has a played IOMMU */
 
 void conform_register(struct conform_case *c)
@@ -127,7 +128,8 @@ bool conform_eq(const char *file, int line, const char *what, long long got,
 	char a[32], b[32];
 
 	return conform_check(file, line, got == want, "%s: %s, not %s", what,
-			     value(got, a, sizeof(a)), value(want, b, sizeof(b)));
+			     value(got, a, sizeof(a)),
+			     value(want, b, sizeof(b)));
 }
 
 void conform_end(void)
@@ -223,14 +225,19 @@ void conform_close(void)
 }
 
 enum lack {
-	LACKS_IOMMU, LACKS_EMULATED, LACKS_ENGINE, LACKS_KERNEL, LACKS_KINDS,
-	LACKS_MDEVS, LACKS_NOTHING,
+	LACKS_IOMMU,
+	LACKS_EMULATED,
+	LACKS_ENGINE,
+	LACKS_KERNEL,
+	LACKS_KINDS,
+	LACKS_MDEVS,
+	LACKS_NOTHING,
 };
 
 /* Things that a run can lack, as the summary names them, and the cases that need each */
 static const char *const lacks[] = {
-	"an IOMMU", "a container without an IOMMU", "the engine", "the kernel",
-	"devices of both kinds", "two mediated devices",
+	"an IOMMU",   "a container without an IOMMU", "the engine",
+	"the kernel", "devices of both kinds",	      "two mediated devices",
 };
 static unsigned int left_out[LACKS_NOTHING];
 
@@ -389,8 +396,8 @@ static void judge_difference(const char *name, const struct difference *d,
 			 d->what);
 		not_ok(name, note);
 	} else if (d->seen && !strstr(news->text, d->seen)) {
-		snprintf(note, sizeof(note), "it differs in another way than '%s'",
-			 d->seen);
+		snprintf(note, sizeof(note),
+			 "it differs in another way than '%s'", d->seen);
 		not_ok(name, note);
 	} else {
 		snprintf(note, sizeof(note), "differs: %s (%s)", d->what,
@@ -459,7 +466,8 @@ static void usage(FILE *to)
 	      "with a device. Cases\n"
 	      "about several devices use the others, too. TAP on stdout. Exit "
 	      "status: 0 all\n"
-	      "passed, 1 some failed, 2 usage.\n", to);
+	      "passed, 1 some failed, 2 usage.\n",
+	      to);
 }
 
 static void check_differences(void)
@@ -504,8 +512,8 @@ int main(int argc, char **argv)
 		return 0;
 	} else if (argc >= 2 && !strcmp(argv[1], "--engine")) {
 		played_apart = argc >= 3 && !strcmp(argv[2], "--iommus");
-		iommu = argc >= 3 && (!strcmp(argv[2], "--iommu") ||
-				      played_apart);
+		iommu = argc >= 3 &&
+			(!strcmp(argv[2], "--iommu") || played_apart);
 		patterns = argv + 2 + iommu;
 	} else {
 		patterns = take_devices(argv + 1);

@@ -28,41 +28,41 @@
 #include "dmatrack_engine.h"
 #include "uapi/dmatrack.h"
 
-typedef __u64 u64;	/* the engine's as well */
+typedef __u64 u64; /* the engine's as well */
 
 /* Linux 7.3 has removed it. */
 #ifndef VFIO_TYPE1_NESTING_IOMMU
-#define VFIO_TYPE1_NESTING_IOMMU	6
+#define VFIO_TYPE1_NESTING_IOMMU 6
 #endif
 
-#define PAGE	4096ull
-#define MiB	(1ull << 20)
-#define GiB	(1ull << 30)
-#define TiB	(1ull << 40)
+#define PAGE 4096ull
+#define MiB  (1ull << 20)
+#define GiB  (1ull << 30)
+#define TiB  (1ull << 40)
 
 /* The usual IOVA of mappings: within reach of a 28-bit device */
-#define BASE	(64 * MiB)
+#define BASE   (64 * MiB)
 
-#define PIN_R	TDEV_PIN_READ
-#define PIN_W	TDEV_PIN_WRITE
-#define MAP_R	VFIO_DMA_MAP_FLAG_READ
-#define MAP_W	VFIO_DMA_MAP_FLAG_WRITE
-#define MAP_RW	(MAP_R | MAP_W)
+#define PIN_R  TDEV_PIN_READ
+#define PIN_W  TDEV_PIN_WRITE
+#define MAP_R  VFIO_DMA_MAP_FLAG_READ
+#define MAP_W  VFIO_DMA_MAP_FLAG_WRITE
+#define MAP_RW (MAP_R | MAP_W)
 
 /*
  * Where a case applies: a container without an IOMMU (the engine, a mediated
  * device), one with an IOMMU (vfio-pci), the engine alone, the kernel's alone.
  */
-#define EMULATED	(1u << 0)
-#define IOMMU		(1u << 1)
-#define ANY		(EMULATED | IOMMU)
-#define ENGINE		(EMULATED | 1u << 2)
-#define KERNEL		(1u << 3)
-#define V1		(1u << 4)	/* a VFIO_TYPE1_IOMMU container */
+#define EMULATED (1u << 0)
+#define IOMMU	 (1u << 1)
+#define ANY	 (EMULATED | IOMMU)
+#define ENGINE	 (EMULATED | 1u << 2)
+#define KERNEL	 (1u << 3)
+#define V1	 (1u << 4) /* a VFIO_TYPE1_IOMMU container */
 /* The case adds devices itself: add(). bed.t comes with the first, bed.d not at all. */
-#define SEVERAL		(1u << 5)
-#define TWO_MDEVS	(1u << 6)	/* the case adds two EMULATED devices at once */
-#define FAILS		(1u << 7)	/* the case must fail: it tests the harness */
+#define SEVERAL	  (1u << 5)
+#define TWO_MDEVS (1u << 6) /* the case adds two EMULATED devices at once */
+#define FAILS	  (1u << 7) /* the case must fail: it tests the harness */
 
 /**
  * struct bed - the container of the case under way
@@ -92,15 +92,15 @@ struct conform_case {
 void conform_register(struct conform_case *c);
 
 /* CASE(name, where) { ... }: define a case */
-#define CASE(id, where)							\
-	static void case_##id(void);					\
-	__attribute__((constructor)) static void register_##id(void)	\
-	{								\
-		static struct conform_case c = { #id, where,	\
-						 case_##id, NULL };	\
-									\
-		conform_register(&c);					\
-	}								\
+#define CASE(id, where) \
+	static void case_##id(void); \
+	__attribute__((constructor)) static void register_##id(void) \
+	{ \
+		static struct conform_case c = { #id, where, case_##id, \
+						 NULL }; \
+\
+		conform_register(&c); \
+	} \
 	static void case_##id(void)
 
 /* Checks ------------------------------------------------------------------ */
@@ -128,35 +128,34 @@ void conform_opened(void);
 /* Close the case's device and container. */
 void conform_close(void);
 
-#define EXPECT(c)							\
-	conform_check(__FILE__, __LINE__, (c), "%s is false", #c)
-#define CONFORM_EQ(got, want, what)					\
-	conform_eq(__FILE__, __LINE__, what, (long long)(got),		\
+#define EXPECT(c) conform_check(__FILE__, __LINE__, (c), "%s is false", #c)
+#define CONFORM_EQ(got, want, what) \
+	conform_eq(__FILE__, __LINE__, what, (long long)(got), \
 		   (long long)(want))
-#define CONFORM_ELSE_END(ok)	((ok) ? (void)0 : conform_end())
+#define CONFORM_ELSE_END(ok) ((ok) ? (void)0 : conform_end())
 
-#define EXPECT_EQ(got, want)	CONFORM_EQ(got, want, #got)
-#define EXPECT_OK(got)		CONFORM_EQ(got, 0, #got)
-#define ASSERT(c)							\
-	CONFORM_ELSE_END(conform_check(__FILE__, __LINE__, (c),		\
-				       "%s is false", #c))
-#define ASSERT_EQ(got, want)	CONFORM_ELSE_END(CONFORM_EQ(got, want, #got))
-#define ASSERT_OK(got)		CONFORM_ELSE_END(CONFORM_EQ(got, 0, #got))
+#define EXPECT_EQ(got, want) CONFORM_EQ(got, want, #got)
+#define EXPECT_OK(got)	     CONFORM_EQ(got, 0, #got)
+#define ASSERT(c) \
+	CONFORM_ELSE_END( \
+		conform_check(__FILE__, __LINE__, (c), "%s is false", #c))
+#define ASSERT_EQ(got, want) CONFORM_ELSE_END(CONFORM_EQ(got, want, #got))
+#define ASSERT_OK(got)	     CONFORM_ELSE_END(CONFORM_EQ(got, 0, #got))
 
 /*
  * Harvest @npages from @iova on: exactly the pages listed must be dirty, as in
  * "0 3-5"; "" for none. The buffer is zeroed, ends at unmapped memory, and the
  * bits beyond the range must be 0.
  */
-#define EXPECT_DIRTY(iova, npages, want)				\
+#define EXPECT_DIRTY(iova, npages, want) \
 	conform_dirty(__FILE__, __LINE__, iova, npages, want)
-#define EXPECT_CLEAN(iova, npages)	EXPECT_DIRTY(iova, npages, "")
+#define EXPECT_CLEAN(iova, npages) EXPECT_DIRTY(iova, npages, "")
 
 /*
  * The same by DMATRACK_GET_RANGES, with room for @room ranges a call. The buffer
  * ends at unmapped memory; ranges ascend, and those of a call don't touch.
  */
-#define EXPECT_RANGES(iova, npages, room, want)				\
+#define EXPECT_RANGES(iova, npages, room, want) \
 	conform_ranges(__FILE__, __LINE__, iova, npages, room, want)
 
 /* The container's user ---------------------------------------------------- */
@@ -168,7 +167,7 @@ struct vfio_iommu_type1_dma_map map_arg(u64 iova, const void *vaddr, u64 size,
 					unsigned int flags);
 long map(u64 iova, const void *vaddr, u64 size, unsigned int flags);
 long unmap_flags(unsigned int flags, u64 iova, u64 size, u64 *unmapped);
-long unmap(u64 iova, u64 size);		/* bytes unmapped, or -errno */
+long unmap(u64 iova, u64 size); /* bytes unmapped, or -errno */
 
 /* UNMAP_DMA with the bitmap's description behind it */
 struct unmap_bitmap {
@@ -229,9 +228,9 @@ int write_by(struct dev_device *d, u64 iova, u64 size);
 
 /* Memory ------------------------------------------------------------------ */
 
-void *memory(u64 size);			/* zeroed, readable and writable */
-void *reserve(u64 size);		/* no access: addresses alone */
-size_t bitmap_bytes(u64 nbits);		/* whole 64-bit words */
+void *memory(u64 size);		/* zeroed, readable and writable */
+void *reserve(u64 size);	/* no access: addresses alone */
+size_t bitmap_bytes(u64 nbits); /* whole 64-bit words */
 
 /* @size bytes that end where an unmapped page begins */
 void *guarded(size_t size);
@@ -243,7 +242,7 @@ void *cut(const void *data, size_t size, size_t there);
 void *readonly(const void *data, size_t size);
 
 /* Invalid pointers: NULL, unmapped, at user space's end */
-#define BAD_POINTERS	3
+#define BAD_POINTERS 3
 void *bad_pointer(int n);
 
 /* A page at user space's very end */
@@ -262,7 +261,7 @@ void limit_locked(u64 kb);
 /* kB of /proc/FILE's line NAME, such as VmLck; -1 */
 long proc_kb(const char *file, const char *name);
 
-double seconds(void);			/* of a monotonic clock */
+double seconds(void); /* of a monotonic clock */
 
 /* Repeatable random numbers */
 u64 draw(u64 *state);

@@ -5,7 +5,7 @@
  */
 #include "conform.h"
 
-#define PAGES	4096ull		/* in each of two mappings */
+#define PAGES 4096ull /* in each of two mappings */
 
 static char *source, *copy;
 
@@ -19,8 +19,8 @@ static u64 copy_dirty(u64 first)
 	ASSERT_OK(harvest(BASE + first * PAGE, PAGES * PAGE, PAGE, words,
 			  sizeof(words)));
 	while (dmatrack_next_run(words, PAGES, &pos, &len)) {
-		memcpy(copy + (first + pos) * PAGE, source + (first + pos) * PAGE,
-		       len * PAGE);
+		memcpy(copy + (first + pos) * PAGE,
+		       source + (first + pos) * PAGE, len * PAGE);
 		copied += len;
 		pos += len;
 	}
@@ -71,8 +71,8 @@ static void copy_while_running(unsigned int flags, unsigned int size, u64 rate,
 
 CASE(copy_random_writes, EMULATED)
 {
-	copy_while_running(TDEV_RUN_RANDOM | TDEV_RUN_VARY, 10000,
-			   10000, 20000);
+	copy_while_running(TDEV_RUN_RANDOM | TDEV_RUN_VARY, 10000, 10000,
+			   20000);
 }
 
 CASE(copy_ordered_writes, EMULATED)
@@ -82,8 +82,7 @@ CASE(copy_ordered_writes, EMULATED)
 
 CASE(copy_pinned_writes, EMULATED)
 {
-	copy_while_running(TDEV_RUN_RANDOM | TDEV_RUN_VARY |
-				   TDEV_RUN_PIN,
+	copy_while_running(TDEV_RUN_RANDOM | TDEV_RUN_VARY | TDEV_RUN_PIN,
 			   10000, 5000, 10000);
 }
 

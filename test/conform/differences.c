@@ -11,83 +11,54 @@
 
 /* Differences that several cases show: design.md's row, and the stock driver's behaviour */
 #define WHOLE_MAPPINGS \
-	"GET_BITMAP range", \
-	"a range must begin and end where mappings do"
+	"GET_BITMAP range", "a range must begin and end where mappings do"
 #define BUFFER_STAYS \
-	"GET_BITMAP buffer", \
-	"what the buffer held stays in the answer"
-#define SMALLEST_PAGE \
-	"GET_BITMAP page size", \
-	"the smallest page size alone"
+	"GET_BITMAP buffer", "what the buffer held stays in the answer"
+#define SMALLEST_PAGE "GET_BITMAP page size", "the smallest page size alone"
 #define TOO_LARGE \
-	"bitmap size", \
-	"mappings of 2^31 pages and more can't be tracked"
+	"bitmap size", "mappings of 2^31 pages and more can't be tracked"
 #define STALE_BITS \
-	"failure in the middle", \
-	"bits shifted beyond the end come again"
-#define LATE_FAULT \
-	"failure in the middle", \
-	"it fails when all is done"
+	"failure in the middle", "bits shifted beyond the end come again"
+#define LATE_FAULT "failure in the middle", "it fails when all is done"
 #define ANSWER_HELD \
-	"answers that userfaultfd holds back", \
-	"all other calls wait"
+	"answers that userfaultfd holds back", "all other calls wait"
 #define LOST_WRITE \
-	"failure in the middle", \
-	"a write that fails on its way isn't reported"
-#define FAILED_PIN \
-	"failure in the middle", \
-	"a failed pin leaves pages dirty"
+	"failure in the middle", "a write that fails on its way isn't reported"
+#define FAILED_PIN "failure in the middle", "a failed pin leaves pages dirty"
 #define ONE_MUTEX \
-	"device writes during a harvest", \
-	"one mutex for harvests and devices"
+	"device writes during a harvest", "one mutex for harvests and devices"
 #define READONLY \
-	"read-only mappings", \
-	"a mapping only for reading counts as written"
+	"read-only mappings", "a mapping only for reading counts as written"
 #define READ_PIN \
-	"dirty rules", \
-	"a page pinned only for reading counts as written"
-#define V1_REFUSED \
-	"DIRTY_PAGES on a v1 container", \
-	"refused"
-#define NO_MARK \
-	"mark_dirty", \
-	"there is no such call"
-#define NO_LIST \
-	"list the mappings", \
-	"there is no such call"
-#define NO_RANGES \
-	"harvests as ranges", \
-	"there is no such call"
-#define NO_LOG \
-	"whether the log was read by others", \
-	"there is no such call"
+	"dirty rules", "a page pinned only for reading counts as written"
+#define V1_REFUSED "DIRTY_PAGES on a v1 container", "refused"
+#define NO_MARK	   "mark_dirty", "there is no such call"
+#define NO_LIST	   "list the mappings", "there is no such call"
+#define NO_RANGES  "harvests as ranges", "there is no such call"
+#define NO_LOG	   "whether the log was read by others", "there is no such call"
 #define NOT_THERE \
-	"MAP_DMA of memory that userfaultfd holds back", \
-	"fails at once"
+	"MAP_DMA of memory that userfaultfd holds back", "fails at once"
 #define NOT_THERE_JOIN \
 	"an IOMMU's first group, and mapped memory that userfaultfd holds back", \
-	"fails at once"
-#define OVERFLOW \
-	"kernel version", \
-	"-EINVAL where 7.3 says -EOVERFLOW"
+		"fails at once"
+#define OVERFLOW "kernel version", "-EINVAL where 7.3 says -EOVERFLOW"
 #define LAST_IOVA \
-	"kernel version", \
-	"mappings that end with the last IOVA aren't found"
+	"kernel version", "mappings that end with the last IOVA aren't found"
 
 static const struct difference differences[] = {
-	{ "harvest_part_of_mapping", WHOLE_MAPPINGS,
-	  "harvest: -EINVAL, not 0", 0 },
-	{ "harvest_parts_and_hole", WHOLE_MAPPINGS,
-	  "harvest: -EINVAL, not 0", 0 },
+	{ "harvest_part_of_mapping", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0",
+	  0 },
+	{ "harvest_parts_and_hole", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0",
+	  0 },
 	{ "pin_harvest_part", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0", 0 },
-	{ "fault_whole_mapping_only", WHOLE_MAPPINGS,
-	  "harvest: -EINVAL, not 0", 0 },
-	{ "fault_part_clears_beyond", WHOLE_MAPPINGS,
-	  "harvest: -EINVAL, not 0", 0 },
+	{ "fault_whole_mapping_only", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0",
+	  0 },
+	{ "fault_part_clears_beyond", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0",
+	  0 },
 	{ "fault_query_off_base_refused", WHOLE_MAPPINGS,
 	  "harvest: -EINVAL, not 0", 0 },
-	{ "iommu_part_of_mapping", WHOLE_MAPPINGS,
-	  "harvest: -EINVAL, not 0", 0 },
+	{ "iommu_part_of_mapping", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0",
+	  0 },
 	{ "model_full", NO_RANGES, "GET_RANGES: -ENOTTY, not", 0 },
 	{ "model_last_iova", NO_RANGES, "GET_RANGES: -ENOTTY, not", 0 },
 	{ "harvest_dirty_buffer", BUFFER_STAYS, "room[2]: ", 0 },
@@ -112,8 +83,8 @@ static const struct difference differences[] = {
 	{ "fault_start_8_tib_fails", TOO_LARGE, "start(): -EINVAL, not 0", 0 },
 	{ "fault_map_8_tib_while_tracking_fails", "bitmap size",
 	  "nor made while tracking", ": -EINVAL, not 0", 0 },
-	{ "fault_start_memory", "START",
-	  "a bit for each page that is mapped", "< 64 * 1024 is false", 0 },
+	{ "fault_start_memory", "START", "a bit for each page that is mapped",
+	  "< 64 * 1024 is false", 0 },
 	{ "fault_lost_pages", "failure in the middle",
 	  "the first mapping's pages are lost",
 	  "dirty of 128 pages: 70, not 5 70", 0 },
@@ -134,8 +105,8 @@ static const struct difference differences[] = {
 	{ "unmap_bitmap_bad_buffer_pinned", "failure in the middle",
 	  "drivers have unpinned for nothing",
 	  "unpin(BASE + 3 * PAGE, 1): -EINVAL, not 0", 0 },
-	{ "fault_unreported_write", LOST_WRITE,
-	  "dirty of 2 pages: none, not 0", 0 },
+	{ "fault_unreported_write", LOST_WRITE, "dirty of 2 pages: none, not 0",
+	  0 },
 	{ "fault_unreported_write_readonly", LOST_WRITE,
 	  "dirty of 2 pages: none, not 0", 0 },
 	{ "fault_unreported_write_file_end", LOST_WRITE,
@@ -154,8 +125,8 @@ static const struct difference differences[] = {
 	  "a harvest looks at every mapping before",
 	  "last < 10 * first is false", 0 },
 	{ "fault_harvest_walks_pins", "device writes during a harvest",
-	  "a harvest walks the pins one by one",
-	  "pinned < 10 * plain is false", 0 },
+	  "a harvest walks the pins one by one", "pinned < 10 * plain is false",
+	  0 },
 	{ "fault_readonly_mapping_is_dirty", READONLY, "0-15, not none", 0 },
 	{ "iommu_rights", READONLY, "0-191, not 0-63 128-191", 0 },
 	{ "fault_read_pin_is_dirty", READ_PIN, "1, not none", 0 },
@@ -179,15 +150,13 @@ static const struct difference differences[] = {
 	{ "mark_user_end", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "mark_large", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "harvest_buffer_goes_first", NO_MARK, "-EOPNOTSUPP, not ", 0 },
-	{ "harvest_buffer_goes_first_readonly", NO_MARK,
-	  "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_first_readonly", NO_MARK, "-EOPNOTSUPP, not ",
+	  0 },
 	{ "harvest_buffer_goes_second", NO_MARK, "-EOPNOTSUPP, not ", 0 },
-	{ "harvest_buffer_goes_second_readonly", NO_MARK,
-	  "-EOPNOTSUPP, not ", 0 },
-	{ "harvest_buffer_goes_first_dense", NO_MARK,
-	  "-EOPNOTSUPP, not ", 0 },
-	{ "harvest_buffer_goes_second_dense", NO_MARK,
-	  "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_second_readonly", NO_MARK, "-EOPNOTSUPP, not ",
+	  0 },
+	{ "harvest_buffer_goes_first_dense", NO_MARK, "-EOPNOTSUPP, not ", 0 },
+	{ "harvest_buffer_goes_second_dense", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "late_fault_one", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "late_fault_all", NO_MARK, "-EOPNOTSUPP, not ", 0 },
 	{ "late_fault_killed", NO_MARK, "-EOPNOTSUPP, not ", 0 },
@@ -230,8 +199,10 @@ static const struct difference differences[] = {
 	{ "iommu_map_waits_over_limit", NOT_THERE, "-EFAULT, not -ENOMEM", 0 },
 	{ "iommu_map_waits_behind_registers", NOT_THERE, "-EFAULT, not 0", 0 },
 	{ "group_waits_alone", NOT_THERE_JOIN, "-EFAULT, not 0", 0 },
-	{ "group_waits_for_another", "an IOMMU's first group, and what another "
-	  "process mapped", "pins what the caller has at that address", NULL, 0 },
+	{ "group_waits_for_another",
+	  "an IOMMU's first group, and what another "
+	  "process mapped",
+	  "pins what the caller has at that address", NULL, 0 },
 	{ "group_overtaken", NOT_THERE_JOIN, "-EFAULT, not 0", 0 },
 	{ "group_waits_at_limit", NOT_THERE_JOIN, "-EFAULT, not 0", 0 },
 	{ "map_iova_wraps", OVERFLOW, "-EINVAL, not -EOVERFLOW", LINUX_7_3 },
@@ -255,7 +226,7 @@ static const struct difference differences[] = {
 	  "got, \"after\", 6) is false", LINUX_6_12 },
 };
 
-#define COUNT	(int)(sizeof(differences) / sizeof(*differences))
+#define COUNT (int)(sizeof(differences) / sizeof(*differences))
 
 /*
  * Cases in which the stock driver would stop the kernel, with the first version that
@@ -263,8 +234,8 @@ static const struct difference differences[] = {
  * aren't built to check for that, and answer right. A driver at fault makes it run into
  * BUG() or a warning.
  */
-#define SHIFTS	"the stock driver makes this kernel warn", LINUX_7_3
-#define BUGS	"the stock driver stops the kernel by BUG()", 0
+#define SHIFTS "the stock driver makes this kernel warn", LINUX_7_3
+#define BUGS   "the stock driver stops the kernel by BUG()", 0
 
 static const struct {
 	const char *name;
@@ -286,7 +257,7 @@ static const struct {
 	{ "hostile_foreign_memory", BUGS },
 };
 
-#define FATAL	(int)(sizeof(fatal) / sizeof(*fatal))
+#define FATAL (int)(sizeof(fatal) / sizeof(*fatal))
 
 unsigned int kernel_version(void)
 {
@@ -305,7 +276,8 @@ const struct difference *difference_of(const char *name)
 	for (d = differences; d < differences + COUNT; d++) {
 		if (!strcmp(d->name, name))
 			return d->before && kernel_version() >= d->before ?
-				       NULL : d;
+				       NULL :
+				       d;
 	}
 	return NULL;
 }
@@ -317,7 +289,8 @@ const char *difference_fatal(const char *name)
 	for (i = 0; i < FATAL; i++)
 		if (!strcmp(name, fatal[i].name))
 			return kernel_version() >= fatal[i].since ?
-				       fatal[i].what : NULL;
+				       fatal[i].what :
+				       NULL;
 	return NULL;
 }
 

@@ -32,8 +32,8 @@ const char *difference_fatal(const char *name);
 /* Return: the name of the nth case with a difference, or NULL after the last */
 const char *difference_name(int n);
 
-#define LINUX_6_12	0x60c
-#define LINUX_7_3	0x703
+#define LINUX_6_12 0x60c
+#define LINUX_7_3  0x703
 
 /* Return: the running kernel's version in that form; 0 if it can't be read */
 unsigned int kernel_version(void);

@@ -67,7 +67,8 @@ CASE(fault_page_size_0, EMULATED)
 	mapped(BASE, 1);
 	ASSERT_OK(start());
 	EXPECT_EQ(harvest(BASE, PAGE, 0, room, sizeof(room)), -EINVAL);
-	EXPECT_EQ(unmap_bitmap(BASE, PAGE, 0, room, sizeof(room), NULL), -EINVAL);
+	EXPECT_EQ(unmap_bitmap(BASE, PAGE, 0, room, sizeof(room), NULL),
+		  -EINVAL);
 	EXPECT_EQ(unmap(BASE, PAGE), PAGE);
 }
 
@@ -155,7 +156,8 @@ CASE(fault_unmap_lost_pages, EMULATED)
 	EXPECT_OK(dma_write(BASE + 5 * PAGE, 1));
 	EXPECT_OK(dma_write(BASE + 70 * PAGE, 1));
 	EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, cut(zeros, 16, 8), 16,
-			       NULL), -EFAULT);
+			       NULL),
+		  -EFAULT);
 	EXPECT_DIRTY(BASE, 128, "5 70");
 	EXPECT_EQ(unmap(BASE, 128 * PAGE), 128 * PAGE);
 }
@@ -169,7 +171,8 @@ CASE(fault_unmap_wrong_size, EMULATED)
 	mapped(BASE + 64 * PAGE, 64);
 	ASSERT_OK(start());
 	EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, cut(zeros, 16, 8), 16,
-			       &unmapped), -EFAULT);
+			       &unmapped),
+		  -EFAULT);
 	/* untouched, and all of it still mapped */
 	EXPECT_EQ(unmapped, 128 * PAGE);
 	EXPECT_OK(dma_write(BASE, 1));
@@ -186,7 +189,8 @@ CASE(fault_shifted_pages, EMULATED)
 	ASSERT_OK(start());
 	EXPECT_OK(dma_write(BASE + PAGE + 32776 * PAGE, 1));
 	EXPECT_EQ(harvest(BASE, 40001 * PAGE, PAGE, cut(zeros, bytes, 4096),
-			  bytes), -EFAULT);
+			  bytes),
+		  -EFAULT);
 	EXPECT_DIRTY(BASE + PAGE, 40000, "32776");
 }
 
@@ -309,8 +313,9 @@ CASE(fault_harvest_scans_mappings, EMULATED)
 	ASSERT_OK(start());
 	first = harvest_time(BASE, 1);
 	last = harvest_time(BASE + 2 * (count - 1) * PAGE, 1);
-	conform_note("a page of %llu mappings: the first %.1f us, the last %.1f us\n",
-		     (unsigned long long)count, first * 1e6, last * 1e6);
+	conform_note(
+		"a page of %llu mappings: the first %.1f us, the last %.1f us\n",
+		(unsigned long long)count, first * 1e6, last * 1e6);
 	EXPECT(last < 10 * first);
 }
 

@@ -15,10 +15,10 @@
 #include "differences.h"
 #include "lib/container/group.h"
 
-#define MDEV	EMULATED
-#define PCI	IOMMU
+#define MDEV EMULATED
+#define PCI  IOMMU
 
-#define ALL	"0-63"
+#define ALL  "0-63"
 
 /* Add a device; that must succeed. */
 static struct dev_device *added(unsigned int kind, unsigned int n)
@@ -351,9 +351,9 @@ static void expect_new(unsigned int kind)
 	EXPECT_EQ(locked(), 0);
 	if (bed.engine) {
 		EXPECT_EQ(avail(), 65535);
-		return;		/* the engine's container outlives its devices */
+		return; /* the engine's container outlives its devices */
 	}
-	EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, &word), -EINVAL);	/* no driver */
+	EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, &word), -EINVAL); /* no driver */
 	added(kind, 0);
 	EXPECT_EQ(avail(), 65535);
 	EXPECT_EQ(harvest(BASE, PAGE, PAGE, &word, 8), -EINVAL);
@@ -527,7 +527,7 @@ CASE(group_update_vaddr, SEVERAL)
 
 	if (call(VFIO_CHECK_EXTENSION, extension) != 1) {
 		remove_device(p);
-		return;		/* addresses can't be updated here at all */
+		return; /* addresses can't be updated here at all */
 	}
 	m = added(MDEV, 0);
 	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, extension), 0);
@@ -535,7 +535,8 @@ CASE(group_update_vaddr, SEVERAL)
 		  -EBUSY);
 	remove_device(m);
 	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, extension), 1);
-	ASSERT_OK(unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 64 * PAGE, NULL));
+	ASSERT_OK(
+		unmap_flags(VFIO_DMA_UNMAP_FLAG_VADDR, BASE, 64 * PAGE, NULL));
 	expect_refused(MDEV, 0, EBUSY);
 	ASSERT_OK(map(BASE, mem, 64 * PAGE, VFIO_DMA_MAP_FLAG_VADDR));
 	m = added(MDEV, 0);
@@ -627,7 +628,8 @@ CASE(group_two_pci_and_mdev, SEVERAL)
 	EXPECT_EQ(locked(), 4);
 	EXPECT_DIRTY(BASE, 64, ALL);
 	EXPECT_DIRTY(BASE, 64, "5");
-	EXPECT_EQ(map(BASE + 64 * PAGE, reserve(64 * PAGE), 64 * PAGE, MAP_RW), 0);
+	EXPECT_EQ(map(BASE + 64 * PAGE, reserve(64 * PAGE), 64 * PAGE, MAP_RW),
+		  0);
 }
 
 /* As DPDK has it with two ports */
@@ -681,7 +683,7 @@ CASE(group_registers_before, SEVERAL | KERNEL)
 
 /* A copy, as devices come and go ------------------------------------------------- */
 
-#define PAGES	4096ull
+#define PAGES 4096ull
 
 static char *source, *copy;
 static u64 copied;
@@ -699,8 +701,7 @@ static void copy_dirty(void)
 	}
 }
 
-static void write_at_random(struct dev_device *d, u64 size, u64 count,
-			    u64 seed)
+static void write_at_random(struct dev_device *d, u64 size, u64 count, u64 seed)
 {
 	struct tdev_run run = {
 		.argsz = sizeof(run),

@@ -13,7 +13,7 @@ static void page_7_dirty(void)
 	ASSERT_OK(dma_write(BASE + 7 * PAGE + 100, 10));
 }
 
-#define EXPECT_STILL_7()	EXPECT_DIRTY(BASE, 100, "7")
+#define EXPECT_STILL_7() EXPECT_DIRTY(BASE, 100, "7")
 
 CASE(harvest_clears, EMULATED)
 {
@@ -101,16 +101,17 @@ CASE(harvest_last_iova, EMULATED)
 
 CASE(harvest_page_size_bad, EMULATED)
 {
-	static const u64 sizes[] = { 0,	   1,	 8,	   512,	 2048,
-				     4095, 4097, 3 * 4096, 5000, 4096 + 8192,
-				     ~0ull };
+	static const u64 sizes[] = { 0,	   1,		8,    512,
+				     2048, 4095,	4097, 3 * 4096,
+				     5000, 4096 + 8192, ~0ull };
 	u64 room[4096] = { 0 };
 	unsigned int i;
 
 	page_7_dirty();
 	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 		EXPECT_EQ(harvest(BASE, 100 * PAGE, sizes[i], room,
-				  sizeof(room)), -EINVAL);
+				  sizeof(room)),
+			  -EINVAL);
 	EXPECT_STILL_7();
 }
 
@@ -193,7 +194,8 @@ CASE(harvest_bad_buffer, EMULATED)
 	EXPECT_EQ(harvest(BASE, 100 * PAGE, PAGE, readonly(zeros, 16), 16),
 		  -EFAULT);
 	for (n = 0; n < 16; n += 4)
-		EXPECT_EQ(harvest(BASE, 100 * PAGE, PAGE, cut(zeros, 16, n), 16),
+		EXPECT_EQ(harvest(BASE, 100 * PAGE, PAGE, cut(zeros, 16, n),
+				  16),
 			  -EFAULT);
 	EXPECT_STILL_7();
 	EXPECT_CLEAN(BASE, 100);
@@ -214,7 +216,8 @@ CASE(harvest_bad_buffer_anywhere, EMULATED)
 	}
 	for (n = 0; n < 100; n++)
 		EXPECT_EQ(harvest(BASE, 6400 * PAGE, PAGE,
-				  cut(want, 800, n * 8), 800), -EFAULT);
+				  cut(want, 800, n * 8), 800),
+			  -EFAULT);
 	EXPECT_OK(harvest(BASE, 6400 * PAGE, PAGE, got, 800));
 	EXPECT(!memcmp(got, want, 800));
 }
@@ -398,10 +401,10 @@ CASE(harvest_coarse_unaligned, EMULATED)
 
 	mapped(BASE, 1024);
 	ASSERT_OK(start());
-	EXPECT_OK(dma_write(BASE + 2 * PAGE, 1));	/* before the range */
-	EXPECT_OK(dma_write(BASE + 18 * PAGE, 1));	/* bit 0's last */
-	EXPECT_OK(dma_write(BASE + 35 * PAGE, 1));	/* bit 2's first */
-	EXPECT_OK(dma_write(BASE + 103 * PAGE, 1));	/* behind the range */
+	EXPECT_OK(dma_write(BASE + 2 * PAGE, 1));   /* before the range */
+	EXPECT_OK(dma_write(BASE + 18 * PAGE, 1));  /* bit 0's last */
+	EXPECT_OK(dma_write(BASE + 35 * PAGE, 1));  /* bit 2's first */
+	EXPECT_OK(dma_write(BASE + 103 * PAGE, 1)); /* behind the range */
 	EXPECT_OK(harvest(BASE + 3 * PAGE, 100 * PAGE, 16 * PAGE, &word, 8));
 	EXPECT_EQ(word, 1 << 2 | 1);
 	EXPECT_DIRTY(BASE, 1024, "2 103");
@@ -479,8 +482,8 @@ CASE(harvest_coarse_all_sizes, EMULATED)
 			ASSERT_OK(dma_write(BASE + pages[i] * PAGE, 1));
 			want[n / 64] |= 1ull << n % 64;
 		}
-		EXPECT_OK(harvest(BASE, total * PAGE, PAGE << shift, got,
-				  bytes));
+		EXPECT_OK(
+			harvest(BASE, total * PAGE, PAGE << shift, got, bytes));
 		EXPECT(!memcmp(got, want, bytes));
 		munmap((void *)((uintptr_t)got & ~(PAGE - 1)), bytes);
 	}
@@ -518,7 +521,8 @@ CASE(harvest_16_terabytes, EMULATED)
 	EXPECT_OK(harvest(0, 16 * TiB, 32 * GiB, words, 64));
 	EXPECT_EQ(words[6], 1ull << (13 * 32 - 6 * 64));
 	EXPECT_EQ(words[0] | words[1] | words[2] | words[3] | words[4] |
-			  words[5] | words[7], 0);
+			  words[5] | words[7],
+		  0);
 	EXPECT_OK(dma_write(13 * TiB, 1));
 	EXPECT_OK(harvest(0, 16 * TiB, 16 * TiB, words, 8));
 	EXPECT_EQ(words[0], 1);

@@ -17,7 +17,9 @@ static void on_unmap_of(struct dev_device *d, unsigned int how,
 			unsigned int flags)
 {
 	const struct tdev_on_unmap on = {
-		.how = how, .msec = 100, .flags = flags,
+		.how = how,
+		.msec = 100,
+		.flags = flags,
 	};
 
 	ASSERT_OK(dev_on_unmap(d, &on));
@@ -86,7 +88,8 @@ CASE(hostile_ignores, EMULATED)
 	two_mappings();
 	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_flags(0, BASE, 128 * PAGE, &unmapped), -EBUSY);
-	EXPECT_EQ(unmapped, 128 * PAGE);	/* the size that was asked for is left there */
+	EXPECT_EQ(unmapped,
+		  128 * PAGE); /* the size that was asked for is left there */
 	EXPECT_EQ(avail(), before - 2);
 	EXPECT_EQ(locked(), locked_before + 8);
 	expect_untouched();
@@ -113,7 +116,8 @@ CASE(hostile_ignores_all, EMULATED)
 	on_unmap(TDEV_UNMAP_IGNORE, 0);
 	EXPECT_EQ(unmap_flags(VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL), -EBUSY);
 	expect_untouched();
-	EXPECT_EQ(unmap(BASE, 64 * PAGE), 64 * PAGE);	/* this mapping has no pins */
+	EXPECT_EQ(unmap(BASE, 64 * PAGE),
+		  64 * PAGE); /* this mapping has no pins */
 	behave();
 	EXPECT_EQ(unmap(BASE + 64 * PAGE, 64 * PAGE), 64 * PAGE);
 }
@@ -219,10 +223,10 @@ CASE(hostile_iommu, SEVERAL)
 
 /* Another process's memory ----------------------------------------------------- */
 
-#define OTHER_PAGES	(64 * MiB / PAGE)
-#define OTHERS		0x11
-#define OWNERS		0x22
-#define DEVICES		0x5a
+#define OTHER_PAGES (64 * MiB / PAGE)
+#define OTHERS	    0x11
+#define OWNERS	    0x22
+#define DEVICES	    0x5a
 
 /* The number of the other process's pages that differ from what it wrote */
 static unsigned int count_foreign(const unsigned char *mem)
@@ -311,8 +315,7 @@ CASE(hostile_foreign_memory, EMULATED | KERNEL)
 	munmap(b, 256 * PAGE);
 	ASSERT_EQ(write(to[1], "", 1), 1);
 	hear(from[0]);
-	EXPECT_OK(dev_pinned_write(bed.d, BASE + 256 * PAGE, data,
-					  256 * PAGE));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 256 * PAGE, data, 256 * PAGE));
 	ASSERT_EQ(write(to[1], "", 1), 1);
 	EXPECT_EQ(hear(from[0]), 0);
 	ASSERT_EQ(write(to[1], "", 1), 1);

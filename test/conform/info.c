@@ -5,7 +5,7 @@
 #include "conform.h"
 #include "differences.h"
 
-#define INFO_MIN	offsetof(struct vfio_iommu_type1_info, cap_offset)
+#define INFO_MIN offsetof(struct vfio_iommu_type1_info, cap_offset)
 
 /* GET_INFO with room for everything */
 struct all {
@@ -127,8 +127,8 @@ CASE(info_argsz_first_version, ANY)
 	for (argsz = INFO_MIN; argsz < sizeof(a.info); argsz++) {
 		EXPECT_OK(get_all(&a, argsz));
 		EXPECT_EQ(a.info.argsz, n);
-		EXPECT_EQ(a.info.flags, VFIO_IOMMU_INFO_PGSIZES |
-						VFIO_IOMMU_INFO_CAPS);
+		EXPECT_EQ(a.info.flags,
+			  VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS);
 		EXPECT_EQ(a.bytes[argsz], (char)0xa5);
 	}
 }
@@ -257,7 +257,8 @@ CASE(info_bad_argument, ANY)
 	for (n = 0; n < BAD_POINTERS; n++)
 		EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, bad_pointer(n)), -EFAULT);
 	for (n = 0; n < INFO_MIN; n += 4)
-		EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, cut(&info, sizeof(info), n)),
+		EXPECT_EQ(call(VFIO_IOMMU_GET_INFO,
+			       cut(&info, sizeof(info), n)),
 			  -EFAULT);
 	EXPECT_EQ(call(VFIO_IOMMU_GET_INFO, readonly(&info, sizeof(info))),
 		  -EFAULT);

@@ -104,7 +104,8 @@ CASE(iommu_unmap_bitmap_bad_buffer, IOMMU)
 	before = locked();
 	ASSERT_OK(start());
 	EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, cut(zeros, 16, 8), 16,
-			       NULL), -EFAULT);
+			       NULL),
+		  -EFAULT);
 	EXPECT_EQ(locked(), before);
 	EXPECT_DIRTY(BASE, 128, "0-127");
 	EXPECT_EQ(unmap(BASE, 128 * PAGE), 128 * PAGE);
@@ -402,7 +403,7 @@ CASE(pin_memlock_limit, EMULATED)
 	EXPECT_EQ(unpin(BASE, 1), -EINVAL);
 	EXPECT_OK(pin(BASE, 8, PIN_W));
 	EXPECT_EQ(pin(BASE + 8 * PAGE, 1, PIN_R), -ENOMEM);
-	EXPECT_OK(pin(BASE, 8, PIN_W));		/* these pages are charged already */
+	EXPECT_OK(pin(BASE, 8, PIN_W)); /* these pages are charged already */
 	EXPECT_EQ(locked(), 32);
 	EXPECT_OK(unpin(BASE, 8));
 	EXPECT_OK(unpin(BASE, 8));
@@ -590,7 +591,7 @@ CASE(iommu_page_sizes, IOMMU)
 
 /* Another address for the same memory ------------------------------------- */
 
-#define VADDR	VFIO_DMA_UNMAP_FLAG_VADDR
+#define VADDR VFIO_DMA_UNMAP_FLAG_VADDR
 
 /* Where the extension isn't offered, the call is refused; that ends the case. */
 static void need_update_vaddr(void)
@@ -637,12 +638,14 @@ CASE(iommu_update_vaddr_all, IOMMU)
 	need_update_vaddr();
 	ASSERT_OK(map(BASE, mem, 8 * PAGE, MAP_RW));
 	ASSERT_OK(map(BASE + 64 * PAGE, mem, 16 * PAGE, MAP_RW));
-	EXPECT_OK(unmap_flags(VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, &unmapped));
+	EXPECT_OK(
+		unmap_flags(VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, &unmapped));
 	EXPECT_EQ(unmapped, 24 * PAGE);
 	EXPECT_OK(map(BASE, mem, 8 * PAGE, VFIO_DMA_MAP_FLAG_VADDR));
 	/* one is invalid, one isn't: then neither changes */
 	EXPECT_EQ(unmap_flags(VADDR, BASE, 128 * PAGE, NULL), -EINVAL);
 	EXPECT_EQ(map(BASE, mem, 8 * PAGE, VFIO_DMA_MAP_FLAG_VADDR), -EINVAL);
-	EXPECT_OK(map(BASE + 64 * PAGE, mem, 16 * PAGE, VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_OK(
+		map(BASE + 64 * PAGE, mem, 16 * PAGE, VFIO_DMA_MAP_FLAG_VADDR));
 	EXPECT_EQ(unmap(BASE, 128 * PAGE), 24 * PAGE);
 }

@@ -112,8 +112,8 @@ long harvest(u64 iova, u64 size, u64 pgsize, void *data, u64 bytes)
 	return call(VFIO_IOMMU_DIRTY_PAGES, &r);
 }
 
-struct dmatrack_get_ranges ranges_arg(u64 iova, u64 last, u64 pgsize,
-				      void *to, u64 room)
+struct dmatrack_get_ranges ranges_arg(u64 iova, u64 last, u64 pgsize, void *to,
+				      u64 room)
 {
 	return (struct dmatrack_get_ranges){
 		.argsz = sizeof(struct dmatrack_get_ranges),
@@ -130,8 +130,8 @@ struct dmatrack_get_ranges ranges_arg(u64 iova, u64 last, u64 pgsize,
 long ranges(u64 iova, u64 last, u64 pgsize, void *to, u64 room,
 	    struct dmatrack_get_ranges *said)
 {
-	struct dmatrack_get_ranges get = ranges_arg(iova, last, pgsize, to,
-						    room);
+	struct dmatrack_get_ranges get =
+		ranges_arg(iova, last, pgsize, to, room);
 	long ret = call(DMATRACK_GET_RANGES, &get);
 
 	if (said)
@@ -229,7 +229,7 @@ static struct {
 	struct dev_device *d;
 	int fd;
 } members[8];
-#define MEMBERS	(sizeof(members) / sizeof(*members))
+#define MEMBERS (sizeof(members) / sizeof(*members))
 
 static int join(const char *name)
 {
@@ -385,9 +385,10 @@ static void *map_last_page(u64 *end)
 
 	for (i = 0; i < 2; i++) {
 		void *want = (void *)(ends[i] - PAGE);
-		void *mem = mmap(want, PAGE, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS |
-					 MAP_FIXED_NOREPLACE, -1, 0);
+		void *mem =
+			mmap(want, PAGE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+			     -1, 0);
 
 		*end = ends[i];
 		if (mem == want)
@@ -520,7 +521,7 @@ static bool said_right(const struct dmatrack_get_ranges *said, u64 iova,
 {
 	if (said->more)
 		return said->more == 1 && said->count == room &&
-			said->next > iova && said->next <= last;
+		       said->next > iova && said->next <= last;
 	return said->count <= room && said->next == last + 1;
 }
 
@@ -538,10 +539,10 @@ bool conform_ranges(const char *file, int line, u64 iova, u64 npages,
 
 		if (ret)
 			return conform_eq(file, line, "ranges", ret, 0);
-		if (!conform_check(file, line,
-				   said_right(&said, from, last, room),
-				   "%u ranges, more %u, next 0x%llx", said.count,
-				   said.more, (unsigned long long)said.next))
+		if (!conform_check(
+			    file, line, said_right(&said, from, last, room),
+			    "%u ranges, more %u, next 0x%llx", said.count,
+			    said.more, (unsigned long long)said.next))
 			return false;
 		for (i = 0; i < said.count; i++) {
 			if (!conform_check(file, line,

@@ -10,7 +10,7 @@
 
 #include "conform.h"
 
-#define LEFT	2
+#define LEFT 2
 
 /* IDs of the processes that the first case leaves; shared with the second */
 static pid_t *left;

@@ -33,7 +33,7 @@ static void expect_entry(const struct dmatrack_mapping_entry *e, u64 iova,
 	EXPECT_EQ(e->vaddr, (uintptr_t)vaddr);
 	EXPECT_EQ(e->prot, prot);
 	EXPECT_EQ(e->flags, (vaddr ? DMATRACK_MAPPING_VADDR : 0) |
-			    (bed.iommu ? DMATRACK_MAPPING_IOMMU : 0));
+				    (bed.iommu ? DMATRACK_MAPPING_IOMMU : 0));
 }
 
 CASE(list_none, ANY)
@@ -87,7 +87,8 @@ CASE(list_resumed, ANY)
 		ASSERT_OK(map(BASE + 2 * n * PAGE, mem, PAGE, MAP_RW));
 	for (room = 1; room < 128; room += room < 34 ? 1 : 11) {
 		for (n = 0, iova = 0;; iova = e[n - 1].last + 1) {
-			got = list(iova, e + n, n + room > 128 ? 128 - n : room);
+			got = list(iova, e + n,
+				   n + room > 128 ? 128 - n : room);
 			ASSERT(got >= 0);
 			n += got;
 			if (got < room)

@@ -6,12 +6,14 @@
 #include "conform.h"
 #include "dmatrack_copy.h"
 
-#define LAST(npages)	(BASE + (npages) * PAGE - 1)
+#define LAST(npages) (BASE + (npages)*PAGE - 1)
 
 static long get_log(u64 iova, u64 last, struct dmatrack_get_log *get)
 {
 	*get = (struct dmatrack_get_log){
-		.argsz = sizeof(*get), .iova = iova, .last = last,
+		.argsz = sizeof(*get),
+		.iova = iova,
+		.last = last,
 	};
 	return call(DMATRACK_GET_LOG, get);
 }
@@ -63,7 +65,7 @@ CASE(log_taken, ANY)
 	ASSERT_OK(stop());
 	EXPECT_EQ(log_flags(), 0);
 	EXPECT_EQ(taken() - n, 1);
-	ASSERT_OK(stop());		/* this took nothing */
+	ASSERT_OK(stop()); /* this took nothing */
 	EXPECT_EQ(taken() - n, 1);
 }
 
@@ -78,7 +80,7 @@ CASE(log_unread, ANY)
 	mapped(BASE + 48 * PAGE, 16);
 	EXPECT_EQ(unmap(BASE + 48 * PAGE, 16 * PAGE), 16 * PAGE);
 	ASSERT_OK(start());
-	EXPECT_EQ(unread(0, 64), 0);	/* unmaps before START don't count */
+	EXPECT_EQ(unread(0, 64), 0); /* unmaps before START don't count */
 
 	/* read-only; with its bitmap; no mapping there; refused: none of these loses pages */
 	EXPECT_EQ(unmap(BASE + 32 * PAGE, 16 * PAGE), 16 * PAGE);
@@ -139,12 +141,13 @@ CASE(log_arguments, ANY)
 	EXPECT_OK(get_log(1, 1, &get));
 	for (n = 0; n < BAD_POINTERS; n++)
 		EXPECT_EQ(call(DMATRACK_GET_LOG, bad_pointer(n)), -EFAULT);
-	EXPECT_EQ(call(DMATRACK_GET_LOG, readonly(&good, sizeof(good))), -EFAULT);
+	EXPECT_EQ(call(DMATRACK_GET_LOG, readonly(&good, sizeof(good))),
+		  -EFAULT);
 }
 
 /* Pre-copy ------------------------------------------------------------------------ */
 
-#define PAGES	64
+#define PAGES 64
 
 enum meddling { NONE, REMAP, HARVEST, SECOND };
 
@@ -221,7 +224,9 @@ static int stop_nothing(void *opaque)
 static int precopy(void)
 {
 	struct dmatrack_region region = {
-		.iova = BASE, .size = PAGES * PAGE, .vaddr = copied.memory,
+		.iova = BASE,
+		.size = PAGES * PAGE,
+		.vaddr = copied.memory,
 	};
 	struct dmatrack_precopy p = {
 		.size = sizeof(p),
@@ -239,7 +244,9 @@ static int precopy(void)
 static int precopy_meddled(enum meddling how)
 {
 	copied = (struct copied){
-		.dest.ops = &dest_ops, .memory = copied.memory, .how = how,
+		.dest.ops = &dest_ops,
+		.memory = copied.memory,
+		.how = how,
 	};
 	return precopy();
 }

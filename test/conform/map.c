@@ -4,7 +4,7 @@
 
 #include "conform.h"
 
-#define NO_FLAGS	0u
+#define NO_FLAGS 0u
 
 /* The @npages at @iova aren't mapped, and as many mappings can be made as before. */
 static void expect_unmapped(u64 iova, u64 npages, long avail_before)
@@ -58,7 +58,8 @@ CASE(map_vaddr_with_rights, ANY)
 	unsigned int rights;
 
 	for (rights = 1; rights <= MAP_RW; rights++)
-		EXPECT_EQ(map(BASE, mem, PAGE, VFIO_DMA_MAP_FLAG_VADDR | rights),
+		EXPECT_EQ(map(BASE, mem, PAGE,
+			      VFIO_DMA_MAP_FLAG_VADDR | rights),
 			  -EINVAL);
 }
 

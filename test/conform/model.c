@@ -11,8 +11,13 @@
 static void run_model(u64 base, bool plain, unsigned long calls, u64 seed)
 {
 	struct exact_setup setup = {
-		.t = bed.t, .d = bed.d, .base = base, .plain = plain,
-		.calls = calls, .seed = seed, .refused = true,
+		.t = bed.t,
+		.d = bed.d,
+		.base = base,
+		.plain = plain,
+		.calls = calls,
+		.seed = seed,
+		.refused = true,
 	};
 	char why[EXACT_WHY];
 	unsigned long n = exact_run(&setup, why);

@@ -152,8 +152,7 @@ CASE(pin_across_mappings, EMULATED)
 
 	ASSERT_OK(start());
 	ASSERT_OK(pin(BASE + 60 * PAGE, 10, PIN_W));
-	EXPECT_OK(dev_pinned_write(bed.d, BASE + 64 * PAGE - 2, "wxyz",
-					  4));
+	EXPECT_OK(dev_pinned_write(bed.d, BASE + 64 * PAGE - 2, "wxyz", 4));
 	EXPECT(!memcmp(a + 64 * PAGE - 2, "wx", 2));
 	EXPECT(!memcmp(b, "yz", 2));
 	EXPECT_DIRTY(BASE, 128, "60-69");
@@ -389,7 +388,8 @@ CASE(pin_locked_memory, EMULATED)
 	EXPECT_EQ(locked(), before);
 	ASSERT_OK(pin(BASE, 10, PIN_W));
 	EXPECT_EQ(locked(), before + 40);
-	ASSERT_OK(pin(BASE + 5 * PAGE, 10, PIN_R));	/* 5 of them are pinned already */
+	ASSERT_OK(pin(BASE + 5 * PAGE, 10,
+		      PIN_R)); /* 5 of them are pinned already */
 	EXPECT_EQ(locked(), before + 60);
 	EXPECT_OK(unpin(BASE, 10));
 	EXPECT_EQ(locked(), before + 40);
@@ -407,11 +407,13 @@ CASE(pin_engine_errors, ENGINE)
 	EXPECT_EQ(dmatrack_engine_pin(e, -PAGE, 2, DMATRACK_WRITE, pages),
 		  -EOVERFLOW);
 	EXPECT_EQ(dmatrack_engine_pin(e, -4 * PAGE, ~0ul / 2, DMATRACK_WRITE,
-				      pages), -EOVERFLOW);
+				      pages),
+		  -EOVERFLOW);
 	EXPECT_EQ(dmatrack_engine_pin(e, -4 * PAGE, 0, DMATRACK_WRITE, pages),
 		  -EINVAL);
 	EXPECT_EQ(dmatrack_engine_pin(e, -4 * PAGE + 1, 1, DMATRACK_WRITE,
-				      pages), -EINVAL);
+				      pages),
+		  -EINVAL);
 	EXPECT_OK(dmatrack_engine_pin(e, -4 * PAGE, 4, DMATRACK_WRITE, pages));
 	EXPECT_OK(dmatrack_engine_unpin(e, -4 * PAGE, 4));
 	EXPECT_EQ(dmatrack_engine_unpin(e, -4 * PAGE, 1), -EINVAL);
@@ -449,7 +451,8 @@ CASE(pin_engine_fails_halfway, ENGINE)
 	expect_none(pages, 8);
 	EXPECT_EQ(dmatrack_engine_unpin(e, BASE, 1), -EINVAL);
 	EXPECT_EQ(dmatrack_engine_pin(e, BASE + 6 * PAGE, 3, DMATRACK_WRITE,
-				      pages), -EINVAL);
+				      pages),
+		  -EINVAL);
 	expect_none(pages, 3);
 	EXPECT_EQ(dmatrack_engine_unpin(e, BASE + 6 * PAGE, 1), -EINVAL);
 }

@@ -90,7 +90,7 @@ static const struct dev_ops played_ops = {
 	.stats = played_stats,
 };
 
-#define PCI_DEVICES	3u
+#define PCI_DEVICES 3u
 
 bool played_apart;
 
@@ -137,7 +137,8 @@ int played_open(struct dmatrack **t, unsigned int type)
 {
 	int ret = dmatrack_open_engine(t, type, DMATRACK_ENGINE_CHECKED);
 
-	return ret ? ret : dmatrack_engine_emulated(dmatrack_get_engine(*t), false);
+	return ret ? ret :
+		     dmatrack_engine_emulated(dmatrack_get_engine(*t), false);
 }
 
 int played_add(struct dev_device **d, unsigned int kind, unsigned int n)

@@ -103,7 +103,7 @@ CASE(process_iommu_memory, IOMMU | KERNEL)
 
 /* Another process gives the new address, and is charged from then on. */
 
-#define VADDR	VFIO_DMA_MAP_FLAG_VADDR
+#define VADDR VFIO_DMA_MAP_FLAG_VADDR
 
 static bool take_over(void)
 {
@@ -114,7 +114,7 @@ static bool cant_take_over(void)
 {
 	limit_locked(16);
 	return map(BASE, memory(8 * PAGE), 8 * PAGE, VADDR) == -ENOMEM &&
-		!locked();
+	       !locked();
 }
 
 CASE(process_update_vaddr, IOMMU | KERNEL)
@@ -144,7 +144,9 @@ CASE(process_update_vaddr, IOMMU | KERNEL)
 static void list_one(struct dmatrack_mapping_entry *e)
 {
 	struct dmatrack_get_mappings get = {
-		.argsz = sizeof(get), .count = 1, .entries = (uintptr_t)e,
+		.argsz = sizeof(get),
+		.count = 1,
+		.entries = (uintptr_t)e,
 	};
 
 	ASSERT_OK(call(DMATRACK_GET_MAPPINGS, &get));

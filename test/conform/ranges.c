@@ -6,7 +6,7 @@
 
 typedef struct dmatrack_dirty_range range;
 
-#define CHUNK	32768ull	/* pages in a bitmap of the log */
+#define CHUNK 32768ull /* pages in a bitmap of the log */
 
 static void mark(u64 page, u64 npages)
 {
@@ -24,7 +24,7 @@ static void thirds_dirty(void)
 		if (n % 30)
 			mark(n, 1);
 }
-#define THIRDS	600u		/* the number of ranges that makes */
+#define THIRDS 600u /* the number of ranges that makes */
 
 /* Are those pages of [0, 2,000) dirty, and no others? */
 static void expect_thirds(void)
@@ -78,7 +78,8 @@ CASE(ranges_merged, EMULATED)
 /* Chunks that are wholly dirty have no bitmap; their ranges are cut and merged. */
 CASE(ranges_all_dirty, EMULATED)
 {
-	ASSERT_OK(map(BASE, memory(3 * CHUNK * PAGE), 3 * CHUNK * PAGE, MAP_RW));
+	ASSERT_OK(
+		map(BASE, memory(3 * CHUNK * PAGE), 3 * CHUNK * PAGE, MAP_RW));
 	ASSERT_OK(start());
 	mark(0, 2 * CHUNK + 5);
 	EXPECT_RANGES(BASE + 100 * PAGE, 200, 1, "0-199");
@@ -222,9 +223,9 @@ CASE(ranges_coarse, EMULATED)
 	mapped(BASE + 200 * PAGE, 50);
 	ASSERT_OK(start());
 	mark(5, 1);
-	mark(16, 20);		/* 16-31, 32-47 */
-	mark(97, 1);		/* 96-111 */
-	mark(249, 1);		/* 240- */
+	mark(16, 20); /* 16-31, 32-47 */
+	mark(97, 1);  /* 96-111 */
+	mark(249, 1); /* 240- */
 	EXPECT_OK(ranges(BASE, BASE + 250 * PAGE - 1, 16 * PAGE, r, 2, &said));
 	EXPECT_EQ(said.count, 2);
 	EXPECT_EQ(said.more, 1);
@@ -377,7 +378,8 @@ CASE(ranges_not_tracking, ANY)
 
 CASE(ranges_arguments, EMULATED)
 {
-	static const u64 sizes[] = { 0, 1, 512, 2048, 4095, 4097, 3 * 4096, ~0ull };
+	static const u64 sizes[] = { 0,	   1,	 512,	   2048,
+				     4095, 4097, 3 * 4096, ~0ull };
 	struct dmatrack_get_ranges get, good;
 	const u64 last = BASE + 100 * PAGE - 1;
 	unsigned int i;
@@ -404,8 +406,8 @@ CASE(ranges_arguments, EMULATED)
 	EXPECT_EQ(ranges(0, -2, PAGE, r, 2, NULL), -EINVAL);
 	get = good;
 	get.argsz += 100;
-	EXPECT_OK(call(DMATRACK_GET_RANGES, cut(&get, sizeof(get),
-						sizeof(get))));
+	EXPECT_OK(
+		call(DMATRACK_GET_RANGES, cut(&get, sizeof(get), sizeof(get))));
 	EXPECT_EQ(r[0].iova, BASE + 7 * PAGE);
 }
 
@@ -418,9 +420,10 @@ CASE(ranges_bad_buffer, EMULATED)
 	range *r = memory(THIRDS * sizeof(*r));
 
 	for (i = 0; i < sizeof(there) / sizeof(*there) + BAD_POINTERS; i++) {
-		void *to = i < BAD_POINTERS ? bad_pointer(i) :
-			   cut(r, THIRDS * sizeof(*r),
-			       there[i - BAD_POINTERS] * sizeof(*r));
+		void *to = i < BAD_POINTERS ?
+				   bad_pointer(i) :
+				   cut(r, THIRDS * sizeof(*r),
+				       there[i - BAD_POINTERS] * sizeof(*r));
 
 		thirds_dirty();
 		for (n = 0; n < 2; n++)
@@ -436,7 +439,8 @@ CASE(ranges_bad_struct, EMULATED)
 {
 	const u64 last = BASE + 2000 * PAGE - 1;
 	range *r = memory(THIRDS * sizeof(*r));
-	struct dmatrack_get_ranges get = ranges_arg(BASE, last, PAGE, r, THIRDS);
+	struct dmatrack_get_ranges get =
+		ranges_arg(BASE, last, PAGE, r, THIRDS);
 	int n;
 
 	thirds_dirty();
@@ -445,7 +449,8 @@ CASE(ranges_bad_struct, EMULATED)
 	get.count = 300;
 	EXPECT_EQ(call(DMATRACK_GET_RANGES, readonly(&get, sizeof(get))),
 		  -EFAULT);
-	EXPECT_EQ(call(DMATRACK_GET_RANGES, cut(&get, sizeof(get), 48)), -EFAULT);
+	EXPECT_EQ(call(DMATRACK_GET_RANGES, cut(&get, sizeof(get), 48)),
+		  -EFAULT);
 	for (n = 0; n < BAD_POINTERS; n++)
 		EXPECT_EQ(call(DMATRACK_GET_RANGES, bad_pointer(n)), -EFAULT);
 	expect_thirds();
@@ -456,7 +461,8 @@ CASE(ranges_unaligned_struct, EMULATED)
 {
 	const u64 last = BASE + 2000 * PAGE - 1;
 	range *r = memory(THIRDS * sizeof(*r));
-	struct dmatrack_get_ranges get = ranges_arg(BASE, last, PAGE, r, THIRDS);
+	struct dmatrack_get_ranges get =
+		ranges_arg(BASE, last, PAGE, r, THIRDS);
 	char *at = (char *)memory(PAGE) + 3;
 
 	thirds_dirty();
@@ -487,7 +493,7 @@ CASE(ranges_over_struct, EMULATED)
 /* Large pages and a bad buffer: no page is lost; pages beyond are of the same large page. */
 CASE(ranges_bad_buffer_coarse, EMULATED)
 {
-	range r[8] = { };
+	range r[8] = {};
 
 	mapped(BASE, 200);
 	ASSERT_OK(start());
@@ -495,7 +501,8 @@ CASE(ranges_bad_buffer_coarse, EMULATED)
 	mark(35, 1);
 	mark(99, 1);
 	EXPECT_EQ(ranges(BASE, BASE + 200 * PAGE - 1, 4 * PAGE,
-			 cut(r, sizeof(r), 2 * sizeof(*r)), 8, NULL), -EFAULT);
+			 cut(r, sizeof(r), 2 * sizeof(*r)), 8, NULL),
+		  -EFAULT);
 	EXPECT_RANGES(BASE, 200, 8, "3 35 99");
 }
 

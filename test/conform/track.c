@@ -2,9 +2,9 @@
 /* DIRTY_PAGES: START and STOP */
 #include "conform.h"
 
-#define START	VFIO_IOMMU_DIRTY_PAGES_FLAG_START
-#define STOP	VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
-#define GET	VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP
+#define START VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+#define STOP  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+#define GET   VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP
 
 static long get_page(u64 iova)
 {
@@ -97,11 +97,11 @@ CASE(track_no_flag, ANY)
 CASE(track_two_flags, ANY)
 {
 	EXPECT_EQ(dirty_flags(START | STOP), -EINVAL);
-	EXPECT_EQ(get_page(BASE), -EINVAL);	/* tracking hasn't started */
+	EXPECT_EQ(get_page(BASE), -EINVAL); /* tracking hasn't started */
 	ASSERT_OK(start());
 	EXPECT_EQ(dirty_flags(START | STOP), -EINVAL);
 	EXPECT_EQ(dirty_flags(START | STOP | GET), -EINVAL);
-	EXPECT_OK(get_page(BASE));		/* tracking hasn't stopped */
+	EXPECT_OK(get_page(BASE)); /* tracking hasn't stopped */
 }
 
 CASE(track_get_and_another_flag, EMULATED)
@@ -163,7 +163,8 @@ CASE(track_bad_argument, ANY)
 	size_t n;
 
 	for (n = 0; n < BAD_POINTERS; n++)
-		EXPECT_EQ(call(VFIO_IOMMU_DIRTY_PAGES, bad_pointer(n)), -EFAULT);
+		EXPECT_EQ(call(VFIO_IOMMU_DIRTY_PAGES, bad_pointer(n)),
+			  -EFAULT);
 	for (n = 0; n < sizeof(d); n++)
 		EXPECT_EQ(call(VFIO_IOMMU_DIRTY_PAGES, cut(&d, sizeof(d), n)),
 			  -EFAULT);

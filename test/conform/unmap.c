@@ -288,8 +288,10 @@ CASE(unmap_bitmap_argsz_small, ANY)
 
 CASE(unmap_bitmap_page_size, ANY)
 {
-	static const u64 sizes[] = { 0,	   1,	     512,     2048,	 4095,
-				     4097, 3 * 4096, 2 * MiB, 1ull << 63, ~0ull };
+	static const u64 sizes[] = {
+		0,    1,	512,	 2048,	     4095,
+		4097, 3 * 4096, 2 * MiB, 1ull << 63, ~0ull
+	};
 	unsigned int i;
 	u64 room[64];
 
@@ -297,7 +299,8 @@ CASE(unmap_bitmap_page_size, ANY)
 	ASSERT_OK(start());
 	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 		EXPECT_EQ(unmap_bitmap(BASE, 512 * PAGE, sizes[i], room,
-				       sizeof(room), NULL), -EINVAL);
+				       sizeof(room), NULL),
+			  -EINVAL);
 	EXPECT_EQ(unmap(BASE, 512 * PAGE), 512 * PAGE);
 }
 
@@ -431,7 +434,7 @@ CASE(unmap_bitmap_dirty_buffer, EMULATED)
 	EXPECT_OK(unmap_bitmap(BASE, 65 * PAGE, PAGE, words, 16, NULL));
 	EXPECT_EQ(words[0], 1 << 3);
 	EXPECT_EQ(words[1], 0);
-	EXPECT_EQ(words[2], ~0ull);	/* beyond the range: left alone */
+	EXPECT_EQ(words[2], ~0ull); /* beyond the range: left alone */
 }
 
 CASE(unmap_bitmap_nothing_mapped, ANY)
@@ -468,11 +471,14 @@ CASE(unmap_bitmap_bad_buffer, EMULATED)
 	EXPECT_OK(dma_write(BASE + 100 * PAGE, 1));
 	for (n = 0; n < BAD_POINTERS; n++)
 		EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, bad_pointer(n),
-				       16, NULL), -EFAULT);
+				       16, NULL),
+			  -EFAULT);
 	EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, cut(zeros, 16, 8), 16,
-			       NULL), -EFAULT);
+			       NULL),
+		  -EFAULT);
 	EXPECT_EQ(unmap_bitmap(BASE, 128 * PAGE, PAGE, readonly(zeros, 16), 16,
-			       NULL), -EFAULT);
+			       NULL),
+		  -EFAULT);
 	EXPECT_DIRTY(BASE, 128, "5 100");
 	EXPECT_EQ(unmap(BASE, 128 * PAGE), 128 * PAGE);
 }
@@ -582,7 +588,7 @@ CASE(unmap_several_pinned, EMULATED)
 	mapped(BASE, 4);
 	mapped(BASE + 4 * PAGE, 4);
 	mapped(BASE + 8 * PAGE, 4);
-	ASSERT_OK(pin(BASE + 6 * PAGE, 4, PIN_W));	/* across two mappings */
+	ASSERT_OK(pin(BASE + 6 * PAGE, 4, PIN_W)); /* across two mappings */
 	EXPECT_EQ(unmap(BASE, 12 * PAGE), 12 * PAGE);
 	EXPECT_EQ(stats().unmaps, 2);
 	EXPECT_EQ(stats().pinned, 0);

@@ -22,7 +22,8 @@ CASE(v1_unmap_from_middle, ANY | V1)
 	mapped(BASE + 8 * PAGE, 8);
 	EXPECT_EQ(unmap(BASE + 2 * PAGE, 2 * PAGE), 0);
 	EXPECT_EQ(unmap(BASE + PAGE, 7 * PAGE), 0);
-	EXPECT_EQ(unmap(BASE + PAGE, 15 * PAGE), 0);	/* nor the mapping behind it */
+	EXPECT_EQ(unmap(BASE + PAGE, 15 * PAGE),
+		  0); /* nor the mapping behind it */
 	EXPECT_EQ(unmap(BASE, 16 * PAGE), 16 * PAGE);
 }
 

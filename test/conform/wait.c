@@ -87,7 +87,7 @@ struct job {
 	u64 iova, pages;
 	void *bitmap;
 	int ret;
-	bool over;		/* the thread has been joined */
+	bool over; /* the thread has been joined */
 };
 
 static void *do_write(void *arg)
@@ -151,7 +151,8 @@ static void end(struct job *j)
  * Begin @j and wait until it sleeps in @t. On the stock driver, wait for its end instead:
  * it doesn't sleep there.
  */
-static void begin_held(struct job *j, void *(*what)(void *), const struct trap *t)
+static void begin_held(struct job *j, void *(*what)(void *),
+		       const struct trap *t)
 {
 	begin(j, what);
 	if (bed.stock)
@@ -165,7 +166,8 @@ CASE(fault_write_stops_harvest, EMULATED)
 {
 	struct trap t = trap_set(memory(PAGE), PAGE);
 	struct job w = { .iova = BASE, .pages = 1 };
-	struct job h = { .iova = BASE + 64 * PAGE, .pages = 64,
+	struct job h = { .iova = BASE + 64 * PAGE,
+			 .pages = 64,
 			 .bitmap = memory(8) };
 	bool ended;
 
@@ -237,7 +239,8 @@ CASE(held_write_unmap, EMULATED)
 	struct job w = { .iova = BASE, .pages = 1 };
 	struct job u = { .iova = BASE + 64 * PAGE, .pages = 64 };
 	struct job h = { .iova = BASE, .pages = 128, .bitmap = memory(PAGE) };
-	struct job m = { .iova = BASE + 128 * PAGE, .pages = 1,
+	struct job m = { .iova = BASE + 128 * PAGE,
+			 .pages = 1,
 			 .bitmap = memory(PAGE) };
 	bool ended;
 
@@ -259,7 +262,7 @@ CASE(held_write_unmap, EMULATED)
 	EXPECT_EQ(u.ret, 64 * PAGE);
 	EXPECT_OK(h.ret);
 	EXPECT_OK(m.ret);
-	if (!bed.stock)		/* still mapped at the harvest, so still reported */
+	if (!bed.stock) /* still mapped at the harvest, so still reported */
 		EXPECT_EQ(((u64 *)h.bitmap)[1], 1 << 1);
 	EXPECT_DIRTY(BASE, 1, "0");
 }
@@ -269,11 +272,13 @@ CASE(held_write_unmap_stop, EMULATED)
 {
 	struct trap t = trap_set(memory(PAGE), PAGE);
 	struct job w = { .iova = BASE, .pages = 1 };
-	struct job u = { .iova = BASE + 64 * PAGE, .pages = 64,
+	struct job u = { .iova = BASE + 64 * PAGE,
+			 .pages = 64,
 			 .bitmap = memory(8) };
 
 	if (bed.stock)
-		conform_skip("every call of the stock driver waits for the write");
+		conform_skip(
+			"every call of the stock driver waits for the write");
 	begin_write(&w, &t);
 	begin(&u, do_unmap);
 	wait_unfit(BASE + 65 * PAGE);
@@ -379,7 +384,7 @@ CASE(fault_marks_before_write, EMULATED)
 	EXPECT_CLEAN(BASE, 1);
 }
 
-#define GONE_PAGES	(3 * 32768ull)		/* their bitmap is three pages long */
+#define GONE_PAGES (3 * 32768ull) /* their bitmap is three pages long */
 
 static void expect_at_least(u64 pages)
 {
@@ -406,7 +411,7 @@ static void buffer_goes(int gone, int prot, bool dense)
 	struct trap t = trap_set(buffer + 2 * PAGE, PAGE);
 	struct job h = { .iova = BASE, .pages = pages, .bitmap = buffer };
 
-	memset(buffer, 0, 2 * PAGE);	/* make the first two pages resident */
+	memset(buffer, 0, 2 * PAGE); /* make the first two pages resident */
 	ASSERT_OK(map(BASE, reserve(pages * PAGE), pages * PAGE, MAP_RW));
 	ASSERT_OK(start());
 	ASSERT_OK(dev_mark(bed.d, BASE + 7 * PAGE, 2 * PAGE));
@@ -467,10 +472,10 @@ CASE(harvest_buffer_goes_second_dense, EMULATED)
  * not by what the user wrote to the buffer. The log shows the cost: pages without a dirty
  * neighbour were marked one by one.
  */
-#define LATE_BYTES	(16 * MiB)
-#define LATE_PAGES	(8 * LATE_BYTES)
-#define LATE_GONE	(LATE_BYTES - 2 * PAGE)	/* offset of the page that goes */
-#define LATE_RUNS	(1ull << 18)		/* limit; the user's bytes have 2^26 runs */
+#define LATE_BYTES (16 * MiB)
+#define LATE_PAGES (8 * LATE_BYTES)
+#define LATE_GONE  (LATE_BYTES - 2 * PAGE) /* offset of the page that goes */
+#define LATE_RUNS  (1ull << 18) /* limit; the user's bytes have 2^26 runs */
 
 /* A harvest into such a buffer. @told: pipe that gets a byte when it goes on, or -1 */
 static int harvest_late_fault(int told)
@@ -502,12 +507,13 @@ static void late_mark(u64 last)
 
 	for (n = 0; n <= last; n++)
 		ASSERT_OK(dev_mark(bed.d, BASE + late_page(n, last) * PAGE,
-					  PAGE));
+				   PAGE));
 }
 
 static void late_start(u64 last)
 {
-	ASSERT_OK(map(BASE, reserve(LATE_PAGES * PAGE), LATE_PAGES * PAGE, MAP_RW));
+	ASSERT_OK(map(BASE, reserve(LATE_PAGES * PAGE), LATE_PAGES * PAGE,
+		      MAP_RW));
 	ASSERT_OK(start());
 	late_mark(last);
 }
@@ -849,7 +855,8 @@ static void map_pages(const struct raw *r, u64 n)
 CASE(released_under_list, KERNEL | EMULATED)
 {
 	struct raw r = raw_open();
-	struct dmatrack_get_mappings get = { .argsz = sizeof(get), .count = 100 };
+	struct dmatrack_get_mappings get = { .argsz = sizeof(get),
+					     .count = 100 };
 	int round;
 
 	for (round = 0; round < 8; round++) {
@@ -909,9 +916,11 @@ CASE(iommu_map_waits_alone, IOMMU)
 {
 	struct trap t = trap_set((char *)memory(8 * PAGE) + 2 * PAGE, 4 * PAGE);
 	struct job m = { .iova = BASE, .pages = 6, .bitmap = t.mem - PAGE };
-	struct job h = { .iova = BASE + 64 * PAGE, .pages = 64,
+	struct job h = { .iova = BASE + 64 * PAGE,
+			 .pages = 64,
 			 .bitmap = memory(8) };
-	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
+	struct job other = { .iova = BASE + 32 * PAGE,
+			     .pages = 1,
 			     .bitmap = memory(PAGE) };
 	bool ended;
 
@@ -923,7 +932,7 @@ CASE(iommu_map_waits_alone, IOMMU)
 	ended = ends_within(&other, patience());
 	ended = ends_within(&h, patience()) && ended;
 	EXPECT(ended);
-	EXPECT_EQ(unmap(BASE, 6 * PAGE), 0);	/* not mapped yet */
+	EXPECT_EQ(unmap(BASE, 6 * PAGE), 0); /* not mapped yet */
 	trap_release(&t);
 	end(&m);
 	end(&other);
@@ -958,7 +967,8 @@ CASE(iommu_map_waits_over_limit, IOMMU)
 {
 	struct trap t = trap_set((char *)memory(8 * PAGE) + 2 * PAGE, PAGE);
 	struct job m = { .iova = BASE, .pages = 8, .bitmap = t.mem - 2 * PAGE };
-	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
+	struct job other = { .iova = BASE + 32 * PAGE,
+			     .pages = 1,
 			     .bitmap = memory(PAGE) };
 	bool ended;
 
@@ -983,7 +993,8 @@ CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL)
 	char *mem = memory(32 * PAGE);
 	struct trap t = trap_set(mem + 17 * PAGE, PAGE);
 	struct job m = { .iova = BASE, .pages = 32, .bitmap = mem };
-	struct job other = { .iova = BASE + 64 * PAGE, .pages = 1,
+	struct job other = { .iova = BASE + 64 * PAGE,
+			     .pages = 1,
 			     .bitmap = memory(PAGE) };
 	bool ended;
 
@@ -1027,9 +1038,11 @@ static void join_ends(struct job *j, const struct trap *t)
 CASE(group_waits_alone, SEVERAL)
 {
 	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
-	struct job h = { .iova = BASE + 64 * PAGE, .pages = 64,
+	struct job h = { .iova = BASE + 64 * PAGE,
+			 .pages = 64,
 			 .bitmap = memory(8) };
-	struct job other = { .iova = BASE + 32 * PAGE, .pages = 1,
+	struct job other = { .iova = BASE + 32 * PAGE,
+			     .pages = 1,
 			     .bitmap = memory(PAGE) };
 	struct dev_device *m = add(EMULATED, 0);
 	struct job j = {};
@@ -1042,7 +1055,7 @@ CASE(group_waits_alone, SEVERAL)
 	mapped(BASE, 8);
 	ASSERT_OK(start());
 	begin_held(&j, do_join, &t);
-	begin(&other, do_map);	/* makes the join begin anew */
+	begin(&other, do_map); /* makes the join begin anew */
 	begin(&h, do_harvest);
 	ended = ends_within(&other, patience());
 	ended = ends_within(&h, patience()) && ended;
@@ -1132,7 +1145,8 @@ static struct trap trap_another(pid_t *pid)
 	ASSERT(*pid > 0);
 	close(ready[1]);
 	ASSERT_EQ(read(ready[0], &t, sizeof(t)), sizeof(t));
-	t.fd = syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, *pid, 0), t.fd, 0);
+	t.fd = syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, *pid, 0), t.fd,
+		       0);
 	ASSERT(t.fd >= 0);
 	return t;
 }
@@ -1147,7 +1161,8 @@ static long locked_by(pid_t pid)
 
 CASE(group_waits_for_another, SEVERAL | KERNEL)
 {
-	struct job j = {}, h = { .iova = BASE, .pages = 2, .bitmap = memory(8) };
+	struct job j = {},
+		   h = { .iova = BASE, .pages = 2, .bitmap = memory(8) };
 	struct dev_device *m = add(EMULATED, 0);
 	struct trap t;
 	pid_t pid;

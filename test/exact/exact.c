@@ -7,7 +7,7 @@
 
 #include "run.h"
 
-#define PIN_MAX		512
+#define PIN_MAX 512
 
 /* Reporting a difference --------------------------------------------------- */
 
@@ -188,13 +188,14 @@ static void check_bits(struct exact *x, uint64_t first, uint64_t count,
 		uint64_t from = n * per_bit;
 		uint64_t pages = from >= count ? 0 : count - from;
 		bool want = pages &&
-			model_reports(&x->m, first + from,
-				      pages < per_bit ? pages : per_bit);
+			    model_reports(&x->m, first + from,
+					  pages < per_bit ? pages : per_bit);
 
 		if (is_bit(x->answer, n) == want)
 			continue;
-		snprintf(what, sizeof(what), "bit %lu of pages %lu+%lu, %lu each",
-			 n, first, count, per_bit);
+		snprintf(what, sizeof(what),
+			 "bit %lu of pages %lu+%lu, %lu each", n, first, count,
+			 per_bit);
 		exact_is(x, what, !want, want);
 		return;
 	}
@@ -213,7 +214,8 @@ static void do_unmap(struct exact *x)
 	exact_unmap_arg(x, &u, first, count,
 			bitmap ? answer(x, bitmap_bytes(count)) : NULL);
 	if (!exact_is(x, "UNMAP_DMA", call(x, VFIO_IOMMU_UNMAP_DMA, &u),
-		      want < 0 ? want : 0) || want < 0)
+		      want < 0 ? want : 0) ||
+	    want < 0)
 		return;
 	exact_is(x, "UNMAP_DMA's size", u.unmap.size, want);
 	if (bitmap)
@@ -242,8 +244,8 @@ static void check_entry(struct exact *x, const struct dmatrack_mapping_entry *e)
 	const struct model_mapping *m;
 
 	if (!exact_is(x, "GET_MAPPINGS: in the window", first < WINDOW, 1) ||
-	    !exact_is(x, "GET_MAPPINGS: mapped",
-		      x->m.page[first].mapping >= 0, 1))
+	    !exact_is(x, "GET_MAPPINGS: mapped", x->m.page[first].mapping >= 0,
+		      1))
 		return;
 	m = &x->m.mapping[x->m.page[first].mapping];
 	exact_is(x, "GET_MAPPINGS: first page", first, m->first);
@@ -295,7 +297,8 @@ static void do_harvest(struct exact *x)
 	exact_harvest_arg(x, &h, first, count, per_bit, NULL);
 	h.get.bitmap.data = answer(x, h.get.bitmap.size);
 	if (!exact_is(x, "GET_BITMAP", call(x, VFIO_IOMMU_DIRTY_PAGES, &h),
-		      want) || want)
+		      want) ||
+	    want)
 		return;
 	check_bits(x, first, count, per_bit);
 	model_clean(&x->m, first, count);
@@ -332,8 +335,10 @@ static void check_ranges(struct exact *x, const struct dmatrack_dirty_range *r,
 			 model_reports(&x->m, n, from - n), 0);
 		for (n = from; n < to; n += per_bit)
 			exact_is(x, "GET_RANGES: dirty in a range",
-				 model_reports(&x->m, n, to - n < per_bit ?
-							 to - n : per_bit), 1);
+				 model_reports(&x->m, n,
+					       to - n < per_bit ? to - n :
+								  per_bit),
+				 1);
 		n = to;
 	}
 	exact_is(x, "GET_RANGES: dirty behind the last range",
@@ -354,7 +359,8 @@ static void do_ranges(struct exact *x)
 	while (get.more) {
 		get = exact_ranges_arg(x, first, count, per_bit, r, room);
 		if (!exact_is(x, "GET_RANGES",
-			      call(x, DMATRACK_GET_RANGES, &get), want) || want)
+			      call(x, DMATRACK_GET_RANGES, &get), want) ||
+		    want)
 			return;
 		end = get.more ? (get.next - x->s->base) / PAGE : first + count;
 		check_ranges(x, r, get.count, first, end, per_bit);
@@ -408,8 +414,8 @@ static void do_write(struct exact *x)
 	some_bytes(x, &at, &size);
 	memset(data, 1 + any(x, 255), size);
 	want = model_write(&x->m, at, size);
-	exact_is(x, "write",
-		 dev_write(x->s->d, x->s->base + at, data, size), want);
+	exact_is(x, "write", dev_write(x->s->d, x->s->base + at, data, size),
+		 want);
 	for (n = 0; !want && n < size; n++)
 		if (x->mem[at + n] != (char)data[n])
 			break;
@@ -424,8 +430,9 @@ static void do_read(struct exact *x)
 
 	some_bytes(x, &at, &size);
 	want = model_read(&x->m, at, size);
-	if (!exact_is(x, "read", dev_read(x->s->d, x->s->base + at, data,
-						 size), want) || want)
+	if (!exact_is(x, "read", dev_read(x->s->d, x->s->base + at, data, size),
+		      want) ||
+	    want)
 		return;
 	exact_is(x, "bytes read differ", !!memcmp(data, x->mem + at, size), 0);
 }
@@ -452,11 +459,12 @@ static void do_pin(struct exact *x)
 	exact_pages(x, PIN_MAX, &first, &count);
 	want = model_pin(&x->m, first, count, write);
 	if (want && x->s->plain)
-		return;			/* the stock driver leaves pages dirty there */
-	if (exact_is(x, "pin", dev_pin(x->s->d, iova_of(x, first), count,
-					      write ? TDEV_PIN_WRITE :
-						      TDEV_PIN_READ),
-		     want) && !want)
+		return; /* the stock driver leaves pages dirty there */
+	if (exact_is(x, "pin",
+		     dev_pin(x->s->d, iova_of(x, first), count,
+			     write ? TDEV_PIN_WRITE : TDEV_PIN_READ),
+		     want) &&
+	    !want)
 		model_pinned(&x->m, first, count, write);
 }
 
@@ -472,17 +480,18 @@ static void do_unpin(struct exact *x)
 		return;
 	while (first + count < WINDOW && page[first + count].pins && any(x, 50))
 		count++;
-	exact_is(x, "unpin", dev_unpin(x->s->d, iova_of(x, first), count),
-		 0);
+	exact_is(x, "unpin", dev_unpin(x->s->d, iova_of(x, first), count), 0);
 	model_unpinned(&x->m, first, count);
 }
 
 static void do_switch(struct exact *x)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+		.argsz = sizeof(d),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
-	bool again = x->m.tracking && any(x, 4);	/* a second START changes nothing */
+	bool again = x->m.tracking &&
+		     any(x, 4); /* a second START changes nothing */
 
 	if (any(x, 20))
 		return;
@@ -522,7 +531,7 @@ static const struct {
 	{ do_switch, 5, "start or stop" },
 	{ do_refused, 14, "refused call" },
 };
-#define OPS	(sizeof(ops) / sizeof(*ops))
+#define OPS (sizeof(ops) / sizeof(*ops))
 
 static unsigned int choose(struct exact *x)
 {

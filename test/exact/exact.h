@@ -43,6 +43,6 @@ struct exact_setup {
  * Return: number of calls made; fewer than @setup->calls if one was answered wrong.
  */
 unsigned long exact_run(const struct exact_setup *setup, char *why);
-#define EXACT_WHY	256
+#define EXACT_WHY 256
 
 #endif

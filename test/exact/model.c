@@ -5,8 +5,8 @@
 
 #include "model.h"
 
-#define MAP_R	VFIO_DMA_MAP_FLAG_READ
-#define MAP_W	VFIO_DMA_MAP_FLAG_WRITE
+#define MAP_R VFIO_DMA_MAP_FLAG_READ
+#define MAP_W VFIO_DMA_MAP_FLAG_WRITE
 
 void model_init(struct model *m)
 {
@@ -139,7 +139,8 @@ long model_read(const struct model *m, uint64_t at, uint64_t size)
 
 long model_mark(struct model *m, uint64_t at, uint64_t size)
 {
-	uint64_t n, first = at / MODEL_PAGE, last = (at + size - 1) / MODEL_PAGE;
+	uint64_t n, first = at / MODEL_PAGE,
+		    last = (at + size - 1) / MODEL_PAGE;
 
 	for (n = first; n <= last; n++) {
 		long ret = may(m, n, MAP_W);

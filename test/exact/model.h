@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MODEL_PAGE	4096ULL
-#define MODEL_WINDOW	40000ULL	/* pages: more than one chunk of the log */
-#define MODEL_MAPPINGS	4096
+#define MODEL_PAGE     4096ULL
+#define MODEL_WINDOW   40000ULL /* pages: more than one chunk of the log */
+#define MODEL_MAPPINGS 4096
 
 /**
  * struct model_page - a page of IOVA
@@ -41,7 +41,7 @@ struct model_mapping {
 struct model {
 	struct model_page page[MODEL_WINDOW];
 	struct model_mapping mapping[MODEL_MAPPINGS];
-	int nr;			/* number of mappings */
+	int nr; /* number of mappings */
 	bool tracking;
 };
 

@@ -10,7 +10,7 @@
 
 #include "run.h"
 
-#define TOP	(0 - PAGE)	/* the last page of IOVA, or of addresses */
+#define TOP (0 - PAGE) /* the last page of IOVA, or of addresses */
 
 /* Pointers that can't be used: the first page, the kernel's memory, its end */
 static void *bad_pointer(struct exact *x)
@@ -20,7 +20,7 @@ static void *bad_pointer(struct exact *x)
 	};
 
 	if (any(x, 2))
-		return x->edge - 4;	/* the first member alone */
+		return x->edge - 4; /* the first member alone */
 	return (void *)bad[any(x, sizeof(bad) / sizeof(*bad))];
 }
 
@@ -63,7 +63,7 @@ static void bad_map(struct exact *x, uint64_t first, uint64_t count)
 		break;
 	}
 	if (want == -EOVERFLOW && x->s->plain)
-		return;		/* older kernels return -EINVAL */
+		return; /* older kernels return -EINVAL */
 	exact_is(x, "MAP_DMA", call(x, VFIO_IOMMU_MAP_DMA, &a), want);
 }
 
@@ -160,8 +160,8 @@ static void bad_harvest(struct exact *x, uint64_t first, uint64_t count)
 
 static void bad_ranges(struct exact *x, uint64_t first, uint64_t count)
 {
-	struct dmatrack_get_ranges a = exact_ranges_arg(x, first, count, 1,
-							x->answer, 1);
+	struct dmatrack_get_ranges a =
+		exact_ranges_arg(x, first, count, 1, x->answer, 1);
 
 	switch (any(x, 7)) {
 	case 0:
@@ -192,7 +192,9 @@ static void bad_ranges(struct exact *x, uint64_t first, uint64_t count)
 static void bad_list(struct exact *x, uint64_t first, uint64_t count)
 {
 	struct dmatrack_get_mappings a = {
-		.argsz = sizeof(a), .iova = iova_of(x, first), .count = 1,
+		.argsz = sizeof(a),
+		.iova = iova_of(x, first),
+		.count = 1,
 		.entries = (uintptr_t)x->answer,
 	};
 
@@ -207,15 +209,17 @@ static void bad_list(struct exact *x, uint64_t first, uint64_t count)
 		a.reserved = 1U << any(x, 32);
 		break;
 	}
-	exact_is(x, "GET_MAPPINGS", call(x, DMATRACK_GET_MAPPINGS, &a), -EINVAL);
+	exact_is(x, "GET_MAPPINGS", call(x, DMATRACK_GET_MAPPINGS, &a),
+		 -EINVAL);
 }
 
 /* The structure itself can't be read, or not all of it. */
 static void bad_structure(struct exact *x, uint64_t first, uint64_t count)
 {
 	static const unsigned long cmds[] = {
-		VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA, VFIO_IOMMU_DIRTY_PAGES,
-		VFIO_IOMMU_GET_INFO, DMATRACK_GET_INFO, DMATRACK_GET_MAPPINGS,
+		VFIO_IOMMU_MAP_DMA,	VFIO_IOMMU_UNMAP_DMA,
+		VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO,
+		DMATRACK_GET_INFO,	DMATRACK_GET_MAPPINGS,
 		DMATRACK_GET_RANGES,
 	};
 	unsigned long cmd = cmds[any(x, x->s->plain ? 4 : 7)];
@@ -243,10 +247,11 @@ static void bad_device(struct exact *x, uint64_t first, uint64_t count)
 
 void exact_refused(struct exact *x)
 {
-	static void (*const bad[])(struct exact *x, uint64_t first,
+	static void (*const bad[])(struct exact * x, uint64_t first,
 				   uint64_t count) = {
-		bad_map, bad_unmap, bad_unmap_bitmap, bad_harvest,
-		bad_structure, unknown_call, bad_device, bad_ranges, bad_list,
+		bad_map,     bad_unmap,	    bad_unmap_bitmap,
+		bad_harvest, bad_structure, unknown_call,
+		bad_device,  bad_ranges,    bad_list,
 	};
 	uint64_t first, count;
 

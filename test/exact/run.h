@@ -12,8 +12,8 @@
 #include "lib/util/random.h"
 #include "uapi/dmatrack.h"
 
-#define PAGE	MODEL_PAGE
-#define WINDOW	MODEL_WINDOW
+#define PAGE   MODEL_PAGE
+#define WINDOW MODEL_WINDOW
 
 /**
  * struct exact - a comparison under way

@@ -35,14 +35,14 @@
 #include "test/tap.h"
 #include "uapi/dmatrack.h"
 
-#define PAGE		4096ULL
-#define CHUNK		DMT_CHUNK_PAGES
-#define PAGES		(7 * CHUNK)	/* pages in the window, which ends at the last IOVA */
-#define BASE		(0 - PAGES * PAGE)
-#define WORDS		(PAGES / 64)
-#define MAPPINGS_MAX	65535U
+#define PAGE	     4096ULL
+#define CHUNK	     DMT_CHUNK_PAGES
+#define PAGES	     (7 * CHUNK) /* pages in the window, which ends at the last IOVA */
+#define BASE	     (0 - PAGES * PAGE)
+#define WORDS	     (PAGES / 64)
+#define MAPPINGS_MAX 65535U
 
-#define FAULT_ALL	(DMT_FAULT_MEMORY | DMT_FAULT_COPY | DMT_FAULT_PIN)
+#define FAULT_ALL    (DMT_FAULT_MEMORY | DMT_FAULT_COPY | DMT_FAULT_PIN)
 
 #ifdef __SANITIZE_ADDRESS__
 int __lsan_do_recoverable_leak_check(void);
@@ -131,7 +131,7 @@ struct world {
 	uint64_t *answer;
 };
 
-static char *memory;		/* a page for each page of IOVA */
+static char *memory; /* a page for each page of IOVA */
 
 static uint64_t *answer_at(size_t byte)
 {
@@ -183,8 +183,7 @@ static bool any(const uint64_t *bits, uint64_t first, uint64_t end)
 	for (; first + 64 <= end; first += 64)
 		if (word_at(bits, first))
 			return true;
-	return first < end &&
-		word_at(bits, first) << (64 - (end - first));
+	return first < end && word_at(bits, first) << (64 - (end - first));
 }
 
 static bool all(const uint64_t *bits, uint64_t first, uint64_t end)
@@ -292,7 +291,8 @@ static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 	for (; page < end; page++)
 		while (w->pins[page]) {
 			CHECK_EQ(dmatrack_engine_unpin(w->e, BASE + page * PAGE,
-						       1), 0);
+						       1),
+				 0);
 			model_unpin(page);
 		}
 }
@@ -300,8 +300,19 @@ static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 /* Calls, and their effects on the model ------------------------------------------ */
 
 enum op {
-	MAP, UNMAP, UNMAP_BITMAP, START, STOP, MARK, SCATTER, WRITE, PIN, UNPIN,
-	HARVEST, RANGES, LIST,
+	MAP,
+	UNMAP,
+	UNMAP_BITMAP,
+	START,
+	STOP,
+	MARK,
+	SCATTER,
+	WRITE,
+	PIN,
+	UNPIN,
+	HARVEST,
+	RANGES,
+	LIST,
 };
 
 /**
@@ -323,8 +334,10 @@ struct step {
 static long do_map(const struct step *s)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = s->arg,
-		.iova = BASE + s->page * PAGE, .size = s->n * PAGE,
+		.argsz = sizeof(map),
+		.flags = s->arg,
+		.iova = BASE + s->page * PAGE,
+		.size = s->n * PAGE,
 		.vaddr = (unsigned long)memory + s->page * PAGE,
 	};
 	unsigned int i = w->nmaps;
@@ -596,10 +609,12 @@ static void as_bitmap(const struct step *s, unsigned int n)
 static long do_ranges(const struct step *s)
 {
 	struct dmatrack_get_ranges get = {
-		.argsz = sizeof(get), .iova = BASE + s->page * PAGE,
+		.argsz = sizeof(get),
+		.iova = BASE + s->page * PAGE,
 		.last = BASE + (s->page + s->n) * PAGE - 1,
 		.page_size = PAGE << s->arg,
-		.count = WORDS / 2, .ranges = (unsigned long)w->answer,
+		.count = WORDS / 2,
+		.ranges = (unsigned long)w->answer,
 	};
 	struct step told = *s;
 	long ret;
@@ -631,8 +646,10 @@ static long do_list(const struct step *s)
 {
 	struct dmatrack_mapping_entry *e = (void *)w->answer;
 	struct dmatrack_get_mappings get = {
-		.argsz = sizeof(get), .iova = BASE + s->page * PAGE,
-		.count = s->n, .entries = (unsigned long)e,
+		.argsz = sizeof(get),
+		.iova = BASE + s->page * PAGE,
+		.count = s->n,
+		.entries = (unsigned long)e,
 	};
 	long ret = call(DMATRACK_GET_MAPPINGS, &get);
 	unsigned int i;
@@ -687,7 +704,8 @@ static void check_pins(struct dmt_mapping *m, const struct map *map)
 	uint64_t page, pinned = 0;
 
 	for (page = 0; page < map->n; page += 64) {
-		uint64_t in = page % CHUNK, n = min_t(uint64_t, 64, map->n - page);
+		uint64_t in = page % CHUNK,
+			 n = min_t(uint64_t, 64, map->n - page);
 		uint64_t mask = ~0ULL >> (64 - n);
 
 		if (!in)
@@ -763,8 +781,7 @@ static void check_word(uint64_t i)
 	CHECK(!lost);
 	if (extra & ~w->may[i])
 		printf("# can't be dirty: page %#llx and maybe others\n",
-		       (long long)i * 64 +
-		       __builtin_ctzll(extra & ~w->may[i]));
+		       (long long)i * 64 + __builtin_ctzll(extra & ~w->may[i]));
 	CHECK(!(extra & ~w->may[i]));
 	if (!extra)
 		return;
@@ -812,7 +829,8 @@ static void check_unpin_all(void)
 			continue;
 		do {
 			CHECK_EQ(dmatrack_engine_unpin(w->e, BASE + page * PAGE,
-						       1), 0);
+						       1),
+				 0);
 			model_unpin(page);
 		} while (w->pins[page]);
 		CHECK_EQ(dmatrack_engine_unpin(w->e, BASE + page * PAGE, 1),
@@ -843,14 +861,14 @@ static void world_free(void)
 /* The script ---------------------------------------------------------------------- */
 
 /* Mappings, by their first pages */
-#define TINY		0			/* 40 pages: no bitmap */
-#define SHORT		40			/* 700 */
-#define ROM		740			/* 100, read-only */
-#define LONG		4000			/* 3 1/2 chunks */
-#define LONG_N		(CHUNK * 7 / 2)
-#define NEXT		(LONG + LONG_N)		/* 60, adjacent to LONG */
-#define AFTER		(NEXT + 60)		/* 70,000, adjacent to NEXT */
-#define TOP		(PAGES - 1000)		/* 1,000, up to the last IOVA */
+#define TINY   0    /* 40 pages: no bitmap */
+#define SHORT  40   /* 700 */
+#define ROM    740  /* 100, read-only */
+#define LONG   4000 /* 3 1/2 chunks */
+#define LONG_N (CHUNK * 7 / 2)
+#define NEXT   (LONG + LONG_N) /* 60, adjacent to LONG */
+#define AFTER  (NEXT + 60)     /* 70,000, adjacent to NEXT */
+#define TOP    (PAGES - 1000)  /* 1,000, up to the last IOVA */
 
 static const struct step script[] = {
 	{ "start", START, 0, 0, 0 },
@@ -878,7 +896,8 @@ static const struct step script[] = {
 	{ "write over three mappings", WRITE, AFTER - 1, 3, 0 },
 	{ "harvest in whole", HARVEST, 0, PAGES, 0 },
 	{ "mark a whole mapping", MARK, LONG, LONG_N, 0 },
-	{ "harvest a part of an all-dirty chunk", HARVEST, LONG + CHUNK + 7, 99, 0 },
+	{ "harvest a part of an all-dirty chunk", HARVEST, LONG + CHUNK + 7, 99,
+	  0 },
 	{ "harvest over all-dirty chunks", HARVEST, LONG + 77, 3 * CHUNK, 0 },
 
 	{ "mark many pages", SCATTER, 0, PAGES, 4000 },
@@ -926,7 +945,8 @@ static const struct step script[] = {
 	{ "pin again, to be unmapped", PIN, LONG + 33, 500, 3 },
 
 	{ "mark what goes", SCATTER, LONG, AFTER - LONG, 900 },
-	{ "unmap with a bitmap", UNMAP_BITMAP, LONG - 50, AFTER - LONG + 50, 0 },
+	{ "unmap with a bitmap", UNMAP_BITMAP, LONG - 50, AFTER - LONG + 50,
+	  0 },
 	{ "map anew", MAP, LONG, LONG_N, 3 },
 	{ "harvest what is left", HARVEST, 0, PAGES, 0 },
 	{ "mark a whole one that goes", MARK, AFTER, 70000, 0 },
@@ -1048,7 +1068,7 @@ static long harvest_going(const struct step *s, long nth, size_t from,
 	memset(&going, 0, sizeof(going));
 	if (ret)
 		CHECK_EQ(ret, -EFAULT);
-	else	/* the call ended before it needed the buffer */
+	else /* the call ended before it needed the buffer */
 		memset(w->may, 0, sizeof(w->may));
 	check_world();
 	return ret;
@@ -1056,8 +1076,9 @@ static long harvest_going(const struct step *s, long nth, size_t from,
 
 static void buffer_goes(const struct step *s)
 {
-	const size_t size = s->op == RANGES ? WORDS * 8 :
-			    ((s->n >> s->arg) / 8 + 4095) & ~4095UL;
+	const size_t size = s->op == RANGES ?
+				    WORDS * 8 :
+				    ((s->n >> s->arg) / 8 + 4095) & ~4095UL;
 	bool gone = true;
 	size_t from, len;
 	long nth;
@@ -1101,7 +1122,7 @@ static void buffer_goes_ranges(void)
 
 /* Many mappings ------------------------------------------------------------------- */
 
-#define MANY	400U
+#define MANY 400U
 
 struct many {
 	struct dmatrack_engine *e;
@@ -1138,8 +1159,11 @@ static void many_check(void)
 static long many_map(unsigned int i)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = 3, .iova = i * 2 * PAGE,
-		.size = PAGE, .vaddr = (unsigned long)memory,
+		.argsz = sizeof(map),
+		.flags = 3,
+		.iova = i * 2 * PAGE,
+		.size = PAGE,
+		.vaddr = (unsigned long)memory,
 	};
 
 	return dmatrack_engine_ioctl(many->e, VFIO_IOMMU_MAP_DMA,
@@ -1150,7 +1174,8 @@ static long many_map(unsigned int i)
 static void many_unmap(unsigned int i, unsigned int n)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap), .iova = i * 2 * PAGE,
+		.argsz = sizeof(unmap),
+		.iova = i * 2 * PAGE,
 		.size = n * 2 * PAGE,
 	};
 	unsigned int gone = 0;
@@ -1198,8 +1223,9 @@ static void many_fill(unsigned int order)
 	CHECK(many);
 	CHECK_EQ(dmatrack_engine_create(&many->e, VFIO_TYPE1v2_IOMMU, 0), 0);
 	for (i = 0; i < MANY; i++)
-		many_map_failing(order == 0 ? i : order == 1 ? MANY - 1 - i :
-				 i * 147 % MANY);
+		many_map_failing(order == 0 ? i :
+				 order == 1 ? MANY - 1 - i :
+					      i * 147 % MANY);
 	many_check();
 }
 
@@ -1266,8 +1292,8 @@ static void many_unmap_without(void)
 
 /* A mapping of several tables ------------------------------------------------------ */
 
-#define HUGE_CHUNKS	(2 * DMT_TABLE_CHUNKS + 3)
-#define HUGE_PAGES	(HUGE_CHUNKS * CHUNK)
+#define HUGE_CHUNKS (2 * DMT_TABLE_CHUNKS + 3)
+#define HUGE_PAGES  (HUGE_CHUNKS * CHUNK)
 
 static uint64_t *huge;
 
@@ -1355,10 +1381,13 @@ static void huge_marks(struct dmatrack_engine *e)
 static struct dmatrack_engine *huge_new(void)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = 3, .size = HUGE_PAGES * PAGE,
+		.argsz = sizeof(map),
+		.flags = 3,
+		.size = HUGE_PAGES * PAGE,
 	};
 	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+		.argsz = sizeof(d),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
 	struct dmatrack_engine *e;
 	void *mem = mmap(NULL, HUGE_PAGES * PAGE, PROT_READ | PROT_WRITE,
@@ -1370,9 +1399,11 @@ static struct dmatrack_engine *huge_new(void)
 	CHECK_EQ(dmatrack_engine_create(&e, VFIO_TYPE1v2_IOMMU, 0), 0);
 	map.vaddr = (unsigned long)mem;
 	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA,
-				       (unsigned long)&map), 0);
+				       (unsigned long)&map),
+		 0);
 	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_DIRTY_PAGES,
-				       (unsigned long)&d), 0);
+				       (unsigned long)&d),
+		 0);
 	return e;
 }
 
@@ -1412,7 +1443,7 @@ int main(void)
 	if (memory == MAP_FAILED)
 		return 1;
 	for (at = 0; at < ARRAY_SIZE(script); at++) {
-		static unsigned int here;	/* TEST() is a setjmp() */
+		static unsigned int here; /* TEST() is a setjmp() */
 
 		here = at;
 		snprintf(name, sizeof(name), "every failure: %s",
@@ -1424,7 +1455,8 @@ int main(void)
 	}
 	TEST(buffer_goes_fine, "a buffer unmapped during a harvest");
 	TEST(buffer_goes_coarse, "a buffer unmapped during a coarse harvest");
-	TEST(buffer_goes_ranges, "a buffer unmapped during a harvest as ranges");
+	TEST(buffer_goes_ranges,
+	     "a buffer unmapped during a harvest as ranges");
 	TEST(buffer_goes_unmap, "a buffer unmapped during an unmap");
 	w = NULL;
 	TEST(many_up, "map 400 ascending, every failure");

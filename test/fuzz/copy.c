@@ -20,8 +20,8 @@
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
-#define PAGE	4096ULL
-#define TABLE	(8192 + (4 << 20))	/* offset of the table in the image below */
+#define PAGE  4096ULL
+#define TABLE (8192 + (4 << 20)) /* offset of the table in the image below */
 
 static uint64_t rng;
 static unsigned long runs = 3000;
@@ -96,8 +96,9 @@ static int check_range(uint64_t iova, uint64_t size)
 	unsigned int i;
 
 	for (i = 0; i < ntold; i++)
-		if (iova >= told[i].iova && iova - told[i].iova < told[i].size &&
-		    size && size <= told[i].size - (iova - told[i].iova))
+		if (iova >= told[i].iova &&
+		    iova - told[i].iova < told[i].size && size &&
+		    size <= told[i].size - (iova - told[i].iova))
 			return 0;
 	wrong = 1;
 	return 0;
@@ -147,7 +148,8 @@ static void random_hello(struct dml_frame *f, void *payload)
 	for (i = 0; i < hello->nregions && i < 100; i++) {
 		iova += below(3) * PAGE;
 		*region++ = below(40) ? iova : dml_random_next(&rng);
-		*region = below(40) ? (1 + below(5)) * PAGE : dml_random_next(&rng);
+		*region = below(40) ? (1 + below(5)) * PAGE :
+				      dml_random_next(&rng);
 		iova += *region++;
 	}
 	f->type = DML_WIRE_HELLO;
@@ -175,7 +177,8 @@ static void random_frame(struct dml_frame *f, uint64_t *seq, void *payload)
 	f->encoding = below(2);
 	memset(page, (int)below(256), sizeof(page));
 	if (f->encoding)
-		f->length = (uint32_t)ZSTD_compress(payload, 9 * PAGE, page, n, 1);
+		f->length =
+			(uint32_t)ZSTD_compress(payload, 9 * PAGE, page, n, 1);
 	if (!below(20))
 		((unsigned char *)payload)[below(f->length)] ^= 1 << below(8);
 	if (!below(30))
@@ -196,7 +199,9 @@ static void random_commit(struct dml_wire *wire, const struct dml_frame *finish)
 static void random_stream(void)
 {
 	const struct dmatrack_channel_ops ops = {
-		.size = sizeof(ops), .read = nothing, .write = append,
+		.size = sizeof(ops),
+		.read = nothing,
+		.write = append,
 	};
 	static uint64_t payload[80000 / 8];
 	struct dmatrack_channel *ch;
@@ -230,7 +235,9 @@ static void test_streams(void)
 {
 	struct dmatrack_dest dest = { .ops = &check_ops };
 	struct dmatrack_receiver r = {
-		.size = sizeof(r), .dest = &dest, .accept = once,
+		.size = sizeof(r),
+		.dest = &dest,
+		.accept = once,
 	};
 	unsigned long i, good = 0, begun = 0;
 	int ret;
@@ -321,7 +328,8 @@ static int read_all(struct dmatrack_image *m)
 
 static void test_images(void)
 {
-	const char *path = scratch_path("image"), *altered = scratch_path("altered");
+	const char *path = scratch_path("image"),
+		   *altered = scratch_path("altered");
 	unsigned long i, opened = 0, good = 0;
 	struct dmatrack_image *m;
 	char command[800];
@@ -336,8 +344,7 @@ static void test_images(void)
 		char first[8192], table[72];
 
 		CHECK_EQ(pread(fd, first, sizeof(first), 0), sizeof(first));
-		CHECK_EQ(pread(fd, table, sizeof(table), TABLE),
-			 sizeof(table));
+		CHECK_EQ(pread(fd, table, sizeof(table), TABLE), sizeof(table));
 		alter_image(fd);
 		ret = dmatrack_image_open(&m, altered);
 		if (!ret) {

@@ -22,12 +22,12 @@
 #include "test/tap.h"
 #include "test/testdev/testdev_pci.h"
 
-#define IOVA	0x40000000ull
-#define SIZE	(1u << 20)
-#define OP	1300u		/* not of a power of two: slots cross pages */
-#define SEED	0x5eedu
-#define STATES	8
-#define ID	(TDEV_PCI_VENDOR | (uint32_t)TDEV_PCI_DEVICE << 16)
+#define IOVA   0x40000000ull
+#define SIZE   (1u << 20)
+#define OP     1300u /* not of a power of two: slots cross pages */
+#define SEED   0x5eedu
+#define STATES 8
+#define ID     (TDEV_PCI_VENDOR | (uint32_t)TDEV_PCI_DEVICE << 16)
 
 static struct dmatrack *container;
 static int fd;
@@ -37,14 +37,16 @@ static void map_half(unsigned int half)
 {
 	CHECK_EQ(dmatrack_map(container, IOVA + half * (SIZE / 2),
 			      memory + half * (SIZE / 8), SIZE / 2,
-			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+		 0);
 }
 
 /* Regions */
 
 static uint64_t region(unsigned int index, uint64_t *size)
 {
-	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
+	struct vfio_region_info info = { .argsz = sizeof(info),
+					 .index = index };
 
 	CHECK_EQ(ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &info), 0);
 	if (size)
@@ -57,14 +59,16 @@ static uint32_t config_read(unsigned int offset)
 	uint32_t value = 0;
 
 	CHECK_EQ(pread(fd, &value, 4,
-		       region(VFIO_PCI_CONFIG_REGION_INDEX, NULL) + offset), 4);
+		       region(VFIO_PCI_CONFIG_REGION_INDEX, NULL) + offset),
+		 4);
 	return value;
 }
 
 static void config_write(unsigned int offset, uint32_t value)
 {
 	CHECK_EQ(pwrite(fd, &value, 4,
-			region(VFIO_PCI_CONFIG_REGION_INDEX, NULL) + offset), 4);
+			region(VFIO_PCI_CONFIG_REGION_INDEX, NULL) + offset),
+		 4);
 }
 
 static uint32_t reg_read(unsigned int reg)
@@ -72,14 +76,16 @@ static uint32_t reg_read(unsigned int reg)
 	uint32_t value = 0;
 
 	CHECK_EQ(pread(fd, &value, 4,
-		       region(VFIO_PCI_BAR0_REGION_INDEX, NULL) + reg), 4);
+		       region(VFIO_PCI_BAR0_REGION_INDEX, NULL) + reg),
+		 4);
 	return value;
 }
 
 static void reg_write(unsigned int reg, uint32_t value)
 {
 	CHECK_EQ(pwrite(fd, &value, 4,
-			region(VFIO_PCI_BAR0_REGION_INDEX, NULL) + reg), 4);
+			region(VFIO_PCI_BAR0_REGION_INDEX, NULL) + reg),
+		 4);
 }
 
 /* The engine */
@@ -133,8 +139,8 @@ static void check_memory(void)
 
 	memset(expected, 0, SIZE);
 	for (n = 0; n < done; n++) {
-		uint32_t *slot = expected +
-				 tdev_pci_slot(SEED, n, SIZE / OP) * (OP / 4);
+		uint32_t *slot =
+			expected + tdev_pci_slot(SEED, n, SIZE / OP) * (OP / 4);
 
 		for (i = 0; i < OP / 4; i++)
 			slot[i] = tdev_pci_word(SEED, n, i);
@@ -220,8 +226,8 @@ static int load(const void *data, size_t size)
 	if (ret)
 		CHECK_EQ(set_state(VFIO_DEVICE_STATE_RUNNING, &(int){ 0 }),
 			 -EINVAL);
-	CHECK_EQ(get_state(), ret ? VFIO_DEVICE_STATE_ERROR :
-				    VFIO_DEVICE_STATE_STOP);
+	CHECK_EQ(get_state(),
+		 ret ? VFIO_DEVICE_STATE_ERROR : VFIO_DEVICE_STATE_STOP);
 	return ret;
 }
 
@@ -255,8 +261,8 @@ static void test_regions(void)
 	CHECK_EQ(errno, EINVAL);
 	CHECK_EQ(pread(fd, &value, 4, 2), -1);
 	CHECK_EQ(pread(fd, &value, 4, 4096), -1);
-	CHECK_EQ(pread(fd, &value, 4,
-		       region(VFIO_PCI_BAR1_REGION_INDEX, NULL)), -1);
+	CHECK_EQ(pread(fd, &value, 4, region(VFIO_PCI_BAR1_REGION_INDEX, NULL)),
+		 -1);
 	CHECK_EQ(pread(fd, &value, 4, INT64_MAX - 4), -1);
 }
 
@@ -265,7 +271,7 @@ static void test_engine(void)
 	start(SIZE / 4);
 	progress(3000);
 	CHECK_EQ(reg_read(TDEV_PCI_LENGTH), SIZE);
-	reg_write(TDEV_PCI_LENGTH, 4);		/* ignored while the device goes */
+	reg_write(TDEV_PCI_LENGTH, 4); /* ignored while the device goes */
 	CHECK_EQ(reg_read(TDEV_PCI_LENGTH), SIZE);
 	reg_write(TDEV_PCI_CONTROL, 0);
 	check_memory();
@@ -273,7 +279,7 @@ static void test_engine(void)
 	CHECK_EQ(reg_read(TDEV_PCI_FAILED), 0);
 	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO);
 	progress(1000);
-	config_write(PCI_COMMAND, 0);		/* no bus master any more */
+	config_write(PCI_COMMAND, 0); /* no bus master any more */
 	check_memory();
 	check_quiet();
 	CHECK_EQ(reg_read(TDEV_PCI_CONTROL), TDEV_PCI_GO);
@@ -311,7 +317,8 @@ static void test_invalid_registers(void)
 	CHECK(!goes_with(TDEV_PCI_LENGTH, TDEV_PCI_LENGTH_MAX + 4));
 	CHECK(!goes_with(TDEV_PCI_HELD, SIZE + 4096));
 	CHECK(!goes_with(TDEV_PCI_HELD, 4));
-	CHECK(goes_with(TDEV_PCI_IOVA_HIGH, ~0u));	/* valid, though not mapped */
+	CHECK(goes_with(TDEV_PCI_IOVA_HIGH,
+			~0u)); /* valid, though not mapped */
 	prepare(0);
 	reg_write(TDEV_PCI_IOVA_HIGH, ~0u);
 	reg_write(TDEV_PCI_IOVA_LOW, -SIZE + 4);
@@ -329,9 +336,8 @@ static void arc(unsigned int from, unsigned int to)
 	bool saving_to = to == VFIO_DEVICE_STATE_PRE_COPY ||
 			 to == VFIO_DEVICE_STATE_PRE_COPY_P2P ||
 			 to == VFIO_DEVICE_STATE_STOP_COPY;
-	bool opens = to != from &&
-		     ((saving_to && !saving_from) ||
-		      to == VFIO_DEVICE_STATE_RESUMING);
+	bool opens = to != from && ((saving_to && !saving_from) ||
+				    to == VFIO_DEVICE_STATE_RESUMING);
 	int stream, other, ret, want = 0;
 	unsigned int now;
 

@@ -10,8 +10,8 @@
 #include <linux/vfio.h>
 
 #ifndef VFIO_MIG_GET_PRECOPY_INFO
-#define VFIO_DEVICE_STATE_PRE_COPY	6
-#define VFIO_DEVICE_STATE_PRE_COPY_P2P	7
+#define VFIO_DEVICE_STATE_PRE_COPY     6
+#define VFIO_DEVICE_STATE_PRE_COPY_P2P 7
 
 struct vfio_precopy_info {
 	__u32 argsz;
@@ -20,7 +20,7 @@ struct vfio_precopy_info {
 	__u64 dirty_bytes;
 };
 
-#define VFIO_MIG_GET_PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
+#define VFIO_MIG_GET_PRECOPY_INFO _IO(VFIO_TYPE, VFIO_BASE + 21)
 #endif
 
 #endif

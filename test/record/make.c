@@ -17,7 +17,7 @@
 #define PAGE	UINT64_C(4096)
 #define SEC	UINT64_C(1000000000)
 #define GIB	(UINT64_C(1) << 30)
-#define REGIONS	600u
+#define REGIONS 600u
 
 /**
  * struct kind - a kind of run to invent
@@ -52,10 +52,10 @@ struct kind {
 static const struct kind kinds[] = {
 	{ "tera", 3, 1024 * GIB, 10 * GIB, 500000, 800000, 120000, 60000, 30,
 	  SEC / 3, 0, DMATRACK_ROUNDS, false },
-	{ "busy", 4, 16 * GIB, GIB, 300000, 150000, 50000, 90000, 30,
-	  SEC / 3, 0, DMATRACK_DIVERGES, false },
-	{ "refine", 2, 4 * GIB, 2 * GIB, 60000, 8000, 2000, 1000, 8, SEC / 5, 99,
-	  DMATRACK_ROUNDS, false },
+	{ "busy", 4, 16 * GIB, GIB, 300000, 150000, 50000, 90000, 30, SEC / 3,
+	  0, DMATRACK_DIVERGES, false },
+	{ "refine", 2, 4 * GIB, 2 * GIB, 60000, 8000, 2000, 1000, 8, SEC / 5,
+	  99, DMATRACK_ROUNDS, false },
 	{ "single", 1, GIB, 4 * GIB, 0, 0, 0, 0, 0, SEC / 3, 0, DMATRACK_ASKED,
 	  false },
 	{ "cut", 5, 8 * GIB, GIB, 9000, 9000, 2000, 800, 6, SEC / 3, 0,
@@ -117,7 +117,8 @@ static void write_for(struct world *w, uint64_t ns)
 	uint64_t log = (uint64_t)((double)w->k->log * s), i;
 	uint64_t start = w->pages / 2 + (uint64_t)(at * (double)w->k->log);
 
-	set_some(w, w->pages / 8, w->pages / 24, (uint64_t)((double)w->k->band * s));
+	set_some(w, w->pages / 8, w->pages / 24,
+		 (uint64_t)((double)w->k->band * s));
 	set_some(w, w->pages / 4 + (uint64_t)(at * (double)w->pages / 900),
 		 w->pages / 64, (uint64_t)((double)w->k->set * s));
 	set_some(w, 0, w->pages, (uint64_t)((double)w->k->single * s));
@@ -157,12 +158,13 @@ static void lay_out(struct world *w)
 
 		if (i == n - 1)
 			pages = w->k->size / PAGE - w->pages;
-		w->region[i] = (struct dmatrack_region){ iova, pages * PAGE,
-							 NULL };
+		w->region[i] =
+			(struct dmatrack_region){ iova, pages * PAGE, NULL };
 		w->part[i] = w->bitmap + at;
 		at += pages / 64 + 1;
 		w->pages += pages;
-		iova += pages * PAGE + (i % 2 ? 0 : w->k->size / 8 / PAGE * PAGE);
+		iova += pages * PAGE +
+			(i % 2 ? 0 : w->k->size / 8 / PAGE * PAGE);
 	}
 }
 
@@ -197,14 +199,18 @@ static uint64_t one_round(struct world *w, unsigned int i, bool last,
 {
 	const uint64_t *const *parts = (const uint64_t *const *)w->part;
 	struct dmatrack_round o = {
-		.number = i, .last = last, .begin = w->now, .bitmaps = parts,
+		.number = i,
+		.last = last,
+		.begin = w->now,
+		.bitmaps = parts,
 		.rate = w->k->rate / 100 * (97 + dml_random_below(&w->rng, 4)),
 		.dirty = i && !w->k->same ? count(w) : w->pages,
 	};
 	uint64_t left;
 
-	if (w->k->same)		/* the driver reports all pages */
-		memset(w->bitmap, 0xff, (w->pages / 64 + 2 * w->k->regions) * 8);
+	if (w->k->same) /* the driver reports all pages */
+		memset(w->bitmap, 0xff,
+		       (w->pages / 64 + 2 * w->k->regions) * 8);
 
 	o.harvest = i ? w->pages / 30 + 20000 : 0;
 	o.same = i ? o.dirty * w->k->same / 100 : 0;

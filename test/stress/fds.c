@@ -21,7 +21,7 @@
 
 #include "test/testdev/testdev.h"
 
-#define SIZE	(16UL << 20)
+#define SIZE (16UL << 20)
 
 enum stage { ATTACHED, MAPPED, TRACKING, PINNED, RUNNING, STAGES };
 
@@ -56,16 +56,18 @@ static void attach(struct fds *f, const char *device)
 {
 	f->container = call("container", open("/dev/vfio/vfio", O_RDWR));
 	f->group = open_group(device);
-	call("attach", ioctl(f->group, VFIO_GROUP_SET_CONTAINER, &f->container));
+	call("attach",
+	     ioctl(f->group, VFIO_GROUP_SET_CONTAINER, &f->container));
 	call("type", ioctl(f->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
-	f->device = call("device", ioctl(f->group, VFIO_GROUP_GET_DEVICE_FD,
-					 device));
+	f->device = call("device",
+			 ioctl(f->group, VFIO_GROUP_GET_DEVICE_FD, device));
 }
 
 static void map(struct fds *f)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .size = SIZE,
+		.argsz = sizeof(map),
+		.size = SIZE,
 		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
 	};
 
@@ -78,7 +80,8 @@ static void map(struct fds *f)
 static void track(struct fds *f)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+		.argsz = sizeof(d),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
 
 	call("start", ioctl(f->container, VFIO_IOMMU_DIRTY_PAGES, &d));
@@ -87,7 +90,9 @@ static void track(struct fds *f)
 static void pin(struct fds *f)
 {
 	struct tdev_io io = {
-		.argsz = sizeof(io), .iova = SIZE / 2, .size = SIZE / 4,
+		.argsz = sizeof(io),
+		.iova = SIZE / 2,
+		.size = SIZE / 4,
 		.flags = TDEV_PIN_READ | TDEV_PIN_WRITE,
 	};
 
@@ -97,10 +102,12 @@ static void pin(struct fds *f)
 static void run(struct fds *f)
 {
 	struct tdev_run run = {
-		.argsz = sizeof(run), .threads = 2, .size = 5000,
-		.length = SIZE, .seed = 1,
-		.flags = TDEV_RUN_RANDOM | TDEV_RUN_PIN |
-			 TDEV_RUN_VARY,
+		.argsz = sizeof(run),
+		.threads = 2,
+		.size = 5000,
+		.length = SIZE,
+		.seed = 1,
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY,
 	};
 
 	call("run", ioctl(f->device, TDEV_RUN, &run));

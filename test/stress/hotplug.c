@@ -28,13 +28,13 @@
 #include "devices/device.h"
 #include "lib/util/random.h"
 
-#define PAGE		4096ULL
-#define BASE		(16ULL << 20)	/* within reach of 28 bits */
-#define STABLE		(16ULL << 20)
-#define PIECE		(1ULL << 20)
-#define PIECES		8ULL
-#define TOTAL		(STABLE + PIECES * PIECE)
-#define MAX_DEVICES	8
+#define PAGE	    4096ULL
+#define BASE	    (16ULL << 20) /* within reach of 28 bits */
+#define STABLE	    (16ULL << 20)
+#define PIECE	    (1ULL << 20)
+#define PIECES	    8ULL
+#define TOTAL	    (STABLE + PIECES * PIECE)
+#define MAX_DEVICES 8
 
 static struct dmatrack *t;
 static const char *names[MAX_DEVICES];
@@ -67,7 +67,7 @@ static long check(const char *what, long ret)
 
 static bool is_pci(const char *name)
 {
-	return strchr(name, '.');	/* an address; UUIDs have none */
+	return strchr(name, '.'); /* an address; UUIDs have none */
 }
 
 /* Devices -------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ static void write_and_leave(struct dev_device *d, int fd, uint64_t *rng)
 
 	pthread_mutex_lock(&copying);
 	check("write", dev_write(d, BASE + dml_random_below(rng, STABLE - 8),
-					&data, sizeof(data)));
+				 &data, sizeof(data)));
 	leave(d, fd);
 	pthread_mutex_unlock(&copying);
 }
@@ -173,8 +173,8 @@ static uint64_t copy_dirty(uint64_t off, uint64_t size, const uint64_t *bitmap)
 	uint64_t pos = 0, len, sum = 0;
 
 	for (; dmatrack_next_run(bitmap, size / PAGE, &pos, &len); pos += len) {
-		dml_racy_copy(copy + off + pos * PAGE, memory + off + pos * PAGE,
-			      len * PAGE);
+		dml_racy_copy(copy + off + pos * PAGE,
+			      memory + off + pos * PAGE, len * PAGE);
 		sum += len;
 	}
 	return sum;
@@ -200,7 +200,7 @@ static void *harvester(void *arg)
 	(void)arg;
 	while (!stop) {
 		harvest();
-		nanosleep(&pause, NULL);	/* let the other thread get the lock */
+		nanosleep(&pause, NULL); /* let the other thread get the lock */
 	}
 	return NULL;
 }
@@ -224,8 +224,8 @@ static void unmap_and_map(uint64_t off)
 	};
 
 	pthread_mutex_lock(&copying);
-	check("unmap", dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA,
-				      (unsigned long)&args));
+	check("unmap",
+	      dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&args));
 	if (args.unmap.size != PIECE)
 		die("unmap's size", -EIO);
 	copy_dirty(off, PIECE, bitmap);
@@ -332,7 +332,8 @@ static void come_and_go(unsigned int seconds)
 	uint64_t off;
 	unsigned int i;
 
-	check("container", dmatrack_open_vfio(&t, names[0], VFIO_TYPE1v2_IOMMU));
+	check("container",
+	      dmatrack_open_vfio(&t, names[0], VFIO_TYPE1v2_IOMMU));
 	check("device", dev_open(&d, t));
 	map(0, STABLE);
 	for (off = STABLE; off < TOTAL; off += PIECE)
@@ -346,7 +347,8 @@ static void come_and_go(unsigned int seconds)
 		printf("# %s joined %lu times\n", names[i], joins[i]);
 	printf("# %lu harvests of everything, %lu of less, %lu unmaps\n", full,
 	       partial, unmaps);
-	ok(has_all(), "all devices came and went; harvests of everything and of less");
+	ok(has_all(),
+	   "all devices came and went; harvests of everything and of less");
 	ok(!memcmp(memory, copy, TOTAL), "an exact copy");
 	dev_close(d);
 }
@@ -384,7 +386,8 @@ int main(int argc, char **argv)
 			break;
 	}
 	if (i != argc || !mdev_first()) {
-		fprintf(stderr, "usage: hotplug [--seconds N] [--seed N] --device UUID --device UUID|PCI-ADDRESS...\n");
+		fprintf(stderr,
+			"usage: hotplug [--seconds N] [--seed N] --device UUID --device UUID|PCI-ADDRESS...\n");
 		return 2;
 	}
 	memory = memory_new();

@@ -31,21 +31,21 @@
 #include "devices/device.h"
 #include "lib/util/random.h"
 
-#define PAGE		4096ULL
-#define BASE		(1ULL << 40)
-#define PIECE		(4ULL << 20)	/* unmapped and mapped again */
-#define PIECES		8ULL
-#define HOLE	(1ULL << 30)	/* IOVAs for the small mappings */
-#define SMALL		2048ULL
-#define MAX_OP		(40 * 1024)
+#define PAGE   4096ULL
+#define BASE   (1ULL << 40)
+#define PIECE  (4ULL << 20) /* unmapped and mapped again */
+#define PIECES 8ULL
+#define HOLE   (1ULL << 30) /* IOVAs for the small mappings */
+#define SMALL  2048ULL
+#define MAX_OP (40 * 1024)
 
 /* Memory: stable, then pieces; mapped in that order from BASE on. */
 static uint64_t stable = 96ULL << 20, total;
 static char *memory, *copy;
 static struct dmatrack *t;
 static struct dev_device *dev;
-static atomic_ulong victim;	/* offset of the piece that is unmapped next */
-static bool slow;	/* a kernel that checks all it does, emulated */
+static atomic_ulong victim; /* offset of the piece that is unmapped next */
+static bool slow;	    /* a kernel that checks all it does, emulated */
 static atomic_bool stop;
 static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, reported;
 
@@ -120,13 +120,15 @@ static void *writer(void *arg)
 	char *data = malloc(MAX_OP);
 
 	while (!stop) {
-		uint64_t size = 1 + dml_random_below(&rng, dml_random_below(&rng, 8) ?
-						     200 : MAX_OP);
+		uint64_t size =
+			1 + dml_random_below(&rng, dml_random_below(&rng, 8) ?
+							   200 :
+							   MAX_OP);
 		uint64_t off = somewhere(&rng, size);
 
 		fill(&rng, data, size);
-		check_op("write", dev_write(dev, BASE + off, data, size),
-			 off, size);
+		check_op("write", dev_write(dev, BASE + off, data, size), off,
+			 size);
 		writes++;
 		breathe();
 	}
@@ -140,29 +142,33 @@ static void *pinner(void *arg)
 	char *data = malloc(16 * PAGE);
 
 	while (!stop) {
-		uint64_t n = 1 + dml_random_below(&rng, dml_random_below(&rng, 4) ? 4 : 16);
-		uint64_t off = dml_random_below(&rng, (total - n * PAGE) / PAGE) * PAGE;
+		uint64_t n =
+			1 + dml_random_below(
+				    &rng, dml_random_below(&rng, 4) ? 4 : 16);
+		uint64_t off =
+			dml_random_below(&rng, (total - n * PAGE) / PAGE) *
+			PAGE;
 		unsigned int i, again = dml_random_below(&rng, 4);
 		int ret;
 
-		ret = dev_pin(dev, BASE + off, n, TDEV_PIN_READ |
-							 TDEV_PIN_WRITE);
+		ret = dev_pin(dev, BASE + off, n,
+			      TDEV_PIN_READ | TDEV_PIN_WRITE);
 		check_op("pin", ret, off, n * PAGE);
 		breathe();
 		if (ret)
 			continue;
 		for (i = 0; i < again; i++) {
 			uint64_t at = dml_random_below(&rng, n * PAGE);
-			uint64_t size = 1 + dml_random_below(&rng, n * PAGE - at);
+			uint64_t size =
+				1 + dml_random_below(&rng, n * PAGE - at);
 
 			fill(&rng, data, size);
 			check_op("pinned write",
-				 dev_pinned_write(dev, BASE + off + at,
-							 data, size),
+				 dev_pinned_write(dev, BASE + off + at, data,
+						  size),
 				 off, n * PAGE);
 		}
-		check_op("unpin", dev_unpin(dev, BASE + off, n), off,
-			 n * PAGE);
+		check_op("unpin", dev_unpin(dev, BASE + off, n), off, n * PAGE);
 		pins++;
 	}
 	free(data);
@@ -187,8 +193,10 @@ static void *marker(void *arg)
 	bool reports = true;
 
 	while (!stop) {
-		uint64_t size = 1 + dml_random_below(&rng, dml_random_below(&rng, 8) ?
-						     100 : MAX_OP);
+		uint64_t size =
+			1 + dml_random_below(&rng, dml_random_below(&rng, 8) ?
+							   100 :
+							   MAX_OP);
 		uint64_t off = somewhere(&rng, size);
 		int ret;
 
@@ -258,10 +266,15 @@ static void copy_range(void *opaque, uint64_t iova, uint64_t size)
 static void harvest_ranges(uint64_t off, uint64_t size, uint64_t page)
 {
 	pthread_mutex_lock(&copying);
-	check("harvest", dmatrack_harvest_ranges(t, &(struct dmatrack_ranges){
-		.size = sizeof(struct dmatrack_ranges), .iova = BASE + off,
-		.length = size, .page_size = page, .found = copy_range,
-	}));
+	check("harvest",
+	      dmatrack_harvest_ranges(
+		      t, &(struct dmatrack_ranges){
+				 .size = sizeof(struct dmatrack_ranges),
+				 .iova = BASE + off,
+				 .length = size,
+				 .page_size = page,
+				 .found = copy_range,
+			 }));
 	pthread_mutex_unlock(&copying);
 	harvests++;
 }
@@ -275,7 +288,7 @@ static void go_first(void)
 	if (slow)
 		return;
 	if (setpriority(PRIO_PROCESS, gettid(), -15))
-		return;		/* not root: the run takes longer */
+		return; /* not root: the run takes longer */
 }
 
 static void *harvester(void *arg)
@@ -290,8 +303,9 @@ static void *harvester(void *arg)
 		breathe();
 		if (dml_random_below(&rng, 3)) {
 			off = dml_random_below(&rng, total / PAGE) * PAGE;
-			size = (1 + dml_random_below(&rng, (total - off) / PAGE)) *
-				PAGE;
+			size = (1 +
+				dml_random_below(&rng, (total - off) / PAGE)) *
+			       PAGE;
 		}
 		if (!dml_random_below(&rng, 4))
 			page <<= dml_random_below(&rng, 6);
@@ -377,10 +391,14 @@ static void *churner(void *arg)
 static void run_device(uint64_t seed)
 {
 	struct tdev_run run = {
-		.argsz = sizeof(run), .threads = 2, .size = 3000, .iova = BASE,
-		.length = total, .rate = slow ? 200 : 20000, .seed = seed,
-		.flags = TDEV_RUN_RANDOM |
-			 (seed & 1 ? TDEV_RUN_PIN : 0) |
+		.argsz = sizeof(run),
+		.threads = 2,
+		.size = 3000,
+		.iova = BASE,
+		.length = total,
+		.rate = slow ? 200 : 20000,
+		.seed = seed,
+		.flags = TDEV_RUN_RANDOM | (seed & 1 ? TDEV_RUN_PIN : 0) |
 			 (seed & 2 ? TDEV_RUN_VARY : 0),
 	};
 
@@ -389,7 +407,8 @@ static void run_device(uint64_t seed)
 
 static void progress(uint64_t left)
 {
-	fprintf(stderr, "# %3lu s left: %lu writes, %lu pins, %lu marks, %lu unmaps, %lu small, %lu harvests, %lu pages copied\n",
+	fprintf(stderr,
+		"# %3lu s left: %lu writes, %lu pins, %lu marks, %lu unmaps, %lu small, %lu harvests, %lu pages copied\n",
 		(unsigned long)left, (unsigned long)writes, (unsigned long)pins,
 		(unsigned long)marks, (unsigned long)unmaps,
 		(unsigned long)smalls, (unsigned long)harvests,
@@ -399,8 +418,8 @@ static void progress(uint64_t left)
 static void stress(uint64_t duration, uint64_t seed)
 {
 	void *(*const body[])(void *) = {
-		writer, writer, pinner, marker, marker, marker, harvester,
-		unmapper, churner,
+		writer, writer,	   pinner,   marker,  marker,
+		marker, harvester, unmapper, churner,
 	};
 	enum { THREADS = sizeof(body) / sizeof(body[0]) };
 	pthread_t thread[THREADS];
@@ -478,16 +497,17 @@ int main(int argc, char **argv)
 			slow = true;
 			break;
 		default:
-			fprintf(stderr, "usage: stress [--device UUID] [--seconds N] [--size MIB] [--seed N] [--slow]\n");
+			fprintf(stderr,
+				"usage: stress [--device UUID] [--seconds N] [--size MIB] [--seed N] [--slow]\n");
 			return 2;
 		}
 	}
 	total = stable + PIECES * PIECE;
 	memory = memory_new();
 	copy = memory_new();
-	check("container", device ?
-	      dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU) :
-	      dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0));
+	check("container",
+	      device ? dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU) :
+		       dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0));
 	check("device", dev_open(&dev, t));
 	map(0, stable / 2);
 	map(stable / 2, stable - stable / 2);

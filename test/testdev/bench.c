@@ -16,7 +16,7 @@
 #include "device.h"
 
 /* The most bytes of one write: more is not a small operation */
-#define TDEV_BENCH_WRITE_MAX	65536
+#define TDEV_BENCH_WRITE_MAX 65536
 
 /**
  * struct tdev_bencher - a bench under way
@@ -88,9 +88,10 @@ static int tdev_bench_pin_all(struct tdev_bencher *b)
 	for (i = 0; i < b->spec->count; i++) {
 		ret = tdev_bench_pause(b, true);
 		if (!ret)
-			ret = tdev_pin_range(&b->dev->vdev, tdev_bench_iova(b, i),
-					    b->spec->batch, IOMMU_WRITE,
-					    b->pages);
+			ret = tdev_pin_range(&b->dev->vdev,
+					     tdev_bench_iova(b, i),
+					     b->spec->batch, IOMMU_WRITE,
+					     b->pages);
 		if (ret) {
 			tdev_bench_unpin_all(b, i);
 			return ret;
@@ -166,7 +167,7 @@ static int tdev_bench_run(void *arg)
 	struct tdev_bencher *b = arg;
 
 	return b->spec->op == TDEV_BENCH_WRITE ? tdev_bench_write(b) :
-							tdev_bench_pins(b);
+						 tdev_bench_pins(b);
 }
 
 /**

@@ -70,8 +70,7 @@ static void *tdev_buffer(const struct tdev_io *io, bool write)
 	return buf;
 }
 
-static int tdev_io_rw(struct tdev_device *dev, struct tdev_io *io,
-		     bool write)
+static int tdev_io_rw(struct tdev_device *dev, struct tdev_io *io, bool write)
 {
 	struct tdev_transfer x = { &dev->vdev, io, NULL, write };
 	int ret;
@@ -107,8 +106,7 @@ static int tdev_check_pages(const struct tdev_io *io)
 
 static int tdev_io_pin(struct tdev_device *dev, struct tdev_io *io)
 {
-	if (!io->flags ||
-	    (io->flags & ~(TDEV_PIN_READ | TDEV_PIN_WRITE)))
+	if (!io->flags || (io->flags & ~(TDEV_PIN_READ | TDEV_PIN_WRITE)))
 		return -EINVAL;
 	return tdev_check_pages(io) ?: tdev_pins_pin(&dev->pins, io);
 }
@@ -120,8 +118,7 @@ static int tdev_io_unpin(struct tdev_device *dev, struct tdev_io *io)
 	return tdev_check_pages(io) ?: tdev_pins_unpin(&dev->pins, io);
 }
 
-static int tdev_io_pinned_write(struct tdev_device *dev,
-			       struct tdev_io *io)
+static int tdev_io_pinned_write(struct tdev_device *dev, struct tdev_io *io)
 {
 	void *buf;
 	u64 last;
@@ -172,7 +169,7 @@ static int tdev_get_arg(void *to, size_t size, const void __user *arg)
 }
 
 static int tdev_ioctl_io(struct tdev_device *dev, unsigned int cmd,
-			struct tdev_io __user *arg)
+			 struct tdev_io __user *arg)
 {
 	struct tdev_io io;
 	int ret;
@@ -210,7 +207,7 @@ static int tdev_ioctl_run(struct tdev_device *dev, const void __user *arg)
 	struct tdev_run spec;
 
 	return tdev_get_arg(&spec, sizeof(spec), arg) ?:
-	       tdev_run_start(&dev->run, &spec);
+		       tdev_run_start(&dev->run, &spec);
 }
 
 static int tdev_ioctl_stats(struct tdev_device *dev, void __user *arg)
@@ -249,7 +246,7 @@ static int tdev_ioctl_on_unmap(struct tdev_device *dev, void __user *arg)
 	struct tdev_on_unmap on;
 
 	return tdev_get_arg(&on, sizeof(on), arg) ?:
-	       tdev_pins_on_unmap(&dev->pins, &on);
+		       tdev_pins_on_unmap(&dev->pins, &on);
 }
 
 /* No regions, no interrupts: the ioctls above do everything. */
@@ -280,7 +277,7 @@ static int tdev_ioctl_reset(struct tdev_device *dev)
 }
 
 static long tdev_ioctl(struct vfio_device *vdev, unsigned int cmd,
-		      unsigned long arg)
+		       unsigned long arg)
 {
 	struct tdev_device *dev = to_dmt(vdev);
 	void __user *uarg = (void __user *)arg;
@@ -351,12 +348,12 @@ static void tdev_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 }
 
 static const struct vfio_device_ops tdev_device_ops = {
-	.name		= "dmt_testdev",
-	.init		= tdev_init,
-	.open_device	= tdev_open,
-	.close_device	= tdev_close,
-	.ioctl		= tdev_ioctl,
-	.dma_unmap	= tdev_unmap,
+	.name = "dmt_testdev",
+	.init = tdev_init,
+	.open_device = tdev_open,
+	.close_device = tdev_close,
+	.ioctl = tdev_ioctl,
+	.dma_unmap = tdev_unmap,
 	DMT_EMULATED_DEVICE_OPS,
 };
 
@@ -367,7 +364,8 @@ static int tdev_probe(struct mdev_device *mdev)
 	struct tdev_device *dev;
 	int ret;
 
-	dev = vfio_alloc_device(tdev_device, vdev, &mdev->dev, &tdev_device_ops);
+	dev = vfio_alloc_device(tdev_device, vdev, &mdev->dev,
+				&tdev_device_ops);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
 	dev_set_drvdata(&mdev->dev, dev);
@@ -404,8 +402,8 @@ static struct mdev_driver tdev_driver = {
 };
 
 static struct mdev_type tdev_engine_type = {
-	.sysfs_name	= "engine",
-	.pretty_name	= "DMA engine for tests",
+	.sysfs_name = "engine",
+	.pretty_name = "DMA engine for tests",
 };
 static struct mdev_type *tdev_types[] = { &tdev_engine_type };
 

@@ -66,26 +66,26 @@ struct tdev_pins {
 };
 
 /* The most pages that vfio_pin_pages() takes in one call */
-#define TDEV_PIN_BATCH	((unsigned long)VFIO_PIN_PAGES_MAX_ENTRIES)
+#define TDEV_PIN_BATCH ((unsigned long)VFIO_PIN_PAGES_MAX_ENTRIES)
 
 void tdev_pins_init(struct tdev_pins *pins, struct vfio_device *vdev);
-int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size, const bool *stop);
+int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size,
+		    const bool *stop);
 void tdev_pins_leave(struct tdev_pins *pins);
 bool tdev_pins_wanted(struct tdev_pins *pins);
 int tdev_pins_pin(struct tdev_pins *pins, struct tdev_io *io);
 int tdev_pins_unpin(struct tdev_pins *pins, struct tdev_io *io);
 int tdev_pins_write(struct tdev_pins *pins, struct tdev_io *io,
-		   const void *data);
+		    const void *data);
 void tdev_pins_drop(struct tdev_pins *pins);
-int tdev_pins_on_unmap(struct tdev_pins *pins,
-		      const struct tdev_on_unmap *on);
+int tdev_pins_on_unmap(struct tdev_pins *pins, const struct tdev_on_unmap *on);
 bool tdev_pins_behave(struct tdev_pins *pins);
 void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length);
 int tdev_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
-		  int prot, struct page **pages);
+		   int prot, struct page **pages);
 void tdev_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages);
 void tdev_pages_write(struct page **pages, size_t offset, const void *data,
-		     size_t size);
+		      size_t size);
 
 bool tdev_fence_in(struct tdev_pins *pins, u64 first, u64 last);
 void tdev_fence_raise(struct tdev_pins *pins, u64 first, u64 last);
@@ -120,7 +120,7 @@ struct tdev_threads {
 };
 
 void tdev_run_init(struct tdev_threads *run, struct vfio_device *vdev,
-		  struct tdev_pins *pins);
+		   struct tdev_pins *pins);
 int tdev_run_start(struct tdev_threads *run, const struct tdev_run *spec);
 int tdev_run_halt(struct tdev_threads *run);
 int tdev_run_wait(struct tdev_threads *run);

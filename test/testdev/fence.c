@@ -39,7 +39,8 @@ bool tdev_fence_in(struct tdev_pins *pins, u64 first, u64 last)
 	bool found = false;
 
 	spin_lock(&pins->fence_lock);
-	list_for_each_entry(fence, &pins->fences, entry) {
+	list_for_each_entry(fence, &pins->fences, entry)
+	{
 		if (fence->first <= last && first <= fence->last) {
 			found = true;
 			break;
@@ -59,7 +60,7 @@ static void tdev_fence_remove(struct tdev_fence *fence)
 	wake_up_all(&pins->fence_wait);
 	kfree(fence);
 	vfio_put_device(pins->vdev);
-	module_put(THIS_MODULE);	/* see tdev_fence_exit() */
+	module_put(THIS_MODULE); /* see tdev_fence_exit() */
 }
 
 static void tdev_fence_work(struct callback_head *work)
@@ -74,7 +75,8 @@ static bool tdev_fence_widen(struct tdev_pins *pins, u64 first, u64 last)
 	bool found = false;
 
 	spin_lock(&pins->fence_lock);
-	list_for_each_entry(fence, &pins->fences, entry) {
+	list_for_each_entry(fence, &pins->fences, entry)
+	{
 		if (fence->task == current) {
 			fence->first = min(fence->first, first);
 			fence->last = max(fence->last, last);
@@ -96,7 +98,8 @@ void tdev_fence_raise(struct tdev_pins *pins, u64 first, u64 last)
 {
 	struct tdev_fence *fence;
 
-	if (current->flags & PF_KTHREAD)	/* kernel threads never return to user mode */
+	if (current->flags &
+	    PF_KTHREAD) /* kernel threads never return to user mode */
 		return;
 	if (tdev_fence_widen(pins, first, last))
 		return;

@@ -58,7 +58,7 @@ static int tdev_mig_release(struct inode *inode, struct file *filp)
 }
 
 static ssize_t tdev_mig_read(struct file *filp, char __user *buf, size_t size,
-			    loff_t *ppos)
+			     loff_t *ppos)
 {
 	struct tdev_mig_file *file = filp->private_data;
 	loff_t *pos = &filp->f_pos;
@@ -83,7 +83,7 @@ static ssize_t tdev_mig_read(struct file *filp, char __user *buf, size_t size,
 }
 
 static ssize_t tdev_mig_write(struct file *filp, const char __user *buf,
-			     size_t size, loff_t *ppos)
+			      size_t size, loff_t *ppos)
 {
 	struct tdev_mig_file *file = filp->private_data;
 	ssize_t ret = size;
@@ -103,7 +103,8 @@ static ssize_t tdev_mig_write(struct file *filp, const char __user *buf,
 	return ret;
 }
 
-static __poll_t tdev_mig_poll(struct file *filp, struct poll_table_struct *table)
+static __poll_t tdev_mig_poll(struct file *filp,
+			      struct poll_table_struct *table)
 {
 	struct tdev_mig_file *file = filp->private_data;
 	__poll_t ret = 0;
@@ -120,7 +121,7 @@ static __poll_t tdev_mig_poll(struct file *filp, struct poll_table_struct *table
 
 /* VFIO_MIG_GET_PRECOPY_INFO: only the head can be read early */
 static long tdev_mig_ioctl(struct file *filp, unsigned int cmd,
-			  unsigned long arg)
+			   unsigned long arg)
 {
 	size_t size = offsetofend(struct vfio_precopy_info, dirty_bytes);
 	struct tdev_mig_file *file = filp->private_data;
@@ -164,7 +165,7 @@ static const struct file_operations tdev_mig_load_fops = {
 };
 
 static struct tdev_mig_file *tdev_mig_open(const struct file_operations *fops,
-					 int flags)
+					   int flags)
 {
 	struct tdev_mig_file *file;
 
@@ -258,12 +259,13 @@ static int tdev_mig_load(struct tdev_pci *dev)
 
 /* Arcs */
 
-#define ARC(from, to) ((from) * VFIO_DEVICE_STATE_NR + (to))
+#define ARC(from, to) ((from)*VFIO_DEVICE_STATE_NR + (to))
 
 /* Open a session's file for the user, with a reference of its own. */
 static struct file *tdev_mig_begin_saving(struct tdev_pci *dev)
 {
-	struct tdev_mig_file *file = tdev_mig_open(&tdev_mig_save_fops, O_RDONLY);
+	struct tdev_mig_file *file =
+		tdev_mig_open(&tdev_mig_save_fops, O_RDONLY);
 
 	if (IS_ERR(file))
 		return ERR_CAST(file);
@@ -274,7 +276,8 @@ static struct file *tdev_mig_begin_saving(struct tdev_pci *dev)
 
 static struct file *tdev_mig_begin_loading(struct tdev_pci *dev)
 {
-	struct tdev_mig_file *file = tdev_mig_open(&tdev_mig_load_fops, O_WRONLY);
+	struct tdev_mig_file *file =
+		tdev_mig_open(&tdev_mig_load_fops, O_WRONLY);
 
 	if (IS_ERR(file))
 		return ERR_CAST(file);
@@ -294,7 +297,7 @@ static struct file *tdev_mig_finish_loading(struct tdev_pci *dev)
 
 /* Go one arc of the protocol, and start or stop the engine as @to needs. */
 static struct file *tdev_mig_arc(struct tdev_pci *dev,
-				enum vfio_device_mig_state to)
+				 enum vfio_device_mig_state to)
 {
 	struct file *filp = NULL;
 
@@ -320,7 +323,7 @@ static struct file *tdev_mig_arc(struct tdev_pci *dev,
 	case ARC(VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_STOP):
 		return tdev_mig_finish_loading(dev);
 	}
-	return NULL;	/* arcs that only start or stop the engine */
+	return NULL; /* arcs that only start or stop the engine */
 }
 
 bool tdev_mig_running(enum vfio_device_mig_state state)
@@ -330,7 +333,7 @@ bool tdev_mig_running(enum vfio_device_mig_state state)
 }
 
 static struct file *tdev_mig_step(struct tdev_pci *dev,
-				 enum vfio_device_mig_state to)
+				  enum vfio_device_mig_state to)
 {
 	struct file *filp;
 	int ret = tdev_pci_engine_update(dev, tdev_mig_running(to));
@@ -350,7 +353,7 @@ static struct file *tdev_mig_step(struct tdev_pci *dev,
  * that doesn't exist: it warns about ERROR, and never returns from a blocked arc.
  */
 static int tdev_mig_next(struct tdev_pci *dev, enum vfio_device_mig_state to,
-			enum vfio_device_mig_state *next)
+			 enum vfio_device_mig_state *next)
 {
 	if (dev->mig_state == VFIO_DEVICE_STATE_ERROR)
 		return -EINVAL;
@@ -362,7 +365,7 @@ static int tdev_mig_next(struct tdev_pci *dev, enum vfio_device_mig_state to,
 }
 
 static struct file *tdev_mig_set_state(struct vfio_device *vdev,
-				      enum vfio_device_mig_state to)
+				       enum vfio_device_mig_state to)
 {
 	struct tdev_pci *dev = container_of(vdev, struct tdev_pci, vdev);
 	enum vfio_device_mig_state next;
@@ -380,7 +383,7 @@ static struct file *tdev_mig_set_state(struct vfio_device *vdev,
 }
 
 static int tdev_mig_get_state(struct vfio_device *vdev,
-			     enum vfio_device_mig_state *state)
+			      enum vfio_device_mig_state *state)
 {
 	struct tdev_pci *dev = container_of(vdev, struct tdev_pci, vdev);
 
@@ -390,8 +393,8 @@ static int tdev_mig_get_state(struct vfio_device *vdev,
 	return 0;
 }
 
-static int __maybe_unused tdev_mig_get_data_size(struct vfio_device *vdev,
-				 unsigned long *stop_copy_length)
+static int __maybe_unused tdev_mig_get_data_size(
+	struct vfio_device *vdev, unsigned long *stop_copy_length)
 {
 	*stop_copy_length = sizeof(struct tdev_pci_stream);
 	return 0;

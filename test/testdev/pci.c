@@ -20,10 +20,10 @@
 #include "pci.h"
 
 /* A region's place in the descriptor: its number, and the offset in it */
-#define TDEV_PCI_REGION_SHIFT	40
-#define TDEV_PCI_REGION_MASK	((1ull << TDEV_PCI_REGION_SHIFT) - 1)
+#define TDEV_PCI_REGION_SHIFT 40
+#define TDEV_PCI_REGION_MASK  ((1ull << TDEV_PCI_REGION_SHIFT) - 1)
 
-#define TDEV_PCI_BAR_SIZE	4096
+#define TDEV_PCI_BAR_SIZE     4096
 
 static struct tdev_pci *to_pci(struct vfio_device *vdev)
 {
@@ -40,7 +40,7 @@ static void tdev_pci_init_config(u8 *config)
 	put_unaligned_le16(TDEV_PCI_VENDOR, config + PCI_SUBSYSTEM_VENDOR_ID);
 	put_unaligned_le16(TDEV_PCI_DEVICE, config + PCI_SUBSYSTEM_ID);
 	config[PCI_REVISION_ID] = 1;
-	config[PCI_CLASS_DEVICE + 1] = 0xff;	/* no class */
+	config[PCI_CLASS_DEVICE + 1] = 0xff; /* no class */
 }
 
 /* The writable bits of configuration space */
@@ -56,7 +56,7 @@ static const u8 tdev_pci_writable[TDEV_PCI_CONFIG_SIZE] = {
 };
 
 static void tdev_pci_write_config(struct tdev_pci *dev, size_t offset,
-				 const u8 *data, size_t size)
+				  const u8 *data, size_t size)
 {
 	size_t i;
 
@@ -91,9 +91,11 @@ bool tdev_pci_master(const struct tdev_pci *dev)
 bool tdev_pci_sane(const u32 *regs)
 {
 	u64 iova = regs[TDEV_PCI_IOVA_LOW / 4] |
-		   (u64)regs[TDEV_PCI_IOVA_HIGH / 4] << 32, last;
+		   (u64)regs[TDEV_PCI_IOVA_HIGH / 4] << 32,
+	    last;
 	u32 length = regs[TDEV_PCI_LENGTH / 4], size = regs[TDEV_PCI_SIZE / 4];
-	u32 held = regs[TDEV_PCI_HELD / 4], control = regs[TDEV_PCI_CONTROL / 4];
+	u32 held = regs[TDEV_PCI_HELD / 4],
+	    control = regs[TDEV_PCI_CONTROL / 4];
 
 	if (regs[TDEV_PCI_ID / 4] != TDEV_PCI_MAGIC ||
 	    control & ~(TDEV_PCI_GO | TDEV_PCI_PIN))
@@ -109,12 +111,14 @@ bool tdev_pci_sane(const u32 *regs)
 
 static void tdev_pci_write_control(struct tdev_pci *dev, u32 value)
 {
-	tdev_pci_set(dev, TDEV_PCI_CONTROL, value & (TDEV_PCI_GO | TDEV_PCI_PIN));
+	tdev_pci_set(dev, TDEV_PCI_CONTROL,
+		     value & (TDEV_PCI_GO | TDEV_PCI_PIN));
 	if (!tdev_pci_sane(dev->regs))
 		tdev_pci_set(dev, TDEV_PCI_CONTROL, value & TDEV_PCI_PIN);
 }
 
-static void tdev_pci_write_reg(struct tdev_pci *dev, unsigned int reg, u32 value)
+static void tdev_pci_write_reg(struct tdev_pci *dev, unsigned int reg,
+			       u32 value)
 {
 	switch (reg) {
 	case TDEV_PCI_CONTROL:
@@ -154,7 +158,7 @@ static u64 tdev_pci_region_size(unsigned int index)
 
 /* Registers are accessed one at a time; those that don't exist read as 0 */
 static ssize_t tdev_pci_access_bar(struct tdev_pci *dev, u64 offset, void *data,
-				  size_t size, bool write)
+				   size_t size, bool write)
 {
 	u32 value = 0;
 
@@ -170,7 +174,7 @@ static ssize_t tdev_pci_access_bar(struct tdev_pci *dev, u64 offset, void *data,
 }
 
 static ssize_t tdev_pci_access_config(struct tdev_pci *dev, u64 offset,
-				     void *data, size_t size, bool write)
+				      void *data, size_t size, bool write)
 {
 	if (write)
 		tdev_pci_write_config(dev, offset, data, size);
@@ -180,7 +184,7 @@ static ssize_t tdev_pci_access_config(struct tdev_pci *dev, u64 offset,
 }
 
 static ssize_t tdev_pci_access(struct tdev_pci *dev, unsigned int index,
-			      u64 offset, void *data, size_t size, bool write)
+			       u64 offset, void *data, size_t size, bool write)
 {
 	ssize_t done;
 	int ret = 0;
@@ -198,7 +202,7 @@ static ssize_t tdev_pci_access(struct tdev_pci *dev, unsigned int index,
 
 /* One access; it is cut off at the region's end. */
 static ssize_t tdev_pci_rw(struct vfio_device *vdev, char __user *to,
-			  const char __user *from, size_t size, loff_t *ppos)
+			   const char __user *from, size_t size, loff_t *ppos)
 {
 	unsigned int index = *ppos >> TDEV_PCI_REGION_SHIFT;
 	u64 offset = *ppos & TDEV_PCI_REGION_MASK;
@@ -220,13 +224,13 @@ static ssize_t tdev_pci_rw(struct vfio_device *vdev, char __user *to,
 }
 
 static ssize_t tdev_pci_read(struct vfio_device *vdev, char __user *buf,
-			    size_t size, loff_t *ppos)
+			     size_t size, loff_t *ppos)
 {
 	return tdev_pci_rw(vdev, buf, NULL, size, ppos);
 }
 
 static ssize_t tdev_pci_write(struct vfio_device *vdev, const char __user *buf,
-			     size_t size, loff_t *ppos)
+			      size_t size, loff_t *ppos)
 {
 	return tdev_pci_rw(vdev, NULL, buf, size, ppos);
 }
@@ -251,8 +255,8 @@ static int tdev_pci_get_info(struct vfio_device_info __user *arg)
 }
 
 static int tdev_pci_describe_region(struct vfio_device *vdev,
-				   struct vfio_region_info *info,
-				   struct vfio_info_cap *caps)
+				    struct vfio_region_info *info,
+				    struct vfio_info_cap *caps)
 {
 	if (info->index >= VFIO_PCI_NUM_REGIONS)
 		return -EINVAL;
@@ -290,7 +294,7 @@ static void tdev_pci_reset(struct tdev_pci *dev)
 }
 
 static long tdev_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
-			  unsigned long arg)
+			   unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;
 
@@ -341,16 +345,15 @@ static void tdev_pci_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 }
 
 static const struct vfio_device_ops tdev_pci_ops = {
-	.name		= "dmt_testdev_pci",
-	.init		= tdev_pci_init_dev,
-	.open_device	= tdev_pci_open,
-	.close_device	= tdev_pci_close,
-	.read		= tdev_pci_read,
-	.write		= tdev_pci_write,
-	.ioctl		= tdev_pci_ioctl,
-	.dma_unmap	= tdev_pci_unmap,
-	DMT_REGION_INFO_OP(tdev_pci_describe_region)
-	DMT_EMULATED_DEVICE_OPS,
+	.name = "dmt_testdev_pci",
+	.init = tdev_pci_init_dev,
+	.open_device = tdev_pci_open,
+	.close_device = tdev_pci_close,
+	.read = tdev_pci_read,
+	.write = tdev_pci_write,
+	.ioctl = tdev_pci_ioctl,
+	.dma_unmap = tdev_pci_unmap,
+	DMT_REGION_INFO_OP(tdev_pci_describe_region) DMT_EMULATED_DEVICE_OPS,
 };
 
 /* Mediated devices and their parent */
@@ -380,7 +383,8 @@ static void tdev_pci_remove(struct mdev_device *mdev)
 
 static ssize_t tdev_pci_show_description(struct mdev_type *type, char *buf)
 {
-	return sysfs_emit(buf, "PCI device that writes and migrates, for tests\n");
+	return sysfs_emit(buf,
+			  "PCI device that writes and migrates, for tests\n");
 }
 
 /* A driver has one device API, so this device has a driver and a parent of its own. */
@@ -398,8 +402,8 @@ static struct mdev_driver tdev_pci_driver = {
 };
 
 static struct mdev_type tdev_pci_type = {
-	.sysfs_name	= "pci",
-	.pretty_name	= "PCI device for tests",
+	.sysfs_name = "pci",
+	.pretty_name = "PCI device for tests",
 };
 static struct mdev_type *tdev_pci_types[] = { &tdev_pci_type };
 

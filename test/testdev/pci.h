@@ -17,7 +17,7 @@
 #include "device.h"
 #include "testdev_pci.h"
 
-#define TDEV_PCI_CONFIG_SIZE	256
+#define TDEV_PCI_CONFIG_SIZE 256
 
 struct tdev_mig_file;
 
@@ -69,7 +69,8 @@ static inline u32 tdev_pci_reg(const struct tdev_pci *dev, unsigned int reg)
 	return READ_ONCE(dev->regs[reg / 4]);
 }
 
-static inline void tdev_pci_set(struct tdev_pci *dev, unsigned int reg, u32 value)
+static inline void tdev_pci_set(struct tdev_pci *dev, unsigned int reg,
+				u32 value)
 {
 	WRITE_ONCE(dev->regs[reg / 4], value);
 }
@@ -84,7 +85,8 @@ int __init tdev_pci_init(void);
 void tdev_pci_exit(void);
 bool tdev_pci_sane(const u32 *regs);
 bool tdev_pci_master(const struct tdev_pci *dev);
-void tdev_pci_load_config(struct tdev_pci *dev, const void *config, size_t size);
+void tdev_pci_load_config(struct tdev_pci *dev, const void *config,
+			  size_t size);
 
 void tdev_pci_engine_init(struct tdev_pci *dev);
 int tdev_pci_engine_update(struct tdev_pci *dev, bool may_run);

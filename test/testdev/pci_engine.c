@@ -19,10 +19,10 @@
 #include "pci.h"
 
 /* Time for the thread to end before it is killed */
-#define TDEV_PCI_PATIENCE	(10 * HZ)
+#define TDEV_PCI_PATIENCE (10 * HZ)
 
 /* ns of delay that are caught up; a longer delay isn't */
-#define TDEV_PCI_LATE		(100 * NSEC_PER_MSEC)
+#define TDEV_PCI_LATE (100 * NSEC_PER_MSEC)
 
 void tdev_pci_engine_init(struct tdev_pci *dev)
 {
@@ -36,9 +36,8 @@ static bool tdev_pci_stopped(struct tdev_pci_engine *engine)
 
 static void tdev_pci_sleep(struct tdev_pci_engine *engine, u64 ns)
 {
-	wait_event_interruptible_hrtimeout(engine->wait,
-					   READ_ONCE(engine->stop),
-					   ns_to_ktime(ns));
+	wait_event_interruptible_hrtimeout(
+		engine->wait, READ_ONCE(engine->stop), ns_to_ktime(ns));
 }
 
 /* Wait for the turn of the operation after the one that was due at @turn. Return: that turn */
@@ -62,8 +61,8 @@ static int tdev_pci_pin_write(struct tdev_pci *dev, u64 iova, size_t size)
 {
 	struct tdev_pci_engine *engine = &dev->engine;
 	u64 first = iova & PAGE_MASK;
-	unsigned long n = ((iova + (size - 1)) >> PAGE_SHIFT) -
-			  (iova >> PAGE_SHIFT) + 1;
+	unsigned long n =
+		((iova + (size - 1)) >> PAGE_SHIFT) - (iova >> PAGE_SHIFT) + 1;
 	int ret;
 
 	ret = tdev_pins_enter(&dev->pins, iova, size, &engine->stop);
@@ -72,7 +71,7 @@ static int tdev_pci_pin_write(struct tdev_pci *dev, u64 iova, size_t size)
 	ret = tdev_pin_range(&dev->vdev, first, n, IOMMU_WRITE, engine->pages);
 	if (!ret) {
 		tdev_pages_write(engine->pages, offset_in_page(iova),
-				engine->data, size);
+				 engine->data, size);
 		tdev_unpin_range(&dev->vdev, first, n);
 	}
 	tdev_pins_leave(&dev->pins);
@@ -125,11 +124,11 @@ static int tdev_pci_thread(void *data)
 	while (!tdev_pci_stopped(engine)) {
 		if (!tdev_pci_op(dev)) {
 			tdev_pci_set(dev, TDEV_PCI_DONE,
-				    tdev_pci_reg(dev, TDEV_PCI_DONE) + 1);
+				     tdev_pci_reg(dev, TDEV_PCI_DONE) + 1);
 			turn = tdev_pci_pace(dev, turn);
 		} else {
 			tdev_pci_set(dev, TDEV_PCI_FAILED,
-				    tdev_pci_reg(dev, TDEV_PCI_FAILED) + 1);
+				     tdev_pci_reg(dev, TDEV_PCI_FAILED) + 1);
 			tdev_pci_sleep(engine, NSEC_PER_MSEC);
 		}
 		cond_resched();

@@ -41,10 +41,10 @@
 
 #include "device.h"
 
-#define TDEV_LATE_MAX	10000	/* ms */
+#define TDEV_LATE_MAX 10000 /* ms */
 
 /* The most pins of one page; the stock driver's count is 32 bits wide */
-#define TDEV_PIN_MAX	U16_MAX
+#define TDEV_PIN_MAX U16_MAX
 
 /**
  * struct tdev_pin - a page that the device has pinned
@@ -98,7 +98,8 @@ void tdev_pins_init(struct tdev_pins *pins, struct vfio_device *vdev)
  * Return: 0, and tdev_pins_leave() is to be called; -EINTR after a signal or
  * @stop.
  */
-int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size, const bool *stop)
+int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size,
+		    const bool *stop)
 {
 	u64 last = iova + (size - 1);
 
@@ -111,7 +112,8 @@ int tdev_pins_enter(struct tdev_pins *pins, u64 iova, u64 size, const bool *stop
 
 		if (wait_event_interruptible(pins->fence_wait,
 					     (stop && READ_ONCE(*stop)) ||
-					     !tdev_fence_in(pins, iova, last)))
+						     !tdev_fence_in(pins, iova,
+								    last)))
 			return -EINTR;
 		if (stop && READ_ONCE(*stop))
 			return -EINTR;
@@ -175,7 +177,7 @@ void tdev_unpin_range(struct vfio_device *vdev, u64 iova, unsigned long npages)
  * The caller holds the gate. All or none are pinned.
  */
 int tdev_pin_range(struct vfio_device *vdev, u64 iova, unsigned long npages,
-		  int prot, struct page **pages)
+		   int prot, struct page **pages)
 {
 	unsigned long done = 0;
 
@@ -240,7 +242,8 @@ static void tdev_pin_insert(struct tdev_pins *pins, struct tdev_pin *new)
 	while (*link) {
 		parent = *link;
 		link = new->index < tdev_pin_of(parent)->index ?
-			       &parent->rb_left : &parent->rb_right;
+			       &parent->rb_left :
+			       &parent->rb_right;
 	}
 	rb_link_node(&new->node, parent, link);
 	rb_insert_color(&new->node, &pins->tree);
@@ -262,7 +265,8 @@ static int tdev_spares_alloc(struct rb_node **spares, unsigned long n)
 {
 	*spares = NULL;
 	while (n--) {
-		struct tdev_pin *pin = kmalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+		struct tdev_pin *pin =
+			kmalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
 
 		if (!pin) {
 			tdev_spares_free(*spares);
@@ -275,7 +279,7 @@ static int tdev_spares_alloc(struct rb_node **spares, unsigned long n)
 }
 
 static void tdev_pin_add(struct tdev_pins *pins, u64 first, u64 index,
-			struct page *page, bool write, struct rb_node **spares)
+			 struct page *page, bool write, struct rb_node **spares)
 {
 	struct tdev_pin *pin;
 
@@ -285,7 +289,9 @@ static void tdev_pin_add(struct tdev_pins *pins, u64 first, u64 index,
 		pin = tdev_pin_of(*spares);
 		*spares = (*spares)->rb_right;
 		*pin = (struct tdev_pin){
-			.index = index, .first = first, .page = page,
+			.index = index,
+			.first = first,
+			.page = page,
 		};
 		tdev_pin_insert(pins, pin);
 	}
@@ -309,9 +315,8 @@ static bool tdev_pins_room(struct tdev_pins *pins, u64 index, unsigned long n)
 	return room;
 }
 
-static int tdev_pins_pin_entered(struct tdev_pins *pins,
-				struct tdev_io *io, struct page **pages,
-				struct rb_node **spares)
+static int tdev_pins_pin_entered(struct tdev_pins *pins, struct tdev_io *io,
+				 struct page **pages, struct rb_node **spares)
 {
 	unsigned long i, n = io->size >> PAGE_SHIFT;
 	u64 index = io->iova >> PAGE_SHIFT, began;
@@ -368,7 +373,7 @@ out:
 
 /* Return: whether all pages are pinned, for writing if @write. Needs the gate or the lock */
 static bool tdev_pins_hold(struct tdev_pins *pins, u64 index, unsigned long n,
-			  bool write)
+			   bool write)
 {
 	struct tdev_pin *pin = tdev_pin_from(pins, index);
 
@@ -420,7 +425,7 @@ out:
  * core; if @by_first, of pages whose TDEV_PIN began there instead.
  */
 static void tdev_pins_release(struct tdev_pins *pins, u64 first, u64 last,
-			     bool by_first)
+			      bool by_first)
 {
 	struct tdev_pin *pin = tdev_pin_from(pins, first), *next;
 	u64 start = 0;
@@ -504,8 +509,7 @@ bool tdev_pins_behave(struct tdev_pins *pins)
  * @pins: the device's pins
  * @on: the user's order, unchecked
  */
-int tdev_pins_on_unmap(struct tdev_pins *pins,
-		      const struct tdev_on_unmap *on)
+int tdev_pins_on_unmap(struct tdev_pins *pins, const struct tdev_on_unmap *on)
 {
 	if (on->how > TDEV_UNMAP_LATE || on->flags & ~TDEV_KEEP ||
 	    on->msec > TDEV_LATE_MAX)
@@ -520,8 +524,8 @@ int tdev_pins_on_unmap(struct tdev_pins *pins,
 
 static void tdev_pins_late(struct work_struct *work)
 {
-	struct tdev_pins *pins = container_of(to_delayed_work(work),
-					     struct tdev_pins, late);
+	struct tdev_pins *pins =
+		container_of(to_delayed_work(work), struct tdev_pins, late);
 	u64 first, last;
 
 	tdev_pins_close(pins);
@@ -565,7 +569,7 @@ static void tdev_pins_repin(struct tdev_pins *pins, u64 iova)
 		return;
 	if (vfio_pin_pages(pins->vdev, iova, 1, IOMMU_WRITE, &page) == 1)
 		tdev_pin_add(pins, iova >> PAGE_SHIFT, iova >> PAGE_SHIFT, page,
-			    true, &spares);
+			     true, &spares);
 	tdev_spares_free(spares);
 }
 
@@ -591,7 +595,7 @@ void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length)
 	tdev_fence_raise(pins, iova, last);
 	tdev_pins_close(pins);
 	tdev_pins_release(pins, iova >> PAGE_SHIFT, last >> PAGE_SHIFT,
-			 how == TDEV_UNMAP_BY_FIRST);
+			  how == TDEV_UNMAP_BY_FIRST);
 	if (how == TDEV_UNMAP_REPIN)
 		tdev_pins_repin(pins, iova);
 	up_write(&pins->gate);
@@ -607,7 +611,7 @@ void tdev_pins_unmap(struct tdev_pins *pins, u64 iova, u64 length)
  * @size: bytes of @data
  */
 void tdev_pages_write(struct page **pages, size_t offset, const void *data,
-		     size_t size)
+		      size_t size)
 {
 	while (size) {
 		size_t n = min_t(size_t, size, PAGE_SIZE - offset);
@@ -628,7 +632,7 @@ void tdev_pages_write(struct page **pages, size_t offset, const void *data,
  * The gate, held for reading, keeps every page in the tree pinned.
  */
 int tdev_pins_write(struct tdev_pins *pins, struct tdev_io *io,
-		   const void *data)
+		    const void *data)
 {
 	u64 first = io->iova >> PAGE_SHIFT;
 	u64 last = (io->iova + (io->size - 1)) >> PAGE_SHIFT;

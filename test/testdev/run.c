@@ -33,15 +33,14 @@
 
 #include "device.h"
 
-#define TDEV_RUN_SIZE_MAX	65536
-#define TDEV_RUN_PAGES_MAX	(TDEV_RUN_SIZE_MAX / PAGE_SIZE + 1)
-#define TDEV_RUN_FLAGS \
-	(TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
+#define TDEV_RUN_SIZE_MAX  65536
+#define TDEV_RUN_PAGES_MAX (TDEV_RUN_SIZE_MAX / PAGE_SIZE + 1)
+#define TDEV_RUN_FLAGS	   (TDEV_RUN_RANDOM | TDEV_RUN_PIN | TDEV_RUN_VARY)
 
 /* Time that a close waits for the threads before it kills them */
-#define TDEV_RUN_PATIENCE	(5 * HZ)
+#define TDEV_RUN_PATIENCE (5 * HZ)
 
-#define TDEV_BYTES(x)	((u64)(x) * 0x0101010101010101ull)
+#define TDEV_BYTES(x)	  ((u64)(x)*0x0101010101010101ull)
 
 /**
  * struct tdev_run_thread - one thread of a run
@@ -96,7 +95,8 @@ static u64 tdev_random_below(struct tdev_run_thread *t, u64 n)
 
 static void tdev_run_fill(struct tdev_run_thread *t, size_t size)
 {
-	u64 value = tdev_random(t), keep = TDEV_BYTES(0x3f), set = TDEV_BYTES(0x40);
+	u64 value = tdev_random(t), keep = TDEV_BYTES(0x3f),
+	    set = TDEV_BYTES(0x40);
 	size_t i;
 
 	if (t->run->spec.flags & TDEV_RUN_RANDOM)
@@ -143,7 +143,8 @@ static size_t tdev_run_next(struct tdev_run_thread *t, u64 *iova)
 
 /* Operations: they return 0 or -errno and add the time of the driver's calls */
 
-static int tdev_run_rw(struct tdev_run_thread *t, u64 iova, size_t size, u64 *ns)
+static int tdev_run_rw(struct tdev_run_thread *t, u64 iova, size_t size,
+		       u64 *ns)
 {
 	u64 began = ktime_get_ns();
 	int ret = vfio_dma_rw(t->run->vdev, iova, t->buf, size, true);
@@ -152,12 +153,13 @@ static int tdev_run_rw(struct tdev_run_thread *t, u64 iova, size_t size, u64 *ns
 	return ret;
 }
 
-static int tdev_run_pin(struct tdev_run_thread *t, u64 iova, size_t size, u64 *ns)
+static int tdev_run_pin(struct tdev_run_thread *t, u64 iova, size_t size,
+			u64 *ns)
 {
 	struct tdev_threads *run = t->run;
 	u64 first = iova & PAGE_MASK, began;
-	unsigned long n = ((iova + (size - 1)) >> PAGE_SHIFT) -
-			  (iova >> PAGE_SHIFT) + 1;
+	unsigned long n =
+		((iova + (size - 1)) >> PAGE_SHIFT) - (iova >> PAGE_SHIFT) + 1;
 	int ret;
 
 	ret = tdev_pins_enter(run->pins, iova, size, &run->stop);
@@ -276,7 +278,7 @@ static int tdev_run_thread(void *data)
 /* Starting and ending */
 
 void tdev_run_init(struct tdev_threads *run, struct vfio_device *vdev,
-		  struct tdev_pins *pins)
+		   struct tdev_pins *pins)
 {
 	run->vdev = vdev;
 	run->pins = pins;
@@ -344,8 +346,8 @@ static int tdev_run_create(struct tdev_threads *run, unsigned int i)
 	whole = div_u64_rem(spec->count, spec->threads, &rest);
 	t->left = whole + (i < rest);
 	t->state = tdev_mix(spec->seed + tdev_mix(i + 1));
-	t->buf = kvmalloc(round_up(spec->size, sizeof(u64)),
-			  GFP_KERNEL_ACCOUNT);
+	t->buf =
+		kvmalloc(round_up(spec->size, sizeof(u64)), GFP_KERNEL_ACCOUNT);
 	if (!t->buf)
 		return -ENOMEM;
 	t->task = kthread_create(tdev_run_thread, t, "tdev_threads/%u", i);
@@ -420,10 +422,11 @@ int tdev_run_wait(struct tdev_threads *run)
 {
 	u64 number = READ_ONCE(run->number);
 
-	return wait_event_interruptible(run->wait,
-					!atomic_read(&run->live) ||
-					READ_ONCE(run->number) != number) ?
-		       -EINTR : 0;
+	return wait_event_interruptible(
+		       run->wait, !atomic_read(&run->live) ||
+					  READ_ONCE(run->number) != number) ?
+		       -EINTR :
+		       0;
 }
 
 /**
@@ -434,7 +437,7 @@ int tdev_run_wait(struct tdev_threads *run)
  */
 int tdev_run_halt(struct tdev_threads *run)
 {
-	mutex_lock(&run->lock);		/* wait for a start under way */
+	mutex_lock(&run->lock); /* wait for a start under way */
 	if (atomic_read(&run->live))
 		tdev_run_stop(run);
 	mutex_unlock(&run->lock);
@@ -474,7 +477,7 @@ void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats)
 
 	mutex_lock(&run->lock);
 	stats->running = atomic_read(&run->live);
-	smp_rmb();	/* if no thread runs, all their counts are seen */
+	smp_rmb(); /* if no thread runs, all their counts are seen */
 	for (i = 0; i < run->nthreads; i++) {
 		const struct tdev_stats *s = &run->threads[i].stats;
 

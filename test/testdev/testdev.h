@@ -17,14 +17,14 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define TDEV_MAGIC	0xD7
+#define TDEV_MAGIC 0xD7
 
 /* The largest @size of one TDEV_WRITE, TDEV_READ or TDEV_PIN */
-#define TDEV_SIZE_MAX	(16u << 20)
-#define TDEV_THREADS_MAX	64
+#define TDEV_SIZE_MAX	 (16u << 20)
+#define TDEV_THREADS_MAX 64
 
 /* Call vfio_dma_rw() in a kernel thread of the device, not in the caller. */
-#define TDEV_IO_KTHREAD	(1u << 0)
+#define TDEV_IO_KTHREAD (1u << 0)
 
 /**
  * struct tdev_io - one transfer, pin or report
@@ -44,20 +44,20 @@
  * limit, is EINVAL (MARK passes on any).
  */
 struct tdev_io {
-	__u32	argsz;
-	__u32	flags;
-	__u64	iova;
-	__u64	size;
-	__u64	data;
-	__u64	nsec;
+	__u32 argsz;
+	__u32 flags;
+	__u64 iova;
+	__u64 size;
+	__u64 data;
+	__u64 nsec;
 };
 
 /* vfio_dma_rw(): @data to memory at @iova; memory at @iova to @data */
-#define TDEV_WRITE	_IOWR(TDEV_MAGIC, 0, struct tdev_io)
-#define TDEV_READ	_IOWR(TDEV_MAGIC, 1, struct tdev_io)
+#define TDEV_WRITE     _IOWR(TDEV_MAGIC, 0, struct tdev_io)
+#define TDEV_READ      _IOWR(TDEV_MAGIC, 1, struct tdev_io)
 
-#define TDEV_PIN_READ	(1u << 0)
-#define TDEV_PIN_WRITE	(1u << 1)
+#define TDEV_PIN_READ  (1u << 0)
+#define TDEV_PIN_WRITE (1u << 1)
 
 /*
  * vfio_pin_pages() of @size / 4096 pages, in one call for each 512 of them, all
@@ -73,19 +73,20 @@ struct tdev_io {
  * that range waits until that thread's call is over: drivers must not pin
  * again then, and the stock driver ends in a BUG() if one does.
  */
-#define TDEV_PIN		_IOWR(TDEV_MAGIC, 2, struct tdev_io)
-#define TDEV_UNPIN	_IOWR(TDEV_MAGIC, 3, struct tdev_io)
+#define TDEV_PIN   _IOWR(TDEV_MAGIC, 2, struct tdev_io)
+#define TDEV_UNPIN _IOWR(TDEV_MAGIC, 3, struct tdev_io)
 
 /* Copy @data to @iova through pages that are all pinned for writing. */
 #define TDEV_PINNED_WRITE _IOWR(TDEV_MAGIC, 4, struct tdev_io)
 
 /* dmatrack_mark_dirty(), without pin or copy; ENOTTY if the driver has none */
-#define TDEV_MARK	_IOWR(TDEV_MAGIC, 5, struct tdev_io)
+#define TDEV_MARK _IOWR(TDEV_MAGIC, 5, struct tdev_io)
 
 /* A run's order and operations */
-#define TDEV_RUN_RANDOM	(1u << 0)	/* else in ascending order */
-#define TDEV_RUN_PIN	(1u << 1)	/* pin, write through, unpin */
-#define TDEV_RUN_VARY	(1u << 2)	/* size and offset vary, up to @size,
+#define TDEV_RUN_RANDOM (1u << 0) /* else in ascending order */
+#define TDEV_RUN_PIN	(1u << 1) /* pin, write through, unpin */
+#define TDEV_RUN_VARY \
+	(1u << 2) /* size and offset vary, up to @size,
 						   across page boundaries too */
 
 /**
@@ -110,26 +111,26 @@ struct tdev_io {
  * pass before wrote there; in random order any 8 bytes almost certainly differ.
  */
 struct tdev_run {
-	__u32	argsz;
-	__u32	flags;
-	__u32	threads;
-	__u32	size;
-	__u64	iova;
-	__u64	length;
-	__u64	rate;
-	__u64	count;
-	__u64	seed;
+	__u32 argsz;
+	__u32 flags;
+	__u32 threads;
+	__u32 size;
+	__u64 iova;
+	__u64 length;
+	__u64 rate;
+	__u64 count;
+	__u64 seed;
 };
-#define TDEV_RUN		_IOW(TDEV_MAGIC, 6, struct tdev_run)
+#define TDEV_RUN _IOW(TDEV_MAGIC, 6, struct tdev_run)
 
 /*
  * Stop the run and wait until its last operation is complete. Without a run: 0.
  * EINTR: the run is ending, but may not have ended.
  */
-#define TDEV_HALT	_IO(TDEV_MAGIC, 7)
+#define TDEV_HALT _IO(TDEV_MAGIC, 7)
 
 /* Wait until the run under way has ended. Without a run: 0. EINTR after a signal */
-#define TDEV_WAIT	_IO(TDEV_MAGIC, 8)
+#define TDEV_WAIT _IO(TDEV_MAGIC, 8)
 
 /**
  * struct tdev_stats - statistics of the device since it was opened
@@ -150,20 +151,20 @@ struct tdev_run {
  * TDEV_RUN sets all of it but @pinned and @unmaps to zero.
  */
 struct tdev_stats {
-	__u32	argsz;
-	__u32	running;
-	__u64	ops;
-	__u64	failed;
-	__u64	bytes;
-	__u64	pinned;
-	__u64	unmaps;
-	__u64	ns_total;
-	__u64	ns_max;
-	__u64	stalls;
-	__u64	ns_stalled;
-	__u64	histogram[40];
+	__u32 argsz;
+	__u32 running;
+	__u64 ops;
+	__u64 failed;
+	__u64 bytes;
+	__u64 pinned;
+	__u64 unmaps;
+	__u64 ns_total;
+	__u64 ns_max;
+	__u64 stalls;
+	__u64 ns_stalled;
+	__u64 histogram[40];
 };
-#define TDEV_STATS	_IOWR(TDEV_MAGIC, 9, struct tdev_stats)
+#define TDEV_STATS _IOWR(TDEV_MAGIC, 9, struct tdev_stats)
 
 /**
  * struct tdev_bench - time many small operations inside the kernel
@@ -185,20 +186,20 @@ struct tdev_stats {
  * that the device has pinned.
  */
 struct tdev_bench {
-	__u32	argsz;
-	__u32	flags;
-	__u32	op;
-	__u32	batch;
-	__u64	iova;
-	__u64	length;
-	__u64	count;
-	__u64	nsec;
-	__u64	nsec_unpin;
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 batch;
+	__u64 iova;
+	__u64 length;
+	__u64 count;
+	__u64 nsec;
+	__u64 nsec_unpin;
 };
-#define TDEV_BENCH_WRITE	0
-#define TDEV_BENCH_PIN	1
-#define TDEV_BENCH_REPIN	2
-#define TDEV_BENCH	_IOWR(TDEV_MAGIC, 10, struct tdev_bench)
+#define TDEV_BENCH_WRITE 0
+#define TDEV_BENCH_PIN	 1
+#define TDEV_BENCH_REPIN 2
+#define TDEV_BENCH	 _IOWR(TDEV_MAGIC, 10, struct tdev_bench)
 
 /**
  * struct tdev_on_unmap - how the driver answers unmaps from now on
@@ -214,23 +215,22 @@ struct tdev_bench {
  * TDEV_KEEP, so does the close.
  */
 struct tdev_on_unmap {
-	__u32	argsz;
-	__u32	how;
-	__u32	msec;
-	__u32	flags;
+	__u32 argsz;
+	__u32 how;
+	__u32 msec;
+	__u32 flags;
 };
-#define TDEV_UNMAP_RELEASE	0	/* unpin, as a driver must */
-#define TDEV_UNMAP_IGNORE	1	/* unpin nothing */
+#define TDEV_UNMAP_RELEASE 0 /* unpin, as a driver must */
+#define TDEV_UNMAP_IGNORE  1 /* unpin nothing */
 /*
  * Unpin only each whole TDEV_PIN whose first page is in the range, as a driver does
  * that looks up pieces of 2 MiB by their first page
  */
-#define TDEV_UNMAP_BY_FIRST	2
-#define TDEV_UNMAP_REPIN	3	/* unpin, then pin the range's first page again */
-#define TDEV_UNMAP_LATE		4	/* unpin from a work queue, @msec later */
+#define TDEV_UNMAP_BY_FIRST 2
+#define TDEV_UNMAP_REPIN    3 /* unpin, then pin the range's first page again */
+#define TDEV_UNMAP_LATE	    4 /* unpin from a work queue, @msec later */
 /* At a reset or close, forget the pages instead of unpinning them, once. */
-#define TDEV_KEEP		(1u << 0)
-#define TDEV_ON_UNMAP	_IOW(TDEV_MAGIC, 11, \
-				     struct tdev_on_unmap)
+#define TDEV_KEEP     (1u << 0)
+#define TDEV_ON_UNMAP _IOW(TDEV_MAGIC, 11, struct tdev_on_unmap)
 
 #endif

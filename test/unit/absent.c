@@ -14,9 +14,9 @@
 #include "memdest.h"
 #include "test/tap.h"
 
-#define PAGE	4096ull
-#define NPAGES	64ull
-#define SIZE	(NPAGES * PAGE)
+#define PAGE   4096ull
+#define NPAGES 64ull
+#define SIZE   (NPAGES * PAGE)
 
 static struct dml_absent *a;
 
@@ -142,11 +142,17 @@ static int precopy(struct memdest *d, void *memory, uint32_t page_size,
 		   struct dmatrack_totals *totals)
 {
 	const struct dmatrack_region region = {
-		.iova = 1 << 30, .size = 8192 * 3 * PAGE, .vaddr = memory,
+		.iova = 1 << 30,
+		.size = 8192 * 3 * PAGE,
+		.vaddr = memory,
 	};
 	const struct dmatrack_precopy p = {
-		.size = sizeof(p), .regions = &region, .nregions = 1,
-		.dest = &d->base, .stop = stop, .page_size = page_size,
+		.size = sizeof(p),
+		.regions = &region,
+		.nregions = 1,
+		.dest = &d->base,
+		.stop = stop,
+		.page_size = page_size,
 	};
 
 	return dmatrack_precopy_run(&p, totals);
@@ -205,12 +211,14 @@ static void test_lost(void)
 int main(void)
 {
 	TEST(test_runs, "memory that was never touched is absent");
-	TEST(test_files, "pages of files and of shared memory are never absent");
+	TEST(test_files,
+	     "pages of files and of shared memory are never absent");
 	TEST(test_userfaultfd, "nor are pages that userfaultfd fills");
 	if (!has_userfaultfd)
 		SKIP("with a userfaultfd", "not allowed here");
 	TEST(test_precopy, "a sparse memory is copied without touching it");
-	TEST(test_lost, "absent pages that a lost destination may hold are cleared");
+	TEST(test_lost,
+	     "absent pages that a lost destination may hold are cleared");
 	dml_absent_close(a);
 	return tap_done();
 }

@@ -166,14 +166,17 @@ static void test_exec(void)
 	CHECK_EQ(dml_channel_read(ch, buf, 6), 6);
 	CHECK(!memcmp(buf, "hello\n", 6));
 	CHECK_EQ(dml_channel_read(ch, buf, 6), -ECONNRESET);
-	CHECK(!strcmp(dmatrack_error(), "the command ended with exit status 3"));
+	CHECK(!strcmp(dmatrack_error(),
+		      "the command ended with exit status 3"));
 	CHECK_EQ(dml_channel_write(ch, buf, 6), -EPIPE);
-	CHECK(!strcmp(dmatrack_error(), "the command ended with exit status 3"));
+	CHECK(!strcmp(dmatrack_error(),
+		      "the command ended with exit status 3"));
 	dmatrack_channel_close(ch);
 	CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
 	CHECK_EQ(dmatrack_connect(&ch, "exec:kill -KILL $$", NULL), 0);
 	CHECK_EQ(dml_channel_read(ch, buf, 6), -ECONNRESET);
-	CHECK(!strcmp(dmatrack_error(), "the command was ended by signal 9 (Killed)"));
+	CHECK(!strcmp(dmatrack_error(),
+		      "the command was ended by signal 9 (Killed)"));
 	dmatrack_channel_close(ch);
 	CHECK_EQ(dmatrack_connect(&ch, "exec:", NULL), -EINVAL);
 }
@@ -196,7 +199,8 @@ static void check_address(const char *address, struct dmatrack_peer peer)
 	CHECK_EQ(dmatrack_peer_listen(&l, address, &peer), 0);
 	CHECK_EQ(dmatrack_accept(l, &ch, 0), -ETIMEDOUT);
 	CHECK_EQ(pthread_create(&thread, NULL, accept_one, l), 0);
-	CHECK_EQ(dmatrack_peer_connect(&ch, dmatrack_listener_address(l), &peer),
+	CHECK_EQ(dmatrack_peer_connect(&ch, dmatrack_listener_address(l),
+				       &peer),
 		 0);
 	check_echo(ch);
 	dmatrack_channel_close(ch);
@@ -246,7 +250,8 @@ static void test_unix(void)
 }
 
 static const struct dmatrack_peer insecure = {
-	.size = sizeof(insecure), .flags = DMATRACK_PEER_INSECURE,
+	.size = sizeof(insecure),
+	.flags = DMATRACK_PEER_INSECURE,
 };
 
 static bool has_ipv6(void)
@@ -271,7 +276,8 @@ static void test_tcp(void)
 		check_address("tcp:[::1]:0", insecure);
 	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &insecure), 0);
 	snprintf(address, sizeof(address), "%s", dmatrack_listener_address(l));
-	CHECK(strncmp(address, "tcp:127.0.0.1:", 14) == 0 && atoi(address + 14));
+	CHECK(strncmp(address, "tcp:127.0.0.1:", 14) == 0 &&
+	      atoi(address + 14));
 	dmatrack_listener_close(l);
 	CHECK_EQ(dmatrack_peer_connect(&ch, address, &insecure), -ECONNREFUSED);
 	/* any user of this machine could listen there */
@@ -284,9 +290,25 @@ static void test_tcp(void)
 static void test_refused(void)
 {
 	static const char *const bad[] = {
-		"", "x", "tcp:", "tcp:host", "tcp::1", "tcp:host:", "tcp:h:x",
-		"tcp:h:99999", "tcp:::1:5", "tcp:[::1:5", "tcp:[]:5", "tcp:h:-1",
-		"fd:", "fd:x", "fd:-1", "fd:1x", "fd:99999999999", "udp:h:1", "--",
+		"",
+		"x",
+		"tcp:",
+		"tcp:host",
+		"tcp::1",
+		"tcp:host:",
+		"tcp:h:x",
+		"tcp:h:99999",
+		"tcp:::1:5",
+		"tcp:[::1:5",
+		"tcp:[]:5",
+		"tcp:h:-1",
+		"fd:",
+		"fd:x",
+		"fd:-1",
+		"fd:1x",
+		"fd:99999999999",
+		"udp:h:1",
+		"--",
 	};
 	static const char *const names[] = { "", NULL };
 	struct dmatrack_peer peers[] = {
@@ -315,8 +337,10 @@ static void test_refused(void)
 	CHECK_EQ(dmatrack_connect(&ch, "unix:/x", "/tmp"), -EINVAL);
 	for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
 		peers[i].size = sizeof(peers[i]);
-		CHECK_EQ(dmatrack_peer_connect(&ch, "unix:/x", &peers[i]), -EINVAL);
-		CHECK_EQ(dmatrack_peer_listen(&l, "unix:/x", &peers[i]), -EINVAL);
+		CHECK_EQ(dmatrack_peer_connect(&ch, "unix:/x", &peers[i]),
+			 -EINVAL);
+		CHECK_EQ(dmatrack_peer_listen(&l, "unix:/x", &peers[i]),
+			 -EINVAL);
 	}
 	CHECK_EQ(dmatrack_connect(&ch, "fd:9999", NULL), -EBADF);
 	CHECK(!pipe(p));
@@ -328,8 +352,10 @@ static void test_refused(void)
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:192.0.2.1:9", NULL), -EPERM);
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:0.0.0.0:9", NULL), -EPERM);
 	CHECK(strstr(dmatrack_error(), "TLS"));
-	CHECK_EQ(dmatrack_connect(&ch, "tcp:[::ffff:192.0.2.1]:9", NULL), -EPERM);
-	CHECK_EQ(dmatrack_connect(&ch, "tcp:no such host:9", NULL), -EHOSTUNREACH);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:[::ffff:192.0.2.1]:9", NULL),
+		 -EPERM);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:no such host:9", NULL),
+		 -EHOSTUNREACH);
 	close(p[0]);
 	close(p[1]);
 }

@@ -23,9 +23,9 @@
 #include "engine/host.h"
 #include "test/tap.h"
 
-#define PAGE	4096ULL
-#define PAGES	(4 * DMT_CHUNK_PAGES)
-#define BASE	(1ULL << 32)
+#define PAGE  4096ULL
+#define PAGES (4 * DMT_CHUNK_PAGES)
+#define BASE  (1ULL << 32)
 
 #ifdef __SANITIZE_ADDRESS__
 int __lsan_do_recoverable_leak_check(void);
@@ -35,7 +35,7 @@ int __lsan_do_recoverable_leak_check(void);
 
 static struct dmatrack_engine *e;
 static char *memory;
-static uint64_t *answer;		/* on a page of its own */
+static uint64_t *answer; /* on a page of its own */
 
 /* Moments -------------------------------------------------------------------- */
 
@@ -98,8 +98,11 @@ static uint64_t iova_of(uint64_t page)
 static void map_at(uint64_t iova, uint64_t page, uint64_t n, uint32_t flags)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = flags, .iova = iova,
-		.size = n * PAGE, .vaddr = (unsigned long)memory + page * PAGE,
+		.argsz = sizeof(map),
+		.flags = flags,
+		.iova = iova,
+		.size = n * PAGE,
+		.vaddr = (unsigned long)memory + page * PAGE,
 	};
 
 	CHECK_EQ(call(VFIO_IOMMU_MAP_DMA, &map), 0);
@@ -132,7 +135,8 @@ static long unmap(uint64_t page, uint64_t n)
 static long tracking(uint32_t flag)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = flag,
+		.argsz = sizeof(d),
+		.flags = flag,
 	};
 
 	return call(VFIO_IOMMU_DIRTY_PAGES, &d);
@@ -301,7 +305,7 @@ static void pin_both(void)
 	CHECK_EQ(harvest(0, 2), 2);
 	CHECK_EQ(harvest(0, 2), 2);
 	CHECK_EQ(unpin(0, 2), 0);
-	harvest(0, 2);		/* either pin may be the one taken back */
+	harvest(0, 2); /* either pin may be the one taken back */
 	CHECK_EQ(unpin(1, 1), 0);
 	CHECK_EQ(harvest(0, 2), 2);
 	CHECK_EQ(harvest(0, 2), 0);
@@ -313,7 +317,7 @@ static void pin_both(void)
 static void unpin_now(void *addr)
 {
 	if (addr != memory + 8 * PAGE)
-		return;			/* the pin is still in the first mapping */
+		return; /* the pin is still in the first mapping */
 	at_pin = NULL;
 	pin_fails = true;
 	CHECK_EQ(unpin(5, 3), 0);
@@ -388,7 +392,7 @@ static void unmap_at_copy(void *to)
 {
 	CHECK(to == memory + 9 * PAGE);
 	unmap_now();
-	CHECK(mapping(8));		/* the unmap waits for this write */
+	CHECK(mapping(8)); /* the unmap waits for this write */
 	CHECK_EQ(READ_ONCE(mapping(8)->leaving), 1);
 	/* and no other operation is let in */
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8), "", 1), -EINVAL);
@@ -474,7 +478,7 @@ static void while_leaving(void *opaque, uint64_t iova, uint64_t size)
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8), "", 1), -EINVAL);
 	CHECK_EQ(dmatrack_engine_read(e, iova_of(8), &seen, 1), -EINVAL);
 	CHECK_EQ(pin(8, 1, 3), -EINVAL);
-	CHECK_EQ(pin(6, 4, 3), -EINVAL);	/* pages 6 and 7 are unpinned again */
+	CHECK_EQ(pin(6, 4, 3), -EINVAL); /* pages 6 and 7 are unpinned again */
 	CHECK_EQ(mapping(0)->pins.count, 0);
 	/* the piece in the mapping before is written */
 	CHECK_EQ(dmatrack_engine_write(e, iova_of(8) - 1, "ab", 2), -EINVAL);
@@ -525,7 +529,7 @@ static void told_in_vain(void)
 
 /* All at once at clean chunks ------------------------------------------------------- */
 
-#define MARKERS	3
+#define MARKERS 3
 
 static pthread_barrier_t barrier;
 
@@ -535,8 +539,9 @@ static void *marker(void *arg)
 
 	for (chunk = 0; chunk < 1000; chunk++) {
 		pthread_barrier_wait(&barrier);
-		if (dmatrack_engine_mark_dirty(e, (chunk * DMT_CHUNK_PAGES +
-						   id * 9 + 3) * PAGE, 1))
+		if (dmatrack_engine_mark_dirty(
+			    e, (chunk * DMT_CHUNK_PAGES + id * 9 + 3) * PAGE,
+			    1))
 			abort();
 	}
 	return NULL;
@@ -546,7 +551,9 @@ static void *marker(void *arg)
 static void markers_at_once(void)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = 3, .vaddr = PAGE,
+		.argsz = sizeof(map),
+		.flags = 3,
+		.vaddr = PAGE,
 		.size = 1000 * DMT_CHUNK_PAGES * PAGE,
 	};
 	pthread_t thread[MARKERS];
@@ -594,7 +601,8 @@ int main(void)
 	TEST(pin_among_unwritable, "a write pin among read-only pages");
 	TEST(pin_both, "pins for reading and for writing");
 	TEST(pin_unwound, "a pin fails as another driver unpins");
-	TEST(mark_while_one_goes, "a mark over mappings, one of which is unmapped");
+	TEST(mark_while_one_goes,
+	     "a mark over mappings, one of which is unmapped");
 	TEST(unmap_while_writing, "an unmap waits for a write under way");
 	TEST(harvest_while_writing, "a harvest doesn't wait for a write");
 	TEST(devices_while_harvesting, "devices don't wait for a harvest");
@@ -604,6 +612,7 @@ int main(void)
 		SKIP("marks at once at clean chunks leak nothing",
 		     "what failed above left things behind");
 	else
-		TEST(markers_at_once, "marks at once at clean chunks leak nothing");
+		TEST(markers_at_once,
+		     "marks at once at clean chunks leak nothing");
 	return tap_done();
 }

@@ -18,10 +18,10 @@
 #include "uapi/dmatrack.h"
 #include "test/tap.h"
 
-#define PAGES	2048UL
-#define BASE	(1ULL << 30)
-#define RW	(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-#define VADDR	VFIO_DMA_MAP_FLAG_VADDR
+#define PAGES 2048UL
+#define BASE  (1ULL << 30)
+#define RW    (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+#define VADDR VFIO_DMA_MAP_FLAG_VADDR
 
 /*
  * Memory: pages of a file. The owner maps them at @memory; the IOMMU's view of them is
@@ -43,7 +43,8 @@ static struct page *frame_of(unsigned long vaddr)
 
 	if (offset >= PAGES * PAGE_SIZE)
 		return (struct page *)vaddr;
-	return (struct page *)(physical + place[offset / PAGE_SIZE] * PAGE_SIZE);
+	return (struct page *)(physical +
+			       place[offset / PAGE_SIZE] * PAGE_SIZE);
 }
 
 /* Called once, right before the next lock is taken */
@@ -51,7 +52,7 @@ static void (*at_lock)(void);
 
 int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-	static int (*lock)(pthread_mutex_t *mutex);
+	static int (*lock)(pthread_mutex_t * mutex);
 	void (*fn)(void) = at_lock;
 
 	if (!lock)
@@ -65,7 +66,9 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 /* Arrange pieces of at most @most pages in any order. */
 static void shuffle(int fd, unsigned int most)
 {
-	static struct { unsigned int first, n; } piece[PAGES], one;
+	static struct {
+		unsigned int first, n;
+	} piece[PAGES], one;
 	unsigned int nr = 0, at = 0, i, k;
 
 	for (; at < PAGES; at += piece[nr++].n) {
@@ -87,8 +90,9 @@ static void shuffle(int fd, unsigned int most)
 
 static void begin(bool v2)
 {
-	CHECK_EQ(dmatrack_engine_create(&e, v2 ? VFIO_TYPE1v2_IOMMU :
-						 VFIO_TYPE1_IOMMU, 0), 0);
+	CHECK_EQ(dmatrack_engine_create(
+			 &e, v2 ? VFIO_TYPE1v2_IOMMU : VFIO_TYPE1_IOMMU, 0),
+		 0);
 	e->host.frame_of = frame_of;
 	CHECK_EQ(dmatrack_engine_emulated(e, false), 0);
 }
@@ -109,17 +113,24 @@ static long map_at(uint64_t iova, const void *vaddr, uint64_t size,
 		   unsigned int flags)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = flags, .iova = iova,
-		.vaddr = (uintptr_t)vaddr, .size = size,
+		.argsz = sizeof(map),
+		.flags = flags,
+		.iova = iova,
+		.vaddr = (uintptr_t)vaddr,
+		.size = size,
 	};
 
-	return dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA, (unsigned long)&map);
+	return dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA,
+				     (unsigned long)&map);
 }
 
 static long unmap(uint64_t iova, uint64_t size, unsigned int flags)
 {
 	struct vfio_iommu_type1_dma_unmap un = {
-		.argsz = sizeof(un), .flags = flags, .iova = iova, .size = size,
+		.argsz = sizeof(un),
+		.flags = flags,
+		.iova = iova,
+		.size = size,
 	};
 	long ret = dmatrack_engine_ioctl(e, VFIO_IOMMU_UNMAP_DMA,
 					 (unsigned long)&un);
@@ -137,14 +148,16 @@ static uint64_t page_sizes(void)
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
 
 	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_GET_INFO,
-				       (unsigned long)&info), 0);
+				       (unsigned long)&info),
+		 0);
 	return info.iova_pgsizes;
 }
 
 static long start(void)
 {
 	struct vfio_iommu_type1_dirty_bitmap arg = {
-		.argsz = sizeof(arg), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+		.argsz = sizeof(arg),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
 
 	return dmatrack_engine_ioctl(e, VFIO_IOMMU_DIRTY_PAGES,
@@ -182,7 +195,8 @@ static void check_sees(struct iommu_group *g, uint64_t iova, const char *vaddr,
 	for (offset = 0; offset < size; offset += PAGE_SIZE) {
 		number = below(1ULL << 60) + 1;
 		CHECK_EQ(dmt_iommu_dma(g, iova + offset + 8, &number,
-				       sizeof(number), true), 8);
+				       sizeof(number), true),
+			 8);
 		memcpy(&got, vaddr + offset + 8, sizeof(got));
 		CHECK_EQ(got, number);
 	}
@@ -206,7 +220,7 @@ static void map_without_cuts(const char *vaddr, uint64_t size)
 	} while (err == -ENOMEM);
 	e->host.fault_kinds = 0;
 	CHECK_EQ(err, 0);
-	CHECK(nth > 3);		/* two allocations to prepare, one for the mapping */
+	CHECK(nth > 3); /* two allocations to prepare, one for the mapping */
 }
 
 /* Memory in pieces, mapped for one domain and then copied to another */
@@ -299,7 +313,8 @@ static void test_page_sizes(void)
 	CHECK_EQ(err, -EINVAL);
 	CHECK_EQ(dirty(BASE, 32 * PAGE_SIZE, 1 << 16, &err), 3);
 	CHECK_EQ(err, 0);
-	CHECK_EQ(dmatrack_engine_attach(e, &huge), -EINVAL);	/* no page size in common */
+	CHECK_EQ(dmatrack_engine_attach(e, &huge),
+		 -EINVAL); /* no page size in common */
 	CHECK_EQ(page_sizes(), 1ULL << 16 | 1ULL << 21);
 	dmatrack_engine_detach(e, &large);
 
@@ -324,8 +339,12 @@ static long get_ranges(uint64_t iova, uint64_t size, uint64_t pgsize)
 {
 	struct dmatrack_dirty_range range;
 	struct dmatrack_get_ranges get = {
-		.argsz = sizeof(get), .iova = iova, .last = iova + size - 1,
-		.page_size = pgsize, .count = 1, .ranges = (uintptr_t)&range,
+		.argsz = sizeof(get),
+		.iova = iova,
+		.last = iova + size - 1,
+		.page_size = pgsize,
+		.count = 1,
+		.ranges = (uintptr_t)&range,
 	};
 
 	return dmatrack_engine_ioctl(e, DMATRACK_GET_RANGES,
@@ -389,7 +408,8 @@ static void test_page_grows(void)
 	CHECK_EQ(dmatrack_engine_write(e, BASE + 17 * PAGE_SIZE, &byte, 1), 0);
 	CHECK_EQ(dmatrack_engine_attach(e, &large), 0);
 	/* the group's driver pins: its writes are seen from now on */
-	CHECK_EQ(dmatrack_engine_pin(e, BASE + 40 * PAGE_SIZE, 1, RW, pages), 0);
+	CHECK_EQ(dmatrack_engine_pin(e, BASE + 40 * PAGE_SIZE, 1, RW, pages),
+		 0);
 	CHECK_EQ(dirty(BASE, 64 * PAGE_SIZE, 1 << 16, &err), 15);
 	dmt_group_pinned(&e->c, &large);
 	CHECK_EQ(dirty(BASE, 64 * PAGE_SIZE, 1 << 16, &err), 15);
@@ -421,7 +441,8 @@ static const char *ranges(char *text)
 
 	*to = 0;
 	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_GET_INFO,
-				       (unsigned long)&i), 0);
+				       (unsigned long)&i),
+		 0);
 	for (at = i.info.cap_offset; at; at = cap->header.next) {
 		cap = (void *)((char *)&i + at);
 		if (cap->header.id != VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
@@ -434,19 +455,20 @@ static const char *ranges(char *text)
 	return text;
 }
 
-#define CHECK_RANGES(want)						\
-	do {								\
-		char text_[1000];					\
-		if (strcmp(ranges(text_), want))			\
-			printf("# ranges: %s\n", text_);		\
-		CHECK(!strcmp(ranges(text_), want));			\
+#define CHECK_RANGES(want) \
+	do { \
+		char text_[1000]; \
+		if (strcmp(ranges(text_), want)) \
+			printf("# ranges: %s\n", text_); \
+		CHECK(!strcmp(ranges(text_), want)); \
 	} while (0)
 
 static void test_ranges(void)
 {
 	struct dmt_iova_range some[] = {
-		{ 0, 0xfff }, { 0xfee00000, 0xfeefffff }, { 0x8000, 0x8fff },
-		{ 0xfffff000, 0xffffffff }, { 0x8000, 0xffff },
+		{ 0, 0xfff },	    { 0xfee00000, 0xfeefffff },
+		{ 0x8000, 0x8fff }, { 0xfffff000, 0xffffffff },
+		{ 0x8000, 0xffff },
 	};
 	struct iommu_group a, b, far;
 	static const char kinds[2];
@@ -475,7 +497,8 @@ static void test_ranges(void)
 	CHECK_RANGES("1000-7fff 10000-fedfffff fef00000-ffffefff");
 	CHECK_EQ(map_at(0x9000, plain(), PAGE_SIZE, RW), -EINVAL);
 	CHECK_EQ(map_at(1ULL << 32, plain(), PAGE_SIZE, RW), -EINVAL);
-	CHECK_EQ(dmatrack_engine_attach(e, &far), -EINVAL);	/* no IOVA would be left */
+	CHECK_EQ(dmatrack_engine_attach(e, &far),
+		 -EINVAL); /* no IOVA would be left */
 	dmatrack_engine_detach(e, &a);
 	CHECK_RANGES("1000-7fff 10000-fedfffff fef00000-ffffefff");
 	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
@@ -542,10 +565,11 @@ static void test_failures(unsigned int kinds)
 	CHECK_EQ(dmatrack_engine_emulated(e, true), 0);
 	dmatrack_engine_on_unmap(e, unmapped, NULL);
 	CHECK_EQ(map_at(BASE, plain(), 4 * PAGE_SIZE, RW), 0);
-	CHECK_EQ(map_at(BASE * 2, plain() + 8 * PAGE_SIZE, 4 * PAGE_SIZE, RW), 0);
+	CHECK_EQ(map_at(BASE * 2, plain() + 8 * PAGE_SIZE, 4 * PAGE_SIZE, RW),
+		 0);
 	CHECK_EQ(start(), 0);
 	for (i = 0; i < 2; i++) {
-		for (nth = 1; ; nth++) {
+		for (nth = 1;; nth++) {
 			long locked = dmatrack_engine_locked(e);
 
 			CHECK_EQ(dmatrack_engine_write(e, BASE, &byte, 1), 0);
@@ -559,14 +583,16 @@ static void test_failures(unsigned int kinds)
 			CHECK_EQ(dmatrack_engine_locked(e), locked);
 			CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err),
 				 i ? 15 : 1);
-			CHECK_EQ(dirty(BASE * 2, 4 * PAGE_SIZE, PAGE_SIZE, &err),
+			CHECK_EQ(dirty(BASE * 2, 4 * PAGE_SIZE, PAGE_SIZE,
+				       &err),
 				 i ? 15 : 0);
 		}
 		CHECK(nth > 2);
 		check_sees(g[i], BASE, plain(), 4 * PAGE_SIZE);
-		check_sees(g[i], BASE * 2, plain() + 8 * PAGE_SIZE, 4 * PAGE_SIZE);
+		check_sees(g[i], BASE * 2, plain() + 8 * PAGE_SIZE,
+			   4 * PAGE_SIZE);
 	}
-	for (nth = 1; ; nth++) {
+	for (nth = 1;; nth++) {
 		e->host.fault_nth = nth;
 		e->host.fault_kinds = kinds;
 		err = map_at(BASE * 3, plain(), 4 * PAGE_SIZE, RW);
@@ -619,15 +645,17 @@ static void test_update_vaddr(void)
 	CHECK_EQ(dmatrack_engine_emulated(e, true), -EBUSY);
 	check_sees(&a, BASE, mem, 4 * PAGE_SIZE);
 	CHECK_EQ(map_at(BASE, mem + 16 * PAGE_SIZE, 4 * PAGE_SIZE, VADDR), 0);
-	check_sees(&a, BASE, mem, 4 * PAGE_SIZE);	/* the old memory stays pinned */
+	check_sees(&a, BASE, mem,
+		   4 * PAGE_SIZE); /* the old memory stays pinned */
 	byte = 77;
 	CHECK_EQ(dmatrack_engine_write(e, BASE, &byte, 1), 0);
 	CHECK_EQ(mem[16 * PAGE_SIZE], 77);
 	CHECK_EQ(map_at(BASE * 2, mem, 4 * PAGE_SIZE, VADDR), -EINVAL);
 
 	/* mappings unmapped while invalid: then none is invalid any more */
-	CHECK_EQ(unmap(0, 0, VFIO_DMA_UNMAP_FLAG_VADDR |
-			     VFIO_DMA_UNMAP_FLAG_ALL), 8 * PAGE_SIZE);
+	CHECK_EQ(unmap(0, 0,
+		       VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL),
+		 8 * PAGE_SIZE);
 	CHECK_EQ(dmatrack_engine_write(e, BASE, &byte, 1), -EBUSY);
 	CHECK_EQ(unmap(BASE, 4 * PAGE_SIZE, 0), 4 * PAGE_SIZE);
 	CHECK_EQ(dmatrack_engine_write(e, BASE * 2, &byte, 1), -EBUSY);
@@ -648,7 +676,8 @@ static void test_shared_domain(void)
 	dmt_iommu_group_init(&a);
 	dmt_iommu_group_init(&b);
 	b.info.last = (1ULL << 39) - 1;
-	b.info.pgsizes = 1ULL << 16 | 1ULL << 21;	/* would count in a domain of its own */
+	b.info.pgsizes = 1ULL << 16 |
+			 1ULL << 21; /* would count in a domain of its own */
 	begin(true);
 	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
 	CHECK_EQ(map_at(BASE, plain(), PAGE_SIZE, RW), 0);
@@ -767,12 +796,15 @@ int main(void)
 	TEST(test_pieces, "memory in pieces, for two domains");
 	TEST(test_page_sizes, "page sizes change as groups join and leave");
 	TEST(test_page_grows_meanwhile, "the page size grows during a call");
-	TEST(test_page_grows, "a log is kept while the page size grows and shrinks");
+	TEST(test_page_grows,
+	     "a log is kept while the page size grows and shrinks");
 	TEST(test_ranges, "IOVA ranges that can be mapped");
 	TEST(test_shared_domain, "a domain that can do more than its groups");
-	TEST(test_shared_small_domain, "a domain that can do less than its groups");
+	TEST(test_shared_small_domain,
+	     "a domain that can do less than its groups");
 	TEST(test_frames, "registers, memory and pins: the locked pages");
-	TEST(test_refusals, "groups that are unsafe, incoherent, or can't share");
+	TEST(test_refusals,
+	     "groups that are unsafe, incoherent, or can't share");
 	TEST(test_failures_iommu, "an IOMMU that fails at any call");
 	TEST(test_failures_memory, "an allocation that fails at any call");
 	TEST(test_update_vaddr, "a mapping whose address is invalid");

@@ -19,8 +19,8 @@
 #include "test/scratch.h"
 #include "test/tap.h"
 
-#define PAGE	4096ULL
-#define MIB	(1ULL << 20)
+#define PAGE 4096ULL
+#define MIB  (1ULL << 20)
 
 static uint64_t rng = 4;
 
@@ -66,7 +66,8 @@ static void change(struct dmatrack_dest *d)
 	if (dml_random_below(&rng, 3)) {
 		n = n < 40 ? n : 40;
 		memset(at, (int)dml_random_below(&rng, 256), n * PAGE);
-		CHECK_EQ(d->ops->write(d, r->iova + from * PAGE, at, n * PAGE), 0);
+		CHECK_EQ(d->ops->write(d, r->iova + from * PAGE, at, n * PAGE),
+			 0);
 	} else {
 		memset(at, 0, n * PAGE);
 		CHECK_EQ(d->ops->zero(d, r->iova + from * PAGE, n * PAGE), 0);
@@ -87,7 +88,8 @@ static void check_same(const char *path)
 		char *buf = malloc(regions[i].size);
 
 		CHECK_EQ(dmatrack_image_read(m, regions[i].iova, buf,
-					     regions[i].size), 0);
+					     regions[i].size),
+			 0);
 		CHECK(!memcmp(buf, regions[i].vaddr, regions[i].size));
 		free(buf);
 	}
@@ -132,7 +134,8 @@ static void test_pages(void)
 	CHECK_EQ(dmatrack_image_page_size(m), PAGE);
 	for (at = 0; at + sizeof(buf) <= regions[0].size; at += PAGE) {
 		CHECK_EQ(dmatrack_image_read(m, regions[0].iova + at, buf,
-					     sizeof(buf)), 0);
+					     sizeof(buf)),
+			 0);
 		CHECK(!memcmp(buf, (char *)regions[0].vaddr + at, sizeof(buf)));
 	}
 	CHECK_EQ(dmatrack_image_read(m, regions[0].iova + at, buf, sizeof(buf)),
@@ -184,7 +187,8 @@ static void copy_file(const char *from, const char *to)
 {
 	char command[800];
 
-	snprintf(command, sizeof(command), "cp --sparse=always '%s' '%s'", from, to);
+	snprintf(command, sizeof(command), "cp --sparse=always '%s' '%s'", from,
+		 to);
 	CHECK_EQ(system(command), 0);
 }
 
@@ -234,8 +238,9 @@ static void test_altered(void)
 		int bit = (int)dml_random_below(&rng, 8);
 
 		/* the gaps behind the regions and before the table are unused */
-		step = at < 4096 + 48 || at >= table ? 1 :
-		       50000 + dml_random_below(&rng, 100000);
+		step = at < 4096 + 48 || at >= table ?
+			       1 :
+			       50000 + dml_random_below(&rng, 100000);
 		if (at >= 4096 + 48 && at < 8192) {
 			step = 8192 - at;
 			continue;
@@ -267,7 +272,8 @@ static void test_not_images(void)
 /* An error has a text, and leaves existing files. */
 static void test_names(void)
 {
-	const char *path = scratch_path("names"), *partial = scratch_path("names.partial");
+	const char *path = scratch_path("names"),
+		   *partial = scratch_path("names.partial");
 	struct dmatrack_dest *d = create(path, 0), *other;
 
 	CHECK_EQ(dmatrack_image_create(&other, path, 0), -EBUSY);
@@ -296,7 +302,8 @@ static void test_names(void)
 	CHECK_EQ(look(path), 0);
 	d->ops->close(d);
 	CHECK_EQ(look(path), 0);
-	CHECK_EQ(dmatrack_image_create(&other, scratch_path("no/such"), 0), -ENOENT);
+	CHECK_EQ(dmatrack_image_create(&other, scratch_path("no/such"), 0),
+		 -ENOENT);
 	CHECK_EQ(dmatrack_image_create(&other, "", 0), -EINVAL);
 	CHECK_EQ(dmatrack_image_create(&other, path, 1u << 31), -EINVAL);
 }
@@ -324,7 +331,8 @@ static mode_t mode_of(const char *path)
 /* An image is readable by its owner alone, even if a file of that name existed. */
 static void test_private(void)
 {
-	const char *path = scratch_path("private"), *partial = scratch_path("private.partial");
+	const char *path = scratch_path("private"),
+		   *partial = scratch_path("private.partial");
 	const char *victim = scratch_path("victim");
 	mode_t old = umask(0);
 	struct dmatrack_dest *d;
@@ -356,13 +364,15 @@ static void test_private(void)
 	unlink(partial);
 	/* a FIFO must not make it wait for a writer */
 	CHECK_EQ(mkfifo(path, 0600), 0);
-	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EEXIST);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME),
+		 -EEXIST);
 }
 
 /* Another file takes the unfinished one's name: neither becomes the image or is removed. */
 static void test_replaced(void)
 {
-	const char *path = scratch_path("replaced"), *partial = scratch_path("replaced.partial");
+	const char *path = scratch_path("replaced"),
+		   *partial = scratch_path("replaced.partial");
 	struct dmatrack_dest *d = create(path, 0), *other;
 
 	CHECK_EQ(begin(d), 0);
@@ -384,7 +394,8 @@ static bool is_held(const struct stat *old)
 	int fd;
 
 	for (fd = 0; fd < 64; fd++) {
-		if (!fstat(fd, &st) && st.st_ino == old->st_ino && st.st_dev == old->st_dev)
+		if (!fstat(fd, &st) && st.st_ino == old->st_ino &&
+		    st.st_dev == old->st_dev)
 			return true;
 	}
 	return false;
@@ -502,7 +513,8 @@ static void test_bad_folder(void)
 /* If the disk is full at any write, no file stays, saved or not. */
 static void test_full(void)
 {
-	const char *path = scratch_path("full"), *partial = scratch_path("full.partial");
+	const char *path = scratch_path("full"),
+		   *partial = scratch_path("full.partial");
 	struct dmatrack_dest *d;
 	uint64_t bytes;
 	int ret = -ENOSPC, i;
@@ -514,8 +526,9 @@ static void test_full(void)
 		room = bytes;
 		ret = begin(d) ?: d->ops->save(d, "state", 5);
 		for (i = 0; i < 5 && !ret; i++)
-			ret = d->ops->write(d, 0x1000 + i * MIB, (char *)
-					    regions[0].vaddr + i * MIB, MIB);
+			ret = d->ops->write(d, 0x1000 + i * MIB,
+					    (char *)regions[0].vaddr + i * MIB,
+					    MIB);
 		if (!ret)
 			ret = d->ops->finish(d);
 		room = UINT64_MAX;
@@ -529,7 +542,8 @@ static void test_full(void)
 /* Discard an image that was saved. */
 static void test_discard(void)
 {
-	const char *path = scratch_path("discard"), *partial = scratch_path("discard.partial");
+	const char *path = scratch_path("discard"),
+		   *partial = scratch_path("discard.partial");
 	struct dmatrack_dest *d = create(path, DMATRACK_IMAGE_RESUME), *other;
 
 	CHECK_EQ(dmatrack_image_discard(NULL), -EINVAL);
@@ -573,7 +587,8 @@ static void meet_bad_disk(int when)
 	for (i = 0; when == 2 && i < 5 * 13; i++)
 		CHECK_EQ(d->ops->write(d, 0x1000 + i % 5 * MIB,
 				       (char *)regions[0].vaddr + i % 5 * MIB,
-				       MIB), 0);
+				       MIB),
+			 0);
 	if (when)
 		CHECK_EQ(d->ops->round(d), -EIO);
 	else
@@ -601,10 +616,13 @@ static void test_bad_begin(void)
 {
 	struct dmatrack_region bad[][2] = {
 		{ { .iova = 0, .size = PAGE }, { .iova = 0, .size = PAGE } },
-		{ { .iova = 0, .size = 2 * PAGE }, { .iova = PAGE, .size = PAGE } },
-		{ { .iova = 1, .size = PAGE }, { .iova = PAGE * 2, .size = PAGE } },
+		{ { .iova = 0, .size = 2 * PAGE },
+		  { .iova = PAGE, .size = PAGE } },
+		{ { .iova = 1, .size = PAGE },
+		  { .iova = PAGE * 2, .size = PAGE } },
 		{ { .iova = 0, .size = 0 }, { .iova = PAGE, .size = PAGE } },
-		{ { .iova = 0, .size = PAGE }, { .iova = -PAGE, .size = 2 * PAGE } },
+		{ { .iova = 0, .size = PAGE },
+		  { .iova = -PAGE, .size = 2 * PAGE } },
 		{ { .iova = 0, .size = 1ULL << 63 },
 		  { .iova = 1ULL << 63, .size = 1ULL << 63 } },
 	};
@@ -626,8 +644,9 @@ static void test_bad_begin(void)
 static void test_places(void)
 {
 	static const unsigned char places[][6] = {
-		{ 1, 0, 0, 1, 0, 0 }, { 0, 1, 1, 0, 0, 0 }, { 2, 1, 0, 0, 0, 0 },
-		{ 1, 2, 0, 0, 0, 0 }, { 0, 0, 0, 0, 1, 1 }, { 0, 0, 0, 1, 0, 1 },
+		{ 1, 0, 0, 1, 0, 0 }, { 0, 1, 1, 0, 0, 0 },
+		{ 2, 1, 0, 0, 0, 0 }, { 1, 2, 0, 0, 0, 0 },
+		{ 0, 0, 0, 0, 1, 1 }, { 0, 0, 0, 1, 0, 1 },
 	};
 	enum { N = sizeof(places) / sizeof(places[0]) };
 	char *memory = aligned_alloc(PAGE, 2 * MIB);
@@ -672,7 +691,8 @@ static void killed_writer(const char *path, int seed)
 /* The data and state that a killed process has saved can be resumed. */
 static void test_resume(void)
 {
-	const char *path = scratch_path("resume"), *aside = scratch_path("aside");
+	const char *path = scratch_path("resume"),
+		   *aside = scratch_path("aside");
 	struct dmatrack_dest *d, *memory;
 	char state[DMATRACK_STATE_MAX];
 	int i, status;
@@ -729,7 +749,8 @@ static off_t size_of(const char *path)
 /* A finished image that was altered or cut since: resuming it fails, and the file stays. */
 static void test_resume_altered(void)
 {
-	const char *path = scratch_path("finished"), *copy = scratch_path("finished.copy");
+	const char *path = scratch_path("finished"),
+		   *copy = scratch_path("finished.copy");
 	struct dmatrack_dest *d = create(path, 0);
 	char state[DMATRACK_STATE_MAX], page[PAGE];
 	off_t size;
@@ -751,7 +772,8 @@ static void test_resume_altered(void)
 	fd = open(path, O_RDWR);
 	flip(fd, 8192 + MIB, 2);
 	copy_file(path, copy);
-	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EBADMSG);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME),
+		 -EBADMSG);
 	CHECK(strstr(dmatrack_error(), "has been altered since"));
 	d = create(path, DMATRACK_IMAGE_RESUME | DMATRACK_IMAGE_REPLACE);
 	CHECK_EQ(d->ops->load(d, state, sizeof(state)), 0);
@@ -759,10 +781,12 @@ static void test_resume_altered(void)
 	flip(fd, 8192 + MIB, 2);
 	size = size_of(path);
 	CHECK_EQ(ftruncate(fd, size - 1), 0);
-	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EBADMSG);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME),
+		 -EBADMSG);
 	CHECK_EQ(size_of(path), size - 1);
 	CHECK_EQ(ftruncate(fd, size / 2), 0);
-	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME), -EEXIST);
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME),
+		 -EEXIST);
 	CHECK_EQ(size_of(path), size / 2);
 	close(fd);
 }
@@ -789,7 +813,8 @@ static int state_of(const char *path, unsigned int flags)
 /* An unfinished image with any altered byte in head or regions can't be resumed. */
 static void test_no_resume(void)
 {
-	const char *path = scratch_path("partial"), *partial = scratch_path("partial.partial");
+	const char *path = scratch_path("partial"),
+		   *partial = scratch_path("partial.partial");
 	uint64_t at;
 	int fd;
 
@@ -838,7 +863,8 @@ static void test_large(void)
 	CHECK(st.st_blocks * 512 < 1 << 20);
 	CHECK_EQ(look(path), 0);
 	CHECK_EQ(dmatrack_image_open(&m, path), 0);
-	for (iova = 0; dmatrack_image_next_data(m, &iova, &size); iova += size) {
+	for (iova = 0; dmatrack_image_next_data(m, &iova, &size);
+	     iova += size) {
 		CHECK_EQ(dmatrack_image_read(m, iova, got, PAGE), 0);
 		CHECK(!memcmp(page, got, PAGE));
 		seen++;
@@ -862,7 +888,8 @@ static void test_zeros(void)
 	CHECK_EQ(d->ops->begin(d, &huge, 1, PAGE), 0);
 	CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
 	for (i = 0; i < 4; i++) {
-		CHECK_EQ(d->ops->write(d, i * 16 * (1ULL << 40), page, PAGE), 0);
+		CHECK_EQ(d->ops->write(d, i * 16 * (1ULL << 40), page, PAGE),
+			 0);
 		CHECK_EQ(d->ops->zero(d, 0, huge.size), 0);
 	}
 	CHECK_EQ(d->ops->digest(d, digest), 0);
@@ -879,7 +906,8 @@ static void test_zeros(void)
 static void test_hollow(void)
 {
 	struct dmatrack_region huge = { .iova = 0, .size = 1ULL << 46 };
-	const char *path = scratch_path("hollow"), *partial = scratch_path("hollow.partial");
+	const char *path = scratch_path("hollow"),
+		   *partial = scratch_path("hollow.partial");
 	struct dmatrack_dest *d = create(path, 0);
 	struct dmatrack_image *m;
 	struct dml_image_head h;
@@ -913,7 +941,8 @@ int main(void)
 	TEST(test_not_images, "other files are refused");
 	TEST(test_names, "the image gets its name when it is complete");
 	TEST(test_overtaken, "a file that gets the name first stays");
-	TEST(test_private, "readable by its owner only, and never another user's file");
+	TEST(test_private,
+	     "readable by its owner only, and never another user's file");
 	TEST(test_replaced, "a file that replaces the unfinished one");
 	TEST(test_held, "a replaced file stays until close()");
 	TEST(test_bad_disk, "a disk that fails");
@@ -924,8 +953,10 @@ int main(void)
 	TEST(test_places, "a digest depends on the place of data in memory");
 	TEST(test_bad_begin, "invalid regions are refused");
 	TEST(test_resume, "a killed process's image is resumed");
-	TEST(test_resume_altered, "... and a finished one that was altered or cut isn't");
-	TEST(test_no_resume, "... but not if its head is altered, or it is cut");
+	TEST(test_resume_altered,
+	     "... and a finished one that was altered or cut isn't");
+	TEST(test_no_resume,
+	     "... but not if its head is altered, or it is cut");
 	TEST(test_large, "1 TiB, 4,096 regions");
 	for (i = 0; i < NREGIONS; i++)
 		free(regions[i].vaddr);

@@ -16,7 +16,7 @@
 #include "lib/util/random.h"
 #include "test/tap.h"
 
-#define PAGE	4096ULL
+#define PAGE 4096ULL
 
 static uint64_t rng = 1;
 
@@ -81,7 +81,7 @@ static void test_runs(void)
 
 	for (i = 0; i < 3000; i++) {
 		uint64_t words = 1 + below(300), nbits = words * 64 - below(64);
-		uint64_t *exact = malloc(words * 8);	/* for ASan */
+		uint64_t *exact = malloc(words * 8); /* for ASan */
 
 		random_bitmap(bitmap, words);
 		memcpy(exact, bitmap, words * 8);
@@ -164,7 +164,7 @@ static void test_merge(void)
 
 /* Pinned pages, compared with an array */
 
-#define INDEXES	4096
+#define INDEXES 4096
 
 static unsigned int held(const struct dev_pinned *p, uint64_t index)
 {
@@ -224,8 +224,8 @@ static void test_pinned(void)
 
 /* Runs, on an array as memory */
 
-#define REGION	(64 * 1024)
-#define FIRST	0x7000ULL
+#define REGION (64 * 1024)
+#define FIRST  0x7000ULL
 
 static unsigned char region[REGION];
 static uint64_t writes, same, zeros, outside;
@@ -257,12 +257,15 @@ static int note_write(void *opaque, uint64_t iova, const void *data,
 }
 
 static const struct tdev_run a_run = {
-	.threads = 1, .size = 700, .iova = FIRST, .length = REGION,
-	.count = 5000, .seed = 3,
+	.threads = 1,
+	.size = 700,
+	.iova = FIRST,
+	.length = REGION,
+	.count = 5000,
+	.seed = 3,
 };
 
-static void run_to_end(struct tdev_run spec,
-		       struct tdev_stats *stats)
+static void run_to_end(struct tdev_run spec, struct tdev_stats *stats)
 {
 	struct dev_runner *r = dev_runner_new(note_write, NULL);
 
@@ -286,7 +289,7 @@ static void test_run(unsigned int flags)
 	run_to_end(spec, &stats);
 	CHECK_EQ(outside, 0);
 	CHECK_EQ(zeros, 0);
-	if (!flags)		/* else a pass may skip bytes that the next one writes */
+	if (!flags) /* else a pass may skip bytes that the next one writes */
 		CHECK_EQ(same, 0);
 	CHECK_EQ(writes, spec.count);
 	CHECK_EQ(stats.ops, spec.count);
@@ -310,8 +313,7 @@ static void test_run_ascending(void)
 static void test_run_random(void)
 {
 	test_run(TDEV_RUN_RANDOM);
-	test_run(TDEV_RUN_RANDOM | TDEV_RUN_VARY |
-		 TDEV_RUN_PIN);
+	test_run(TDEV_RUN_RANDOM | TDEV_RUN_VARY | TDEV_RUN_PIN);
 }
 
 static void test_run_repeats(void)
@@ -382,7 +384,7 @@ static void test_run_halt(void)
 	dev_runner_stats(r, &stats);
 	CHECK_EQ(stats.ops, before);
 
-	spec.rate = 1;		/* halting doesn't wait for the next turn */
+	spec.rate = 1; /* halting doesn't wait for the next turn */
 	spec.threads = 64;
 	CHECK_EQ(dev_runner_start(r, &spec), 0);
 	dev_runner_halt(r);
@@ -426,8 +428,8 @@ static struct dev_device *d;
 static unsigned char *memory;
 static uint64_t bitmap[1];
 
-#define NPAGES	64
-#define IOVA	0x100000ULL
+#define NPAGES 64
+#define IOVA   0x100000ULL
 
 static void set_up(void)
 {
@@ -437,7 +439,8 @@ static void set_up(void)
 	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
 	CHECK_EQ(dev_open(&d, t), 0);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, NPAGES * PAGE,
-			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+		 0);
 	CHECK_EQ(dmatrack_start(t), 0);
 }
 
@@ -481,8 +484,7 @@ static void test_device_write(void)
 	CHECK_EQ(dev_mark(d, IOVA + 5 * PAGE, 1), 0);
 	CHECK_EQ(harvest(), 1 << 5);
 	CHECK_EQ(dev_write(d, IOVA, data, 0), -EINVAL);
-	CHECK_EQ(dev_write(d, IOVA, data,
-				  TDEV_SIZE_MAX + 1), -EINVAL);
+	CHECK_EQ(dev_write(d, IOVA, data, TDEV_SIZE_MAX + 1), -EINVAL);
 	CHECK_EQ(dev_write(d, 0, data, 1), -EINVAL);
 	CHECK_EQ(dmatrack_stop(t), 0);
 	CHECK_EQ(dmatrack_harvest(t, IOVA, PAGE, PAGE, bitmap), -EINVAL);
@@ -507,8 +509,7 @@ static void test_device_pins(void)
 	CHECK_EQ(harvest(), 6);
 	CHECK_EQ(dev_pinned_write(d, IOVA + 2 * PAGE - 1, "xy", 2), 0);
 	CHECK(!memcmp(memory + 2 * PAGE - 1, "xy", 2));
-	CHECK_EQ(dev_pinned_write(d, IOVA + 3 * PAGE - 1, "xy", 2),
-		 -EINVAL);
+	CHECK_EQ(dev_pinned_write(d, IOVA + 3 * PAGE - 1, "xy", 2), -EINVAL);
 	CHECK_EQ(dev_pinned_write(d, IOVA + PAGE - 1, "xy", 2), -EINVAL);
 	CHECK_EQ(harvest(), 6);
 
@@ -542,10 +543,12 @@ static void test_device_unmap(void)
 static void test_device_run(void)
 {
 	struct tdev_run run = {
-		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY |
-			 TDEV_RUN_PIN,
-		.threads = 4, .size = 65536, .iova = IOVA - PAGE,
-		.length = (NPAGES + 2) * PAGE, .count = 2000,
+		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY | TDEV_RUN_PIN,
+		.threads = 4,
+		.size = 65536,
+		.iova = IOVA - PAGE,
+		.length = (NPAGES + 2) * PAGE,
+		.count = 2000,
 	};
 	struct tdev_stats stats;
 
@@ -554,7 +557,8 @@ static void test_device_run(void)
 	CHECK_EQ(dev_pin(d, IOVA, 3, TDEV_PIN_WRITE), 0);
 	CHECK_EQ(dmatrack_unmap(t, IOVA, NPAGES * PAGE), 0);
 	CHECK_EQ(dmatrack_map(t, IOVA, memory, NPAGES * PAGE,
-			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+		 0);
 	CHECK_EQ(dev_wait(d), 0);
 	stats = device_stats();
 	CHECK_EQ(stats.ops + stats.failed, 2000);

@@ -20,9 +20,9 @@
 #include "lib/util/random.h"
 #include "test/tap.h"
 
-#define PAGE	4096ULL
-#define GiB	(1ULL << 30)
-#define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
+#define PAGE 4096ULL
+#define GiB  (1ULL << 30)
+#define RW   (DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
 
 static uint64_t rng = 1;
 
@@ -40,11 +40,11 @@ static bool says(const char *what)
 static struct {
 	_Alignas(8) unsigned char answer[1024];
 	size_t size;
-	bool refuses;		/* refuses to track */
-	bool clears;		/* clears bitmaps before it sets bits */
+	bool refuses; /* refuses to track */
+	bool clears;  /* clears bitmaps before it sets bits */
 	unsigned int harvests;
-	unsigned int fail_at;	/* the harvest that fails, from 1; 0: none */
-	uint64_t last_size;	/* size of the last harvest's range */
+	unsigned int fail_at; /* the harvest that fails, from 1; 0: none */
+	uint64_t last_size;   /* size of the last harvest's range */
 } played;
 
 static long played_harvest(const struct vfio_iommu_type1_dirty_bitmap_get *get)
@@ -56,7 +56,7 @@ static long played_harvest(const struct vfio_iommu_type1_dirty_bitmap_get *get)
 		return -EFAULT;
 	if (played.clears)
 		memset(bitmap, 0, get->bitmap.size);
-	bitmap[0] |= 2;		/* like the stock driver, keeps the other bits */
+	bitmap[0] |= 2; /* like the stock driver, keeps the other bits */
 	bitmap[get->bitmap.size / 8 - 1] |= 1ULL << 63;
 	return 0;
 }
@@ -87,7 +87,9 @@ static long played_ioctl(struct dmatrack *t, unsigned long cmd,
 
 static const struct dmatrack_ops played_ops = { .ioctl = played_ioctl };
 static struct dmatrack stock = {
-	.ops = &played_ops, .driver = "stock", .device_fd = -1,
+	.ops = &played_ops,
+	.driver = "stock",
+	.device_fd = -1,
 };
 
 /* Information -------------------------------------------------------------------- */
@@ -103,11 +105,13 @@ static void play_answer(void)
 {
 	struct vfio_iommu_type1_info head = {
 		.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS,
-		.iova_pgsizes = 0x40201000, .cap_offset = sizeof(head),
+		.iova_pgsizes = 0x40201000,
+		.cap_offset = sizeof(head),
 	};
 	struct vfio_iommu_type1_info_cap_migration migration = {
 		.header = { .id = VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION },
-		.pgsize_bitmap = PAGE, .max_dirty_bitmap_size = 1 << 28,
+		.pgsize_bitmap = PAGE,
+		.max_dirty_bitmap_size = 1 << 28,
 	};
 	struct vfio_iommu_type1_info_dma_avail avail = {
 		.header = { .id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL },
@@ -118,7 +122,8 @@ static void play_answer(void)
 		.nr_iovas = 2,
 	};
 	struct vfio_iova_range each[] = {
-		{ 0, 0xfedfffff }, { 0xfef00000, (1ULL << 39) - 1 },
+		{ 0, 0xfedfffff },
+		{ 0xfef00000, (1ULL << 39) - 1 },
 	};
 	size_t at = sizeof(head);
 
@@ -162,7 +167,8 @@ static void test_info_stock(void)
 static void test_info_old(void)
 {
 	struct vfio_iommu_type1_info head = {
-		.flags = VFIO_IOMMU_INFO_PGSIZES, .iova_pgsizes = PAGE,
+		.flags = VFIO_IOMMU_INFO_PGSIZES,
+		.iova_pgsizes = PAGE,
 	};
 	struct dmatrack_container_info *info;
 
@@ -203,10 +209,10 @@ static void set32(size_t at, uint32_t value)
 	put(at, &value, sizeof(value));
 }
 
-#define HEAD	sizeof(struct vfio_iommu_type1_info)
-#define NEXT	offsetof(struct vfio_info_cap_header, next)
-#define AVAIL	(HEAD + sizeof(struct vfio_iommu_type1_info_cap_migration))
-#define RANGES	(AVAIL + sizeof(struct vfio_iommu_type1_info_dma_avail))
+#define HEAD   sizeof(struct vfio_iommu_type1_info)
+#define NEXT   offsetof(struct vfio_info_cap_header, next)
+#define AVAIL  (HEAD + sizeof(struct vfio_iommu_type1_info_cap_migration))
+#define RANGES (AVAIL + sizeof(struct vfio_iommu_type1_info_dma_avail))
 
 static void test_info_malformed(void)
 {
@@ -218,12 +224,17 @@ static void test_info_malformed(void)
 	play_answer();
 	CHECK_EQ(parse(played.size), 0);
 	for (size = 0; size < played.size; size++)
-		CHECK_EQ(parse(size), size < HEAD &&	/* the structure's old size */
-			 size >= offsetof(struct vfio_iommu_type1_info,
-					  cap_offset) ? 0 : -EPROTO);
+		CHECK_EQ(
+			parse(size),
+			size < HEAD && /* the structure's old size */
+					size >= offsetof(
+							struct vfio_iommu_type1_info,
+							cap_offset) ?
+				0 :
+				-EPROTO);
 	for (i = 0; i < 4; i++) {
-		uint32_t bad[] = { 1, HEAD - 1, played.size - 7, played.size,
-				   1u << 31, ~0u };
+		uint32_t bad[] = { 1,		HEAD - 1, played.size - 7,
+				   played.size, 1u << 31, ~0u };
 		unsigned int j;
 
 		for (j = 0; j < 6; j++) {
@@ -238,12 +249,12 @@ static void test_info_malformed(void)
 	CHECK_EQ(parse(played.size), -EPROTO);
 	CHECK(says("loop"));
 	play_answer();
-	set32(RANGES + 8, 3);		/* claims three ranges, but has two */
+	set32(RANGES + 8, 3); /* claims three ranges, but has two */
 	CHECK_EQ(parse(played.size), -EPROTO);
 	set32(RANGES + 8, ~0u);
 	CHECK_EQ(parse(played.size), -EPROTO);
 	play_answer();
-	set32(RANGES + 16 + 16, 5);	/* the second within the first */
+	set32(RANGES + 16 + 16, 5); /* the second within the first */
 	CHECK_EQ(parse(played.size), -EPROTO);
 	CHECK(says("range 1"));
 }
@@ -261,7 +272,8 @@ static void test_info_random(void)
 			played.answer[where] = value & dml_random_next(&rng);
 		}
 		good += !parse(dml_random_below(&rng, 4) ?
-			       played.size : dml_random_below(&rng, played.size));
+				       played.size :
+				       dml_random_below(&rng, played.size));
 	}
 	CHECK(good > 1000 && good < 99000);
 }
@@ -310,9 +322,9 @@ static void test_info_engine(void)
 	CHECK_EQ(info->dirty_page_sizes, ~0ULL << 12);
 	CHECK(info->max_bitmap_size >= 1ULL << 40);
 	CHECK_EQ(info->mappings_left, 65534);
-	CHECK_EQ(info->flags, DMATRACK_INFO_ANY_RANGE |
-		 DMATRACK_INFO_COARSE_PAGES | DMATRACK_INFO_NOTHING_LOST |
-		 DMATRACK_INFO_MAPPINGS);
+	CHECK_EQ(info->flags,
+		 DMATRACK_INFO_ANY_RANGE | DMATRACK_INFO_COARSE_PAGES |
+			 DMATRACK_INFO_NOTHING_LOST | DMATRACK_INFO_MAPPINGS);
 	CHECK_EQ(info->nr_ranges, 0);
 	dmatrack_info_free(info);
 
@@ -338,7 +350,8 @@ static void test_mappings(void)
 	for (i = 0; i < 4; i++)
 		CHECK_EQ(dmatrack_map(t, 0 - (i + 1) * 2 * PAGE,
 				      memory + i * PAGE, PAGE,
-				      i ? RW : DMATRACK_MAP_READ), 0);
+				      i ? RW : DMATRACK_MAP_READ),
+			 0);
 	CHECK_EQ(dmatrack_mappings(t, 0, m, 3), 3);
 	CHECK_EQ(m[0].iova, 0 - 8 * PAGE);
 	CHECK_EQ(m[0].last, 0 - 7 * PAGE - 1);
@@ -356,22 +369,22 @@ static void test_mappings(void)
 
 /* Ranges -------------------------------------------------------------------------- */
 
-#define IOVA	(7 * PAGE)
-#define WINDOW	(1ULL << 18)		/* pages, as lib/container/ranges.c has it */
+#define IOVA   (7 * PAGE)
+#define WINDOW (1ULL << 18) /* pages, as lib/container/ranges.c has it */
 
 static struct {
 	uint64_t iova, size;
 } got[5000];
 static unsigned int ngot;
 static void *token;
-static bool older;			/* play a driver that makes only bitmaps */
+static bool older; /* play a driver that makes only bitmaps */
 
 static void found(void *opaque, uint64_t iova, uint64_t size)
 {
 	CHECK(opaque == &token);
 	CHECK(ngot < 5000);
 	CHECK(size);
-	if (ngot)		/* ranges ascend, and don't touch */
+	if (ngot) /* ranges ascend, and don't touch */
 		CHECK(iova > got[ngot - 1].iova + got[ngot - 1].size);
 	got[ngot].iova = iova;
 	got[ngot++].size = size;
@@ -381,8 +394,12 @@ static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
 		  uint64_t page_size)
 {
 	const struct dmatrack_ranges ranges = {
-		.size = sizeof(ranges), .iova = iova, .length = size,
-		.page_size = page_size, .opaque = &token, .found = found,
+		.size = sizeof(ranges),
+		.iova = iova,
+		.length = size,
+		.page_size = page_size,
+		.opaque = &token,
+		.found = found,
 	};
 	struct dmatrack t_older = *of;
 
@@ -397,7 +414,8 @@ static int ranges(struct dmatrack *of, uint64_t iova, uint64_t size,
 static void mark(uint64_t page, uint64_t n)
 {
 	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t),
-					    IOVA + page * PAGE, n * PAGE), 0);
+					    IOVA + page * PAGE, n * PAGE),
+		 0);
 }
 
 static void expect(unsigned int i, uint64_t page, uint64_t n)
@@ -421,9 +439,9 @@ static void test_ranges(void)
 
 	mark(0, 1);
 	mark(5, 3);
-	mark(WINDOW - 2, 4);			/* across the windows' border */
+	mark(WINDOW - 2, 4); /* across the windows' border */
 	mark(2 * WINDOW - 1, 1);
-	mark(2 * WINDOW, WINDOW);		/* all of a window */
+	mark(2 * WINDOW, WINDOW); /* all of a window */
 	mark(3 * WINDOW, 99);
 	CHECK_EQ(ranges(t, IOVA, pages * PAGE, PAGE), 0);
 	CHECK_EQ(ngot, 4);
@@ -475,12 +493,15 @@ static void test_ranges_end(void)
 	set_up(PAGE);
 	CHECK_EQ(dmatrack_map(t, 0 - PAGE, memory, PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), -1ULL, 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), -1ULL, 1),
+		 0);
 	CHECK_EQ(ranges(t, PAGE, 0 - PAGE, 1ULL << 40), 0);
 	CHECK_EQ(ngot, 1);
 	CHECK_EQ(got[0].iova + got[0].size, 0);
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), -1ULL, 1), 0);
-	CHECK_EQ(ranges(t, 0 - 3 * GiB - 5 * PAGE, 3 * GiB + 5 * PAGE, PAGE), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), -1ULL, 1),
+		 0);
+	CHECK_EQ(ranges(t, 0 - 3 * GiB - 5 * PAGE, 3 * GiB + 5 * PAGE, PAGE),
+		 0);
 	CHECK_EQ(ngot, 1);
 	CHECK_EQ(got[0].iova, 0 - PAGE);
 	CHECK_EQ(got[0].size, PAGE);
@@ -502,8 +523,9 @@ static void test_ranges_sparse(void)
 		CHECK_EQ(dmatrack_map(t, at[i], memory, PAGE, RW), 0);
 	for (coarse = 1; coarse <= 4; coarse *= 4) {
 		for (i = 0; i < 5; i++)
-			CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t),
-							    at[i], 1), 0);
+			CHECK_EQ(dmatrack_engine_mark_dirty(
+					 dmatrack_get_engine(t), at[i], 1),
+				 0);
 		CHECK_EQ(ranges(t, 0, 0 - PAGE, coarse * PAGE), 0);
 		CHECK_EQ(ngot, coarse == 1 ? 5 : 4);
 		CHECK_EQ(got[0].iova, at[0] & -(coarse * PAGE));
@@ -515,7 +537,8 @@ static void test_ranges_sparse(void)
 	}
 
 	/* pages beyond the range's end are left alone */
-	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), at[1], 1), 0);
+	CHECK_EQ(dmatrack_engine_mark_dirty(dmatrack_get_engine(t), at[1], 1),
+		 0);
 	CHECK_EQ(ranges(t, 0, 5 * GiB, PAGE), 0);
 	CHECK_EQ(ngot, 0);
 	CHECK_EQ(ranges(t, 0, at[1] + PAGE, PAGE), 0);
@@ -585,8 +608,8 @@ static void test_ranges_arguments(void)
 
 /* Threads -------------------------------------------------------------------------- */
 
-#define STEADY	50			/* mappings that stay, every 4 pages */
-#define TURNS	2000
+#define STEADY 50 /* mappings that stay, every 4 pages */
+#define TURNS  2000
 
 /* Mappings come and go between those that stay. */
 static void *map_and_unmap(void *arg)
@@ -640,8 +663,8 @@ static void test_threads_mappings(void)
 	tear_down(PAGE);
 }
 
-#define SPREAD	(3 * WINDOW)		/* pages that are written */
-#define WRITES	20000
+#define SPREAD (3 * WINDOW) /* pages that are written */
+#define WRITES 20000
 
 /* A bit for each page that was written, and for each that was reported */
 static uint64_t written[SPREAD / 64], reported[SPREAD / 64];
@@ -672,8 +695,11 @@ static void note(void *opaque, uint64_t iova, uint64_t size)
 static void harvest_noted(void)
 {
 	const struct dmatrack_ranges ranges = {
-		.size = sizeof(ranges), .iova = IOVA, .length = SPREAD * PAGE,
-		.page_size = PAGE, .found = note,
+		.size = sizeof(ranges),
+		.iova = IOVA,
+		.length = SPREAD * PAGE,
+		.page_size = PAGE,
+		.found = note,
 	};
 
 	CHECK_EQ(dmatrack_harvest_ranges(t, &ranges), 0);
@@ -702,7 +728,8 @@ static void test_threads_ranges(void)
 
 static void test_open_fd(void)
 {
-	int zero = open("/dev/zero", O_RDWR), file = open("/proc/self/exe", O_RDONLY);
+	int zero = open("/dev/zero", O_RDWR),
+	    file = open("/proc/self/exe", O_RDONLY);
 
 	CHECK_EQ(dmatrack_open_fd(&t, -1), -EBADF);
 	CHECK(says("descriptor -1"));
@@ -740,7 +767,8 @@ static void test_call_texts(void)
 	set_up(PAGE);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), 0);
 	CHECK_EQ(dmatrack_map(t, 0, memory, PAGE, RW), -EEXIST);
-	CHECK(says("mapping 0x1000 bytes at IOVA 0x0: it overlaps the mapping of 0x0 to 0xfff"));
+	CHECK(says(
+		"mapping 0x1000 bytes at IOVA 0x0: it overlaps the mapping of 0x0 to 0xfff"));
 	CHECK_EQ(dmatrack_unmap(t, 0, 1), -EINVAL);
 	CHECK(says("unmapping 0x1 bytes"));
 	CHECK_EQ(dmatrack_harvest(t, 0, PAGE, PAGE, &word), -EINVAL);
@@ -757,8 +785,8 @@ static void test_call_texts(void)
 	played.refuses = false;
 }
 
-static void refused(uint64_t iova, char *vaddr, uint64_t size, unsigned int prot, int err,
-		    const char *text)
+static void refused(uint64_t iova, char *vaddr, uint64_t size,
+		    unsigned int prot, int err, const char *text)
 {
 	CHECK_EQ(dmatrack_map(t, iova, vaddr, size, prot), err);
 	CHECK(says(text));
@@ -771,12 +799,15 @@ static void test_map_texts(void)
 	refused(0, memory, PAGE, 0, -EINVAL, "rights 0x0 are not");
 	refused(0, memory, PAGE, 5, -EINVAL, "rights 0x5 are not");
 	refused(0, memory, 0, RW, -EINVAL, "at IOVA 0x0: size is 0");
-	refused(7, memory, PAGE, RW, -EINVAL, "IOVA 0x7 is not a multiple of the page size, 0x1000");
+	refused(7, memory, PAGE, RW, -EINVAL,
+		"IOVA 0x7 is not a multiple of the page size, 0x1000");
 	refused(0, memory + 1, PAGE, RW, -EINVAL, "1 is not a multiple");
 	CHECK(says(": address 0x"));
-	refused(0, memory, PAGE + 1, RW, -EINVAL, "size 0x1001 is not a multiple");
+	refused(0, memory, PAGE + 1, RW, -EINVAL,
+		"size 0x1001 is not a multiple");
 	refused(0 - PAGE, memory, 2 * PAGE, RW, -EOVERFLOW, "the last IOVA");
-	refused(0, (char *)0 - PAGE, 2 * PAGE, RW, -EOVERFLOW, "the last address");
+	refused(0, (char *)0 - PAGE, 2 * PAGE, RW, -EOVERFLOW,
+		"the last address");
 	refused(0, NULL, PAGE, RW, -EFAULT, "address 0x0 is not memory");
 	tear_down(PAGE);
 }
@@ -785,7 +816,8 @@ static void unpin_nothing(void *opaque, uint64_t iova, uint64_t size)
 {
 }
 
-static long engine_call(struct dmatrack_engine *e, unsigned int flag, void *bitmap)
+static long engine_call(struct dmatrack_engine *e, unsigned int flag,
+			void *bitmap)
 {
 	struct {
 		struct vfio_iommu_type1_dirty_bitmap head;
@@ -798,14 +830,17 @@ static long engine_call(struct dmatrack_engine *e, unsigned int flag, void *bitm
 		},
 	};
 
-	return dmatrack_engine_ioctl(e, VFIO_IOMMU_DIRTY_PAGES, (unsigned long)&call);
+	return dmatrack_engine_ioctl(e, VFIO_IOMMU_DIRTY_PAGES,
+				     (unsigned long)&call);
 }
 
 /* Without DMATRACK_ENGINE_CHECKED: found before it is used */
 static void test_null_memory(void)
 {
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = RW, .size = PAGE,
+		.argsz = sizeof(map),
+		.flags = RW,
+		.size = PAGE,
 	};
 	struct dmatrack_engine *e;
 	void *page;
@@ -815,12 +850,15 @@ static void test_null_memory(void)
 	dmatrack_engine_on_unmap(e, unpin_nothing, NULL);
 	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA, 0), -EFAULT);
 	/* the kernel grants it, too */
-	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA, (unsigned long)&map), 0);
+	CHECK_EQ(dmatrack_engine_ioctl(e, VFIO_IOMMU_MAP_DMA,
+				       (unsigned long)&map),
+		 0);
 	CHECK_EQ(dmatrack_engine_write(e, 8, &byte, 1), -EFAULT);
 	CHECK_EQ(dmatrack_engine_read(e, 8, &byte, 1), -EFAULT);
 	CHECK_EQ(dmatrack_engine_pin(e, 0, 1, RW, &page), -EFAULT);
 	CHECK_EQ(engine_call(e, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL), 0);
-	CHECK_EQ(engine_call(e, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, NULL), -EFAULT);
+	CHECK_EQ(engine_call(e, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, NULL),
+		 -EFAULT);
 	dmatrack_engine_destroy(e);
 }
 
@@ -852,7 +890,7 @@ static void test_engine_texts(void)
 static void *no_text(void *arg)
 {
 	(void)arg;
-	return (void *)(uintptr_t)!*dmatrack_error();
+	return (void *)(uintptr_t) !*dmatrack_error();
 }
 
 static void test_text_of_thread(void)
@@ -873,25 +911,33 @@ int main(void)
 	TEST(test_info_old, "information: without capabilities");
 	TEST(test_info_malformed, "information: a malformed chain is refused");
 	TEST(test_info_random, "information: 100,000 chains with wrong bytes");
-	TEST(test_info_too_large, "information: an answer too large is refused");
-	TEST(test_info_engine, "information: the engine's, without and with an IOMMU");
-	TEST(test_mappings, "mappings are listed, in pieces, up to the last IOVA");
+	TEST(test_info_too_large,
+	     "information: an answer too large is refused");
+	TEST(test_info_engine,
+	     "information: the engine's, without and with an IOMMU");
+	TEST(test_mappings,
+	     "mappings are listed, in pieces, up to the last IOVA");
 	TEST(test_ranges, "ranges: merged over windows, parts, coarse pages");
 	TEST(test_ranges_many, "ranges: more than fit a list");
 	TEST(test_ranges_end, "ranges: up to the last IOVA");
 	TEST(test_ranges_sparse, "ranges: all of the address space, sparse");
-	TEST(test_ranges_older, "ranges: with a driver that returns only bitmaps");
+	TEST(test_ranges_older,
+	     "ranges: with a driver that returns only bitmaps");
 	TEST(test_ranges_stock, "ranges: the stock driver gets one harvest");
-	TEST(test_ranges_fail, "ranges: those found before a failure are delivered");
+	TEST(test_ranges_fail,
+	     "ranges: those found before a failure are delivered");
 	TEST(test_ranges_arguments, "ranges: bad arguments are refused");
-	TEST(test_threads_mappings, "threads: a list of mappings that come and go");
-	TEST(test_threads_ranges, "threads: ranges of pages that are being written");
+	TEST(test_threads_mappings,
+	     "threads: a list of mappings that come and go");
+	TEST(test_threads_ranges,
+	     "threads: ranges of pages that are being written");
 	TEST(test_open_fd, "open by descriptor: other files are refused");
 	TEST(test_open_texts, "open says what is wrong");
 	TEST(test_call_texts, "calls say what is wrong");
 	TEST(test_map_texts, "dmatrack_map() says which argument is wrong");
 	TEST(test_null_memory, "memory and bitmaps at NULL are -EFAULT");
-	TEST(test_engine_texts, "calls of the engine's devices say what is wrong");
+	TEST(test_engine_texts,
+	     "calls of the engine's devices say what is wrong");
 	TEST(test_text_of_thread, "each thread has its own text");
 	return tap_done();
 }

@@ -23,22 +23,22 @@
 #include "lib/util/random.h"
 #include "test/tap.h"
 
-#define CHUNK		DMT_CHUNK_PAGES
-#define TABLE		(DMT_TABLE_CHUNKS * CHUNK)
-#define LINE		(1U << DMT_LINE_SHIFT)
-#define MARKERS		3
-#define HOT_MOST	8
+#define CHUNK	 DMT_CHUNK_PAGES
+#define TABLE	 (DMT_TABLE_CHUNKS * CHUNK)
+#define LINE	 (1U << DMT_LINE_SHIFT)
+#define MARKERS	 3
+#define HOT_MOST 8
 
 /*
  * Threads run together until MARKS and ROUNDS have been done. A round of takes counts
  * only if it found a page, so that the threads do run together.
  */
 #ifdef __SANITIZE_THREAD__
-#define MARKS		20000U		/* by each marker */
-#define ROUNDS		200U
+#define MARKS  20000U /* by each marker */
+#define ROUNDS 200U
 #else
-#define MARKS		100000U
-#define ROUNDS		600U
+#define MARKS  100000U
+#define ROUNDS 600U
 #endif
 
 static struct dmt_host host;
@@ -117,7 +117,7 @@ static void each_taken(enum dmt_taken taken, const struct dmt_taker *t,
 /* One thread: exact --------------------------------------------------------- */
 
 static uint8_t *dirty, *reported;
-static uint64_t lowest, highest;	/* bounds of the pages that may be reported */
+static uint64_t lowest, highest; /* bounds of the pages that may be reported */
 static bool strayed;
 
 static void note(uint64_t page)
@@ -185,8 +185,9 @@ static void exact_of(uint64_t npages)
 	strayed = false;
 	for (i = 0; i < 3000; i++) {
 		uint64_t a = dml_random_below(&rng, npages);
-		uint64_t n = 1 + dml_random_below(&rng, 1ULL <<
-						  dml_random_below(&rng, 17));
+		uint64_t n =
+			1 + dml_random_below(
+				    &rng, 1ULL << dml_random_below(&rng, 17));
 
 		if (!dml_random_below(&rng, 8))
 			a -= a % CHUNK;
@@ -258,8 +259,8 @@ struct marker {
 	pthread_t thread;
 	unsigned int id;
 	uint64_t rng;
-	uint64_t last;		/* the last complete mark: page << 32 | number */
-	unsigned int count;	/* number of marks */
+	uint64_t last;	    /* the last complete mark: page << 32 | number */
+	unsigned int count; /* number of marks */
 } __attribute__((aligned(64)));
 
 /**
@@ -327,7 +328,8 @@ static void write_and_mark(struct marker *m, uint64_t page)
 static void write_and_mark_range(struct marker *m, uint64_t first,
 				 uint64_t last)
 {
-	uint64_t a = own(m, first + dml_random_below(&m->rng, last - first + 1));
+	uint64_t a =
+		own(m, first + dml_random_below(&m->rng, last - first + 1));
 	uint64_t b = own(m, last);
 
 	may_mark(first, last);
@@ -354,23 +356,23 @@ static void mark_something(struct marker *m)
 	uint64_t page = base + dml_random_below(&m->rng, n), end;
 
 	switch (dml_random_below(&m->rng, 64)) {
-	case 0 ... 35:		/* the same few, over and over */
+	case 0 ... 35: /* the same few, over and over */
 		page = base + dml_random_below(&m->rng, n < 8 ? n : 8);
 		write_and_mark(m, own(m, page));
 		break;
-	case 36 ... 40:		/* dense: one in each line, a word apart */
+	case 36 ... 40: /* dense: one in each line, a word apart */
 		for (i = dml_random_below(&m->rng, LINE); i < n; i += LINE)
 			write_and_mark(m, own(m, base + i));
 		break;
 	case 41:
-	case 42:		/* a range, maybe over chunks */
+	case 42: /* a range, maybe over chunks */
 		if (!r.ranges)
 			break;
 		end = page + dml_random_below(&m->rng, 2000);
-		write_and_mark_range(m, page, end < r.npages ? end :
-				     r.npages - 1);
+		write_and_mark_range(m, page,
+				     end < r.npages ? end : r.npages - 1);
 		break;
-	case 43:		/* all of the chunk */
+	case 43: /* all of the chunk */
 		if (r.ranges)
 			write_and_mark_range(m, base, base + n - 1);
 		break;
@@ -450,7 +452,8 @@ static void take_part(struct dmt_taker *t, uint64_t *rng)
 {
 	uint64_t chunk = r.hot[dml_random_below(rng, r.nhot)];
 	unsigned int n = pages_of(chunk);
-	unsigned int first = dml_random_below(rng, 2) ? 0 : dml_random_below(rng, n);
+	unsigned int first =
+		dml_random_below(rng, 2) ? 0 : dml_random_below(rng, n);
 	unsigned int end = first + 1 + dml_random_below(rng, n - first);
 
 	take_chunk(t, chunk, first, end);
@@ -476,8 +479,8 @@ static bool enough(unsigned int rounds)
 	unsigned int i, done = 0;
 
 	for (i = 0; i < MARKERS; i++)
-		done += __atomic_load_n(&r.marker[i].count,
-					__ATOMIC_RELAXED) >= MARKS;
+		done += __atomic_load_n(&r.marker[i].count, __ATOMIC_RELAXED) >=
+			MARKS;
 	return rounds >= ROUNDS && done == MARKERS;
 }
 
@@ -494,11 +497,12 @@ static void take_while_marking(uint64_t *rng)
 		while (parts--)
 			take_part(&t, rng);
 		if (r.faults) {
-			WRITE_ONCE(host.fault_nth, 1 + dml_random_below(rng, 3));
+			WRITE_ONCE(host.fault_nth,
+				   1 + dml_random_below(rng, 3));
 			WRITE_ONCE(host.fault_kinds, DMT_FAULT_MEMORY);
 		}
 		lost += take_and_check(&t);
-		if (dml_random_below(rng, 2))	/* finds most chunks clean */
+		if (dml_random_below(rng, 2)) /* finds most chunks clean */
 			lost += take_and_check(&t);
 		WRITE_ONCE(host.fault_kinds, 0);
 		if (r.pages != before)
@@ -548,7 +552,9 @@ static void run(uint64_t npages, unsigned int nhot, const uint64_t *hot)
 	r.stop = false;
 	for (i = 0; i < MARKERS; i++) {
 		r.marker[i] = (struct marker){
-			.id = i, .rng = npages + i, .last = (uint64_t)i << 32,
+			.id = i,
+			.rng = npages + i,
+			.last = (uint64_t)i << 32,
 		};
 		CHECK(!pthread_create(&r.marker[i].thread, NULL, marker,
 				      &r.marker[i]));
@@ -598,7 +604,10 @@ static void together_ranges(void)
 static void together_tables(void)
 {
 	static const uint64_t hot[] = {
-		0, DMT_TABLE_CHUNKS - 1, DMT_TABLE_CHUNKS, 2 * DMT_TABLE_CHUNKS,
+		0,
+		DMT_TABLE_CHUNKS - 1,
+		DMT_TABLE_CHUNKS,
+		2 * DMT_TABLE_CHUNKS,
 		2 * DMT_TABLE_CHUNKS + 1,
 	};
 
@@ -623,7 +632,7 @@ static void together_faults(void)
  * them gives the chunk its bitmap (or its table, in a log of several), the others
  * find that they came too late. No mark is lost and no memory either.
  */
-#define TOGETHER	3000U
+#define TOGETHER 3000U
 
 static struct {
 	pthread_barrier_t start, stop;
@@ -694,7 +703,7 @@ static void clean_run(uint64_t npages)
 			clean.page[k] = base + dml_random_below(&rng, CHUNK);
 			clean.last[k] = clean.page[k];
 		}
-		if (!dml_random_below(&rng, 4)) {	/* and one marks all of it */
+		if (!dml_random_below(&rng, 4)) { /* and one marks all of it */
 			clean.page[0] = base;
 			clean.last[0] = base + CHUNK - 1;
 		}
@@ -728,7 +737,8 @@ int main(void)
 	TEST(together_small, "marks and takes at once, up to 64 pages");
 	TEST(together_line, "marks and takes at once, one line");
 	TEST(together_pages, "marks of pages and takes at once");
-	TEST(together_one_chunk, "marks of all kinds and takes at once, a chunk");
+	TEST(together_one_chunk,
+	     "marks of all kinds and takes at once, a chunk");
 	TEST(together_ranges, "marks of all kinds and takes at once");
 	TEST(together_tables, "marks of all kinds and takes at once, tables");
 	TEST(together_faults, "marks and takes at once, memory denied");

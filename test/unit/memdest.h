@@ -18,7 +18,7 @@
 #include "dmatrack_copy.h"
 #include "lib/util/random.h"
 
-#define MEMDEST_REGIONS	4
+#define MEMDEST_REGIONS 4
 #define MEMDEST_LOG	64
 
 struct memdest {
@@ -59,7 +59,8 @@ static inline unsigned char *memdest_at(struct memdest *d, uint64_t iova,
 	return NULL;
 }
 
-static inline void memdest_spoil(struct memdest *d, uint64_t iova, uint64_t size)
+static inline void memdest_spoil(struct memdest *d, uint64_t iova,
+				 uint64_t size)
 {
 	unsigned char *at = memdest_at(d, iova, size);
 
@@ -71,7 +72,8 @@ static inline void memdest_spoil(struct memdest *d, uint64_t iova, uint64_t size
 static inline int memdest_break(struct memdest *d)
 {
 	d->calls++;
-	if ((d->chance && !dml_random_below(&d->rng, d->chance)) || d->calls == d->at)
+	if ((d->chance && !dml_random_below(&d->rng, d->chance)) ||
+	    d->calls == d->at)
 		return d->error;
 	return 0;
 }
@@ -169,7 +171,8 @@ static inline int memdest_finish(struct dmatrack_dest *base)
 
 static inline int memdest_lost(struct dmatrack_dest *base,
 			       void (*again)(void *opaque, uint64_t iova,
-					     uint64_t size), void *opaque)
+					     uint64_t size),
+			       void *opaque)
 {
 	struct memdest *d = (struct memdest *)base;
 	int ret = memdest_break(d);
@@ -186,9 +189,11 @@ static inline int memdest_lost(struct dmatrack_dest *base,
 		again(opaque, d->log_iova[i] + 1, d->log_size[i] - 2);
 	}
 	again(opaque, 1, 1);
-	for (i = 0; i < d->n; i++) {	/* a random page, sent or not */
-		uint64_t page = dml_random_below(&d->rng, d->regions[i].size /
-						 d->page_size) * d->page_size;
+	for (i = 0; i < d->n; i++) { /* a random page, sent or not */
+		uint64_t page =
+			dml_random_below(&d->rng,
+					 d->regions[i].size / d->page_size) *
+			d->page_size;
 
 		memdest_spoil(d, d->regions[i].iova + page, d->page_size);
 		again(opaque, d->regions[i].iova + page, d->page_size);

@@ -10,10 +10,10 @@
 #include "dmatrack_engine.h"
 #include "test/tap.h"
 
-#define PAGE	4096ull
-#define NPAGES	64
-#define IOVA	0x100000ull
-#define RW	(DMATRACK_READ | DMATRACK_WRITE)
+#define PAGE   4096ull
+#define NPAGES 64
+#define IOVA   0x100000ull
+#define RW     (DMATRACK_READ | DMATRACK_WRITE)
 
 /**
  * struct store - the memory
@@ -44,7 +44,8 @@ static long store_read(void *opaque, uint64_t offset, void *buf, size_t size)
 	return (long)n;
 }
 
-static long store_write(void *opaque, uint64_t offset, const void *buf, size_t size)
+static long store_write(void *opaque, uint64_t offset, const void *buf,
+			size_t size)
 {
 	struct store *s = opaque;
 	size_t n = size < s->most ? size : s->most;
@@ -57,7 +58,9 @@ static long store_write(void *opaque, uint64_t offset, const void *buf, size_t s
 }
 
 static const struct dmatrack_memory memory = {
-	.size = sizeof(memory), .opaque = &store, .read = store_read,
+	.size = sizeof(memory),
+	.opaque = &store,
+	.read = store_read,
 	.write = store_write,
 };
 
@@ -67,7 +70,8 @@ static void begin(void)
 	store.most = sizeof(store.bytes);
 	CHECK_EQ(dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0), 0);
 	e = dmatrack_get_engine(t);
-	CHECK_EQ(dmatrack_engine_map(e, IOVA, sizeof(store.bytes), RW, &memory), 0);
+	CHECK_EQ(dmatrack_engine_map(e, IOVA, sizeof(store.bytes), RW, &memory),
+		 0);
 	CHECK_EQ(dmatrack_start(t), 0);
 }
 
@@ -85,12 +89,14 @@ static void test_access(void)
 
 	begin();
 	memset(data, 7, sizeof(data));
-	CHECK_EQ(dmatrack_engine_write(e, IOVA + 3 * PAGE - 1, data, PAGE + 2), 0);
+	CHECK_EQ(dmatrack_engine_write(e, IOVA + 3 * PAGE - 1, data, PAGE + 2),
+		 0);
 	CHECK(!memcmp(store.bytes + 3 * PAGE - 1, data, PAGE + 2));
 	CHECK(!store.bytes[3 * PAGE - 2] && !store.bytes[4 * PAGE + 1]);
 	CHECK_EQ(harvest(), 0x1c);
 	CHECK_EQ(harvest(), 0);
-	CHECK_EQ(dmatrack_engine_read(e, IOVA + 3 * PAGE - 1, got, PAGE + 2), 0);
+	CHECK_EQ(dmatrack_engine_read(e, IOVA + 3 * PAGE - 1, got, PAGE + 2),
+		 0);
 	CHECK(!memcmp(got, data, PAGE + 2));
 	CHECK_EQ(harvest(), 0);
 	CHECK_EQ(dmatrack_engine_mark_dirty(e, IOVA + 63 * PAGE, 1), 0);
@@ -107,7 +113,8 @@ static void test_across(void)
 
 	begin();
 	CHECK_EQ(dmatrack_map(t, IOVA + NPAGES * PAGE, beside, PAGE,
-			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+		 0);
 	memset(data, 9, sizeof(data));
 	CHECK_EQ(dmatrack_engine_write(e, IOVA + 63 * PAGE, data, 2 * PAGE), 0);
 	CHECK(!memcmp(store.bytes + 63 * PAGE, data, PAGE));
@@ -135,9 +142,9 @@ static void test_failed(void)
 	CHECK_EQ(dmatrack_engine_write(e, IOVA, data, 1), -EHOSTDOWN);
 	CHECK(strstr(dmatrack_error(), "writing 0x1 bytes"));
 	CHECK_EQ(dmatrack_engine_read(e, IOVA, data, 1), -EHOSTDOWN);
-	store.error = -1000000;		/* no errno */
+	store.error = -1000000; /* no errno */
 	CHECK_EQ(dmatrack_engine_read(e, IOVA, data, 1), -EIO);
-	store.error = 1000000;		/* more bytes than asked for */
+	store.error = 1000000; /* more bytes than asked for */
 	CHECK_EQ(dmatrack_engine_write(e, IOVA, data, PAGE), 0);
 	CHECK_EQ(harvest(), 1);
 	dmatrack_close(t);
@@ -154,7 +161,8 @@ static void test_no_address(void)
 
 	begin();
 	dmatrack_engine_on_unmap(e, nothing, NULL);
-	CHECK_EQ(dmatrack_engine_pin(e, IOVA, 1, DMATRACK_READ, &page), -EOPNOTSUPP);
+	CHECK_EQ(dmatrack_engine_pin(e, IOVA, 1, DMATRACK_READ, &page),
+		 -EOPNOTSUPP);
 	CHECK(strstr(dmatrack_error(), "dmatrack_engine_map()"));
 	CHECK_EQ(dmatrack_engine_pin(e, IOVA, 1, RW, &page), -EOPNOTSUPP);
 	CHECK_EQ(harvest(), 0);

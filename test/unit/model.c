@@ -12,10 +12,10 @@
 #include "lib/util/random.h"
 #include "test/tap.h"
 
-#define PAGE		4096ULL
-#define PAGES	(3ULL << 16)		/* pages of memory: 768 MiB of addresses */
-#define SLOTS		(2 * PAGES)		/* pages of IOVA */
-#define BASE	0x7ff00000000ULL	/* not a multiple of a chunk's size */
+#define PAGE  4096ULL
+#define PAGES (3ULL << 16)     /* pages of memory: 768 MiB of addresses */
+#define SLOTS (2 * PAGES)      /* pages of IOVA */
+#define BASE  0x7ff00000000ULL /* not a multiple of a chunk's size */
 
 struct model {
 	uint64_t rng;
@@ -23,11 +23,11 @@ struct model {
 	char *memory;
 	uint64_t *bitmap;
 	/* for each page of IOVA */
-	uint32_t mapping[SLOTS];	/* its mapping's number; 0: none */
+	uint32_t mapping[SLOTS]; /* its mapping's number; 0: none */
 	uint8_t prot[SLOTS];
 	uint8_t dirty[SLOTS];
 	uint16_t pins[SLOTS];
-	uint8_t written[SLOTS];		/* pinned for writing */
+	uint8_t written[SLOTS]; /* pinned for writing */
 	uint32_t next;
 };
 
@@ -58,7 +58,8 @@ static void on_unmap(void *opaque, uint64_t iova, uint64_t size)
 	(void)opaque;
 	for (; p < end; p++) {
 		while (m->pins[p]) {
-			CHECK_EQ(dmatrack_engine_unpin(m->e, BASE + p * PAGE, 1),
+			CHECK_EQ(dmatrack_engine_unpin(m->e, BASE + p * PAGE,
+						       1),
 				 0);
 			if (!--m->pins[p] && m->written[p]) {
 				m->written[p] = 0;
@@ -72,7 +73,8 @@ static void do_map(void)
 {
 	uint64_t p = below(SLOTS), n = some_length(), i;
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .iova = BASE + p * PAGE,
+		.argsz = sizeof(map),
+		.iova = BASE + p * PAGE,
 		.flags = 1 + below(3),
 	};
 	bool clash = false;
@@ -117,7 +119,7 @@ static void some_range(uint64_t *first, uint64_t *n)
 static bool cuts(uint64_t at)
 {
 	return at && at < SLOTS && m->mapping[at] &&
-		m->mapping[at] == m->mapping[at - 1];
+	       m->mapping[at] == m->mapping[at - 1];
 }
 
 static bool is_reported(uint64_t p)
@@ -293,7 +295,8 @@ static void do_unpin(void)
 static void do_restart(void)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
+		.argsz = sizeof(d),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
 	};
 
 	CHECK_EQ(call(VFIO_IOMMU_DIRTY_PAGES, &d), 0);
@@ -305,7 +308,8 @@ static void do_restart(void)
 static void model_new(uint64_t seed)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+		.argsz = sizeof(d),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
 
 	m = calloc(1, sizeof(*m));
@@ -379,7 +383,8 @@ int main(int argc, char **argv)
 	char name[64];
 
 	for (seed = first; seed < first + n; seed++) {
-		snprintf(name, sizeof(name), "container as its model, seed %llu",
+		snprintf(name, sizeof(name),
+			 "container as its model, seed %llu",
 			 (unsigned long long)seed);
 		TEST(run, name);
 	}

@@ -39,7 +39,8 @@ int fsync(int fd)
 
 	CHECK_EQ(fstat(fd, &st), 0);
 	if (S_ISREG(st.st_mode))
-		what = !lstat(name, &named) && named.st_ino == st.st_ino ? 'F' : 'f';
+		what = !lstat(name, &named) && named.st_ino == st.st_ino ? 'F' :
+									   'f';
 	if (what == fails) {
 		errno = EIO;
 		return -1;
@@ -83,8 +84,8 @@ static void alone(const char *file)
 {
 	char command[700];
 
-	snprintf(command, sizeof(command), "test -z \"$(ls -d '%s'.* 2>/dev/null)\"",
-		 file);
+	snprintf(command, sizeof(command),
+		 "test -z \"$(ls -d '%s'.* 2>/dev/null)\"", file);
 	CHECK_EQ(system(command), 0);
 }
 
@@ -181,7 +182,8 @@ static void test_no_file(void)
 	begin(&f, "/dev/null", false);
 	CHECK(!f.temp);
 	CHECK_EQ(cli_new_file_close(&f, 0), 0);
-	CHECK_EQ(cli_new_file_open(&f, scratch_path("no/such"), true), CLI_FAILED);
+	CHECK_EQ(cli_new_file_open(&f, scratch_path("no/such"), true),
+		 CLI_FAILED);
 	CHECK_EQ(cli_new_file_open(&f, scratch, true), CLI_FAILED);
 }
 

@@ -44,13 +44,15 @@ static const struct dmatrack_channel_ops no_functions = {
 static const struct dmatrack_memory no_memory = { .size = sizeof(no_memory) };
 static const struct dmatrack_region nowhere = { .size = 4096 };
 
-static const struct dmatrack_ranges nothing_found = { .size = sizeof(nothing_found) };
+static const struct dmatrack_ranges nothing_found = { .size = sizeof(
+							      nothing_found) };
 
 static void found(void *opaque, uint64_t iova, uint64_t size)
 {
 }
 
-static const struct dmatrack_ranges ranges = { .size = sizeof(ranges), .found = found };
+static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
+					       .found = found };
 
 /* clang-format off */
 /* Calls that fail with -EINVAL */
@@ -165,8 +167,7 @@ static void test_quiet(void)
 #define ASK(name, ...) \
 	CHECK((long)dmatrack_##name(__VA_ARGS__) == 0 || \
 	      !strcmp(#name, "device_fd"));
-#define DO(name, ...) \
-	dmatrack_##name(__VA_ARGS__);
+#define DO(name, ...) dmatrack_##name(__VA_ARGS__);
 	QUIET(ASK)
 	CHECK_EQ(dmatrack_device_fd(NULL), -1);
 	NOTHING(DO)
@@ -336,10 +337,12 @@ int main(void)
 		return 1;
 	e = dmatrack_get_engine(t);
 	TEST(test_all, "every function of the library is called with NULL");
-	TEST(test_refused, "NULL is refused, with a text that names the function");
+	TEST(test_refused,
+	     "NULL is refused, with a text that names the function");
 	TEST(test_quiet, "NULL for functions that can't fail");
 	TEST(test_no_channel, "connect() returns 0 without a channel");
-	TEST(test_no_sender, "accept() returns 0 without a channel; a destination without functions");
+	TEST(test_no_sender,
+	     "accept() returns 0 without a channel; a destination without functions");
 	TEST(test_precopy, "NULL in the members of a pre-copy");
 	dmatrack_cancel_destroy(cancel);
 	dmatrack_close(t);

@@ -18,23 +18,25 @@
 
 /* TSan can't find anything where one thread plays all: run fewer cases there */
 #ifdef DML_TSAN
-#define STEP	19
+#define STEP 19
 #else
-#define STEP	1
+#define STEP 1
 #endif
 
-#define PAGE	4096ull
-#define NPAGES	300ull	/* pages of all regions */
+#define PAGE   4096ull
+#define NPAGES 300ull /* pages of all regions */
 
 /* Regions: one, one with a hole in its mappings, and one at the very end */
 static const struct {
 	uint64_t iova, pages;
 } layout[] = {
-	{ 0x10000000, 130 }, { 0x20000000, 70 }, { -(100 * PAGE), 100 },
+	{ 0x10000000, 130 },
+	{ 0x20000000, 70 },
+	{ -(100 * PAGE), 100 },
 };
-#define NREGIONS	3
-#define HOLE_FIRST	20	/* in the second region: never mapped */
-#define HOLE_LAST	29
+#define NREGIONS   3
+#define HOLE_FIRST 20 /* in the second region: never mapped */
+#define HOLE_LAST  29
 
 /**
  * struct world - memory, its writers, and its copy
@@ -90,7 +92,8 @@ static void map_region(struct dmatrack *t, const struct dmatrack_region *r,
 	}
 	CHECK_EQ(dmatrack_map(t, r->iova, r->vaddr, before, prot), 0);
 	CHECK_EQ(dmatrack_map(t, r->iova + after, (char *)r->vaddr + after,
-			      r->size - after, prot), 0);
+			      r->size - after, prot),
+		 0);
 }
 
 static bool in_hole(unsigned int region, uint64_t page)
@@ -117,7 +120,8 @@ static void write_some(unsigned int region, uint64_t page)
 		w.cpu[region][page / 64] |= 1ull << (page % 64);
 	} else if (w.zero && below(2)) {
 		CHECK_EQ(dmatrack_engine_write(e, r->iova + page * PAGE, zeros,
-					       PAGE), 0);
+					       PAGE),
+			 0);
 	} else {
 		CHECK_EQ(dmatrack_engine_write(e, r->iova + offset, &value, 8),
 			 0);
@@ -137,7 +141,7 @@ static void device(void *opaque, uint64_t size)
 
 static int stop(void *opaque)
 {
-	device(NULL, 0);	/* a last write */
+	device(NULL, 0); /* a last write */
 	w.running = false;
 	w.stops++;
 	return 0;
@@ -150,7 +154,7 @@ static int cpu_dirty(void *opaque, unsigned int region, uint64_t *bitmap)
 	for (i = 0; i < (layout[region].pages + 63) / 64 && bitmap; i++)
 		bitmap[i] |= w.cpu[region][i];
 	memset(w.cpu[region], 0, sizeof(w.cpu[region]));
-	if (bitmap)	/* bits beyond the last page mean nothing: set them */
+	if (bitmap) /* bits beyond the last page mean nothing: set them */
 		bitmap[(layout[region].pages - 1) / 64] |=
 			~0ull << (layout[region].pages % 64);
 	return 0;
@@ -168,7 +172,7 @@ static int note_round(void *opaque, const struct dmatrack_round *r)
 	/* pages lost and sent again count twice; cleared ones may be in the bitmap, too */
 	if (r->sent_bitmaps)
 		CHECK(w.d.lost ? sent <= r->sent + r->zero :
-		      sent >= r->sent && sent <= r->sent + r->zero);
+				 sent >= r->sent && sent <= r->sent + r->zero);
 	for (i = 0; i < NREGIONS; i++)
 		dirty += dmatrack_bitmap_count(r->bitmaps[i], layout[i].pages);
 	CHECK_EQ(r->number, w.nrounds);
@@ -238,7 +242,7 @@ static void begin_world(void)
 		.stop = stop,
 		.round = note_round,
 		.max_rounds = 5,
-		.downtime = 1,		/* no round fits */
+		.downtime = 1, /* no round fits */
 	};
 }
 
@@ -302,7 +306,7 @@ static void test_writes_within(void)
 		w.zero = true;
 		copy_exactly();
 		CHECK(w.d.zeros);
-		}
+	}
 }
 
 /* Return: number of pages written since the last call */
@@ -334,7 +338,7 @@ static void test_precise(void)
 	w.p.max_rounds = 20;
 	w.p.round = expect_round;
 	copy_exactly();
-	written = expected[w.nrounds];	/* count at the last round */
+	written = expected[w.nrounds]; /* count at the last round */
 	for (i = 1; i < w.nrounds; i++) {
 		if (!w.rounds[i].last)
 			CHECK_EQ(w.rounds[i].sent, expected[i]);
@@ -354,7 +358,7 @@ static void test_processors(void)
 	w.p.dirty = cpu_dirty;
 	w.each = 3;
 	copy_exactly();
-	begin_world();		/* and with processors alone */
+	begin_world(); /* and with processors alone */
 	w.by_cpu = true;
 	w.p.dirty = cpu_dirty;
 	w.p.ncontainers = 0;
@@ -401,8 +405,10 @@ static void test_threads(void)
 	struct tdev_run run = {
 		.argsz = sizeof(run),
 		.flags = TDEV_RUN_RANDOM | TDEV_RUN_VARY,
-		.threads = 2, .size = 6000,
-		.iova = layout[0].iova, .length = layout[0].pages * PAGE,
+		.threads = 2,
+		.size = 6000,
+		.iova = layout[0].iova,
+		.length = layout[0].pages * PAGE,
 	};
 	struct dev_device *dev;
 	unsigned int i;
@@ -421,7 +427,7 @@ static void test_threads(void)
 		CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), 0);
 		CHECK(memdest_exact(&w.d));
 		dev_close(dev);
-		}
+	}
 }
 
 /* A destination that fails ---------------------------------------------------- */
@@ -444,7 +450,7 @@ static void test_every_failure(void)
 		CHECK_EQ(w.totals.stopped, w.stops);
 		CHECK(!tracking(w.t[0]));
 		CHECK(!tracking(w.t[1]));
-		}
+	}
 	CHECK(at > 100);
 }
 
@@ -466,7 +472,7 @@ static void test_every_loss(void)
 			w.d.error = -EAGAIN;
 			copy_exactly();
 			lost = w.d.lost;
-				}
+		}
 		CHECK(at > 100);
 	}
 }
@@ -486,13 +492,21 @@ static void test_losses(void)
 		w.d.error = -EAGAIN;
 		copy_exactly();
 		CHECK(w.totals.resumed);
-		}
+	}
 }
 
 /* Other users of the log --------------------------------------------------------- */
 
-enum meddling { REMAP, REMAP_ALONE, REMAP_WITH_BITMAP, ELSEWHERE, HARVEST,
-		HARVEST_RANGES, RESTART, SECOND };
+enum meddling {
+	REMAP,
+	REMAP_ALONE,
+	REMAP_WITH_BITMAP,
+	ELSEWHERE,
+	HARVEST,
+	HARVEST_RANGES,
+	RESTART,
+	SECOND
+};
 
 static enum meddling meddling;
 static int second;
@@ -502,7 +516,8 @@ static void none_found(void *opaque, uint64_t iova, uint64_t size)
 }
 
 /* Unmap with a bitmap; the program passes its bits on by dirty(). */
-static void unmap_with_bitmap(struct dmatrack *t, const struct dmatrack_region *r)
+static void unmap_with_bitmap(struct dmatrack *t,
+			      const struct dmatrack_region *r)
 {
 	struct {
 		struct vfio_iommu_type1_dma_unmap unmap;
@@ -518,7 +533,8 @@ static void unmap_with_bitmap(struct dmatrack *t, const struct dmatrack_region *
 	uint64_t before[4], i;
 
 	memcpy(before, w.cpu[0], sizeof(before));
-	CHECK_EQ(dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&arg), 0);
+	CHECK_EQ(dmatrack_ioctl(t, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&arg),
+		 0);
 	for (i = 0; i < 4; i++)
 		w.cpu[0][i] |= before[i];
 }
@@ -554,19 +570,30 @@ static void meddle(void *opaque, uint64_t size)
 		break;
 	case ELSEWHERE:
 		CHECK_EQ(dmatrack_map(w.t[0], 0x40000000, r->vaddr, PAGE,
-				      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE), 0);
+				      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
+			 0);
 		CHECK_EQ(dmatrack_unmap(w.t[0], 0x40000000, PAGE), 0);
-		CHECK_EQ(dmatrack_unmap(w.t[0], w.regions[1].iova +
-					HOLE_FIRST * PAGE, PAGE), 0);
+		CHECK_EQ(dmatrack_unmap(w.t[0],
+					w.regions[1].iova + HOLE_FIRST * PAGE,
+					PAGE),
+			 0);
 		break;
 	case HARVEST:
-		CHECK_EQ(dmatrack_harvest(w.t[1], r->iova, r->size, PAGE, bitmap), 0);
+		CHECK_EQ(dmatrack_harvest(w.t[1], r->iova, r->size, PAGE,
+					  bitmap),
+			 0);
 		break;
 	case HARVEST_RANGES:
-		CHECK_EQ(dmatrack_harvest_ranges(w.t[1], &(struct dmatrack_ranges){
-			.size = sizeof(struct dmatrack_ranges), .iova = r->iova,
-			.length = r->size, .page_size = PAGE, .found = none_found,
-		}), 0);
+		CHECK_EQ(dmatrack_harvest_ranges(
+				 w.t[1],
+				 &(struct dmatrack_ranges){
+					 .size = sizeof(struct dmatrack_ranges),
+					 .iova = r->iova,
+					 .length = r->size,
+					 .page_size = PAGE,
+					 .found = none_found,
+				 }),
+			 0);
 		break;
 	case RESTART:
 		CHECK_EQ(dmatrack_stop(w.t[0]), 0);
@@ -764,7 +791,7 @@ static void test_standstill(void)
 }
 
 /* Release: devices write again as soon as the memory isn't needed any more. */
-static unsigned char *kept[NREGIONS];	/* the memory as it was at release() */
+static unsigned char *kept[NREGIONS]; /* the memory as it was at release() */
 static unsigned int releases, finished_before;
 static int release_result, finish_result;
 
@@ -825,7 +852,8 @@ static void test_release(void)
 	ops.finish = finish_released;
 	/* a destination that may ask for pages again: after finish() */
 	CHECK_EQ(copy_released(&ops), 0);
-	CHECK(releases == 1 && finished_before == 1 && !starts && !w.totals.stopped);
+	CHECK(releases == 1 && finished_before == 1 && !starts &&
+	      !w.totals.stopped);
 	CHECK(kept_exactly() && memdest_exact(&w.d));
 	finish_result = -EINPROGRESS;
 	CHECK_EQ(copy_released(&ops), -EINPROGRESS);
@@ -839,7 +867,8 @@ static void test_release(void)
 	CHECK(releases == 1 && !starts && !w.totals.stopped);
 	finish_result = 0;
 	CHECK_EQ(copy_released(&ops), 0);
-	CHECK(releases == 1 && !finished_before && !starts && !w.totals.stopped);
+	CHECK(releases == 1 && !finished_before && !starts &&
+	      !w.totals.stopped);
 	CHECK(kept_exactly() && !memdest_exact(&w.d));
 	/* devices that don't start */
 	release_result = -EIO;
@@ -854,7 +883,8 @@ int main(void)
 	TEST(test_idle, "idle memory: pages that aren't zero are sent once");
 	TEST(test_writes_within, "devices write while their pages are sent");
 	TEST(test_precise, "a page is sent again only if it was written again");
-	TEST(test_processors, "pages in the processors' dirty log are copied, too");
+	TEST(test_processors,
+	     "pages in the processors' dirty log are copied, too");
 	TEST(test_page_sizes, "larger pages");
 	TEST(test_read, "memory that the program's read() returns");
 	TEST(test_threads, "threads write during the copy");
@@ -863,9 +893,11 @@ int main(void)
 	TEST(test_losses, "the destination is lost again and again");
 	TEST(test_outcome, "the destination's outcome() overrides an error");
 	TEST(test_standstill, "the devices' standstill is limited");
-	TEST(test_release, "devices run again when the memory isn't needed any more");
+	TEST(test_release,
+	     "devices run again when the memory isn't needed any more");
 	TEST(test_unmapped, "memory unmapped during the copy: the copy fails");
-	TEST(test_unmapped_harmless, "memory unmapped without a loss: the copy goes on");
+	TEST(test_unmapped_harmless,
+	     "memory unmapped without a loss: the copy goes on");
 	TEST(test_other_reader, "another harvest or STOP: the copy fails");
 	TEST(test_second_copy, "a second copy of a container is refused");
 	TEST(test_no_lost, "-EAGAIN from a destination without lost()");

@@ -19,7 +19,7 @@
 #define PAGE	4096ull
 #define NPAGES	512u
 #define MS	1000000ull
-#define NS_PAGE	(MS / 10)	/* time that the destination takes for a page */
+#define NS_PAGE (MS / 10) /* time that the destination takes for a page */
 
 static unsigned char memory[NPAGES][PAGE] __attribute__((aligned(4096)));
 
@@ -119,7 +119,9 @@ static void begin_play(void)
 	memdest_init(&play.d);
 	play.d.on_write = take_time;
 	play.region = (struct dmatrack_region){
-		.iova = 0, .size = sizeof(memory), .vaddr = memory,
+		.iova = 0,
+		.size = sizeof(memory),
+		.vaddr = memory,
 	};
 	play.p = (struct dmatrack_precopy){
 		.size = sizeof(play.p),
@@ -130,7 +132,7 @@ static void begin_play(void)
 		.dirty = report,
 		.round = note_round,
 		.progress = progress,
-		.downtime = 1 * MS,	/* ten pages */
+		.downtime = 1 * MS, /* ten pages */
 	};
 }
 
@@ -146,11 +148,11 @@ static int run(void)
 	return ret;
 }
 
-#define DIRTY(...)							\
-	do {								\
-		static const unsigned int dirty_[] = { __VA_ARGS__ };	\
-		play.dirty = dirty_;					\
-		play.ndirty = sizeof(dirty_) / sizeof(dirty_[0]);	\
+#define DIRTY(...) \
+	do { \
+		static const unsigned int dirty_[] = { __VA_ARGS__ }; \
+		play.dirty = dirty_; \
+		play.ndirty = sizeof(dirty_) / sizeof(dirty_[0]); \
 	} while (0)
 
 /* When to stop ---------------------------------------------------------------- */
@@ -175,7 +177,7 @@ static void test_fits(void)
 	/* 100 pages in the time that 512 took */
 	CHECK_EQ(play.rounds[0].dirty_rate, 100 * PAGE * 10000 / 512);
 	begin_play();
-	CHECK_EQ(run(), 0);	/* no page gets dirty */
+	CHECK_EQ(run(), 0); /* no page gets dirty */
 	CHECK_EQ(play.nrounds, 2);
 	CHECK_EQ(play.rounds[1].dirty, 0);
 }
@@ -264,8 +266,9 @@ static void test_diverges(void)
 	DIRTY(512);
 	play.p.flags = DMATRACK_GIVE_UP;
 	CHECK_EQ(run(), -ETIME);
-	CHECK(strstr(dmatrack_error(), "did not converge: 2048 KiB left, predicted downtime "
-				       "51 ms, allowed 1 ms (rounds: 4)"));
+	CHECK(strstr(dmatrack_error(),
+		     "did not converge: 2048 KiB left, predicted downtime "
+		     "51 ms, allowed 1 ms (rounds: 4)"));
 	CHECK_EQ(play.totals.reason, DMATRACK_DIVERGES);
 	CHECK_EQ(play.nrounds, 4);
 	CHECK_EQ(play.stops, 0);
@@ -452,7 +455,7 @@ static void test_refinement(void)
 	CHECK_EQ(play.sent_bits, 0x1f);
 	CHECK_EQ(play.totals.sent, NPAGES + 10);
 	CHECK_EQ(play.d.bytes, (NPAGES + 10) * PAGE);
-	begin_play();		/* the same without */
+	begin_play(); /* the same without */
 	DIRTY(NPAGES);
 	play.change = 5;
 	CHECK_EQ(run(), 0);
@@ -474,7 +477,7 @@ static int change_zero(void *opaque, const struct dmatrack_round *r)
 	case 0:
 		CHECK_EQ(r->zero, 100);
 		CHECK_EQ(play.d.zeros, 0);
-		swap_zero(90, 20, 0);	/* 90-99 are, 100-109 become */
+		swap_zero(90, 20, 0); /* 90-99 are, 100-109 become */
 		break;
 	case 1:
 		CHECK_EQ(r->zero, 110);
@@ -550,8 +553,8 @@ static void test_memory(void)
 		if (!refine)
 			plain = play.totals.memory;
 		else
-			CHECK_EQ(play.totals.memory, plain + 256 * 16 +
-				 NPAGES / 8);
+			CHECK_EQ(play.totals.memory,
+				 plain + 256 * 16 + NPAGES / 8);
 	}
 }
 
@@ -592,10 +595,10 @@ static void refused(const char *word)
 	begin_play();
 }
 
-#define REFUSED(word, change)						\
-	do {								\
-		change;							\
-		refused(word);						\
+#define REFUSED(word, change) \
+	do { \
+		change; \
+		refused(word); \
 	} while (0)
 
 static void test_refused(void)
@@ -609,8 +612,8 @@ static void test_refused(void)
 	REFUSED("stop()", play.p.stop = NULL);
 	REFUSED("destination", play.p.dest = NULL);
 	REFUSED("containers is NULL", play.p.ncontainers = 1);
-	REFUSED("container 0", (play.p.ncontainers = 1,
-				play.p.containers = &none));
+	REFUSED("container 0",
+		(play.p.ncontainers = 1, play.p.containers = &none));
 	REFUSED("0 regions", play.p.nregions = 0);
 	REFUSED("4097 regions", play.p.nregions = 4097);
 	REFUSED("0 regions", play.p.regions = NULL);
@@ -643,7 +646,7 @@ static void test_sizes(void)
 
 	begin_play();
 	play.p.size = offsetof(struct dmatrack_precopy, dirty);
-	play.p.dirty = (void *)1;	/* ignored */
+	play.p.dirty = (void *)1; /* ignored */
 	play.nrounds = 2;
 	CHECK_EQ(dmatrack_precopy_run(&play.p, &play.totals), 0);
 	begin_play();
@@ -702,8 +705,10 @@ static void test_start_fails(void)
 
 int main(void)
 {
-	TEST(test_fits, "the devices are stopped when the rest fits the downtime");
-	TEST(test_diverges, "the devices are stopped when the rest no longer shrinks");
+	TEST(test_fits,
+	     "the devices are stopped when the rest fits the downtime");
+	TEST(test_diverges,
+	     "the devices are stopped when the rest no longer shrinks");
 	TEST(test_pause, "a pause isn't taken for divergence");
 	TEST(test_rounds, "the number of rounds is limited");
 	TEST(test_answers, "return values of progress() and round()");

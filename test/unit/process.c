@@ -18,10 +18,10 @@
 #include "devices/device.h"
 #include "test/tap.h"
 
-#define PAGE	4096ul
-#define SIZE	(64 * PAGE)
-#define IOVA	0x100000
-#define RW	(DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
+#define PAGE 4096ul
+#define SIZE (64 * PAGE)
+#define IOVA 0x100000
+#define RW   (DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
 
 static char *memory;
 
@@ -86,7 +86,10 @@ static void test_fork(void)
 static void test_forks(void)
 {
 	struct tdev_run run = {
-		.argsz = sizeof(run), .threads = 2, .size = 64, .iova = IOVA,
+		.argsz = sizeof(run),
+		.threads = 2,
+		.size = 64,
+		.iova = IOVA,
 		.length = SIZE,
 	};
 	struct dmatrack *busy = open_mapped(), *t = open_mapped();
@@ -127,8 +130,8 @@ static int threads;
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 		   void *(*run)(void *), void *arg)
 {
-	static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
-			   void *);
+	static int (*next)(pthread_t *, const pthread_attr_t *,
+			   void *(*)(void *), void *);
 
 	threads++;
 	if (no_threads)
@@ -167,7 +170,10 @@ static void take(int number)
 static void test_signals(void)
 {
 	struct tdev_run run = {
-		.argsz = sizeof(run), .threads = 2, .size = 64, .iova = IOVA,
+		.argsz = sizeof(run),
+		.threads = 2,
+		.size = 64,
+		.iova = IOVA,
 		.length = SIZE,
 	};
 	const struct timespec none = { 0 };

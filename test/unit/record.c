@@ -17,8 +17,8 @@
 #include "test/tap.h"
 
 #define PAGE	UINT64_C(4096)
-#define SPAN	20000u		/* pages of the range that regions lie in */
-#define REGIONS	9u
+#define SPAN	20000u /* pages of the range that regions lie in */
+#define REGIONS 9u
 
 static uint64_t rng = 1;
 static char path[64];
@@ -55,8 +55,8 @@ static unsigned int make_regions(struct dmatrack_region *region, uint64_t base)
 
 		if (at + pages > SPAN)
 			break;
-		region[n++] = (struct dmatrack_region){
-			(base + at) * PAGE, pages * PAGE, NULL };
+		region[n++] = (struct dmatrack_region){ (base + at) * PAGE,
+							pages * PAGE, NULL };
 		at += pages + (below(2) ? below(500) : 0);
 	}
 	return n;
@@ -71,7 +71,7 @@ static void make_bitmap(uint64_t *bitmap, size_t words)
 	for (i = 0; i < words; i++)
 		bitmap[i] = how == 0 ? dml_random_next(&rng) :
 			    how == 1 ? (below(20) ? 0 : dml_random_next(&rng)) :
-			    ~UINT64_C(0);
+				       ~UINT64_C(0);
 }
 
 /* The simplest correct implementation: page by page */
@@ -105,11 +105,15 @@ static uint64_t pages_of(const struct dmatrack_region *region, unsigned int n)
 	return pages;
 }
 
-static struct record *begin(const struct dmatrack_region *region, unsigned int n)
+static struct record *begin(const struct dmatrack_region *region,
+			    unsigned int n)
 {
 	const struct record_run run = {
-		.command = "demo", .driver = "engine", .page_size = PAGE,
-		.region = region, .nregions = n,
+		.command = "demo",
+		.driver = "engine",
+		.page_size = PAGE,
+		.region = region,
+		.nregions = n,
 	};
 	struct record *r = NULL;
 
@@ -172,7 +176,8 @@ static void bins(void)
 	unsigned int i;
 
 	for (i = 0; i < 150; i++)
-		bins_once(i % 2 ? UINT64_MAX / PAGE - SPAN + 1 : below(1000000));
+		bins_once(i % 2 ? UINT64_MAX / PAGE - SPAN + 1 :
+				  below(1000000));
 }
 
 /* 1 TiB: which bin, and that it's all of them */
@@ -206,28 +211,45 @@ static void bins_of_a_tebibyte(void)
 /* A record is read as it was written */
 
 static const struct dmatrack_region two[] = {
-	{ 0x100000, 5 * PAGE, NULL }, { 0x200000, 3 * PAGE, NULL },
+	{ 0x100000, 5 * PAGE, NULL },
+	{ 0x200000, 3 * PAGE, NULL },
 };
 
 static void write_whole(void)
 {
 	const struct record_run run = {
-		.command = "send", .driver = "dmatrack", .target = "a \"b\" \n",
-		.page_size = PAGE, .region = two, .nregions = 2,
-		.bandwidth = 1000, .downtime = 2000, .until = 3000,
-		.rounds = 4000, .refine = true,
+		.command = "send",
+		.driver = "dmatrack",
+		.target = "a \"b\" \n",
+		.page_size = PAGE,
+		.region = two,
+		.nregions = 2,
+		.bandwidth = 1000,
+		.downtime = 2000,
+		.until = 3000,
+		.rounds = 4000,
+		.refine = true,
 	};
 	const uint64_t first[] = { 0x15 }, second[] = { 0x6 };
 	const uint64_t *const bitmaps[] = { first, second };
 	const uint64_t none[] = { 0 }, fourth[] = { 0x2 };
 	const uint64_t *const changed[] = { none, fourth };
 	struct dmatrack_round round = {
-		.copy = 10, .dirty = 8, .sent = 7, .zero = 1, .bytes = 7 * PAGE,
+		.copy = 10,
+		.dirty = 8,
+		.sent = 7,
+		.zero = 1,
+		.bytes = 7 * PAGE,
 		.downtime = UINT64_MAX,
 	};
 	const struct dmatrack_totals totals = {
-		.reason = DMATRACK_FITS, .time = 99, .downtime = 7, .stop = 1, .last_harvest = 2,
-		.last_copy = 3, .finish = 4,
+		.reason = DMATRACK_FITS,
+		.time = 99,
+		.downtime = 7,
+		.stop = 1,
+		.last_harvest = 2,
+		.last_copy = 3,
+		.finish = 4,
 		.bytes = 5,
 	};
 	struct record *r;
@@ -235,9 +257,18 @@ static void write_whole(void)
 	CHECK_EQ(record_create(&r, path, &run), 0);
 	record_round(r, &round);
 	round = (struct dmatrack_round){
-		.number = 1, .begin = 20, .harvest = 3, .copy = 4, .dirty = 5,
-		.sent = 2, .same = 3, .rate = 6, .dirty_rate = 7, .left = 8,
-		.downtime = 9, .bitmaps = bitmaps,
+		.number = 1,
+		.begin = 20,
+		.harvest = 3,
+		.copy = 4,
+		.dirty = 5,
+		.sent = 2,
+		.same = 3,
+		.rate = 6,
+		.dirty_rate = 7,
+		.left = 8,
+		.downtime = 9,
+		.bitmaps = bitmaps,
 	};
 	record_round(r, &round);
 	round.number = 2;
@@ -298,15 +329,19 @@ static void round_trip(void)
 static void bad_regions(void)
 {
 	struct dmatrack_region region[] = {
-		{ 0x100000, 5 * PAGE, NULL }, { 0x104000, PAGE, NULL },
+		{ 0x100000, 5 * PAGE, NULL },
+		{ 0x104000, PAGE, NULL },
 	};
 	struct record_run run = {
-		.command = "demo", .driver = "engine", .page_size = PAGE,
-		.region = region, .nregions = 2,
+		.command = "demo",
+		.driver = "engine",
+		.page_size = PAGE,
+		.region = region,
+		.nregions = 2,
 	};
 	struct record *r;
 
-	CHECK_EQ(record_create(&r, path, &run), -EINVAL);	/* overlap */
+	CHECK_EQ(record_create(&r, path, &run), -EINVAL); /* overlap */
 	region[1].iova = 0xfffffffffffff000;
 	region[1].size = 2 * PAGE;
 	CHECK_EQ(record_create(&r, path, &run), -EINVAL);
@@ -319,8 +354,11 @@ static void bad_regions(void)
 static void full_disk(void)
 {
 	const struct record_run run = {
-		.command = "demo", .driver = "engine", .page_size = PAGE,
-		.region = two, .nregions = 2,
+		.command = "demo",
+		.driver = "engine",
+		.page_size = PAGE,
+		.region = two,
+		.nregions = 2,
 	};
 	struct record *r = NULL;
 
@@ -330,9 +368,12 @@ static void full_disk(void)
 
 /* Invalid files */
 
-#define HEAD "{\"dmatrack_record\":1,\"command\":\"x\",\"page_size\":4096,\"regions\":"
-#define RUN  HEAD "[{\"iova\":\"0x1000\",\"size\":8192}]}\n"
-#define ROUND(rest) RUN "{\"round\":0,\"kind\":\"full\",\"begin_ns\":0,\"end_ns\":1,\"pages_sent\":1,\"bytes\":1," rest "}\n"
+#define HEAD \
+	"{\"dmatrack_record\":1,\"command\":\"x\",\"page_size\":4096,\"regions\":"
+#define RUN HEAD "[{\"iova\":\"0x1000\",\"size\":8192}]}\n"
+#define ROUND(rest) \
+	RUN "{\"round\":0,\"kind\":\"full\",\"begin_ns\":0,\"end_ns\":1,\"pages_sent\":1,\"bytes\":1," rest \
+	    "}\n"
 
 static const struct {
 	const char *text;
@@ -344,8 +385,8 @@ static const struct {
 	{ "{}\n", -EINVAL },
 	{ "[]\n", -EINVAL },
 	{ RUN, 0 },
-	{ RUN "{\"rou", 0 },				/* cut */
-	{ RUN "{\"rou\n", -EINVAL },			/* not cut */
+	{ RUN "{\"rou", 0 },	     /* cut */
+	{ RUN "{\"rou\n", -EINVAL }, /* not cut */
 	{ RUN "7\n", -EINVAL },
 	{ "{\"dmatrack_record\":2}\n", -EPROTO },
 	{ "{\"dmatrack_record\":\"1\"}\n", -EINVAL },
@@ -357,20 +398,24 @@ static const struct {
 	{ HEAD "[{\"iova\":\"0x1000\",\"size\":-4096}]}\n", -EINVAL },
 	{ HEAD "[{\"iova\":\"0x1001\",\"size\":4096}]}\n", -EINVAL },
 	{ HEAD "[{\"iova\":\"0x-1000\",\"size\":4096}]}\n", -EINVAL },
-	{ HEAD "[{\"iova\":\"0x10000000000000000\",\"size\":4096}]}\n", -EINVAL },
-	{ HEAD "[{\"iova\":\"0xfffffffffffff000\",\"size\":8192}]}\n", -EINVAL },
-	{ HEAD "[{\"iova\":\"0x2000\",\"size\":4096},{\"iova\":\"0x2000\",\"size\":4096}]}\n",
+	{ HEAD "[{\"iova\":\"0x10000000000000000\",\"size\":4096}]}\n",
+	  -EINVAL },
+	{ HEAD "[{\"iova\":\"0xfffffffffffff000\",\"size\":8192}]}\n",
+	  -EINVAL },
+	{ HEAD
+	  "[{\"iova\":\"0x2000\",\"size\":4096},{\"iova\":\"0x2000\",\"size\":4096}]}\n",
 	  -EINVAL },
 	{ ROUND("\"pages_dirty\":2"), 0 },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[[2,1]],\"new\":{}"), 0 },
-	{ ROUND("\"pages_dirty\":3"), -EINVAL },	/* more than there are */
+	{ ROUND("\"pages_dirty\":3"), -EINVAL }, /* more than there are */
 	{ ROUND("\"pages_dirty\":-1"), -EINVAL },
 	{ ROUND("\"pages_dirty\":1.5"), -EINVAL },
 	{ ROUND("\"nothing\":2"), -EINVAL },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[2]"), -EINVAL },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[[3,1]]"), -EINVAL },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[[0,1]]"), -EINVAL },
-	{ ROUND("\"pages_dirty\":2,\"heat\":[[9223372036854775807,1]]"), -EINVAL },
+	{ ROUND("\"pages_dirty\":2,\"heat\":[[9223372036854775807,1]]"),
+	  -EINVAL },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[1,1,1]"), -EINVAL },
 	{ ROUND("\"pages_dirty\":2,\"heat\":[-1]"), -EINVAL },
 	{ ROUND("\"pages_dirty\":2,\"rate\":2000000000000000000"), -EINVAL },
@@ -464,8 +509,18 @@ static void cut_anywhere(void)
 static void mutate(char *text, size_t *size)
 {
 	static const char *const words[] = {
-		"9223372036854775807", "1152921504606846976", "-1", "0", "null",
-		"[", "}", "\"\\u0000\"", "\"\\ud800\"", "1e9", "\n", "4294967296",
+		"9223372036854775807",
+		"1152921504606846976",
+		"-1",
+		"0",
+		"null",
+		"[",
+		"}",
+		"\"\\u0000\"",
+		"\"\\ud800\"",
+		"1e9",
+		"\n",
+		"4294967296",
 	};
 	const char *word = words[below(sizeof(words) / sizeof(words[0]))];
 	size_t at = below(*size), n = strlen(word), gone;
@@ -474,17 +529,17 @@ static void mutate(char *text, size_t *size)
 	case 0:
 		text[at] = (char)below(256);
 		break;
-	case 1:		/* a digit for a digit keeps it JSON */
+	case 1: /* a digit for a digit keeps it JSON */
 		while (at < *size && (text[at] < '0' || text[at] > '9'))
 			at++;
 		if (at < *size)
 			text[at] = (char)('0' + below(10));
 		break;
-	case 2:		/* a word for a number */
+	case 2: /* a word for a number */
 		while (at < *size && (text[at] < '0' || text[at] > '9'))
 			at++;
 		for (gone = 0; at + gone < *size && text[at + gone] >= '0' &&
-		     text[at + gone] <= '9';)
+			       text[at + gone] <= '9';)
 			gone++;
 		memmove(text + at + n, text + at + gone, *size - at - gone);
 		memcpy(text + at, word, n);

@@ -10,7 +10,7 @@
 #include "lib/util/random.h"
 #include "test/tap.h"
 
-#define MUTATIONS	40000
+#define MUTATIONS 40000
 
 static uint64_t rng = 1;
 
@@ -45,7 +45,7 @@ static const char *const lines[] = {
 	"mark 0x101000 1",
 };
 
-#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static void begin(struct replay_trace *t)
 {
@@ -140,13 +140,14 @@ static void bitmaps(void)
 		dense = (int)dml_random_below(&rng, 4);
 		for (i = 0; i < 64; i++)
 			words[i] = dense == 3 ? ~0ull :
-				   dense ? dml_random_below(&rng, ~0ull) :
-				   1ull << dml_random_below(&rng, 64);
+				   dense      ? dml_random_below(&rng, ~0ull) :
+					   1ull << dml_random_below(&rng, 64);
 		begin(&t);
 		CHECK(parse(&t, "bitmap 0 16364K", &e));
 		check_printed(&t, &r);
 		CHECK(replay_check(&t, &t.calls[1], &r));
-		words[dml_random_below(&rng, 63)] ^= 1ull << dml_random_below(&rng, 64);
+		words[dml_random_below(&rng, 63)] ^=
+			1ull << dml_random_below(&rng, 64);
 		CHECK(!replay_check(&t, &t.calls[1], &r));
 		replay_trace_free(&t);
 	}
@@ -157,9 +158,11 @@ static void bitmaps(void)
 static void mutate(char *line, size_t room)
 {
 	static const char *const words[] = {
-		" ", "=", "-", "0", "99999999999999999999", "0x", "K", "T",
-		"#", "pages", "at", "bitmap", "argsz=", "-1", ",", ")", "{",
-		"iova=", "|", "VFIO_IOMMU_MAP_DMA", " = ", "\t", "\x80", "+",
+		" ",   "=",	 "-",	   "0",	 "99999999999999999999",
+		"0x",  "K",	 "T",	   "#",	 "pages",
+		"at",  "bitmap", "argsz=", "-1", ",",
+		")",   "{",	 "iova=",  "|",	 "VFIO_IOMMU_MAP_DMA",
+		" = ", "\t",	 "\x80",   "+",
 	};
 	size_t len = strlen(line), at = dml_random_below(&rng, len + 1), more;
 	const char *word = words[dml_random_below(&rng, COUNT(words))];

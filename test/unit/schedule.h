@@ -35,15 +35,15 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #else
-#define __sanitizer_start_switch_fiber(save, bottom, size)	((void)0)
-#define __sanitizer_finish_switch_fiber(save, bottom, size)	((void)0)
+#define __sanitizer_start_switch_fiber(save, bottom, size)  ((void)0)
+#define __sanitizer_finish_switch_fiber(save, bottom, size) ((void)0)
 #endif
 
-#define FIBERS		8
-#define STACK		(256UL << 10)
-#define BUFFER		64U
-#define LOCKS		8
-#define STEPS_MOST	2000000UL	/* a schedule with more steps doesn't end */
+#define FIBERS	   8
+#define STACK	   (256UL << 10)
+#define BUFFER	   64U
+#define LOCKS	   8
+#define STEPS_MOST 2000000UL /* a schedule with more steps doesn't end */
 
 enum pending_kind { STORE, OR, ANDNOT, ADD };
 
@@ -64,12 +64,12 @@ struct fiber {
 	void (*fn)(void *arg);
 	void *arg;
 	bool over;
-	unsigned int n;			/* entries in @buffer */
+	unsigned int n; /* entries in @buffer */
 	struct pending buffer[BUFFER];
 	unsigned int epoch;
-	unsigned int reading;		/* nesting of RCU read sections; began at @since */
+	unsigned int reading; /* nesting of RCU read sections; began at @since */
 	unsigned long since;
-	const void *waits;		/* the wait queue that the fiber sleeps on */
+	const void *waits; /* the wait queue that the fiber sleeps on */
 	bool woken;
 };
 
@@ -139,8 +139,8 @@ static inline void sim_switch(unsigned int to)
 	__sanitizer_finish_switch_fiber(from->fake, NULL, NULL);
 }
 
-__attribute__((format(printf, 1, 2)))
-static inline void sim_fail(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static inline void
+sim_fail(const char *format, ...)
 {
 	va_list args;
 
@@ -149,15 +149,15 @@ static inline void sim_fail(const char *format, ...)
 		vsnprintf(sim.failed, sizeof(sim.failed), format, args);
 		va_end(args);
 	}
-	if (sim.now) {		/* end this fiber */
+	if (sim.now) { /* end this fiber */
 		sim_self()->over = true;
 		sim_switch(0);
 	}
 }
 
-#define SIM_CHECK(cond)							\
-	do {								\
-		if (!(cond))						\
+#define SIM_CHECK(cond) \
+	do { \
+		if (!(cond)) \
 			sim_fail("%s:%d: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
@@ -236,8 +236,7 @@ static inline void sim_land(struct fiber *f, unsigned int i)
 	f->n--;
 	memmove(&f->buffer[i], &f->buffer[i + 1],
 		(f->n - i) * sizeof(f->buffer[0]));
-	sim_raw_store(p.addr, p.size,
-		      sim_apply(&p, sim_raw(p.addr, p.size)));
+	sim_raw_store(p.addr, p.size, sim_apply(&p, sim_raw(p.addr, p.size)));
 }
 
 static inline void sim_flush(struct fiber *f)
@@ -299,8 +298,8 @@ static inline void sim_yield(void)
 		sim_switch(sim_other());
 }
 
-static inline void sim_push(void *addr, unsigned int size, enum pending_kind kind,
-		     u64 value)
+static inline void sim_push(void *addr, unsigned int size,
+			    enum pending_kind kind, u64 value)
 {
 	struct fiber *f = sim_self();
 
@@ -314,7 +313,10 @@ static inline void sim_push(void *addr, unsigned int size, enum pending_kind kin
 	if (f->n == BUFFER)
 		sim_land(f, 0);
 	f->buffer[f->n++] = (struct pending){
-		.addr = addr, .value = value, .size = size, .kind = kind,
+		.addr = addr,
+		.value = value,
+		.size = size,
+		.kind = kind,
 		.epoch = f->epoch,
 	};
 }
@@ -346,7 +348,7 @@ static inline void sim_wmb(void)
 
 /* An atomic that returns the old value: a full barrier, then the change in memory */
 static inline u64 sim_rmw(void *addr, unsigned int size, enum pending_kind kind,
-		   u64 value)
+			  u64 value)
 {
 	struct pending p = { .kind = kind, .value = value };
 	u64 old;
@@ -397,7 +399,7 @@ static inline bool sim_quiet(unsigned long time)
 }
 
 static inline void sim_call_rcu(struct rcu_head *head,
-			 void (*fn)(struct rcu_head *head))
+				void (*fn)(struct rcu_head *head))
 {
 	struct callback *cb = malloc(sizeof(*cb));
 
@@ -509,8 +511,8 @@ static inline void sim_wake_up(const void *queue)
 
 /* The kernel's names --------------------------------------------------------------- */
 
-#define sim_value(x)		((u64)(unsigned long)(x))
-#define sim_typed(x, v)		((typeof(x))(unsigned long)(v))
+#define sim_value(x)	((u64)(unsigned long)(x))
+#define sim_typed(x, v) ((typeof(x))(unsigned long)(v))
 
 #undef READ_ONCE
 #undef WRITE_ONCE
@@ -521,16 +523,16 @@ static inline void sim_wake_up(const void *queue)
 #undef smp_wmb
 #undef smp_mb__before_atomic
 #undef smp_mb__after_atomic
-#define READ_ONCE(x)		sim_typed(x, sim_load(&(x), sizeof(x)))
-#define WRITE_ONCE(x, v)	sim_push(&(x), sizeof(x), STORE, sim_value(v))
-#define smp_load_acquire(p)	sim_typed(*(p), sim_load(p, sizeof(*(p))))
+#define READ_ONCE(x)	    sim_typed(x, sim_load(&(x), sizeof(x)))
+#define WRITE_ONCE(x, v)    sim_push(&(x), sizeof(x), STORE, sim_value(v))
+#define smp_load_acquire(p) sim_typed(*(p), sim_load(p, sizeof(*(p))))
 /* The store comes to memory at once: core also reads published pointers without a macro */
 #define smp_store_release(p, v) \
 	((void)sim_rmw(p, sizeof(*(p)), STORE, sim_value(v)))
 #define smp_mb()		sim_mb()
 #define smp_rmb()		((void)0)
 #define smp_wmb()		sim_wmb()
-#define smp_mb__before_atomic()	sim_mb()
+#define smp_mb__before_atomic() sim_mb()
 #define smp_mb__after_atomic()	sim_mb()
 
 #undef xchg
@@ -538,7 +540,8 @@ static inline void sim_wake_up(const void *queue)
 #define xchg(p, v) \
 	sim_typed(*(p), sim_rmw(p, sizeof(*(p)), STORE, sim_value(v)))
 #define cmpxchg(p, o, n) \
-	sim_typed(*(p), sim_cmpxchg(p, sizeof(*(p)), sim_value(o), sim_value(n)))
+	sim_typed(*(p), \
+		  sim_cmpxchg(p, sizeof(*(p)), sim_value(o), sim_value(n)))
 
 #undef atomic_read
 #undef atomic_read_acquire
@@ -554,56 +557,56 @@ static inline void sim_wake_up(const void *queue)
 #undef atomic64_xchg
 #undef atomic64_fetch_andnot
 #undef atomic64_inc_return
-#define atomic_read(v)		((int)sim_load(v, 4))
-#define atomic_read_acquire(v)	((int)sim_load(v, 4))
-#define atomic_set(v, n)	sim_push(v, 4, STORE, n)
-#define atomic_inc(v)		sim_push(v, 4, ADD, 1)
-#define atomic_dec(v)		sim_push(v, 4, ADD, -1ULL)
-#define atomic_dec_and_test(v)	((int)sim_rmw(v, 4, ADD, -1ULL) == 1)
-#define atomic_xchg(v, n)	((int)sim_rmw(v, 4, STORE, n))
-#define atomic64_read(v)	((s64)sim_load(v, 8))
-#define atomic64_set(v, n)	sim_push(v, 8, STORE, n)
-#define atomic64_or(n, v)	sim_push(v, 8, OR, n)
-#define atomic64_andnot(n, v)	sim_push(v, 8, ANDNOT, n)
-#define atomic64_xchg(v, n)	((s64)sim_rmw(v, 8, STORE, n))
-#define atomic64_fetch_andnot(n, v)	((s64)sim_rmw(v, 8, ANDNOT, n))
-#define atomic64_inc_return(v)	((s64)sim_rmw(v, 8, ADD, 1) + 1)
+#define atomic_read(v)		    ((int)sim_load(v, 4))
+#define atomic_read_acquire(v)	    ((int)sim_load(v, 4))
+#define atomic_set(v, n)	    sim_push(v, 4, STORE, n)
+#define atomic_inc(v)		    sim_push(v, 4, ADD, 1)
+#define atomic_dec(v)		    sim_push(v, 4, ADD, -1ULL)
+#define atomic_dec_and_test(v)	    ((int)sim_rmw(v, 4, ADD, -1ULL) == 1)
+#define atomic_xchg(v, n)	    ((int)sim_rmw(v, 4, STORE, n))
+#define atomic64_read(v)	    ((s64)sim_load(v, 8))
+#define atomic64_set(v, n)	    sim_push(v, 8, STORE, n)
+#define atomic64_or(n, v)	    sim_push(v, 8, OR, n)
+#define atomic64_andnot(n, v)	    sim_push(v, 8, ANDNOT, n)
+#define atomic64_xchg(v, n)	    ((s64)sim_rmw(v, 8, STORE, n))
+#define atomic64_fetch_andnot(n, v) ((s64)sim_rmw(v, 8, ANDNOT, n))
+#define atomic64_inc_return(v)	    ((s64)sim_rmw(v, 8, ADD, 1) + 1)
 
 #undef rcu_read_lock
 #undef rcu_read_unlock
 #undef rcu_barrier
 #undef call_rcu
 #undef synchronize_rcu
-#define rcu_read_lock()		sim_read_lock()
-#define rcu_read_unlock()	sim_read_unlock()
-#define call_rcu(head, fn)	sim_call_rcu(head, fn)
-#define synchronize_rcu()	sim_synchronize_rcu()
+#define rcu_read_lock()	   sim_read_lock()
+#define rcu_read_unlock()  sim_read_unlock()
+#define call_rcu(head, fn) sim_call_rcu(head, fn)
+#define synchronize_rcu()  sim_synchronize_rcu()
 
 #undef mutex_init
 #undef mutex_destroy
 #undef mutex_lock
 #undef mutex_unlock
-#define mutex_init(l)		((void)(l))
-#define mutex_destroy(l)	((void)(l))
-#define mutex_lock(l)		sim_lock(l)
-#define mutex_unlock(l)		sim_unlock(l)
+#define mutex_init(l)	 ((void)(l))
+#define mutex_destroy(l) ((void)(l))
+#define mutex_lock(l)	 sim_lock(l)
+#define mutex_unlock(l)	 sim_unlock(l)
 
 #undef wait_event
-#define init_waitqueue_head(q)	((void)(q))
-#define wake_up(q)		sim_wake_up(q)
-#define wait_event(q, condition)					\
-	do {								\
-		for (sim_wait(&(q)); !(condition); sim_wait(&(q)))	\
-			sim_sleep();					\
-		sim_self()->waits = NULL;				\
+#define init_waitqueue_head(q) ((void)(q))
+#define wake_up(q)	       sim_wake_up(q)
+#define wait_event(q, condition) \
+	do { \
+		for (sim_wait(&(q)); !(condition); sim_wait(&(q))) \
+			sim_sleep(); \
+		sim_self()->waits = NULL; \
 	} while (0)
 
 #undef nr_cpu_ids
-#define nr_cpu_ids		2U
-#define raw_smp_processor_id()	(sim.now)
+#define nr_cpu_ids	       2U
+#define raw_smp_processor_id() (sim.now)
 
 #undef WARN_ONCE
-#define WARN_ONCE(condition, ...)	((void)(condition))
+#define WARN_ONCE(condition, ...) ((void)(condition))
 
 /* The hint of all fibers, as of those that take turns on one processor */
 __thread struct dmt_hint dmt_hint;

@@ -43,14 +43,14 @@
 #include "core/range.c"
 #include "core/space.c"
 
-#define PAGE		4096ULL
-#define MAPPINGS	3U
-#define PAGES		2600U			/* pages of all mappings */
-#define NEVER		(PAGES - 1)		/* number of a page that is never pinned */
-#define MEMORY		(1ULL << 20)		/* address of page 0 */
-#define BASE		(0 - PAGES * PAGE)	/* IOVA of page 0: up to the last IOVA */
-#define DEVICES		2U
-#define HOT		10U
+#define PAGE	 4096ULL
+#define MAPPINGS 3U
+#define PAGES	 2600U		    /* pages of all mappings */
+#define NEVER	 (PAGES - 1)	    /* number of a page that is never pinned */
+#define MEMORY	 (1ULL << 20)	    /* address of page 0 */
+#define BASE	 (0 - PAGES * PAGE) /* IOVA of page 0: up to the last IOVA */
+#define DEVICES	 2U
+#define HOT	 10U
 
 struct dmt_host {
 	int dummy;
@@ -59,7 +59,9 @@ struct dmt_host {
 static const struct {
 	u64 page, n;
 } layout[MAPPINGS] = {
-	{ 0, 50 }, { 50, 950 }, { 1000, PAGES - 1000 },
+	{ 0, 50 },
+	{ 50, 950 },
+	{ 1000, PAGES - 1000 },
 };
 
 /**
@@ -215,7 +217,7 @@ int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
 		size_t n = min_t(size_t, size - *done,
 				 PAGE - (vaddr + *done) % PAGE);
 
-		if (fault())		/* a page fault that may fail */
+		if (fault()) /* a page fault that may fail */
 			return -EFAULT;
 		WRITE_ONCE(*number_at(vaddr + *done), value);
 		*done += n;
@@ -390,7 +392,7 @@ static void device_write(u64 page)
 		data[i] = value;
 	touch(page, n);
 	dmt_operation_write(&r.c, iova_of(page) + (n > 1 ? PAGE / 2 : 0), data,
-		  n > 1 ? (n - 1) * PAGE : 8);
+			    n > 1 ? (n - 1) * PAGE : 8);
 	finish(page, n);
 }
 
@@ -429,7 +431,8 @@ static void device_pin(u64 page)
 		touch(page, n);
 	sim_lock(p);
 	if (!dmt_operation_pin(&r.c, iova_of(page), n,
-		     write ? DMT_READ | DMT_WRITE : DMT_READ, pages)) {
+			       write ? DMT_READ | DMT_WRITE : DMT_READ,
+			       pages)) {
 		for (i = 0; i < n; i++)
 			SIM_CHECK((unsigned long)pages[i] ==
 				  MEMORY + (page + i) * PAGE);
@@ -466,7 +469,7 @@ static void device_unpin_never(void)
 static void device_unpin(struct pinned *p)
 {
 	sim_lock(p);
-	sim_mb();		/* the device's writes are complete */
+	sim_mb(); /* the device's writes are complete */
 	let_go(p);
 	sim_unlock(p);
 }
@@ -519,8 +522,9 @@ static void copy(const u64 *answer, u64 page, u64 n, unsigned int coarse)
 		if (!(answer[at / 64] >> at % 64 & 1))
 			continue;
 		if (!coarse && !r.faults && !r.touched[page + i])
-			sim_fail("page %llu is reported, and no device wrote it",
-				 (unsigned long long)(page + i));
+			sim_fail(
+				"page %llu is reported, and no device wrote it",
+				(unsigned long long)(page + i));
 		for (id = 0; id < DEVICES; id++)
 			if (r.content[page + i][id] != r.copy[page + i][id] ||
 			    sim.fiber[1 + id].n)
@@ -536,8 +540,8 @@ static int get_bitmap(u64 page, u64 n, unsigned int coarse)
 		.pgshift = r.c.pgshift + coarse,
 	};
 
-	return dmt_tracking_get_bitmap(&r.c, iova_of(page), iova_of(page + n) - 1,
-			      &bitmap);
+	return dmt_tracking_get_bitmap(&r.c, iova_of(page),
+				       iova_of(page + n) - 1, &bitmap);
 }
 
 /*
@@ -558,15 +562,16 @@ static int get_ranges(u64 page, u64 *n, unsigned int coarse)
 	u64 at;
 	int err;
 
-	err = dmt_tracking_get_ranges(&r.c, iova_of(page), iova_of(page + *n) - 1,
-			     &ranges);
+	err = dmt_tracking_get_ranges(&r.c, iova_of(page),
+				      iova_of(page + *n) - 1, &ranges);
 	if (err)
 		return err;
 	SIM_CHECK(get.count <= ranges.room);
 	memset(r.answer[0], 0, sizeof(r.answer[0]));
 	for (i = 0; i < get.count; i++)
 		for (at = (list[i].iova - iova_of(page)) / PAGE >> coarse;
-		     at <= (list[i].last - iova_of(page)) / PAGE >> coarse; at++)
+		     at <= (list[i].last - iova_of(page)) / PAGE >> coarse;
+		     at++)
 			r.answer[0][at / 64] |= 1ULL << at % 64;
 	if (get.more)
 		*n = (get.next - iova_of(page)) / PAGE;
@@ -620,7 +625,7 @@ static void harvester(void *arg)
 	sim_flush_all();
 	faults = r.faults;
 	if (faults && sim_below(2))
-		harvest(0, PAGES, 0, sim_below(2));	/* may fail */
+		harvest(0, PAGES, 0, sim_below(2)); /* may fail */
 	r.faults = 0;
 	sim.deny = 0;
 	r.unmaps = 2;
@@ -651,7 +656,8 @@ static void unmapper(void *arg)
 	(void)arg;
 	while (times--) {
 		struct dmt_bitmap bitmap = {
-			.data = (__u64 *)r.answer[1], .pgshift = r.c.pgshift,
+			.data = (__u64 *)r.answer[1],
+			.pgshift = r.c.pgshift,
 		};
 		u64 page, n, size = ~0ULL;
 		int err;
@@ -699,7 +705,8 @@ static void marker(void *arg)
 {
 	(void)arg;
 	while (r.at_work)
-		dmt_operation_mark(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1), PAGE);
+		dmt_operation_mark(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1),
+				   PAGE);
 }
 
 /* START, mark some even pages, each only once, and STOP. */
@@ -714,8 +721,8 @@ static void stopper(void *arg)
 			unsigned int page = sim_below(PAGES / 2) * 2;
 
 			if (!r.marked[page])
-				r.marked[page] = !dmt_operation_mark(&r.c, iova_of(page),
-								 PAGE);
+				r.marked[page] = !dmt_operation_mark(
+					&r.c, iova_of(page), PAGE);
 		}
 		stop_tracking();
 	}
@@ -739,7 +746,7 @@ static void starter(void *arg)
 		}
 		SIM_CHECK(!dmt_tracking_start(&r.c));
 		if (get_bitmap(0, PAGES, 0))
-			continue;	/* tracking was stopped again */
+			continue; /* tracking was stopped again */
 		for (i = 0; i < PAGES; i++)
 			if (old[i] && r.answer[0][i / 64] >> i % 64 & 1)
 				sim_fail("page %u is of the time before", i);
@@ -767,7 +774,8 @@ static void run_begin(uint64_t seed)
 {
 	sim_begin(seed);
 	memset(&r, 0, sizeof(r));
-	if (dmt_container_init(&r.c, &r.host, true, 10) || dmt_tracking_start(&r.c))
+	if (dmt_container_init(&r.c, &r.host, true, 10) ||
+	    dmt_tracking_start(&r.c))
 		abort();
 }
 
@@ -804,7 +812,7 @@ static void run(uint64_t seed, bool unmaps, unsigned int faults,
 	/* about the boundaries, and elsewhere */
 	for (i = 0; i < HOT; i++)
 		r.hot[i] = i < 6 ? layout[i / 2].page + i % 2 :
-			   dml_random_below(&sim.rng, PAGES);
+				   dml_random_below(&sim.rng, PAGES);
 	r.hot[0] = 48;
 	r.hot[2] = 999;
 	r.hot[3] = PAGES - 1;
@@ -843,8 +851,8 @@ static void stopping(uint64_t seed)
 	run_end();
 }
 
-#define LARGE_CHUNKS	20000U		/* 80 MiB of bitmaps */
-#define FREED_MOST	5000U		/* pieces freed while the lock isn't taken anew */
+#define LARGE_CHUNKS 20000U /* 80 MiB of bitmaps */
+#define FREED_MOST   5000U  /* pieces freed while the lock isn't taken anew */
 
 /* Number of pieces freed since a lock was last taken, and the maximum of that number */
 static unsigned long freed, freed_most, freed_since;

@@ -12,8 +12,8 @@
 
 #include "core/gate.c"
 
-#define THINGS		3U
-#define OPERATIONS	3U
+#define THINGS	   3U
+#define OPERATIONS 3U
 
 /**
  * struct thing - a thing that operations use

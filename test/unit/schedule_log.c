@@ -16,9 +16,9 @@
 
 #include "core/log.c"
 
-#define MARKERS		3
-#define HOT		7
-#define CHUNK		DMT_CHUNK_PAGES
+#define MARKERS 3
+#define HOT	7
+#define CHUNK	DMT_CHUNK_PAGES
 
 /**
  * struct run - one schedule
@@ -75,14 +75,14 @@ static void mark_some(unsigned int id)
 	u64 page = r.hot[i], first = page, last = page, value;
 
 	switch (r.ranges ? sim_below(6) : 0) {
-	case 4:			/* the range to another page, or from it */
+	case 4: /* the range to another page, or from it */
 		first = r.hot[sim_below(HOT)];
 		if (first > last) {
 			last = first;
 			first = page;
 		}
 		break;
-	case 5:			/* the whole chunk */
+	case 5: /* the whole chunk */
 		first = page - page % CHUNK;
 		last = min(first + CHUNK, r.npages) - 1;
 		break;
@@ -91,7 +91,7 @@ static void mark_some(unsigned int id)
 	/* no other fiber writes this number, so a plain read suffices */
 	WRITE_ONCE(r.content[i][id], value);
 	mark(first, last, sim_below(2));
-	sim_mb();	/* a fiber that sees @complete sees the mark */
+	sim_mb(); /* a fiber that sees @complete sees the mark */
 	r.complete[i][id] = value;
 }
 
@@ -115,7 +115,7 @@ static bool is_taken(enum dmt_taken taken, u64 chunk, unsigned int first,
 	if (taken == DMT_TAKEN_ALL)
 		return true;
 	return r.taker.lines >> (page >> DMT_LINE_SHIFT) & 1 &&
-		READ_ONCE(r.taker.words[page / 64]) >> page % 64 & 1;
+	       READ_ONCE(r.taker.words[page / 64]) >> page % 64 & 1;
 }
 
 static void take_chunk(u64 chunk, unsigned int first, unsigned int end)
@@ -175,8 +175,8 @@ static void taker(void *arg)
 		take_some();
 	while (r.at_work)
 		sim_yield();
-	sim_flush_all();	/* all markers have ended */
-	if (sim_below(2)) {	/* by parts, which trust summaries */
+	sim_flush_all();    /* all markers have ended */
+	if (sim_below(2)) { /* by parts, which trust summaries */
 		unsigned int i;
 
 		for (i = 0; i < HOT; i++)

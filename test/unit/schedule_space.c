@@ -17,8 +17,8 @@
 
 #define PAGE	4096ULL
 #define BLOCKS	48U
-#define SLOTS	(BLOCKS * 5)		/* four pages, and all of the block */
-#define READERS	2U
+#define SLOTS	(BLOCKS * 5) /* four pages, and all of the block */
+#define READERS 2U
 
 /**
  * struct run - one schedule
@@ -106,7 +106,7 @@ static void erase(unsigned int first, unsigned int last)
 		if (!r.live[i] || slot_iova(i) > to || slot_last(i) < from)
 			continue;
 		if (slot_iova(i) < from || slot_last(i) > to)
-			return;			/* no mapping may be cut */
+			return; /* no mapping may be cut */
 		gone[i] = true;
 	}
 	for (i = 0; i < SLOTS; i++)
@@ -145,7 +145,7 @@ static void writer(void *arg)
 			insert(slot);
 			continue;
 		}
-		if (sim_below(2))	/* a range, up to a leaf or more */
+		if (sim_below(2)) /* a range, up to a leaf or more */
 			end += sim_below(sim_below(2) ? 20 : SLOTS - 1);
 		erase(slot, end < SLOTS ? end : slot);
 	}
@@ -168,8 +168,8 @@ static void look(void)
 
 		/* a mapping that was there during the whole look-up */
 		if (live[i] && live[i] == r.live[k] && since[k] == r.since[k] &&
-		    since[k] % 2 == 0 &&
-		    slot_iova(k) <= iova && iova <= slot_last(k))
+		    since[k] % 2 == 0 && slot_iova(k) <= iova &&
+		    iova <= slot_last(k))
 			SIM_CHECK(m == live[i]);
 	}
 	rcu_read_unlock();
@@ -189,8 +189,9 @@ static void setup(void)
 	unsigned int i, way = sim_below(3), full = sim_below(4);
 
 	for (i = 0; i < SLOTS; i++) {
-		unsigned int slot = way == 0 ? i : way == 1 ? SLOTS - 1 - i :
-				    i * 77 % SLOTS;
+		unsigned int slot = way == 0 ? i :
+				    way == 1 ? SLOTS - 1 - i :
+					       i * 77 % SLOTS;
 
 		if (slot % 5 == 4 ? !sim_below(4) : sim_below(4) <= full)
 			insert(slot);
@@ -198,9 +199,9 @@ static void setup(void)
 	sim_grace();
 	r.width = 1 + sim_below(4);
 	r.focus = sim_below(BLOCKS - r.width);
-	if (sim_below(2))		/* may empty leaves */
-		erase(r.focus * 5, r.focus * 5 + 19 < SLOTS ?
-		      r.focus * 5 + 19 : r.focus * 5);
+	if (sim_below(2)) /* may empty leaves */
+		erase(r.focus * 5, r.focus * 5 + 19 < SLOTS ? r.focus * 5 + 19 :
+							      r.focus * 5);
 }
 
 static void run(uint64_t seed)

@@ -15,8 +15,8 @@
 #include "test/scratch.h"
 #include "test/tap.h"
 
-#define PAGE	4096u
-#define MORE	64u	/* bytes that a newer program's structure is longer */
+#define PAGE 4096u
+#define MORE 64u /* bytes that a newer program's structure is longer */
 
 static struct dmatrack *t;
 static struct memdest store;
@@ -50,25 +50,32 @@ static long read_zeros(void *opaque, uint64_t offset, void *buf, size_t size)
 	return (long)size;
 }
 
-static long write_nowhere(void *opaque, uint64_t offset, const void *buf, size_t size)
+static long write_nowhere(void *opaque, uint64_t offset, const void *buf,
+			  size_t size)
 {
 	return (long)size;
 }
 
 /* A complete structure of each kind */
 static const struct dmatrack_precopy a_precopy = {
-	.regions = &region, .nregions = 1, .dest = &store.base, .stop = stop,
+	.regions = &region,
+	.nregions = 1,
+	.dest = &store.base,
+	.stop = stop,
 };
 static const struct dmatrack_sender a_sender = { .connect = no_channel };
 static const struct dmatrack_receiver a_receiver = {
-	.dest = &store.base, .accept = no_channel,
+	.dest = &store.base,
+	.accept = no_channel,
 };
 static const struct dmatrack_channel_ops a_channel = {
-	.read = read_none, .write = write_all,
+	.read = read_none,
+	.write = write_all,
 };
 static const struct dmatrack_peer a_peer;
 static const struct dmatrack_memory a_memory = {
-	.read = read_zeros, .write = write_nowhere,
+	.read = read_zeros,
+	.write = write_nowhere,
 };
 
 /* The functions' callers. Each frees the objects that it creates. */
@@ -149,7 +156,8 @@ static int take_connecting_peer(const void *s)
 
 static int take_memory(const void *s)
 {
-	int ret = dmatrack_engine_map(dmatrack_get_engine(t), 0, PAGE, DMATRACK_READ, s);
+	int ret = dmatrack_engine_map(dmatrack_get_engine(t), 0, PAGE,
+				      DMATRACK_READ, s);
 
 	if (!ret)
 		CHECK_EQ(dmatrack_unmap(t, 0, PAGE), 0);
@@ -161,7 +169,10 @@ static void found(void *opaque, uint64_t iova, uint64_t size)
 }
 
 static const struct dmatrack_ranges beyond_the_last = {
-	.iova = PAGE, .length = UINT64_MAX, .page_size = PAGE, .found = found,
+	.iova = PAGE,
+	.length = UINT64_MAX,
+	.page_size = PAGE,
+	.found = found,
 };
 
 static int take_ranges(const void *s)
@@ -187,13 +198,18 @@ static const struct kind {
 	size_t least;
 } kinds[] = {
 #define KIND(call, works, from, type, last) \
-	{ #type, call, works, from, sizeof(struct type), \
-	  offsetof(struct type, last) + sizeof(((struct type *)NULL)->last) }
+	{ \
+#type, call, works, from, sizeof(struct type), \
+			offsetof(struct type, last) + \
+				sizeof(((struct type *)NULL)->last) \
+	}
 	KIND(take_precopy, 0, &a_precopy, dmatrack_precopy, stop),
 	KIND(take_precopy_ops, 0, &memdest_ops, dmatrack_dest_ops, finish),
-	KIND(take_receiver_ops, -ENOTCONN, &memdest_ops, dmatrack_dest_ops, zero),
+	KIND(take_receiver_ops, -ENOTCONN, &memdest_ops, dmatrack_dest_ops,
+	     zero),
 	KIND(take_sender, 0, &a_sender, dmatrack_sender, connect),
-	KIND(take_asking_sender, -ENOTCONN, &a_sender, dmatrack_sender, connect),
+	KIND(take_asking_sender, -ENOTCONN, &a_sender, dmatrack_sender,
+	     connect),
 	KIND(take_receiver, -ENOTCONN, &a_receiver, dmatrack_receiver, accept),
 	KIND(take_channel, 0, &a_channel, dmatrack_channel_ops, write),
 	KIND(take_listening_peer, 0, &a_peer, dmatrack_peer, tls),
@@ -206,7 +222,8 @@ static const struct kind {
  * Call with a structure of @size bytes, of which the first @known are valid. @junk: the value
  * of the bytes behind
  */
-static int call(const struct kind *k, size_t size, size_t known, unsigned char junk)
+static int call(const struct kind *k, size_t size, size_t known,
+		unsigned char junk)
 {
 	unsigned char s[1024] __attribute__((aligned(16)));
 
@@ -231,7 +248,8 @@ static void check_taken(const struct kind *k, size_t size, size_t known,
 	int ret = call(k, size, known, junk);
 
 	if (ret != k->works)
-		printf("# %s of %zu bytes: %s\n", k->name, size, dmatrack_error());
+		printf("# %s of %zu bytes: %s\n", k->name, size,
+		       dmatrack_error());
 	CHECK_EQ(ret, k->works);
 	memdest_free(&store);
 }
@@ -248,7 +266,7 @@ static void check_refused(const struct kind *k, size_t size, size_t known,
 	memdest_free(&store);
 }
 
-#define EACH(k)	(k = kinds; k < kinds + sizeof(kinds) / sizeof(kinds[0]); k++)
+#define EACH(k) (k = kinds; k < kinds + sizeof(kinds) / sizeof(kinds[0]); k++)
 
 /* Members that an older program lacks have their defaults, whatever lies in memory there. */
 static void test_older(void)
@@ -256,9 +274,10 @@ static void test_older(void)
 	const struct kind *k;
 	size_t size;
 
-	for EACH(k)
-		for (size = k->least; size <= k->size; size += sizeof(void *))
-			check_taken(k, size, size, 0xff);
+	for
+		EACH(k)
+	for (size = k->least; size <= k->size; size += sizeof(void *))
+		check_taken(k, size, size, 0xff);
 }
 
 static void test_newer(void)
@@ -266,9 +285,10 @@ static void test_newer(void)
 	const struct kind *k;
 	size_t more;
 
-	for EACH(k)
-		for (more = 1; more <= MORE; more++)
-			check_taken(k, k->size + more, k->size, 0);
+	for
+		EACH(k)
+	for (more = 1; more <= MORE; more++)
+		check_taken(k, k->size + more, k->size, 0);
 }
 
 static void test_unknown(void)
@@ -276,11 +296,14 @@ static void test_unknown(void)
 	const struct kind *k;
 	size_t more;
 
-	for EACH(k) {
-		for (more = 1; more <= MORE; more++)
-			check_refused(k, k->size + more, k->size, 1, -E2BIG);
-		check_refused(k, SIZE_MAX, k->size, 0, -E2BIG);
-	}
+	for
+		EACH(k)
+		{
+			for (more = 1; more <= MORE; more++)
+				check_refused(k, k->size + more, k->size, 1,
+					      -E2BIG);
+			check_refused(k, SIZE_MAX, k->size, 0, -E2BIG);
+		}
 }
 
 static void test_too_small(void)
@@ -288,14 +311,17 @@ static void test_too_small(void)
 	const struct kind *k;
 	size_t size;
 
-	for EACH(k) {
-		for (size = 0; size < k->least; size++)
-			check_refused(k, size, k->size, 0, -EINVAL);
-		/* the size ends within a member */
-		for (; size < k->size; size++)
-			if (size % sizeof(void *))
+	for
+		EACH(k)
+		{
+			for (size = 0; size < k->least; size++)
 				check_refused(k, size, k->size, 0, -EINVAL);
-	}
+			/* the size ends within a member */
+			for (; size < k->size; size++)
+				if (size % sizeof(void *))
+					check_refused(k, size, k->size, 0,
+						      -EINVAL);
+		}
 }
 
 static void close_never(struct dmatrack_dest *d)
@@ -327,7 +353,8 @@ int main(void)
 		return 1;
 	TEST(test_older, "structures of older programs");
 	TEST(test_newer, "structures of newer programs that use nothing new");
-	TEST(test_unknown, "structures of newer programs that use unknown members");
+	TEST(test_unknown,
+	     "structures of newer programs that use unknown members");
 	TEST(test_too_small, "structures of an impossible size");
 	TEST(test_no_close, "a destination without close()");
 	dmatrack_close(t);

@@ -14,8 +14,8 @@
 #include "lib/util/random.h"
 #include "test/tap.h"
 
-#define PAGE	4096ULL
-#define MOST	65535U
+#define PAGE 4096ULL
+#define MOST 65535U
 
 static struct dmt_host host;
 static struct dmt_space space;
@@ -35,7 +35,7 @@ static uint64_t below(uint64_t n)
  */
 static struct dmt_mapping *all;
 static bool *there;
-static unsigned int *next;	/* by index: the next mapping that is in the space */
+static unsigned int *next; /* by index: the next mapping that is in the space */
 static unsigned int total;
 
 static void reference_new(unsigned int n)
@@ -52,7 +52,7 @@ static void reference_new(unsigned int n)
 		uint64_t size = PAGE + below(step / PAGE) * PAGE;
 
 		if (!below(3))
-			size = step;		/* the mapping touches the next */
+			size = step; /* the mapping touches the next */
 		if (!below(3))
 			size = PAGE;
 		all[i].iova = iova;
@@ -127,9 +127,9 @@ static void check_first(unsigned int i)
 	if (all[i].last != ~0ULL)
 		check_walk_from(all[i].last + 1, i + 1, 3);
 	if (all[i].iova)
-		check_walk_from(all[i].iova - 1,
-				i && all[i - 1].last == all[i].iova - 1 ?
-					i - 1 : i, 3);
+		check_walk_from(
+			all[i].iova - 1,
+			i && all[i - 1].last == all[i].iova - 1 ? i - 1 : i, 3);
 }
 
 static void check_all(void)
@@ -225,7 +225,7 @@ static void most(unsigned int way)
 	fill(way);
 	check_all();
 	drain();
-	fill((way + 1) % 3);	/* the space can be filled again */
+	fill((way + 1) % 3); /* the space can be filled again */
 	check_all();
 	drain();
 	reference_free();
@@ -300,7 +300,7 @@ static void everything(void)
  * the mappings that stay, and must find none where there has never been one. They may
  * read a mapping that they find: it's freed a grace period after it was erased.
  */
-#define READERS		3
+#define READERS 3
 
 static bool stays(unsigned int i)
 {
@@ -310,7 +310,8 @@ static bool stays(unsigned int i)
 static unsigned int rounds;
 static bool done;
 
-static struct dmt_mapping **live;	/* mappings that come and go; NULL: not in the space */
+static struct dmt_mapping *
+	*live; /* mappings that come and go; NULL: not in the space */
 
 struct grave {
 	struct rcu_head rcu;
@@ -357,7 +358,7 @@ static void take_out(unsigned int i)
 	n = below(4) ? below(3) : below(100);
 	while (n-- && k + 1 < total && !stays(k + 1))
 		k++;
-	if (!below(50)) {	/* without memory, erase waits for readers */
+	if (!below(50)) { /* without memory, erase waits for readers */
 		host.fault_nth = 1;
 		host.fault_kinds = DMT_FAULT_MEMORY;
 	}
@@ -407,14 +408,15 @@ static void look(struct reader *r)
 {
 	unsigned int i = dml_random_below(&r->rng, total);
 	uint64_t span = all[i].last - all[i].iova;
-	uint64_t iova = all[i].iova + dml_random_below(&r->rng, span + 1 ?: span);
+	uint64_t iova =
+		all[i].iova + dml_random_below(&r->rng, span + 1 ?: span);
 	const struct dmt_mapping *m;
 
 	rcu_read_lock();
 	m = dmt_space_find(&space, iova);
 	if (stays(i))
 		r->lost += m != &all[i];
-	else if (m)	/* read the mapping */
+	else if (m) /* read the mapping */
 		r->wrong += m->iova != all[i].iova || m->last != all[i].last;
 	rcu_read_unlock();
 	if (i + 1 < total && all[i].last + 1 != all[i + 1].iova) {

@@ -24,7 +24,7 @@
 #include "test/tap.h"
 
 /* ms; so long that it ends no handshake in this test */
-#define HOURS	(1000 * 3600 * 24)
+#define HOURS (1000 * 3600 * 24)
 
 static char unix_address[400], secret[400], other_secret[400], tls[400];
 
@@ -63,13 +63,15 @@ static void make_certificates(void)
 {
 	char command[2000];
 
-	snprintf(command, sizeof(command),
-		 "mkdir -m 700 '%s' && cd '%s' &&"
-		 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
-		 " -nodes -keyout server-key.pem -out server-cert.pem -days 2"
-		 " -subj /CN=x -addext subjectAltName=IP:127.0.0.1 2>/dev/null &&"
-		 "cp server-cert.pem client-cert.pem && cp server-cert.pem ca-cert.pem &&"
-		 "cp -p server-key.pem client-key.pem", tls, tls);
+	snprintf(
+		command, sizeof(command),
+		"mkdir -m 700 '%s' && cd '%s' &&"
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+		" -nodes -keyout server-key.pem -out server-cert.pem -days 2"
+		" -subj /CN=x -addext subjectAltName=IP:127.0.0.1 2>/dev/null &&"
+		"cp server-cert.pem client-cert.pem && cp server-cert.pem ca-cert.pem &&"
+		"cp -p server-key.pem client-key.pem",
+		tls, tls);
 	CHECK_EQ(system(command), 0);
 }
 
@@ -110,8 +112,8 @@ static int connect_raw(const struct dmatrack_listener *l)
 
 /* Strangers ------------------------------------------------------------------------- */
 
-#define STRANGERS	20
-#define FLOOD		(DML_PENDING * 2)
+#define STRANGERS 20
+#define FLOOD	  (DML_PENDING * 2)
 
 static struct dmatrack_listener *listener;
 static struct dmatrack_peer ours;
@@ -121,8 +123,8 @@ static void *send_some(void *opaque)
 {
 	struct dmatrack_channel *ch;
 	char buf[16] = "DMTwire";
-	int ret = dmatrack_peer_connect(&ch, dmatrack_listener_address(listener),
-					&ours);
+	int ret = dmatrack_peer_connect(
+		&ch, dmatrack_listener_address(listener), &ours);
 
 	if (ret)
 		return opaque;
@@ -161,7 +163,8 @@ static void add_strangers(int *fds, unsigned int n, const char *say)
 		fds[i] = connect_raw(listener);
 		CHECK(fds[i] >= 0);
 		if (say)
-			CHECK_EQ(send(fds[i], say, strlen(say), 0), strlen(say));
+			CHECK_EQ(send(fds[i], say, strlen(say), 0),
+				 strlen(say));
 		if (i % 16 == 15)
 			CHECK_EQ(dmatrack_accept(listener, &ch, 0), -ETIMEDOUT);
 	}
@@ -198,25 +201,28 @@ static void test_unix(void)
 
 static void test_insecure(void)
 {
-	check_strangers("tcp:127.0.0.1:0", (struct dmatrack_peer){
-			.flags = DMATRACK_PEER_INSECURE });
+	check_strangers(
+		"tcp:127.0.0.1:0",
+		(struct dmatrack_peer){ .flags = DMATRACK_PEER_INSECURE });
 }
 
 static void test_with_secret(void)
 {
-	check_strangers("tcp:127.0.0.1:0", (struct dmatrack_peer){
-			.secret = secret });
+	check_strangers("tcp:127.0.0.1:0",
+			(struct dmatrack_peer){ .secret = secret });
 }
 
 static void test_with_tls(void)
 {
-	check_strangers("tcp:127.0.0.1:0", (struct dmatrack_peer){ .tls = tls });
+	check_strangers("tcp:127.0.0.1:0",
+			(struct dmatrack_peer){ .tls = tls });
 }
 
 /* Random bytes, in random pieces, are never accepted as a proof. */
 static void throw_noise(uint64_t *rng)
 {
-	static const char *const begins[] = { "", "DMTproof", "DMTwire", "\026\003\001" };
+	static const char *const begins[] = { "", "DMTproof", "DMTwire",
+					      "\026\003\001" };
 	const char *begin = begins[dml_random_below(rng, 4)];
 	size_t size = 1 + dml_random_below(rng, 200), at, n;
 	struct dmatrack_channel *ch;
@@ -230,7 +236,7 @@ static void throw_noise(uint64_t *rng)
 	for (at = 0; at < size; at += n) {
 		n = 1 + dml_random_below(rng, size - at);
 		if (send(fd, buf + at, n, MSG_NOSIGNAL) < 0)
-			break;		/* the listener has closed the connection */
+			break; /* the listener has closed the connection */
 		CHECK_EQ(dmatrack_accept(listener, &ch, 0), -ETIMEDOUT);
 	}
 	close(fd);
@@ -323,8 +329,8 @@ static void test_threads(void)
 	ours = with((struct dmatrack_peer){ 0 });
 	CHECK_EQ(dmatrack_peer_listen(&listener, unix_address, &ours), 0);
 	for (i = 0; i < 8; i++)
-		pthread_create(&threads[i], NULL, i % 2 ? send_some : accept_also,
-			       &ours);
+		pthread_create(&threads[i], NULL,
+			       i % 2 ? send_some : accept_also, &ours);
 	for (i = 0; i < 8; i++) {
 		pthread_join(threads[i], &failed);
 		CHECK(!failed);
@@ -363,8 +369,8 @@ static int meet(struct dmatrack_peer there, struct dmatrack_peer here,
 	CHECK_EQ(dmatrack_peer_listen(&listener, "tcp:127.0.0.1:0", &there), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, accept_quietly, NULL), 0);
 	here = with(here);
-	ret = dmatrack_peer_connect(&ch, by ? by :
-				    dmatrack_listener_address(listener), &here);
+	ret = dmatrack_peer_connect(
+		&ch, by ? by : dmatrack_listener_address(listener), &here);
 	if (!ret)
 		dmatrack_channel_close(ch);
 	dmatrack_cancel_set(cancel);
@@ -377,8 +383,8 @@ static int meet(struct dmatrack_peer there, struct dmatrack_peer here,
 static void test_secret(void)
 {
 	const struct dmatrack_peer known = { .secret = secret },
-		wrong = { .secret = other_secret },
-		none = { .flags = DMATRACK_PEER_INSECURE };
+				   wrong = { .secret = other_secret },
+				   none = { .flags = DMATRACK_PEER_INSECURE };
 
 	CHECK_EQ(meet(known, known, NULL), 0);
 	CHECK_EQ(turned, 0);
@@ -412,11 +418,13 @@ static void test_secret_files(void)
 		CHECK(strstr(dmatrack_error(), mode));
 	}
 	write_file(path, "0123456789abcde\n", 0600);
-	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &peer), -EKEYREJECTED);
+	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &peer),
+		 -EKEYREJECTED);
 	memset(big, 'x', 4097);
 	big[4097] = '\0';
 	write_file(path, big, 0600);
-	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &peer), -EKEYREJECTED);
+	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &peer),
+		 -EKEYREJECTED);
 	big[4096] = '\n';
 	write_file(path, big, 0600);
 	CHECK_EQ(dmatrack_peer_listen(&l, "tcp:127.0.0.1:0", &peer), 0);
@@ -443,7 +451,8 @@ static void *pass_on(void *opaque)
 			if (p[i].revents) {
 				n = recv(p[i].fd, buf, sizeof(buf), 0);
 				if (n > 0)
-					send(p[!i].fd, buf, (size_t)n, MSG_NOSIGNAL);
+					send(p[!i].fd, buf, (size_t)n,
+					     MSG_NOSIGNAL);
 			}
 	close(p[0].fd);
 	close(p[1].fd);
@@ -457,14 +466,16 @@ static void test_between(void)
 	pthread_t thread, passing;
 	struct dmatrack_cancel *cancel;
 	struct dmatrack_channel *ch;
-	struct dmatrack_peer peer = with((struct dmatrack_peer){ .secret = secret });
+	struct dmatrack_peer peer =
+		with((struct dmatrack_peer){ .secret = secret });
 	char address[100];
 
 	between = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK_EQ(bind(between, (void *)&in, sizeof(in)), 0);
 	CHECK_EQ(listen(between, 1), 0);
 	CHECK_EQ(getsockname(between, (void *)&in, &size), 0);
-	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", ntohs(in.sin_port));
+	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d",
+		 ntohs(in.sin_port));
 	CHECK_EQ(dmatrack_cancel_create(&cancel), 0);
 	peer.cancel = cancel;
 	turned = 0;
@@ -485,14 +496,15 @@ static void test_between(void)
 
 /* Users ----------------------------------------------------------------------------- */
 
-#define OTHER	12345
+#define OTHER 12345
 
 static int status_of(pid_t child)
 {
 	int status;
 
 	return waitpid(child, &status, 0) == child && WIFEXITED(status) ?
-	       WEXITSTATUS(status) : -1;
+		       WEXITSTATUS(status) :
+		       -1;
 }
 
 /* In a process of another user: connect and exchange bytes. Exit status: 0 or an errno */
@@ -511,7 +523,8 @@ static pid_t connect_as(uid_t user)
 	_exit(send(fd, "0123456789abcdef", 16, MSG_NOSIGNAL) == 16 ? 0 : errno);
 }
 
-static void check_from(uid_t from, const uid_t *users, uint32_t nusers, int want)
+static void check_from(uid_t from, const uid_t *users, uint32_t nusers,
+		       int want)
 {
 	struct dmatrack_channel *ch = NULL;
 	pid_t child;
@@ -560,8 +573,8 @@ static pid_t listen_as(uid_t user, int ready)
 
 static void check_to(uid_t to, const uid_t *users, uint32_t nusers, int want)
 {
-	struct dmatrack_peer peer = with((struct dmatrack_peer){
-			.users = users, .nusers = nusers });
+	struct dmatrack_peer peer = with(
+		(struct dmatrack_peer){ .users = users, .nusers = nusers });
 	struct dmatrack_channel *ch;
 	int p[2], ret;
 	pid_t child;
@@ -599,16 +612,20 @@ int main(void)
 	snprintf(unix_address, sizeof(unix_address), "unix:%s",
 		 scratch_path("socket"));
 	snprintf(secret, sizeof(secret), "%s", scratch_path("secret"));
-	snprintf(other_secret, sizeof(other_secret), "%s", scratch_path("other"));
+	snprintf(other_secret, sizeof(other_secret), "%s",
+		 scratch_path("other"));
 	snprintf(tls, sizeof(tls), "%s", scratch_path("tls"));
 	write_file(secret, "a secret of 16 bytes or more\n", 0600);
 	write_file(other_secret, "a secret of 16 bytes or less\n", 0600);
 	make_certificates();
 	TEST(test_unix, "silent connections to a Unix socket delay no sender");
-	TEST(test_insecure, "silent TCP connections delay no sender, without a proof");
-	TEST(test_with_secret, "silent TCP connections delay no sender, with a secret");
+	TEST(test_insecure,
+	     "silent TCP connections delay no sender, without a proof");
+	TEST(test_with_secret,
+	     "silent TCP connections delay no sender, with a secret");
 	TEST(test_with_tls, "silent TCP connections delay no sender, with TLS");
-	TEST(test_descriptors, "silent connections delay no sender when descriptors run out");
+	TEST(test_descriptors,
+	     "silent connections delay no sender when descriptors run out");
 	TEST(test_noise, "random bytes are no proof, and delay no sender");
 	TEST(test_deadline, "a silent connection is closed at its deadline");
 	TEST(test_threads, "threads that accept get different connections");
@@ -616,12 +633,16 @@ int main(void)
 	TEST(test_secret_files, "invalid files of a secret are refused");
 	TEST(test_between, "proofs relayed by a third process are refused");
 	if (geteuid()) {
-		SKIP("a Unix socket's listener checks the user who connects", "needs root");
-		SKIP("a connecting process checks the user who listens", "needs root");
+		SKIP("a Unix socket's listener checks the user who connects",
+		     "needs root");
+		SKIP("a connecting process checks the user who listens",
+		     "needs root");
 	} else {
 		chmod(scratch, 0777);
-		TEST(test_from_users, "a Unix socket's listener checks the user who connects");
-		TEST(test_to_users, "a connecting process checks the user who listens");
+		TEST(test_from_users,
+		     "a Unix socket's listener checks the user who connects");
+		TEST(test_to_users,
+		     "a connecting process checks the user who listens");
 	}
 	return tap_done();
 }

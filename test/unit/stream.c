@@ -24,8 +24,8 @@
 #include "test/scratch.h"
 #include "test/tap.h"
 
-#define PAGE		4096ULL
-#define NREGIONS	2
+#define PAGE	 4096ULL
+#define NREGIONS 2
 
 static uint64_t rng = 5;
 
@@ -34,21 +34,22 @@ static struct dmatrack_region regions[NREGIONS] = {
 	{ .iova = 0x10000, .size = 5 * PAGE },
 	{ .iova = -(4 * PAGE), .size = 4 * PAGE },
 };
-#define PAGES		9
+#define PAGES 9
 
 static unsigned char memory[PAGES][PAGE], arrived[PAGES][PAGE];
 static bool pending[PAGES];
 
 static int page_at(uint64_t iova)
 {
-	return iova < regions[1].iova ? (int)((iova - regions[0].iova) / PAGE) :
-	       5 + (int)((iova - regions[1].iova) / PAGE);
+	return iova < regions[1].iova ?
+		       (int)((iova - regions[0].iova) / PAGE) :
+		       5 + (int)((iova - regions[1].iova) / PAGE);
 }
 
 static uint64_t iova_of(int page)
 {
 	return page < 5 ? regions[0].iova + page * PAGE :
-	       regions[1].iova + (page - 5) * PAGE;
+			  regions[1].iova + (page - 5) * PAGE;
 }
 
 /* A destination in memory */
@@ -60,9 +61,8 @@ struct store {
 };
 static struct store store;
 
-static int store_begin(struct dmatrack_dest *d,
-		       const struct dmatrack_region *r, unsigned int n,
-		       uint32_t page_size)
+static int store_begin(struct dmatrack_dest *d, const struct dmatrack_region *r,
+		       unsigned int n, uint32_t page_size)
 {
 	memset(arrived, 0, sizeof(arrived));
 	((struct store *)d)->begun++;
@@ -114,16 +114,16 @@ static const struct dmatrack_dest_ops store_ops = {
 static struct line {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int waiting;		/* the receiver's end of a connection, or -1 */
-	bool over;		/* no connection will be made any more */
-	bool once;		/* there is only one connection */
+	int waiting; /* the receiver's end of a connection, or -1 */
+	bool over;   /* no connection will be made any more */
+	bool once;   /* there is only one connection */
 	int connections;
-	uint64_t cut[2];	/* byte to cut at; [0]: from the sender; UINT64_MAX: don't */
+	uint64_t cut[2]; /* byte to cut at; [0]: from the sender; UINT64_MAX: don't */
 	uint64_t flip[2];
 	int bit;
 	uint64_t passed[2];
 	bool harmed;
-	bool failed;		/* the receiver has found the sender gone */
+	bool failed; /* the receiver has found the sender gone */
 } line = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
@@ -132,9 +132,10 @@ static struct line {
 /* The receiver: a thread. */
 static struct receiving {
 	struct dmatrack_dest *dest;
-	const char *image;	/* unless NULL: a new receiver of an image for each connection */
-	bool spoiled;		/* the disk loses data between two receivers */
-	unsigned int flags;	/* flags of the images */
+	const char *
+		image; /* unless NULL: a new receiver of an image for each connection */
+	bool spoiled;	    /* the disk loses data between two receivers */
+	unsigned int flags; /* flags of the images */
 	int error;
 	char text[512];
 	struct dmatrack_arrival arrival;
@@ -280,7 +281,6 @@ static void line_new(void)
 	line.passed[0] = line.passed[1] = 0;
 }
 
-
 static int receive_once(struct dmatrack_dest *dest)
 {
 	struct dmatrack_receiver r = {
@@ -290,7 +290,8 @@ static int receive_once(struct dmatrack_dest *dest)
 	};
 	int ret = dmatrack_receive(&r, &receiving.arrival);
 
-	snprintf(receiving.text, sizeof(receiving.text), "%s", dmatrack_error());
+	snprintf(receiving.text, sizeof(receiving.text), "%s",
+		 dmatrack_error());
 	return ret;
 }
 
@@ -307,9 +308,11 @@ static void spoil(void)
 	if (fd < 0)
 		return;
 	for (i = 0; i < 3; i++) {
-		memset(page, dml_random_below(&rng, 2) ? 0 : 0x5a, sizeof(page));
+		memset(page, dml_random_below(&rng, 2) ? 0 : 0x5a,
+		       sizeof(page));
 		CHECK_EQ(pwrite(fd, page, sizeof(page),
-				(off_t)(8192 + dml_random_below(&rng, PAGES) * PAGE)),
+				(off_t)(8192 +
+					dml_random_below(&rng, PAGES) * PAGE)),
 			 sizeof(page));
 	}
 	close(fd);
@@ -378,7 +381,8 @@ static int send_page(struct dmatrack_dest *d, int page)
 }
 
 /* Send the pending pages, then call @then. Return: 0 or the error that ends it */
-static int send_pending(struct dmatrack_dest *d, int (*then)(struct dmatrack_dest *))
+static int send_pending(struct dmatrack_dest *d,
+			int (*then)(struct dmatrack_dest *))
 {
 	int page, ret;
 
@@ -406,8 +410,11 @@ static void scribble(int n)
 
 	while (n--) {
 		page = (int)dml_random_below(&rng, PAGES);
-		memset(memory[page], dml_random_below(&rng, 4) ?
-		       (int)dml_random_below(&rng, 256) : 0, PAGE);
+		memset(memory[page],
+		       dml_random_below(&rng, 4) ?
+			       (int)dml_random_below(&rng, 256) :
+			       0,
+		       PAGE);
 		memory[page][dml_random_below(&rng, PAGE)] ^= n & 1;
 		pending[page] = true;
 	}
@@ -551,7 +558,10 @@ static void check_exact(void)
 }
 
 static const unsigned int kinds[] = {
-	0, DMATRACK_ZSTD, DMATRACK_CHECK, DMATRACK_ZSTD | DMATRACK_CHECK,
+	0,
+	DMATRACK_ZSTD,
+	DMATRACK_CHECK,
+	DMATRACK_ZSTD | DMATRACK_CHECK,
 };
 
 static void test_whole(void)
@@ -633,7 +643,7 @@ static void check_image(const char *path)
 }
 
 /* Bytes of either direction at the end of the stream that FINISH and its answers take */
-#define TAIL	(6 * 56)
+#define TAIL (6 * 56)
 
 /*
  * The same with a single connection. If the sender reports success, the copy is good; if
@@ -660,13 +670,16 @@ static void test_cut_once(void)
 			if (!send_error)
 				CHECK_EQ(receiving.error, 0);
 			if (store.finished)
-				CHECK(!send_error || send_error == -EINPROGRESS);
+				CHECK(!send_error ||
+				      send_error == -EINPROGRESS);
 			CHECK(send_error != -EAGAIN);
 			/* the error of write(), not the one of the read() after it */
 			if (send_error == -EPIPE)
-				CHECK(strstr(send_text, "write(): Broken pipe"));
+				CHECK(strstr(send_text,
+					     "write(): Broken pipe"));
 			unknown += send_error == -EINPROGRESS;
-			useless += send_error == -EINPROGRESS && !store.finished;
+			useless += send_error == -EINPROGRESS &&
+				   !store.finished;
 		}
 	}
 	/* within COMMIT, before it's whole; and within DONE */
@@ -677,7 +690,8 @@ static void test_cut_once(void)
 /* Ask a receiver of @receiving.image for the outcome of the copy. */
 static enum dmatrack_outcome ask(void)
 {
-	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_sender how = { .size = sizeof(how),
+				       .connect = line_connect };
 	enum dmatrack_outcome outcome;
 	pthread_t thread;
 
@@ -727,7 +741,8 @@ static void test_ask(void)
 	receiving.image = scratch_path("ask");
 	receiving.flags = DMATRACK_IMAGE_RESUME;
 	for (direction = 0; direction < 2; direction++)
-		for (at = length[direction] - TAIL; at < length[direction]; at += 7)
+		for (at = length[direction] - TAIL; at < length[direction];
+		     at += 7)
 			ask_after(direction, at);
 	receiving.image = NULL;
 }
@@ -752,7 +767,8 @@ static int prepare_and_take(struct dmatrack_dest *d)
 static void test_refused_name(void)
 {
 	const char *path = scratch_path("taken");
-	struct dmatrack_receiver r = { .size = sizeof(r), .accept = line_accept };
+	struct dmatrack_receiver r = { .size = sizeof(r),
+				       .accept = line_accept };
 	struct dmatrack_dest_ops ops;
 	struct dmatrack_dest *d;
 	struct stat st;
@@ -769,8 +785,10 @@ static void test_refused_name(void)
 	CHECK_EQ(send_error, -EEXIST);
 	image_ops->close(d);
 
-	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_RESUME |
-						 DMATRACK_IMAGE_REPLACE), 0);
+	CHECK_EQ(dmatrack_image_create(&d, path,
+				       DMATRACK_IMAGE_RESUME |
+					       DMATRACK_IMAGE_REPLACE),
+		 0);
 	line_new();
 	line_over();
 	r.dest = d;
@@ -823,7 +841,8 @@ static void test_refused(void)
 	run(0, &store.dest);
 	CHECK_EQ(receiving.error, -EBADMSG);
 	CHECK_EQ(send_error, -EBADMSG);
-	CHECK(strstr(send_text, "the receiver refuses: the sender's greeting is altered"));
+	CHECK(strstr(send_text,
+		     "the receiver refuses: the sender's greeting is altered"));
 
 	ops.digest = NULL;
 	line_new();
@@ -949,7 +968,7 @@ static struct killed {
 	char address[300];
 	const char *image;
 	pid_t child;
-	int left;	/* number of processes still to kill */
+	int left; /* number of processes still to kill */
 } killed;
 
 static int child_accept(void *opaque, unsigned int attempt, int why,
@@ -961,7 +980,8 @@ static int child_accept(void *opaque, unsigned int attempt, int why,
 static void child_receive(long us)
 {
 	struct itimerval timer = { .it_value.tv_usec = us };
-	struct dmatrack_receiver r = { .size = sizeof(r), .accept = child_accept };
+	struct dmatrack_receiver r = { .size = sizeof(r),
+				       .accept = child_accept };
 	struct dmatrack_listener *l;
 
 	if (dmatrack_listen(&l, killed.address, NULL) ||
@@ -975,7 +995,8 @@ static void child_receive(long us)
 
 static void start_child(void)
 {
-	long us = killed.left-- > 0 ? 50 + (long)dml_random_below(&rng, 1500) : 0;
+	long us = killed.left-- > 0 ? 50 + (long)dml_random_below(&rng, 1500) :
+				      0;
 
 	fflush(stdout);
 	killed.child = fork();
@@ -1118,7 +1139,8 @@ static void *drip(void *opaque)
 	close(fd);
 	for (i = 0; i < 100; i++)
 		dml_wire_put(&wire, &f);
-	for (i = 0; i < wire.nout && !dml_channel_write(ch, wire.out + i, 1); i++)
+	for (i = 0; i < wire.nout && !dml_channel_write(ch, wire.out + i, 1);
+	     i++)
 		poll(NULL, 0, 1);
 	dml_wire_close(&wire);
 	return NULL;
@@ -1164,11 +1186,11 @@ static void test_evil_hello(void)
 	uint64_t *region = (uint64_t *)(hello + 1);
 	struct dml_frame f;
 
-#define BAD_HELLO(change)						\
-	do {								\
-		evil_hello(&f, payload);				\
-		change;							\
-		CHECK_EQ(try_hello(&f), -EPROTO);			\
+#define BAD_HELLO(change) \
+	do { \
+		evil_hello(&f, payload); \
+		change; \
+		CHECK_EQ(try_hello(&f), -EPROTO); \
 	} while (0)
 	BAD_HELLO(f.type = DML_WIRE_DATA);
 	BAD_HELLO(f.type = 0);
@@ -1259,8 +1281,9 @@ static void evil_leave(const struct dml_frame *f)
 /* The saved state says "complete" only from COMMIT on, and no more if completing fails. */
 static void test_saved(void)
 {
-	struct dml_frame zero = { .type = DML_WIRE_ZERO, .seq = 1,
-				  .iova = 0x10000, .size = PAGE };
+	struct dml_frame zero = {
+		.type = DML_WIRE_ZERO, .seq = 1, .iova = 0x10000, .size = PAGE
+	};
 	struct dml_frame finish = { .type = DML_WIRE_FINISH, .seq = 2 };
 	struct dml_frame commit = { .type = DML_WIRE_COMMIT, .seq = 3 }, f;
 	struct dmatrack_dest_ops ops = store_ops;
@@ -1291,8 +1314,9 @@ static void test_saved(void)
 /* A frame after a good HELLO and one good frame */
 static int try_frame(const struct dml_frame *f)
 {
-	struct dml_frame good = { .type = DML_WIRE_ZERO, .seq = 1,
-				  .iova = 0x10000, .size = PAGE };
+	struct dml_frame good = {
+		.type = DML_WIRE_ZERO, .seq = 1, .iova = 0x10000, .size = PAGE
+	};
 	uint64_t payload[100];
 	struct dml_frame hello;
 	int i, ret;
@@ -1312,17 +1336,21 @@ static void test_evil_frames(void)
 {
 	static unsigned char data[DMATRACK_WRITE_MAX + 1], bomb[100000];
 	struct dml_frame f, good = {
-		.type = DML_WIRE_DATA, .seq = 2, .iova = 0x10000, .size = PAGE,
-		.length = PAGE, .payload = data,
+		.type = DML_WIRE_DATA,
+		.seq = 2,
+		.iova = 0x10000,
+		.size = PAGE,
+		.length = PAGE,
+		.payload = data,
 	};
 	size_t n;
 
 	memset(data, 5, sizeof(data));
-#define BAD_FRAME(change)						\
-	do {								\
-		f = good;						\
-		change;							\
-		CHECK_EQ(try_frame(&f), -EPROTO);			\
+#define BAD_FRAME(change) \
+	do { \
+		f = good; \
+		change; \
+		CHECK_EQ(try_frame(&f), -EPROTO); \
 	} while (0)
 	BAD_FRAME(f.seq = 1);
 	BAD_FRAME(f.seq = 3);
@@ -1349,7 +1377,8 @@ static void test_evil_frames(void)
 	BAD_FRAME(f.type = DML_WIRE_OUTCOME; f.length = 0);
 	/* COMMIT before FINISH */
 	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0);
-	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0; f.seq = 1);
+	BAD_FRAME(f.type = DML_WIRE_COMMIT; f.length = 0; f.iova = f.size = 0;
+		  f.seq = 1);
 	BAD_FRAME(f.type = DML_WIRE_BYE; f.length = 0);
 	BAD_FRAME(f.type = DML_WIRE_FINISH; f.length = 0);
 	BAD_FRAME(f.type = DML_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
@@ -1361,7 +1390,8 @@ static void test_evil_frames(void)
 	f.length = (uint32_t)ZSTD_compress(bomb, sizeof(bomb), data,
 					   DMATRACK_WRITE_MAX, 1);
 	CHECK_EQ(try_frame(&f), -EPROTO);
-	f.length = (uint32_t)ZSTD_compress(bomb, sizeof(bomb), data, PAGE - 1, 1);
+	f.length =
+		(uint32_t)ZSTD_compress(bomb, sizeof(bomb), data, PAGE - 1, 1);
 	CHECK_EQ(try_frame(&f), -EPROTO);
 	n = ZSTD_compress(bomb, sizeof(bomb), data, PAGE, 1);
 	f.length = (uint32_t)n - 1;
@@ -1382,8 +1412,10 @@ static void test_evil_frames(void)
 /* A sender that gives up sends its reason. */
 static void test_given_up(void)
 {
-	struct dml_frame f = { .type = DML_WIRE_REFUSE, .size = ECANCELED,
-			       .length = 6, .payload = "why \033m" };
+	struct dml_frame f = { .type = DML_WIRE_REFUSE,
+			       .size = ECANCELED,
+			       .length = 6,
+			       .payload = "why \033m" };
 
 	try_frame(&f);
 	CHECK_EQ(receiving.error, -ECANCELED);
@@ -1413,7 +1445,8 @@ static void *evil_receiver(void *opaque)
 
 static int try_receiver(struct dml_frame *frames)
 {
-	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_sender how = { .size = sizeof(how),
+				       .connect = line_connect };
 	struct dmatrack_dest *d;
 	pthread_t thread;
 	int ret;
@@ -1435,7 +1468,9 @@ static void test_evil_receiver(void)
 {
 	static const char place[DML_WIRE_ID];
 	struct dml_frame f[3] = { {
-		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+		.type = DML_WIRE_WELCOME,
+		.length = sizeof(place),
+		.payload = place,
 	} };
 
 	f[0].length--;
@@ -1484,19 +1519,25 @@ static void test_evil_proof(void)
 	static const char place[DML_WIRE_ID];
 	static const uint8_t hashes[PAGES][16];
 	struct dml_frame f[4] = { {
-		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+		.type = DML_WIRE_WELCOME,
+		.length = sizeof(place),
+		.payload = place,
 		.size = DML_WIRE_PROVE,
-	} }, good = {
-		.type = DML_WIRE_SUMS, .iova = regions[0].iova + PAGE,
-		.size = 2 * PAGE, .length = 32, .payload = hashes,
-	};
+	} },
+			 good = {
+				 .type = DML_WIRE_SUMS,
+				 .iova = regions[0].iova + PAGE,
+				 .size = 2 * PAGE,
+				 .length = 32,
+				 .payload = hashes,
+			 };
 
-#define BAD_SUMS(change)						\
-	do {								\
-		f[1] = f[2] = good;					\
-		f[2].iova += 2 * PAGE;					\
-		change;							\
-		CHECK_EQ(try_receiver(f), -EPROTO);			\
+#define BAD_SUMS(change) \
+	do { \
+		f[1] = f[2] = good; \
+		f[2].iova += 2 * PAGE; \
+		change; \
+		CHECK_EQ(try_receiver(f), -EPROTO); \
 	} while (0)
 	BAD_SUMS(f[1].type = DML_WIRE_ACK; f[1].length = 0);
 	BAD_SUMS(f[1].length = 16);
@@ -1514,10 +1555,10 @@ static void test_evil_proof(void)
 
 /* Ways in which a receiver could keep the sender's devices stopped */
 enum stalling {
-	DROP_FINISH,	/* dropping the connection at each FINISH */
-	ALIVE_FINISH,	/* answering FINISH with ALIVE for ever */
-	ALIVE_COMMIT,	/* answering COMMIT with ALIVE for ever */
-	DRIP,		/* reading a byte now and then, once devices are stopped */
+	DROP_FINISH,  /* dropping the connection at each FINISH */
+	ALIVE_FINISH, /* answering FINISH with ALIVE for ever */
+	ALIVE_COMMIT, /* answering COMMIT with ALIVE for ever */
+	DRIP, /* reading a byte now and then, once devices are stopped */
 };
 
 static const struct dmatrack_channel_ops *raw_ops(const struct dml_wire *wire)
@@ -1555,8 +1596,11 @@ static bool stall(struct dml_wire *wire, enum stalling how, uint64_t *seq)
 {
 	static const char place[DML_WIRE_ID] = "stall";
 	struct dml_frame f, welcome = {
-		.type = DML_WIRE_WELCOME, .seq = *seq, .size = *seq > 0,
-		.length = sizeof(place), .payload = place,
+		.type = DML_WIRE_WELCOME,
+		.seq = *seq,
+		.size = *seq > 0,
+		.length = sizeof(place),
+		.payload = place,
 	};
 
 	dml_wire_greet(wire);
@@ -1564,8 +1608,8 @@ static bool stall(struct dml_wire *wire, enum stalling how, uint64_t *seq)
 	dml_wire_put(wire, &welcome);
 	dml_wire_flush(wire);
 	while (!(how == DRIP && stopped) && !dml_wire_get(wire, &f)) {
-		if (f.type == DML_WIRE_COMMIT || (f.type == DML_WIRE_FINISH &&
-						  how == ALIVE_FINISH))
+		if (f.type == DML_WIRE_COMMIT ||
+		    (f.type == DML_WIRE_FINISH && how == ALIVE_FINISH))
 			stay_alive(wire);
 		else if (f.type == DML_WIRE_FINISH && how == DROP_FINISH)
 			return true;
@@ -1620,7 +1664,8 @@ static int small_connect(void *opaque, unsigned int attempt, int why,
 static int try_stalling(enum stalling how)
 {
 	struct dmatrack_sender sender = {
-		.size = sizeof(sender), .connect = small_connect,
+		.size = sizeof(sender),
+		.connect = small_connect,
 	};
 	struct dmatrack_dest *d;
 	pthread_t thread;
@@ -1653,13 +1698,13 @@ static void test_stalling(void)
  * More bytes and frames than may be unacknowledged, cut somewhere: only data that had not
  * arrived is asked for again.
  */
-#define MANY_PIECES	60
-#define MANY_SIZE	(2ULL << 20)
-#define MANY_ZEROS	6000
+#define MANY_PIECES 60
+#define MANY_SIZE   (2ULL << 20)
+#define MANY_ZEROS  6000
 
 static struct many {
 	struct dmatrack_dest dest;
-	unsigned char got[MANY_PIECES];		/* a byte of each piece */
+	unsigned char got[MANY_PIECES]; /* a byte of each piece */
 	unsigned int zeros;
 	uint64_t asked;
 	bool wanted[MANY_PIECES];
@@ -1732,7 +1777,8 @@ static int send_many(struct dmatrack_dest *d)
 
 static void test_many(void)
 {
-	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_sender how = { .size = sizeof(how),
+				       .connect = line_connect };
 	struct dmatrack_dest *d;
 	pthread_t thread;
 	int i, times;
@@ -1768,7 +1814,9 @@ static void *forgetful_receiver(void *opaque)
 {
 	static const char place[DML_WIRE_ID] = "there";
 	struct dml_frame f, welcome = {
-		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+		.type = DML_WIRE_WELCOME,
+		.length = sizeof(place),
+		.payload = place,
 	};
 	struct dmatrack_channel *ch;
 	struct dml_wire wire;
@@ -1794,7 +1842,8 @@ static void *forgetful_receiver(void *opaque)
 
 static void test_forgetful(void)
 {
-	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_sender how = { .size = sizeof(how),
+				       .connect = line_connect };
 	struct dmatrack_dest *d;
 	pthread_t thread;
 
@@ -1834,7 +1883,8 @@ static void *newer_receiver(void *opaque)
 
 static void test_version(void)
 {
-	struct dmatrack_sender how = { .size = sizeof(how), .connect = line_connect };
+	struct dmatrack_sender how = { .size = sizeof(how),
+				       .connect = line_connect };
 	struct dmatrack_dest *d;
 	pthread_t thread;
 
@@ -1861,13 +1911,15 @@ int main(void)
 	TEST(test_cut_precopy, "... with pre-copy");
 	TEST(test_cut_once, "cut after any byte, without another connection");
 	TEST(test_ask, "the outcome, queried later");
-	TEST(test_refused_name, "a copy whose name was taken never replaces that file");
+	TEST(test_refused_name,
+	     "a copy whose name was taken never replaces that file");
 	TEST(test_altered, "any bit of the stream altered");
 	TEST(test_refused, "the sender gets the reason of a refusal");
 	TEST(test_dest_error, "the destination's errors reach the sender");
 	TEST(test_check, "digests are compared");
 	TEST(test_reload, "cut, and another receiver resumes");
-	TEST(test_lost_data, "cut, and the disk loses data before another resumes");
+	TEST(test_lost_data,
+	     "cut, and the disk loses data before another resumes");
 	TEST(test_forgotten, "cut, and another receiver has no saved copy");
 	TEST(test_killed, "receivers are killed, others resume");
 	TEST(test_drip, "a slow sender can't prolong the handshake");
@@ -1877,7 +1929,8 @@ int main(void)
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "invalid receivers are refused");
 	TEST(test_evil_proof, "invalid proofs are refused");
-	TEST(test_stalling, "a receiver can't keep the sender's devices stopped");
+	TEST(test_stalling,
+	     "a receiver can't keep the sender's devices stopped");
 	TEST(test_many, "more than may be unacknowledged, cut");
 	TEST(test_forgetful, "a receiver that has less than it acknowledged");
 	TEST(test_version, "a peer of another version");

@@ -21,9 +21,9 @@
 #include "test/scratch.h"
 #include "test/tap.h"
 
-#define RACERS	4
-#define ROUNDS	1000
-#define KILLED	200
+#define RACERS 4
+#define ROUNDS 1000
+#define KILLED 200
 
 static char address[340], turn[360];
 static const char *path;
@@ -88,7 +88,7 @@ static struct shared {
 	pthread_barrier_t gate;
 	int ret[RACERS];
 	char text[RACERS][300];
-} *shared;
+} * shared;
 
 static void race(unsigned int i)
 {
@@ -120,7 +120,8 @@ static void check_round(const pid_t *racers)
 		} else {
 			CHECK_EQ(shared->ret[i], -EADDRINUSE);
 			CHECK(strstr(shared->text[i], address));
-			CHECK(strstr(shared->text[i], "another process listens"));
+			CHECK(strstr(shared->text[i],
+				     "another process listens"));
 		}
 	}
 	CHECK(winner);
@@ -237,7 +238,8 @@ static ino_t inode_of(const char *name)
 
 static void test_turn(void)
 {
-	struct dmatrack_peer peer = { .size = sizeof(peer), .connect_timeout = 50 };
+	struct dmatrack_peer peer = { .size = sizeof(peer),
+				      .connect_timeout = 50 };
 	struct dmatrack_listener *l;
 	struct dmatrack_cancel *cancel;
 	int fd, bound;
@@ -312,7 +314,8 @@ int main(void)
 	snprintf(address, sizeof(address), "unix:%s", scratch_path("socket"));
 	path = address + 5;
 	snprintf(turn, sizeof(turn), "%s.dmatrack-turn", path);
-	TEST(test_race, "of processes that listen at once, one succeeds, and keeps its name");
+	TEST(test_race,
+	     "of processes that listen at once, one succeeds, and keeps its name");
 	TEST(test_killed, "a killed process keeps no other from listening");
 	TEST(test_turn, "a process that is about to listen keeps its name");
 	TEST(test_busy, "a process with a full queue keeps its name");

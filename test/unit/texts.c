@@ -16,7 +16,7 @@
 #include "memdest.h"
 #include "test/tap.h"
 
-#define PAGE	4096u
+#define PAGE 4096u
 
 static bool says(const char *what)
 {
@@ -277,11 +277,13 @@ static void test_connecting(void)
 {
 	static const struct dmatrack_region region = { .size = PAGE };
 	const struct dmatrack_sender how = {
-		.size = sizeof(how), .connect = connect_once,
+		.size = sizeof(how),
+		.connect = connect_once,
 	};
 	struct memdest store;
 	struct dmatrack_receiver r = {
-		.size = sizeof(r), .accept = connect_once,
+		.size = sizeof(r),
+		.accept = connect_once,
 		.dest = &store.base,
 	};
 	struct dmatrack_dest *d;
@@ -312,7 +314,7 @@ static struct refuser {
 	int writable;
 	int said;
 	int silence;
-	int why;	/* @why of the second call of connect() */
+	int why; /* @why of the second call of connect() */
 } refuser;
 
 static ssize_t refuser_read(void *opaque, void *buf, size_t size)
@@ -337,7 +339,9 @@ static int connect_refuser(void *opaque, unsigned int attempt, int why,
 			   struct dmatrack_channel **ch)
 {
 	static const struct dmatrack_channel_ops ops = {
-		.size = sizeof(ops), .read = refuser_read, .write = refuser_write,
+		.size = sizeof(ops),
+		.read = refuser_read,
+		.write = refuser_write,
 	};
 
 	refuser.why = why;
@@ -348,8 +352,10 @@ static int connect_refuser(void *opaque, unsigned int attempt, int why,
 static void make_refuser(int writable, const char *text, int silence)
 {
 	struct dml_frame f = {
-		.type = DML_WIRE_REFUSE, .size = EDOM,
-		.length = text ? (uint32_t)strlen(text) : 0, .payload = text,
+		.type = DML_WIRE_REFUSE,
+		.size = EDOM,
+		.length = text ? (uint32_t)strlen(text) : 0,
+		.payload = text,
 	};
 	struct dmatrack_channel *ch;
 	struct dml_wire wire;
@@ -366,7 +372,9 @@ static void make_refuser(int writable, const char *text, int silence)
 	}
 	dml_wire_close(&wire);
 	refuser = (struct refuser){
-		.writable = writable, .said = sv[0], .silence = silence,
+		.writable = writable,
+		.said = sv[0],
+		.silence = silence,
 	};
 }
 
@@ -390,10 +398,12 @@ static int ask(const struct dmatrack_sender *how)
 	return dmatrack_sender_ask(how, id, &outcome);
 }
 
-static void check_refuser(int writable, int (*call)(const struct dmatrack_sender *how))
+static void check_refuser(int writable,
+			  int (*call)(const struct dmatrack_sender *how))
 {
 	const struct dmatrack_sender how = {
-		.size = sizeof(how), .connect = connect_refuser,
+		.size = sizeof(how),
+		.connect = connect_refuser,
 	};
 
 	make_refuser(writable, "you may not", -ECONNRESET);
@@ -427,10 +437,13 @@ int main(void)
 {
 	TEST(test_forgets, "a call clears the text of an older one");
 	TEST(test_no_text, "a function that fails without a text");
-	TEST(test_set, "a program's function sets the text, in whole or in part");
+	TEST(test_set,
+	     "a program's function sets the text, in whole or in part");
 	TEST(test_closing, "closing keeps the text");
 	TEST(test_precopy, "pre-copy: the text is of the first failure");
-	TEST(test_connecting, "the text has why a connection broke, and why there's no other");
-	TEST(test_refusing, "the text has why a receiver refuses that reads no more");
+	TEST(test_connecting,
+	     "the text has why a connection broke, and why there's no other");
+	TEST(test_refusing,
+	     "the text has why a receiver refuses that reads no more");
 	return tap_done();
 }

@@ -49,7 +49,8 @@ static struct identity issue(const struct identity *by, const char *name,
 	X509_set_pubkey(id.cert, id.key);
 	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
 				   (const unsigned char *)name, -1, -1, 0);
-	X509_set_issuer_name(id.cert, by ? X509_get_subject_name(by->cert) : subject);
+	X509_set_issuer_name(id.cert,
+			     by ? X509_get_subject_name(by->cert) : subject);
 	extend(id.cert, by ? by->cert : id.cert, NID_basic_constraints,
 	       by ? "critical,CA:FALSE" : "critical,CA:TRUE");
 	if (san)
@@ -97,7 +98,8 @@ static void put_list(const char *folder, const struct identity *by, X509 *cert,
 	X509_CRL_set1_lastUpdate(crl, last);
 	X509_CRL_set1_nextUpdate(crl, next);
 	if (cert) {
-		X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(cert));
+		X509_REVOKED_set_serialNumber(revoked,
+					      X509_get_serialNumber(cert));
 		X509_REVOKED_set_revocationDate(revoked, last);
 		X509_CRL_add0_revoked(crl, X509_REVOKED_dup(revoked));
 	}
@@ -164,11 +166,12 @@ static void make_folders(void)
 	strcpy(good, folder("good", &ours, &ours, "IP:127.0.0.1,DNS:localhost",
 			    -DAY, DAY));
 	/* trusts our authority, but its certificates are another one's */
-	strcpy(other, folder("other", &ours, &theirs, "IP:127.0.0.1", -DAY, DAY));
-	strcpy(expired, folder("expired", &ours, &ours, "IP:127.0.0.1", -2 * DAY,
-			       -DAY));
-	strcpy(wrong_host, folder("wrong", &ours, &ours, "DNS:elsewhere", -DAY,
-				  DAY));
+	strcpy(other,
+	       folder("other", &ours, &theirs, "IP:127.0.0.1", -DAY, DAY));
+	strcpy(expired,
+	       folder("expired", &ours, &ours, "IP:127.0.0.1", -2 * DAY, -DAY));
+	strcpy(wrong_host,
+	       folder("wrong", &ours, &ours, "DNS:elsewhere", -DAY, DAY));
 }
 
 /* One connection, from both sides */
@@ -218,7 +221,7 @@ static void begin_meeting(const char *at, struct dmatrack_peer peer)
 static void end_meeting(void)
 {
 	dmatrack_listener_close(server.l);
-	if (server.ch)		/* the channel outlives its cancel */
+	if (server.ch) /* the channel outlives its cancel */
 		server.ch->limit.cancel = NULL;
 	dmatrack_cancel_destroy(server.cancel);
 }
@@ -366,8 +369,8 @@ static void test_wrong_host(void)
 /* Revocation lists, on either side */
 static void test_revoked(void)
 {
-	const char *listed = folder("listed", &ours, &ours, "IP:127.0.0.1", -DAY,
-				    DAY);
+	const char *listed =
+		folder("listed", &ours, &ours, "IP:127.0.0.1", -DAY, DAY);
 	X509 *cert = read_cert(good, "server-cert.pem");
 
 	put_list(listed, &ours, NULL, DAY);
@@ -405,7 +408,8 @@ static void test_bad_list(void)
 	struct dmatrack_listener *l;
 	char command[400];
 
-	snprintf(command, sizeof(command), "echo nonsense >'%s/ca-crl.pem'", listed);
+	snprintf(command, sizeof(command), "echo nonsense >'%s/ca-crl.pem'",
+		 listed);
 	CHECK_EQ(system(command), 0);
 	CHECK_EQ(dmatrack_listen(&l, "tcp:127.0.0.1:0", listed), -EKEYREJECTED);
 	CHECK(strstr(dmatrack_error(), "listed/ca-crl.pem"));
@@ -428,7 +432,8 @@ static void test_common_name(void)
 
 static void test_readable_key(void)
 {
-	const char *open = folder("open", &ours, &ours, "IP:127.0.0.1", -DAY, DAY);
+	const char *open =
+		folder("open", &ours, &ours, "IP:127.0.0.1", -DAY, DAY);
 	static const mode_t modes[] = { 0640, 0604, 0620, 0601 };
 	struct dmatrack_listener *l;
 	char path[500], mode[16];
@@ -459,17 +464,22 @@ static void test_folders(void)
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", none), -ENOENT);
 	CHECK(strstr(dmatrack_error(), "none/ca-cert.pem"));
 	/* a key of another certificate */
-	snprintf(command, sizeof(command),
-		 "cp -r '%s' '%s' && cp '%s/server-key.pem' '%s/client-key.pem'",
-		 good, mixed, good, mixed);
+	snprintf(
+		command, sizeof(command),
+		"cp -r '%s' '%s' && cp '%s/server-key.pem' '%s/client-key.pem'",
+		good, mixed, good, mixed);
 	CHECK_EQ(system(command), 0);
-	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -EKEYREJECTED);
-	snprintf(command, sizeof(command), "echo nonsense >'%s/ca-cert.pem'", mixed);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed),
+		 -EKEYREJECTED);
+	snprintf(command, sizeof(command), "echo nonsense >'%s/ca-cert.pem'",
+		 mixed);
 	CHECK_EQ(system(command), 0);
-	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -EKEYREJECTED);
+	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed),
+		 -EKEYREJECTED);
 	CHECK(strstr(dmatrack_error(), "mixed/ca-cert.pem"));
-	snprintf(command, sizeof(command), "rm '%s/client-cert.pem'; cp '%s/ca-cert.pem' '%s'",
-		 mixed, good, mixed);
+	snprintf(command, sizeof(command),
+		 "rm '%s/client-cert.pem'; cp '%s/ca-cert.pem' '%s'", mixed,
+		 good, mixed);
 	CHECK_EQ(system(command), 0);
 	CHECK_EQ(dmatrack_connect(&ch, "tcp:127.0.0.1:9", mixed), -ENOENT);
 }
@@ -495,7 +505,8 @@ static void test_no_certificate(void)
 }
 
 static const struct dmatrack_peer insecure = {
-	.size = sizeof(insecure), .flags = DMATRACK_PEER_INSECURE,
+	.size = sizeof(insecure),
+	.flags = DMATRACK_PEER_INSECURE,
 };
 
 /* Write what a sender without TLS begins with, and read the listener's answer. */
@@ -520,9 +531,11 @@ static void test_plain(void)
 
 	meet("tcp:127.0.0.1:0", good, NULL);
 	CHECK_EQ(server.error, -EPROTO);
-	CHECK(strstr(server.text, "doesn't use it: both sides must use the same"));
+	CHECK(strstr(server.text,
+		     "doesn't use it: both sides must use the same"));
 
-	meet_as("tcp:127.0.0.1:0", insecure, (struct dmatrack_peer){ .tls = good });
+	meet_as("tcp:127.0.0.1:0", insecure,
+		(struct dmatrack_peer){ .tls = good });
 	CHECK_EQ(client.error, -EPROTO);
 	CHECK(strstr(client.text, "both sides must use the same"));
 	CHECK_EQ(server.error, -EPROTO);
@@ -535,7 +548,8 @@ static void test_plain(void)
 	end_meeting();
 	CHECK(!memcmp(answer, "DMTtls\0\0\0\0\0\0\0\0\0", 16));
 	CHECK_EQ(server.error, -EPROTO);
-	CHECK(strstr(server.text, "uses neither TLS nor a secret, this side TLS"));
+	CHECK(strstr(server.text,
+		     "uses neither TLS nor a secret, this side TLS"));
 }
 
 /* A copy, from memory to an image, over TLS */
@@ -556,7 +570,9 @@ static int copy_accept(void *opaque, unsigned int attempt, int why,
 static void *copy_receive(void *opaque)
 {
 	struct dmatrack_receiver r = {
-		.size = sizeof(r), .accept = copy_accept, .opaque = opaque,
+		.size = sizeof(r),
+		.accept = copy_accept,
+		.opaque = opaque,
 	};
 	int ret = dmatrack_image_create(&r.dest, scratch_path("image"), 0);
 
@@ -572,8 +588,8 @@ static int copy_all(struct dmatrack_dest *d, struct dmatrack_region *region)
 	int i, ret = d->ops->begin(d, region, 1, 4096);
 
 	for (i = 0; !ret && i < 20; i++) {
-		ret = d->ops->write(d, i << 20, (char *)region->vaddr + (i << 20),
-				    1 << 20);
+		ret = d->ops->write(d, i << 20,
+				    (char *)region->vaddr + (i << 20), 1 << 20);
 		if (!ret && i == 10)
 			ret = d->ops->round(d);
 	}
@@ -583,7 +599,8 @@ static int copy_all(struct dmatrack_dest *d, struct dmatrack_region *region)
 static void test_copy(void)
 {
 	struct dmatrack_sender how = {
-		.size = sizeof(how), .connect = copy_connect,
+		.size = sizeof(how),
+		.connect = copy_connect,
 		.flags = DMATRACK_ZSTD | DMATRACK_CHECK,
 	};
 	struct dmatrack_region region = { .size = 20 << 20 };
@@ -620,11 +637,13 @@ static void test_silent(void)
 {
 	struct dmatrack_channel *silent;
 
-	begin_meeting("tcp:127.0.0.1:0", (struct dmatrack_peer){
-			.tls = good, .handshake_timeout = 50 });
+	begin_meeting("tcp:127.0.0.1:0",
+		      (struct dmatrack_peer){ .tls = good,
+					      .handshake_timeout = 50 });
 	CHECK_EQ(dmatrack_peer_connect(&silent,
 				       dmatrack_listener_address(server.l),
-				       &insecure), 0);
+				       &insecure),
+		 0);
 	CHECK_EQ(dmatrack_accept(server.l, &server.ch, 0), -ETIMEDOUT);
 	accepting(&server);
 	CHECK_EQ(server.error, -ETIMEDOUT);
@@ -658,10 +677,11 @@ static void check_names(const char *const *there, const char *const *here,
 static void test_names(void)
 {
 	static const char *const host[] = { "elsewhere", "127.0.0.1", NULL },
-		*const dns[] = { "localhost", NULL },
-		*const subject[] = { "x", "CN=client", NULL },
-		*const wrong[] = { "elsewhere", "CN=other", "CN=", "127.0.0.2", NULL },
-		*const common[] = { "client", "server", NULL };
+				 *const dns[] = { "localhost", NULL },
+				 *const subject[] = { "x", "CN=client", NULL },
+				 *const wrong[] = { "elsewhere", "CN=other",
+						    "CN=", "127.0.0.2", NULL },
+				 *const common[] = { "client", "server", NULL };
 
 	check_names(NULL, host, 0, 0);
 	check_names(subject, dns, 0, 0);
@@ -680,7 +700,8 @@ int main(void)
 	scratch_make(NULL);
 	make_folders();
 	TEST(test_good, "both sides have certificates by the authority");
-	TEST(test_wrong_authority, "a certificate of another authority, on either side");
+	TEST(test_wrong_authority,
+	     "a certificate of another authority, on either side");
 	TEST(test_expired, "a certificate that has expired");
 	TEST(test_wrong_host, "a certificate of another host");
 	TEST(test_revoked, "certificates that were revoked");

@@ -48,7 +48,8 @@ static void tick(int number)
 static void set_timer(long us)
 {
 	const struct itimerval timer = {
-		.it_interval.tv_usec = us, .it_value.tv_usec = us,
+		.it_interval.tv_usec = us,
+		.it_value.tv_usec = us,
 	};
 	struct sigaction sa = { .sa_handler = tick };
 
@@ -263,8 +264,9 @@ static void test_cancel(void)
 
 /* Sender and receiver -------------------------------------------------------------- */
 
-static int sink_begin(struct dmatrack_dest *d, const struct dmatrack_region *regions,
-		      unsigned int n, uint32_t page_size)
+static int sink_begin(struct dmatrack_dest *d,
+		      const struct dmatrack_region *regions, unsigned int n,
+		      uint32_t page_size)
 {
 	return 0;
 }
@@ -334,7 +336,9 @@ static void *play_receiver(void *opaque)
 {
 	static const uint8_t place[DML_WIRE_ID];
 	struct dml_frame f, welcome = {
-		.type = DML_WIRE_WELCOME, .length = sizeof(place), .payload = place,
+		.type = DML_WIRE_WELCOME,
+		.length = sizeof(place),
+		.payload = place,
 	};
 	bool *refused = opaque;
 	int ret;
@@ -362,7 +366,8 @@ static void test_sender(void)
 {
 	struct dmatrack_region region = { .size = sizeof(page), .vaddr = page };
 	struct dmatrack_sender how = {
-		.size = sizeof(how), .connect = connect_far,
+		.size = sizeof(how),
+		.connect = connect_far,
 	};
 	struct dmatrack_dest *d;
 	bool refused = false;
@@ -387,10 +392,14 @@ static void test_limits(void)
 {
 	struct dmatrack_region region = { .size = sizeof(page), .vaddr = page };
 	struct dmatrack_sender how = {
-		.size = sizeof(how), .connect = connect_far, .hello_timeout = 100,
+		.size = sizeof(how),
+		.connect = connect_far,
+		.hello_timeout = 100,
 	};
 	struct dmatrack_receiver r = {
-		.size = sizeof(r), .accept = connect_far, .hello_timeout = 100,
+		.size = sizeof(r),
+		.accept = connect_far,
+		.hello_timeout = 100,
 		.dest = &sink,
 	};
 	struct dmatrack_dest *d;
@@ -416,12 +425,16 @@ static bool play_hello(void)
 	struct {
 		struct dml_wire_hello hello;
 		uint64_t iova, size;
-	} data = { .hello = { .page_size = 4096, .nregions = 1 }, .size = 4096 };
+	} data = { .hello = { .page_size = 4096, .nregions = 1 },
+		   .size = 4096 };
 	struct dml_frame f, hello = {
-		.type = DML_WIRE_HELLO, .length = sizeof(data), .payload = &data,
+		.type = DML_WIRE_HELLO,
+		.length = sizeof(data),
+		.payload = &data,
 	};
 
-	return !dml_wire_greet(&far.wire) && !dml_wire_read_greeting(&far.wire, "receiver") &&
+	return !dml_wire_greet(&far.wire) &&
+	       !dml_wire_read_greeting(&far.wire, "receiver") &&
 	       !dml_wire_put(&far.wire, &hello) && !dml_wire_flush(&far.wire) &&
 	       !dml_wire_get(&far.wire, &f) && f.type == DML_WIRE_WELCOME;
 }
@@ -451,7 +464,9 @@ static int progress(void *opaque, const struct dmatrack_arrival *arrival)
 static void check_receiver(int answered, long want)
 {
 	struct dmatrack_receiver r = {
-		.size = sizeof(r), .accept = connect_far, .progress = progress,
+		.size = sizeof(r),
+		.accept = connect_far,
+		.progress = progress,
 		.dest = &sink,
 	};
 	pthread_t thread;
@@ -481,8 +496,8 @@ static void *play_round(void *opaque)
 {
 	struct dml_frame f, round = { .type = DML_WIRE_ROUND, .seq = 1 };
 	bool came = play_hello() && !dml_wire_put(&far.wire, &round) &&
-		    !dml_wire_flush(&far.wire) && !dml_wire_get(&far.wire, &f) &&
-		    f.type == DML_WIRE_ALIVE;
+		    !dml_wire_flush(&far.wire) &&
+		    !dml_wire_get(&far.wire, &f) && f.type == DML_WIRE_ALIVE;
 
 	sem_post(&alive);
 	dml_wire_close(&far.wire);
@@ -492,7 +507,9 @@ static void *play_round(void *opaque)
 static void test_pulse(void)
 {
 	struct dmatrack_receiver r = {
-		.size = sizeof(r), .accept = connect_far, .dest = &sink,
+		.size = sizeof(r),
+		.accept = connect_far,
+		.dest = &sink,
 	};
 	pthread_t thread;
 	void *came;
@@ -511,7 +528,8 @@ int main(void)
 	TEST(test_timer, "a timer's signals make no wait longer");
 	TEST(test_drip, "slow bytes don't move a deadline");
 	TEST(test_cancel, "waits are cancelled by a thread and by a signal");
-	TEST(test_sender, "a sender is cancelled, and its receiver gets REFUSE");
+	TEST(test_sender,
+	     "a sender is cancelled, and its receiver gets REFUSE");
 	TEST(test_receiver, "a receiver is cancelled, left open or given up");
 	TEST(test_limits, "limits that a program sets");
 	TEST(test_pulse, "ALIVE is sent whatever the wall clock does");

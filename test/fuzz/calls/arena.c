@@ -24,13 +24,13 @@
 
 #include "calls.h"
 
-#define ARENA_PAGES	64ULL
-#define ARENA		(ARENA_PAGES * PAGE)
-#define ANSWERS		(ARENA / 2)	/* offset of the answers' half */
-#define PLACES		4		/* pages for each kind of argument */
-#define EMPTY		(64 * GiB)	/* bytes behind the arena: larger than an answer */
-#define MEMORY		(256 * GiB)	/* bytes to map for devices, never taken away */
-#define USED_PAGES	4096		/* pages of it in which small mappings begin */
+#define ARENA_PAGES 64ULL
+#define ARENA	    (ARENA_PAGES * PAGE)
+#define ANSWERS	    (ARENA / 2) /* offset of the answers' half */
+#define PLACES	    4		/* pages for each kind of argument */
+#define EMPTY	    (64 * GiB) /* bytes behind the arena: larger than an answer */
+#define MEMORY	    (256 * GiB) /* bytes to map for devices, never taken away */
+#define USED_PAGES  4096	/* pages of it in which small mappings begin */
 
 static char *arena, *memory;
 static int file, trap = -1, enough[2];
@@ -55,7 +55,7 @@ bool arena_init(void)
 		trap = -1;
 	}
 	return arena != MAP_FAILED && memory != MAP_FAILED && file >= 0 &&
-		!ftruncate(file, ARENA) && !pipe2(enough, O_CLOEXEC);
+	       !ftruncate(file, ARENA) && !pipe2(enough, O_CLOEXEC);
 }
 
 /* Taking it away ----------------------------------------------------------- */
@@ -63,8 +63,9 @@ bool arena_init(void)
 /* Use system calls: TSan's mmap() would write to that memory. */
 static void place(char *at, uint64_t size, int prot, bool shared)
 {
-	if (syscall(SYS_mmap, at, size, prot, MAP_FIXED | MAP_NORESERVE |
-		    (shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS),
+	if (syscall(SYS_mmap, at, size, prot,
+		    MAP_FIXED | MAP_NORESERVE |
+			    (shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS),
 		    shared ? file : -1, shared ? at - arena : 0) < 0)
 		perror("# arena");
 }
@@ -85,8 +86,8 @@ static void set_trap(char *at, uint64_t size)
 static void move(char *at, uint64_t size, char *to)
 {
 	if (at + size <= to || to + size <= at)
-		syscall(SYS_mremap, at, size, size, MREMAP_MAYMOVE |
-			MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+		syscall(SYS_mremap, at, size, size,
+			MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
 }
 
 void arena_wreck(struct caller *c)
@@ -110,7 +111,8 @@ void arena_wreck(struct caller *c)
 		madvise(at, size, MADV_DONTNEED);
 		break;
 	case 4:
-		move(at, size, arena + any(c, (ARENA - size) / PAGE + 1) * PAGE);
+		move(at, size,
+		     arena + any(c, (ARENA - size) / PAGE + 1) * PAGE);
 		break;
 	case 5:
 		set_trap(at, size);
@@ -176,8 +178,15 @@ void arena_stop(void)
 static void *nowhere(struct caller *c, uint64_t need)
 {
 	static const uint64_t bad[] = {
-		0, 8, 4095, 0x7fffffffffff, 0x7ffffffff000, 0x800000000000,
-		0xffff888000001000, 0xffffffff81000000, 0xfffffffffffff000,
+		0,
+		8,
+		4095,
+		0x7fffffffffff,
+		0x7ffffffff000,
+		0x800000000000,
+		0xffff888000001000,
+		0xffffffff81000000,
+		0xfffffffffffff000,
 		0xffffffffffffffff,
 	};
 	uint64_t at = bad[any(c, sizeof(bad) / sizeof(*bad))];
@@ -190,9 +199,9 @@ void *arena_hostile(struct caller *c, uint64_t need)
 {
 	if (need > EMPTY - ARENA || once_in(c, 6))
 		return nowhere(c, need);
-	if (once_in(c, 3))	/* ends with a page, or crosses its end */
+	if (once_in(c, 3)) /* ends with a page, or crosses its end */
 		return arena + ANSWERS + (1 + any(c, ARENA_PAGES / 2)) * PAGE -
-			any(c, need < 64 ? need + 1 : 64);
+		       any(c, need < 64 ? need + 1 : 64);
 	return arena + ANSWERS + any(c, (ARENA - ANSWERS) / 8) * 8;
 }
 
@@ -202,7 +211,8 @@ void *arena_copy(struct caller *c, enum argument kind, const void *data,
 {
 	static const unsigned int before_end[PLACES] = { PAGE, 8, 16, 40 };
 	unsigned int place = any(c, PLACES);
-	uint64_t offset = (kind * PLACES + place + 1) * PAGE - before_end[place];
+	uint64_t offset =
+		(kind * PLACES + place + 1) * PAGE - before_end[place];
 
 	if (once_in(c, 6))
 		return nowhere(c, size);

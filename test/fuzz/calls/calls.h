@@ -32,17 +32,18 @@
 #include "devices/device.h"
 #include "lib/util/random.h"
 
-#define PAGE		4096ULL
-#define MiB		(1ULL << 20)
-#define GiB		(1ULL << 30)
+#define PAGE	    4096ULL
+#define MiB	    (1ULL << 20)
+#define GiB	    (1ULL << 30)
 
-#define THREADS_MAX	16
-#define DEVICES_MAX	4
-#define LAST		24		/* number of calls recorded for each thread */
+#define THREADS_MAX 16
+#define DEVICES_MAX 4
+#define LAST	    24 /* number of calls recorded for each thread */
 
 /* The record of a call that a thread has made, or is making */
 struct note {
-	const char *name;	/* a string of the program, at the same address in all processes */
+	const char *
+		name; /* a string of the program, at the same address in all processes */
 	uint64_t arg[4];
 	long ret;
 	bool ended;
@@ -110,7 +111,7 @@ extern struct world world;
  * @rng: state of the thread's random numbers
  * @own: memory for answers, OWN bytes
  */
-#define OWN	(64 * 1024)
+#define OWN (64 * 1024)
 struct caller {
 	unsigned int id;
 	uint64_t rng;
@@ -154,7 +155,12 @@ void company_stop(void);
 
 /* arena.c */
 enum argument {
-	ARG_MAP, ARG_UNMAP, ARG_DIRTY, ARG_LIST, ARG_RANGES, ARG_INFO,
+	ARG_MAP,
+	ARG_UNMAP,
+	ARG_DIRTY,
+	ARG_LIST,
+	ARG_RANGES,
+	ARG_INFO,
 	ARG_DMATRACK,
 };
 bool arena_init(void);

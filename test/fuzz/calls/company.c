@@ -16,8 +16,8 @@
 
 #include "calls.h"
 
-#define GROUPS		2
-#define CHILD_CALLS	2000
+#define GROUPS	    2
+#define CHILD_CALLS 2000
 
 static pthread_t attacher, forker;
 static bool attaches, forks;

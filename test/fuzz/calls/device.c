@@ -11,7 +11,7 @@
 
 #include "calls.h"
 
-#define BYTES	(256 * 1024)
+#define BYTES (256 * 1024)
 
 static unsigned char bytes[BYTES];
 
@@ -32,7 +32,7 @@ static void check(const struct note *n, int ret)
 	case -EAGAIN:
 	case -ECANCELED:
 		return;
-	case -EINTR:		/* a kernel thread got SIGKILL */
+	case -EINTR: /* a kernel thread got SIGKILL */
 		if (!world.engine)
 			return;
 	}
@@ -121,10 +121,14 @@ static void do_pinned_write(struct caller *c)
 static void do_run(struct caller *c)
 {
 	struct tdev_run run = {
-		.argsz = sizeof(run), .flags = any(c, 8),
-		.threads = 1 + any(c, 3), .size = 1 + any(c, 8 * PAGE),
-		.iova = some_iova(c), .length = 64 * PAGE + any(c, 4 * MiB),
-		.count = 1 + any(c, 300), .seed = c->rng,
+		.argsz = sizeof(run),
+		.flags = any(c, 8),
+		.threads = 1 + any(c, 3),
+		.size = 1 + any(c, 8 * PAGE),
+		.iova = some_iova(c),
+		.length = 64 * PAGE + any(c, 4 * MiB),
+		.count = 1 + any(c, 300),
+		.seed = c->rng,
 	};
 	struct note *n;
 	int ret;
@@ -140,8 +144,7 @@ static void do_run(struct caller *c)
 static void do_halt(struct caller *c)
 {
 	struct note *n = note_begin(c, "halt, wait", 0, 0, 0, 0);
-	int ret = once_in(c, 2) ? dev_halt(world.d) :
-				  dev_wait(world.d);
+	int ret = once_in(c, 2) ? dev_halt(world.d) : dev_wait(world.d);
 
 	note_end(n, ret);
 	check(n, ret);
@@ -161,27 +164,31 @@ static void order(struct caller *c, const char *name, unsigned long cmd,
 static void do_kthread(struct caller *c)
 {
 	struct tdev_io io = {
-		.argsz = sizeof(io), .flags = TDEV_IO_KTHREAD,
-		.iova = some_iova(c), .size = 1 + any(c, OWN),
+		.argsz = sizeof(io),
+		.flags = TDEV_IO_KTHREAD,
+		.iova = some_iova(c),
+		.size = 1 + any(c, OWN),
 	};
 	bool write = once_in(c, 2);
 
 	if (world.engine)
 		return;
 	io.data = (uintptr_t)(once_in(c, 6) ? arena_hostile(c, io.size) :
-			      write ? bytes : c->own);
+			      write	    ? bytes :
+					      c->own);
 	order(c, write ? "write by a kernel thread" : "read by a kernel thread",
-	      write ? TDEV_WRITE : TDEV_READ, &io, io.iova,
-	      io.size);
+	      write ? TDEV_WRITE : TDEV_READ, &io, io.iova, io.size);
 }
 
 static void do_bench(struct caller *c)
 {
 	struct tdev_bench b = {
-		.argsz = sizeof(b), .flags = once_in(c, 2) ?
-			TDEV_IO_KTHREAD : 0,
-		.op = any(c, 3), .batch = 1 + any(c, 64),
-		.iova = random_iova(c) & ~(PAGE - 1), .length = 64 * PAGE,
+		.argsz = sizeof(b),
+		.flags = once_in(c, 2) ? TDEV_IO_KTHREAD : 0,
+		.op = any(c, 3),
+		.batch = 1 + any(c, 64),
+		.iova = random_iova(c) & ~(PAGE - 1),
+		.length = 64 * PAGE,
 		.count = 1 + any(c, 8),
 	};
 
@@ -193,9 +200,10 @@ static const struct {
 	void (*call)(struct caller *c);
 	unsigned int share;
 } calls[] = {
-	{ do_write, 30 }, { do_read, 6 }, { do_mark, 20 }, { do_pin, 14 },
-	{ do_unpin, 10 }, { do_pinned_write, 6 }, { do_kthread, 8 },
-	{ do_bench, 2 }, { do_run, 1 }, { do_halt, 1 },
+	{ do_write, 30 },  { do_read, 6 },   { do_mark, 20 },
+	{ do_pin, 14 },	   { do_unpin, 10 }, { do_pinned_write, 6 },
+	{ do_kthread, 8 }, { do_bench, 2 },  { do_run, 1 },
+	{ do_halt, 1 },
 };
 
 void device_call(struct caller *c)

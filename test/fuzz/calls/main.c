@@ -41,7 +41,8 @@ struct run {
 static struct news *news;
 static struct setup setup = { .threads = 4 };
 static unsigned long calls_wanted, seconds = 10;
-static unsigned int memory;	/* MiB of the kernel's for every other round; 0: any amount */
+static unsigned int
+	memory; /* MiB of the kernel's for every other round; 0: any amount */
 static unsigned int rounds, killed;
 static unsigned long calls_made;
 
@@ -67,7 +68,9 @@ static int open_exact(struct exact_setup *e)
 static int exact_round(const struct setup *s, struct news *n)
 {
 	struct exact_setup e = {
-		.calls = s->calls, .seed = s->seed, .base = 64 * MiB,
+		.calls = s->calls,
+		.seed = s->seed,
+		.base = 64 * MiB,
 		.refused = true,
 	};
 	int ret = open_exact(&e);
@@ -78,7 +81,7 @@ static int exact_round(const struct setup *s, struct news *n)
 		return 1;
 	}
 	e.plain = !strcmp(dmatrack_driver(e.t), "stock");
-	if (!e.plain && s->seed % 2)	/* the window ends at the last IOVA */
+	if (!e.plain && s->seed % 2) /* the window ends at the last IOVA */
 		e.base = 0 - MODEL_WINDOW * MODEL_PAGE;
 	n->calls[0] = exact_run(&e, n->wrong);
 	if (*n->wrong)
@@ -93,7 +96,7 @@ static const struct run runs[] = {
 	{ "random", round_run, 200000, 4000 },
 	{ "exact", exact_round, 20000, 10000 },
 };
-#define RUNS	(sizeof(runs) / sizeof(*runs))
+#define RUNS (sizeof(runs) / sizeof(*runs))
 
 /* Failures ----------------------------------------------------------------- */
 
@@ -131,8 +134,8 @@ static void print_failure(const struct run *run, const struct setup *s,
 	for (i = 0; i < THREADS_MAX && run->round == round_run; i++)
 		if (news->calls[i])
 			print_thread(i);
-	printf("# again: calls --%s --seed %lu --calls %lu --threads %u", run->name,
-	       s->seed, s->calls, s->threads);
+	printf("# again: calls --%s --seed %lu --calls %lu --threads %u",
+	       run->name, s->seed, s->calls, s->threads);
 	if (s->memory)
 		printf(" --memory %u", s->memory);
 	for (i = 0; i < s->nr_devices; i++)
@@ -165,7 +168,7 @@ static bool is_fine(int status)
 		return true;
 	killed += news->killed;
 	return news->killed && WIFSIGNALED(status) &&
-		WTERMSIG(status) == SIGKILL;
+	       WTERMSIG(status) == SIGKILL;
 }
 
 static bool one_round(const struct run *run, const struct setup *s)
@@ -177,7 +180,7 @@ static bool one_round(const struct run *run, const struct setup *s)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		exit(child(run, s));	/* exit() has leaks searched for */
+		exit(child(run, s)); /* exit() has leaks searched for */
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
 		perror("calls");
 		exit(2);
@@ -219,7 +222,8 @@ static bool run_rounds(const struct run *run, unsigned int number)
 	printf("# %lu calls in %u rounds, %u killed; %lu s\n", calls_made,
 	       rounds, killed,
 	       (unsigned long)((dml_clock_now() - began) / DML_NSEC));
-	printf("%sok %u - %s calls of %s\n", ok ? "" : "not ", number, run->name,
+	printf("%sok %u - %s calls of %s\n", ok ? "" : "not ", number,
+	       run->name,
 	       setup.nr_devices ? "the kernel's driver" : "the engine");
 	return ok;
 }
@@ -233,7 +237,8 @@ static void usage(void)
 	      "Random calls on the engine, or on the kernel's type1 driver: a mediated\n"
 	      "device is used; others come and go. Both kinds of rounds\n"
 	      "unless one is named; of each so many calls or seconds (10). --memory: every\n"
-	      "other round, the kernel has so little of it for the container.\n", stderr);
+	      "other round, the kernel has so little of it for the container.\n",
+	      stderr);
 	exit(2);
 }
 

@@ -13,7 +13,7 @@
 #include "calls.h"
 #include "uapi/dmatrack.h"
 
-#define WINDOW	2048		/* pages that most calls use */
+#define WINDOW 2048 /* pages that most calls use */
 
 void caller_init(struct caller *c, unsigned int id, uint64_t seed)
 {
@@ -30,8 +30,9 @@ void caller_init(struct caller *c, unsigned int id, uint64_t seed)
 uint64_t random_iova(struct caller *c)
 {
 	static const uint64_t base[] = {
-		0, 64 * MiB, 64 * MiB, GiB - WINDOW / 2 * PAGE, 1ULL << 40,
-		0 - WINDOW * PAGE,
+		0,	    64 * MiB,
+		64 * MiB,   GiB - WINDOW / 2 * PAGE,
+		1ULL << 40, 0 - WINDOW * PAGE,
 	};
 	uint64_t page = any(c, once_in(c, 2) ? 64 : WINDOW);
 
@@ -83,15 +84,15 @@ static void spoil(struct caller *c, void *arg, unsigned int words)
 static unsigned long placed(struct caller *c, enum argument kind, void *arg,
 			    size_t size)
 {
-	return (unsigned long)(once_in(c, 12) ?
-		arena_copy(c, kind, arg, size) : arg);
+	return (unsigned long)(once_in(c, 12) ? arena_copy(c, kind, arg, size) :
+						arg);
 }
 
 static bool is_documented(long ret)
 {
 	static const int errnos[] = {
-		EINVAL, EFAULT, EEXIST, EPERM, ENOMEM, ENOSPC, EOVERFLOW, EBUSY,
-		ENOENT, ENOTTY, EACCES, EINTR, ENODEV,
+		EINVAL, EFAULT, EEXIST, EPERM,	ENOMEM, ENOSPC, EOVERFLOW,
+		EBUSY,	ENOENT, ENOTTY, EACCES, EINTR,	ENODEV,
 	};
 	unsigned int i;
 
@@ -117,7 +118,8 @@ static long call(struct caller *c, struct note *n, unsigned long cmd,
 static void map(struct caller *c)
 {
 	struct vfio_iommu_type1_dma_map a = {
-		.argsz = sizeof(a), .flags = 1 + any(c, 3),
+		.argsz = sizeof(a),
+		.flags = 1 + any(c, 3),
 		.iova = random_iova(c),
 	};
 	uint64_t size = random_size(c);
@@ -193,7 +195,8 @@ static void unmap(struct caller *c)
 	n = note_begin(c, "UNMAP_DMA", a.unmap.iova, a.unmap.size,
 		       (uintptr_t)at, a.unmap.flags);
 	if (!own) {
-		call(c, n, VFIO_IOMMU_UNMAP_DMA, placed(c, ARG_UNMAP, &a, sizeof(a)));
+		call(c, n, VFIO_IOMMU_UNMAP_DMA,
+		     placed(c, ARG_UNMAP, &a, sizeof(a)));
 		return;
 	}
 	if (!call(c, n, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&a))
@@ -201,7 +204,8 @@ static void unmap(struct caller *c)
 }
 
 /* Check that entries ascend, and none is empty. */
-static void check_list(const struct note *n, const struct dmatrack_get_mappings *a,
+static void check_list(const struct note *n,
+		       const struct dmatrack_get_mappings *a,
 		       const struct dmatrack_mapping_entry *e)
 {
 	uint32_t i;
@@ -216,7 +220,8 @@ static void check_list(const struct note *n, const struct dmatrack_get_mappings 
 static void list(struct caller *c)
 {
 	struct dmatrack_get_mappings a = {
-		.argsz = sizeof(a), .iova = random_iova(c),
+		.argsz = sizeof(a),
+		.iova = random_iova(c),
 		.count = 1 + any(c, 40),
 	};
 	struct note *n;
@@ -225,11 +230,13 @@ static void list(struct caller *c)
 
 	if (once_in(c, 20))
 		a.count = dml_random_next(&c->rng);
-	own = answer_at(c, a.count * sizeof(struct dmatrack_mapping_entry), &at);
+	own = answer_at(c, a.count * sizeof(struct dmatrack_mapping_entry),
+			&at);
 	a.entries = (uintptr_t)at;
 	n = note_begin(c, "GET_MAPPINGS", a.iova, a.count, a.entries, 0);
 	if (!own)
-		call(c, n, DMATRACK_GET_MAPPINGS, placed(c, ARG_LIST, &a, sizeof(a)));
+		call(c, n, DMATRACK_GET_MAPPINGS,
+		     placed(c, ARG_LIST, &a, sizeof(a)));
 	else if (!call(c, n, DMATRACK_GET_MAPPINGS, (unsigned long)&a))
 		check_list(n, &a, at);
 }
@@ -249,7 +256,8 @@ static void harvest(struct caller *c)
 	} a = {
 		.d.argsz = sizeof(a),
 		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = random_iova(c), .get.size = random_size(c),
+		.get.iova = random_iova(c),
+		.get.size = random_size(c),
 		.get.bitmap.pgsize = some_pgsize(c),
 	};
 	struct note *n;
@@ -264,13 +272,15 @@ static void harvest(struct caller *c)
 	n = note_begin(c, "GET_BITMAP", a.get.iova, a.get.size,
 		       a.get.bitmap.pgsize, (uintptr_t)at);
 	if (!own)
-		call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, ARG_DIRTY, &a, sizeof(a)));
+		call(c, n, VFIO_IOMMU_DIRTY_PAGES,
+		     placed(c, ARG_DIRTY, &a, sizeof(a)));
 	else if (!call(c, n, VFIO_IOMMU_DIRTY_PAGES, (unsigned long)&a))
 		check_bitmap(c, n, a.get.size, a.get.bitmap.pgsize);
 }
 
 /* Check that ranges ascend within the range asked for, and don't touch. */
-static void check_ranges(const struct note *n, const struct dmatrack_get_ranges *a,
+static void check_ranges(const struct note *n,
+			 const struct dmatrack_get_ranges *a,
 			 const struct dmatrack_dirty_range *r)
 {
 	uint32_t i;
@@ -281,16 +291,16 @@ static void check_ranges(const struct note *n, const struct dmatrack_get_ranges 
 		    (i && r[i].iova <= r[i - 1].last + 1))
 			wrong("%s: range %u is 0x%llx to 0x%llx", n->name, i,
 			      r[i].iova, r[i].last);
-	if (a->more > 1 ||
-	    (a->more ? a->next <= a->iova || a->next > a->last :
-		       a->next != a->last + 1))
+	if (a->more > 1 || (a->more ? a->next <= a->iova || a->next > a->last :
+				      a->next != a->last + 1))
 		wrong("%s: more %u, next 0x%llx", n->name, a->more, a->next);
 }
 
 static void ranges(struct caller *c)
 {
 	struct dmatrack_get_ranges a = {
-		.argsz = sizeof(a), .iova = random_iova(c),
+		.argsz = sizeof(a),
+		.iova = random_iova(c),
 		.page_size = some_pgsize(c),
 		.count = 1 + any(c, once_in(c, 2) ? 3 : 2000),
 	};
@@ -307,7 +317,8 @@ static void ranges(struct caller *c)
 	a.ranges = (uintptr_t)at;
 	n = note_begin(c, "GET_RANGES", a.iova, a.last, a.page_size, a.count);
 	if (!own)
-		call(c, n, DMATRACK_GET_RANGES, placed(c, ARG_RANGES, &a, sizeof(a)));
+		call(c, n, DMATRACK_GET_RANGES,
+		     placed(c, ARG_RANGES, &a, sizeof(a)));
 	else if (!call(c, n, DMATRACK_GET_RANGES, (unsigned long)&a))
 		check_ranges(n, &a, at);
 }
@@ -315,7 +326,8 @@ static void ranges(struct caller *c)
 static void track(struct caller *c)
 {
 	struct vfio_iommu_type1_dirty_bitmap a = {
-		.argsz = sizeof(a), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+		.argsz = sizeof(a),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
 	struct note *n;
 
@@ -324,7 +336,7 @@ static void track(struct caller *c)
 	if (once_in(c, 30))
 		spoil(c, &a, 2);
 	if (a.flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP)
-		return;		/* the structure behind it would be missing */
+		return; /* the structure behind it would be missing */
 	n = note_begin(c, "START, STOP", a.flags, a.argsz, 0, 0);
 	call(c, n, VFIO_IOMMU_DIRTY_PAGES, placed(c, ARG_DIRTY, &a, sizeof(a)));
 }
@@ -367,7 +379,8 @@ static void unknown(struct caller *c)
 	unsigned long cmd = _IO(DMATRACK_MAGIC, 64 + any(c, 192)) |
 			    any(c, 1 << 16) << 16;
 	void *arg = arena_hostile(c, PAGE);
-	struct note *n = note_begin(c, "unknown call", cmd, (uintptr_t)arg, 0, 0);
+	struct note *n =
+		note_begin(c, "unknown call", cmd, (uintptr_t)arg, 0, 0);
 
 	if (call(c, n, cmd, (unsigned long)arg) >= 0)
 		wrong("call 0x%lx is known", cmd);
@@ -377,9 +390,12 @@ static const struct {
 	void (*call)(struct caller *c);
 	unsigned int share;
 } calls[] = {
-	{ map, 26 }, { unmap, 12 }, { list, 4 }, { harvest, 16 },
-	{ ranges, 14 }, { track, 3 }, { info, 1 }, { dmatrack_information, 1 },
-	{ extension, 1 }, { unknown, 1 }, { device_call, 45 },
+	{ map, 26 },	     { unmap, 12 },
+	{ list, 4 },	     { harvest, 16 },
+	{ ranges, 14 },	     { track, 3 },
+	{ info, 1 },	     { dmatrack_information, 1 },
+	{ extension, 1 },    { unknown, 1 },
+	{ device_call, 45 },
 };
 
 void random_call(struct caller *c)

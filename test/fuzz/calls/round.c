@@ -22,12 +22,13 @@
 
 #include "calls.h"
 
-#define ROUND_SECONDS	300	/* a round that takes longer hangs */
-#define LOCKED_MAX	(64 * MiB)
-#define OPEN_TRIES	1000000	/* attempts to open a group that is being released */
+#define ROUND_SECONDS 300 /* a round that takes longer hangs */
+#define LOCKED_MAX    (64 * MiB)
+#define OPEN_TRIES    1000000 /* attempts to open a group that is being released */
 
 struct world world;
-static unsigned long kill_at;	/* the first thread's call that kills the process; 0: none */
+static unsigned long
+	kill_at; /* the first thread's call that kills the process; 0: none */
 
 struct note *note_begin(struct caller *c, const char *name, uint64_t a,
 			uint64_t b, uint64_t d, uint64_t e)
@@ -158,7 +159,8 @@ static void open_world(struct caller *c)
 	if (ret)
 		wrong("no container: %s", strerror(-ret));
 	if (world.engine && world.iommu && once_in(c, 3))
-		ret = dmatrack_engine_emulated(dmatrack_get_engine(world.t), false);
+		ret = dmatrack_engine_emulated(dmatrack_get_engine(world.t),
+					       false);
 	else
 		ret = dev_open(&world.d, world.t);
 	if (ret)
@@ -206,16 +208,19 @@ static void run_threads(void)
 static void unmap_all(void)
 {
 	struct vfio_iommu_type1_dma_unmap u = {
-		.argsz = sizeof(u), .flags = VFIO_DMA_UNMAP_FLAG_ALL,
+		.argsz = sizeof(u),
+		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
 	};
 	struct dmatrack_mapping_entry e;
 	struct dmatrack_get_mappings get = {
-		.argsz = sizeof(get), .count = 1, .entries = (uintptr_t)&e,
+		.argsz = sizeof(get),
+		.count = 1,
+		.entries = (uintptr_t)&e,
 	};
 	long ret = dmatrack_ioctl(world.t, VFIO_IOMMU_UNMAP_DMA,
 				  (unsigned long)&u);
 
-	if (ret == -EINVAL)	/* v1 */
+	if (ret == -EINVAL) /* v1 */
 		return;
 	if (ret)
 		wrong("UNMAP_DMA of all returned %ld", ret);
@@ -254,7 +259,7 @@ static void close_world(void)
 {
 	if (world.d)
 		close_device();
-	dmatrack_close(world.t);	/* the engine checks that nothing is left */
+	dmatrack_close(world.t); /* the engine checks that nothing is left */
 	if (!world.engine && locked() > 0)
 		wrong("%ld kB are still locked", locked());
 }

@@ -13,27 +13,27 @@
  */
 #include "iommu.h"
 
-#define VTD		0xfed90000u
-#define GCMD		0x18
-#define GSTS		0x1c
-#define RTADDR		0x20
-#define IQT		0x88
-#define IQA		0x90
+#define VTD	   0xfed90000u
+#define GCMD	   0x18
+#define GSTS	   0x1c
+#define RTADDR	   0x20
+#define IQT	   0x88
+#define IQA	   0x90
 
-#define GCMD_TE		(1u << 31)	/* translate */
-#define GCMD_SRTP	(1u << 30)	/* take the root table */
-#define GCMD_QIE	(1u << 26)	/* queued invalidation */
+#define GCMD_TE	   (1u << 31) /* translate */
+#define GCMD_SRTP  (1u << 30) /* take the root table */
+#define GCMD_QIE   (1u << 26) /* queued invalidation */
 
-#define PAGE		4096u
-#define LARGE_PAGE	0x00200000u
-#define RW		3u
-#define LARGE		(1u << 7)
-#define DOMAIN		1u
+#define PAGE	   4096u
+#define LARGE_PAGE 0x00200000u
+#define RW	   3u
+#define LARGE	   (1u << 7)
+#define DOMAIN	   1u
 
 /* Descriptors: low words; the high ones hold an address */
-#define INV_CONTEXT_ALL	(1u | 1u << 4)
+#define INV_CONTEXT_ALL (1u | 1u << 4)
 #define INV_IOTLB_ALL	(2u | 1u << 4)
-#define INV_IOTLB_PAGES	(2u | 3u << 4 | DOMAIN << 16)
+#define INV_IOTLB_PAGES (2u | 3u << 4 | DOMAIN << 16)
 #define INV_WRITE	(5u | 1u << 5)
 #define QUEUE_SIZE	256u
 
@@ -134,7 +134,8 @@ void iommu_window(u32 window, bool mapped)
 	u32 bits = mapped ? RW : 0, first = window * WINDOW_PAGES, i;
 
 	if (window == IOMMU_WINDOWS - 1) {
-		put(INV_WRITE, (memory + LARGE_PAGE) | LARGE | bits, level2 + 8);
+		put(INV_WRITE, (memory + LARGE_PAGE) | LARGE | bits,
+		    level2 + 8);
 		put(INV_IOTLB_PAGES, 0, (base + LARGE_PAGE) | 9);
 	} else {
 		for (i = first; i < first + WINDOW_PAGES; i++)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 #include "machine.h"
 
-#define CONSOLE		0xe9
-#define PCI_ADDRESS	0xcf8
-#define PCI_DATA	0xcfc
+#define CONSOLE	    0xe9
+#define PCI_ADDRESS 0xcf8
+#define PCI_DATA    0xcfc
 
 /* The compiler may generate calls of memset(). */
 void *memset(void *to, int c, unsigned long n);

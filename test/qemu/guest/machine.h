@@ -11,8 +11,8 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef _Bool bool;
 
-#define false	((bool)0)
-#define true	((bool)1)
+#define false ((bool)0)
+#define true ((bool)1)
 
 static inline void outb(u16 port, u8 value)
 {

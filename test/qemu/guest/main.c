@@ -21,34 +21,34 @@
 #include "test/testdev/testdev_pci.h"
 
 /* Memory: this program from 1 MiB on, then: */
-#define TABLES		0x00700000u	/* page tables of the IOMMU */
-#define LAST		0x00800000u	/* by slot: its last operation, plus 1 */
-#define REGION		0x01000000u	/* the region that the device writes */
-#define REGION_SIZE	IOMMU_SIZE
-#define GUARD		0x00010000u	/* untouched bytes before and behind a region */
-#define OWN		0x01800000u
-#define OWN_SIZE	0x00100000u
+#define TABLES	    0x00700000u /* page tables of the IOMMU */
+#define LAST	    0x00800000u /* by slot: its last operation, plus 1 */
+#define REGION	    0x01000000u /* the region that the device writes */
+#define REGION_SIZE IOMMU_SIZE
+#define GUARD	    0x00010000u /* untouched bytes before and behind a region */
+#define OWN	    0x01800000u
+#define OWN_SIZE    0x00100000u
 
-#define PAGE		4096u
-#define SLOT		1300u		/* not of a power of two: slots cross pages */
-#define SLOTS		(REGION_SIZE / SLOT)
-#define HELD		0x00010000u
-#define RATE		1500u
-#define SEED		0x2545f491u
-#define OWN_SLOT	256u
-#define OWN_SLOTS	(OWN_SIZE / OWN_SLOT)
-#define OWN_SEED	0x9e3779b9u
+#define PAGE	    4096u
+#define SLOT	    1300u /* not of a power of two: slots cross pages */
+#define SLOTS	    (REGION_SIZE / SLOT)
+#define HELD	    0x00010000u
+#define RATE	    1500u
+#define SEED	    0x2545f491u
+#define OWN_SLOT    256u
+#define OWN_SLOTS   (OWN_SIZE / OWN_SLOT)
+#define OWN_SEED    0x9e3779b9u
 
 /* IOVA of the device's region if there is an IOMMU */
-#define IOVA		0x80000000u
+#define IOVA 0x80000000u
 
 /* Device operations between the two checks at the destination */
-#define LATER		300u
+#define LATER 300u
 
 static u32 bar;
 static bool iommu;
-static u32 own_done;		/* number of this program's own operations */
-static u32 replayed;		/* number of the device's operations entered in LAST */
+static u32 own_done; /* number of this program's own operations */
+static u32 replayed; /* number of the device's operations entered in LAST */
 
 static u32 reg_read(u32 reg)
 {
@@ -78,7 +78,7 @@ static void fill(u32 from, u32 size)
 
 struct check {
 	u32 bad;
-	u32 last;	/* number of the last bad page */
+	u32 last; /* number of the last bad page */
 };
 
 static void check_word(struct check *c, u32 address, u32 want)
@@ -127,9 +127,9 @@ static void forget_failed(u32 done)
 
 	for (i = 0; i < SLOT; i += 4)
 		if (read32(address + i) == tdev_pci_word(SEED, done, i / 4))
-			write32(address + i, op ?
-				tdev_pci_word(SEED, op - 1, i / 4) :
-				blank(address + i));
+			write32(address + i,
+				op ? tdev_pci_word(SEED, op - 1, i / 4) :
+				     blank(address + i));
 }
 
 static void check_region(struct check *c, u32 done)
@@ -221,7 +221,7 @@ static bool find_device(u32 *function)
 	if (!pci_find(TDEV_PCI_VENDOR, TDEV_PCI_DEVICE, function))
 		return false;
 	bar = pci_read(*function, 0x10) & ~0xfu;
-	pci_write(*function, 0x04, 0x6);	/* memory, bus master */
+	pci_write(*function, 0x04, 0x6); /* memory, bus master */
 	return bar && reg_read(TDEV_PCI_ID) == TDEV_PCI_MAGIC;
 }
 

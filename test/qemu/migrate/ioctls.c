@@ -13,7 +13,7 @@
 
 #include "migrate.h"
 
-#define TRACING	"/sys/kernel/tracing"
+#define TRACING "/sys/kernel/tracing"
 #define EVENT	TRACING "/events/syscalls/sys_enter_ioctl"
 
 static void trigger(const char *text)
@@ -49,8 +49,9 @@ void ioctls_read(struct ioctls *n)
 	if (!f)
 		*n = (struct ioctls){ -1, -1, -1, -1 };
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "{ cmd: %lu } hitcount: %ld", &cmd,
-			   &count) != 2 || _IOC_TYPE(cmd) != VFIO_TYPE)
+		if (sscanf(line, "{ cmd: %lu } hitcount: %ld", &cmd, &count) !=
+			    2 ||
+		    _IOC_TYPE(cmd) != VFIO_TYPE)
 			continue;
 		n->all += count;
 		if (cmd == VFIO_IOMMU_MAP_DMA)

@@ -7,7 +7,7 @@
 
 #include "migrate.h"
 
-#define CREATE	"/sys/class/mdev_bus/*/mdev_supported_types/*-pci/create"
+#define CREATE "/sys/class/mdev_bus/*/mdev_supported_types/*-pci/create"
 
 static int write_file(const char *path, const char *text)
 {

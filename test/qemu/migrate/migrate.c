@@ -17,9 +17,9 @@
 #include "test/tap.h"
 
 #define ROUNDS		6
-#define BANDWIDTH	(12 << 20)	/* bytes a second, in pre-copy */
-#define DOWNTIME	1		/* ms: never enough to end pre-copy */
-#define DOWNTIME_AT_END	20000		/* ms: always enough */
+#define BANDWIDTH	(12 << 20) /* bytes a second, in pre-copy */
+#define DOWNTIME	1	   /* ms: never enough to end pre-copy */
+#define DOWNTIME_AT_END 20000	   /* ms: always enough */
 #define SOCKET		"/tmp/migration"
 
 static struct setup setup = {
@@ -28,7 +28,7 @@ static struct setup setup = {
 	.log = "/tmp/migrate-qemu.log",
 };
 static struct vmm source, destination;
-static unsigned int number;	/* number of the run */
+static unsigned int number; /* number of the run */
 static unsigned int runs = 1;
 static bool lost;
 
@@ -72,9 +72,11 @@ static void start(void)
 
 static void set_limits(unsigned long bandwidth, unsigned int downtime)
 {
-	qmp_call(&source.qmp, "{ \"execute\": \"migrate-set-parameters\","
+	qmp_call(&source.qmp,
+		 "{ \"execute\": \"migrate-set-parameters\","
 		 " \"arguments\": { \"max-bandwidth\": %lu,"
-		 " \"downtime-limit\": %u } }", bandwidth, downtime);
+		 " \"downtime-limit\": %u } }",
+		 bandwidth, downtime);
 }
 
 /* Begin a migration without a destination, and cancel it in its second round. */
@@ -83,7 +85,7 @@ static void transfer_in_vain(void)
 	struct qmp *q = &source.qmp;
 
 	qmp_call(q, "{ \"execute\": \"migrate\","
-		 " \"arguments\": { \"uri\": \"exec:cat >/dev/null\" } }");
+		    " \"arguments\": { \"uri\": \"exec:cat >/dev/null\" } }");
 	while (q->pass < 2)
 		qmp_wait(q);
 	qmp_call(q, "{ \"execute\": \"migrate_cancel\" }");
@@ -100,10 +102,11 @@ static void transfer(void)
 	set_limits(BANDWIDTH, DOWNTIME);
 	if (vain())
 		transfer_in_vain();
-	qmp_call(&destination.qmp, "{ \"execute\": \"migrate-incoming\","
+	qmp_call(&destination.qmp,
+		 "{ \"execute\": \"migrate-incoming\","
 		 " \"arguments\": { \"uri\": \"unix:" SOCKET "\" } }");
 	qmp_call(q, "{ \"execute\": \"migrate\","
-		 " \"arguments\": { \"uri\": \"unix:" SOCKET "\" } }");
+		    " \"arguments\": { \"uri\": \"unix:" SOCKET "\" } }");
 	while (q->pass < ROUNDS) {
 		qmp_wait(q);
 		CHECK(strcmp(q->status, "failed") &&
@@ -117,8 +120,21 @@ static void transfer(void)
 }
 
 /* Print a line of the table. */
-enum { ROUND, RAM, VFIO, DOWN, TOTAL, DONE, FAILED, BAD, DIRTY, MAP, UNMAP, ALL,
-       COLUMNS };
+enum {
+	ROUND,
+	RAM,
+	VFIO,
+	DOWN,
+	TOTAL,
+	DONE,
+	FAILED,
+	BAD,
+	DIRTY,
+	MAP,
+	UNMAP,
+	ALL,
+	COLUMNS
+};
 static double sums[COLUMNS];
 static unsigned int summed;
 
@@ -134,9 +150,9 @@ static void print_row(const char *name, const double *row, double by)
 
 static void print_head(void)
 {
-	printf("# %-8s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s\n", "run",
-	       "rounds", "RAM MiB", "vfio B", "down ms", "all ms", "writes",
-	       "failed", "bad", "dirty", "map", "unmap", "ioctls");
+	printf("# %-8s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s %7s\n",
+	       "run", "rounds", "RAM MiB", "vfio B", "down ms", "all ms",
+	       "writes", "failed", "bad", "dirty", "map", "unmap", "ioctls");
 }
 
 /* Print the run's line and add it to the sums. Return: number of UNMAP_DMA calls */
@@ -232,7 +248,7 @@ static void usage(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "runs", 1, NULL, 'r' }, { "lost", 0, NULL, 'l' },
+		{ "runs", 1, NULL, 'r' },  { "lost", 0, NULL, 'l' },
 		{ "iommu", 0, NULL, 'i' }, { "qemu", 1, NULL, 'q' },
 		{ "guest", 1, NULL, 'g' }, { 0 }
 	};
@@ -241,12 +257,24 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 'r': runs = atoi(optarg); break;
-		case 'l': lost = true; break;
-		case 'i': setup.iommu = true; break;
-		case 'q': setup.qemu = optarg; break;
-		case 'g': setup.guest = optarg; break;
-		default: usage(); return 2;
+		case 'r':
+			runs = atoi(optarg);
+			break;
+		case 'l':
+			lost = true;
+			break;
+		case 'i':
+			setup.iommu = true;
+			break;
+		case 'q':
+			setup.qemu = optarg;
+			break;
+		case 'g':
+			setup.guest = optarg;
+			break;
+		default:
+			usage();
+			return 2;
 		}
 	}
 	vmm_init(&source);

@@ -23,14 +23,14 @@ void give_up(const char *file, int line, const char *what)
 	__attribute__((noreturn));
 
 /* End the run if @cond doesn't hold */
-#define NEED(cond)							\
-	do {								\
-		if (!(cond))						\
-			give_up(__FILE__, __LINE__, #cond);		\
+#define NEED(cond) \
+	do { \
+		if (!(cond)) \
+			give_up(__FILE__, __LINE__, #cond); \
 	} while (0)
 
 /* ms after which an event that hasn't come counts as failed */
-#define PATIENCE	120000
+#define PATIENCE 120000
 
 /**
  * struct lines - reads a socket line by line

@@ -31,8 +31,10 @@ static void run_qemu(const struct vmm *v, const struct setup *s, bool incoming,
 	snprintf(qmp_arg, sizeof(qmp_arg), "socket,id=qmp,fd=%d", qmp);
 	snprintf(console_arg, sizeof(console_arg), "socket,id=console,fd=%d",
 		 console);
-	snprintf(device, sizeof(device), "vfio-pci,enable-migration=on,"
-		 "sysfsdev=/sys/bus/mdev/devices/%s", v->mdev);
+	snprintf(device, sizeof(device),
+		 "vfio-pci,enable-migration=on,"
+		 "sysfsdev=/sys/bus/mdev/devices/%s",
+		 v->mdev);
 
 	args[n++] = s->qemu;
 	args[n++] = "-nodefaults";

@@ -12,7 +12,8 @@
 
 static char *how = "";
 module_param(how, charp, 0444);
-MODULE_PARM_DESC(how, "well, or faults that this file lists, with commas between");
+MODULE_PARM_DESC(how,
+		 "well, or faults that this file lists, with commas between");
 
 static void warn(void)
 {
@@ -103,7 +104,7 @@ static void race(void)
 		n += !IS_ERR(kthread_run(count, NULL, "faulty"));
 	while (n--)
 		wait_for_completion(&counted);
-	msleep(10);		/* until the threads have left this module's code */
+	msleep(10); /* until the threads have left this module's code */
 }
 
 static const struct {
