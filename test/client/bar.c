@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "dmatrack.h"
 #include "devices/device.h"
+#include "lib/util/clock.h"
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
@@ -44,10 +44,7 @@ static uint64_t whole(void)
 
 static double nanoseconds(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
+	return (double)dml_clock_now();
 }
 
 static void find_bar(void)

@@ -263,7 +263,4 @@ long proc_kb(const char *file, const char *name);
 
 double seconds(void); /* of a monotonic clock */
 
-/* Repeatable random numbers */
-u64 draw(u64 *state);
-
 #endif

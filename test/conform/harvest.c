@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "conform.h"
+#include "lib/util/random.h"
 
 /* 100 pages at BASE, tracked, page 7 dirty */
 static void page_7_dirty(void)
@@ -204,12 +205,13 @@ CASE(harvest_bad_buffer, EMULATED)
 /* Many pages in many words, and a buffer that ends at any word: no page is lost. */
 CASE(harvest_bad_buffer_anywhere, EMULATED)
 {
-	u64 *want = memory(800), *got = guarded(800), state = 1, n;
+	u64 *want = memory(800), *got = guarded(800), n;
+	uint64_t state = 1;
 
 	mapped(BASE, 6400);
 	ASSERT_OK(start());
 	for (n = 0; n < 400; n++) {
-		u64 page = draw(&state) % 6400;
+		u64 page = dml_random_next(&state) % 6400;
 
 		ASSERT_OK(dma_write(BASE + page * PAGE, 1));
 		want[page / 64] |= 1ull << page % 64;

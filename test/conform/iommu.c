@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conform.h"
+#include "lib/util/random.h"
 
 /* Resident memory, so that pinning it is quick */
 static char *touched(u64 size)
@@ -274,10 +275,10 @@ CASE(iommu_scattered, IOMMU)
 {
 	const u64 pages = 3000;
 	char *mem = memory(pages * PAGE);
-	u64 state = 7, n;
+	uint64_t state = 7, n;
 
 	for (n = 0; n < 10000; n++)
-		mem[draw(&state) % pages * PAGE] = 1;
+		mem[dml_random_next(&state) % pages * PAGE] = 1;
 	ASSERT_OK(map(BASE, mem, pages * PAGE, MAP_RW));
 	EXPECT_EQ(locked(), pages * 4);
 	ASSERT_OK(start());

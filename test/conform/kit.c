@@ -9,11 +9,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "conform.h"
 #include "engine/iommu.h"
+#include "lib/util/clock.h"
 #include "played.h"
 
 /* The container's user ---------------------------------------------------- */
@@ -612,17 +612,5 @@ long proc_kb(const char *file, const char *name)
 
 double seconds(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-u64 draw(u64 *state)
-{
-	u64 x = *state += 0x9e3779b97f4a7c15ull;
-
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-	return x ^ (x >> 31);
+	return (double)dml_clock_now() / DML_NSEC;
 }

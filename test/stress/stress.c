@@ -22,11 +22,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
 
+#include "lib/util/clock.h"
 #include "lib/util/racy_copy.h"
 #include "devices/device.h"
 #include "lib/util/random.h"
@@ -68,10 +68,7 @@ static void check(const char *what, long ret)
 
 static uint64_t seconds(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
+	return dml_clock_now() / DML_NSEC;
 }
 
 /* Must an operation on [off, off + size) succeed? */
