@@ -106,7 +106,7 @@ struct run {
 	unsigned long npages;
 };
 
-#define SPAN_RUNS (unsigned int)(DMT_SCRATCH_SIZE / sizeof(struct run))
+#define SPAN_RUNS ((unsigned int)(DMT_SCRATCH_SIZE / sizeof(struct run)))
 
 /**
  * struct span - part of a mapping that is being unmapped

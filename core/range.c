@@ -7,7 +7,8 @@ unsigned int dmt_ranges_exclude(struct dmt_iova_range *r, unsigned int nr,
 	unsigned int i = 0;
 
 	while (i < nr) {
-		bool below = r[i].start<start, above = r[i].last> last;
+		bool below = r[i].start < start;
+		bool above = r[i].last > last;
 
 		if (start > r[i].last || last < r[i].start) {
 			i++;

@@ -31,10 +31,10 @@ static struct dmt_device *device_find(const struct vfio_device *vdev)
 {
 	struct dmt_device *device;
 
-	hash_for_each_possible_rcu(
-		table, device, hash, (unsigned long)vdev,
-		lockdep_is_held(&table_lock)) if (device->vdev ==
-						  vdev) return device;
+	hash_for_each_possible_rcu(table, device, hash, (unsigned long)vdev,
+				   lockdep_is_held(&table_lock))
+		if (device->vdev == vdev)
+			return device;
 	return NULL;
 }
 

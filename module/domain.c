@@ -48,8 +48,7 @@ static void find_msi(const struct list_head *regions,
 	const struct iommu_resv_region *region;
 
 	reserved->has_msi = false;
-	list_for_each_entry(region, regions, list)
-	{
+	list_for_each_entry(region, regions, list) {
 		if (region->type == IOMMU_RESV_MSI) {
 			reserved->has_msi = false;
 			return;
@@ -72,8 +71,7 @@ static int copy_reserved(struct dmt_host *host, struct list_head *regions,
 	if (!range)
 		return -ENOMEM;
 	reserved->range = range;
-	list_for_each_entry(region, regions, list)
-	{
+	list_for_each_entry(region, regions, list) {
 		if (!is_reserved(region))
 			continue;
 		range->start = region->start;
@@ -89,7 +87,8 @@ static void free_regions(struct list_head *regions)
 {
 	struct iommu_resv_region *region, *next;
 
-	list_for_each_entry_safe(region, next, regions, list) kfree(region);
+	list_for_each_entry_safe(region, next, regions, list)
+		kfree(region);
 }
 
 int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,

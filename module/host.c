@@ -72,8 +72,7 @@ static void free_ripe(struct work_struct *work)
 {
 	struct dmt_later *later, *next;
 
-	llist_for_each_entry_safe(later, next, llist_del_all(&ripe), node)
-	{
+	llist_for_each_entry_safe(later, next, llist_del_all(&ripe), node) {
 		later->fn(later);
 		cond_resched();
 	}
@@ -137,11 +136,9 @@ static struct dmt_host *host_find(const void *data)
 {
 	struct dmt_host *host;
 
-	hash_for_each_possible_rcu(
-		table, host, hash,
-		(unsigned long)data) if (host == data &&
-					 refcount_inc_not_zero(
-						 &host->users)) return host;
+	hash_for_each_possible_rcu(table, host, hash, (unsigned long)data)
+		if (host == data && refcount_inc_not_zero(&host->users))
+			return host;
 	return NULL;
 }
 
@@ -177,8 +174,7 @@ static void free_released(struct work_struct *work)
 
 	synchronize_rcu();
 	synchronize_rcu_tasks();
-	llist_for_each_entry_safe(host, next, list, released)
-	{
+	llist_for_each_entry_safe(host, next, list, released) {
 		dmt_container_fini(&host->c);
 		host_destroy(host);
 	}

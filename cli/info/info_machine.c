@@ -220,9 +220,8 @@ static unsigned int count_vfio(const json_t *json)
 	unsigned int n = 0;
 	size_t i, j;
 
-	json_array_foreach (json_object_get(json, "iommu_groups"), i, group)
-		json_array_foreach (json_object_get(group, "devices"), j,
-				    device)
+	json_array_foreach(json_object_get(json, "iommu_groups"), i, group)
+		json_array_foreach(json_object_get(group, "devices"), j, device)
 			n += is_vfio(device);
 	return n;
 }
@@ -232,7 +231,7 @@ static bool has_driver(const json_t *json, const char *name)
 	const json_t *driver;
 	size_t i;
 
-	json_array_foreach (json_object_get(json, "drivers"), i, driver)
+	json_array_foreach(json_object_get(json, "drivers"), i, driver)
 		if (!strcmp(text_of(driver, "name"), name))
 			return true;
 	return false;
@@ -285,7 +284,7 @@ static void print_drivers(const json_t *json)
 		       "yes, but permission is denied");
 	if (!json_array_size(list))
 		puts("Type 1 driver:     none is loaded");
-	json_array_foreach (list, i, driver) {
+	json_array_foreach(list, i, driver) {
 		version = text_of(driver, "version");
 		printf("%-18s %s%s%s%s\n",
 		       i ? "" : "Type 1 driver:", text_of(driver, "name"),
@@ -318,14 +317,13 @@ static void print_groups(const json_t *json)
 	size_t i, j;
 
 	printf("IOMMU groups:      %zu\n", json_array_size(list));
-	json_array_foreach (list, i, group) {
+	json_array_foreach(list, i, group) {
 		printf("group %" JSON_INTEGER_FORMAT "%s\n",
 		       json_integer_value(json_object_get(group, "group")),
 		       json_is_true(json_object_get(group, "vfio")) ?
 			       ", /dev/vfio has it" :
 			       "");
-		json_array_foreach (json_object_get(group, "devices"), j,
-				    device)
+		json_array_foreach(json_object_get(group, "devices"), j, device)
 			print_device(device);
 	}
 }
@@ -341,7 +339,7 @@ static void print_mediated(const json_t *json)
 	size_t i;
 
 	printf("Mediated devices:  %zu\n", json_array_size(list));
-	json_array_foreach (list, i, o)
+	json_array_foreach(list, i, o)
 		printf("  %s  %s of %s\n", text_of(o, "name"),
 		       or_unknown(text_of(o, "type")),
 		       or_unknown(text_of(o, "parent")));
@@ -371,7 +369,7 @@ static void print(const json_t *json)
 	print_mediated(json);
 	print_groups(json);
 	puts("\nWhat to do:");
-	json_array_foreach (json_object_get(json, "advice"), i, line)
+	json_array_foreach(json_object_get(json, "advice"), i, line)
 		print_item(json_string_value(line));
 }
 

@@ -16,7 +16,8 @@ static inline size_t list_count_nodes(struct list_head *head)
 	struct list_head *pos;
 	size_t count = 0;
 
-	list_for_each(pos, head) count++;
+	list_for_each(pos, head)
+		count++;
 	return count;
 }
 

@@ -39,8 +39,7 @@ bool tdev_fence_in(struct tdev_pins *pins, u64 first, u64 last)
 	bool found = false;
 
 	spin_lock(&pins->fence_lock);
-	list_for_each_entry(fence, &pins->fences, entry)
-	{
+	list_for_each_entry(fence, &pins->fences, entry) {
 		if (fence->first <= last && first <= fence->last) {
 			found = true;
 			break;
@@ -75,8 +74,7 @@ static bool tdev_fence_widen(struct tdev_pins *pins, u64 first, u64 last)
 	bool found = false;
 
 	spin_lock(&pins->fence_lock);
-	list_for_each_entry(fence, &pins->fences, entry)
-	{
+	list_for_each_entry(fence, &pins->fences, entry) {
 		if (fence->task == current) {
 			fence->first = min(fence->first, first);
 			fence->last = max(fence->last, last);

@@ -86,8 +86,7 @@ struct tdev_io {
 #define TDEV_RUN_RANDOM (1u << 0) /* else in ascending order */
 #define TDEV_RUN_PIN	(1u << 1) /* pin, write through, unpin */
 #define TDEV_RUN_VARY \
-	(1u << 2) /* size and offset vary, up to @size,
-						   across page boundaries too */
+	(1u << 2) /* vary size, up to @size, and offset, over page ends too */
 
 /**
  * struct tdev_run - start kernel threads that write
