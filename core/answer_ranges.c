@@ -29,6 +29,7 @@
  * @to: the user's buffer
  * @handed: number of ranges copied to the user
  * @held: number of ranges in @list; the last of them may still grow
+ * @limit: number of ranges that @list has room for, and the user after @handed
  * @end: number of the bit behind the last range: if it is dirty, the range grows
  * @next: IOVA from which on there was no room
  * @covered: last IOVA of the ranges copied to the user
@@ -38,6 +39,7 @@ struct ranges_state {
 	const struct dmt_ranges *to;
 	u32 handed;
 	u32 held;
+	u32 limit;
 	u64 end;
 	u64 next;
 	u64 covered;
@@ -92,40 +94,40 @@ static void ranges_hand_out(struct dmt_harvest *h)
 	r->covered = r->list[r->held - 1].last;
 	r->handed += r->held;
 	r->held = 0;
+	r->limit = min_t(u32, LIST_RANGES, r->to->room - r->handed);
 }
 
-/* Begin a new range. Return: false: there is no room for it, or there was an error */
-static bool ranges_begin(struct dmt_harvest *h, u64 first, u64 last)
+/* @limit is reached. Return: whether a range that begins with bit @first can be added */
+static bool ranges_make_room(struct dmt_harvest *h, u64 first)
 {
 	struct ranges_state *r = ranges_of(h);
 
+	if (h->err || h->full)
+		return false;
 	if (r->handed + r->held == r->to->room) {
 		h->full = true;
 		r->next = bit_iova(h, first);
 		return false;
 	}
-	if (r->held == LIST_RANGES)
-		ranges_hand_out(h);
-	if (h->err)
-		return false;
-	r->list[r->held++] = (struct dmatrack_dirty_range){
-		.iova = bit_iova(h, first),
-		.last = bit_last(h, last),
-	};
-	r->end = last + 1;
-	return true;
+	ranges_hand_out(h);
+	return !h->err;
 }
 
-/* Add dirty pages [pos, pos + n). Return: false: they couldn't be added */
-static bool ranges_add(struct dmt_harvest *h, u64 pos, u64 n)
+/*
+ * Add dirty pages [pos, pos + n). Return: false: they couldn't be added. If there was an error,
+ * those that are added all the same are put back with the others.
+ */
+static inline bool ranges_add(struct dmt_harvest *h, u64 pos, u64 n)
 {
 	struct ranges_state *r = ranges_of(h);
 	u64 first = pos >> h->coarse, last = (pos + n - 1) >> h->coarse;
 
-	if (h->err || h->full)
-		return false;
-	if (!r->held || first > r->end)
-		return ranges_begin(h, first, last);
+	if (!r->held || first > r->end) {
+		if (unlikely(r->held == r->limit) &&
+		    !ranges_make_room(h, first))
+			return false;
+		r->list[r->held++].iova = bit_iova(h, first);
+	}
 	r->list[r->held - 1].last = bit_last(h, last);
 	r->end = last + 1;
 	return true;
@@ -292,6 +294,7 @@ int dmt_answer_ranges_harvest(struct dmt_container *c, u64 iova, u64 last,
 	r->to = ranges;
 	r->handed = 0;
 	r->held = 0;
+	r->limit = min_t(u32, LIST_RANGES, ranges->room);
 	err = dmt_harvest_walk(h, iova, last, ranges->pgshift, &ranges_answer);
 	memset(r, 0, sizeof(*r));
 	return err;
