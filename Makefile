@@ -102,6 +102,8 @@ all: user guest module
 
 user: $(PROGS) $(if $(filter release,$(VARIANT)),$(SHARED))
 
+bench: $(B)/bench
+
 # Of user space what is installed, without tests and benchmarks
 shipped: $(B)/dmatrack $(STATIC) $(SHARED)
 
