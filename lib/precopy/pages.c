@@ -175,7 +175,7 @@ enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
 		return dml_test_bit(p->filled, i) ? DML_CLEAR : DML_ZERO;
 	if (!p->hashes)
 		return DML_SEND;
-	h = XXH3_128bits_withSecret(data, size, secret, sizeof(secret));
+	h = dml_hash_keyed(data, size, secret, sizeof(secret));
 	*hash = (struct dml_hash){ h.low64, h.high64 };
 	if (dml_test_bit(p->filled, i) && same(hash, &p->hashes[i]))
 		return DML_SAME;

@@ -227,7 +227,7 @@ int dml_wire_put(struct dml_wire *w, const struct dml_frame *f)
 		.iova = htole64(f->iova),
 		.size = htole64(f->size),
 		.length = htole32(f->length),
-		.payload = htole64(XXH3_64bits(f->payload, f->length)),
+		.payload = htole64(dml_hash_64(f->payload, f->length)),
 	};
 	int ret;
 
@@ -278,7 +278,7 @@ int dml_wire_get(struct dml_wire *w, struct dml_frame *f)
 	f->size = le64toh(h.size);
 	f->length = le32toh(h.length);
 	f->payload = w->payload;
-	if (le64toh(h.payload) != XXH3_64bits(w->payload, f->length))
+	if (le64toh(h.payload) != dml_hash_64(w->payload, f->length))
 		return dml_error(-EBADMSG,
 				 "the stream is altered: a frame's payload");
 	w->refused = h.type == DML_WIRE_REFUSE;

@@ -20,7 +20,7 @@ static dml_sum hash_block(unsigned int block, const void *data, size_t size)
 
 	if (dml_digest_is_zero(data, size))
 		return 0;
-	hash = XXH3_128bits_withSeed(data, size, block);
+	hash = dml_hash_seeded(data, size, block);
 	return (dml_sum)hash.high64 << 64 | hash.low64;
 }
 

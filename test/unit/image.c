@@ -640,6 +640,30 @@ static void test_bad_begin(void)
 	d->ops->close(d);
 }
 
+/* Files and streams outlast the processor that made them. */
+static void test_hashes(void)
+{
+	enum { MOST = 70000, SECRET = 192 };
+	uint8_t *data = malloc(MOST);
+	unsigned int n, i;
+
+	for (i = 0; i < MOST; i++)
+		data[i] = (uint8_t)(dml_random_next(&rng) >> 56);
+	for (n = 0; n < MOST; n += 1 + n / 8) {
+		XXH128_hash_t seeded = dml_hash_seeded(data, n, n);
+		XXH128_hash_t keyed =
+			dml_hash_keyed(data, n, data + MOST - SECRET, SECRET);
+
+		CHECK_EQ(dml_hash_64(data, n), XXH3_64bits(data, n));
+		CHECK(XXH128_isEqual(seeded,
+				     XXH3_128bits_withSeed(data, n, n)));
+		CHECK(XXH128_isEqual(
+			keyed, XXH3_128bits_withSecret(
+				       data, n, data + MOST - SECRET, SECRET)));
+	}
+	free(data);
+}
+
 /* The same blocks in other places must change the digest, which a mere sum wouldn't. */
 static void test_places(void)
 {
@@ -950,6 +974,7 @@ int main(void)
 	TEST(test_bad_folder, "a folder that can't be synced");
 	TEST(test_full, "a disk that is full");
 	TEST(test_discard, "a discarded image can't be resumed");
+	TEST(test_hashes, "hashes don't depend on the processor");
 	TEST(test_places, "a digest depends on the place of data in memory");
 	TEST(test_bad_begin, "invalid regions are refused");
 	TEST(test_resume, "a killed process's image is resumed");
