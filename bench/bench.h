@@ -19,6 +19,7 @@ extern const struct bench_row bench_threads_rows[];
 extern const struct bench_row bench_space_rows[];
 extern const struct bench_row bench_precopy_rows[];
 extern const struct bench_row bench_track_rows[];
+extern const struct bench_row bench_density_rows[];
 extern const struct bench_row bench_testdev_rows[];
 extern const struct bench_row bench_iommu_rows[];
 
@@ -29,6 +30,37 @@ extern const struct bench_row *const bench_kernel_tables[];
 
 /* Bind the calling thread to a processor. */
 void bench_pin_thread(unsigned int cpu);
+
+/* layout.c ----------------------------------------------------------------- */
+
+/**
+ * enum bench_layout - how pages lie in tracked memory
+ * @BENCH_RANDOM: at random; a page may come twice
+ * @BENCH_SPREAD: at equal distances
+ * @BENCH_CLUSTERED: in runs of BENCH_CLUSTER pages, at equal distances
+ * @BENCH_CHUNKS: one in each chunk of the log, in chunks at equal distances
+ */
+enum bench_layout {
+	BENCH_RANDOM,
+	BENCH_SPREAD,
+	BENCH_CLUSTERED,
+	BENCH_CHUNKS,
+};
+
+#define BENCH_CLUSTER 256
+
+/**
+ * bench_layout_run() - the next run of pages of a layout
+ * @layout: the layout
+ * @n: number of pages in it
+ * @npages: number of pages tracked
+ * @i: number of pages before the run; increased by the run's length
+ * @first: out: the run's first page
+ *
+ * Return: pages in the run.
+ */
+uint64_t bench_layout_run(enum bench_layout layout, uint64_t n, uint64_t npages,
+			  uint64_t *i, uint64_t *first);
 
 /* bare.c ------------------------------------------------------------------- */
 
@@ -143,8 +175,17 @@ void bench_vfio_zero(struct bench_vfio *v, uint64_t size);
 /* Have the device write to @n random places of [BENCH_BASE, + @size). */
 void bench_vfio_dirty(struct bench_vfio *v, uint64_t size, uint64_t n);
 
-/* Have the device pin or unpin [BENCH_BASE, + @size). */
-void bench_vfio_pin(struct bench_vfio *v, uint64_t size, bool pin);
+/* Have it write to @n pages of [BENCH_BASE, + @size), or pin or unpin them for writing. */
+void bench_vfio_dirty_layout(struct bench_vfio *v, uint64_t size,
+			     enum bench_layout layout, uint64_t n);
+void bench_vfio_pin_layout(struct bench_vfio *v, uint64_t size,
+			   enum bench_layout layout, uint64_t n, bool pin);
+
+/* GET_BITMAP of [BENCH_BASE, + @size) by calls of 1 TiB at most */
+void bench_vfio_get_all(struct bench_vfio *v, uint64_t size);
+
+/* Have the device pin or unpin @size bytes from BENCH_BASE + @at on. */
+void bench_vfio_pin(struct bench_vfio *v, uint64_t at, uint64_t size, bool pin);
 
 /* Free memory of the machine; memory that the command's control group is charged for */
 double bench_memory_free(void);

@@ -117,16 +117,19 @@ static void run_pin_memory(const struct bench *b, const struct bench_row *row,
 	bench_vfio_map_all(&v, 64, BENCH_GIB);
 	bench_memory_free();
 	bytes = bench_memory_free();
-	bench_vfio_pin(&v, BENCH_GIB, true);
+	bench_vfio_pin(&v, 0, BENCH_GIB, true);
 	bytes = (bytes - bench_memory_free()) / (BENCH_GIB / BENCH_PAGE) - NOTE;
 	r->work = measure_figure_of(&bytes, 1);
-	bench_vfio_pin(&v, BENCH_GIB, false);
+	bench_vfio_pin(&v, 0, BENCH_GIB, false);
 	bench_vfio_close(&v);
 }
 
 /* dma_rw ------------------------------------------------------------------- */
 
-/* @row->arg: TDEV_IO_* */
+#define UNTRACKED (1u << 18)
+#define KTHREAD	  (1u << 19)
+
+/* @row->arg: bytes, UNTRACKED, KTHREAD */
 static void run_write(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct measure_result *r)
 {
@@ -136,10 +139,11 @@ static void run_write(const struct bench *b, const struct bench_row *row,
 	struct device d;
 
 	device_open(&d, b);
-	bench_vfio_start(&d.v);
-	d.bench.flags = row->arg;
+	if (!(row->arg & UNTRACKED))
+		bench_vfio_start(&d.v);
+	d.bench.flags = row->arg & KTHREAD ? TDEV_IO_KTHREAD : 0;
 	d.bench.op = TDEV_BENCH_WRITE;
-	d.bench.batch = 8;
+	d.bench.batch = row->arg & 0xffff;
 	d.bench.count = PAGES;
 	measure_row(&b->how, pass, 1, &d, r);
 	device_close(&d);
@@ -414,7 +418,7 @@ static void run_held(const struct bench *b, const struct bench_row *row,
 
 /* Pins one by one, and writes of 8 bytes: in bench_rows_device */
 const struct bench_row bench_testdev_rows[] = {
-	AGAIN_ROWS(1, 0),
+	AGAIN_ROWS(1, 1),
 	PIN_ROWS(16, 0.6, 0.5),
 	PIN_ROWS(512, 0.6, 0.5),
 	{ "k-pin-memory",
@@ -430,7 +434,28 @@ const struct bench_row bench_testdev_rows[] = {
 	  false,
 	  { BENCH_OF_STOCK, 0.8, 0 },
 	  run_write,
-	  TDEV_IO_KTHREAD },
+	  8 | KTHREAD },
+	{ "k-write-8-off",
+	  "device write of 8 bytes, not tracked",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_write,
+	  8 | UNTRACKED },
+	{ "k-write-kthread-off",
+	  "the same from a kernel thread",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_write,
+	  8 | KTHREAD | UNTRACKED },
+	{ "k-write-4096-off",
+	  "device write of 4 KiB, not tracked",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_write,
+	  4096 | UNTRACKED },
 	{ "k-write-two",
 	  "dma_rw, two threads",
 	  BENCH_RATE,

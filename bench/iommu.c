@@ -23,11 +23,13 @@
  * @t: the container
  * @reserve: address space that @memory lies in
  * @memory: resident memory, of one page size
+ * @answer: room for a harvest of it
  */
 struct mapped {
 	struct dmatrack *t;
 	char *reserve;
 	char *memory;
+	uint64_t *answer;
 };
 
 static void memory_open(struct mapped *k, bool huge)
@@ -40,6 +42,23 @@ static void memory_open(struct mapped *k, bool huge)
 	if (madvise(k->memory, SIZE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
 		bench_check(-errno, "page size");
 	memset(k->memory, 1, SIZE);
+}
+
+static void mapped_open(struct mapped *k, const struct bench *b, bool huge)
+{
+	bench_check(dmatrack_open_vfio(&k->t, b->device, VFIO_TYPE1v2_IOMMU),
+		    "open the device");
+	memory_open(k, huge);
+	k->answer = calloc(1, dmatrack_bitmap_size(SIZE, BENCH_PAGE));
+	if (!k->answer)
+		bench_check(-ENOMEM, "memory for the answer");
+}
+
+static void mapped_close(struct mapped *k)
+{
+	dmatrack_close(k->t);
+	munmap(k->reserve, SIZE + HUGE);
+	free(k->answer);
 }
 
 static void pass_map(void *ctx)
@@ -58,6 +77,14 @@ static void pass_unmap(void *ctx)
 	bench_check(dmatrack_unmap(k->t, IOVA, SIZE), "unmap");
 }
 
+static void pass_get(void *ctx)
+{
+	struct mapped *k = ctx;
+
+	bench_check(dmatrack_harvest(k->t, IOVA, SIZE, BENCH_PAGE, k->answer),
+		    "harvest");
+}
+
 #define UNMAP 1u
 #define HUGES 2u
 
@@ -71,14 +98,24 @@ static void run(const struct bench *b, const struct bench_row *row,
 	};
 	struct mapped k;
 
-	bench_check(dmatrack_open_vfio(&k.t, b->device, VFIO_TYPE1v2_IOMMU),
-		    "open the device");
-	memory_open(&k, row->arg & HUGES);
+	mapped_open(&k, b, row->arg & HUGES);
 	if (!unmap)
 		pass_map(&k);
 	measure_row(&b->how, pass, 1, &k, r);
-	dmatrack_close(k.t);
-	munmap(k.reserve, SIZE + HUGE);
+	mapped_close(&k);
+}
+
+static void run_get(const struct bench *b, const struct bench_row *row,
+		    uint64_t size, struct measure_result *r)
+{
+	struct measure_pass pass[] = { { .run = pass_get } };
+	struct mapped k;
+
+	mapped_open(&k, b, true);
+	pass_map(&k);
+	bench_check(dmatrack_start(k.t), "start");
+	measure_row(&b->how, pass, 1, &k, r);
+	mapped_close(&k);
 }
 
 /*
@@ -116,5 +153,12 @@ const struct bench_row bench_iommu_rows[] = {
 	  { BENCH_OF_STOCK, 0.73, 0 },
 	  run,
 	  UNMAP },
+	{ "k-get-unseen",
+	  "GET_BITMAP, 512 MiB that may all be dirty",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_get,
+	  0 },
 	{ .name = NULL },
 };

@@ -21,15 +21,13 @@ static const struct bench_row *const engine_tables[] = {
 };
 
 const struct bench_row *const bench_kernel_tables[] = {
-	bench_track_rows,
-	bench_rows_device,
-	bench_testdev_rows,
-	bench_iommu_rows,
-	NULL,
+	bench_track_rows,   bench_density_rows, bench_rows_device,
+	bench_testdev_rows, bench_iommu_rows,	NULL,
 };
 
 static const struct bench_row *const testdev_tables[] = {
 	bench_track_rows,
+	bench_density_rows,
 	bench_rows_device,
 	bench_testdev_rows,
 	NULL,

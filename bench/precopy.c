@@ -135,7 +135,7 @@ static void run_precopy(const struct bench *b, const struct bench_row *row,
 const struct bench_row bench_precopy_rows[] = {
 	{ .name = "precopy",
 	  .work = "pre-copy 1 GiB to nowhere",
-	  .goal = { BENCH_AT_MOST, 1.2 },
+	  .goal = { BENCH_AT_MOST, 1.1 },
 	  .run = run_precopy },
 	{ .name = "precopy-refine",
 	  .work = "the same, with refinement",

@@ -3,6 +3,7 @@
  * Rows: marks with many mappings.
  */
 #include "bench.h"
+#include "dmatrack.h"
 #include "dmatrack_engine.h"
 
 #define MARKS 65536
@@ -74,6 +75,74 @@ static void run(const struct bench *b, const struct bench_row *row,
 	bench_engine_close(&s.one);
 }
 
+/* UNMAP one by one --------------------------------------------------------- */
+
+#define MANY 60000
+#define FEW  1000
+
+static const unsigned int map_rights = DMATRACK_MAP_READ | DMATRACK_MAP_WRITE;
+
+static void map_each(struct spaces *s, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		bench_check(dmatrack_map(s->many.t, i * BENCH_PAGE,
+					 (void *)(uintptr_t)BENCH_GIB,
+					 BENCH_PAGE, map_rights),
+			    "map");
+}
+
+static void unmap_each(struct spaces *s, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		bench_check(dmatrack_unmap(s->many.t, i * BENCH_PAGE,
+					   BENCH_PAGE),
+			    "unmap");
+}
+
+static void prepare_many(void *ctx)
+{
+	map_each(ctx, MANY);
+}
+
+static void prepare_few(void *ctx)
+{
+	map_each(ctx, FEW);
+}
+
+static void pass_unmap_many(void *ctx)
+{
+	unmap_each(ctx, MANY);
+}
+
+static void pass_unmap_few(void *ctx)
+{
+	unmap_each(ctx, FEW);
+}
+
+static void run_unmap(const struct bench *b, const struct bench_row *row,
+		      uint64_t size, struct measure_result *r)
+{
+	struct measure_pass pass[] = {
+		{ .prepare = prepare_many,
+		  .run = pass_unmap_many,
+		  .count = MANY },
+		{ .name = "of 1,000",
+		  .prepare = prepare_few,
+		  .run = pass_unmap_few,
+		  .count = FEW },
+	};
+	struct spaces s = {};
+
+	bench_engine_open(&s.many, BENCH_PAGE, 1);
+	bench_check(dmatrack_unmap(s.many.t, 0, BENCH_PAGE), "unmap");
+	measure_row(&b->how, pass, 2, &s, r);
+	bench_engine_close(&s.many);
+}
+
 const struct bench_row bench_space_rows[] = {
 	{ "lookup-1",
 	  "mark a page, 16 GiB in 1 mapping",
@@ -103,5 +172,12 @@ const struct bench_row bench_space_rows[] = {
 	  { BENCH_NO_GOAL, 0, 0 },
 	  run,
 	  60000 },
+	{ "unmap-60000",
+	  "UNMAP a page, 60,000 of them one by one",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_VALUE_AT_MOST, 500, 0 },
+	  run_unmap,
+	  0 },
 	{ .name = NULL },
 };

@@ -55,6 +55,22 @@ static void pass_stop(void *ctx)
 	bench_vfio_stop(&((struct track *)ctx)->v);
 }
 
+static void run_stop(const struct bench *b, const struct bench_row *row,
+		     uint64_t size, struct measure_result *r)
+{
+	struct measure_pass pass[] = {
+		{ .prepare = pass_start, .run = pass_stop },
+	};
+	struct track k;
+
+	if (row->arg == MANY)
+		track_open(&k, b, MANY, BENCH_PAGE);
+	else
+		track_open(&k, b, row->arg, BENCH_GIB);
+	measure_row(&b->how, pass, 1, &k, r);
+	track_close(&k);
+}
+
 static void run_start(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct measure_result *r)
 {
@@ -175,7 +191,7 @@ static void prepare_pinned(void *ctx)
 {
 	struct track *k = ctx;
 
-	bench_vfio_pin(&k->v, BENCH_GIB, true);
+	bench_vfio_pin(&k->v, 0, BENCH_GIB, true);
 	bench_vfio_zero(&k->v, k->size);
 }
 
@@ -183,7 +199,7 @@ static void prepare_unpinned(void *ctx)
 {
 	struct track *k = ctx;
 
-	bench_vfio_pin(&k->v, BENCH_GIB, false);
+	bench_vfio_pin(&k->v, 0, BENCH_GIB, false);
 	pass_get(ctx); /* take the dirty pages that the pins left */
 	bench_vfio_zero(&k->v, k->size);
 }
@@ -313,6 +329,39 @@ static void run_map(const struct bench *b, const struct bench_row *row,
 	track_close(&k);
 }
 
+static void pass_map_many(void *ctx)
+{
+	bench_vfio_map_all(&((struct track *)ctx)->v, MANY, BENCH_PAGE);
+}
+
+static void pass_unmap_many(void *ctx)
+{
+	struct track *k = ctx;
+	unsigned int i;
+
+	for (i = 0; i < MANY; i++)
+		bench_vfio_unmap(&k->v, BENCH_BASE + i * BENCH_PAGE,
+				 BENCH_PAGE);
+}
+
+/* @row->arg: measure the UNMAPs */
+static void run_map_many(const struct bench *b, const struct bench_row *row,
+			 uint64_t size, struct measure_result *r)
+{
+	struct measure_pass pass[] = {
+		{ .prepare = row->arg ? pass_map_many : pass_unmap_many,
+		  .run = row->arg ? pass_unmap_many : pass_map_many,
+		  .count = MANY },
+	};
+	struct track k;
+
+	track_open(&k, b, MANY, BENCH_PAGE);
+	if (row->arg)
+		pass_unmap_many(&k);
+	measure_row(&b->how, pass, 1, &k, r);
+	track_close(&k);
+}
+
 const struct bench_row bench_track_rows[] = {
 	{ "k-start",
 	  "START, 1 TiB in 1,024 mappings",
@@ -339,8 +388,29 @@ const struct bench_row bench_track_rows[] = {
 	  "START, 60,000 mappings of 4 KiB",
 	  BENCH_TIME,
 	  false,
-	  { BENCH_OF_STOCK, 0.1, 0 },
+	  { BENCH_OF_STOCK, 0.01, 0 },
 	  run_start,
+	  MANY },
+	{ "k-stop-64G",
+	  "STOP, 64 GiB in 64 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_stop,
+	  64 },
+	{ "k-stop",
+	  "STOP, 1 TiB in 1,024 mappings",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_stop,
+	  1024 },
+	{ "k-stop-60000",
+	  "STOP, 60,000 mappings of 4 KiB",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_stop,
 	  MANY },
 	{ "k-get-clean",
 	  "GET_BITMAP, 1 TiB clean",
@@ -418,6 +488,20 @@ const struct bench_row bench_track_rows[] = {
 	  false,
 	  { BENCH_OF_STOCK, 1, 0 },
 	  run_map,
+	  1 },
+	{ "k-map-60000",
+	  "MAP a page, 60,000 of them one by one",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_map_many,
+	  0 },
+	{ "k-unmap-60000",
+	  "UNMAP them one by one",
+	  BENCH_TIME,
+	  false,
+	  { BENCH_OF_STOCK, 1, 0 },
+	  run_map_many,
 	  1 },
 	{ .name = NULL },
 };

@@ -167,18 +167,63 @@ void bench_vfio_dirty(struct bench_vfio *v, uint64_t size, uint64_t n)
 		bench_check(-EIO, "device's run");
 }
 
-void bench_vfio_pin(struct bench_vfio *v, uint64_t size, bool pin)
+void bench_vfio_dirty_layout(struct bench_vfio *v, uint64_t size,
+			     enum bench_layout layout, uint64_t n)
+{
+	uint64_t i = 0, first, len;
+
+	while (i < n) {
+		len = bench_layout_run(layout, n, size / BENCH_PAGE, &i,
+				       &first);
+		device_call(v, TDEV_BENCH,
+			    &(struct tdev_bench){
+				    .argsz = sizeof(struct tdev_bench),
+				    .op = TDEV_BENCH_WRITE,
+				    .batch = 8,
+				    .iova = BENCH_BASE + first * BENCH_PAGE,
+				    .length = len * BENCH_PAGE,
+				    .count = len },
+			    "device's writes");
+	}
+}
+
+void bench_vfio_get_all(struct bench_vfio *v, uint64_t size)
+{
+	uint64_t at, part;
+
+	for (at = 0; at < size; at += part) {
+		part = size - at < 1024 * BENCH_GIB ? size - at :
+						      1024 * BENCH_GIB;
+		bench_vfio_get(v, BENCH_BASE + at, part);
+	}
+}
+
+void bench_vfio_pin(struct bench_vfio *v, uint64_t at, uint64_t size, bool pin)
 {
 	struct tdev_io io = {
 		.argsz = sizeof(io),
 		.flags = pin ? TDEV_PIN_READ | TDEV_PIN_WRITE : 0,
-		.size = TDEV_SIZE_MAX,
-		.iova = BENCH_BASE,
 	};
+	uint64_t end = at + size;
 
-	for (; io.iova < BENCH_BASE + size; io.iova += io.size)
+	for (; at < end; at += io.size) {
+		io.size = end - at < TDEV_SIZE_MAX ? end - at : TDEV_SIZE_MAX;
+		io.iova = BENCH_BASE + at;
 		device_call(v, pin ? TDEV_PIN : TDEV_UNPIN, &io,
 			    pin ? "pin" : "unpin");
+	}
+}
+
+void bench_vfio_pin_layout(struct bench_vfio *v, uint64_t size,
+			   enum bench_layout layout, uint64_t n, bool pin)
+{
+	uint64_t i = 0, first, len;
+
+	while (i < n) {
+		len = bench_layout_run(layout, n, size / BENCH_PAGE, &i,
+				       &first);
+		bench_vfio_pin(v, first * BENCH_PAGE, len * BENCH_PAGE, pin);
+	}
 }
 
 /* Memory ------------------------------------------------------------------- */
