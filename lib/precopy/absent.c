@@ -1,41 +1,108 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Absent: reads /proc/self/smaps and /proc/self/pagemap. */
+/*
+ * Absent: reads /proc/self/maps, smaps and pagemap.
+ *
+ * The kernel walks all page tables of the process to print smaps: 7 ms per GiB present. So maps,
+ * which costs nothing, is read first: it shows which mappings may have absent pages; and
+ * smaps only when the first absent page is found. Where all memory was touched, it's never read.
+ *
+ * pagemap is asked by ioctl, which skips absent page tables as a whole, or, before Linux 6.7,
+ * read: an entry per page.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "absent.h"
 
-#define WINDOW	8192 /* entries of pagemap that are read at once */
-#define PRESENT (1ull << 63)
-#define SWAPPED (1ull << 62)
+#define ENTRIES	  8192	       /* of pagemap that are read at once */
+#define STRETCHES 1024	       /* of a window */
+#define REACH	  (1ull << 30) /* bytes of a window: it must not delay progress() */
+#define PRESENT	  (1ull << 63)
+#define SWAPPED	  (1ull << 62)
 
-/* A range of private anonymous memory: [first, end) */
+/**
+ * struct stretch - a range of addresses: [first, end); struct page_region of <linux/fs.h>
+ * @first: its first address
+ * @end: the address after it
+ * @categories: unused
+ */
 struct stretch {
-	uintptr_t first, end;
+	uint64_t first, end, categories;
 };
+
+/**
+ * struct scan - argument of ioctl PAGEMAP_SCAN, which <linux/fs.h> has since Linux 6.7
+ * @size: bytes of this struct
+ * @flags: 0: nothing is changed
+ * @start: first address
+ * @end: address after the last
+ * @walk_end: out: address at which the search ended
+ * @vec: address of an array of struct stretch
+ * @vec_len: number of its elements
+ * @max_pages: maximum number of pages found; 0: no limit
+ * @inverted: categories whose meaning is inverted in the masks
+ * @mask: categories that a page must have, all of them
+ * @any_of: categories of which a page must have one
+ * @returned: categories to return
+ */
+struct scan {
+	uint64_t size, flags;
+	uint64_t start, end, walk_end;
+	uint64_t vec, vec_len, max_pages;
+	uint64_t inverted, mask, any_of, returned;
+};
+
+#define SCAN	     _IOWR('f', 16, struct scan)
+#define SCAN_PRESENT (1u << 3)
+#define SCAN_SWAPPED (1u << 4)
+#define SCAN_ZERO    (1u << 5) /* the zero page */
 
 /**
  * struct dml_absent - the state of the search
  * @fd: descriptor of pagemap
  * @page: bytes of a page that an entry stands for
+ * @scans: whether the kernel may have the ioctl
+ * @checked: whether @spans is by smaps; it's by maps until then
  * @spans: array of the ranges in which absent pages are zero; ascending, without overlaps
  * @nspans: number of ranges
- * @window: number of the page that @entry[0] stands for
- * @nwindow: number of entries that were read
+ * @window: range that was searched last
+ * @present: the ranges of it that have to be read; ascending, without overlaps
+ * @npresent: number of ranges
  * @entry: entries of pagemap
  */
 struct dml_absent {
 	int fd;
 	size_t page;
+	bool scans;
+	bool checked;
 	struct stretch *spans;
 	size_t nspans;
-	uintptr_t window;
-	size_t nwindow;
-	uint64_t entry[WINDOW];
+	struct stretch window;
+	struct stretch present[STRETCHES];
+	size_t npresent;
+	uint64_t entry[ENTRIES];
 };
+
+/* Return: the first of @n ranges that ends after @addr; NULL: none does */
+static const struct stretch *find(const struct stretch *s, size_t n,
+				  uint64_t addr)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (s[mid].end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < n ? &s[low] : NULL;
+}
 
 /* Mappings -------------------------------------------------------------------- */
 
@@ -53,7 +120,7 @@ static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
 		   &inode, name);
 	if (n < 4)
 		return false;
-	*s = (struct stretch){ first, end };
+	*s = (struct stretch){ .first = first, .end = end };
 	*plain = perms[3] == 'p' && !inode &&
 		 (!name[0] || !strncmp(name, "[heap]", 6) ||
 		  !strncmp(name, "[stack]", 7) || !strncmp(name, "[anon:", 6));
@@ -75,39 +142,42 @@ static bool filled_on_fault(const char *flags)
 	return false;
 }
 
-static bool add_span(struct dml_absent *a, const struct stretch *s)
+/* Without memory for it, the pages of a range have to be read. */
+static void add_span(struct dml_absent *a, const struct stretch *s)
 {
 	struct stretch *more;
 
 	if (a->nspans && a->spans[a->nspans - 1].end == s->first) {
 		a->spans[a->nspans - 1].end = s->end;
-		return true;
+		return;
 	}
 	more = realloc(a->spans, (a->nspans + 1) * sizeof(*more));
 	if (!more)
-		return false;
+		return;
 	a->spans = more;
 	a->spans[a->nspans++] = *s;
-	return true;
 }
 
-static bool read_mappings(struct dml_absent *a)
+/* Set @a->spans by maps or smaps. If that can't be read, there are none. */
+static void read_mappings(struct dml_absent *a, const char *path)
 {
-	FILE *f = fopen("/proc/self/smaps", "re");
-	bool plain = false, ok = f;
+	FILE *f = fopen(path, "re");
+	bool plain = false;
 	struct stretch s = { 0 };
 	char *line = NULL;
 	size_t size = 0;
 
-	while (ok && getline(&line, &size, f) > 0) {
-		if (!parse_mapping(line, &s, &plain) && plain &&
-		    !strncmp(line, "VmFlags:", 8) && !filled_on_fault(line))
-			ok = add_span(a, &s);
+	a->nspans = 0;
+	while (f && getline(&line, &size, f) > 0) {
+		if (parse_mapping(line, &s, &plain) ?
+			    plain && !a->checked :
+			    plain && !strncmp(line, "VmFlags:", 8) &&
+				    !filled_on_fault(line))
+			add_span(a, &s);
 	}
 	free(line);
 	if (f)
 		fclose(f);
-	return ok;
 }
 
 struct dml_absent *dml_absent_open(void)
@@ -117,14 +187,16 @@ struct dml_absent *dml_absent_open(void)
 	if (!a)
 		return NULL;
 	a->page = (size_t)sysconf(_SC_PAGESIZE);
+	a->scans = true;
+	a->checked = false;
 	a->spans = NULL;
-	a->nspans = 0;
-	a->nwindow = 0;
+	a->window = (struct stretch){ 0 };
 	a->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (a->fd < 0 || !read_mappings(a)) {
-		dml_absent_close(a);
+	if (a->fd < 0) {
+		free(a);
 		return NULL;
 	}
+	read_mappings(a, "/proc/self/maps");
 	return a;
 }
 
@@ -132,61 +204,115 @@ void dml_absent_close(struct dml_absent *a)
 {
 	if (!a)
 		return;
-	if (a->fd >= 0)
-		close(a->fd);
+	close(a->fd);
 	free(a->spans);
 	free(a);
 }
 
-bool dml_absent_covers(const struct dml_absent *a, const void *addr,
-		       uint64_t size)
-{
-	uintptr_t first = (uintptr_t)addr;
-	size_t i;
-
-	if (first % a->page || size % a->page)
-		return false;
-	for (i = 0; i < a->nspans; i++) {
-		if (a->spans[i].first <= first && first < a->spans[i].end)
-			return size <= a->spans[i].end - first;
-	}
-	return false;
-}
-
 /* Pages ------------------------------------------------------------------------ */
 
-/* Read entries from that of @page on, unless it is in the window. Return: false: read error */
-static bool move_window(struct dml_absent *a, uintptr_t page)
+/* Search from @first on, by ioctl. Return: false: the kernel hasn't got it */
+static bool scan(struct dml_absent *a, uint64_t first, uint64_t end)
 {
-	ssize_t n;
+	struct scan s = {
+		.size = sizeof(s),
+		.start = first,
+		.end = end - first > REACH ? first + REACH : end,
+		.vec = (uintptr_t)a->present,
+		.vec_len = STRETCHES,
+		.inverted = SCAN_ZERO,
+		.mask = SCAN_ZERO,
+		.any_of = SCAN_PRESENT | SCAN_SWAPPED,
+	};
+	int n = ioctl(a->fd, SCAN, &s);
 
-	if (page >= a->window && page - a->window < a->nwindow)
-		return true;
-	n = pread(a->fd, a->entry, sizeof(a->entry),
-		  (off_t)(page * sizeof(a->entry[0])));
-	a->window = page;
-	a->nwindow = n > 0 ? (size_t)n / sizeof(a->entry[0]) : 0;
-	return a->nwindow;
+	a->npresent = n > 0 ? (size_t)n : 0;
+	a->window = (struct stretch){ .first = first, .end = s.walk_end };
+	return n >= 0;
 }
 
-static bool is_absent(const struct dml_absent *a, uintptr_t page)
+/* Add a page to @a->present. Return: false: there's no room */
+static bool add_present(struct dml_absent *a, uint64_t addr)
 {
-	return !(a->entry[page - a->window] & (PRESENT | SWAPPED));
+	struct stretch *s = a->present + a->npresent;
+
+	if (a->npresent && s[-1].end == addr) {
+		s[-1].end += a->page;
+		return true;
+	}
+	if (a->npresent == STRETCHES)
+		return false;
+	*s = (struct stretch){ .first = addr, .end = addr + a->page };
+	a->npresent++;
+	return true;
+}
+
+/* Search from @first on, by reading pagemap. */
+static void read_entries(struct dml_absent *a, uint64_t first, uint64_t end)
+{
+	uint64_t most = (end - first) / a->page;
+	ssize_t n;
+	size_t i;
+
+	n = pread(a->fd, a->entry,
+		  (most < ENTRIES ? most : ENTRIES) * sizeof(a->entry[0]),
+		  (off_t)(first / a->page * sizeof(a->entry[0])));
+	n /= (ssize_t)sizeof(a->entry[0]);
+	a->npresent = 0;
+	for (i = 0; (ssize_t)i < n; i++) {
+		if (a->entry[i] & (PRESENT | SWAPPED) &&
+		    !add_present(a, first + i * a->page))
+			break;
+	}
+	a->window =
+		(struct stretch){ .first = first, .end = first + i * a->page };
+}
+
+/* Search from @first on, unless that is in the window. Return: false: read error */
+static bool move_window(struct dml_absent *a, uint64_t first, uint64_t end)
+{
+	if (first >= a->window.first && first < a->window.end)
+		return true;
+	if (a->scans)
+		a->scans = scan(a, first, end);
+	if (!a->scans)
+		read_entries(a, first, end);
+	return a->window.end > first;
+}
+
+/* As dml_absent_run(), within a range of @a->spans */
+static uint64_t run_in_span(struct dml_absent *a, uint64_t first, uint64_t end,
+			    bool *absent)
+{
+	const struct stretch *s;
+	uint64_t to;
+
+	if (!move_window(a, first, end))
+		return end - first;
+	s = find(a->present, a->npresent, first);
+	*absent = !s || s->first > first;
+	to = !s ? end : *absent ? s->first : s->end;
+	if (to > a->window.end)
+		to = a->window.end;
+	return (to < end ? to : end) - first;
 }
 
 uint64_t dml_absent_run(struct dml_absent *a, const void *addr, uint64_t size,
 			bool *absent)
 {
-	uintptr_t page = (uintptr_t)addr / a->page, end;
-	uintptr_t last = page + size / a->page;
+	uint64_t first = (uintptr_t)addr, n;
+	const struct stretch *s = find(a->spans, a->nspans, first);
 
 	*absent = false;
-	if (!move_window(a, page))
+	if ((first | size) % a->page || !s || s->first >= first + size)
 		return size;
-	if (last - a->window > a->nwindow)
-		last = a->window + a->nwindow;
-	*absent = is_absent(a, page);
-	for (end = page + 1; end < last && is_absent(a, end) == *absent;)
-		end++;
-	return (end - page) * a->page;
+	if (s->first > first)
+		return s->first - first;
+	n = s->end - first;
+	n = run_in_span(a, first, first + (n < size ? n : size), absent);
+	if (!*absent || a->checked)
+		return n;
+	a->checked = true;
+	read_mappings(a, "/proc/self/smaps");
+	return dml_absent_run(a, addr, size, absent);
 }

