@@ -15,10 +15,9 @@
 
 #include "lib/util/bits.h"
 #include "dmatrack.h"
+#include "lib/util/digest.h"
 #include "lib/util/hash.h"
 #include "pages.h"
-
-#define BLOCK 8 /* words */
 
 /* Memory --------------------------------------------------------------------- */
 
@@ -146,23 +145,9 @@ void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n)
 	dml_set_bits(p->pending, first, n);
 }
 
-/* Block by block. Most pages that aren't zero have a first word that isn't. */
-static bool is_zero(const void *data, size_t size)
-{
-	const uint64_t *word = data, *end = word + size / sizeof(*word);
-	uint64_t any = *word;
-	unsigned int i;
-
-	for (; word < end && !any; word += BLOCK) {
-		for (i = 0; i < BLOCK; i++)
-			any |= word[i];
-	}
-	return !any;
-}
-
 static bool same(const struct dml_hash *a, const struct dml_hash *b)
 {
-	return a->low == b->low && a->high == b->high && (a->low || a->high);
+	return a->bits == b->bits && a->bits;
 }
 
 enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
@@ -171,12 +156,12 @@ enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
 {
 	XXH128_hash_t h;
 
-	if (is_zero(data, size))
+	if (dml_digest_is_zero(data, size))
 		return dml_test_bit(p->filled, i) ? DML_CLEAR : DML_ZERO;
 	if (!p->hashes)
 		return DML_SEND;
 	h = dml_hash_keyed(data, size, secret, sizeof(secret));
-	*hash = (struct dml_hash){ h.low64, h.high64 };
+	hash->bits = (unsigned __int128)h.high64 << 64 | h.low64;
 	if (dml_test_bit(p->filled, i) && same(hash, &p->hashes[i]))
 		return DML_SAME;
 	return DML_SEND;

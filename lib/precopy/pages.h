@@ -19,9 +19,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* XXH3's 128 bits. All zero: no hash; a page whose content has this hash is always sent. */
+/*
+ * XXH3's 128 bits. All zero: no hash; a page whose content has this hash is always sent. An
+ * integer, because GCC 12 stores two of 64 bits as a vector, by way of the stack, which stalls.
+ */
 struct dml_hash {
-	uint64_t low, high;
+	unsigned __int128 bits;
 };
 
 /**
@@ -68,7 +71,7 @@ void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n);
  * @p: pages
  * @i: number of the page
  * @data: its content, which must not change during the call
- * @size: bytes of a page, a multiple of 64
+ * @size: bytes of a page
  * @hash: out: hash of the content, with refinement and if not zero
  */
 enum dml_need dml_pages_need(const struct dml_pages *p, uint64_t i,
