@@ -28,8 +28,9 @@ WARN	:= -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes \
 	   -Wmissing-prototypes -Wshadow=compatible-local -Wvla $(WERROR)
 OPT	:= -O2 -g -fno-strict-aliasing
 
-# one set of objects for shared and static libraries
-FLAGS_release	:= -fPIC -fno-semantic-interposition
+# one set of objects for shared and static libraries, which reach a thread's memory without
+# a call
+FLAGS_release	:= -fPIC -fno-semantic-interposition -ftls-model=initial-exec
 FLAGS_asan	:= -fsanitize=address,undefined -fno-sanitize-recover=all \
 		   -fno-omit-frame-pointer
 FLAGS_tsan	:= -fsanitize=thread

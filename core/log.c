@@ -25,8 +25,8 @@
  * There is a full barrier between each two steps: atomics with a value
  * returned, and xchg, have it on both sides; the others get it from
  * smp_mb__before_atomic() and smp_mb__after_atomic(). Two are weaker: a range has
- * smp_wmb() between (1) and (2); a page has none between (3) and (4), of which no
- * argument needs the order. Why nothing is lost:
+ * smp_wmb() between (1) and (2); a page whose (3) sets nothing has smp_rmb() between
+ * (3) and (4). Why nothing is lost:
  *
  * Bit and data. A mark sets its bit, whether it was set before or not, after the
  * barrier: (1) is visible before (2). Where a mark finds nothing to set (all dirty)
@@ -366,6 +366,30 @@ static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
 			marked = mark_bits(slot, bits, first, last);
 	} while (marked == MARK_AGAIN);
 	return marked == MARKED;
+}
+
+bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last)
+{
+	unsigned int from = first & (DMT_CHUNK_PAGES - 1);
+	unsigned int to = last & (DMT_CHUNK_PAGES - 1);
+	struct dmt_slot *table, *slot;
+	atomic64_t *bits;
+
+	if (first >> DMT_CHUNK_SHIFT != last >> DMT_CHUNK_SHIFT ||
+	    is_small(log))
+		return false;
+	table = smp_load_acquire(
+		&log->table[first >> (DMT_CHUNK_SHIFT + DMT_TABLE_SHIFT)]);
+	if (!is_pointer(table))
+		return false;
+	slot = &table[(first >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
+	bits = smp_load_acquire(&slot->bits);
+	if (!is_pointer(bits) ||
+	    to - from == dmt_chunk_pages(log, first >> DMT_CHUNK_SHIFT) - 1)
+		return false;
+	prefetchw(&bits[from / 64]);
+	smp_wmb(); /* see dmt_log_mark() */
+	return mark_bits(slot, bits, from, to) == MARKED;
 }
 
 static void mark_small(struct dmt_log *log, u64 first, u64 last)

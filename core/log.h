@@ -96,7 +96,9 @@ struct dmt_need {
  * Wait-free but for allocating, from any number of threads; the caller is in
  * an RCU read-side section. The write is complete, though maybe not yet
  * visible to other processors: this function has the full barrier that must stand
- * between it and the test of a bit.
+ * between it and the test of a bit. What the caller reads next is read after all that the
+ * mark read and wrote: a take that began after another thread had changed that finds the
+ * pages.
  *
  * Return: true; or false if there is no memory and @need->settle is not set:
  * set @need->spare or @need->settle, and call again with the same pages.
@@ -114,7 +116,7 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
  */
 static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 {
-	u64 line = 1ULL << ((page >> DMT_LINE_SHIFT) & 63);
+	unsigned int line = page >> DMT_LINE_SHIFT & 63;
 	struct dmt_slot *table, *slot;
 	atomic64_t *bits;
 
@@ -131,10 +133,19 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 	atomic64_or((s64)(1ULL << (page & 63)),
 		    &bits[(page >> 6) & (DMT_CHUNK_WORDS - 1)]);
 	smp_mb__after_atomic();
-	if (unlikely(!(atomic64_read(&slot->summary) & line)))
-		atomic64_or((s64)line, &slot->summary);
+	if (unlikely(!((u64)atomic64_read(&slot->summary) >> line & 1))) {
+		atomic64_or((s64)(1ULL << line), &slot->summary);
+		smp_mb__after_atomic();
+	}
+	smp_rmb(); /* see dmt_log_mark() */
 	return likely(READ_ONCE(slot->bits) == bits);
 }
+
+/*
+ * The same for pages of one chunk that has a bitmap: short, so that more of a thread's
+ * marks wait for their cache lines at a time. Return: false: use dmt_log_mark()
+ */
+bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last);
 
 /**
  * struct dmt_taker - state of taking pages from logs, one log after the other

@@ -38,6 +38,7 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
 	}
 	m->iova = iova;
 	m->last = last;
+	m->writable = prot & DMT_WRITE ? npages << PAGE_SHIFT : 0;
 	m->vaddr = vaddr;
 	m->prot = prot;
 	m->leaving = true; /* until it's in the space */
@@ -72,22 +73,26 @@ void dmt_mapping_put(struct dmt_mapping *m)
 	dmt_free_later(&m->later, mapping_free);
 }
 
-/* Mark with memory that is allocated by sleeping, outside of RCU. */
-static void mark_slowly(struct dmt_mapping *m, u64 first, u64 last)
+/* In an RCU section. False: memory is wanted, as dmt_log_mark() has it. */
+static bool mark_tracked(struct dmt_mapping *m, u64 first, u64 last,
+			 struct dmt_need *need)
 {
-	struct dmt_need need = { .host = m->host };
-	bool done;
+	if (unlikely(last >= m->log.npages)) {
+		if (first >= m->log.npages)
+			return true;
+		last = m->log.npages - 1;
+	}
+	return !dmt_mapping_is_tracked(m) ||
+	       dmt_log_mark(&m->log, first, last, need);
+}
 
-	do {
-		if (!need.spare)
-			need.spare = dmt_zalloc(need.host, DMT_NEED_SIZE);
-		need.settle = !need.spare;
-		rcu_read_lock();
-		done = !dmt_mapping_is_tracked(m) ||
-		       dmt_log_mark(&m->log, first, last, &need);
-		rcu_read_unlock();
-	} while (!done);
-	dmt_free(need.spare);
+void dmt_mapping_mark_nowait(struct dmt_mapping *m, u64 first, u64 last)
+{
+	struct dmt_need need = { .host = m->host, .settle = true };
+
+	mark_tracked(m, first, last, &need);
+	if (unlikely(need.spare))
+		dmt_free(need.spare);
 }
 
 void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
@@ -96,17 +101,16 @@ void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 	struct dmt_need need = { .host = m->host, .settle = !may_sleep };
 	bool done;
 
-	if (unlikely(last >= m->log.npages)) {
-		if (first >= m->log.npages)
-			return;
-		last = m->log.npages - 1;
+	for (;;) {
+		rcu_read_lock();
+		done = mark_tracked(m, first, last, &need);
+		rcu_read_unlock();
+		if (likely(done))
+			break;
+		if (!need.spare)
+			need.spare = dmt_zalloc(need.host, DMT_NEED_SIZE);
+		need.settle = !need.spare;
 	}
-	rcu_read_lock();
-	done = !dmt_mapping_is_tracked(m) ||
-	       dmt_log_mark(&m->log, first, last, &need);
-	rcu_read_unlock();
 	if (unlikely(need.spare))
 		dmt_free(need.spare);
-	if (unlikely(!done))
-		mark_slowly(m, first, last);
 }

@@ -38,6 +38,8 @@ struct dmt_runs {
  * struct dmt_mapping - one MAP_DMA
  * @iova: first IOVA
  * @last: last IOVA, inclusive
+ * @writable: number of bytes from @iova on that devices may write and that can have memory: less
+ *	      than all of them as @log.npages has it, or 0
  * @vaddr: address of the memory in the owner, page-aligned like @iova. dmt_vaddr_update()
  *	   changes it and @owner, when no operation can be under way
  * @prot: access that devices have: DMT_READ and DMT_WRITE
@@ -59,11 +61,12 @@ struct dmt_runs {
  * @pins: pages that drivers hold
  * @log: pages that were written
  *
- * @iova, @last and @prot never change while it is in the space.
+ * @iova, @last, @writable and @prot never change while it is in the space.
  */
 struct dmt_mapping {
 	u64 iova;
 	u64 last;
+	u64 writable;
 	u64 vaddr;
 	u32 prot;
 	bool leaving;
@@ -134,6 +137,9 @@ void dmt_mapping_put(struct dmt_mapping *m);
  */
 void dmt_mapping_mark_range(struct dmt_mapping *m, u64 first, u64 last,
 			    bool may_sleep);
+
+/* The same without sleeping, in the RCU read-side section in which @m was found */
+void dmt_mapping_mark_nowait(struct dmt_mapping *m, u64 first, u64 last);
 
 /*
  * Return: whether a complete write must be logged. Either this sees that tracking has begun, or

@@ -14,8 +14,8 @@
  *	mark: (1) mark the log			unmap: (1) set leaving
  *	      (2) leaving? fail			       (2) last harvest
  *
- * with a full barrier in between on both sides (the unmap's is in
- * dmt_gate_drain()). A mark that succeeds found leaving unset, so the last
+ * with a full barrier in between on both sides (the mark's is in dmt_log_mark(), the unmap's
+ * in dmt_gate_drain()). A mark that succeeds found leaving unset, so the last
  * harvest, or one before it, has it. A mark that fails may leave pages marked in
  * the log: if the unmap fails as well, they are reported, and they were written.
  */
@@ -332,14 +332,14 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 	return err;
 }
 
-/* In an RCU read-side section: mark pages of one mapping, unless it is leaving. */
-static int mark_piece(struct dmt_mapping *m, u64 first, u64 last)
+/* In an RCU section: mark pages of one mapping, if it isn't leaving. */
+static int mark_piece(struct dmt_container *c, struct dmt_mapping *m, u64 first,
+		      u64 last)
 {
-	if (unlikely(first != last || !dmt_mapping_mark_page(m, first)))
-		dmt_mapping_mark_range(m, first, last,
-				       false /* may not sleep */);
-	smp_mb(); /* with the one in dmt_gate_drain(): see above */
-	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0;
+	if (unlikely(!smp_load_acquire(&c->tracking) ||
+		     !dmt_log_mark_run(&m->log, first, last)))
+		dmt_mapping_mark_nowait(m, first, last);
+	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0; /* see above */
 }
 
 int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size)
@@ -348,18 +348,18 @@ int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size)
 	u64 last;
 	int err;
 
-	if (unlikely(!size))
+	if (!size)
 		return -EINVAL;
-	if (unlikely(check_add_overflow(iova, size - 1, &last)))
+	if (check_add_overflow(iova, size - 1, &last))
 		return -EOVERFLOW;
 
 	rcu_read_lock();
 	m = dmt_space_find(&c->space, iova);
-	if (unlikely(!m || last > m->last || !(m->prot & DMT_WRITE))) {
+	if (unlikely(!m || last - m->iova >= m->writable)) {
 		rcu_read_unlock();
 		return mark_pieces(c, iova, last);
 	}
-	err = mark_piece(m, page_of(m, iova), page_of(m, last));
+	err = mark_piece(c, m, page_of(m, iova), page_of(m, last));
 	rcu_read_unlock();
 	return err;
 }

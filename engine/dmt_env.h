@@ -235,6 +235,16 @@ static inline void dmt_synchronize_rcu(void)
 #define synchronize_rcu() dmt_synchronize_rcu()
 #endif
 
+/* Can this thread begin an RCU section without a call, by which liburcu registers it? */
+static inline bool dmt_rcu_is_ready(void)
+{
+#ifdef _LGPL_SOURCE
+	return URCU_TLS(urcu_bp_reader);
+#else
+	return true;
+#endif
+}
+
 /* Callbacks; reclaim.h says when they run */
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
 void dmt_rcu_barrier(void);
@@ -295,8 +305,7 @@ static inline void wake_up(wait_queue_head_t *q)
 #define nr_cpu_ids     32U /* largest number of thread numbers */
 
 /* Number of this thread; threads that run at the same time should have different ones */
-extern __thread unsigned int dmt_thread_id __attribute__((tls_model(
-	"initial-exec"))); /* one instruction, in a shared library too */
+extern __thread unsigned int dmt_thread_id;
 unsigned int dmt_thread_id_new(void);
 
 static inline unsigned int raw_smp_processor_id(void)
@@ -306,8 +315,7 @@ static inline unsigned int raw_smp_processor_id(void)
 	return likely(id) ? id : dmt_thread_id_new();
 }
 
-extern __thread struct dmt_hint dmt_hint
-	__attribute__((tls_model("initial-exec")));
+extern __thread struct dmt_hint dmt_hint;
 
 static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
 {

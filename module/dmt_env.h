@@ -74,6 +74,11 @@ static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 	put_cpu_ptr(&dmt_hint);
 }
 
+static inline bool dmt_rcu_is_ready(void)
+{
+	return true;
+}
+
 /* Return: an address of user memory without the tag bits, which the processor ignores */
 static inline unsigned long dmt_untagged(unsigned long vaddr)
 {

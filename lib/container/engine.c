@@ -9,6 +9,7 @@
 #include "engine/reclaim.h"
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
+#include "text.h"
 #include "core/group.h"
 #include "core/map.h"
 #include "core/operation.h"
@@ -237,13 +238,23 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 			 iova, (uint64_t)npages << PAGE_SHIFT);
 }
 
-int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
-			       uint64_t size)
+/* Not inline: so that the usual case, below, needs no stack */
+static __attribute__((noinline)) int mark_dirty(struct dmatrack_engine *e,
+						uint64_t iova, uint64_t size)
 {
 	if (dml_lacks(e))
 		return -EINVAL;
 	return result_of(dmt_operation_mark(&e->c, iova, size), "marking", iova,
 			 size);
+}
+
+int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
+			       uint64_t size)
+{
+	if (likely(e && !dml_text_is_set &&
+		   dmt_operation_mark_usual(&e->c, iova, size)))
+		return 0;
+	return mark_dirty(e, iova, size);
 }
 
 void dmatrack_engine_on_unmap(struct dmatrack_engine *e,

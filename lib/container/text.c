@@ -8,15 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dmatrack.h"
+#include "text.h"
 
 static __thread char said[DMATRACK_ERROR_MAX];
-/* Does @said hold a text? Reached in one access, which every call makes. */
-static __thread bool is_said __attribute__((tls_model("initial-exec")));
+__thread bool dml_text_is_set;
 
 const char *dmatrack_error(void)
 {
-	return is_said ? said : "";
+	return dml_text_is_set ? said : "";
 }
 
 int dmatrack_set_error(int err, const char *format, ...)
@@ -28,6 +27,6 @@ int dmatrack_set_error(int err, const char *format, ...)
 	vsnprintf(text, sizeof(text), format ? format : "", args);
 	va_end(args);
 	strcpy(said, text);
-	is_said = *said;
+	dml_text_is_set = *said;
 	return err;
 }

@@ -396,6 +396,14 @@ static void device_write(u64 page)
 	finish(page, n);
 }
 
+/* Mark like dmatrack_engine_mark_dirty(). */
+static int mark(u64 iova, u64 size)
+{
+	if (dmt_operation_mark_usual(&r.c, iova, size))
+		return 0;
+	return dmt_operation_mark(&r.c, iova, size);
+}
+
 /*
  * A device that writes by itself and reports it. If the report is refused, the memory
  * isn't the device's any more, and its write there doesn't matter. Otherwise a harvest
@@ -411,7 +419,7 @@ static void device_report(u64 page)
 		n = PAGES - page;
 	touch(page, n);
 	WRITE_ONCE(r.content[page][id], next_number());
-	err = dmt_operation_mark(&r.c, iova_of(page), n * PAGE);
+	err = mark(iova_of(page), n * PAGE);
 	sim_mb();
 	if (err)
 		r.copy[page][id] = r.content[page][id];
@@ -705,8 +713,7 @@ static void marker(void *arg)
 {
 	(void)arg;
 	while (r.at_work)
-		dmt_operation_mark(&r.c, iova_of(sim_below(PAGES / 2) * 2 + 1),
-				   PAGE);
+		mark(iova_of(sim_below(PAGES / 2) * 2 + 1), PAGE);
 }
 
 /* START, mark some even pages, each only once, and STOP. */

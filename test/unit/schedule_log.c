@@ -43,19 +43,18 @@ static struct run {
 	struct dmt_taker taker;
 } r;
 
-/* Mark like dmt_mapping_mark(). */
+/* Mark like dmt_mapping_mark() and dmt_operation_mark(). */
 static void mark(u64 first, u64 last, bool may_sleep)
 {
 	struct dmt_need need = { .settle = !may_sleep };
 	bool done;
 
-	if (first == last) {
-		rcu_read_lock();
-		done = dmt_log_mark_page(r.log, first);
-		rcu_read_unlock();
-		if (done)
-			return;
-	}
+	rcu_read_lock();
+	done = first == last ? dmt_log_mark_page(r.log, first) :
+			       dmt_log_mark_run(r.log, first, last);
+	rcu_read_unlock();
+	if (done)
+		return;
 	for (;;) {
 		rcu_read_lock();
 		done = dmt_log_mark(r.log, first, last, &need);
