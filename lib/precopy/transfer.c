@@ -15,6 +15,7 @@
 #define PROGRESS_NS (DML_NSEC / 10)
 #define BATCH	    (256u << 10) /* bytes */
 #define PIECE	    4096	 /* bytes; no page is smaller */
+#define ABSENT	    (1ull << 18) /* absent pages: they must not delay progress() */
 
 int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 		      const struct dml_clock *clock)
@@ -37,7 +38,8 @@ int dml_transfer_init(struct dml_transfer *x, const struct dml_request *q,
 	x->buf = aligned_alloc(4096, x->batch);
 	x->hashes = calloc(npages, sizeof(*x->hashes));
 	x->needs = calloc(npages, 1);
-	if (!x->pages || !x->buf || !x->hashes || !x->needs)
+	x->index = calloc(npages, sizeof(*x->index));
+	if (!x->pages || !x->buf || !x->hashes || !x->needs || !x->index)
 		ret = -ENOMEM;
 	for (i = 0; i < q->p.nregions && !ret; i++)
 		ret = dml_pages_init(&x->pages[i], dml_request_pages(q, i),
@@ -59,6 +61,7 @@ void dml_transfer_free(struct dml_transfer *x)
 	free(x->buf);
 	free(x->hashes);
 	free(x->needs);
+	free(x->index);
 }
 
 uint64_t dml_transfer_memory(const struct dml_transfer *x)
@@ -277,21 +280,22 @@ static void copy_pages(unsigned char *to, const char *from, size_t size)
 		dml_racy_copy(to + i, from + i, PIECE);
 }
 
+/* Read pages to the place of page @at of the buffer. */
 static int read_pages(struct dml_transfer *x, uint32_t region, uint64_t first,
-		      uint64_t n)
+		      uint64_t at, uint64_t n)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
 	uint64_t offset = first * p->page_size;
+	unsigned char *to = x->buf + at * p->page_size;
 	size_t size = n * p->page_size;
 	int ret;
 
 	if (!p->read) {
-		copy_pages(x->buf, (char *)p->regions[region].vaddr + offset,
-			   size);
+		copy_pages(to, (char *)p->regions[region].vaddr + offset, size);
 		return 0;
 	}
-	ret = dml_error_foreign(
-		p->read(p->opaque, region, offset, x->buf, size), "read()");
+	ret = dml_error_foreign(p->read(p->opaque, region, offset, to, size),
+				"read()");
 	return ret > 0 ? dml_error(-EINVAL,
 				   "read() returned %d, not 0 or -errno", ret) :
 			 ret;
@@ -327,7 +331,7 @@ static int compare(struct dml_transfer *x, uint32_t region, uint64_t first,
 
 	for (; n && !ret; first += some, n -= some) {
 		some = n < x->batch / size ? n : x->batch / size;
-		ret = read_pages(x, region, first, some);
+		ret = read_pages(x, region, first, 0, some);
 		for (i = 0; i < some && !ret; i++)
 			compare_page(x, &x->pages[region], first + i,
 				     x->buf + i * size,
@@ -358,23 +362,34 @@ int dml_transfer_holds(void *transfer, uint64_t iova, uint64_t size,
 	return ret;
 }
 
-/* Read @n pages, at most a batch, and find the action that each of them needs. */
-static int read_and_compare(struct dml_transfer *x, uint32_t region,
-			    uint64_t first, uint64_t n)
+/* Return: the page of the batch after a run of adjacent ones from page @at on */
+static uint64_t adjacent(const struct dml_transfer *x, uint64_t at)
+{
+	while (++at < x->n && x->index[at] == x->index[at - 1] + 1)
+		;
+	return at;
+}
+
+/* Read the batch, and find the action that each page needs. */
+static int read_and_compare(struct dml_transfer *x, uint32_t region)
 {
 	size_t size = x->q->p.page_size;
-	uint64_t from = x->now, i;
-	int ret = read_pages(x, region, first, n);
+	uint64_t from = x->now, at, end, i;
+	int ret;
 
-	if (ret)
-		return ret;
-	for (i = 0; i < n; i++)
-		x->needs[i] = dml_pages_need(&x->pages[region], first + i,
+	for (at = 0; at < x->n; at = end) {
+		end = adjacent(x, at);
+		ret = read_pages(x, region, x->index[at], at, end - at);
+		if (ret)
+			return ret;
+	}
+	for (i = 0; i < x->n; i++)
+		x->needs[i] = dml_pages_need(&x->pages[region], x->index[i],
 					     x->buf + i * size, size,
 					     &x->hashes[i]);
 	read_clock(x);
 	x->compare_ns += x->now - from;
-	x->compared += n;
+	x->compared += x->n;
 	return 0;
 }
 
@@ -428,19 +443,22 @@ static void skip_run(struct dml_transfer *x, uint32_t region, uint64_t first,
 }
 
 /* Do what the pages in the buffer need, run by run. Return: as handle_result() */
-static int send_batch(struct dml_transfer *x, uint32_t region, uint64_t first,
-		      uint64_t n)
+static int send_batch(struct dml_transfer *x, uint32_t region)
 {
-	uint64_t at, end;
+	uint64_t at, end, i;
 	int ret = 0;
 
-	for (at = 0; at < n && !ret; at = end) {
-		for (end = at + 1; end < n && x->needs[end] == x->needs[at];)
-			end++;
+	for (at = 0; at < x->n && !ret; at = end) {
+		end = adjacent(x, at);
+		for (i = at + 1; i < end && x->needs[i] == x->needs[at];)
+			i++;
+		end = i;
 		if (x->needs[at] == DML_SEND || x->needs[at] == DML_CLEAR)
-			ret = send_run(x, region, first + at, at, end - at);
+			ret = send_run(x, region, x->index[at], at, end - at);
 		else
-			skip_run(x, region, first + at, at, end - at);
+			skip_run(x, region, x->index[at], at, end - at);
+		if (!ret)
+			ret = report_progress(x);
 	}
 	return ret;
 }
@@ -457,80 +475,104 @@ static uint64_t batch_pages(const struct dml_transfer *x)
 }
 
 /**
- * struct pass_piece - pages that a pass handles at once
- * @first: number of the first page, from the region's start
- * @n: number of pages
- * @absent: whether they were never touched: they are zero, and needn't be read
+ * struct cursor - a place in the pass through a region
+ * @pos: number of the next page
+ * @len: number of pages from @pos on that are known to be pending
  */
-struct pass_piece {
-	uint64_t first;
-	uint64_t n;
-	bool absent;
+struct cursor {
+	uint64_t pos, len;
 };
 
+/* A run is searched once, not for each part of it: it may be the whole region. */
+static bool find_run(const struct dml_pages *p, struct cursor *c)
+{
+	return c->len || dml_pages_next(p, &c->pos, &c->len);
+}
+
 /*
- * Return: the first piece of @n pending pages from @first on. Absent pages are handled as others
- * if they are filled: the destination has to zero them.
+ * Return: the number of pages at @c, of which all or none are @absent: never touched, so that they
+ * are zero and needn't be read. They are handled as others if they are filled: the
+ * destination has to zero them.
  */
-static struct pass_piece next_piece(const struct dml_transfer *x,
-				    struct dml_absent *a, uint32_t region,
-				    uint64_t first, uint64_t n)
+static uint64_t next_piece(const struct dml_transfer *x, struct dml_absent *a,
+			   uint32_t region, const struct cursor *c,
+			   bool *absent)
 {
 	const struct dmatrack_precopy *p = &x->q->p;
-	uint64_t most = batch_pages(x), bytes, pages;
-	bool absent;
+	uint64_t bytes, pages;
 
-	if (a) {
-		bytes = dml_absent_run(a,
-				       (char *)p->regions[region].vaddr +
-					       first * p->page_size,
-				       n * p->page_size, &absent);
-		pages = bytes / p->page_size;
-		if (absent && pages &&
-		    !dml_pages_filled(&x->pages[region], first, pages))
-			return (struct pass_piece){ first, pages, true };
-		pages += !absent && bytes % p->page_size;
-		n = pages ? pages : 1;
+	*absent = false;
+	if (!a)
+		return c->len;
+	bytes = dml_absent_run(
+		a, (char *)p->regions[region].vaddr + c->pos * p->page_size,
+		c->len * p->page_size, absent);
+	pages = bytes / p->page_size;
+	if (*absent && pages &&
+	    !dml_pages_filled(&x->pages[region], c->pos, pages))
+		return pages;
+	pages += !*absent && bytes % p->page_size;
+	*absent = false;
+	return pages ? pages : 1;
+}
+
+/*
+ * Collect the pages of a batch from @c on; absent ones are done. Pages need not be adjacent: one
+ * that lies alone costs little more than one in a run. Return: false: no page was left
+ */
+static bool gather(struct dml_transfer *x, struct dml_absent *a,
+		   uint32_t region, struct cursor *c)
+{
+	struct dml_pages *pages = &x->pages[region];
+	uint64_t most = batch_pages(x), absent_pages = 0, n;
+	bool absent, any = false;
+
+	x->n = 0;
+	while (x->n < most && absent_pages < ABSENT && find_run(pages, c)) {
+		any = true;
+		n = next_piece(x, a, region, c, &absent);
+		if (absent) {
+			dml_pages_done(pages, c->pos, n);
+			x->round.zero += n;
+			absent_pages += n;
+		} else if (n > most - x->n) {
+			n = most - x->n;
+		}
+		c->pos += n;
+		c->len -= n;
+		for (; n && !absent; n--)
+			x->index[x->n++] = c->pos - n;
 	}
-	return (struct pass_piece){ first, n < most ? n : most, false };
+	return any;
 }
 
 /* Return: as handle_result() */
-static int pass_piece(struct dml_transfer *x, uint32_t region,
-		      const struct pass_piece *piece)
+static int pass_batch(struct dml_transfer *x, uint32_t region)
 {
 	int ret;
 
-	if (piece->absent) {
-		dml_pages_done(&x->pages[region], piece->first, piece->n);
-		x->round.zero += piece->n;
+	if (!x->n)
 		read_clock(x);
-		return 0;
-	}
+	ret = report_progress(x);
+	if (ret || !x->n)
+		return ret;
 	ret = wait_for_bandwidth(x);
 	if (!ret)
-		ret = read_and_compare(x, region, piece->first, piece->n);
-	return ret ? ret : send_batch(x, region, piece->first, piece->n);
+		ret = read_and_compare(x, region);
+	return ret ? ret : send_batch(x, region);
 }
 
-/* A run is searched once, not for each piece of it: it may be the whole region. */
+/* After a loss, the pages of the batch that are still pending are collected again. */
 static int pass_region(struct dml_transfer *x, uint32_t region,
 		       struct dml_absent *a)
 {
-	uint64_t pos = 0, len;
-	struct pass_piece piece;
+	struct cursor c = { 0 };
 	int ret = 0;
 
-	while (ret >= 0 && dml_pages_next(&x->pages[region], &pos, &len)) {
-		for (ret = 0; len && !ret; len -= piece.n) {
-			ret = report_progress(x);
-			if (ret)
-				break;
-			piece = next_piece(x, a, region, pos, len);
-			ret = pass_piece(x, region, &piece);
-			if (!ret)
-				pos += piece.n;
-		}
+	while (ret >= 0 && gather(x, a, region, &c)) {
+		ret = pass_batch(x, region);
+		if (ret > 0)
+			c = (struct cursor){ .pos = x->index[0] };
 	}
 	return ret < 0 ? ret : 0;
 }

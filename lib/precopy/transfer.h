@@ -37,8 +37,10 @@
  * @pace: the bandwidth limit; not applied in the last round
  * @buf: @batch bytes: the pages that are read and compared
  * @batch: maximum bytes of one write
- * @hashes: hashes of the pages in @buf
- * @needs: actions that the pages in @buf need, enum dml_need
+ * @n: number of pages in @buf
+ * @index: array of their numbers, ascending
+ * @hashes: array of their hashes
+ * @needs: array of the actions that they need, enum dml_need
  * @round: counts and times of the round so far
  * @round_began: time when the round's copying began, in ns
  * @compare_ns: time of this round for reading and comparing
@@ -57,6 +59,8 @@ struct dml_transfer {
 	struct dml_pace pace;
 	unsigned char *buf;
 	size_t batch;
+	uint64_t n;
+	uint64_t *index;
 	struct dml_hash *hashes;
 	unsigned char *needs;
 	struct dmatrack_round round;

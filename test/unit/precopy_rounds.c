@@ -539,6 +539,43 @@ static void test_batches(void)
 	      play.d.largest <= DMATRACK_WRITE_MAX);
 }
 
+static void take_long(void *opaque, uint64_t size)
+{
+	play.now += 60 * MS;
+}
+
+/* Pages that aren't neighbours are read together, but progress() doesn't wait for them all. */
+static void test_scattered(void)
+{
+	unsigned int i;
+
+	begin_play();
+	for (i = 0; i < NPAGES; i += 2)
+		memory[i][0] = 0;
+	play.d.on_write = take_long;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.d.writes, NPAGES / 2);
+	CHECK_EQ(play.d.bytes, NPAGES / 2 * PAGE);
+	CHECK(play.ticks > 100);
+	CHECK(play.slack <= 120 * MS);
+}
+
+/* If the destination is lost, the rest of the pages that were read isn't left for the next round. */
+static void test_scattered_lost(void)
+{
+	unsigned int i;
+
+	begin_play();
+	for (i = 0; i < NPAGES; i += 2)
+		memory[i][0] = 0;
+	play.d.at = 11; /* begin(), nine writes, and one that fails */
+	play.d.error = -EAGAIN;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.totals.resumed, 1);
+	CHECK(play.rounds[0].sent >= NPAGES / 2);
+	CHECK_EQ(play.rounds[0].left, 0);
+}
+
 /* Refinement takes 16 bytes for each page that was sent, and none for others. */
 static void test_memory(void)
 {
@@ -721,6 +758,8 @@ int main(void)
 	TEST(test_refinement, "refinement sends only changed pages");
 	TEST(test_zero, "zeros are sent only for pages that weren't zero");
 	TEST(test_batches, "neighbouring pages are sent together");
+	TEST(test_scattered, "progress() while scattered pages are sent");
+	TEST(test_scattered_lost, "a loss while scattered pages are sent");
 	TEST(test_memory, "the memory of hashes");
 	TEST(test_forget, "hashes of lost pages are forgotten");
 	TEST(test_refused, "invalid requests are refused");
