@@ -65,3 +65,26 @@ void bench_bare_zero(struct bench_bare *bare)
 {
 	memset(bare->answer, 0, bare->nwords * sizeof(uint64_t));
 }
+
+void bench_bare_set(struct bench_bare *bare, uint64_t first, uint64_t n)
+{
+	uint64_t end = first + n, len;
+
+	for (; first < end; first += len) {
+		uint64_t bit = first % 64;
+
+		len = 64 - bit < end - first ? 64 - bit : end - first;
+		bare->words[first / 64] |= ~0ULL >> (64 - len) << bit;
+	}
+}
+
+void bench_bare_harvest(struct bench_bare *bare)
+{
+	uint64_t i;
+
+	for (i = 0; i < bare->nwords; i++)
+		bare->answer[i] =
+			bare->words[i] ? __atomic_exchange_n(&bare->words[i], 0,
+							     __ATOMIC_SEQ_CST) :
+					 0;
+}

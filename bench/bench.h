@@ -62,6 +62,14 @@ enum bench_layout {
 uint64_t bench_layout_run(enum bench_layout layout, uint64_t n, uint64_t npages,
 			  uint64_t *i, uint64_t *first);
 
+/* Number of chunks of a log of @npages pages, whole ones */
+uint64_t bench_layout_chunks(uint64_t npages);
+
+/* sweep.c ------------------------------------------------------------------ */
+
+/* Print a line of JSON for each point: of all, or of the coarse sweep */
+void bench_sweep(const struct bench *b, bool all);
+
 /* bare.c ------------------------------------------------------------------- */
 
 /**
@@ -86,11 +94,14 @@ void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n);
 void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			 uint64_t npages);
 
-/*
- * Fill the answer: with zeros; with a copy of the bitmap, which is then cleared; by an
- * atomic exchange of every word, even of those that are 0.
- */
+/* Set the bits of @n pages from @first on, word by word. */
+void bench_bare_set(struct bench_bare *bare, uint64_t first, uint64_t n);
+
+/* Fill the answer with zeros. */
 void bench_bare_zero(struct bench_bare *bare);
+
+/* As QEMU harvests: fill the answer, with an atomic exchange of each word that isn't 0. */
+void bench_bare_harvest(struct bench_bare *bare);
 
 /* engine.c ----------------------------------------------------------------- */
 
@@ -137,8 +148,9 @@ void bench_check(int ret, const char *what);
  * struct bench_vfio - a container in the kernel, with one device
  * @t: the container
  * @device: the device's descriptor
- * @memory: 1 GiB of addresses that map the same few MiB over and over, so that
+ * @memory: 1 GiB of addresses, or more, that map the same few MiB over and over, so that
  *	    much can be dirty in a machine that has little
+ * @span: bytes of addresses at @memory
  * @answer: room for a harvest of 1 TiB and a page more
  * @seed: seed of the places that the device writes to
  */
@@ -146,6 +158,7 @@ struct bench_vfio {
 	struct dmatrack *t;
 	int device;
 	char *memory;
+	uint64_t span;
 	uint64_t *answer;
 	uint64_t seed;
 };
@@ -155,6 +168,13 @@ struct bench_vfio {
 
 void bench_vfio_open(struct bench_vfio *v, const struct bench *b);
 void bench_vfio_close(struct bench_vfio *v);
+
+/*
+ * Have @v->memory span @size bytes, if it doesn't: of huge pages, since a machine with
+ * little memory has no room for so many page tables of small ones. They have to be
+ * reserved: /proc/sys/vm/nr_hugepages.
+ */
+void bench_vfio_widen(struct bench_vfio *v, uint64_t size);
 
 /* Is it the mediated device of test/testdev? */
 bool bench_vfio_is_testdev(const struct bench *b);

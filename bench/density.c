@@ -4,7 +4,6 @@
  * apart. bench/sweep has many more such points.
  */
 #include "bench.h"
-#include "engine/host.h"
 
 /**
  * struct density - state that the passes share
@@ -61,7 +60,7 @@ static void use_log(struct density *d)
 	unsigned int i;
 
 	bench_vfio_dirty_layout(&d->v, d->size, BENCH_CHUNKS,
-				d->size / BENCH_PAGE / DMT_CHUNK_PAGES);
+				bench_layout_chunks(d->size / BENCH_PAGE));
 	for (i = 0; i < 3; i++)
 		pass(d);
 }
@@ -110,7 +109,7 @@ static void run_pin_last(const struct bench *b, const struct bench_row *row,
 	uint64_t chunks;
 
 	density_open(&d, b, row->arg * 1024);
-	chunks = d.size / BENCH_PAGE / DMT_CHUNK_PAGES;
+	chunks = bench_layout_chunks(d.size / BENCH_PAGE);
 	bench_vfio_pin(&d.v, d.size - BENCH_PAGE, BENCH_PAGE, true);
 	d.layout = BENCH_CHUNKS;
 	d.dirty = chunks;

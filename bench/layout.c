@@ -8,6 +8,11 @@
 /* Anywhere in a chunk but at its ends */
 #define WITHIN 1234
 
+uint64_t bench_layout_chunks(uint64_t npages)
+{
+	return npages / DMT_CHUNK_PAGES;
+}
+
 /* The random numbers of @i, the same at each call */
 static uint64_t random_page(uint64_t i, uint64_t npages)
 {
@@ -40,8 +45,9 @@ uint64_t bench_layout_run(enum bench_layout layout, uint64_t n, uint64_t npages,
 		len = clustered(n, npages, *i, first);
 		break;
 	case BENCH_CHUNKS:
-		*first = npages / DMT_CHUNK_PAGES * *i / n * DMT_CHUNK_PAGES +
-			 WITHIN;
+		*first =
+			bench_layout_chunks(npages) * *i / n * DMT_CHUNK_PAGES +
+			WITHIN;
 		break;
 	}
 	*i += len;

@@ -58,6 +58,8 @@ static const char help[] =
 	"                     rows of the type1 driver in the kernel (see bench/vm)\n"
 	"  --instructions     the clock counts instructions\n"
 	"  --raw              print results for --merge\n"
+	"  --sweep WHICH      harvests at many densities and layouts: 'full' or 'coarse';\n"
+	"                     prints a line of JSON for each (see bench/sweep)\n"
 	"  --merge            print raw results of two drivers side by side\n"
 	"  --help\n";
 
@@ -65,10 +67,13 @@ struct options {
 	struct bench b;
 	const char *rows, *sizes;
 	uint64_t reps, cpu;
+	uint64_t sweep;
 	bool list;
 	bool raw;
 	bool merge;
 };
+
+static const char *const sweeps[] = { "none", "full", "coarse", NULL };
 
 static const struct cli_option option_table[] = {
 	CLI_STRING("rows", struct options, rows),
@@ -81,6 +86,7 @@ static const struct cli_option option_table[] = {
 	CLI_STRING("device", struct options, b.device),
 	CLI_FLAG("instructions", struct options, b.how.alone),
 	CLI_FLAG("raw", struct options, raw),
+	CLI_CHOICE("sweep", struct options, sweep, sweeps),
 	CLI_FLAG("merge", struct options, merge),
 	{ 0 }
 };
@@ -234,6 +240,8 @@ int main(int argc, char **argv)
 		measure_focus(&o.b.how, false);
 		if (o.merge)
 			bench_merge(&o.b, argv[0], argv[1], format(&o));
+		else if (o.sweep)
+			bench_sweep(&o.b, o.sweep == 1);
 		else
 			run_tables(&o);
 	}

@@ -18,6 +18,8 @@
 #include "test/testdev/testdev.h"
 
 #define REAL   (16ULL << 20) /* bytes of memory behind @memory */
+#define WIDE   (64ULL << 20) /* the same in huge pages */
+#define HUGE   (2ULL << 20)
 #define ANSWER ((32ULL << 20) + 4096)
 /*
  * Under emulation, a buffer at the same offset modulo 2 MiB as the kernel's
@@ -25,17 +27,19 @@
  */
 #define ASIDE (37 * 4096UL)
 
-static char *map_memory(void)
+/* Map the same @part bytes over and over. @flags: of memfd_create() */
+static char *map_memory(uint64_t span, uint64_t part, unsigned int flags)
 {
-	int fd = memfd_create("bench", MFD_CLOEXEC);
-	char *at = mmap(NULL, BENCH_GIB, PROT_NONE,
+	int fd = memfd_create("bench", MFD_CLOEXEC | flags);
+	char *at = mmap(NULL, span + HUGE, PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint64_t i;
 
-	if (fd < 0 || ftruncate(fd, REAL) || at == MAP_FAILED)
+	if (fd < 0 || ftruncate(fd, part) || at == MAP_FAILED)
 		bench_check(-errno, "memory");
-	for (i = 0; i < BENCH_GIB; i += REAL)
-		if (mmap(at + i, REAL, PROT_READ | PROT_WRITE,
+	at += -(uintptr_t)at & (HUGE - 1);
+	for (i = 0; i < span; i += part)
+		if (mmap(at + i, part, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd,
 			 0) == MAP_FAILED)
 			bench_check(-errno, "memory");
@@ -59,15 +63,25 @@ void bench_vfio_open(struct bench_vfio *v, const struct bench *b)
 	bench_check(dmatrack_open_vfio(&v->t, b->device, VFIO_TYPE1v2_IOMMU),
 		    "open the device");
 	v->device = dmatrack_device_fd(v->t);
-	v->memory = map_memory();
+	v->span = BENCH_GIB;
+	v->memory = map_memory(v->span, REAL, 0);
 	v->answer = map_answer();
 }
 
 void bench_vfio_close(struct bench_vfio *v)
 {
 	dmatrack_close(v->t);
-	munmap(v->memory, BENCH_GIB);
+	munmap(v->memory, v->span);
 	munmap((char *)v->answer - ASIDE, ANSWER + ASIDE);
+}
+
+void bench_vfio_widen(struct bench_vfio *v, uint64_t size)
+{
+	if (size <= v->span)
+		return;
+	munmap(v->memory, v->span);
+	v->span = size;
+	v->memory = map_memory(size, WIDE, MFD_HUGETLB);
 }
 
 bool bench_vfio_is_testdev(const struct bench *b)
