@@ -481,17 +481,14 @@ static int start_devices(struct precopy *c, int err)
 			       "");
 }
 
-/*
- * With the devices stopped: passes until the destination has all pages. Without lost() it never asks
- * for a page again.
- */
+/* With the devices stopped: passes until the destination has all pages */
 static int drain(struct precopy *c)
 {
 	int ret;
 
 	do {
 		ret = dml_transfer_pass(&c->x);
-		if (!ret && c->q.p.release && !c->q.ops.lost) {
+		if (!ret && dml_request_releases_early(&c->q)) {
 			c->totals.last_copy = now(c) - c->x.round_began;
 			release_devices(c);
 		}

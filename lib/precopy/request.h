@@ -6,6 +6,8 @@
 #ifndef DML_PRECOPY_REQUEST_H
 #define DML_PRECOPY_REQUEST_H
 
+#include <stdbool.h>
+
 #include "dmatrack_copy.h"
 
 /**
@@ -29,6 +31,15 @@ static inline uint64_t dml_request_pages(const struct dml_request *q,
 					 unsigned int region)
 {
 	return q->p.regions[region].size / q->p.page_size;
+}
+
+/*
+ * Return: whether release() is called as soon as the destination has been given all pages. Without
+ * lost() it never asks for a page again.
+ */
+static inline bool dml_request_releases_early(const struct dml_request *q)
+{
+	return q->p.release && !q->ops.lost;
 }
 
 #endif

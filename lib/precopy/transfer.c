@@ -241,7 +241,10 @@ int dml_transfer_begin(struct dml_transfer *x)
 	return ret;
 }
 
-/* Some destinations wait here until all has arrived: that is time to send, too. */
+/*
+ * Some destinations wait here until all has arrived: that is time to send, too, unless the devices
+ * run again before.
+ */
 int dml_transfer_end_round(struct dml_transfer *x)
 {
 	uint64_t from;
@@ -253,7 +256,7 @@ int dml_transfer_end_round(struct dml_transfer *x)
 		if (x->q->ops.round)
 			ret = x->q->ops.round(x->q->p.dest);
 		read_clock(x);
-		if (!ret)
+		if (!ret && !dml_request_releases_early(x->q))
 			x->send_ns += x->now - from;
 		ret = handle_result(x, ret);
 	} while (ret > 0);

@@ -254,6 +254,34 @@ static void test_release(void)
 	CHECK_EQ(play.rounds[1].downtime, 21 * MS);
 }
 
+static int round_slowly(struct dmatrack_dest *d)
+{
+	play.now += 512 * NS_PAGE;
+	return memdest_ops.round(d);
+}
+
+/* The time of round() is in the forecast if it's in the downtime. */
+static void test_release_forecast(void)
+{
+	struct dmatrack_dest_ops slow = memdest_ops;
+
+	slow.round = round_slowly;
+	slow.lost = NULL;
+	begin_play();
+	DIRTY(10);
+	play.d.base.ops = &slow;
+	play.p.downtime = 2 * MS;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.rounds[0].downtime, 20 * NS_PAGE);
+	begin_play();
+	DIRTY(10);
+	play.d.base.ops = &slow;
+	play.p.release = release;
+	CHECK_EQ(run(), 0);
+	CHECK_EQ(play.rounds[0].downtime, 10 * NS_PAGE);
+	CHECK_EQ(play.totals.downtime, 10 * NS_PAGE);
+}
+
 static void test_diverges(void)
 {
 	begin_play();
@@ -755,6 +783,7 @@ int main(void)
 	TEST(test_pace, "the arithmetic of a bandwidth limit");
 	TEST(test_parts, "the parts of the downtime");
 	TEST(test_release, "the downtime ends when devices may run again");
+	TEST(test_release_forecast, "and so does its forecast");
 	TEST(test_refinement, "refinement sends only changed pages");
 	TEST(test_zero, "zeros are sent only for pages that weren't zero");
 	TEST(test_batches, "neighbouring pages are sent together");
