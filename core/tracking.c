@@ -34,7 +34,8 @@ int dmt_tracking_start(struct dmt_container *c)
 	return err;
 }
 
-#define CUT_TABLES 16U /* at a time: up to 4,096 bitmaps */
+/* Work of one hold of the lock: mappings and chunks, each of which may have a bitmap */
+#define CUT_CHUNKS 4096U
 
 /**
  * struct cut - progress of cutting logs, by IOVA because mappings may be made and removed meanwhile
@@ -51,29 +52,27 @@ struct cut {
 /* Cut the memory of some tables. Return: false: these were the last */
 static bool cut_some(struct dmt_container *c, struct cut *cut)
 {
-	unsigned int n;
+	struct dmt_space_iter it;
+	struct dmt_mapping *m = dmt_space_first(&c->space, cut->iova, &it);
+	u64 chunks = 0;
 
-	for (n = 0; n < CUT_TABLES; n++) {
-		struct dmt_space_iter it;
-		struct dmt_mapping *m =
-			dmt_space_first(&c->space, cut->iova, &it);
-
-		if (!m)
-			return false;
-		if (m->iova != cut->iova)
-			cut->ti = 0;
-		cut->iova = m->iova;
-		if (cut->ti < m->log.ntables)
-			cut->memory =
-				dmt_log_cut(&m->log, cut->ti++, cut->memory);
-		if (cut->ti < m->log.ntables)
-			continue;
-		if (m->last == ~0ULL)
-			return false;
-		cut->iova = m->last + 1;
+	if (m && m->iova != cut->iova)
 		cut->ti = 0;
+	for (; m; m = dmt_space_next(&c->space, &it), cut->ti = 0) {
+		struct dmt_log *log = &m->log;
+
+		cut->iova = m->iova;
+		do {
+			if (chunks >= CUT_CHUNKS)
+				return true;
+			chunks += 1 +
+				  min_t(u64, m->pins.nchunks, DMT_TABLE_CHUNKS);
+			if (cut->ti < log->ntables)
+				cut->memory =
+					dmt_log_cut(log, cut->ti, cut->memory);
+		} while (++cut->ti < log->ntables);
 	}
-	return true;
+	return false;
 }
 
 /*
@@ -107,7 +106,11 @@ static void stop(struct dmt_container *c)
 	c->harvest = NULL;
 	dmt_container_unlock(c);
 	if (tracked) {
-		synchronize_rcu(); /* for marks that saw it set */
+		/*
+		 * For marks that saw it set. Expedited, as where the kernel detaches a file
+		 * system for a user: the user waits for it, and calls it once a migration.
+		 */
+		synchronize_rcu_expedited();
 		logs_free(c);
 	}
 	dmt_harvest_free(h);

@@ -235,6 +235,8 @@ static inline void dmt_synchronize_rcu(void)
 #define synchronize_rcu() dmt_synchronize_rcu()
 #endif
 
+#define synchronize_rcu_expedited() synchronize_rcu()
+
 /* Can this thread begin an RCU section without a call, by which liburcu registers it? */
 static inline bool dmt_rcu_is_ready(void)
 {
