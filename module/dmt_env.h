@@ -39,6 +39,7 @@
 #include "compat/overflow.h"
 #include "core/hint.h"
 
+struct dmt_host;
 struct mm_struct;
 struct task_struct;
 
@@ -83,6 +84,13 @@ static inline bool dmt_rcu_is_ready(void)
 static inline unsigned long dmt_untagged(unsigned long vaddr)
 {
 	return untagged_addr(vaddr);
+}
+
+/* Inline, because the kernel needs no check of @to where @size is constant. */
+static inline int dmt_copy_from_user(struct dmt_host *host, void *to,
+				     const void __user *from, size_t size)
+{
+	return copy_from_user(to, from, size) ? -EFAULT : 0;
 }
 
 /**

@@ -11,10 +11,9 @@
  *
  * So what VFIO hands to a call is taken for no more than a number, and looked up
  * in a table of hosts that have not been released. One that is found gets a
- * reference, and the module, whose last container it may be, another. The call
- * goes on as long as it likes; under the container's lock it sees that the
- * container is closed, and fails as VFIO would have let it fail, by -EINVAL. The
- * last reference frees.
+ * reference. The call goes on as long as it likes; under the container's lock it
+ * sees that the container is closed, and fails as VFIO would have let it fail, by
+ * -EINVAL. The last reference frees; until it is dropped, the host holds the module.
  *
  * That leaves a call that is preempted after VFIO has read the number and before
  * it is looked up. Nothing sleeps there; so a grace period of Tasks RCU, which waits
@@ -125,6 +124,7 @@ struct dmt_host *dmt_host_new(bool v2, bool nesting)
 		host_destroy(host);
 		return ERR_PTR(err);
 	}
+	__module_get(THIS_MODULE); /* VFIO holds it during this call */
 	spin_lock(&table_lock);
 	hash_add_rcu(table, &host->hash, (unsigned long)host);
 	spin_unlock(&table_lock);
@@ -152,13 +152,9 @@ struct dmt_host *dmt_host_get(const void *data)
 {
 	struct dmt_host *host;
 
-	if (!try_module_get(THIS_MODULE))
-		return NULL;
 	rcu_read_lock();
 	host = host_find(data);
 	rcu_read_unlock();
-	if (!host)
-		module_put(THIS_MODULE);
 	return host;
 }
 
@@ -180,18 +176,16 @@ static void free_released(struct work_struct *work)
 	}
 }
 
-static void host_drop(struct dmt_host *host)
+/**
+ * dmt_host_put - drop a reference, of dmt_host_get() or the VFIO core's
+ * @host: host, which may be freed from now on, and so may the module: see dmt_hosts_exit()
+ */
+void dmt_host_put(struct dmt_host *host)
 {
 	if (!refcount_dec_and_test(&host->users))
 		return;
 	llist_add(&host->released, &released);
 	queue_work(queue, &free_work);
-}
-
-/* The call is over. */
-void dmt_host_put(struct dmt_host *host)
-{
-	host_drop(host);
 	module_put(THIS_MODULE);
 }
 
@@ -211,7 +205,7 @@ void dmt_host_release(struct dmt_host *host)
 	hash_del_rcu(&host->hash);
 	spin_unlock(&table_lock);
 	dmt_container_close(&host->c);
-	host_drop(host);
+	dmt_host_put(host);
 }
 
 int dmt_hosts_init(void)

@@ -41,12 +41,6 @@ void dmt_free(void *mem)
 	kvfree(mem);
 }
 
-int dmt_copy_from_user(struct dmt_host *host, void *to, const void __user *from,
-		       size_t size)
-{
-	return copy_from_user(to, from, size) ? -EFAULT : 0;
-}
-
 /*
  * Copy a few words, such as the lines of a sparse bitmap: copy_to_user() would take several
  * times as long, to check which object @from belongs to.
