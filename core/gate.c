@@ -20,12 +20,6 @@
  */
 #include "gate.h"
 
-/* Number of slots in use: at most one for each processor */
-static unsigned int nslots(void)
-{
-	return min_t(unsigned int, DMT_GATE_SLOTS, nr_cpu_ids);
-}
-
 void dmt_gate_init(struct dmt_gate *gate)
 {
 	unsigned int i;
@@ -39,30 +33,11 @@ void dmt_gate_init(struct dmt_gate *gate)
 	}
 }
 
-unsigned int dmt_gate_enter(struct dmt_gate *gate)
-{
-	unsigned int slot = raw_smp_processor_id() % nslots();
-	unsigned int phase = READ_ONCE(gate->phase);
-
-	atomic_inc(&gate->slot[slot].in[phase]);
-	smp_mb__after_atomic();
-	return slot * 2 + phase;
-}
-
-void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket)
-{
-	smp_mb__before_atomic();
-	atomic_dec(&gate->slot[ticket / 2].in[ticket % 2]);
-	smp_mb__after_atomic();
-	if (unlikely(READ_ONCE(gate->waiting)))
-		wake_up(&gate->wait);
-}
-
 static bool is_empty(const struct dmt_gate *gate, unsigned int phase)
 {
 	unsigned int i;
 
-	for (i = 0; i < nslots(); i++)
+	for (i = 0; i < dmt_gate_slots(); i++)
 		if (atomic_read_acquire(&gate->slot[i].in[phase]))
 			return false;
 	return true;

@@ -34,6 +34,12 @@ struct dmt_gate {
 
 void dmt_gate_init(struct dmt_gate *gate);
 
+/* Return: number of slots in use: at most one for each processor */
+static inline unsigned int dmt_gate_slots(void)
+{
+	return min_t(unsigned int, DMT_GATE_SLOTS, nr_cpu_ids);
+}
+
 /**
  * dmt_gate_enter - begin a device operation
  * @gate: gate of the container
@@ -41,8 +47,24 @@ void dmt_gate_init(struct dmt_gate *gate);
  * A mapping that is looked up after this, and is not leaving, stays until
  * dmt_gate_exit(). Never waits. Return: a ticket for dmt_gate_exit().
  */
-unsigned int dmt_gate_enter(struct dmt_gate *gate);
-void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket);
+static inline unsigned int dmt_gate_enter(struct dmt_gate *gate)
+{
+	unsigned int slot = raw_smp_processor_id() % dmt_gate_slots();
+	unsigned int phase = READ_ONCE(gate->phase);
+
+	atomic_inc(&gate->slot[slot].in[phase]);
+	smp_mb__after_atomic();
+	return slot * 2 + phase;
+}
+
+static inline void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket)
+{
+	smp_mb__before_atomic();
+	atomic_dec(&gate->slot[ticket / 2].in[ticket % 2]);
+	smp_mb__after_atomic();
+	if (unlikely(READ_ONCE(gate->waiting)))
+		wake_up(&gate->wait);
+}
 
 /**
  * dmt_gate_drain - wait for operations that began before now

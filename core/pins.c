@@ -73,7 +73,7 @@ static unsigned int word_room(const struct dmt_pin_word *w)
 	return w->entries ? 1U << (w->entries & ENTRIES_ORDER) : 0;
 }
 
-static u64 *word_entry(const struct dmt_pin_word *w, unsigned int bit)
+static inline u64 *word_entry(const struct dmt_pin_word *w, unsigned int bit)
 {
 	return word_entries(w) + hweight64(present(w) & ((1ULL << bit) - 1));
 }
@@ -302,6 +302,10 @@ static int pin_absent(struct dmt_mapping *m, u64 page, unsigned long npages,
 	unsigned long i = 0, n;
 	long got;
 
+	if (npages == 1) {
+		got = pin_run(m, page, 1, write, pages);
+		return got < 0 ? got : 0;
+	}
 	while (i < npages) {
 		i += count_same(&m->pins, page + i, npages - i, true);
 		for (n = count_same(&m->pins, page + i, npages - i, false);
@@ -385,9 +389,10 @@ static long pins_check(const struct dmt_pins *pins, u64 page,
 static void entry_insert(struct dmt_pin_word *w, unsigned int bit, u64 entry)
 {
 	u64 *at = word_entry(w, bit);
-	unsigned int above = hweight64(present(w) & ~((2ULL << bit) - 1));
+	u64 above = present(w) & ~((2ULL << bit) - 1);
 
-	memmove(at + 1, at, above * sizeof(*at));
+	if (above)
+		memmove(at + 1, at, hweight64(above) * sizeof(*at));
 	*at = entry;
 	set_present(w, present(w) | 1ULL << bit);
 }
@@ -413,22 +418,28 @@ static void word_enter(struct dmt_mapping *m, u64 page, unsigned int n,
 	}
 }
 
-/* From now on they count as written. */
-static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
+/* Pages @mask of a word, which have entries, count as written from now on. */
+static void word_write(struct dmt_pin_chunk *pc, struct dmt_pin_word *w,
+		       u64 mask)
 {
-	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
-	struct dmt_pin_word *w = pin_word(pins, page);
-	u64 line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
-	u64 mask = word_pages(page, n), left;
+	u64 line = (w - pc->word) / DMT_LINE_WORDS, left;
 
-	/* Pages that a faulty driver has unpinned meanwhile have no entry. */
-	mask &= present(w);
-	if ((atomic64_read(&w->written) & mask) == mask)
-		return;
 	for (left = mask; left; left &= left - 1)
 		*word_entry(w, __ffs64(left)) |= PIN_WRITE;
 	atomic64_or((s64)mask, &w->written);
 	atomic64_or((s64)(1ULL << line), &pc->lines);
+}
+
+/* The same for [page, page + n) of one word */
+static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
+{
+	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
+	struct dmt_pin_word *w = chunk_word(pc, page);
+	/* Pages that a faulty driver has unpinned meanwhile have no entry. */
+	u64 mask = word_pages(page, n) & present(w);
+
+	if (((u64)atomic64_read(&w->written) & mask) != mask)
+		word_write(pc, w, mask);
 }
 
 /* Call a function for [page, page + npages), word by word. */
@@ -489,6 +500,57 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 	return 0;
 }
 
+/* The same for one page, which most calls are for; @own: its place in @pages */
+static int page_enter(struct dmt_mapping *m, u64 page, bool write, bool written,
+		      struct page **own)
+{
+	u64 chunk = page >> DMT_CHUNK_SHIFT, mask = 1ULL << page % WORD_PAGES;
+	struct dmt_pin_chunk *pc = pin_chunk(&m->pins, chunk);
+	struct dmt_pin_word *w = pc ? chunk_word(pc, page) : NULL;
+	int err;
+
+	if (w && present(w) & mask) {
+		u64 *entry = word_entry(w, page % WORD_PAGES);
+
+		if (unlikely((*entry & PIN_COUNT) == PIN_COUNT))
+			return -EOVERFLOW;
+		if (write && !(*entry & PIN_WRITABLE))
+			return -EFAULT;
+		if (*own)
+			unpin_own(m, own, 1);
+		*own = pfn_to_page((*entry)++ >> PIN_FRAME);
+	} else {
+		if (!*own)
+			return -EAGAIN;
+		err = pins_reserve(m, page, 1);
+		if (!err)
+			err = count_change(m, 1);
+		if (err)
+			return err;
+		pc = pin_chunk(&m->pins, chunk);
+		w = chunk_word(pc, page);
+		entry_insert(w, page % WORD_PAGES, own_entry(*own) + 1);
+		*own = own_page(*own);
+	}
+	if (written && !((u64)atomic64_read(&w->written) & mask))
+		word_write(pc, w, mask);
+	return 0;
+}
+
+/* @written: whether the pages count as written from now on */
+static int enter(struct dmt_mapping *m, u64 page, unsigned long npages,
+		 bool write, bool written, struct page **pages)
+{
+	int err;
+
+	if (npages == 1)
+		return page_enter(m, page, write, written, pages);
+	err = pins_enter(m, page, npages, write, pages);
+	if (!err && written)
+		each_word(&m->pins, page, npages, write_word);
+	return err;
+}
+
 /*
  * If all pages have entries, one round is enough. Each further round pins, and keeps, pages
  * that had no entry in the round before, so the rounds end.
@@ -496,16 +558,15 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages)
 {
-	struct dmt_pins *pins = &m->pins;
 	int err;
 
-	memset(pages, 0, npages * sizeof(*pages));
+	*pages = NULL;
+	if (npages > 1)
+		memset(pages, 0, npages * sizeof(*pages));
 	for (;;) {
-		mutex_lock(&pins->lock);
-		err = pins_enter(m, page, npages, write, pages);
-		if (!err && write && all)
-			each_word(pins, page, npages, write_word);
-		mutex_unlock(&pins->lock);
+		mutex_lock(&m->pins.lock);
+		err = enter(m, page, npages, write, write && all, pages);
+		mutex_unlock(&m->pins.lock);
 		if (err != -EAGAIN)
 			break;
 		err = pin_absent(m, page, npages, write, pages);
@@ -614,6 +675,21 @@ static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
 	return true;
 }
 
+/* Move the entries from @from on down to @to. The pages @gone have no entry now. */
+static void entries_close(struct dmt_pin_word *w, u64 *to, const u64 *from,
+			  u64 gone)
+{
+	const u64 *end = word_entries(w) + hweight64(present(w));
+
+	if (from < end)
+		memmove(to, from, (end - from) * sizeof(*to));
+	set_present(w, present(w) & ~gone);
+	if (!present(w) && word_room(w) > ENTRIES_KEPT) {
+		dmt_free(word_entries(w));
+		w->entries = 0;
+	}
+}
+
 /*
  * Remove one pin of each of the pages @here of a word, all pinned, and the entry with the last
  * pin. Return: the pages that have no entry now
@@ -633,24 +709,16 @@ static u64 word_uncount(struct drop *d, struct dmt_pin_word *w, u64 here)
 		gone |= here & -here;
 		drop_add(d, pfn_to_page(entry >> PIN_FRAME), entry & PIN_WRITE);
 	}
-	if (!gone)
-		return 0;
-	memmove(to, from,
-		(word_entries(w) + hweight64(present(w)) - from) * sizeof(*to));
-	set_present(w, present(w) & ~gone);
-	if (!present(w) && word_room(w) > ENTRIES_KEPT) {
-		dmt_free(word_entries(w));
-		w->entries = 0;
-	}
+	if (gone)
+		entries_close(w, to, from, gone);
 	return gone;
 }
 
-/* The pages @gone of the word of @page, marked before, no longer count as written. */
-static void word_unwrite(struct dmt_pins *pins, u64 page, u64 gone)
+/* The pages @gone of a word, marked before, no longer count as written. */
+static void word_unwrite(struct dmt_pin_chunk *pc, struct dmt_pin_word *w,
+			 u64 gone)
 {
-	struct dmt_pin_chunk *pc = pin_chunk(pins, page >> DMT_CHUNK_SHIFT);
-	unsigned int line = (page & (DMT_CHUNK_PAGES - 1)) >> DMT_LINE_SHIFT;
-	struct dmt_pin_word *w = chunk_word(pc, page);
+	unsigned int line = (w - pc->word) / DMT_LINE_WORDS;
 
 	if (!(atomic64_read(&w->written) & gone))
 		return;
@@ -663,21 +731,47 @@ static void word_unwrite(struct dmt_pins *pins, u64 page, u64 gone)
 /* Remove one pin of each of [page, page + n) of one word. Return: false: not all were pinned */
 static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 {
-	struct dmt_pins *pins = &d->m->pins;
-	struct dmt_pin_word *w = pin_word(pins, page);
+	struct dmt_pin_chunk *pc =
+		pin_chunk(&d->m->pins, page >> DMT_CHUNK_SHIFT);
+	struct dmt_pin_word *w = pc ? chunk_word(pc, page) : NULL;
 	u64 mask = word_pages(page, n), here = w ? present(w) & mask : 0;
 
 	if (here)
-		word_unwrite(pins, page, word_uncount(d, w, here));
+		word_unwrite(pc, w, word_uncount(d, w, here));
 	return here == mask;
 }
 
-bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
+/* dmt_pins_drop() of one page, with the lock */
+static bool page_drop(struct dmt_mapping *m, u64 page)
+{
+	struct dmt_pin_chunk *pc = pin_chunk(&m->pins, page >> DMT_CHUNK_SHIFT);
+	struct dmt_pin_word *w = pc ? chunk_word(pc, page) : NULL;
+	u64 mask = 1ULL << page % WORD_PAGES, *entry, last;
+	struct page *own;
+
+	if (!w || !(present(w) & mask))
+		return false;
+	entry = word_entry(w, page % WORD_PAGES);
+	last = *entry;
+	if ((last & PIN_COUNT) > 1) {
+		*entry = last - 1;
+		return true;
+	}
+	if (last & PIN_WRITE)
+		mark_run(m, page, page + 1);
+	entries_close(w, entry, entry + 1, mask);
+	word_unwrite(pc, w, mask);
+	own = pfn_to_page(last >> PIN_FRAME);
+	dmt_owner_unpin(&m->owner, &own, 1, last & PIN_WRITE);
+	count_change(m, -1);
+	return true;
+}
+
+static bool pages_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
 	struct drop d = { .m = m };
 	bool whole = true;
 
-	mutex_lock(&m->pins.lock);
 	mark_runs(m, page, npages);
 	while (npages) {
 		unsigned int n = in_word(page, npages);
@@ -688,6 +782,15 @@ bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 	}
 	drop_flush(&d);
 	count_change(m, -(long)d.total);
+	return whole;
+}
+
+bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
+{
+	bool whole;
+
+	mutex_lock(&m->pins.lock);
+	whole = npages == 1 ? page_drop(m, page) : pages_drop(m, page, npages);
 	mutex_unlock(&m->pins.lock);
 	return whole;
 }
