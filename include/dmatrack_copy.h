@@ -123,8 +123,9 @@ enum dmatrack_outcome {
  * For a pre-copy, functions after @finish may be left out of @size; for a receiver, those after
  * @zero.
  *
- * They are called by one thread at a time. They return 0 (except @load and @outcome), -EAGAIN if
- * there is a @lost, or any other negative errno, which ends the copy.
+ * They are called by one thread at a time; a receiver calls @write and @zero from a thread of its
+ * own, the others from the thread that called dmatrack_receive(). They return 0 (except @load and
+ * @outcome), -EAGAIN if there is a @lost, or any other negative errno, which ends the copy.
  */
 #define DMATRACK_STATE_MAX 256u
 struct dmatrack_dest_ops {

@@ -396,7 +396,8 @@ void dmatrack_channel_close(struct dmatrack_channel *ch)
 /* Check the limit before a call of the program's functions, which don't know it. */
 static int check_limit(const struct dml_limit *l, bool reads)
 {
-	if (reads && !l->parting && dml_cancel_is_set(l->cancel))
+	if (reads && !l->parting &&
+	    (dml_cancel_is_set(l->cancel) || dml_cancel_is_set(l->stop)))
 		return dml_error(-ECANCELED, "channel: cancelled");
 	if (l->end != DML_NEVER && dml_clock_now() >= l->end)
 		return dml_error(-ETIMEDOUT,
@@ -456,6 +457,12 @@ void dml_channel_cancel(struct dmatrack_channel *ch,
 {
 	if (cancel)
 		ch->limit.cancel = cancel;
+}
+
+void dml_channel_stop(struct dmatrack_channel *ch,
+		      const struct dmatrack_cancel *stop)
+{
+	ch->limit.stop = stop;
 }
 
 void dml_channel_part(struct dmatrack_channel *ch)

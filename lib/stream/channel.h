@@ -37,12 +37,17 @@ void dml_channel_until(struct dmatrack_channel *ch, uint64_t end);
 /* Set what cancels its operations; NULL: no change */
 void dml_channel_cancel(struct dmatrack_channel *ch,
 			const struct dmatrack_cancel *cancel);
+/* Set what stops its reads: see @stop of struct dml_limit */
+void dml_channel_stop(struct dmatrack_channel *ch,
+		      const struct dmatrack_cancel *stop);
 /* The last messages follow: see @parting of struct dml_limit */
 void dml_channel_part(struct dmatrack_channel *ch);
 
+/* Return: whether reads were cancelled or stopped */
 static inline bool dml_channel_cancelled(const struct dmatrack_channel *ch)
 {
-	return dml_cancel_is_set(ch->limit.cancel);
+	return dml_cancel_is_set(ch->limit.cancel) ||
+	       dml_cancel_is_set(ch->limit.stop);
 }
 
 /*

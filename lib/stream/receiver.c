@@ -12,6 +12,9 @@
  * the next, and its range is pages of one region. A broken connection leaves each frame either
  * carried out or not.
  *
+ * DATA and ZERO are carried out by other threads while the next frames are read: see intake.h. Before
+ * any other frame is, and before a connection is given up, all of them have been.
+ *
  * Errors are of three kinds. The channel's: wait for another connection. A peer that fails the
  * handshake: close, accept the next. All others end the session, and the sender gets the reason.
  *
@@ -42,6 +45,7 @@
 #include "lib/util/error.h"
 #include "lib/util/hash.h"
 #include "lib/util/regions.h"
+#include "intake.h"
 #include "wire.h"
 
 #define HELLO_TIMEOUT 30000	    /* ms, by default */
@@ -78,7 +82,11 @@ struct state {
  * @ops: its functions; NULL for those that it lacks
  * @wire: the connection
  * @state: state of the session; its @magic is empty if there's none
+ * @taken: number of the last frame taken from the stream
  * @seq: number of the last frame carried out
+ * @intake: DATA and ZERO frames that were taken and not carried out yet
+ * @counts: counts of those that were carried out
+ * @acked: the same at the last ACK
  * @regions: regions of the session
  * @unproven: whether an earlier process received data, and its hashes haven't been sent yet
  * @met: whether the sender on this connection completed its handshake
@@ -88,15 +96,10 @@ struct state {
  * @unsure: whether a crash of the machine may lose the finished copy
  * @silent: whether to end without REFUSE: the sender knows, or it can't be said whether the copy
  *	will be complete
- * @bytes: bytes of payload carried out since the last ACK
- * @frames: number of frames carried out since the last ACK
  * @reported: time of the last call of progress(), in ns
  * @broke: text of the error that broke the last connection; or ""
  * @before: bytes received over earlier connections
  * @arrival: counts for the program
- * @zstd: decompressor
- * @unpacked: buffer for its output
- * @room: bytes that @unpacked has room for
  */
 struct receiver {
 	struct dmatrack_receiver r;
@@ -104,7 +107,11 @@ struct receiver {
 	struct dmatrack_dest_ops ops;
 	struct dml_wire wire;
 	struct state state;
+	uint64_t taken;
 	uint64_t seq;
+	struct dml_intake intake;
+	struct dml_intake_counts counts;
+	struct dml_intake_counts acked;
 	struct dml_regions regions;
 	bool unproven;
 	bool met;
@@ -113,25 +120,11 @@ struct receiver {
 	bool finished;
 	bool unsure;
 	bool silent;
-	uint64_t bytes;
-	unsigned int frames;
 	uint64_t reported;
 	struct dml_text broke;
 	uint64_t before;
 	struct dmatrack_arrival arrival;
-	ZSTD_DCtx *zstd;
-	void *unpacked;
-	size_t room;
 };
-
-/* Handle a destination's error. -EAGAIN is one, too: a receiver can't recover a lost destination. */
-static int dest_error(int err, const char *what)
-{
-	if (err == -EAGAIN)
-		return dml_error(-EIO, "receiver: %s: the destination was lost",
-				 what);
-	return dml_error_foreign(err, what);
-}
 
 static int invalid(const struct dml_frame *f)
 {
@@ -154,14 +147,13 @@ static int save(struct receiver *rx)
 {
 	if (!rx->ops.save)
 		return 0;
-	return dest_error(rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)),
-			  "save");
+	return dml_intake_dest_error(
+		rx->ops.save(rx->dest, &rx->state, sizeof(rx->state)), "save");
 }
 
 static int acknowledge(struct receiver *rx)
 {
-	rx->bytes = 0;
-	rx->frames = 0;
+	rx->acked = rx->counts;
 	return send_frame(rx, DML_WIRE_ACK, rx->seq, 0);
 }
 
@@ -181,60 +173,58 @@ static int report_progress(struct receiver *rx)
 	return dml_error_foreign(ret > 0 ? -ECANCELED : ret, "progress()");
 }
 
-/* @data: out: the memory in a frame: its payload, decompressed if need be */
-static int unpack(struct receiver *rx, const struct dml_frame *f,
-		  const void **data)
+/* Learn what was carried out so far. Return: 0 or the error that a frame's carrying out had */
+static int collect(struct receiver *rx)
 {
-	size_t n;
-	int ret;
+	unsigned int left = dml_intake_left(&rx->intake);
+	int ret = dml_intake_result(&rx->intake, &rx->counts);
 
-	*data = f->payload;
-	if (f->encoding == DML_WIRE_RAW)
-		return f->length == f->size ? 0 : invalid(f);
-	if (f->length >= f->size ||
-	    ZSTD_getFrameContentSize(f->payload, f->length) != f->size)
-		return invalid(f);
-	ret = dml_wire_room(&rx->unpacked, &rx->room, f->size);
-	if (ret)
-		return ret;
-	n = ZSTD_decompressDCtx(rx->zstd, rx->unpacked, f->size, f->payload,
-				f->length);
-	if (ZSTD_isError(n) || n != f->size)
-		return dml_error(
-			-EBADMSG, "frame %" PRIu64 ": zstd: %s", f->seq,
-			ZSTD_isError(n) ?
-				ZSTD_getErrorName(n) :
-				"its content is shorter than its size");
-	*data = rx->unpacked;
-	return 0;
+	rx->seq = rx->taken - left;
+	rx->arrival.data = rx->counts.data;
+	rx->arrival.zeros = rx->counts.zeros;
+	return ret;
 }
 
-static int take_data(struct receiver *rx, const struct dml_frame *f)
+/* Wait until all frames taken are carried out. */
+static int drain(struct receiver *rx)
 {
-	const void *data;
-	int ret;
+	dml_intake_drain(&rx->intake);
+	return collect(rx);
+}
 
+static bool is_valid_data(const struct receiver *rx, const struct dml_frame *f)
+{
 	if (f->size > DMATRACK_WRITE_MAX ||
 	    dml_regions_find(&rx->regions, f->iova, f->size) < 0)
-		return invalid(f);
-	ret = unpack(rx, f, &data);
-	if (ret)
-		return ret;
-	ret = rx->ops.write(rx->dest, f->iova, data, f->size);
-	rx->arrival.data += ret ? 0 : f->size;
-	return dest_error(ret, "write");
+		return false;
+	if (f->encoding == DML_WIRE_RAW)
+		return f->length == f->size;
+	return f->length < f->size &&
+	       ZSTD_getFrameContentSize(f->payload, f->length) == f->size;
 }
 
-static int take_zero(struct receiver *rx, const struct dml_frame *f)
+static bool is_valid_zero(const struct receiver *rx, const struct dml_frame *f)
+{
+	return !f->length && !f->encoding &&
+	       dml_regions_find(&rx->regions, f->iova, f->size) >= 0;
+}
+
+static int take_memory(struct receiver *rx, const struct dml_frame *f)
 {
 	int ret;
 
-	if (f->length || f->encoding ||
-	    dml_regions_find(&rx->regions, f->iova, f->size) < 0)
+	if (f->type == DML_WIRE_DATA ? !is_valid_data(rx, f) :
+				       !is_valid_zero(rx, f))
 		return invalid(f);
-	ret = rx->ops.zero(rx->dest, f->iova, f->size);
-	rx->arrival.zeros += ret ? 0 : f->size;
-	return dest_error(ret, "zero");
+	ret = dml_intake_put(&rx->intake, &rx->wire, f);
+	if (ret)
+		return ret;
+	rx->taken = f->seq;
+	ret = collect(rx);
+	if (!ret && (rx->counts.payload - rx->acked.payload >= ACK_BYTES ||
+		     rx->counts.frames - rx->acked.frames >= ACK_FRAMES))
+		ret = acknowledge(rx);
+	return ret;
 }
 
 /**
@@ -318,8 +308,11 @@ static int take_round(struct receiver *rx, const struct dml_frame *f)
 		ret = rx->ops.round(rx->dest);
 		pulse_end(&pulse, thread);
 	}
-	rx->arrival.rounds += !ret;
-	return dest_error(ret, "round");
+	if (ret)
+		return dml_intake_dest_error(ret, "round");
+	rx->arrival.rounds++;
+	rx->taken = rx->seq = f->seq;
+	return acknowledge(rx);
 }
 
 static int compare(struct receiver *rx, const uint8_t want[16])
@@ -328,7 +321,7 @@ static int compare(struct receiver *rx, const uint8_t want[16])
 	int ret = rx->ops.digest(rx->dest, got);
 
 	if (ret)
-		return dest_error(ret, "digest");
+		return dml_intake_dest_error(ret, "digest");
 	return memcmp(want, got, sizeof(got)) ?
 		       dml_error(
 			       -EBADMSG,
@@ -343,7 +336,7 @@ static int finish_dest(struct receiver *rx)
 
 	rx->unsure = ret == -DMATRACK_NOT_DURABLE;
 	rx->finished = !ret || rx->unsure;
-	return rx->finished ? 0 : dest_error(ret, "finish");
+	return rx->finished ? 0 : dml_intake_dest_error(ret, "finish");
 }
 
 static int prepare(struct receiver *rx, const uint8_t *digest)
@@ -351,11 +344,13 @@ static int prepare(struct receiver *rx, const uint8_t *digest)
 	int ret = digest ? compare(rx, digest) : 0;
 
 	if (!ret && rx->ops.prepare)
-		ret = dest_error(rx->ops.prepare(rx->dest), "prepare");
+		ret = dml_intake_dest_error(rx->ops.prepare(rx->dest),
+					    "prepare");
 	if (ret || !rx->ops.save || !rx->ops.digest)
 		return ret;
 	rx->state.has_digest = htole32(1);
-	return dest_error(rx->ops.digest(rx->dest, rx->state.digest), "digest");
+	return dml_intake_dest_error(rx->ops.digest(rx->dest, rx->state.digest),
+				     "digest");
 }
 
 static int take_finish(struct receiver *rx, const struct dml_frame *f)
@@ -375,7 +370,7 @@ static int take_finish(struct receiver *rx, const struct dml_frame *f)
 	pulse_end(&pulse, thread);
 	if (ret)
 		return ret;
-	rx->seq = f->seq;
+	rx->taken = rx->seq = f->seq;
 	rx->ready = true;
 	return send_frame(rx, DML_WIRE_READY, rx->seq, 0);
 }
@@ -441,11 +436,14 @@ static int take_commit(struct receiver *rx, const struct dml_frame *f)
 
 static int carry_out(struct receiver *rx, const struct dml_frame *f)
 {
+	int ret;
+
+	if (f->type == DML_WIRE_DATA || f->type == DML_WIRE_ZERO)
+		return take_memory(rx, f);
+	ret = drain(rx);
+	if (ret)
+		return ret;
 	switch (f->type) {
-	case DML_WIRE_DATA:
-		return take_data(rx, f);
-	case DML_WIRE_ZERO:
-		return take_zero(rx, f);
 	case DML_WIRE_ROUND:
 		return take_round(rx, f);
 	case DML_WIRE_FINISH:
@@ -462,20 +460,10 @@ static int take_frame(struct receiver *rx, const struct dml_frame *f)
 		return dml_wire_refusal(f, "sender");
 	if (rx->ready && f->type == DML_WIRE_COMMIT)
 		return take_commit(rx, f);
-	if (rx->ready || f->seq != rx->seq + 1)
+	if (rx->ready || f->seq != rx->taken + 1)
 		return invalid(f);
 	ret = carry_out(rx, f);
-	if (ret)
-		return ret;
-	rx->seq = f->seq;
-	rx->bytes += f->length;
-	rx->frames++;
-	if (f->type == DML_WIRE_FINISH)
-		return 0;
-	if (f->type == DML_WIRE_ROUND || rx->bytes >= ACK_BYTES ||
-	    rx->frames >= ACK_FRAMES)
-		ret = acknowledge(rx);
-	return ret ? ret : report_progress(rx);
+	return ret || rx->ready ? ret : report_progress(rx);
 }
 
 /* Wait for BYE. The copy's outcome is settled: any other frame changes nothing. */
@@ -489,6 +477,20 @@ static int await_bye(struct receiver *rx)
 	return rx->wire.broken ? ret : 0;
 }
 
+/*
+ * After an error of the channel or of a frame, those before it are still on their way. An error of
+ * theirs came first, and ends the session even if the connection is broken, too.
+ */
+static int settle(struct receiver *rx, int err)
+{
+	int ret = drain(rx);
+
+	if (!ret)
+		return err;
+	rx->wire.broken = false;
+	return ret;
+}
+
 /* Carry out frames until the copy is complete, and tell the sender. */
 static int take_frames(struct receiver *rx)
 {
@@ -500,6 +502,8 @@ static int take_frames(struct receiver *rx)
 		if (!ret)
 			ret = take_frame(rx, &f);
 	}
+	if (ret)
+		ret = settle(rx, ret);
 	if (!ret)
 		ret = send_frame(rx, DML_WIRE_DONE, rx->seq, 0);
 	return ret ? ret : await_bye(rx);
@@ -544,16 +548,16 @@ static int begin_session(struct receiver *rx, const struct state *state)
 	memset(&rx->state, 0, sizeof(rx->state));
 	rx->finished = false;
 	if (!ret)
-		ret = dest_error(rx->ops.begin(rx->dest, g->regions, g->n,
-					       g->page_size),
-				 "begin");
+		ret = dml_intake_dest_error(rx->ops.begin(rx->dest, g->regions,
+							  g->n, g->page_size),
+					    "begin");
 	if (ret)
 		return ret > 0 ? -ECANCELED : ret;
 	rx->state = *state;
 	if (getrandom(rx->state.place, sizeof(rx->state.place), 0) !=
 	    sizeof(rx->state.place))
 		return dml_error(-EIO, "receiver: no random numbers");
-	rx->seq = 0;
+	rx->taken = rx->seq = 0;
 	rx->unproven = false;
 	return save(rx);
 }
@@ -589,8 +593,8 @@ static int prove_piece(void *opaque, uint64_t iova, const void *data,
 /* Send hashes of all data that an earlier process received. */
 static int prove(struct receiver *rx)
 {
-	int ret =
-		dest_error(rx->ops.recall(rx->dest, prove_piece, rx), "recall");
+	int ret = dml_intake_dest_error(
+		rx->ops.recall(rx->dest, prove_piece, rx), "recall");
 
 	if (!ret)
 		ret = send_frame(rx, DML_WIRE_SUMS, 0, 0);
@@ -752,8 +756,7 @@ static int run_connection(struct receiver *rx)
 	if (ret)
 		return ret;
 	rx->met = true;
-	rx->bytes = 0;
-	rx->frames = 0;
+	rx->acked = rx->counts;
 	rx->arrival.connected = 1;
 	dml_wire_set_limit(&rx->wire,
 			   (int)(rx->r.peer_timeout ? rx->r.peer_timeout :
@@ -792,20 +795,23 @@ static bool stays_open(struct receiver *rx, int err)
 static int handle_connection(struct receiver *rx, struct dmatrack_channel *ch,
 			     bool *another)
 {
+	bool broken;
 	int ret;
 
 	rx->met = rx->silent = *another = false;
 	dml_channel_cancel(ch, rx->r.cancel);
+	dml_channel_stop(ch, rx->intake.stop);
 	ret = dml_wire_open(&rx->wire, ch);
 	if (ret)
 		return ret;
 	ret = run_connection(rx);
-	if (ret && !rx->wire.broken && !rx->silent && !stays_open(rx, ret))
+	broken = rx->wire.broken;
+	if (ret && !broken && !rx->silent && !stays_open(rx, ret))
 		refuse(rx, ret);
 	rx->before += rx->wire.bytes;
 	rx->arrival.bytes = rx->before;
 	rx->arrival.connected = 0;
-	*another = ret && !rx->silent && (rx->wire.broken || !rx->met) &&
+	*another = ret && !rx->silent && (broken || !rx->met) &&
 		   !dml_cancel_is_set(rx->r.cancel);
 	if (rx->met || !*rx->broke.words)
 		rx->broke = dml_error_save(ret);
@@ -850,7 +856,7 @@ static int complete_loaded(struct receiver *rx)
 
 	if (!rx->state.has_digest || !rx->ops.digest)
 		return finish_dest(rx);
-	ret = dest_error(rx->ops.digest(rx->dest, digest), "digest");
+	ret = dml_intake_dest_error(rx->ops.digest(rx->dest, digest), "digest");
 	if (ret)
 		return ret;
 	if (!memcmp(digest, rx->state.digest, sizeof(digest)))
@@ -868,7 +874,7 @@ static int load(struct receiver *rx)
 	int n = rx->ops.load ? rx->ops.load(rx->dest, buf, sizeof(buf)) : 0;
 
 	if (n < 0)
-		return dest_error(n, "load");
+		return dml_intake_dest_error(n, "load");
 	if (n != sizeof(rx->state) ||
 	    memcmp(buf, STATE_MAGIC, sizeof(rx->state.magic)))
 		return 0;
@@ -928,20 +934,20 @@ int dmatrack_receive(const struct dmatrack_receiver *r,
 	if (!rx)
 		return dml_no_memory();
 	ret = take_request(rx, r);
-	if (!ret) {
-		rx->zstd = ZSTD_createDCtx();
-		ret = rx->zstd ? load(rx) : dml_no_memory();
-	}
 	if (!ret)
+		ret = load(rx);
+	if (!ret)
+		ret = dml_intake_init(&rx->intake, rx->dest, &rx->ops);
+	if (!ret) {
 		ret = receive(rx);
+		dml_intake_fini(&rx->intake);
+	}
 	if (arrival)
 		*arrival = rx->arrival;
 	/* the copy is complete, even if the sender may not know */
 	if (rx->finished)
 		ret = rx->unsure ? not_durable() : 0;
 	dml_regions_free(&rx->regions);
-	ZSTD_freeDCtx(rx->zstd);
-	free(rx->unpacked);
 	free(rx);
 	return ret;
 }

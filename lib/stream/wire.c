@@ -12,11 +12,14 @@
 #include "shake.h"
 #include "wire.h"
 
-#define FRAME_MAGIC  0x66544d44u /* "DMTf" */
-#define BUFFER	     (256u << 10)
-#define DIRECT	     (64u << 10) /* bytes from which on a payload isn't buffered */
-#define DRAIN_MS     3000	 /* limit of each read of drain() */
-#define DRAIN_ALL_MS 10000	 /* limit of all of them */
+#define FRAME_MAGIC 0x66544d44u /* "DMTf" */
+#define OUT_BUFFER  (256u << 10)
+#define IN_BUFFER   (16u << 10)
+#define OUT_DIRECT \
+	(64u << 10) /* bytes from which on a payload isn't buffered */
+#define IN_DIRECT    IN_BUFFER
+#define DRAIN_MS     3000  /* limit of each read of drain() */
+#define DRAIN_ALL_MS 10000 /* limit of all of them */
 
 /* A frame's head, little-endian */
 struct head {
@@ -75,8 +78,8 @@ int dml_wire_open(struct dml_wire *w, struct dmatrack_channel *ch)
 {
 	memset(w, 0, sizeof(*w));
 	w->ch = ch;
-	w->out = malloc(BUFFER);
-	w->in = malloc(BUFFER);
+	w->out = malloc(OUT_BUFFER);
+	w->in = malloc(IN_BUFFER);
 	if (w->out && w->in)
 		return 0;
 	dml_wire_close(w);
@@ -111,9 +114,9 @@ static int put_bytes(struct dml_wire *w, const void *data, size_t size)
 {
 	int ret = 0;
 
-	if (size > BUFFER - w->nout || size >= DIRECT)
+	if (size > OUT_BUFFER - w->nout || size >= OUT_DIRECT)
 		ret = dml_wire_flush(w);
-	if (!ret && size >= DIRECT)
+	if (!ret && size >= OUT_DIRECT)
 		return mark_broken(w, dml_channel_write(w->ch, data, size));
 	if (!ret && size) {
 		memcpy(w->out + w->nout, data, size);
@@ -153,10 +156,10 @@ static int get_bytes(struct dml_wire *w, void *to, size_t size)
 	w->nin -= n;
 	for (to = (char *)to + n, size -= n; size;
 	     size -= n, to = (char *)to + n) {
-		bool direct = size >= BUFFER;
+		bool direct = size >= IN_DIRECT;
 
 		more = dml_channel_read(w->ch, direct ? to : w->in,
-					direct ? size : BUFFER);
+					direct ? size : IN_BUFFER);
 		if (more < 0)
 			return broke_reading(w, (int)more);
 		w->bytes += more;
@@ -285,6 +288,17 @@ int dml_wire_get(struct dml_wire *w, struct dml_frame *f)
 	return 0;
 }
 
+void dml_wire_trade(struct dml_wire *w, void **buf, size_t *room)
+{
+	void *payload = w->payload;
+	size_t size = w->room;
+
+	w->payload = *buf;
+	w->room = *room;
+	*buf = payload;
+	*room = size;
+}
+
 /*
  * Closing a socket with unread data would discard data that the other side hasn't read yet. So
  * read until it stops sending: at the latest after a window it reads, too.
@@ -296,7 +310,7 @@ static void drain(struct dml_wire *w)
 
 	while (left) {
 		n = dml_channel_read(w->ch, w->in,
-				     left < BUFFER ? left : BUFFER);
+				     left < IN_BUFFER ? left : IN_BUFFER);
 		if (n <= 0)
 			return;
 		left -= (size_t)n;

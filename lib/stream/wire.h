@@ -54,9 +54,10 @@
  * later. By that answer a receiver that hasn't completed the copy gives it up for good.
  *
  * A sender keeps no more than DML_WIRE_WINDOW bytes or DML_WIRE_FRAMES frames without
- * an ACK; a receiver sends one after an eighth of either at the latest. So the sender need
- * not read until then, and never waits for an ACK that isn't on its way; and unread ACKs are
- * too few to fill a channel.
+ * an ACK; a receiver sends one when it has carried out an eighth of either, at the latest, and
+ * reads no more than a quarter beyond what it has carried out. So the sender need not read
+ * until then, and never waits for an ACK that isn't on its way; and unread ACKs are too few to
+ * fill a channel.
  */
 #ifndef DML_STREAM_WIRE_H
 #define DML_STREAM_WIRE_H
@@ -198,6 +199,8 @@ int dml_wire_read_greeting(struct dml_wire *w, const char *peer);
 int dml_wire_put(struct dml_wire *w, const struct dml_frame *f);
 int dml_wire_flush(struct dml_wire *w);
 int dml_wire_get(struct dml_wire *w, struct dml_frame *f);
+/* Take the buffer of the last frame's payload; *@buf, of *@room bytes, or NULL, takes its place. */
+void dml_wire_trade(struct dml_wire *w, void **buf, size_t *room);
 
 /* Send REFUSE with the reason, and give the other side time to read it. Can't fail. */
 void dml_wire_refuse(struct dml_wire *w, int err, const char *text);

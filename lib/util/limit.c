@@ -23,16 +23,19 @@ static int timed_out(short events, uint64_t began)
 static int wait_cancellable(const struct dml_limit *l, int fd, short events,
 			    uint64_t end)
 {
+	bool stops = events & POLLIN && !l->parting;
 	struct pollfd p[] = {
 		{ .fd = fd, .events = events },
 		{ .fd = dml_cancel_fd(l->cancel), .events = POLLIN },
+		{ .fd = dml_cancel_fd(stops ? l->stop : NULL),
+		  .events = POLLIN },
 	};
 	uint64_t began = dml_clock_now();
-	int n = dml_clock_poll(p, 2, end);
+	int n = dml_clock_poll(p, 3, end);
 
 	if (n < 0)
 		return dml_error(n, "channel: %s", strerror(-n));
-	if (p[1].revents)
+	if (p[1].revents || p[2].revents)
 		return dml_error(-ECANCELED, "channel: cancelled");
 	return n ? 0 : timed_out(events, began);
 }

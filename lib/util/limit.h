@@ -11,7 +11,9 @@
  * @patience: limit of one operation, in milliseconds; -1: none
  * @end: deadline of all operations, by dml_clock_now(), or DML_NEVER
  * @cancel: cancels the operations; or NULL
- * @parting: the last messages are exchanged: reads, too, go on for DML_GRACE after @cancel
+ * @stop: cancels reads as @cancel does, for the library's own reasons; or NULL
+ * @parting: the last messages are exchanged: reads, too, go on for DML_GRACE after @cancel, and
+ *	     ignore @stop
  *
  * A write goes on for DML_GRACE after @cancel, so that a peer that reads gets the whole frame,
  * and then a message with the reason why the stream ends.
@@ -20,6 +22,7 @@ struct dml_limit {
 	int patience;
 	uint64_t end;
 	const struct dmatrack_cancel *cancel;
+	const struct dmatrack_cancel *stop;
 	bool parting;
 };
 #define DML_GRACE DML_NSEC

@@ -10,12 +10,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dmatrack.h"
+#include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
 #include "devices/device.h"
+#include "test/scratch.h"
 #include "test/tap.h"
 
 #define PAGE 4096ul
@@ -159,6 +161,74 @@ static void test_no_threads(void)
 	CHECK_EQ(status_of(child), 0);
 }
 
+static struct dmatrack_channel *near;
+
+static int connect_near(void *opaque, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
+{
+	*ch = near;
+	return attempt ? why : 0;
+}
+
+/* Send the memory, a page a write, and zeros. Return: the child's exit status */
+static int send_memory(int fd)
+{
+	const struct dmatrack_sender how = { .size = sizeof(how),
+					     .flags = DMATRACK_CHECK |
+						      DMATRACK_ZSTD,
+					     .connect = connect_near };
+	const struct dmatrack_region r = { .size = SIZE, .vaddr = memory };
+	struct dmatrack_dest *d;
+	uint64_t at;
+	int ret;
+
+	ret = dmatrack_channel_fds(&near, fd, fd) ||
+	      dmatrack_sender_create(&d, &how) || d->ops->begin(d, &r, 1, PAGE);
+	for (at = 0; !ret && at < SIZE; at += PAGE)
+		ret = d->ops->write(d, at, memory + at, PAGE);
+	ret = ret || d->ops->zero(d, 0, SIZE / 2);
+	memset(memory, 0, SIZE / 2);
+	ret = ret || d->ops->finish(d);
+	dmatrack_dest_close(d);
+	return ret;
+}
+
+static int receive_memory(int fd)
+{
+	struct dmatrack_receiver r = { .size = sizeof(r),
+				       .accept = connect_near };
+	int ret = dmatrack_channel_fds(&near, fd, fd) ||
+		  dmatrack_image_create(&r.dest, scratch_path("image"),
+					DMATRACK_IMAGE_REPLACE) ||
+		  dmatrack_receive(&r, NULL);
+
+	dmatrack_dest_close(r.dest);
+	return ret;
+}
+
+/* One of both ends of a copy can't make a thread. */
+static void test_no_threads_copy(void)
+{
+	int i, sv[2];
+	pid_t child;
+
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+		memset(memory, 1, SIZE);
+		child = fork();
+		if (!child) {
+			alarm(60);
+			no_threads = 1;
+			close(sv[0]);
+			_exit(i ? send_memory(sv[1]) : receive_memory(sv[1]));
+		}
+		close(sv[1]);
+		CHECK_EQ(i ? receive_memory(sv[0]) : send_memory(sv[0]), 0);
+		close(sv[0]);
+		CHECK_EQ(status_of(child), 0);
+	}
+}
+
 static volatile sig_atomic_t taken;
 
 static void take(int number)
@@ -206,9 +276,12 @@ int main(void)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return 1;
+	scratch_make("/dev/shm");
 	TEST(test_fork, "a forked child uses a container, and closes it");
 	TEST(test_forks, "a child's child; while devices write in the parent");
 	TEST(test_no_threads, "a process that can't make a thread");
+	TEST(test_no_threads_copy,
+	     "a copy whose receiver or sender can't make a thread");
 	TEST(test_signals, "signals are for the program's own threads");
 	return tap_done();
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -1108,12 +1109,17 @@ static void evil_begin(void)
 	evil_connect();
 }
 
-/* Send @f as the last frame. Return: the receiver's error */
+/*
+ * Send @f as the last frame but a ROUND, which wakes a receiver that waits in this program's
+ * function. Return: the receiver's error
+ */
 static int evil_end(const struct dml_frame *f)
 {
-	struct dml_frame answer = { 0 };
+	struct dml_frame answer = { 0 },
+			 round = { .type = DML_WIRE_ROUND, .seq = f->seq + 1 };
 
-	if (!dml_wire_put(&evil, f) && !dml_wire_flush(&evil))
+	if (!dml_wire_put(&evil, f) && !dml_wire_put(&evil, &round) &&
+	    !dml_wire_flush(&evil))
 		while (!dml_wire_get(&evil, &answer) &&
 		       answer.type != DML_WIRE_REFUSE)
 			;
@@ -1309,6 +1315,51 @@ static void test_saved(void)
 	pthread_join(evil_thread, NULL);
 	CHECK_EQ(saved.stage, 0);
 	CHECK_EQ(saving.begun, 1);
+}
+
+static sem_t left;
+
+/* A write() that fails after the sender has left */
+static int write_late(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		      size_t size)
+{
+	while (sem_wait(&left) && errno == EINTR)
+		;
+	return -EDQUOT;
+}
+
+/*
+ * A frame can't be carried out, and the connection breaks: the session has ended, and the receiver
+ * doesn't wait for another connection. The frame behind is not carried out.
+ */
+static void test_behind(void)
+{
+	static const unsigned char page[PAGE] = { 1 };
+	struct dml_frame data = { .type = DML_WIRE_DATA,
+				  .seq = 1,
+				  .iova = 0x10000,
+				  .size = PAGE,
+				  .length = PAGE,
+				  .payload = page };
+	struct dml_frame zero = {
+		.type = DML_WIRE_ZERO, .seq = 2, .iova = 0x11000, .size = PAGE
+	};
+	struct dmatrack_dest_ops ops = store_ops;
+	struct store failing = { .dest.ops = &ops };
+
+	sem_init(&left, 0, 0);
+	ops.write = write_late;
+	evil_start(&failing.dest);
+	CHECK_EQ(evil_welcome(DML_WIRE_NEW), 0);
+	memset(arrived[1], 0xee, PAGE);
+	CHECK_EQ(dml_wire_put(&evil, &data), 0);
+	evil_leave(&zero);
+	sem_post(&left);
+	pthread_join(evil_thread, NULL);
+	line_over();
+	CHECK_EQ(receiving.error, -EDQUOT);
+	CHECK_EQ(arrived[1][0], 0xee);
+	CHECK_EQ(receiving.arrival.zeros, 0);
 }
 
 /* A frame after a good HELLO and one good frame */
@@ -1925,6 +1976,8 @@ int main(void)
 	TEST(test_drip, "a slow sender can't prolong the handshake");
 	TEST(test_evil_hello, "invalid HELLOs are refused");
 	TEST(test_saved, "the saved state says complete only from COMMIT on");
+	TEST(test_behind,
+	     "a destination's error counts, though the connection broke");
 	TEST(test_evil_frames, "invalid frames are refused");
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "invalid receivers are refused");

@@ -522,6 +522,47 @@ static void test_pulse(void)
 	CHECK(came);
 }
 
+/* Errors ---------------------------------------------------------------------------- */
+
+static int sink_full(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
+{
+	return -ENOSPC;
+}
+
+/* A sender that sends a frame, and nothing more until it gets an answer. Return: its type */
+static void *play_zero(void *opaque)
+{
+	struct dml_frame f = { 0 }, zero = { .type = DML_WIRE_ZERO,
+					     .seq = 1,
+					     .size = 4096 };
+
+	if (play_hello() && !dml_wire_put(&far.wire, &zero) &&
+	    !dml_wire_flush(&far.wire))
+		dml_wire_get(&far.wire, &f);
+	dml_wire_close(&far.wire);
+	return (void *)(long)f.type;
+}
+
+static void test_error(void)
+{
+	struct dmatrack_dest_ops ops = sink_ops;
+	struct dmatrack_dest full = { .ops = &ops };
+	struct dmatrack_receiver r = {
+		.size = sizeof(r),
+		.accept = connect_far,
+		.dest = &full,
+	};
+	pthread_t thread;
+	void *heard;
+
+	ops.zero = sink_full;
+	r.opaque = make_far();
+	CHECK_EQ(pthread_create(&thread, NULL, play_zero, NULL), 0);
+	CHECK_EQ(dmatrack_receive(&r, NULL), -ENOSPC);
+	pthread_join(thread, &heard);
+	CHECK_EQ((long)heard, DML_WIRE_REFUSE);
+}
+
 int main(void)
 {
 	scratch_make(NULL);
@@ -533,5 +574,7 @@ int main(void)
 	TEST(test_receiver, "a receiver is cancelled, left open or given up");
 	TEST(test_limits, "limits that a program sets");
 	TEST(test_pulse, "ALIVE is sent whatever the wall clock does");
+	TEST(test_error,
+	     "a destination's error ends the wait for the next frame");
 	return tap_done();
 }
