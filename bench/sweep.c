@@ -36,53 +36,57 @@ struct series {
 #define DIRTY_64 \
 	PAGES(1, 10, 100, 1000, 4000, 7000, 10000, 14000, 17000, 50000, \
 	      170000, 1000000)
-#define PINNED_64 PAGES(1, 10, 100, 1000, 10000, 30000, 100000, 262144)
 #define USED_64	  PAGES(1, 100, 1000, 7000, 14000, 50000, 170000)
-#define BOTH_64	  PAGES(1, 100, 1000, 10000, 100000)
-#define LARGE	  PAGES(1, 100, 10000, 27000, 100000, 270000, 1000000, 2700000)
-#define LARGE_PIN PAGES(1, 100, 1000, 10000, 100000)
+#define ALL_64	  PAGES(1, 10, 100, 1000, 10000, 100000, 1000000, 16777216)
+#define PINNED_64 PAGES(1, 10, 100, 1000, 10000, 30000, 100000, 262144)
+#define PINNED	  PAGES(1, 100, 1000, 10000, 30000)
+#define LARGE	  PAGES(1, 100, 10000, 27000, 100000, 270000)
+#define CHUNKS_64 PAGES(1, 8, 64, 512)
+#define CHUNKS_1T PAGES(1, 64, 1024, 8192)
 
 /* Many mappings are of 1 MiB each. */
 static const struct series full[] = {
 	{ 64, 1, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0) },
 	{ 64, 1, BENCH_RANDOM, SWEEP_DIRTY, false, DIRTY_64 },
 	{ 64, 1, BENCH_SPREAD, SWEEP_DIRTY, false, DIRTY_64 },
-	{ 64, 1, BENCH_CLUSTERED, SWEEP_DIRTY, false,
-	  PAGES(1, 10, 100, 1000, 10000, 100000, 1000000, 16777216) },
-	{ 64, 1, BENCH_CHUNKS, SWEEP_DIRTY, false, PAGES(1, 8, 64, 512) },
+	{ 64, 1, BENCH_CLUSTERED, SWEEP_DIRTY, false, ALL_64 },
+	{ 64, 1, BENCH_CHUNKS, SWEEP_DIRTY, false, CHUNKS_64 },
 	{ 64, 1, BENCH_RANDOM, SWEEP_DIRTY, true, PAGES(0) },
 	{ 64, 1, BENCH_RANDOM, SWEEP_DIRTY, true, USED_64 },
 	{ 64, 1, BENCH_SPREAD, SWEEP_DIRTY, true, USED_64 },
-	{ 64, 1, BENCH_CHUNKS, SWEEP_DIRTY, true, PAGES(1, 8, 64, 512) },
-	{ 64, 1, BENCH_RANDOM, SWEEP_PINNED, false, PINNED_64 },
+	{ 64, 1, BENCH_CHUNKS, SWEEP_DIRTY, true, CHUNKS_64 },
+	{ 64, 1, BENCH_RANDOM, SWEEP_PINNED, false, PINNED },
 	{ 64, 1, BENCH_SPREAD, SWEEP_PINNED, false, PINNED_64 },
 	{ 64, 1, BENCH_CLUSTERED, SWEEP_PINNED, false, PINNED_64 },
-	{ 64, 1, BENCH_CHUNKS, SWEEP_PINNED, false, PAGES(1, 8, 64, 512) },
-	{ 64, 1, BENCH_SPREAD, SWEEP_PINNED, true, PINNED_64 },
-	{ 64, 1, BENCH_CHUNKS, SWEEP_PINNED, true, PAGES(1, 8, 64, 512) },
-	{ 64, 1, BENCH_RANDOM, BOTH, false, BOTH_64 },
-	{ 64, 1, BENCH_SPREAD, BOTH, false, BOTH_64 },
-	{ 64, 1, BENCH_CLUSTERED, BOTH, false, BOTH_64 },
-	{ 64, 1, BENCH_CHUNKS, BOTH, false, PAGES(1, 8, 64, 512) },
+	{ 64, 1, BENCH_CHUNKS, SWEEP_PINNED, false, CHUNKS_64 },
+	{ 64, 1, BENCH_RANDOM, SWEEP_PINNED, true, PINNED },
+	{ 64, 1, BENCH_SPREAD, SWEEP_PINNED, true, PINNED },
+	{ 64, 1, BENCH_CHUNKS, SWEEP_PINNED, true, CHUNKS_64 },
+	{ 64, 1, BENCH_RANDOM, BOTH, false, PINNED },
+	{ 64, 1, BENCH_SPREAD, BOTH, false, PINNED },
+	{ 64, 1, BENCH_CLUSTERED, BOTH, false, PINNED_64 },
+	{ 64, 1, BENCH_CHUNKS, BOTH, false, CHUNKS_64 },
 	{ 60, MANY, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0) },
 	{ 60, MANY, BENCH_RANDOM, SWEEP_DIRTY, false,
 	  PAGES(1, 100, 1000, 10000, 60000, 170000) },
 	{ 60, MANY, BENCH_SPREAD, SWEEP_DIRTY, false,
 	  PAGES(1, 100, 1000, 10000, 60000, 170000) },
-	{ 60, MANY, BENCH_SPREAD, SWEEP_PINNED, false,
-	  PAGES(1, 100, 1000, 10000, 60000) },
+	{ 60, MANY, BENCH_SPREAD, SWEEP_PINNED, false, PINNED },
 	{ TIB, 16, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0) },
 	{ TIB, 16, BENCH_RANDOM, SWEEP_DIRTY, false, LARGE },
 	{ TIB, 16, BENCH_SPREAD, SWEEP_DIRTY, false, LARGE },
-	{ TIB, 16, BENCH_CLUSTERED, SWEEP_DIRTY, false, LARGE },
-	{ TIB, 16, BENCH_CHUNKS, SWEEP_DIRTY, false, PAGES(1, 64, 1024, 8192) },
+	{ TIB, 16, BENCH_CLUSTERED, SWEEP_DIRTY, false,
+	  PAGES(1, 100, 10000, 100000, 1000000, 2700000) },
+	{ TIB, 16, BENCH_CHUNKS, SWEEP_DIRTY, false, CHUNKS_1T },
 	{ TIB, 16, BENCH_RANDOM, SWEEP_DIRTY, true, PAGES(0) },
-	{ TIB, 16, BENCH_CHUNKS, SWEEP_DIRTY, true, PAGES(1, 64, 1024, 8192) },
-	{ TIB, 16, BENCH_SPREAD, SWEEP_PINNED, false, LARGE_PIN },
-	{ TIB, 16, BENCH_SPREAD, SWEEP_PINNED, true, LARGE_PIN },
-	{ TIB, 16, BENCH_RANDOM, SWEEP_PINNED, true, LARGE_PIN },
-	{ TIB, 16, BENCH_CHUNKS, SWEEP_PINNED, true, PAGES(1, 64, 1024, 8192) },
-	{ TIB, 16, BENCH_SPREAD, BOTH, false, LARGE_PIN },
+	{ TIB, 16, BENCH_RANDOM, SWEEP_DIRTY, true,
+	  PAGES(1, 100, 10000, 100000, 1000000) },
+	{ TIB, 16, BENCH_CHUNKS, SWEEP_DIRTY, true, CHUNKS_1T },
+	{ TIB, 16, BENCH_SPREAD, SWEEP_PINNED, false, PINNED },
+	{ TIB, 16, BENCH_RANDOM, SWEEP_PINNED, true, PINNED },
+	{ TIB, 16, BENCH_SPREAD, SWEEP_PINNED, true, PINNED },
+	{ TIB, 16, BENCH_CHUNKS, SWEEP_PINNED, true, CHUNKS_1T },
+	{ TIB, 16, BENCH_SPREAD, BOTH, false, PINNED },
 	{ 4 * TIB, 64, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0) },
 	{ 4 * TIB, 64, BENCH_RANDOM, SWEEP_DIRTY, false,
 	  PAGES(1, 1000, 40000, 400000) },
@@ -113,7 +117,7 @@ static const struct series coarse[] = {
 	{ 64, 1, BENCH_CLUSTERED, SWEEP_PINNED, false, PAGES(30000) },
 	{ 64, 1, BENCH_SPREAD, SWEEP_PINNED, true, PAGES(1000) },
 	{ 64, 1, BENCH_SPREAD, BOTH, false, PAGES(10000) },
-	{ 60, MANY, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0, 10000) },
+	{ 60, MANY, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0, 1000) },
 	{ TIB, 16, BENCH_RANDOM, SWEEP_DIRTY, false, PAGES(0, 27000) },
 	{ TIB, 16, BENCH_CHUNKS, SWEEP_DIRTY, false, PAGES(8192) },
 	{ TIB, 16, BENCH_SPREAD, SWEEP_PINNED, true, PAGES(10000) },
@@ -178,14 +182,16 @@ static void run_point(struct sweep_bed *bed, const struct sweep_point *p)
 		  .prepare = sweep_bed_prepare_bare,
 		  .run = sweep_bed_bare_ranges },
 	};
+	struct measure how = bed->b->how;
 	struct measure_result r = { 0 };
 
-	measure_row(&bed->b->how, bitmap, 2 + bare, bed, &r);
+	how.cold = how.alone;
+	measure_row(&how, bitmap, 2 + bare, bed, &r);
 	print(p, "bitmap", &r);
 	if (bed->b->device)
 		return;
 	r = (struct measure_result){ 0 };
-	measure_row(&bed->b->how, ranges, 1 + bare, bed, &r);
+	measure_row(&how, ranges, 1 + bare, bed, &r);
 	print(p, "ranges", &r);
 }
 

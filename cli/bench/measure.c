@@ -111,7 +111,7 @@ void measure_row(const struct measure *m, const struct measure_pass *pass,
 	unsigned int i, tries = m->reps * PATIENCE;
 	struct measure_figure figure;
 
-	for (i = 0; i < n; i++) /* warm caches and memory up */
+	for (i = 0; i < n && !m->cold; i++) /* warm caches and memory up */
 		run_pass(m, &pass[i], ctx);
 	while (tries-- && !run_round(m, pass, n, ctx, s))
 		;

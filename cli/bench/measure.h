@@ -20,11 +20,13 @@
  * struct measure - how to measure
  * @reps: number of passes to take the median of, at most MEASURE_REPS_MAX
  * @realtime: true: run passes with real-time priority, so that no other thread runs
+ * @cold: true: no pass beforehand, to warm caches and memory up
  * @alone: true: no other thread runs anyway (instructions are counted): use each pass
  */
 struct measure {
 	unsigned int reps;
 	bool realtime;
+	bool cold;
 	bool alone;
 };
 
