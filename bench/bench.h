@@ -18,6 +18,7 @@ extern const struct bench_row bench_more_harvest_rows[];
 extern const struct bench_row bench_threads_rows[];
 extern const struct bench_row bench_space_rows[];
 extern const struct bench_row bench_precopy_rows[];
+extern const struct bench_row bench_stream_rows[];
 extern const struct bench_row bench_track_rows[];
 extern const struct bench_row bench_density_rows[];
 extern const struct bench_row bench_testdev_rows[];
