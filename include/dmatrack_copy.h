@@ -662,7 +662,7 @@ void dmatrack_channel_close(struct dmatrack_channel *ch);
 
 /* Sending and receiving --------------------------------------------------------------- */
 
-/* Compress with zstd */
+/* Compress with zstd, in as many threads as there are processors that the process may use, 32 at most */
 #define DMATRACK_ZSTD (1u << 0)
 /*
  * At the end both sides compute dmatrack_digest() of all memory, and the receiver compares before

@@ -27,7 +27,7 @@ static const char help[] =
 	"\n" COPY_HELP_WORKLOAD "Connection:\n"
 	"  --tls DIR          for tcp: a folder with ca-cert.pem, client-cert.pem and\n"
 	"                     client-key.pem; both sides show a certificate\n" PEER_HELP
-	"  --zstd             compress\n"
+	"  --zstd             compress, in as many threads as there are processors\n"
 	"  --level N          compress at level N, 1 to 19 (default: 1)\n"
 	"  --check            at the end both sides compute a digest and compare, while\n"
 	"                     the devices stand still\n"

@@ -7,7 +7,11 @@
  * the memory of later frames in the log is copied again, from its content by then, and
  * numbered anew. If the receiver doesn't know this session, all memory is copied again.
  *
- * One thread does all of it. It reads only where it has to wait anyway: when the log is full,
+ * With compression, frames go through a packer (packer.h) first. They are numbered, and put into the log,
+ * when they leave it to be sent: after a connection broke, what is still in it has not been sent, and
+ * is copied again like the log's frames that the receiver doesn't have.
+ *
+ * One thread does all else. It reads only where it has to wait anyway: when the log is full,
  * at the end of a round, at the end of the copy. At the end of a round it waits until all has
  * arrived: so the time of a round shows the rate of the channel, and not the size of its
  * buffers.
@@ -26,12 +30,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <zstd.h>
 
 #include "lib/util/digest.h"
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
 #include "lib/util/regions.h"
+#include "packer.h"
 #include "wire.h"
 
 #define HELLO_TIMEOUT	30000  /* ms, by default */
@@ -81,9 +85,7 @@ struct sent {
  * @committed: whether COMMIT was sent, over any connection
  * @doubt: whether the receiver may have carried it out
  * @finished: whether the receiver has completed the copy
- * @zstd: compressor, or NULL
- * @packed: buffer for its output
- * @room: bytes that @packed has room for
+ * @packer: frames that are being compressed
  */
 struct sender {
 	struct dmatrack_dest dest;
@@ -108,9 +110,7 @@ struct sender {
 	bool committed;
 	enum doubt doubt;
 	bool finished;
-	ZSTD_CCtx *zstd;
-	void *packed;
-	size_t room;
+	struct dml_packer packer;
 };
 
 typedef void lost_fn(void *opaque, uint64_t iova, uint64_t size);
@@ -339,20 +339,34 @@ static int send_frame(struct sender *s, struct dml_frame *f)
 	return put_frame(s, f);
 }
 
-/* Compress the payload, if that makes it shorter. */
-static void compress_payload(struct sender *s, struct dml_frame *f)
+/* Send the first frames of the packer, in order, until @left are in it at most, and those that are ready. */
+static int send_packed(struct sender *s, unsigned int left)
 {
-	size_t n;
+	const struct dml_frame *f;
+	struct dml_frame copy;
+	int ret = 0;
 
-	if (!s->zstd || dml_wire_room(&s->packed, &s->room, f->size))
-		return;
-	n = ZSTD_compress2(s->zstd, s->packed, f->size - 1, f->payload,
-			   f->size);
-	if (ZSTD_isError(n))
-		return;
-	f->encoding = DML_WIRE_ZSTD;
-	f->length = n;
-	f->payload = s->packed;
+	while (!ret && s->packer.on) {
+		f = dml_packer_first(&s->packer,
+				     dml_packer_left(&s->packer) > left);
+		if (!f)
+			break;
+		copy = *f;
+		ret = send_frame(s, &copy);
+		dml_packer_remove(&s->packer);
+	}
+	return ret;
+}
+
+/* Send a frame of memory; with compression, as soon as it's ready. */
+static int send_memory(struct sender *s, struct dml_frame *f)
+{
+	int ret;
+
+	if (!s->packer.on)
+		return send_frame(s, f);
+	ret = send_packed(s, dml_packer_most(&s->packer) - 1);
+	return ret ? ret : dml_packer_add(&s->packer, f);
 }
 
 static int sender_write(struct dmatrack_dest *d, uint64_t iova,
@@ -378,8 +392,7 @@ static int sender_write(struct dmatrack_dest *d, uint64_t iova,
 	ret = dml_regions_find(&s->regions, iova, size);
 	if (ret < 0)
 		return ret;
-	compress_payload(s, &f);
-	return send_frame(s, &f);
+	return send_memory(s, &f);
 }
 
 static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
@@ -394,7 +407,7 @@ static int sender_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 
 	if (!ret)
 		ret = dml_regions_find(&s->regions, iova, size);
-	return ret < 0 ? ret : send_frame(s, &f);
+	return ret < 0 ? ret : send_memory(s, &f);
 }
 
 /*
@@ -409,7 +422,9 @@ static int sender_round(struct dmatrack_dest *d)
 
 	if (ret || s->finished)
 		return ret;
-	ret = send_frame(s, &f);
+	ret = send_packed(s, 0);
+	if (!ret)
+		ret = send_frame(s, &f);
 	return ret ? ret : await_acks(s, s->seq);
 }
 
@@ -479,7 +494,9 @@ static int sender_finish(struct dmatrack_dest *d)
 		if (ret)
 			return ret;
 	}
-	ret = send_frame(s, &f);
+	ret = send_packed(s, 0);
+	if (!ret)
+		ret = send_frame(s, &f);
 	if (!ret)
 		ret = await_answer(s, DML_WIRE_READY);
 	if (!ret)
@@ -608,6 +625,19 @@ static bool take_place(struct sender *s, const struct dml_frame *f)
 	return same;
 }
 
+/* Empty the packer. Its frames may be reported though all memory is. */
+static void drop_packed(struct sender *s, lost_fn *on_lost, void *opaque)
+{
+	const struct dml_frame *f;
+
+	while (s->packer.on && dml_packer_left(&s->packer)) {
+		f = dml_packer_first(&s->packer, true);
+		if (on_lost)
+			on_lost(opaque, f->iova, f->size);
+		dml_packer_remove(&s->packer);
+	}
+}
+
 /*
  * Report memory that must be copied again, and clear the log. A receiver that has less than it
  * acknowledged has begun anew without our knowledge; one at another place may have other frames
@@ -630,6 +660,7 @@ static void copy_anew(struct sender *s, const struct dml_frame *f,
 		if (on_lost && e->seq > f->seq && e->size)
 			on_lost(opaque, e->iova, e->size);
 	}
+	drop_packed(s, on_lost, opaque);
 	s->first = s->nlog = 0;
 	s->window = 0;
 	s->seq = s->acked = f->seq;
@@ -790,19 +821,11 @@ static int sender_lost(struct dmatrack_dest *d, lost_fn *on_lost, void *opaque)
 	return ret;
 }
 
-static int start_zstd(struct sender *s)
+static int start_packer(struct sender *s)
 {
-	if (!(s->how.flags & DMATRACK_ZSTD) || s->zstd)
+	if (!(s->how.flags & DMATRACK_ZSTD) || s->packer.on)
 		return 0;
-	s->zstd = ZSTD_createCCtx();
-	if (!s->zstd)
-		return dml_no_memory();
-	if (ZSTD_isError(
-		    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel,
-					   s->how.level ? s->how.level : 1)))
-		return dml_error(-EINVAL, "sender: zstd has no level %d",
-				 s->how.level);
-	return 0;
+	return dml_packer_init(&s->packer, s->how.level ? s->how.level : 1);
 }
 
 static int sender_begin(struct dmatrack_dest *d,
@@ -824,7 +847,7 @@ static int sender_begin(struct dmatrack_dest *d,
 				": vaddr is NULL, so DMATRACK_CHECK can't be used",
 				regions[i].iova);
 	}
-	ret = start_zstd(s);
+	ret = start_packer(s);
 	if (!ret)
 		ret = dml_regions_init(&s->regions, regions, n, page_size);
 	if (!ret)
@@ -867,8 +890,7 @@ static void sender_close(struct dmatrack_dest *d)
 		dml_wire_refuse(&s->wire, -ECANCELED, "the copy was given up");
 	dml_wire_close(&s->wire);
 	dml_regions_free(&s->regions);
-	ZSTD_freeCCtx(s->zstd);
-	free(s->packed);
+	dml_packer_fini(&s->packer);
 	free(s);
 }
 
