@@ -63,7 +63,7 @@ int dml_pages_init(struct dml_pages *p, uint64_t n, bool refine)
 		dml_pages_free(p);
 		return -ENOMEM;
 	}
-	dml_set_bits(p->pending, 0, n);
+	p->npending = dml_set_bits(p->pending, 0, n);
 	return 0;
 }
 
@@ -108,12 +108,22 @@ uint64_t dml_pages_memory(const struct dml_pages *p)
 
 bool dml_pages_next(const struct dml_pages *p, uint64_t *pos, uint64_t *len)
 {
-	return dmatrack_next_run(p->pending, p->n, pos, len);
+	return p->npending && dmatrack_next_run(p->pending, p->n, pos, len);
 }
 
-uint64_t dml_pages_pending(const struct dml_pages *p)
+void dml_pages_report(struct dml_pages *p, const uint64_t *bitmap)
 {
-	return dmatrack_bitmap_count(p->pending, p->n);
+	uint64_t i, n, word;
+
+	for (i = 0; i < p->n; i += DML_WORD_BITS) {
+		word = bitmap[i / DML_WORD_BITS];
+		if (!word)
+			continue;
+		n = p->n - i;
+		word &= dml_first_mask(i, &n) & ~p->pending[i / DML_WORD_BITS];
+		p->pending[i / DML_WORD_BITS] |= word;
+		p->npending += dml_count_bits(word);
+	}
 }
 
 bool dml_pages_filled(const struct dml_pages *p, uint64_t first, uint64_t n)
@@ -142,7 +152,7 @@ void dml_pages_forget(struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	drop_hashes(p, first, n);
 	dml_set_bits(p->filled, first, n);
-	dml_set_bits(p->pending, first, n);
+	p->npending += dml_set_bits(p->pending, first, n);
 }
 
 static bool same(const struct dml_hash *a, const struct dml_hash *b)
@@ -173,17 +183,17 @@ void dml_pages_sent(struct dml_pages *p, uint64_t first, uint64_t n,
 	if (p->hashes)
 		memcpy(p->hashes + first, hashes, n * sizeof(*hashes));
 	dml_set_bits(p->filled, first, n);
-	dml_clear_bits(p->pending, first, n);
+	p->npending -= dml_clear_bits(p->pending, first, n);
 }
 
 void dml_pages_cleared(struct dml_pages *p, uint64_t first, uint64_t n)
 {
 	drop_hashes(p, first, n);
 	dml_clear_bits(p->filled, first, n);
-	dml_clear_bits(p->pending, first, n);
+	p->npending -= dml_clear_bits(p->pending, first, n);
 }
 
 void dml_pages_done(struct dml_pages *p, uint64_t first, uint64_t n)
 {
-	dml_clear_bits(p->pending, first, n);
+	p->npending -= dml_clear_bits(p->pending, first, n);
 }

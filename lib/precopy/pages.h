@@ -31,12 +31,14 @@ struct dml_hash {
  * struct dml_pages - the pages of a region
  * @n: number of pages
  * @pending: bitmap, a bit per page
+ * @npending: number of its bits that are set
  * @filled: bitmap, a bit per page
  * @hashes: array, a hash per page; NULL: without refinement
  */
 struct dml_pages {
 	uint64_t n;
 	uint64_t *pending;
+	uint64_t npending;
 	uint64_t *filled;
 	struct dml_hash *hashes;
 };
@@ -58,7 +60,9 @@ uint64_t dml_pages_memory(const struct dml_pages *p);
 
 /* The next run of pending pages from @pos on, as dmatrack_next_run() */
 bool dml_pages_next(const struct dml_pages *p, uint64_t *pos, uint64_t *len);
-uint64_t dml_pages_pending(const struct dml_pages *p);
+
+/* Make the pages of @bitmap pending; its bits beyond the last page may hold anything. */
+void dml_pages_report(struct dml_pages *p, const uint64_t *bitmap);
 
 /* Return: whether any of @n pages from @first on is filled */
 bool dml_pages_filled(const struct dml_pages *p, uint64_t first, uint64_t n);

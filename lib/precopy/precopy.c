@@ -208,13 +208,13 @@ static int harvest_region(struct precopy *c, uint32_t region)
 					 p->page_size, c->scratch);
 		if (ret)
 			return ret;
-		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
+		dml_pages_report(pages, c->scratch);
 	}
 	if (p->dirty) {
 		memset(c->scratch, 0, bitmap_size(c, region));
 		ret = dml_error_foreign(p->dirty(p->opaque, region, c->scratch),
 					"dirty()");
-		dmatrack_bitmap_merge(pages->pending, 0, c->scratch, pages->n);
+		dml_pages_report(pages, c->scratch);
 	}
 	return ret > 0 ?
 		       dml_error(-EINVAL,

@@ -80,7 +80,7 @@ uint64_t dml_transfer_pending(const struct dml_transfer *x)
 	uint32_t i;
 
 	for (i = 0; i < x->q->p.nregions; i++)
-		n += dml_pages_pending(&x->pages[i]);
+		n += x->pages[i].npending;
 	return n;
 }
 

@@ -16,6 +16,13 @@ static inline bool dml_test_bit(const uint64_t *bitmap, uint64_t i)
 	return bitmap[i / DML_WORD_BITS] >> (i % DML_WORD_BITS) & 1;
 }
 
+/* Return: the number of bits of @word; most words have all or none */
+static inline unsigned int dml_count_bits(uint64_t word)
+{
+	return !~word ? DML_WORD_BITS :
+			(unsigned int)__builtin_popcountll(word);
+}
+
 /* Return: the mask of [first, first + n) in its first word. @n: in: bits; out: bits of the mask */
 static inline uint64_t dml_first_mask(uint64_t first, uint64_t *n)
 {
@@ -26,27 +33,43 @@ static inline uint64_t dml_first_mask(uint64_t first, uint64_t *n)
 	return ~0ull >> (DML_WORD_BITS - *n) << (first % DML_WORD_BITS);
 }
 
-static inline void dml_set_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
+/* Return: the number of bits that changed */
+static inline uint64_t dml_set_bits(uint64_t *bitmap, uint64_t first,
+				    uint64_t n)
 {
-	uint64_t end = first + n;
-
-	for (; first < end; first += n) {
-		n = end - first;
-		bitmap[first / DML_WORD_BITS] |= dml_first_mask(first, &n);
-	}
-}
-
-/* A word that is 0 isn't written, so that untouched memory stays unallocated. */
-static inline void dml_clear_bits(uint64_t *bitmap, uint64_t first, uint64_t n)
-{
-	uint64_t end = first + n, mask;
+	uint64_t end = first + n, changed = 0, mask, word;
 
 	for (; first < end; first += n) {
 		n = end - first;
 		mask = dml_first_mask(first, &n);
-		if (bitmap[first / DML_WORD_BITS])
-			bitmap[first / DML_WORD_BITS] &= ~mask;
+		word = bitmap[first / DML_WORD_BITS];
+		if ((word & mask) != mask) {
+			bitmap[first / DML_WORD_BITS] = word | mask;
+			changed += dml_count_bits(~word & mask);
+		}
 	}
+	return changed;
+}
+
+/*
+ * A word that has none of the bits isn't written, so that untouched memory stays unallocated.
+ * Return: the number of bits that changed
+ */
+static inline uint64_t dml_clear_bits(uint64_t *bitmap, uint64_t first,
+				      uint64_t n)
+{
+	uint64_t end = first + n, changed = 0, mask, word;
+
+	for (; first < end; first += n) {
+		n = end - first;
+		mask = dml_first_mask(first, &n);
+		word = bitmap[first / DML_WORD_BITS];
+		if (word & mask) {
+			bitmap[first / DML_WORD_BITS] = word & ~mask;
+			changed += dml_count_bits(word & mask);
+		}
+	}
+	return changed;
 }
 
 #endif

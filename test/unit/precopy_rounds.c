@@ -635,14 +635,56 @@ static void test_forget(void)
 	dml_pages_sent(&p, 65, 1, &hash);
 	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SAME);
 	dml_pages_cleared(&p, 65, 1);
-	CHECK_EQ(dml_pages_pending(&p), 69);
+	CHECK_EQ(p.npending, 69);
 	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
 	dml_pages_forget(&p, 60, 10);
-	CHECK_EQ(dml_pages_pending(&p), 70);
+	CHECK_EQ(p.npending, 70);
 	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
 	/* a hash of 0, which means no hash, never counts as the same */
 	dml_pages_sent(&p, 65, 1, &none);
 	CHECK_EQ(dml_pages_need(&p, 65, memory[0], PAGE, &hash), DML_SEND);
+	dml_pages_free(&p);
+}
+
+/* The number of pending pages is kept, not counted: it has to follow every change. */
+static void test_pending(void)
+{
+	const uint64_t n = 200;
+	struct dml_pages p;
+	uint64_t bitmap[4], rng = 1, pos, i, first, some;
+
+	CHECK_EQ(dml_pages_init(&p, n, false), 0);
+	for (i = 0; i < 20000; i++) {
+		first = dml_random_below(&rng, n);
+		some = 1 + dml_random_below(&rng, n - first);
+		switch (dml_random_below(&rng, 5)) {
+		case 0:
+			dml_pages_forget(&p, first, some);
+			break;
+		case 1:
+			dml_pages_sent(&p, first, some, NULL);
+			break;
+		case 2:
+			dml_pages_cleared(&p, first, some);
+			break;
+		case 3:
+			dml_pages_done(&p, first, some);
+			break;
+		default:
+			/* bits beyond the last page count for nothing */
+			memset(bitmap, 0, sizeof(bitmap));
+			bitmap[first / 64] = dml_random_next(&rng);
+			bitmap[3] |= ~0ull << 8;
+			dml_pages_report(&p, bitmap);
+			CHECK(!(bitmap[first / 64] &
+				(first / 64 == 3 ? 0xff : ~0ull) &
+				~p.pending[first / 64]));
+		}
+		CHECK_EQ(p.npending, dmatrack_bitmap_count(p.pending, n));
+		pos = 0;
+		CHECK_EQ(dml_pages_next(&p, &pos, &some), p.npending > 0);
+		CHECK(!(p.pending[3] >> 8));
+	}
 	dml_pages_free(&p);
 }
 
@@ -791,6 +833,7 @@ int main(void)
 	TEST(test_scattered_lost, "a loss while scattered pages are sent");
 	TEST(test_memory, "the memory of hashes");
 	TEST(test_forget, "hashes of lost pages are forgotten");
+	TEST(test_pending, "the number of pending pages");
 	TEST(test_refused, "invalid requests are refused");
 	TEST(test_sizes, "structures of older and newer programs");
 	TEST(test_close, "a destination is closed");
