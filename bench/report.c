@@ -270,6 +270,7 @@ static void json_line(const struct bench *b, const struct bench_line *line)
 	unsigned int i;
 
 	cli_json_string(o, "name", line->row->name);
+	cli_json_string(o, "description", line->row->work);
 	cli_json_number(o, "size_bytes", line->size);
 	cli_json_string(o, "unit",
 			counted ? "instructions" : units[line->row->unit]);

@@ -81,6 +81,7 @@ def sizes:
 [$growths[] | select(.growth > (.b | growth_limit))] as $steep |
 [$sizes[] | select(.growth > (.b | growth_limit))] as $large |
 {
+	license: "SPDX-License-Identifier: GPL-2.0-only OR MIT",
 	date: $date, machine: $machine, kernel: $kernel, qemu: $qemu, compiler: $compiler,
 	points: $points,
 	text: [
