@@ -7,6 +7,9 @@
  * the same memory, a MiB at a time, without any check. Beside a compressed one, libzstd with as
  * many threads ('zstd -T0'), and with one ('zstd -T1'), to a process that decompresses and writes.
  *
+ * The stages' rows are of one thread, and show what any number of processors gives: a side takes as
+ * long as its slowest thread, and both together at least the sum of all by the number of processors.
+ *
  * stream-receive is a receiver that reads a recorded stream from a file in memory: it has two
  * processors to itself, as with a sender on a third.
  */
@@ -18,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -361,6 +365,117 @@ static double time_zstd_one(void *ctx)
 	return pair(x, send_zstd, receive_zstd);
 }
 
+/* Stages ------------------------------------------------------------------------- */
+
+enum stage {
+	STAGE_READ,
+	STAGE_HASH,
+	STAGE_COMPRESS,
+	STAGE_DECOMPRESS,
+	STAGE_SUMS,
+	STAGE_WRITE,
+	STAGE_SEND,
+	STAGE_RECEIVE,
+};
+
+/**
+ * struct stages - state of a stage
+ * @x: the memory, and the socket
+ * @stage: the stage
+ * @buf: a batch, or what it's compressed to
+ * @packed: bytes of a compressed batch
+ * @pack: compressor
+ * @unpack: decompressor
+ * @fd: the image
+ * @sink: makes the compiler keep the hashes
+ */
+struct stages {
+	struct streams x;
+	enum stage stage;
+	unsigned char *buf;
+	size_t packed;
+	ZSTD_CCtx *pack;
+	ZSTD_DCtx *unpack;
+	int fd;
+	uint64_t sink;
+};
+
+static void do_batch(struct stages *s, uint64_t at)
+{
+	unsigned char *data = s->x.memory + at;
+
+	switch (s->stage) {
+	case STAGE_READ:
+		memcpy(s->buf, data, BATCH);
+		break;
+	case STAGE_HASH:
+		s->sink += dml_hash_64(s->buf, BATCH);
+		break;
+	case STAGE_COMPRESS:
+		s->packed =
+			ZSTD_compress2(s->pack, s->buf, 2 * BATCH, data, BATCH);
+		break;
+	case STAGE_DECOMPRESS:
+		ZSTD_decompressDCtx(s->unpack, s->x.memory, BATCH, s->buf,
+				    s->packed);
+		break;
+	case STAGE_SUMS:
+		s->sink += (uint64_t)dml_digest_sum(0, s->buf, BATCH);
+		break;
+	default:
+		write_all(s->fd, s->buf, BATCH);
+	}
+}
+
+static void prepare_stage(void *ctx)
+{
+	struct stages *s = ctx;
+
+	if (s->stage != STAGE_WRITE)
+		return;
+	close(s->fd);
+	unlink(IMAGE);
+	s->fd = open_image();
+}
+
+static void run_stage(void *ctx)
+{
+	struct stages *s = ctx;
+	uint64_t at;
+
+	for (at = 0; at < SIZE; at += BATCH)
+		do_batch(s, at);
+}
+
+static void drop_all(struct streams *x)
+{
+	unsigned char *buf = malloc(BATCH);
+
+	while (read(x->fd, buf, BATCH) > 0)
+		;
+	free(buf);
+}
+
+/* Return: processor time, in ns, of one side of a connection, which is the stage */
+static double time_socket(void *ctx)
+{
+	struct stages *s = ctx;
+	uint64_t cpu = measure_cpu_now();
+	struct rusage before, after;
+
+	getrusage(RUSAGE_CHILDREN, &before);
+	pair(&s->x, send_raw, drop_all);
+	getrusage(RUSAGE_CHILDREN, &after);
+	return s->stage == STAGE_SEND ?
+		       (double)(measure_cpu_now() - cpu) :
+		       (double)(after.ru_stime.tv_sec -
+				before.ru_stime.tv_sec) *
+				       1e9 +
+			       (double)(after.ru_stime.tv_usec -
+					before.ru_stime.tv_usec) *
+				       1e3;
+}
+
 /* Rows --------------------------------------------------------------------------- */
 
 static void begin(struct streams *x, const struct bench_row *row,
@@ -437,6 +552,37 @@ static void run_receiver(const struct bench *b, const struct bench_row *row,
 	end(&x, &pinned);
 }
 
+/* @row->arg: enum stage */
+static void run_stages(const struct bench *b, const struct bench_row *row,
+		       uint64_t size, struct measure_result *r)
+{
+	const bool packs = row->arg == STAGE_COMPRESS ||
+			   row->arg == STAGE_DECOMPRESS;
+	const struct bench_row kind = { .arg = packs ? COMPRESSED : OVER_TCP };
+	struct measure_pass pass = { .prepare = prepare_stage,
+				     .run = run_stage,
+				     .count = (double)SIZE / PIECE };
+	struct stages s = { .stage = row->arg };
+	cpu_set_t pinned;
+
+	if (row->arg >= STAGE_SEND)
+		pass.time = time_socket;
+	begin(&s.x, &kind, &pinned);
+	s.buf = malloc(2 * BATCH);
+	memset(s.buf, 1, 2 * BATCH);
+	s.pack = ZSTD_createCCtx();
+	s.unpack = ZSTD_createDCtx();
+	ZSTD_CCtx_setParameter(s.pack, ZSTD_c_compressionLevel, 1);
+	s.packed = ZSTD_compress2(s.pack, s.buf, 2 * BATCH, s.x.memory, BATCH);
+	s.fd = open_image();
+	measure_row(&b->how, &pass, 1, &s, r);
+	close(s.fd);
+	ZSTD_freeCCtx(s.pack);
+	ZSTD_freeDCtx(s.unpack);
+	free(s.buf);
+	end(&s.x, &pinned);
+}
+
 const struct bench_row bench_stream_rows[] = {
 	{ .name = "stream-unix",
 	  .work = "send 1 GiB over a Unix socket to a receiver",
@@ -458,5 +604,37 @@ const struct bench_row bench_stream_rows[] = {
 	  .goal = { BENCH_AT_MOST, 1 },
 	  .run = run_receiver,
 	  .arg = OVER_UNIX },
+	{ .name = "stage-read",
+	  .work = "a MiB, read into a buffer",
+	  .run = run_stages,
+	  .arg = STAGE_READ },
+	{ .name = "stage-hash",
+	  .work = "a MiB, the stream's hash",
+	  .run = run_stages,
+	  .arg = STAGE_HASH },
+	{ .name = "stage-compress",
+	  .work = "a MiB, zstd at level 1",
+	  .run = run_stages,
+	  .arg = STAGE_COMPRESS },
+	{ .name = "stage-send",
+	  .work = "a MiB, send() over TCP",
+	  .run = run_stages,
+	  .arg = STAGE_SEND },
+	{ .name = "stage-receive",
+	  .work = "a MiB, recv() over TCP",
+	  .run = run_stages,
+	  .arg = STAGE_RECEIVE },
+	{ .name = "stage-decompress",
+	  .work = "a MiB, zstd",
+	  .run = run_stages,
+	  .arg = STAGE_DECOMPRESS },
+	{ .name = "stage-sums",
+	  .work = "a MiB, the image's hashes",
+	  .run = run_stages,
+	  .arg = STAGE_SUMS },
+	{ .name = "stage-write",
+	  .work = "a MiB, write() to a new file in memory",
+	  .run = run_stages,
+	  .arg = STAGE_WRITE },
 	{ .name = NULL },
 };
