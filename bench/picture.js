@@ -30,11 +30,11 @@ const rows = kernel ? [
 const dmatrack = '#0072b2', other = '#c04f00';
 const lines = [
 	{ name: kernel ? 'limit: clear_user() of the answer' : 'limit: memset() of the answer',
-	  color: '#8f99a3', dash: '2 3', log: 'fresh', cost: p => p.limit },
+	  color: '#8f99a3', dash: '2 3', cost: p => p.limit },
 	kernel ?
-	{ name: 'stock type1', color: other, log: 'fresh', cost: p => p.peers.stock } :
-	{ name: 'one bitmap, harvested as QEMU does', color: other, log: 'fresh', cost: p => p.peers['one bitmap'] },
-	{ name: 'CRoaring (one thread only)', color: '#007a5a', log: 'fresh', cost: p => p.peers.CRoaring },
+	{ name: 'stock type1', color: other, cost: p => p.peers.stock } :
+	{ name: 'one bitmap, harvested as QEMU does', color: other, cost: p => p.peers['one bitmap'] },
+	{ name: 'CRoaring (one thread only)', color: '#007a5a', cost: p => p.peers.CRoaring },
 	{ name: 'dmatrack, log used before', color: dmatrack, dash: '5 3', log: 'used', cost: p => p.dmatrack },
 	{ name: 'dmatrack', color: dmatrack, width: 2.2, log: 'fresh', cost: p => p.dmatrack },
 ].filter(l => points.some(p => p.pages && l.cost(p)));
@@ -124,7 +124,8 @@ rows.forEach((row, i) => {
 			.attr('fill', 'none').attr('stroke', '#d5dade');
 		first = false;
 		for (const l of lines) {
-			const line = here.filter(p => p.log === l.log && l.cost(p));
+			const log = l.log || (here.some(p => p.log === 'fresh') ? 'fresh' : 'used');
+			const line = here.filter(p => p.log === log && l.cost(p));
 
 			line.sort((a, b) => a.pages - b.pages);
 			to.append('path').attr('fill', 'none').attr('stroke', l.color)

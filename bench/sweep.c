@@ -6,6 +6,8 @@
  * are compared with. The coarse sweep has of each layout the densities where a hump was
  * once: where a chunk's summary, or its bitmap, is half full.
  */
+#include <errno.h>
+
 #include "cli/common/json.h"
 #include "sweep.h"
 
@@ -147,6 +149,8 @@ static void print(const struct sweep_point *p, const char *answer,
 	json_t *o = json_object();
 	unsigned int i;
 
+	if (r->skip)
+		bench_check(-EAGAIN, r->skip);
 	cli_json_number(o, "gib", p->size / BENCH_GIB);
 	cli_json_number(o, "mappings", p->mappings);
 	cli_json_string(o, "layout", p->pages ? layouts[p->layout] : "none");
@@ -171,7 +175,9 @@ static void run_point(struct sweep_bed *bed, const struct sweep_point *p)
 		    p->mappings != MANY;
 	struct measure_pass bitmap[] = {
 		{ .prepare = sweep_bed_prepare, .run = sweep_bed_bitmap },
-		{ .name = "limit", .run = sweep_bed_zero },
+		{ .name = "limit",
+		  .prepare = sweep_bed_settle,
+		  .run = sweep_bed_zero },
 		{ .name = "one_bitmap",
 		  .prepare = sweep_bed_prepare_bare,
 		  .run = sweep_bed_bare_bitmap },
@@ -218,6 +224,7 @@ void bench_sweep(const struct bench *b, bool all)
 	const struct series *s = all ? full : coarse, *first;
 	struct sweep_bed bed;
 
+	bench_pin_thread(b->cpu);
 	while (s->gib) {
 		struct sweep_point p = point_of(s, 0);
 		bool can = sweep_bed_open(&bed, b, &p);

@@ -75,7 +75,8 @@ void sweep_bed_ranges(void *bed);
 void sweep_bed_prepare_bare(void *bed);
 void sweep_bed_bare_bitmap(void *bed);
 void sweep_bed_bare_ranges(void *bed);
-/* zeros written to the answer */
+/* zeros written to the answer; before that, wait until the memory of a harvest is free */
+void sweep_bed_settle(void *bed);
 void sweep_bed_zero(void *bed);
 
 #endif

@@ -164,11 +164,11 @@ void sweep_bed_leave(struct sweep_bed *bed)
 
 /* Passes ------------------------------------------------------------------- */
 
-/* Memory is freed a little later: let that end before the harvest. */
-static void settle(struct sweep_bed *bed)
+/* Memory is freed a little later: let that end before what is measured. */
+void sweep_bed_settle(void *ctx)
 {
-	if (in_kernel(bed))
-		usleep(100000);
+	if (in_kernel(ctx))
+		usleep(500000);
 	else
 		urcu_bp_barrier();
 }
@@ -180,7 +180,7 @@ void sweep_bed_prepare(void *ctx)
 	if (!bed->point->used)
 		renew(bed);
 	dirty_point(bed);
-	settle(bed);
+	sweep_bed_settle(bed);
 }
 
 void sweep_bed_bitmap(void *ctx)
