@@ -309,17 +309,32 @@ void dmt_domain_info(struct iommu_domain *domain, struct dmt_domain_info *info);
 int dmt_domain_msi(struct iommu_domain *domain, u64 base);
 
 /**
- * dmt_domain_map - map a run of contiguous frames
- * @domain: domain to map in
- * @iova: first IOVA, page-aligned; nothing is mapped in the range
+ * struct dmt_run - contiguous frames
  * @pfn: first frame
- * @npages: number of pages
+ * @npages: number of frames
+ * @frames: whether they are not memory but a device's, and aren't pinned
+ */
+struct dmt_run {
+	unsigned long pfn;
+	unsigned long npages;
+	bool frames;
+};
+
+#define DMT_MAP_RUNS 32U /* at most for dmt_domain_map() */
+
+/**
+ * dmt_domain_map - map adjacent runs
+ * @domain: domain to map in
+ * @iova: first IOVA of the first run, page-aligned; nothing is mapped in the range
+ * @runs: array of the runs; if there are several, all are memory, up to 1 GiB
+ * @n: number of @runs
  * @prot: access that devices have: DMT_READ, DMT_WRITE
  *
- * Return: 0, or -errno with nothing mapped.
+ * Several runs take less time than each by itself: an IOMMU that has to be told of new mappings
+ * is told once. Return: 0, or -errno with nothing mapped.
  */
-int dmt_domain_map(struct iommu_domain *domain, u64 iova, unsigned long pfn,
-		   unsigned long npages, u32 prot);
+int dmt_domain_map(struct iommu_domain *domain, u64 iova,
+		   const struct dmt_run *runs, unsigned int n, u32 prot);
 
 /**
  * dmt_domain_unmap - unmap whole runs

@@ -225,42 +225,62 @@ void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 
 /* Mapping ------------------------------------------------------------------- */
 
-/* Map the next run of @p at @m's pages from @page on. */
-static int map_run(struct dmt_container *c, const struct dmt_mapping *m,
-		   unsigned long page, struct dmt_prepared *p,
-		   const struct dmt_run *run)
+/* Map the next @n runs of @p, together @npages, at @m's pages from @page on. */
+static int map_next(struct dmt_container *c, const struct dmt_mapping *m,
+		    unsigned long page, unsigned long npages,
+		    struct dmt_prepared *p, const struct dmt_run *runs,
+		    unsigned int n)
 {
 	struct dmt_domain *d;
 	int err;
 
 	for (d = c->domains; d; d = d->next) {
-		err = dmt_domain_map(d->hw, page_iova(m, page), run->pfn,
-				     run->npages, m->prot);
+		err = dmt_domain_map(d->hw, page_iova(m, page), runs, n,
+				     m->prot);
 		if (!err)
 			continue;
-		if (!unmap_run(c, m, page, run->npages, d))
-			dmt_prepared_take(p); /* so it stays pinned */
+		if (!unmap_run(c, m, page, npages, d))
+			dmt_prepared_take(p, n); /* so they stay pinned */
 		return err;
 	}
-	dmt_prepared_take(p);
+	dmt_prepared_take(p, n);
 	return 0;
+}
+
+/* Note where @runs, at @m's pages from @page on, end. Return: number of their pages */
+static unsigned long note_runs(struct dmt_host *host, struct dmt_mapping *m,
+			       unsigned long page, const struct dmt_run *runs,
+			       unsigned int n)
+{
+	unsigned long end = page;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (end)
+			note_boundary(host, m, end);
+		m->runs.frames |= runs[i].frames;
+		end += runs[i].npages;
+	}
+	return end - page;
 }
 
 static int map_runs(struct dmt_container *c, struct dmt_mapping *m,
 		    struct dmt_prepared *p)
 {
-	unsigned long page = 0;
-	struct dmt_run run;
+	struct dmt_run runs[DMT_MAP_RUNS];
+	/* Adjacent pages that are mapped at once may become a huge page. */
+	unsigned int room = dmt_single_pages() ? 1 : ARRAY_SIZE(runs), n;
+	unsigned long page = 0, npages;
 	int err = 0;
 
-	while (dmt_prepared_peek(p, &run)) {
-		if (page)
-			note_boundary(c->host, m, page);
-		m->runs.frames |= run.frames;
-		err = dmt_interrupted() ? -EINTR : map_run(c, m, page, p, &run);
+	while ((n = dmt_prepared_peek(p, runs, room))) {
+		npages = note_runs(c->host, m, page, runs, n);
+		err = dmt_interrupted() ?
+			      -EINTR :
+			      map_next(c, m, page, npages, p, runs, n);
 		if (err)
 			break;
-		page += run.npages;
+		page += npages;
 	}
 	if (err)
 		unmap_pages(c, m, page);
@@ -321,43 +341,46 @@ static int map_first(struct dmt_container *c, struct dmt_mapping *m,
 	return err;
 }
 
-/* Return: number of pages from @page on in one run, whose first frame is @pfn */
-static unsigned long run_at(struct dmt_container *c,
-			    const struct dmt_mapping *m, unsigned long page,
-			    unsigned long *pfn)
+/* Return: the run that begins at @page; its @pfn is 0 if nothing is mapped there */
+static struct dmt_run run_at(struct dmt_container *c,
+			     const struct dmt_mapping *m, unsigned long page)
 {
 	const struct iommu_domain *hw = c->domains->hw;
-	unsigned long left = mapping_pages(m) - page;
-	unsigned long n = min(sure_pages(m, page), left), next;
+	unsigned long left = mapping_pages(m) - page, next;
+	struct dmt_run run = {
+		.pfn = dmt_domain_frame(hw, page_iova(m, page)),
+		.npages = min(sure_pages(m, page), left),
+	};
 
-	*pfn = dmt_domain_frame(hw, page_iova(m, page));
-	while (n < left) {
-		next = dmt_domain_frame(hw, page_iova(m, page + n));
+	while (run.npages < left) {
+		next = dmt_domain_frame(hw, page_iova(m, page + run.npages));
 		if (dmt_single_pages() ||
-		    !run_goes_on(m->runs.frames, *pfn, n, next))
+		    !run_goes_on(m->runs.frames, run.pfn, run.npages, next))
 			break;
-		n += min(sure_pages(m, page + n), left - n);
+		run.npages += min(sure_pages(m, page + run.npages),
+				  left - run.npages);
 	}
-	return n;
+	return run;
 }
 
 /* Map in @d all that the existing domains map. */
 static int copy_to(struct dmt_container *c, const struct dmt_mapping *m,
 		   const struct dmt_domain *d)
 {
-	unsigned long npages = mapping_pages(m), page = 0, n, pfn;
+	unsigned long npages = mapping_pages(m), page = 0;
 	int err = 0;
 
 	while (page < npages) {
-		n = run_at(c, m, page, &pfn);
-		err = !pfn ? -EINVAL :
+		struct dmt_run run = run_at(c, m, page);
+
+		err = !run.pfn ? -EINVAL :
 		      dmt_interrupted() ?
-			     -EINTR :
-			     dmt_domain_map(d->hw, page_iova(m, page), pfn, n,
-					    m->prot);
+				 -EINTR :
+				 dmt_domain_map(d->hw, page_iova(m, page), &run,
+						1, m->prot);
 		if (err)
 			break;
-		page += n;
+		page += run.npages;
 	}
 	if (err && page)
 		dmt_domain_unmap(d->hw, page_iova(m, 0), page);

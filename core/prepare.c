@@ -20,6 +20,8 @@
  */
 #define RUN_PAGES (1UL << 18)
 
+#define TOGETHER  (1UL << 30) /* bytes that are mapped at once, likewise */
+
 /* A note: a flag, the number of pages, the first frame */
 #define NOTE_FRAMES 1ULL
 #define NOTE_PAGES  1  /* shift */
@@ -211,25 +213,42 @@ int dmt_prepare(struct dmt_prepared *p)
 
 /* Taking --------------------------------------------------------------------- */
 
-bool dmt_prepared_peek(const struct dmt_prepared *p, struct dmt_run *run)
+static struct dmt_run note_run(u64 note)
 {
-	u64 note;
+	return (struct dmt_run){
+		.pfn = note >> NOTE_PFN,
+		.npages = (note & ((1ULL << NOTE_PFN) - 1)) >> NOTE_PAGES,
+		.frames = note & NOTE_FRAMES,
+	};
+}
 
-	if (!p->first)
-		return false;
-	note = p->first->note[p->taken];
-	run->pfn = note >> NOTE_PFN;
-	run->npages = (note & ((1ULL << NOTE_PFN) - 1)) >> NOTE_PAGES;
-	run->frames = note & NOTE_FRAMES;
-	return true;
+/* Several runs come from one block, and are memory of up to TOGETHER bytes. */
+unsigned int dmt_prepared_peek(const struct dmt_prepared *p,
+			       struct dmt_run *runs, unsigned int n)
+{
+	const struct dmt_run_block *b = p->first;
+	unsigned long left = TOGETHER >> PAGE_SHIFT;
+	unsigned int i;
+
+	if (!b)
+		return 0;
+	n = min(n, b->nr - p->taken);
+	for (i = 0; i < n; i++) {
+		runs[i] = note_run(b->note[p->taken + i]);
+		if (runs[i].frames || runs[i].npages > left)
+			break;
+		left -= runs[i].npages;
+	}
+	return i ?: 1;
 }
 
 /* Every block has a run that can be taken. */
-void dmt_prepared_take(struct dmt_prepared *p)
+void dmt_prepared_take(struct dmt_prepared *p, unsigned int n)
 {
 	struct dmt_run_block *b = p->first;
 
-	if (++p->taken < b->nr)
+	p->taken += n;
+	if (p->taken < b->nr)
 		return;
 	p->first = b->next;
 	p->taken = 0;
@@ -247,9 +266,9 @@ void dmt_prepared_drop(struct dmt_prepared *p)
 {
 	struct dmt_run run;
 
-	while (dmt_prepared_peek(p, &run)) {
+	while (dmt_prepared_peek(p, &run, 1)) {
 		unpin(p, &run);
-		dmt_prepared_take(p);
+		dmt_prepared_take(p, 1);
 	}
 	unpin(p, &p->run);
 	dmt_owner_account(&p->owner, -(long)p->accounted);

@@ -14,18 +14,6 @@
 
 #include "host.h"
 
-/**
- * struct dmt_run - contiguous frames
- * @pfn: first frame
- * @npages: number of frames
- * @frames: whether they are not memory but a device's, and aren't pinned
- */
-struct dmt_run {
-	unsigned long pfn;
-	unsigned long npages;
-	bool frames;
-};
-
 struct dmt_run_block;
 
 /**
@@ -76,11 +64,19 @@ struct dmt_prepared {
  */
 int dmt_prepare(struct dmt_prepared *p);
 
-/* Get the first run that was not taken. Return: false: all were */
-bool dmt_prepared_peek(const struct dmt_prepared *p, struct dmt_run *run);
+/**
+ * dmt_prepared_peek - get the first runs that were not taken
+ * @p: prepared memory
+ * @runs: out: runs that dmt_domain_map() can map at once
+ * @n: room in @runs
+ *
+ * Return: number of runs; 0: all were taken.
+ */
+unsigned int dmt_prepared_peek(const struct dmt_prepared *p,
+			       struct dmt_run *runs, unsigned int n);
 
-/* Take that run: its pins belong to the caller; the accounting of its pages stays with @p. */
-void dmt_prepared_take(struct dmt_prepared *p);
+/* Take @n of these runs: their pins belong to the caller; the accounting stays with @p. */
+void dmt_prepared_take(struct dmt_prepared *p, unsigned int n);
 
 /* Unpin the runs that were not taken, undo the accounting of @p->accounted pages, drop the owner. */
 void dmt_prepared_drop(struct dmt_prepared *p);

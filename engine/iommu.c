@@ -8,7 +8,7 @@
 
 #include "iommu.h"
 
-/* One dmt_domain_map() */
+/* One run of dmt_domain_map() */
 struct piece {
 	u64 iova;
 	u64 last;
@@ -183,17 +183,17 @@ static void insert(struct iommu_domain *d, const struct piece *piece)
 	d->nr++;
 }
 
-int dmt_domain_map(struct iommu_domain *d, u64 iova, unsigned long pfn,
-		   unsigned long npages, u32 prot)
+static int map_run(struct iommu_domain *d, u64 iova, const struct dmt_run *run,
+		   u32 prot)
 {
-	u64 size = (u64)npages << PAGE_SHIFT;
-	struct piece piece = { iova, iova + size - 1, pfn, prot };
+	u64 size = (u64)run->npages << PAGE_SHIFT;
+	struct piece piece = { iova, iova + size - 1, run->pfn, prot };
 	u64 mask = (d->info.pgsizes & -d->info.pgsizes) - 1;
 	int err = 0;
 
-	INSIST(npages && pfn && piece.last > iova);
+	INSIST(run->npages && run->pfn && piece.last > iova);
 	INSIST(iova >= d->info.start && piece.last <= d->info.last);
-	if ((iova | ((u64)pfn << PAGE_SHIFT) | size) & mask)
+	if ((iova | ((u64)run->pfn << PAGE_SHIFT) | size) & mask)
 		return -EINVAL;
 	if (dmt_fault(d->host, DMT_FAULT_IOMMU))
 		return -ENOMEM;
@@ -204,6 +204,28 @@ int dmt_domain_map(struct iommu_domain *d, u64 iova, unsigned long pfn,
 		err = -ENOMEM;
 	pthread_mutex_unlock(&lock);
 	return err;
+}
+
+int dmt_domain_map(struct iommu_domain *d, u64 iova, const struct dmt_run *runs,
+		   unsigned int n, u32 prot)
+{
+	unsigned long npages = 0;
+	unsigned int i;
+	int err;
+
+	INSIST(n && n <= DMT_MAP_RUNS);
+	for (i = 0; i < n; i++) {
+		INSIST(n == 1 || !runs[i].frames);
+		err = map_run(d, iova + ((u64)npages << PAGE_SHIFT), &runs[i],
+			      prot);
+		if (err) {
+			if (npages)
+				dmt_domain_unmap(d, iova, npages);
+			return err;
+		}
+		npages += runs[i].npages;
+	}
+	return 0;
 }
 
 bool dmt_domain_unmap(struct iommu_domain *d, u64 iova, unsigned long npages)

@@ -4,6 +4,7 @@
  * core/iommu.c use them.
  */
 #include <linux/module.h>
+#include <linux/scatterlist.h>
 #include <linux/slab.h>
 
 #include "compat/iommu.h"
@@ -178,8 +179,24 @@ int dmt_domain_msi(struct iommu_domain *domain, u64 base)
 	return err == -ENODEV ? 0 : err;
 }
 
-int dmt_domain_map(struct iommu_domain *domain, u64 iova, unsigned long pfn,
-		   unsigned long npages, u32 prot)
+/* A list of pages is mapped as a whole or not at all. */
+static int map_list(struct iommu_domain *domain, u64 iova,
+		    const struct dmt_run *runs, unsigned int n, int flags)
+{
+	struct scatterlist list[DMT_MAP_RUNS];
+	ssize_t mapped;
+	unsigned int i;
+
+	sg_init_table(list, n);
+	for (i = 0; i < n; i++)
+		sg_set_page(&list[i], pfn_to_page(runs[i].pfn),
+			    runs[i].npages << PAGE_SHIFT, 0);
+	mapped = iommu_map_sg(domain, iova, list, n, flags, GFP_KERNEL_ACCOUNT);
+	return mapped < 0 ? mapped : 0;
+}
+
+int dmt_domain_map(struct iommu_domain *domain, u64 iova,
+		   const struct dmt_run *runs, unsigned int n, u32 prot)
 {
 	int flags = IOMMU_CACHE;
 
@@ -187,8 +204,10 @@ int dmt_domain_map(struct iommu_domain *domain, u64 iova, unsigned long pfn,
 		flags |= IOMMU_READ;
 	if (prot & DMT_WRITE)
 		flags |= IOMMU_WRITE;
-	return iommu_map(domain, iova, (phys_addr_t)pfn << PAGE_SHIFT,
-			 npages << PAGE_SHIFT, flags, GFP_KERNEL_ACCOUNT);
+	if (n > 1)
+		return map_list(domain, iova, runs, n, flags);
+	return iommu_map(domain, iova, (phys_addr_t)runs->pfn << PAGE_SHIFT,
+			 runs->npages << PAGE_SHIFT, flags, GFP_KERNEL_ACCOUNT);
 }
 
 bool dmt_domain_unmap(struct iommu_domain *domain, u64 iova,

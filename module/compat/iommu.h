@@ -45,6 +45,16 @@ static inline int dmt_iommu_map_gfp(struct iommu_domain *domain,
 }
 #define iommu_map dmt_iommu_map_gfp
 
+static inline ssize_t dmt_iommu_map_sg_gfp(struct iommu_domain *domain,
+					   unsigned long iova,
+					   struct scatterlist *sg,
+					   unsigned int nents, int prot,
+					   gfp_t gfp)
+{
+	return iommu_map_sg(domain, iova, sg, nents, prot);
+}
+#define iommu_map_sg dmt_iommu_map_sg_gfp
+
 /* 6.1 checks each device by itself. A result other than 0 ends the search. */
 static inline int dmt_lacks_isolated_msi(struct device *dev, void *data)
 {
