@@ -273,10 +273,16 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 	    w - b->at <= WINDOW_WORDS - DMT_LINE_WORDS) {
 		u64 *to = b->window + (w - b->at);
 
-		for (i = 0; words && i < DMT_LINE_WORDS; i++)
-			to[i] |= READ_ONCE(words[i]);
-		for (i = 0; pinned && i < DMT_LINE_WORDS; i++)
-			to[i] |= pinned[i];
+		if (words) {
+#pragma GCC unroll 8
+			for (i = 0; i < DMT_LINE_WORDS; i++)
+				to[i] |= READ_ONCE(words[i]);
+		}
+		if (pinned) {
+#pragma GCC unroll 8
+			for (i = 0; i < DMT_LINE_WORDS; i++)
+				to[i] |= pinned[i];
+		}
 		window_note(b, w, DMT_LINE_WORDS);
 		return;
 	}

@@ -40,17 +40,25 @@
 #define ENTRIES_KEPT 8U
 
 struct dmt_pin_word {
-	atomic64_t written;    /* pinned for writing */
 	u64 present;	       /* pinned; see present() */
 	unsigned long entries; /* array of u64; log2 of its length */
 };
 #define ENTRIES_ORDER 7UL /* the array is 8-byte aligned */
 
+/* In one piece of memory. @written is by itself, because harvests read nothing else. */
 struct dmt_pin_chunk {
-	atomic64_t lines;    /* where some word's @written isn't 0 */
+	atomic64_t lines;    /* where some word of @written isn't 0 */
 	unsigned int nwords; /* whole lines */
+	atomic64_t *written; /* pinned for writing */
 	struct dmt_pin_word word[];
 };
+
+/* The pages of a word that are pinned for writing */
+static atomic64_t *word_written(const struct dmt_pin_chunk *pc,
+				const struct dmt_pin_word *w)
+{
+	return &pc->written[w - pc->word];
+}
 
 /* Return: number of pinned pages; without the lock it may be out of date */
 static u64 present(const struct dmt_pin_word *w)
@@ -170,10 +178,12 @@ static struct dmt_pin_chunk *chunk_make(struct dmt_mapping *m, u64 chunk)
 				  table);
 	}
 	pc = dmt_zalloc(host,
-			struct_size_t(struct dmt_pin_chunk, word, nwords));
+			struct_size_t(struct dmt_pin_chunk, word, nwords) +
+				nwords * sizeof(*pc->written));
 	if (!pc)
 		return NULL;
 	pc->nwords = nwords;
+	pc->written = (atomic64_t *)&pc->word[nwords];
 	smp_store_release(&table[chunk & (DMT_TABLE_CHUNKS - 1)], pc);
 	return pc;
 }
@@ -426,7 +436,7 @@ static void word_write(struct dmt_pin_chunk *pc, struct dmt_pin_word *w,
 
 	for (left = mask; left; left &= left - 1)
 		*word_entry(w, __ffs64(left)) |= PIN_WRITE;
-	atomic64_or((s64)mask, &w->written);
+	atomic64_or((s64)mask, word_written(pc, w));
 	atomic64_or((s64)(1ULL << line), &pc->lines);
 }
 
@@ -438,7 +448,7 @@ static void write_word(struct dmt_pins *pins, u64 page, unsigned int n)
 	/* Pages that a faulty driver has unpinned meanwhile have no entry. */
 	u64 mask = word_pages(page, n) & present(w);
 
-	if (((u64)atomic64_read(&w->written) & mask) != mask)
+	if (((u64)atomic64_read(word_written(pc, w)) & mask) != mask)
 		word_write(pc, w, mask);
 }
 
@@ -501,7 +511,7 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 }
 
 /* The same for one page, which most calls are for; @own: its place in @pages */
-static int page_enter(struct dmt_mapping *m, u64 page, bool write, bool written,
+static int page_enter(struct dmt_mapping *m, u64 page, bool write, bool writes,
 		      struct page **own)
 {
 	u64 chunk = page >> DMT_CHUNK_SHIFT, mask = 1ULL << page % WORD_PAGES;
@@ -532,21 +542,21 @@ static int page_enter(struct dmt_mapping *m, u64 page, bool write, bool written,
 		entry_insert(w, page % WORD_PAGES, own_entry(*own) + 1);
 		*own = own_page(*own);
 	}
-	if (written && !((u64)atomic64_read(&w->written) & mask))
+	if (writes && !((u64)atomic64_read(word_written(pc, w)) & mask))
 		word_write(pc, w, mask);
 	return 0;
 }
 
-/* @written: whether the pages count as written from now on */
+/* @writes: whether the pages count as written from now on */
 static int enter(struct dmt_mapping *m, u64 page, unsigned long npages,
-		 bool write, bool written, struct page **pages)
+		 bool write, bool writes, struct page **pages)
 {
 	int err;
 
 	if (npages == 1)
-		return page_enter(m, page, write, written, pages);
+		return page_enter(m, page, write, writes, pages);
 	err = pins_enter(m, page, npages, write, pages);
-	if (!err && written)
+	if (!err && writes)
 		each_word(&m->pins, page, npages, write_word);
 	return err;
 }
@@ -615,13 +625,14 @@ static void drop_add(struct drop *d, struct page *page, bool dirty)
 }
 
 /* Return: pages of @mask that have one pin left and may have been written */
-static u64 last_writes(const struct dmt_pin_word *w, u64 mask)
+static u64 last_writes(const struct dmt_pin_chunk *pc,
+		       const struct dmt_pin_word *w, u64 mask)
 {
 	const u64 *entry;
 	u64 found = 0;
 
 	mask &= present(w);
-	if (!(atomic64_read(&w->written) & mask))
+	if (!(atomic64_read(word_written(pc, w)) & mask))
 		return 0;
 	entry = word_entry(w, __ffs64(mask));
 	for (; mask; mask &= mask - 1, entry++)
@@ -643,9 +654,12 @@ static void mark_runs(struct dmt_mapping *m, u64 page, unsigned long npages)
 	u64 first = page, end = page;
 
 	while (npages) {
-		const struct dmt_pin_word *w = pin_word(&m->pins, page);
+		struct dmt_pin_chunk *pc =
+			pin_chunk(&m->pins, page >> DMT_CHUNK_SHIFT);
 		unsigned int n = in_word(page, npages);
-		u64 found = w ? last_writes(w, word_pages(page, n)) : 0;
+		u64 found = pc ? last_writes(pc, chunk_word(pc, page),
+					     word_pages(page, n)) :
+				 0;
 
 		while (found) {
 			unsigned int len,
@@ -670,7 +684,7 @@ static bool line_empty(const struct dmt_pin_chunk *pc, unsigned int line)
 	unsigned int w;
 
 	for (w = 0; w < DMT_LINE_WORDS; w++)
-		if (atomic64_read(&pc->word[line * DMT_LINE_WORDS + w].written))
+		if (atomic64_read(&pc->written[line * DMT_LINE_WORDS + w]))
 			return false;
 	return true;
 }
@@ -720,10 +734,10 @@ static void word_unwrite(struct dmt_pin_chunk *pc, struct dmt_pin_word *w,
 {
 	unsigned int line = (w - pc->word) / DMT_LINE_WORDS;
 
-	if (!(atomic64_read(&w->written) & gone))
+	if (!(atomic64_read(word_written(pc, w)) & gone))
 		return;
 	smp_mb__before_atomic(); /* after the marks */
-	atomic64_andnot((s64)gone, &w->written);
+	atomic64_andnot((s64)gone, word_written(pc, w));
 	if (line_empty(pc, line))
 		atomic64_andnot((s64)(1ULL << line), &pc->lines);
 }
@@ -818,16 +832,18 @@ u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words)
 {
 	const struct dmt_pin_chunk *pc = pin_chunk(pins, chunk);
 	u64 lines, todo;
-	unsigned int w;
+	unsigned int i;
 
 	if (!pc)
 		return 0;
 	lines = atomic64_read(&pc->lines);
 	for (todo = lines; todo; todo &= todo - 1) {
 		unsigned int first = __ffs64(todo) * DMT_LINE_WORDS;
+		const atomic64_t *from = pc->written + first;
 
-		for (w = first; w < first + DMT_LINE_WORDS; w++)
-			words[w] = atomic64_read(&pc->word[w].written);
+#pragma GCC unroll 8
+		for (i = 0; i < DMT_LINE_WORDS; i++)
+			words[first + i] = atomic64_read(&from[i]);
 	}
 	smp_mb(); /* before the caller takes from the log */
 	return lines;
