@@ -6,14 +6,15 @@
  * which costs nothing, is read first: it shows which mappings may have absent pages; and
  * smaps only when the first absent page is found. Where all memory was touched, it's never read.
  *
- * pagemap is asked by ioctl, which skips absent page tables as a whole, or, before Linux 6.7,
- * read: an entry per page.
+ * Where mincore() doesn't show that all pages are present, pagemap is asked by ioctl, which skips
+ * absent page tables as a whole, or, before Linux 6.7, read: an entry per page.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "absent.h"
@@ -211,6 +212,29 @@ void dml_absent_close(struct dml_absent *a)
 
 /* Pages ------------------------------------------------------------------------ */
 
+/* Whether the next pages from @first on are all present: a quarter of the time of a scan */
+static bool find_present(struct dml_absent *a, uint64_t first, uint64_t end)
+{
+	uint64_t n = (end - first) / a->page, i = 0;
+	unsigned char present[ENTRIES];
+
+	if (n > ENTRIES)
+		n = ENTRIES;
+	if (mincore((void *)(uintptr_t)first, n * a->page, present))
+		return false;
+	while (i < n && present[i] & 1)
+		i++;
+	if (i < n)
+		return false;
+	a->window = (struct stretch){
+		.first = first,
+		.end = first + n * a->page,
+	};
+	a->present[0] = a->window;
+	a->npresent = 1;
+	return true;
+}
+
 /* Search from @first on, by ioctl. Return: false: the kernel hasn't got it */
 static bool scan(struct dml_absent *a, uint64_t first, uint64_t end)
 {
@@ -271,7 +295,8 @@ static void read_entries(struct dml_absent *a, uint64_t first, uint64_t end)
 /* Search from @first on, unless that is in the window. Return: false: read error */
 static bool move_window(struct dml_absent *a, uint64_t first, uint64_t end)
 {
-	if (first >= a->window.first && first < a->window.end)
+	if ((first >= a->window.first && first < a->window.end) ||
+	    find_present(a, first, end))
 		return true;
 	if (a->scans)
 		a->scans = scan(a, first, end);
