@@ -448,7 +448,7 @@ const struct bench_row bench_track_rows[] = {
 	  run_get_early,
 	  1 },
 	{ "k-get-pinned",
-	  "GET_BITMAP, 64 GiB, 262,144 pages pinned",
+	  "GET_BITMAP, 64 GiB, 262,144 pins in a row",
 	  BENCH_TIME,
 	  false,
 	  { BENCH_AT_MOST, 1.2, 0 },
