@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/precopy/absent.h"
+#include "lib/precopy/precopy.h"
 #include "memdest.h"
 #include "test/tap.h"
 
@@ -352,6 +353,57 @@ static void test_precopy(void)
 	munmap(m, 8192 * 3 * PAGE);
 }
 
+static int begin_nothing(struct dmatrack_dest *d,
+			 const struct dmatrack_region *regions, unsigned int n,
+			 uint32_t page_size)
+{
+	return 0;
+}
+
+static uint64_t passing_clock(void *opaque)
+{
+	uint64_t *now = opaque;
+
+	return *now += DML_NSEC;
+}
+
+static unsigned int asked;
+
+static int cancel_third(void *opaque, const struct dmatrack_round *r)
+{
+	return ++asked == 3 ? -ECANCELED : 0;
+}
+
+/* A search of much absent memory can be cancelled. */
+static void test_cancel(void)
+{
+	const struct dmatrack_region region = {
+		.size = 64ull << 30,
+		.vaddr = map_anonymous(64ull << 30),
+	};
+	uint64_t now = 0;
+	const struct dml_clock clock = { passing_clock, NULL, &now };
+	struct memdest d = { 0 };
+	const struct dmatrack_precopy p = {
+		.size = sizeof(p),
+		.regions = &region,
+		.nregions = 1,
+		.dest = &d.base,
+		.stop = stop,
+		.progress = cancel_third,
+	};
+	struct dmatrack_dest_ops ops = memdest_ops;
+	struct dmatrack_totals totals;
+
+	ops.begin = begin_nothing;
+	d.base.ops = &ops;
+	asked = 0;
+	CHECK_EQ(dml_precopy(&p, &totals, &clock), -ECANCELED);
+	CHECK_EQ(asked, 3);
+	CHECK_EQ(totals.rounds, 0);
+	munmap(region.vaddr, region.size);
+}
+
 /* Pages that are lost in the first round have to be cleared, absent or not. */
 static void test_lost(void)
 {
@@ -417,6 +469,7 @@ static const struct test {
 	{ test_smaps_is_last, "smaps isn't read before a page is absent" },
 	{ test_no_files, "without a file of /proc no page is absent" },
 	{ test_precopy, "a sparse memory is copied without touching it" },
+	{ test_cancel, "a copy of much absent memory is cancelled" },
 	{ test_lost,
 	  "absent pages that a lost destination may hold are cleared" },
 	{ test_precopy_no_files, "a copy without files of /proc" },
