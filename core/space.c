@@ -17,8 +17,12 @@
  * changes, need no memory. A reader that saw a larger count
  * may find one mapping there or another; keys still ascend, because those before it
  * are smaller than either, and the reader checks the bounds of the mapping it found.
+ * Removing the first mappings of a leaf, as a user does that unmaps in ascending order,
+ * moves its start. A reader that saw the old start may find a removed mapping; one that saw
+ * an old count and finds the start behind it takes the leaf for empty, and then all mappings
+ * that it could have found there have been removed meanwhile.
  *
- * So a reader sees each leaf as it was at some moment, except for its last entry.
+ * So a reader sees each leaf as it was at some moment, except for its first and last entries.
  * It may read two leaves (the predecessor of an address can
  * be the last of an earlier leaf), which may change between its two reads; but it
  * searches for one mapping, and a mapping that isn't inserted or erased
@@ -27,18 +31,20 @@
  * published another directory, because leaves of a replaced directory are
  * never written again.
  *
- * Erasing must not fail. It removes the last mappings of the first leaf of a range, and all
- * mappings of the leaves between; only in the last leaf, or if the range is within one leaf,
- * may other mappings follow the removed ones. That needs one new leaf, which is allocated in
- * advance. An empty leaf is removed if a directory without it can be allocated; else it
+ * Erasing must not fail. It removes the last mappings of the first leaf of a range, all
+ * mappings of the leaves between, and the first ones of the last leaf; only if the range is
+ * within one leaf may other mappings be on both sides of it. That needs one new leaf, which is
+ * allocated in advance. An empty leaf is removed if a directory without it can be allocated; else it
  * stays, which is harmless.
  */
 #include "space.h"
 
 #define LEAF_MAX 62 /* a leaf is a kilobyte */
 
+/* Entries [start, count) are its mappings. */
 struct dmt_space_leaf {
-	u64 count;	   /* set last, read first */
+	unsigned int count; /* set last, read first */
+	unsigned int start;
 	u64 key[LEAF_MAX]; /* mapping[i]->iova */
 	struct dmt_mapping *mapping[LEAF_MAX];
 	struct rcu_head rcu;
@@ -125,6 +131,30 @@ static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
 	return (unsigned int)(base - key) + (READ_ONCE(*base) <= x);
 }
 
+/* Return: index behind the last entry of @leaf whose key is at or below @x */
+static unsigned int leaf_upto(const struct dmt_space_leaf *leaf, u64 x)
+{
+	return leaf->start +
+	       keys_upto(leaf->key + leaf->start, leaf->count - leaf->start, x);
+}
+
+static bool leaf_is_empty(const struct dmt_space_leaf *leaf)
+{
+	return leaf->start == leaf->count;
+}
+
+/* Return: index of the leaf that @iova belongs into; for callers that hold the container's lock */
+static unsigned int dir_at(const struct dmt_space *space, u64 iova)
+{
+	const struct dmt_space_dir *dir = dir_of(space);
+	unsigned int near = space->near;
+
+	if (near < dir->count && dir->key[near] <= iova &&
+	    (near + 1 == dir->count || iova < dir->key[near + 1]))
+		return near;
+	return keys_upto(dir->key, dir->count, iova) - 1;
+}
+
 struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova)
 {
 	const struct dmt_space_dir *dir = rcu_dereference(space->dir);
@@ -134,12 +164,14 @@ struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova)
 	while (i--) {
 		const struct dmt_space_leaf *leaf =
 			rcu_dereference(dir->leaf[i]);
-		unsigned int n = keys_upto(
-			leaf->key, smp_load_acquire(&leaf->count), iova);
+		unsigned int count = smp_load_acquire(&leaf->count);
+		unsigned int start = READ_ONCE(leaf->start), n = 0;
 
+		if (start < count)
+			n = keys_upto(leaf->key + start, count - start, iova);
 		if (n) {
 			struct dmt_mapping *m =
-				smp_load_acquire(&leaf->mapping[n - 1]);
+				smp_load_acquire(&leaf->mapping[start + n - 1]);
 
 			return m->iova <= iova && iova <= m->last ? m : NULL;
 		}
@@ -157,7 +189,7 @@ struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
 		if (it->leaf + 1 >= dir->count)
 			return NULL;
 		it->leaf++;
-		it->slot = 0;
+		it->slot = dir_leaf(dir, it->leaf)->start;
 	}
 	return dir_leaf(dir, it->leaf)->mapping[it->slot];
 }
@@ -166,13 +198,13 @@ struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
 				    struct dmt_space_iter *it)
 {
 	const struct dmt_space_dir *dir = dir_of(space);
-	unsigned int i = keys_upto(dir->key, dir->count, iova);
+	unsigned int i = dir_at(space, iova) + 1;
 
 	while (i--) {
 		const struct dmt_space_leaf *leaf = dir_leaf(dir, i);
-		unsigned int n = keys_upto(leaf->key, leaf->count, iova);
+		unsigned int n = leaf_upto(leaf, iova);
 
-		if (!n)
+		if (n == leaf->start)
 			continue;
 		it->leaf = i;
 		it->slot = n - 1;
@@ -181,7 +213,7 @@ struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
 		return dmt_space_next(space, it);
 	}
 	it->leaf = 0;
-	it->slot = -1U; /* next is the very first */
+	it->slot = dir_leaf(dir, 0)->start - 1; /* next is the very first */
 	return dmt_space_next(space, it);
 }
 
@@ -286,37 +318,44 @@ err_right:
 	return -ENOMEM;
 }
 
-int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
+/* Make a new leaf like @at, with @m at index @n. */
+static int insert_copy(struct dmt_space *space, unsigned int at, unsigned int n,
+		       struct dmt_mapping *m)
 {
-	struct dmt_space_dir *dir = dir_of(space);
-	unsigned int at = keys_upto(dir->key, dir->count, m->iova) - 1;
-	struct dmt_space_leaf *old = dir_leaf(dir, at), *leaf;
-	unsigned int n = keys_upto(old->key, old->count, m->iova);
-
-	if (n == old->count && n < LEAF_MAX && old != &empty_leaf) {
-		leaf_put(old, n, m);
-		smp_store_release(&old->count, n + 1);
-		space->count++;
-		return 0;
-	}
-	if (old->count == LEAF_MAX) {
-		int err = insert_split(space, at, n, m);
-
-		if (!err)
-			space->count++;
-		return err;
-	}
+	struct dmt_space_leaf *old = dir_leaf(dir_of(space), at), *leaf;
 
 	leaf = leaf_alloc(space);
 	if (!leaf)
 		return -ENOMEM;
-	leaf_append(leaf, old, 0, n);
+	leaf_append(leaf, old, old->start, n);
 	leaf_put(leaf, leaf->count++, m);
 	leaf_append(leaf, old, n, old->count);
-	rcu_assign_pointer(dir->leaf[at], leaf);
+	rcu_assign_pointer(dir_of(space)->leaf[at], leaf);
 	leaf_retire(old);
-	space->count++;
 	return 0;
+}
+
+/* A leaf whose end is full isn't copied for one that follows: it may be emptied from its start. */
+int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m)
+{
+	unsigned int at = dir_at(space, m->iova);
+	struct dmt_space_leaf *leaf = dir_leaf(dir_of(space), at);
+	unsigned int n = leaf_upto(leaf, m->iova);
+	int err = 0;
+
+	space->near = at;
+	if (n == leaf->count && n < LEAF_MAX && leaf != &empty_leaf) {
+		leaf_put(leaf, n, m);
+		smp_store_release(&leaf->count, n + 1);
+	} else if (leaf->count - leaf->start == LEAF_MAX ||
+		   (n == LEAF_MAX && !leaf_is_empty(leaf))) {
+		err = insert_split(space, at, n, m);
+		space->near += !err && n == LEAF_MAX;
+	} else {
+		err = insert_copy(space, at, n, m);
+	}
+	space->count += !err;
+	return err;
 }
 
 /*
@@ -339,7 +378,7 @@ static void erase_from(struct dmt_space *space, unsigned int at,
 	struct dmt_space_leaf *old = dir_leaf(dir_of(space), at);
 	struct dmt_space_leaf *leaf = spare_take(space);
 
-	leaf_append(leaf, old, 0, first);
+	leaf_append(leaf, old, old->start, first);
 	leaf_append(leaf, old, end, old->count);
 	rcu_assign_pointer(dir_of(space)->leaf[at], leaf);
 	if (space->spare) {
@@ -369,9 +408,9 @@ static void dir_drop(struct dmt_space *space, unsigned int from,
 	struct dmt_space_dir *old = dir_of(space), *dir;
 	unsigned int n, i;
 
-	while (from && !dir_leaf(old, from - 1)->count)
+	while (from && leaf_is_empty(dir_leaf(old, from - 1)))
 		from--;
-	while (end < old->count && !dir_leaf(old, end)->count)
+	while (end < old->count && leaf_is_empty(dir_leaf(old, end)))
 		end++;
 	n = old->count - (end - from);
 	dir = dir_alloc(space, n ?: 1);
@@ -395,25 +434,28 @@ static void dir_drop(struct dmt_space *space, unsigned int from,
 void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 {
 	struct dmt_space_dir *dir = dir_of(space);
-	unsigned int at = keys_upto(dir->key, dir->count, iova) - 1;
+	unsigned int at = dir_at(space, iova);
 	unsigned int from = 0,
 		     end_at = 0; /* the leaves that have been emptied */
 
+	space->near = at;
 	for (; at < dir->count && dir->key[at] <= last; at++) {
 		struct dmt_space_leaf *leaf = dir_leaf(dir, at);
-		unsigned int end = keys_upto(leaf->key, leaf->count, last);
-		unsigned int first =
-			iova ? keys_upto(leaf->key, leaf->count, iova - 1) : 0;
+		unsigned int end = leaf_upto(leaf, last);
+		unsigned int first = iova ? leaf_upto(leaf, iova - 1) :
+					    leaf->start;
 
 		if (first == end)
 			continue;
 		space->count -= end - first;
 		if (end == leaf->count) {
 			smp_store_release(&leaf->count, first);
-			if (!first) {
+			if (first == leaf->start) {
 				from = end_at ? from : at;
 				end_at = at + 1;
 			}
+		} else if (first == leaf->start) {
+			smp_store_release(&leaf->start, end);
 		} else {
 			erase_from(space, at, first, end);
 		}

@@ -19,6 +19,7 @@ struct dmt_space_leaf;
  * @epoch: number that changes when mappings are erased; unique among all spaces
  * @host: host of the container, charged for memory
  * @count: number of mappings
+ * @near: index of the leaf that was changed last, or any other; the next change is likely near it
  * @spare: a leaf allocated in advance, so that dmt_space_erase() can't fail
  */
 struct dmt_space {
@@ -26,6 +27,7 @@ struct dmt_space {
 	u64 epoch;
 	struct dmt_host *host;
 	unsigned int count;
+	unsigned int near;
 	struct dmt_space_leaf *spare;
 };
 
