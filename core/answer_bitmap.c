@@ -108,10 +108,15 @@ static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
 static void window_clear(struct dmt_harvest *h)
 {
 	struct bitmap_state *b = bitmap_of(h);
+	unsigned int i;
 
-	for (; b->lines; b->lines &= b->lines - 1)
-		memset(b->window + __ffs64(b->lines) * DMT_LINE_WORDS, 0,
-		       DMT_LINE_WORDS * sizeof(u64));
+	for (; b->lines; b->lines &= b->lines - 1) {
+		u64 *line = b->window + __ffs64(b->lines) * DMT_LINE_WORDS;
+
+#pragma GCC unroll 8
+		for (i = 0; i < DMT_LINE_WORDS; i++)
+			line[i] = 0;
+	}
 }
 
 /* Zeros to the user, up to word @w */
@@ -258,9 +263,19 @@ static inline void put_pages(struct dmt_harvest *h, s64 pos, u64 word)
 		put_word(h, pos / 64 + 1, word >> (64 - off));
 }
 
+/* Add a line to a line of the window. */
+static inline void or_line(u64 *to, const u64 *words)
+{
+	unsigned int i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < DMT_LINE_WORDS; i++)
+		to[i] |= READ_ONCE(words[i]);
+}
+
 /*
  * A line's words, for pages from @pos on. If they are whole words of the answer that are
- * all in the window, they are copied without further checks.
+ * all in the window, they are added without further checks.
  */
 static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 		     const u64 *pinned)
@@ -271,18 +286,10 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 
 	if (pos >= 0 && !h->coarse && !(pos % 64) && window_reach(h, w) &&
 	    w - b->at <= WINDOW_WORDS - DMT_LINE_WORDS) {
-		u64 *to = b->window + (w - b->at);
-
-		if (words) {
-#pragma GCC unroll 8
-			for (i = 0; i < DMT_LINE_WORDS; i++)
-				to[i] |= READ_ONCE(words[i]);
-		}
-		if (pinned) {
-#pragma GCC unroll 8
-			for (i = 0; i < DMT_LINE_WORDS; i++)
-				to[i] |= pinned[i];
-		}
+		if (words)
+			or_line(b->window + (w - b->at), words);
+		if (pinned)
+			or_line(b->window + (w - b->at), pinned);
 		window_note(b, w, DMT_LINE_WORDS);
 		return;
 	}
@@ -290,6 +297,37 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 		put_pages(h, pos + i * 64,
 			  (words ? READ_ONCE(words[i]) : 0) |
 				  (pinned ? pinned[i] : 0));
+}
+
+/*
+ * The usual case: a chunk's lines are lines of the window, and all of them are in it, which
+ * needs no check of each. Return: false: it isn't so, and nothing is done
+ */
+static bool put_chunk(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
+		      unsigned int npages)
+{
+	struct bitmap_state *b = bitmap_of(h);
+	u64 w = (u64)pos / 64, todo;
+	u64 *to;
+
+	if (pos < 0 || h->coarse || pos % 64 || !window_reach(h, w))
+		return false;
+	to = b->window + (w - b->at);
+	if ((w - b->at) % DMT_LINE_WORDS ||
+	    w - b->at + ALIGN(npages, 1U << DMT_LINE_SHIFT) / 64 > WINDOW_WORDS)
+		return false;
+	for (todo = taken; todo; todo &= todo - 1) {
+		unsigned int at = __ffs64(todo) * DMT_LINE_WORDS;
+
+		or_line(to + at, h->taker.words + at);
+	}
+	for (todo = pinned; todo; todo &= todo - 1) {
+		unsigned int at = __ffs64(todo) * DMT_LINE_WORDS;
+
+		or_line(to + at, h->pinned + at);
+	}
+	b->lines |= (taken | pinned) << (w - b->at) / DMT_LINE_WORDS;
+	return true;
 }
 
 /*
@@ -324,6 +362,8 @@ static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 		put_direct(h, pos / 64, words, npages / 64);
 		return;
 	}
+	if (put_chunk(h, pos, taken, pinned, npages))
+		return;
 	/* To the end even after an error: what was taken has to go somewhere. */
 	for (todo = taken | pinned; todo; todo &= todo - 1) {
 		unsigned int line = __ffs64(todo);
