@@ -173,10 +173,12 @@ static inline void dmt_mapping_mark(struct dmt_mapping *m, u64 first, u64 last,
 {
 	bool done = false;
 
+	if (!dmt_mapping_is_tracked(m))
+		return;
 	if (likely(first == last)) {
-		rcu_read_lock();
+		rcu_read_lock_sched();
 		done = dmt_mapping_mark_page(m, first);
-		rcu_read_unlock();
+		rcu_read_unlock_sched();
 	}
 	if (unlikely(!done))
 		dmt_mapping_mark_range(m, first, last, may_sleep);

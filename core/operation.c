@@ -22,6 +22,12 @@
 #include "operation.h"
 
 /*
+ * RCU. Look-ups, and marks of one page, are short: their sections are of the kind that
+ * disables preemption (rcu_read_lock_sched()), which takes no calls. A grace period waits for
+ * either kind.
+ */
+
+/*
  * Inside the gate: do all mappings have the address of their memory? While its user
  * moves memory to another process, some have none: see dmt_vaddr_invalidate().
  */
@@ -38,9 +44,9 @@ static struct dmt_mapping *find_again(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
-	rcu_read_lock();
+	rcu_read_lock_sched();
 	m = dmt_space_find(&c->space, iova);
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 	return m;
 }
 
@@ -54,11 +60,11 @@ static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
-	rcu_read_lock();
+	rcu_read_lock_sched();
 	m = dmt_space_find(&c->space, iova);
 	if (m && READ_ONCE(m->leaving))
 		m = NULL;
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 	return m;
 }
 
@@ -70,11 +76,11 @@ static struct dmt_mapping *find_and_get(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
-	rcu_read_lock();
+	rcu_read_lock_sched();
 	m = dmt_space_find(&c->space, iova);
 	if (m && !dmt_mapping_get(m))
 		m = NULL;
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 	return m;
 }
 

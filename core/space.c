@@ -157,13 +157,14 @@ static unsigned int dir_at(const struct dmt_space *space, u64 iova)
 
 struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova)
 {
-	const struct dmt_space_dir *dir = rcu_dereference(space->dir);
+	const struct dmt_space_dir *dir =
+		rcu_dereference_check(space->dir, rcu_read_lock_sched_held());
 	unsigned int i = keys_upto(dir->key, dir->count, iova);
 
 	/* The first key is 0, so i >= 1. Step back over empty leaves only. */
 	while (i--) {
-		const struct dmt_space_leaf *leaf =
-			rcu_dereference(dir->leaf[i]);
+		const struct dmt_space_leaf *leaf = rcu_dereference_check(
+			dir->leaf[i], rcu_read_lock_sched_held());
 		unsigned int count = smp_load_acquire(&leaf->count);
 		unsigned int start = READ_ONCE(leaf->start), n = 0;
 

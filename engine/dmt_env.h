@@ -236,6 +236,8 @@ static inline void dmt_synchronize_rcu(void)
 #endif
 
 #define synchronize_rcu_expedited() synchronize_rcu()
+#define rcu_read_lock_sched()	    rcu_read_lock()
+#define rcu_read_unlock_sched()	    rcu_read_unlock()
 
 /* Can this thread begin an RCU section without a call, by which liburcu registers it? */
 static inline bool dmt_rcu_is_ready(void)
