@@ -580,6 +580,10 @@ int dmatrack_channel_fds(struct dmatrack_channel **ch, int in, int out);
  * @opaque: first argument of @turned_away
  * @turned_away: called by dmatrack_accept() when a peer is dropped because its handshake failed,
  *		 with the negative errno; dmatrack_error() returns a message. May be NULL
+ * @connections: for TCP and Unix sockets: number of connections that make one channel, at most 16;
+ *		 each has threads of its own that send and receive, with TLS encrypt and decrypt.
+ *		 Both sides must use the same number. 0: 1
+ * @reserved: 0
  */
 struct dmatrack_peer {
 	size_t size;
@@ -595,6 +599,8 @@ struct dmatrack_peer {
 	uint32_t handshake_timeout;
 	void *opaque;
 	void (*turned_away)(void *opaque, int error);
+	uint32_t connections;
+	uint32_t reserved;
 };
 
 /**

@@ -41,6 +41,7 @@ int peer_set(struct dmatrack_peer *p, struct peer_options *o)
 		.nusers = o->allow_user.n,
 		.flags = o->insecure ? DMATRACK_PEER_INSECURE : 0,
 		.cancel = cli_interrupt_cancel(),
+		.connections = (uint32_t)o->connections,
 	};
 	return ret;
 }

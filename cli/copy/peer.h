@@ -15,6 +15,7 @@
  * @insecure: true: on this machine TCP needs neither
  * @tls_allow: names that certificates may have
  * @allow_user: users' names or numbers
+ * @connections: number of connections that make one channel; 0: 1
  * @hello_timeout: seconds; 0: the library's default
  * @peer_timeout: seconds; 0: the library's default
  * @users: numbers of the users in @allow_user
@@ -25,6 +26,7 @@ struct peer_options {
 	bool insecure;
 	struct cli_list tls_allow;
 	struct cli_list allow_user;
+	uint64_t connections;
 	uint64_t hello_timeout;
 	uint64_t peer_timeout;
 	uid_t users[CLI_LIST_MAX];
@@ -36,6 +38,7 @@ struct peer_options {
 		CLI_FLAG("insecure", type, member.insecure), \
 		CLI_LIST("tls-allow", type, member.tls_allow), \
 		CLI_LIST("allow-user", type, member.allow_user), \
+		CLI_NUMBER("connections", type, member.connections, 1, 16, 1), \
 		CLI_NUMBER("hello-timeout", type, member.hello_timeout, 1, \
 			   1000000, 1), \
 		CLI_NUMBER("peer-timeout", type, member.peer_timeout, 1, \
@@ -51,7 +54,9 @@ struct peer_options {
 	"  --insecure         for tcp: on this machine: without --tls and --secret; any\n" \
 	"                     user can connect\n" \
 	"  --allow-user USER  for unix: accept a process of USER, besides our own user\n" \
-	"                     and root. May be repeated\n"
+	"                     and root. May be repeated\n" \
+	"  --connections N    for tcp: and unix: use N connections at once, up to 16. The\n" \
+	"                     other side must use as many (default: 1)\n"
 
 /*
  * peer_set() - fill in the library's structure from options

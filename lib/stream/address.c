@@ -9,7 +9,8 @@
  * port: so both sides prove that they know a secret, unless the program accepts the risk. With
  * Unix sockets the kernel reports the user at the other end.
  *
- * A listener runs handshakes side by side (pending.h), within dmatrack_accept().
+ * A listener runs handshakes side by side (pending.h), within dmatrack_accept(). Several connections
+ * may be one channel (lines.h).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "lines.h"
 #include "lib/util/error.h"
 #include "lib/util/thread.h"
 #include "peer.h"
@@ -51,9 +53,10 @@
  * @secret: the secret; NULL without one
  * @peer: the program's options, with defaults; @users is a copy, other pointers are the program's
  * @pending: connections in their handshakes
+ * @gather: channels whose connections haven't all come
  * @lock: protects @busy
  * @free: signalled when @busy is reset
- * @busy: whether a thread is in dmatrack_accept(), which then owns @pending
+ * @busy: whether a thread is in dmatrack_accept(), which then owns @pending and @gather
  */
 struct dmatrack_listener {
 	int fd;
@@ -65,6 +68,7 @@ struct dmatrack_listener {
 	struct dml_secret *secret;
 	struct dmatrack_peer peer;
 	struct dml_pending pending;
+	struct dml_gather gather;
 	pthread_mutex_t lock;
 	pthread_cond_t free;
 	bool busy;
@@ -416,6 +420,18 @@ static int connect_to(struct dmatrack_channel **ch, const char *address,
 		address);
 }
 
+/* Make one channel of several connections. */
+static int connect_lines(struct dmatrack_channel **ch, const char *address,
+			 const struct dmatrack_peer *peer)
+{
+	if (!after_scheme(address, "tcp:") && !after_scheme(address, "unix:"))
+		return dml_error(
+			-EINVAL,
+			"%s: several connections can be used only with tcp: and unix:",
+			address);
+	return dml_lines_connect(ch, address, peer, connect_to);
+}
+
 int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 			  const struct dmatrack_peer *from)
 {
@@ -428,7 +444,8 @@ int dmatrack_peer_connect(struct dmatrack_channel **ch, const char *address,
 	if (!ret && dml_cancel_is_set(peer.cancel))
 		ret = dml_error(-ECANCELED, "%s: cancelled", address);
 	if (!ret)
-		ret = connect_to(ch, address, &peer);
+		ret = peer.connections > 1 ? connect_lines(ch, address, &peer) :
+					     connect_to(ch, address, &peer);
 	if (!ret)
 		dml_channel_cancel(*ch, peer.cancel);
 	return ret;
@@ -536,6 +553,7 @@ static int take_peer(struct dmatrack_listener *l,
 		       sizeof(*p)); /* its pointers are the program's: don't free them */
 		return ret;
 	}
+	l->gather.lines = p->connections;
 	users = p->nusers ? calloc(p->nusers, sizeof(*users)) : NULL;
 	if (users)
 		memcpy(users, p->users, p->nusers * sizeof(*users));
@@ -706,18 +724,47 @@ static void end_accept(struct dmatrack_listener *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
+/* A connection has proven itself. Return: whether it makes a channel, alone or with others */
+static bool add_connection(struct dmatrack_listener *l,
+			   struct dmatrack_channel *connection,
+			   struct dmatrack_channel **ch)
+{
+	struct dml_limit limit;
+	int ret;
+
+	if (l->gather.lines == 1) {
+		*ch = connection;
+		return true;
+	}
+	limit = dml_peer_limit(&l->peer, l->peer.handshake_timeout);
+	ret = dml_lines_gather(&l->gather, connection, &limit, ch);
+	if (ret < 0)
+		turn_away(l, ret);
+	return ret > 0;
+}
+
+/* Return: 1: there's a channel; 0: not yet; -errno */
+static int try_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch)
+{
+	struct dmatrack_channel *connection;
+	int ret = admit_all(l);
+
+	while (!ret && dml_pending_step(&l->pending, &connection, turn_away, l))
+		ret = add_connection(l, connection, ch);
+	return ret;
+}
+
 static int accept_some(struct dmatrack_listener *l,
 		       struct dmatrack_channel **ch, uint64_t end)
 {
-	int ret = 0;
+	int ret;
 
-	while (!ret) {
-		ret = admit_all(l);
-		if (ret || dml_pending_step(&l->pending, ch, turn_away, l))
-			break;
+	while (!(ret = try_accept(l, ch))) {
 		ret = wait_for_connection(l, end);
+		if (ret)
+			break;
 	}
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 int dmatrack_accept(struct dmatrack_listener *l, struct dmatrack_channel **ch,
@@ -751,6 +798,7 @@ void dmatrack_listener_close(struct dmatrack_listener *l)
 	if (l->fd >= 0)
 		close(l->fd);
 	dml_pending_free(&l->pending);
+	dml_lines_gather_free(&l->gather);
 	dml_tls_free(l->tls);
 	dml_secret_free(l->secret);
 	pthread_cond_destroy(&l->free);

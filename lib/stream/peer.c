@@ -8,6 +8,7 @@
 
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
+#include "lines.h"
 #include "peer.h"
 
 #define CONNECT_TIMEOUT 15000 /* ms, by default */
@@ -35,6 +36,11 @@ static int check(const struct dmatrack_peer *p)
 		return dml_error(-EINVAL,
 				 "peer: nusers is %u, but users is NULL",
 				 p->nusers);
+	if (p->connections > DML_LINES_MAX || p->reserved)
+		return dml_error(
+			-EINVAL,
+			"peer: %u connections, more than the maximum of %u, or reserved isn't 0",
+			p->connections, DML_LINES_MAX);
 	for (i = 0; i < p->nnames; i++)
 		if (!p->names[i] || !*p->names[i])
 			return dml_error(-EINVAL, "peer: name %u is empty", i);
@@ -53,6 +59,8 @@ int dml_peer_take(struct dmatrack_peer *to, const struct dmatrack_peer *from)
 		to->connect_timeout = CONNECT_TIMEOUT;
 	if (!to->handshake_timeout)
 		to->handshake_timeout = SHAKE_TIMEOUT;
+	if (!to->connections)
+		to->connections = 1;
 	return 0;
 }
 

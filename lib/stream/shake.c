@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/util/error.h"
+#include "lines.h"
 #include "shake.h"
 
 /* Proofs ------------------------------------------------------------------------- */
@@ -31,6 +32,8 @@ static enum dml_shake_proof proof_of(const unsigned char *first)
 		if (!memcmp(first, proofs[i].first, DML_SHAKE_FIRST))
 			return (enum dml_shake_proof)i;
 	}
+	if (!memcmp(first, DML_LINES_MAGIC, strlen(DML_LINES_MAGIC)))
+		return DML_SHAKE_NONE;
 	/* a record of TLS, alert or handshake */
 	return (first[0] == 0x15 || first[0] == 0x16) && first[1] == 3 ?
 		       DML_SHAKE_TLS :

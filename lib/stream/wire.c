@@ -9,6 +9,7 @@
 
 #include "lib/util/error.h"
 #include "lib/util/hash.h"
+#include "lines.h"
 #include "shake.h"
 #include "wire.h"
 
@@ -201,6 +202,8 @@ int dml_wire_read_greeting(struct dml_wire *w, const char *peer)
 	if (ret)
 		return ret;
 	ret = dml_shake_compare(DML_SHAKE_NONE, g.magic);
+	if (!ret)
+		ret = dml_lines_compare(&g, 1);
 	if (ret)
 		return ret;
 	if (memcmp(g.magic, DML_WIRE_MAGIC, sizeof(g.magic)))
