@@ -24,7 +24,7 @@
 #include "uapi/dmatrack.h"
 
 /* Bytes of an answer's own state, with a buffer of 4 KiB */
-#define DMT_ANSWER_STATE (4096 + 256)
+#define DMT_ANSWER_STATE (4096 + 1024 + 256)
 
 struct dmt_harvest;
 

@@ -33,6 +33,7 @@
  * @end: number of the bit behind the last range: if it is dirty, the range grows
  * @next: IOVA from which on there was no room
  * @covered: last IOVA of the ranges copied to the user
+ * @set: numbers of the words of a chunk that aren't 0
  * @list: ranges to be copied to the user
  */
 struct ranges_state {
@@ -43,6 +44,7 @@ struct ranges_state {
 	u64 end;
 	u64 next;
 	u64 covered;
+	u16 set[DMT_CHUNK_WORDS];
 	struct dmatrack_dirty_range list[LIST_RANGES];
 };
 
@@ -170,12 +172,87 @@ static void ranges_word(struct dmt_harvest *h, s64 pos, u64 word, u64 taken)
 	}
 }
 
+/*
+ * Put the numbers of the words of @lines that aren't 0 into @r->set. There is no branch for
+ * each, because which ones are 0 can't be predicted. Return: number of them
+ */
+static unsigned int find_set(struct ranges_state *r, const u64 *words,
+			     u64 lines)
+{
+	unsigned int n = 0, i;
+
+	for (; lines; lines &= lines - 1) {
+		unsigned int w = __ffs64(lines) * DMT_LINE_WORDS;
+
+		for (i = 0; i < DMT_LINE_WORDS; i++, w++) {
+			r->set[n] = w;
+			n += !!READ_ONCE(words[w]);
+		}
+	}
+	return n;
+}
+
+/* The end of the run that begins with the lowest bit of @word */
+static inline unsigned int end_of_run(u64 word)
+{
+	u64 clear = ~(word | (word - 1));
+
+	return clear ? __ffs64(clear) : 64;
+}
+
+/*
+ * Add the pages of @n words, all of them taken, whose numbers are in @set: like
+ * ranges_word(), which does what is rare, but with the state in registers.
+ */
+static void ranges_words(struct dmt_harvest *h, u64 pos, const u64 *words,
+			 unsigned int n)
+{
+	struct ranges_state *r = ranges_of(h);
+	u32 held = r->held, limit = r->limit;
+	u64 end = r->end;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		u64 at = pos + r->set[i] * 64;
+		u64 word = READ_ONCE(words[r->set[i]]);
+
+		while (word) {
+			u64 first = at + __ffs64(word);
+
+			if (likely(!held || first != end)) {
+				if (unlikely(held == limit))
+					break;
+				r->list[held++].iova = bit_iova(h, first);
+			}
+			end = at + end_of_run(word);
+			word &= word + (word & -word);
+			r->list[held - 1].last = bit_iova(h, end) - 1;
+		}
+		if (likely(!word))
+			continue;
+		r->held = held;
+		r->end = end;
+		ranges_word(h, at, word, word);
+		held = r->held;
+		limit = r->limit;
+		end = r->end;
+	}
+	r->held = held;
+	r->end = end;
+}
+
 static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 			 unsigned int npages)
 {
 	const u64 *words = h->taker.words;
 	u64 todo;
 
+	if (!pinned && !h->coarse && pos >= 0) {
+		ranges_words(h, pos, words,
+			     find_set(ranges_of(h), words, taken));
+		ranges_interrupted(h);
+		return;
+	}
 	/* Continue to the end even if it's full: all taken pages must be reported or marked again. */
 	for (todo = taken | pinned; todo; todo &= todo - 1) {
 		u64 line = todo & -todo;

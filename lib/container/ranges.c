@@ -19,7 +19,7 @@
 #include "lib/util/sized.h"
 
 #define WINDOW_BITS (1ULL << 18) /* 32 KiB */
-#define LIST_ROOM   4096U	 /* 64 KiB, which malloc() has at hand */
+#define LIST_ROOM   16384U	 /* 256 KiB */
 
 /**
  * struct ranges - the output of a running harvest
