@@ -242,8 +242,11 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 static __attribute__((noinline)) int mark_dirty(struct dmatrack_engine *e,
 						uint64_t iova, uint64_t size)
 {
-	if (dml_lacks(e))
+	dml_error_clear();
+	if (!e) {
+		dml_error_lacks("dmatrack_engine_mark_dirty", "e", 0);
 		return -EINVAL;
+	}
 	return result_of(dmt_operation_mark(&e->c, iova, size), "marking", iova,
 			 size);
 }
