@@ -135,7 +135,7 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 			    u64 first, u64 last, s64 pos)
 {
 	struct cursors at;
-	u64 chunk = cursors_begin(&at, m, first >> DMT_CHUNK_SHIFT);
+	u64 chunk = cursors_begin(&at, m, first >> DMT_CHUNK_SHIFT), next;
 
 	while (chunk <= last >> DMT_CHUNK_SHIFT && chunk < m->pins.nchunks) {
 		u64 start = chunk << DMT_CHUNK_SHIFT;
@@ -148,7 +148,11 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 			harvest_chunk(h, m, chunk, from, end, pos + (s64)start);
 		if (h->err || h->full)
 			break;
-		chunk = cursors_move(&at, m, chunk + 1);
+		next = cursors_move(&at, m, chunk + 1);
+		if ((next ^ chunk) >> DMT_TABLE_SHIFT ||
+		    next > last >> DMT_CHUNK_SHIFT)
+			dmt_log_tidy(&m->log, chunk, &h->taker);
+		chunk = next;
 	}
 }
 

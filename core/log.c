@@ -6,9 +6,11 @@
  * a table has a slot of 16 bytes for each chunk, a slot has the chunk's bitmap and
  * the bitmap's summary: a bit for each of its 64 lines, which are cache lines, of
  * 512 pages. A mapping of up to 32 GiB of 4 KiB pages has one table, which is part
- * of its log; of a larger one tables are allocated as pages get dirty. A bitmap is
- * allocated by the first mark in its chunk that is not of the whole chunk, and
- * removed by a take of the whole chunk that finds it dense or clean. Where a mark
+ * of its log; of a larger one tables are allocated as pages get dirty, and removed when
+ * all of their chunks are clean. A bitmap is allocated by the first mark in its chunk that
+ * is not of the whole chunk, and removed by a take of the whole chunk that finds it dense,
+ * or clean for the second time in a row: memory that is about to be marked again isn't
+ * worth freeing. Where a mark
  * gets no memory and may not wait for it, the whole chunk or table becomes all
  * dirty. A log of up to 64 pages has no bitmap: its only summary word is the bitmap.
  *
@@ -48,6 +50,17 @@
  * A bitmap that was pulled out is freed after a grace period: marks that found
  * it in the slot may still write to it.
  *
+ * A take that finds a bitmap clean sets DMT_IDLE in its pointer, which to a mark under way is
+ * as if the bitmap had been replaced. A mark that finds DMT_IDLE clears it before it sets a
+ * bit. So if the next take finds it still, it pulls out a bitmap that no mark has used since.
+ *
+ * Table and bitmap. To remove a table, a take (1) finds all of its slots NULL, (2) removes
+ * it from the log, (3) puts DMT_GONE into each slot, by xchg. A mark that sees that looks
+ * the table up again, and finds that it isn't this one. What marks put into a slot between
+ * (1) and (3) is out of reach of later takes, so it's pulled out by (3), and marked again in
+ * the log: a mark that sees its bitmap still in the slot at its (4) was before (3), which
+ * sees its bit.
+ *
  * A mark of a whole chunk that has a bitmap leaves it in place and sets DMT_ALL
  * in the pointer. To a mark of a page in the bitmap that is as if the bitmap had
  * been replaced; a take may still get some of its bits, and gets all the chunk
@@ -70,15 +83,26 @@ static inline bool is_all(const void *p)
 	return (unsigned long)p & DMT_ALL;
 }
 
+/* An address without flags */
 static inline bool is_pointer(const void *p)
 {
-	return p && !is_all(p);
+	return p && !((unsigned long)p & DMT_FLAGS);
 }
 
-/* The pointer without DMT_ALL; NULL: no memory */
+/* The address without flags; NULL: no memory */
 static inline void *memory_of(const void *p)
 {
-	return (void *)((unsigned long)p & ~DMT_ALL);
+	return (void *)((unsigned long)p & ~DMT_FLAGS);
+}
+
+static inline bool is_gone(const void *p)
+{
+	return (unsigned long)p == DMT_GONE;
+}
+
+static inline bool is_idle(const void *p)
+{
+	return (unsigned long)p & DMT_IDLE;
 }
 
 /* The log's bits fit its only summary word. */
@@ -227,8 +251,10 @@ static struct dmt_slot *mark_table(struct dmt_log *log, unsigned int ti,
 			return table;
 		if (table) {
 			smp_mb(); /* data before this test */
-			if (is_all(READ_ONCE(log->table[ti])))
+			if (is_all(READ_ONCE(log->table[ti]))) {
+				smp_rmb(); /* see dmt_log_mark() */
 				return table;
+			}
 			continue;
 		}
 		table = need_take(need, size);
@@ -288,7 +314,9 @@ static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 
 enum marked {
 	MARKED,
-	MARK_AGAIN, /* another has changed the slot */
+	MARKED_TABLE, /* all of the table is dirty */
+	MARK_AGAIN,   /* another has changed the slot */
+	MARK_GONE,    /* the slot's table isn't the log's any more */
 	MARK_NEEDS_MEMORY,
 };
 
@@ -313,11 +341,21 @@ static enum marked mark_clean(struct dmt_slot *slot, unsigned int npages,
 	}
 	/*
 	 * No look whether the bitmap was replaced: it had the bits when it was
-	 * published, so a take that pulled it out has seen them.
+	 * published, so a take that pulled it out has seen them, and one that
+	 * found it idle was before the summary.
 	 */
-	if (is_pointer(bits))
+	if (is_pointer(bits)) {
 		atomic64_or((s64)lines_mask(first, last), &slot->summary);
+		smp_mb__after_atomic();
+	}
 	return MARKED;
+}
+
+/* A bitmap that was idle is in use again. */
+static enum marked mark_idle(struct dmt_slot *slot, atomic64_t *bits)
+{
+	cmpxchg(&slot->bits, bits, memory_of(bits));
+	return MARK_AGAIN;
 }
 
 /* A mark of a whole chunk that has a bitmap */
@@ -331,8 +369,12 @@ static enum marked mark_all(struct dmt_slot *slot, atomic64_t *bits)
 /* A chunk that is all dirty: is it still, after a full barrier? */
 static enum marked mark_found_all(struct dmt_slot *slot)
 {
+	bool all;
+
 	smp_mb();
-	return is_all(READ_ONCE(slot->bits)) ? MARKED : MARK_AGAIN;
+	all = is_all(READ_ONCE(slot->bits));
+	smp_rmb(); /* see dmt_log_mark() */
+	return all ? MARKED : MARK_AGAIN;
 }
 
 static enum marked mark_bits(struct dmt_slot *slot, atomic64_t *bits,
@@ -346,10 +388,9 @@ static enum marked mark_bits(struct dmt_slot *slot, atomic64_t *bits,
 	return likely(READ_ONCE(slot->bits) == bits) ? MARKED : MARK_AGAIN;
 }
 
-/* False: memory is wanted. */
-static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
-		       unsigned int first, unsigned int last,
-		       struct dmt_need *need)
+static enum marked mark_slot(struct dmt_slot *slot, unsigned int npages,
+			     unsigned int first, unsigned int last,
+			     struct dmt_need *need)
 {
 	enum marked marked;
 
@@ -358,14 +399,18 @@ static bool mark_chunk(struct dmt_slot *slot, unsigned int npages,
 
 		if (!bits)
 			marked = mark_clean(slot, npages, first, last, need);
+		else if (is_gone(bits))
+			marked = MARK_GONE;
 		else if (is_all(bits))
 			marked = mark_found_all(slot);
+		else if (is_idle(bits))
+			marked = mark_idle(slot, bits);
 		else if (!first && last == npages - 1)
 			marked = mark_all(slot, bits);
 		else
 			marked = mark_bits(slot, bits, first, last);
 	} while (marked == MARK_AGAIN);
-	return marked == MARKED;
+	return marked;
 }
 
 bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last)
@@ -390,6 +435,27 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last)
 	prefetchw(&bits[from / 64]);
 	smp_wmb(); /* see dmt_log_mark() */
 	return mark_bits(slot, bits, from, to) == MARKED;
+}
+
+static enum marked mark_chunk(struct dmt_log *log, u64 chunk,
+			      unsigned int first, unsigned int last,
+			      struct dmt_need *need)
+{
+	enum marked marked;
+
+	do {
+		struct dmt_slot *table =
+			mark_table(log, chunk >> DMT_TABLE_SHIFT, need);
+
+		if (!table)
+			return MARK_NEEDS_MEMORY;
+		if (is_all(table))
+			return MARKED_TABLE;
+		marked = mark_slot(&table[chunk & (DMT_TABLE_CHUNKS - 1)],
+				   dmt_chunk_pages(log, chunk), first, last,
+				   need);
+	} while (marked == MARK_GONE);
+	return marked;
 }
 
 static void mark_small(struct dmt_log *log, u64 first, u64 last)
@@ -420,25 +486,18 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 	 */
 	smp_wmb();
 	for (; chunk <= last_chunk; chunk++) {
-		unsigned int ti = chunk >> DMT_TABLE_SHIFT;
-		struct dmt_slot *table = mark_table(log, ti, need);
+		unsigned int from = chunk == first >> DMT_CHUNK_SHIFT ?
+					    first & (DMT_CHUNK_PAGES - 1) :
+					    0;
+		unsigned int to = chunk == last_chunk ?
+					  last & (DMT_CHUNK_PAGES - 1) :
+					  DMT_CHUNK_PAGES - 1;
+		enum marked marked = mark_chunk(log, chunk, from, to, need);
 
-		if (!table)
+		if (marked == MARK_NEEDS_MEMORY)
 			return false;
-		if (is_all(table)) {
+		if (marked == MARKED_TABLE)
 			chunk |= DMT_TABLE_CHUNKS - 1;
-			continue;
-		}
-		if (!mark_chunk(&table[chunk & (DMT_TABLE_CHUNKS - 1)],
-				dmt_chunk_pages(log, chunk),
-				chunk == first >> DMT_CHUNK_SHIFT ?
-					first & (DMT_CHUNK_PAGES - 1) :
-					0,
-				chunk == last_chunk ?
-					last & (DMT_CHUNK_PAGES - 1) :
-					DMT_CHUNK_PAGES - 1,
-				need))
-			return false;
 	}
 	return true;
 }
@@ -461,24 +520,28 @@ static void retire_flush(struct dmt_taker *t)
 	t->retire = NULL;
 }
 
-/* @t->held is no longer looked at; marks may still write to it. */
-static void taker_drop(struct dmt_taker *t)
+/* Free memory that marks may still write to. */
+static void retire(struct dmt_taker *t, void *mem)
 {
-	atomic64_t *bits = t->held;
-
-	t->held = NULL;
-	if (!bits)
+	if (!mem)
 		return;
 	if (t->retire && t->retire->count == ARRAY_SIZE(t->retire->mem))
 		retire_flush(t);
 	if (!t->retire)
 		t->retire = dmt_zalloc(t->host, sizeof(*t->retire));
 	if (t->retire) {
-		t->retire->mem[t->retire->count++] = bits;
+		t->retire->mem[t->retire->count++] = mem;
 	} else {
 		synchronize_rcu();
-		dmt_free(bits);
+		dmt_free(mem);
 	}
+}
+
+/* @t->held is no longer looked at. */
+static void taker_drop(struct dmt_taker *t)
+{
+	retire(t, t->held);
+	t->held = NULL;
 }
 
 void dmt_log_taker_fini(struct dmt_taker *t)
@@ -712,9 +775,14 @@ static enum dmt_taken take_bits(struct dmt_slot *slot, atomic64_t *bits,
 		lines = atomic64_xchg(&slot->summary, 0);
 	else
 		lines &= atomic64_fetch_andnot((s64)lines, &slot->summary);
+	if (whole && !lines && !is_idle(bits)) {
+		cmpxchg(&slot->bits, bits,
+			(atomic64_t *)((unsigned long)bits | DMT_IDLE));
+		return DMT_TAKEN_NONE;
+	}
 	if (whole && (!lines || is_dense(lines, npages)))
 		return take_out(slot, npages, !lines, t);
-	return take_lines(slot, bits, lines, first, end, t);
+	return take_lines(slot, memory_of(bits), lines, first, end, t);
 }
 
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
@@ -748,4 +816,52 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 	else
 		take_split(slot, npages, first, end, t);
 	return DMT_TAKEN_ALL;
+}
+
+/* Mark a chunk's pages again that were in a slot of a table that has been removed. */
+static void mark_again(struct dmt_log *log, u64 chunk, const atomic64_t *bits,
+		       struct dmt_host *host)
+{
+	struct dmt_need need = { .host = host, .settle = true };
+	u64 start = chunk << DMT_CHUNK_SHIFT, word;
+	unsigned int npages = dmt_chunk_pages(log, chunk), w, n;
+
+	rcu_read_lock();
+	if (is_all(bits))
+		dmt_log_mark(log, start, start + npages - 1, &need);
+	for (w = 0; !is_all(bits) && w < bits_size(npages) / sizeof(u64); w++)
+		for (word = atomic64_read(&bits[w]); word;) {
+			u64 first =
+				start + w * 64 + dmt_word_first_run(&word, &n);
+
+			dmt_log_mark(log, first, first + n - 1, &need);
+		}
+	rcu_read_unlock();
+	dmt_free(need.spare);
+}
+
+void dmt_log_tidy(struct dmt_log *log, u64 chunk, struct dmt_taker *t)
+{
+	unsigned int ti = chunk >> DMT_TABLE_SHIFT, i;
+	struct dmt_slot *table;
+
+	if (log->ntables == 1)
+		return; /* it's part of the log */
+	table = READ_ONCE(log->table[ti]);
+	if (!is_pointer(table))
+		return;
+	for (i = 0; i < table_chunks(log, ti); i++)
+		if (READ_ONCE(table[i].bits))
+			return;
+	xchg(&log->table[ti], NULL);
+	for (i = 0; i < table_chunks(log, ti); i++) {
+		atomic64_t *bits = xchg(&table[i].bits, (atomic64_t *)DMT_GONE);
+
+		if (likely(!bits))
+			continue;
+		mark_again(log, ((u64)ti << DMT_TABLE_SHIFT) + i, bits,
+			   t->host);
+		retire(t, memory_of(bits));
+	}
+	retire(t, table);
 }

@@ -11,11 +11,16 @@
 
 #include "host.h"
 
-#define DMT_LINE_SHIFT	 9  /* log2 of pages a cache line */
-#define DMT_CHUNK_SHIFT	 15 /* log2 of pages a chunk */
-#define DMT_TABLE_SHIFT	 8  /* log2 of chunks a table */
+#define DMT_LINE_SHIFT	9  /* log2 of pages a cache line */
+#define DMT_CHUNK_SHIFT 15 /* log2 of pages a chunk */
+#define DMT_TABLE_SHIFT 8  /* log2 of chunks a table */
 
-#define DMT_ALL		 1UL /* in a pointer: all dirty */
+/* In pointers, whose other bits are an address or 0 */
+#define DMT_ALL	 1UL /* all dirty */
+#define DMT_IDLE 2UL /* a bitmap that a take found clean, and no mark since */
+#define DMT_GONE \
+	2UL /* without an address: the table isn't part of the log any more */
+#define DMT_FLAGS	 3UL
 
 #define DMT_LINE_WORDS	 8
 #define DMT_CHUNK_PAGES	 (1UL << DMT_CHUNK_SHIFT)
@@ -24,8 +29,8 @@
 
 /**
  * struct dmt_slot - the state of one chunk
- * @bits: NULL: clean; with DMT_ALL set: all dirty, and the other bits of the pointer are a
- *	  bitmap that is not needed any more, or NULL; else the chunk's bitmap
+ * @bits: NULL: clean; with DMT_ALL set: all dirty, and the address is that of a bitmap that
+ *	  is not needed any more, or 0; DMT_GONE; else the chunk's bitmap, perhaps DMT_IDLE
  * @summary: bit i is set if cache line i of @bits may have set bits
  */
 struct dmt_slot {
@@ -126,7 +131,7 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 		return false;
 	slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
 	bits = smp_load_acquire(&slot->bits);
-	if (unlikely(!bits || (unsigned long)bits & DMT_ALL))
+	if (unlikely(!bits || (unsigned long)bits & DMT_FLAGS))
 		return false;
 
 	smp_mb__before_atomic();
@@ -200,6 +205,16 @@ void dmt_log_prefetch(const struct dmt_log *log, u64 chunk);
  */
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 			    unsigned int end, struct dmt_taker *t);
+
+/**
+ * dmt_log_tidy - let go of a table that is clean
+ * @log: log of a mapping
+ * @chunk: number of a chunk of the table
+ * @t: taker
+ *
+ * Serialised with takes.
+ */
+void dmt_log_tidy(struct dmt_log *log, u64 chunk, struct dmt_taker *t);
 
 void dmt_log_taker_fini(struct dmt_taker *t);
 

@@ -35,8 +35,14 @@
 #define BITMAPS	5
 #define BUFFER	4
 
+#ifndef TABLES
+#define TABLES	1	/* given out at most; with one, it is never removed */
+#endif
+
 #define NIL	0
 #define ALL	1				/* set in a slot: all dirty */
+#define IDLE	2				/* set in a slot: found clean */
+#define GONE	2				/* without a bitmap: the table was removed */
 #define BOTH	3				/* pages, as bits */
 
 #if LINES == 2
@@ -47,8 +53,10 @@
 #define PAGES_OF(lines)	((lines) * BOTH)
 #endif
 
-byte slot;			/* 2 * bitmap, and maybe ALL */
-byte summary;
+byte table = 1;			/* 0: none */
+byte tables = 1;		/* given out */
+byte slot[TABLES + 1];		/* 4 * bitmap, and maybe ALL or IDLE */
+byte summary[TABLES + 1];
 byte bits[BITMAPS + 1];		/* a bit for each page */
 byte bitmaps;			/* given out */
 
@@ -111,14 +119,14 @@ inline mark_clean(me, pages, whole, done)
 		if
 		:: !whole && bitmaps < BITMAPS ->
 			bitmaps++;
-			new = 2 * bitmaps;
+			new = 4 * bitmaps;
 			bits[bitmaps] = pages
 		:: new = ALL	/* all of it, or no memory */
 		fi
 	}
 	LOCKED(me)		/* cmpxchg */
 		if
-		:: slot == NIL -> slot = new; done = true
+		:: slot[tab] == NIL -> slot[tab] = new; done = true
 		:: else -> new = ALL
 #ifdef LATE_IS_DONE
 			; done = true
@@ -127,7 +135,7 @@ inline mark_clean(me, pages, whole, done)
 	END
 	if
 	:: done && new != ALL ->
-		LOCKED(me) summary = summary | LINE_OF(pages); new = 0 END
+		LOCKED(me) summary[tab] = summary[tab] | LINE_OF(pages); new = 0 END
 	:: else -> new = 0
 	fi
 }
@@ -141,13 +149,13 @@ inline mark_page(me, pages, done)
 #endif
 	LOAD
 		if
-		:: (bits[seen / 2] & pages) == pages -> found = true
+		:: (bits[seen / 4] & pages) == pages -> found = true
 		:: else
 		fi
 	END
 	if
 	:: found ->
-		LOAD found = (summary & LINE_OF(pages)) == LINE_OF(pages) END
+		LOAD found = (summary[tab] & LINE_OF(pages)) == LINE_OF(pages) END
 	:: else
 	fi;
 	if
@@ -157,21 +165,21 @@ inline mark_page(me, pages, done)
 	LOCKED(me)
 #ifdef SKIP_SUMMARY_IF_BIT_SET
 		if
-		:: (bits[seen / 2] & pages) == pages -> found = true
+		:: (bits[seen / 4] & pages) == pages -> found = true
 		:: else
 		fi;
 #endif
-		bits[seen / 2] = bits[seen / 2] | pages
+		bits[seen / 4] = bits[seen / 4] | pages
 	END
 #ifdef SKIP_SUMMARY_IF_BIT_SET
 	if
 	:: found -> found = false
 	:: else ->
 #endif
-	LOAD old = summary & LINE_OF(pages) END
+	LOAD old = summary[tab] & LINE_OF(pages) END
 	if
 	:: old != LINE_OF(pages) ->
-		LOCKED(me) summary = summary | LINE_OF(pages) END
+		LOCKED(me) summary[tab] = summary[tab] | LINE_OF(pages) END
 	:: else
 	fi;
 	old = 0;
@@ -185,7 +193,7 @@ inline mark_page(me, pages, done)
 #ifdef NO_RECHECK
 	done = true
 #else
-	LOAD done = slot == seen END
+	LOAD done = slot[tab] == seen END
 #endif
 }
 
@@ -193,23 +201,39 @@ inline mark_page(me, pages, done)
 inline mark_range(me, done)
 {
 #if LINES == 2
-	push(me, 2 + 4 * (seen / 2) + 1);
-	push(me, 2 + 4 * (seen / 2) + 2);
+	push(me, 2 + 4 * (seen / 4) + 1);
+	push(me, 2 + 4 * (seen / 4) + 2);
 #else
-	push(me, 2 + 4 * (seen / 2) + BOTH);
+	push(me, 2 + 4 * (seen / 4) + BOTH);
 #endif
 #ifdef RANGE_TESTS_SUMMARY
-	LOAD old = summary END
+	LOAD old = summary[tab] END
 	if
 	:: old != LINE_OF(BOTH) ->
-		LOCKED(me) summary = summary | LINE_OF(BOTH) END
+		LOCKED(me) summary[tab] = summary[tab] | LINE_OF(BOTH) END
 	:: else
 	fi;
 	old = 0;
 #else
-	LOCKED(me) summary = summary | LINE_OF(BOTH) END
+	LOCKED(me) summary[tab] = summary[tab] | LINE_OF(BOTH) END
 #endif
-	LOAD done = slot == seen END
+	LOAD done = slot[tab] == seen END
+}
+
+inline find_table(me)
+{
+	LOAD tab = table END;
+	if
+	:: tab == 0 ->
+		LOCKED(me)
+			if
+			:: table == 0 -> tables++; table = tables
+			:: else
+			fi;
+			tab = table
+		END
+	:: else
+	fi
 }
 
 /* @pages were written, or @whole: all of the chunk was. */
@@ -219,30 +243,39 @@ inline mark(me, pages, whole)
 	do
 	:: done -> break
 	:: else ->
-		LOAD seen = slot END
+		find_table(me)
+		LOAD seen = slot[tab] END
 		if
 		:: seen == NIL ->
 			mark_clean(me, pages, whole, done)
+		:: seen == GONE		/* the table isn't the log's any more */
+		:: seen != GONE && seen & IDLE ->
+			LOCKED(me)			/* cmpxchg */
+				if
+				:: slot[tab] == seen -> slot[tab] = seen - IDLE
+				:: else
+				fi
+			END
 		:: seen & ALL ->
 #ifdef ALL_NO_MB
 			done = true
 #else
 			LOCKED(me) skip END		/* smp_mb() */
-			LOAD done = slot & ALL END
+			LOAD done = slot[tab] & ALL END
 #endif
-		:: seen != NIL && !(seen & ALL) && whole ->
+		:: seen > GONE && !(seen & (ALL + IDLE)) && whole ->
 			LOCKED(me)			/* cmpxchg */
 				if
-				:: slot == seen -> slot = seen | ALL; done = true
+				:: slot[tab] == seen -> slot[tab] = seen | ALL; done = true
 				:: else
 #ifdef ALL_ANYHOW
 					-> done = true
 #endif
 				fi
 			END
-		:: seen != NIL && !(seen & ALL) && !whole && pages == BOTH ->
+		:: seen > GONE && !(seen & (ALL + IDLE)) && !whole && pages == BOTH ->
 			mark_range(me, done)
-		:: seen != NIL && !(seen & ALL) && !whole && pages != BOTH ->
+		:: seen > GONE && !(seen & (ALL + IDLE)) && !whole && pages != BOTH ->
 			mark_page(me, pages, done)
 		fi;
 		seen = 0
@@ -252,7 +285,7 @@ inline mark(me, pages, whole)
 
 proctype Marker(byte me)
 {
-	byte n, page, pages, seen, new, old;
+	byte n, page, pages, seen, new, old, tab;
 	bool whole, done, found;
 
 	do
@@ -307,7 +340,7 @@ inline take_all(want)
 	:: want == BOTH || bitmaps == BITMAPS ->
 		LOCKED(2)
 			if
-			:: want == BOTH -> slot = NIL
+			:: want == BOTH -> slot[tab] = NIL
 			:: else		/* the chunk stays all dirty, for want of memory */
 			fi
 		END
@@ -315,9 +348,9 @@ inline take_all(want)
 		LOCKED(2)		/* split it */
 			bitmaps++;
 			bits[bitmaps] = BOTH - want;
-			slot = 2 * bitmaps
+			slot[tab] = 4 * bitmaps
 		END
-		LOCKED(2) summary = summary | LINE_OF(BOTH - want) END
+		LOCKED(2) summary[tab] = summary[tab] | LINE_OF(BOTH - want) END
 	fi
 }
 
@@ -325,22 +358,22 @@ inline take_all(want)
 inline take_out()
 {
 #ifdef OUT_READS_FIRST
-	LOAD got = bits[seen / 2] END
-	LOCKED(2) seen = slot; slot = NIL END
+	LOAD got = bits[seen / 4] END
+	LOCKED(2) seen = slot[tab]; slot[tab] = NIL END
 #else
-	LOCKED(2) seen = slot; slot = NIL END
+	LOCKED(2) seen = slot[tab]; slot[tab] = NIL END
 #endif
 	if
 	:: seen & ALL
 #ifndef OUT_MISSES_ALL
 		-> got = BOTH
 #else
-		-> got = bits[seen / 2]
+		-> got = bits[seen / 4]
 #endif
 	:: else ->
 #ifndef OUT_READS_FIRST
-		LOAD got = bits[seen / 2] & 1 END
-		LOAD got = got | (bits[seen / 2] & 2) END
+		LOAD got = bits[seen / 4] & 1 END
+		LOAD got = got | (bits[seen / 4] & 2) END
 #endif
 	fi
 }
@@ -352,15 +385,15 @@ inline take_lines(want)
 	if
 	:: lines ->
 		LOCKED(2)
-			got = bits[seen / 2] & part;
-			bits[seen / 2] = bits[seen / 2] & (BOTH - part)
+			got = bits[seen / 4] & part;
+			bits[seen / 4] = bits[seen / 4] & (BOTH - part)
 		END
 		if
 		:: part != PAGES_OF(lines) ->
 #ifndef NO_LINE_LEFT
-			LOAD part = bits[seen / 2] & PAGES_OF(lines) END
+			LOAD part = bits[seen / 4] & PAGES_OF(lines) END
 			if
-			:: part -> LOCKED(2) summary = summary | lines END
+			:: part -> LOCKED(2) summary[tab] = summary[tab] | lines END
 			:: else
 			fi
 #endif
@@ -370,55 +403,112 @@ inline take_lines(want)
 	fi
 }
 
+/* Found clean: for the first time in a row, or again */
+inline take_clean()
+{
+	if
+	:: seen & IDLE ->
+		take_out()
+#ifdef IDLE_IS_CLEAN
+		; got = 0
+#endif
+	:: else ->
+		LOCKED(2)		/* cmpxchg */
+			if
+			:: slot[tab] == seen -> slot[tab] = seen | IDLE
+			:: else
+			fi
+		END
+	fi
+}
+
+/* Remove the table, if its slot is clean. */
+inline tidy()
+{
+	LOAD seen = slot[tab] END
+	if
+	:: seen == NIL && tables < TABLES ->
+		LOCKED(2) table = 0 END
+#ifndef NO_GONE
+		LOCKED(2) seen = slot[tab]; slot[tab] = GONE END
+		if
+		:: seen == NIL
+		:: seen != NIL ->
+#ifndef NOT_AGAIN
+			LOAD
+				whole = seen & ALL;
+				again = (whole -> 1 : bits[seen / 4])
+			END
+			do
+			:: again & 1 -> again = again - 1; mark(2, (whole -> BOTH : 1), whole)
+			:: again & 2 -> again = again - 2; mark(2, 2, false)
+			:: again == 0 -> break
+			od;
+			whole = false
+#endif
+		fi
+#endif
+	:: else
+	fi
+}
+
 inline take(want)
 {
 	atomic { begun[0] = complete[0]; begun[1] = complete[1]; got = 0 }
-	LOAD seen = slot END
+	LOAD tab = table END
+	LOAD seen = slot[tab] END
 	if
-	:: seen == NIL
+	:: tab == 0 || seen == NIL
 	:: seen & ALL -> take_all(want)
 	:: else ->
 #ifdef TAKE_BITS_FIRST
 		lines = LINE_OF(want);
 		if
-		:: lines -> LOAD lines = lines & summary END
+		:: lines -> LOAD lines = lines & summary[tab] END
 		:: else
 		fi;
 		take_lines(want);
-		LOCKED(2) summary = summary & (BOTH - lines) END
+		LOCKED(2) summary[tab] = summary[tab] & (BOTH - lines) END
 #else
-		LOAD lines = summary & LINE_OF(want) END
+		LOAD lines = summary[tab] & LINE_OF(want) END
 #ifndef SUMMARY_LATER
 		if
 		:: lines ->
 			LOCKED(2)
-				lines = summary & LINE_OF(want);
-				summary = summary & (BOTH - lines)
+				lines = summary[tab] & LINE_OF(want);
+				summary[tab] = summary[tab] & (BOTH - lines)
 			END
 		:: else
 		fi;
 #endif
 		if
-		:: want == BOTH -> take_out()
+		:: want == BOTH && lines -> take_out()
+		:: want == BOTH && !lines -> take_clean()
 		:: want != BOTH || lines -> take_lines(want)
 		fi;
 #ifdef SUMMARY_LATER
-		LOCKED(2) summary = summary & (BOTH - lines) END
+		LOCKED(2) summary[tab] = summary[tab] & (BOTH - lines) END
 #endif
 #endif
+	fi;
+	if
+	:: tab != 0 && want == BOTH -> tidy()
+	:: tab != 0
+	:: tab == 0
 	fi;
 	copy_page(0);
 	copy_page(1);
 	atomic {
 		assert(!(want & 1) || copy[0] >= begun[0]);
 		assert(!(want & 2) || copy[1] >= begun[1]);
-		got = 0; seen = 0; lines = 0; part = 0; begun[0] = 0; begun[1] = 0
+		got = 0; seen = 0; tab = 0; lines = 0; part = 0; begun[0] = 0; begun[1] = 0
 	}
 }
 
 proctype Taker()
 {
-	byte n, seen, lines, got, part, begun[2];
+	byte n, seen, lines, got, part, begun[2], tab, again, new, old;
+	bool whole, done, found;
 
 	do
 	:: n < TAKES ->

@@ -19,6 +19,7 @@
 #define MARKERS 3
 #define HOT	7
 #define CHUNK	DMT_CHUNK_PAGES
+#define TABLE	(DMT_TABLE_CHUNKS * CHUNK)
 
 /**
  * struct run - one schedule
@@ -30,6 +31,7 @@
  * @markers: number of markers
  * @at_work: number of markers that haven't ended
  * @ranges: mark ranges and chunks, too
+ * @busy: take as long as markers are at work, and not just some times
  */
 static struct run {
 	struct dmt_log *log;
@@ -39,7 +41,7 @@ static struct run {
 	u64 complete[HOT][MARKERS];
 	u64 copy[HOT][MARKERS];
 	unsigned int markers, at_work;
-	bool ranges;
+	bool ranges, busy;
 	struct dmt_taker taker;
 } r;
 
@@ -148,6 +150,8 @@ static void take(u64 first, u64 end)
 		take_chunk(chunk, first > start ? first - start : 0,
 			   min_t(u64, end - start,
 				 dmt_chunk_pages(r.log, chunk)));
+		if (sim_below(2))
+			dmt_log_tidy(r.log, chunk, &r.taker);
 	}
 	for (i = 0; i < HOT; i++)
 		for (id = 0; id < r.markers; id++)
@@ -170,7 +174,7 @@ static void taker(void *arg)
 	unsigned int n = 1 + sim_below(4);
 
 	(void)arg;
-	while (n--)
+	while (r.busy ? r.at_work : n--)
 		take_some();
 	while (r.at_work)
 		sim_yield();
@@ -186,24 +190,28 @@ static void taker(void *arg)
 	dmt_log_taker_fini(&r.taker);
 }
 
-static void run(uint64_t seed, u64 npages, bool ranges, unsigned int deny)
+/* The pages that are written are @from and others behind it. */
+static void run(uint64_t seed, u64 from, u64 npages, bool ranges,
+		unsigned int deny)
 {
+	u64 n = npages - from;
 	unsigned long i, id;
 
 	sim_begin(seed);
 	memset(&r, 0, sizeof(r));
 	r.npages = npages;
+	r.busy = from;
 	r.log = dmt_zalloc(NULL, dmt_log_size(npages));
 	dmt_log_init(r.log, npages);
 	r.ranges = ranges;
 	sim.deny = deny;
 	/* two pages in a word, one in the same line, others elsewhere, the last page */
-	r.hot[0] = sim_below(2) ? 0 : npages / 2;
-	r.hot[1] = r.hot[0] + 1 < npages ? r.hot[0] + 1 : 0;
+	r.hot[0] = from + (sim_below(2) ? 0 : n / 2);
+	r.hot[1] = r.hot[0] + 1 < npages ? r.hot[0] + 1 : from;
 	r.hot[2] = min(r.hot[0] + 70, npages - 1);
 	r.hot[3] = npages - 1;
 	for (i = 4; i < HOT; i++)
-		r.hot[i] = dml_random_below(&sim.rng, npages);
+		r.hot[i] = from + dml_random_below(&sim.rng, n);
 	r.markers = 2 + sim_below(MARKERS - 1);
 	r.at_work = r.markers;
 	for (i = 0; i < r.markers; i++)
@@ -222,33 +230,37 @@ static void run(uint64_t seed, u64 npages, bool ranges, unsigned int deny)
 
 static void small(uint64_t seed)
 {
-	run(seed, 1 + seed % 64, true, 0);
+	run(seed, 0, 1 + seed % 64, true, 0);
 }
 
 static void one_line(uint64_t seed)
 {
-	run(seed, 65 + seed % 448, seed % 2, 0);
+	run(seed, 0, 65 + seed % 448, seed % 2, 0);
 }
 
 static void lines(uint64_t seed)
 {
-	run(seed, 513 + seed * 97 % 3000, seed % 2, 0);
+	run(seed, 0, 513 + seed * 97 % 3000, seed % 2, 0);
 }
 
 static void no_memory(uint64_t seed)
 {
-	run(seed, 65 + seed * 97 % 3000, seed % 2, 2 + seed % 4);
+	run(seed, 0, 65 + seed * 97 % 3000, seed % 2, 2 + seed % 4);
 }
 
 static void chunks(uint64_t seed)
 {
-	run(seed, CHUNK + 1 + seed * 97 % 3000, seed % 2, seed % 3);
+	run(seed, 0, CHUNK + 1 + seed * 97 % 3000, seed % 2, seed % 3);
 }
 
 static void tables(uint64_t seed)
 {
-	run(seed, DMT_TABLE_CHUNKS * CHUNK + 1 + seed * 97 % 3000, seed % 2,
-	    seed % 3);
+	run(seed, 0, TABLE + 1 + seed * 97 % 3000, seed % 2, seed % 3);
+}
+
+static void last_table(uint64_t seed)
+{
+	run(seed, TABLE, TABLE + 65 + seed * 97 % 1000, seed % 2, seed % 3);
 }
 
 static void test_small(void)
@@ -281,6 +293,11 @@ static void test_tables(void)
 	sim_schedules(1000, tables);
 }
 
+static void test_last_table(void)
+{
+	sim_schedules(10000, last_table);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -291,6 +308,7 @@ int main(int argc, char **argv)
 	TEST(test_no_memory, "schedules of a log without memory");
 	TEST(test_chunks, "schedules of a log of two chunks");
 	TEST(test_tables, "schedules of a log of two tables");
+	TEST(test_last_table, "schedules of a table that comes and goes");
 	sim_free_stacks();
 	return tap_done();
 }
