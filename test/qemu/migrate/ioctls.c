@@ -3,6 +3,7 @@
  * The kernel's tracing counts ioctl(2) calls by their number.
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,25 +17,30 @@
 #define TRACING "/sys/kernel/tracing"
 #define EVENT	TRACING "/events/syscalls/sys_enter_ioctl"
 
-static void trigger(const char *text)
+static void put(const char *path, const char *text)
 {
-	int fd = open(EVENT "/trigger", O_WRONLY | O_TRUNC);
+	int fd = open(path, O_WRONLY | O_TRUNC);
 
 	if (fd < 0)
 		return;
 	if (write(fd, text, strlen(text)) < 0)
-		printf("# no trigger %s\n", text);
+		printf("# %s doesn't take %s\n", path, text);
 	close(fd);
 }
 
-/* Begin to count, from 0. */
+/*
+ * Begin to count, from 0. Without the names of processes, for which the kernel would change
+ * code of its scheduler while it runs: an emulated processor doesn't always survive that.
+ */
 void ioctls_start(void)
 {
+	static bool counts;
+
 	if (access(EVENT, F_OK))
 		mount("tracefs", TRACING, "tracefs", 0, NULL);
-	if (!access(EVENT "/hist", F_OK))
-		trigger("!hist:keys=cmd");
-	trigger("hist:keys=cmd");
+	put(TRACING "/options/record-cmd", "0");
+	put(EVENT "/trigger", counts ? "hist:keys=cmd:clear" : "hist:keys=cmd");
+	counts = true;
 }
 
 /* Lines of the histogram: { cmd: NUMBER } hitcount: COUNT */
