@@ -24,7 +24,7 @@
 #include "uapi/dmatrack.h"
 
 /* Bytes of an answer's own state, with a buffer of 4 KiB */
-#define DMT_ANSWER_STATE (4096 + 1024 + 256)
+#define DMT_ANSWER_STATE (4096 + 256)
 
 struct dmt_harvest;
 
@@ -35,6 +35,7 @@ struct dmt_harvest;
  *	   begins within the chunk): those of h->taker.words in the lines of @taken, and
  *	   those of h->pinned in the lines of @pinned, a bit for each line. @npages: number of
  *	   pages of the chunk up to the end of the range
+ * @few: the same for the words of h->taker.words that are listed in h->taker.set
  * @finish: called at the end: write the rest of the answer, unless there was an error
  * @put_back: called after an error: mark again all pages that were reported, or were
  *	      about to be
@@ -45,6 +46,7 @@ struct dmt_answer {
 	void (*run)(struct dmt_harvest *h, u64 pos, u64 n);
 	void (*lines)(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 		      unsigned int npages);
+	void (*few)(struct dmt_harvest *h, s64 pos, unsigned int npages);
 	void (*finish)(struct dmt_harvest *h);
 	void (*put_back)(struct dmt_harvest *h);
 };

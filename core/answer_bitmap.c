@@ -301,20 +301,28 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 
 /*
  * The usual case: a chunk's lines are lines of the window, and all of them are in it, which
- * needs no check of each. Return: false: it isn't so, and nothing is done
+ * needs no check of each. Return: the chunk's place in the window; NULL: it isn't so
  */
+static u64 *window_chunk(struct dmt_harvest *h, s64 pos, unsigned int npages)
+{
+	struct bitmap_state *b = bitmap_of(h);
+	u64 w = (u64)pos / 64;
+
+	if (pos < 0 || h->coarse || pos % 64 || !window_reach(h, w) ||
+	    (w - b->at) % DMT_LINE_WORDS ||
+	    w - b->at + ALIGN(npages, 1U << DMT_LINE_SHIFT) / 64 > WINDOW_WORDS)
+		return NULL;
+	return b->window + (w - b->at);
+}
+
+/* Return: false: it's not the usual case, and nothing is done */
 static bool put_chunk(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 		      unsigned int npages)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 w = (u64)pos / 64, todo;
-	u64 *to;
+	u64 *to = window_chunk(h, pos, npages), todo;
 
-	if (pos < 0 || h->coarse || pos % 64 || !window_reach(h, w))
-		return false;
-	to = b->window + (w - b->at);
-	if ((w - b->at) % DMT_LINE_WORDS ||
-	    w - b->at + ALIGN(npages, 1U << DMT_LINE_SHIFT) / 64 > WINDOW_WORDS)
+	if (!to)
 		return false;
 	for (todo = taken; todo; todo &= todo - 1) {
 		unsigned int at = __ffs64(todo) * DMT_LINE_WORDS;
@@ -326,7 +334,7 @@ static bool put_chunk(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 
 		or_line(to + at, h->pinned + at);
 	}
-	b->lines |= (taken | pinned) << (w - b->at) / DMT_LINE_WORDS;
+	b->lines |= (taken | pinned) << (to - b->window) / DMT_LINE_WORDS;
 	return true;
 }
 
@@ -373,6 +381,27 @@ static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 			 taken & (1ULL << line) ? words + w : NULL,
 			 pinned & (1ULL << line) ? h->pinned + w : NULL);
 	}
+}
+
+static void bitmap_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
+{
+	struct bitmap_state *b = bitmap_of(h);
+	const struct dmt_taker *t = &h->taker;
+	u64 *to = window_chunk(h, pos, npages), lines = 0;
+	unsigned int i;
+
+	for (i = 0; i < t->nset; i++) {
+		unsigned int w = t->set[i];
+
+		if (likely(to)) {
+			to[w] |= t->words[w];
+			lines |= 1ULL << w / DMT_LINE_WORDS;
+		} else {
+			put_pages(h, pos + w * 64, t->words[w]);
+		}
+	}
+	if (likely(to))
+		b->lines |= lines << (to - b->window) / DMT_LINE_WORDS;
 }
 
 /* Putting back -------------------------------------------------------------- */
@@ -456,6 +485,7 @@ static void bitmap_finish(struct dmt_harvest *h)
 static const struct dmt_answer bitmap_answer = {
 	.run = bitmap_run,
 	.lines = bitmap_lines,
+	.few = bitmap_few,
 	.finish = bitmap_finish,
 	.put_back = bitmap_put_back,
 };

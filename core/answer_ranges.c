@@ -33,7 +33,6 @@
  * @end: number of the bit behind the last range: if it is dirty, the range grows
  * @next: IOVA from which on there was no room
  * @covered: last IOVA of the ranges copied to the user
- * @set: numbers of the words of a chunk that aren't 0
  * @list: ranges to be copied to the user
  */
 struct ranges_state {
@@ -44,7 +43,6 @@ struct ranges_state {
 	u64 end;
 	u64 next;
 	u64 covered;
-	u16 set[DMT_CHUNK_WORDS];
 	struct dmatrack_dirty_range list[LIST_RANGES];
 };
 
@@ -173,11 +171,10 @@ static void ranges_word(struct dmt_harvest *h, s64 pos, u64 word, u64 taken)
 }
 
 /*
- * Put the numbers of the words of @lines that aren't 0 into @r->set. There is no branch for
- * each, because which ones are 0 can't be predicted. Return: number of them
+ * List the words of @lines that aren't 0. There is no branch for each, because which ones
+ * are 0 can't be predicted.
  */
-static unsigned int find_set(struct ranges_state *r, const u64 *words,
-			     u64 lines)
+static void find_set(struct dmt_taker *t, u64 lines)
 {
 	unsigned int n = 0, i;
 
@@ -185,11 +182,11 @@ static unsigned int find_set(struct ranges_state *r, const u64 *words,
 		unsigned int w = __ffs64(lines) * DMT_LINE_WORDS;
 
 		for (i = 0; i < DMT_LINE_WORDS; i++, w++) {
-			r->set[n] = w;
-			n += !!READ_ONCE(words[w]);
+			t->set[n] = w;
+			n += !!READ_ONCE(t->words[w]);
 		}
 	}
-	return n;
+	t->nset = n;
 }
 
 /* The end of the run that begins with the lowest bit of @word */
@@ -201,20 +198,20 @@ static inline unsigned int end_of_run(u64 word)
 }
 
 /*
- * Add the pages of @n words, all of them taken, whose numbers are in @set: like
- * ranges_word(), which does what is rare, but with the state in registers.
+ * Add the pages of the words that are listed, all of them taken: like ranges_word(), which
+ * does what is rare, but with the state in registers.
  */
-static void ranges_words(struct dmt_harvest *h, u64 pos, const u64 *words,
-			 unsigned int n)
+static void ranges_words(struct dmt_harvest *h, u64 pos)
 {
 	struct ranges_state *r = ranges_of(h);
+	const struct dmt_taker *t = &h->taker;
 	u32 held = r->held, limit = r->limit;
 	u64 end = r->end;
 	unsigned int i;
 
-	for (i = 0; i < n; i++) {
-		u64 at = pos + r->set[i] * 64;
-		u64 word = READ_ONCE(words[r->set[i]]);
+	for (i = 0; i < t->nset; i++) {
+		u64 at = pos + t->set[i] * 64;
+		u64 word = READ_ONCE(t->words[t->set[i]]);
 
 		while (word) {
 			u64 first = at + __ffs64(word);
@@ -248,8 +245,8 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 	u64 todo;
 
 	if (!pinned && !h->coarse && pos >= 0) {
-		ranges_words(h, pos, words,
-			     find_set(ranges_of(h), words, taken));
+		find_set(&h->taker, taken);
+		ranges_words(h, pos);
 		ranges_interrupted(h);
 		return;
 	}
@@ -267,6 +264,22 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 				ranges_word(h, pos + w * 64, word | pins, word);
 		}
 	}
+	ranges_interrupted(h);
+}
+
+static void ranges_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
+{
+	const struct dmt_taker *t = &h->taker;
+	unsigned int i;
+
+	if (!h->coarse && pos >= 0)
+		ranges_words(h, pos);
+	else
+		for (i = 0; i < t->nset; i++) {
+			u64 word = t->words[t->set[i]];
+
+			ranges_word(h, pos + t->set[i] * 64, word, word);
+		}
 	ranges_interrupted(h);
 }
 
@@ -343,6 +356,7 @@ static void ranges_put_back(struct dmt_harvest *h)
 static const struct dmt_answer ranges_answer = {
 	.run = ranges_run,
 	.lines = ranges_lines,
+	.few = ranges_few,
 	.finish = ranges_finish,
 	.put_back = ranges_put_back,
 };

@@ -74,9 +74,13 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 
 	/* The order matters: see pins.c. */
 	pinned = dmt_pins_read(&m->pins, chunk, h->pinned);
+	h->taker.few = !pinned;
 	switch (dmt_log_take(&m->log, chunk, first, end, &h->taker)) {
 	case DMT_TAKEN_ALL:
 		h->answer->run(h, pos + first, end - first);
+		return;
+	case DMT_TAKEN_FEW:
+		h->answer->few(h, pos, end);
 		return;
 	case DMT_TAKEN_WORDS:
 		taken = h->taker.lines;

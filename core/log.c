@@ -697,6 +697,28 @@ static inline bool take_whole_line(atomic64_t *bits, u64 *words)
 	return any;
 }
 
+/* Take the lines @todo, whose summary bits are cleared, of a whole chunk. */
+static enum dmt_taken take_few(atomic64_t *bits, u64 todo, struct dmt_taker *t)
+{
+	unsigned int n = 0;
+
+	for (; todo; todo &= todo - 1) {
+		unsigned int w = __ffs64(todo) * DMT_LINE_WORDS, i;
+		atomic64_t *line = &bits[w];
+
+#pragma GCC unroll 8
+		for (i = 0; i < DMT_LINE_WORDS; i++) {
+			if (likely(!atomic64_read(&line[i])))
+				continue;
+			t->scratch[w + i] = atomic64_xchg(&line[i], 0);
+			t->set[n++] = w + i;
+		}
+	}
+	t->words = t->scratch;
+	t->nset = n;
+	return n ? DMT_TAKEN_FEW : DMT_TAKEN_NONE;
+}
+
 static bool line_left(const atomic64_t *bits, unsigned int line)
 {
 	unsigned int w;
@@ -753,11 +775,14 @@ static struct dmt_slot *table_split(struct dmt_log *log, unsigned int ti,
 	return table;
 }
 
-/* Is pulling the bitmap out cheaper than an exchange for each word? */
+/*
+ * Is pulling the bitmap out, and allocating another for the next mark, cheaper than a look at
+ * each word of these lines?
+ */
 static bool is_dense(u64 lines, unsigned int npages)
 {
 	return hweight64(lines) >
-	       bits_size(npages) / sizeof(u64) / DMT_LINE_WORDS / 2;
+	       bits_size(npages) / sizeof(u64) / DMT_LINE_WORDS / 4 + 1;
 }
 
 /* Take [first, end) of a chunk that has a bitmap. */
@@ -782,6 +807,8 @@ static enum dmt_taken take_bits(struct dmt_slot *slot, atomic64_t *bits,
 	}
 	if (whole && (!lines || is_dense(lines, npages)))
 		return take_out(slot, npages, !lines, t);
+	if (whole && t->few)
+		return take_few(memory_of(bits), lines, t);
 	return take_lines(slot, memory_of(bits), lines, first, end, t);
 }
 

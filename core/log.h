@@ -158,24 +158,31 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last);
  * @words: bitmap of a chunk's taken pages, valid until the next call in the words of @lines;
  *	   each word must be read once, because late marks may still set bits in it
  * @lines: bit i is set if words 8 i to 8 i + 7 of @words are valid
+ * @few: whether the caller has a use for DMT_TAKEN_FEW
+ * @nset: number of words in @set
  * @held: the bitmap that holds @words, if it was removed from its slot; with
  *	  DMT_TAKEN_ALL a bitmap that was not needed any more
  * @retire: list of bitmaps that were removed before, to be freed after a grace period
  * @scratch: buffer of @words, if they are not in @held
+ * @set: ascending numbers of words of @words that aren't 0
  */
 struct dmt_taker {
 	struct dmt_host *host;
 	const u64 *words;
 	u64 lines;
+	bool few;
+	unsigned int nset;
 	atomic64_t *held;
 	struct dmt_retire *retire;
 	u64 scratch[DMT_CHUNK_WORDS];
+	u16 set[DMT_CHUNK_WORDS];
 };
 
 enum dmt_taken {
 	DMT_TAKEN_NONE,	 /* no page was dirty */
 	DMT_TAKEN_ALL,	 /* all of the requested pages */
 	DMT_TAKEN_WORDS, /* the pages in @lines and @words of struct dmt_taker */
+	DMT_TAKEN_FEW,	 /* those in the words of @set, which alone are valid */
 };
 
 /**

@@ -91,6 +91,12 @@ static void mark_one(struct dmt_log *log, uint64_t page)
 		mark(log, page, page, true);
 }
 
+static void each_bit(uint64_t word, uint64_t first, void (*fn)(uint64_t page))
+{
+	for (; word; word &= word - 1)
+		fn(first + __builtin_ctzll(word));
+}
+
 /* Call @fn for each page reported in the chunk's part [first, end). */
 static void each_taken(enum dmt_taken taken, const struct dmt_taker *t,
 		       uint64_t base, unsigned int first, unsigned int end,
@@ -101,16 +107,14 @@ static void each_taken(enum dmt_taken taken, const struct dmt_taker *t,
 
 	if (taken == DMT_TAKEN_NONE)
 		return;
+	for (i = 0; taken == DMT_TAKEN_FEW && i < t->nset; i++)
+		each_bit(t->words[t->set[i]], base + t->set[i] * 64, fn);
 	for (i = first; i < end && taken == DMT_TAKEN_ALL; i++)
 		fn(base + i);
 	for (; taken == DMT_TAKEN_WORDS && lines; lines &= lines - 1) {
 		w = __builtin_ctzll(lines) * DMT_LINE_WORDS;
-		for (i = 0; i < DMT_LINE_WORDS; i++, w++) {
-			uint64_t word = READ_ONCE(t->words[w]);
-
-			for (; word; word &= word - 1)
-				fn(base + w * 64 + __builtin_ctzll(word));
-		}
+		for (i = 0; i < DMT_LINE_WORDS; i++, w++)
+			each_bit(READ_ONCE(t->words[w]), base + w * 64, fn);
 	}
 }
 
@@ -146,6 +150,7 @@ static void take_exact(struct dmt_log *log, struct dmt_taker *t, uint64_t first,
 			  dmt_chunk_pages(log, chunk));
 		lowest = chunk * CHUNK + a;
 		highest = chunk * CHUNK + b;
+		t->few = chunk % 2;
 		each_taken(dmt_log_take(log, chunk, a, b, t), t, chunk * CHUNK,
 			   a, b, note);
 		dmt_log_tidy(log, chunk, t);
@@ -403,34 +408,31 @@ static void copy_page(uint64_t page)
 	r.pages++;
 }
 
+/* Words are read and only then pages copied: as a harvest's user does. */
+static uint64_t taken_pages[DMT_CHUNK_PAGES];
+static unsigned int ntaken;
+
+static void collect(uint64_t page)
+{
+	taken_pages[ntaken++] = page;
+}
+
 static void take_chunk(struct dmt_taker *t, uint64_t chunk, unsigned int first,
 		       unsigned int end)
 {
-	enum dmt_taken taken = dmt_log_take(r.log, chunk, first, end, t);
+	uint64_t base = chunk * CHUNK;
+	unsigned int i;
 
-	/* Words are read and only then pages copied: as a harvest's user does. */
-	static uint64_t pages[DMT_CHUNK_PAGES];
-	unsigned int n = 0, i, w;
-	uint64_t lines = t->lines;
-
-	for (i = first; taken == DMT_TAKEN_ALL && i < end; i++)
-		pages[n++] = chunk * CHUNK + i;
-	for (; taken == DMT_TAKEN_WORDS && lines; lines &= lines - 1) {
-		w = __builtin_ctzll(lines) * DMT_LINE_WORDS;
-		for (i = 0; i < DMT_LINE_WORDS; i++, w++) {
-			uint64_t word = READ_ONCE(t->words[w]);
-
-			for (; word; word &= word - 1) {
-				unsigned int p = w * 64 + __builtin_ctzll(word);
-
-				r.bad += p < first || p >= end;
-				pages[n++] = chunk * CHUNK + p;
-			}
-		}
-	}
+	t->few = !t->few;
+	ntaken = 0;
+	each_taken(dmt_log_take(r.log, chunk, first, end, t), t, base, first,
+		   end, collect);
 	smp_mb();
-	for (i = 0; i < n; i++)
-		copy_page(pages[i]);
+	for (i = 0; i < ntaken; i++) {
+		r.bad += taken_pages[i] < base + first ||
+			 taken_pages[i] >= base + end;
+		copy_page(taken_pages[i]);
+	}
 	r.takes++;
 }
 

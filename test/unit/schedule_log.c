@@ -105,6 +105,17 @@ static void marker(void *arg)
 	r.at_work--;
 }
 
+/* Is word @w one of those taken? */
+static bool is_listed(unsigned int w)
+{
+	unsigned int i;
+
+	for (i = 0; i < r.taker.nset; i++)
+		if (r.taker.set[i] == w)
+			return true;
+	return false;
+}
+
 /* Was hot page @i taken? */
 static bool is_taken(enum dmt_taken taken, u64 chunk, unsigned int first,
 		     unsigned int end, unsigned int i)
@@ -115,16 +126,21 @@ static bool is_taken(enum dmt_taken taken, u64 chunk, unsigned int first,
 		return false;
 	if (taken == DMT_TAKEN_ALL)
 		return true;
+	if (taken == DMT_TAKEN_FEW)
+		return is_listed(page / 64) &&
+		       r.taker.words[page / 64] >> page % 64 & 1;
 	return r.taker.lines >> (page >> DMT_LINE_SHIFT) & 1 &&
 	       READ_ONCE(r.taker.words[page / 64]) >> page % 64 & 1;
 }
 
 static void take_chunk(u64 chunk, unsigned int first, unsigned int end)
 {
-	enum dmt_taken taken = dmt_log_take(r.log, chunk, first, end, &r.taker);
+	enum dmt_taken taken;
 	bool got[HOT];
 	unsigned int i, id;
 
+	r.taker.few = sim_below(2);
+	taken = dmt_log_take(r.log, chunk, first, end, &r.taker);
 	for (i = 0; i < HOT; i++)
 		got[i] = is_taken(taken, chunk, first, end, i);
 	smp_mb();
