@@ -3,7 +3,6 @@
  * The kernel's tracing counts ioctl(2) calls by their number.
  */
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,13 +33,12 @@ static void put(const char *path, const char *text)
  */
 void ioctls_start(void)
 {
-	static bool counts;
-
 	if (access(EVENT, F_OK))
 		mount("tracefs", TRACING, "tracefs", 0, NULL);
 	put(TRACING "/options/record-cmd", "0");
-	put(EVENT "/trigger", counts ? "hist:keys=cmd:clear" : "hist:keys=cmd");
-	counts = true;
+	if (!access(EVENT "/hist", F_OK))
+		put(EVENT "/trigger", "!hist:keys=cmd");
+	put(EVENT "/trigger", "hist:keys=cmd");
 }
 
 /* Lines of the histogram: { cmd: NUMBER } hitcount: COUNT */
