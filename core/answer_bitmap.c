@@ -273,6 +273,16 @@ static inline void or_line(u64 *to, const u64 *words)
 		to[i] |= READ_ONCE(words[i]);
 }
 
+/* The same for @lines of a chunk */
+static inline void or_lines(u64 *to, const u64 *words, u64 lines)
+{
+	for (; lines; lines &= lines - 1) {
+		unsigned int at = __ffs64(lines) * DMT_LINE_WORDS;
+
+		or_line(to + at, words + at);
+	}
+}
+
 /*
  * A line's words, for pages from @pos on. If they are whole words of the answer that are
  * all in the window, they are added without further checks.
@@ -320,20 +330,12 @@ static bool put_chunk(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 		      unsigned int npages)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 *to = window_chunk(h, pos, npages), todo;
+	u64 *to = window_chunk(h, pos, npages);
 
 	if (!to)
 		return false;
-	for (todo = taken; todo; todo &= todo - 1) {
-		unsigned int at = __ffs64(todo) * DMT_LINE_WORDS;
-
-		or_line(to + at, h->taker.words + at);
-	}
-	for (todo = pinned; todo; todo &= todo - 1) {
-		unsigned int at = __ffs64(todo) * DMT_LINE_WORDS;
-
-		or_line(to + at, h->pinned + at);
-	}
+	or_lines(to, h->taker.words, taken);
+	or_lines(to, h->pinned, pinned);
 	b->lines |= (taken | pinned) << (to - b->window) / DMT_LINE_WORDS;
 	return true;
 }

@@ -238,16 +238,31 @@ static void ranges_words(struct dmt_harvest *h, u64 pos)
 	r->end = end;
 }
 
+static void ranges_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
+{
+	const struct dmt_taker *t = &h->taker;
+	unsigned int i;
+
+	if (!h->coarse && pos >= 0)
+		ranges_words(h, pos);
+	else
+		for (i = 0; i < t->nset; i++) {
+			u64 word = READ_ONCE(t->words[t->set[i]]);
+
+			ranges_word(h, pos + t->set[i] * 64, word, word);
+		}
+	ranges_interrupted(h);
+}
+
 static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 			 unsigned int npages)
 {
 	const u64 *words = h->taker.words;
 	u64 todo;
 
-	if (!pinned && !h->coarse && pos >= 0) {
+	if (!pinned) {
 		find_set(&h->taker, taken);
-		ranges_words(h, pos);
-		ranges_interrupted(h);
+		ranges_few(h, pos, npages);
 		return;
 	}
 	/* Continue to the end even if it's full: all taken pages must be reported or marked again. */
@@ -264,22 +279,6 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 				ranges_word(h, pos + w * 64, word | pins, word);
 		}
 	}
-	ranges_interrupted(h);
-}
-
-static void ranges_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
-{
-	const struct dmt_taker *t = &h->taker;
-	unsigned int i;
-
-	if (!h->coarse && pos >= 0)
-		ranges_words(h, pos);
-	else
-		for (i = 0; i < t->nset; i++) {
-			u64 word = t->words[t->set[i]];
-
-			ranges_word(h, pos + t->set[i] * 64, word, word);
-		}
 	ranges_interrupted(h);
 }
 

@@ -417,19 +417,14 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last)
 {
 	unsigned int from = first & (DMT_CHUNK_PAGES - 1);
 	unsigned int to = last & (DMT_CHUNK_PAGES - 1);
-	struct dmt_slot *table, *slot;
+	struct dmt_slot *slot;
 	atomic64_t *bits;
 
 	if (first >> DMT_CHUNK_SHIFT != last >> DMT_CHUNK_SHIFT ||
 	    is_small(log))
 		return false;
-	table = smp_load_acquire(
-		&log->table[first >> (DMT_CHUNK_SHIFT + DMT_TABLE_SHIFT)]);
-	if (!is_pointer(table))
-		return false;
-	slot = &table[(first >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
-	bits = smp_load_acquire(&slot->bits);
-	if (!is_pointer(bits) ||
+	bits = dmt_log_bits(log, first, &slot);
+	if (!bits ||
 	    to - from == dmt_chunk_pages(log, first >> DMT_CHUNK_SHIFT) - 1)
 		return false;
 	prefetchw(&bits[from / 64]);

@@ -18,8 +18,8 @@
 /* In pointers, whose other bits are an address or 0 */
 #define DMT_ALL	 1UL /* all dirty */
 #define DMT_IDLE 2UL /* a bitmap that a take found clean, and no mark since */
-#define DMT_GONE \
-	2UL /* without an address: the table isn't part of the log any more */
+/* Without an address: the table isn't part of the log any more */
+#define DMT_GONE	 2UL
 #define DMT_FLAGS	 3UL
 
 #define DMT_LINE_WORDS	 8
@@ -111,6 +111,25 @@ struct dmt_need {
 bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 		  struct dmt_need *need);
 
+/*
+ * The bitmap of the chunk that @page is in, and the chunk's slot. NULL: it has none, or a mark
+ * must change the slot first
+ */
+static inline atomic64_t *dmt_log_bits(struct dmt_log *log, u64 page,
+				       struct dmt_slot **slot)
+{
+	struct dmt_slot *table;
+	atomic64_t *bits;
+
+	table = smp_load_acquire(
+		&log->table[page >> (DMT_CHUNK_SHIFT + DMT_TABLE_SHIFT)]);
+	if (unlikely((unsigned long)table <= DMT_ALL))
+		return NULL;
+	*slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
+	bits = smp_load_acquire(&(*slot)->bits);
+	return unlikely((unsigned long)bits & DMT_FLAGS) ? NULL : bits;
+}
+
 /**
  * dmt_log_mark_page - mark one page as written, if its chunk has a bitmap already
  * @log: log of the mapping
@@ -122,16 +141,10 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 {
 	unsigned int line = page >> DMT_LINE_SHIFT & 63;
-	struct dmt_slot *table, *slot;
-	atomic64_t *bits;
+	struct dmt_slot *slot;
+	atomic64_t *bits = dmt_log_bits(log, page, &slot);
 
-	table = smp_load_acquire(
-		&log->table[page >> (DMT_CHUNK_SHIFT + DMT_TABLE_SHIFT)]);
-	if (unlikely((unsigned long)table <= DMT_ALL))
-		return false;
-	slot = &table[(page >> DMT_CHUNK_SHIFT) & (DMT_TABLE_CHUNKS - 1)];
-	bits = smp_load_acquire(&slot->bits);
-	if (unlikely(!bits || (unsigned long)bits & DMT_FLAGS))
+	if (unlikely(!bits))
 		return false;
 
 	smp_mb__before_atomic();
