@@ -55,36 +55,33 @@ static void pass_stop(void *ctx)
 	bench_vfio_stop(&((struct track *)ctx)->v);
 }
 
+/* @row->arg: number of mappings, of a page each if they are MANY */
+static void run_track(const struct bench *b, const struct bench_row *row,
+		      const struct measure_pass *pass, struct measure_result *r)
+{
+	struct track k;
+
+	track_open(&k, b, row->arg, row->arg == MANY ? BENCH_PAGE : BENCH_GIB);
+	measure_row(&b->how, pass, 1, &k, r);
+	track_close(&k);
+}
+
 static void run_stop(const struct bench *b, const struct bench_row *row,
 		     uint64_t size, struct measure_result *r)
 {
-	struct measure_pass pass[] = {
-		{ .prepare = pass_start, .run = pass_stop },
-	};
-	struct track k;
+	const struct measure_pass pass = { .prepare = pass_start,
+					   .run = pass_stop };
 
-	if (row->arg == MANY)
-		track_open(&k, b, MANY, BENCH_PAGE);
-	else
-		track_open(&k, b, row->arg, BENCH_GIB);
-	measure_row(&b->how, pass, 1, &k, r);
-	track_close(&k);
+	run_track(b, row, &pass, r);
 }
 
 static void run_start(const struct bench *b, const struct bench_row *row,
 		      uint64_t size, struct measure_result *r)
 {
-	struct measure_pass pass[] = {
-		{ .prepare = pass_stop, .run = pass_start },
-	};
-	struct track k;
+	const struct measure_pass pass = { .prepare = pass_stop,
+					   .run = pass_start };
 
-	if (row->arg == MANY)
-		track_open(&k, b, MANY, BENCH_PAGE);
-	else
-		track_open(&k, b, row->arg, BENCH_GIB);
-	measure_row(&b->how, pass, 1, &k, r);
-	track_close(&k);
+	run_track(b, row, &pass, r);
 }
 
 /* Memory that START takes; @row->arg: count only what the user is charged for */
