@@ -28,7 +28,7 @@
  * returned, and xchg, have it on both sides; the others get it from
  * smp_mb__before_atomic() and smp_mb__after_atomic(). Two are weaker: a range has
  * smp_wmb() between (1) and (2); a page whose (3) sets nothing has smp_rmb() between
- * (3) and (4). Why nothing is lost:
+ * (3) and (4). dmt_log_mark_line() is a range of a whole line. Why nothing is lost:
  *
  * Bit and data. A mark sets its bit, whether it was set before or not, after the
  * barrier: (1) is visible before (2). Where a mark finds nothing to set (all dirty)
@@ -296,20 +296,19 @@ static void bits_fill(atomic64_t *bits, unsigned int first, unsigned int last)
  */
 static void bits_set(atomic64_t *bits, unsigned int first, unsigned int last)
 {
-	unsigned int w = first / 64, end = last / 64;
+	unsigned int w = first / 64, end = (last + 1) / 64;
 
-	if (first % 64 || (w == end && last % 64 != 63)) {
+	if (first % 64) {
 		atomic64_or((s64)word_part(w, first, last), &bits[w]);
-		w++;
+		if (w++ == last / 64)
+			return;
 	}
+	for (; w + DMT_LINE_WORDS <= end; w += DMT_LINE_WORDS)
+		dmt_log_fill_line(&bits[w]);
 	for (; w < end; w++)
 		atomic64_set(&bits[w], -1);
-	if (w == end) {
-		if (last % 64 == 63)
-			atomic64_set(&bits[w], -1);
-		else
-			atomic64_or((s64)dmt_word_mask(0, last % 64), &bits[w]);
-	}
+	if ((last + 1) % 64)
+		atomic64_or((s64)dmt_word_mask(0, last % 64), &bits[w]);
 }
 
 enum marked {
@@ -377,15 +376,13 @@ static enum marked mark_found_all(struct dmt_slot *slot)
 	return all ? MARKED : MARK_AGAIN;
 }
 
-static enum marked mark_bits(struct dmt_slot *slot, atomic64_t *bits,
-			     unsigned int first, unsigned int last)
+static inline enum marked mark_bits(struct dmt_slot *slot, atomic64_t *bits,
+				    unsigned int first, unsigned int last)
 {
 	bits_set(bits, first, last);
-	/* Even if it's set: its barriers order the bits before the last look. */
-	smp_mb__before_atomic();
-	atomic64_or((s64)lines_mask(first, last), &slot->summary);
-	smp_mb__after_atomic();
-	return likely(READ_ONCE(slot->bits) == bits) ? MARKED : MARK_AGAIN;
+	return likely(dmt_log_summarise(slot, bits, lines_mask(first, last))) ?
+		       MARKED :
+		       MARK_AGAIN;
 }
 
 static enum marked mark_slot(struct dmt_slot *slot, unsigned int npages,
@@ -418,14 +415,11 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last)
 	unsigned int from = first & (DMT_CHUNK_PAGES - 1);
 	unsigned int to = last & (DMT_CHUNK_PAGES - 1);
 	struct dmt_slot *slot;
-	atomic64_t *bits;
+	atomic64_t *bits = dmt_log_bits(log, first, &slot);
 
-	if (first >> DMT_CHUNK_SHIFT != last >> DMT_CHUNK_SHIFT ||
-	    is_small(log))
-		return false;
-	bits = dmt_log_bits(log, first, &slot);
-	if (!bits ||
-	    to - from == dmt_chunk_pages(log, first >> DMT_CHUNK_SHIFT) - 1)
+	if (unlikely(!bits) || unlikely((first ^ last) >> DMT_CHUNK_SHIFT) ||
+	    (!from && /* all of the chunk? */
+	     unlikely(to == dmt_chunk_pages(log, first >> DMT_CHUNK_SHIFT) - 1)))
 		return false;
 	prefetchw(&bits[from / 64]);
 	smp_wmb(); /* see dmt_log_mark() */

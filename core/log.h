@@ -140,10 +140,13 @@ static inline atomic64_t *dmt_log_bits(struct dmt_log *log, u64 page,
  */
 static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 {
-	unsigned int line = page >> DMT_LINE_SHIFT & 63;
 	struct dmt_slot *slot;
-	atomic64_t *bits = dmt_log_bits(log, page, &slot);
+	atomic64_t *bits;
+	u64 line;
 
+	/* All is computed of it, not each of what it was computed of: that takes registers */
+	OPTIMIZER_HIDE_VAR(page);
+	bits = dmt_log_bits(log, page, &slot);
 	if (unlikely(!bits))
 		return false;
 
@@ -151,8 +154,11 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 	atomic64_or((s64)(1ULL << (page & 63)),
 		    &bits[(page >> 6) & (DMT_CHUNK_WORDS - 1)]);
 	smp_mb__after_atomic();
-	if (unlikely(!((u64)atomic64_read(&slot->summary) >> line & 1))) {
-		atomic64_or((s64)(1ULL << line), &slot->summary);
+	line = page >> DMT_LINE_SHIFT;
+	if (unlikely(
+		    !((u64)atomic64_read(&slot->summary) >> (line & 63) & 1))) {
+		OPTIMIZER_HIDE_VAR(line); /* the bit, only here */
+		atomic64_or((s64)(1ULL << (line & 63)), &slot->summary);
 		smp_mb__after_atomic();
 	}
 	smp_rmb(); /* see dmt_log_mark() */
@@ -160,7 +166,45 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 }
 
 /*
- * The same for pages of one chunk that has a bitmap: short, so that more of a thread's
+ * Bits of these lines have been set in a chunk's bitmap: set the summary. Return: whether the bitmap
+ * is still the chunk's
+ */
+static inline bool dmt_log_summarise(struct dmt_slot *slot,
+				     const atomic64_t *bits, u64 lines)
+{
+	/* Even if it's set: its barriers order the bits before the last look. */
+	smp_mb__before_atomic();
+	atomic64_or((s64)lines, &slot->summary);
+	smp_mb__after_atomic();
+	return likely(READ_ONCE(slot->bits) == bits);
+}
+
+/* Set all bits of a line, by stores: see bits_set() */
+static inline void dmt_log_fill_line(atomic64_t *words)
+{
+	unsigned int i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < DMT_LINE_WORDS; i++)
+		atomic64_set(&words[i], -1);
+}
+
+/* As dmt_log_mark_page(), for all pages of a line, of which @page is the first */
+static inline bool dmt_log_mark_line(struct dmt_log *log, u64 page)
+{
+	struct dmt_slot *slot;
+	atomic64_t *bits = dmt_log_bits(log, page, &slot);
+
+	if (unlikely(!bits))
+		return false;
+	smp_wmb(); /* see dmt_log_mark() */
+	dmt_log_fill_line(&bits[(page >> 6) & (DMT_CHUNK_WORDS - 1)]);
+	return dmt_log_summarise(slot, bits,
+				 1ULL << (page >> DMT_LINE_SHIFT & 63));
+}
+
+/*
+ * The same for pages of one chunk, not all of it: short, so that more of a thread's
  * marks wait for their cache lines at a time. Return: false: use dmt_log_mark()
  */
 bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last);

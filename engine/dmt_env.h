@@ -82,6 +82,9 @@ typedef __s64 s64;
 
 #define prefetchw(p) __builtin_prefetch(p, 1)
 
+/* The compiler knows nothing of the value from here on. */
+#define OPTIMIZER_HIDE_VAR(v) __asm__("" : "+r"(v))
+
 static inline bool is_power_of_2(unsigned long n)
 {
 	return n && !(n & (n - 1));

@@ -3,8 +3,8 @@
  * Log: marks and takes under a scheduler (see schedule.h), many thousands of
  * short schedules of each kind.
  *
- * Markers write one of a few pages and mark it, or a range around it, or its chunk. A
- * taker takes everything, or a part, at any moment, and copies those of the few pages
+ * Markers write one of a few pages and mark it, or a range around it, or its line, or its
+ * chunk. A taker takes everything, or a part, at any moment, and copies those of the few pages
  * that are reported. Each marker has a number of its own on each page, which it
  * counts up. After a take, the copy must have at least each number whose mark was
  * complete before the take; after the last one it must be exact; and all memory must
@@ -45,15 +45,26 @@ static struct run {
 	struct dmt_taker taker;
 } r;
 
-/* Mark like dmt_mapping_mark() and dmt_operation_mark(). */
+#define LINE (1U << DMT_LINE_SHIFT)
+
+/* Mark, if the chunk has a bitmap. */
+static bool mark_usual(u64 first, u64 last)
+{
+	if (first == last)
+		return dmt_log_mark_page(r.log, first);
+	if (first % LINE == 0 && last == first + LINE - 1)
+		return dmt_log_mark_line(r.log, first);
+	return dmt_log_mark_run(r.log, first, last);
+}
+
+/* Mark like dmt_mapping_mark() and dmatrack_engine_mark_dirty(). */
 static void mark(u64 first, u64 last, bool may_sleep)
 {
 	struct dmt_need need = { .settle = !may_sleep };
 	bool done;
 
 	rcu_read_lock();
-	done = first == last ? dmt_log_mark_page(r.log, first) :
-			       dmt_log_mark_run(r.log, first, last);
+	done = mark_usual(first, last);
 	rcu_read_unlock();
 	if (done)
 		return;
@@ -75,7 +86,7 @@ static void mark_some(unsigned int id)
 	unsigned int i = sim_below(HOT);
 	u64 page = r.hot[i], first = page, last = page, value;
 
-	switch (r.ranges ? sim_below(6) : 0) {
+	switch (r.ranges ? sim_below(8) : 0) {
 	case 4: /* the range to another page, or from it */
 		first = r.hot[sim_below(HOT)];
 		if (first > last) {
@@ -86,6 +97,11 @@ static void mark_some(unsigned int id)
 	case 5: /* the whole chunk */
 		first = page - page % CHUNK;
 		last = min(first + CHUNK, r.npages) - 1;
+		break;
+	case 6:
+	case 7: /* the line */
+		first = page - page % LINE;
+		last = min(first + LINE, r.npages) - 1;
 		break;
 	}
 	value = r.content[i][id] + 1;
@@ -291,7 +307,7 @@ static void test_line(void)
 
 static void test_lines(void)
 {
-	sim_schedules(30000, lines);
+	sim_schedules(40000, lines);
 }
 
 static void test_no_memory(void)
