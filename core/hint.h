@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Hint: the mapping that a look-up found last; one per thread or processor, as the host has it. */
+/*
+ * Hint: the mapping that a look-up found last; one per thread or processor, as the host has it.
+ * In a process another one is the mapping that the last mark was in: engine/mark.h.
+ */
 #ifndef DMT_CORE_HINT_H
 #define DMT_CORE_HINT_H
 

@@ -8,8 +8,8 @@
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
  * on liburcu). It also defines struct dmt_owner, struct dmt_later, dmt_untagged(), dmt_hint_get()
- * (the mapping if the hint has that epoch, or NULL), dmt_hint_set() and dmt_rcu_is_ready()
- * (can rcu_read_lock() do without a call? For functions that are short without one).
+ * (the mapping if the hint has that epoch, or NULL), dmt_hint_set() and dmt_mark_hint_set()
+ * (a mark was in this mapping, and logged: see engine/mark.h; may do nothing).
  *
  * Functions that the kernel has under no such name are declared here, and
  * implemented by each host: module/memory.c, owner.c, domain.c, device.c;

@@ -338,12 +338,20 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 	return err;
 }
 
-/* In an RCU section: mark pages of one mapping, if it isn't leaving. */
-static int mark_piece(struct dmt_container *c, struct dmt_mapping *m, u64 first,
-		      u64 last)
+/*
+ * In an RCU section: mark pages of one mapping, if it isn't leaving. @epoch: the space's, read
+ * before @m was found, and before @c->tracking: a STOP changes them in the other order
+ */
+static int mark_piece(struct dmt_container *c, u64 epoch, struct dmt_mapping *m,
+		      u64 first, u64 last)
 {
-	if (unlikely(!smp_load_acquire(&c->tracking) ||
-		     !dmt_log_mark_run(&m->log, first, last)))
+	bool done = false;
+
+	if (likely(smp_load_acquire(&c->tracking))) {
+		dmt_mark_hint_set(epoch, m);
+		done = dmt_log_mark_run(&m->log, first, last);
+	}
+	if (unlikely(!done))
 		dmt_mapping_mark_nowait(m, first, last);
 	return unlikely(READ_ONCE(m->leaving)) ? -EINVAL : 0; /* see above */
 }
@@ -351,7 +359,7 @@ static int mark_piece(struct dmt_container *c, struct dmt_mapping *m, u64 first,
 int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size)
 {
 	struct dmt_mapping *m;
-	u64 last;
+	u64 last, epoch;
 	int err;
 
 	if (!size)
@@ -360,12 +368,13 @@ int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size)
 		return -EOVERFLOW;
 
 	rcu_read_lock();
+	epoch = smp_load_acquire(&c->space.epoch);
 	m = dmt_space_find(&c->space, iova);
 	if (unlikely(!m || last - m->iova >= m->writable)) {
 		rcu_read_unlock();
 		return mark_pieces(c, iova, last);
 	}
-	err = mark_piece(c, m, page_of(m, iova), page_of(m, last));
+	err = mark_piece(c, epoch, m, page_of(m, iova), page_of(m, last));
 	rcu_read_unlock();
 	return err;
 }

@@ -64,38 +64,4 @@ int dmt_operation_unpin(struct dmt_container *c, u64 iova,
  */
 int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size);
 
-/**
- * dmt_operation_mark_usual - mark, if it's the usual case
- * @c: container
- * @iova: first IOVA written
- * @size: number of bytes
- *
- * The usual case is a page of the mapping that this thread found last, in a chunk that has a
- * bitmap. Inline, because it takes few nanoseconds. Return: true: the page is marked, as
- * by dmt_operation_mark(); false: call that
- */
-static inline bool dmt_operation_mark_usual(struct dmt_container *c, u64 iova,
-					    u64 size)
-{
-	struct dmt_mapping *m;
-
-	/* Nothing, or more than a page */
-	if (unlikely(size - 1 > (~iova & (PAGE_SIZE - 1))))
-		return false;
-	if (unlikely(!dmt_rcu_is_ready()))
-		return false;
-	rcu_read_lock();
-	m = dmt_hint_get(smp_load_acquire(&c->space.epoch));
-	if (likely(m) && likely(iova - m->iova < m->writable) &&
-	    likely(smp_load_acquire(&c->tracking)) &&
-	    likely(dmt_log_mark_page(&m->log,
-				     (iova - m->iova) >> PAGE_SHIFT)) &&
-	    likely(!READ_ONCE(m->leaving))) {
-		rcu_read_unlock();
-		return true;
-	}
-	rcu_read_unlock();
-	return false;
-}
-
 #endif

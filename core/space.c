@@ -391,8 +391,7 @@ static void erase_from(struct dmt_space *space, unsigned int at,
 	}
 }
 
-/* Make all hints invalid. Release: the erased mappings are out of the space before. */
-static void epoch_change(struct dmt_space *space)
+void dmt_space_forget(struct dmt_space *space)
 {
 	static atomic64_t last;
 
@@ -461,7 +460,7 @@ void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last)
 			erase_from(space, at, first, end);
 		}
 	}
-	epoch_change(space);
+	dmt_space_forget(space);
 	if (end_at && dir->count > 1)
 		dir_drop(space, from, end_at);
 }
@@ -481,7 +480,7 @@ int dmt_space_init(struct dmt_space *space, struct dmt_host *host)
 	}
 	RCU_INIT_POINTER(dir->leaf[0], &empty_leaf);
 	RCU_INIT_POINTER(space->dir, dir);
-	epoch_change(space);
+	dmt_space_forget(space);
 	return 0;
 }
 

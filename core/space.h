@@ -105,4 +105,10 @@ int dmt_space_insert(struct dmt_space *space, struct dmt_mapping *m);
  */
 void dmt_space_erase(struct dmt_space *space, u64 iova, u64 last);
 
+/*
+ * Make all hints of mappings in this space invalid, by a new epoch. Release: who reads that sees
+ * all that was written before. The caller holds the container's lock.
+ */
+void dmt_space_forget(struct dmt_space *space);
+
 #endif

@@ -103,6 +103,8 @@ static void stop(struct dmt_container *c)
 
 	c->taken += tracked;
 	WRITE_ONCE(c->tracking, false);
+	/* marks that have a hint of the space don't look at @tracking */
+	dmt_space_forget(&c->space);
 	c->harvest = NULL;
 	dmt_container_unlock(c);
 	if (tracked) {

@@ -242,15 +242,43 @@ static inline void dmt_synchronize_rcu(void)
 #define rcu_read_lock_sched()	    rcu_read_lock()
 #define rcu_read_unlock_sched()	    rcu_read_unlock()
 
-/* Can this thread begin an RCU section without a call, by which liburcu registers it? */
-static inline bool dmt_rcu_is_ready(void)
+/*
+ * An RCU section in fewer instructions than rcu_read_lock() and rcu_read_unlock(), for a thread that
+ * liburcu knows and that is in no other section; else dmt_rcu_enter() returns NULL. It's one only
+ * where dmt_rcu_is_light(): readers need no barrier, as the kernel makes it for the writers.
+ */
+#if defined(_LGPL_SOURCE) && !defined(__SANITIZE_THREAD__)
+static inline void *dmt_rcu_enter(void)
 {
-#ifdef _LGPL_SOURCE
-	return URCU_TLS(urcu_bp_reader);
-#else
-	return true;
-#endif
+	struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+
+	if (unlikely(!reader) ||
+	    unlikely(READ_ONCE(reader->ctr) & URCU_BP_GP_CTR_NEST_MASK))
+		return NULL;
+	WRITE_ONCE(reader->ctr, READ_ONCE(urcu_bp_gp.ctr));
+	cmm_barrier();
+	return reader;
 }
+
+static inline void dmt_rcu_leave(void *section)
+{
+	struct urcu_bp_reader *reader = section;
+
+	cmm_barrier();
+	WRITE_ONCE(reader->ctr,
+		   0); /* not nested: in none, whatever the phase */
+	cmm_barrier();
+}
+
+static inline bool dmt_rcu_is_light(void)
+{
+	return urcu_bp_has_sys_membarrier;
+}
+#else
+#define dmt_rcu_enter()	       (rcu_read_lock(), (void *)1)
+#define dmt_rcu_leave(section) ((void)(section), rcu_read_unlock())
+#define dmt_rcu_is_light()     true
+#endif
 
 /* Callbacks; reclaim.h says when they run */
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
@@ -332,6 +360,20 @@ static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
 static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 {
 	dmt_hint = (struct dmt_hint){ epoch, m };
+}
+
+/* The mapping of this thread's last mark: see mark.h */
+extern __thread struct dmt_hint dmt_mark_hint;
+
+static inline void dmt_mark_hint_set(u64 epoch, struct dmt_mapping *m)
+{
+	if (dmt_rcu_is_light())
+		dmt_mark_hint = (struct dmt_hint){ epoch, m };
+}
+
+static inline void dmt_mark_hint_drop(void)
+{
+	dmt_mark_hint.epoch = 0;
 }
 
 #define WARN_ONCE(condition, ...) \

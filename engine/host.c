@@ -26,7 +26,7 @@
 #endif
 
 __thread unsigned int dmt_thread_id;
-__thread struct dmt_hint dmt_hint;
+__thread struct dmt_hint dmt_hint, dmt_mark_hint;
 
 unsigned int dmt_thread_id_new(void)
 {

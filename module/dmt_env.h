@@ -75,9 +75,8 @@ static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 	put_cpu_ptr(&dmt_hint);
 }
 
-static inline bool dmt_rcu_is_ready(void)
+static inline void dmt_mark_hint_set(u64 epoch, struct dmt_mapping *m)
 {
-	return true;
 }
 
 /* Return: an address of user memory without the tag bits, which the processor ignores */

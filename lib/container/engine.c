@@ -6,10 +6,10 @@
 
 #include "dmatrack_engine.h"
 #include "engine/iommu.h"
+#include "engine/mark.h"
 #include "engine/reclaim.h"
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
-#include "text.h"
 #include "core/group.h"
 #include "core/map.h"
 #include "core/operation.h"
@@ -238,7 +238,7 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 			 iova, (uint64_t)npages << PAGE_SHIFT);
 }
 
-/* Not inline: so that the usual case, below, needs no stack */
+/* The usual cases of a mark are each a function without a call, which needs little of the stack. */
 static __attribute__((noinline)) int mark_dirty(struct dmatrack_engine *e,
 						uint64_t iova, uint64_t size)
 {
@@ -251,11 +251,31 @@ static __attribute__((noinline)) int mark_dirty(struct dmatrack_engine *e,
 			 size);
 }
 
+static __attribute__((noinline)) int mark_run(struct dmatrack_engine *e,
+					      uint64_t iova, uint64_t size)
+{
+	if (likely(dmt_mark(&e->c, iova, size, dmt_mark_run)))
+		return 0;
+	return mark_dirty(e, iova, size);
+}
+
+static __attribute__((noinline)) int mark_line(struct dmatrack_engine *e,
+					       uint64_t iova)
+{
+	if (likely(dmt_mark(&e->c, iova, DMT_MARK_LINE, dmt_mark_line)))
+		return 0;
+	return mark_run(e, iova, DMT_MARK_LINE);
+}
+
 int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 			       uint64_t size)
 {
-	if (likely(e && !dml_text_is_set &&
-		   dmt_operation_mark_usual(&e->c, iova, size)))
+	if (unlikely(!e))
+		return mark_dirty(e, iova, size);
+	if (unlikely(size - 1 > (~iova & (PAGE_SIZE - 1)))) /* or it's 0 */
+		return size == DMT_MARK_LINE ? mark_line(e, iova) :
+					       mark_run(e, iova, size);
+	if (likely(dmt_mark(&e->c, iova, size, dmt_mark_page)))
 		return 0;
 	return mark_dirty(e, iova, size);
 }

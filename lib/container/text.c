@@ -8,14 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text.h"
+#include "dmatrack.h"
+#include "engine/dmt_env.h"
 
 static __thread char said[DMATRACK_ERROR_MAX];
-__thread bool dml_text_is_set;
+static __thread bool is_set;
 
 const char *dmatrack_error(void)
 {
-	return dml_text_is_set ? said : "";
+	return is_set ? said : "";
 }
 
 int dmatrack_set_error(int err, const char *format, ...)
@@ -27,6 +28,7 @@ int dmatrack_set_error(int err, const char *format, ...)
 	vsnprintf(text, sizeof(text), format ? format : "", args);
 	va_end(args);
 	strcpy(said, text);
-	dml_text_is_set = *said;
+	is_set = *said;
+	dmt_mark_hint_drop(); /* marks that have one leave the text as it is */
 	return err;
 }

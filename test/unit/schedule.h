@@ -608,8 +608,13 @@ static inline void sim_wake_up(const void *queue)
 #undef WARN_ONCE
 #define WARN_ONCE(condition, ...) ((void)(condition))
 
-/* The hint of all fibers, as of those that take turns on one processor */
-__thread struct dmt_hint dmt_hint;
+#undef dmt_rcu_enter
+#undef dmt_rcu_leave
+#define dmt_rcu_enter()	       (sim_read_lock(), (void *)1)
+#define dmt_rcu_leave(section) ((void)(section), sim_read_unlock())
+
+/* The hints of all fibers, as of those that take turns on one processor */
+__thread struct dmt_hint dmt_hint, dmt_mark_hint;
 
 /* Memory ------------------------------------------------------------------------------ */
 

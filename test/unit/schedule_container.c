@@ -42,6 +42,7 @@
 #include "core/pins.c"
 #include "core/range.c"
 #include "core/space.c"
+#include "engine/mark.h"
 
 #define PAGE	 4096ULL
 #define MAPPINGS 3U
@@ -399,9 +400,26 @@ static void device_write(u64 page)
 /* Mark like dmatrack_engine_mark_dirty(). */
 static int mark(u64 iova, u64 size)
 {
-	if (dmt_operation_mark_usual(&r.c, iova, size))
-		return 0;
-	return dmt_operation_mark(&r.c, iova, size);
+	bool done;
+
+	if (size <= PAGE)
+		done = dmt_mark(&r.c, iova, size, dmt_mark_page);
+	else if (size == DMT_MARK_LINE)
+		done = dmt_mark(&r.c, iova, size, dmt_mark_line);
+	else
+		done = dmt_mark(&r.c, iova, size, dmt_mark_run);
+	return done ? 0 : dmt_operation_mark(&r.c, iova, size);
+}
+
+/* Is @page in a whole line of its mapping's log? @first: out: the line's first page */
+static bool line_of(u64 page, u64 *first)
+{
+	unsigned int i = MAPPINGS - 1;
+
+	while (page < layout[i].page)
+		i--;
+	*first = page - (page - layout[i].page) % 512;
+	return *first + 512 <= layout[i].page + layout[i].n;
 }
 
 /*
@@ -413,13 +431,18 @@ static void device_report(u64 page)
 {
 	unsigned int n = sim_below(2) ? 1 : 1 + sim_below(1200);
 	unsigned int id = sim.now - 1;
+	u64 first = page, line;
 	int err;
 
 	if (page + n > PAGES)
 		n = PAGES - page;
-	touch(page, n);
+	if (n > 1 && sim_below(2) && line_of(page, &line)) {
+		n = 512;
+		first = line;
+	}
+	touch(first, n);
 	WRITE_ONCE(r.content[page][id], next_number());
-	err = mark(iova_of(page), n * PAGE);
+	err = mark(iova_of(first), n * PAGE);
 	sim_mb();
 	if (err)
 		r.copy[page][id] = r.content[page][id];
