@@ -33,7 +33,8 @@ void bench_bare_fini(struct bench_bare *bare)
 	free(bare->answer);
 }
 
-void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n)
+static inline void mark(struct bench_bare *bare, uint64_t *rng, unsigned int n,
+			bool among)
 {
 	unsigned int bits = bench_log2(bare->nwords * 64);
 
@@ -42,7 +43,21 @@ void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n)
 
 		__atomic_fetch_or(&bare->words[page / 64], 1ULL << page % 64,
 				  __ATOMIC_SEQ_CST);
+		if (among)
+			__asm__ volatile(".rept " BENCH_AMONG
+					 "\n\tnop\n\t.endr");
 	}
+}
+
+void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n)
+{
+	mark(bare, rng, n, false);
+}
+
+void bench_bare_mark_among(struct bench_bare *bare, uint64_t *rng,
+			   unsigned int n)
+{
+	mark(bare, rng, n, true);
 }
 
 void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,

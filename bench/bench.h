@@ -91,6 +91,14 @@ void bench_bare_fini(struct bench_bare *bare);
 /* Set @n random bits, with a 'lock or' each. */
 void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n);
 
+/*
+ * The same with so many instructions after each that do nothing: a mark's are as many more than
+ * the 'lock or' itself. What a mark costs above that, it waits for.
+ */
+#define BENCH_AMONG "60"
+void bench_bare_mark_among(struct bench_bare *bare, uint64_t *rng,
+			   unsigned int n);
+
 /* As QEMU sets @n runs of @npages bits, a power of two: stores, a barrier */
 void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			 uint64_t npages);

@@ -97,6 +97,13 @@ static void pass_bare(void *ctx)
 	bench_bare_mark(&k->bare, &k->be.rng, k->count);
 }
 
+static void pass_bare_among(void *ctx)
+{
+	struct marks *k = ctx;
+
+	bench_bare_mark_among(&k->bare, &k->be.rng, k->count);
+}
+
 static void pass_engine_run(void *ctx)
 {
 	struct marks *k = ctx;
@@ -171,11 +178,14 @@ static void run_page(const struct bench *b, const struct bench_row *row,
 	struct measure_pass pass[] = {
 		{ .run = row->arg ? pass_log : pass_engine, .count = MARKS },
 		{ .name = "lock or", .run = pass_bare, .count = MARKS },
+		{ .name = "with " BENCH_AMONG " nops",
+		  .run = pass_bare_among,
+		  .count = MARKS },
 	};
 	struct marks k;
 
 	marks_open(&k, size);
-	measure_row(&b->how, pass, 2, &k, r);
+	measure_row(&b->how, pass, row->arg ? 2 : 3, &k, r);
 	marks_close(&k);
 }
 
