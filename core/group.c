@@ -10,6 +10,7 @@
  * groups support. They are computed again whenever a group joins or leaves. Logs are
  * not affected: they count the host's pages, whatever the IOMMU's are.
  */
+#include "dirty_bits.h"
 #include "group.h"
 #include "iommu.h"
 #include "prepare.h"
@@ -25,8 +26,9 @@
  * @start: first IOVA that its IOMMU translates; a domain that it shares with other groups
  *	   may translate more
  * @last: last IOVA that its IOMMU translates, inclusive
- * @pins: whether its devices write only pages that their drivers pin, or by operation.h; set
- *	  without a lock, never cleared
+ * @seen: whether it can be seen what its devices write: pages that their drivers pin, what
+ *	  operation.h writes, and what dirty bits of its IOMMU say; set without a lock, never
+ *	  cleared
  * @reserved: IOVAs that it can't use for DMA
  * @rcu: for freeing it after a grace period
  */
@@ -36,7 +38,7 @@ struct dmt_group {
 	struct dmt_domain *domain;
 	u64 start;
 	u64 last;
-	bool pins;
+	bool seen;
 	struct dmt_reserved reserved;
 	struct rcu_head rcu;
 };
@@ -223,7 +225,8 @@ static void domain_destroy(struct dmt_domain *d)
 static bool is_alike(const struct dmt_domain *a, const struct dmt_domain *b)
 {
 	return a->info.kind == b->info.kind &&
-	       a->info.coherent == b->info.coherent;
+	       a->info.coherent == b->info.coherent &&
+	       a->info.dirty_bits == b->info.dirty_bits;
 }
 
 /*
@@ -263,7 +266,9 @@ static int domain_join(struct dmt_container *c, struct dmt_domain *d,
 	struct dmt_domain **end = &c->domains;
 	int err;
 
-	err = dmt_iommu_replay(c, d, p);
+	err = dmt_dirty_bits_join(c, d);
+	if (!err)
+		err = dmt_iommu_replay(c, d, p);
 	if (err)
 		return err;
 	if (reserved->has_msi) {
@@ -316,7 +321,9 @@ static int attach_domain(struct dmt_container *c, struct dmt_group *group,
 	}
 	limits_set(c, &l);
 	WRITE_ONCE(c->incoherent, !is_coherent(c));
-	dmt_scope_widen(c);
+	group->seen = d->info.dirty_bits;
+	if (!group->seen)
+		dmt_scope_widen(c);
 	return 0;
 
 err_limits:
@@ -544,7 +551,7 @@ int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 	if (!group)
 		return -ENOMEM;
 	group->iommu_group = iommu_group;
-	group->pins = emulated;
+	group->seen = emulated;
 	err = attach(c, group, emulated);
 	if (err)
 		group_free(group);
@@ -555,17 +562,18 @@ int dmt_group_attach(struct dmt_container *c, struct iommu_group *iommu_group,
 
 /*
  * First the group's DMA ends. Then all pages that it may have written are marked, while the
- * mappings still show which pages it could write to. If no group is left, everything is
- * unmapped; if only emulated groups are left, the mappings stay, without an IOMMU.
+ * mappings, and the dirty bits of its domain, still show which they are. If no group is left,
+ * everything is unmapped; if only emulated groups are left, the mappings stay, without an IOMMU.
  */
 static void detach_iommu(struct dmt_container *c, struct dmt_group *group)
 {
 	struct dmt_domain *d = group->domain;
 
 	dmt_domain_detach(d->hw, group->iommu_group);
-	if (!xchg(&group->pins, true))
+	if (!xchg(&group->seen, true))
 		dmt_scope_narrow(c);
 	if (!--d->nr_groups) {
+		dmt_dirty_bits_leave(c, d);
 		if (!group_first(c))
 			dmt_unmap_all(c);
 		else if (!c->domains->next)
@@ -628,7 +636,7 @@ void dmt_group_pinned(struct dmt_container *c, struct iommu_group *iommu_group)
 		return;
 	rcu_read_lock();
 	group = group_find(c, iommu_group);
-	if (group && !READ_ONCE(group->pins) && !xchg(&group->pins, true))
+	if (group && !READ_ONCE(group->seen) && !xchg(&group->seen, true))
 		dmt_scope_pinned(c);
 	rcu_read_unlock();
 }

@@ -4,8 +4,9 @@
  * that groups are attached to.
  *
  * A group with an emulated IOMMU (a mediated device) accesses memory only by operation.h.
- * The DMA of a group behind an IOMMU can't be seen, so while there is one whose driver
- * doesn't pin, all writable memory that the IOMMU maps counts as written.
+ * The DMA of a group behind an IOMMU can't be seen, unless the IOMMU keeps dirty bits
+ * (dirty_bits.h). So while there is one without them whose driver doesn't pin, all writable memory
+ * that the IOMMU maps counts as written.
  */
 #ifndef DMT_CORE_GROUP_H
 #define DMT_CORE_GROUP_H
@@ -17,6 +18,7 @@
  * @next: next in the container's list
  * @hw: the host's domain
  * @info: its page sizes, range and kind
+ * @stale: whether dirty bits may be set that were set during an earlier tracking
  * @nr_groups: number of groups attached to it
  *
  * All domains of a container map the same memory. The container's lock protects all members.
@@ -25,6 +27,7 @@ struct dmt_domain {
 	struct dmt_domain *next;
 	struct iommu_domain *hw;
 	struct dmt_domain_info info;
+	bool stale;
 	unsigned int nr_groups;
 };
 

@@ -262,6 +262,7 @@ struct dmt_reserved {
  * @start: first IOVA that it translates
  * @last: last IOVA that it translates, inclusive
  * @coherent: whether DMA can't bypass the processor's caches, even if a device asks for it
+ * @dirty_bits: whether its page tables can keep dirty bits, to be used
  * @kind: identity of the kind of domain; a group may be attached to another domain of its kind
  */
 struct dmt_domain_info {
@@ -269,6 +270,7 @@ struct dmt_domain_info {
 	u64 start;
 	u64 last;
 	bool coherent;
+	bool dirty_bits;
 	const void *kind;
 };
 
@@ -350,6 +352,37 @@ bool dmt_domain_unmap(struct iommu_domain *domain, u64 iova,
 
 /* Return: the frame that is mapped at @iova, or 0 */
 unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova);
+
+/**
+ * dmt_domain_track - begin or end setting dirty bits in a domain's page tables
+ * @domain: domain whose info says dirty_bits
+ * @on: whether a device's write sets the dirty bit of the entry that it goes through
+ *
+ * Bits that are set stay set. Return: 0, or -errno of the IOMMU's driver and nothing changed
+ */
+int dmt_domain_track(struct iommu_domain *domain, bool on);
+
+/**
+ * dmt_domain_take_dirty - find entries that are dirty, and clear their bits
+ * @domain: domain whose info says dirty_bits
+ * @iova: first IOVA, page-aligned
+ * @last: last IOVA, inclusive
+ * @dirty: called for each entry that was dirty, after its bit was cleared, with its first and
+ *	   last IOVA. An entry that is partly in the range is reported as a whole
+ * @arg: first argument of @dirty
+ *
+ * An IOMMU may have cached that an entry is dirty, and then doesn't set the bit again: call
+ * dmt_domain_flush() before anyone reads the pages that were reported, after an error too.
+ *
+ * Return: 0; -EINTR: the caller is being killed; or another -errno of the IOMMU's driver. After
+ * an error, entries that were not reported are as they were.
+ */
+int dmt_domain_take_dirty(struct iommu_domain *domain, u64 iova, u64 last,
+			  void (*dirty)(void *arg, u64 iova, u64 last),
+			  void *arg);
+
+/* Have the IOMMU forget all that it has cached of the domain's page tables. */
+void dmt_domain_flush(struct iommu_domain *domain);
 
 /* Devices ------------------------------------------------------------------- */
 

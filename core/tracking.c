@@ -2,17 +2,26 @@
 /* Tracking: begin and end the log, and harvest it. */
 #include "answer_bitmap.h"
 #include "answer_ranges.h"
+#include "dirty_bits.h"
 #include "harvest.h"
 #include "tracking.h"
 #include "uapi/dmatrack.h"
 
 static int start_locked(struct dmt_container *c)
 {
+	int err;
+
 	if (c->tracking)
 		return 0;
 	c->harvest = dmt_harvest_new(c->host);
 	if (!c->harvest)
 		return -ENOMEM;
+	err = dmt_dirty_bits_begin(c);
+	if (err) {
+		dmt_harvest_free(c->harvest);
+		c->harvest = NULL;
+		return err;
+	}
 	dmt_unread_clear(&c->unread);
 	smp_store_release(&c->tracking, true);
 	return 0;
@@ -105,6 +114,8 @@ static void stop(struct dmt_container *c)
 	WRITE_ONCE(c->tracking, false);
 	/* marks that have a hint of the space don't look at @tracking */
 	dmt_space_forget(&c->space);
+	if (tracked)
+		dmt_dirty_bits_end(c);
 	c->harvest = NULL;
 	dmt_container_unlock(c);
 	if (tracked) {
@@ -171,7 +182,9 @@ static int get_bitmap_once(struct dmt_container *c, u64 iova, u64 last,
 		err = lock_to_harvest(c, iova, last, bitmap->pgshift);
 	if (err)
 		return err;
-	err = dmt_answer_bitmap_harvest(c, iova, last, bitmap);
+	err = dmt_dirty_bits_read(c, iova, last);
+	if (!err)
+		err = dmt_answer_bitmap_harvest(c, iova, last, bitmap);
 	c->taken += !err;
 	dmt_container_unlock(c);
 	return err;
@@ -200,7 +213,9 @@ static int get_ranges_once(struct dmt_container *c, u64 iova, u64 last,
 		err = lock_to_harvest(c, iova, last, ranges->pgshift);
 	if (err)
 		return err;
-	err = dmt_answer_ranges_harvest(c, iova, last, ranges);
+	err = dmt_dirty_bits_read(c, iova, last);
+	if (!err)
+		err = dmt_answer_ranges_harvest(c, iova, last, ranges);
 	c->taken += !err;
 	dmt_container_unlock(c);
 	return err;

@@ -8,19 +8,32 @@
 
 #include "iommu.h"
 
-/* One run of dmt_domain_map() */
+/**
+ * struct piece - one run of dmt_domain_map()
+ * @iova: first IOVA
+ * @last: last IOVA, inclusive
+ * @pfn: first frame
+ * @prot: access that devices have
+ * @dirty: two bits for each page, or NULL if none was ever set; of an entry, those of its first
+ *	   page: whether its dirty bit is set, and whether the IOMMU has cached that it was
+ */
 struct piece {
 	u64 iova;
 	u64 last;
 	unsigned long pfn;
 	u32 prot;
+	unsigned char *dirty;
 };
+
+#define IS_DIRTY  (1U << 0)
+#define IS_CACHED (1U << 1)
 
 /**
  * struct iommu_domain - a simulated domain
  * @host: host of the container
  * @info: properties, from its first group
  * @aloof: whether it refuses other groups, from its first group
+ * @tracking: whether writes set dirty bits
  * @nr_groups: number of groups attached
  * @piece: array of the mapped runs, sorted by IOVA
  * @nr: number of runs
@@ -30,6 +43,7 @@ struct iommu_domain {
 	struct dmt_host *host;
 	struct dmt_domain_info info;
 	bool aloof;
+	bool tracking;
 	unsigned int nr_groups;
 	struct piece *piece;
 	size_t nr;
@@ -85,6 +99,20 @@ int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
 
 /* Domains -------------------------------------------------------------------- */
 
+/* Remove pieces [@from, @to). */
+static void forget_pieces(struct iommu_domain *d, size_t from, size_t to)
+{
+	size_t i;
+
+	if (from == to)
+		return;
+	for (i = from; i < to; i++)
+		free(d->piece[i].dirty);
+	memmove(&d->piece[from], &d->piece[to],
+		(d->nr - to) * sizeof(*d->piece));
+	d->nr -= to - from;
+}
+
 struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 				      struct iommu_group *group)
 {
@@ -101,6 +129,7 @@ struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 void dmt_domain_free(struct iommu_domain *d)
 {
 	INSIST(!d->nr_groups);
+	forget_pieces(d, 0, d->nr);
 	free(d->piece);
 	dmt_free(d);
 }
@@ -113,7 +142,8 @@ int dmt_domain_attach(struct iommu_domain *d, struct iommu_group *group)
 		return -ENODEV;
 	pthread_mutex_lock(&lock);
 	INSIST(!group->domain);
-	if (d->nr_groups && (d->aloof || d->info.kind != group->info.kind))
+	if (d->nr_groups && (d->aloof || d->info.kind != group->info.kind ||
+			     d->info.dirty_bits > group->info.dirty_bits))
 		err = -EINVAL;
 	else
 		group->domain = d;
@@ -187,7 +217,7 @@ static int map_run(struct iommu_domain *d, u64 iova, const struct dmt_run *run,
 		   u32 prot)
 {
 	u64 size = (u64)run->npages << PAGE_SHIFT;
-	struct piece piece = { iova, iova + size - 1, run->pfn, prot };
+	struct piece piece = { iova, iova + size - 1, run->pfn, prot, NULL };
 	u64 mask = (d->info.pgsizes & -d->info.pgsizes) - 1;
 	int err = 0;
 
@@ -240,10 +270,7 @@ bool dmt_domain_unmap(struct iommu_domain *d, u64 iova, unsigned long npages)
 		INSIST(to + 1 < d->nr &&
 		       d->piece[to].last + 1 == d->piece[to + 1].iova);
 	INSIST(to < d->nr && d->piece[to].last == last);
-	to++;
-	memmove(&d->piece[from], &d->piece[to],
-		(d->nr - to) * sizeof(*d->piece));
-	d->nr -= to - from;
+	forget_pieces(d, from, to + 1);
 	pthread_mutex_unlock(&lock);
 	return true;
 }
@@ -263,19 +290,129 @@ unsigned long dmt_domain_frame(const struct iommu_domain *d, u64 iova)
 	return pfn;
 }
 
+/* Dirty bits ----------------------------------------------------------------- */
+
+/*
+ * Find the entry of the page table that maps @iova: the largest page size that the run's IOVAs
+ * and frames allow there. Return: its first IOVA
+ */
+static u64 entry_at(const struct iommu_domain *d, const struct piece *piece,
+		    u64 iova, u64 *last)
+{
+	u64 sizes = d->info.pgsizes, start, phys;
+	unsigned int shift;
+
+	for (; sizes; sizes &= ~(1ULL << shift)) {
+		shift = 63 - __builtin_clzll(sizes);
+		start = iova >> shift << shift;
+		phys = ((u64)piece->pfn << PAGE_SHIFT) + (start - piece->iova);
+		*last = start + ((1ULL << shift) - 1);
+		if (start >= piece->iova && *last <= piece->last &&
+		    !(phys & ((1ULL << shift) - 1)))
+			return start;
+	}
+	*last = iova | (PAGE_SIZE - 1);
+	return iova & -(u64)PAGE_SIZE;
+}
+
+/*
+ * A device writes at @iova: the IOMMU sets the dirty bit of the entry, unless it has cached that
+ * it's set. Return: false: there is no memory for the bit
+ */
+static bool set_dirty(struct iommu_domain *d, struct piece *piece, u64 iova)
+{
+	u64 npages = (piece->last - piece->iova + 1) >> PAGE_SHIFT, last;
+	u64 page = (entry_at(d, piece, iova, &last) - piece->iova) >>
+		   PAGE_SHIFT;
+
+	if (!piece->dirty)
+		piece->dirty = calloc(npages, 1);
+	if (!piece->dirty)
+		return false;
+	if (!(piece->dirty[page] & IS_CACHED))
+		piece->dirty[page] |= IS_DIRTY | IS_CACHED;
+	return true;
+}
+
+void dmt_domain_flush(struct iommu_domain *d)
+{
+	size_t i, page;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < d->nr; i++) {
+		struct piece *piece = &d->piece[i];
+		size_t n = (piece->last - piece->iova + 1) >> PAGE_SHIFT;
+
+		for (page = 0; piece->dirty && page < n; page++)
+			piece->dirty[page] &= ~IS_CACHED;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+int dmt_domain_track(struct iommu_domain *d, bool on)
+{
+	INSIST(d->info.dirty_bits);
+	if (on && dmt_fault(d->host, DMT_FAULT_IOMMU))
+		return -EIO;
+	if (on)
+		dmt_domain_flush(d);
+	pthread_mutex_lock(&lock);
+	d->tracking = on;
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+int dmt_domain_take_dirty(struct iommu_domain *d, u64 iova, u64 last,
+			  void (*dirty)(void *arg, u64 iova, u64 last),
+			  void *arg)
+{
+	u64 at, end;
+	size_t i;
+
+	INSIST(d->info.dirty_bits);
+	if (dmt_fault(d->host, DMT_FAULT_IOMMU))
+		return -EIO;
+	pthread_mutex_lock(&lock);
+	for (i = find(d, iova); i < d->nr && d->piece[i].iova <= last; i++) {
+		struct piece *piece = &d->piece[i];
+
+		for (at = max(iova, piece->iova);
+		     piece->dirty && at <= min(last, piece->last);
+		     at = end + 1) {
+			u64 start = entry_at(d, piece, at, &end);
+			u64 page = (start - piece->iova) >> PAGE_SHIFT;
+
+			if (!(piece->dirty[page] & IS_DIRTY))
+				continue;
+			piece->dirty[page] &= ~IS_DIRTY;
+			dirty(arg, start, end);
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
 /* DMA ------------------------------------------------------------------------ */
 
-/* Find the memory that a piece maps at @iova with this access. Return: bytes of it, up to @size */
-static size_t translate(const struct iommu_domain *d, u64 iova, size_t size,
+/*
+ * Find the memory that a piece maps at @iova with this access. Return: bytes of it, up to @size, in
+ * one page if dirty bits are set
+ */
+static size_t translate(struct iommu_domain *d, u64 iova, size_t size,
 			bool write, char **addr)
 {
 	size_t at = find(d, iova);
-	const struct piece *piece = &d->piece[at];
+	struct piece *piece = &d->piece[at];
 
 	if (at == d->nr || piece->iova > iova ||
 	    !(piece->prot & (write ? DMT_WRITE : DMT_READ)))
 		return 0;
 	*addr = (char *)(piece->pfn << PAGE_SHIFT) + (iova - piece->iova);
+	if (write && d->tracking) {
+		if (!set_dirty(d, piece, iova))
+			return 0;
+		return min((u64)size, (u64)PAGE_SIZE - iova % PAGE_SIZE);
+	}
 	return min((u64)size - 1, piece->last - iova) + 1;
 }
 

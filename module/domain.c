@@ -20,6 +20,14 @@ static bool disable_hugepages;
 module_param(disable_hugepages, bool, 0644);
 MODULE_PARM_DESC(disable_hugepages, "Map by single pages, not by huge ones");
 
+static bool hardware_dirty;
+#if DMT_HAS_DIRTY_BITS
+module_param(hardware_dirty, bool, 0644);
+MODULE_PARM_DESC(
+	hardware_dirty,
+	"Read the dirty bits of IOMMUs that have them, instead of counting all memory of their devices as written");
+#endif
+
 bool dmt_single_pages(void)
 {
 	return READ_ONCE(disable_hugepages);
@@ -115,12 +123,56 @@ static int alloc_for(struct device *dev, void *data)
 	return 1; /* one device is enough: end the walk */
 }
 
+static int alloc_dirty_for(struct device *dev, void *data)
+{
+	struct iommu_domain **domain = data;
+
+	*domain = dmt_dirty_domain_alloc(dev);
+	return 1;
+}
+
+/*
+ * Return: whether its dirty bits can be read. A driver may offer them, and yet refuse because
+ * the kernel has been built without iommufd.
+ */
+static bool can_read_dirty(struct iommu_domain *domain)
+{
+	struct iommu_iotlb_gather gather;
+
+	if (!dmt_has_dirty_bits(domain))
+		return false;
+	iommu_iotlb_gather_init(&gather);
+	return !dmt_read_dirty(domain, domain->geometry.aperture_start,
+			       PAGE_SIZE, false, &gather);
+}
+
+/* Return: NULL: none that has dirty bits, or none is wanted */
+static struct iommu_domain *dirty_domain_alloc(struct iommu_group *group)
+{
+	struct iommu_domain *domain = NULL;
+
+	if (!READ_ONCE(hardware_dirty))
+		return NULL;
+	iommu_group_for_each_dev(group, &domain, alloc_dirty_for);
+	if (IS_ERR_OR_NULL(domain))
+		return NULL;
+	if (can_read_dirty(domain))
+		return domain;
+	iommu_domain_free(domain);
+	return NULL;
+}
+
 struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 				      struct iommu_group *group)
 {
-	struct iommu_domain *domain = ERR_PTR(-ENODEV);
+	struct iommu_domain *domain = NULL;
 	int err;
 
+	if (!host->nesting)
+		domain = dirty_domain_alloc(group);
+	if (!IS_ERR_OR_NULL(domain))
+		return domain;
+	domain = ERR_PTR(-ENODEV);
 	iommu_group_for_each_dev(group, &domain, alloc_for);
 	if (IS_ERR_OR_NULL(domain))
 		return domain ?: ERR_PTR(-ENOMEM);
@@ -168,6 +220,7 @@ void dmt_domain_info(struct iommu_domain *domain, struct dmt_domain_info *info)
 	info->start = domain->geometry.aperture_start;
 	info->last = domain->geometry.aperture_end;
 	info->coherent = enforce_coherency(domain);
+	info->dirty_bits = dmt_has_dirty_bits(domain);
 	info->kind = domain->ops;
 }
 
@@ -226,4 +279,101 @@ unsigned long dmt_domain_frame(const struct iommu_domain *domain, u64 iova)
 {
 	return iommu_iova_to_phys((struct iommu_domain *)domain, iova) >>
 	       PAGE_SHIFT;
+}
+
+/* Dirty bits ----------------------------------------------------------------- */
+
+int dmt_domain_track(struct iommu_domain *domain, bool on)
+{
+	return dmt_set_dirty_tracking(domain, on);
+}
+
+void dmt_domain_flush(struct iommu_domain *domain)
+{
+	iommu_flush_iotlb_all(domain);
+}
+
+#define BLOCK_SHIFT \
+	30U /* log2 of the largest block that a driver is asked for at once */
+
+/* Return: last IOVA of the largest aligned block at @iova that ends by @last */
+static unsigned long block_end(unsigned long iova, unsigned long last)
+{
+	unsigned int shift =
+		iova ? min_t(unsigned int, BLOCK_SHIFT, __ffs(iova)) :
+		       BLOCK_SHIFT;
+
+	while (last - iova < (1UL << shift) - 1)
+		shift--;
+	return iova + ((1UL << shift) - 1);
+}
+
+/* Find the first and the last dirty entry of a block. Return: 0 or -errno */
+static int find_dirty(struct iommu_domain *domain, unsigned long iova,
+		      unsigned long end, bool clear,
+		      struct iommu_iotlb_gather *found)
+{
+	iommu_iotlb_gather_init(found);
+	return dmt_read_dirty(domain, iova, end - iova + 1, clear, found);
+}
+
+/*
+ * Clear the bit of the entry at @iova, and report it. Entries are aligned to their size, a power
+ * of two. Return: 0 or -errno. @end: out: last IOVA of the entry
+ */
+static int take_entry(struct iommu_domain *domain, unsigned long iova,
+		      void (*dirty)(void *arg, u64 iova, u64 last), void *arg,
+		      unsigned long *end)
+{
+	struct iommu_iotlb_gather found;
+	unsigned long span, start;
+	int err;
+
+	*end = iova + (PAGE_SIZE - 1);
+	err = find_dirty(domain, iova, *end, true, &found);
+	if (err || found.start > found.end)
+		return err;
+	span = found.end - found.start;
+	start = found.start & ~span;
+	*end = start + span;
+	dirty(arg, start, *end);
+	return 0;
+}
+
+/*
+ * A driver says where the first dirty entry of a block begins and the last ends, but not which
+ * are dirty between them. So the first is taken, and the search goes on behind it, in blocks that
+ * become larger while nothing is found. Blocks are aligned, because a driver walks from where a
+ * block begins in steps of the entries that it meets: a walk from the middle of a large entry
+ * would miss the beginning of the next one.
+ *
+ * What is behind the last dirty entry of a block isn't looked at again: @bound is where
+ * that block ends, and @until where its last dirty entry does.
+ */
+int dmt_domain_take_dirty(struct iommu_domain *domain, u64 iova, u64 last,
+			  void (*dirty)(void *arg, u64 iova, u64 last),
+			  void *arg)
+{
+	unsigned long at = iova, bound = 0, until = 0, end;
+	struct iommu_iotlb_gather found;
+	int err;
+
+	for (;;) {
+		if (dmt_interrupted())
+			return -EINTR;
+		end = block_end(at, at <= until ? min(last, until) : last);
+		err = find_dirty(domain, at, end, false, &found);
+		if (!err && found.start <= found.end) {
+			if (end > bound) {
+				bound = end;
+				until = min(found.end, end);
+			}
+			err = take_entry(domain, found.start, dirty, arg, &end);
+		}
+		if (end >= until && end < bound)
+			end = bound;
+		if (err || end >= last)
+			return err;
+		at = end + 1;
+	}
 }

@@ -150,10 +150,10 @@ const char *conform_device(unsigned int kind, unsigned int n)
 	unsigned int i;
 
 	for (i = 0; i < nr_devices; i++) {
-		/* PCI addresses have a dot, UUIDs don't */
-		bool pci = strchr(devices[i], '.');
+		/* PCI addresses and platform devices have a dot, UUIDs don't */
+		bool behind = strchr(devices[i], '.');
 
-		if (pci == (kind == IOMMU) && !n--)
+		if (behind == (kind == IOMMU) && !n--)
 			return devices[i];
 	}
 	return NULL;
@@ -168,6 +168,29 @@ void conform_opened(void)
 		 dmatrack_driver(bed.t));
 	if (bed.stock && difference_fatal(running))
 		conform_skip(difference_fatal(running));
+}
+
+/* A device behind a software IOMMU: see test/testdev/soft_iommu.h */
+static bool is_soft(const char *device)
+{
+	return !strncmp(device, "dmt_", 4);
+}
+
+/* The first device's IOMMU keeps dirty bits, and the driver reads them. */
+static bool dirty_bits(void)
+{
+	static const char parameter[] =
+		"/sys/module/dmatrack/parameters/hardware_dirty";
+	FILE *file;
+	bool on;
+
+	if (!nr_devices || strncmp(devices[0], "dmt_dirty.", 10))
+		return played_dirty_bits;
+	file = fopen(parameter, "r");
+	on = file && getc(file) == 'Y';
+	if (file)
+		fclose(file);
+	return on;
 }
 
 static int open_vfio(const char *device)
@@ -206,7 +229,8 @@ static int open_bed(unsigned int where)
 		ret = played_add(&bed.d, iommu ? IOMMU : EMULATED, 0);
 	if (ret)
 		return ret;
-	bed.iommu = !strcmp(dev_kind(bed.d), "edu") || iommu;
+	bed.iommu = nr_devices ? devices[0] == conform_device(IOMMU, 0) : iommu;
+	bed.dirty_bits = dirty_bits();
 	snprintf(news->kind, sizeof(news->kind), "%s", dev_kind(bed.d));
 	return 0;
 }
@@ -231,13 +255,23 @@ enum lack {
 	LACKS_KERNEL,
 	LACKS_KINDS,
 	LACKS_MDEVS,
+	LACKS_UNSEEN,
+	LACKS_DIRTY_BITS,
+	LACKS_REGISTERS,
 	LACKS_NOTHING,
 };
 
 /* Things that a run can lack, as the summary names them, and the cases that need each */
 static const char *const lacks[] = {
-	"an IOMMU",   "a container without an IOMMU", "the engine",
-	"the kernel", "devices of both kinds",	      "two mediated devices",
+	"an IOMMU",
+	"a container without an IOMMU",
+	"the engine",
+	"the kernel",
+	"devices of both kinds",
+	"two mediated devices",
+	"a device that can't be seen",
+	"dirty bits",
+	"registers",
 };
 static unsigned int left_out[LACKS_NOTHING];
 
@@ -260,6 +294,12 @@ static enum lack lack_of(unsigned int where)
 		return LACKS_EMULATED;
 	if (!behind && !(where & EMULATED) && where & IOMMU)
 		return LACKS_IOMMU;
+	if (where & UNSEEN && dirty_bits())
+		return LACKS_UNSEEN;
+	if (where & DIRTY_BITS && !dirty_bits())
+		return LACKS_DIRTY_BITS;
+	if (where & REGISTERS && !engine && is_soft(devices[0]))
+		return LACKS_REGISTERS;
 	return LACKS_NOTHING;
 }
 
@@ -454,7 +494,8 @@ static bool wanted(const char *name, char **patterns)
 
 static void usage(FILE *to)
 {
-	fputs("usage: conform --engine [--iommu|--iommus] [PATTERN]...\n"
+	fputs("usage: conform --engine [--iommu|--iommus|--dirty-bits] "
+	      "[PATTERN]...\n"
 	      "       conform {--device UUID|PCI-ADDRESS}... [PATTERN]...\n"
 	      "       conform --list\n"
 	      "\n"
@@ -462,11 +503,11 @@ static void usage(FILE *to)
 	      "'!PATTERN' leaves\n"
 	      "cases out) against the engine, with its own devices or those "
 	      "behind a played\n"
-	      "IOMMU (each its own); or against the kernel's type1 driver "
-	      "with a device. Cases\n"
-	      "about several devices use the others, too. TAP on stdout. Exit "
-	      "status: 0 all\n"
-	      "passed, 1 some failed, 2 usage.\n",
+	      "IOMMU (each its own; one that keeps dirty bits); or against "
+	      "the kernel's type1\n"
+	      "driver with a device. Cases about several devices use the "
+	      "others, too. TAP on\n"
+	      "stdout. Exit status: 0 all passed, 1 some failed, 2 usage.\n",
 	      to);
 }
 
@@ -512,8 +553,10 @@ int main(int argc, char **argv)
 		return 0;
 	} else if (argc >= 2 && !strcmp(argv[1], "--engine")) {
 		played_apart = argc >= 3 && !strcmp(argv[2], "--iommus");
-		iommu = argc >= 3 &&
-			(!strcmp(argv[2], "--iommu") || played_apart);
+		played_dirty_bits = argc >= 3 &&
+				    !strcmp(argv[2], "--dirty-bits");
+		iommu = argc >= 3 && (!strcmp(argv[2], "--iommu") ||
+				      played_apart || played_dirty_bits);
 		patterns = argv + 2 + iommu;
 	} else {
 		patterns = take_devices(argv + 1);

@@ -63,6 +63,10 @@ typedef __u64 u64; /* the engine's as well */
 #define SEVERAL	  (1u << 5)
 #define TWO_MDEVS (1u << 6) /* the case adds two EMULATED devices at once */
 #define FAILS	  (1u << 7) /* the case must fail: it tests the harness */
+/* What the device writes can't be seen: its IOMMU keeps no dirty bits, or keeps them. */
+#define UNSEEN	   (1u << 8)
+#define DIRTY_BITS (1u << 9)
+#define REGISTERS  (1u << 10) /* the device has registers that can be mapped */
 
 /**
  * struct bed - the container of the case under way
@@ -72,6 +76,7 @@ typedef __u64 u64; /* the engine's as well */
  * @engine: the container is in this process, not in the kernel
  * @stock: the container's driver is the stock driver
  * @iommu: the container has a group behind an IOMMU
+ * @dirty_bits: that IOMMU keeps dirty bits, and the driver reads them
  */
 struct bed {
 	struct dmatrack *t;
@@ -80,6 +85,7 @@ struct bed {
 	bool engine;
 	bool stock;
 	bool iommu;
+	bool dirty_bits;
 };
 extern struct bed bed;
 

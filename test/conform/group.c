@@ -65,7 +65,7 @@ static struct dev_device *mdev_tracking(char **mem)
 
 /* A device that doesn't pin joins, and leaves -------------------------------- */
 
-CASE(group_pci_joins, SEVERAL)
+CASE(group_pci_joins, SEVERAL | UNSEEN)
 {
 	char *mem, *late;
 	struct dev_device *m = mdev_tracking(&mem), *p;
@@ -84,7 +84,7 @@ CASE(group_pci_joins, SEVERAL)
 	expect_reaches(m, BASE + 64 * PAGE, late);
 }
 
-CASE(group_pci_leaves, SEVERAL)
+CASE(group_pci_leaves, SEVERAL | UNSEEN)
 {
 	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
@@ -99,7 +99,7 @@ CASE(group_pci_leaves, SEVERAL)
 }
 
 /* The device comes and goes between two harvests. */
-CASE(group_pci_between_harvests, SEVERAL)
+CASE(group_pci_between_harvests, SEVERAL | UNSEEN)
 {
 	mdev_tracking(NULL);
 	remove_device(added(PCI, 0));
@@ -118,7 +118,7 @@ CASE(group_pci_leaves_before_start, SEVERAL)
 }
 
 /* Several times, with mappings made and removed while the device is away */
-CASE(group_pci_comes_and_goes, SEVERAL)
+CASE(group_pci_comes_and_goes, SEVERAL | UNSEEN)
 {
 	char *mem, *other;
 	struct dev_device *m = mdev_tracking(&mem), *p;
@@ -141,7 +141,7 @@ CASE(group_pci_comes_and_goes, SEVERAL)
 }
 
 /* A harvest of one mapping leaves the other's last report for later. */
-CASE(group_pci_left_partial, SEVERAL)
+CASE(group_pci_left_partial, SEVERAL | UNSEEN)
 {
 	mdev_tracking(NULL);
 	mapped(BASE + 64 * PAGE, 64);
@@ -153,7 +153,7 @@ CASE(group_pci_left_partial, SEVERAL)
 }
 
 /* A harvest that fails leaves the device's last report for the next. */
-CASE(group_pci_left_failed_harvest, SEVERAL)
+CASE(group_pci_left_failed_harvest, SEVERAL | UNSEEN)
 {
 	mdev_tracking(NULL);
 	remove_device(added(PCI, 0));
@@ -162,7 +162,7 @@ CASE(group_pci_left_failed_harvest, SEVERAL)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-CASE(group_pci_left_unmap_bitmap, SEVERAL)
+CASE(group_pci_left_unmap_bitmap, SEVERAL | UNSEEN)
 {
 	u64 word = 0, unmapped;
 
@@ -176,7 +176,7 @@ CASE(group_pci_left_unmap_bitmap, SEVERAL)
 }
 
 /* A mapping made after the device has gone is clean. */
-CASE(group_mapped_after_pci_left, SEVERAL)
+CASE(group_mapped_after_pci_left, SEVERAL | UNSEEN)
 {
 	mdev_tracking(NULL);
 	remove_device(added(PCI, 0));
@@ -185,7 +185,7 @@ CASE(group_mapped_after_pci_left, SEVERAL)
 	EXPECT_CLEAN(BASE, 128);
 }
 
-CASE(group_pci_readonly_mapping, SEVERAL)
+CASE(group_pci_readonly_mapping, SEVERAL | UNSEEN)
 {
 	struct dev_device *p;
 
@@ -211,7 +211,7 @@ CASE(group_v1, SEVERAL | V1)
 	EXPECT_EQ(unmap(BASE, PAGE), 64 * PAGE);
 }
 
-CASE(group_v1_tracking, SEVERAL | V1)
+CASE(group_v1_tracking, SEVERAL | V1 | UNSEEN)
 {
 	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
@@ -278,7 +278,7 @@ CASE(group_nesting_pci, SEVERAL | KERNEL)
 
 /* A device that pins joins, and leaves ---------------------------------------- */
 
-CASE(group_mdev_joins, SEVERAL)
+CASE(group_mdev_joins, SEVERAL | UNSEEN)
 {
 	struct dev_device *p = added(PCI, 0), *m;
 	char *mem = mapped(BASE, 64);
@@ -302,7 +302,7 @@ CASE(group_mdev_joins, SEVERAL)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-CASE(group_mdev_leaves, SEVERAL)
+CASE(group_mdev_leaves, SEVERAL | UNSEEN)
 {
 	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 	char *mem = mapped(BASE + 64 * PAGE, 64);
@@ -363,7 +363,7 @@ static void expect_new(unsigned int kind)
 	EXPECT_DIRTY(BASE, 64, kind == PCI ? ALL : "");
 }
 
-CASE(group_last_is_mdev, SEVERAL)
+CASE(group_last_is_mdev, SEVERAL | UNSEEN)
 {
 	struct dev_device *m = mdev_tracking(NULL), *p = added(PCI, 0);
 
@@ -457,7 +457,7 @@ static struct dev_device *mdev_busy(void)
 }
 
 /* A mapping of addresses without memory: only the IOMMU needs memory. */
-CASE(group_refused_bad_memory, SEVERAL)
+CASE(group_refused_bad_memory, SEVERAL | UNSEEN)
 {
 	struct dev_device *m = mdev_busy();
 
@@ -468,7 +468,7 @@ CASE(group_refused_bad_memory, SEVERAL)
 }
 
 /* A mapping in the PCI device's window of interrupts */
-CASE(group_refused_msi_window, SEVERAL)
+CASE(group_refused_msi_window, SEVERAL | UNSEEN)
 {
 	struct dev_device *m = mdev_busy();
 
@@ -479,7 +479,7 @@ CASE(group_refused_msi_window, SEVERAL)
 }
 
 /* A mapping beyond the IOVAs that the IOMMU translates */
-CASE(group_refused_beyond_aperture, SEVERAL)
+CASE(group_refused_beyond_aperture, SEVERAL | UNSEEN)
 {
 	struct dev_device *m = mdev_busy();
 
@@ -490,7 +490,7 @@ CASE(group_refused_beyond_aperture, SEVERAL)
 }
 
 /* More memory than the process may lock */
-CASE(group_refused_memlock, SEVERAL)
+CASE(group_refused_memlock, SEVERAL | UNSEEN)
 {
 	struct dev_device *m;
 
@@ -545,7 +545,7 @@ CASE(group_update_vaddr, SEVERAL)
 
 /* Two devices behind the IOMMU -------------------------------------------------- */
 
-CASE(group_two_pci, SEVERAL)
+CASE(group_two_pci, SEVERAL | UNSEEN)
 {
 	struct dev_device *a = added(PCI, 0), *b;
 	char *before = mapped(BASE, 64), *between, *after;
@@ -590,7 +590,7 @@ CASE(group_two_pci_in_turns, SEVERAL)
 	expect_reaches(a, BASE + 5 * PAGE, again + 5 * PAGE);
 }
 
-CASE(group_two_pci_tracking, SEVERAL)
+CASE(group_two_pci_tracking, SEVERAL | UNSEEN)
 {
 	struct dev_device *a = added(PCI, 0), *b;
 
@@ -610,7 +610,7 @@ CASE(group_two_pci_tracking, SEVERAL)
 }
 
 /* With a device that pins as well: all pages count until the second PCI device leaves. */
-CASE(group_two_pci_and_mdev, SEVERAL)
+CASE(group_two_pci_and_mdev, SEVERAL | UNSEEN)
 {
 	char *mem;
 	struct dev_device *m = mdev_tracking(&mem), *a = added(PCI, 0),
@@ -647,7 +647,7 @@ CASE(group_two_pci_v1, SEVERAL | V1)
 }
 
 /* edu's register 4 reads as the complement of what was written. */
-CASE(group_peer_to_peer, SEVERAL | KERNEL)
+CASE(group_peer_to_peer, SEVERAL | KERNEL | REGISTERS)
 {
 	struct dev_device *a = added(PCI, 0), *b = added(PCI, 1);
 	char *bar = bar_at(b, NULL, MiB, PROT_READ | PROT_WRITE);
@@ -664,7 +664,7 @@ CASE(group_peer_to_peer, SEVERAL | KERNEL)
 }
 
 /* A mapping of registers is mapped for a group that comes later, too. */
-CASE(group_registers_before, SEVERAL | KERNEL)
+CASE(group_registers_before, SEVERAL | KERNEL | REGISTERS)
 {
 	struct dev_device *b = added(PCI, 1), *m, *a;
 	char *bar = bar_at(b, NULL, MiB, PROT_READ | PROT_WRITE);

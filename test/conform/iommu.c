@@ -23,7 +23,7 @@ static char *touched(u64 size)
 
 /* The rule ---------------------------------------------------------------- */
 
-CASE(iommu_all_dirty, IOMMU)
+CASE(iommu_all_dirty, IOMMU | UNSEEN)
 {
 	mapped(BASE, 70);
 	ASSERT_OK(start());
@@ -34,7 +34,7 @@ CASE(iommu_all_dirty, IOMMU)
 	EXPECT_DIRTY(BASE, 70, "0-69");
 }
 
-CASE(iommu_map_while_tracking, IOMMU)
+CASE(iommu_map_while_tracking, IOMMU | UNSEEN)
 {
 	ASSERT_OK(start());
 	EXPECT_CLEAN(BASE, 64);
@@ -44,7 +44,7 @@ CASE(iommu_map_while_tracking, IOMMU)
 	EXPECT_CLEAN(BASE, 64);
 }
 
-CASE(iommu_holes_clean, IOMMU)
+CASE(iommu_holes_clean, IOMMU | UNSEEN)
 {
 	mapped(BASE + 64 * PAGE, 64);
 	mapped(BASE + 256 * PAGE, 5);
@@ -52,7 +52,7 @@ CASE(iommu_holes_clean, IOMMU)
 	EXPECT_DIRTY(BASE, 300, "64-127 256-260");
 }
 
-CASE(iommu_part_of_mapping, IOMMU)
+CASE(iommu_part_of_mapping, IOMMU | UNSEEN)
 {
 	mapped(BASE, 100);
 	ASSERT_OK(start());
@@ -61,7 +61,7 @@ CASE(iommu_part_of_mapping, IOMMU)
 	EXPECT_DIRTY(BASE, 100, "0-99");
 }
 
-CASE(iommu_coarse, IOMMU)
+CASE(iommu_coarse, IOMMU | UNSEEN)
 {
 	u64 word = 0;
 
@@ -72,7 +72,7 @@ CASE(iommu_coarse, IOMMU)
 }
 
 /* A mapping that the device may only read stays clean beside one it may write. */
-CASE(iommu_rights, IOMMU)
+CASE(iommu_rights, IOMMU | UNSEEN)
 {
 	char *mem = memory(192 * PAGE);
 
@@ -83,7 +83,7 @@ CASE(iommu_rights, IOMMU)
 	EXPECT_DIRTY(BASE, 192, "0-63 128-191");
 }
 
-CASE(iommu_unmap_bitmap, IOMMU)
+CASE(iommu_unmap_bitmap, IOMMU | UNSEEN)
 {
 	u64 words[2] = { 0, 0 }, unmapped;
 
@@ -96,7 +96,7 @@ CASE(iommu_unmap_bitmap, IOMMU)
 	EXPECT_CLEAN(BASE, 70);
 }
 
-CASE(iommu_unmap_bitmap_bad_buffer, IOMMU)
+CASE(iommu_unmap_bitmap_bad_buffer, IOMMU | UNSEEN)
 {
 	u64 zeros[2] = { 0, 0 };
 	long before;
@@ -233,7 +233,7 @@ static char *huge(u64 size)
 	return mem;
 }
 
-CASE(iommu_huge_pages, IOMMU)
+CASE(iommu_huge_pages, IOMMU | UNSEEN)
 {
 	char *mem = huge(4 * MiB);
 	int ret;
@@ -253,7 +253,7 @@ CASE(iommu_huge_pages, IOMMU)
 }
 
 /* An address within a huge page; part of a huge page */
-CASE(iommu_huge_pages_unaligned, IOMMU)
+CASE(iommu_huge_pages_unaligned, IOMMU | UNSEEN)
 {
 	char *mem = huge(4 * MiB);
 	int ret;
@@ -271,7 +271,7 @@ CASE(iommu_huge_pages_unaligned, IOMMU)
 }
 
 /* Single pages from all over memory, in one mapping */
-CASE(iommu_scattered, IOMMU)
+CASE(iommu_scattered, IOMMU | UNSEEN)
 {
 	const u64 pages = 3000;
 	char *mem = memory(pages * PAGE);
@@ -467,7 +467,7 @@ CASE(iommu_map_fails_while_tracking, IOMMU)
 /* Mappings of other things than memory ------------------------------------- */
 
 /* A device's registers: mapped, and neither pinned nor counted */
-CASE(iommu_registers, IOMMU | KERNEL)
+CASE(iommu_registers, IOMMU | KERNEL | REGISTERS)
 {
 	char *bar = bar_at(bed.d, NULL, MiB, PROT_READ | PROT_WRITE);
 
@@ -481,7 +481,7 @@ CASE(iommu_registers, IOMMU | KERNEL)
 	EXPECT_DIRTY(BASE, 3, bed.stock ? "0-2" : "");
 }
 
-CASE(iommu_registers_readonly, IOMMU | KERNEL)
+CASE(iommu_registers_readonly, IOMMU | KERNEL | REGISTERS)
 {
 	char *bar = bar_at(bed.d, NULL, 4 * PAGE, PROT_READ);
 
@@ -491,7 +491,7 @@ CASE(iommu_registers_readonly, IOMMU | KERNEL)
 }
 
 /* Memory, registers, memory in one mapping */
-CASE(iommu_registers_amid_memory, IOMMU | KERNEL)
+CASE(iommu_registers_amid_memory, IOMMU | KERNEL | REGISTERS)
 {
 	char *mem = touched(512 * PAGE);
 	int ret;

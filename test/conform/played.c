@@ -92,7 +92,7 @@ static const struct dev_ops played_ops = {
 
 #define PCI_DEVICES 3u
 
-bool played_apart;
+bool played_apart, played_dirty_bits;
 
 static int add_pci(struct dev_device **d, unsigned int n)
 {
@@ -111,6 +111,7 @@ static int add_pci(struct dev_device **d, unsigned int n)
 	dmt_iommu_group_init(&p->group);
 	if (played_apart)
 		p->group.info.kind = &kinds[n];
+	p->group.info.dirty_bits = played_dirty_bits && n + 1 < PCI_DEVICES;
 	p->runner = dev_runner_new(run_write, p);
 	ret = p->runner ? dmatrack_engine_attach(p->e, &p->group) : -ENOMEM;
 	if (ret) {

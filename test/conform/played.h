@@ -11,6 +11,9 @@
 /* Each PCI device is behind an IOMMU of its own: no two share a domain. */
 extern bool played_apart;
 
+/* The IOMMUs of the PCI devices keep dirty bits, but for the last device's. */
+extern bool played_dirty_bits;
+
 /* Open a container without a device. Return: 0 or -errno */
 int played_open(struct dmatrack **t, unsigned int type);
 

@@ -89,7 +89,7 @@ CASE(process_gone, EMULATED | KERNEL)
 }
 
 /* Locked memory is charged to the owner. */
-CASE(process_iommu_memory, IOMMU | KERNEL)
+CASE(process_iommu_memory, IOMMU | KERNEL | UNSEEN)
 {
 	struct owner o = owner_fork(map_8);
 
@@ -117,7 +117,7 @@ static bool cant_take_over(void)
 	       !locked();
 }
 
-CASE(process_update_vaddr, IOMMU | KERNEL)
+CASE(process_update_vaddr, IOMMU | KERNEL | UNSEEN)
 {
 	struct owner o;
 

@@ -356,7 +356,7 @@ CASE(ranges_pinned_chunks, EMULATED)
 }
 
 /* With a device whose writes can't be seen, all pages that it can write are reported. */
-CASE(ranges_scope, IOMMU)
+CASE(ranges_scope, IOMMU | UNSEEN)
 {
 	ASSERT_OK(map(BASE, memory(16 * PAGE), 16 * PAGE, MAP_R));
 	mapped(BASE + 16 * PAGE, 16);

@@ -912,7 +912,7 @@ CASE(released_under_harvest, KERNEL | EMULATED)
  * MAP_DMA behind an IOMMU pins memory, and may have to wait for its pages. Other calls
  * go on meanwhile: the page's provider may itself wait for one of them.
  */
-CASE(iommu_map_waits_alone, IOMMU)
+CASE(iommu_map_waits_alone, IOMMU | UNSEEN)
 {
 	struct trap t = trap_set((char *)memory(8 * PAGE) + 2 * PAGE, 4 * PAGE);
 	struct job m = { .iova = BASE, .pages = 6, .bitmap = t.mem - PAGE };
@@ -988,7 +988,7 @@ CASE(iommu_map_waits_over_limit, IOMMU)
 }
 
 /* Missing memory, registers, memory that is held back */
-CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL)
+CASE(iommu_map_waits_behind_registers, IOMMU | KERNEL | REGISTERS)
 {
 	char *mem = memory(32 * PAGE);
 	struct trap t = trap_set(mem + 17 * PAGE, PAGE);
@@ -1035,7 +1035,7 @@ static void join_ends(struct job *j, const struct trap *t)
 	EXPECT_OK(j->ret);
 }
 
-CASE(group_waits_alone, SEVERAL)
+CASE(group_waits_alone, SEVERAL | UNSEEN)
 {
 	struct trap t = trap_set(memory(2 * PAGE), 2 * PAGE);
 	struct job h = { .iova = BASE + 64 * PAGE,
@@ -1159,7 +1159,7 @@ static long locked_by(pid_t pid)
 	return proc_kb(path, "VmLck");
 }
 
-CASE(group_waits_for_another, SEVERAL | KERNEL)
+CASE(group_waits_for_another, SEVERAL | KERNEL | UNSEEN)
 {
 	struct job j = {},
 		   h = { .iova = BASE, .pages = 2, .bitmap = memory(8) };

@@ -611,6 +611,83 @@ static void test_failures(unsigned int kinds)
 	end();
 }
 
+/* A device writes to a page. */
+static void write_page(struct iommu_group *g, unsigned int page)
+{
+	char byte = 1;
+
+	CHECK_EQ(dmt_iommu_dma(g, BASE + page * PAGE_SIZE, &byte, 1, true), 1);
+}
+
+/* Two domains that keep dirty bits, and IOMMUs that refuse to set, or to read them */
+static void test_dirty_bits_fail(void)
+{
+	static const char kind;
+	struct iommu_group a, b;
+	unsigned int nth;
+	long err;
+
+	dmt_iommu_group_init(&a);
+	dmt_iommu_group_init(&b);
+	a.info.dirty_bits = b.info.dirty_bits = true;
+	b.info.kind = &kind;
+	begin(true);
+	CHECK_EQ(map_at(BASE, plain(), 4 * PAGE_SIZE, RW), 0);
+	CHECK_EQ(dmatrack_engine_attach(e, &a), 0);
+	CHECK_EQ(dmatrack_engine_attach(e, &b), 0);
+
+	/* a START that fails in either domain has not begun */
+	e->host.fault_kinds = DMT_FAULT_IOMMU;
+	for (nth = 1; nth <= 2; nth++) {
+		e->host.fault_nth = nth;
+		CHECK_EQ(start(), -EIO);
+		dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err);
+		CHECK_EQ(err, -EINVAL);
+		write_page(&a, 0);
+	}
+	e->host.fault_kinds = 0;
+	CHECK_EQ(start(), 0);
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 0);
+	write_page(&a, 1);
+	write_page(&b, 2);
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 6);
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 0);
+
+	/* bits that can't be read: all may be dirty, and what they say comes later */
+	write_page(&a, 1);
+	e->host.fault_kinds = DMT_FAULT_IOMMU;
+	e->host.fault_nth = 1;
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 15);
+	CHECK_EQ(err, 0);
+	e->host.fault_kinds = 0;
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 2);
+
+	/* a domain that joins and can't set bits: the group stays out */
+	dmatrack_engine_detach(e, &b);
+	e->host.fault_kinds = DMT_FAULT_IOMMU;
+	for (nth = 1;; nth++) {
+		e->host.fault_nth = nth;
+		err = dmatrack_engine_attach(e, &b);
+		if (!err)
+			break;
+		CHECK(!b.domain);
+	}
+	e->host.fault_kinds = 0;
+	CHECK(nth > 3); /* to attach, to set bits, to map */
+	write_page(&b, 3);
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 8);
+
+	/* a domain whose last bits can't be read */
+	e->host.fault_kinds = DMT_FAULT_IOMMU;
+	e->host.fault_nth = 1;
+	dmatrack_engine_detach(e, &b);
+	e->host.fault_kinds = 0;
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 15);
+	CHECK_EQ(dirty(BASE, 4 * PAGE_SIZE, PAGE_SIZE, &err), 0);
+	dmatrack_engine_detach(e, &a);
+	end();
+}
+
 static void test_failures_iommu(void)
 {
 	test_failures(DMT_FAULT_IOMMU);
@@ -807,6 +884,7 @@ int main(void)
 	     "groups that are unsafe, incoherent, or can't share");
 	TEST(test_failures_iommu, "an IOMMU that fails at any call");
 	TEST(test_failures_memory, "an allocation that fails at any call");
+	TEST(test_dirty_bits_fail, "dirty bits that can't be set or read");
 	TEST(test_update_vaddr, "a mapping whose address is invalid");
 	return tap_done();
 }

@@ -306,6 +306,21 @@ void dmt_iommu_unmap(struct dmt_container *c, struct dmt_mapping *m)
 {
 }
 
+/* There is no IOMMU here. */
+int dmt_dirty_bits_begin(struct dmt_container *c)
+{
+	return 0;
+}
+
+void dmt_dirty_bits_end(struct dmt_container *c)
+{
+}
+
+int dmt_dirty_bits_read(struct dmt_container *c, u64 iova, u64 last)
+{
+	return 0;
+}
+
 /*
  * Unpin all pages of a device, which has ended its writes there. Its driver's lock is
  * held: the address of @p.
