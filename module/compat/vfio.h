@@ -12,16 +12,22 @@
 
 /*
  * Members of struct vfio_device_ops that have no counterpart on other kernels,
- * for a device without an IOMMU of its own.
+ * for a device without an IOMMU of its own, and for one behind an IOMMU.
  */
 #if DMT_KERNEL_IS(6, 1)
 #define DMT_EMULATED_DEVICE_OPS .release = vfio_free_device
+#define DMT_PHYSICAL_DEVICE_OPS .release = vfio_free_device
 #else
 #define DMT_EMULATED_DEVICE_OPS \
 	.bind_iommufd = vfio_iommufd_emulated_bind, \
 	.unbind_iommufd = vfio_iommufd_emulated_unbind, \
 	.attach_ioas = vfio_iommufd_emulated_attach_ioas, \
 	.detach_ioas = vfio_iommufd_emulated_detach_ioas
+#define DMT_PHYSICAL_DEVICE_OPS \
+	.bind_iommufd = vfio_iommufd_physical_bind, \
+	.unbind_iommufd = vfio_iommufd_physical_unbind, \
+	.attach_ioas = vfio_iommufd_physical_attach_ioas, \
+	.detach_ioas = vfio_iommufd_physical_detach_ioas
 #endif
 
 /* Regions: on older kernels the driver's ioctl() handles the whole call. */

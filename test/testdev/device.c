@@ -17,6 +17,7 @@
 #include "compat/vfio.h"
 #include "device.h"
 #include "pci.h"
+#include "soft_iommu.h"
 
 /* A function of dmatrack.ko, which may not be loaded */
 int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t len);
@@ -24,6 +25,15 @@ int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t len);
 static struct tdev_device *to_dmt(struct vfio_device *vdev)
 {
 	return container_of(vdev, struct tdev_device, vdev);
+}
+
+int tdev_rw(struct vfio_device *vdev, u64 iova, void *data, size_t size,
+	    bool write)
+{
+	if (vdev->ops != &tdev_soft_device_ops)
+		return vfio_dma_rw(vdev, iova, data, size, write);
+	tdev_soft_iommu_dma(vdev->dev, iova, data, size, write);
+	return 0;
 }
 
 /* Transfers */
@@ -46,8 +56,7 @@ static int tdev_transfer(void *arg)
 {
 	struct tdev_transfer *x = arg;
 	u64 began = ktime_get_ns();
-	int ret = vfio_dma_rw(x->vdev, x->io->iova, x->buf, x->io->size,
-			      x->write);
+	int ret = tdev_rw(x->vdev, x->io->iova, x->buf, x->io->size, x->write);
 
 	x->io->nsec = ktime_get_ns() - began;
 	return ret;
@@ -357,6 +366,16 @@ static const struct vfio_device_ops tdev_device_ops = {
 	DMT_EMULATED_DEVICE_OPS,
 };
 
+const struct vfio_device_ops tdev_soft_device_ops = {
+	.name = "dmt_soft",
+	.init = tdev_init,
+	.open_device = tdev_open,
+	.close_device = tdev_close,
+	.ioctl = tdev_ioctl,
+	.dma_unmap = tdev_unmap,
+	DMT_PHYSICAL_DEVICE_OPS,
+};
+
 /* Mediated devices and their parent */
 
 static int tdev_probe(struct mdev_device *mdev)
@@ -410,6 +429,10 @@ static struct mdev_type *tdev_types[] = { &tdev_engine_type };
 static struct device *tdev_parent_dev;
 static struct mdev_parent tdev_parent;
 
+static bool soft;
+module_param(soft, bool, 0444);
+MODULE_PARM_DESC(soft, "make devices behind software IOMMUs");
+
 static int __init tdev_module_init(void)
 {
 	int ret;
@@ -429,8 +452,13 @@ static int __init tdev_module_init(void)
 	ret = tdev_pci_init();
 	if (ret)
 		goto err_type;
+	ret = soft ? tdev_soft_init() : 0;
+	if (ret)
+		goto err_pci;
 	return 0;
 
+err_pci:
+	tdev_pci_exit();
 err_type:
 	mdev_unregister_parent(&tdev_parent);
 err_parent:
@@ -442,6 +470,8 @@ err_driver:
 
 static void __exit tdev_module_exit(void)
 {
+	if (soft)
+		tdev_soft_exit();
 	tdev_pci_exit();
 	mdev_unregister_parent(&tdev_parent);
 	root_device_unregister(tdev_parent_dev);

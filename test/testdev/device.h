@@ -9,7 +9,8 @@
  *	bench.c		many small operations, timed
  *	call.c		one function in a kernel thread
  *
- * and the mediated PCI device, described in pci.h.
+ * and the mediated PCI device, described in pci.h; and devices behind software IOMMUs,
+ * described in soft_iommu.h, with the same DMA engine.
  *
  * A user may make any calls with any arguments. So allocations are bounded and
  * charged to the user, long operations heed signals, and SIGKILL ends each wait of
@@ -140,6 +141,21 @@ struct tdev_device {
 	struct tdev_threads run;
 	atomic64_t unmaps;
 };
+
+extern const struct vfio_device_ops tdev_soft_device_ops;
+
+/**
+ * tdev_rw - a device reads or writes memory: by vfio_dma_rw(), or through its IOMMU
+ * @vdev: the device
+ * @iova: first IOVA
+ * @data: data to write, or room for what is read
+ * @size: number of bytes
+ * @write: whether to write
+ *
+ * Return: 0 or -errno; a device isn't told what its IOMMU blocks
+ */
+int tdev_rw(struct vfio_device *vdev, u64 iova, void *data, size_t size,
+	    bool write);
 
 int tdev_bench(struct tdev_device *dev, struct tdev_bench *bench);
 

@@ -147,7 +147,7 @@ static int tdev_run_rw(struct tdev_run_thread *t, u64 iova, size_t size,
 		       u64 *ns)
 {
 	u64 began = ktime_get_ns();
-	int ret = vfio_dma_rw(t->run->vdev, iova, t->buf, size, true);
+	int ret = tdev_rw(t->run->vdev, iova, t->buf, size, true);
 
 	*ns = ktime_get_ns() - began;
 	return ret;

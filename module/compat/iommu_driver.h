@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The IOMMU API for drivers of IOMMUs, as the test device's software IOMMUs are.
+ */
+#ifndef DMT_MODULE_COMPAT_IOMMU_DRIVER_H
+#define DMT_MODULE_COMPAT_IOMMU_DRIVER_H
+
+#include <linux/iommu.h>
+
+#include "compat/version.h"
+
+/* 6.1's is too different: its domains belong to a bus, and have no dirty bits. */
+#define DMT_HAS_IOMMU_DRIVERS !DMT_KERNEL_IS(6, 1)
+
+#if DMT_HAS_IOMMU_DRIVERS
+#include <uapi/linux/iommufd.h> /* IOMMU_HWPT_ALLOC_DIRTY_TRACKING */
+#endif
+
+/*
+ * Parameters of attach_dev() and of the function that allocates a domain by flags, which
+ * DMT_DOMAIN_ALLOC_FLAGS() makes a member of struct iommu_ops.
+ */
+#if DMT_KERNEL_IS(7, 3)
+#define DMT_ATTACH_PARAMETERS \
+	struct iommu_domain *domain, struct device *dev, \
+		struct iommu_domain *old
+#define DMT_ALLOC_PARAMETERS \
+	struct device *dev, u32 flags, const struct iommu_user_data *user_data
+#define DMT_DOMAIN_ALLOC_FLAGS(fn) .domain_alloc_paging_flags = (fn),
+#else
+#define DMT_ATTACH_PARAMETERS struct iommu_domain *domain, struct device *dev
+#define DMT_ALLOC_PARAMETERS \
+	struct device *dev, u32 flags, struct iommu_domain *parent, \
+		const struct iommu_user_data *user_data
+#define DMT_DOMAIN_ALLOC_FLAGS(fn) .domain_alloc_user = (fn),
+#endif
+
+#endif
