@@ -98,7 +98,7 @@ static void each(const char *folder, const char *root, json_t *list,
 
 static void add_driver(json_t *list, const char *root, const char *name)
 {
-	char p[PATH_MAX];
+	char p[PATH_MAX], *line;
 	json_t *o;
 
 	if (access(path(p, root, "/sys/module/%s", name), F_OK))
@@ -106,18 +106,80 @@ static void add_driver(json_t *list, const char *root, const char *name)
 	o = json_object();
 	cli_json_string(o, "name", name);
 	set_line(o, "version", path(p, root, "/sys/module/%s/version", name));
+	line = first_line(path(
+		p, root, "/sys/module/%s/parameters/hardware_dirty", name));
+	json_object_set_new(o, "hardware_dirty",
+			    line ? json_boolean(*line == 'Y') : json_null());
+	free(line);
 	json_array_append_new(list, o);
+}
+
+/* VT-d 11.4.3: second-stage accessed and dirty bits, and the scalable mode that they need */
+#define INTEL_DIRTY (1ULL << 45 | 1ULL << 43)
+/* AMD's IOMMU, extended feature register: HDSup */
+#define AMD_DIRTY (1ULL << 52)
+
+/* @file: register of the IOMMU. Return: whether it could be read */
+static bool set_dirty_bits(json_t *o, const char *kind, const char *file,
+			   unsigned long long bits)
+{
+	char *line = first_line(file);
+	unsigned long long value = line ? strtoull(line, NULL, 16) : 0;
+
+	if (line) {
+		cli_json_string(o, "kind", kind);
+		json_object_set_new(o, "dirty_bits",
+				    json_boolean((value & bits) == bits));
+	}
+	free(line);
+	return line;
+}
+
+static void set_unknown(json_t *o)
+{
+	cli_json_string(o, "kind", "unknown");
+	json_object_set_new(o, "dirty_bits", json_null());
+}
+
+static void add_iommu(json_t *list, const char *root, const char *name)
+{
+	char p[PATH_MAX];
+	json_t *o = json_object();
+
+	cli_json_string(o, "name", name);
+	if (!set_dirty_bits(o, "Intel VT-d",
+			    path(p, root,
+				 "/sys/class/iommu/%s/intel-iommu/ecap", name),
+			    INTEL_DIRTY) &&
+	    !set_dirty_bits(o, "AMD-Vi",
+			    path(p, root,
+				 "/sys/class/iommu/%s/amd-iommu/features",
+				 name),
+			    AMD_DIRTY))
+		set_unknown(o);
+	json_array_append_new(list, o);
+}
+
+static const char *bus_of(const char *root, const char *name)
+{
+	static const char *const buses[] = { "pci", "platform" };
+	char p[PATH_MAX];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(buses) / sizeof(*buses); i++)
+		if (!access(path(p, root, "/sys/bus/%s/devices/%s", buses[i],
+				 name),
+			    F_OK))
+			return buses[i];
+	return "mdev";
 }
 
 static void add_device(json_t *list, const char *root, const char *name)
 {
 	char p[PATH_MAX], to[PATH_MAX];
+	const char *bus = bus_of(root, name);
 	json_t *o = json_object();
-	char *id = first_line(
-		path(p, root, "/sys/bus/pci/devices/%s/vendor", name));
-	const char *bus = id ? "pci" : "mdev";
 
-	free(id);
 	cli_json_string(o, "name", name);
 	cli_json_string(o, "driver",
 			link_name(path(p, root, "/sys/bus/%s/devices/%s/driver",
@@ -180,7 +242,7 @@ static void add_mediated(json_t *list, const char *root, const char *name)
 static void collect(const char *root, json_t *json)
 {
 	json_t *drivers = json_array(), *groups = json_array();
-	json_t *mediated = json_array();
+	json_t *mediated = json_array(), *iommus = json_array();
 	char p[PATH_MAX];
 
 	path(p, root, "/dev/vfio/vfio");
@@ -189,11 +251,13 @@ static void collect(const char *root, json_t *json)
 			    json_boolean(!access(p, R_OK | W_OK)));
 	add_driver(drivers, root, DMATRACK);
 	add_driver(drivers, root, STOCK);
+	each(path(p, root, "/sys/class/iommu"), root, iommus, add_iommu);
 	each(path(p, root, "/sys/kernel/iommu_groups"), root, groups,
 	     add_group);
 	each(path(p, root, "/sys/bus/mdev/devices"), root, mediated,
 	     add_mediated);
 	json_object_set_new(json, "drivers", drivers);
+	json_object_set_new(json, "iommus", iommus);
 	json_object_set_new(json, "iommu_groups", groups);
 	json_object_set_new(json, "mediated_devices", mediated);
 }
@@ -211,7 +275,8 @@ static bool is_vfio(const json_t *device)
 	const char *driver = text_of(device, "driver");
 
 	return driver &&
-	       (strstr(driver, "vfio") || !strcmp(driver, "dmt_testdev"));
+	       (strstr(driver, "vfio") || !strcmp(driver, "dmt_testdev") ||
+		!strcmp(driver, "dmt_soft"));
 }
 
 static unsigned int count_vfio(const json_t *json)
@@ -235,6 +300,20 @@ static bool has_driver(const json_t *json, const char *name)
 		if (!strcmp(text_of(driver, "name"), name))
 			return true;
 	return false;
+}
+
+/* Return: whether dmatrack could read dirty bits of an IOMMU, and was not told to */
+static bool leaves_dirty_bits(const json_t *json)
+{
+	const json_t *o;
+	bool off = false, have = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "drivers"), i, o)
+		off |= json_is_false(json_object_get(o, "hardware_dirty"));
+	json_array_foreach(json_object_get(json, "iommus"), i, o)
+		have |= json_is_true(json_object_get(o, "dirty_bits"));
+	return off && have;
 }
 
 static void advise(json_t *list, const char *text)
@@ -264,6 +343,9 @@ static void add_advice(json_t *json)
 	if (!count_vfio(json))
 		advise(list,
 		       "No device is bound to a VFIO driver. For a PCI device: modprobe vfio-pci; cd /sys/bus/pci/devices/ADDRESS; echo vfio-pci >driver_override; echo ADDRESS >driver/unbind; echo ADDRESS >../../drivers_probe");
+	if (leaves_dirty_bits(json))
+		advise(list,
+		       "An IOMMU here keeps dirty bits, and dmatrack does not read them: echo Y >/sys/module/dmatrack/parameters/hardware_dirty. This has not been tried on such hardware yet");
 	advise(list, "Without any device: dmatrack demo");
 	json_object_set_new(json, "advice", list);
 }
@@ -292,6 +374,21 @@ static void print_drivers(const json_t *json)
 		       strcmp(text_of(driver, "name"), STOCK) ?
 			       "" :
 			       ", the stock one");
+	}
+}
+
+static void print_iommus(const json_t *json)
+{
+	const json_t *list = json_object_get(json, "iommus"), *o, *bits;
+	size_t i;
+
+	printf("IOMMUs:            %zu\n", json_array_size(list));
+	json_array_foreach(list, i, o) {
+		bits = json_object_get(o, "dirty_bits");
+		printf("  %-16s %s%s\n", text_of(o, "name"), text_of(o, "kind"),
+		       json_is_true(bits)  ? ", keeps dirty bits" :
+		       json_is_false(bits) ? ", no dirty bits" :
+					     "");
 	}
 }
 
@@ -367,6 +464,7 @@ static void print(const json_t *json)
 
 	print_drivers(json);
 	print_mediated(json);
+	print_iommus(json);
 	print_groups(json);
 	puts("\nWhat to do:");
 	json_array_foreach(json_object_get(json, "advice"), i, line)

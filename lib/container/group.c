@@ -38,6 +38,17 @@ static bool looks_like(const char *name, const char *pattern)
 	return !*name;
 }
 
+static bool is_platform_device(const char *device)
+{
+	char path[PATH_MAX];
+
+	if (!*device || strchr(device, '/'))
+		return false;
+	snprintf(path, sizeof(path), "/sys/bus/platform/devices/%.200s",
+		 device);
+	return !access(path, F_OK);
+}
+
 /* Return: the name of the device's bus; NULL: @device isn't a name of a device */
 static const char *bus_of(const char *device)
 {
@@ -45,6 +56,8 @@ static const char *bus_of(const char *device)
 		return "pci";
 	if (looks_like(device, "00000000-0000-0000-0000-000000000000"))
 		return "mdev";
+	if (is_platform_device(device))
+		return "platform";
 	return NULL;
 }
 
@@ -86,7 +99,8 @@ int dml_group_of(const char *device)
 		return dml_error(
 			-EINVAL,
 			"'%.60s' is neither a PCI address, such "
-			"as 0000:00:03.0, nor a mediated device's UUID",
+			"as 0000:00:03.0, nor a mediated device's UUID, nor "
+			"a platform device",
 			device);
 	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s", bus, device);
 	if (access(path, F_OK))
