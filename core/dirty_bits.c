@@ -20,6 +20,7 @@
  */
 #include "dirty_bits.h"
 #include "group.h"
+#include "scope.h"
 
 /**
  * struct marking - entries of one mapping that are being marked
@@ -31,38 +32,31 @@ struct marking {
 	bool found;
 };
 
-/* IOVAs [@iova, @last], of which a part may be beyond the mapping */
-static void mark(struct dmt_mapping *m, u64 iova, u64 last)
-{
-	u64 first = max(iova, m->iova) - m->iova;
-	u64 end = min(last, m->last) - m->iova;
-
-	dmt_mapping_mark_range(m, first >> PAGE_SHIFT, end >> PAGE_SHIFT, true);
-}
-
 static void entry_is_dirty(void *arg, u64 iova, u64 last)
 {
 	struct marking *r = arg;
 
 	r->found = true;
-	mark(r->m, iova, last);
+	dmt_mapping_mark_iovas(r->m, iova, last);
 }
 
-/* Those of [@iova, @last] in @m, which is within it in part */
-static int read_mapping(struct dmt_domain *d, struct marking *r, u64 iova,
-			u64 last)
+/*
+ * Those of [@iova, @last] in @r->m, which is within it in part. If writes are logged, an error of the
+ * driver is none: all may be dirty.
+ */
+static int read_mapping(struct dmt_container *c, struct dmt_domain *d,
+			struct marking *r, u64 iova, u64 last)
 {
 	u64 first = max(iova, r->m->iova), end = min(last, r->m->last);
 	int err = dmt_domain_take_dirty(d->hw, first, end, entry_is_dirty, r);
 
-	if (err && err != -EINTR) {
-		mark(r->m, first, end);
-		err = 0;
-	}
-	return err;
+	if (!err || err == -EINTR || !c->tracking)
+		return err;
+	dmt_mapping_mark_iovas(r->m, first, end);
+	return 0;
 }
 
-/* Return: 0, or -EINTR */
+/* Marks do nothing unless writes are logged. Return: 0; -EINTR; or as read_mapping() */
 static int read_domain(struct dmt_container *c, struct dmt_domain *d, u64 iova,
 		       u64 last)
 {
@@ -74,7 +68,7 @@ static int read_domain(struct dmt_container *c, struct dmt_domain *d, u64 iova,
 	for (; r.m && r.m->iova <= last && !err;
 	     r.m = dmt_space_next(&c->space, &it))
 		if (r.m->iommu_mapped && (r.m->prot & DMT_WRITE))
-			err = read_mapping(d, &r, iova, last);
+			err = read_mapping(c, d, &r, iova, last);
 	if (r.found)
 		dmt_domain_flush(d->hw);
 	return err;
@@ -92,45 +86,19 @@ int dmt_dirty_bits_read(struct dmt_container *c, u64 iova, u64 last)
 	return err;
 }
 
-/* No device uses @d any more: there is nothing to flush. */
 void dmt_dirty_bits_leave(struct dmt_container *c, struct dmt_domain *d)
 {
-	struct dmt_space_iter it;
-	struct dmt_mapping *m;
-
 	lockdep_assert_held(&c->lock);
-	if (!c->tracking || !d->info.dirty_bits || !read_domain(c, d, 0, ~0ULL))
-		return;
-	for (m = dmt_space_first(&c->space, 0, &it); m;
-	     m = dmt_space_next(&c->space, &it))
-		if (m->iommu_mapped && (m->prot & DMT_WRITE))
-			mark(m, m->iova, m->last);
+	if (c->tracking && d->info.dirty_bits && read_domain(c, d, 0, ~0ULL))
+		dmt_scope_mark(c);
 }
 
 /* Beginning and ending ------------------------------------------------------ */
 
-static void forget_entry(void *arg, u64 iova, u64 last)
-{
-}
-
-static int forget(struct dmt_container *c, struct dmt_domain *d)
-{
-	struct dmt_space_iter it;
-	struct dmt_mapping *m;
-	int err = 0;
-
-	for (m = dmt_space_first(&c->space, 0, &it); m && !err;
-	     m = dmt_space_next(&c->space, &it))
-		if (m->iommu_mapped && (m->prot & DMT_WRITE))
-			err = dmt_domain_take_dirty(d->hw, m->iova, m->last,
-						    forget_entry, NULL);
-	dmt_domain_flush(d->hw);
-	return err;
-}
-
+/* Reading clears them. If tracking is about to begin, those of an earlier one go. */
 static int begin(struct dmt_container *c, struct dmt_domain *d)
 {
-	int err = d->stale ? forget(c, d) : 0;
+	int err = d->stale ? read_domain(c, d, 0, ~0ULL) : 0;
 
 	if (!err)
 		err = dmt_domain_track(d->hw, true);

@@ -7,6 +7,7 @@
  * which reports them, or puts them back.
  */
 #include "answer.h"
+#include "dirty_bits.h"
 #include "harvest.h"
 
 struct dmt_harvest *dmt_harvest_new(struct dmt_host *host)
@@ -173,14 +174,9 @@ void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last)
 	struct dmt_space_iter it;
 	struct dmt_mapping *m = dmt_space_first(space, iova, &it);
 
-	for (; m && m->iova <= last; m = dmt_space_next(space, &it)) {
-		u64 first = max(iova, m->iova) - m->iova;
-		u64 end = min(last, m->last) - m->iova;
-
+	for (; m && m->iova <= last; m = dmt_space_next(space, &it))
 		if ((m->prot & DMT_WRITE) && !is_scope_all(h, m))
-			dmt_mapping_mark_range(m, first >> PAGE_SHIFT,
-					       end >> PAGE_SHIFT, true);
-	}
+			dmt_mapping_mark_iovas(m, iova, last);
 }
 
 /* Pages [first, end] of a mapping that are in the range */
@@ -206,8 +202,12 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
 	unsigned int n = 0;
+	int err;
 
 	lockdep_assert_held(&h->c->lock);
+	err = dmt_dirty_bits_read(h->c, iova, last);
+	if (err)
+		return err;
 	h->answer = answer;
 	h->base = iova;
 	h->last = last;

@@ -157,6 +157,16 @@ static inline bool dmt_mapping_is_tracked(const struct dmt_mapping *m)
 	return smp_load_acquire(m->tracking);
 }
 
+/* The same for those pages of IOVAs [@iova, @last] that are in the mapping, of which some are */
+static inline void dmt_mapping_mark_iovas(struct dmt_mapping *m, u64 iova,
+					  u64 last)
+{
+	u64 first = max(iova, m->iova) - m->iova;
+	u64 end = min(last, m->last) - m->iova;
+
+	dmt_mapping_mark_range(m, first >> PAGE_SHIFT, end >> PAGE_SHIFT, true);
+}
+
 /*
  * Mark a page as written, in an RCU read-side section, if writes are logged and its chunk has
  * a bitmap. Return: false: it was not marked; use dmt_mapping_mark_range()

@@ -8,7 +8,7 @@ void dmt_scope_widen(struct dmt_container *c)
 	WRITE_ONCE(c->scope_all, c->scope_all + 1);
 }
 
-void dmt_scope_narrow(struct dmt_container *c)
+void dmt_scope_mark(struct dmt_container *c)
 {
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
@@ -18,6 +18,11 @@ void dmt_scope_narrow(struct dmt_container *c)
 	     m = dmt_space_next(&c->space, &it))
 		if (m->iommu_mapped && (m->prot & DMT_WRITE))
 			dmt_mapping_mark_range(m, 0, m->log.npages - 1, true);
+}
+
+void dmt_scope_narrow(struct dmt_container *c)
+{
+	dmt_scope_mark(c);
 	WRITE_ONCE(c->scope_all, c->scope_all - 1);
 }
 

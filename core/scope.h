@@ -16,6 +16,9 @@
 void dmt_scope_widen(struct dmt_container *c);
 void dmt_scope_narrow(struct dmt_container *c);
 
+/* Mark all pages that devices behind an IOMMU may have written. @c->lock is held. */
+void dmt_scope_mark(struct dmt_container *c);
+
 /**
  * dmt_scope_pinned - note that the driver of such a group has pinned for the first time
  * @c: container; no lock is needed or taken

@@ -182,9 +182,7 @@ static int get_bitmap_once(struct dmt_container *c, u64 iova, u64 last,
 		err = lock_to_harvest(c, iova, last, bitmap->pgshift);
 	if (err)
 		return err;
-	err = dmt_dirty_bits_read(c, iova, last);
-	if (!err)
-		err = dmt_answer_bitmap_harvest(c, iova, last, bitmap);
+	err = dmt_answer_bitmap_harvest(c, iova, last, bitmap);
 	c->taken += !err;
 	dmt_container_unlock(c);
 	return err;
@@ -213,9 +211,7 @@ static int get_ranges_once(struct dmt_container *c, u64 iova, u64 last,
 		err = lock_to_harvest(c, iova, last, ranges->pgshift);
 	if (err)
 		return err;
-	err = dmt_dirty_bits_read(c, iova, last);
-	if (!err)
-		err = dmt_answer_ranges_harvest(c, iova, last, ranges);
+	err = dmt_answer_ranges_harvest(c, iova, last, ranges);
 	c->taken += !err;
 	dmt_container_unlock(c);
 	return err;

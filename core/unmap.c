@@ -24,7 +24,6 @@
  * holds is never given back to the system.
  */
 #include "answer_bitmap.h"
-#include "dirty_bits.h"
 #include "iommu.h"
 #include "unmap.h"
 
@@ -166,15 +165,10 @@ static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 			const struct dmt_bitmap *bitmap, u64 bytes,
 			u64 __user *size)
 {
-	int err;
-
 	if (size &&
 	    dmt_copy_to_user_nofault(c->host, size, &bytes, sizeof(bytes)))
 		return -EAGAIN;
-	if (!bitmap)
-		return 0;
-	err = dmt_dirty_bits_read(c, iova, last);
-	return err ?: dmt_answer_bitmap_harvest(c, iova, last, bitmap);
+	return bitmap ? dmt_answer_bitmap_harvest(c, iova, last, bitmap) : 0;
 }
 
 /* The same if nothing is unmapped: mappings in the range keep their dirty pages. */
