@@ -115,22 +115,6 @@ int dmt_group_reserved(struct dmt_host *host, struct iommu_group *group,
 
 /* Domains ------------------------------------------------------------------ */
 
-static int alloc_for(struct device *dev, void *data)
-{
-	struct iommu_domain **domain = data;
-
-	*domain = iommu_paging_domain_alloc(dev);
-	return 1; /* one device is enough: end the walk */
-}
-
-static int alloc_dirty_for(struct device *dev, void *data)
-{
-	struct iommu_domain **domain = data;
-
-	*domain = dmt_dirty_domain_alloc(dev);
-	return 1;
-}
-
 /*
  * Return: whether its dirty bits can be read. A driver may offer them, and yet refuse because
  * the kernel has been built without iommufd.
@@ -147,13 +131,13 @@ static bool can_read_dirty(struct iommu_domain *domain)
 }
 
 /* Return: NULL: none that has dirty bits, or none is wanted */
-static struct iommu_domain *dirty_domain_alloc(struct iommu_group *group)
+static struct iommu_domain *dirty_domain_alloc(struct device *dev)
 {
-	struct iommu_domain *domain = NULL;
+	struct iommu_domain *domain;
 
 	if (!READ_ONCE(hardware_dirty))
 		return NULL;
-	iommu_group_for_each_dev(group, &domain, alloc_dirty_for);
+	domain = dmt_dirty_domain_alloc(dev);
 	if (IS_ERR_OR_NULL(domain))
 		return NULL;
 	if (can_read_dirty(domain))
@@ -162,18 +146,35 @@ static struct iommu_domain *dirty_domain_alloc(struct iommu_group *group)
 	return NULL;
 }
 
+/**
+ * struct allocation - a domain that is being allocated
+ * @nesting: whether it is for nesting, and so without dirty bits
+ * @domain: the domain; or an error
+ */
+struct allocation {
+	bool nesting;
+	struct iommu_domain *domain;
+};
+
+static int alloc_for(struct device *dev, void *data)
+{
+	struct allocation *a = data;
+
+	a->domain = a->nesting ? NULL : dirty_domain_alloc(dev);
+	if (!a->domain)
+		a->domain = iommu_paging_domain_alloc(dev);
+	return 1; /* one device is enough: end the walk */
+}
+
 struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 				      struct iommu_group *group)
 {
-	struct iommu_domain *domain = NULL;
+	struct allocation a = { host->nesting, ERR_PTR(-ENODEV) };
+	struct iommu_domain *domain;
 	int err;
 
-	if (!host->nesting)
-		domain = dirty_domain_alloc(group);
-	if (!IS_ERR_OR_NULL(domain))
-		return domain;
-	domain = ERR_PTR(-ENODEV);
-	iommu_group_for_each_dev(group, &domain, alloc_for);
+	iommu_group_for_each_dev(group, &a, alloc_for);
+	domain = a.domain;
 	if (IS_ERR_OR_NULL(domain))
 		return domain ?: ERR_PTR(-ENOMEM);
 	err = host->nesting ? iommu_enable_nesting(domain) : 0;
@@ -293,8 +294,8 @@ void dmt_domain_flush(struct iommu_domain *domain)
 	iommu_flush_iotlb_all(domain);
 }
 
-#define BLOCK_SHIFT \
-	30U /* log2 of the largest block that a driver is asked for at once */
+/* log2 of the largest block that a driver is asked for at once */
+#define BLOCK_SHIFT 30U
 
 /* Return: last IOVA of the largest aligned block at @iova that ends by @last */
 static unsigned long block_end(unsigned long iova, unsigned long last)
