@@ -17,8 +17,8 @@
 #endif
 
 /*
- * Parameters of attach_dev() and of the function that allocates a domain by flags, which
- * DMT_DOMAIN_ALLOC_FLAGS() makes a member of struct iommu_ops.
+ * Parameters of attach_dev() and of the function that allocates a domain by flags, and the
+ * member of struct iommu_ops for that function.
  */
 #if DMT_KERNEL_IS(7, 3)
 #define DMT_ATTACH_PARAMETERS \
@@ -26,13 +26,13 @@
 		struct iommu_domain *old
 #define DMT_ALLOC_PARAMETERS \
 	struct device *dev, u32 flags, const struct iommu_user_data *user_data
-#define DMT_DOMAIN_ALLOC_FLAGS(fn) .domain_alloc_paging_flags = (fn),
+#define DMT_DOMAIN_ALLOC_FLAGS .domain_alloc_paging_flags
 #else
 #define DMT_ATTACH_PARAMETERS struct iommu_domain *domain, struct device *dev
 #define DMT_ALLOC_PARAMETERS \
 	struct device *dev, u32 flags, struct iommu_domain *parent, \
 		const struct iommu_user_data *user_data
-#define DMT_DOMAIN_ALLOC_FLAGS(fn) .domain_alloc_user = (fn),
+#define DMT_DOMAIN_ALLOC_FLAGS .domain_alloc_user
 #endif
 
 #endif

@@ -356,50 +356,58 @@ static void tdev_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 	tdev_pins_unmap(&dev->pins, iova, length);
 }
 
+#define TDEV_DEVICE_OPS \
+	.init = tdev_init, .open_device = tdev_open, \
+	.close_device = tdev_close, .ioctl = tdev_ioctl, \
+	.dma_unmap = tdev_unmap
+
 static const struct vfio_device_ops tdev_device_ops = {
 	.name = "dmt_testdev",
-	.init = tdev_init,
-	.open_device = tdev_open,
-	.close_device = tdev_close,
-	.ioctl = tdev_ioctl,
-	.dma_unmap = tdev_unmap,
+	TDEV_DEVICE_OPS,
 	DMT_EMULATED_DEVICE_OPS,
 };
 
 const struct vfio_device_ops tdev_soft_device_ops = {
 	.name = "dmt_soft",
-	.init = tdev_init,
-	.open_device = tdev_open,
-	.close_device = tdev_close,
-	.ioctl = tdev_ioctl,
-	.dma_unmap = tdev_unmap,
+	TDEV_DEVICE_OPS,
 	DMT_PHYSICAL_DEVICE_OPS,
 };
 
-/* Mediated devices and their parent */
-
-static int tdev_probe(struct mdev_device *mdev)
+int tdev_device_add(struct device *parent, const struct vfio_device_ops *ops,
+		    int (*add)(struct vfio_device *vdev))
 {
 	struct tdev_device *dev;
 	int ret;
 
-	dev = vfio_alloc_device(tdev_device, vdev, &mdev->dev,
-				&tdev_device_ops);
+	dev = vfio_alloc_device(tdev_device, vdev, parent, ops);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
-	dev_set_drvdata(&mdev->dev, dev);
-	ret = vfio_register_emulated_iommu_dev(&dev->vdev);
+	dev_set_drvdata(parent, dev);
+	ret = add(&dev->vdev);
 	if (ret)
 		vfio_put_device(&dev->vdev);
 	return ret;
 }
 
-static void tdev_remove(struct mdev_device *mdev)
+void tdev_device_remove(struct device *parent)
 {
-	struct tdev_device *dev = dev_get_drvdata(&mdev->dev);
+	struct tdev_device *dev = dev_get_drvdata(parent);
 
 	vfio_unregister_group_dev(&dev->vdev);
 	vfio_put_device(&dev->vdev);
+}
+
+/* Mediated devices and their parent */
+
+static int tdev_probe(struct mdev_device *mdev)
+{
+	return tdev_device_add(&mdev->dev, &tdev_device_ops,
+			       vfio_register_emulated_iommu_dev);
+}
+
+static void tdev_remove(struct mdev_device *mdev)
+{
+	tdev_device_remove(&mdev->dev);
 }
 
 static ssize_t tdev_show_description(struct mdev_type *type, char *buf)

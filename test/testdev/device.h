@@ -145,6 +145,18 @@ struct tdev_device {
 extern const struct vfio_device_ops tdev_soft_device_ops;
 
 /**
+ * tdev_device_add - make a device in the VFIO core
+ * @parent: device that it is made for; its drvdata becomes the struct tdev_device
+ * @ops: the device's functions
+ * @add: the core's function that registers it
+ *
+ * Return: 0 or -errno. Undone by tdev_device_remove().
+ */
+int tdev_device_add(struct device *parent, const struct vfio_device_ops *ops,
+		    int (*add)(struct vfio_device *vdev));
+void tdev_device_remove(struct device *parent);
+
+/**
  * tdev_rw - a device reads or writes memory: by vfio_dma_rw(), or through its IOMMU
  * @vdev: the device
  * @iova: first IOVA

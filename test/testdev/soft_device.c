@@ -19,26 +19,13 @@ static struct platform_device *soft_devices[3];
 
 static int soft_device_probe(struct platform_device *pdev)
 {
-	struct tdev_device *dev;
-	int ret;
-
-	dev = vfio_alloc_device(tdev_device, vdev, &pdev->dev,
-				&tdev_soft_device_ops);
-	if (IS_ERR(dev))
-		return PTR_ERR(dev);
-	platform_set_drvdata(pdev, dev);
-	ret = vfio_register_group_dev(&dev->vdev);
-	if (ret)
-		vfio_put_device(&dev->vdev);
-	return ret;
+	return tdev_device_add(&pdev->dev, &tdev_soft_device_ops,
+			       vfio_register_group_dev);
 }
 
 static void soft_device_remove(struct platform_device *pdev)
 {
-	struct tdev_device *dev = platform_get_drvdata(pdev);
-
-	vfio_unregister_group_dev(&dev->vdev);
-	vfio_put_device(&dev->vdev);
+	tdev_device_remove(&pdev->dev);
 }
 
 static const struct platform_device_id soft_device_ids[] = {

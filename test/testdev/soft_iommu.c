@@ -358,25 +358,26 @@ static const struct iommu_dirty_ops soft_dirty_ops = {
 
 /* Domains ------------------------------------------------------------------ */
 
+static void soft_set_domain(struct soft_master *master, struct soft_domain *d)
+{
+	spin_lock(&soft_lock);
+	master->domain = d;
+	spin_unlock(&soft_lock);
+}
+
 static int soft_attach(DMT_ATTACH_PARAMETERS)
 {
 	struct soft_master *master = dev_iommu_priv_get(dev);
 
 	if (domain->dirty_ops && !master->iommu->dirty)
 		return -EINVAL;
-	spin_lock(&soft_lock);
-	master->domain = to_soft(domain);
-	spin_unlock(&soft_lock);
+	soft_set_domain(master, to_soft(domain));
 	return 0;
 }
 
 static int soft_block(DMT_ATTACH_PARAMETERS)
 {
-	struct soft_master *master = dev_iommu_priv_get(dev);
-
-	spin_lock(&soft_lock);
-	master->domain = NULL;
-	spin_unlock(&soft_lock);
+	soft_set_domain(dev_iommu_priv_get(dev), NULL);
 	return 0;
 }
 
@@ -510,8 +511,8 @@ static void soft_reserved(struct device *dev, struct list_head *list)
 static const struct iommu_ops soft_ops = {
 	.owner = THIS_MODULE,
 	.capable = soft_capable,
-	DMT_DOMAIN_ALLOC_FLAGS(soft_domain_alloc_flags).domain_alloc_paging =
-		soft_domain_alloc,
+	DMT_DOMAIN_ALLOC_FLAGS = soft_domain_alloc_flags,
+	.domain_alloc_paging = soft_domain_alloc,
 	.blocked_domain = &soft_blocked,
 	.default_domain = &soft_blocked,
 	.probe_device = soft_probe,
