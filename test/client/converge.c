@@ -137,6 +137,7 @@ static uint64_t copy_memory(const char *kind, uint32_t flags,
 		.size = size,
 		.vaddr = memory,
 	};
+	uint64_t writes;
 	struct link link = { .base.ops = &link_ops };
 	const struct dmatrack_precopy p = {
 		.size = sizeof(p),
@@ -159,13 +160,14 @@ static uint64_t copy_memory(const char *kind, uint32_t flags,
 	CHECK_EQ(ret, 0);
 	CHECK(link.finished);
 	CHECK(!memcmp(copy, memory, size));
+	writes = written();
 	printf("# %s: %u rounds, %llu bytes sent, %.2f times the memory, %llu after round 0; downtime %llu ms; the device wrote %llu times\n",
 	       kind, totals->rounds, (unsigned long long)totals->bytes,
 	       (double)totals->bytes / size,
 	       (unsigned long long)(totals->bytes - size),
 	       (unsigned long long)totals->downtime / 1000000,
-	       (unsigned long long)written());
-	return written();
+	       (unsigned long long)writes);
+	return writes;
 }
 
 static void test_plain(void)

@@ -56,6 +56,7 @@ static struct conform_case *first, **next = &first;
 static const char *devices[MAX_DEVICES];
 static unsigned int nr_devices; /* 0: the container is the engine's */
 static bool iommu;		/* the engine has a played IOMMU */
+static bool dirty_bits;		/* reads_dirty_bits() */
 
 void conform_register(struct conform_case *c)
 {
@@ -170,14 +171,20 @@ void conform_opened(void)
 		conform_skip(difference_fatal(running));
 }
 
+/* Is the first device behind an IOMMU? */
+static bool is_behind(void)
+{
+	return nr_devices ? devices[0] == conform_device(IOMMU, 0) : iommu;
+}
+
 /* A device behind a software IOMMU: see test/testdev/soft_iommu.h */
 static bool is_soft(const char *device)
 {
 	return !strncmp(device, "dmt_", 4);
 }
 
-/* The first device's IOMMU keeps dirty bits, and the driver reads them. */
-static bool dirty_bits(void)
+/* Does the first device's IOMMU keep dirty bits, and does the driver read them? */
+static bool reads_dirty_bits(void)
 {
 	static const char parameter[] =
 		"/sys/module/dmatrack/parameters/hardware_dirty";
@@ -229,8 +236,7 @@ static int open_bed(unsigned int where)
 		ret = played_add(&bed.d, iommu ? IOMMU : EMULATED, 0);
 	if (ret)
 		return ret;
-	bed.iommu = nr_devices ? devices[0] == conform_device(IOMMU, 0) : iommu;
-	bed.dirty_bits = dirty_bits();
+	bed.iommu = is_behind();
 	snprintf(news->kind, sizeof(news->kind), "%s", dev_kind(bed.d));
 	return 0;
 }
@@ -279,7 +285,7 @@ static unsigned int left_out[LACKS_NOTHING];
 static enum lack lack_of(unsigned int where)
 {
 	bool engine = !nr_devices;
-	bool behind = engine ? iommu : devices[0] == conform_device(IOMMU, 0);
+	bool behind = is_behind();
 
 	if (where & KERNEL && engine)
 		return LACKS_KERNEL;
@@ -294,9 +300,9 @@ static enum lack lack_of(unsigned int where)
 		return LACKS_EMULATED;
 	if (!behind && !(where & EMULATED) && where & IOMMU)
 		return LACKS_IOMMU;
-	if (where & UNSEEN && dirty_bits())
+	if (where & UNSEEN && dirty_bits)
 		return LACKS_UNSEEN;
-	if (where & DIRTY_BITS && !dirty_bits())
+	if (where & DIRTY_BITS && !dirty_bits)
 		return LACKS_DIRTY_BITS;
 	if (where & REGISTERS && !engine && is_soft(devices[0]))
 		return LACKS_REGISTERS;
@@ -566,6 +572,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 
+	dirty_bits = reads_dirty_bits();
 	news = mmap(NULL, sizeof(*news), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (news == MAP_FAILED) {

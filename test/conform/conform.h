@@ -76,7 +76,6 @@ typedef __u64 u64; /* the engine's as well */
  * @engine: the container is in this process, not in the kernel
  * @stock: the container's driver is the stock driver
  * @iommu: the container has a group behind an IOMMU
- * @dirty_bits: that IOMMU keeps dirty bits, and the driver reads them
  */
 struct bed {
 	struct dmatrack *t;
@@ -85,7 +84,6 @@ struct bed {
 	bool engine;
 	bool stock;
 	bool iommu;
-	bool dirty_bits;
 };
 extern struct bed bed;
 
@@ -225,6 +223,8 @@ int unpin(u64 iova, u64 npages);
  * device was refused; errno has the reason.
  */
 struct dev_device *add(unsigned int kind, unsigned int n);
+/* The same; that must succeed. */
+struct dev_device *added(unsigned int kind, unsigned int n);
 void remove_device(struct dev_device *d);
 char *bar_at(struct dev_device *d, void *at, u64 size, int prot);
 void remove_all(void);

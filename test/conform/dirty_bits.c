@@ -230,15 +230,6 @@ CASE(bits_huge, BITS)
 
 #define GROUPS (SEVERAL | DIRTY_BITS)
 
-/* Add a device; that must succeed. */
-static struct dev_device *added(unsigned int kind, unsigned int n)
-{
-	struct dev_device *d = add(kind, n);
-
-	ASSERT(d);
-	return d;
-}
-
 CASE(bits_joins_while_tracking, GROUPS)
 {
 	struct dev_device *d, *own = added(EMULATED, 0);

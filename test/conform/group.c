@@ -20,15 +20,6 @@
 
 #define ALL  "0-63"
 
-/* Add a device; that must succeed. */
-static struct dev_device *added(unsigned int kind, unsigned int n)
-{
-	struct dev_device *d = add(kind, n);
-
-	ASSERT(d);
-	return d;
-}
-
 /* Add a device; that must fail with @err. */
 static void expect_refused(unsigned int kind, unsigned int n, int err)
 {

@@ -273,6 +273,14 @@ struct dev_device *add(unsigned int kind, unsigned int n)
 	return members[i].d;
 }
 
+struct dev_device *added(unsigned int kind, unsigned int n)
+{
+	struct dev_device *d = add(kind, n);
+
+	ASSERT(d);
+	return d;
+}
+
 static void leave(unsigned int i)
 {
 	if (bed.engine) {
