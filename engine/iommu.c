@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * IOMMU: simulated groups and domains: see iommu.h. One lock protects all of them, so
- * that a device's copy is complete before an unmap returns.
+ * IOMMU: groups and domains: see iommu.h. One lock protects all of them, so that a simulated
+ * device's copy is complete before an unmap returns. It isn't held while real page tables are changed
+ * or read: core's lock keeps the calls on a domain apart.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,9 @@ struct piece {
 #define IS_CACHED (1U << 1)
 
 /**
- * struct iommu_domain - a simulated domain
+ * struct iommu_domain - a domain
  * @host: host of the container
+ * @tables: its page tables; NULL: they are simulated
  * @info: properties, from its first group
  * @aloof: whether it refuses other groups, from its first group
  * @tracking: whether writes set dirty bits
@@ -41,6 +43,7 @@ struct piece {
  */
 struct iommu_domain {
 	struct dmt_host *host;
+	struct dmt_tables *tables;
 	struct dmt_domain_info info;
 	bool aloof;
 	bool tracking;
@@ -121,6 +124,7 @@ struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 	if (!d)
 		return ERR_PTR(-ENOMEM);
 	d->host = host;
+	d->tables = group->tables;
 	d->info = group->info;
 	d->aloof = group->aloof;
 	return d;
@@ -129,6 +133,8 @@ struct iommu_domain *dmt_domain_alloc(struct dmt_host *host,
 void dmt_domain_free(struct iommu_domain *d)
 {
 	INSIST(!d->nr_groups);
+	if (d->tables && d->tracking)
+		d->tables->track(d->tables, false);
 	forget_pieces(d, 0, d->nr);
 	free(d->piece);
 	dmt_free(d);
@@ -228,12 +234,18 @@ static int map_run(struct iommu_domain *d, u64 iova, const struct dmt_run *run,
 	if (dmt_fault(d->host, DMT_FAULT_IOMMU))
 		return -ENOMEM;
 	pthread_mutex_lock(&lock);
-	if (make_room(d))
-		insert(d, &piece);
-	else
+	if (!make_room(d))
 		err = -ENOMEM;
 	pthread_mutex_unlock(&lock);
-	return err;
+	if (!err && d->tables)
+		err = d->tables->map(d->tables, iova, run->pfn << PAGE_SHIFT,
+				     size, prot);
+	if (err)
+		return err;
+	pthread_mutex_lock(&lock);
+	insert(d, &piece);
+	pthread_mutex_unlock(&lock);
+	return 0;
 }
 
 int dmt_domain_map(struct iommu_domain *d, u64 iova, const struct dmt_run *runs,
@@ -272,7 +284,7 @@ bool dmt_domain_unmap(struct iommu_domain *d, u64 iova, unsigned long npages)
 	INSIST(to < d->nr && d->piece[to].last == last);
 	forget_pieces(d, from, to + 1);
 	pthread_mutex_unlock(&lock);
-	return true;
+	return !d->tables || d->tables->unmap(d->tables, iova, last - iova + 1);
 }
 
 unsigned long dmt_domain_frame(const struct iommu_domain *d, u64 iova)
@@ -338,6 +350,8 @@ void dmt_domain_flush(struct iommu_domain *d)
 {
 	size_t i, page;
 
+	if (d->tables)
+		return; /* done by @take_dirty */
 	pthread_mutex_lock(&lock);
 	for (i = 0; i < d->nr; i++) {
 		struct piece *piece = &d->piece[i];
@@ -351,15 +365,39 @@ void dmt_domain_flush(struct iommu_domain *d)
 
 int dmt_domain_track(struct iommu_domain *d, bool on)
 {
+	int err = 0;
+
 	INSIST(d->info.dirty_bits);
 	if (on && dmt_fault(d->host, DMT_FAULT_IOMMU))
 		return -EIO;
+	if (d->tables)
+		err = d->tables->track(d->tables, on);
+	if (err)
+		return err;
 	if (on)
 		dmt_domain_flush(d);
 	pthread_mutex_lock(&lock);
 	d->tracking = on;
 	pthread_mutex_unlock(&lock);
 	return 0;
+}
+
+/*
+ * An entry may map more than is asked for, and a driver that clears its bit reports it as far
+ * as it was asked. How large entries are isn't known; but none goes beyond what was mapped by
+ * one call. So a run is read as a whole.
+ */
+static int take_from_tables(struct iommu_domain *d, u64 iova, u64 last,
+			    void (*dirty)(void *arg, u64 iova, u64 last),
+			    void *arg)
+{
+	size_t i = find(d, iova);
+	int err = 0;
+
+	for (; !err && i < d->nr && d->piece[i].iova <= last; i++)
+		err = d->tables->take_dirty(d->tables, d->piece[i].iova,
+					    d->piece[i].last, dirty, arg);
+	return err;
 }
 
 int dmt_domain_take_dirty(struct iommu_domain *d, u64 iova, u64 last,
@@ -372,6 +410,8 @@ int dmt_domain_take_dirty(struct iommu_domain *d, u64 iova, u64 last,
 	INSIST(d->info.dirty_bits);
 	if (dmt_fault(d->host, DMT_FAULT_IOMMU))
 		return -EIO;
+	if (d->tables)
+		return take_from_tables(d, iova, last, dirty, arg);
 	pthread_mutex_lock(&lock);
 	for (i = find(d, iova); i < d->nr && d->piece[i].iova <= last; i++) {
 		struct piece *piece = &d->piece[i];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * IOMMU: simulated groups and domains, so that core's code for them
- * runs in a process. Private to the engine and its tests.
+ * IOMMU: groups and domains, so that core's code for them runs in a process. They are simulated,
+ * or their page tables are real ones, which a struct dmt_tables fills. Private to the engine, the
+ * library and tests.
  *
  * A domain is a table of the mapped runs, one for each call. It ends the program if core breaks a
  * rule of IOMMUs: a range that is mapped twice, is beyond the aperture or isn't aligned; a run that
@@ -13,9 +14,33 @@
 #include "host.h"
 
 /**
+ * struct dmt_tables - page tables that a real IOMMU reads
+ * @map: maps @size bytes at @vaddr; nothing is mapped at @iova. @prot: DMT_READ, DMT_WRITE. Return: 0
+ *	 or -errno
+ * @unmap: unmaps what one or more calls of @map have mapped. When it returns, no device can access
+ *	   it any more. Return: false: something is still mapped
+ * @track: as dmt_domain_track()
+ * @take_dirty: finds dirty entries among those of one call of @map, [@iova, @last], and clears their
+ *		bits. For each run of pages that were dirty @dirty is called, after the IOMMU has
+ *		forgotten what it has cached of them. Return: 0 or -errno, with nothing cleared
+ *
+ * Calls are not concurrent.
+ */
+struct dmt_tables {
+	int (*map)(struct dmt_tables *t, u64 iova, unsigned long vaddr,
+		   u64 size, u32 prot);
+	bool (*unmap)(struct dmt_tables *t, u64 iova, u64 size);
+	int (*track)(struct dmt_tables *t, bool on);
+	int (*take_dirty)(struct dmt_tables *t, u64 iova, u64 last,
+			  void (*dirty)(void *arg, u64 iova, u64 last),
+			  void *arg);
+};
+
+/**
  * struct iommu_group - a device behind an IOMMU, to be attached
  * @info: properties of its domain; @info.kind: identity of its IOMMU
  * @reserved: its reserved IOVAs
+ * @tables: page tables of its domain, its own; NULL: they are simulated
  * @unsafe: whether dmt_group_check() refuses it
  * @aloof: whether its domain refuses other groups
  * @domain: domain that it's attached to, or NULL; under the domains' lock
@@ -25,6 +50,7 @@
 struct iommu_group {
 	struct dmt_domain_info info;
 	struct dmt_reserved reserved;
+	struct dmt_tables *tables;
 	bool unsafe;
 	bool aloof;
 	struct iommu_domain *domain;
