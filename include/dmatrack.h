@@ -116,6 +116,52 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
 int dmatrack_open_fd(struct dmatrack **t, int fd);
 
 /**
+ * struct dmatrack_iommufd - page tables of an iommufd, or the device that they are made for
+ * @size: sizeof(struct dmatrack_iommufd); for other values see dmatrack(7)
+ * @device: a device bound to a VFIO driver, as for dmatrack_open_vfio(), or its file, such as
+ *	    "/dev/vfio/devices/vfio0": an iommufd, an address space and page tables are made, and the
+ *	    device is attached to them; the other members are 0. NULL: the program has made all
+ *	    that
+ * @iommufd: descriptor of an open /dev/iommu. It is duplicated, and stays the caller's
+ * @ioas: ID of an address space of @iommufd
+ * @hwpt: ID of page tables of that address space, allocated with
+ *	  IOMMU_HWPT_ALLOC_DIRTY_TRACKING
+ * @flags: 0
+ */
+struct dmatrack_iommufd {
+	size_t size;
+	const char *device;
+	int iommufd;
+	uint32_t ioas;
+	uint32_t hwpt;
+	uint32_t flags;
+};
+
+/**
+ * dmatrack_open_iommufd() - open a container on an iommufd's page tables with dirty bits
+ * @t: out: the container
+ * @iommufd: the page tables, or the device that they are made for
+ *
+ * The container is in this process, and does what dmatrack_open_engine()'s does; what it maps, it
+ * maps in the address space too, and what devices write by DMA, it reads in the page tables'
+ * dirty bits. Functions of dmatrack_engine.h write and mark for devices in this process.
+ *
+ * Mappings are made and removed by calls on the container only: mappings that were made by other
+ * means are not known to it, and not harvested. No one else may switch the page tables' tracking
+ * or read their dirty bits. dmatrack_close() removes its mappings and ends its tracking; an
+ * address space that the program made stays.
+ *
+ * Return: 0; -ENOENT (there is no /dev/iommu, or no such @ioas or @hwpt), -ENODEV (no such device,
+ * it has no VFIO driver, or no file), -EOPNOTSUPP (the IOMMU keeps no dirty bits, or the page
+ * tables were allocated without, or the kernel is older than Linux 6.7), -EBUSY (the device is in
+ * use), -EBADF (@iommufd isn't open), -EINVAL (it is not an iommufd; a member is given that
+ * must be 0; or the device is emulated), -E2BIG (@iommufd has a member that this library doesn't
+ * know, and that is not 0), -EPERM, -EACCES, -ENOMEM, -EMFILE.
+ */
+int dmatrack_open_iommufd(struct dmatrack **t,
+			  const struct dmatrack_iommufd *iommufd);
+
+/**
  * dmatrack_close() - close a container; the last call on it
  * @t: container, or NULL
  *
@@ -125,7 +171,7 @@ int dmatrack_open_fd(struct dmatrack **t, int fd);
  */
 void dmatrack_close(struct dmatrack *t);
 
-/* Name of the driver: "engine", "dmatrack" or "stock". NULL if @t is */
+/* Name of the driver: "engine", "iommufd", "dmatrack" or "stock". NULL if @t is */
 const char *dmatrack_driver(const struct dmatrack *t);
 
 /* The container's engine, or NULL. It belongs to @t. */
@@ -189,15 +235,16 @@ int dmatrack_get_info(struct dmatrack *t,
 void dmatrack_info_free(struct dmatrack_container_info *info);
 
 /**
- * dmatrack_attach() - open one more device in a container in the kernel
+ * dmatrack_attach() - open one more device in a container in the kernel, or on an iommufd
  * @t: container
- * @device: as for dmatrack_open_vfio(); its group must not be open elsewhere
+ * @device: as for dmatrack_open_vfio() or dmatrack_open_iommufd(); its group must not be open
+ *	    elsewhere
  *
  * Unless the device's group is in the container already, it joins, and its devices can
  * access all mapped memory. Only one thread at a time may attach or detach.
  *
  * Return: the device's descriptor, which belongs to @t; -EOPNOTSUPP (the container is in
- * this process), -EINVAL (the existing mappings are not possible for its group), -EFAULT
+ * this process, without an iommufd), -EINVAL (the existing mappings are not possible for its group), -EFAULT
  * (mapped memory can't be pinned), or as dmatrack_open_vfio().
  */
 int dmatrack_attach(struct dmatrack *t, const char *device);
@@ -209,10 +256,11 @@ int dmatrack_attach(struct dmatrack *t, const char *device);
  *	       memory mapped any more
  *
  * A group leaves with its last device, unless dmatrack_open_group() opened it. When the
- * last group leaves, all mappings and tracking end, and the container is like a new one.
+ * last group leaves, all mappings and tracking end, and the container is like a new one. One on an
+ * iommufd stays as it is.
  *
  * Return: 0; -EINVAL (no device of @t has that descriptor), -EOPNOTSUPP (the container is
- * in this process).
+ * in this process, without an iommufd).
  */
 int dmatrack_detach(struct dmatrack *t, int device_fd);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * The interface between libdmatrack's calls and its backends: a container's operations and
- * its state. Backends: backend_engine.c (in this process), backend_vfio.c (/dev/vfio/vfio,
- * with dmatrack.ko or the stock driver).
+ * its state. Backends: backend_engine.c (in this process), backend_iommufd.c (the same, with
+ * page tables of an iommufd), backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver).
  */
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H
@@ -28,7 +28,7 @@ struct dmatrack_ops {
 /**
  * struct dmatrack - one container; backends embed it
  * @ops: the backend
- * @driver: name of the driver that tracks: "engine", "dmatrack" or "stock"
+ * @driver: name of the driver that tracks: "engine", "iommufd", "dmatrack" or "stock"
  * @engine: the engine; NULL with another backend
  * @device_fd: descriptor of the VFIO device it was opened with, or -1
  * @features: DMATRACK_FEATURE_* of the driver; 0: the stock driver

@@ -90,10 +90,10 @@ static void driver_of(const char *path, char *name, size_t size)
 		snprintf(name, size, "no driver");
 }
 
-int dml_group_of(const char *device)
+/* @path: out: the device's folder in sysfs, with room for a file's name after it */
+static int find_device(const char *device, char *path)
 {
 	const char *bus = bus_of(device);
-	char path[PATH_MAX], number[32];
 
 	if (!bus)
 		return dml_error(
@@ -102,9 +102,19 @@ int dml_group_of(const char *device)
 			"as 0000:00:03.0, nor a mediated device's UUID, nor "
 			"a platform device",
 			device);
-	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s", bus, device);
+	snprintf(path, PATH_MAX, "/sys/bus/%s/devices/%.200s", bus, device);
 	if (access(path, F_OK))
 		return dml_error(-ENODEV, "there is no device %s", device);
+	return 0;
+}
+
+int dml_group_of(const char *device)
+{
+	char path[PATH_MAX], number[32];
+	int err = find_device(device, path);
+
+	if (err)
+		return err;
 	strcat(path, "/iommu_group");
 	if (!link_name(path, number, sizeof(number)))
 		return dml_error(
@@ -114,6 +124,33 @@ int dml_group_of(const char *device)
 			"the firmware's settings)",
 			device);
 	return atoi(number);
+}
+
+int dml_group_device_file(const char *device, char *file, size_t size)
+{
+	char path[PATH_MAX], driver[64];
+	struct dirent *entry;
+	int err = find_device(device, path);
+	DIR *dir;
+
+	if (err)
+		return err;
+	driver_of(path, driver, sizeof(driver));
+	strcat(path, "/vfio-dev");
+	dir = opendir(path);
+	do
+		entry = dir ? readdir(dir) : NULL;
+	while (entry && entry->d_name[0] == '.');
+	if (entry)
+		snprintf(file, size, "/dev/vfio/devices/%.30s", entry->d_name);
+	if (dir)
+		closedir(dir);
+	if (entry)
+		return 0;
+	return dml_error(-ENODEV,
+			 "device %s is bound to %s, not to a VFIO driver "
+			 "such as vfio-pci",
+			 device, driver);
 }
 
 /* Which process has a group open ----------------------------------------------- */

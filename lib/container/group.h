@@ -6,8 +6,20 @@
 #ifndef DML_CONTAINER_GROUP_H
 #define DML_CONTAINER_GROUP_H
 
+#include <stddef.h>
+
 /* Return: the number of the group of @device, a PCI address or a UUID, or -errno */
 int dml_group_of(const char *device);
+
+/**
+ * dml_group_device_file() - find the file by which a device joins an iommufd
+ * @device: as for dml_group_of()
+ * @file: out: "/dev/vfio/devices/vfio0"; there is none if the kernel makes no such files
+ * @size: bytes of @file
+ *
+ * Return: 0; -ENODEV (no such device, or it has no VFIO driver), -EINVAL (not a device's name).
+ */
+int dml_group_device_file(const char *device, char *file, size_t size);
 
 /**
  * dml_group_open() - open a viable group

@@ -41,6 +41,9 @@ static const struct dmatrack_sender how = {
 static const struct dmatrack_channel_ops no_functions = {
 	.size = sizeof(no_functions),
 };
+static const struct dmatrack_iommufd no_iommufd = {
+	.size = sizeof(no_iommufd),
+};
 static const struct dmatrack_memory no_memory = { .size = sizeof(no_memory) };
 static const struct dmatrack_region nowhere = { .size = 4096 };
 
@@ -92,6 +95,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(open_fd, NULL, 0) \
 	C(open_group, NULL, "/nowhere", VFIO_TYPE1v2_IOMMU) \
 	C(open_group, &t, NULL, VFIO_TYPE1v2_IOMMU) \
+	C(open_iommufd, NULL, &no_iommufd) C(open_iommufd, &t, NULL) \
 	C(open_vfio, NULL, "device", VFIO_TYPE1v2_IOMMU) \
 	C(open_vfio, &t, NULL, VFIO_TYPE1v2_IOMMU) \
 	C(peer_connect, NULL, "-", &peer) C(peer_connect, &ch, NULL, &peer) \

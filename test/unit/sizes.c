@@ -175,6 +175,15 @@ static const struct dmatrack_ranges beyond_the_last = {
 	.found = found,
 };
 
+static const struct dmatrack_iommufd no_iommufd = { .iommufd = -1 };
+
+static int take_iommufd(const void *s)
+{
+	struct dmatrack *none;
+
+	return dmatrack_open_iommufd(&none, s);
+}
+
 static int take_ranges(const void *s)
 {
 	return dmatrack_harvest_ranges(t, s);
@@ -215,6 +224,7 @@ static const struct kind {
 	KIND(take_listening_peer, 0, &a_peer, dmatrack_peer, tls),
 	KIND(take_connecting_peer, -ENOENT, &a_peer, dmatrack_peer, tls),
 	KIND(take_memory, 0, &a_memory, dmatrack_memory, write),
+	KIND(take_iommufd, -EBADF, &no_iommufd, dmatrack_iommufd, flags),
 	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
 };
 
