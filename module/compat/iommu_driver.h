@@ -17,6 +17,16 @@
 #endif
 
 /*
+ * A kernel with iommufd has the function that iommu_dirty_bitmap_record() calls in this
+ * namespace. Since 6.13 its name is a string.
+ */
+#if DMT_KERNEL_IS(7, 3)
+#define DMT_IMPORT_IOMMUFD MODULE_IMPORT_NS("IOMMUFD")
+#else
+#define DMT_IMPORT_IOMMUFD MODULE_IMPORT_NS(IOMMUFD)
+#endif
+
+/*
  * Parameters of attach_dev() and of the function that allocates a domain by flags, and the
  * member of struct iommu_ops for that function.
  */
