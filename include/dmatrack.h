@@ -115,18 +115,24 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
  */
 int dmatrack_open_fd(struct dmatrack **t, int fd);
 
+/*
+ * Entries of the page tables are single pages, so that as few pages as possible count as written;
+ * devices may be slower. Nothing is mapped in the address space yet.
+ */
+#define DMATRACK_IOMMUFD_SMALL_PAGES (1u << 0)
+
 /**
  * struct dmatrack_iommufd - page tables of an iommufd, or the device that they are made for
  * @size: sizeof(struct dmatrack_iommufd); for other values see dmatrack(7)
  * @device: a device bound to a VFIO driver, as for dmatrack_open_vfio(), or its file, such as
  *	    "/dev/vfio/devices/vfio0": an iommufd, an address space and page tables are made, and the
- *	    device is attached to them; the other members are 0. NULL: the program has made all
- *	    that
+ *	    device is attached to them; the next three members are 0. NULL: the program has made
+ *	    all that
  * @iommufd: descriptor of an open /dev/iommu. It is duplicated, and stays the caller's
  * @ioas: ID of an address space of @iommufd
  * @hwpt: ID of page tables of that address space, allocated with
  *	  IOMMU_HWPT_ALLOC_DIRTY_TRACKING
- * @flags: 0
+ * @flags: DMATRACK_IOMMUFD_*
  */
 struct dmatrack_iommufd {
 	size_t size;
@@ -149,13 +155,14 @@ struct dmatrack_iommufd {
  * Mappings are made and removed by calls on the container only: mappings that were made by other
  * means are not known to it, and not harvested. No one else may switch the page tables' tracking
  * or read their dirty bits. dmatrack_close() removes its mappings and ends its tracking; an
- * address space that the program made stays.
+ * address space that the program made stays. After fork(2) a child can't map, and changes nothing
+ * in the page tables.
  *
  * Return: 0; -ENOENT (there is no /dev/iommu, or no such @ioas or @hwpt), -ENODEV (no such device,
  * it has no VFIO driver, or no file), -EOPNOTSUPP (the IOMMU keeps no dirty bits, or the page
  * tables were allocated without, or the kernel is older than Linux 6.7), -EBUSY (the device is in
  * use), -EBADF (@iommufd isn't open), -EINVAL (it is not an iommufd; a member is given that
- * must be 0; or the device is emulated), -E2BIG (@iommufd has a member that this library doesn't
+ * must be 0; the device is emulated; or, for DMATRACK_IOMMUFD_SMALL_PAGES, memory is mapped), -E2BIG (@iommufd has a member that this library doesn't
  * know, and that is not 0), -EPERM, -EACCES, -ENOMEM, -EMFILE.
  */
 int dmatrack_open_iommufd(struct dmatrack **t,

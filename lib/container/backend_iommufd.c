@@ -327,12 +327,31 @@ static int begin(struct iommufd_container *c)
 	return 0;
 }
 
+static int set_options(struct iommufd_container *c,
+		       const struct dmatrack_iommufd *from)
+{
+	int err = from->flags & DMATRACK_IOMMUFD_SMALL_PAGES ?
+			  dml_iommufd_small_pages(&c->io) :
+			  0;
+
+	if (err == -EINVAL)
+		return dml_error(err,
+				 "entries of the page tables can't be single "
+				 "pages: memory is mapped already");
+	if (err && err != -ENOENT) /* the IOAS: find_limits() finds it */
+		return dml_error(err, "mapping by single pages: %s",
+				 strerrordesc_np(-err));
+	return 0;
+}
+
 static int open_tables(struct iommufd_container *c,
 		       const struct dmatrack_iommufd *from)
 {
 	int err = from->device ? open_for_device(c, from->device) :
 				 open_duplicate(c, from);
 
+	if (!err)
+		err = set_options(c, from);
 	if (!err)
 		err = find_limits(c);
 	if (!err)
@@ -345,7 +364,7 @@ static int take_iommufd(struct dmatrack_iommufd *to,
 {
 	int err = DML_SIZED_TAKE(to, from, struct dmatrack_iommufd, flags);
 
-	if (!err && to->flags)
+	if (!err && to->flags & ~DMATRACK_IOMMUFD_SMALL_PAGES)
 		err = dml_error(-EINVAL,
 				"struct dmatrack_iommufd: unknown flags 0x%x",
 				to->flags);

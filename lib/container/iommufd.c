@@ -54,6 +54,17 @@ int dml_iommufd_alloc_hwpt(struct dml_iommufd *io, uint32_t id)
 	return err;
 }
 
+int dml_iommufd_small_pages(const struct dml_iommufd *io)
+{
+	struct iommufd_option option = {
+		.size = sizeof(option),
+		.option = IOMMUFD_HUGE_PAGES,
+		.object = io->ioas,
+	};
+
+	return call(io->fd, IOMMUFD_OPTION, &option);
+}
+
 int dml_iommufd_attach(const struct dml_iommufd *io, int device)
 {
 	struct iommufd_attach attach = { .size = sizeof(attach),
@@ -63,6 +74,12 @@ int dml_iommufd_attach(const struct dml_iommufd *io, int device)
 }
 
 /* Page tables ------------------------------------------------------------------- */
+
+static int call_tables(const struct dml_iommufd *io, unsigned long cmd,
+		       const void *arg)
+{
+	return getpid() == io->process ? call(io->fd, cmd, arg) : -EPERM;
+}
 
 static int tables_map(struct dmt_tables *t, u64 iova, unsigned long vaddr,
 		      u64 size, u32 prot)
@@ -79,9 +96,10 @@ static int tables_map(struct dmt_tables *t, u64 iova, unsigned long vaddr,
 		.iova = iova,
 	};
 
-	return call(io->fd, IOMMUFD_MAP, &map);
+	return call_tables(io, IOMMUFD_MAP, &map);
 }
 
+/* What a child unmaps is gone for it: it never was its own. */
 static bool tables_unmap(struct dmt_tables *t, u64 iova, u64 size)
 {
 	const struct dml_iommufd *io = to_iommufd(t);
@@ -92,20 +110,20 @@ static bool tables_unmap(struct dmt_tables *t, u64 iova, u64 size)
 		.length = size,
 	};
 
-	return !call(io->fd, IOMMUFD_UNMAP, &unmap);
+	return getpid() != io->process || !call(io->fd, IOMMUFD_UNMAP, &unmap);
 }
 
 /* The kernel clears the bits that are set when tracking begins. */
 static int tables_track(struct dmt_tables *t, bool on)
 {
 	const struct dml_iommufd *io = to_iommufd(t);
-	const struct iommufd_track track = {
+	struct iommufd_track track = {
 		.size = sizeof(track),
 		.flags = on ? IOMMUFD_TRACK_ON : 0,
 		.hwpt = io->hwpt,
 	};
 
-	return call(io->fd, IOMMUFD_TRACK, &track);
+	return call_tables(io, IOMMUFD_TRACK, &track);
 }
 
 /* Make sure that @io->bits has @size bytes, all 0. */
@@ -147,7 +165,7 @@ static int tables_take_dirty(struct dmt_tables *t, u64 iova, u64 last,
 	if (err)
 		return err;
 	get.bits = (uintptr_t)io->bits;
-	err = call(io->fd, IOMMUFD_GET_DIRTY, &get);
+	err = call_tables(io, IOMMUFD_GET_DIRTY, &get);
 	if (err)
 		return err;
 	for (; dmatrack_next_run(io->bits, size / PAGE_SIZE, &pos, &n);
@@ -160,7 +178,7 @@ static int tables_take_dirty(struct dmt_tables *t, u64 iova, u64 last,
 int dml_iommufd_check(struct dml_iommufd *io, uint64_t iova)
 {
 	int err = clear_bits(io, PAGE_SIZE);
-	const struct iommufd_get_dirty get = {
+	struct iommufd_get_dirty get = {
 		.size = sizeof(get),
 		.hwpt = io->hwpt,
 		.flags = IOMMUFD_KEEP_BITS,
@@ -253,6 +271,7 @@ void dml_iommufd_init(struct dml_iommufd *io)
 			.track = tables_track,
 			.take_dirty = tables_take_dirty,
 		},
+		.process = getpid(),
 		.fd = -1,
 	};
 }

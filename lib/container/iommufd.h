@@ -8,11 +8,15 @@
 #ifndef DML_CONTAINER_IOMMUFD_H
 #define DML_CONTAINER_IOMMUFD_H
 
+#include <sys/types.h>
+
 #include "engine/iommu.h"
 
 /**
  * struct dml_iommufd - an address space of an iommufd, and page tables of it
  * @tables: functions that fill and read the page tables
+ * @process: ID of the process that opened it. In a child, page tables are not changed: they are the
+ *	     parent's
  * @fd: descriptor of the iommufd
  * @ioas: ID of the address space
  * @hwpt: ID of the page tables
@@ -21,6 +25,7 @@
  */
 struct dml_iommufd {
 	struct dmt_tables tables;
+	pid_t process;
 	int fd;
 	uint32_t ioas;
 	uint32_t hwpt;
@@ -38,6 +43,9 @@ int dml_iommufd_bind(const struct dml_iommufd *io, int device, uint32_t *id);
 /* Allocate @io->ioas; and @io->hwpt, with dirty bits, for the device with this ID */
 int dml_iommufd_alloc_ioas(struct dml_iommufd *io);
 int dml_iommufd_alloc_hwpt(struct dml_iommufd *io, uint32_t id);
+
+/* Have page tables of @io->ioas, in which nothing is mapped, map by single pages. */
+int dml_iommufd_small_pages(const struct dml_iommufd *io);
 
 /* Attach a bound device to @io->hwpt. */
 int dml_iommufd_attach(const struct dml_iommufd *io, int device);

@@ -65,6 +65,24 @@ struct iommufd_unmap {
 #define IOMMUFD_UNMAP IOMMUFD_CALL(6)
 
 /**
+ * struct iommufd_option - set an option
+ * @option: IOMMUFD_HUGE_PAGES
+ * @get: 1: get it; 0: set it
+ * @object: ID of the address space
+ * @value: whether entries of page tables may be larger than a page. -EINVAL: they are mapped already
+ */
+struct iommufd_option {
+	__u32 size;
+	__u32 option;
+	__u16 get;
+	__u16 reserved;
+	__u32 object;
+	__aligned_u64 value;
+};
+#define IOMMUFD_OPTION	   IOMMUFD_CALL(7)
+#define IOMMUFD_HUGE_PAGES 1
+
+/**
  * struct iommufd_alloc_hwpt - allocate page tables
  * @flags: IOMMUFD_DIRTY_BITS
  * @device: ID of a device that will be attached

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "dmatrack.h"
@@ -55,7 +56,7 @@ static struct area {
 	unsigned int entry;
 } areas[16];
 static unsigned int nr_areas;
-static bool tracking, entry_dirty[PAGES];
+static bool tracking, small_pages, entry_dirty[PAGES];
 
 static struct area *area_at(uint64_t iova)
 {
@@ -104,7 +105,7 @@ static int played_map(const struct iommufd_map *map)
 	areas[nr_areas++] = (struct area){
 		map->iova,
 		last,
-		huge_memory && vaddr == huge_memory ? HUGE : 1,
+		huge_memory && vaddr == huge_memory && !small_pages ? HUGE : 1,
 	};
 	return 0;
 }
@@ -169,6 +170,15 @@ static int played_track(const struct iommufd_track *track)
 	return 0;
 }
 
+static int played_option(const struct iommufd_option *option)
+{
+	CHECK(option->option == IOMMUFD_HUGE_PAGES && option->object == ioas);
+	if (nr_areas)
+		return -EINVAL;
+	small_pages = !option->value;
+	return 0;
+}
+
 static int played(unsigned long cmd, void *arg)
 {
 	switch (cmd) {
@@ -178,6 +188,8 @@ static int played(unsigned long cmd, void *arg)
 		return played_map(arg);
 	case IOMMUFD_UNMAP:
 		return played_unmap(arg);
+	case IOMMUFD_OPTION:
+		return played_option(arg);
 	case IOMMUFD_TRACK:
 		return played_track(arg);
 	case IOMMUFD_GET_DIRTY:
@@ -369,7 +381,7 @@ static void begin(void)
 	if (fd >= 0)
 		close(fd);
 	nr_areas = 0;
-	tracking = false;
+	tracking = small_pages = false;
 	memset(entry_dirty, 0, sizeof(entry_dirty));
 	if (mock) {
 		mock_open();
@@ -555,6 +567,60 @@ static void test_large_entries(void)
 	check_dirty(0, HUGE + 64, HUGE, 64, NONE);
 	check_dirty(HUGE + 64, HUGE - 64, HUGE + 128, HUGE - 128, NONE);
 	CHECK_CLEAN();
+}
+
+/* Open the container again, with these flags. */
+static int begin_with(unsigned int flags)
+{
+	struct dmatrack_iommufd f = from();
+
+	dmatrack_close(t);
+	t = NULL;
+	f.flags = flags;
+	return dmatrack_open_iommufd(&t, &f);
+}
+
+static void test_small_pages(void)
+{
+	struct dmatrack_iommufd f;
+	struct dmatrack *other;
+
+	begin();
+	CHECK_EQ(begin_with(DMATRACK_IOMMUFD_SMALL_PAGES), 0);
+	CHECK_EQ(dmatrack_map(t, BASE, huge_memory, 2 * HUGE * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	dma(HUGE + 5);
+	CHECK_DIRTY(NONE, 0, HUGE + 5);
+	begin();
+	map(0, 64);
+	f = from();
+	f.flags = DMATRACK_IOMMUFD_SMALL_PAGES;
+	CHECK_EQ(dmatrack_open_iommufd(&other, &f), -EINVAL);
+	CHECK(says("mapped already"));
+}
+
+/* A child has a copy of the container; the page tables are its parent's. */
+static void test_fork(void)
+{
+	int status;
+	pid_t pid;
+
+	begin();
+	map(0, 64);
+	CHECK_EQ(dmatrack_start(t), 0);
+	unmaps = track_ends = 0;
+	pid = fork();
+	if (!pid) {
+		if (dmatrack_map(t, BASE + 100 * PAGE, memory, PAGE, RW) !=
+		    -EPERM)
+			_exit(1);
+		dmatrack_close(t);
+		_exit(unmaps || track_ends);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	dma(5);
+	CHECK_DIRTY(NONE, 0, 5);
 }
 
 static void test_map_while_tracking(void)
@@ -773,7 +839,7 @@ static void test_device_errors(void)
 	f.hwpt = 1;
 	CHECK_EQ(dmatrack_open_iommufd(&t, &f), -EINVAL);
 	CHECK(says("must be 0"));
-	f.flags = 1;
+	f.flags = 2;
 	CHECK_EQ(dmatrack_open_iommufd(&t, &f), -EINVAL);
 	CHECK(says("unknown flags"));
 }
@@ -806,10 +872,13 @@ int main(int argc, char **argv)
 	TEST(test_ranges, "as ranges");
 	TEST(test_part, "a part of a mapping");
 	TEST(test_coarse, "by pages larger than the page tables'");
-	if (make_huge_memory())
+	if (make_huge_memory()) {
 		TEST(test_large_entries, "a part of a large entry");
-	else
-		SKIP("a part of a large entry", "no huge pages");
+		TEST(test_small_pages, "no large entries");
+	} else {
+		SKIP("large entries", "no huge pages");
+	}
+	TEST(test_fork, "a child changes nothing");
 	TEST(test_map_while_tracking, "mappings made while tracking");
 	TEST(test_unmap_bitmap, "unmapping has the last word");
 	TEST(test_bad_buffer, "a bad buffer loses nothing");
