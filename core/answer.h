@@ -35,7 +35,10 @@ struct dmt_harvest;
  *	   begins within the chunk): those of h->taker.words in the lines of @taken, and
  *	   those of h->pinned in the lines of @pinned, a bit for each line. @npages: number of
  *	   pages of the chunk up to the end of the range
- * @few: the same for the words of h->taker.words that are listed in h->taker.set
+ * @few: the same for words listed in h->taker.set and h->taker.scratch
+ * @pins: report, before anything of a whole chunk is taken, its pages that are pinned for writing:
+ *	  the @lines of @words, each word to be read once. Return: false: nothing is done, and
+ *	  @lines is to have them. NULL: always so
  * @finish: called at the end: write the rest of the answer, unless there was an error
  * @put_back: called after an error: mark again all pages that were reported, or were
  *	      about to be
@@ -47,6 +50,8 @@ struct dmt_answer {
 	void (*lines)(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 		      unsigned int npages);
 	void (*few)(struct dmt_harvest *h, s64 pos, unsigned int npages);
+	bool (*pins)(struct dmt_harvest *h, s64 pos, const u64 *words,
+		     u64 lines, unsigned int npages);
 	void (*finish)(struct dmt_harvest *h);
 	void (*put_back)(struct dmt_harvest *h);
 };

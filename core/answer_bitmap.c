@@ -108,15 +108,21 @@ static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
 static void window_clear(struct dmt_harvest *h)
 {
 	struct bitmap_state *b = bitmap_of(h);
+	u64 todo = b->lines;
 	unsigned int i;
 
-	for (; b->lines; b->lines &= b->lines - 1) {
-		u64 *line = b->window + __ffs64(b->lines) * DMT_LINE_WORDS;
+	if (todo == ~0ULL) {
+		memset(b->window, 0, sizeof(b->window));
+		todo = 0;
+	}
+	for (; todo; todo &= todo - 1) {
+		u64 *line = b->window + __ffs64(todo) * DMT_LINE_WORDS;
 
 #pragma GCC unroll 8
 		for (i = 0; i < DMT_LINE_WORDS; i++)
 			line[i] = 0;
 	}
+	b->lines = 0;
 }
 
 /* Zeros to the user, up to word @w */
@@ -276,6 +282,13 @@ static inline void or_line(u64 *to, const u64 *words)
 /* The same for @lines of a chunk */
 static inline void or_lines(u64 *to, const u64 *words, u64 lines)
 {
+	unsigned int w;
+
+	if (lines == ~0ULL) {
+		for (w = 0; w < WINDOW_WORDS; w += DMT_LINE_WORDS)
+			or_line(to + w, words + w);
+		return;
+	}
 	for (; lines; lines &= lines - 1) {
 		unsigned int at = __ffs64(lines) * DMT_LINE_WORDS;
 
@@ -309,46 +322,56 @@ static void put_line(struct dmt_harvest *h, s64 pos, const u64 *words,
 				  (pinned ? pinned[i] : 0));
 }
 
+#define NOT_IN_WINDOW ~0U
+
 /*
- * The usual case: a chunk's lines are lines of the window, and all of them are in it, which
- * needs no check of each. Return: the chunk's place in the window; NULL: it isn't so
+ * The usual case: a chunk's words are words of the window, and all of them are in it, which
+ * needs no check of each. Return: the first one's number in the window, or NOT_IN_WINDOW
  */
-static u64 *window_chunk(struct dmt_harvest *h, s64 pos, unsigned int npages)
+static inline unsigned int window_words(struct dmt_harvest *h, s64 pos,
+					unsigned int npages)
 {
 	struct bitmap_state *b = bitmap_of(h);
 	u64 w = (u64)pos / 64;
 
 	if (pos < 0 || h->coarse || pos % 64 || !window_reach(h, w) ||
-	    (w - b->at) % DMT_LINE_WORDS ||
-	    w - b->at + ALIGN(npages, 1U << DMT_LINE_SHIFT) / 64 > WINDOW_WORDS)
-		return NULL;
-	return b->window + (w - b->at);
+	    w - b->at + DIV_ROUND_UP(npages, 64) > WINDOW_WORDS)
+		return NOT_IN_WINDOW;
+	return w - b->at;
 }
 
-/* Return: false: it's not the usual case, and nothing is done */
-static bool put_chunk(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
-		      unsigned int npages)
+/* The same for whole lines. Return: false: it's not the usual case, and nothing is done */
+static bool put_chunk(struct dmt_harvest *h, s64 pos, const u64 *words,
+		      u64 lines, unsigned int npages)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 *to = window_chunk(h, pos, npages);
+	unsigned int at =
+		window_words(h, pos, ALIGN(npages, 1U << DMT_LINE_SHIFT));
 
-	if (!to)
+	if (at == NOT_IN_WINDOW || at % DMT_LINE_WORDS)
 		return false;
-	or_lines(to, h->taker.words, taken);
-	or_lines(to, h->pinned, pinned);
-	b->lines |= (taken | pinned) << (to - b->window) / DMT_LINE_WORDS;
+	or_lines(b->window + at, words, lines);
+	b->lines |= lines << at / DMT_LINE_WORDS;
 	return true;
+}
+
+/* Does the window hold a page of word @w or after it? */
+static bool window_holds(const struct bitmap_state *b, u64 w)
+{
+	return w - b->at < WINDOW_WORDS &&
+	       b->lines >> (w - b->at) / DMT_LINE_WORDS;
 }
 
 /*
  * Can a chunk's words be handed out where they are, without the window? They can if they
- * are in a bitmap that was pulled out of the log, and are whole words of the answer. Late
- * marks may still set bits there: see log.h.
+ * are in a bitmap that was pulled out of the log, are whole words of the answer, and none of
+ * the chunk's pages is in the window already, because it is pinned. Late marks may still set
+ * bits there: see log.h.
  */
-static bool is_direct(const struct dmt_harvest *h, s64 pos, u64 npages)
+static bool is_direct(struct dmt_harvest *h, s64 pos, u64 npages)
 {
 	return h->taker.held && !h->coarse && pos >= 0 && !(pos % 64) &&
-	       !(npages % 64);
+	       !(npages % 64) && !window_holds(bitmap_of(h), pos / 64);
 }
 
 /* Hand out the window, then @words of a chunk, which come behind all that it holds. */
@@ -372,7 +395,7 @@ static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 		put_direct(h, pos / 64, words, npages / 64);
 		return;
 	}
-	if (put_chunk(h, pos, taken, pinned, npages))
+	if (!pinned && put_chunk(h, pos, words, taken, npages))
 		return;
 	/* To the end even after an error: what was taken has to go somewhere. */
 	for (todo = taken | pinned; todo; todo &= todo - 1) {
@@ -385,25 +408,35 @@ static void bitmap_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 	}
 }
 
+/* Not inlined, because it would need more registers than the usual case has to save. */
+static noinline void put_listed(struct dmt_harvest *h, s64 pos)
+{
+	const struct dmt_taker *t = &h->taker;
+	unsigned int i;
+
+	for (i = 0; i < t->nset; i++)
+		put_pages(h, pos + t->set[i] * 64, t->scratch[i]);
+}
+
 static void bitmap_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
 {
 	struct bitmap_state *b = bitmap_of(h);
 	const struct dmt_taker *t = &h->taker;
-	u64 *to = window_chunk(h, pos, npages), lines = 0;
+	unsigned int at = window_words(h, pos, npages);
+	u64 lines = b->lines;
 	unsigned int i;
 
-	for (i = 0; i < t->nset; i++) {
-		unsigned int w = t->set[i];
-
-		if (likely(to)) {
-			to[w] |= t->words[w];
-			lines |= 1ULL << w / DMT_LINE_WORDS;
-		} else {
-			put_pages(h, pos + w * 64, t->words[w]);
-		}
+	if (unlikely(at == NOT_IN_WINDOW)) {
+		put_listed(h, pos);
+		return;
 	}
-	if (likely(to))
-		b->lines |= lines << (to - b->window) / DMT_LINE_WORDS;
+	for (i = 0; i < t->nset; i++) {
+		unsigned int w = at + t->set[i];
+
+		b->window[w] |= t->scratch[i];
+		lines |= 1ULL << w / DMT_LINE_WORDS;
+	}
+	b->lines = lines;
 }
 
 /* Putting back -------------------------------------------------------------- */
@@ -488,6 +521,7 @@ static const struct dmt_answer bitmap_answer = {
 	.run = bitmap_run,
 	.lines = bitmap_lines,
 	.few = bitmap_few,
+	.pins = put_chunk,
 	.finish = bitmap_finish,
 	.put_back = bitmap_put_back,
 };

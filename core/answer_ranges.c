@@ -171,8 +171,8 @@ static void ranges_word(struct dmt_harvest *h, s64 pos, u64 word, u64 taken)
 }
 
 /*
- * List the words of @lines that aren't 0. There is no branch for each, because which ones
- * are 0 can't be predicted.
+ * List the words of @lines that aren't 0, perhaps where they are. There is no branch for each,
+ * because which ones are 0 can't be predicted.
  */
 static void find_set(struct dmt_taker *t, u64 lines)
 {
@@ -182,8 +182,11 @@ static void find_set(struct dmt_taker *t, u64 lines)
 		unsigned int w = __ffs64(lines) * DMT_LINE_WORDS;
 
 		for (i = 0; i < DMT_LINE_WORDS; i++, w++) {
+			u64 word = READ_ONCE(t->words[w]);
+
+			t->scratch[n] = word;
 			t->set[n] = w;
-			n += !!READ_ONCE(t->words[w]);
+			n += !!word;
 		}
 	}
 	t->nset = n;
@@ -211,7 +214,7 @@ static void ranges_words(struct dmt_harvest *h, u64 pos)
 
 	for (i = 0; i < t->nset; i++) {
 		u64 at = pos + t->set[i] * 64;
-		u64 word = READ_ONCE(t->words[t->set[i]]);
+		u64 word = t->scratch[i];
 
 		while (word) {
 			u64 first = at + __ffs64(word);
@@ -246,11 +249,9 @@ static void ranges_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
 	if (!h->coarse && pos >= 0)
 		ranges_words(h, pos);
 	else
-		for (i = 0; i < t->nset; i++) {
-			u64 word = READ_ONCE(t->words[t->set[i]]);
-
-			ranges_word(h, pos + t->set[i] * 64, word, word);
-		}
+		for (i = 0; i < t->nset; i++)
+			ranges_word(h, pos + t->set[i] * 64, t->scratch[i],
+				    t->scratch[i]);
 	ranges_interrupted(h);
 }
 

@@ -66,15 +66,40 @@ static u64 clip_lines(u64 *words, u64 lines, unsigned int first,
 	return lines;
 }
 
+/*
+ * Read the pages of a chunk that are pinned for writing. They go straight into the answer where it
+ * has a place for a whole chunk. Return: a bit for each line of h->pinned that has pages
+ */
+static u64 read_pins(struct dmt_harvest *h, const struct dmt_mapping *m,
+		     u64 chunk, unsigned int first, unsigned int end, s64 pos)
+{
+	bool whole = !first && end == dmt_chunk_pages(&m->log, chunk);
+	const u64 *written;
+	u64 lines = dmt_pins_written(&m->pins, chunk, &written), todo;
+
+	if (!lines || (whole && h->answer->pins &&
+		       h->answer->pins(h, pos, written, lines, end)))
+		return 0;
+	for (todo = lines; todo; todo &= todo - 1) {
+		unsigned int w = __ffs64(todo) * DMT_LINE_WORDS, i;
+
+		for (i = 0; i < DMT_LINE_WORDS; i++)
+			h->pinned[w + i] = READ_ONCE(written[w + i]);
+	}
+	return whole ? lines : clip_lines(h->pinned, lines, first, end);
+}
+
 /* Pages [first, end) of a chunk whose page 0 is at @pos */
 static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 			  u64 chunk, unsigned int first, unsigned int end,
 			  s64 pos)
 {
-	u64 pinned, taken = 0;
+	u64 pinned = 0, taken = 0;
 
-	/* The order matters: see pins.c. */
-	pinned = dmt_pins_read(&m->pins, chunk, h->pinned);
+	if (dmt_pins_ever(&m->pins)) {
+		pinned = read_pins(h, m, chunk, first, end, pos);
+		smp_mb(); /* before the log is taken: see pins.c */
+	}
 	h->taker.few = !pinned;
 	switch (dmt_log_take(&m->log, chunk, first, end, &h->taker)) {
 	case DMT_TAKEN_ALL:
@@ -89,8 +114,6 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 	default:
 		break;
 	}
-	if (pinned && (first || end < dmt_chunk_pages(&m->log, chunk)))
-		pinned = clip_lines(h->pinned, pinned, first, end);
 	if (taken | pinned)
 		h->answer->lines(h, pos, taken, pinned, end);
 }
@@ -101,7 +124,7 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
  *	  of the mapping was pinned when the harvest of it began
  * @log: number of the next chunk whose log isn't clean
  *
- * Each moves when the harvest has passed it, and so walks the mapping once.
+ * Each moves when the harvest passes it, and so walks the mapping once.
  * A chunk that both skip has no page that the harvest must report: its
  * log was clean, so no write before the harvest was marked in it; and it has no
  * page that was pinned before the harvest. It has never had one; or no page of
@@ -121,6 +144,7 @@ static u64 cursors_move(struct cursors *at, const struct dmt_mapping *m,
 		at->pins = dmt_pins_next(&m->pins, chunk);
 	if (at->log < chunk)
 		at->log = dmt_log_clean_upto(&m->log, chunk);
+	dmt_log_prefetch(&m->log, at->log);
 	return min(at->pins, at->log);
 }
 
@@ -139,26 +163,50 @@ static u64 cursors_begin(struct cursors *at, const struct dmt_mapping *m,
 static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 			    u64 first, u64 last, s64 pos)
 {
-	struct cursors at;
-	u64 chunk = cursors_begin(&at, m, first >> DMT_CHUNK_SHIFT), next;
+	bool small = m->pins.nchunks == 1; /* which needs no cursors */
+	u64 chunk = first >> DMT_CHUNK_SHIFT, next;
+	struct cursors at = {};
 
-	while (chunk <= last >> DMT_CHUNK_SHIFT && chunk < m->pins.nchunks) {
+	if (!small)
+		chunk = cursors_begin(&at, m, chunk);
+	for (; chunk <= last >> DMT_CHUNK_SHIFT && chunk < m->pins.nchunks;
+	     chunk = next) {
 		u64 start = chunk << DMT_CHUNK_SHIFT;
 		unsigned int from = start < first ? first - start : 0;
 		unsigned int end = min_t(u64, last - start + 1,
 					 dmt_chunk_pages(&m->log, chunk));
 
-		dmt_log_prefetch(&m->log, chunk + 1);
+		next = small ? 1 : cursors_move(&at, m, chunk + 1);
 		if (from < end)
 			harvest_chunk(h, m, chunk, from, end, pos + (s64)start);
-		if (h->err || h->full)
+		if (small || h->err || h->full)
 			break;
-		next = cursors_move(&at, m, chunk + 1);
 		if ((next ^ chunk) >> DMT_TABLE_SHIFT ||
 		    next > last >> DMT_CHUNK_SHIFT)
 			dmt_log_tidy(&m->log, chunk, &h->taker);
-		chunk = next;
 	}
+}
+
+/* Prefetch what is_clean() will read. */
+static inline void prefetch_mapping(const struct dmt_mapping *m)
+{
+	if (!m)
+		return;
+	prefetch(&m->iova);
+	prefetch(&m->pins.count);
+	prefetch(&m->log.table[1]);
+}
+
+/*
+ * Has a mapping of one chunk nothing that the harvest must report? As cursors_begin(), for many
+ * mappings: it reads two lines of memory of each
+ */
+static inline bool is_clean(const struct dmt_mapping *m)
+{
+	if (READ_ONCE(m->pins.count))
+		return false;
+	smp_rmb(); /* the count of pins before the log */
+	return dmt_log_is_clean(&m->log);
 }
 
 /* Return: whether every page that devices may write to counts as written */
@@ -179,12 +227,15 @@ void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last)
 			dmt_mapping_mark_iovas(m, iova, last);
 }
 
-/* Pages [first, end] of a mapping that are in the range */
-static void harvest_part(struct dmt_harvest *h, struct dmt_mapping *m,
-			 u64 first, u64 end)
+/* The part of a mapping that is in the range */
+static void harvest_part(struct dmt_harvest *h, struct dmt_mapping *m)
 {
+	u64 first = (max(h->base, m->iova) - m->iova) >> PAGE_SHIFT;
+	u64 end = (min(h->last, m->last) - m->iova) >> PAGE_SHIFT;
 	s64 pos;
 
+	if (!(m->prot & DMT_WRITE))
+		return;
 	if (m->iova < h->base)
 		pos = -(s64)((h->base - m->iova) >> PAGE_SHIFT);
 	else
@@ -199,6 +250,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		     unsigned int pgshift, const struct dmt_answer *answer)
 {
 	struct dmt_space *space = &h->c->space;
+	bool all = h->c->scope_all;
 	struct dmt_space_iter it;
 	struct dmt_mapping *m;
 	unsigned int n = 0;
@@ -218,11 +270,9 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	m = dmt_space_first(space, iova, &it);
 	for (; m && m->iova <= last && !h->err && !h->full;
 	     m = dmt_space_next(space, &it)) {
-		if (m->prot & DMT_WRITE)
-			harvest_part(
-				h, m,
-				(max(iova, m->iova) - m->iova) >> PAGE_SHIFT,
-				(min(last, m->last) - m->iova) >> PAGE_SHIFT);
+		prefetch_mapping(dmt_space_ahead(space, &it));
+		if (all || !is_clean(m))
+			harvest_part(h, m);
 		if (!(++n % 256) && dmt_interrupted())
 			h->err = -EINTR;
 	}

@@ -543,23 +543,20 @@ u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk)
 {
 	u64 end = nchunks(log);
 
+	if (is_small(log))
+		return dmt_log_is_clean(log) ? end : chunk;
 	while (chunk < end) {
-		const struct dmt_slot *table, *slot, *stop;
-		unsigned int ti = chunk >> DMT_TABLE_SHIFT;
-		unsigned int ci = chunk & (DMT_TABLE_CHUNKS - 1);
+		u64 next = (chunk | (DMT_TABLE_CHUNKS - 1)) + 1;
+		const struct dmt_slot *table =
+			smp_load_acquire(&log->table[chunk >> DMT_TABLE_SHIFT]);
 
-		table = smp_load_acquire(&log->table[ti]);
-		if (is_pointer(table)) {
-			stop = table + table_chunks(log, ti);
-			for (slot = table + ci; slot < stop; slot++)
-				if (READ_ONCE(slot->bits) ||
-				    (is_small(log) &&
-				     atomic64_read(&slot->summary)))
-					return chunk + (slot - table) - ci;
-		} else if (table) {
+		if (is_all(table))
 			return chunk;
-		}
-		chunk = (u64)(ti + 1) << DMT_TABLE_SHIFT;
+		for (next = min(next, end); table && chunk < next; chunk++)
+			if (READ_ONCE(
+				    table[chunk & (DMT_TABLE_CHUNKS - 1)].bits))
+				return chunk;
+		chunk = next;
 	}
 	return end;
 }
@@ -699,11 +696,10 @@ static enum dmt_taken take_few(atomic64_t *bits, u64 todo, struct dmt_taker *t)
 		for (i = 0; i < DMT_LINE_WORDS; i++) {
 			if (likely(!atomic64_read(&line[i])))
 				continue;
-			t->scratch[w + i] = atomic64_xchg(&line[i], 0);
+			t->scratch[n] = atomic64_xchg(&line[i], 0);
 			t->set[n++] = w + i;
 		}
 	}
-	t->words = t->scratch;
 	t->nset = n;
 	return n ? DMT_TAKEN_FEW : DMT_TAKEN_NONE;
 }
@@ -770,34 +766,41 @@ static struct dmt_slot *table_split(struct dmt_log *log, unsigned int ti,
  */
 static bool is_dense(u64 lines, unsigned int npages)
 {
-	return hweight64(lines) >
-	       bits_size(npages) / sizeof(u64) / DMT_LINE_WORDS / 4 + 1;
+	return hweight64(lines) * 4 >
+	       DIV_ROUND_UP(npages, 1U << DMT_LINE_SHIFT) + 4;
 }
 
-/* Take [first, end) of a chunk that has a bitmap. */
-static enum dmt_taken take_bits(struct dmt_slot *slot, atomic64_t *bits,
-				unsigned int npages, unsigned int first,
-				unsigned int end, struct dmt_taker *t)
+/* Take a whole chunk that has a bitmap. */
+static enum dmt_taken take_whole(struct dmt_slot *slot, atomic64_t *bits,
+				 unsigned int npages, struct dmt_taker *t)
 {
-	bool whole = !first && end == npages;
-	u64 lines = lines_mask(first, end - 1);
+	u64 lines = atomic64_read(&slot->summary);
 
-	/* From here on @lines are those whose summary bits this take has cleared. */
-	if (!(atomic64_read(&slot->summary) & lines))
-		lines = 0;
-	else if (whole)
+	if (lines)
 		lines = atomic64_xchg(&slot->summary, 0);
-	else
-		lines &= atomic64_fetch_andnot((s64)lines, &slot->summary);
-	if (whole && !lines && !is_idle(bits)) {
+	if (!lines && !is_idle(bits)) {
 		cmpxchg(&slot->bits, bits,
 			(atomic64_t *)((unsigned long)bits | DMT_IDLE));
 		return DMT_TAKEN_NONE;
 	}
-	if (whole && (!lines || is_dense(lines, npages)))
+	if (!lines || is_dense(lines, npages))
 		return take_out(slot, npages, !lines, t);
-	if (whole && t->few)
+	if (t->few)
 		return take_few(memory_of(bits), lines, t);
+	return take_lines(slot, memory_of(bits), lines, 0, npages, t);
+}
+
+/* Take [first, end), a part of such a chunk. */
+static enum dmt_taken take_part(struct dmt_slot *slot, atomic64_t *bits,
+				unsigned int first, unsigned int end,
+				struct dmt_taker *t)
+{
+	u64 lines = lines_mask(first, end - 1);
+
+	/* From here on @lines are those whose summary bits this take has cleared. */
+	if (!(atomic64_read(&slot->summary) & lines))
+		return DMT_TAKEN_NONE;
+	lines &= atomic64_fetch_andnot((s64)lines, &slot->summary);
 	return take_lines(slot, memory_of(bits), lines, first, end, t);
 }
 
@@ -808,8 +811,10 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 	unsigned int ti = chunk >> DMT_TABLE_SHIFT;
 	struct dmt_slot *table, *slot;
 	atomic64_t *bits;
+	bool whole;
 
-	taker_drop(t);
+	if (t->held)
+		taker_drop(t);
 	table = smp_load_acquire(&log->table[ti]);
 	if (!table)
 		return DMT_TAKEN_NONE;
@@ -825,9 +830,11 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 	bits = smp_load_acquire(&slot->bits);
 	if (!bits)
 		return DMT_TAKEN_NONE;
-	if (!is_all(bits))
-		return take_bits(slot, bits, npages, first, end, t);
-	if (!first && end == npages)
+	whole = !first && end == npages;
+	if (likely(!is_all(bits)))
+		return whole ? take_whole(slot, bits, npages, t) :
+			       take_part(slot, bits, first, end, t);
+	if (whole)
 		take_all(slot, t);
 	else
 		take_split(slot, npages, first, end, t);

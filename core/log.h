@@ -220,8 +220,8 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last);
  * @held: the bitmap that holds @words, if it was removed from its slot; with
  *	  DMT_TAKEN_ALL a bitmap that was not needed any more
  * @retire: list of bitmaps that were removed before, to be freed after a grace period
- * @scratch: buffer of @words, if they are not in @held
- * @set: ascending numbers of words of @words that aren't 0
+ * @scratch: buffer of @words, if they are not in @held; or the words of @set
+ * @set: ascending numbers of words that aren't 0
  */
 struct dmt_taker {
 	struct dmt_host *host;
@@ -239,7 +239,7 @@ enum dmt_taken {
 	DMT_TAKEN_NONE,	 /* no page was dirty */
 	DMT_TAKEN_ALL,	 /* all of the requested pages */
 	DMT_TAKEN_WORDS, /* the pages in @lines and @words of struct dmt_taker */
-	DMT_TAKEN_FEW,	 /* those in the words of @set, which alone are valid */
+	DMT_TAKEN_FEW, /* those in the words of @set, which are listed in @scratch */
 };
 
 /**
@@ -251,6 +251,18 @@ enum dmt_taken {
  * behind the last.
  */
 u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk);
+
+/*
+ * Return: whether the log of a mapping of one chunk is clean: dmt_log_clean_upto() for many small
+ * mappings. False: it may be dirty, or there are more chunks
+ */
+static inline bool dmt_log_is_clean(const struct dmt_log *log)
+{
+	const struct dmt_slot *slot = (const struct dmt_slot *)&log->table[1];
+
+	return log->npages - 1 < DMT_CHUNK_PAGES && !READ_ONCE(slot->bits) &&
+	       !atomic64_read(&slot->summary);
+}
 
 /* Prefetch the memory of a chunk that will soon be taken. */
 void dmt_log_prefetch(const struct dmt_log *log, u64 chunk);

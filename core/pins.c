@@ -830,23 +830,12 @@ u64 dmt_pins_next(const struct dmt_pins *pins, u64 chunk)
 	return pins->nchunks;
 }
 
-u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words)
+u64 dmt_pins_written(const struct dmt_pins *pins, u64 chunk, const u64 **words)
 {
 	const struct dmt_pin_chunk *pc = pin_chunk(pins, chunk);
-	u64 lines, todo;
-	unsigned int i;
 
 	if (!pc)
 		return 0;
-	lines = atomic64_read(&pc->lines);
-	for (todo = lines; todo; todo &= todo - 1) {
-		unsigned int first = __ffs64(todo) * DMT_LINE_WORDS;
-		const atomic64_t *from = pc->written + first;
-
-#pragma GCC unroll 8
-		for (i = 0; i < DMT_LINE_WORDS; i++)
-			words[first + i] = atomic64_read(&from[i]);
-	}
-	smp_mb(); /* before the caller takes from the log */
-	return lines;
+	*words = (const u64 *)pc->written;
+	return atomic64_read(&pc->lines);
 }

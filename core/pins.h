@@ -79,22 +79,23 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages);
 
 /**
- * dmt_pins_read - get the bitmap of a chunk's pages that are pinned for writing
+ * dmt_pins_written - find the bitmap of a chunk's pages that are pinned for writing
  * @pins: pins of a mapping
  * @chunk: number of the chunk, as in the log
- * @words: out: DMT_CHUNK_WORDS words; only those of the returned lines are valid
+ * @words: out: the bitmap, which pins and unpins change meanwhile; it stays until the mapping is
+ *	   freed
  *
- * Takes no lock, and may run beside pins and unpins. Call it before taking the log: an unpin
- * marks first. Return: a bit for each line that has set bits
+ * Takes no lock. Read it, and run a full barrier, before taking the log: an unpin marks first.
+ * Return: a bit for each line that has set bits
  */
-u64 dmt_pins_read(const struct dmt_pins *pins, u64 chunk, u64 *words);
+u64 dmt_pins_written(const struct dmt_pins *pins, u64 chunk, const u64 **words);
 
 /**
  * dmt_pins_next - skip chunks that have never had a pinned page, by whole tables
  * @pins: pins of a mapping
  * @chunk: number of the first chunk to check
  *
- * Whether a page is pinned now is known from @pins->count and dmt_pins_read(). Return:
+ * Whether a page is pinned now is known from @pins->count and dmt_pins_written(). Return:
  * number of the first chunk at or after @chunk that has ever had a pinned page, or
  * @pins->nchunks
  */

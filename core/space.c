@@ -39,7 +39,8 @@
  */
 #include "space.h"
 
-#define LEAF_MAX 62 /* a leaf is a kilobyte */
+#define LEAF_MAX    62 /* a leaf is a kilobyte */
+#define STEPS_AHEAD 8  /* of dmt_space_ahead() */
 
 /* Entries [start, count) are its mappings. */
 struct dmt_space_leaf {
@@ -180,6 +181,15 @@ struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova)
 	return NULL;
 }
 
+/* Prefetch what dmt_space_ahead() will read of leaf @at, if there is one. */
+static void leaf_prefetch(const struct dmt_space_dir *dir, unsigned int at)
+{
+	if (at < dir->count) {
+		prefetch(dir_leaf(dir, at));
+		prefetch(dir_leaf(dir, at)->mapping);
+	}
+}
+
 struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
 				   struct dmt_space_iter *it)
 {
@@ -191,8 +201,25 @@ struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
 			return NULL;
 		it->leaf++;
 		it->slot = dir_leaf(dir, it->leaf)->start;
+		leaf_prefetch(dir, it->leaf + 1);
 	}
 	return dir_leaf(dir, it->leaf)->mapping[it->slot];
+}
+
+struct dmt_mapping *dmt_space_ahead(const struct dmt_space *space,
+				    const struct dmt_space_iter *it)
+{
+	const struct dmt_space_dir *dir = dir_of(space);
+	const struct dmt_space_leaf *leaf = dir_leaf(dir, it->leaf), *next;
+	unsigned int slot = it->slot + STEPS_AHEAD;
+
+	if (likely(slot < leaf->count))
+		return leaf->mapping[slot];
+	if (it->leaf + 1 == dir->count)
+		return NULL;
+	next = dir_leaf(dir, it->leaf + 1);
+	slot += next->start - leaf->count;
+	return slot < next->count ? next->mapping[slot] : NULL;
 }
 
 struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,

@@ -85,6 +85,13 @@ struct dmt_mapping *dmt_space_first(const struct dmt_space *space, u64 iova,
 struct dmt_mapping *dmt_space_next(const struct dmt_space *space,
 				   struct dmt_space_iter *it);
 
+/*
+ * Return: a mapping to prefetch, some steps of dmt_space_next() ahead; NULL: it isn't known
+ * without more memory accesses
+ */
+struct dmt_mapping *dmt_space_ahead(const struct dmt_space *space,
+				    const struct dmt_space_iter *it);
+
 /**
  * dmt_space_insert - add a mapping
  * @space: space to change

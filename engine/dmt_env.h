@@ -43,6 +43,7 @@ typedef __s64 s64;
 
 #define __user
 #define __rcu
+#define noinline	      __attribute__((__noinline__))
 #define ____cacheline_aligned __attribute__((aligned(64)))
 #ifndef likely
 #define likely(x)   __builtin_expect(!!(x), 1)
@@ -80,6 +81,7 @@ typedef __s64 s64;
 #define PTR_ERR(p)   ((long)(p))
 #define IS_ERR(p)    ((unsigned long)(p) >= -4095UL)
 
+#define prefetch(p)  __builtin_prefetch(p, 0)
 #define prefetchw(p) __builtin_prefetch(p, 1)
 
 /* The compiler knows nothing of the value from here on. */

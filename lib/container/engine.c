@@ -239,8 +239,8 @@ int dmatrack_engine_unpin(struct dmatrack_engine *e, uint64_t iova,
 }
 
 /* The usual cases of a mark are each a function without a call, which needs little of the stack. */
-static __attribute__((noinline)) int mark_dirty(struct dmatrack_engine *e,
-						uint64_t iova, uint64_t size)
+static noinline int mark_dirty(struct dmatrack_engine *e, uint64_t iova,
+			       uint64_t size)
 {
 	dml_error_clear();
 	if (!e) {
@@ -251,16 +251,15 @@ static __attribute__((noinline)) int mark_dirty(struct dmatrack_engine *e,
 			 size);
 }
 
-static __attribute__((noinline)) int mark_run(struct dmatrack_engine *e,
-					      uint64_t iova, uint64_t size)
+static noinline int mark_run(struct dmatrack_engine *e, uint64_t iova,
+			     uint64_t size)
 {
 	if (likely(dmt_mark(&e->c, iova, size, dmt_mark_run)))
 		return 0;
 	return mark_dirty(e, iova, size);
 }
 
-static __attribute__((noinline)) int mark_line(struct dmatrack_engine *e,
-					       uint64_t iova)
+static noinline int mark_line(struct dmatrack_engine *e, uint64_t iova)
 {
 	if (likely(dmt_mark(&e->c, iova, DMT_MARK_LINE, dmt_mark_line)))
 		return 0;

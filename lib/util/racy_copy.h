@@ -22,7 +22,7 @@
 
 #ifdef DML_TSAN
 /* volatile: so that the loops don't become calls of memcpy() */
-__attribute__((no_sanitize("thread"), noinline, unused)) static void
+__attribute__((no_sanitize("thread"), __noinline__, unused)) static void
 dml_racy_copy(void *to, const void *from, size_t size)
 {
 	volatile unsigned char *t = to;

@@ -700,8 +700,9 @@ static long do_step(const struct step *s)
 
 static void check_pins(struct dmt_mapping *m, const struct map *map)
 {
-	u64 words[DMT_CHUNK_WORDS], lines = 0;
+	const u64 *words = NULL;
 	uint64_t page, pinned = 0;
+	u64 lines = 0;
 
 	for (page = 0; page < map->n; page += 64) {
 		uint64_t in = page % CHUNK,
@@ -709,10 +710,10 @@ static void check_pins(struct dmt_mapping *m, const struct map *map)
 		uint64_t mask = ~0ULL >> (64 - n);
 
 		if (!in)
-			lines = dmt_pins_read(&m->pins, page / CHUNK, words);
-		if (!(lines >> (in >> DMT_LINE_SHIFT) & 1))
-			words[in / 64] = 0;
-		CHECK_EQ(words[in / 64],
+			lines = dmt_pins_written(&m->pins, page / CHUNK,
+						 &words);
+		CHECK_EQ(lines >> (in >> DMT_LINE_SHIFT) & 1 ? words[in / 64] :
+							       0,
 			 word_at(w->written, map->page + page) & mask);
 		pinned += __builtin_popcountll(
 			word_at(w->pinned, map->page + page) & mask);

@@ -108,7 +108,7 @@ static void each_taken(enum dmt_taken taken, const struct dmt_taker *t,
 	if (taken == DMT_TAKEN_NONE)
 		return;
 	for (i = 0; taken == DMT_TAKEN_FEW && i < t->nset; i++)
-		each_bit(t->words[t->set[i]], base + t->set[i] * 64, fn);
+		each_bit(t->scratch[i], base + t->set[i] * 64, fn);
 	for (i = first; i < end && taken == DMT_TAKEN_ALL; i++)
 		fn(base + i);
 	for (; taken == DMT_TAKEN_WORDS && lines; lines &= lines - 1) {

@@ -121,15 +121,15 @@ static void marker(void *arg)
 	r.at_work--;
 }
 
-/* Is word @w one of those taken? */
-static bool is_listed(unsigned int w)
+/* Return: word @w of those that are listed; 0: it isn't */
+static u64 listed(unsigned int w)
 {
 	unsigned int i;
 
 	for (i = 0; i < r.taker.nset; i++)
 		if (r.taker.set[i] == w)
-			return true;
-	return false;
+			return r.taker.scratch[i];
+	return 0;
 }
 
 /* Was hot page @i taken? */
@@ -143,8 +143,7 @@ static bool is_taken(enum dmt_taken taken, u64 chunk, unsigned int first,
 	if (taken == DMT_TAKEN_ALL)
 		return true;
 	if (taken == DMT_TAKEN_FEW)
-		return is_listed(page / 64) &&
-		       r.taker.words[page / 64] >> page % 64 & 1;
+		return listed(page / 64) >> page % 64 & 1;
 	return r.taker.lines >> (page >> DMT_LINE_SHIFT) & 1 &&
 	       READ_ONCE(r.taker.words[page / 64]) >> page % 64 & 1;
 }
