@@ -59,9 +59,11 @@ void dmt_free(void *mem);
  * dmt_free_later - have an object freed after a grace period
  * @later: member of the object
  * @fn: frees the object; it may sleep and take long, which an RCU callback may not
+ * @size: bytes that it frees, at most. A host may wait for more to free before it waits for a
+ *	  grace period
  */
 void dmt_free_later(struct dmt_later *later,
-		    void (*fn)(struct dmt_later *later));
+		    void (*fn)(struct dmt_later *later), u64 size);
 
 /* The caller's memory: pointers that an ioctl was given ------------------- */
 

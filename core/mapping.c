@@ -65,12 +65,18 @@ void dmt_mapping_free(struct dmt_mapping *m)
 	mapping_free(&m->later);
 }
 
+/* Return: bytes of memory that it has at most: each page may have a pin, of 8 bytes, and 2 bits */
+static u64 most_memory(const struct dmt_mapping *m)
+{
+	return sizeof(*m) + m->log.npages * 9;
+}
+
 void dmt_mapping_put(struct dmt_mapping *m)
 {
 	if (!atomic_dec_and_test(&m->users))
 		return;
 	dmt_owner_fini(&m->owner);
-	dmt_free_later(&m->later, mapping_free);
+	dmt_free_later(&m->later, mapping_free, most_memory(m));
 }
 
 /* In an RCU section. False: memory is wanted, as dmt_log_mark() has it. */

@@ -282,8 +282,10 @@ static inline bool dmt_rcu_is_light(void)
 #define dmt_rcu_is_light()     true
 #endif
 
-/* Callbacks; reclaim.h says when they run */
+/* Callbacks; reclaim.h says when they run, and what @size is: bytes that it frees, at most */
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
+void dmt_call_rcu_lazy(struct rcu_head *head,
+		       void (*func)(struct rcu_head *head), u64 size);
 void dmt_rcu_barrier(void);
 #undef call_rcu
 #define call_rcu(head, func) dmt_call_rcu(head, func)

@@ -80,10 +80,10 @@ static void later_call(struct rcu_head *rcu)
 
 /* Callbacks run at a call's end, without a lock: they may take long (reclaim.h). */
 void dmt_free_later(struct dmt_later *later,
-		    void (*fn)(struct dmt_later *later))
+		    void (*fn)(struct dmt_later *later), u64 size)
 {
 	later->fn = fn;
-	call_rcu(&later->rcu, later_call);
+	dmt_call_rcu_lazy(&later->rcu, later_call, size);
 }
 
 /* Accesses ------------------------------------------------------------------- */

@@ -10,9 +10,13 @@
  * Callbacks that are pushed after a take don't belong to the grace period that follows, and
  * wait for the next take. A thread that finds @running held leaves its callbacks to the thread
  * that holds it, which checks the queue once more after it has released @running: push,
- * barrier, try @running here; release @running, barrier, check the queue there.
+ * barrier, try @running here; release @running, barrier, check whether any is due there.
+ *
+ * @waiting is increased behind a push, and cleared before a take. So it's never less than what the
+ * callbacks of the queue free; if it's more, a queue that is empty is taken.
  */
 static struct rcu_head *queue;
+static u64 waiting; /* bytes; DMT_LAZY_BYTES or more: the callbacks are due */
 static pthread_mutex_t running = PTHREAD_MUTEX_INITIALIZER;
 
 #ifdef __SANITIZE_THREAD__
@@ -24,7 +28,8 @@ char dmt_tsan_rcu;
 #define acquired() ((void)0)
 #endif
 
-void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
+void dmt_call_rcu_lazy(struct rcu_head *head,
+		       void (*func)(struct rcu_head *head), u64 size)
 {
 	struct rcu_head *first = __atomic_load_n(&queue, __ATOMIC_RELAXED);
 
@@ -35,15 +40,21 @@ void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
 	while (!__atomic_compare_exchange_n(&queue, &first, head, true,
 					    __ATOMIC_RELEASE,
 					    __ATOMIC_RELAXED));
+	__atomic_fetch_add(&waiting, size, __ATOMIC_RELEASE);
+}
+
+void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
+{
+	dmt_call_rcu_lazy(head, func, DMT_LAZY_BYTES);
 }
 
 /* @running is held. */
 static void run_queued(void)
 {
-	struct rcu_head *head =
-		__atomic_exchange_n(&queue, NULL, __ATOMIC_ACQUIRE);
-	struct rcu_head *next;
+	struct rcu_head *head, *next;
 
+	__atomic_exchange_n(&waiting, 0, __ATOMIC_ACQUIRE);
+	head = __atomic_exchange_n(&queue, NULL, __ATOMIC_ACQUIRE);
 	if (!head)
 		return;
 	synchronize_rcu();
@@ -56,7 +67,7 @@ static void run_queued(void)
 
 void dmt_reclaim(void)
 {
-	while (__atomic_load_n(&queue, __ATOMIC_RELAXED)) {
+	while (__atomic_load_n(&waiting, __ATOMIC_RELAXED) >= DMT_LAZY_BYTES) {
 		smp_mb();
 		if (pthread_mutex_trylock(&running))
 			return;

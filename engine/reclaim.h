@@ -6,7 +6,9 @@
  * fails, and has none in a fork()ed child. Here callbacks are queued, and run at the end
  * of the call that queued them, when no lock is held (dmt_reclaim()). So this library
  * makes no thread of its own, and the memory that a call frees is free when it returns, unless
- * another thread is running the callbacks at that time.
+ * another thread is running the callbacks at that time. A grace period costs three system calls,
+ * as much as an UNMAP of a page; so callbacks that free little (dmt_call_rcu_lazy()) wait until
+ * DMT_LAZY_BYTES have come together, or until others are queued.
  *
  * A device operation doesn't wait: its callbacks run at the end of the next call of
  * the container's user, or when the container is destroyed.
@@ -19,8 +21,10 @@
 /* Initialise, once a process; later calls do nothing. Return: 0 or -ENOMEM */
 int dmt_reclaim_init(void);
 
+#define DMT_LAZY_BYTES (64 << 10)
+
 /*
- * Wait for a grace period and run the queued callbacks, if there are any. Must not be called in an
+ * Wait for a grace period and run the queued callbacks, if any is due. Must not be called in an
  * RCU read-side section, or with a lock that a callback may take.
  */
 void dmt_reclaim(void);

@@ -132,7 +132,7 @@ static void later_call(struct rcu_head *rcu)
 }
 
 void dmt_free_later(struct dmt_later *later,
-		    void (*fn)(struct dmt_later *later))
+		    void (*fn)(struct dmt_later *later), u64 size)
 {
 	later->fn = fn;
 	call_rcu(&later->rcu, later_call);
