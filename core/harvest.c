@@ -187,16 +187,6 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 	}
 }
 
-/* Prefetch what is_clean() will read. */
-static inline void prefetch_mapping(const struct dmt_mapping *m)
-{
-	if (!m)
-		return;
-	prefetch(&m->iova);
-	prefetch(&m->pins.count);
-	prefetch(&m->log.table[1]);
-}
-
 /*
  * Has a mapping of one chunk nothing that the harvest must report? As cursors_begin(), for many
  * mappings: it reads two lines of memory of each
@@ -252,7 +242,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	struct dmt_space *space = &h->c->space;
 	bool all = h->c->scope_all;
 	struct dmt_space_iter it;
-	struct dmt_mapping *m;
+	struct dmt_mapping *m, *ahead;
 	unsigned int n = 0;
 	int err;
 
@@ -270,7 +260,9 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	m = dmt_space_first(space, iova, &it);
 	for (; m && m->iova <= last && !h->err && !h->full;
 	     m = dmt_space_next(space, &it)) {
-		prefetch_mapping(dmt_space_ahead(space, &it));
+		ahead = dmt_space_ahead(space, &it);
+		if (ahead)
+			dmt_mapping_prefetch(ahead);
 		if (all || !is_clean(m))
 			harvest_part(h, m);
 		if (!(++n % 256) && dmt_interrupted())

@@ -84,6 +84,14 @@ struct dmt_mapping {
 	struct dmt_log log; /* must be last: it ends with an array */
 };
 
+/* Prefetch what a harvest reads of each mapping. */
+static inline void dmt_mapping_prefetch(const struct dmt_mapping *m)
+{
+	prefetch(&m->iova);
+	prefetch(&m->pins.count);
+	prefetch(&m->log.table[1]);
+}
+
 /* Return: size in bytes minus 1; the size of a mapping of 2^64 bytes would not fit */
 static inline u64 dmt_mapping_span(const struct dmt_mapping *m)
 {

@@ -132,9 +132,19 @@ static unsigned int keys_upto(const u64 *key, unsigned int n, u64 x)
 	return (unsigned int)(base - key) + (READ_ONCE(*base) <= x);
 }
 
-/* Return: index behind the last entry of @leaf whose key is at or below @x */
+/*
+ * Return: index behind the last entry of @leaf whose key is at or below @x; for callers that hold
+ * the container's lock. The ends are tried first: many mappings are added or removed in order.
+ */
 static unsigned int leaf_upto(const struct dmt_space_leaf *leaf, u64 x)
 {
+	const u64 *first = leaf->key + leaf->start,
+		  *end = leaf->key + leaf->count;
+
+	if (end - first > 1 && end[-1] <= x)
+		return leaf->count;
+	if (end - first > 1 && x < first[1])
+		return leaf->start + (first[0] <= x);
 	return leaf->start +
 	       keys_upto(leaf->key + leaf->start, leaf->count - leaf->start, x);
 }

@@ -63,6 +63,18 @@ struct leaving {
 	u64 bytes;
 };
 
+/* Many mappings are unmapped one by one, in ascending order: prefetch what that will access. */
+static void prefetch_next(struct dmt_container *c,
+			  const struct dmt_space_iter *it)
+{
+	struct dmt_mapping *m = dmt_space_ahead(&c->space, it);
+
+	if (m) {
+		dmt_mapping_prefetch(m);
+		prefetchw(&m->users);
+	}
+}
+
 /* Mark all mappings that begin in [@l->iova, @l->last] as leaving. */
 static void leave(struct dmt_container *c, struct leaving *l)
 {
@@ -77,6 +89,7 @@ static void leave(struct dmt_container *c, struct leaving *l)
 		*tail = m;
 		tail = &m->next;
 	}
+	prefetch_next(c, &it);
 	*tail = NULL;
 }
 
