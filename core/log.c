@@ -144,18 +144,12 @@ size_t dmt_log_size(u64 npages)
 	return ntables == 1 ? size + table_size(&log, 0) : size;
 }
 
-static void log_clear(struct dmt_log *log)
-{
-	memset(log->table, 0, dmt_log_size(log->npages) - sizeof(*log));
-	if (log->ntables == 1)
-		log->table[0] = (struct dmt_slot *)&log->table[1];
-}
-
 void dmt_log_init(struct dmt_log *log, u64 npages)
 {
 	log->npages = npages;
 	log->ntables = DIV_ROUND_UP(nchunks(log), DMT_TABLE_CHUNKS);
-	log_clear(log);
+	if (log->ntables == 1)
+		log->table[0] = (struct dmt_slot *)&log->table[1];
 }
 
 /* Put memory into a list, linked by its first word. */

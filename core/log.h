@@ -54,6 +54,7 @@ struct dmt_log {
 
 /* Return: bytes of a log of @npages pages */
 size_t dmt_log_size(u64 npages);
+/* Initialise a log whose memory is zero. */
 void dmt_log_init(struct dmt_log *log, u64 npages);
 
 /**
