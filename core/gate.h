@@ -34,7 +34,10 @@ struct dmt_gate {
 
 void dmt_gate_init(struct dmt_gate *gate);
 
-/* Return: number of slots in use: at most one for each processor */
+/*
+ * Return: number of slots in use, the first ones: one for each processor, whose numbers are below
+ * nr_cpu_ids; or all, which the processors share
+ */
 static inline unsigned int dmt_gate_slots(void)
 {
 	return min_t(unsigned int, DMT_GATE_SLOTS, nr_cpu_ids);
@@ -45,22 +48,23 @@ static inline unsigned int dmt_gate_slots(void)
  * @gate: gate of the container
  *
  * A mapping that is looked up after this, and is not leaving, stays until
- * dmt_gate_exit(). Never waits. Return: a ticket for dmt_gate_exit().
+ * dmt_gate_exit(). Never waits. Return: the counter that it is in, for dmt_gate_exit().
  */
-static inline unsigned int dmt_gate_enter(struct dmt_gate *gate)
+static inline atomic_t *dmt_gate_enter(struct dmt_gate *gate)
 {
-	unsigned int slot = raw_smp_processor_id() % dmt_gate_slots();
-	unsigned int phase = READ_ONCE(gate->phase);
+	unsigned int slot =
+		(unsigned int)raw_smp_processor_id() % DMT_GATE_SLOTS;
+	atomic_t *in = &gate->slot[slot].in[READ_ONCE(gate->phase)];
 
-	atomic_inc(&gate->slot[slot].in[phase]);
+	atomic_inc(in);
 	smp_mb__after_atomic();
-	return slot * 2 + phase;
+	return in;
 }
 
-static inline void dmt_gate_exit(struct dmt_gate *gate, unsigned int ticket)
+static inline void dmt_gate_exit(struct dmt_gate *gate, atomic_t *in)
 {
 	smp_mb__before_atomic();
-	atomic_dec(&gate->slot[ticket / 2].in[ticket % 2]);
+	atomic_dec(in);
 	smp_mb__after_atomic();
 	if (unlikely(READ_ONCE(gate->waiting)))
 		wake_up(&gate->wait);

@@ -122,12 +122,12 @@ static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data,
 			size_t size)
 {
-	unsigned int ticket;
+	atomic_t *in;
 	int err;
 
 	if (wraps(iova, size))
 		return -EINVAL;
-	ticket = dmt_gate_enter(&c->gate);
+	in = dmt_gate_enter(&c->gate);
 	err = is_valid(c) ? 0 : -EBUSY;
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
@@ -145,19 +145,19 @@ int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data,
 			size -= n;
 		}
 	}
-	dmt_gate_exit(&c->gate, ticket);
+	dmt_gate_exit(&c->gate, in);
 	return err;
 }
 
 int dmt_operation_read(struct dmt_container *c, u64 iova, void *data,
 		       size_t size)
 {
-	unsigned int ticket;
+	atomic_t *in;
 	int err;
 
 	if (wraps(iova, size))
 		return -EINVAL;
-	ticket = dmt_gate_enter(&c->gate);
+	in = dmt_gate_enter(&c->gate);
 	err = is_valid(c) ? 0 : -EBUSY;
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
@@ -177,7 +177,7 @@ int dmt_operation_read(struct dmt_container *c, u64 iova, void *data,
 			size -= n;
 		}
 	}
-	dmt_gate_exit(&c->gate, ticket);
+	dmt_gate_exit(&c->gate, in);
 	return err;
 }
 
@@ -261,13 +261,13 @@ int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
 		      u32 prot, struct page **pages)
 {
 	unsigned long done = 0, n = 0;
-	unsigned int ticket;
+	atomic_t *in;
 	int err;
 
 	err = check_pages(c, iova, npages);
 	if (err)
 		return err;
-	ticket = dmt_gate_enter(&c->gate);
+	in = dmt_gate_enter(&c->gate);
 	err = is_valid(c) ? 0 : -EBUSY;
 	while (done < npages && !err) {
 		err = pin_piece(c, iova + ((u64)done << PAGE_SHIFT),
@@ -282,20 +282,20 @@ int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
 	} else if ((prot & DMT_WRITE) && n < npages) {
 		write_pieces(c, iova, npages);
 	}
-	dmt_gate_exit(&c->gate, ticket);
+	dmt_gate_exit(&c->gate, in);
 	return err;
 }
 
 int dmt_operation_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
 {
-	unsigned int ticket;
+	atomic_t *in;
 	bool whole;
 
 	if (check_pages(c, iova, npages))
 		return -EINVAL;
-	ticket = dmt_gate_enter(&c->gate);
+	in = dmt_gate_enter(&c->gate);
 	whole = unpin_pieces(c, iova, npages);
-	dmt_gate_exit(&c->gate, ticket);
+	dmt_gate_exit(&c->gate, in);
 	return whole ? 0 : -EINVAL;
 }
 
@@ -321,7 +321,7 @@ static int mark_check(struct dmt_container *c, u64 iova, u64 last)
  */
 static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 {
-	unsigned int ticket = dmt_gate_enter(&c->gate);
+	atomic_t *in = dmt_gate_enter(&c->gate);
 	int err = mark_check(c, iova, last);
 
 	while (!err) {
@@ -334,7 +334,7 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 			break;
 		iova = m->last + 1;
 	}
-	dmt_gate_exit(&c->gate, ticket);
+	dmt_gate_exit(&c->gate, in);
 	return err;
 }
 

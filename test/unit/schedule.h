@@ -603,7 +603,7 @@ static inline void sim_wake_up(const void *queue)
 
 #undef nr_cpu_ids
 #define nr_cpu_ids	       2U
-#define raw_smp_processor_id() (sim.now)
+#define raw_smp_processor_id() (sim.now % nr_cpu_ids)
 
 #undef WARN_ONCE
 #define WARN_ONCE(condition, ...) ((void)(condition))

@@ -52,12 +52,12 @@ static void operation(void *arg)
 
 	(void)arg;
 	while (n--) {
-		unsigned int ticket = dmt_gate_enter(&gate);
+		atomic_t *in = dmt_gate_enter(&gate);
 		struct thing *t = &thing[sim_below(THINGS)];
 
 		if (!READ_ONCE(t->leaving))
 			use(t);
-		dmt_gate_exit(&gate, ticket);
+		dmt_gate_exit(&gate, in);
 	}
 }
 
@@ -104,10 +104,10 @@ static void endless(void *arg)
 {
 	(void)arg;
 	while (!drained) {
-		unsigned int ticket = dmt_gate_enter(&gate);
+		atomic_t *in = dmt_gate_enter(&gate);
 
 		sim_yield();
-		dmt_gate_exit(&gate, ticket);
+		dmt_gate_exit(&gate, in);
 	}
 }
 
