@@ -37,10 +37,10 @@ static bool is_valid(struct dmt_container *c)
 }
 
 /*
- * The mapping that @iova is in, which find_live() has found in the same passage of
- * the gate: it is there still, though it may be leaving by now.
+ * The mapping that @iova is in, for a caller that keeps it: by an RCU section, or by the gate, if
+ * find_live() has found it in the same passage. It may be leaving by now.
  */
-static struct dmt_mapping *find_again(struct dmt_container *c, u64 iova)
+static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
@@ -218,7 +218,7 @@ static void write_pieces(struct dmt_container *c, u64 iova,
 			 unsigned long npages)
 {
 	while (npages) {
-		struct dmt_mapping *m = find_again(c, iova);
+		struct dmt_mapping *m = find(c, iova);
 		unsigned long n = pages_in(m, iova, npages);
 
 		dmt_pins_write(m, page_of(m, iova), n);
@@ -325,7 +325,7 @@ static int mark_pieces(struct dmt_container *c, u64 iova, u64 last)
 	int err = mark_check(c, iova, last);
 
 	while (!err) {
-		struct dmt_mapping *m = find_again(c, iova);
+		struct dmt_mapping *m = find(c, iova);
 
 		dmt_mapping_mark_range(m, page_of(m, iova),
 				       page_of(m, min(last, m->last)),
@@ -369,7 +369,7 @@ int dmt_operation_mark(struct dmt_container *c, u64 iova, u64 size)
 
 	rcu_read_lock();
 	epoch = smp_load_acquire(&c->space.epoch);
-	m = dmt_space_find(&c->space, iova);
+	m = find(c, iova);
 	if (unlikely(!m || last - m->iova >= m->writable)) {
 		rcu_read_unlock();
 		return mark_pieces(c, iova, last);

@@ -48,8 +48,9 @@ struct dmt_mapping *dmt_space_search(const struct dmt_space *space, u64 iova);
  * @space: space to search
  * @iova: any IOVA
  *
- * Takes no lock; the caller is in an RCU read-side section (or holds the container's
- * lock), during which the mapping stays allocated. A mapping that was
+ * Takes no lock; the caller is in an RCU read-side section of the kind that disables preemption
+ * (rcu_read_lock_sched()), so that the hint is one processor's. The mapping stays allocated until
+ * that section ends, or one of the other kind that it is in. A mapping that was
  * inserted before the call and not erased before its end is found. Return: NULL: none
  *
  * Most look-ups find the same mapping as the one before, so that is tried first:

@@ -59,20 +59,21 @@ struct dmt_later {
 
 DECLARE_PER_CPU(struct dmt_hint, dmt_hint);
 
-/* Must not be called by interrupt handlers: they could see one of a hint's two words changed. */
+/*
+ * Both are called with preemption disabled, by dmt_space_find(), and must not be called by interrupt
+ * handlers: these could see one of a hint's two words changed.
+ */
 static inline struct dmt_mapping *dmt_hint_get(u64 epoch)
 {
-	struct dmt_hint *hint = get_cpu_ptr(&dmt_hint);
-	struct dmt_mapping *m = hint->epoch == epoch ? hint->mapping : NULL;
-
-	put_cpu_ptr(&dmt_hint);
-	return m;
+	return __this_cpu_read(dmt_hint.epoch) == epoch ?
+		       __this_cpu_read(dmt_hint.mapping) :
+		       NULL;
 }
 
 static inline void dmt_hint_set(u64 epoch, struct dmt_mapping *m)
 {
-	*get_cpu_ptr(&dmt_hint) = (struct dmt_hint){ epoch, m };
-	put_cpu_ptr(&dmt_hint);
+	__this_cpu_write(dmt_hint.epoch, epoch);
+	__this_cpu_write(dmt_hint.mapping, m);
 }
 
 static inline void dmt_mark_hint_set(u64 epoch, struct dmt_mapping *m)

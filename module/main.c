@@ -120,10 +120,11 @@ static bool is_mapped(struct dmt_container *c, dma_addr_t iova, int npage)
 	bool mapped = true;
 	int i;
 
-	rcu_read_lock();
-	for (i = 0; i < npage && mapped; i++)
+	for (i = 0; i < npage && mapped; i++) {
+		rcu_read_lock_sched();
 		mapped = dmt_space_find(&c->space, iova + i * PAGE_SIZE);
-	rcu_read_unlock();
+		rcu_read_unlock_sched();
+	}
 	return mapped;
 }
 
