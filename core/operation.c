@@ -56,7 +56,7 @@ static struct dmt_mapping *find(struct dmt_container *c, u64 iova)
  * enter after it has set @leaving: a mapping that is leaving may be freed as soon as
  * the RCU section ends, so @leaving is read inside it.
  */
-static struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
+static inline struct dmt_mapping *find_live(struct dmt_container *c, u64 iova)
 {
 	struct dmt_mapping *m;
 
@@ -257,8 +257,9 @@ static int check_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 	return 0;
 }
 
-int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
-		      u32 prot, struct page **pages)
+/* @pages: out: the pages; NULL each if that fails, because they are pinned no longer */
+static int pin_pages(struct dmt_container *c, u64 iova, unsigned long npages,
+		     u32 prot, struct page **pages)
 {
 	unsigned long done = 0, n = 0;
 	atomic_t *in;
@@ -277,7 +278,6 @@ int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
 	}
 	if (err) {
 		unpin_pieces(c, iova, done);
-		/* The caller must not find pages here that are pinned no longer. */
 		memset(pages, 0, npages * sizeof(*pages));
 	} else if ((prot & DMT_WRITE) && n < npages) {
 		write_pieces(c, iova, npages);
@@ -286,15 +286,77 @@ int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
 	return err;
 }
 
-int dmt_operation_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
+static bool unpin_pages(struct dmt_container *c, u64 iova, unsigned long npages)
 {
 	atomic_t *in;
 	bool whole;
 
 	if (check_pages(c, iova, npages))
-		return -EINVAL;
+		return false;
 	in = dmt_gate_enter(&c->gate);
 	whole = unpin_pieces(c, iova, npages);
+	dmt_gate_exit(&c->gate, in);
+	return whole;
+}
+
+/*
+ * Drivers that pin for each transfer mostly pin one page, and often one that is pinned already: so
+ * there is a short way for it, which does the same.
+ */
+static inline int pin_page(struct dmt_container *c, u64 iova, u32 prot,
+			   struct page **pinned)
+{
+	struct dmt_mapping *m;
+
+	if (unlikely(!is_valid(c)))
+		return -EBUSY;
+	m = find_live(c, iova);
+	if (unlikely(!m))
+		return -EINVAL;
+	if (unlikely(prot & ~m->prot))
+		return -EPERM;
+	if (unlikely(page_of(m, iova) >= m->log.npages))
+		return -EFAULT; /* beyond the end of user memory */
+	return dmt_pins_add_page(m, page_of(m, iova), prot & DMT_WRITE, pinned);
+}
+
+/*
+ * The gate keeps a mapping that isn't leaving. While it is, only a reference does, as
+ * unpin_pieces() takes it.
+ */
+static inline bool unpin_page(struct dmt_container *c, u64 iova)
+{
+	struct dmt_mapping *m = find_live(c, iova);
+
+	return likely(m) ? dmt_pins_drop_page(m, page_of(m, iova)) :
+			   unpin_pieces(c, iova, 1);
+}
+
+int dmt_operation_pin(struct dmt_container *c, u64 iova, unsigned long npages,
+		      u32 prot, struct page **pages)
+{
+	atomic_t *in;
+	int err;
+
+	if (npages != 1 || iova & (PAGE_SIZE - 1))
+		return pin_pages(c, iova, npages, prot, pages);
+	in = dmt_gate_enter(&c->gate);
+	err = pin_page(c, iova, prot, pages);
+	dmt_gate_exit(&c->gate, in);
+	if (unlikely(err))
+		*pages = NULL;
+	return err;
+}
+
+int dmt_operation_unpin(struct dmt_container *c, u64 iova, unsigned long npages)
+{
+	atomic_t *in;
+	bool whole;
+
+	if (npages != 1 || iova & (PAGE_SIZE - 1))
+		return unpin_pages(c, iova, npages) ? 0 : -EINVAL;
+	in = dmt_gate_enter(&c->gate);
+	whole = unpin_page(c, iova);
 	dmt_gate_exit(&c->gate, in);
 	return whole ? 0 : -EINVAL;
 }

@@ -30,8 +30,10 @@
 #include "word.h"
 
 /* An entry: the frame, two flags, and a count. */
-#define PIN_COUNT    ((1ULL << 22) - 1)
-#define PIN_WRITE    (1ULL << 22) /* some driver may write to it */
+#define PIN_COUNT ((1ULL << 22) - 1)
+#define PIN_WRITE \
+	(1ULL \
+	 << 22) /* some driver may write to it: its bit of @written is set */
 #define PIN_WRITABLE (1ULL << 23) /* it was faulted in for writing */
 #define PIN_FRAME    24
 
@@ -312,10 +314,6 @@ static int pin_absent(struct dmt_mapping *m, u64 page, unsigned long npages,
 	unsigned long i = 0, n;
 	long got;
 
-	if (npages == 1) {
-		got = pin_run(m, page, 1, write, pages);
-		return got < 0 ? got : 0;
-	}
 	while (i < npages) {
 		i += count_same(&m->pins, page + i, npages - i, true);
 		for (n = count_same(&m->pins, page + i, npages - i, false);
@@ -510,54 +508,17 @@ static int pins_enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 	return 0;
 }
 
-/* The same for one page, which most calls are for; @own: its place in @pages */
-static int page_enter(struct dmt_mapping *m, u64 page, bool write, bool writes,
-		      struct page **own)
-{
-	u64 chunk = page >> DMT_CHUNK_SHIFT, mask = 1ULL << page % WORD_PAGES;
-	struct dmt_pin_chunk *pc = pin_chunk(&m->pins, chunk);
-	struct dmt_pin_word *w = pc ? chunk_word(pc, page) : NULL;
-	int err;
-
-	if (w && present(w) & mask) {
-		u64 *entry = word_entry(w, page % WORD_PAGES);
-
-		if (unlikely((*entry & PIN_COUNT) == PIN_COUNT))
-			return -EOVERFLOW;
-		if (write && !(*entry & PIN_WRITABLE))
-			return -EFAULT;
-		if (*own)
-			unpin_own(m, own, 1);
-		*own = pfn_to_page((*entry)++ >> PIN_FRAME);
-	} else {
-		if (!*own)
-			return -EAGAIN;
-		err = pins_reserve(m, page, 1);
-		if (!err)
-			err = count_change(m, 1);
-		if (err)
-			return err;
-		pc = pin_chunk(&m->pins, chunk);
-		w = chunk_word(pc, page);
-		entry_insert(w, page % WORD_PAGES, own_entry(*own) + 1);
-		*own = own_page(*own);
-	}
-	if (writes && !((u64)atomic64_read(word_written(pc, w)) & mask))
-		word_write(pc, w, mask);
-	return 0;
-}
-
 /* @writes: whether the pages count as written from now on */
 static int enter(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool writes, struct page **pages)
 {
 	int err;
 
-	if (npages == 1)
-		return page_enter(m, page, write, writes, pages);
+	mutex_lock(&m->pins.lock);
 	err = pins_enter(m, page, npages, write, pages);
 	if (!err && writes)
 		each_word(&m->pins, page, npages, write_word);
+	mutex_unlock(&m->pins.lock);
 	return err;
 }
 
@@ -570,13 +531,9 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 {
 	int err;
 
-	*pages = NULL;
-	if (npages > 1)
-		memset(pages, 0, npages * sizeof(*pages));
+	memset(pages, 0, npages * sizeof(*pages));
 	for (;;) {
-		mutex_lock(&m->pins.lock);
 		err = enter(m, page, npages, write, write && all, pages);
-		mutex_unlock(&m->pins.lock);
 		if (err != -EAGAIN)
 			break;
 		err = pin_absent(m, page, npages, write, pages);
@@ -586,6 +543,90 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 	if (err)
 		unpin_own(m, pages, npages);
 	smp_mb(); /* harvests see it before the driver gets the pages */
+	return err;
+}
+
+/* One page, with the lock, if it has an entry; else -EAGAIN. @pinned: out: the page */
+static inline int page_again(struct dmt_mapping *m, u64 page, bool write,
+			     struct page **pinned)
+{
+	struct dmt_pin_chunk *pc = pin_chunk(&m->pins, page >> DMT_CHUNK_SHIFT);
+	struct dmt_pin_word *w;
+	u64 *entry;
+
+	if (!pc)
+		return -EAGAIN;
+	w = chunk_word(pc, page);
+	if (!(present(w) >> page % WORD_PAGES & 1))
+		return -EAGAIN;
+	entry = word_entry(w, page % WORD_PAGES);
+	if (unlikely((*entry & PIN_COUNT) == PIN_COUNT))
+		return -EOVERFLOW;
+	if (write && unlikely(!(*entry & PIN_WRITE))) {
+		if (!(*entry & PIN_WRITABLE))
+			return -EFAULT;
+		word_write(pc, w, 1ULL << page % WORD_PAGES);
+	}
+	*pinned = pfn_to_page((*entry)++ >> PIN_FRAME);
+	return 0;
+}
+
+/* One page, with the lock, that has no entry: it gets the call's own pin. */
+static int page_enter(struct dmt_mapping *m, u64 page, bool write,
+		      struct page **own, struct page **pinned)
+{
+	struct dmt_pin_chunk *pc;
+	struct dmt_pin_word *w;
+	int err;
+
+	err = pins_reserve(m, page, 1);
+	if (!err)
+		err = count_change(m, 1);
+	if (err)
+		return err;
+	pc = pin_chunk(&m->pins, page >> DMT_CHUNK_SHIFT);
+	w = chunk_word(pc, page);
+	entry_insert(w, page % WORD_PAGES, own_entry(*own) + 1);
+	if (write)
+		word_write(pc, w, 1ULL << page % WORD_PAGES);
+	*pinned = own_page(*own);
+	*own = NULL;
+	return 0;
+}
+
+/*
+ * One page that had no entry. If another driver's call has made one meanwhile, that is used, and
+ * the call's own pin is undone.
+ */
+static noinline int page_add(struct dmt_mapping *m, u64 page, bool write,
+			     struct page **pinned)
+{
+	struct page *own;
+	long got = pin_run(m, page, 1, write, &own);
+	int err;
+
+	if (got < 0)
+		return got;
+	mutex_lock(&m->pins.lock);
+	err = page_again(m, page, write, pinned);
+	if (err == -EAGAIN)
+		err = page_enter(m, page, write, &own, pinned);
+	mutex_unlock(&m->pins.lock);
+	unpin_own(m, &own, 1);
+	return err;
+}
+
+int dmt_pins_add_page(struct dmt_mapping *m, u64 page, bool write,
+		      struct page **pinned)
+{
+	int err;
+
+	mutex_lock(&m->pins.lock);
+	err = page_again(m, page, write, pinned);
+	mutex_unlock(&m->pins.lock);
+	if (unlikely(err == -EAGAIN))
+		err = page_add(m, page, write, pinned);
+	smp_mb(); /* harvests see it before the driver gets the page */
 	return err;
 }
 
@@ -757,22 +798,14 @@ static bool uncount_word(struct drop *d, u64 page, unsigned int n)
 	return here == mask;
 }
 
-/* dmt_pins_drop() of one page, with the lock */
-static bool page_drop(struct dmt_mapping *m, u64 page)
+/* Remove the entry of a page that has one pin left. */
+static noinline void page_remove(struct dmt_mapping *m, u64 page, u64 *entry)
 {
 	struct dmt_pin_chunk *pc = pin_chunk(&m->pins, page >> DMT_CHUNK_SHIFT);
-	struct dmt_pin_word *w = pc ? chunk_word(pc, page) : NULL;
-	u64 mask = 1ULL << page % WORD_PAGES, *entry, last;
+	struct dmt_pin_word *w = chunk_word(pc, page);
+	u64 mask = 1ULL << page % WORD_PAGES, last = *entry;
 	struct page *own;
 
-	if (!w || !(present(w) & mask))
-		return false;
-	entry = word_entry(w, page % WORD_PAGES);
-	last = *entry;
-	if ((last & PIN_COUNT) > 1) {
-		*entry = last - 1;
-		return true;
-	}
 	if (last & PIN_WRITE)
 		mark_run(m, page, page + 1);
 	entries_close(w, entry, entry + 1, mask);
@@ -780,14 +813,40 @@ static bool page_drop(struct dmt_mapping *m, u64 page)
 	own = pfn_to_page(last >> PIN_FRAME);
 	dmt_owner_unpin(&m->owner, &own, 1, last & PIN_WRITE);
 	count_change(m, -1);
+}
+
+/* With the lock. Return: false: the page was not pinned */
+static inline bool page_drop(struct dmt_mapping *m, u64 page)
+{
+	struct dmt_pin_word *w = pin_word(&m->pins, page);
+	u64 *entry;
+
+	if (!w || !(present(w) >> page % WORD_PAGES & 1))
+		return false;
+	entry = word_entry(w, page % WORD_PAGES);
+	if (likely((*entry & PIN_COUNT) > 1))
+		(*entry)--;
+	else
+		page_remove(m, page, entry);
 	return true;
 }
 
-static bool pages_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
+bool dmt_pins_drop_page(struct dmt_mapping *m, u64 page)
+{
+	bool was;
+
+	mutex_lock(&m->pins.lock);
+	was = page_drop(m, page);
+	mutex_unlock(&m->pins.lock);
+	return was;
+}
+
+bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 {
 	struct drop d = { .m = m };
 	bool whole = true;
 
+	mutex_lock(&m->pins.lock);
 	mark_runs(m, page, npages);
 	while (npages) {
 		unsigned int n = in_word(page, npages);
@@ -798,15 +857,6 @@ static bool pages_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
 	}
 	drop_flush(&d);
 	count_change(m, -(long)d.total);
-	return whole;
-}
-
-bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages)
-{
-	bool whole;
-
-	mutex_lock(&m->pins.lock);
-	whole = npages == 1 ? page_drop(m, page) : pages_drop(m, page, npages);
 	mutex_unlock(&m->pins.lock);
 	return whole;
 }

@@ -56,6 +56,19 @@ int dmt_pins_add(struct dmt_mapping *m, u64 page, unsigned long npages,
 		 bool write, bool all, struct page **pages);
 
 /**
+ * dmt_pins_add_page - pin one page, which is all that the driver's call pins
+ * @m: mapping of the page
+ * @page: number of the page, counted from the mapping's start
+ * @write: whether it is pinned for writing
+ * @pinned: out: the page
+ *
+ * As dmt_pins_add(), in fewer steps. Return: 0; or -errno with nothing pinned, and @pinned
+ * unchanged.
+ */
+int dmt_pins_add_page(struct dmt_mapping *m, u64 page, bool write,
+		      struct page **pinned);
+
+/**
  * dmt_pins_write - count pages that were added for writing as written from now on
  * @m: mapping of the pages
  * @page: number of the first page
@@ -77,6 +90,9 @@ void dmt_pins_write(struct dmt_mapping *m, u64 page, unsigned long npages);
  * skipped
  */
 bool dmt_pins_drop(struct dmt_mapping *m, u64 page, unsigned long npages);
+
+/* The same for one page, in fewer steps */
+bool dmt_pins_drop_page(struct dmt_mapping *m, u64 page);
 
 /**
  * dmt_pins_written - find the bitmap of a chunk's pages that are pinned for writing
