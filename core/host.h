@@ -129,15 +129,15 @@ void dmt_owner_dup(struct dmt_owner *owner, const struct dmt_owner *of);
  * @vaddr: address in the owner's memory
  * @data: host memory
  * @size: number of bytes
- * @done: out: number of bytes written, from the first on, on failure too
  *
- * May sleep in a page fault. Return: 0; -EFAULT (not all could be written), -EPERM (the
- * process has ended).
+ * May sleep in a page fault. Return: number of bytes written, from the first on; fewer than @size:
+ * the next one can't be written. Or, with none written, -errno: -EFAULT, -EPERM (the process has
+ * ended).
  */
-int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
-		    const void *data, size_t size, size_t *done);
-int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
-		   size_t size, size_t *done);
+long dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		     const void *data, size_t size);
+long dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		    size_t size);
 
 /**
  * dmt_owner_pin - pin pages of the owner's memory, long-term

@@ -104,19 +104,25 @@ static bool wraps(u64 iova, u64 size)
 	return size && check_add_overflow(iova, size - 1, &last);
 }
 
+/* @done: result of a copy of @size bytes. Return: 0 if that is all of them; else -errno */
+static int copy_result(long done, size_t size)
+{
+	if (unlikely(done < 0))
+		return done;
+	return likely((size_t)done == size) ? 0 : -EFAULT;
+}
+
 static int write_piece(struct dmt_mapping *m, u64 iova, const void *data,
 		       size_t size)
 {
-	size_t done = 0;
-	int err;
+	long done = dmt_owner_write(&m->owner, m->vaddr + (iova - m->iova),
+				    data, size);
 
-	err = dmt_owner_write(&m->owner, m->vaddr + (iova - m->iova), data,
-			      size, &done);
-	if (done)
+	if (likely(done > 0))
 		dmt_mapping_mark(m, page_of(m, iova),
 				 page_of(m, iova + done - 1),
 				 true /* may sleep */);
-	return err;
+	return copy_result(done, size);
 }
 
 int dmt_operation_write(struct dmt_container *c, u64 iova, const void *data,
@@ -161,7 +167,7 @@ int dmt_operation_read(struct dmt_container *c, u64 iova, void *data,
 	err = is_valid(c) ? 0 : -EBUSY;
 	while (size && !err) {
 		struct dmt_mapping *m = find_live(c, iova);
-		size_t n, done;
+		size_t n;
 
 		if (!m) {
 			err = -EINVAL;
@@ -169,9 +175,11 @@ int dmt_operation_read(struct dmt_container *c, u64 iova, void *data,
 			err = -EPERM;
 		} else {
 			n = in_mapping(m, iova, size);
-			err = dmt_owner_read(&m->owner,
-					     m->vaddr + (iova - m->iova), data,
-					     n, &done);
+			err = copy_result(
+				dmt_owner_read(&m->owner,
+					       m->vaddr + (iova - m->iova),
+					       data, n),
+				n);
 			iova += n;
 			data = (char *)data + n;
 			size -= n;

@@ -250,51 +250,45 @@ static bool has_functions(const struct dmt_owner *owner)
 }
 
 /* A function may return any number: it is limited to @size. */
-static int call_memory(const struct dmatrack_memory *m, unsigned long offset,
-		       void *data, size_t size, size_t *done, bool write)
+static long call_memory(const struct dmatrack_memory *m, unsigned long offset,
+			void *data, size_t size, bool write)
 {
 	long n = write ? m->write(m->opaque, offset, data, size) :
 			 m->read(m->opaque, offset, data, size);
 
 	if (n < 0)
-		return IS_ERR((void *)n) ? (int)n : -EIO;
-	*done = min((size_t)n, size);
-	return *done == size ? 0 : -EFAULT;
+		return IS_ERR((void *)n) ? n : -EIO;
+	return min((size_t)n, size);
 }
 
-static int owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
-		      size_t size, size_t *done, bool write)
+static long owner_copy(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		       size_t size, bool write)
 {
-	*done = 0;
 	if (has_functions(owner))
-		return call_memory(&owner->memory, vaddr, data, size, done,
-				   write);
+		return call_memory(&owner->memory, vaddr, data, size, write);
 	if (is_null((void *)vaddr))
 		return -EFAULT;
-	if (owner->host->checked) {
-		*done = kernel_copy(data, (void *)vaddr, size, write);
-		return *done == size ? 0 : -EFAULT;
-	}
+	if (owner->host->checked)
+		return kernel_copy(data, (void *)vaddr, size, write);
 	if (dmt_fault(owner->host, DMT_FAULT_COPY))
 		return -EFAULT;
 	if (write)
 		dmt_racy_copy((void *)vaddr, data, size);
 	else
 		dmt_racy_copy(data, (void *)vaddr, size);
-	*done = size;
-	return 0;
+	return size;
 }
 
-int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
-		    const void *data, size_t size, size_t *done)
+long dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		     const void *data, size_t size)
 {
-	return owner_copy(owner, vaddr, (void *)data, size, done, true);
+	return owner_copy(owner, vaddr, (void *)data, size, true);
 }
 
-int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
-		   size_t size, size_t *done)
+long dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		    size_t size)
 {
-	return owner_copy(owner, vaddr, data, size, done, false);
+	return owner_copy(owner, vaddr, data, size, false);
 }
 
 /* Return: whether pages can be faulted in, for writing or for reading */

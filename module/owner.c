@@ -84,7 +84,8 @@ static void owner_leave(struct dmt_owner *owner)
  * return the number of bytes left, which is exact on x86: a copy that faults continues
  * byte by byte up to the fault.
  */
-static size_t copy_out(void __user *to, const void *from, size_t size)
+static __always_inline size_t copy_out(void __user *to, const void *from,
+				       size_t size)
 {
 	if (size == sizeof(u64) && IS_ALIGNED((unsigned long)to, sizeof(u64)) &&
 	    !put_user(get_unaligned((const u64 *)from), (u64 __user *)to))
@@ -95,7 +96,8 @@ static size_t copy_out(void __user *to, const void *from, size_t size)
 	return copy_to_user(to, from, size);
 }
 
-static size_t copy_in(void *to, const void __user *from, size_t size)
+static __always_inline size_t copy_in(void *to, const void __user *from,
+				      size_t size)
 {
 	u64 word;
 	u32 half;
@@ -115,40 +117,46 @@ static size_t copy_in(void *to, const void __user *from, size_t size)
 	return copy_from_user(to, from, size);
 }
 
-int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
-		    const void *data, size_t size, size_t *done)
+static noinline long write_foreign(struct dmt_owner *owner, unsigned long vaddr,
+				   const void *data, size_t size)
 {
-	bool foreign = current->mm != owner->mm;
-	int err;
+	int err = owner_enter(owner);
+	long done;
 
-	*done = 0;
-	if (foreign) {
-		err = owner_enter(owner);
-		if (err)
-			return err;
-	}
-	*done = size - copy_out((void __user *)vaddr, data, size);
-	if (foreign)
-		owner_leave(owner);
-	return *done == size ? 0 : -EFAULT;
+	if (err)
+		return err;
+	done = size - copy_out((void __user *)vaddr, data, size);
+	owner_leave(owner);
+	return done;
 }
 
-int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
-		   size_t size, size_t *done)
+static noinline long read_foreign(struct dmt_owner *owner, unsigned long vaddr,
+				  void *data, size_t size)
 {
-	bool foreign = current->mm != owner->mm;
-	int err;
+	int err = owner_enter(owner);
+	long done;
 
-	*done = 0;
-	if (foreign) {
-		err = owner_enter(owner);
-		if (err)
-			return err;
-	}
-	*done = size - copy_in(data, (const void __user *)vaddr, size);
-	if (foreign)
-		owner_leave(owner);
-	return *done == size ? 0 : -EFAULT;
+	if (err)
+		return err;
+	done = size - copy_in(data, (const void __user *)vaddr, size);
+	owner_leave(owner);
+	return done;
+}
+
+long dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		     const void *data, size_t size)
+{
+	if (current->mm != owner->mm)
+		return write_foreign(owner, vaddr, data, size);
+	return size - copy_out((void __user *)vaddr, data, size);
+}
+
+long dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		    size_t size)
+{
+	if (current->mm != owner->mm)
+		return read_foreign(owner, vaddr, data, size);
+	return size - copy_in(data, (const void __user *)vaddr, size);
 }
 
 /* Pins ---------------------------------------------------------------------- */

@@ -207,30 +207,29 @@ static u64 *number_at(unsigned long vaddr)
 }
 
 /* @data is the device's number, whatever @size; it is written to each page in the range */
-int dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
-		    const void *data, size_t size, size_t *done)
+long dmt_owner_write(struct dmt_owner *owner, unsigned long vaddr,
+		     const void *data, size_t size)
 {
+	size_t done = 0;
 	u64 value;
 
-	*done = 0;
 	memcpy(&value, data, sizeof(value));
-	while (*done < size) {
-		size_t n = min_t(size_t, size - *done,
-				 PAGE - (vaddr + *done) % PAGE);
+	while (done < size) {
+		size_t n = min_t(size_t, size - done,
+				 PAGE - (vaddr + done) % PAGE);
 
 		if (fault()) /* a page fault that may fail */
-			return -EFAULT;
-		WRITE_ONCE(*number_at(vaddr + *done), value);
-		*done += n;
+			break;
+		WRITE_ONCE(*number_at(vaddr + done), value);
+		done += n;
 	}
-	return 0;
+	return done;
 }
 
-int dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
-		   size_t size, size_t *done)
+long dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
+		    size_t size)
 {
-	*done = size;
-	return 0;
+	return size;
 }
 
 long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
