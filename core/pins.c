@@ -781,7 +781,7 @@ static void word_unwrite(struct dmt_pin_chunk *pc, struct dmt_pin_word *w,
 		return;
 	smp_mb__before_atomic(); /* after the marks */
 	atomic64_andnot((s64)gone, word_written(pc, w));
-	if (line_empty(pc, line))
+	if (!atomic64_read(word_written(pc, w)) && line_empty(pc, line))
 		atomic64_andnot((s64)(1ULL << line), &pc->lines);
 }
 
