@@ -2,8 +2,8 @@
 /*
  * libdmatrack: harvest the pages that devices have written by DMA.
  *
- * A container is the engine in this process, or an open /dev/vfio/vfio with
- * the type1 driver that the kernel has loaded. Functions return 0, or a negative
+ * A container is the engine in this process, alone or on page tables of an iommufd, or an open
+ * /dev/vfio/vfio with the type1 driver that the kernel has loaded. Functions return 0, or a negative
  * errno, unless said otherwise. IOVAs and sizes are in bytes.
  *
  * Any number of threads may make calls on one container, except dmatrack_close(),
@@ -161,7 +161,7 @@ struct dmatrack_iommufd {
  * Return: 0; -ENOENT (there is no /dev/iommu, or no such @ioas or @hwpt), -ENODEV (no such device,
  * it has no VFIO driver, or no file), -EOPNOTSUPP (the IOMMU keeps no dirty bits, or the page
  * tables were allocated without, or the kernel is older than Linux 6.7), -EBUSY (the device is in
- * use), -EBADF (@iommufd isn't open), -EINVAL (it is not an iommufd; a member is given that
+ * use, or its IOMMU doesn't keep caches coherent), -EBADF (@iommufd isn't open), -EINVAL (it is not an iommufd; a member is given that
  * must be 0; the device is emulated; or, for DMATRACK_IOMMUFD_SMALL_PAGES, memory is mapped), -E2BIG (@iommufd has a member that this library doesn't
  * know, and that is not 0), -EPERM, -EACCES, -ENOMEM, -EMFILE.
  */

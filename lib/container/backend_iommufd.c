@@ -88,7 +88,7 @@ static int device_open(const char *device)
 
 static int cant_bind(int err, const char *device)
 {
-	if (err == -ENOTTY || err == -EINVAL)
+	if (err == -ENOTTY)
 		return dml_error(-EINVAL,
 				 "%s isn't the file of a VFIO device, such as "
 				 "/dev/vfio/devices/vfio0",
@@ -98,6 +98,12 @@ static int cant_bind(int err, const char *device)
 				 "device %s is in use, or its group is, or "
 				 "another device in the group is bound to a "
 				 "driver that isn't a VFIO driver",
+				 device);
+	if (err == -EINVAL)
+		return dml_error(-EBUSY,
+				 "device %s is open elsewhere; or its IOMMU "
+				 "doesn't keep caches coherent, as an iommufd "
+				 "requires",
 				 device);
 	if (err == -EPERM)
 		return dml_error(
