@@ -56,7 +56,8 @@ static struct conform_case *first, **next = &first;
 static const char *devices[MAX_DEVICES];
 static unsigned int nr_devices; /* 0: the container is the engine's */
 static bool iommu;		/* the engine has a played IOMMU */
-static bool dirty_bits;		/* reads_dirty_bits() */
+static bool iommufd; /* the container is the engine's, on the device's iommufd */
+static bool dirty_bits; /* reads_dirty_bits() */
 
 void conform_register(struct conform_case *c)
 {
@@ -193,11 +194,24 @@ static bool reads_dirty_bits(void)
 
 	if (!nr_devices || strncmp(devices[0], "dmt_dirty.", 10))
 		return played_dirty_bits;
+	if (iommufd)
+		return true;
 	file = fopen(parameter, "r");
 	on = file && getc(file) == 'Y';
 	if (file)
 		fclose(file);
 	return on;
+}
+
+static int open_once(const char *device)
+{
+	const struct dmatrack_iommufd from = {
+		.size = sizeof(from),
+		.device = device,
+	};
+
+	return iommufd ? dmatrack_open_iommufd(&bed.t, &from) :
+			 dmatrack_open_vfio(&bed.t, device, bed.type);
 }
 
 static int open_vfio(const char *device)
@@ -206,7 +220,7 @@ static int open_vfio(const char *device)
 	int ret;
 
 	do
-		ret = dmatrack_open_vfio(&bed.t, device, bed.type);
+		ret = open_once(device);
 	while (ret == -EBUSY && seconds() < until && !sched_yield());
 	return ret;
 }
@@ -231,7 +245,7 @@ static int open_bed(unsigned int where)
 	if (where & SEVERAL)
 		return 0;
 	if (nr_devices)
-		ret = dev_open(&bed.d, bed.t);
+		ret = dev_open_fd(&bed.d, bed.t, dmatrack_device_fd(bed.t));
 	else
 		ret = played_add(&bed.d, iommu ? IOMMU : EMULATED, 0);
 	if (ret)
@@ -264,6 +278,7 @@ enum lack {
 	LACKS_UNSEEN,
 	LACKS_DIRTY_BITS,
 	LACKS_REGISTERS,
+	LACKS_V1,
 	LACKS_NOTHING,
 };
 
@@ -278,6 +293,7 @@ static const char *const lacks[] = {
 	"a device that can't be seen",
 	"dirty bits",
 	"registers",
+	"a container of VFIO_TYPE1_IOMMU",
 };
 static unsigned int left_out[LACKS_NOTHING];
 
@@ -287,8 +303,10 @@ static enum lack lack_of(unsigned int where)
 	bool engine = !nr_devices;
 	bool behind = is_behind();
 
-	if (where & KERNEL && engine)
+	if (where & KERNEL && (engine || iommufd))
 		return LACKS_KERNEL;
+	if (where & V1 && iommufd)
+		return LACKS_V1;
 	if ((where & ENGINE) == ENGINE && !engine)
 		return LACKS_ENGINE;
 	if (where & SEVERAL && !engine &&
@@ -503,6 +521,7 @@ static void usage(FILE *to)
 	fputs("usage: conform --engine [--iommu|--iommus|--dirty-bits] "
 	      "[PATTERN]...\n"
 	      "       conform {--device UUID|PCI-ADDRESS}... [PATTERN]...\n"
+	      "       conform --iommufd DEVICE [PATTERN]...\n"
 	      "       conform --list\n"
 	      "\n"
 	      "Run the cases whose names match (shell patterns; default all; "
@@ -512,8 +531,10 @@ static void usage(FILE *to)
 	      "IOMMU (each its own; one that keeps dirty bits); or against "
 	      "the kernel's type1\n"
 	      "driver with a device. Cases about several devices use the "
-	      "others, too. TAP on\n"
-	      "stdout. Exit status: 0 all passed, 1 some failed, 2 usage.\n",
+	      "others, too. Or against\n"
+	      "the engine on page tables of an iommufd. TAP on stdout. "
+	      "Exit status: 0 all\n"
+	      "passed, 1 some failed, 2 usage.\n",
 	      to);
 }
 
@@ -564,6 +585,10 @@ int main(int argc, char **argv)
 		iommu = argc >= 3 && (!strcmp(argv[2], "--iommu") ||
 				      played_apart || played_dirty_bits);
 		patterns = argv + 2 + iommu;
+	} else if (argc >= 3 && !strcmp(argv[1], "--iommufd")) {
+		iommufd = true;
+		devices[nr_devices++] = argv[2];
+		patterns = argv + 3;
 	} else {
 		patterns = take_devices(argv + 1);
 	}

@@ -84,7 +84,7 @@ CASE(extension_others, ANY)
 CASE(extension_nesting, ANY)
 {
 	EXPECT_EQ(extension(VFIO_TYPE1_NESTING_IOMMU),
-		  !bed.engine && kernel_version() < LINUX_7_3);
+		  !dmatrack_get_engine(bed.t) && kernel_version() < LINUX_7_3);
 }
 
 CASE(extension_update_vaddr, EMULATED)

@@ -581,7 +581,7 @@ bool conform_dirty(const char *file, int line, u64 iova, u64 npages,
 
 long locked(void)
 {
-	if (bed.engine)
+	if (dmatrack_get_engine(bed.t)) /* an iommufd counts by user, unseen */
 		return dmatrack_engine_locked(dmatrack_get_engine(bed.t)) * 4;
 	return proc_kb("/proc/self/status", "VmLck");
 }

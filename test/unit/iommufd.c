@@ -38,7 +38,8 @@
 #define HOLE  (BASE + 900 * PAGE) /* a page that can't */
 
 static bool mock;
-static int fd = -1;			/* the iommufd */
+static bool large;  /* memory that is contiguous has large entries */
+static int fd = -1; /* the iommufd */
 static uint32_t ioas, hwpt, plain_hwpt; /* IDs; @plain_hwpt has no dirty bits */
 static struct dmatrack *t;
 static char *memory, *huge_memory;
@@ -105,7 +106,7 @@ static int played_map(const struct iommufd_map *map)
 	areas[nr_areas++] = (struct area){
 		map->iova,
 		last,
-		huge_memory && vaddr == huge_memory && !small_pages ? HUGE : 1,
+		large && vaddr == huge_memory && !small_pages ? HUGE : 1,
 	};
 	return 0;
 }
@@ -267,8 +268,13 @@ struct mock_call {
 
 static void mock_call(struct mock_call *call)
 {
+	int ret;
+
 	call->size = sizeof(*call);
-	CHECK_EQ(ioctl(fd, MOCK, call), 0);
+	ret = ioctl(fd, MOCK, call) < 0 ? -errno : 0;
+	if (ret)
+		printf("# call %u of the mock\n", call->op);
+	CHECK_EQ(ret, 0);
 }
 
 /* Return: a device, attached to the page tables or the address space @id */
@@ -306,9 +312,9 @@ static void mock_open(void)
 	CHECK(fd >= 0);
 	CHECK_EQ(ioctl(fd, IOMMUFD_ALLOC_IOAS, &alloc), 0);
 	ioas = alloc.ioas;
-	device = mock_device(ioas, MOCK_LARGE);
+	device = mock_device(ioas, large ? MOCK_LARGE : 0);
 	CHECK_EQ(mock_hwpt(device.device.out_device, &hwpt), 0);
-	mock_device(hwpt, MOCK_LARGE);
+	mock_device(hwpt, large ? MOCK_LARGE : 0);
 	device = mock_device(ioas, MOCK_NO_DIRTY);
 	plain_hwpt = device.device.out_hwpt;
 	CHECK_EQ(mock_hwpt(device.device.out_device, &none), -EOPNOTSUPP);
@@ -370,10 +376,11 @@ static struct dmatrack_iommufd from(void)
 }
 
 /* An iommufd as new, and a container on it */
-static void begin(void)
+static void set_up(bool with_large)
 {
 	struct dmatrack_iommufd f;
 
+	large = with_large;
 	fail_cmd = 0;
 	if (t)
 		dmatrack_close(t);
@@ -393,6 +400,16 @@ static void begin(void)
 	}
 	f = from();
 	CHECK_EQ(dmatrack_open_iommufd(&t, &f), 0);
+}
+
+static void begin(void)
+{
+	set_up(false);
+}
+
+static void begin_large(void)
+{
+	set_up(true);
 }
 
 /* Map @n pages at page @at. */
@@ -559,7 +576,7 @@ static void test_coarse(void)
 /* A part of an entry is asked for, and its bit cleared: the rest must stay dirty. */
 static void test_large_entries(void)
 {
-	begin();
+	begin_large();
 	CHECK_EQ(dmatrack_map(t, BASE, huge_memory, 2 * HUGE * PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
 	dma(HUGE + 5);
@@ -585,7 +602,7 @@ static void test_small_pages(void)
 	struct dmatrack_iommufd f;
 	struct dmatrack *other;
 
-	begin();
+	begin_large();
 	CHECK_EQ(begin_with(DMATRACK_IOMMUFD_SMALL_PAGES), 0);
 	CHECK_EQ(dmatrack_map(t, BASE, huge_memory, 2 * HUGE * PAGE, RW), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
