@@ -6,6 +6,8 @@
 #define DMT_MODULE_COMPAT_IOMMU_DRIVER_H
 
 #include <linux/iommu.h>
+#include <linux/property.h>
+#include <linux/slab.h>
 
 #include "compat/version.h"
 
@@ -43,6 +45,37 @@
 	struct device *dev, u32 flags, struct iommu_domain *parent, \
 		const struct iommu_user_data *user_data
 #define DMT_DOMAIN_ALLOC_FLAGS .domain_alloc_user
+#endif
+
+/**
+ * dmt_fwspec_init - tell the IOMMU of a device that isn't on its bus yet
+ * @dev: the device
+ * @fwnode: the IOMMU's node
+ *
+ * 6.12's iommu_fwspec_init() asserts that a lock is held that isn't exported. Such a device needs no
+ * lock. Return: 0 or -errno
+ */
+#if DMT_KERNEL_IS(6, 12)
+static inline int dmt_fwspec_init(struct device *dev,
+				  struct fwnode_handle *fwnode)
+{
+	struct iommu_fwspec *spec;
+
+	spec = kzalloc(struct_size(spec, ids, 1), GFP_KERNEL);
+	dev->iommu = kzalloc(sizeof(*dev->iommu), GFP_KERNEL);
+	if (!spec || !dev->iommu) {
+		kfree(spec);
+		kfree(dev->iommu);
+		dev->iommu = NULL;
+		return -ENOMEM;
+	}
+	mutex_init(&dev->iommu->lock);
+	spec->iommu_fwnode = fwnode_handle_get(fwnode);
+	dev_iommu_fwspec_set(dev, spec);
+	return 0;
+}
+#else
+#define dmt_fwspec_init iommu_fwspec_init
 #endif
 
 #endif

@@ -323,33 +323,39 @@ static int soft_set_tracking(struct iommu_domain *domain, bool on)
 	return 0;
 }
 
+/* Return: whether the entry at @iova was dirty; its bit is cleared if @clear. @size: as soft_entry() */
+static bool soft_take_dirty(struct soft_domain *d, u64 iova, bool clear,
+			    size_t *size)
+{
+	bool dirty;
+	u64 *entry;
+
+	spin_lock(&soft_lock);
+	entry = soft_walk(d, iova, size);
+	dirty = entry && (*entry & ENTRY_DIRTY);
+	if (dirty && clear)
+		*entry &= ~ENTRY_DIRTY;
+	spin_unlock(&soft_lock);
+	return dirty;
+}
+
 /*
  * Steps as the drivers of AMD's and Intel's IOMMUs do: by the entries that it meets, from where
- * it is asked to begin.
+ * it is asked to begin. The bitmap may be a user's, whose pages are faulted in: no lock is held.
  */
 static int soft_read_dirty(struct iommu_domain *domain, unsigned long iova,
 			   size_t size, unsigned long flags,
 			   struct iommu_dirty_bitmap *dirty)
 {
-	struct soft_domain *d = to_soft(domain);
+	bool clear = !(flags & IOMMU_DIRTY_NO_CLEAR);
 	unsigned long end = iova + size - 1;
-	struct soft_table *table = NULL;
 	size_t step;
-	u64 *entry;
 
-	spin_lock(&soft_lock);
 	do {
-		if (!table || !(iova % SZ_2M))
-			table = xa_load(&d->tables, iova / SZ_2M);
-		entry = soft_entry(table, iova, &step);
-		if (entry && (*entry & ENTRY_DIRTY)) {
-			if (!(flags & IOMMU_DIRTY_NO_CLEAR))
-				*entry &= ~ENTRY_DIRTY;
+		if (soft_take_dirty(to_soft(domain), iova, clear, &step))
 			iommu_dirty_bitmap_record(dirty, iova, step);
-		}
 		iova += step;
 	} while (iova < end);
-	spin_unlock(&soft_lock);
 	return 0;
 }
 
@@ -527,7 +533,7 @@ int tdev_soft_iommu_prepare(struct device *dev, bool dirty)
 {
 	struct soft_iommu *s = &soft_iommus[!dirty];
 
-	return iommu_fwspec_init(dev, dev_fwnode(&s->hw->dev));
+	return dmt_fwspec_init(dev, dev_fwnode(&s->hw->dev));
 }
 
 static void soft_iommu_remove(struct soft_iommu *s)
