@@ -168,6 +168,46 @@ struct dmatrack_iommufd {
 int dmatrack_open_iommufd(struct dmatrack **t,
 			  const struct dmatrack_iommufd *iommufd);
 
+struct dmatrack_range;
+
+/**
+ * struct dmatrack_device_log - a VFIO device that logs its own DMA writes, and what it is to log
+ * @size: sizeof(struct dmatrack_device_log); for other values see dmatrack(7)
+ * @device_fd: descriptor of the device, which is in a container or an iommufd, such as that of
+ *	       dmatrack_device_fd(). It is duplicated, and stays the caller's
+ * @nr_ranges: number of @ranges
+ * @ranges: IOVAs that are to be logged, of whole pages, at least one; disjoint, in any order; copied
+ * @page_size: bytes of the pages that the device should log; it may choose larger ones. 0: the
+ *	       smallest
+ */
+struct dmatrack_device_log {
+	size_t size;
+	int device_fd;
+	uint32_t nr_ranges;
+	const struct dmatrack_range *ranges;
+	uint64_t page_size;
+};
+
+/**
+ * dmatrack_open_device_log() - open the log of a device
+ * @t: out: the log, as a container that has one device, and @device_log's ranges as its mappings
+ * @device_log: the device and the ranges
+ *
+ * dmatrack_start() has the device log its writes, with VFIO_DEVICE_FEATURE_DMA_LOGGING_START, and
+ * harvests report them; a pre-copy takes it beside the device's container. Nothing can be mapped
+ * or unmapped: the container that the device is in does that. A device has one log, so no one else
+ * may use it. Where the device takes fewer ranges, it logs the gaps between some as well, which
+ * is not reported. dmatrack_close() stops it; close it before the device's container. After
+ * fork(2) a child can't use it, and closing it there changes nothing.
+ *
+ * Return: 0; -EOPNOTSUPP (the device keeps no log), -EBADF (@device_fd isn't open), -EINVAL (it is
+ * not a VFIO device; there are no ranges, or they overlap or are not whole pages; @page_size is not a
+ * power of two), -EOVERFLOW (a range ends at 2^64), -ENOSPC (too many ranges), -E2BIG
+ * (@device_log has a member that this library doesn't know, and that is not 0), -ENOMEM, -EMFILE.
+ */
+int dmatrack_open_device_log(struct dmatrack **t,
+			     const struct dmatrack_device_log *device_log);
+
 /**
  * dmatrack_close() - close a container; the last call on it
  * @t: container, or NULL
@@ -178,7 +218,7 @@ int dmatrack_open_iommufd(struct dmatrack **t,
  */
 void dmatrack_close(struct dmatrack *t);
 
-/* Name of the driver: "engine", "iommufd", "dmatrack" or "stock". NULL if @t is */
+/* Name of the driver: "engine", "iommufd", "device", "dmatrack" or "stock". NULL if @t is */
 const char *dmatrack_driver(const struct dmatrack *t);
 
 /* The container's engine, or NULL. It belongs to @t. */
@@ -370,7 +410,9 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
  * already, the log stays as it is.
  *
  * Return: 0; -ENOMEM; with the stock driver also -EACCES (a container of VFIO_TYPE1_IOMMU),
- * -EINVAL (there is a mapping of 8 TiB or more). After an error nothing has changed.
+ * -EINVAL (there is a mapping of 8 TiB or more); on the log of a device also -EINVAL (it logs already,
+ * by another caller, or can't log these IOVAs), -EOPNOTSUPP (it can't log as many bytes, or the
+ * kernel can't read its log), or an error of the device. After an error nothing has changed.
  */
 int dmatrack_start(struct dmatrack *t);
 

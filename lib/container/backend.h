@@ -2,7 +2,8 @@
 /*
  * The interface between libdmatrack's calls and its backends: a container's operations and
  * its state. Backends: backend_engine.c (in this process), backend_iommufd.c (the same, with
- * page tables of an iommufd), backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver).
+ * page tables of an iommufd), backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver),
+ * backend_device_log.c (the log of one device).
  */
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H
@@ -17,18 +18,23 @@
  * @attach: as dmatrack_attach(); NULL: the backend attaches no devices
  * @detach: as dmatrack_detach(); NULL if @attach is
  * @close: end and free the container
+ * @track: start or stop tracking, with a text on failure; NULL: by @ioctl
+ * @fixed: whether nothing can be mapped or unmapped: @ioctl returns -EOPNOTSUPP
  */
 struct dmatrack_ops {
 	long (*ioctl)(struct dmatrack *t, unsigned long cmd, unsigned long arg);
 	int (*attach)(struct dmatrack *t, const char *device);
 	int (*detach)(struct dmatrack *t, int device_fd);
 	void (*close)(struct dmatrack *t);
+	int (*track)(struct dmatrack *t, bool on);
+	bool fixed;
 };
 
 /**
  * struct dmatrack - one container; backends embed it
  * @ops: the backend
- * @driver: name of the driver that tracks: "engine", "iommufd", "dmatrack" or "stock"
+ * @driver: name of the driver that tracks: "engine", "iommufd", "device", "dmatrack" or
+ *	    "stock"
  * @engine: the engine; NULL with another backend
  * @device_fd: descriptor of the VFIO device it was opened with, or -1
  * @features: DMATRACK_FEATURE_* of the driver; 0: the stock driver

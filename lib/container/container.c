@@ -171,6 +171,8 @@ int dmatrack_start(struct dmatrack *t)
 {
 	if (dml_lacks(t))
 		return -EINVAL;
+	if (t->ops->track)
+		return t->ops->track(t, true);
 	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 			       "starting");
 }
@@ -179,6 +181,8 @@ int dmatrack_stop(struct dmatrack *t)
 {
 	if (dml_lacks(t))
 		return -EINVAL;
+	if (t->ops->track)
+		return t->ops->track(t, false);
 	return switch_tracking(t, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "stopping");
 }
 

@@ -105,6 +105,13 @@ static int explain(struct dmatrack *t, const struct vfio_iommu_type1_dma_map *m,
 	}
 }
 
+static int cant_map(void)
+{
+	return dml_error(-EOPNOTSUPP,
+			 "the log of a device maps nothing: its ranges are "
+			 "those that it was opened with");
+}
+
 int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 		 unsigned int prot)
 {
@@ -122,6 +129,8 @@ int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,
 		       "flags");
 	if (dml_lacks(t))
 		return -EINVAL;
+	if (t->ops->fixed)
+		return cant_map();
 	if (vaddr)
 		err = t->ops->ioctl(t, VFIO_IOMMU_MAP_DMA, (unsigned long)&map);
 	if (err >= 0)
@@ -148,6 +157,8 @@ int dmatrack_unmap(struct dmatrack *t, uint64_t iova, uint64_t size)
 
 	if (dml_lacks(t))
 		return -EINVAL;
+	if (t->ops->fixed)
+		return cant_map();
 	err = t->ops->ioctl(t, VFIO_IOMMU_UNMAP_DMA, (unsigned long)&unmap);
 	if (err >= 0)
 		return 0;

@@ -41,6 +41,10 @@ static const struct dmatrack_sender how = {
 static const struct dmatrack_channel_ops no_functions = {
 	.size = sizeof(no_functions),
 };
+static const struct dmatrack_device_log no_device_log = {
+	.size = sizeof(no_device_log),
+	.device_fd = -1,
+};
 static const struct dmatrack_iommufd no_iommufd = {
 	.size = sizeof(no_iommufd),
 };
@@ -95,6 +99,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(open_fd, NULL, 0) \
 	C(open_group, NULL, "/nowhere", VFIO_TYPE1v2_IOMMU) \
 	C(open_group, &t, NULL, VFIO_TYPE1v2_IOMMU) \
+	C(open_device_log, NULL, &no_device_log) C(open_device_log, &t, NULL) \
 	C(open_iommufd, NULL, &no_iommufd) C(open_iommufd, &t, NULL) \
 	C(open_vfio, NULL, "device", VFIO_TYPE1v2_IOMMU) \
 	C(open_vfio, &t, NULL, VFIO_TYPE1v2_IOMMU) \

@@ -184,6 +184,15 @@ static int take_iommufd(const void *s)
 	return dmatrack_open_iommufd(&none, s);
 }
 
+static const struct dmatrack_device_log no_device_log = { .device_fd = -1 };
+
+static int take_device_log(const void *s)
+{
+	struct dmatrack *none;
+
+	return dmatrack_open_device_log(&none, s);
+}
+
 static int take_ranges(const void *s)
 {
 	return dmatrack_harvest_ranges(t, s);
@@ -224,6 +233,8 @@ static const struct kind {
 	KIND(take_listening_peer, 0, &a_peer, dmatrack_peer, tls),
 	KIND(take_connecting_peer, -ENOENT, &a_peer, dmatrack_peer, tls),
 	KIND(take_memory, 0, &a_memory, dmatrack_memory, write),
+	KIND(take_device_log, -EBADF, &no_device_log, dmatrack_device_log,
+	     page_size),
 	KIND(take_iommufd, -EBADF, &no_iommufd, dmatrack_iommufd, flags),
 	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
 };
