@@ -43,6 +43,7 @@ static int fd = -1; /* the iommufd */
 static uint32_t ioas, hwpt, plain_hwpt; /* IDs; @plain_hwpt has no dirty bits */
 static struct dmatrack *t;
 static char *memory, *huge_memory;
+static void *nowhere; /* memory that can't be written */
 
 /* Calls of @fail_cmd fail with @fail_errno */
 static unsigned long fail_cmd;
@@ -135,7 +136,7 @@ static int played_unmap(struct iommufd_unmap *unmap)
 
 /*
  * As the kernel does it: up to the first hole; the bit of an entry is cleared, and the part of it
- * that is asked for reported.
+ * that is asked for reported, if it can be. test_alone() has the same of the mock.
  */
 static int played_dirty(const struct iommufd_get_dirty *get)
 {
@@ -155,7 +156,8 @@ static int played_dirty(const struct iommufd_get_dirty *get)
 			break;
 		if (!dirty[entry_of(a, at)])
 			continue;
-		bits[n / 64] |= 1ull << n % 64;
+		if (bits != nowhere)
+			bits[n / 64] |= 1ull << n % 64;
 		if (!(get->flags & IOMMUFD_KEEP_BITS))
 			entry_dirty[entry_of(a, at)] = false;
 	}
@@ -687,16 +689,12 @@ static void test_unmap_bitmap(void)
 /* A buffer that can't be written: nothing is lost. */
 static void test_bad_buffer(void)
 {
-	uint64_t *nowhere =
-		mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
 	begin();
 	map(0, 64);
 	CHECK_EQ(dmatrack_start(t), 0);
 	dma(2);
 	CHECK_EQ(dmatrack_harvest(t, BASE, 64 * PAGE, PAGE, nowhere), -EFAULT);
 	CHECK_DIRTY(NONE, 0, 2);
-	munmap(nowhere, PAGE);
 }
 
 /* Bits that can't be read: all may be dirty. */
@@ -734,6 +732,66 @@ static void test_refused(void)
 	CHECK_EQ(dmatrack_start(t), 0);
 	dma(63);
 	CHECK_DIRTY(NONE, 0, 63);
+}
+
+/* What an iommufd reads by itself from page @at on. @bits: whole pages */
+static void read_alone(unsigned int at, unsigned int pages, unsigned int flags,
+		       void *bits)
+{
+	const struct iommufd_get_dirty get = {
+		.size = sizeof(get),
+		.hwpt = hwpt,
+		.flags = flags,
+		.iova = BASE + at * PAGE,
+		.length = pages * PAGE,
+		.page_size = PAGE,
+		.bits = (uintptr_t)bits,
+	};
+
+	CHECK_EQ(ioctl(fd, IOMMUFD_GET_DIRTY, &get), 0);
+}
+
+/*
+ * The reasons for what the library does, and rows of doc/comparison.md: by itself an iommufd
+ * reports clean what is behind a hole, or while it doesn't track, and loses what it can't write.
+ */
+static void test_alone(void)
+{
+	uint64_t *bits = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	begin();
+	map(0, 4);
+	map(10, 4);
+	CHECK_EQ(dmatrack_start(t), 0);
+	dma(1);
+	dma(11);
+	read_alone(0, 16, IOMMUFD_KEEP_BITS, bits);
+	CHECK_EQ(bits[0], 1 << 1);
+	read_alone(0, 4, 0, nowhere);
+	CHECK_DIRTY(NONE, 0, 11);
+	dma(2);
+	CHECK_EQ(dmatrack_stop(t), 0);
+	bits[0] = 0;
+	read_alone(0, 4, IOMMUFD_KEEP_BITS, bits);
+	CHECK_EQ(bits[0], 0);
+	munmap(bits, PAGE);
+}
+
+/* And it loses the rest of an entry that is read in part. */
+static void test_alone_large(void)
+{
+	uint64_t *bits = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	begin_large();
+	CHECK_EQ(dmatrack_map(t, BASE, huge_memory, 2 * HUGE * PAGE, RW), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	dma(HUGE + 5);
+	read_alone(HUGE + 64, 64, 0, bits);
+	CHECK_EQ(bits[0], ~0ull);
+	CHECK_CLEAN();
+	munmap(bits, PAGE);
 }
 
 static void test_info(void)
@@ -882,6 +940,8 @@ int main(int argc, char **argv)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return 1;
+	nowhere =
+		mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	madvise(memory, PAGES * PAGE, MADV_NOHUGEPAGE);
 	TEST(test_harvest, "what devices write is harvested, and nothing else");
 	TEST(test_not_tracking, "a harvest without tracking is refused");
@@ -892,6 +952,8 @@ int main(int argc, char **argv)
 	if (make_huge_memory()) {
 		TEST(test_large_entries, "a part of a large entry");
 		TEST(test_small_pages, "no large entries");
+		TEST(test_alone_large,
+		     "without the library: the rest of a large entry");
 	} else {
 		SKIP("large entries", "no huge pages");
 	}
@@ -901,6 +963,7 @@ int main(int argc, char **argv)
 	TEST(test_bad_buffer, "a bad buffer loses nothing");
 	TEST(test_unreadable, "bits that can't be read count as dirty");
 	TEST(test_refused, "refused calls change nothing");
+	TEST(test_alone, "without the library: holes, and a bad buffer");
 	TEST(test_info, "limits and mappings");
 	TEST(test_emulated, "devices of the process, in the same container");
 	TEST(test_close, "closing removes what the container mapped");
