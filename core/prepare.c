@@ -14,6 +14,9 @@
 
 #define BATCH_PAGES (PAGE_SIZE / sizeof(struct page *))
 
+/* Bytes of the first block of runs, which is enough for most mappings; the others have a page. */
+#define FIRST_BLOCK 256U
+
 /*
  * Largest number of pages of a run (1 GiB, in pages of 4 KiB): mapping a run
  * can't be interrupted, and doesn't reschedule.
@@ -31,30 +34,29 @@
  * struct dmt_run_block - a block of runs, in the order of pages
  * @next: the next block
  * @nr: number of runs
- * @note: array of the runs, with room for block_room(), each in the form of NOTE_*
+ * @room: largest number of runs
+ * @note: array of the runs, each in the form of NOTE_*
  */
 struct dmt_run_block {
 	struct dmt_run_block *next;
 	unsigned int nr;
+	unsigned int room;
 	u64 note[];
 };
 
-static unsigned int block_room(const struct dmt_prepared *p)
-{
-	unsigned long most =
-		(PAGE_SIZE - sizeof(struct dmt_run_block)) / sizeof(u64);
-
-	return min(p->npages, most);
-}
-
 static int block_add(struct dmt_prepared *p)
 {
+	size_t size = p->last ? PAGE_SIZE : FIRST_BLOCK;
+	unsigned long most =
+		(size - sizeof(struct dmt_run_block)) / sizeof(u64);
+	unsigned int room = min(p->npages, most);
 	struct dmt_run_block *b;
 
-	b = dmt_zalloc(p->host, struct_size_t(struct dmt_run_block, note,
-					      block_room(p)));
+	b = dmt_zalloc(p->host,
+		       struct_size_t(struct dmt_run_block, note, room));
 	if (!b)
 		return -ENOMEM;
+	b->room = room;
 	if (p->last)
 		p->last->next = b;
 	else
@@ -70,7 +72,7 @@ static int run_end(struct dmt_prepared *p)
 
 	if (!run->npages)
 		return 0;
-	if ((!p->last || p->last->nr == block_room(p)) && block_add(p))
+	if ((!p->last || p->last->nr == p->last->room) && block_add(p))
 		return -ENOMEM;
 	p->last->note[p->last->nr++] = (u64)run->pfn << NOTE_PFN |
 				       run->npages << NOTE_PAGES |
@@ -163,9 +165,9 @@ static long add_frames(struct dmt_prepared *p, unsigned long page)
 	return err ?: (long)n;
 }
 
-/* Add the pages from @page on. Return: number of pages added. @pages: buffer for a batch */
+/* Add up to @most pages from @page on. Return: number of pages added. @pages: buffer for them */
 static long add_batch(struct dmt_prepared *p, unsigned long page,
-		      struct page **pages)
+		      struct page **pages, unsigned long most)
 {
 	unsigned long vaddr = p->vaddr + (page << PAGE_SHIFT);
 	long n;
@@ -177,9 +179,8 @@ static long add_batch(struct dmt_prepared *p, unsigned long page,
 		if (n != -EFAULT)
 			return n;
 	}
-	n = dmt_owner_pin_wait(&p->owner, vaddr,
-			       min(BATCH_PAGES, p->npages - page), p->write,
-			       pages);
+	n = dmt_owner_pin_wait(&p->owner, vaddr, min(most, p->npages - page),
+			       p->write, pages);
 	if (n == -EFAULT)
 		return add_frames(p, page);
 	if (n < 0)
@@ -193,10 +194,13 @@ static long add_batch(struct dmt_prepared *p, unsigned long page,
 	return err ?: n;
 }
 
-int dmt_prepare(struct dmt_prepared *p)
+/*
+ * Add all pages from @page on, in batches that end at multiples of their size from the first page
+ * on: no more huge pages than necessary are in two batches.
+ */
+static long add_batches(struct dmt_prepared *p, unsigned long page)
 {
 	struct page **pages;
-	unsigned long page = 0;
 	long n = 0;
 
 	pages = dmt_zalloc(p->host,
@@ -204,10 +208,27 @@ int dmt_prepare(struct dmt_prepared *p)
 	if (!pages)
 		return -ENOMEM;
 	while (n >= 0 && page < p->npages) {
-		n = dmt_interrupted() ? -EINTR : add_batch(p, page, pages);
+		n = dmt_interrupted() ?
+			    -EINTR :
+			    add_batch(p, page, pages,
+				      BATCH_PAGES - page % BATCH_PAGES);
 		page += n;
 	}
 	dmt_free(pages);
+	return n;
+}
+
+/*
+ * A batch is allocated only if the first page doesn't do: a device's registers are found as a
+ * whole, without one.
+ */
+int dmt_prepare(struct dmt_prepared *p)
+{
+	struct page *first;
+	long n = dmt_interrupted() ? -EINTR : add_batch(p, 0, &first, 1);
+
+	if (n > 0 && (unsigned long)n < p->npages)
+		n = add_batches(p, n);
 	return n < 0 ? n : run_end(p);
 }
 

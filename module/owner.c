@@ -263,13 +263,15 @@ static unsigned long count_frames(unsigned long pfn, unsigned long n)
 {
 	unsigned long at = pfn, end = pfn + n;
 
-	while (at < end && dmt_is_frame(at)) {
-		if (pfn_valid(at))
-			at++;
-		else if (valid_section_nr(pfn_to_section_nr(at)))
-			at = ALIGN(at + 1, PAGES_PER_SUBSECTION);
-		else
+	while (at < end) {
+		if (!valid_section_nr(pfn_to_section_nr(at)))
 			at = ALIGN(at + 1, PAGES_PER_SECTION);
+		else if (!pfn_valid(at))
+			at = ALIGN(at + 1, PAGES_PER_SUBSECTION);
+		else if (dmt_is_frame(at))
+			at++;
+		else
+			break;
 	}
 	return min(at, end) - pfn;
 }
