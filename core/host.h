@@ -12,7 +12,7 @@
  * (a mark was in this mapping, and logged: see engine/mark.h; may do nothing).
  *
  * Functions that the kernel has under no such name are declared here, and
- * implemented by each host: module/memory.c, owner.c, domain.c, device.c;
+ * implemented by each host: module/memory.c, pool.c, owner.c, domain.c, device.c;
  * engine/host.c, iommu.c.
  *
  * Core does not depend on which host it is compiled for.
@@ -54,6 +54,17 @@ void *dmt_zalloc_nowait(struct dmt_host *host, size_t size);
  * @mem: memory of dmt_zalloc() or dmt_zalloc_nowait(); or NULL
  */
 void dmt_free(void *mem);
+
+/**
+ * dmt_zalloc_small - the same as dmt_zalloc() for an object that a container may have many of
+ * @host: host of the container
+ * @size: bytes
+ *
+ * The host may allocate several at a time. Return: memory to be freed by dmt_free_small(),
+ * which may come after the host has gone; or NULL
+ */
+void *dmt_zalloc_small(struct dmt_host *host, size_t size);
+void dmt_free_small(void *mem, size_t size);
 
 /**
  * dmt_free_later - have an object freed after a grace period

@@ -20,6 +20,12 @@ static u64 writable_pages(struct dmt_host *host, u64 span, u64 vaddr)
 	return min(npages, ((end - vaddr - 1) >> PAGE_SHIFT) + 1);
 }
 
+/* Return: bytes of a mapping with a log of @npages pages */
+static size_t mapping_size(u64 npages)
+{
+	return offsetof(struct dmt_mapping, log) + dmt_log_size(npages);
+}
+
 struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
 				    u64 iova, u64 last, u64 vaddr, u32 prot)
 {
@@ -27,13 +33,12 @@ struct dmt_mapping *dmt_mapping_new(struct dmt_host *host, const bool *tracking,
 	struct dmt_mapping *m;
 	int err;
 
-	m = dmt_zalloc(host, offsetof(struct dmt_mapping, log) +
-				     dmt_log_size(npages));
+	m = dmt_zalloc_small(host, mapping_size(npages));
 	if (!m)
 		return ERR_PTR(-ENOMEM);
 	err = dmt_owner_init(&m->owner, host);
 	if (err) {
-		dmt_free(m);
+		dmt_free_small(m, mapping_size(npages));
 		return ERR_PTR(err);
 	}
 	m->iova = iova;
@@ -56,7 +61,7 @@ static void mapping_free(struct dmt_later *later)
 
 	dmt_log_free(&m->log);
 	dmt_pins_fini(&m->pins);
-	dmt_free(m);
+	dmt_free_small(m, mapping_size(m->log.npages));
 }
 
 void dmt_mapping_free(struct dmt_mapping *m)

@@ -71,6 +71,16 @@ void dmt_free(void *mem)
 	free(mem);
 }
 
+void *dmt_zalloc_small(struct dmt_host *host, size_t size)
+{
+	return dmt_zalloc(host, size);
+}
+
+void dmt_free_small(void *mem, size_t size)
+{
+	free(mem);
+}
+
 static void later_call(struct rcu_head *rcu)
 {
 	struct dmt_later *later = container_of(rcu, struct dmt_later, rcu);

@@ -94,6 +94,7 @@ void dmt_free_later(struct dmt_later *later,
 
 static void host_destroy(struct dmt_host *host)
 {
+	dmt_pool_close(host->pool);
 	mem_cgroup_put(host->memcg);
 	mutex_destroy(&host->device_lock);
 	kfree(host);
@@ -113,6 +114,11 @@ struct dmt_host *dmt_host_new(bool v2, bool nesting)
 
 	if (!host)
 		return ERR_PTR(-ENOMEM);
+	host->pool = dmt_pool_new();
+	if (!host->pool) {
+		kfree(host);
+		return ERR_PTR(-ENOMEM);
+	}
 	host->nesting = nesting;
 	host->memcg = get_mem_cgroup_from_mm(current->mm);
 	INIT_LIST_HEAD(&host->devices);

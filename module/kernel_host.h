@@ -25,6 +25,7 @@
 #include "core/operation.h"
 #include "core/type1.h"
 
+struct dmt_pool;
 struct mem_cgroup;
 
 /**
@@ -35,6 +36,7 @@ struct mem_cgroup;
  * @hash: node in the table of hosts that have not been released
  * @released: node in the list of hosts to free
  * @memcg: memory cgroup that its memory is charged to, whichever thread allocates it
+ * @pool: memory of its mappings
  * @device_lock: protects @devices
  * @devices: list of struct dmt_device: devices whose driver is called before unmaps
  * @nr_devices: number of @devices; read without the lock to check that there are any
@@ -46,6 +48,7 @@ struct dmt_host {
 	struct hlist_node hash;
 	struct llist_node released;
 	struct mem_cgroup *memcg;
+	struct dmt_pool *pool;
 
 	struct mutex device_lock;
 	struct list_head devices;
@@ -59,6 +62,14 @@ struct dmt_host *dmt_host_get(const void *data);
 void dmt_host_put(struct dmt_host *host);
 int dmt_hosts_init(void);
 void dmt_hosts_exit(void);
+
+/* memory.c: a page, as dmt_zalloc(), to be freed by free_page() */
+void *dmt_zalloc_page(struct dmt_host *host);
+
+/* pool.c */
+struct dmt_pool *dmt_pool_new(void);
+/* No object is allocated any more; it is freed with its last object. */
+void dmt_pool_close(struct dmt_pool *pool);
 
 /* device.c */
 void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev);

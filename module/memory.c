@@ -7,6 +7,7 @@
  * group is at its limit, the allocation fails: core handles that, so the OOM
  * killer isn't called (__GFP_RETRY_MAYFAIL) and no warning is printed.
  */
+#include <linux/gfp.h>
 #include <linux/memcontrol.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
@@ -17,14 +18,24 @@
 
 #include "kernel_host.h"
 
+#define GFP_CHARGED (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 void *dmt_zalloc(struct dmt_host *host, size_t size)
 {
 	struct mem_cgroup *old = set_active_memcg(host->memcg);
-	void *mem = kvzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
-					   __GFP_NOWARN);
+	void *mem = kvzalloc(size, GFP_CHARGED);
 
 	set_active_memcg(old);
 	return mem;
+}
+
+void *dmt_zalloc_page(struct dmt_host *host)
+{
+	struct mem_cgroup *old = set_active_memcg(host->memcg);
+	unsigned long page = get_zeroed_page(GFP_CHARGED);
+
+	set_active_memcg(old);
+	return (void *)page;
 }
 
 void *dmt_zalloc_nowait(struct dmt_host *host, size_t size)
@@ -60,13 +71,10 @@ fault:
 }
 
 #define FEW_WORDS 32
-#define PIECE	  4096 /* the size of most other copies: a piece of a bitmap */
 
 int dmt_copy_to_user(struct dmt_host *host, void __user *to, const void *from,
 		     size_t size)
 {
-	if (size == PIECE) /* a constant, whose bounds the compiler checks */
-		return copy_to_user(to, from, PIECE) ? -EFAULT : 0;
 	if (size <= FEW_WORDS * sizeof(u64) && !(size % sizeof(u64)))
 		return words_to_user(to, from, size / sizeof(u64));
 	return copy_to_user(to, from, size) ? -EFAULT : 0;

@@ -636,6 +636,16 @@ void *dmt_zalloc_nowait(struct dmt_host *host, size_t size)
 	return dmt_zalloc(host, size);
 }
 
+void *dmt_zalloc_small(struct dmt_host *host, size_t size)
+{
+	return dmt_zalloc(host, size);
+}
+
+void dmt_free_small(void *mem, size_t size)
+{
+	dmt_free(mem);
+}
+
 void dmt_free(void *mem)
 {
 	if (!mem)
