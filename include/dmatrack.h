@@ -194,8 +194,8 @@ struct dmatrack_device_log {
  * @device_log: the device and the ranges
  *
  * dmatrack_start() has the device log its writes, with VFIO_DEVICE_FEATURE_DMA_LOGGING_START, and
- * harvests report them; a pre-copy takes it beside the device's container. Nothing can be mapped
- * or unmapped: the container that the device is in does that. A device has one log, so no one else
+ * harvests report them. A pre-copy takes it in place of the device's container, which may report
+ * all pages. Nothing can be mapped or unmapped: the container that the device is in does that. A device has one log, so no one else
  * may use it. Where the device takes fewer ranges, it logs the gaps between some as well, which
  * is not reported. dmatrack_close() stops it; close it before the device's container. After
  * fork(2) a child can't use it, and closing it there changes nothing.
