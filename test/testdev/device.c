@@ -30,10 +30,15 @@ static struct tdev_device *to_dmt(struct vfio_device *vdev)
 int tdev_rw(struct vfio_device *vdev, u64 iova, void *data, size_t size,
 	    bool write)
 {
+	int ret = 0;
+
 	if (vdev->ops != &tdev_soft_device_ops)
-		return vfio_dma_rw(vdev, iova, data, size, write);
-	tdev_soft_iommu_dma(vdev->dev, iova, data, size, write);
-	return 0;
+		ret = vfio_dma_rw(vdev, iova, data, size, write);
+	else
+		tdev_soft_iommu_dma(vdev->dev, iova, data, size, write);
+	if (write && size)
+		tdev_log_mark(&to_dmt(vdev)->log, iova, size);
+	return ret;
 }
 
 /* Transfers */
@@ -331,6 +336,7 @@ static int tdev_init(struct vfio_device *vdev)
 
 	tdev_pins_init(&dev->pins, vdev);
 	tdev_run_init(&dev->run, vdev, &dev->pins);
+	tdev_log_init(&dev->log, vdev);
 	return 0;
 }
 
@@ -346,6 +352,7 @@ static void tdev_close(struct vfio_device *vdev)
 
 	tdev_run_close(&dev->run);
 	tdev_pins_drop(&dev->pins);
+	tdev_log_end(&dev->log);
 }
 
 static void tdev_unmap(struct vfio_device *vdev, u64 iova, u64 length)

@@ -8,6 +8,7 @@
  *	run.c		kernel threads that write
  *	bench.c		many small operations, timed
  *	call.c		one function in a kernel thread
+ *	log.c		the log that the device keeps of its writes
  *
  * and the mediated PCI device, described in pci.h; and devices behind software IOMMUs,
  * described in soft_iommu.h, with the same DMA engine.
@@ -128,17 +129,47 @@ int tdev_run_wait(struct tdev_threads *run);
 void tdev_run_close(struct tdev_threads *run);
 void tdev_run_stats(struct tdev_threads *run, struct tdev_stats *stats);
 
+#define TDEV_LOG_RANGES 3
+#define TDEV_LOG_PAGE	16384 /* bytes */
+
+/**
+ * struct tdev_log - the log that a device keeps of its writes by tdev_rw(): its limits are small
+ * @lock: protects all members
+ * @on: whether it logs
+ * @page_size: bytes that a bit stands for
+ * @nr: number of @range
+ * @range: ranges that are logged, and their bitmaps
+ */
+struct tdev_log {
+	struct mutex lock;
+	bool on;
+	u64 page_size;
+	unsigned int nr;
+	struct tdev_log_range {
+		u64 start;
+		u64 last;
+		unsigned long *bits;
+	} range[TDEV_LOG_RANGES];
+};
+
+void tdev_log_init(struct tdev_log *log, struct vfio_device *vdev);
+void tdev_log_end(struct tdev_log *log);
+/* The device has written @size bytes, at least 1. */
+void tdev_log_mark(struct tdev_log *log, u64 iova, size_t size);
+
 /**
  * struct tdev_device - one mediated device
  * @vdev: the device in the VFIO core
  * @pins: the pages that it holds
  * @run: its threads
+ * @log: the log of its writes
  * @unmaps: number of dma_unmap callbacks since it was opened
  */
 struct tdev_device {
 	struct vfio_device vdev;
 	struct tdev_pins pins;
 	struct tdev_threads run;
+	struct tdev_log log;
 	atomic64_t unmaps;
 };
 
