@@ -123,49 +123,30 @@ void dmt_pool_close(struct dmt_pool *pool)
 		kfree(pool);
 }
 
-/* Another thread may have freed an object meanwhile: then there is more room than needed. */
-static struct pool_block *block_new(struct dmt_host *host, size_t size)
+/* @pool->lock is held. Return: a block that has room for an object of @size bytes; or NULL */
+static struct pool_block *block_find(struct dmt_pool *pool, size_t size)
 {
-	struct pool_block *b = dmt_zalloc_page(host);
+	return list_first_entry_or_null(&pool->room[list_of(size)],
+					struct pool_block, node);
+}
 
-	if (!b)
-		return NULL;
-	b->pool = host->pool;
+/* @pool->lock is held. Add a new block, a page of zeros. */
+static void block_add(struct dmt_pool *pool, struct pool_block *b, size_t size)
+{
+	b->pool = pool;
 	b->fresh = sizeof(*b);
-	spin_lock(&b->pool->lock);
-	list_add(&b->node, &b->pool->room[list_of(size)]);
-	b->pool->blocks++;
-	return b;
+	list_add(&b->node, &pool->room[list_of(size)]);
+	pool->blocks++;
 }
 
-/* Return: with @pool->lock: a block with room; or NULL */
-static struct pool_block *block_find(struct dmt_host *host, size_t size)
+/* @pool->lock is held. Take an object; @freed: out: whether it was used before */
+static void *object_take(struct pool_block *b, size_t size, bool *freed)
 {
-	struct dmt_pool *pool = host->pool;
-	struct pool_block *b;
+	void *object = b->freed;
 
-	spin_lock(&pool->lock);
-	b = list_first_entry_or_null(&pool->room[list_of(size)],
-				     struct pool_block, node);
-	if (likely(b))
-		return b;
-	spin_unlock(&pool->lock);
-	return block_new(host, size);
-}
-
-void *dmt_zalloc_small(struct dmt_host *host, size_t size)
-{
-	struct pool_block *b;
-	void *object, *freed;
-
-	if (!is_pooled(size))
-		return dmt_zalloc(host, size);
-	b = block_find(host, size);
-	if (!b)
-		return NULL;
-	freed = object = b->freed;
-	if (freed) {
-		b->freed = *(void **)freed;
+	*freed = object;
+	if (object) {
+		b->freed = *(void **)object;
 	} else {
 		object = (char *)b + b->fresh;
 		b->fresh += rounded(size);
@@ -173,7 +154,31 @@ void *dmt_zalloc_small(struct dmt_host *host, size_t size)
 	b->used++;
 	if (!b->freed && b->fresh + rounded(size) > PAGE_SIZE)
 		list_del(&b->node);
-	spin_unlock(&b->pool->lock);
+	return object;
+}
+
+void *dmt_zalloc_small(struct dmt_host *host, size_t size)
+{
+	struct dmt_pool *pool = host->pool;
+	struct pool_block *b;
+	void *object;
+	bool freed;
+
+	if (!is_pooled(size))
+		return dmt_zalloc(host, size);
+	spin_lock(&pool->lock);
+	b = block_find(pool, size);
+	if (unlikely(!b)) {
+		spin_unlock(&pool->lock);
+		b = dmt_zalloc_page(host);
+		if (!b)
+			return NULL;
+		/* another thread may have made room meanwhile: then there is more than needed */
+		spin_lock(&pool->lock);
+		block_add(pool, b, size);
+	}
+	object = object_take(b, size, &freed);
+	spin_unlock(&pool->lock);
 	return freed ? memset(object, 0, size) : object;
 }
 
