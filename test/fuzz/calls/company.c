@@ -151,7 +151,7 @@ static void *fork_on(void *arg)
 /* A forked process would have a copy of the engine, not share it. */
 void company_start(uint64_t seed)
 {
-	attaches = world.iommu || world.s->nr_devices > 1;
+	attaches = world.engine ? world.iommu : world.s->nr_devices > 1;
 	forks = !world.engine;
 	if (attaches)
 		pthread_create(&attacher, NULL, attach_on, (void *)seed);
