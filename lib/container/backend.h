@@ -8,6 +8,7 @@
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H
 
+#include "device.h"
 #include "dmatrack.h"
 #include "tally.h"
 #include "uapi/dmatrack.h"
@@ -36,18 +37,20 @@ struct dmatrack_ops {
  * @driver: name of the driver that tracks: "engine", "iommufd", "device", "dmatrack" or
  *	    "stock"
  * @engine: the engine; NULL with another backend
+ * @devices: list of attached devices
  * @device_fd: descriptor of the VFIO device it was opened with, or -1
  * @features: DMATRACK_FEATURE_* of the driver; 0: the stock driver
  * @copied: whether a pre-copy of it is running; atomic
  * @tally: counts of calls, if the driver has no DMATRACK_FEATURE_LOG
  *
- * After the container is open only @copied and @tally change, and @device_fd when that device
- * is detached.
+ * After the container is open only @copied and @tally change, @devices when one is attached or
+ * detached, and @device_fd when that device is detached.
  */
 struct dmatrack {
 	const struct dmatrack_ops *ops;
 	const char *driver;
 	struct dmatrack_engine *engine;
+	struct dml_device *devices;
 	int device_fd;
 	uint64_t features;
 	bool copied;

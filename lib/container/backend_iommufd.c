@@ -28,26 +28,18 @@
 
 #define IOMMUFD_PATH "/dev/iommu"
 
-/* An open file of a device that is attached to the page tables */
-struct device_file {
-	struct device_file *next;
-	int fd;
-};
-
 /**
  * struct iommufd_container - a container on an iommufd
  * @base: the part common to all backends; @base.device_fd is the first device's
  * @io: the iommufd
  * @group: the group that all devices of @io are to the engine
  * @attached: whether @group is attached
- * @devices: list of open devices
  */
 struct iommufd_container {
 	struct dmatrack base;
 	struct dml_iommufd io;
 	struct iommu_group group;
 	bool attached;
-	struct device_file *devices;
 };
 
 static struct iommufd_container *to_container(struct dmatrack *t)
@@ -165,11 +157,11 @@ static int device_join(struct iommufd_container *c, int fd, const char *device)
 static int attach_device(struct dmatrack *t, const char *device)
 {
 	struct iommufd_container *c = to_container(t);
-	struct device_file *d = malloc(sizeof(*d));
+	struct dml_device *d = dml_device_new();
 	int fd, err;
 
 	if (!d)
-		return dml_no_memory();
+		return -ENOMEM;
 	fd = device_open(device);
 	if (fd < 0) {
 		free(d);
@@ -181,31 +173,15 @@ static int attach_device(struct dmatrack *t, const char *device)
 		free(d);
 		return err;
 	}
-	*d = (struct device_file){ .next = c->devices, .fd = fd };
-	c->devices = d;
-	return fd;
+	return dml_device_add(t, d, fd);
 }
 
 static int detach_device(struct dmatrack *t, int device_fd)
 {
-	struct iommufd_container *c = to_container(t);
-	struct device_file **at = &c->devices, *d;
+	struct dml_device *d = dml_device_close(t, device_fd);
 
-	while (*at && (*at)->fd != device_fd)
-		at = &(*at)->next;
-	d = *at;
-	if (!d)
-		return dml_error(
-			-EINVAL,
-			"descriptor %d isn't a device attached to this "
-			"container",
-			device_fd);
-	*at = d->next;
-	close(d->fd);
 	free(d);
-	if (t->device_fd == device_fd)
-		t->device_fd = -1;
-	return 0;
+	return d ? 0 : -EINVAL;
 }
 
 /* Opening and closing ----------------------------------------------------------- */
@@ -215,8 +191,8 @@ static void iommufd_close(struct dmatrack *t)
 {
 	struct iommufd_container *c = to_container(t);
 
-	while (c->devices)
-		detach_device(t, c->devices->fd);
+	while (t->devices)
+		detach_device(t, t->devices->fd);
 	if (c->attached)
 		dmatrack_engine_detach(t->engine, &c->group);
 	dmatrack_engine_destroy(t->engine);

@@ -40,27 +40,18 @@ struct group {
 	bool stays;
 };
 
-/* An open device */
-struct open_device {
-	struct open_device *next;
-	struct group *group;
-	int fd;
-};
-
 /**
  * struct vfio_container - an open /dev/vfio/vfio
  * @base: the part common to all backends; @base.device_fd is the first device's
  * @fd: the container's descriptor
  * @type: type of the IOMMU driver; 0: another program opened the container, and set the type
  * @groups: list of groups that joined it here; with none at all it has no IOMMU driver
- * @devices: list of open devices
  */
 struct vfio_container {
 	struct dmatrack base;
 	int fd;
 	unsigned int type;
 	struct group *groups;
-	struct open_device *devices;
 };
 
 static struct vfio_container *to_vfio(struct dmatrack *t)
@@ -195,14 +186,14 @@ static void group_put(struct vfio_container *c, struct group *g)
 
 /* Devices are attached and detached ------------------------------------------- */
 
-static int device_open(struct group *g, const char *name,
-		       struct open_device **out)
+/* Return: descriptor, or a negative errno */
+static int device_open(struct dmatrack *t, struct group *g, const char *name)
 {
-	struct open_device *d = malloc(sizeof(*d));
+	struct dml_device *d = dml_device_new();
 	int fd;
 
 	if (!d)
-		return dml_error(-ENOMEM, "no memory");
+		return -ENOMEM;
 	fd = call(g->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (fd < 0) {
 		free(d);
@@ -210,17 +201,15 @@ static int device_open(struct group *g, const char *name,
 				 "device %s of group %d can't be opened: %s",
 				 name, g->number, strerrordesc_np(-fd));
 	}
-	*d = (struct open_device){ .group = g, .fd = fd };
+	d->group = g;
 	g->users++;
-	*out = d;
-	return 0;
+	return dml_device_add(t, d, fd);
 }
 
 static int vfio_attach(struct dmatrack *t, const char *name)
 {
 	struct vfio_container *c = to_vfio(t);
 	int number = dml_group_of(name), ret;
-	struct open_device *d = NULL;
 	struct group *g = NULL;
 
 	if (number < 0)
@@ -228,37 +217,21 @@ static int vfio_attach(struct dmatrack *t, const char *name)
 	ret = group_get(c, number, name, &g);
 	if (ret)
 		return ret;
-	ret = device_open(g, name, &d);
-	if (ret) {
+	ret = device_open(t, g, name);
+	if (ret < 0)
 		group_put(c, g);
-		return ret;
-	}
-	d->next = c->devices;
-	c->devices = d;
-	return d->fd;
+	return ret;
 }
 
 static int vfio_detach(struct dmatrack *t, int device_fd)
 {
-	struct vfio_container *c = to_vfio(t);
-	struct open_device **at = &c->devices, *d;
+	struct dml_device *d = dml_device_close(t, device_fd);
 
-	while (*at && (*at)->fd != device_fd)
-		at = &(*at)->next;
-	d = *at;
 	if (!d)
-		return dml_error(
-			-EINVAL,
-			"descriptor %d isn't a device attached to this "
-			"container",
-			device_fd);
-	*at = d->next;
-	close(d->fd);
+		return -EINVAL;
 	d->group->users--;
-	group_put(c, d->group);
+	group_put(to_vfio(t), d->group);
 	free(d);
-	if (t->device_fd == device_fd)
-		t->device_fd = -1;
 	return 0;
 }
 
@@ -268,8 +241,8 @@ static void vfio_close(struct dmatrack *t)
 {
 	struct vfio_container *c = to_vfio(t);
 
-	while (c->devices)
-		vfio_detach(t, c->devices->fd);
+	while (t->devices)
+		vfio_detach(t, t->devices->fd);
 	while (c->groups)
 		group_remove(c, c->groups);
 	if (c->fd >= 0)
