@@ -833,8 +833,8 @@ static int sender_begin(struct dmatrack_dest *d,
 			uint32_t page_size)
 {
 	struct sender *s = sender_of(d);
+	unsigned int attempt = 0, i;
 	struct dml_frame f;
-	unsigned int i;
 	int ret;
 
 	if (s->regions.n)
@@ -850,9 +850,16 @@ static int sender_begin(struct dmatrack_dest *d,
 	ret = start_packer(s);
 	if (!ret)
 		ret = dml_regions_init(&s->regions, regions, n, page_size);
-	if (!ret)
-		ret = connect_until_welcome(s, 0, &f);
-	return ret ? ret : resume_copy(s, &f, NULL, NULL);
+	if (ret)
+		return ret;
+	/* A receiver may prove what it has, and the connection may break meanwhile. */
+	do {
+		ret = connect_until_welcome(s, attempt, &f);
+		if (!ret)
+			ret = resume_copy(s, &f, NULL, NULL);
+		attempt = 1;
+	} while (ret == -EAGAIN);
+	return ret;
 }
 
 static void sender_attach(struct dmatrack_dest *d, holds_fn *holds, void *copy)

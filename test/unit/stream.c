@@ -1473,10 +1473,12 @@ static void test_given_up(void)
 	CHECK(strstr(receiving.text, "the sender refuses: why ?m"));
 }
 
-/* Hostile receivers */
-static void *evil_receiver(void *opaque)
+/*
+ * Accept a connection and send @frames, up to one without a type. @stay: stay until the sender has
+ * gone. Return: the frame without a type
+ */
+static const struct dml_frame *play(const struct dml_frame *frames, bool stay)
 {
-	const struct dml_frame *frames = opaque;
 	struct dmatrack_channel *ch;
 	struct dml_wire wire;
 	struct dml_frame f;
@@ -1485,16 +1487,35 @@ static void *evil_receiver(void *opaque)
 		return NULL;
 	dml_wire_greet(&wire);
 	dml_wire_read_greeting(&wire, "sender");
+	if (!stay)
+		dml_wire_get(&wire, &f); /* HELLO */
 	for (; frames->type; frames++)
 		dml_wire_put(&wire, frames);
 	dml_wire_flush(&wire);
-	while (!dml_wire_get(&wire, &f))
+	while (stay && !dml_wire_get(&wire, &f))
 		;
 	dml_wire_close(&wire);
+	return frames;
+}
+
+/* Hostile receivers */
+static void *evil_receiver(void *opaque)
+{
+	play(opaque, true);
 	return NULL;
 }
 
-static int try_receiver(struct dml_frame *frames)
+/* Receivers of which the first breaks the connection */
+static void *breaking_receiver(void *opaque)
+{
+	const struct dml_frame *end = play(opaque, false);
+
+	if (end)
+		play(end + 1, true);
+	return NULL;
+}
+
+static int try_receivers(struct dml_frame *frames, bool breaks)
 {
 	struct dmatrack_sender how = { .size = sizeof(how),
 				       .connect = line_connect };
@@ -1503,9 +1524,12 @@ static int try_receiver(struct dml_frame *frames)
 	int ret;
 
 	line_new();
-	line.once = true;
+	line.once = !breaks;
 	CHECK_EQ(dmatrack_sender_create(&d, &how), 0);
-	CHECK_EQ(pthread_create(&thread, NULL, evil_receiver, frames), 0);
+	CHECK_EQ(pthread_create(&thread, NULL,
+				breaks ? breaking_receiver : evil_receiver,
+				frames),
+		 0);
 	ret = copy(d);
 	snprintf(send_text, sizeof(send_text), "%s", dmatrack_error());
 	CHECK_EQ(d->ops->round(d), ret);
@@ -1513,6 +1537,11 @@ static int try_receiver(struct dml_frame *frames)
 	line_over();
 	pthread_join(thread, NULL);
 	return ret;
+}
+
+static int try_receiver(struct dml_frame *frames)
+{
+	return try_receivers(frames, false);
 }
 
 static void test_evil_receiver(void)
@@ -1602,6 +1631,33 @@ static void test_evil_proof(void)
 	BAD_SUMS(f[2].type = DML_WIRE_DONE; f[2].length = 0);
 	f[0].seq = 1;
 	CHECK_EQ(try_receiver(f), -EPROTO);
+}
+
+/* A copy begins although the connection breaks while the receiver proves what it has. */
+static void test_broken_proof(void)
+{
+	static const char place[DML_WIRE_ID];
+	static const uint8_t hashes[2][16];
+	struct dml_frame f[6] = { {
+		.type = DML_WIRE_WELCOME,
+		.length = sizeof(place),
+		.payload = place,
+		.size = DML_WIRE_PROVE,
+	} };
+
+	f[1] = (struct dml_frame){ .type = DML_WIRE_SUMS,
+				   .iova = regions[0].iova,
+				   .size = 2 * PAGE,
+				   .length = sizeof(hashes),
+				   .payload = hashes };
+	f[3] = f[0];
+	f[3].size = DML_WIRE_NEW;
+	f[4] = (struct dml_frame){ .type = DML_WIRE_REFUSE,
+				   .size = ENOSPC,
+				   .length = 4,
+				   .payload = "full" };
+	CHECK_EQ(try_receivers(f, true), -ENOSPC);
+	CHECK(strstr(send_text, "the receiver refuses: full"));
 }
 
 /* Ways in which a receiver could keep the sender's devices stopped */
@@ -1987,6 +2043,7 @@ int main(void)
 	TEST(test_given_up, "a sender that gives up");
 	TEST(test_evil_receiver, "invalid receivers are refused");
 	TEST(test_evil_proof, "invalid proofs are refused");
+	TEST(test_broken_proof, "a copy begins though a proof breaks off");
 	TEST(test_stalling,
 	     "a receiver can't keep the sender's devices stopped");
 	TEST(test_many, "more than may be unacknowledged, cut");
