@@ -29,11 +29,9 @@
 #include "mapping.h"
 #include "word.h"
 
-/* An entry: the frame, two flags, and a count. */
-#define PIN_COUNT ((1ULL << 22) - 1)
-#define PIN_WRITE \
-	(1ULL \
-	 << 22) /* some driver may write to it: its bit of @written is set */
+/* An entry: the frame, two flags, and a count. PIN_WRITE is set while its bit of @written is. */
+#define PIN_COUNT    ((1ULL << 22) - 1)
+#define PIN_WRITE    (1ULL << 22) /* some driver may write to it */
 #define PIN_WRITABLE (1ULL << 23) /* it was faulted in for writing */
 #define PIN_FRAME    24
 
@@ -307,20 +305,23 @@ static unsigned long count_same(const struct dmt_pins *pins, u64 page,
 	return n;
 }
 
-/* Without the lock: pin the pages that have no entry and aren't in @pages yet. */
+/*
+ * Without the lock: pin the pages that have no entry and aren't in @pages yet. One that is may be
+ * between two that aren't: those had entries in the round before, and have lost them since.
+ */
 static int pin_absent(struct dmt_mapping *m, u64 page, unsigned long npages,
 		      bool write, struct page **pages)
 {
-	unsigned long i = 0, n;
+	unsigned long i = 0, most, n;
 	long got;
 
 	while (i < npages) {
 		i += count_same(&m->pins, page + i, npages - i, true);
-		for (n = count_same(&m->pins, page + i, npages - i, false);
-		     n && pages[i]; n--)
+		most = count_same(&m->pins, page + i, npages - i, false);
+		for (; most && pages[i]; most--)
 			i++;
-		while (n && pages[i + n - 1])
-			n--;
+		for (n = 0; n < most && !pages[i + n];)
+			n++;
 		if (!n)
 			continue;
 		got = pin_run(m, page + i, n, write, pages + i);

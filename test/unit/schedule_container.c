@@ -93,6 +93,7 @@ struct pinned {
  * @faults: one in @faults operations of the host fails; 0: none
  * @stubborn: drivers obey one in @stubborn callbacks; 0: each one
  * @stopping: a bit for each fiber that is in dmt_tracking_stop()
+ * @on_pin: called when the host has pinned pages; or NULL
  * @marked: pages that the stopper has marked
  */
 static struct run {
@@ -107,6 +108,7 @@ static struct run {
 	long locked;
 	struct pinned pinned[DEVICES];
 	unsigned int at_work, unmaps, faults, stubborn, stopping;
+	void (*on_pin)(void);
 	bool marked[PAGES];
 	u64 answer[DEVICES + 2][PAGES / 64 + 2];
 } r;
@@ -245,6 +247,8 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 		r.gup[(vaddr - MEMORY) / PAGE + i]++;
 		pages[i] = (struct page *)(vaddr + i * PAGE);
 	}
+	if (r.on_pin)
+		r.on_pin();
 	return n;
 }
 
@@ -932,6 +936,46 @@ static void stopping_large(uint64_t seed)
 	run_end();
 }
 
+#define FIRST 100U /* number of a page */
+
+/* When page 3 of the call is pinned, pages 0 and 2 lose the entries that it has counted on. */
+static void let_go_between(void)
+{
+	if (!r.gup[FIRST + 3])
+		return;
+	r.on_pin = NULL;
+	SIM_CHECK(!dmt_operation_unpin(&r.c, iova_of(FIRST), 1));
+	SIM_CHECK(!dmt_operation_unpin(&r.c, iova_of(FIRST + 2), 1));
+}
+
+/*
+ * A call pins four pages, of which another driver has the first and the third. That driver lets go
+ * of them when the call has pinned the others: so it pins these two, too, but the page between them
+ * not once more.
+ */
+static void pin_between(void *arg)
+{
+	struct page *pages[4];
+
+	(void)arg;
+	SIM_CHECK(!dmt_operation_pin(&r.c, iova_of(FIRST), 1, DMT_READ, pages));
+	SIM_CHECK(!dmt_operation_pin(&r.c, iova_of(FIRST + 2), 1, DMT_READ,
+				     pages));
+	r.on_pin = let_go_between;
+	SIM_CHECK(!dmt_operation_pin(&r.c, iova_of(FIRST), 4, DMT_READ, pages));
+	SIM_CHECK(!r.on_pin && r.gup[FIRST + 1] == 1);
+	SIM_CHECK(!dmt_operation_unpin(&r.c, iova_of(FIRST), 4));
+}
+
+static void pinning_between(uint64_t seed)
+{
+	run_begin(seed);
+	map_all();
+	sim_spawn(pin_between, NULL);
+	sim_run();
+	run_end();
+}
+
 static void plain(uint64_t seed)
 {
 	run(seed, false, 0, 0);
@@ -978,6 +1022,11 @@ static void test_stopping(void)
 	sim_schedules(4000, stopping);
 }
 
+static void test_pinning_between(void)
+{
+	sim_schedules(100, pinning_between);
+}
+
 static void test_stopping_large(void)
 {
 	sim_schedules(1, stopping_large);
@@ -991,6 +1040,8 @@ int main(int argc, char **argv)
 	TEST(test_unmapping, "schedules of devices, harvests and unmaps");
 	TEST(test_stubborn, "schedules with drivers that unpin late or not");
 	TEST(test_failing, "schedules with failures");
+	TEST(test_pinning_between,
+	     "a page pinned between two that are unpinned");
 	TEST(test_stopping, "schedules with STOP and START");
 	TEST(test_stopping_large, "STOP of a large log");
 	sim_free_stacks();
