@@ -48,7 +48,6 @@ typedef __s64 s64;
 #ifndef likely
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define noinline    __attribute__((__noinline__))
 #endif
 
 #define container_of(p, type, m) ((type *)((char *)(p)-offsetof(type, m)))

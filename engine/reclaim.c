@@ -12,8 +12,9 @@
  * that holds it, which checks the queue once more after it has released @running: push,
  * barrier, try @running here; release @running, barrier, check whether any is due there.
  *
- * @waiting is increased behind a push, and cleared before a take. So it's never less than what the
- * callbacks of the queue free; if it's more, a queue that is empty is taken.
+ * @waiting is increased behind a push, and cleared before a take. So once a push has returned, it
+ * counts what the callback frees until a take has got it; if it counts one that a take has got
+ * already, an empty queue may be taken, which does no harm.
  */
 static struct rcu_head *queue;
 static u64 waiting; /* bytes; DMT_LAZY_BYTES or more: the callbacks are due */
