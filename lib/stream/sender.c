@@ -803,22 +803,35 @@ static int connect_until_welcome(struct sender *s, unsigned int attempt,
 	}
 }
 
-static int sender_lost(struct dmatrack_dest *d, lost_fn *on_lost, void *opaque)
+/*
+ * Connect until a receiver goes on, or has finished. It may prove what it has, and the connection may
+ * break meanwhile. @attempt: number of the first attempt
+ */
+static int connect_and_resume(struct sender *s, unsigned int attempt,
+			      lost_fn *on_lost, void *opaque)
 {
-	struct sender *s = sender_of(d);
 	struct dml_frame f;
-	int ret = ended(s);
+	int ret;
 
-	if (ret || s->wire.ch || s->finished)
-		return ret;
 	do {
-		ret = connect_until_welcome(s, 1, &f);
+		ret = connect_until_welcome(s, attempt, &f);
 		if (!ret && f.size == DML_WIRE_FINISHED)
 			send_bye(s);
 		else if (!ret)
 			ret = resume_copy(s, &f, on_lost, opaque);
+		attempt = 1;
 	} while (ret == -EAGAIN);
 	return ret;
+}
+
+static int sender_lost(struct dmatrack_dest *d, lost_fn *on_lost, void *opaque)
+{
+	struct sender *s = sender_of(d);
+	int ret = ended(s);
+
+	if (ret || s->wire.ch || s->finished)
+		return ret;
+	return connect_and_resume(s, 1, on_lost, opaque);
 }
 
 static int start_packer(struct sender *s)
@@ -833,8 +846,7 @@ static int sender_begin(struct dmatrack_dest *d,
 			uint32_t page_size)
 {
 	struct sender *s = sender_of(d);
-	unsigned int attempt = 0, i;
-	struct dml_frame f;
+	unsigned int i;
 	int ret;
 
 	if (s->regions.n)
@@ -850,16 +862,7 @@ static int sender_begin(struct dmatrack_dest *d,
 	ret = start_packer(s);
 	if (!ret)
 		ret = dml_regions_init(&s->regions, regions, n, page_size);
-	if (ret)
-		return ret;
-	/* A receiver may prove what it has, and the connection may break meanwhile. */
-	do {
-		ret = connect_until_welcome(s, attempt, &f);
-		if (!ret)
-			ret = resume_copy(s, &f, NULL, NULL);
-		attempt = 1;
-	} while (ret == -EAGAIN);
-	return ret;
+	return ret ? ret : connect_and_resume(s, 0, NULL, NULL);
 }
 
 static void sender_attach(struct dmatrack_dest *d, holds_fn *holds, void *copy)
