@@ -60,6 +60,9 @@ struct dmatrack {
 /* Return: the features that DMATRACK_GET_INFO reports; 0: the driver doesn't have the call */
 uint64_t dml_info_features(struct dmatrack *t);
 
+/* Return: another descriptor of the same file, or -errno with a text */
+int dml_container_duplicate(int fd);
+
 /**
  * dml_container_failed() - set the text for a failed call
  * @err: negative errno

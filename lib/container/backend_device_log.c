@@ -13,7 +13,6 @@
  * harvest tries again, and reports all pages.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -330,12 +329,8 @@ static int open_device(struct device_log *d, int fd)
 	if (err)
 		return dml_error(err, "descriptor %d: %s", fd,
 				 strerrordesc_np(-err));
-	d->log.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (d->log.fd < 0)
-		return dml_error(-errno,
-				 "descriptor %d can't be duplicated: %s", fd,
-				 strerrordesc_np(errno));
-	return 0;
+	d->log.fd = dml_container_duplicate(fd);
+	return d->log.fd < 0 ? d->log.fd : 0;
 }
 
 static int set_ranges(struct device_log *d,

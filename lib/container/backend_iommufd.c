@@ -244,11 +244,9 @@ static int open_duplicate(struct iommufd_container *c,
 	if (!S_ISCHR(st.st_mode))
 		return dml_error(-EINVAL, "descriptor %d isn't an iommufd",
 				 from->iommufd);
-	c->io.fd = fcntl(from->iommufd, F_DUPFD_CLOEXEC, 0);
+	c->io.fd = dml_container_duplicate(from->iommufd);
 	if (c->io.fd < 0)
-		return dml_error(-errno,
-				 "descriptor %d can't be duplicated: %s",
-				 from->iommufd, strerrordesc_np(errno));
+		return c->io.fd;
 	c->io.ioas = from->ioas;
 	c->io.hwpt = from->hwpt;
 	return 0;

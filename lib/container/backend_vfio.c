@@ -414,11 +414,9 @@ static int open_duplicate(struct vfio_container *c, int fd)
 
 	if (ret)
 		return ret;
-	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	c->fd = dml_container_duplicate(fd);
 	if (c->fd < 0)
-		return dml_error(-errno,
-				 "descriptor %d can't be duplicated: %s", fd,
-				 strerrordesc_np(errno));
+		return c->fd;
 	identify(c);
 	return 0;
 }

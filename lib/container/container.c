@@ -4,6 +4,7 @@
  * of <linux/vfio.h> and pass them to the backend.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/vfio.h>
 #include <stdarg.h>
@@ -36,6 +37,16 @@ static const char *why(int err, const char *einval)
 	default:
 		return strerrordesc_np(-err);
 	}
+}
+
+int dml_container_duplicate(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return copy < 0 ? dml_error(-errno,
+				    "descriptor %d can't be duplicated: %s", fd,
+				    strerrordesc_np(errno)) :
+			  copy;
 }
 
 int dml_container_failed(int err, const char *einval, const char *format, ...)

@@ -144,28 +144,33 @@ static int clear_bits(struct dml_iommufd *io, size_t size)
 }
 
 /*
- * A buffer of the library's own: where the kernel can't write to the buffer, it clears bits
- * that it doesn't deliver, and returns 0.
+ * Read the dirty bits of a range into @io->bits. It's a buffer of the library's own: where the
+ * kernel can't write to the buffer, it clears bits that it doesn't deliver, and returns 0.
  */
+static int read_bits(struct dml_iommufd *io, u64 iova, u64 size, uint32_t flags)
+{
+	int err = clear_bits(io, dmatrack_bitmap_size(size, PAGE_SIZE));
+	struct iommufd_get_dirty get = {
+		.size = sizeof(get),
+		.hwpt = io->hwpt,
+		.flags = flags,
+		.iova = iova,
+		.length = size,
+		.page_size = PAGE_SIZE,
+		.bits = (uintptr_t)io->bits,
+	};
+
+	return err ? err : call_tables(io, IOMMUFD_GET_DIRTY, &get);
+}
+
 static int tables_take_dirty(struct dmt_tables *t, u64 iova, u64 last,
 			     void (*dirty)(void *arg, u64 iova, u64 last),
 			     void *arg)
 {
 	struct dml_iommufd *io = to_iommufd(t);
 	uint64_t size = last - iova + 1, pos = 0, n;
-	struct iommufd_get_dirty get = {
-		.size = sizeof(get),
-		.hwpt = io->hwpt,
-		.iova = iova,
-		.length = size,
-		.page_size = PAGE_SIZE,
-	};
-	int err = clear_bits(io, dmatrack_bitmap_size(size, PAGE_SIZE));
+	int err = read_bits(io, iova, size, 0);
 
-	if (err)
-		return err;
-	get.bits = (uintptr_t)io->bits;
-	err = call_tables(io, IOMMUFD_GET_DIRTY, &get);
 	if (err)
 		return err;
 	for (; dmatrack_next_run(io->bits, size / PAGE_SIZE, &pos, &n);
@@ -177,18 +182,7 @@ static int tables_take_dirty(struct dmt_tables *t, u64 iova, u64 last,
 
 int dml_iommufd_check(struct dml_iommufd *io, uint64_t iova)
 {
-	int err = clear_bits(io, PAGE_SIZE);
-	struct iommufd_get_dirty get = {
-		.size = sizeof(get),
-		.hwpt = io->hwpt,
-		.flags = IOMMUFD_KEEP_BITS,
-		.iova = iova,
-		.length = PAGE_SIZE,
-		.page_size = PAGE_SIZE,
-		.bits = (uintptr_t)io->bits,
-	};
-
-	return err ? err : call(io->fd, IOMMUFD_GET_DIRTY, &get);
+	return read_bits(io, iova, PAGE_SIZE, IOMMUFD_KEEP_BITS);
 }
 
 /* IOVAs ----------------------------------------------------------------------------- */
