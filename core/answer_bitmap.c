@@ -26,6 +26,7 @@
 
 #define WINDOW_WORDS  512UL
 #define PARTS	      512U	  /* at most: see @parts */
+#define FEW_LINES     8		  /* of a window: see give_lines() */
 #define ZEROS	      (1UL << 17) /* words of zeros handed out at a time: 1 MiB */
 #define PUT_BACK_RUNS (1U << 17) /* ranges put back one by one: some 10 ms */
 
@@ -87,21 +88,62 @@ static unsigned int part_shift(u64 nwords)
 	return shift;
 }
 
-/* Hand out @words at word @at of the answer; the window moves behind them. */
-static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
+/* Words [at, at + nwords) of the answer won't be all zeros. */
+static void note_parts(struct bitmap_state *b, u64 nwords)
 {
-	struct bitmap_state *b = bitmap_of(h);
 	u64 part = b->at >> b->part_shift;
 	u64 last = (b->at + nwords - 1) >> b->part_shift;
 
 	for (; part <= last; part++)
 		b->parts[part / 64] |= 1ULL << part % 64;
+}
+
+/* Hand out @words at word @at of the answer; the window moves behind them. */
+static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
+{
+	struct bitmap_state *b = bitmap_of(h);
+
+	note_parts(b, nwords);
 	if (dmt_interrupted())
 		h->err = -EINTR;
 	else if (dmt_copy_to_user_nofault(h->c->host, b->data + b->at, words,
 					  nwords * sizeof(u64)))
 		h->err = -EAGAIN;
 	else
+		b->at += nwords;
+}
+
+/*
+ * Zeros, and over them the lines of the window that hold something. A chunk's lines may go on
+ * behind the end of the answer, with zeros.
+ */
+static int copy_lines(struct dmt_harvest *h, u64 nwords)
+{
+	struct bitmap_state *b = bitmap_of(h);
+	u64 __user *to = b->data + b->at;
+	u64 todo = b->lines & dmt_word_mask(0, (nwords - 1) / DMT_LINE_WORDS);
+
+	if (dmt_clear_user_nofault(h->c->host, to, nwords * sizeof(u64)))
+		return -EAGAIN;
+	for (; todo; todo &= todo - 1) {
+		u64 w = __ffs64(todo) * DMT_LINE_WORDS;
+		u64 n = min_t(u64, nwords - w, DMT_LINE_WORDS);
+
+		if (dmt_copy_to_user_nofault(h->c->host, to + w, b->window + w,
+					     n * sizeof(u64)))
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+/* The same for the window, if few of its lines hold something: writing zeros costs half of copying them */
+static void give_lines(struct dmt_harvest *h, u64 nwords)
+{
+	struct bitmap_state *b = bitmap_of(h);
+
+	note_parts(b, nwords);
+	h->err = dmt_interrupted() ? -EINTR : copy_lines(h, nwords);
+	if (!h->err)
 		b->at += nwords;
 }
 
@@ -147,9 +189,13 @@ static void give_zeros(struct dmt_harvest *h, u64 w)
 static void window_move(struct dmt_harvest *h, u64 w)
 {
 	struct bitmap_state *b = bitmap_of(h);
+	u64 n = min_t(u64, w - b->at, WINDOW_WORDS);
 
 	if (b->lines) {
-		give(h, b->window, min_t(u64, w - b->at, WINDOW_WORDS));
+		if (hweight64(b->lines) <= FEW_LINES)
+			give_lines(h, n);
+		else
+			give(h, b->window, n);
 		if (!h->err)
 			window_clear(h);
 	}
