@@ -75,8 +75,8 @@ EXACT	:= $(wildcard test/exact/*.c)
 CONFORM	:= $(wildcard test/conform/*.c) $(EXACT)
 FUZZ	:= $(wildcard test/fuzz/calls/*.c) $(EXACT)
 MIGRATE	:= $(wildcard test/qemu/migrate/*.c)
-# no use under a sanitizer
-BENCH	:= $(if $(filter asan tsan,$(VARIANT)),,$(wildcard bench/*.c))
+# no use under TSan
+BENCH	:= $(if $(filter tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c \
 	     test/client/*.c test/qemu/*.c test/record/*.c)
 # one thread that plays many: nothing for TSan to see

@@ -70,6 +70,7 @@ struct options {
 	bool list;
 	bool raw;
 	bool merge;
+	char *words[2]; /* @sizes and @rows, cut into words */
 };
 
 static const char *const sweeps[] = { "none", "full", "coarse", NULL };
@@ -131,19 +132,27 @@ static void parse_rows(struct bench *b, char *list)
 	}
 }
 
+static char *copy_of(const char *text)
+{
+	char *copy = strdup(text);
+
+	bench_check(copy ? 0 : -ENOMEM, text);
+	return copy;
+}
+
 static int parse(struct options *o, int *argc, char ***argv)
 {
 	int ret = cli_options_parse(&cmd, &syntax, o, argc, argv);
 
 	if (ret == CLI_GO_ON && o->sizes)
-		ret = parse_sizes(&o->b, strdup(o->sizes));
+		ret = parse_sizes(&o->b, o->words[0] = copy_of(o->sizes));
 	if (ret == CLI_GO_ON && *argc != (o->merge ? 2 : 0))
 		ret = cli_error_usage(
 			"%s",
 			o->merge ? "--merge needs the results of two drivers" :
 				   "only --merge takes files");
 	if (o->rows)
-		parse_rows(&o->b, strdup(o->rows));
+		parse_rows(&o->b, o->words[1] = copy_of(o->rows));
 	o->b.how.reps = (unsigned int)o->reps;
 	o->b.cpu = (unsigned int)o->cpu;
 	return ret;
@@ -245,5 +254,8 @@ int main(int argc, char **argv)
 			run_tables(&o);
 	}
 	cli_json_end(ret);
+	free(o.b.rows);
+	free(o.words[0]);
+	free(o.words[1]);
 	return ret;
 }

@@ -34,7 +34,7 @@ static void log_open(struct marks *k)
 {
 	uint64_t page;
 
-	k->log = aligned_alloc(64, (dmt_log_size(k->npages) + 63) & ~63UL);
+	k->log = dmt_zalloc(&k->host, dmt_log_size(k->npages));
 	if (!k->log)
 		bench_check(-ENOMEM, "memory for a log");
 	dmt_log_init(k->log, k->npages);
@@ -63,7 +63,7 @@ static void marks_close(struct marks *k)
 	bench_engine_close(&k->be);
 	bench_bare_fini(&k->bare);
 	dmt_log_free(k->log);
-	free(k->log);
+	dmt_free(k->log);
 }
 
 /* Passes ------------------------------------------------------------------- */
