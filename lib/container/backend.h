@@ -3,7 +3,7 @@
  * The interface between libdmatrack's calls and its backends: a container's operations and
  * its state. Backends: backend_engine.c (in this process), backend_iommufd.c (the same, with
  * page tables of an iommufd), backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver),
- * backend_device_log.c (the log of one device).
+ * backend_log.c (a log that something else keeps: log.h).
  */
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H
@@ -34,8 +34,8 @@ struct dmatrack_ops {
 /**
  * struct dmatrack - one container; backends embed it
  * @ops: the backend
- * @driver: name of the driver that tracks: "engine", "iommufd", "device", "dmatrack" or
- *	    "stock"
+ * @driver: name of the driver that tracks: "engine", "iommufd", "device", "process", "kvm",
+ *	    "dmatrack" or "stock"
  * @engine: the engine; NULL with another backend
  * @devices: list of attached devices
  * @device_fd: descriptor of the VFIO device it was opened with, or -1

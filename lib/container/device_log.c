@@ -8,6 +8,7 @@
 
 #include "device_log.h"
 #include "engine/dmt_env.h"
+#include "log.h"
 
 #define PIECE_BITS  (1ULL << 22)
 #define PIECE_BYTES (PIECE_BITS / 8)
@@ -58,32 +59,11 @@ int dml_device_log_probe(int fd)
 
 /* Ranges ------------------------------------------------------------------------ */
 
-static int by_iova(const void *a, const void *b)
-{
-	const struct dmatrack_range *x = a, *y = b;
-
-	return x->iova < y->iova ? -1 : x->iova > y->iova;
-}
-
-static int check_ranges(const struct dmatrack_range *r, uint32_t nr)
-{
-	uint32_t i;
-
-	for (i = 0; i < nr; i++) {
-		if (r[i].last == UINT64_MAX)
-			return -EOVERFLOW;
-		if (r[i].iova > r[i].last ||
-		    (r[i].iova | (r[i].last + 1)) & (PAGE_SIZE - 1) ||
-		    (i && r[i].iova <= r[i - 1].last))
-			return -EINVAL;
-	}
-	return nr ? 0 : -EINVAL;
-}
-
 int dml_device_log_set_ranges(struct dml_device_log *log,
 			      const struct dmatrack_range *range, uint32_t nr)
 {
 	void *bits;
+	int err;
 
 	log->range = calloc(nr + 1ULL, sizeof(*range));
 	log->span = calloc(nr + 1ULL, sizeof(*range));
@@ -94,8 +74,8 @@ int dml_device_log_set_ranges(struct dml_device_log *log,
 	if (nr)
 		memcpy(log->range, range, nr * sizeof(*range));
 	log->nr = nr;
-	qsort(log->range, nr, sizeof(*range), by_iova);
-	return check_ranges(log->range, nr);
+	err = dml_log_sort(log->range, nr);
+	return !err && log->range[nr - 1].last == UINT64_MAX ? -EOVERFLOW : err;
 }
 
 void dml_device_log_fini(struct dml_device_log *log)
@@ -103,22 +83,6 @@ void dml_device_log_fini(struct dml_device_log *log)
 	free(log->range);
 	free(log->span);
 	free(log->bits);
-}
-
-uint32_t dml_device_log_find(const struct dmatrack_range *range, uint32_t n,
-			     uint64_t iova)
-{
-	uint32_t low = 0, high = n;
-
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (range[mid].last < iova)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
 }
 
 /* Set the spans, for pages of this size. */
@@ -252,7 +216,6 @@ int dml_device_log_start(struct dml_device_log *log)
 		err = start_spans(log, &chosen);
 		if (err)
 			return err;
-		log->on = true;
 		log->page_size = max(chosen, (uint64_t)PAGE_SIZE);
 		if (chosen <= blocks && is_power_of_2(chosen))
 			return 0;
@@ -264,7 +227,6 @@ int dml_device_log_start(struct dml_device_log *log)
 
 int dml_device_log_stop(struct dml_device_log *log)
 {
-	log->on = false;
 	return feature(log->fd,
 		       VFIO_DEVICE_FEATURE_SET |
 			       VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
@@ -289,7 +251,7 @@ struct log_reader {
 static void report_run(const struct log_reader *r, uint64_t iova, uint64_t last)
 {
 	const struct dml_device_log *log = r->log;
-	uint32_t i = dml_device_log_find(log->range, log->nr, iova);
+	uint32_t i = dml_log_find(log->range, log->nr, iova);
 
 	for (; i < log->nr && log->range[i].iova <= last; i++)
 		r->dirty(r->arg, max(iova, log->range[i].iova),
@@ -343,7 +305,7 @@ int dml_device_log_take(struct dml_device_log *log, uint64_t iova,
 {
 	const struct log_reader r = { log, dirty, arg };
 	uint64_t mask = log->page_size * BLOCK_PAGES - 1;
-	uint32_t i = dml_device_log_find(log->span, log->nr_spans, iova);
+	uint32_t i = dml_log_find(log->span, log->nr_spans, iova);
 	int err = 0;
 
 	for (; i < log->nr_spans && log->span[i].iova <= last && !err; i++)

@@ -23,8 +23,7 @@
  * @range: array of the ranges that are to be logged, ascending, disjoint, of whole pages
  * @nr: number of them
  * @hint: page size in bytes that the device is asked for
- * @on: whether the device logs
- * @page_size: while it logs: bytes that a bit of a report stands for, at least the size of a page that
+ * @page_size: while the device logs: bytes that a bit of a report stands for, at least the size of a page that
  *	       the device logs
  * @span: array of @range in whole blocks; those that overlap or touch are one
  * @nr_spans: number of them
@@ -35,7 +34,6 @@ struct dml_device_log {
 	struct dmatrack_range *range;
 	uint32_t nr;
 	uint64_t hint;
-	bool on;
 	uint64_t page_size;
 	struct dmatrack_range *span;
 	uint32_t nr_spans;
@@ -67,7 +65,7 @@ int dml_device_log_stop(struct dml_device_log *log);
 
 /**
  * dml_device_log_take() - read a range of the log, and clear it
- * @log: log that is on
+ * @log: log that was started
  * @iova: first IOVA
  * @last: last IOVA, inclusive
  * @dirty: called for each run that was written, as far as it is in @log->range. Where it reads whole
@@ -80,10 +78,6 @@ int dml_device_log_take(struct dml_device_log *log, uint64_t iova,
 			uint64_t last,
 			void (*dirty)(void *arg, uint64_t iova, uint64_t last),
 			void *arg);
-
-/* Return: number of the first of @n ascending ranges that ends at or after @iova; @n: there is none */
-uint32_t dml_device_log_find(const struct dmatrack_range *range, uint32_t n,
-			     uint64_t iova);
 
 /* Bytes that one call reads at most; a power of two */
 uint64_t dml_device_log_piece(const struct dml_device_log *log);
