@@ -55,7 +55,7 @@ CORE	:= $(wildcard core/*.c)
 ENGINE	:= $(wildcard engine/*.c)
 # libdmatrack harvests. libdmatrack-copy copies, on top of it, through what it exports;
 # what both need of lib/util is in both, as neither exports it
-LIB	:= $(wildcard lib/container/*.c) lib/util/error.c lib/util/sized.c
+LIB	:= $(wildcard lib/container/*.c) $(addprefix lib/util/,clock.c error.c sized.c)
 COPY	:= $(wildcard lib/precopy/*.c lib/image/*.c lib/stream/*.c lib/util/*.c)
 DEVICES	:= $(wildcard devices/*.c)
 CLI	:= $(wildcard cli/*.c cli/*/*.c)

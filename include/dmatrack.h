@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -208,6 +209,54 @@ struct dmatrack_device_log {
 int dmatrack_open_device_log(struct dmatrack **t,
 			     const struct dmatrack_device_log *device_log);
 
+struct dmatrack_mapping;
+
+/**
+ * struct dmatrack_process_log - a process, and its memory whose writes by processors are to be logged
+ * @size: sizeof(struct dmatrack_process_log); for other values see dmatrack(7)
+ * @pid: ID of the process; 0: this one
+ * @nr_mappings: number of @mappings
+ * @mappings: IOVAs, and the addresses of their memory in the process: of whole pages, at least one,
+ *	      disjoint in both, in any order; @prot and @flags are ignored. As dmatrack_mappings()
+ *	      lists them. Copied
+ */
+struct dmatrack_process_log {
+	size_t size;
+	pid_t pid;
+	uint32_t nr_mappings;
+	const struct dmatrack_mapping *mappings;
+};
+
+/**
+ * dmatrack_open_process_log() - open a log of what processors write in a process's memory
+ * @t: out: the log, as a container that has @process_log's mappings
+ * @process_log: the process and the memory
+ *
+ * For programs that write to the memory that their devices write to, and have no log of their own: a
+ * pre-copy takes it beside the container. It logs what the process's threads write, and what the kernel
+ * writes for them, such as read(2): not what other processes write to the same memory, what is written
+ * to a shared file by other means than these mappings, or DMA to pinned pages. Nothing can be mapped or
+ * unmapped by it.
+ *
+ * Of this process: page tables are protected against writing, from dmatrack_start() to dmatrack_stop(),
+ * without messages (userfaultfd's asynchronous mode): the first write to a page after each harvest takes
+ * about a microsecond longer. If memory is unmapped or mapped anew while tracking is on, all pages are
+ * reported once. Private memory that is given back by MADV_DONTNEED is reported.
+ *
+ * Of another process: by its soft-dirty bits. It is stopped for starting, and for each harvest, which
+ * reads all of the mappings, whatever its range: about 10 ms per GiB. Its system calls that
+ * wait may end with EINTR, as after a debugger. Huge pages are reported as a whole. No one else may use
+ * these bits. If it exits or runs another program, all pages are reported.
+ *
+ * Return: 0; -EOPNOTSUPP (of this process: before Linux 6.7; of another one: a kernel without soft-dirty
+ * bits), -ESRCH (there is no such process), -EACCES, -EPERM (you may not trace it, or not use
+ * userfaultfd), -EINVAL (there are no mappings, or they overlap or are not whole pages), -ENOSPC (too
+ * many), -E2BIG (@process_log has a member that this library doesn't know, and that is not 0), -ENOMEM,
+ * -EMFILE.
+ */
+int dmatrack_open_process_log(struct dmatrack **t,
+			      const struct dmatrack_process_log *process_log);
+
 /**
  * dmatrack_close() - close a container; the last call on it
  * @t: container, or NULL
@@ -218,7 +267,7 @@ int dmatrack_open_device_log(struct dmatrack **t,
  */
 void dmatrack_close(struct dmatrack *t);
 
-/* Name of the driver: "engine", "iommufd", "device", "dmatrack" or "stock". NULL if @t is */
+/* Name of the driver: "engine", "iommufd", "device", "process", "dmatrack" or "stock". NULL if @t is */
 const char *dmatrack_driver(const struct dmatrack *t);
 
 /* The container's engine, or NULL. It belongs to @t. */

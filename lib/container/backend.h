@@ -3,7 +3,7 @@
  * The interface between libdmatrack's calls and its backends: a container's operations and
  * its state. Backends: backend_engine.c (in this process), backend_iommufd.c (the same, with
  * page tables of an iommufd), backend_vfio.c (/dev/vfio/vfio, with dmatrack.ko or the stock driver),
- * backend_log.c (a log that something else keeps: log.h).
+ * log.c (a log that something else keeps: log.h).
  */
 #ifndef DML_CONTAINER_BACKEND_H
 #define DML_CONTAINER_BACKEND_H

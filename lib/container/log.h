@@ -3,7 +3,7 @@
  * A log that something other than a type1 driver keeps, as a container of its own: that of a device
  * (log_device.c), of a process's page tables (log_process.c), of KVM (log_kvm.c).
  *
- * backend_log.c has all that they share: an engine whose mappings are the ranges that are logged, which
+ * log.c has all that they share: an engine whose mappings are the ranges that are logged, which
  * keeps what has been read of the log until it is harvested.
  */
 #ifndef DML_CONTAINER_LOG_H

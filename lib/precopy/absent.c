@@ -13,55 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/util/pagemap.h"
 #include "absent.h"
 
 #define ENTRIES	  8192	       /* of pagemap that are read at once */
 #define STRETCHES 1024	       /* of a window */
 #define REACH	  (1ull << 30) /* bytes of a window: it must not delay progress() */
-#define PRESENT	  (1ull << 63)
-#define SWAPPED	  (1ull << 62)
-
-/**
- * struct stretch - a range of addresses: [first, end); struct page_region of <linux/fs.h>
- * @first: its first address
- * @end: the address after it
- * @categories: unused
- */
-struct stretch {
-	uint64_t first, end, categories;
-};
-
-/**
- * struct scan - argument of ioctl PAGEMAP_SCAN, which <linux/fs.h> has since Linux 6.7
- * @size: bytes of this struct
- * @flags: 0: nothing is changed
- * @start: first address
- * @end: address after the last
- * @walk_end: out: address at which the search ended
- * @vec: address of an array of struct stretch
- * @vec_len: number of its elements
- * @max_pages: maximum number of pages found; 0: no limit
- * @inverted: categories whose meaning is inverted in the masks
- * @mask: categories that a page must have, all of them
- * @any_of: categories of which a page must have one
- * @returned: categories to return
- */
-struct scan {
-	uint64_t size, flags;
-	uint64_t start, end, walk_end;
-	uint64_t vec, vec_len, max_pages;
-	uint64_t inverted, mask, any_of, returned;
-};
-
-#define SCAN	     _IOWR('f', 16, struct scan)
-#define SCAN_PRESENT (1u << 3)
-#define SCAN_SWAPPED (1u << 4)
-#define SCAN_ZERO    (1u << 5) /* the zero page */
-
 /**
  * struct dml_absent - the state of the search
  * @fd: descriptor of pagemap
@@ -80,17 +40,17 @@ struct dml_absent {
 	size_t page;
 	bool scans;
 	bool checked;
-	struct stretch *spans;
+	struct dml_stretch *spans;
 	size_t nspans;
-	struct stretch window;
-	struct stretch present[STRETCHES];
+	struct dml_stretch window;
+	struct dml_stretch present[STRETCHES];
 	size_t npresent;
 	uint64_t entry[ENTRIES];
 };
 
 /* Return: the first of @n ranges that ends after @addr; NULL: none does */
-static const struct stretch *find(const struct stretch *s, size_t n,
-				  uint64_t addr)
+static const struct dml_stretch *find(const struct dml_stretch *s, size_t n,
+				      uint64_t addr)
 {
 	size_t low = 0, high = n;
 
@@ -111,7 +71,7 @@ static const struct stretch *find(const struct stretch *s, size_t n,
  * Parse the first line of a mapping. @plain: out: by that line it's private and anonymous.
  * Return: false: it's another line
  */
-static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
+static bool parse_mapping(const char *line, struct dml_stretch *s, bool *plain)
 {
 	unsigned long first, end, inode;
 	char perms[5], name[8] = "";
@@ -121,18 +81,21 @@ static bool parse_mapping(const char *line, struct stretch *s, bool *plain)
 		   &inode, name);
 	if (n < 4)
 		return false;
-	*s = (struct stretch){ .first = first, .end = end };
+	*s = (struct dml_stretch){ .first = first, .end = end };
 	*plain = perms[3] == 'p' && !inode &&
 		 (!name[0] || !strncmp(name, "[heap]", 6) ||
 		  !strncmp(name, "[stack]", 7) || !strncmp(name, "[anon:", 6));
 	return true;
 }
 
-/* Whether userfaultfd or a driver supplies the content of absent pages */
+/*
+ * Whether userfaultfd or a driver supplies the content of absent pages; a userfaultfd that only watches
+ * writes ("uw") doesn't
+ */
 static bool filled_on_fault(const char *flags)
 {
 	static const char *const names[] = {
-		" um", " uw", " ui", " pf", " mm", " io", " ht",
+		" um", " ui", " pf", " mm", " io", " ht",
 	};
 	size_t i;
 
@@ -144,9 +107,9 @@ static bool filled_on_fault(const char *flags)
 }
 
 /* Without memory for it, the pages of a range have to be read. */
-static void add_span(struct dml_absent *a, const struct stretch *s)
+static void add_span(struct dml_absent *a, const struct dml_stretch *s)
 {
-	struct stretch *more;
+	struct dml_stretch *more;
 
 	if (a->nspans && a->spans[a->nspans - 1].end == s->first) {
 		a->spans[a->nspans - 1].end = s->end;
@@ -164,7 +127,7 @@ static void read_mappings(struct dml_absent *a, const char *path)
 {
 	FILE *f = fopen(path, "re");
 	bool plain = false;
-	struct stretch s = { 0 };
+	struct dml_stretch s = { 0 };
 	char *line = NULL;
 	size_t size = 0;
 
@@ -191,7 +154,7 @@ struct dml_absent *dml_absent_open(void)
 	a->scans = true;
 	a->checked = false;
 	a->spans = NULL;
-	a->window = (struct stretch){ 0 };
+	a->window = (struct dml_stretch){ 0 };
 	a->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (a->fd < 0) {
 		free(a);
@@ -226,7 +189,7 @@ static bool find_present(struct dml_absent *a, uint64_t first, uint64_t end)
 		i++;
 	if (i < n)
 		return false;
-	a->window = (struct stretch){
+	a->window = (struct dml_stretch){
 		.first = first,
 		.end = first + n * a->page,
 	};
@@ -238,27 +201,27 @@ static bool find_present(struct dml_absent *a, uint64_t first, uint64_t end)
 /* Search from @first on, by ioctl. Return: false: the kernel hasn't got it */
 static bool scan(struct dml_absent *a, uint64_t first, uint64_t end)
 {
-	struct scan s = {
+	struct dml_scan s = {
 		.size = sizeof(s),
 		.start = first,
 		.end = end - first > REACH ? first + REACH : end,
 		.vec = (uintptr_t)a->present,
 		.vec_len = STRETCHES,
-		.inverted = SCAN_ZERO,
-		.mask = SCAN_ZERO,
-		.any_of = SCAN_PRESENT | SCAN_SWAPPED,
+		.inverted = DML_PAGE_ZERO,
+		.mask = DML_PAGE_ZERO,
+		.any_of = DML_PAGE_PRESENT | DML_PAGE_SWAPPED,
 	};
-	int n = ioctl(a->fd, SCAN, &s);
+	int n = ioctl(a->fd, DML_SCAN, &s);
 
 	a->npresent = n > 0 ? (size_t)n : 0;
-	a->window = (struct stretch){ .first = first, .end = s.walk_end };
+	a->window = (struct dml_stretch){ .first = first, .end = s.walk_end };
 	return n >= 0;
 }
 
 /* Add a page to @a->present. Return: false: there's no room */
 static bool add_present(struct dml_absent *a, uint64_t addr)
 {
-	struct stretch *s = a->present + a->npresent;
+	struct dml_stretch *s = a->present + a->npresent;
 
 	if (a->npresent && s[-1].end == addr) {
 		s[-1].end += a->page;
@@ -266,7 +229,7 @@ static bool add_present(struct dml_absent *a, uint64_t addr)
 	}
 	if (a->npresent == STRETCHES)
 		return false;
-	*s = (struct stretch){ .first = addr, .end = addr + a->page };
+	*s = (struct dml_stretch){ .first = addr, .end = addr + a->page };
 	a->npresent++;
 	return true;
 }
@@ -284,12 +247,12 @@ static void read_entries(struct dml_absent *a, uint64_t first, uint64_t end)
 	n /= (ssize_t)sizeof(a->entry[0]);
 	a->npresent = 0;
 	for (i = 0; (ssize_t)i < n; i++) {
-		if (a->entry[i] & (PRESENT | SWAPPED) &&
+		if (a->entry[i] & (DML_ENTRY_PRESENT | DML_ENTRY_SWAPPED) &&
 		    !add_present(a, first + i * a->page))
 			break;
 	}
-	a->window =
-		(struct stretch){ .first = first, .end = first + i * a->page };
+	a->window = (struct dml_stretch){ .first = first,
+					  .end = first + i * a->page };
 }
 
 /* Search from @first on, unless that is in the window. Return: false: read error */
@@ -309,7 +272,7 @@ static bool move_window(struct dml_absent *a, uint64_t first, uint64_t end)
 static uint64_t run_in_span(struct dml_absent *a, uint64_t first, uint64_t end,
 			    bool *absent)
 {
-	const struct stretch *s;
+	const struct dml_stretch *s;
 	uint64_t to;
 
 	if (!move_window(a, first, end))
@@ -326,7 +289,7 @@ uint64_t dml_absent_run(struct dml_absent *a, const void *addr, uint64_t size,
 			bool *absent)
 {
 	uint64_t first = (uintptr_t)addr, n;
-	const struct stretch *s = find(a->spans, a->nspans, first);
+	const struct dml_stretch *s = find(a->spans, a->nspans, first);
 
 	*absent = false;
 	if ((first | size) % a->page || !s || s->first >= first + size)

@@ -41,6 +41,9 @@ static const struct dmatrack_sender how = {
 static const struct dmatrack_channel_ops no_functions = {
 	.size = sizeof(no_functions),
 };
+static const struct dmatrack_process_log no_process_log = {
+	.size = sizeof(no_process_log),
+};
 static const struct dmatrack_device_log no_device_log = {
 	.size = sizeof(no_device_log),
 	.device_fd = -1,
@@ -100,6 +103,8 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(open_group, NULL, "/nowhere", VFIO_TYPE1v2_IOMMU) \
 	C(open_group, &t, NULL, VFIO_TYPE1v2_IOMMU) \
 	C(open_device_log, NULL, &no_device_log) C(open_device_log, &t, NULL) \
+	C(open_process_log, NULL, &no_process_log) \
+	C(open_process_log, &t, NULL) \
 	C(open_iommufd, NULL, &no_iommufd) C(open_iommufd, &t, NULL) \
 	C(open_vfio, NULL, "device", VFIO_TYPE1v2_IOMMU) \
 	C(open_vfio, &t, NULL, VFIO_TYPE1v2_IOMMU) \

@@ -193,6 +193,15 @@ static int take_device_log(const void *s)
 	return dmatrack_open_device_log(&none, s);
 }
 
+static const struct dmatrack_process_log no_process_log = { .pid = 0 };
+
+static int take_process_log(const void *s)
+{
+	struct dmatrack *none;
+
+	return dmatrack_open_process_log(&none, s);
+}
+
 static int take_ranges(const void *s)
 {
 	return dmatrack_harvest_ranges(t, s);
@@ -235,6 +244,8 @@ static const struct kind {
 	KIND(take_memory, 0, &a_memory, dmatrack_memory, write),
 	KIND(take_device_log, -EBADF, &no_device_log, dmatrack_device_log,
 	     page_size),
+	KIND(take_process_log, -EINVAL, &no_process_log, dmatrack_process_log,
+	     mappings),
 	KIND(take_iommufd, -EBADF, &no_iommufd, dmatrack_iommufd, flags),
 	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
 };

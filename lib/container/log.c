@@ -325,10 +325,10 @@ static int make_engine(struct dml_log *log)
 	uint32_t i;
 
 	for (i = 0; i < log->nr && !err; i++)
-		err = dmatrack_engine_map(
-			log->engine, log->range[i].iova,
-			log->range[i].last - log->range[i].iova + 1,
-			DMATRACK_WRITE, &none);
+		err = dmatrack_engine_map(log->engine, log->range[i].iova,
+					  log->range[i].last -
+						  log->range[i].iova + 1,
+					  DMATRACK_WRITE, &none);
 	return err;
 }
 

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Stop another process: see freeze.h.
+ *
+ * Threads that exist are stopped one after the other, and the list is read again until it has no new
+ * ones: a thread that is stopped makes none. That a thread has stopped is seen by waitpid(); or, where
+ * another thread of this program waits for any child and gets the message, by a request that ptrace()
+ * refuses until it has.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/util/clock.h"
+#include "lib/util/error.h"
+#include "freeze.h"
+
+#define PATIENCE (2 * DML_NSEC)
+
+/**
+ * struct dml_frozen_thread - a stopped thread
+ * @id: its ID
+ * @signal: the signal that it was about to get as it stopped, or 0
+ */
+struct dml_frozen_thread {
+	pid_t id;
+	int signal;
+};
+
+static bool is_frozen(const struct dml_frozen *f, pid_t id)
+{
+	size_t i;
+
+	for (i = f->nr; i--;)
+		if (f->thread[i].id == id)
+			return true;
+	return false;
+}
+
+static int add(struct dml_frozen *f, pid_t id)
+{
+	size_t room = f->room ? f->room * 2 : 64;
+
+	if (f->nr == f->room) {
+		void *more = realloc(f->thread, room * sizeof(*f->thread));
+
+		if (!more)
+			return -ENOMEM;
+		f->thread = more;
+		f->room = room;
+	}
+	f->thread[f->nr++] = (struct dml_frozen_thread){ .id = id };
+	return 0;
+}
+
+/* The signal to pass on; a stop by ptrace, or of the whole process, is none. */
+static int signal_of(int status)
+{
+	return status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
+}
+
+/* Wait until the last thread has stopped. Return: 0; -ESRCH: it has exited; -EBUSY */
+static int wait_stopped(struct dml_frozen *f)
+{
+	struct dml_frozen_thread *t = &f->thread[f->nr - 1];
+	const struct timespec moment = { .tv_nsec = 50000 };
+	uint64_t limit = dml_clock_now() + PATIENCE;
+	siginfo_t info;
+	int status;
+
+	do {
+		pid_t id = waitpid(t->id, &status, WNOHANG | __WALL);
+
+		if (id == t->id && WIFSTOPPED(status)) {
+			t->signal = signal_of(status);
+			return 0;
+		}
+		if (id == t->id) /* exited */
+			return -ESRCH;
+		if (!ptrace(PTRACE_GETSIGINFO, t->id, NULL, &info)) {
+			if (info.si_code >> 8 != PTRACE_EVENT_STOP)
+				t->signal = info.si_signo;
+			return 0;
+		}
+		nanosleep(&moment, NULL);
+	} while (dml_clock_now() < limit);
+	return -EBUSY;
+}
+
+/* Has the thread exited? The first one of a process stays listed until all others have. */
+static bool is_dead(int process, pid_t id)
+{
+	char path[64], stat[512];
+	const char *state;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "task/%d/stat", (int)id);
+	fd = openat(process, path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, stat, sizeof(stat) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return true;
+	stat[n] = '\0';
+	state = strrchr(stat, ')');
+	return state &&
+	       (!strncmp(state, ") Z", 3) || !strncmp(state, ") X", 3));
+}
+
+/* Stop one thread. One that has exited, or does meanwhile, is none. */
+static int stop(struct dml_frozen *f, int process, pid_t id)
+{
+	int err = add(f, id);
+
+	if (err)
+		return err;
+	if (ptrace(PTRACE_SEIZE, id, NULL, NULL)) {
+		err = -errno;
+		f->nr--;
+		return err == -ESRCH || is_dead(process, id) ? 0 : err;
+	}
+	if (ptrace(PTRACE_INTERRUPT, id, NULL, NULL))
+		err = -errno;
+	else
+		err = wait_stopped(f);
+	if (err == -ESRCH)
+		f->nr--;
+	return err == -ESRCH ? 0 : err;
+}
+
+/* Stop the threads of a list that haven't been. */
+static int stop_listed(struct dml_frozen *f, int process, DIR *list)
+{
+	struct dirent *e;
+	int err = 0;
+
+	rewinddir(list);
+	while (!err && (e = readdir(list))) {
+		pid_t id = atoi(e->d_name);
+
+		if (id > 0 && !is_frozen(f, id))
+			err = stop(f, process, id);
+	}
+	return err;
+}
+
+static int failed(int err)
+{
+	if (err == -EPERM)
+		return dml_error(err, "a thread of the process can't be "
+				      "stopped: a debugger has it, or it is a "
+				      "worker of io_uring or vhost, or you may "
+				      "not trace it");
+	if (err == -EBUSY)
+		return dml_error(err, "a thread of the process doesn't stop "
+				      "within 2 seconds");
+	return dml_error(err, "the process can't be stopped: %s",
+			 strerrordesc_np(-err));
+}
+
+int dml_freeze(struct dml_frozen *f, int process)
+{
+	int fd = openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	int err = list ? 0 : -errno;
+	size_t before;
+
+	*f = (struct dml_frozen){ 0 };
+	if (!err) {
+		do {
+			before = f->nr;
+			err = stop_listed(f, process, list);
+		} while (!err && f->nr != before);
+	}
+	if (!err && !f->nr)
+		err = -ESRCH;
+	if (list)
+		closedir(list);
+	else if (fd >= 0)
+		close(fd);
+	if (!err)
+		return 0;
+	dml_freeze_end(f);
+	return failed(err == -ENOENT ? -ESRCH : err);
+}
+
+void dml_freeze_end(struct dml_frozen *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->nr; i++)
+		ptrace(PTRACE_DETACH, f->thread[i].id, NULL,
+		       (void *)(long)f->thread[i].signal);
+	free(f->thread);
+	*f = (struct dml_frozen){ 0 };
+}
