@@ -82,7 +82,9 @@ static int device_start(struct dml_log *log)
 
 	if (err)
 		return cant_start(err);
-	err = check_report(&d->log);
+	/* not again after an error: it may be over when the log is read next */
+	if (!log->tracking)
+		err = check_report(&d->log);
 	if (err)
 		dml_device_log_stop(&d->log);
 	return err;
