@@ -42,7 +42,7 @@ struct area {
  * @own: whether it's this process
  * @starting: whether @area[].there is filled in, and nothing is reported
  * @at: the area that is being looked at
- * @upto: address in it up to which has been looked at
+ * @looked: address in it up to which its pages have been looked at
  * @written: the pages of this process
  * @soft_dirty: the pages of another one
  */
@@ -52,7 +52,7 @@ struct log_process {
 	bool own;
 	bool starting;
 	struct area *at;
-	uint64_t upto;
+	uint64_t looked;
 	struct dml_written written;
 	struct dml_soft_dirty soft_dirty;
 };
@@ -91,9 +91,9 @@ static void seen(void *arg, const struct dml_stretch *s)
 	struct log_process *p = arg;
 	const struct area *a = p->at;
 
-	if (s->first > p->upto)
-		seen_absent(p, p->upto, s->first);
-	p->upto = s->end;
+	if (s->first > p->looked)
+		seen_absent(p, p->looked, s->first);
+	p->looked = s->end;
 	if (s->categories & DML_PAGE_ZERO) {
 		seen_absent(p, s->first, s->end);
 		return;
@@ -111,11 +111,11 @@ static int look(struct log_process *p, struct area *a, uint64_t addr,
 	int err;
 
 	p->at = a;
-	p->upto = addr;
+	p->looked = addr;
 	err = p->own ? dml_written_take(&p->written, addr, end, seen, p) :
 		       dml_soft_dirty_read(&p->soft_dirty, addr, end, seen, p);
-	if (!err && p->upto < end)
-		seen_absent(p, p->upto, end);
+	if (!err && p->looked < end)
+		seen_absent(p, p->looked, end);
 	return err;
 }
 
