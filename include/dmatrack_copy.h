@@ -189,6 +189,20 @@ enum dmatrack_reason {
 };
 
 /**
+ * struct dmatrack_source - figures of a source: of what reports written pages
+ * @container: one of the containers; NULL: the function dirty()
+ * @pages: pages that it reported for this round, whether others did too or not
+ * @total: the same for all rounds so far; a page counts in each
+ * @harvest: time that its harvests took so far, in ns
+ */
+struct dmatrack_source {
+	const struct dmatrack *container;
+	uint64_t pages;
+	uint64_t total;
+	uint64_t harvest;
+};
+
+/**
  * struct dmatrack_round - figures of one round, and a forecast
  * @number: number of the round; 0 is the first, which copies everything
  * @last: 1 if the devices are stopped: the last round; else 0
@@ -229,6 +243,9 @@ struct dmatrack_round {
 	uint64_t downtime;
 	const uint64_t *const *bitmaps;
 	const uint64_t *const *sent_bitmaps;
+	const struct dmatrack_source *sources;
+	uint32_t nsources;
+	uint32_t reserved;
 };
 
 /**
@@ -275,8 +292,10 @@ struct dmatrack_totals {
 /**
  * struct dmatrack_precopy - what to copy, the destination, and limits
  * @size: sizeof(struct dmatrack_precopy)
- * @containers: the containers whose devices write. They must not be tracking, and nothing else
- *		may start or harvest them meanwhile. There may be none, if @dirty reports all writes
+ * @containers: the sources: containers whose devices write, and logs that are opened as containers
+ *		(dmatrack_open_device_log() and others), each for the regions that are mapped in it.
+ *		They must not be tracking, and nothing else may start or harvest them meanwhile. All
+ *		are started, or none. There may be none, if @dirty reports all writes
  * @ncontainers: number of @containers
  * @nregions: number of @regions
  * @regions: the memory to copy. Parts without a mapping in a container are clean there

@@ -32,7 +32,7 @@
 #include "lib/util/error.h"
 #include "forecast.h"
 #include "precopy.h"
-#include "reader.h"
+#include "sources.h"
 #include "transfer.h"
 
 /**
@@ -40,10 +40,9 @@
  * @q: the program's request, checked
  * @x: the transfer of pages to the destination
  * @f: the forecast of the downtime
- * @scratch: bitmap for a region's harvest
+ * @s: what reports written pages
  * @reported: bitmap per region of pages pending as the round began; NULL: round() is NULL
  * @sent: bitmap per region of pages sent in the round; NULL: no round(), or no refinement
- * @readers: array, one per container
  * @harvested: time when the last harvest began, or tracking did
  * @before: the same of the harvest before
  * @kept: pages still pending when the last harvest began: those that a destination lost,
@@ -58,10 +57,9 @@ struct precopy {
 	struct dml_request q;
 	struct dml_transfer x;
 	struct dml_forecast f;
-	uint64_t *scratch;
+	struct dml_sources s;
 	uint64_t **reported;
 	uint64_t **sent;
-	struct dml_reader *readers;
 	uint64_t harvested;
 	uint64_t before;
 	uint64_t kept;
@@ -121,30 +119,24 @@ static int alloc_for_program(struct precopy *c)
 
 static int alloc(struct precopy *c)
 {
-	c->scratch = malloc(dmatrack_bitmap_size(c->q.largest, 1));
-	c->readers = calloc(c->q.p.ncontainers + 1,
-			    sizeof(*c->readers)); /* never 0 bytes */
-	if (!c->scratch || !c->readers ||
-	    (c->q.p.round && alloc_for_program(c)))
+	if (c->q.p.round && alloc_for_program(c))
 		return dml_error(-ENOMEM,
 				 "no memory for bitmaps of %" PRIu64 " pages",
 				 c->q.pages);
-	return 0;
+	return dml_sources_init(&c->s, &c->q, c->x.clock);
 }
 
 static void release(struct precopy *c)
 {
 	free_bitmaps(c, c->reported);
 	free_bitmaps(c, c->sent);
-	free(c->scratch);
-	free(c->readers);
+	dml_sources_free(&c->s);
 	dml_transfer_free(&c->x);
 }
 
 static uint64_t memory(const struct precopy *c)
 {
-	uint64_t bytes = dml_transfer_memory(&c->x) +
-			 dmatrack_bitmap_size(c->q.largest, 1);
+	uint64_t bytes = dml_transfer_memory(&c->x) + dml_sources_memory(&c->s);
 	uint32_t i;
 
 	for (i = 0; c->reported && i < c->q.p.nregions; i++)
@@ -154,101 +146,11 @@ static uint64_t memory(const struct precopy *c)
 
 /* Tracking -------------------------------------------------------------------- */
 
-/* Reserve the containers, before the destination begins anything. */
-static int claim(struct precopy *c)
-{
-	const struct dmatrack_precopy *p = &c->q.p;
-	uint32_t i;
-	int ret = 0;
-
-	for (i = 0; i < p->ncontainers && !ret; i++)
-		ret = dml_reader_claim(&c->readers[i], p->containers[i]);
-	return ret;
-}
-
-static int start(struct precopy *c)
-{
-	const struct dmatrack_precopy *p = &c->q.p;
-	uint32_t i;
-	int ret = 0;
-
-	c->harvested = now(c);
-	for (i = 0; i < p->ncontainers; i++) {
-		ret = dml_reader_start(&c->readers[i]);
-		if (ret)
-			return ret;
-	}
-	/* without a bitmap: the program begins to track too */
-	for (i = 0; p->dirty && i < p->nregions && !ret; i++)
-		ret = dml_error_foreign(p->dirty(p->opaque, i, NULL),
-					"dirty()");
-	return ret;
-}
-
-static void stop(struct precopy *c)
-{
-	DML_KEEP_TEXT;
-	uint32_t i;
-
-	for (i = 0; c->readers && i < c->q.p.ncontainers; i++)
-		dml_reader_stop(&c->readers[i]);
-}
-
-/* Harvest a region from each container, and from the program: pages reported get pending. */
-static int harvest_region(struct precopy *c, uint32_t region)
-{
-	const struct dmatrack_precopy *p = &c->q.p;
-	const struct dmatrack_region *r = &p->regions[region];
-	struct dml_pages *pages = &c->x.pages[region];
-	uint32_t i;
-	int ret = 0;
-
-	for (i = 0; i < p->ncontainers; i++) {
-		ret = dml_reader_harvest(&c->readers[i], r->iova, r->size,
-					 p->page_size, c->scratch);
-		if (ret)
-			return ret;
-		dml_pages_report(pages, c->scratch);
-	}
-	if (p->dirty) {
-		memset(c->scratch, 0, bitmap_size(c, region));
-		ret = dml_error_foreign(p->dirty(p->opaque, region, c->scratch),
-					"dirty()");
-		dml_pages_report(pages, c->scratch);
-	}
-	return ret > 0 ?
-		       dml_error(-EINVAL,
-				 "dirty() returned %d, not 0 or -errno", ret) :
-		       ret;
-}
-
-/* Check that the harvests missed no write: see dml_reader_check(). */
-static int check_readers(const struct precopy *c)
-{
-	const struct dmatrack_precopy *p = &c->q.p;
-	uint32_t i, j;
-	int ret = 0;
-
-	for (i = 0; i < p->ncontainers && !ret; i++) {
-		for (j = 0; j < p->nregions && !ret; j++)
-			ret = dml_reader_check(&c->readers[i],
-					       p->regions[j].iova,
-					       p->regions[j].size);
-	}
-	return ret;
-}
-
-/* A harvest fails with -EINVAL also if another program stopped tracking: check that first. */
 static int harvest(struct precopy *c)
 {
 	uint64_t begin = now(c);
-	uint32_t i;
-	int ret = 0;
+	int ret = dml_sources_harvest(&c->s, c->x.pages);
 
-	for (i = 0; i < c->q.p.nregions && !ret; i++)
-		ret = harvest_region(c, i);
-	if (!ret || ret == -EINVAL)
-		ret = check_readers(c) ?: ret;
 	c->pending = dml_transfer_pending(&c->x);
 	c->harvested = begin;
 	c->harvest_ns = now(c) - begin;
@@ -277,6 +179,7 @@ static void begin_round(struct precopy *c, bool last)
 		       bitmap_size(c, i));
 	for (i = 0; c->sent && i < c->q.p.nregions; i++)
 		memset(c->sent[i], 0, bitmap_size(c, i));
+	dml_sources_round(&c->s);
 	dml_transfer_round(&c->x);
 }
 
@@ -305,9 +208,12 @@ static int report_round(struct precopy *c)
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
 		r->sent_bitmaps = (const uint64_t *const *)c->sent;
+		r->sources = c->s.figures;
+		r->nsources = dml_sources_count(&c->s);
 		ret = dml_error_foreign(c->q.p.round(c->q.p.opaque, r),
 					"round()");
 		r->bitmaps = r->sent_bitmaps = NULL;
+		r->sources = NULL;
 	}
 	return dml_transfer_answer(&c->x, ret);
 }
@@ -533,12 +439,14 @@ static int copy_stopped(struct precopy *c)
 
 static int copy_all(struct precopy *c)
 {
-	int ret = claim(c);
+	int ret = dml_sources_claim(&c->s);
 
 	if (!ret)
 		ret = dml_transfer_begin(&c->x);
-	if (!ret)
-		ret = start(c);
+	if (!ret) {
+		c->harvested = now(c);
+		ret = dml_sources_start(&c->s);
+	}
 	if (!ret)
 		ret = copy_running(c);
 	if (ret)
@@ -600,7 +508,7 @@ int dml_precopy(const struct dmatrack_precopy *p,
 			ret = start_devices(&c, ret);
 			c.totals.memory = memory(&c);
 		}
-		stop(&c);
+		dml_sources_stop(&c.s);
 		c.totals.pages = c.q.pages;
 		c.totals.resumed = c.x.resumed;
 		c.totals.time = now(&c) - c.x.began;

@@ -605,17 +605,21 @@ static void test_exact(void)
 
 /**
  * struct program - a program that is copied
+ * @engine: the container of its device
  * @cpu: its processor
  * @device: its device
  * @rng: state of its random numbers
  * @own: pages of the last @OWN that it has written since it was asked, one byte each
+ * @reported: pages that the device's container, and the process's log, reported
  * @copy: the destination's memory
  * @base: the destination
  */
 struct program {
+	const struct dmatrack *engine;
 	struct scribbler cpu, device;
 	uint64_t rng;
 	unsigned char own[OWN];
+	uint64_t reported[2];
 	unsigned char *copy;
 	struct dmatrack_dest base;
 };
@@ -685,11 +689,40 @@ static int own_dirty(void *opaque, unsigned int region, uint64_t *bitmap)
 	return 0;
 }
 
+/*
+ * Each source has figures of its own. own_write() writes a page at the end of each round: it is reported by
+ * the harvest at the end of the next one, and copied in that after it; or by the last harvest of all.
+ */
+static bool are_figures_right(const struct program *p,
+			      const struct dmatrack_round *r)
+{
+	const struct dmatrack_source *s = r->sources;
+
+	if (r->nsources != 3 || s[0].container != p->engine ||
+	    s[1].container != t || s[2].container)
+		return false;
+	if (!r->number)
+		return !s[0].total && !s[1].total && !s[2].total;
+	return s[2].total == r->number - !r->last &&
+	       s[0].pages + s[1].pages + s[2].pages >= r->dirty && s[1].harvest;
+}
+
 static int own_write(void *opaque, const struct dmatrack_round *r)
 {
 	struct program *p = opaque;
 	unsigned int i = dml_random_below(&p->rng, OWN);
 
+	if (!are_figures_right(p, r)) {
+		printf("# round %u%s: %llu, %llu and %llu of %llu pages\n",
+		       r->number, r->last ? " (last)" : "",
+		       (unsigned long long)r->sources[0].pages,
+		       (unsigned long long)r->sources[1].pages,
+		       (unsigned long long)r->sources[2].pages,
+		       (unsigned long long)r->dirty);
+		return -EBADMSG;
+	}
+	p->reported[0] += r->sources[0].pages;
+	p->reported[1] += r->sources[1].pages;
 	if (r->last)
 		return 0;
 	memory[(OWN_FIRST + i) * PAGE]++;
@@ -720,10 +753,14 @@ static void copy_program(struct dmatrack *engine, struct program *p)
 		.dirty = own_dirty,
 		.round = own_write,
 	};
+	int ret;
 
 	start_scribbler(&p->cpu);
 	start_scribbler(&p->device);
-	CHECK_EQ(dmatrack_precopy_run(&how, NULL), 0);
+	ret = dmatrack_precopy_run(&how, NULL);
+	if (!p->cpu.stop)
+		stop_program(p);
+	CHECK_EQ(ret, 0);
 	CHECK(!memcmp(p->copy, memory, SIZE));
 }
 
@@ -751,6 +788,7 @@ static void test_three_sources(void)
 	CHECK_EQ(dmatrack_map(engine, BASE, memory, SIZE,
 			      DMATRACK_MAP_READ | DMATRACK_MAP_WRITE),
 		 0);
+	p.engine = engine;
 	for (i = 0; i < RUNS; i++) {
 		p.cpu = (struct scribbler){ .rng = i + 1, .pages = 1100 };
 		p.device = (struct scribbler){
@@ -761,6 +799,7 @@ static void test_three_sources(void)
 		};
 		copy_program(engine, &p);
 	}
+	CHECK(p.reported[0] && p.reported[1]);
 	dmatrack_close(engine);
 	free(p.copy);
 }
