@@ -90,6 +90,7 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 {
 	size_t n = c->nrounds;
 	struct copy_round *grown;
+	unsigned int i;
 
 	if (!(n & (n - 1))) { /* full: 0, 1, 2, 4, 8 ... */
 		grown = realloc(c->round, (n ? 2 * n : 1) * sizeof(*grown));
@@ -99,6 +100,11 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 	}
 	c->round[n].r = *round;
 	c->round[n].r.bitmaps = c->round[n].r.sent_bitmaps = NULL;
+	c->round[n].r.sources = NULL;
+	for (i = 0; i < c->w.nsources; i++) {
+		c->round[n].reported[i] = round->sources[i].pages;
+		c->sources[i] = round->sources[i];
+	}
 	c->nrounds++;
 	return count_writes(c, &c->round[n]);
 }
@@ -132,6 +138,7 @@ static void list_regions(struct copy *c)
 
 static int begin_record(struct copy *c)
 {
+	const char *source[WORKLOAD_SOURCES];
 	const struct record_run run = {
 		.command = c->command,
 		.driver = c->w.driver,
@@ -144,11 +151,16 @@ static int begin_record(struct copy *c)
 		.until = c->until * WORKLOAD_PAGE,
 		.rounds = c->o->rounds,
 		.refine = c->o->refine,
+		.source = source,
+		.nsources = c->w.nsources,
 	};
+	unsigned int i;
 	int ret;
 
 	if (!c->o->record)
 		return 0;
+	for (i = 0; i < c->w.nsources; i++)
+		source[i] = c->w.source[i].name;
 	ret = record_create(&c->record, c->o->record, &run);
 	if (ret)
 		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
@@ -260,8 +272,8 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {
 	const struct dmatrack_precopy p = {
 		.size = sizeof(p),
-		.containers = &c->w.t,
-		.ncontainers = 1,
+		.containers = c->w.sources,
+		.ncontainers = c->w.nsources,
 		.regions = c->region,
 		.nregions = c->w.nmappings,
 		.dest = dest,

@@ -137,10 +137,12 @@ struct copy_view {
  * struct copy_round - a round that has ended
  * @r: the library's figures, without bitmaps
  * @writes: number of device writes between the previous harvest and this round's
+ * @reported: pages that each source reported for it
  */
 struct copy_round {
 	struct dmatrack_round r;
 	uint64_t writes;
+	uint64_t reported[WORKLOAD_SOURCES];
 };
 
 /**
@@ -158,6 +160,7 @@ struct copy_round {
  * @record: its record; or NULL
  * @round: rounds that have ended
  * @nrounds: number of rounds in @round
+ * @sources: figures of each source so far
  * @writes: number of device writes until the last harvest but one, and until the last
  * @totals: the library's figures of the whole copy
  * @stats: the device's statistics when it was stopped
@@ -184,6 +187,7 @@ struct copy {
 	struct record *record;
 	struct copy_round *round;
 	unsigned int nrounds;
+	struct dmatrack_source sources[WORKLOAD_SOURCES];
 	uint64_t writes[2];
 	struct dmatrack_totals totals;
 	struct tdev_stats stats;
@@ -242,6 +246,8 @@ void copy_report_line(FILE *out, const struct copy_column *columns, size_t n,
 		      const char *const *cell);
 /* Print the memory, the driver that tracks it, and the devices, unless JSON is printed. */
 void copy_report_memory(const struct copy *c);
+/* Print which source reported how much, if there are several. */
+void copy_report_sources(const struct copy *c);
 /* Add all figures of the copy to @o. @error: what dmatrack_precopy_run() returned */
 void copy_report_json(const struct copy *c, json_t *o, int error);
 

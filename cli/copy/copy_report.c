@@ -276,6 +276,19 @@ static void print_late(const struct copy *c)
 			cli_text_time(time, part.ns));
 }
 
+void copy_report_sources(const struct copy *c)
+{
+	char count[CLI_TEXT];
+	unsigned int i;
+
+	for (i = 0; c->w.nsources > 1 && i < c->w.nsources; i++)
+		fprintf(c->out, "%s%s %s", i ? ", " : "Pages reported: by the ",
+			c->w.source[i].name,
+			cli_text_count(count, c->sources[i].total));
+	if (c->w.nsources > 1)
+		fputs(".\n", c->out);
+}
+
 static void print_totals(const struct copy *c)
 {
 	const struct dmatrack_totals *t = &c->totals;
@@ -289,6 +302,7 @@ static void print_totals(const struct copy *c)
 		cli_text_size(sent, t->bytes), cli_text_time(down, t->downtime),
 		format_finish(finish, sizeof(finish), c));
 	print_late(c);
+	copy_report_sources(c);
 	if (t->resumed)
 		fprintf(c->out,
 			"The connection broke and was made again %u time%s.\n",
@@ -302,10 +316,31 @@ static void print_totals(const struct copy *c)
 
 /* JSON ------------------------------------------------------------------------ */
 
-static void add_round(json_t *list, const struct copy_round *own)
+/* The sources, with their figures */
+static void add_sources(json_t *o, const struct copy *c)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < c->w.nsources; i++) {
+		json_t *source = json_object();
+
+		cli_json_string(source, "source", c->w.source[i].name);
+		cli_json_string(source, "driver",
+				dmatrack_driver(c->w.source[i].t));
+		cli_json_number(source, "pages_reported", c->sources[i].total);
+		cli_json_number(source, "harvest_ns", c->sources[i].harvest);
+		json_array_append_new(list, source);
+	}
+	json_object_set_new(o, "sources", list);
+}
+
+static void add_round(json_t *list, const struct copy *c,
+		      const struct copy_round *own)
 {
 	const struct dmatrack_round *round = &own->r;
-	json_t *o = json_object();
+	json_t *o = json_object(), *reported = json_array();
+	unsigned int i;
 
 	cli_json_number(o, "round", round->number);
 	cli_json_bool(o, "full", !round->number && !round->last);
@@ -323,6 +358,10 @@ static void add_round(json_t *list, const struct copy_round *own)
 	cli_json_number(o, "left_bytes", round->left);
 	cli_json_number(o, "downtime_ns", round->downtime);
 	cli_json_number(o, "writes", own->writes);
+	for (i = 0; i < c->w.nsources; i++)
+		json_array_append_new(
+			reported, json_integer((json_int_t)own->reported[i]));
+	json_object_set_new(o, "pages_reported", reported);
 	json_array_append_new(list, o);
 }
 
@@ -334,7 +373,7 @@ static void add_lists(json_t *o, const struct copy *c)
 	for (i = 0; i < c->w.nmappings; i++)
 		cli_json_range(regions, c->region[i].iova, c->region[i].size);
 	for (i = 0; i < c->nrounds; i++)
-		add_round(rounds, &c->round[i]);
+		add_round(rounds, c, &c->round[i]);
 	json_object_set_new(o, "regions", regions);
 	json_object_set_new(o, "rounds", rounds);
 }
@@ -367,6 +406,7 @@ static void add_totals(json_t *o, const struct copy *c)
 	cli_json_number(o, "writes", c->stats.ops);
 	cli_json_number(o, "writes_failed", c->stats.failed);
 	cli_json_number(o, "pinned_writes", c->pinned);
+	cli_json_number(o, "processor_writes", c->w.processor_writes);
 	cli_json_number(o, "written_bytes", c->stats.bytes);
 }
 
@@ -381,6 +421,7 @@ void copy_report_json(const struct copy *c, json_t *o, int error)
 	cli_json_number(o, "size_bytes", c->w.size);
 	cli_json_number(o, "page_bytes", WORKLOAD_PAGE);
 	add_lists(o, c);
+	add_sources(o, c);
 	add_totals(o, c);
 	json_object_set_new(o, "copied",
 			    error == -EINPROGRESS ? json_null() :

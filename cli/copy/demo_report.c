@@ -133,6 +133,7 @@ void demo_report_end(const struct copy *c, int error)
 	if (!cli_json() && !error) {
 		putchar('\n');
 		print_notes(c);
+		copy_report_sources(c);
 	}
 	if (demo_of(c)->differ)
 		report_difference(c);

@@ -99,13 +99,29 @@ int workload_open(struct workload *w, struct workload_options *o)
 	ret = workload_memory_layout(w);
 	if (!ret)
 		ret = workload_memory_fill(w);
-	return ret ? ret : map_all(w);
+	if (!ret)
+		ret = map_all(w);
+	return ret ? ret : workload_source_open(w);
+}
+
+/* Return: 0, or -errno of a pin that failed */
+static int stop_threads(struct workload *w)
+{
+	int ret = w->pinner ? workload_pinner_stop(w->pinner) : 0;
+
+	w->pinner = NULL;
+	if (w->processor) {
+		w->processor_writes += workload_processor_writes(w->processor);
+		workload_processor_stop(w->processor);
+	}
+	w->processor = NULL;
+	return ret;
 }
 
 void workload_close(struct workload *w)
 {
-	if (w->pinner)
-		workload_pinner_stop(w->pinner);
+	stop_threads(w);
+	workload_source_close(w);
 	dev_close(w->device);
 	dmatrack_close(w->t);
 	workload_memory_free(w);
@@ -153,6 +169,8 @@ int workload_start(struct workload *w)
 	ret = dev_run(w->device, &run);
 	if (!ret && w->o->pins)
 		ret = workload_pinner_start(&w->pinner, w);
+	if (!ret && workload_source_has(w, "process"))
+		ret = workload_processor_start(&w->processor, w);
 	if (ret)
 		cli_error("can't start the device: %s", strerror(-ret));
 	return ret ? CLI_FAILED : 0;
@@ -177,14 +195,11 @@ int workload_stats(struct workload *w, struct tdev_stats *stats,
 
 int workload_stop(struct workload *w, uint64_t *pinned)
 {
-	int ret = dev_halt(w->device), error = 0;
+	int ret = dev_halt(w->device), error;
 
-	if (w->pinner) {
-		if (pinned)
-			*pinned = workload_pinner_writes(w->pinner);
-		error = workload_pinner_stop(w->pinner);
-		w->pinner = NULL;
-	}
+	if (w->pinner && pinned)
+		*pinned = workload_pinner_writes(w->pinner);
+	error = stop_threads(w);
 	if (error) {
 		cli_error("a pin failed: %s", strerror(-error));
 		return CLI_FAILED;
@@ -231,4 +246,7 @@ void workload_print_devices(const struct workload *w, FILE *out)
 	if (o->pins)
 		fprintf(out, "; %" PRIu64 " pages pinned at a time", o->pins);
 	fputs(".\n", out);
+	if (workload_source_has(w, "process"))
+		fputs("Processor: a thread of this process writes 10,000 times a second.\n",
+		      out);
 }

@@ -5,6 +5,8 @@
  *	workload.c		the container and its device
  *	workload_memory.c	the memory and its mappings
  *	workload_pinner.c	a driver that pins pages and writes through the pins
+ *	workload_processor.c	a thread of this process that writes, which no device's log has
+ *	workload_source.c	what reports the written pages
  *
  * Functions that return int return 0, or an exit status after an error message.
  */
@@ -24,6 +26,7 @@
 #define WORKLOAD_PAGE	  UINT64_C(4096)
 #define WORKLOAD_MAPPINGS 64u
 #define WORKLOAD_PINS	  1024u
+#define WORKLOAD_SOURCES  3u
 #define WORKLOAD_AUTO	  UINT64_MAX /* an option that wasn't given */
 
 /**
@@ -40,6 +43,7 @@
  * @hole: bytes of IOVA space before the last mapping that are not mapped
  * @iova: IOVA of the first mapping; or WORKLOAD_AUTO
  * @seed: seed of the random writes
+ * @source: list of sources, with commas between: see workload_source.c; NULL: the container
  * @v1: true: a VFIO_TYPE1_IOMMU container; false: VFIO_TYPE1v2_IOMMU
  */
 struct workload_options {
@@ -55,6 +59,7 @@ struct workload_options {
 	uint64_t hole;
 	uint64_t iova;
 	uint64_t seed;
+	const char *source;
 	bool v1;
 };
 
@@ -85,7 +90,8 @@ struct workload_options {
 		CLI_NUMBER("rate", type, member.rate, 0, 1000000000, 1), \
 		CLI_SIZE("write-size", type, member.write_size, 1, 65536, 1), \
 		CLI_NUMBER("pins", type, member.pins, 0, WORKLOAD_PINS, 1), \
-		CLI_NUMBER("seed", type, member.seed, 0, UINT64_MAX, 1)
+		CLI_NUMBER("seed", type, member.seed, 0, UINT64_MAX, 1), \
+		CLI_STRING("source", type, member.source)
 
 /* Parts of help texts */
 #define WORKLOAD_HELP_WHERE \
@@ -116,6 +122,13 @@ struct workload_options {
 	"  --pins N           pages that a driver keeps pinned at a time, and writes to\n" \
 	"                     (default: 16; 0: none). A pinned page counts as written\n" \
 	"  --seed N           seed of the random writes (default: 1)\n" \
+	"\n" \
+	"Sources:\n" \
+	"  --source LIST      what reports the pages that were written, with commas\n" \
+	"                     between (default: container): container, what devices\n" \
+	"                     write; device, the log that the device keeps itself; process,\n" \
+	"                     what this process's processors write, which a thread then\n" \
+	"                     does, too (Linux 6.7)\n" \
 	"\n"
 
 /**
@@ -131,6 +144,17 @@ struct workload_mapping {
 };
 
 struct workload_pinner;
+struct workload_processor;
+
+/**
+ * struct workload_source - a source
+ * @name: its name, of workload_source_names
+ * @t: the container; or a log, as a container
+ */
+struct workload_source {
+	const char *name;
+	struct dmatrack *t;
+};
 
 /**
  * struct workload - memory and devices
@@ -144,7 +168,12 @@ struct workload_pinner;
  * @hole: bytes of IOVA space before the last mapping that are not mapped
  * @t: the container
  * @device: the device that writes
+ * @source: the sources
+ * @sources: their containers, for a pre-copy
+ * @nsources: number of sources
  * @pinner: the driver that pins and writes; NULL while there is none
+ * @processor: the thread that writes; NULL while there is none
+ * @processor_writes: number of writes of those that have ended
  * @driver: name of the driver that tracks, from dmatrack_driver()
  * @kind: kind of the device, from dev_kind()
  */
@@ -159,7 +188,12 @@ struct workload {
 	uint64_t hole;
 	struct dmatrack *t;
 	struct dev_device *device;
+	struct workload_source source[WORKLOAD_SOURCES];
+	struct dmatrack *sources[WORKLOAD_SOURCES];
+	unsigned int nsources;
 	struct workload_pinner *pinner;
+	struct workload_processor *processor;
+	uint64_t processor_writes;
 	const char *driver;
 	const char *kind;
 };
@@ -203,5 +237,17 @@ int workload_pinner_start(struct workload_pinner **p, const struct workload *w);
 uint64_t workload_pinner_writes(struct workload_pinner *p); /* so far */
 /* Unpin all pages, and end. Return: 0, or -errno of the first call that failed */
 int workload_pinner_stop(struct workload_pinner *p);
+
+/* For workload.c: the sources, when memory is mapped. */
+int workload_source_open(struct workload *w);
+void workload_source_close(struct workload *w);
+bool workload_source_has(const struct workload *w, const char *name);
+extern const char *const workload_source_names[];
+
+/* The thread that writes. Return: 0 or -errno */
+int workload_processor_start(struct workload_processor **p,
+			     const struct workload *w);
+uint64_t workload_processor_writes(const struct workload_processor *p);
+void workload_processor_stop(struct workload_processor *p);
 
 #endif

@@ -229,6 +229,29 @@ static json_t *regions(const struct record_run *run)
 	return list;
 }
 
+static json_t *sources(const struct record_run *run)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < run->nsources; i++)
+		json_array_append_new(list, string(run->source[i]));
+	return list;
+}
+
+/* Pages that each source reported */
+static json_t *reported(const struct dmatrack_round *round)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < round->nsources; i++)
+		json_array_append_new(
+			list,
+			json_integer((json_int_t)round->sources[i].pages));
+	return list;
+}
+
 /* Arguments of this process; an empty array if /proc has none */
 static json_t *arguments(void)
 {
@@ -283,6 +306,8 @@ static void write_run(struct record *r, const struct record_run *run)
 	bad |= set_nonzero(line, "rounds_limit", run->rounds);
 	if (run->refine)
 		bad |= json_object_set_new(line, "refine", json_true());
+	if (run->nsources > 1)
+		bad |= json_object_set_new(line, "sources", sources(run));
 	bad |= json_object_set_new(line, "regions", regions(run));
 	write_line(r, line, bad);
 }
@@ -336,6 +361,9 @@ void record_round(struct record *r, const struct dmatrack_round *round)
 		bad |= set_number(line, "bytes_left", round->left);
 	if (round->downtime != UINT64_MAX)
 		bad |= set_number(line, "downtime_ns", round->downtime);
+	if (round->sources && round->nsources > 1)
+		bad |= json_object_set_new(line, "pages_reported",
+					   reported(round));
 	if (r->known)
 		bad |= json_object_set_new(line, "heat",
 					   record_pack_heat(r->bin, r->nbins));

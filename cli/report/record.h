@@ -26,6 +26,7 @@
 #define RECORD_BINS    2048u
 #define RECORD_REGIONS DMATRACK_REGIONS_MAX
 #define RECORD_ROUNDS  10240u /* most rounds that are read */
+#define RECORD_SOURCES 64u
 
 /**
  * struct record_run - a run
@@ -40,6 +41,8 @@
  * @until: bytes left at which the devices are stopped, if there is no @downtime
  * @rounds: limit of rounds; 0: none
  * @refine: true: pages are compared with what was sent
+ * @source: array of the names of what reports written pages; not used when read
+ * @nsources: number of names
  */
 struct record_run {
 	const char *command;
@@ -53,6 +56,8 @@ struct record_run {
 	uint64_t until;
 	uint64_t rounds;
 	bool refine;
+	const char *const *source;
+	unsigned int nsources;
 };
 
 enum record_kind {

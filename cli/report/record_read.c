@@ -176,6 +176,38 @@ static int get_regions(struct reader *r, json_t *line)
 	return ret;
 }
 
+/*
+ * Check the list of sources, or the figures of a round for each of them, which only the page uses: one
+ * with other elements, or more than a record has, is invalid. Return: 0 or -EINVAL
+ */
+static int check_list(struct reader *r, json_t *line, const char *name,
+		      bool (*is_valid)(const json_t *element))
+{
+	json_t *list = json_object_get(line, name);
+	size_t i, n = json_array_size(list);
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || n > RECORD_SOURCES)
+		return fail(r, -EINVAL, "%s is not an array of at most %u",
+			    name, RECORD_SOURCES);
+	for (i = 0; i < n; i++)
+		if (!is_valid(json_array_get(list, i)))
+			return fail(r, -EINVAL, "%s: element %zu is invalid",
+				    name, i);
+	return 0;
+}
+
+static bool is_name(const json_t *element)
+{
+	return json_is_string(element);
+}
+
+static bool is_count(const json_t *element)
+{
+	return json_is_integer(element) && json_integer_value(element) >= 0;
+}
+
 static int check_version(struct reader *r, json_t *line)
 {
 	json_t *version = json_object_get(line, "dmatrack_record");
@@ -213,6 +245,8 @@ static int get_run(struct reader *r, json_t *line)
 	run->driver = get_string(line, "driver");
 	run->target = get_string(line, "target");
 	run->refine = json_is_true(json_object_get(line, "refine"));
+	if (!ret)
+		ret = check_list(r, line, "sources", is_name);
 	return ret ? ret : get_regions(r, line);
 }
 
@@ -333,6 +367,8 @@ static int get_round(struct reader *r, json_t *line)
 	round.kind = (enum record_kind)kind;
 	round.r.number = (uint32_t)number;
 	round.r.last = kind == RECORD_LAST;
+	if (!ret)
+		ret = check_list(r, line, "pages_reported", is_count);
 	if (!ret)
 		ret = check_round(r, &round);
 	if (!ret)

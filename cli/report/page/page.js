@@ -216,6 +216,8 @@ function showTable(parent, r) {
 		['Took', o => time(o.end_ns - o.begin_ns)],
 		['Dirty pages', o => o.kind === 'full' ? 'all' : count(o.pages_dirty)],
 		['of all', found(o => percent(o.pages_dirty / r.pages))],
+		...(r.run.sources || []).map((name, i) => [`by the ${clean(name, 20)}`,
+			found(o => o.pages_reported && o.pages_reported[i] !== undefined ? count(o.pages_reported[i]) : '')]),
 		['Dirty rate', found(o => rate(o.dirty_rate || 0))],
 		['Sent pages', o => count(o.pages_sent)],
 		some('pages_zero') && ['Zero', o => count(o.pages_zero || 0)],
