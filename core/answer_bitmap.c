@@ -26,7 +26,6 @@
 
 #define WINDOW_WORDS  512UL
 #define PARTS	      512U	  /* at most: see @parts */
-#define FEW_LINES     8		  /* of a window: see give_lines() */
 #define ZEROS	      (1UL << 17) /* words of zeros handed out at a time: 1 MiB */
 #define PUT_BACK_RUNS (1U << 17) /* ranges put back one by one: some 10 ms */
 
@@ -88,62 +87,25 @@ static unsigned int part_shift(u64 nwords)
 	return shift;
 }
 
-/* Words [at, at + nwords) of the answer won't be all zeros. */
-static void note_parts(struct bitmap_state *b, u64 nwords)
+/*
+ * Hand out @words, up to a window, at word @at of the answer; the window moves behind them. @lines: those
+ * that may be other than zeros, a bit for each
+ */
+static void give(struct dmt_harvest *h, const u64 *words, unsigned int nwords,
+		 u64 lines)
 {
+	struct bitmap_state *b = bitmap_of(h);
 	u64 part = b->at >> b->part_shift;
 	u64 last = (b->at + nwords - 1) >> b->part_shift;
 
 	for (; part <= last; part++)
 		b->parts[part / 64] |= 1ULL << part % 64;
-}
-
-/* Hand out @words at word @at of the answer; the window moves behind them. */
-static void give(struct dmt_harvest *h, const u64 *words, u64 nwords)
-{
-	struct bitmap_state *b = bitmap_of(h);
-
-	note_parts(b, nwords);
 	if (dmt_interrupted())
 		h->err = -EINTR;
-	else if (dmt_copy_to_user_nofault(h->c->host, b->data + b->at, words,
-					  nwords * sizeof(u64)))
+	else if (dmt_copy_lines_nofault(h->c->host, b->data + b->at, words,
+					nwords, lines))
 		h->err = -EAGAIN;
 	else
-		b->at += nwords;
-}
-
-/*
- * Zeros, and over them the lines of the window that hold something. A chunk's lines may go on
- * behind the end of the answer, with zeros.
- */
-static int copy_lines(struct dmt_harvest *h, u64 nwords)
-{
-	struct bitmap_state *b = bitmap_of(h);
-	u64 __user *to = b->data + b->at;
-	u64 todo = b->lines & dmt_word_mask(0, (nwords - 1) / DMT_LINE_WORDS);
-
-	if (dmt_clear_user_nofault(h->c->host, to, nwords * sizeof(u64)))
-		return -EAGAIN;
-	for (; todo; todo &= todo - 1) {
-		u64 w = __ffs64(todo) * DMT_LINE_WORDS;
-		u64 n = min_t(u64, nwords - w, DMT_LINE_WORDS);
-
-		if (dmt_copy_to_user_nofault(h->c->host, to + w, b->window + w,
-					     n * sizeof(u64)))
-			return -EAGAIN;
-	}
-	return 0;
-}
-
-/* The same for the window, if few of its lines hold something: writing zeros costs half of copying them */
-static void give_lines(struct dmt_harvest *h, u64 nwords)
-{
-	struct bitmap_state *b = bitmap_of(h);
-
-	note_parts(b, nwords);
-	h->err = dmt_interrupted() ? -EINTR : copy_lines(h, nwords);
-	if (!h->err)
 		b->at += nwords;
 }
 
@@ -189,13 +151,10 @@ static void give_zeros(struct dmt_harvest *h, u64 w)
 static void window_move(struct dmt_harvest *h, u64 w)
 {
 	struct bitmap_state *b = bitmap_of(h);
-	u64 n = min_t(u64, w - b->at, WINDOW_WORDS);
 
 	if (b->lines) {
-		if (hweight64(b->lines) <= FEW_LINES)
-			give_lines(h, n);
-		else
-			give(h, b->window, n);
+		give(h, b->window, min_t(u64, w - b->at, WINDOW_WORDS),
+		     b->lines);
 		if (!h->err)
 			window_clear(h);
 	}
@@ -426,7 +385,7 @@ static void put_direct(struct dmt_harvest *h, u64 w, const u64 *words,
 {
 	window_move(h, w);
 	if (!h->err)
-		give(h, words, nwords);
+		give(h, words, nwords, ~0ULL);
 	if (h->err)
 		put_back_words(h, w, words, nwords);
 }

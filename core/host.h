@@ -109,6 +109,20 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 			       const void __user *from, size_t size);
 int dmt_clear_user_nofault(struct dmt_host *host, void __user *to, size_t size);
 
+/**
+ * dmt_copy_lines_nofault() - as dmt_copy_to_user_nofault(), of a bitmap that is mostly zeros
+ * @host: host
+ * @to: user memory
+ * @from: words
+ * @nwords: number of words, up to 512
+ * @lines: bit i is set if words 8 i to 8 i + 7 may be other than zeros; bits beyond @nwords don't matter
+ *
+ * In a process, zeros and a few lines over them take half as long as a copy; in the kernel they take
+ * longer.
+ */
+int dmt_copy_lines_nofault(struct dmt_host *host, u64 __user *to,
+			   const u64 *from, unsigned int nwords, u64 lines);
+
 /* Return: whether @size bytes at @addr can be user memory at all. No memory is accessed. */
 bool dmt_user_range_ok(struct dmt_host *host, const void __user *addr,
 		       u64 size);

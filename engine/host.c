@@ -203,6 +203,30 @@ int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 	return 0;
 }
 
+#define LINE_WORDS 8U
+#define FEW_LINES  8U
+
+int dmt_copy_lines_nofault(struct dmt_host *host, u64 *to, const u64 *from,
+			   unsigned int nwords, u64 lines)
+{
+	unsigned int w;
+
+	lines &= ~0ULL >> (63 - (nwords - 1) / LINE_WORDS);
+	if (hweight64(lines) > FEW_LINES)
+		return dmt_copy_to_user_nofault(host, to, from,
+						nwords * sizeof(u64));
+	if (dmt_clear_user_nofault(host, to, nwords * sizeof(u64)))
+		return -EFAULT;
+	for (; lines; lines &= lines - 1) {
+		w = __ffs64(lines) * LINE_WORDS;
+		if (dmt_copy_to_user_nofault(host, to + w, from + w,
+					     min(nwords - w, LINE_WORDS) *
+						     sizeof(u64)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
 /* If pointers are trusted, their pages need no check. */
 int dmt_fault_in_user(struct dmt_host *host, void *to, size_t size)
 {

@@ -170,6 +170,12 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 	return dmt_copy_from_user(host, to, from, size);
 }
 
+int dmt_copy_lines_nofault(struct dmt_host *host, u64 *to, const u64 *from,
+			   unsigned int nwords, u64 lines)
+{
+	return dmt_copy_to_user_nofault(host, to, from, nwords * sizeof(u64));
+}
+
 int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 {
 	if (fault())
