@@ -95,6 +95,28 @@ static int wait_stopped(struct dml_frozen *f)
 	return -EBUSY;
 }
 
+/*
+ * Let a thread go on. One that is being killed has to be waited for: its parent is told after that. One that
+ * doesn't stop within the time stays traced until it does, or this process ends.
+ */
+static void let_go(const struct dml_frozen_thread *t)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	uint64_t limit = dml_clock_now() + PATIENCE;
+	int status;
+	pid_t id;
+
+	while (ptrace(PTRACE_DETACH, t->id, NULL, (void *)(long)t->signal)) {
+		id = waitpid(t->id, &status, WNOHANG | __WALL);
+		if ((id < 0 && errno == ECHILD) ||
+		    (id == t->id && !WIFSTOPPED(status)) ||
+		    dml_clock_now() > limit)
+			return;
+		if (!id)
+			nanosleep(&moment, NULL);
+	}
+}
+
 /* Has the thread exited? The first one of a process stays listed until all others have. */
 static bool is_dead(int process, pid_t id)
 {
@@ -134,7 +156,7 @@ static int stop(struct dml_frozen *f, int process, pid_t id)
 	else
 		err = wait_stopped(f);
 	if (err == -ESRCH)
-		f->nr--;
+		let_go(&f->thread[--f->nr]);
 	return err == -ESRCH ? 0 : err;
 }
 
@@ -196,11 +218,8 @@ int dml_freeze(struct dml_frozen *f, int process)
 
 void dml_freeze_end(struct dml_frozen *f)
 {
-	size_t i;
-
-	for (i = 0; i < f->nr; i++)
-		ptrace(PTRACE_DETACH, f->thread[i].id, NULL,
-		       (void *)(long)f->thread[i].signal);
+	while (f->nr--) /* the first thread last: it ends after the others */
+		let_go(&f->thread[f->nr]);
 	free(f->thread);
 	*f = (struct dml_frozen){ 0 };
 }
