@@ -38,4 +38,8 @@ int info_container(struct dmatrack *t, bool mappings, json_t *json);
  */
 int info_process(int pid, int fd, json_t *json);
 
+/* Logs of processors' writes that this kernel has. @here: false: the machine is another one */
+void info_processors_add(json_t *json, bool here);
+void info_processors_print(const json_t *json);
+
 #endif

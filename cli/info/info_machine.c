@@ -260,6 +260,7 @@ static void collect(const char *root, json_t *json)
 	json_object_set_new(json, "iommus", iommus);
 	json_object_set_new(json, "iommu_groups", groups);
 	json_object_set_new(json, "mediated_devices", mediated);
+	info_processors_add(json, !*root);
 }
 
 /* Advice ---------------------------------------------------------------------- */
@@ -466,6 +467,7 @@ static void print(const json_t *json)
 	print_mediated(json);
 	print_iommus(json);
 	print_groups(json);
+	info_processors_print(json);
 	puts("\nWhat to do:");
 	json_array_foreach(json_object_get(json, "advice"), i, line)
 		print_item(json_string_value(line));
