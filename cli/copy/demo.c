@@ -165,16 +165,28 @@ static int compare(struct copy *c)
 
 #define PATIENCE_NS (60 * DML_NSEC) /* for a device's next write */
 
-/* Wait until devices have written @wanted times since the last harvest. */
+/* Number of writes of the thread that writes by itself; UINT64_MAX: there is none */
+static uint64_t count_processor(const struct copy *c)
+{
+	return c->w.processor ? workload_processor_writes(c->w.processor) :
+				UINT64_MAX;
+}
+
+/*
+ * Wait until devices have written @wanted times since the last harvest, and the processor, if it writes,
+ * as often since this call.
+ */
 static int await_writes(struct copy *c, uint64_t wanted)
 {
+	uint64_t enough = c->w.processor ? count_processor(c) + wanted : 0;
 	uint64_t last = 0, since = dml_clock_now();
 	struct tdev_stats stats = { 0 };
 	char a[CLI_TEXT], b[CLI_TEXT];
 	int ret = 0;
 
 	while (!ret && (c->status = workload_stats(&c->w, &stats, NULL)) == 0 &&
-	       stats.ops - c->writes[1] < wanted) {
+	       (stats.ops - c->writes[1] < wanted ||
+		count_processor(c) < enough)) {
 		if (stats.ops != last)
 			since = dml_clock_now();
 		last = stats.ops;
