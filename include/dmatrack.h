@@ -257,6 +257,71 @@ struct dmatrack_process_log {
 int dmatrack_open_process_log(struct dmatrack **t,
 			      const struct dmatrack_process_log *process_log);
 
+/* The program has enabled KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: reading KVM's log does not clear it. */
+#define DMATRACK_KVM_MANUAL_PROTECT (1u << 0)
+
+/**
+ * struct dmatrack_kvm_slot - a memory slot, as KVM_SET_USER_MEMORY_REGION was given it
+ * @iova: IOVA at which devices have the slot's memory, or at which it is to be reported
+ * @size: bytes of the slot, whole pages
+ * @guest_addr: guest physical address
+ * @vaddr: address of the memory in this process (userspace_addr)
+ * @slot: number of the slot, with the ID of its address space in the upper 16 bits
+ * @flags: KVM_MEM_READONLY or 0, with KVM_MEM_LOG_DIRTY_PAGES if the program has switched the slot's
+ *	   log on, and it is to stay on
+ */
+struct dmatrack_kvm_slot {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t guest_addr;
+	uint64_t vaddr;
+	uint32_t slot;
+	uint32_t flags;
+};
+
+/**
+ * struct dmatrack_kvm_log - a virtual machine, whose processors' writes KVM logs
+ * @size: sizeof(struct dmatrack_kvm_log); for other values see dmatrack(7)
+ * @vm_fd: descriptor of the virtual machine, from KVM_CREATE_VM. It is duplicated, and stays the
+ *	   caller's
+ * @nr_slots: number of @slots
+ * @slots: the slots that are to be logged, at least one; each is there as described. Their IOVAs are
+ *	   disjoint, in any order; copied
+ * @flags: DMATRACK_KVM_*
+ * @reserved: 0
+ */
+struct dmatrack_kvm_log {
+	size_t size;
+	int vm_fd;
+	uint32_t nr_slots;
+	const struct dmatrack_kvm_slot *slots;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/**
+ * dmatrack_open_kvm_log() - open KVM's log of the processors' writes
+ * @t: out: the log, as a container without devices, with the slots' IOVAs as its mappings
+ * @kvm_log: the virtual machine and its slots
+ *
+ * A pre-copy takes it beside the containers of the devices: together they report what processors and
+ * devices write. dmatrack_start() switches the slots' logs on, all or none, and drops what they have;
+ * dmatrack_stop() and dmatrack_close() switch them off, but for those that were on. Harvests read the
+ * log of each slot in their range as a whole. Nothing can be mapped or unmapped.
+ *
+ * KVM can't be asked for its slots: one that isn't there as described would be made or moved by
+ * dmatrack_start(). As long as tracking is on, slots must not be changed or removed, and nothing else
+ * may switch or read their logs. The virtual machine stays as long as the log is open. After fork(2)
+ * a child can't use it, and closing it there changes nothing.
+ *
+ * Return: 0; -EBADF (@vm_fd isn't open), -EINVAL (it is not a virtual machine; there are no slots; a
+ * slot is not whole pages, has unknown flags or is there twice, or two overlap in IOVAs; unknown
+ * flags), -EIO (the virtual machine is another process's, or has failed), -ENOSPC (too many slots),
+ * -E2BIG (@kvm_log has a member that this library doesn't know, and that is not 0), -ENOMEM, -EMFILE.
+ */
+int dmatrack_open_kvm_log(struct dmatrack **t,
+			  const struct dmatrack_kvm_log *kvm_log);
+
 /**
  * dmatrack_close() - close a container; the last call on it
  * @t: container, or NULL
@@ -267,7 +332,10 @@ int dmatrack_open_process_log(struct dmatrack **t,
  */
 void dmatrack_close(struct dmatrack *t);
 
-/* Name of the driver: "engine", "iommufd", "device", "process", "dmatrack" or "stock". NULL if @t is */
+/*
+ * Name of the driver: "engine", "iommufd", "device", "process", "kvm", "dmatrack" or "stock". NULL if
+ * @t is
+ */
 const char *dmatrack_driver(const struct dmatrack *t);
 
 /* The container's engine, or NULL. It belongs to @t. */
@@ -461,7 +529,9 @@ int dmatrack_mappings(struct dmatrack *t, uint64_t iova,
  * Return: 0; -ENOMEM; with the stock driver also -EACCES (a container of VFIO_TYPE1_IOMMU),
  * -EINVAL (there is a mapping of 8 TiB or more); on the log of a device also -EINVAL (it logs already,
  * by another caller, or can't log these IOVAs), -EOPNOTSUPP (it can't log as many bytes, or the
- * kernel can't read its log), or an error of the device. After an error nothing has changed.
+ * kernel can't read its log), or an error of the device; on KVM's log also -EINVAL, -EEXIST (KVM
+ * refuses to log a slot), -ENXIO (it has a dirty ring in place of logs), -ENOENT (a slot has gone), or
+ * another error of KVM. After an error nothing has changed.
  */
 int dmatrack_start(struct dmatrack *t);
 

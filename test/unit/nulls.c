@@ -48,6 +48,10 @@ static const struct dmatrack_device_log no_device_log = {
 	.size = sizeof(no_device_log),
 	.device_fd = -1,
 };
+static const struct dmatrack_kvm_log no_kvm_log = {
+	.size = sizeof(no_kvm_log),
+	.vm_fd = -1,
+};
 static const struct dmatrack_iommufd no_iommufd = {
 	.size = sizeof(no_iommufd),
 };
@@ -106,6 +110,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(open_process_log, NULL, &no_process_log) \
 	C(open_process_log, &t, NULL) \
 	C(open_iommufd, NULL, &no_iommufd) C(open_iommufd, &t, NULL) \
+	C(open_kvm_log, NULL, &no_kvm_log) C(open_kvm_log, &t, NULL) \
 	C(open_vfio, NULL, "device", VFIO_TYPE1v2_IOMMU) \
 	C(open_vfio, &t, NULL, VFIO_TYPE1v2_IOMMU) \
 	C(peer_connect, NULL, "-", &peer) C(peer_connect, &ch, NULL, &peer) \

@@ -202,6 +202,15 @@ static int take_process_log(const void *s)
 	return dmatrack_open_process_log(&none, s);
 }
 
+static const struct dmatrack_kvm_log no_kvm_log = { .vm_fd = -1 };
+
+static int take_kvm_log(const void *s)
+{
+	struct dmatrack *none;
+
+	return dmatrack_open_kvm_log(&none, s);
+}
+
 static int take_ranges(const void *s)
 {
 	return dmatrack_harvest_ranges(t, s);
@@ -246,6 +255,7 @@ static const struct kind {
 	     page_size),
 	KIND(take_process_log, -EINVAL, &no_process_log, dmatrack_process_log,
 	     mappings),
+	KIND(take_kvm_log, -EBADF, &no_kvm_log, dmatrack_kvm_log, reserved),
 	KIND(take_iommufd, -EBADF, &no_iommufd, dmatrack_iommufd, flags),
 	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
 };
