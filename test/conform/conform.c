@@ -184,6 +184,13 @@ static bool is_soft(const char *device)
 	return !strncmp(device, "dmt_", 4);
 }
 
+static bool has_narrow(void)
+{
+	const char *device = conform_device(IOMMU, NARROW_DEVICE);
+
+	return device && !strncmp(device, "dmt_narrow.", 11);
+}
+
 /* Does the first device's IOMMU keep dirty bits, and does the driver read them? */
 static bool reads_dirty_bits(void)
 {
@@ -278,6 +285,7 @@ enum lack {
 	LACKS_UNSEEN,
 	LACKS_DIRTY_BITS,
 	LACKS_REGISTERS,
+	LACKS_NARROW,
 	LACKS_V1,
 	LACKS_NOTHING,
 };
@@ -293,6 +301,7 @@ static const char *const lacks[] = {
 	"a device that can't be seen",
 	"dirty bits",
 	"registers",
+	"an IOMMU of 32 bits",
 	"a container of VFIO_TYPE1_IOMMU",
 };
 static unsigned int left_out[LACKS_NOTHING];
@@ -324,6 +333,8 @@ static enum lack lack_of(unsigned int where)
 		return LACKS_DIRTY_BITS;
 	if (where & REGISTERS && !engine && is_soft(devices[0]))
 		return LACKS_REGISTERS;
+	if (where & NARROW && !engine && !has_narrow())
+		return LACKS_NARROW;
 	return LACKS_NOTHING;
 }
 

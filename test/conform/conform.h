@@ -67,6 +67,14 @@ typedef __u64 u64; /* the engine's as well */
 #define UNSEEN	   (1u << 8)
 #define DIRTY_BITS (1u << 9)
 #define REGISTERS  (1u << 10) /* the device has registers that can be mapped */
+#define NARROW	   (1u << 11) /* the case adds NARROW_DEVICE */
+
+/*
+ * Number of the device whose IOMMU can do less than the others': it translates IOVAs of 32 bits,
+ * reserves 64 KiB at NARROW_RESERVED, and doesn't enforce that DMA is coherent.
+ */
+#define NARROW_DEVICE	3u
+#define NARROW_RESERVED 0x50000000ull
 
 /**
  * struct bed - the container of the case under way

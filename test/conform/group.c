@@ -509,6 +509,160 @@ CASE(group_ranges, SEVERAL)
 	mapped(1ull << 60, 1);
 }
 
+/* A device whose IOMMU can do less ------------------------------------------------ */
+
+/* IOVAs that may be mapped, as GET_INFO has them; ends the case if there are too many */
+struct valid {
+	unsigned int nr;
+	struct dmatrack_range range[16];
+};
+
+static struct valid valid_ranges(void)
+{
+	struct dmatrack_container_info *info;
+	struct valid v = {};
+
+	ASSERT_OK(dmatrack_get_info(bed.t, &info));
+	v.nr = info->nr_ranges;
+	ASSERT(v.nr && v.nr <= 16);
+	memcpy(v.range, info->ranges, v.nr * sizeof(*v.range));
+	dmatrack_info_free(info);
+	return v;
+}
+
+static bool is_valid(const struct valid *v, u64 first, u64 last)
+{
+	unsigned int i;
+
+	for (i = 0; i < v->nr; i++)
+		if (first >= v->range[i].iova && last <= v->range[i].last)
+			return true;
+	return false;
+}
+
+static bool is_same(const struct valid *a, const struct valid *b)
+{
+	return a->nr == b->nr &&
+	       !memcmp(a->range, b->range, a->nr * sizeof(*a->range));
+}
+
+#define NARROW_END (4 * GiB)
+
+/* While the narrow device is in the container */
+static void expect_narrow(const struct valid *wide)
+{
+	struct valid v = valid_ranges();
+	char *mem = memory(2 * PAGE);
+	unsigned int i;
+
+	for (i = 0; i < v.nr; i++)
+		EXPECT(is_valid(wide, v.range[i].iova, v.range[i].last));
+	EXPECT_EQ(v.range[v.nr - 1].last, NARROW_END - 1);
+	EXPECT(is_valid(&v, NARROW_RESERVED - PAGE, NARROW_RESERVED - 1));
+	EXPECT(!is_valid(&v, NARROW_RESERVED, NARROW_RESERVED));
+	EXPECT(!is_valid(&v, NARROW_RESERVED + 0xffff,
+			 NARROW_RESERVED + 0xffff));
+	EXPECT(is_valid(&v, NARROW_RESERVED + 0x10000,
+			NARROW_RESERVED + 0x10fff));
+	EXPECT_EQ(map(NARROW_END, mem, PAGE, MAP_RW), -EINVAL);
+	EXPECT_EQ(map(NARROW_END - PAGE, mem, 2 * PAGE, MAP_RW), -EINVAL);
+	EXPECT_EQ(map(NARROW_RESERVED, mem, PAGE, MAP_RW), -EINVAL);
+	EXPECT_EQ(map(NARROW_RESERVED - PAGE, mem, 2 * PAGE, MAP_RW), -EINVAL);
+	EXPECT_OK(map(NARROW_END - PAGE, mem, PAGE, MAP_RW));
+	EXPECT_EQ(unmap(NARROW_END - PAGE, PAGE), PAGE);
+}
+
+/* The IOVAs that may be mapped become fewer with it, and again as many without it. */
+CASE(group_narrow_ranges, SEVERAL | NARROW)
+{
+	struct dev_device *a = added(PCI, 0), *n;
+	struct valid wide = valid_ranges(), v;
+	char *mem = mapped(BASE, 64);
+
+	EXPECT(is_valid(&wide, NARROW_END - PAGE, NARROW_END + PAGE - 1));
+	EXPECT(is_valid(&wide, NARROW_RESERVED, NARROW_RESERVED + 0xffff));
+	n = added(PCI, NARROW_DEVICE);
+	expect_narrow(&wide);
+	expect_reaches(n, BASE + 5 * PAGE, mem + 5 * PAGE);
+	remove_device(n);
+	v = valid_ranges();
+	EXPECT(is_same(&v, &wide));
+	mem = mapped(NARROW_END - PAGE, 2);
+	expect_reaches(a, NARROW_END, mem + PAGE);
+	mapped(NARROW_RESERVED, 1);
+}
+
+/* The other device leaves first. */
+CASE(group_narrow_stays, SEVERAL | NARROW)
+{
+	struct dev_device *a = added(PCI, 0), *n = added(PCI, NARROW_DEVICE);
+	struct valid both = valid_ranges(), alone;
+	char *mem;
+
+	remove_device(a);
+	expect_narrow(&both);
+	alone = valid_ranges();
+	a = added(PCI, 0);
+	expect_narrow(&alone);
+	mem = mapped(BASE, 64);
+	expect_reaches(a, BASE, mem);
+	expect_reaches(n, BASE, mem);
+}
+
+static void expect_not_narrow(u64 iova)
+{
+	struct dev_device *a = added(PCI, 0), *n;
+	struct valid wide = valid_ranges(), v;
+	char *mem = mapped(iova, 2);
+
+	expect_refused(PCI, NARROW_DEVICE, EINVAL);
+	v = valid_ranges();
+	EXPECT(is_same(&v, &wide));
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, (void *)VFIO_DMA_CC_IOMMU), 1);
+	expect_reaches(a, iova + PAGE, mem + PAGE);
+	EXPECT_EQ(locked(), 2 * 4);
+	EXPECT_EQ(unmap(iova, 2 * PAGE), 2 * PAGE);
+	n = added(PCI, NARROW_DEVICE);
+	expect_narrow(&wide);
+	mem = mapped(BASE, 1);
+	expect_reaches(n, BASE, mem);
+}
+
+CASE(group_narrow_refused_beyond, SEVERAL | NARROW)
+{
+	expect_not_narrow(NARROW_END);
+}
+
+CASE(group_narrow_refused_across, SEVERAL | NARROW)
+{
+	expect_not_narrow(NARROW_END - PAGE);
+}
+
+CASE(group_narrow_refused_reserved, SEVERAL | NARROW)
+{
+	expect_not_narrow(NARROW_RESERVED + 0xf000);
+}
+
+/* DMA is coherent for sure, unless there is an IOMMU that doesn't enforce it. */
+CASE(group_coherency, SEVERAL | NARROW)
+{
+	const void *coherent = (void *)VFIO_DMA_CC_IOMMU;
+	struct dev_device *a = added(PCI, 0), *n;
+
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, coherent), 1);
+	n = added(PCI, NARROW_DEVICE);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, coherent), 0);
+	remove_device(n);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, coherent), 1);
+	n = added(PCI, NARROW_DEVICE);
+	remove_device(a);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, coherent), 0);
+	added(EMULATED, 0);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, coherent), 0);
+	remove_device(n);
+	EXPECT_EQ(call(VFIO_CHECK_EXTENSION, coherent), 1);
+}
+
 /* Memory's address can't be updated while a device that pins is there. */
 CASE(group_update_vaddr, SEVERAL)
 {

@@ -90,9 +90,22 @@ static const struct dev_ops played_ops = {
 	.stats = played_stats,
 };
 
-#define PCI_DEVICES 3u
+#define PCI_DEVICES (NARROW_DEVICE + 1)
 
 bool played_apart, played_dirty_bits;
+
+static void make_narrow(struct iommu_group *group)
+{
+	static struct dmt_iova_range reserved[] = {
+		{ NARROW_RESERVED, NARROW_RESERVED + 0xffff },
+		{ 0xfee00000, 0xfeefffff },
+	};
+
+	group->info.last = UINT32_MAX;
+	group->info.coherent = false;
+	group->reserved.range = reserved;
+	group->reserved.nr = 2;
+}
 
 static int add_pci(struct dev_device **d, unsigned int n)
 {
@@ -111,7 +124,9 @@ static int add_pci(struct dev_device **d, unsigned int n)
 	dmt_iommu_group_init(&p->group);
 	if (played_apart)
 		p->group.info.kind = &kinds[n];
-	p->group.info.dirty_bits = played_dirty_bits && n + 1 < PCI_DEVICES;
+	p->group.info.dirty_bits = played_dirty_bits && n < 2;
+	if (n == NARROW_DEVICE)
+		make_narrow(&p->group);
 	p->runner = dev_runner_new(run_write, p);
 	ret = p->runner ? dmatrack_engine_attach(p->e, &p->group) : -ENOMEM;
 	if (ret) {

@@ -2,7 +2,7 @@
 /*
  * Platform devices behind the software IOMMUs, and their VFIO driver: the DMA engine of
  * device.h, whose DMA the IOMMU translates. dmt_dirty.0 and .1 are behind the one that keeps dirty
- * bits, dmt_plain.0 behind the other; each is a group of its own.
+ * bits, dmt_plain.0 and dmt_narrow.0 behind the others; each is a group of its own.
  */
 #include <linux/err.h>
 #include <linux/module.h>
@@ -15,7 +15,7 @@
 
 #if DMT_HAS_IOMMU_DRIVERS
 
-static struct platform_device *soft_devices[3];
+static struct platform_device *soft_devices[4];
 
 static int soft_device_probe(struct platform_device *pdev)
 {
@@ -31,6 +31,7 @@ static void soft_device_remove(struct platform_device *pdev)
 static const struct platform_device_id soft_device_ids[] = {
 	{ "dmt_dirty" },
 	{ "dmt_plain" },
+	{ "dmt_narrow" },
 	{},
 };
 
@@ -42,14 +43,15 @@ static struct platform_driver soft_driver = {
 	.driver_managed_dma = true,
 };
 
-static int soft_device_add(unsigned int i, const char *name, int id, bool dirty)
+static int soft_device_add(unsigned int i, const char *name, int id,
+			   enum tdev_soft_kind kind)
 {
 	struct platform_device *pdev = platform_device_alloc(name, id);
 	int err;
 
 	if (!pdev)
 		return -ENOMEM;
-	err = tdev_soft_iommu_prepare(&pdev->dev, dirty);
+	err = tdev_soft_iommu_prepare(&pdev->dev, kind);
 	if (!err)
 		err = platform_device_add(pdev);
 	if (err) {
@@ -81,11 +83,13 @@ int tdev_soft_init(void)
 
 	if (err)
 		return err;
-	err = soft_device_add(0, "dmt_dirty", 0, true);
+	err = soft_device_add(0, "dmt_dirty", 0, TDEV_SOFT_DIRTY);
 	if (!err)
-		err = soft_device_add(1, "dmt_dirty", 1, true);
+		err = soft_device_add(1, "dmt_dirty", 1, TDEV_SOFT_DIRTY);
 	if (!err)
-		err = soft_device_add(2, "dmt_plain", 0, false);
+		err = soft_device_add(2, "dmt_plain", 0, TDEV_SOFT_PLAIN);
+	if (!err)
+		err = soft_device_add(3, "dmt_narrow", 0, TDEV_SOFT_NARROW);
 	if (!err)
 		err = platform_driver_register(&soft_driver);
 	if (err) {

@@ -34,13 +34,15 @@ DMT_IMPORT_IOMMUFD;
 #define ENTRY_PHYS    PAGE_MASK
 
 #define APERTURE_BITS 48
+#define NARROW_BITS   32
 #define TABLE_ENTRIES (SZ_2M / SZ_4K)
 #define IOTLB_ENTRIES 64
 
 /* Reserved IOVAs */
-#define MSI_WINDOW    0xfee00000UL
-#define SW_MSI_WINDOW 0x8000000UL
-#define RESERVED      0x30000000UL
+#define MSI_WINDOW	0xfee00000UL
+#define SW_MSI_WINDOW	0x8000000UL
+#define RESERVED	0x30000000UL
+#define NARROW_RESERVED 0x50000000UL
 
 /**
  * struct soft_table - the entries of 2 MiB of IOVAs
@@ -56,10 +58,12 @@ struct soft_table {
  * struct soft_domain - a domain
  * @domain: what the IOMMU API sees
  * @tables: struct soft_table by IOVA / 2 MiB
+ * @coherent: whether the IOMMU can keep devices from bypassing the processor's caches
  * @tracking: whether writes set dirty bits
  */
 struct soft_domain {
 	struct iommu_domain domain;
+	bool coherent;
 	struct xarray tables;
 	bool tracking;
 };
@@ -80,13 +84,13 @@ struct soft_copy {
  * struct soft_iommu - an IOMMU
  * @iommu: what the IOMMU API sees
  * @hw: its platform device, by whose node devices name their IOMMU
- * @dirty: whether it keeps dirty bits
+ * @kind: what it can do
  * @iotlb: its IOTLB
  */
 struct soft_iommu {
 	struct iommu_device iommu;
 	struct platform_device *hw;
-	bool dirty;
+	enum tdev_soft_kind kind;
 	struct soft_copy iotlb[IOTLB_ENTRIES];
 };
 
@@ -100,8 +104,22 @@ struct soft_master {
 	struct soft_domain *domain;
 };
 
-static struct soft_iommu soft_iommus[2] = { { .dirty = true } };
+static struct soft_iommu soft_iommus[TDEV_SOFT_KINDS] = {
+	{ .kind = TDEV_SOFT_DIRTY },
+	{ .kind = TDEV_SOFT_PLAIN },
+	{ .kind = TDEV_SOFT_NARROW },
+};
 static DEFINE_SPINLOCK(soft_lock);
+
+static bool keeps_dirty(const struct soft_master *master)
+{
+	return master->iommu->kind == TDEV_SOFT_DIRTY;
+}
+
+static bool is_narrow(const struct soft_master *master)
+{
+	return master->iommu->kind == TDEV_SOFT_NARROW;
+}
 
 static struct soft_domain *to_soft(struct iommu_domain *domain)
 {
@@ -377,7 +395,8 @@ static int soft_attach(DMT_ATTACH_PARAMETERS)
 {
 	struct soft_master *master = dev_iommu_priv_get(dev);
 
-	if (domain->dirty_ops && !master->iommu->dirty)
+	if ((domain->dirty_ops && !keeps_dirty(master)) ||
+	    to_soft(domain)->coherent == is_narrow(master))
 		return -EINVAL;
 	soft_set_domain(master, to_soft(domain));
 	return 0;
@@ -391,7 +410,7 @@ static int soft_block(DMT_ATTACH_PARAMETERS)
 
 static bool soft_enforce_coherency(struct iommu_domain *domain)
 {
-	return true;
+	return to_soft(domain)->coherent;
 }
 
 static void soft_free(struct iommu_domain *domain)
@@ -420,6 +439,7 @@ static const struct iommu_domain_ops soft_domain_ops = {
 static struct iommu_domain *soft_domain_alloc(struct device *dev)
 {
 	struct soft_domain *d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
+	bool narrow = is_narrow(dev_iommu_priv_get(dev));
 
 	if (!d)
 		return NULL;
@@ -427,7 +447,9 @@ static struct iommu_domain *soft_domain_alloc(struct device *dev)
 	d->domain.type = IOMMU_DOMAIN_UNMANAGED;
 	d->domain.ops = &soft_domain_ops;
 	d->domain.pgsize_bitmap = SZ_4K | SZ_2M;
-	d->domain.geometry.aperture_end = BIT_ULL(APERTURE_BITS) - 1;
+	d->coherent = !narrow;
+	d->domain.geometry.aperture_end =
+		BIT_ULL(narrow ? NARROW_BITS : APERTURE_BITS) - 1;
 	d->domain.geometry.force_aperture = true;
 	return &d->domain;
 }
@@ -439,7 +461,7 @@ static struct iommu_domain *soft_domain_alloc_flags(DMT_ALLOC_PARAMETERS)
 
 	if (flags & ~IOMMU_HWPT_ALLOC_DIRTY_TRACKING || user_data)
 		return ERR_PTR(-EOPNOTSUPP);
-	if (flags && !master->iommu->dirty)
+	if (flags && !keeps_dirty(master))
 		return ERR_PTR(-EOPNOTSUPP);
 	domain = soft_domain_alloc(dev);
 	if (!domain)
@@ -466,7 +488,7 @@ static bool soft_capable(struct device *dev, enum iommu_cap cap)
 	struct soft_master *master = dev_iommu_priv_get(dev);
 
 	return cap == IOMMU_CAP_CACHE_COHERENCY ||
-	       (cap == IOMMU_CAP_DIRTY_TRACKING && master->iommu->dirty);
+	       (cap == IOMMU_CAP_DIRTY_TRACKING && keeps_dirty(master));
 }
 
 static struct iommu_device *soft_probe(struct device *dev)
@@ -503,17 +525,20 @@ static void soft_reserve(struct list_head *list, phys_addr_t start,
 		list_add_tail(&region->list, list);
 }
 
-/* One keeps interrupts in the window of x86's hardware, the other where software places it. */
+/* PLAIN has interrupts where software places them, the others in the window of x86's hardware. */
 static void soft_reserved(struct device *dev, struct list_head *list)
 {
 	struct soft_master *master = dev_iommu_priv_get(dev);
 
-	if (master->iommu->dirty) {
-		soft_reserve(list, MSI_WINDOW, SZ_1M, IOMMU_RESV_MSI);
+	if (master->iommu->kind == TDEV_SOFT_PLAIN) {
+		soft_reserve(list, SW_MSI_WINDOW, SZ_1M, IOMMU_RESV_SW_MSI);
+		soft_reserve(list, RESERVED, SZ_64K, IOMMU_RESV_RESERVED);
 		return;
 	}
-	soft_reserve(list, SW_MSI_WINDOW, SZ_1M, IOMMU_RESV_SW_MSI);
-	soft_reserve(list, RESERVED, SZ_64K, IOMMU_RESV_RESERVED);
+	soft_reserve(list, MSI_WINDOW, SZ_1M, IOMMU_RESV_MSI);
+	if (is_narrow(master))
+		soft_reserve(list, NARROW_RESERVED, SZ_64K,
+			     IOMMU_RESV_RESERVED);
 }
 
 static const struct iommu_ops soft_ops = {
@@ -529,9 +554,9 @@ static const struct iommu_ops soft_ops = {
 	.get_resv_regions = soft_reserved,
 };
 
-int tdev_soft_iommu_prepare(struct device *dev, bool dirty)
+int tdev_soft_iommu_prepare(struct device *dev, enum tdev_soft_kind kind)
 {
-	struct soft_iommu *s = &soft_iommus[!dirty];
+	struct soft_iommu *s = &soft_iommus[kind];
 
 	return dmt_fwspec_init(dev, dev_fwnode(&s->hw->dev));
 }
@@ -579,20 +604,23 @@ err_node:
 
 int tdev_soft_iommu_init(void)
 {
-	int err = soft_iommu_add(&soft_iommus[0], 0);
+	unsigned int i;
+	int err = 0;
 
+	for (i = 0; i < TDEV_SOFT_KINDS && !err; i++)
+		err = soft_iommu_add(&soft_iommus[i], i);
 	if (err)
-		return err;
-	err = soft_iommu_add(&soft_iommus[1], 1);
-	if (err)
-		soft_iommu_remove(&soft_iommus[0]);
+		for (i--; i--;)
+			soft_iommu_remove(&soft_iommus[i]);
 	return err;
 }
 
 void tdev_soft_iommu_exit(void)
 {
-	soft_iommu_remove(&soft_iommus[1]);
-	soft_iommu_remove(&soft_iommus[0]);
+	unsigned int i;
+
+	for (i = TDEV_SOFT_KINDS; i--;)
+		soft_iommu_remove(&soft_iommus[i]);
 }
 
 #else
