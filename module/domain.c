@@ -130,7 +130,10 @@ static bool can_read_dirty(struct iommu_domain *domain)
 			       PAGE_SIZE, false, &gather);
 }
 
-/* Return: NULL: none that has dirty bits, or none is wanted */
+/*
+ * Return: NULL: none that has dirty bits, or none is wanted; or -ENOMEM. Want of memory is not want
+ * of dirty bits: a domain without them would count everything as written, as long as it lives.
+ */
 static struct iommu_domain *dirty_domain_alloc(struct device *dev)
 {
 	struct iommu_domain *domain;
@@ -139,7 +142,7 @@ static struct iommu_domain *dirty_domain_alloc(struct device *dev)
 		return NULL;
 	domain = dmt_dirty_domain_alloc(dev);
 	if (IS_ERR_OR_NULL(domain))
-		return NULL;
+		return domain == ERR_PTR(-ENOMEM) ? domain : NULL;
 	if (can_read_dirty(domain))
 		return domain;
 	iommu_domain_free(domain);
