@@ -9,9 +9,13 @@
  *     a page that wasn't may be, where memory was denied: all of a chunk
  *   - the call succeeds when nothing fails any more, and does all that it should
  *
- * Uses a mediated device alone: not all other drivers survive such failures. The kernel
- * reports leaks and broken locks itself. Prints TAP; skips without a kernel that can
- * make calls fail.
+ *   - devices behind an IOMMU reach all that is mapped, and nothing else; memory counts as
+ *     locked as if the call hadn't been made
+ *
+ * There are two scripts: of a mediated device; and of devices behind software IOMMUs
+ * (test/testdev/soft_iommu.h), which join that one and leave. No other devices are used: not all
+ * other drivers survive such failures. The kernel reports leaks and broken locks itself. Prints
+ * TAP; skips without a kernel that can make calls fail.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -39,20 +44,40 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#define DEBUGFS "/sys/kernel/debug/"
+#define DEBUGFS	     "/sys/kernel/debug/"
 
-static const char *device;
+#define BUSY_SECONDS 20 /* time that a group may take to be released */
+
+/* The container's devices: DIRTY's IOMMU keeps dirty bits, PLAIN's doesn't. */
+enum { MDEV, DIRTY, PLAIN, DEVICES };
+
+/**
+ * struct member - a device that may be in the container
+ * @name: its name
+ * @fd: descriptor that dmatrack_attach() returned
+ * @d: the device; NULL: it isn't in the container
+ */
+static struct member {
+	const char *name;
+	int fd;
+	struct dev_device *d;
+} member[DEVICES];
+
 static struct dmatrack *t;
-static struct dev_device *d;
 static struct model m;
 static char *memory;
 static uint64_t answer[PAGES / 64 + 1];
 static bool unsure[PAGES]; /* whether the device still has it pinned */
+/* PLAIN may have been in the container since the last harvest. */
+static bool vague;
 static int nth_file;
+static char data[128 * PAGE]; /* that devices write */
+static long returned;	      /* by the call that was to fail */
 
 static _Noreturn void bad(const char *what, long got, long want)
 {
-	printf("# %s: %ld, not %ld\n", what, got, want);
+	printf("# %s: %ld, not %ld; the call returned %ld\n", what, got, want,
+	       returned);
 	fflush(stdout);
 	_exit(1);
 }
@@ -122,19 +147,64 @@ static long call(unsigned long cmd, void *arg)
 	return dmatrack_ioctl(t, cmd, (unsigned long)arg);
 }
 
+static bool is_busy(long ret, time_t until)
+{
+	return ret == -EBUSY && time(NULL) < until && !sched_yield();
+}
+
 static long do_open(const struct step *s)
 {
+	time_t until = time(NULL) + BUSY_SECONDS;
+	struct member *b = &member[MDEV];
 	long ret;
 
 	do
-		ret = dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU);
-	while (ret == -EBUSY && !sched_yield());
+		ret = dmatrack_open_vfio(&t, b->name, VFIO_TYPE1v2_IOMMU);
+	while (is_busy(ret, until));
 	if (ret)
 		return ret;
-	ret = dev_open(&d, t);
+	ret = dev_open(&b->d, t);
 	if (ret)
 		dmatrack_close(t);
 	return ret;
+}
+
+/* A call that fails late has had PLAIN in the container: all may count as written. */
+static long do_attach(const struct step *s)
+{
+	time_t until = time(NULL) + BUSY_SECONDS;
+	struct member *b = &member[s->arg];
+	long ret;
+
+	do
+		b->fd = dmatrack_attach(t, b->name);
+	while (is_busy(b->fd, until));
+	ret = b->fd < 0 ? b->fd : dev_open_fd(&b->d, t, b->fd);
+	if (ret && b->fd >= 0)
+		dmatrack_detach(t, b->fd);
+	vague |= ret && s->arg == PLAIN;
+	return ret;
+}
+
+/* All that PLAIN may write to counts as written. */
+static void mark_unseen(void)
+{
+	uint64_t n;
+
+	for (n = 0; member[PLAIN].d && n < PAGES; n++)
+		if (m.page[n].mapping >= 0)
+			model_mark(&m, n * PAGE,
+				   PAGE); /* refuses read-only ones */
+}
+
+static long do_detach(const struct step *s)
+{
+	struct member *b = &member[s->arg];
+
+	mark_unseen();
+	dev_close(b->d);
+	b->d = NULL;
+	return dmatrack_detach(t, b->fd);
 }
 
 static long do_map(const struct step *s)
@@ -171,6 +241,8 @@ static bool may_be(uint64_t page)
 		return true;
 	if (m.page[page].mapping < 0)
 		return false;
+	if (vague)
+		return true;
 	map = &m.mapping[m.page[page].mapping];
 	first = map->first + (page - map->first) / CHUNK * CHUNK;
 	end = first + CHUNK;
@@ -185,6 +257,7 @@ static void check_answer(const char *what, uint64_t first, uint64_t count)
 {
 	uint64_t n;
 
+	mark_unseen();
 	for (n = 0; n < count; n++) {
 		bool want = model_reports(&m, first + n, 1);
 
@@ -245,7 +318,7 @@ static long do_track(const struct step *s)
 static long do_mark(const struct step *s)
 {
 	uint64_t at = s->first * PAGE, size = s->count * PAGE;
-	long ret = dev_mark(d, BASE + at, size);
+	long ret = dev_mark(member[MDEV].d, BASE + at, size);
 
 	if (!ret)
 		check("model", model_mark(&m, at, size), 0);
@@ -255,13 +328,11 @@ static long do_mark(const struct step *s)
 /* Write from the middle of the first page on. Pages that a failed write wrote are dirty. */
 static long do_write(const struct step *s)
 {
-	static char data[16 * PAGE];
 	uint64_t at = s->first * PAGE + PAGE / 2, n;
 	long ret;
 
-	memset(data, 'w', sizeof(data));
 	memset(memory + s->first * PAGE, 0, (s->count + 1) * PAGE);
-	ret = dev_write(d, BASE + at, data, s->count * PAGE);
+	ret = dev_write(member[s->arg].d, BASE + at, data, s->count * PAGE);
 	for (n = 0; n < s->count * PAGE; n++)
 		if (memory[at + n])
 			model_mark(&m, at + n, 1);
@@ -270,7 +341,8 @@ static long do_write(const struct step *s)
 
 static long do_pin(const struct step *s)
 {
-	long ret = dev_pin(d, BASE + s->first * PAGE, s->count, s->arg);
+	long ret = dev_pin(member[MDEV].d, BASE + s->first * PAGE, s->count,
+			   s->arg);
 
 	if (!ret)
 		model_pinned(&m, s->first, s->count, s->arg & TDEV_PIN_WRITE);
@@ -279,7 +351,7 @@ static long do_pin(const struct step *s)
 
 static long do_unpin(const struct step *s)
 {
-	long ret = dev_unpin(d, BASE + s->first * PAGE, s->count);
+	long ret = dev_unpin(member[MDEV].d, BASE + s->first * PAGE, s->count);
 
 	if (!ret)
 		model_unpinned(&m, s->first, s->count);
@@ -308,6 +380,7 @@ static long do_harvest(const struct step *s)
 		return ret;
 	check_answer("harvest", s->first, s->count);
 	model_clean(&m, s->first, s->count);
+	vague &= s->count < PAGES;
 	return 0;
 }
 
@@ -420,16 +493,128 @@ static const struct step script[] = {
 	{ "start again", do_track, 0, 0, START },
 	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
 };
-#define STEPS (sizeof(script) / sizeof(*script))
+
+#define OLD	   100	/* 400, there before the IOMMU */
+#define OLD2	   600	/* 40 */
+#define BOTH	   1100 /* 100 */
+#define ROM2	   1300 /* 20, read-only */
+#define LATER	   1400 /* 300 */
+#define LAST	   1800 /* 64 */
+#define SOFT_PAGES 1867 /* a prime */
+#define SCATTER	   611
+
+/* No mapping has room for an aligned entry of 2 MiB: each page has a dirty bit of its own. */
+static const struct step soft_script[] = {
+	{ "open", do_open, 0, 0, 0 },
+	{ "map before there is an IOMMU", do_map, OLD, 400, 3 },
+	{ "map another", do_map, OLD2, 40, 3 },
+	{ "pin before there is an IOMMU", do_pin, OLD + 20, 3, PIN_W },
+	{ "attach the first", do_attach, 0, 0, DIRTY },
+	{ "info", do_info, 0, 0, 0 },
+	{ "map for an IOMMU", do_map, BOTH, 100, 3 },
+	{ "map read-only", do_map, ROM2, 20, 1 },
+	{ "write before tracking", do_write, OLD, 4, DIRTY },
+	{ "start", do_track, 0, 0, START },
+	{ "map while tracking", do_map, LATER, 300, 3 },
+	{ "write by DMA", do_write, LATER + 10, 100, DIRTY },
+	{ "harvest bits", do_harvest, 0, PAGES, 0 },
+	{ "write a few pages", do_write, OLD + 100, 3, DIRTY },
+	{ "mark others", do_mark, OLD + 200, 3, 0 },
+	{ "write in another", do_write, OLD2, 8, DIRTY },
+	{ "harvest bits as ranges", do_ranges, 0, PAGES, 0 },
+	{ "write by DMA again", do_write, OLD + 100, 60, DIRTY },
+	{ "harvest a part", do_harvest, OLD + 110, 20, 0 },
+	{ "attach one that isn't seen", do_attach, 0, 0, PLAIN },
+	{ "map in both", do_map, LAST, 64, 3 },
+	{ "harvest all", do_harvest, 0, PAGES, 0 },
+	{ "write by the one that isn't seen", do_write, OLD, 5, PLAIN },
+	{ "detach it", do_detach, 0, 0, PLAIN },
+	{ "harvest what it may have written", do_harvest, 0, PAGES, 0 },
+	{ "write what goes", do_write, LATER + 200, 40, DIRTY },
+	{ "unmap with a bitmap", do_unmap, LATER, 300, 1 },
+	{ "write before stop", do_write, BOTH, 16, DIRTY },
+	{ "stop", do_track, 0, 0, STOP },
+	{ "write while nothing is tracked", do_write, BOTH + 8, 16, DIRTY },
+	{ "start again", do_track, 0, 0, START },
+	{ "write before it goes", do_write, BOTH + 40, 20, DIRTY },
+	{ "detach the last with an IOMMU", do_detach, 0, 0, DIRTY },
+	{ "harvest what it wrote", do_harvest, 0, PAGES, 0 },
+	{ "attach while tracking", do_attach, 0, 0, DIRTY },
+	{ "write what stays", do_write, OLD + 300, 20, DIRTY },
+	{ "unmap several", do_unmap, OLD2, BOTH + 100 - OLD2, 1 },
+	{ "harvest what stays", do_harvest, 0, PAGES, 0 },
+	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
+};
+
+static const struct step *steps = script;
+static unsigned int nr_steps = sizeof(script) / sizeof(*script);
+
+/* Devices behind an IOMMU write to the page if they may, and else nowhere. */
+static void check_reach(uint64_t page)
+{
+	int map = m.page[page].mapping;
+	bool may = map >= 0 && m.mapping[map].prot & VFIO_DMA_MAP_FLAG_WRITE;
+	volatile char *at = memory + page * PAGE;
+	unsigned int i;
+
+	for (i = DIRTY; i < DEVICES; i++) {
+		if (!member[i].d)
+			continue;
+		*at = 0;
+		check("a write",
+		      dev_write(member[i].d, BASE + page * PAGE, "w", 1), 0);
+		check("what a device reaches", *at, may ? 'w' : 0);
+		if (may)
+			check("model", model_mark(&m, page * PAGE, 1), 0);
+	}
+}
+
+/* Memory of this process that counts as locked, in pages; -1: unknown */
+static long locked(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[256];
+	long kb = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmLck: %ld", &kb) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kb < 0 ? -1 : kb * 1024 / (long)PAGE;
+}
+
+/* With an IOMMU all mapped pages are locked, else those that are pinned. */
+static void check_locked(void)
+{
+	bool behind = member[DIRTY].d || member[PLAIN].d;
+	long want = 0;
+	uint64_t n;
+
+	for (n = 0; n < PAGES; n++) {
+		if (unsure[n])
+			return;
+		want += behind ? m.page[n].mapping >= 0 : m.page[n].pins > 0;
+	}
+	check("locked pages", locked(), want);
+}
 
 /* Mappings and log are as the model has them. The harvest leaves all pages clean. */
 static void check_world(void)
 {
-	const struct step all = { .count = PAGES };
+	const struct step all = { .count = PAGES }, *s;
 
 	check("list", do_list(&all), 0);
+	check_locked();
 	if (m.tracking)
 		check("harvest of all", do_harvest(&all), 0);
+	for (s = steps; s < steps + nr_steps; s++)
+		if (s->call == do_map) {
+			check_reach(s->first);
+			check_reach(s->first + s->count - 1);
+		}
+	if (m.tracking)
+		check("harvest of what was reached", do_harvest(&all), 0);
 }
 
 /*
@@ -438,19 +623,24 @@ static void check_world(void)
  */
 static int trial(unsigned int at, unsigned int nth)
 {
-	const struct step *s = &script[at];
+	const struct step *s = &steps[at];
 	unsigned int i;
 	bool failed;
 	long ret;
 
 	model_init(&m);
+	/* What an IOMMU maps is resident, or the allocation of each page would be a point. */
+	if (steps == soft_script)
+		madvise(memory, SOFT_PAGES * PAGE, MADV_POPULATE_WRITE);
 	for (i = 0; i < at; i++)
-		check(script[i].name, script[i].call(&script[i]), 0);
+		check(steps[i].name, steps[i].call(&steps[i]), 0);
 	/* Pinned pages are resident, or the allocation of each would be a point. */
-	madvise(memory + NEXT * PAGE, 200 * PAGE, MADV_POPULATE_WRITE);
+	if (steps == script)
+		madvise(memory + NEXT * PAGE, 200 * PAGE, MADV_POPULATE_WRITE);
 	fail_nth(nth);
 	ret = s->call(s);
 	failed = has_failed();
+	returned = ret;
 	if (ret && !failed)
 		bad("without a failure", ret, 0);
 	if (ret && at) {
@@ -460,7 +650,8 @@ static int trial(unsigned int at, unsigned int nth)
 		check("once more", s->call(s), 0);
 	}
 	check_world();
-	dev_close(d);
+	for (i = 0; i < DEVICES; i++)
+		dev_close(member[i].d);
 	dmatrack_close(t);
 	return failed ? 0 : 2;
 }
@@ -495,17 +686,30 @@ static bool fail_each(unsigned int at)
 	if (ret != 2)
 		printf("# at point %u\n", nth);
 	printf("%sok %u - %s: %u points fail\n", ret == 2 ? "" : "not ", at + 1,
-	       script[at].name, nth - 1);
+	       steps[at].name, nth - 1);
 	return ret == 2;
+}
+
+/*
+ * Allocate what the soft script maps, so that hardly two adjacent pages are adjacent in memory, too:
+ * a mapping is mapped by several calls of the IOMMU's driver, of which a later one may fail.
+ */
+static void scatter(void)
+{
+	uint64_t n;
+
+	for (n = 0; n < SOFT_PAGES; n++)
+		memory[n * SCATTER % SOFT_PAGES * PAGE] = 0;
 }
 
 int main(int argc, char **argv)
 {
 	unsigned int at;
 	bool ok = true;
+	int i;
 
-	if (argc != 2) {
-		fputs("usage: failpoints UUID\n", stderr);
+	if (argc != 2 && argc != 4) {
+		fputs("usage: failpoints UUID [DIRTY PLAIN]\n", stderr);
 		return 2;
 	}
 	if (!prepare()) {
@@ -513,13 +717,23 @@ int main(int argc, char **argv)
 		puts("1..1");
 		return 0;
 	}
-	device = argv[1];
+	for (i = 1; i < argc; i++)
+		member[i - 1].name = argv[i];
+	if (argc > 2) {
+		steps = soft_script;
+		nr_steps = sizeof(soft_script) / sizeof(*soft_script);
+	}
 	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		      (argc > 2 ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS |
+			      MAP_NORESERVE,
+		      -1, 0);
 	if (memory == MAP_FAILED)
 		return 2;
-	for (at = 0; at < STEPS; at++)
+	memset(data, 'w', sizeof(data));
+	if (steps == soft_script)
+		scatter();
+	for (at = 0; at < nr_steps; at++)
 		ok &= fail_each(at);
-	printf("1..%zu\n", STEPS);
+	printf("1..%u\n", nr_steps);
 	return !ok;
 }
