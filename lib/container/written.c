@@ -30,16 +30,15 @@ int dml_written_open(struct dml_written *w)
 	/* in user mode only: any user may; no fault is ever reported */
 	w->uffd = (int)syscall(SYS_userfaultfd,
 			       O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	if (w->uffd < 0)
-		return dml_error(-errno, "userfaultfd(): %s",
-				 strerrordesc_np(errno));
-	if (!ioctl(w->uffd, UFFDIO_API, &api))
+	if (w->uffd >= 0 && !ioctl(w->uffd, UFFDIO_API, &api))
 		return 0;
-	return dml_error(
-		errno == EINVAL ? -EOPNOTSUPP : -errno,
-		"the log of this process needs asynchronous write protection "
-		"by userfaultfd, which Linux has since 6.7: %s",
-		strerrordesc_np(errno));
+	if (errno != EINVAL && errno != ENOSYS)
+		return dml_error(-errno, "userfaultfd: %s",
+				 strerrordesc_np(errno));
+	return dml_error(-EOPNOTSUPP,
+			 "the log of this process needs asynchronous write "
+			 "protection by userfaultfd, which Linux has since "
+			 "6.7, unless it was built without");
 }
 
 void dml_written_close(struct dml_written *w)
