@@ -12,18 +12,18 @@
  *   and flushes. A write after the flush sets a bit for the next harvest. One before it, by
  *   an old entry of a TLB, sets no bit, but its page is reported, and the write is in memory when
  *   the call returns: it is copied.
- * - With manual protection, KVM_GET_DIRTY_LOG clears nothing, and KVM_CLEAR_DIRTY_LOG clears no bits
- *   but those that were read. A bit that is set between the two calls and was not read stays for the
- *   next harvest. If it was read, its page is reported, and the write is in memory when
+ * - With manual protection, KVM_GET_DIRTY_LOG clears nothing, and KVM_CLEAR_DIRTY_LOG clears no
+ *   bits but those that were read. A bit that is set between the two calls and was not read stays
+ *   for the next harvest. If it was read, its page is reported, and the write is in memory when
  *   KVM_CLEAR_DIRTY_LOG returns: it is copied.
- * - If the program is wrong about the mode, nothing is lost either. If KVM_GET_DIRTY_LOG has cleared
- *   the bits, KVM_CLEAR_DIRTY_LOG may clear some that were set since, but only of pages that are
- *   reported, as above. If it is not called where it had to be, bits stay set: their pages are
+ * - If the program is wrong about the mode, nothing is lost either. If KVM_GET_DIRTY_LOG has
+ *   cleared the bits, KVM_CLEAR_DIRTY_LOG may clear some that were set since, but only of pages
+ *   that are reported, as above. If it is not called where it had to be, bits stay set: their pages are
  *   reported by each harvest.
  *
- * KVM has no call that lists slots, and KVM_SET_USER_MEMORY_REGION makes a slot that isn't there. A slot
- * that the program has removed since the start must not be made again, when its log is to be switched
- * off, or on again after an error: see has_log() and struct logged_slot.
+ * KVM has no call that lists slots, and KVM_SET_USER_MEMORY_REGION makes a slot that isn't there. A
+ * slot that the program has removed since the start must not be made again when its log is to be
+ * switched off, or on again after an error: see has_log() and struct logged_slot.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -39,8 +39,7 @@
 
 #define SLOT_FLAGS     (KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES)
 #define SLOT_PAGES_MAX ((1ULL << 31) - 1) /* KVM's limit */
-#define CLEAR_PAGES \
-	(1ULL << 18) /* in one call, which keeps processors from faulting */
+#define CLEAR_PAGES    (1ULL << 18)	  /* a call: KVM is locked meanwhile */
 
 /**
  * struct logged_slot - a slot

@@ -3,8 +3,8 @@
  * KVM's log of the processors' writes: they are reported exactly, in both modes, and slots are left
  * as they were.
  *
- * KVM is played by this program: see ioctl() below. As the real one, it makes a slot that isn't there,
- * has one whole log a slot, and refuses what breaks its rules.
+ * KVM is played by this program: see ioctl() below. As the real one, it makes a slot that isn't
+ * there, reads a slot's log as a whole, and refuses what breaks its rules.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -246,8 +246,8 @@ int ioctl(int vm, unsigned long cmd, ...)
 	}
 
 /*
- * In any order, with a hole in between, and the numbers of two in the same order as their IOVAs. The
- * first and the last have no multiple of 64 pages.
+ * In any order, of two address spaces, adjacent and with holes between them. Only one has a
+ * multiple of 64 pages.
  */
 static const struct dmatrack_kvm_slot usual[] = {
 	SLOT(2, 1000, 100, 0),
