@@ -238,18 +238,18 @@ struct dmatrack_process_log {
  * to a shared file by other means than these mappings, or DMA to pinned pages. Nothing can be mapped or
  * unmapped by it.
  *
- * Of this process: page tables are protected against writing, from dmatrack_start() to dmatrack_stop(),
- * without messages (userfaultfd's asynchronous mode): the first write to a page after each harvest takes
- * about a microsecond longer. If memory is unmapped or mapped anew while tracking is on, all pages are
- * reported once. Private memory that is given back by MADV_DONTNEED is reported.
+ * Of this process, since Linux 6.7: page tables are protected against writing, from dmatrack_start() to
+ * dmatrack_stop(), without messages (userfaultfd's asynchronous mode): the first write to a page after each
+ * harvest takes about a microsecond longer. If memory is unmapped or mapped anew while tracking is on, all
+ * pages are reported once. Private memory that is given back by MADV_DONTNEED is reported.
  *
- * Of another process: by its soft-dirty bits. It is stopped for starting, and for each harvest, which
- * reads all of the mappings, whatever its range: about 10 ms per GiB. Its system calls that
- * wait may end with EINTR, as after a debugger. Huge pages are reported as a whole. No one else may use
- * these bits. If it exits or runs another program, all pages are reported.
+ * Of another process, and of this one before Linux 6.7: by its soft-dirty bits. It is stopped for starting,
+ * and for each harvest, which reads all of the mappings, whatever its range: about 10 ms per GiB. System
+ * calls that wait may end with EINTR, as after a debugger. Huge pages are reported as a whole. No one else
+ * may use these bits. If it exits or runs another program, all pages are reported. This process is
+ * stopped by a child, which ends at once; with Yama it is made its tracer (prctl(2), PR_SET_PTRACER).
  *
- * Return: 0; -EOPNOTSUPP (of this process: before Linux 6.7; of another one: a kernel without soft-dirty
- * bits), -ESRCH (there is no such process), -EACCES, -EPERM (you may not trace it, or not use
+ * Return: 0; -EOPNOTSUPP (a kernel without soft-dirty bits; of this process: and before Linux 6.7), -ESRCH (there is no such process), -EACCES, -EPERM (you may not trace it, or not use
  * userfaultfd), -EINVAL (there are no mappings, or they overlap or are not whole pages), -ENOSPC (too
  * many), -E2BIG (@process_log has a member that this library doesn't know, and that is not 0), -ENOMEM,
  * -EMFILE.

@@ -128,7 +128,7 @@ struct workload_options {
 	"                     between (default: container): container, what devices\n" \
 	"                     write; device, the log that the device keeps itself; process,\n" \
 	"                     what this process's processors write, which a thread then\n" \
-	"                     does, too (Linux 6.7)\n" \
+	"                     does, too\n" \
 	"\n"
 
 /**

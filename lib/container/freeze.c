@@ -7,14 +7,15 @@
  * another thread of this program waits for any child and gets the message, by a request that ptrace()
  * refuses until it has.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,18 +46,27 @@ static bool is_frozen(const struct dml_frozen *f, pid_t id)
 	return false;
 }
 
-static int add(struct dml_frozen *f, pid_t id)
+int dml_freeze_grow(struct dml_frozen *f)
 {
 	size_t room = f->room ? f->room * 2 : 64;
+	void *more = realloc(f->thread, room * sizeof(*f->thread));
 
-	if (f->nr == f->room) {
-		void *more = realloc(f->thread, room * sizeof(*f->thread));
+	if (!more)
+		return dml_no_memory();
+	f->thread = more;
+	f->room = room;
+	return 0;
+}
 
-		if (!more)
-			return -ENOMEM;
-		f->thread = more;
-		f->room = room;
-	}
+void dml_freeze_free(struct dml_frozen *f)
+{
+	free(f->thread);
+}
+
+static int add(struct dml_frozen *f, pid_t id)
+{
+	if (f->nr == f->room)
+		return -ENOBUFS;
 	f->thread[f->nr++] = (struct dml_frozen_thread){ .id = id };
 	return 0;
 }
@@ -160,18 +170,47 @@ static int stop(struct dml_frozen *f, int process, pid_t id)
 	return err == -ESRCH ? 0 : err;
 }
 
-/* Stop the threads of a list that haven't been. */
-static int stop_listed(struct dml_frozen *f, int process, DIR *list)
+/* An entry of getdents64(2) */
+struct entry {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+/* Stop the threads of a piece of the list that haven't been. */
+static int stop_listed(struct dml_frozen *f, int process, long size)
 {
-	struct dirent *e;
+	const struct entry *e;
+	long at;
 	int err = 0;
 
-	rewinddir(list);
-	while (!err && (e = readdir(list))) {
-		pid_t id = atoi(e->d_name);
+	for (at = 0; at < size && !err; at += e->length) {
+		pid_t id;
 
+		e = (const struct entry *)(f->names + at);
+		id = (pid_t)strtol(e->name, NULL, 10);
 		if (id > 0 && !is_frozen(f, id))
 			err = stop(f, process, id);
+	}
+	return err;
+}
+
+/* Read the list of threads, not by readdir(), which allocates memory. */
+static int stop_all(struct dml_frozen *f, int process, int list)
+{
+	long size;
+	int err = 0;
+
+	if (lseek(list, 0, SEEK_SET) < 0)
+		return -errno;
+	while (!err) {
+		size = syscall(SYS_getdents64, list, f->names,
+			       sizeof(f->names));
+		if (size <= 0)
+			return size ? -errno : 0;
+		err = stop_listed(f, process, size);
 	}
 	return err;
 }
@@ -192,34 +231,28 @@ static int failed(int err)
 
 int dml_freeze(struct dml_frozen *f, int process)
 {
-	int fd = openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-	int err = list ? 0 : -errno;
+	int list = openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = list < 0 ? -errno : 0;
 	size_t before;
 
-	*f = (struct dml_frozen){ 0 };
+	f->nr = 0;
 	if (!err) {
 		do {
 			before = f->nr;
-			err = stop_listed(f, process, list);
+			err = stop_all(f, process, list);
 		} while (!err && f->nr != before);
+		close(list);
 	}
 	if (!err && !f->nr)
 		err = -ESRCH;
-	if (list)
-		closedir(list);
-	else if (fd >= 0)
-		close(fd);
 	if (!err)
 		return 0;
 	dml_freeze_end(f);
-	return failed(err == -ENOENT ? -ESRCH : err);
+	return err == -ENOBUFS ? err : failed(err == -ENOENT ? -ESRCH : err);
 }
 
 void dml_freeze_end(struct dml_frozen *f)
 {
-	while (f->nr--) /* the first thread last: it ends after the others */
-		let_go(&f->thread[f->nr]);
-	free(f->thread);
-	*f = (struct dml_frozen){ 0 };
+	while (f->nr) /* the first thread last: it ends after the others */
+		let_go(&f->thread[--f->nr]);
 }

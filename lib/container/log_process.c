@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * A log: the pages that processors write in a process's memory, by its page tables: of this process
- * (written.h), or of another one (soft_dirty.h).
+ * (written.h), of another one, or of this one before Linux 6.7 (soft_dirty.h).
  *
  * Page tables say of a page that is present or swapped out whether it was written. A page that has gone
  * (MADV_DONTNEED) reads as zeros, which is a change, too: so for each page there is a bit that says whether
@@ -39,20 +39,22 @@ struct area {
  * struct log_process - the log of a process
  * @base: the common part
  * @area: array of its memory, in the order of @base.range
- * @own: whether it's this process
+ * @protects: whether it's by @written; else by @soft_dirty
  * @starting: whether @area[].there is filled in, and nothing is reported
  * @at: the area that is being looked at
  * @looked: address in it up to which its pages have been looked at
- * @written: the pages of this process
- * @soft_dirty: the pages of another one
+ * @bits: while it logs, by @soft_dirty: array like @area, with what was found at the last look
+ * @written: pages that are protected
+ * @soft_dirty: pages with soft-dirty bits
  */
 struct log_process {
 	struct dml_log base;
 	struct area *area;
-	bool own;
+	bool protects;
 	bool starting;
 	struct area *at;
 	uint64_t looked;
+	struct dml_soft_dirty_area *bits;
 	struct dml_written written;
 	struct dml_soft_dirty soft_dirty;
 };
@@ -104,32 +106,33 @@ static void seen(void *arg, const struct dml_stretch *s)
 		     (s->end - s->first) / PAGE_SIZE);
 }
 
-/* Look at a part of an area. */
+/* Begin and end to look at a part of an area. */
+
+static void look_begin(struct log_process *p, struct area *a, uint64_t addr)
+{
+	p->at = a;
+	p->looked = addr;
+}
+
+static void look_end(struct log_process *p, uint64_t end)
+{
+	if (p->looked < end)
+		seen_absent(p, p->looked, end);
+}
+
 static int look(struct log_process *p, struct area *a, uint64_t addr,
 		uint64_t end)
 {
 	int err;
 
-	p->at = a;
-	p->looked = addr;
-	err = p->own ? dml_written_take(&p->written, addr, end, seen, p) :
-		       dml_soft_dirty_read(&p->soft_dirty, addr, end, seen, p);
-	if (!err && p->looked < end)
-		seen_absent(p, p->looked, end);
+	look_begin(p, a, addr);
+	err = dml_written_take(&p->written, addr, end, seen, p);
+	if (!err)
+		look_end(p, end);
 	return err;
 }
 
-static int look_at_all(struct log_process *p)
-{
-	uint32_t i;
-	int err = 0;
-
-	for (i = 0; i < p->base.nr && !err; i++)
-		err = look(p, &p->area[i], p->area[i].addr, p->area[i].end);
-	return err;
-}
-
-static int take_own(struct log_process *p, uint64_t iova, uint64_t last)
+static int take_protected(struct log_process *p, uint64_t iova, uint64_t last)
 {
 	const struct dmatrack_range *r = p->base.range;
 	uint32_t i = dml_log_find(r, p->base.nr, iova);
@@ -144,17 +147,32 @@ static int take_own(struct log_process *p, uint64_t iova, uint64_t last)
 	return err;
 }
 
-/* The process stands still while its pages are looked at, and all of its bits are cleared. */
-static int take_other(struct log_process *p)
+/* What was found in an area, as stretches: those that were written, and the rest that is there */
+static void see_bits(struct log_process *p, uint32_t i)
 {
-	int err = dml_soft_dirty_begin(&p->soft_dirty);
+	const struct dml_soft_dirty_area *b = &p->bits[i];
+	uint64_t pages = (b->end - b->addr) / PAGE_SIZE, pos = 0, n, at, len;
+	struct dml_stretch s = { .categories = DML_PAGE_PRESENT };
 
-	if (err)
-		return err;
-	err = look_at_all(p);
-	if (!err)
-		err = dml_soft_dirty_clear(&p->soft_dirty);
-	dml_soft_dirty_end(&p->soft_dirty);
+	look_begin(p, &p->area[i], b->addr);
+	for (; dmatrack_next_run(b->there, pages, &pos, &n); pos += n) {
+		s.first = b->addr + pos * PAGE_SIZE;
+		s.end = s.first + n * PAGE_SIZE;
+		seen(p, &s);
+	}
+	look_end(p, b->end);
+	for (at = 0; dmatrack_next_run(b->written, pages, &at, &len); at += len)
+		report(p, b->addr + at * PAGE_SIZE,
+		       b->addr + (at + len) * PAGE_SIZE);
+}
+
+static int take_bits(struct log_process *p)
+{
+	int err = dml_soft_dirty_take(&p->soft_dirty, p->bits, p->base.nr);
+	uint32_t i;
+
+	for (i = 0; i < p->base.nr && !err; i++)
+		see_bits(p, i);
 	return err;
 }
 
@@ -162,7 +180,7 @@ static int process_take(struct dml_log *log, uint64_t iova, uint64_t last)
 {
 	struct log_process *p = to_process(log);
 
-	return p->own ? take_own(p, iova, last) : take_other(p);
+	return p->protects ? take_protected(p, iova, last) : take_bits(p);
 }
 
 static uint64_t process_piece(const struct dml_log *log)
@@ -170,7 +188,7 @@ static uint64_t process_piece(const struct dml_log *log)
 	const struct log_process *p =
 		container_of(log, struct log_process, base);
 
-	return p->own ? PIECE : 1ull << 63;
+	return p->protects ? PIECE : 1ull << 63;
 }
 
 /* Starting and stopping --------------------------------------------------------- */
@@ -182,22 +200,44 @@ static void free_bits(struct log_process *p)
 	for (i = 0; i < p->base.nr; i++) {
 		free(p->area[i].there);
 		p->area[i].there = NULL;
+		if (p->bits) {
+			free(p->bits[i].there);
+			free(p->bits[i].written);
+		}
 	}
+	free(p->bits);
+	p->bits = NULL;
+}
+
+static int allocate(const struct area *a, uint64_t **bitmap)
+{
+	*bitmap = calloc(1, dmatrack_bitmap_size(a->end - a->addr, PAGE_SIZE));
+	return *bitmap ? 0 : -ENOMEM;
 }
 
 static int allocate_bits(struct log_process *p)
 {
 	uint32_t i;
+	int err = 0;
 
-	for (i = 0; i < p->base.nr; i++) {
-		const struct area *a = &p->area[i];
+	if (!p->protects)
+		p->bits = calloc(p->base.nr, sizeof(*p->bits));
+	if (!p->protects && !p->bits)
+		return dml_no_memory();
+	for (i = 0; i < p->base.nr && !err; i++) {
+		struct area *a = &p->area[i];
 
-		p->area[i].there = calloc(
-			1, dmatrack_bitmap_size(a->end - a->addr, PAGE_SIZE));
-		if (!p->area[i].there)
-			return dml_no_memory();
+		err = allocate(a, &a->there);
+		if (p->protects)
+			continue;
+		p->bits[i].addr = a->addr;
+		p->bits[i].end = a->end;
+		if (!err)
+			err = allocate(a, &p->bits[i].there);
+		if (!err)
+			err = allocate(a, &p->bits[i].written);
 	}
-	return 0;
+	return err ? dml_no_memory() : 0;
 }
 
 static void unwatch(struct log_process *p, uint32_t n)
@@ -205,6 +245,16 @@ static void unwatch(struct log_process *p, uint32_t n)
 	while (n--)
 		dml_written_unwatch(&p->written, p->area[n].addr,
 				    p->area[n].end);
+}
+
+static int look_at_all(struct log_process *p)
+{
+	uint32_t i;
+	int err = 0;
+
+	for (i = 0; i < p->base.nr && !err; i++)
+		err = look(p, &p->area[i], p->area[i].addr, p->area[i].end);
+	return err ? dml_error(err, "memory was unmapped meanwhile") : 0;
 }
 
 static int watch(struct log_process *p)
@@ -215,13 +265,22 @@ static int watch(struct log_process *p)
 	for (n = 0; n < p->base.nr && !err; n += !err)
 		err = dml_written_watch(&p->written, p->area[n].addr,
 					p->area[n].end);
-	if (!err) {
+	if (!err)
 		err = look_at_all(p);
-		if (err)
-			dml_error(err, "memory was unmapped meanwhile");
-	}
 	if (err)
 		unwatch(p, n);
+	return err;
+}
+
+static int begin_bits(struct log_process *p)
+{
+	int err = dml_soft_dirty_begin(&p->soft_dirty);
+
+	if (err)
+		return err;
+	err = take_bits(p);
+	if (err)
+		dml_soft_dirty_end(&p->soft_dirty);
 	return err;
 }
 
@@ -232,7 +291,7 @@ static int process_start(struct dml_log *log)
 
 	p->starting = true;
 	if (!err)
-		err = p->own ? watch(p) : take_other(p);
+		err = p->protects ? watch(p) : begin_bits(p);
 	p->starting = false;
 	if (err)
 		free_bits(p);
@@ -243,8 +302,10 @@ static void process_stop(struct dml_log *log)
 {
 	struct log_process *p = to_process(log);
 
-	if (p->own)
+	if (p->protects)
 		unwatch(p, p->base.nr);
+	else
+		dml_soft_dirty_end(&p->soft_dirty);
 	free_bits(p);
 }
 
@@ -254,10 +315,8 @@ static void process_close(struct dml_log *log)
 
 	if (p->area)
 		free_bits(p);
-	if (p->own)
-		dml_written_close(&p->written);
-	else
-		dml_soft_dirty_close(&p->soft_dirty);
+	dml_written_close(&p->written);
+	dml_soft_dirty_close(&p->soft_dirty);
 	free(p->area);
 	free(p->base.range);
 	free(p);
@@ -359,6 +418,17 @@ static int take_process_log(struct dmatrack_process_log *to,
 	return err;
 }
 
+static int open_process(struct log_process *p, pid_t pid)
+{
+	int err = -EOPNOTSUPP;
+
+	if (pid == getpid())
+		err = dml_written_open(&p->written);
+	p->protects = !err;
+	return err == -EOPNOTSUPP ? dml_soft_dirty_open(&p->soft_dirty, pid) :
+				    err;
+}
+
 int dmatrack_open_process_log(struct dmatrack **t,
 			      const struct dmatrack_process_log *process_log)
 {
@@ -375,13 +445,11 @@ int dmatrack_open_process_log(struct dmatrack **t,
 	if (!p)
 		return dml_no_memory();
 	dml_log_init(&p->base, &process_ops, "process");
-	p->own = !from.pid || from.pid == getpid();
 	p->written.uffd = p->written.pagemap = -1;
 	p->soft_dirty.pagemap = p->soft_dirty.clear = -1;
 	p->soft_dirty.process = -1;
 	err = set_areas(p, &from);
 	if (!err)
-		err = p->own ? dml_written_open(&p->written) :
-			       dml_soft_dirty_open(&p->soft_dirty, from.pid);
+		err = open_process(p, from.pid ? from.pid : getpid());
 	return dml_log_open(t, &p->base, err);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Logs of what processors write: in this process, and in another one, which is a child that writes when
- * it is told to. Each is skipped where the kernel hasn't got it.
+ * it is told to. Each is skipped where the kernel hasn't got it. Before Linux 6.7 this process is logged as
+ * another one is, by soft-dirty bits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,7 +212,8 @@ static void begin_with(int flags, int fd, int advice, bool other)
 	CHECK_EQ(dmatrack_start(t), 0);
 }
 
-static bool other; /* the process under test is another one */
+static bool other;   /* the process under test is another one */
+static bool by_bits; /* this one is logged by soft-dirty bits */
 
 static void begin(void)
 {
@@ -452,7 +455,7 @@ static void test_watched_twice(void)
 	second = t;
 	t = first;
 	CHECK_EQ(dmatrack_start(second), -EBUSY);
-	CHECK(says("another userfaultfd"));
+	CHECK(says(by_bits ? "is logged already" : "another userfaultfd"));
 	order(WRITE, 3, 1);
 	check_dirty(3, 1, NONE);
 	CHECK_EQ(dmatrack_stop(t), 0);
@@ -486,6 +489,8 @@ static void test_unsuitable(void)
 	m[1].vaddr = (uintptr_t)none;
 	m[1].last = m[1].iova + PAGE - 1;
 	CHECK_EQ(open_log(m, 2), 0);
+	if (by_bits)
+		return;
 	CHECK_EQ(dmatrack_start(t), -EINVAL);
 	CHECK(says("there is no memory"));
 	dmatrack_close(t);
@@ -924,6 +929,113 @@ static void test_other_exact(void)
 	free(again);
 }
 
+/*
+ * Each page is written once in a pass, while harvests follow each other: a write that one of them
+ * loses isn't made up for by a later one.
+ */
+
+#define PASSES 20u
+
+/* For each byte from @in: write to each page once, and answer. */
+static void sweep(int in, int out)
+{
+	volatile unsigned int moment;
+	unsigned char pass;
+	unsigned int i;
+
+	while (read(in, &pass, 1) == 1) {
+		for (i = 0; i < PAGES; i++) {
+			*(volatile unsigned char *)(memory + i * PAGE) = pass;
+			for (moment = 0; moment < 3000; moment++)
+				;
+		}
+		if (write(out, &pass, 1) != 1)
+			return;
+	}
+}
+
+static void *sweep_thread(void *ends)
+{
+	sweep(((int *)ends)[0], ((int *)ends)[1]);
+	return NULL;
+}
+
+/* Copy pages of the memory, wherever it is. */
+static void fetch(unsigned char *copy, unsigned int first, unsigned int n)
+{
+	if (child)
+		read_pages(copy, first, n);
+	else
+		memcpy(copy + first * PAGE, memory + first * PAGE, n * PAGE);
+}
+
+static void fetch_dirty(unsigned char *copy)
+{
+	uint64_t pos = 0, n;
+
+	harvest();
+	for (; dmatrack_next_run(bits, PAGES, &pos, &n); pos += n)
+		fetch(copy, (unsigned int)pos, (unsigned int)n);
+}
+
+static void run_pass(unsigned char pass, unsigned char *copy,
+		     unsigned char *now)
+{
+	unsigned char answer;
+
+	CHECK_EQ(write(to_child, &pass, 1), 1);
+	do
+		fetch_dirty(copy);
+	while (read(from_child, &answer, 1) != 1);
+	fetch_dirty(copy);
+	fetch(now, 0, PAGES);
+	CHECK(!memcmp(copy, now, SIZE));
+}
+
+static void test_once(void)
+{
+	unsigned char *copy = malloc(SIZE), *now = malloc(SIZE);
+	int there[2], back[2], ends[2];
+	struct dmatrack_mapping m;
+	pthread_t thread;
+	unsigned int i;
+
+	close_log();
+	CHECK(copy && now);
+	map_memory(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	madvise(memory, SIZE, MADV_NOHUGEPAGE);
+	memset(memory, 0xff, SIZE);
+	CHECK_EQ(pipe2(there, O_CLOEXEC) | pipe2(back, O_CLOEXEC), 0);
+	ends[0] = there[0];
+	ends[1] = back[1];
+	if (other) {
+		child = fork();
+		CHECK(child >= 0);
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			sweep(there[0], back[1]);
+			_exit(0);
+		}
+	} else {
+		CHECK_EQ(pthread_create(&thread, NULL, sweep_thread, ends), 0);
+	}
+	to_child = there[1];
+	from_child = back[0];
+	CHECK_EQ(fcntl(from_child, F_SETFL, O_NONBLOCK), 0);
+	m = mapping(0, PAGES);
+	CHECK_EQ(open_log(&m, 1), 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	fetch(copy, 0, PAGES);
+	for (i = 0; i < PASSES; i++)
+		run_pass((unsigned char)i, copy, now);
+	if (!other) {
+		close(to_child);
+		pthread_join(thread, NULL);
+	}
+	free(copy);
+	free(now);
+}
+
 /* -------------------------------------------------------------------------------------- */
 
 /* Return: whether the kernel has the log */
@@ -958,6 +1070,8 @@ static void both(void)
 	TEST(test_lists, other ? "another process: lists" : "lists");
 	TEST(test_stopped,
 	     other ? "another process: stopped" : "stopped, and started again");
+	TEST(test_once, other ? "another process: pages that are written once" :
+				"pages that are written once");
 	TEST(test_bad_buffer, other ? "another process: a bad buffer" :
 				      "a bad buffer loses nothing");
 }
@@ -967,7 +1081,10 @@ static void this_process(void)
 	both();
 	TEST(test_reads, "reads aren't reported");
 	TEST(test_shared, "shared memory");
-	TEST(test_huge, "huge pages");
+	if (by_bits)
+		SKIP("huge pages", "soft-dirty bits are of whole ones");
+	else
+		TEST(test_huge, "huge pages");
 	TEST(test_watched_twice, "memory has one log");
 	TEST(test_unsuitable, "unsuitable mappings");
 	TEST(test_child, "a child can't use it");
@@ -988,10 +1105,17 @@ static void another_process(void)
 
 int main(void)
 {
+	struct utsname system;
+	unsigned int major, minor;
+
+	if (uname(&system) ||
+	    sscanf(system.release, "%u.%u", &major, &minor) != 2)
+		return 1;
+	by_bits = major < 6 || (major == 6 && minor < 7);
 	if (can_log())
 		this_process();
 	else
-		SKIP("this process", "Linux before 6.7");
+		SKIP("this process", "this kernel has no such log");
 	other = true;
 	if (can_log())
 		another_process();
