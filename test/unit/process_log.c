@@ -586,7 +586,7 @@ static void copy_dirty(unsigned char *copy)
 /* Harvest and copy while another thread writes: the copy is exact in the end. */
 static void test_exact(void)
 {
-	struct scribbler s = { .rng = 1, .pages = PAGES, .writes = 300000 };
+	struct scribbler s = { .rng = 1, .pages = PAGES, .writes = 100000 };
 	unsigned char *copy = malloc(SIZE);
 
 	begin();
@@ -868,7 +868,7 @@ static void scribble_child(void)
 		s[i] = (struct scribbler){
 			.rng = i + 1,
 			.pages = PAGES,
-			.writes = 200000,
+			.writes = 60000,
 		};
 		pthread_create(&s[i].thread, NULL, scribble, &s[i]);
 	}
@@ -934,7 +934,7 @@ static void test_other_exact(void)
  * loses isn't made up for by a later one.
  */
 
-#define PASSES 20u
+#define PASSES 8u
 
 /* For each byte from @in: write to each page once, and answer. */
 static void sweep(int in, int out)
@@ -946,7 +946,7 @@ static void sweep(int in, int out)
 	while (read(in, &pass, 1) == 1) {
 		for (i = 0; i < PAGES; i++) {
 			*(volatile unsigned char *)(memory + i * PAGE) = pass;
-			for (moment = 0; moment < 3000; moment++)
+			for (moment = 0; moment < 1000; moment++)
 				;
 		}
 		if (write(out, &pass, 1) != 1)
