@@ -19,6 +19,7 @@
 
 #include "dmatrack_copy.h"
 #include "dmatrack_engine.h"
+#include "lib/util/racy_copy.h"
 #include "lib/util/random.h"
 #include "test/tap.h"
 
@@ -580,7 +581,7 @@ static void copy_dirty(unsigned char *copy)
 	harvest();
 	for (i = 0; i < PAGES; i++)
 		if (is_dirty(i))
-			memcpy(copy + i * PAGE, memory + i * PAGE, PAGE);
+			dml_racy_copy(copy + i * PAGE, memory + i * PAGE, PAGE);
 }
 
 /* Harvest and copy while another thread writes: the copy is exact in the end. */
@@ -966,7 +967,8 @@ static void fetch(unsigned char *copy, unsigned int first, unsigned int n)
 	if (child)
 		read_pages(copy, first, n);
 	else
-		memcpy(copy + first * PAGE, memory + first * PAGE, n * PAGE);
+		dml_racy_copy(copy + first * PAGE, memory + first * PAGE,
+			      n * PAGE);
 }
 
 static void fetch_dirty(unsigned char *copy)
