@@ -247,16 +247,6 @@ static void unwatch(struct log_process *p, uint32_t n)
 				    p->area[n].end);
 }
 
-static int look_at_all(struct log_process *p)
-{
-	uint32_t i;
-	int err = 0;
-
-	for (i = 0; i < p->base.nr && !err; i++)
-		err = look(p, &p->area[i], p->area[i].addr, p->area[i].end);
-	return err ? dml_error(err, "memory was unmapped meanwhile") : 0;
-}
-
 static int watch(struct log_process *p)
 {
 	uint32_t n;
@@ -265,10 +255,15 @@ static int watch(struct log_process *p)
 	for (n = 0; n < p->base.nr && !err; n += !err)
 		err = dml_written_watch(&p->written, p->area[n].addr,
 					p->area[n].end);
-	if (!err)
-		err = look_at_all(p);
-	if (err)
+	if (err) {
 		unwatch(p, n);
+		return err;
+	}
+	err = take_protected(p, 0, UINT64_MAX); /* protects all */
+	if (!err)
+		return 0;
+	unwatch(p, n);
+	return dml_error(err, "memory was unmapped meanwhile");
 	return err;
 }
 

@@ -49,10 +49,6 @@ void dml_written_close(struct dml_written *w)
 		close(w->pagemap);
 }
 
-static void ignore(void *arg, const struct dml_stretch *s)
-{
-}
-
 int dml_written_watch(struct dml_written *w, uint64_t addr, uint64_t end)
 {
 	struct uffdio_register reg = {
@@ -61,25 +57,16 @@ int dml_written_watch(struct dml_written *w, uint64_t addr, uint64_t end)
 	};
 	int err;
 
-	if (ioctl(w->uffd, UFFDIO_REGISTER, &reg)) {
-		err = -errno;
-		return dml_error(
-			err, "memory at 0x%llx to 0x%llx can't be watched: %s",
-			(unsigned long long)addr, (unsigned long long)end - 1,
-			err == -EBUSY ?
-				"another userfaultfd has a part of it" :
-			err == -EINVAL || err == -ENOMEM ?
-				"there is no memory, or only a device's" :
-				strerrordesc_np(-err));
-	}
-	err = dml_written_take(w, addr, end, ignore, NULL);
-	if (!err)
+	if (!ioctl(w->uffd, UFFDIO_REGISTER, &reg))
 		return 0;
-	dml_written_unwatch(w, addr, end);
-	return dml_error(err,
-			 "memory at 0x%llx to 0x%llx can't be protected: %s",
+	err = -errno;
+	return dml_error(err, "memory at 0x%llx to 0x%llx can't be watched: %s",
 			 (unsigned long long)addr, (unsigned long long)end - 1,
-			 strerrordesc_np(-err));
+			 err == -EBUSY ?
+				 "another userfaultfd has a part of it" :
+			 err == -EINVAL || err == -ENOMEM ?
+				 "there is no memory, or only a device's" :
+				 strerrordesc_np(-err));
 }
 
 void dml_written_unwatch(struct dml_written *w, uint64_t addr, uint64_t end)

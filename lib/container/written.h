@@ -27,7 +27,7 @@ struct dml_written {
 int dml_written_open(struct dml_written *w);
 void dml_written_close(struct dml_written *w); /* also after a failure */
 
-/* Watch memory from now on: all of it is protected. Return: 0 or -errno, with a text */
+/* Watch memory: dml_written_take() protects it from then on. Return: 0 or -errno, with a text */
 int dml_written_watch(struct dml_written *w, uint64_t addr, uint64_t end);
 void dml_written_unwatch(struct dml_written *w, uint64_t addr, uint64_t end);
 
