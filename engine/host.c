@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/log.h"
+#include "core/word.h"
 #include "host.h"
 
 #define USER_END   (1UL << 47) /* four-level page tables; less a page */
@@ -203,24 +205,24 @@ int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 	return 0;
 }
 
-#define LINE_WORDS 8U
-#define FEW_LINES  8U
+#define FEW_LINES 8U
 
 int dmt_copy_lines_nofault(struct dmt_host *host, u64 *to, const u64 *from,
 			   unsigned int nwords, u64 lines)
 {
 	unsigned int w;
 
-	lines &= ~0ULL >> (63 - (nwords - 1) / LINE_WORDS);
+	lines &= dmt_word_mask(0, (nwords - 1) / DMT_LINE_WORDS);
 	if (hweight64(lines) > FEW_LINES)
 		return dmt_copy_to_user_nofault(host, to, from,
 						nwords * sizeof(u64));
 	if (dmt_clear_user_nofault(host, to, nwords * sizeof(u64)))
 		return -EFAULT;
 	for (; lines; lines &= lines - 1) {
-		w = __ffs64(lines) * LINE_WORDS;
+		w = __ffs64(lines) * DMT_LINE_WORDS;
 		if (dmt_copy_to_user_nofault(host, to + w, from + w,
-					     min(nwords - w, LINE_WORDS) *
+					     min_t(unsigned int, nwords - w,
+						   DMT_LINE_WORDS) *
 						     sizeof(u64)))
 			return -EFAULT;
 	}

@@ -22,6 +22,7 @@
 #define ENTRIES	  8192	       /* of pagemap that are read at once */
 #define STRETCHES 1024	       /* of a window */
 #define REACH	  (1ull << 30) /* bytes of a window: it must not delay progress() */
+
 /**
  * struct dml_absent - the state of the search
  * @fd: descriptor of pagemap
