@@ -22,6 +22,7 @@
 #include "lib/util/racy_copy.h"
 #include "lib/util/random.h"
 #include "test/tap.h"
+#include "memdest.h"
 
 #define PAGE  4096ull
 #define BASE  (1ull << 32)
@@ -574,14 +575,26 @@ static void start_scribbler(struct scribbler *s)
 	CHECK_EQ(pthread_create(&s->thread, NULL, scribble, s), 0);
 }
 
-static void copy_dirty(unsigned char *copy)
+/* Copy pages of the memory, in whichever process it is. */
+static void fetch(unsigned char *copy, unsigned int first, unsigned int n)
 {
-	unsigned int i;
+	struct iovec to = { copy + first * PAGE, n * PAGE };
+	struct iovec from = { memory + first * PAGE, n * PAGE };
+
+	if (child)
+		CHECK_EQ(process_vm_readv(child, &to, 1, &from, 1, 0),
+			 n * PAGE);
+	else
+		dml_racy_copy(to.iov_base, from.iov_base, to.iov_len);
+}
+
+static void fetch_dirty(unsigned char *copy)
+{
+	uint64_t pos = 0, n;
 
 	harvest();
-	for (i = 0; i < PAGES; i++)
-		if (is_dirty(i))
-			dml_racy_copy(copy + i * PAGE, memory + i * PAGE, PAGE);
+	for (; dmatrack_next_run(bits, PAGES, &pos, &n); pos += n)
+		fetch(copy, (unsigned int)pos, (unsigned int)n);
 }
 
 /* Harvest and copy while another thread writes: the copy is exact in the end. */
@@ -595,9 +608,9 @@ static void test_exact(void)
 	memcpy(copy, memory, SIZE);
 	start_scribbler(&s);
 	while (!__atomic_load_n(&s.stop, __ATOMIC_ACQUIRE))
-		copy_dirty(copy);
+		fetch_dirty(copy);
 	pthread_join(s.thread, NULL);
-	copy_dirty(copy);
+	fetch_dirty(copy);
 	CHECK(!memcmp(copy, memory, SIZE));
 	check_clean();
 	free(copy);
@@ -617,8 +630,6 @@ static void test_exact(void)
  * @rng: state of its random numbers
  * @own: pages of the last @OWN that it has written since it was asked, one byte each
  * @reported: pages that the device's container, and the process's log, reported
- * @copy: the destination's memory
- * @base: the destination
  */
 struct program {
 	const struct dmatrack *engine;
@@ -626,47 +637,6 @@ struct program {
 	uint64_t rng;
 	unsigned char own[OWN];
 	uint64_t reported[2];
-	unsigned char *copy;
-	struct dmatrack_dest base;
-};
-
-static struct program *program_of(struct dmatrack_dest *d)
-{
-	return (struct program *)((char *)d - offsetof(struct program, base));
-}
-
-static int dest_begin(struct dmatrack_dest *d,
-		      const struct dmatrack_region *regions, unsigned int n,
-		      uint32_t page_size)
-{
-	memset(program_of(d)->copy, 0, SIZE);
-	return 0;
-}
-
-static int dest_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
-		      size_t size)
-{
-	memcpy(program_of(d)->copy + (iova - BASE), data, size);
-	return 0;
-}
-
-static int dest_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
-{
-	memset(program_of(d)->copy + (iova - BASE), 0, size);
-	return 0;
-}
-
-static int dest_finish(struct dmatrack_dest *d)
-{
-	return 0;
-}
-
-static const struct dmatrack_dest_ops dest_ops = {
-	.size = sizeof(dest_ops),
-	.begin = dest_begin,
-	.write = dest_write,
-	.zero = dest_zero,
-	.finish = dest_finish,
 };
 
 static int stop_program(void *opaque)
@@ -744,13 +714,14 @@ static void copy_program(struct dmatrack *engine, struct program *p)
 		.vaddr = memory,
 	};
 	struct dmatrack *sources[] = { engine, t };
+	struct memdest dest;
 	const struct dmatrack_precopy how = {
 		.size = sizeof(how),
 		.containers = sources,
 		.ncontainers = 2,
 		.regions = &region,
 		.nregions = 1,
-		.dest = &p->base,
+		.dest = &dest.base,
 		.downtime = 1,
 		.standstill = UINT64_MAX,
 		.max_rounds = 10,
@@ -761,13 +732,15 @@ static void copy_program(struct dmatrack *engine, struct program *p)
 	};
 	int ret;
 
+	memdest_init(&dest);
 	start_scribbler(&p->cpu);
 	start_scribbler(&p->device);
 	ret = dmatrack_precopy_run(&how, NULL);
 	if (!p->cpu.stop)
 		stop_program(p);
 	CHECK_EQ(ret, 0);
-	CHECK(!memcmp(p->copy, memory, SIZE));
+	CHECK(memdest_exact(&dest));
+	memdest_free(&dest);
 }
 
 #define RUNS 100
@@ -778,7 +751,7 @@ static void copy_program(struct dmatrack *engine, struct program *p)
  */
 static void test_three_sources(void)
 {
-	struct program p = { .rng = 1, .base.ops = &dest_ops };
+	struct program p = { .rng = 1 };
 	struct dmatrack_mapping m;
 	struct dmatrack *engine;
 	unsigned int i;
@@ -787,8 +760,6 @@ static void test_three_sources(void)
 	map_memory(MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	fill();
 	m = mapping(0, 1100);
-	p.copy = malloc(SIZE);
-	CHECK(p.copy);
 	CHECK_EQ(open_log(&m, 1), 0);
 	CHECK_EQ(dmatrack_open_engine(&engine, VFIO_TYPE1v2_IOMMU, 0), 0);
 	CHECK_EQ(dmatrack_map(engine, BASE, memory, SIZE,
@@ -807,7 +778,6 @@ static void test_three_sources(void)
 	}
 	CHECK(p.reported[0] && p.reported[1]);
 	dmatrack_close(engine);
-	free(p.copy);
 }
 
 /* Tests of another process --------------------------------------------------------------- */
@@ -880,23 +850,6 @@ static void scribble_child(void)
 	pause();
 }
 
-static void read_pages(unsigned char *copy, unsigned int first, unsigned int n)
-{
-	struct iovec to = { copy + first * PAGE, n * PAGE };
-	struct iovec from = { memory + first * PAGE, n * PAGE };
-
-	CHECK_EQ(process_vm_readv(child, &to, 1, &from, 1, 0), n * PAGE);
-}
-
-static void read_dirty(unsigned char *copy)
-{
-	uint64_t pos = 0, n;
-
-	harvest();
-	for (; dmatrack_next_run(bits, PAGES, &pos, &n); pos += n)
-		read_pages(copy, (unsigned int)pos, (unsigned int)n);
-}
-
 static void test_other_exact(void)
 {
 	unsigned char *copy = malloc(SIZE), *again = malloc(SIZE);
@@ -919,11 +872,11 @@ static void test_other_exact(void)
 	m = mapping(0, PAGES);
 	CHECK_EQ(open_log(&m, 1), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
-	read_pages(copy, 0, PAGES);
+	fetch(copy, 0, PAGES);
 	while (read(from_child, &byte, 1) != 1)
-		read_dirty(copy);
-	read_dirty(copy);
-	read_pages(again, 0, PAGES);
+		fetch_dirty(copy);
+	fetch_dirty(copy);
+	fetch(again, 0, PAGES);
 	CHECK(!memcmp(copy, again, SIZE));
 	check_clean();
 	free(copy);
@@ -959,25 +912,6 @@ static void *sweep_thread(void *ends)
 {
 	sweep(((int *)ends)[0], ((int *)ends)[1]);
 	return NULL;
-}
-
-/* Copy pages of the memory, wherever it is. */
-static void fetch(unsigned char *copy, unsigned int first, unsigned int n)
-{
-	if (child)
-		read_pages(copy, first, n);
-	else
-		dml_racy_copy(copy + first * PAGE, memory + first * PAGE,
-			      n * PAGE);
-}
-
-static void fetch_dirty(unsigned char *copy)
-{
-	uint64_t pos = 0, n;
-
-	harvest();
-	for (; dmatrack_next_run(bits, PAGES, &pos, &n); pos += n)
-		fetch(copy, (unsigned int)pos, (unsigned int)n);
 }
 
 static void run_pass(unsigned char pass, unsigned char *copy,
