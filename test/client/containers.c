@@ -21,6 +21,7 @@
 #include "devices/device.h"
 #include "lib/container/group.h"
 #define TAP_OWN_ARGUMENTS
+#include "test/says.h"
 #include "test/tap.h"
 
 #define PAGE 4096ull
@@ -31,14 +32,6 @@
 static const char *uuid, *address;
 static char group_path[64];
 static char *memory;
-
-static bool says(const char *what)
-{
-	if (strstr(dmatrack_error(), what))
-		return true;
-	printf("# said: %s\n", dmatrack_error());
-	return false;
-}
 
 static bool is_stock(const struct dmatrack *t)
 {

@@ -16,6 +16,7 @@
 #include "devices/device.h"
 #include "lib/container/group.h"
 #define TAP_OWN_ARGUMENTS
+#include "test/says.h"
 #include "test/tap.h"
 
 #define PAGE  4096ull
@@ -29,14 +30,6 @@
 static const char *uuid;
 static char *memory;
 static struct dmatrack *t;
-
-static bool says(const char *what)
-{
-	if (strstr(dmatrack_error(), what))
-		return true;
-	printf("# said: %s\n", dmatrack_error());
-	return false;
-}
 
 static int open_for(const char *device, struct dmatrack **out)
 {

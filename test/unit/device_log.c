@@ -22,17 +22,14 @@
 
 #include "dmatrack.h"
 #include "uapi/dmatrack.h"
+#include "test/says.h"
 #include "test/tap.h"
+#include "logged.h"
 
-#define PAGE  4096ull
-#define BASE  (1ull << 30)
-#define NONE  (~0u)
 #define WORD  64u
 #define START VFIO_DEVICE_FEATURE_DMA_LOGGING_START
 #define STOP  VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP
 #define TAKE  VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT
-
-static struct dmatrack *t;
 
 /* The played device ------------------------------------------------------------- */
 
@@ -237,7 +234,6 @@ int ioctl(int fd, unsigned long cmd, ...)
 	{ \
 		BASE + (page)*PAGE, BASE + ((page) + (n)) * PAGE - 1 \
 	}
-#define COUNT(a) ((unsigned int)(sizeof(a) / sizeof((a)[0])))
 
 static int fd;
 static const struct dmatrack_range usual[] = {
@@ -279,36 +275,6 @@ static void begin(void)
 	CHECK_EQ(open_log(usual, COUNT(usual)), 0);
 	CHECK_EQ(dmatrack_start(t), 0);
 }
-
-static bool says(const char *words)
-{
-	if (!strstr(dmatrack_error(), words))
-		printf("# it says: %s\n", dmatrack_error());
-	return strstr(dmatrack_error(), words);
-}
-
-/* Harvest pages [@from, @from + @n); exactly [@at, @at + @len) and @other are dirty. */
-static void check_dirty(unsigned int from, unsigned int n, unsigned int at,
-			unsigned int len, unsigned int other)
-{
-	uint64_t bits[64];
-	unsigned int i;
-
-	memset(bits, 0xff, sizeof(bits));
-	CHECK_EQ(dmatrack_harvest(t, BASE + from * PAGE, n * PAGE, PAGE, bits),
-		 0);
-	for (i = 0; i < n; i++) {
-		unsigned int page = from + i;
-		bool want = (page >= at && page - at < len) || page == other;
-
-		if ((bits[i / 64] >> i % 64 & 1) != want)
-			printf("# page %u\n", page);
-		CHECK_EQ(bits[i / 64] >> i % 64 & 1, want);
-	}
-}
-
-#define CHECK_DIRTY(at, len, other) check_dirty(0, 1200, at, len, other)
-#define CHECK_CLEAN()		    CHECK_DIRTY(0, 0, NONE)
 
 /* Tests ------------------------------------------------------------------------- */
 
@@ -388,32 +354,6 @@ static void test_not_tracking(void)
 	CHECK_EQ(dmatrack_harvest(t, BASE, 64 * PAGE, PAGE, bits), -EINVAL);
 	CHECK_EQ(dmatrack_start(t), 0);
 	CHECK_CLEAN();
-}
-
-/* What a range's function gets */
-static struct dmatrack_range found[8];
-static unsigned int nr_found;
-
-static void note(void *opaque, uint64_t iova, uint64_t size)
-{
-	if (nr_found < COUNT(found))
-		found[nr_found] =
-			(struct dmatrack_range){ iova, iova + size - 1 };
-	nr_found++;
-}
-
-static void list(uint64_t iova, uint64_t length)
-{
-	const struct dmatrack_ranges q = {
-		.size = sizeof(q),
-		.iova = iova,
-		.length = length,
-		.page_size = PAGE,
-		.found = note,
-	};
-
-	nr_found = 0;
-	CHECK_EQ(dmatrack_harvest_ranges(t, &q), 0);
 }
 
 static void test_ranges(void)

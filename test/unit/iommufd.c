@@ -26,6 +26,7 @@
 #include "lib/container/iommufd_abi.h"
 #include "uapi/dmatrack.h"
 #define TAP_OWN_ARGUMENTS
+#include "test/says.h"
 #include "test/tap.h"
 
 #define PAGE  4096ull
@@ -357,14 +358,6 @@ static void dma(unsigned int n)
 		mock_write(BASE + n * PAGE);
 	else
 		played_write(BASE + n * PAGE);
-}
-
-static bool says(const char *what)
-{
-	if (strstr(dmatrack_error(), what))
-		return true;
-	printf("# said: %s\n", dmatrack_error());
-	return false;
 }
 
 static struct dmatrack_iommufd from(void)

@@ -20,19 +20,16 @@
 
 #include "dmatrack.h"
 #include "uapi/dmatrack.h"
+#include "test/says.h"
 #include "test/tap.h"
+#include "logged.h"
 
-#define PAGE	 4096ull
-#define BASE	 (1ull << 30)
-#define NONE	 (~0u)
-#define LOG	 KVM_MEM_LOG_DIRTY_PAGES
-#define MANUAL	 DMATRACK_KVM_MANUAL_PROTECT
-#define COUNT(a) ((unsigned int)(sizeof(a) / sizeof((a)[0])))
+#define LOG    KVM_MEM_LOG_DIRTY_PAGES
+#define MANUAL DMATRACK_KVM_MANUAL_PROTECT
 
-#define SLOTS	 8u	      /* of two address spaces */
-#define LONG	 (1ull << 20) /* pages of the largest slot */
+#define SLOTS  8u	    /* of two address spaces */
+#define LONG   (1ull << 20) /* pages of the largest slot */
 
-static struct dmatrack *t;
 static int fd;
 
 /* The played KVM ---------------------------------------------------------------- */
@@ -317,36 +314,6 @@ static void check_flags(uint32_t added)
 			 usual[i].flags | added);
 	CHECK_EQ(kvm.made, 0);
 }
-
-static bool says(const char *words)
-{
-	if (!strstr(dmatrack_error(), words))
-		printf("# it says: %s\n", dmatrack_error());
-	return strstr(dmatrack_error(), words);
-}
-
-/* Harvest pages [@from, @from + @n); exactly [@at, @at + @len) and @other are dirty. */
-static void check_dirty(unsigned int from, unsigned int n, unsigned int at,
-			unsigned int len, unsigned int other)
-{
-	uint64_t bits[64];
-	unsigned int i;
-
-	memset(bits, 0xff, sizeof(bits));
-	CHECK_EQ(dmatrack_harvest(t, BASE + from * PAGE, n * PAGE, PAGE, bits),
-		 0);
-	for (i = 0; i < n; i++) {
-		unsigned int page = from + i;
-		bool want = (page >= at && page - at < len) || page == other;
-
-		if ((bits[i / 64] >> i % 64 & 1) != want)
-			printf("# page %u\n", page);
-		CHECK_EQ(bits[i / 64] >> i % 64 & 1, want);
-	}
-}
-
-#define CHECK_DIRTY(at, len, other) check_dirty(0, 1200, at, len, other)
-#define CHECK_CLEAN()		    CHECK_DIRTY(0, 0, NONE)
 
 /* All pages of all slots */
 static void check_all_dirty(void)
@@ -668,32 +635,6 @@ static void test_gone(void)
 	CHECK_EQ(dmatrack_stop(t), 0); /* before anything was read */
 	CHECK_EQ(slot_of(2)->as.memory_size, 0);
 	CHECK_EQ(slot_of(0)->as.flags, 0);
-}
-
-/* What a range's function gets */
-static struct dmatrack_range found[8];
-static unsigned int nr_found;
-
-static void note(void *opaque, uint64_t iova, uint64_t size)
-{
-	if (nr_found < COUNT(found))
-		found[nr_found] =
-			(struct dmatrack_range){ iova, iova + size - 1 };
-	nr_found++;
-}
-
-static void list(uint64_t iova, uint64_t length)
-{
-	const struct dmatrack_ranges q = {
-		.size = sizeof(q),
-		.iova = iova,
-		.length = length,
-		.page_size = PAGE,
-		.found = note,
-	};
-
-	nr_found = 0;
-	CHECK_EQ(dmatrack_harvest_ranges(t, &q), 0);
 }
 
 static void test_ranges(void)

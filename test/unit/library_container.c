@@ -18,6 +18,7 @@
 #include "lib/container/backend.h"
 #include "lib/container/info.h"
 #include "lib/util/random.h"
+#include "test/says.h"
 #include "test/tap.h"
 
 #define PAGE 4096ULL
@@ -25,14 +26,6 @@
 #define RW   (DMATRACK_MAP_READ | DMATRACK_MAP_WRITE)
 
 static uint64_t rng = 1;
-
-static bool says(const char *what)
-{
-	if (strstr(dmatrack_error(), what))
-		return true;
-	printf("# said: %s\n", dmatrack_error());
-	return false;
-}
 
 /* A driver that is played ---------------------------------------------------------- */
 

@@ -21,6 +21,7 @@
 #include "dmatrack_engine.h"
 #include "lib/util/racy_copy.h"
 #include "lib/util/random.h"
+#include "test/says.h"
 #include "test/tap.h"
 #include "memdest.h"
 
@@ -141,13 +142,6 @@ static void end_child(void)
 }
 
 /* Helpers ------------------------------------------------------------------------------ */
-
-static bool says(const char *words)
-{
-	if (!strstr(dmatrack_error(), words))
-		printf("# it says: %s\n", dmatrack_error());
-	return strstr(dmatrack_error(), words);
-}
 
 static void map_memory(int flags, int fd)
 {

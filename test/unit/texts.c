@@ -14,17 +14,10 @@
 #include "dmatrack_copy.h"
 #include "lib/stream/wire.h"
 #include "memdest.h"
+#include "test/says.h"
 #include "test/tap.h"
 
 #define PAGE 4096u
-
-static bool says(const char *what)
-{
-	if (strstr(dmatrack_error(), what))
-		return true;
-	printf("# said: %s\n", dmatrack_error());
-	return false;
-}
 
 /* Fail with a text of its own: "descriptor -NUMBER" */
 static int fail(int number)
