@@ -138,7 +138,6 @@ static void list_regions(struct copy *c)
 
 static int begin_record(struct copy *c)
 {
-	const char *source[WORKLOAD_SOURCES];
 	const struct record_run run = {
 		.command = c->command,
 		.driver = c->w.driver,
@@ -151,16 +150,13 @@ static int begin_record(struct copy *c)
 		.until = c->until * WORKLOAD_PAGE,
 		.rounds = c->o->rounds,
 		.refine = c->o->refine,
-		.source = source,
+		.source = c->w.source_name,
 		.nsources = c->w.nsources,
 	};
-	unsigned int i;
 	int ret;
 
 	if (!c->o->record)
 		return 0;
-	for (i = 0; i < c->w.nsources; i++)
-		source[i] = c->w.source[i].name;
 	ret = record_create(&c->record, c->o->record, &run);
 	if (ret)
 		cli_error("can't write %s: %s", c->o->record, strerror(-ret));
@@ -272,7 +268,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {
 	const struct dmatrack_precopy p = {
 		.size = sizeof(p),
-		.containers = c->w.sources,
+		.containers = c->w.source,
 		.ncontainers = c->w.nsources,
 		.regions = c->region,
 		.nregions = c->w.nmappings,

@@ -283,7 +283,7 @@ void copy_report_sources(const struct copy *c)
 
 	for (i = 0; c->w.nsources > 1 && i < c->w.nsources; i++)
 		fprintf(c->out, "%s%s %s", i ? ", " : "Pages reported: by the ",
-			c->w.source[i].name,
+			c->w.source_name[i],
 			cli_text_count(count, c->sources[i].total));
 	if (c->w.nsources > 1)
 		fputs(".\n", c->out);
@@ -325,9 +325,9 @@ static void add_sources(json_t *o, const struct copy *c)
 	for (i = 0; i < c->w.nsources; i++) {
 		json_t *source = json_object();
 
-		cli_json_string(source, "source", c->w.source[i].name);
+		cli_json_string(source, "source", c->w.source_name[i]);
 		cli_json_string(source, "driver",
-				dmatrack_driver(c->w.source[i].t));
+				dmatrack_driver(c->w.source[i]));
 		cli_json_number(source, "pages_reported", c->sources[i].total);
 		cli_json_number(source, "harvest_ns", c->sources[i].harvest);
 		json_array_append_new(list, source);

@@ -147,16 +147,6 @@ struct workload_pinner;
 struct workload_processor;
 
 /**
- * struct workload_source - a source
- * @name: its name, of workload_source_names
- * @t: the container; or a log, as a container
- */
-struct workload_source {
-	const char *name;
-	struct dmatrack *t;
-};
-
-/**
  * struct workload - memory and devices
  * @o: options; workload_open() replaces WORKLOAD_AUTO by values
  * @copies: how many times the memory must fit into the machine's; set before opening
@@ -168,8 +158,8 @@ struct workload_source {
  * @hole: bytes of IOVA space before the last mapping that are not mapped
  * @t: the container
  * @device: the device that writes
- * @source: the sources
- * @sources: their containers, for a pre-copy
+ * @source: the sources: the container, or a log, as a container
+ * @source_name: their names
  * @nsources: number of sources
  * @pinner: the driver that pins and writes; NULL while there is none
  * @processor: the thread that writes; NULL while there is none
@@ -188,8 +178,8 @@ struct workload {
 	uint64_t hole;
 	struct dmatrack *t;
 	struct dev_device *device;
-	struct workload_source source[WORKLOAD_SOURCES];
-	struct dmatrack *sources[WORKLOAD_SOURCES];
+	struct dmatrack *source[WORKLOAD_SOURCES];
+	const char *source_name[WORKLOAD_SOURCES];
 	unsigned int nsources;
 	struct workload_pinner *pinner;
 	struct workload_processor *processor;
@@ -242,7 +232,6 @@ int workload_pinner_stop(struct workload_pinner *p);
 int workload_source_open(struct workload *w);
 void workload_source_close(struct workload *w);
 bool workload_source_has(const struct workload *w, const char *name);
-extern const char *const workload_source_names[];
 
 /* The thread that writes. Return: 0 or -errno */
 int workload_processor_start(struct workload_processor **p,

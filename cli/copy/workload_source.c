@@ -12,8 +12,7 @@
 
 #include "workload.h"
 
-const char *const workload_source_names[] = { "container", "device", "process",
-					      NULL };
+static const char *const names[] = { "container", "device", "process", NULL };
 
 static int open_device_log(struct workload *w, struct dmatrack **t)
 {
@@ -58,33 +57,29 @@ static int open_process_log(struct workload *w, struct dmatrack **t)
 
 static int add(struct workload *w, const char *name)
 {
-	struct workload_source *s = &w->source[w->nsources];
-	unsigned int i;
+	struct dmatrack **t = &w->source[w->nsources];
 	int ret = 0;
 
-	for (i = 0; i < w->nsources; i++)
-		if (!strcmp(w->source[i].name, name))
-			return cli_error_usage("--source: %s is given twice",
-					       name);
-	s->name = name;
+	if (workload_source_has(w, name))
+		return cli_error_usage("--source: %s is given twice", name);
 	if (!strcmp(name, "container"))
-		s->t = w->t;
+		*t = w->t;
 	else if (!strcmp(name, "device"))
-		ret = open_device_log(w, &s->t);
+		ret = open_device_log(w, t);
 	else
-		ret = open_process_log(w, &s->t);
+		ret = open_process_log(w, t);
 	if (ret) {
 		cli_error("--source %s: %s", name, cli_error_why(ret));
 		return CLI_FAILED;
 	}
-	w->sources[w->nsources++] = s->t;
+	w->source_name[w->nsources++] = name;
 	return 0;
 }
 
 /* Return: the name, or NULL */
 static const char *find(const char *word, size_t length)
 {
-	const char *const *name = workload_source_names;
+	const char *const *name = names;
 
 	while (*name &&
 	       (strlen(*name) != length || strncmp(*name, word, length) != 0))
@@ -116,8 +111,8 @@ void workload_source_close(struct workload *w)
 	unsigned int i;
 
 	for (i = 0; i < w->nsources; i++)
-		if (w->source[i].t != w->t)
-			dmatrack_close(w->source[i].t);
+		if (w->source[i] != w->t)
+			dmatrack_close(w->source[i]);
 	w->nsources = 0;
 }
 
@@ -126,7 +121,7 @@ bool workload_source_has(const struct workload *w, const char *name)
 	unsigned int i;
 
 	for (i = 0; i < w->nsources; i++)
-		if (!strcmp(w->source[i].name, name))
+		if (!strcmp(w->source_name[i], name))
 			return true;
 	return false;
 }
