@@ -170,7 +170,7 @@ long dmt_owner_read(struct dmt_owner *owner, unsigned long vaddr, void *data,
  * @vaddr: address of the first page, page-aligned
  * @npages: number of pages, at least 1
  * @write: whether they are pinned for writing; else for reading only
- * @pages: out: the pages
+ * @pages: out: the pages that were pinned; behind them, and after an error, it may hold anything
  *
  * Called without locks. Walks the page tables once if possible. Pages that aren't there are
  * faulted in, which sleeps as long as a disk or a file system in user space takes; but

@@ -260,13 +260,14 @@ static u64 own_entry(struct page *own)
 }
 
 /*
- * Pin some of @n pages, at least one; for writing if possible, so that
- * another driver may pin the page for writing later and gets the same page.
+ * Pin some of @most pages, at least one; for writing if possible, so that
+ * another driver may pin the page for writing later and gets the same page. @pages has no page that
+ * isn't pinned.
  */
-static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
+static long pin_run(struct dmt_mapping *m, u64 page, unsigned long most,
 		    bool write, struct page **pages)
 {
-	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT);
+	unsigned long vaddr = m->vaddr + (page << PAGE_SHIFT), n = most;
 	bool writable = m->prot & DMT_WRITE;
 	long got = -EFAULT, i;
 
@@ -279,6 +280,8 @@ static long pin_run(struct dmt_mapping *m, u64 page, unsigned long n,
 		n = writable ? 1 : n; /* the next may be writable again */
 		got = dmt_owner_pin(&m->owner, vaddr, n, false, pages);
 	}
+	for (i = max(got, 0L); i < (long)most; i++)
+		pages[i] = NULL;
 	return got ?: -EFAULT;
 }
 

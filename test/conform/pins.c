@@ -271,6 +271,31 @@ CASE(pin_fails_over_pinned, EMULATED)
 }
 
 /* Memory that the process itself may only read */
+/*
+ * Pages that were written, and behind them some that were only read, which may be parts of a huge page of
+ * zeros: the kernel's quick way of pinning lists these before it finds that it can't pin them.
+ */
+CASE(pin_untouched, EMULATED)
+{
+	const u64 huge = 2 * MiB;
+	char *mem = reserve(3 * huge), c = 0;
+	unsigned int i;
+
+	mem = (char *)(((uintptr_t)mem + huge - 1) & ~(huge - 1));
+	ASSERT_OK(mprotect(mem, 2 * huge, PROT_READ | PROT_WRITE));
+	memset(mem, 1, huge);
+	ASSERT_OK(map(BASE, mem, 2 * huge, MAP_R));
+	for (i = 0; i < 5; i++) {
+		c |= mem[huge + 5 * PAGE];
+		ASSERT_OK(pin(BASE + huge - 27 * PAGE, 86, PIN_R));
+		EXPECT_OK(unpin(BASE + huge - 27 * PAGE, 86));
+		/* to have zeros there again */
+		EXPECT_OK(madvise(mem + huge, huge, MADV_DONTNEED));
+	}
+	EXPECT_EQ(c, 0);
+	EXPECT_EQ(locked(), 0);
+}
+
 CASE(pin_readonly_memory, EMULATED)
 {
 	char *mem = memory(2 * PAGE);

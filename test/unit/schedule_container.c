@@ -245,14 +245,16 @@ long dmt_owner_pin(struct dmt_owner *owner, unsigned long vaddr,
 {
 	unsigned long n = 1 + sim_below(npages), i;
 
+	for (i = 0; i < npages;
+	     i++) /* as the kernel, also those that it doesn't pin */
+		pages[i] = (struct page *)(vaddr + i * PAGE);
+
 	/* Of locks, only the driver's own may be held across a page fault. */
 	SIM_CHECK(sim_held() == sim_holds(&r.pinned[sim.now - 1]));
 	if (fault())
 		return sim_below(2) ? -EFAULT : -ENOMEM;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		r.gup[(vaddr - MEMORY) / PAGE + i]++;
-		pages[i] = (struct page *)(vaddr + i * PAGE);
-	}
 	if (r.on_pin)
 		r.on_pin();
 	return n;
