@@ -7,7 +7,9 @@
  * check_add_overflow, struct page. "dmt_env.h" defines those: each host has one,
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
- * on liburcu). It also defines struct dmt_owner, struct dmt_later, dmt_untagged(), dmt_hint_get()
+ * on liburcu). It also defines call_rcu_few() (call_rcu() for so many bytes, beside so many that stay
+ * in use: a host may wait for more to free), DMT_RCU_FEW (whether it needs to know how many stay),
+ * struct dmt_owner, struct dmt_later, dmt_untagged(), dmt_hint_get()
  * (the mapping if the hint has that epoch, or NULL), dmt_hint_set() and dmt_mark_hint_set()
  * (a mark was in this mapping, and logged: see engine/mark.h; may do nothing).
  *

@@ -496,10 +496,15 @@ static void retire_free(struct rcu_head *rcu)
 	dmt_free(r);
 }
 
+/* The list is as large as a bitmap, and is freed as well. */
 static void retire_flush(struct dmt_taker *t)
 {
-	if (t->retire)
-		call_rcu(&t->retire->rcu, retire_free);
+	struct dmt_retire *r = t->retire;
+
+	if (r)
+		call_rcu_few(&r->rcu, retire_free,
+			     (r->count + 1) * DMT_NEED_SIZE,
+			     t->kept * DMT_NEED_SIZE);
 	t->retire = NULL;
 }
 
@@ -531,6 +536,7 @@ void dmt_log_taker_fini(struct dmt_taker *t)
 {
 	taker_drop(t);
 	retire_flush(t);
+	t->kept = 0;
 }
 
 u64 dmt_log_clean_upto(const struct dmt_log *log, u64 chunk)
@@ -779,6 +785,8 @@ static enum dmt_taken take_whole(struct dmt_slot *slot, atomic64_t *bits,
 	}
 	if (!lines || is_dense(lines, npages))
 		return take_out(slot, npages, !lines, t);
+	if (DMT_RCU_FEW)
+		t->kept++;
 	if (t->few)
 		return take_few(memory_of(bits), lines, t);
 	return take_lines(slot, memory_of(bits), lines, 0, npages, t);

@@ -218,6 +218,7 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last);
  * @lines: bit i is set if words 8 i to 8 i + 7 of @words are valid
  * @few: whether the caller has a use for DMT_TAKEN_FEW
  * @nset: number of words in @set
+ * @kept: number of bitmaps that had dirty pages and stayed in their slots, if DMT_RCU_FEW
  * @held: the bitmap that holds @words, if it was removed from its slot; with
  *	  DMT_TAKEN_ALL a bitmap that was not needed any more
  * @retire: list of bitmaps that were removed before, to be freed after a grace period
@@ -230,6 +231,7 @@ struct dmt_taker {
 	u64 lines;
 	bool few;
 	unsigned int nset;
+	unsigned int kept;
 	atomic64_t *held;
 	struct dmt_retire *retire;
 	u64 scratch[DMT_CHUNK_WORDS];

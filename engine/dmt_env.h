@@ -282,10 +282,19 @@ static inline bool dmt_rcu_is_light(void)
 #define dmt_rcu_is_light()     true
 #endif
 
-/* Callbacks; reclaim.h says when they run, and what @size is: bytes that it frees, at most */
+/*
+ * Callbacks; reclaim.h says when they run, what @size is: bytes that it frees, at most, and
+ * what @beside is: bytes of the same kind that stay in use
+ */
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
 void dmt_call_rcu_lazy(struct rcu_head *head,
 		       void (*func)(struct rcu_head *head), u64 size);
+void dmt_call_rcu_few(struct rcu_head *head,
+		      void (*func)(struct rcu_head *head), u64 size,
+		      u64 beside);
+#define call_rcu_few(head, func, size, beside) \
+	dmt_call_rcu_few(head, func, size, beside)
+#define DMT_RCU_FEW true
 void dmt_rcu_barrier(void);
 #undef call_rcu
 #define call_rcu(head, func) dmt_call_rcu(head, func)

@@ -17,7 +17,7 @@
  * already, an empty queue may be taken, which does no harm.
  */
 static struct rcu_head *queue;
-static u64 waiting; /* bytes; DMT_LAZY_BYTES or more: the callbacks are due */
+static u64 waiting; /* DMT_LAZY_BYTES or more: the callbacks are due */
 static pthread_mutex_t running = PTHREAD_MUTEX_INITIALIZER;
 
 #ifdef __SANITIZE_THREAD__
@@ -47,6 +47,16 @@ void dmt_call_rcu_lazy(struct rcu_head *head,
 void dmt_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
 {
 	dmt_call_rcu_lazy(head, func, DMT_LAZY_BYTES);
+}
+
+/* DMT_LAZY_BYTES stand for all that may wait. */
+void dmt_call_rcu_few(struct rcu_head *head,
+		      void (*func)(struct rcu_head *head), u64 size, u64 beside)
+{
+	u64 most = max((u64)DMT_LAZY_BYTES, beside / DMT_FEW_OF);
+
+	dmt_call_rcu_lazy(head, func,
+			  DIV_ROUND_UP(min(size, most) * DMT_LAZY_BYTES, most));
 }
 
 /* @running is held. */

@@ -10,6 +10,12 @@
  * as much as an UNMAP of a page; so callbacks that free little (dmt_call_rcu_lazy()) wait until
  * DMT_LAZY_BYTES have come together, or until others are queued.
  *
+ * A grace period interrupts all processors that run the process's threads, twice: a device's mark
+ * takes microseconds then. A thread that harvests all the time, while devices mark, lets go of some
+ * bitmaps each time, and gets others soon. dmt_call_rcu_few() waits until they are a quarter of the
+ * bitmaps that this harvest read and that stay: no more memory waits than that, or DMT_LAZY_BYTES. A
+ * harvest that lets go of most bitmaps waits for nothing.
+ *
  * A device operation doesn't wait: its callbacks run at the end of the next call of
  * the container's user, or when the container is destroyed.
  */
@@ -22,6 +28,7 @@
 int dmt_reclaim_init(void);
 
 #define DMT_LAZY_BYTES (64 << 10)
+#define DMT_FEW_OF     4 /* dmt_call_rcu_few(): one part in so many may wait */
 
 /*
  * Wait for a grace period and run the queued callbacks, if any is due. Must not be called in an

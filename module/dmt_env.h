@@ -39,6 +39,10 @@
 #include "compat/overflow.h"
 #include "core/hint.h"
 
+/* The kernel's grace periods cost the caller nothing. */
+#define call_rcu_few(head, func, size, beside) call_rcu(head, func)
+#define DMT_RCU_FEW			       false
+
 struct dmt_host;
 struct mm_struct;
 struct task_struct;

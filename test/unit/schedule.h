@@ -576,11 +576,13 @@ static inline void sim_wake_up(const void *queue)
 #undef rcu_read_unlock
 #undef rcu_barrier
 #undef call_rcu
+#undef call_rcu_few
 #undef synchronize_rcu
-#define rcu_read_lock()	   sim_read_lock()
-#define rcu_read_unlock()  sim_read_unlock()
-#define call_rcu(head, fn) sim_call_rcu(head, fn)
-#define synchronize_rcu()  sim_synchronize_rcu()
+#define rcu_read_lock()			     sim_read_lock()
+#define rcu_read_unlock()		     sim_read_unlock()
+#define call_rcu(head, fn)		     sim_call_rcu(head, fn)
+#define call_rcu_few(head, fn, size, beside) sim_call_rcu(head, fn)
+#define synchronize_rcu()		     sim_synchronize_rcu()
 
 #undef mutex_init
 #undef mutex_destroy
