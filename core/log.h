@@ -158,8 +158,10 @@ static inline bool dmt_log_mark_page(struct dmt_log *log, u64 page)
 	line = page >> DMT_LINE_SHIFT;
 	if (unlikely(
 		    !((u64)atomic64_read(&slot->summary) >> (line & 63) & 1))) {
-		OPTIMIZER_HIDE_VAR(line); /* the bit, only here */
-		atomic64_or((s64)(1ULL << (line & 63)), &slot->summary);
+		/* Not 1ULL << line: the compiler would keep that 1, and the bit, for here */
+		OPTIMIZER_HIDE_VAR(line);
+		atomic64_or((s64)((1ULL << 63) >> (~line & 63)),
+			    &slot->summary);
 		smp_mb__after_atomic();
 	}
 	smp_rmb(); /* see dmt_log_mark() */

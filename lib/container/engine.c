@@ -271,9 +271,10 @@ int dmatrack_engine_mark_dirty(struct dmatrack_engine *e, uint64_t iova,
 {
 	if (unlikely(!e))
 		return mark_dirty(e, iova, size);
+	if (unlikely(size == DMT_MARK_LINE)) /* first: see engine/mark.h */
+		return mark_line(e, iova);
 	if (unlikely(size - 1 > (~iova & (PAGE_SIZE - 1)))) /* or it's 0 */
-		return size == DMT_MARK_LINE ? mark_line(e, iova) :
-					       mark_run(e, iova, size);
+		return mark_run(e, iova, size);
 	if (likely(dmt_mark(&e->c, iova, size, dmt_mark_page)))
 		return 0;
 	return mark_dirty(e, iova, size);
