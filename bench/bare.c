@@ -33,6 +33,17 @@ void bench_bare_fini(struct bench_bare *bare)
 	free(bare->answer);
 }
 
+/* So many instructions that do nothing: on x86 not nops, of which some processors make one of two */
+#ifdef __x86_64__
+#define AMONG(n) \
+	__asm__ volatile(".rept " n "\n\ttestl %%eax, %%eax\n\t.endr" \
+			 : \
+			 : \
+			 : "cc")
+#else
+#define AMONG(n) __asm__ volatile(".rept " n "\n\tnop\n\t.endr")
+#endif
+
 static inline void mark(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			bool among)
 {
@@ -44,8 +55,7 @@ static inline void mark(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 		__atomic_fetch_or(&bare->words[page / 64], 1ULL << page % 64,
 				  __ATOMIC_SEQ_CST);
 		if (among)
-			__asm__ volatile(".rept " BENCH_AMONG
-					 "\n\tnop\n\t.endr");
+			AMONG(BENCH_AMONG);
 	}
 }
 
@@ -74,6 +84,47 @@ void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			__atomic_store_n(&w[i], ~0ULL, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	}
+}
+
+void bench_bare_mark_line_among(struct bench_bare *bare, uint64_t *rng,
+				unsigned int n)
+{
+	unsigned int bits = bench_log2(bare->nwords / 8), i;
+
+	while (n--) {
+		uint64_t line = bench_random_bits(rng, bits);
+		uint64_t *w = bare->words + line * 8;
+		uint64_t *summary = bare->answer + line / 64 * 2;
+
+#pragma GCC unroll 8
+		for (i = 0; i < 8; i++)
+			__atomic_store_n(&w[i], ~0ULL, __ATOMIC_RELAXED);
+		__atomic_fetch_or(summary, 1ULL << line % 64, __ATOMIC_SEQ_CST);
+		AMONG(BENCH_LINE_AMONG);
+	}
+}
+
+uint64_t bench_bare_take_runs(struct bench_bare *bare, uint64_t *w,
+			      struct bench_run *runs, uint64_t room)
+{
+	uint64_t n = 0;
+
+	for (; *w < bare->nwords && room - n >= 32; (*w)++) {
+		uint64_t word = bare->words[*w], first, last;
+
+		if (!word)
+			continue;
+		word = __atomic_exchange_n(&bare->words[*w], 0,
+					   __ATOMIC_SEQ_CST);
+		first = word & ~(word << 1);
+		last = word & ~(word >> 1);
+		for (; first; first &= first - 1, last &= last - 1)
+			runs[n++] = (struct bench_run){
+				*w * 64 + (uint64_t)__builtin_ctzll(first),
+				*w * 64 + (uint64_t)__builtin_ctzll(last),
+			};
+	}
+	return n;
 }
 
 void bench_bare_zero(struct bench_bare *bare)

@@ -93,15 +93,36 @@ void bench_bare_mark(struct bench_bare *bare, uint64_t *rng, unsigned int n);
 
 /*
  * The same with so many instructions after each that do nothing: a mark's are as many more than
- * the 'lock or' itself. What a mark costs above that, it waits for.
+ * the 'lock or' itself. It's the limit of a mark: how many of them wait for their cache lines at
+ * a time depends on the instructions between them.
  */
-#define BENCH_AMONG "60"
+#define BENCH_AMONG "65"
 void bench_bare_mark_among(struct bench_bare *bare, uint64_t *rng,
 			   unsigned int n);
 
 /* As QEMU sets @n runs of @npages bits, a power of two: stores, a barrier */
 void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 			 uint64_t npages);
+
+/*
+ * The limit of a mark of 512 pages: its stores to a cache line, a 'lock or' of the summary, and as
+ * many instructions as it has besides
+ */
+#define BENCH_LINE_AMONG "57"
+void bench_bare_mark_line_among(struct bench_bare *bare, uint64_t *rng,
+				unsigned int n);
+
+struct bench_run {
+	uint64_t first;
+	uint64_t last;
+};
+
+/*
+ * Clear words from word @w on, and list the runs of set bits in each. Return: number of runs, at most
+ * @room; @w: out: where to go on
+ */
+uint64_t bench_bare_take_runs(struct bench_bare *bare, uint64_t *w,
+			      struct bench_run *runs, uint64_t room);
 
 /* Set the bits of @n pages from @first on, word by word. */
 void bench_bare_set(struct bench_bare *bare, uint64_t first, uint64_t n);

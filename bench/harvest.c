@@ -84,6 +84,32 @@ static void pass_walk(void *ctx)
 		add_size(&sum, pos * BENCH_PAGE, len * BENCH_PAGE);
 }
 
+static void prepare_bare(void *ctx)
+{
+	struct harvests *h = ctx;
+
+	bench_bare_mark(&h->bare, &h->be.rng, (unsigned int)h->dirty);
+}
+
+#define LIST 16384 /* as many as dmatrack_harvest_ranges() has room for */
+
+/* The same ranges, taken from a bitmap of all pages */
+static void pass_bare_runs(void *ctx)
+{
+	static struct bench_run runs[LIST];
+	void (*volatile found)(void *opaque, uint64_t iova, uint64_t size) =
+		add_size;
+	struct harvests *h = ctx;
+	uint64_t w = 0, sum = 0, n, i;
+
+	while (w < h->bare.nwords) {
+		n = bench_bare_take_runs(&h->bare, &w, runs, LIST);
+		for (i = 0; i < n; i++)
+			found(&sum, runs[i].first * BENCH_PAGE,
+			      (runs[i].last - runs[i].first + 1) * BENCH_PAGE);
+	}
+}
+
 /* @row->arg: dirty pages in each 10,000 */
 static void run_ranges(const struct bench *b, const struct bench_row *row,
 		       uint64_t size, struct measure_result *r)
@@ -93,12 +119,15 @@ static void run_ranges(const struct bench *b, const struct bench_row *row,
 		{ .name = "by a bitmap",
 		  .prepare = prepare_engine,
 		  .run = pass_walk },
+		{ .name = "of a bare bitmap",
+		  .prepare = prepare_bare,
+		  .run = pass_bare_runs },
 	};
 	struct harvests h;
 
 	harvests_open(&h, size);
 	h.dirty = size / BENCH_PAGE * row->arg / 10000;
-	measure_row(&b->how, pass, 2, &h, r);
+	measure_row(&b->how, pass, 3, &h, r);
 	harvests_close(&h);
 }
 

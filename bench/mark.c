@@ -133,6 +133,13 @@ static void pass_log_run(void *ctx)
 	k->be.rng = rng;
 }
 
+static void pass_bare_line_among(void *ctx)
+{
+	struct marks *k = ctx;
+
+	bench_bare_mark_line_among(&k->bare, &k->be.rng, k->count);
+}
+
 static void pass_bare_run(void *ctx)
 {
 	struct marks *k = ctx;
@@ -178,7 +185,7 @@ static void run_page(const struct bench *b, const struct bench_row *row,
 	struct measure_pass pass[] = {
 		{ .run = row->arg ? pass_log : pass_engine, .count = MARKS },
 		{ .name = "lock or", .run = pass_bare, .count = MARKS },
-		{ .name = "with " BENCH_AMONG " nops",
+		{ .name = "with " BENCH_AMONG " more",
 		  .run = pass_bare_among,
 		  .count = MARKS },
 	};
@@ -196,12 +203,15 @@ static void run_512(const struct bench *b, const struct bench_row *row,
 		{ .run = row->arg ? pass_log_run : pass_engine_run,
 		  .count = MARKS },
 		{ .name = "as QEMU", .run = pass_bare_run, .count = MARKS },
+		{ .name = "with " BENCH_LINE_AMONG " more",
+		  .run = pass_bare_line_among,
+		  .count = MARKS },
 	};
 	struct marks k;
 
 	marks_open(&k, size);
 	k.run = 512;
-	measure_row(&b->how, pass, 2, &k, r);
+	measure_row(&b->how, pass, row->arg ? 2 : 3, &k, r);
 	marks_close(&k);
 }
 

@@ -197,6 +197,7 @@ static void table_line(const struct bench *b, const struct bench_line *line)
 	const struct measure_result *r = &line->result;
 	char work[80], median[32], low[32], high[32], spread[72], beside[64],
 		goal[40], times[16] = "";
+	unsigned int i;
 
 	work_text(work, sizeof(work), line);
 	if (r->skip) {
@@ -214,10 +215,10 @@ static void table_line(const struct bench *b, const struct bench_line *line)
 		snprintf(times, sizeof(times), "%.2f x", ratio(r, 0));
 	printf("%-54s %9s %22s  %-21s %7s  %-10s %s\n", work, median, spread,
 	       beside, times, goal, met_text(is_met(line)));
-	if (r->nr_beside > 1) {
-		beside_text(beside, sizeof(beside), b, line, 1);
+	for (i = 1; i < r->nr_beside; i++) {
+		beside_text(beside, sizeof(beside), b, line, i);
 		printf("%-54s %9s %22s  %-21s %5.2f x\n", "", "", "", beside,
-		       ratio(r, 1));
+		       ratio(r, i));
 	}
 }
 

@@ -104,14 +104,26 @@ static void mark_half(struct team *t, uint64_t *rng, uint64_t base)
 	*rng = state;
 }
 
-static void bare_half(struct team *t, uint64_t *rng, uint64_t base)
+static struct bench_bare half_of(const struct team *t, uint64_t base)
 {
-	struct bench_bare half = {
+	return (struct bench_bare){
 		.words = t->bare.words + base / BENCH_PAGE / 64,
 		.nwords = t->bare.nwords / 2,
 	};
+}
+
+static void bare_half(struct team *t, uint64_t *rng, uint64_t base)
+{
+	struct bench_bare half = half_of(t, base);
 
 	bench_bare_mark(&half, rng, MARKS);
+}
+
+static void among_half(struct team *t, uint64_t *rng, uint64_t base)
+{
+	struct bench_bare half = half_of(t, base);
+
+	bench_bare_mark_among(&half, rng, MARKS);
 }
 
 typedef void (*half_fn)(struct team *t, uint64_t *rng, uint64_t base);
@@ -150,6 +162,12 @@ static void *helper_bare(void *arg)
 	return NULL;
 }
 
+static void *helper_among(void *arg)
+{
+	helper_half(arg, among_half);
+	return NULL;
+}
+
 static double both(struct team *t, half_fn fn, void *(*helper)(void *arg))
 {
 	uint64_t wall;
@@ -173,6 +191,11 @@ static double time_two_bare(void *ctx)
 	return both(ctx, bare_half, helper_bare);
 }
 
+static double time_two_among(void *ctx)
+{
+	return both(ctx, among_half, helper_among);
+}
+
 static void pass_one(void *ctx)
 {
 	struct team *t = ctx;
@@ -189,6 +212,9 @@ static void run_two(const struct bench *b, const struct bench_row *row,
 		{ .name = "two, lock or",
 		  .time = time_two_bare,
 		  .count = 2 * MARKS },
+		{ .name = "with " BENCH_AMONG " more",
+		  .time = time_two_among,
+		  .count = 2 * MARKS },
 	};
 	struct team t;
 
@@ -197,7 +223,7 @@ static void run_two(const struct bench *b, const struct bench_row *row,
 		return;
 	}
 	team_open(&t, b, size);
-	measure_row(&b->how, pass, 3, &t, r);
+	measure_row(&b->how, pass, 4, &t, r);
 	team_close(&t);
 }
 
@@ -231,8 +257,21 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void mark_engine(struct team *t, uint64_t page)
+{
+	dmatrack_engine_mark_dirty(t->be.e, page * BENCH_PAGE, 1);
+}
+
+static void mark_bare(struct team *t, uint64_t page)
+{
+	__atomic_fetch_or(&t->bare.words[page / 64], 1ULL << page % 64,
+			  __ATOMIC_SEQ_CST);
+}
+
+typedef void (*mark_fn)(struct team *t, uint64_t page);
+
 /* The 99.99th percentile */
-static double slowest(struct team *t)
+static double slowest(struct team *t, mark_fn mark)
 {
 	unsigned int bits = bench_log2(t->be.size / BENCH_PAGE), i;
 	double ns = ns_per_tick();
@@ -241,7 +280,7 @@ static double slowest(struct team *t)
 		uint64_t page = bench_random_bits(&t->be.rng, bits);
 		uint64_t began = ticks();
 
-		dmatrack_engine_mark_dirty(t->be.e, page * BENCH_PAGE, 1);
+		mark(t, page);
 		t->sample[i] = (uint32_t)(ticks() - began);
 	}
 	qsort(t->sample, SAMPLES, sizeof(*t->sample), compare);
@@ -258,22 +297,43 @@ static void *helper_harvest(void *arg)
 	return NULL;
 }
 
-static double time_harvested(void *ctx)
+static void *helper_harvest_bare(void *arg)
 {
-	struct team *t = ctx;
+	struct team *t = arg;
+
+	meet(t);
+	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE))
+		bench_bare_harvest(&t->bare);
+	return NULL;
+}
+
+static double slowest_beside(struct team *t, mark_fn mark,
+			     void *(*helper)(void *arg))
+{
 	double ns;
 
-	helper_start(t, helper_harvest);
+	helper_start(t, helper);
 	meet(t);
-	ns = slowest(t);
+	ns = slowest(t, mark);
 	__atomic_store_n(&t->stop, true, __ATOMIC_RELEASE);
 	pthread_join(t->helper, NULL);
 	return ns;
 }
 
+static double time_harvested(void *ctx)
+{
+	return slowest_beside(ctx, mark_engine, helper_harvest);
+}
+
 static double time_alone(void *ctx)
 {
-	return slowest(ctx);
+	return slowest(ctx, mark_engine);
+}
+
+/* The least that a harvest does to marks: it takes cache lines from them. */
+static double time_bare_harvested(void *ctx)
+{
+	return slowest_beside(ctx, mark_bare, helper_harvest_bare);
 }
 
 static void run_slowest(const struct bench *b, const struct bench_row *row,
@@ -282,6 +342,7 @@ static void run_slowest(const struct bench *b, const struct bench_row *row,
 	struct measure_pass pass[] = {
 		{ .time = time_harvested },
 		{ .name = "no harvest", .time = time_alone },
+		{ .name = "lock or, exchanged", .time = time_bare_harvested },
 	};
 	struct team t;
 
@@ -293,7 +354,7 @@ static void run_slowest(const struct bench *b, const struct bench_row *row,
 	t.sample = malloc(SAMPLES * sizeof(*t.sample));
 	if (!t.sample)
 		bench_check(-ENOMEM, "memory for samples");
-	measure_row(&b->how, pass, 2, &t, r);
+	measure_row(&b->how, pass, 3, &t, r);
 	free(t.sample);
 	team_close(&t);
 }

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MEASURE_BESIDE	 2
+#define MEASURE_BESIDE	 3
 #define MEASURE_REPS_MAX 101
 
 /**
