@@ -192,66 +192,116 @@ static void find_set(struct dmt_taker *t, u64 lines)
 	t->nset = n;
 }
 
-/* The end of the run that begins with the lowest bit of @word */
-static inline unsigned int end_of_run(u64 word)
+/* The range of the lowest bits of @first and @last, for a word whose bit 0 is at @iova */
+static inline void list_run(struct dmatrack_dirty_range *to, u64 iova,
+			    u64 first, u64 last)
 {
-	u64 clear = ~(word | (word - 1));
+	to->iova = iova + ((u64)__ffs64(first) << PAGE_SHIFT);
+	to->last = iova + ((u64)__ffs64(last) << PAGE_SHIFT) + (PAGE_SIZE - 1);
+}
 
-	return clear ? __ffs64(clear) : 64;
+/* IOVA behind the last range of the list, if it may still grow; 0: none */
+static u64 list_end(struct dmt_harvest *h)
+{
+	struct ranges_state *r = ranges_of(h);
+
+	return r->held ? bit_iova(h, r->end) : 0;
+}
+
+/* The list ends at @to: pages aren't coarse. */
+static void list_set(struct dmt_harvest *h, struct dmatrack_dirty_range *to)
+{
+	struct ranges_state *r = ranges_of(h);
+
+	r->held = to - r->list;
+	if (r->held)
+		r->end = ((to[-1].last - h->base) >> PAGE_SHIFT) + 1;
 }
 
 /*
  * Add the pages of the words that are listed, all of them taken: like ranges_word(), which
- * does what is rare, but with the state in registers.
+ * does what is rare, but with the state in registers. @pairs: of a word's runs two are written at
+ * a time, the second perhaps in vain, because how many there are can't be predicted.
  */
-static void ranges_words(struct dmt_harvest *h, u64 pos)
+static __always_inline void ranges_words(struct dmt_harvest *h, u64 pos,
+					 bool pairs)
 {
 	struct ranges_state *r = ranges_of(h);
 	const struct dmt_taker *t = &h->taker;
-	u32 held = r->held, limit = r->limit;
-	u64 end = r->end;
+	struct dmatrack_dirty_range *to = r->list + r->held;
+	struct dmatrack_dirty_range *limit = r->list + r->limit;
+	u64 base = bit_iova(h, pos);
+	u64 end = list_end(h); /* 0: the next word isn't adjacent to it */
+	unsigned int i, n = t->nset;
+
+	for (i = 0; i < n; i++) {
+		u64 word = t->scratch[i];
+		u64 iova = base + ((u64)t->set[i] << (PAGE_SHIFT + 6));
+		u64 first = word & ~(word << 1), last = word & ~(word >> 1);
+		u64 two = 0;
+
+		if (unlikely(end == iova) && word & 1)
+			goto rare;
+		end = (iova + (64UL << PAGE_SHIFT)) & -(word >> 63);
+		do {
+			if (unlikely(limit - to < 1 + pairs))
+				goto rare;
+			list_run(to, iova, first, last);
+			first &= first - 1;
+			last &= last - 1;
+			if (pairs) {
+				list_run(to + 1, iova, first | 1ULL << 63,
+					 last | 1ULL << 63);
+				two = !!first;
+				OPTIMIZER_HIDE_VAR(two); /* no branch */
+				first &= first - 1;
+				last &= last - 1;
+			}
+			to += 1 + two;
+		} while (unlikely(first));
+		continue;
+rare:
+		list_set(h, to);
+		word &= -(first & -first); /* what isn't in the list yet */
+		ranges_word(h, pos + t->set[i] * 64, word, word);
+		to = r->list + r->held;
+		limit = r->list + r->limit;
+		end = list_end(h);
+	}
+	list_set(h, to);
+}
+
+/* Is what is listed all there is to report, each word by itself? */
+static bool is_plain(const struct dmt_harvest *h, s64 pos)
+{
+	return !h->coarse && pos >= 0;
+}
+
+static void ranges_each(struct dmt_harvest *h, s64 pos)
+{
+	const struct dmt_taker *t = &h->taker;
 	unsigned int i;
 
-	for (i = 0; i < t->nset; i++) {
-		u64 at = pos + t->set[i] * 64;
-		u64 word = t->scratch[i];
-
-		while (word) {
-			u64 first = at + __ffs64(word);
-
-			if (likely(!held || first != end)) {
-				if (unlikely(held == limit))
-					break;
-				r->list[held++].iova = bit_iova(h, first);
-			}
-			end = at + end_of_run(word);
-			word &= word + (word & -word);
-			r->list[held - 1].last = bit_iova(h, end) - 1;
-		}
-		if (likely(!word))
-			continue;
-		r->held = held;
-		r->end = end;
-		ranges_word(h, at, word, word);
-		held = r->held;
-		limit = r->limit;
-		end = r->end;
-	}
-	r->held = held;
-	r->end = end;
+	for (i = 0; i < t->nset; i++)
+		ranges_word(h, pos + t->set[i] * 64, t->scratch[i],
+			    t->scratch[i]);
 }
 
 static void ranges_few(struct dmt_harvest *h, s64 pos, unsigned int npages)
 {
-	const struct dmt_taker *t = &h->taker;
-	unsigned int i;
-
-	if (!h->coarse && pos >= 0)
-		ranges_words(h, pos);
+	if (is_plain(h, pos))
+		ranges_words(h, pos, false);
 	else
-		for (i = 0; i < t->nset; i++)
-			ranges_word(h, pos + t->set[i] * 64, t->scratch[i],
-				    t->scratch[i]);
+		ranges_each(h, pos);
+	ranges_interrupted(h);
+}
+
+static void ranges_many(struct dmt_harvest *h, s64 pos)
+{
+	if (is_plain(h, pos))
+		ranges_words(h, pos, true);
+	else
+		ranges_each(h, pos);
 	ranges_interrupted(h);
 }
 
@@ -263,7 +313,7 @@ static void ranges_lines(struct dmt_harvest *h, s64 pos, u64 taken, u64 pinned,
 
 	if (!pinned) {
 		find_set(&h->taker, taken);
-		ranges_few(h, pos, npages);
+		ranges_many(h, pos);
 		return;
 	}
 	/* Continue to the end even if it's full: all taken pages must be reported or marked again. */
