@@ -26,6 +26,7 @@
 
 #define WINDOW_WORDS  512UL
 #define PARTS	      512U	  /* at most: see @parts */
+#define FEW_LINES     8U	  /* of a window: see copy_lines() */
 #define ZEROS	      (1UL << 17) /* words of zeros handed out at a time: 1 MiB */
 #define PUT_BACK_RUNS (1U << 17) /* ranges put back one by one: some 10 ms */
 
@@ -36,6 +37,7 @@
  * @at: the window's first word in the answer. The words before it have been handed
  *	out, and none from it on
  * @lines: lines of the window that hold something; the others are zeros
+ * @zeros: number of words from @at on that are zeros in the user's buffer already
  * @part_shift: log2 of the words of a part of the answer
  * @runs: number of ranges of pages put back so far
  * @parts: bit i: words that aren't all zeros have been handed out to part i
@@ -46,6 +48,7 @@ struct bitmap_state {
 	u64 nwords;
 	u64 at;
 	u64 lines;
+	u64 zeros;
 	unsigned int part_shift;
 	unsigned int runs;
 	u64 parts[PARTS / 64];
@@ -87,6 +90,46 @@ static unsigned int part_shift(u64 nwords)
 	return shift;
 }
 
+/* Words [@at, @at + n) of the answer have been handed out. */
+static void advance(struct bitmap_state *b, u64 n)
+{
+	b->at += n;
+	if (DMT_CLEAR_AHEAD)
+		b->zeros -= min(b->zeros, n);
+}
+
+/*
+ * Zeros for @nwords words of the answer, and for more, up to DMT_CLEAR_AHEAD: large pieces are
+ * cleared faster than they are copied, and faster than small ones.
+ */
+static int clear_ahead(struct dmt_harvest *h, unsigned int nwords)
+{
+	struct bitmap_state *b = bitmap_of(h);
+	u64 n = min(b->nwords - b->at, (u64)DMT_CLEAR_AHEAD);
+
+	if (b->zeros >= nwords)
+		return 0;
+	b->zeros = n;
+	return dmt_clear_user_nofault(h->c->host, b->data + b->at,
+				      n * sizeof(u64));
+}
+
+/* Copy @words to word @at of the answer: only @lines, if they are few, over zeros */
+static int copy_lines(struct dmt_harvest *h, const u64 *words,
+		      unsigned int nwords, u64 lines)
+{
+	struct bitmap_state *b = bitmap_of(h);
+	u64 __user *to = b->data + b->at;
+
+	lines &= dmt_word_mask(0, (nwords - 1) / DMT_LINE_WORDS);
+	if (!DMT_CLEAR_AHEAD || hweight64(lines) > FEW_LINES)
+		return dmt_copy_to_user_nofault(h->c->host, to, words,
+						nwords * sizeof(u64));
+	return clear_ahead(h, nwords) ?:
+		       dmt_copy_lines_nofault(h->c->host, to, words, nwords,
+					      lines);
+}
+
 /*
  * Hand out @words, up to a window, at word @at of the answer; the window moves behind them. @lines: those
  * that may be other than zeros, a bit for each
@@ -102,11 +145,10 @@ static void give(struct dmt_harvest *h, const u64 *words, unsigned int nwords,
 		b->parts[part / 64] |= 1ULL << part % 64;
 	if (dmt_interrupted())
 		h->err = -EINTR;
-	else if (dmt_copy_lines_nofault(h->c->host, b->data + b->at, words,
-					nwords, lines))
+	else if (copy_lines(h, words, nwords, lines))
 		h->err = -EAGAIN;
 	else
-		b->at += nwords;
+		advance(b, nwords);
 }
 
 static void window_clear(struct dmt_harvest *h)
@@ -134,6 +176,8 @@ static void give_zeros(struct dmt_harvest *h, u64 w)
 {
 	struct bitmap_state *b = bitmap_of(h);
 
+	if (DMT_CLEAR_AHEAD && b->at < w)
+		advance(b, min(b->zeros, w - b->at));
 	while (b->at < w && !h->err) {
 		u64 n = min_t(u64, w - b->at, ZEROS);
 
@@ -543,6 +587,7 @@ static void bitmap_begin(struct dmt_container *c, u64 iova, u64 last,
 	b->nwords = answer_words(iova, last, bitmap);
 	b->at = 0;
 	b->lines = 0;
+	b->zeros = 0;
 	b->part_shift = part_shift(b->nwords);
 	b->runs = 0;
 	memset(b->parts, 0, sizeof(b->parts));

@@ -7,7 +7,8 @@
  * check_add_overflow, struct page. "dmt_env.h" defines those: each host has one,
  * and the include path chooses it (module/dmt_env.h includes the kernel's
  * headers, engine/dmt_env.h gives the same names the same meaning in a process,
- * on liburcu). It also defines call_rcu_few() (call_rcu() for so many bytes, beside so many that stay
+ * on liburcu). It also defines DMT_CLEAR_AHEAD (number of words of user memory that are cleared faster
+ * than fewer are, and than copied to; 0: copying is as fast), call_rcu_few() (call_rcu() for so many bytes, beside so many that stay
  * in use: a host may wait for more to free), DMT_RCU_FEW (whether it needs to know how many stay),
  * struct dmt_owner, struct dmt_later, dmt_untagged(), dmt_hint_get()
  * (the mapping if the hint has that epoch, or NULL), dmt_hint_set() and dmt_mark_hint_set()
@@ -111,16 +112,9 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 			       const void __user *from, size_t size);
 int dmt_clear_user_nofault(struct dmt_host *host, void __user *to, size_t size);
 
-/**
- * dmt_copy_lines_nofault() - as dmt_copy_to_user_nofault(), of a bitmap that is mostly zeros
- * @host: host
- * @to: user memory
- * @from: words
- * @nwords: number of words, up to 512
- * @lines: bit i is set if words 8 i to 8 i + 7 may be other than zeros; bits beyond @nwords don't matter
- *
- * In a process, zeros and a few lines over them take half as long as a copy; in the kernel they take
- * longer.
+/*
+ * As dmt_copy_to_user_nofault() of @nwords words, up to 512, but only of those in @lines: bit i stands for
+ * words 8 i to 8 i + 7. Only of a host with DMT_CLEAR_AHEAD
  */
 int dmt_copy_lines_nofault(struct dmt_host *host, u64 __user *to,
 			   const u64 *from, unsigned int nwords, u64 lines);

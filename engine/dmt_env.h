@@ -206,6 +206,9 @@ typedef struct {
 		old_; \
 	})
 
+/* 16 KiB, which a cache holds: memset() of a page takes nearly twice as long a byte */
+#define DMT_CLEAR_AHEAD 2048U
+
 /* RCU ------------------------------------------------------------------------ */
 
 #define RCU_INIT_POINTER(p, v)		WRITE_ONCE(p, v)

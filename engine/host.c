@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "core/word.h"
 #include "host.h"
 
 #define USER_END   (1UL << 47) /* four-level page tables; less a page */
@@ -205,25 +204,16 @@ int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
 	return 0;
 }
 
-#define FEW_LINES 8U
-
 int dmt_copy_lines_nofault(struct dmt_host *host, u64 *to, const u64 *from,
 			   unsigned int nwords, u64 lines)
 {
-	unsigned int w;
-
-	lines &= dmt_word_mask(0, (nwords - 1) / DMT_LINE_WORDS);
-	if (hweight64(lines) > FEW_LINES)
-		return dmt_copy_to_user_nofault(host, to, from,
-						nwords * sizeof(u64));
-	if (dmt_clear_user_nofault(host, to, nwords * sizeof(u64)))
-		return -EFAULT;
 	for (; lines; lines &= lines - 1) {
-		w = __ffs64(lines) * DMT_LINE_WORDS;
+		unsigned int w = __ffs64(lines) * DMT_LINE_WORDS;
+		unsigned int n =
+			min_t(unsigned int, nwords - w, DMT_LINE_WORDS);
+
 		if (dmt_copy_to_user_nofault(host, to + w, from + w,
-					     min_t(unsigned int, nwords - w,
-						   DMT_LINE_WORDS) *
-						     sizeof(u64)))
+					     n * sizeof(u64)))
 			return -EFAULT;
 	}
 	return 0;

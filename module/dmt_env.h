@@ -39,6 +39,8 @@
 #include "compat/overflow.h"
 #include "core/hint.h"
 
+#define DMT_CLEAR_AHEAD 0
+
 /* The kernel's grace periods cost the caller nothing. */
 #define call_rcu_few(head, func, size, beside) call_rcu(head, func)
 #define DMT_RCU_FEW			       false

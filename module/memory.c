@@ -115,12 +115,6 @@ int dmt_clear_user_nofault(struct dmt_host *host, void __user *to, size_t size)
 	return left ? -EFAULT : 0;
 }
 
-int dmt_copy_lines_nofault(struct dmt_host *host, u64 __user *to,
-			   const u64 *from, unsigned int nwords, u64 lines)
-{
-	return dmt_copy_to_user_nofault(host, to, from, nwords * sizeof(u64));
-}
-
 int dmt_fault_in_user(struct dmt_host *host, void __user *to, size_t size)
 {
 	return fault_in_writeable(to, size) ? -EFAULT : 0;

@@ -480,6 +480,119 @@ static void test_ranges_many(void)
 	tear_down(10000 * PAGE);
 }
 
+#define CHUNK  32768ULL		  /* pages of a chunk of the log */
+#define RANDOM (40 * CHUNK - 100) /* pages; the last chunk isn't whole */
+
+/* Marks at random, and harvests of them: what has to be dirty, a bit a page; and what is */
+static struct {
+	uint64_t want[RANDOM / 64 + 1];
+	uint64_t bits[RANDOM / 64 + 1];
+	uint64_t first;
+	uint64_t end;
+	bool joined;
+} drawn;
+
+static bool is_set(const uint64_t *bits, uint64_t page)
+{
+	return bits[page / 64] >> page % 64 & 1;
+}
+
+static void draw(uint64_t page, uint64_t n)
+{
+	if (page + n > RANDOM)
+		n = RANDOM - page;
+	mark(page, n);
+	for (; n--; page++)
+		drawn.want[page / 64] |= 1ULL << page % 64;
+}
+
+/* Nothing, few pages, many, nearly all words, or one run: per chunk */
+static void draw_chunk(uint64_t page)
+{
+	static const unsigned int many[] = { 0, 0, 3, 30, 400, 9000 };
+	unsigned int n = many[dml_random_below(&rng, 6)];
+
+	if (!dml_random_below(&rng, 8))
+		draw(page + dml_random_below(&rng, 99), CHUNK);
+	while (n--) {
+		uint64_t at = page + dml_random_below(&rng, CHUNK);
+
+		if (at < RANDOM)
+			draw(at, 1 + dml_random_below(&rng, 3));
+	}
+}
+
+/* Pages [first, end) of @drawn.bits, of which bit 0 is page @from, are those that were drawn. */
+static bool is_drawn(uint64_t first, uint64_t end, uint64_t from)
+{
+	uint64_t page;
+
+	for (page = first; page < end; page++) {
+		if (is_set(drawn.want, page) != is_set(drawn.bits, page - from))
+			return false;
+		drawn.want[page / 64] &= ~(1ULL << page % 64);
+	}
+	return true;
+}
+
+static void add_drawn(void *opaque, uint64_t iova, uint64_t size)
+{
+	uint64_t page = (iova - IOVA) / PAGE, end = page + size / PAGE;
+
+	(void)opaque;
+	drawn.joined &= page >= drawn.first && (!drawn.end || page > drawn.end);
+	drawn.end = end;
+	for (; page < end; page++)
+		drawn.bits[page / 64] |= 1ULL << page % 64;
+}
+
+static bool harvest_drawn(uint64_t first, uint64_t end, bool bitmap)
+{
+	const struct dmatrack_ranges all = {
+		.size = sizeof(all),
+		.iova = IOVA + first * PAGE,
+		.length = (end - first) * PAGE,
+		.page_size = PAGE,
+		.found = add_drawn,
+	};
+
+	memset(drawn.bits, bitmap ? 0xa5 : 0, sizeof(drawn.bits));
+	drawn.first = first;
+	drawn.end = 0;
+	drawn.joined = true;
+	if (bitmap)
+		return !dmatrack_harvest(t, all.iova, all.length, PAGE,
+					 drawn.bits) &&
+		       is_drawn(first, end, first);
+	return !dmatrack_harvest_ranges(t, &all) && drawn.joined &&
+	       is_drawn(first, end, 0);
+}
+
+/* Chunks that are clean, sparse and dense side by side, in parts that begin anywhere */
+static void test_harvest_random(void)
+{
+	unsigned int i;
+
+	set_up(RANDOM * PAGE);
+	CHECK_EQ(dmatrack_map(t, IOVA, memory, 7 * CHUNK * PAGE + 5 * PAGE, RW),
+		 0);
+	CHECK_EQ(dmatrack_map(t, IOVA + 7 * CHUNK * PAGE + 5 * PAGE,
+			      memory + 7 * CHUNK * PAGE + 5 * PAGE,
+			      (RANDOM - 7 * CHUNK - 5) * PAGE, RW),
+		 0);
+	CHECK_EQ(dmatrack_start(t), 0);
+	for (i = 0; i < 12; i++) {
+		uint64_t page,
+			part = i % 3 * dml_random_below(&rng, RANDOM / 2);
+
+		for (page = 0; page < RANDOM; page += CHUNK)
+			draw_chunk(page);
+		CHECK(harvest_drawn(part, RANDOM, i & 1));
+		CHECK(harvest_drawn(0, RANDOM - i, !(i & 1)));
+	}
+	tear_down(RANDOM * PAGE);
+}
+
 /* The whole address space, to its last byte, in bits of 1 TiB and windows of 1 GiB */
 static void test_ranges_end(void)
 {
@@ -912,6 +1025,8 @@ int main(void)
 	     "mappings are listed, in pieces, up to the last IOVA");
 	TEST(test_ranges, "ranges: merged over windows, parts, coarse pages");
 	TEST(test_ranges_many, "ranges: more than fit a list");
+	TEST(test_harvest_random,
+	     "bitmaps and ranges: clean, sparse and dense chunks");
 	TEST(test_ranges_end, "ranges: up to the last IOVA");
 	TEST(test_ranges_sparse, "ranges: all of the address space, sparse");
 	TEST(test_ranges_older,

@@ -173,7 +173,14 @@ int dmt_copy_from_user_nofault(struct dmt_host *host, void *to,
 int dmt_copy_lines_nofault(struct dmt_host *host, u64 *to, const u64 *from,
 			   unsigned int nwords, u64 lines)
 {
-	return dmt_copy_to_user_nofault(host, to, from, nwords * sizeof(u64));
+	for (; lines; lines &= lines - 1) {
+		unsigned int w = __ffs64(lines) * DMT_LINE_WORDS;
+
+		if (dmt_copy_to_user_nofault(host, to + w, from + w,
+					     min(nwords - w, 8U) * sizeof(u64)))
+			return -EFAULT;
+	}
+	return 0;
 }
 
 int dmt_clear_user_nofault(struct dmt_host *host, void *to, size_t size)
