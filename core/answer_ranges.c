@@ -261,8 +261,15 @@ static __always_inline void ranges_words(struct dmt_harvest *h, u64 pos,
 		} while (unlikely(first));
 		continue;
 rare:
-		list_set(h, to);
 		word &= -(first & -first); /* what isn't in the list yet */
+		if (end && end == iova) {  /* the last range grows */
+			end += (u64)(__ffs64(last) + 1) << PAGE_SHIFT;
+			to[-1].last = end - 1;
+			word &= word + 1;
+		}
+		if (!word)
+			continue;
+		list_set(h, to);
 		ranges_word(h, pos + t->set[i] * 64, word, word);
 		to = r->list + r->held;
 		limit = r->list + r->limit;
