@@ -59,6 +59,9 @@ struct dmt_answer {
 /**
  * struct dmt_harvest - the state of a harvest; a container has one
  * @c: container
+ * @v: view that harvests
+ * @peek: its pages are read, and stay dirty
+ * @pend: dmt_views_pend()
  * @answer: functions of the kind of answer
  * @base: IOVA of the range's first byte
  * @last: IOVA of the range's last byte
@@ -74,6 +77,9 @@ struct dmt_answer {
  */
 struct dmt_harvest {
 	struct dmt_container *c;
+	struct dmt_view *v;
+	bool peek;
+	bool pend;
 	const struct dmt_answer *answer;
 	u64 base;
 	u64 last;
@@ -87,7 +93,7 @@ struct dmt_harvest {
 
 /**
  * dmt_harvest_walk - take the dirty pages of a range, and report them
- * @h: harvest, with the answer's state filled in
+ * @h: harvest, with @c, @v, @peek and the answer's state filled in
  * @iova: first IOVA
  * @last: last IOVA, inclusive
  * @pgshift: log2 of the bytes that are reported as one page
@@ -101,7 +107,10 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 /* dmt_fault_in_user() in pieces. Return: 0, -EFAULT, -EINTR */
 int dmt_harvest_prepare(struct dmt_host *host, void __user *to, u64 size);
 
-/* Mark again all pages of [iova, last], except pages that the next harvest reports anyway. */
+/*
+ * Mark again all pages of [iova, last] for the view, except pages that its next harvest reports
+ * anyway
+ */
 void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last);
 
 #endif

@@ -575,13 +575,15 @@ static const struct dmt_answer bitmap_answer = {
 	.put_back = bitmap_put_back,
 };
 
-static void bitmap_begin(struct dmt_container *c, u64 iova, u64 last,
+static void bitmap_begin(struct dmt_view *v, u64 iova, u64 last,
 			 const struct dmt_bitmap *bitmap)
 {
-	struct dmt_harvest *h = c->harvest;
+	struct dmt_harvest *h = v->c->harvest;
 	struct bitmap_state *b = bitmap_of(h);
 
-	h->c = c;
+	h->c = v->c;
+	h->v = v;
+	h->peek = bitmap->peek;
 	h->err = 0;
 	b->data = bitmap->data;
 	b->nwords = answer_words(iova, last, bitmap);
@@ -593,18 +595,18 @@ static void bitmap_begin(struct dmt_container *c, u64 iova, u64 last,
 	memset(b->parts, 0, sizeof(b->parts));
 }
 
-int dmt_answer_bitmap_harvest(struct dmt_container *c, u64 iova, u64 last,
+int dmt_answer_bitmap_harvest(struct dmt_view *v, u64 iova, u64 last,
 			      const struct dmt_bitmap *bitmap)
 {
-	bitmap_begin(c, iova, last, bitmap);
-	return dmt_harvest_walk(c->harvest, iova, last, bitmap->pgshift,
+	bitmap_begin(v, iova, last, bitmap);
+	return dmt_harvest_walk(v->c->harvest, iova, last, bitmap->pgshift,
 				&bitmap_answer);
 }
 
-int dmt_answer_bitmap_clean(struct dmt_container *c, u64 iova, u64 last,
+int dmt_answer_bitmap_clean(struct dmt_view *v, u64 iova, u64 last,
 			    const struct dmt_bitmap *bitmap)
 {
-	bitmap_begin(c, iova, last, bitmap);
-	bitmap_finish(c->harvest);
-	return c->harvest->err;
+	bitmap_begin(v, iova, last, bitmap);
+	bitmap_finish(v->c->harvest);
+	return v->c->harvest->err;
 }

@@ -431,14 +431,16 @@ int dmt_answer_ranges_prepare(struct dmt_container *c,
 				   *there * sizeof(*ranges->data));
 }
 
-int dmt_answer_ranges_harvest(struct dmt_container *c, u64 iova, u64 last,
+int dmt_answer_ranges_harvest(struct dmt_view *v, u64 iova, u64 last,
 			      const struct dmt_ranges *ranges)
 {
-	struct dmt_harvest *h = c->harvest;
+	struct dmt_harvest *h = v->c->harvest;
 	struct ranges_state *r = ranges_of(h);
 	int err;
 
-	h->c = c;
+	h->c = v->c;
+	h->v = v;
+	h->peek = ranges->peek;
 	r->to = ranges;
 	r->handed = 0;
 	r->held = 0;

@@ -13,12 +13,14 @@ struct dmatrack_get_ranges;
  * @data: the user's array
  * @room: number of ranges that @data has room for, at least 1
  * @pgshift: log2 of the bytes that are reported as one page; @c->pgshift or more
+ * @peek: whether the pages stay dirty
  * @get: the user's structure, for the outcome: @next, @count and @more
  */
 struct dmt_ranges {
 	struct dmatrack_dirty_range __user *data;
 	u32 room;
 	unsigned int pgshift;
+	bool peek;
 	struct dmatrack_get_ranges __user *get;
 };
 
@@ -36,14 +38,14 @@ int dmt_answer_ranges_prepare(struct dmt_container *c,
 
 /**
  * dmt_answer_ranges_harvest - take the dirty pages of a range, as far as there is room
- * @c: container, tracking; @c->lock is held
+ * @v: view, which is on; @v->c->lock is held
  * @iova: first IOVA of the range
  * @last: last IOVA, inclusive
  * @ranges: the user's buffer, prepared
  *
  * Return: as dmt_answer_bitmap_harvest()
  */
-int dmt_answer_ranges_harvest(struct dmt_container *c, u64 iova, u64 last,
+int dmt_answer_ranges_harvest(struct dmt_view *v, u64 iova, u64 last,
 			      const struct dmt_ranges *ranges);
 
 #endif

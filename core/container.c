@@ -13,6 +13,7 @@ int dmt_container_init(struct dmt_container *c, struct dmt_host *host, bool v2,
 	c->host = host;
 	c->v2 = v2;
 	c->avail = limit;
+	c->own.c = c;
 	err = dmt_space_init(&c->space, host);
 	if (err)
 		return err;

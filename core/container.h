@@ -18,7 +18,7 @@
 #include "host.h"
 #include "mapping.h"
 #include "space.h"
-#include "unread.h"
+#include "view.h"
 
 struct dmt_domain;
 struct dmt_group;
@@ -58,8 +58,8 @@ struct dmt_harvest;
  * @space: the mappings
  * @changes: number of times that a mapping was made or removed, or got another address or
  *	     owner
- * @unread: ranges whose log was discarded unread since tracking began
- * @taken: number of successful harvests and of ends of tracking; written under @lock
+ * @views: the views that are on; while there is one, writes are logged
+ * @own: the view that START switches on and STOP off
  * @gate: counts of device operations under way
  * @harvest: state of a harvest, allocated while @tracking
  */
@@ -86,8 +86,8 @@ struct dmt_container {
 	struct mutex lock;
 	struct dmt_space space;
 	u64 changes;
-	struct dmt_unread unread;
-	u64 taken;
+	struct dmt_views views;
+	struct dmt_view own;
 	struct dmt_gate gate;
 	struct dmt_harvest *harvest;
 };

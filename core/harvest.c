@@ -89,6 +89,46 @@ static u64 read_pins(struct dmt_harvest *h, const struct dmt_mapping *m,
 	return whole ? lines : clip_lines(h->pinned, lines, first, end);
 }
 
+/* Give pages [first, end) of a chunk to all views. */
+static void spread_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
+			 u64 chunk, unsigned int first, unsigned int end)
+{
+	u64 start = chunk << DMT_CHUNK_SHIFT;
+
+	h->taker.few = false;
+	switch (dmt_log_take(&m->log, chunk, first, end, &h->taker)) {
+	case DMT_TAKEN_ALL:
+		dmt_views_give_run(h->c, m, start + first, start + end - 1);
+		break;
+	case DMT_TAKEN_WORDS:
+		dmt_views_give(h->c, m, chunk, &h->taker);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Take pages [first, end) of a chunk, for the view. */
+static enum dmt_taken take_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
+				 u64 chunk, unsigned int first,
+				 unsigned int end, bool few)
+{
+	struct dmt_log *log = &m->log;
+
+	if (unlikely(h->pend)) {
+		spread_chunk(h, m, chunk, first, end);
+		if (dmt_view_is_all(h->v, m))
+			return DMT_TAKEN_ALL;
+		log = dmt_view_log(h->v, m);
+		if (!log)
+			return DMT_TAKEN_NONE;
+	}
+	if (unlikely(h->peek))
+		return dmt_log_peek(log, chunk, first, end, &h->taker);
+	h->taker.few = few;
+	return dmt_log_take(log, chunk, first, end, &h->taker);
+}
+
 /* Pages [first, end) of a chunk whose page 0 is at @pos */
 static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 			  u64 chunk, unsigned int first, unsigned int end,
@@ -100,8 +140,7 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 		pinned = read_pins(h, m, chunk, first, end, pos);
 		smp_mb(); /* before the log is taken: see pins.c */
 	}
-	h->taker.few = !pinned;
-	switch (dmt_log_take(&m->log, chunk, first, end, &h->taker)) {
+	switch (take_chunk(h, m, chunk, first, end, !pinned)) {
 	case DMT_TAKEN_ALL:
 		h->answer->run(h, pos + first, end - first);
 		return;
@@ -123,6 +162,8 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
  * @pins: number of the next chunk that has ever had a pinned page; behind the last if no page
  *	  of the mapping was pinned when the harvest of it began
  * @log: number of the next chunk whose log isn't clean
+ * @pending: number of the next chunk whose pages are pending for the view; behind the last if it has no
+ *	     pending log
  *
  * Each moves when the harvest passes it, and so walks the mapping once.
  * A chunk that both skip has no page that the harvest must report: its
@@ -134,29 +175,56 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 struct cursors {
 	u64 pins;
 	u64 log;
+	u64 pending;
 };
 
-/* Return: number of the first chunk from @chunk on that may be dirty */
-static u64 cursors_move(struct cursors *at, const struct dmt_mapping *m,
+static u64 pending_upto(const struct dmt_harvest *h, struct dmt_mapping *m,
 			u64 chunk)
+{
+	const struct dmt_log *log = h->pend ? dmt_view_log(h->v, m) : NULL;
+
+	return log ? dmt_log_clean_upto(log, chunk) : m->pins.nchunks;
+}
+
+static u64 cursors_min(const struct cursors *at)
+{
+	return min(min(at->pins, at->log), at->pending);
+}
+
+/* Return: number of the first chunk from @chunk on that may be dirty */
+static u64 cursors_move(struct cursors *at, const struct dmt_harvest *h,
+			struct dmt_mapping *m, u64 chunk)
 {
 	if (at->pins < chunk)
 		at->pins = dmt_pins_next(&m->pins, chunk);
 	if (at->log < chunk)
 		at->log = dmt_log_clean_upto(&m->log, chunk);
+	if (at->pending < chunk)
+		at->pending = pending_upto(h, m, chunk);
 	dmt_log_prefetch(&m->log, at->log);
-	return min(at->pins, at->log);
+	return cursors_min(at);
 }
 
-static u64 cursors_begin(struct cursors *at, const struct dmt_mapping *m,
-			 u64 chunk)
+static u64 cursors_begin(struct cursors *at, const struct dmt_harvest *h,
+			 struct dmt_mapping *m, u64 chunk)
 {
 	at->pins = m->pins.nchunks;
 	if (READ_ONCE(m->pins.count))
 		at->pins = dmt_pins_next(&m->pins, chunk);
 	smp_rmb(); /* the count of pins before the log */
 	at->log = dmt_log_clean_upto(&m->log, chunk);
-	return min(at->pins, at->log);
+	at->pending = pending_upto(h, m, chunk);
+	return cursors_min(at);
+}
+
+/* A harvest has passed chunks of a table. */
+static void tidy(struct dmt_harvest *h, struct dmt_mapping *m, u64 chunk)
+{
+	struct dmt_log *log = h->pend ? dmt_view_log(h->v, m) : NULL;
+
+	dmt_log_tidy(&m->log, chunk, &h->taker);
+	if (log)
+		dmt_log_tidy(log, chunk, &h->taker);
 }
 
 /* Pages [first, last] of a mapping whose page 0 is at @pos */
@@ -168,7 +236,7 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 	struct cursors at = {};
 
 	if (!small)
-		chunk = cursors_begin(&at, m, chunk);
+		chunk = cursors_begin(&at, h, m, chunk);
 	for (; chunk <= last >> DMT_CHUNK_SHIFT && chunk < m->pins.nchunks;
 	     chunk = next) {
 		u64 start = chunk << DMT_CHUNK_SHIFT;
@@ -176,14 +244,14 @@ static void harvest_mapping(struct dmt_harvest *h, struct dmt_mapping *m,
 		unsigned int end = min_t(u64, last - start + 1,
 					 dmt_chunk_pages(&m->log, chunk));
 
-		next = small ? 1 : cursors_move(&at, m, chunk + 1);
+		next = small ? 1 : cursors_move(&at, h, m, chunk + 1);
 		if (from < end)
 			harvest_chunk(h, m, chunk, from, end, pos + (s64)start);
 		if (small || h->err || h->full)
 			break;
 		if ((next ^ chunk) >> DMT_TABLE_SHIFT ||
 		    next > last >> DMT_CHUNK_SHIFT)
-			dmt_log_tidy(&m->log, chunk, &h->taker);
+			tidy(h, m, chunk);
 	}
 }
 
@@ -212,9 +280,25 @@ void dmt_harvest_mark(struct dmt_harvest *h, u64 iova, u64 last)
 	struct dmt_space_iter it;
 	struct dmt_mapping *m = dmt_space_first(space, iova, &it);
 
-	for (; m && m->iova <= last; m = dmt_space_next(space, &it))
-		if ((m->prot & DMT_WRITE) && !is_scope_all(h, m))
+	if (h->peek)
+		return; /* they are dirty still */
+	for (; m && m->iova <= last; m = dmt_space_next(space, &it)) {
+		if (!(m->prot & DMT_WRITE) || is_scope_all(h, m))
+			continue;
+		if (h->pend)
+			dmt_view_mark(
+				h->v, m,
+				(max(iova, m->iova) - m->iova) >> PAGE_SHIFT,
+				(min(last, m->last) - m->iova) >> PAGE_SHIFT);
+		else
 			dmt_mapping_mark_iovas(m, iova, last);
+	}
+}
+
+/* Are all pages dirty for the view, because there was no memory for its pending log, and is none now? */
+static bool is_unsettled(struct dmt_harvest *h, struct dmt_mapping *m)
+{
+	return dmt_view_is_all(h->v, m) && !dmt_view_settle(h->v, m);
 }
 
 /* The part of a mapping that is in the range */
@@ -230,17 +314,19 @@ static void harvest_part(struct dmt_harvest *h, struct dmt_mapping *m)
 		pos = -(s64)((h->base - m->iova) >> PAGE_SHIFT);
 	else
 		pos = (m->iova - h->base) >> PAGE_SHIFT;
-	if (is_scope_all(h, m))
+	if (is_scope_all(h, m) || (h->pend && is_unsettled(h, m)))
 		h->answer->run(h, pos + first, end - first + 1);
 	else
 		harvest_mapping(h, m, first, end, pos);
+	if (h->pend && !h->err)
+		dmt_view_tidy(h->v, m);
 }
 
 int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		     unsigned int pgshift, const struct dmt_answer *answer)
 {
 	struct dmt_space *space = &h->c->space;
-	bool all = h->c->scope_all;
+	bool all = h->c->scope_all || dmt_views_pend(h->c);
 	struct dmt_space_iter it;
 	struct dmt_mapping *m, *ahead;
 	unsigned int n = 0;
@@ -256,6 +342,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	h->coarse = pgshift - PAGE_SHIFT;
 	h->err = 0;
 	h->full = false;
+	h->pend = dmt_views_pend(h->c);
 
 	m = dmt_space_first(space, iova, &it);
 	for (; m && m->iova <= last && !h->err && !h->full;
@@ -275,4 +362,44 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 		answer->put_back(h);
 	smp_mb(); /* bits, some read without an atomic, before the pages */
 	return h->err;
+}
+
+/* The log of a mapping that devices may write. Return: as dmt_harvest_spread() */
+static int spread_mapping(struct dmt_harvest *h, struct dmt_mapping *m)
+{
+	u64 chunk = dmt_log_clean_upto(&m->log, 0), next;
+
+	for (; chunk < m->pins.nchunks; chunk = next) {
+		spread_chunk(h, m, chunk, 0, dmt_chunk_pages(&m->log, chunk));
+		next = dmt_log_clean_upto(&m->log, chunk + 1);
+		if ((next ^ chunk) >> DMT_TABLE_SHIFT)
+			dmt_log_tidy(&m->log, chunk, &h->taker);
+		if (dmt_interrupted())
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+int dmt_harvest_spread(struct dmt_harvest *h, struct dmt_container *c)
+{
+	struct dmt_space_iter it;
+	struct dmt_mapping *m;
+	unsigned int n = 0;
+	int err;
+
+	lockdep_assert_held(&c->lock);
+	err = dmt_dirty_bits_read(c, 0, ~0ULL);
+	if (err)
+		return err;
+	h->c = c;
+	m = dmt_space_first(&c->space, 0, &it);
+	for (; m && !err; m = dmt_space_next(&c->space, &it)) {
+		if (m->prot & DMT_WRITE && !dmt_log_is_clean(&m->log))
+			err = spread_mapping(h, m);
+		if (!(++n % 256) && dmt_interrupted())
+			err = -EINTR;
+	}
+	dmt_log_taker_fini(&h->taker);
+	return err;
 }

@@ -485,6 +485,20 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 	return true;
 }
 
+void dmt_log_mark_wait(struct dmt_log *log, u64 first, u64 last,
+		       struct dmt_host *host)
+{
+	struct dmt_need need = { .host = host };
+
+	while (!dmt_log_mark(log, first, last, &need)) {
+		if (!need.spare)
+			need.spare = dmt_zalloc(host, DMT_NEED_SIZE);
+		need.settle = !need.spare;
+	}
+	if (need.spare)
+		dmt_free(need.spare);
+}
+
 /* Takes ------------------------------------------------------------------- */
 
 static void retire_free(struct rcu_head *rcu)
@@ -841,6 +855,107 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 	else
 		take_split(slot, npages, first, end, t);
 	return DMT_TAKEN_ALL;
+}
+
+/* Words of [first, end), which is in one line, and 0 for the rest of the line */
+static bool peek_line(const atomic64_t *bits, unsigned int line,
+		      unsigned int first, unsigned int end, u64 *words)
+{
+	unsigned int a = max(line << DMT_LINE_SHIFT, first);
+	unsigned int b = min((line + 1) << DMT_LINE_SHIFT, end), w;
+	u64 any = 0;
+
+	memset(&words[line * DMT_LINE_WORDS], 0, DMT_LINE_WORDS * sizeof(u64));
+	for (w = a / 64; w <= (b - 1) / 64; w++) {
+		words[w] = atomic64_read(&bits[w]) & word_part(w, a, b - 1);
+		any |= words[w];
+	}
+	return any;
+}
+
+enum dmt_taken dmt_log_peek(const struct dmt_log *log, u64 chunk,
+			    unsigned int first, unsigned int end,
+			    struct dmt_taker *t)
+{
+	const struct dmt_slot *table, *slot;
+	const atomic64_t *bits;
+	u64 lines;
+
+	if (t->held)
+		taker_drop(t);
+	table = smp_load_acquire(&log->table[chunk >> DMT_TABLE_SHIFT]);
+	if (!table)
+		return DMT_TAKEN_NONE;
+	if (is_all(table))
+		return DMT_TAKEN_ALL;
+	slot = &table[chunk & (DMT_TABLE_CHUNKS - 1)];
+	bits = is_small(log) ? &slot->summary : smp_load_acquire(&slot->bits);
+	if (!bits)
+		return DMT_TAKEN_NONE;
+	if (is_all(bits))
+		return DMT_TAKEN_ALL;
+	lines = is_small(log) ? 1 : atomic64_read(&slot->summary);
+	t->words = t->scratch;
+	t->lines = 0;
+	for (lines &= lines_mask(first, end - 1); lines; lines &= lines - 1) {
+		unsigned int line = __ffs64(lines);
+
+		if (peek_line(memory_of(bits), line, first, end, t->scratch))
+			t->lines |= 1ULL << line;
+	}
+	return t->lines ? DMT_TAKEN_WORDS : DMT_TAKEN_NONE;
+}
+
+static void *merge_zalloc(struct dmt_host *host, size_t size)
+{
+	void *mem = dmt_zalloc(host, size);
+
+	return mem ? mem : (void *)DMT_ALL;
+}
+
+/* The slot of a chunk whose pages are merged. NULL: they are all dirty */
+static struct dmt_slot *merge_slot(struct dmt_log *log, u64 chunk,
+				   struct dmt_host *host)
+{
+	unsigned int ti = chunk >> DMT_TABLE_SHIFT;
+	struct dmt_slot *table = log->table[ti];
+
+	if (!table)
+		log->table[ti] = table =
+			merge_zalloc(host, table_size(log, ti));
+	return is_all(table) ? NULL : &table[chunk & (DMT_TABLE_CHUNKS - 1)];
+}
+
+void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t)
+{
+	struct dmt_slot *slot = merge_slot(log, chunk, t->host);
+	atomic64_t *bits;
+	u64 todo;
+
+	if (!slot)
+		return;
+	if (is_small(log)) {
+		atomic64_or((s64)t->words[0], &slot->summary);
+		return;
+	}
+	bits = slot->bits;
+	if (!bits)
+		bits = merge_zalloc(t->host,
+				    bits_size(dmt_chunk_pages(log, chunk)));
+	slot->bits = is_all(bits) ? bits : memory_of(bits); /* no longer idle */
+	if (is_all(bits))
+		return;
+	bits = slot->bits;
+	for (todo = t->lines; todo; todo &= todo - 1) {
+		unsigned int w = __ffs64(todo) * DMT_LINE_WORDS;
+		unsigned int end = w + DMT_LINE_WORDS;
+
+		for (; w < end; w++)
+			atomic64_set(&bits[w],
+				     atomic64_read(&bits[w]) |
+					     (s64)READ_ONCE(t->words[w]));
+	}
+	atomic64_or((s64)t->lines, &slot->summary);
 }
 
 /* Mark a chunk's pages again that were in a slot of a table that has been removed. */

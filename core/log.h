@@ -113,6 +113,13 @@ bool dmt_log_mark(struct dmt_log *log, u64 first, u64 last,
 		  struct dmt_need *need);
 
 /*
+ * The same for a caller that may sleep, and needs no RCU section: no other thread uses the log. Never
+ * fails: without memory, a whole chunk or table is dirty.
+ */
+void dmt_log_mark_wait(struct dmt_log *log, u64 first, u64 last,
+		       struct dmt_host *host);
+
+/*
  * The bitmap of the chunk that @page is in, and the chunk's slot. NULL: it has none, or a mark
  * must change the slot first
  */
@@ -286,6 +293,30 @@ void dmt_log_prefetch(const struct dmt_log *log, u64 chunk);
  */
 enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 			    unsigned int end, struct dmt_taker *t);
+
+/**
+ * dmt_log_peek - read pages of one chunk, and leave them dirty
+ * @log: log of a mapping
+ * @chunk: number of the chunk
+ * @first: number of the first page, counted from the chunk's first
+ * @end: number behind the last page, at most dmt_chunk_pages()
+ * @t: out: the pages, in @t->words
+ *
+ * Serialised with takes. Return: as dmt_log_take(), but never DMT_TAKEN_FEW
+ */
+enum dmt_taken dmt_log_peek(const struct dmt_log *log, u64 chunk,
+			    unsigned int first, unsigned int end,
+			    struct dmt_taker *t);
+
+/**
+ * dmt_log_merge - mark pages that were taken from another log
+ * @log: log of as many pages, which no other thread uses
+ * @chunk: number of the chunk that they were taken from
+ * @t: the taken pages: DMT_TAKEN_WORDS
+ *
+ * May sleep. Never fails: without memory, the chunk or table is all dirty.
+ */
+void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t);
 
 /**
  * dmt_log_tidy - let go of a table that is clean

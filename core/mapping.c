@@ -3,6 +3,7 @@
  * Mapping: one MAP_DMA.
  */
 #include "mapping.h"
+#include "view.h"
 
 /*
  * Return: number of pages of a mapping that can be written at all. In a container without an
@@ -60,6 +61,7 @@ static void mapping_free(struct dmt_later *later)
 	struct dmt_mapping *m = container_of(later, struct dmt_mapping, later);
 
 	dmt_log_free(&m->log);
+	dmt_pending_free(m->pending);
 	dmt_pins_fini(&m->pins);
 	dmt_free_small(m, mapping_size(m->log.npages));
 }
@@ -70,10 +72,13 @@ void dmt_mapping_free(struct dmt_mapping *m)
 	mapping_free(&m->later);
 }
 
-/* Return: bytes of memory that it has at most: each page may have a pin, of 8 bytes, and 2 bits */
+/*
+ * Return: bytes of memory that it has at most: each page may have a pin, of 8 bytes, and 2 bits, and one for
+ * each view
+ */
 static u64 most_memory(const struct dmt_mapping *m)
 {
-	return sizeof(*m) + m->log.npages * 9;
+	return sizeof(*m) + m->log.npages * (m->pending ? 17 : 9);
 }
 
 void dmt_mapping_put(struct dmt_mapping *m)

@@ -10,6 +10,7 @@
 #include "pins.h"
 
 struct dmt_container;
+struct dmt_pending;
 
 /* Access that devices have; the values of VFIO_DMA_MAP_FLAG_* */
 #define DMT_READ  (1U << 0)
@@ -57,6 +58,8 @@ struct dmt_runs {
  * @next: next in a list of mappings that have left the space
  * @later: for dmt_free_later()
  * @runs: contiguity of the frames that the IOMMU maps
+ * @pending: list of the views' pending logs; under the container's lock
+ * @all_for: bit i is set if all pages are dirty for view number i: see view.c. Likewise
  * @users: number of references: of the space, and of unpins under way; it is freed at 0
  * @pins: pages that drivers hold
  * @log: pages that were written
@@ -79,6 +82,8 @@ struct dmt_mapping {
 	struct dmt_mapping *next;
 	struct dmt_later later;
 	struct dmt_runs runs;
+	struct dmt_pending *pending;
+	u64 all_for;
 	atomic_t users; /* in a cache line that an unpin writes anyway */
 	struct dmt_pins pins;
 	struct dmt_log log; /* must be last: it ends with an array */

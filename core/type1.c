@@ -217,6 +217,7 @@ static int check_bitmap(struct dmt_container *c, const struct vfio_bitmap *b,
 		return -EINVAL;
 	bitmap->data = (u64 __user *)b->data;
 	bitmap->pgshift = __ffs64(b->pgsize);
+	bitmap->peek = false;
 	npages = ((size - 1) >> bitmap->pgshift) + 1;
 	if (b->size < bitmap_bytes(npages))
 		return -EINVAL;
@@ -301,8 +302,9 @@ static long unmap_dma(struct dmt_container *c, unsigned long arg)
 
 /* DIRTY_PAGES ---------------------------------------------------------------- */
 
-static long get_bitmap(struct dmt_container *c, unsigned long arg, u32 argsz)
+static long get_bitmap(struct dmt_view *v, unsigned long arg, u32 argsz)
 {
+	struct dmt_container *c = v->c;
 	size_t minsz = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags);
 	struct vfio_iommu_type1_dirty_bitmap_get range;
 	struct dmt_bitmap bitmap;
@@ -321,24 +323,24 @@ static long get_bitmap(struct dmt_container *c, unsigned long arg, u32 argsz)
 	err = check_bitmap(c, &range.bitmap, range.size, &bitmap);
 	if (err)
 		return err;
-	return dmt_tracking_get_bitmap(c, range.iova, last, &bitmap);
+	return dmt_tracking_get_bitmap(v, range.iova, last, &bitmap);
 }
 
-static long dirty_pages(struct dmt_container *c, unsigned long arg)
+static long dirty_pages(struct dmt_view *v, unsigned long arg)
 {
 	struct vfio_iommu_type1_dirty_bitmap dirty;
 
-	if (get_args(c, &dirty, arg, flags))
+	if (get_args(v->c, &dirty, arg, flags))
 		return -EFAULT;
 	if (dirty.argsz < offsetofend(typeof(dirty), flags))
 		return -EINVAL;
 	switch (dirty.flags) { /* exactly one flag, and no others */
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
-		return dmt_tracking_start(c);
+		return dmt_tracking_start(v);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-		return dmt_tracking_stop(c);
+		return dmt_tracking_stop(v);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
-		return get_bitmap(c, arg, dirty.argsz);
+		return get_bitmap(v, arg, dirty.argsz);
 	default:
 		return -EINVAL;
 	}
@@ -356,10 +358,11 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 	if (info.argsz < minsz || info.flags)
 		return -EINVAL;
 	info.version = DMATRACK_VERSION;
-	info.features =
-		DMATRACK_FEATURE_ANY_RANGE | DMATRACK_FEATURE_COARSE_PAGES |
-		DMATRACK_FEATURE_NOTHING_LOST | DMATRACK_FEATURE_MAPPINGS |
-		DMATRACK_FEATURE_RANGES | DMATRACK_FEATURE_LOG;
+	info.features = DMATRACK_FEATURE_ANY_RANGE |
+			DMATRACK_FEATURE_COARSE_PAGES |
+			DMATRACK_FEATURE_NOTHING_LOST |
+			DMATRACK_FEATURE_MAPPINGS | DMATRACK_FEATURE_RANGES |
+			DMATRACK_FEATURE_LOG | DMATRACK_FEATURE_VIEWS;
 	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
 }
 
@@ -422,13 +425,15 @@ static long get_mappings(struct dmt_container *c, unsigned long arg)
 /* Check a range to harvest; whether it has whole pages is checked under the lock. */
 static bool check_ranges(const struct dmatrack_get_ranges *get)
 {
-	return get->argsz >= offsetofend(typeof(*get), more) && !get->flags &&
-	       get->count && get->ranges == (unsigned long)get->ranges &&
+	return get->argsz >= offsetofend(typeof(*get), more) &&
+	       !(get->flags & ~DMATRACK_PEEK) && get->count &&
+	       get->ranges == (unsigned long)get->ranges &&
 	       is_power_of_2(get->page_size) && get->iova <= get->last;
 }
 
-static long get_ranges(struct dmt_container *c, unsigned long arg)
+static long get_ranges(struct dmt_view *v, unsigned long arg)
 {
+	struct dmt_container *c = v->c;
 	struct dmatrack_get_ranges get;
 	struct dmt_ranges ranges;
 
@@ -441,16 +446,45 @@ static long get_ranges(struct dmt_container *c, unsigned long arg)
 				get.ranges,
 		.room = get.count,
 		.pgshift = __ffs64(get.page_size),
+		.peek = get.flags & DMATRACK_PEEK,
 		.get = (struct dmatrack_get_ranges __user *)arg,
 	};
 	if (!dmt_user_range_ok(c->host, ranges.data,
 			       (u64)get.count * sizeof(*ranges.data)))
 		return -EFAULT;
-	return dmt_tracking_get_ranges(c, get.iova, get.last, &ranges);
+	return dmt_tracking_get_ranges(v, get.iova, get.last, &ranges);
 }
 
-static long get_log(struct dmt_container *c, unsigned long arg)
+static long get_view_bitmap(struct dmt_view *v, unsigned long arg)
 {
+	struct dmatrack_get_bitmap get;
+	struct dmt_bitmap bitmap;
+	struct vfio_bitmap b;
+	int err;
+
+	if (get_args(v->c, &get, arg, size))
+		return -EFAULT;
+	if (get.argsz < offsetofend(typeof(get), size) ||
+	    get.flags & ~DMATRACK_PEEK || get.iova > get.last ||
+	    get.data != (unsigned long)get.data)
+		return -EINVAL;
+	if (!(get.last - get.iova + 1))
+		return -EOVERFLOW; /* 2^64 bytes */
+	b = (struct vfio_bitmap){
+		.pgsize = get.page_size,
+		.size = get.size,
+		.data = (__u64 __user *)(unsigned long)get.data,
+	};
+	err = check_bitmap(v->c, &b, get.last - get.iova + 1, &bitmap);
+	if (err)
+		return err;
+	bitmap.peek = get.flags & DMATRACK_PEEK;
+	return dmt_tracking_get_bitmap(v, get.iova, get.last, &bitmap);
+}
+
+static long get_log(struct dmt_view *v, unsigned long arg)
+{
+	struct dmt_container *c = v->c;
 	struct dmatrack_get_log get;
 	size_t minsz = offsetofend(typeof(get), unread);
 	int err;
@@ -459,9 +493,39 @@ static long get_log(struct dmt_container *c, unsigned long arg)
 		return -EFAULT;
 	if (get.argsz < minsz || get.flags || get.iova > get.last)
 		return -EINVAL;
-	err = dmt_tracking_describe(c, &get);
+	err = dmt_tracking_describe(v, &get);
 	return err ? err :
 		     dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
+}
+
+/* Calls on a container's descriptor, which are for its own view, and on other views' */
+static long view_call(struct dmt_view *v, unsigned int cmd, unsigned long arg)
+{
+	switch (cmd) {
+	case VFIO_IOMMU_GET_INFO:
+		return get_info(v->c, arg);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		return dirty_pages(v, arg);
+	case DMATRACK_GET_INFO:
+		return get_dmatrack_info(v->c, arg);
+	case DMATRACK_GET_MAPPINGS:
+		return get_mappings(v->c, arg);
+	case DMATRACK_GET_RANGES:
+		return get_ranges(v, arg);
+	case DMATRACK_GET_LOG:
+		return get_log(v, arg);
+	case DMATRACK_GET_BITMAP:
+		return get_view_bitmap(v, arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+long dmt_view_ioctl(struct dmt_view *v, unsigned int cmd, unsigned long arg)
+{
+	long ret = view_call(v, cmd, arg);
+
+	return ret == -EINVAL && READ_ONCE(v->c->closed) ? -ENODEV : ret;
 }
 
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
@@ -470,23 +534,11 @@ long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 	switch (cmd) {
 	case VFIO_CHECK_EXTENSION:
 		return dmt_type1_extension(c, arg);
-	case VFIO_IOMMU_GET_INFO:
-		return get_info(c, arg);
 	case VFIO_IOMMU_MAP_DMA:
 		return map_dma(c, arg);
 	case VFIO_IOMMU_UNMAP_DMA:
 		return unmap_dma(c, arg);
-	case VFIO_IOMMU_DIRTY_PAGES:
-		return dirty_pages(c, arg);
-	case DMATRACK_GET_INFO:
-		return get_dmatrack_info(c, arg);
-	case DMATRACK_GET_MAPPINGS:
-		return get_mappings(c, arg);
-	case DMATRACK_GET_RANGES:
-		return get_ranges(c, arg);
-	case DMATRACK_GET_LOG:
-		return get_log(c, arg);
 	default:
-		return -ENOTTY;
+		return view_call(&c->own, cmd, arg);
 	}
 }

@@ -17,6 +17,16 @@
 long dmt_type1_ioctl(struct dmt_container *c, unsigned int cmd,
 		     unsigned long arg);
 
+/**
+ * dmt_view_ioctl - make a call on a view's descriptor
+ * @v: view that is not the container's own
+ * @cmd: VFIO_IOMMU_GET_INFO, VFIO_IOMMU_DIRTY_PAGES, DMATRACK_GET_*
+ * @arg: argument of the call: a user pointer
+ *
+ * Return: as dmt_type1_ioctl(); -ENODEV: the container is closed.
+ */
+long dmt_view_ioctl(struct dmt_view *v, unsigned int cmd, unsigned long arg);
+
 /* VFIO_CHECK_EXTENSION; @c is NULL if there is no container yet. */
 long dmt_type1_extension(const struct dmt_container *c, unsigned long arg);
 

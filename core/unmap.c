@@ -117,14 +117,26 @@ static void notify(struct dmt_container *c, struct leaving *l)
 					 dmt_mapping_span(m) + 1);
 }
 
-/* Note that pages that were written there and not harvested are forgotten. */
-static void note_unread(struct dmt_container *c, const struct leaving *l)
+/* Note for a view that pages that were written there and not harvested are forgotten. */
+static void note_unread(struct dmt_view *v, const struct leaving *l)
 {
 	const struct dmt_mapping *m;
 
-	for (m = l->list; m && c->tracking; m = m->next)
+	for (m = l->list; m; m = m->next)
 		if (m->prot & DMT_WRITE)
-			dmt_unread_add(&c->unread, m->iova, m->last);
+			dmt_unread_add(&v->unread, m->iova, m->last);
+}
+
+/* The same for all views but @told, which has got them; or NULL */
+static void note_unread_but(struct dmt_container *c,
+			    const struct dmt_view *told,
+			    const struct leaving *l)
+{
+	struct dmt_view *v;
+
+	for (v = c->views.list; v; v = v->next)
+		if (v != told)
+			note_unread(v, l);
 }
 
 /*
@@ -164,6 +176,7 @@ static void unmap_finish(struct dmt_container *c, struct leaving *l)
 			dmt_pages_held(c->host, m->iova, m->last, kept);
 		if (m->iommu_mapped)
 			dmt_iommu_unmap(c, m);
+		dmt_views_leave(c, m);
 		smp_store_release(&c->nr_invalid, c->nr_invalid - m->invalid);
 		dmt_mapping_put(m);
 		c->avail++;
@@ -181,7 +194,8 @@ static int unmap_answer(struct dmt_container *c, u64 iova, u64 last,
 	if (size &&
 	    dmt_copy_to_user_nofault(c->host, size, &bytes, sizeof(bytes)))
 		return -EAGAIN;
-	return bitmap ? dmt_answer_bitmap_harvest(c, iova, last, bitmap) : 0;
+	return bitmap ? dmt_answer_bitmap_harvest(&c->own, iova, last, bitmap) :
+			0;
 }
 
 /* The same if nothing is unmapped: mappings in the range keep their dirty pages. */
@@ -190,8 +204,9 @@ static int unmap_none(struct dmt_container *c, u64 iova, u64 last,
 {
 	int err = unmap_answer(c, iova, last, NULL, 0, size);
 
-	return err || !bitmap ? err :
-				dmt_answer_bitmap_clean(c, iova, last, bitmap);
+	return err || !bitmap ?
+		       err :
+		       dmt_answer_bitmap_clean(&c->own, iova, last, bitmap);
 }
 
 /* Check that the range can be unmapped at all, as dmt_unmap_check(): -ENOENT is no error. */
@@ -202,7 +217,7 @@ static int unmap_may(struct dmt_container *c, u64 *iova, u64 last, bool all,
 
 	if (!dmt_container_is_aligned(c, *iova, last))
 		return -EINVAL;
-	if (bitmap && (!c->tracking || bitmap->pgshift != c->pgshift))
+	if (bitmap && (!c->own.on || bitmap->pgshift != c->pgshift))
 		return -EINVAL;
 	err = dmt_unmap_check(c, iova, last, all, end);
 	if (!err && bitmap && *end > last)
@@ -254,8 +269,7 @@ static int unmap_locked(struct dmt_container *c, u64 iova, u64 last, bool all,
 		return err != -ENOENT ? err :
 					unmap_none(c, iova, last, bitmap, size);
 	}
-	if (!bitmap)
-		note_unread(c, &l);
+	note_unread_but(c, bitmap ? &c->own : NULL, &l);
 	unmap_finish(c, &l);
 	return 0;
 }
@@ -354,6 +368,6 @@ void dmt_unmap_all(struct dmt_container *c)
 		return;
 	dmt_gate_drain(&c->gate);
 	notify(c, &l);
-	note_unread(c, &l);
+	note_unread_but(c, NULL, &l);
 	unmap_finish(c, &l);
 }

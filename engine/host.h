@@ -46,9 +46,16 @@ struct dmt_host {
 	long fault_nth;
 };
 
+/**
+ * struct dmatrack_engine - a container in this process
+ * @c: the container
+ * @host: its host
+ * @users: number of references: until it's destroyed, and of views
+ */
 struct dmatrack_engine {
 	struct dmt_container c;
 	struct dmt_host host;
+	atomic_t users;
 };
 
 int dmt_host_init(struct dmt_host *host, bool checked);

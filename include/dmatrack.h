@@ -107,9 +107,9 @@ int dmatrack_open_group(struct dmatrack **t, const char *path,
  *	and stays the caller's
  *
  * dmatrack_close() ends nothing as long as another descriptor of the container is
- * open: its mappings, devices and tracking stay. A container has one log: if two
- * readers harvest it, each page is reported to only one of them, and dmatrack_stop()
- * stops tracking for both.
+ * open: its mappings, devices and tracking stay. A container's own log has one reader: if
+ * two programs harvest it, each page is reported to only one of them, and dmatrack_stop()
+ * stops tracking for both. To watch it, open a view: dmatrack_open_view().
  *
  * Return: 0; -EBADF (@fd isn't open), -EINVAL (it is not a VFIO container, or has no
  * IOMMU type yet), -EOPNOTSUPP (its IOMMU driver is not a type1 driver), -EMFILE, -ENOMEM.
@@ -321,6 +321,26 @@ struct dmatrack_kvm_log {
  */
 int dmatrack_open_kvm_log(struct dmatrack **t,
 			  const struct dmatrack_kvm_log *kvm_log);
+
+/**
+ * dmatrack_open_view() - open a view: one more reader of a container
+ * @view: out: the view, as a container that has @t's mappings and no devices
+ * @t: container of dmatrack.ko, in this process, or on an iommufd's page tables
+ *
+ * The view has a log of its own: its harvests hide no page from @t or from another view, and theirs none
+ * from it. Tracking is on for it from the start, and pages that were written before are not dirty in it;
+ * dmatrack_stop() switches it off, and dmatrack_start() on again, without pages. It is harvested
+ * and described like @t, and copied from, which begins it anew and leaves it off; nothing can be mapped or unmapped by it, and no device attached. When @t maps or
+ * unmaps, so does the view.
+ *
+ * A mark costs the same, however many views there are. While there are several, harvests also copy what
+ * they find to the others. A container can have 64 views, its own among them (dmatrack_start()).
+ * dmatrack_close() ends the view. If @t is closed first, calls on the view fail with -ENODEV.
+ *
+ * Return: 0; -EOPNOTSUPP (another driver than dmatrack's, or an older one), -ENOSPC (there are 64
+ * views), -ENOMEM, -EMFILE.
+ */
+int dmatrack_open_view(struct dmatrack **view, struct dmatrack *t);
 
 /**
  * dmatrack_close() - close a container; the last call on it
@@ -568,6 +588,22 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap);
 
 /**
+ * dmatrack_peek() - read the log, and leave it as it is
+ * @t: container or view; tracking must be on
+ * @iova: as for dmatrack_harvest()
+ * @size: as for dmatrack_harvest()
+ * @page_size: as for dmatrack_harvest()
+ * @bitmap: out: as for dmatrack_harvest(): the pages that it would report. They stay dirty
+ *
+ * Return: as dmatrack_harvest(), and -EOPNOTSUPP (not a container of dmatrack's drivers).
+ */
+int dmatrack_peek(struct dmatrack *t, uint64_t iova, uint64_t size,
+		  uint64_t page_size, uint64_t *bitmap);
+
+/* The pages that are reported stay dirty. */
+#define DMATRACK_RANGES_PEEK (1u << 0)
+
+/**
  * struct dmatrack_ranges - a range to harvest, and a function that gets the dirty ranges
  * @size: sizeof(struct dmatrack_ranges); for other values see dmatrack(7)
  * @iova: first IOVA to harvest, page-aligned
@@ -577,6 +613,7 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
  * @found: called for each dirty range, with its first IOVA and its size in bytes, in the calling
  *	   thread, with no lock held. Ranges come in ascending order, and are not adjacent. It may
  *	   make any call on the container except dmatrack_close()
+ * @flags: DMATRACK_RANGES_*
  */
 struct dmatrack_ranges {
 	size_t size;
@@ -585,6 +622,7 @@ struct dmatrack_ranges {
 	uint64_t page_size;
 	void *opaque;
 	void (*found)(void *opaque, uint64_t iova, uint64_t size);
+	uint64_t flags;
 };
 
 /**
@@ -597,7 +635,8 @@ struct dmatrack_ranges {
  * harvested with bitmaps of 32 KiB; the stock driver with one bitmap of the whole range.
  * Pages that were passed to @found are clean from then on, even if the call fails later.
  *
- * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested), -E2BIG (@ranges has a
+ * Return: as dmatrack_harvest(), and -ENOMEM (nothing was harvested), -EOPNOTSUPP
+ * (DMATRACK_RANGES_PEEK, and not a container of dmatrack's drivers), -E2BIG (@ranges has a
  * member that this library doesn't know, and that is not 0).
  */
 int dmatrack_harvest_ranges(struct dmatrack *t,

@@ -32,7 +32,8 @@ struct mem_cgroup;
  * struct dmt_host - the kernel's side of one container
  * @c: the container
  * @nesting: whether the type is VFIO_TYPE1_NESTING_IOMMU: see compat/iommu.h
- * @users: number of references: of the VFIO core, from open to release, and of calls under way
+ * @users: number of references: of the VFIO core, from open to release; of calls under way; and of
+ *	   views that are open
  * @hash: node in the table of hosts that have not been released
  * @released: node in the list of hosts to free
  * @memcg: memory cgroup that its memory is charged to, whichever thread allocates it
@@ -70,6 +71,9 @@ void *dmt_zalloc_page(struct dmt_host *host);
 struct dmt_pool *dmt_pool_new(void);
 /* No object is allocated any more; it is freed with its last object. */
 void dmt_pool_close(struct dmt_pool *pool);
+
+/* view.c */
+int dmt_view_open(struct dmt_host *host, unsigned long arg);
 
 /* device.c */
 void dmt_device_add(struct dmt_host *host, struct vfio_device *vdev);

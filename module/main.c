@@ -13,6 +13,7 @@
 
 #include "compat/iommu.h"
 #include "kernel_host.h"
+#include "uapi/dmatrack.h"
 
 static bool is_nesting(unsigned long type)
 {
@@ -51,7 +52,8 @@ static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 	host = dmt_host_get(data);
 	if (!host)
 		return -EINVAL;
-	ret = dmt_type1_ioctl(&host->c, cmd, arg);
+	ret = cmd == DMATRACK_OPEN_VIEW ? dmt_view_open(host, arg) :
+					  dmt_type1_ioctl(&host->c, cmd, arg);
 	dmt_host_put(host);
 	return ret;
 }

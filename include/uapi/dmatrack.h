@@ -16,6 +16,9 @@
  * The calls of <linux/vfio.h> have the errors of the kernel's own type1 driver, and
  * VFIO_IOMMU_UNMAP_DMA these (none of them changes anything):
  *
+ * Writes are logged as long as a view is on: the container's own, by START, or another one of
+ * DMATRACK_OPEN_VIEW. Calls on the container's descriptor are for its own view.
+ *
  *	EBUSY	a device's driver holds pages of the range, and did not unpin them
  *		within about a second. The memory must stay at its address, as the
  *		device may still write to it. Call again later, or after the device
@@ -51,6 +54,9 @@
 
 /* The driver has DMATRACK_GET_LOG. */
 #define DMATRACK_FEATURE_LOG (1ULL << 5)
+
+/* The driver has DMATRACK_OPEN_VIEW, DMATRACK_GET_BITMAP and DMATRACK_PEEK. */
+#define DMATRACK_FEATURE_VIEWS (1ULL << 6)
 
 /**
  * struct dmatrack_info - version and features of the driver
@@ -132,10 +138,13 @@ struct dmatrack_dirty_range {
 	__u64 last;
 };
 
+/* Report pages, and leave them dirty: the next harvest reports them again. */
+#define DMATRACK_PEEK (1U << 0)
+
 /**
  * struct dmatrack_get_ranges - harvest, and report the dirty ranges
  * @argsz: in: size of this structure in bytes; at least up to @more
- * @flags: in: 0
+ * @flags: in: 0 or DMATRACK_PEEK
  * @iova: in: first IOVA to harvest; a multiple of the smallest page size
  * @last: in: last IOVA to harvest, inclusive: the last byte of a page of the smallest size
  * @page_size: in: size in bytes of the pages that are reported: a power of two, at least
@@ -179,7 +188,35 @@ struct dmatrack_get_ranges {
 };
 #define DMATRACK_GET_RANGES _IO(DMATRACK_MAGIC, 2)
 
-/* Tracking is on: writes are logged. */
+/**
+ * struct dmatrack_get_bitmap - harvest, and report the dirty pages in a bitmap
+ * @argsz: in: size of this structure in bytes; at least up to @size
+ * @flags: in: 0 or DMATRACK_PEEK
+ * @iova: in: first IOVA to harvest; a multiple of the smallest page size
+ * @last: in: last IOVA to harvest, inclusive: the last byte of a page of the smallest size
+ * @page_size: in: size in bytes of the pages that a bit stands for, as of struct dmatrack_get_ranges
+ * @data: in: user pointer to 64-bit words; bit 0 of the first is the page at @iova
+ * @size: in: size of @data in bytes: a bit for each page, rounded up to a word, or more
+ *
+ * DMATRACK_GET_BITMAP does what VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP does. It writes the words of the
+ * range, and nothing behind them.
+ *
+ * Return: 0, or -1 with errno as above, or EINVAL (not tracking; an invalid range, page size or
+ * size), EOVERFLOW (all 2^64 IOVAs), EINTR (the caller is being killed). After an error all pages that
+ * were dirty still are.
+ */
+struct dmatrack_get_bitmap {
+	__u32 argsz;
+	__u32 flags;
+	__u64 iova;
+	__u64 last;
+	__u64 page_size;
+	__u64 data;
+	__u64 size;
+};
+#define DMATRACK_GET_BITMAP _IO(DMATRACK_MAGIC, 5)
+
+/* The view is on: writes are logged for it. */
 #define DMATRACK_LOG_TRACKING (1U << 0)
 
 /**
@@ -188,18 +225,20 @@ struct dmatrack_get_ranges {
  * @flags: in: 0; out: DMATRACK_LOG_*; later versions may have others: ignore unknown flags
  * @iova: in: first IOVA of the range that @unread is for
  * @last: in: its last IOVA, inclusive
- * @taken: out: number of successful harvests of the container, of any range
- *	   (VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, DMATRACK_GET_RANGES), plus the number of
- *	   times that tracking ended. Only differences between two values have a meaning
+ * @taken: out: number of successful harvests of the view, of any range
+ *	   (VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, DMATRACK_GET_RANGES, DMATRACK_GET_BITMAP) without
+ *	   DMATRACK_PEEK, plus the number of times that it was switched off. Only differences
+ *	   between two values have a meaning
  * @unread: out: number that changes when a mapping in the range to which devices may write
- *	    is unmapped during tracking without VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: writes
+ *	    is unmapped during tracking without VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, which
+ *	    reports to the container's own view only: writes
  *	    there since the last harvest are not known any more. 0 if that hasn't happened
  *	    since tracking began. If more than 32 distant ranges were unmapped it may also
  *	    change for a range between them
  *
- * A container has one log. If @taken grows by the number of a reader's own harvests, there
- * is no other reader, and every write is in one of these harvests unless @unread has
- * changed.
+ * @taken and @unread are the view's own. If @taken grows by the number of a reader's own harvests
+ * that clear, there is no other reader of the view, and every write is in one of these harvests unless
+ * @unread has changed.
  *
  * Return: 0, or -1 with errno as above, or EINVAL (@iova is above @last).
  */
@@ -212,5 +251,33 @@ struct dmatrack_get_log {
 	__u64 unread;
 };
 #define DMATRACK_GET_LOG _IO(DMATRACK_MAGIC, 3)
+
+/**
+ * struct dmatrack_view_open - open a view: one more, independent reader of the container
+ * @argsz: in: size of this structure in bytes; at least up to @flags
+ * @flags: in: 0
+ *
+ * DMATRACK_OPEN_VIEW returns a descriptor, with FD_CLOEXEC set. Writes are logged for the view from
+ * then on: pages that were written before aren't dirty in it. Its harvests hide no page from the
+ * container's own view (VFIO_IOMMU_DIRTY_PAGES) or from another one, and theirs none from it.
+ *
+ * Calls on the descriptor are VFIO_IOMMU_GET_INFO, DMATRACK_GET_INFO and DMATRACK_GET_MAPPINGS, as on the
+ * container's; and for the view VFIO_IOMMU_DIRTY_PAGES, DMATRACK_GET_RANGES, DMATRACK_GET_BITMAP and
+ * DMATRACK_GET_LOG: STOP switches it off, and START on again, without pages. Closing the descriptor
+ * ends the view. When the container has gone, these calls return ENODEV.
+ *
+ * A view costs a mark nothing. While there are several, a harvest by one of them also copies what it finds
+ * to the others: a bit a page and view at most, charged to the container's user.
+ *
+ * In a process (libdmatrack) it is dmatrack_open_view().
+ *
+ * Return: the descriptor, or -1 with errno as above, or ENOSPC (64 views are on, the container's own
+ * among them), ENOMEM, EMFILE, ENFILE, EINTR (the caller is being killed).
+ */
+struct dmatrack_view_open {
+	__u32 argsz;
+	__u32 flags;
+};
+#define DMATRACK_OPEN_VIEW _IO(DMATRACK_MAGIC, 4)
 
 #endif

@@ -19,6 +19,8 @@
  * @attach: as dmatrack_attach(); NULL: the backend attaches no devices
  * @detach: as dmatrack_detach(); NULL if @attach is
  * @close: end and free the container
+ * @open_view: open a view of the container, whose driver has DMATRACK_FEATURE_VIEWS; returns 0 or -errno,
+ *	       without a text; NULL: it has none
  * @track: start or stop tracking, with a text on failure; NULL: by @ioctl
  * @fixed: whether nothing can be mapped or unmapped: @ioctl returns -EOPNOTSUPP
  */
@@ -27,6 +29,7 @@ struct dmatrack_ops {
 	int (*attach)(struct dmatrack *t, const char *device);
 	int (*detach)(struct dmatrack *t, int device_fd);
 	void (*close)(struct dmatrack *t);
+	int (*open_view)(struct dmatrack **view, struct dmatrack *t);
 	int (*track)(struct dmatrack *t, bool on);
 	bool fixed;
 };
@@ -40,6 +43,7 @@ struct dmatrack_ops {
  * @devices: list of attached devices
  * @device_fd: descriptor of the VFIO device it was opened with, or -1
  * @features: DMATRACK_FEATURE_* of the driver; 0: the stock driver
+ * @is_view: whether it's a view
  * @copied: whether a pre-copy of it is running; atomic
  * @tally: counts of calls, if the driver has no DMATRACK_FEATURE_LOG
  *
@@ -53,6 +57,7 @@ struct dmatrack {
 	struct dml_device *devices;
 	int device_fd;
 	uint64_t features;
+	bool is_view;
 	bool copied;
 	struct dml_tally tally;
 };

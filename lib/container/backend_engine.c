@@ -6,6 +6,7 @@
 #include "backend.h"
 #include "dmatrack_engine.h"
 #include "lib/util/error.h"
+#include "view.h"
 
 static long engine_ioctl(struct dmatrack *t, unsigned long cmd,
 			 unsigned long arg)
@@ -22,6 +23,7 @@ static void engine_close(struct dmatrack *t)
 static const struct dmatrack_ops engine_ops = {
 	.ioctl = engine_ioctl,
 	.close = engine_close,
+	.open_view = dml_view_open_engine,
 };
 
 int dmatrack_open_engine(struct dmatrack **t, unsigned int type,

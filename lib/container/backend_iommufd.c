@@ -25,6 +25,7 @@
 #include "iommufd.h"
 #include "lib/util/error.h"
 #include "lib/util/sized.h"
+#include "view.h"
 
 #define IOMMUFD_PATH "/dev/iommu"
 
@@ -206,6 +207,7 @@ static const struct dmatrack_ops iommufd_ops = {
 	.attach = attach_device,
 	.detach = detach_device,
 	.close = iommufd_close,
+	.open_view = dml_view_open_engine,
 };
 
 static int open_for_device(struct iommufd_container *c, const char *device)

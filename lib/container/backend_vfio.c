@@ -21,6 +21,7 @@
 #include "backend.h"
 #include "lib/util/error.h"
 #include "group.h"
+#include "view.h"
 
 #define CONTAINER_PATH "/dev/vfio/vfio"
 
@@ -250,7 +251,13 @@ static void vfio_close(struct dmatrack *t)
 	free(c);
 }
 
+static int vfio_open_view(struct dmatrack **view, struct dmatrack *t)
+{
+	return dml_view_open_fd(view, t, to_vfio(t)->fd);
+}
+
 static const struct dmatrack_ops vfio_ops = {
+	.open_view = vfio_open_view,
 	.ioctl = vfio_ioctl,
 	.attach = vfio_attach,
 	.detach = vfio_detach,

@@ -203,6 +203,16 @@ int dmatrack_stop(struct dmatrack *t)
 	"not tracking (dmatrack_start()), an unsupported page size, or a range that doesn't " \
 	"begin and end with mappings, as the stock driver requires"
 
+static int harvest_failed(const struct dmatrack *t, int err, const char *what,
+			  uint64_t iova, uint64_t size, uint64_t page_size)
+{
+	return dml_container_failed(
+		err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
+		"%s 0x%llx bytes at IOVA 0x%llx in pages of 0x%llx", what,
+		(unsigned long long)size, (unsigned long long)iova,
+		(unsigned long long)page_size);
+}
+
 int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     uint64_t page_size, uint64_t *bitmap)
 {
@@ -227,12 +237,38 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 	if (!t->features) /* the stock driver only sets bits */
 		memset(bitmap, 0, get.bitmap.size);
 	err = call(t, VFIO_IOMMU_DIRTY_PAGES, arg);
-	if (err)
-		dml_container_failed(
-			err, t->features ? HARVEST_EINVAL : STOCK_EINVAL,
-			"harvesting 0x%llx bytes at IOVA 0x%llx in pages of "
-			"0x%llx",
-			(unsigned long long)size, (unsigned long long)iova,
-			(unsigned long long)page_size);
-	return err;
+	return err ? harvest_failed(t, err, "harvesting", iova, size,
+				    page_size) :
+		     0;
+}
+
+int dmatrack_peek(struct dmatrack *t, uint64_t iova, uint64_t size,
+		  uint64_t page_size, uint64_t *bitmap)
+{
+	struct dmatrack_get_bitmap get = {
+		.argsz = sizeof(get),
+		.flags = DMATRACK_PEEK,
+		.iova = iova,
+		.last = iova + size - 1,
+		.page_size = page_size,
+		.data = (uintptr_t)bitmap,
+		.size = dmatrack_bitmap_size(size, page_size),
+	};
+	int err;
+
+	if (dml_lacks(t, bitmap))
+		return -EINVAL;
+	if (!(t->features & DMATRACK_FEATURE_VIEWS))
+		return dml_error(-EOPNOTSUPP,
+				 "the %s driver can't report pages and leave "
+				 "them dirty; dmatrack can",
+				 t->driver);
+	if (!size)
+		err = -EINVAL;
+	else if (size - 1 > UINT64_MAX - iova)
+		err = -EOVERFLOW;
+	else
+		err = call(t, DMATRACK_GET_BITMAP, &get);
+	return err ? harvest_failed(t, err, "reading", iova, size, page_size) :
+		     0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "dmatrack_engine.h"
+#include "engine.h"
 #include "engine/iommu.h"
 #include "engine/mark.h"
 #include "engine/reclaim.h"
@@ -67,6 +68,7 @@ int dmatrack_engine_create(struct dmatrack_engine **engine, unsigned int type,
 	if (posix_memalign((void **)&e, 64, sizeof(*e)))
 		return dml_error(-ENOMEM, "no memory for a container");
 	memset(e, 0, sizeof(*e));
+	atomic_set(&e->users, 1);
 	err = dmt_reclaim_init();
 	if (err)
 		goto err_free;
@@ -108,17 +110,29 @@ static void check_nothing_left(const struct dmatrack_engine *e)
 #endif
 }
 
+void dml_engine_get(struct dmatrack_engine *e)
+{
+	atomic_inc(&e->users);
+}
+
+void dml_engine_put(struct dmatrack_engine *e)
+{
+	if (!atomic_dec_and_test(&e->users))
+		return;
+	dmt_container_fini(&e->c);
+	dmt_host_fini(&e->host);
+	free(e);
+}
+
 void dmatrack_engine_destroy(struct dmatrack_engine *e)
 {
 	if (!e)
 		return;
 	dmatrack_engine_emulated(e, false);
 	dmt_container_close(&e->c);
-	dmt_container_fini(&e->c);
 	rcu_barrier();
 	check_nothing_left(e);
-	dmt_host_fini(&e->host);
-	free(e);
+	dml_engine_put(e);
 }
 
 long dmatrack_engine_ioctl(struct dmatrack_engine *e, unsigned long cmd,

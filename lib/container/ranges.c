@@ -54,16 +54,17 @@ static void add(struct ranges *r, uint64_t iova, uint64_t size)
 }
 
 /* By DMATRACK_GET_RANGES */
-static int harvest_lists(struct dmatrack *t, struct ranges *r, uint64_t iova,
-			 uint64_t last, uint64_t page_size,
+static int harvest_lists(struct dmatrack *t, struct ranges *r,
+			 const struct dmatrack_ranges *q,
 			 struct dmatrack_dirty_range *list)
 {
 	struct dmatrack_get_ranges get = {
 		.argsz = sizeof(get),
-		.last = last,
-		.page_size = page_size,
+		.flags = q->flags & DMATRACK_RANGES_PEEK ? DMATRACK_PEEK : 0,
+		.last = q->iova + q->length - 1,
+		.page_size = q->page_size,
 		.ranges = (uintptr_t)list,
-		.next = iova,
+		.next = q->iova,
 	};
 	uint32_t i;
 	long ret;
@@ -198,6 +199,21 @@ static int failed(int err, const struct dmatrack_ranges *q)
 		(unsigned long long)q->page_size);
 }
 
+static int check_flags(const struct dmatrack *t,
+		       const struct dmatrack_ranges *q)
+{
+	if (q->flags & ~DMATRACK_RANGES_PEEK)
+		return dml_error(-EINVAL,
+				 "struct dmatrack_ranges: unknown flags 0x%llx",
+				 (unsigned long long)q->flags);
+	if (q->flags && !(t->features & DMATRACK_FEATURE_VIEWS))
+		return dml_error(-EOPNOTSUPP,
+				 "the %s driver can't report pages and leave "
+				 "them dirty; dmatrack can",
+				 t->driver);
+	return 0;
+}
+
 int dmatrack_harvest_ranges(struct dmatrack *t,
 			    const struct dmatrack_ranges *ranges)
 {
@@ -217,6 +233,9 @@ int dmatrack_harvest_ranges(struct dmatrack *t,
 	if (!q.found)
 		return dml_error(-EINVAL,
 				 "dmatrack_harvest_ranges(): found is NULL");
+	err = check_flags(t, &q);
+	if (err)
+		return err;
 	lists = t->features & DMATRACK_FEATURE_RANGES;
 	err = check(t, q.iova, q.length, q.page_size);
 	if (err)
@@ -230,8 +249,7 @@ int dmatrack_harvest_ranges(struct dmatrack *t,
 				 "no memory for an answer of %zu bytes", bytes);
 	r = (struct ranges){ .found = q.found, .opaque = q.opaque };
 	if (lists)
-		err = harvest_lists(t, &r, q.iova, q.iova + q.length - 1,
-				    q.page_size, mem);
+		err = harvest_lists(t, &r, &q, mem);
 	else
 		err = harvest_windows(t, &r, q.iova, q.length, q.page_size,
 				      window, mem);

@@ -101,7 +101,11 @@ int dml_tally_read(struct dmatrack *t, struct dmatrack_get_log *get)
 
 bool dml_tally_claim(struct dmatrack *t)
 {
-	return !__atomic_exchange_n(&t->copied, true, __ATOMIC_ACQUIRE);
+	if (__atomic_exchange_n(&t->copied, true, __ATOMIC_ACQUIRE))
+		return false;
+	if (t->is_view)
+		dmatrack_stop(t);
+	return true;
 }
 
 void dml_tally_release(struct dmatrack *t)

@@ -44,7 +44,10 @@ long dml_tally_count(struct dmatrack *t, unsigned long cmd, unsigned long arg,
 /* DMATRACK_GET_LOG, whatever the driver. Return: 0 or -errno, with the thread's text */
 int dml_tally_read(struct dmatrack *t, struct dmatrack_get_log *get);
 
-/* Reserve @t for one copy at a time. Return: false: another copy has it */
+/*
+ * Reserve @t for one copy at a time. A view is switched off, as a container is that isn't tracked. Return:
+ * false: another copy has it
+ */
 bool dml_tally_claim(struct dmatrack *t);
 void dml_tally_release(struct dmatrack *t);
 

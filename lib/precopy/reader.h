@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Reader: a copy as the only reader of a container's log. A container has one log, and
- * a harvest clears it: if another program harvests, stops tracking or unmaps memory
- * that is copied, the copy can't be exact. That is detected here.
+ * Reader: a copy as the only reader of a container's own log, or of a view. A harvest clears it: if
+ * another program harvests, stops tracking or unmaps memory that is copied, the copy can't be exact. That is
+ * detected here.
  */
 #ifndef DML_PRECOPY_READER_H
 #define DML_PRECOPY_READER_H

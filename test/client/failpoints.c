@@ -249,7 +249,7 @@ static bool may_be(uint64_t page)
 	if (end > map->first + map->count)
 		end = map->first + map->count;
 	return map->prot & VFIO_DMA_MAP_FLAG_WRITE &&
-	       model_reports(&m, first, end - first);
+	       model_reports(&m, 0, first, end - first);
 }
 
 /* The answer for pages from @first on has all that must be, and none that mustn't be. */
@@ -259,7 +259,7 @@ static void check_answer(const char *what, uint64_t first, uint64_t count)
 
 	mark_unseen();
 	for (n = 0; n < count; n++) {
-		bool want = model_reports(&m, first + n, 1);
+		bool want = model_reports(&m, 0, first + n, 1);
 
 		if (bit(n) != want && (want || !may_be(first + n))) {
 			printf("# page %lu\n", first + n);
@@ -310,8 +310,8 @@ static long do_track(const struct step *s)
 	bool on = s->arg == VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
 	long ret = call(VFIO_IOMMU_DIRTY_PAGES, &a);
 
-	if (!ret && on != m.tracking)
-		model_track(&m, on);
+	if (!ret && on != (bool)m.tracking)
+		model_track(&m, 0, on);
 	return ret;
 }
 
@@ -379,7 +379,7 @@ static long do_harvest(const struct step *s)
 	if (ret)
 		return ret;
 	check_answer("harvest", s->first, s->count);
-	model_clean(&m, s->first, s->count);
+	model_clean(&m, 0, s->first, s->count);
 	vague &= s->count < PAGES;
 	return 0;
 }
@@ -408,7 +408,7 @@ static long do_ranges(const struct step *s)
 			answer[(page - s->first) / 64] |=
 				1ULL << (page - s->first) % 64;
 	check_answer("ranges", s->first, s->count);
-	model_clean(&m, s->first, s->count);
+	model_clean(&m, 0, s->first, s->count);
 	return 0;
 }
 

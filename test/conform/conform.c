@@ -58,6 +58,7 @@ static unsigned int nr_devices; /* 0: the container is the engine's */
 static bool iommu;		/* the engine has a played IOMMU */
 static bool iommufd; /* the container is the engine's, on the device's iommufd */
 static bool dirty_bits; /* reads_dirty_bits() */
+static bool watched;	/* there is always another view: see struct bed */
 
 void conform_register(struct conform_case *c)
 {
@@ -170,6 +171,9 @@ void conform_opened(void)
 		 dmatrack_driver(bed.t));
 	if (bed.stock && difference_fatal(running))
 		conform_skip(difference_fatal(running));
+	if (watched && dmatrack_open_view(&bed.watcher, bed.t))
+		conform_check(__FILE__, __LINE__, false, "no view: %s",
+			      dmatrack_error());
 }
 
 /* Is the first device behind an IOMMU? */
@@ -273,6 +277,9 @@ void conform_close(void)
 	if (bed.t)
 		dmatrack_close(bed.t);
 	bed.t = NULL;
+	dmatrack_close(
+		bed.watcher); /* after the container, which usually ends first */
+	bed.watcher = NULL;
 }
 
 enum lack {
@@ -529,10 +536,11 @@ static bool wanted(const char *name, char **patterns)
 
 static void usage(FILE *to)
 {
-	fputs("usage: conform --engine [--iommu|--iommus|--dirty-bits] "
+	fputs("usage: conform [--watched] --engine "
+	      "[--iommu|--iommus|--dirty-bits] [PATTERN]...\n"
+	      "       conform [--watched] {--device UUID|PCI-ADDRESS}... "
 	      "[PATTERN]...\n"
-	      "       conform {--device UUID|PCI-ADDRESS}... [PATTERN]...\n"
-	      "       conform --iommufd DEVICE [PATTERN]...\n"
+	      "       conform [--watched] --iommufd DEVICE [PATTERN]...\n"
 	      "       conform --list\n"
 	      "\n"
 	      "Run the cases whose names match (shell patterns; default all; "
@@ -543,9 +551,11 @@ static void usage(FILE *to)
 	      "the kernel's type1\n"
 	      "driver with a device. Cases about several devices use the "
 	      "others, too. Or against\n"
-	      "the engine on page tables of an iommufd. TAP on stdout. "
-	      "Exit status: 0 all\n"
-	      "passed, 1 some failed, 2 usage.\n",
+	      "the engine on page tables of an iommufd. With --watched, another "
+	      "view of the\n"
+	      "container harvests as well. TAP on stdout. Exit status: 0 all "
+	      "passed, 1 some\n"
+	      "failed, 2 usage.\n",
 	      to);
 }
 
@@ -563,6 +573,21 @@ static void check_differences(void)
 		number++;
 		not_ok(name, "differences.c lists a case that there isn't");
 	}
+}
+
+/* --watched may stand anywhere. Return: the number of arguments without it */
+static int take_watched(int argc, char **argv)
+{
+	int i, n = 0;
+
+	for (i = 0; i < argc; i++) {
+		if (!strcmp(argv[i], "--watched"))
+			watched = true;
+		else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	return n;
 }
 
 /* Return: the patterns that follow; NULL: no devices, or too many */
@@ -589,7 +614,9 @@ int main(int argc, char **argv)
 	} else if (argc == 2 && !strcmp(argv[1], "--help")) {
 		usage(stdout);
 		return 0;
-	} else if (argc >= 2 && !strcmp(argv[1], "--engine")) {
+	}
+	argc = take_watched(argc, argv);
+	if (argc >= 2 && !strcmp(argv[1], "--engine")) {
 		played_apart = argc >= 3 && !strcmp(argv[2], "--iommus");
 		played_dirty_bits = argc >= 3 &&
 				    !strcmp(argv[2], "--dirty-bits");

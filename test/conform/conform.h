@@ -79,6 +79,7 @@ typedef __u64 u64; /* the engine's as well */
 /**
  * struct bed - the container of the case under way
  * @t: the container
+ * @watcher: a view of the container that harvests whenever the case does; NULL: there is none
  * @d: a device in the container
  * @type: VFIO_TYPE1v2_IOMMU or VFIO_TYPE1_IOMMU
  * @engine: the container is in this process, not in the kernel
@@ -87,6 +88,7 @@ typedef __u64 u64; /* the engine's as well */
  */
 struct bed {
 	struct dmatrack *t;
+	struct dmatrack *watcher;
 	struct dev_device *d;
 	unsigned int type;
 	bool engine;

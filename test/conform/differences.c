@@ -35,6 +35,7 @@
 #define NO_MARK	   "mark_dirty", "there is no such call"
 #define NO_LIST	   "list the mappings", "there is no such call"
 #define NO_RANGES  "harvests as ranges", "there is no such call"
+#define NO_VIEWS   "views", "it has one reader"
 #define NO_LOG	   "whether the log was read by others", "there is no such call"
 #define NOT_THERE \
 	"MAP_DMA of memory that userfaultfd holds back", "fails at once"
@@ -59,8 +60,9 @@ static const struct difference differences[] = {
 	  "harvest: -EINVAL, not 0", 0 },
 	{ "iommu_part_of_mapping", WHOLE_MAPPINGS, "harvest: -EINVAL, not 0",
 	  0 },
-	{ "model_full", NO_RANGES, "GET_RANGES: -ENOTTY, not", 0 },
-	{ "model_last_iova", NO_RANGES, "GET_RANGES: -ENOTTY, not", 0 },
+	{ "model_full", NO_RANGES, NULL, 0 },
+	{ "model_views", NO_VIEWS, NULL, 0 },
+	{ "model_last_iova", NO_RANGES, NULL, 0 },
 	{ "harvest_dirty_buffer", BUFFER_STAYS, "room[2]: ", 0 },
 	{ "unmap_bitmap_dirty_buffer", BUFFER_STAYS, "words[1]: ", 0 },
 	{ "fault_false_bits_from_buffer", BUFFER_STAYS, "word: ", 0 },
@@ -193,6 +195,22 @@ static const struct difference differences[] = {
 	{ "ranges_unaligned_struct", NO_RANGES, NULL, 0 },
 	{ "ranges_over_struct", NO_RANGES, NULL, 0 },
 	{ "ranges_bad_buffer_coarse", NO_RANGES, NULL, 0 },
+	{ "views_each", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_late", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_closed", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_pins", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_unseen", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_dirty_bits", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_peek", NO_VIEWS, "-ENOTTY, not ", 0 },
+	{ "views_peek_large", NO_VIEWS, "-ENOTTY, not ", 0 },
+	{ "views_bitmap_arguments", NO_VIEWS, "-ENOTTY, not ", 0 },
+	{ "views_unmap", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_large", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_bad_buffer", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_limit", NO_VIEWS, "-EOPNOTSUPP, not ", 0 },
+	{ "views_container_first", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_other_calls", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
+	{ "views_open_arguments", NO_VIEWS, "-ENOTTY, not ", 0 },
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "iommu_map_waits_alone", NOT_THERE, "-EFAULT, not 0", 0 },
 	{ "iommu_map_overtaken", NOT_THERE, "-EFAULT, not -EEXIST", 0 },

@@ -8,13 +8,15 @@
 #include "test/exact/exact.h"
 #include "test/exact/model.h"
 
-static void run_model(u64 base, bool plain, unsigned long calls, u64 seed)
+static void run_model(u64 base, bool plain, bool views, unsigned long calls,
+		      u64 seed)
 {
 	struct exact_setup setup = {
 		.t = bed.t,
 		.d = bed.d,
 		.base = base,
 		.plain = plain,
+		.views = views,
 		.calls = calls,
 		.seed = seed,
 		.refused = true,
@@ -28,17 +30,23 @@ static void run_model(u64 base, bool plain, unsigned long calls, u64 seed)
 
 CASE(model_full, EMULATED)
 {
-	run_model(BASE, false, 20000, 1);
+	run_model(BASE, false, false, 20000, 1);
+}
+
+/* Views come and go, and harvest in turn. */
+CASE(model_views, EMULATED)
+{
+	run_model(BASE, false, true, 40000, 4);
 }
 
 /* The window ends with the last IOVA. */
 CASE(model_last_iova, EMULATED)
 {
-	run_model(-MODEL_WINDOW * PAGE, false, 5000, 2);
+	run_model(-MODEL_WINDOW * PAGE, false, false, 5000, 2);
 }
 
 /* Check the model itself: it agrees with what the stock driver promises. */
 CASE(model_plain, EMULATED)
 {
-	run_model(BASE, true, 20000, 3);
+	run_model(BASE, true, false, 20000, 3);
 }

@@ -69,6 +69,22 @@ bool exact_range(struct exact *x, uint64_t *first, uint64_t *count)
 	return true;
 }
 
+/* The number of a view that is open */
+static unsigned int some_view(struct exact *x)
+{
+	unsigned int view = any(x, EXACT_VIEWS);
+
+	return x->view[view] ? view : 0;
+}
+
+/* The same of one that is on, where one is */
+static unsigned int some_view_on(struct exact *x)
+{
+	unsigned int view = some_view(x);
+
+	return model_is_on(&x->m, view) ? view : 0;
+}
+
 /* A random number of pages for each bit */
 static uint64_t some_per_bit(struct exact *x)
 {
@@ -178,8 +194,8 @@ static bool is_bit(const unsigned char *bitmap, uint64_t n)
 }
 
 /* Every bit equals the model's; those up to the last word's end are 0. */
-static void check_bits(struct exact *x, uint64_t first, uint64_t count,
-		       uint64_t per_bit)
+static void check_bits(struct exact *x, unsigned int view, uint64_t first,
+		       uint64_t count, uint64_t per_bit)
 {
 	uint64_t n, nbits = bitmap_bytes((count + per_bit - 1) / per_bit) * 8;
 	char what[128];
@@ -188,14 +204,14 @@ static void check_bits(struct exact *x, uint64_t first, uint64_t count,
 		uint64_t from = n * per_bit;
 		uint64_t pages = from >= count ? 0 : count - from;
 		bool want = pages &&
-			    model_reports(&x->m, first + from,
+			    model_reports(&x->m, view, first + from,
 					  pages < per_bit ? pages : per_bit);
 
 		if (is_bit(x->answer, n) == want)
 			continue;
 		snprintf(what, sizeof(what),
-			 "bit %lu of pages %lu+%lu, %lu each", n, first, count,
-			 per_bit);
+			 "view %u: bit %lu of pages %lu+%lu, %lu each", view, n,
+			 first, count, per_bit);
 		exact_is(x, what, !want, want);
 		return;
 	}
@@ -205,7 +221,7 @@ static void do_unmap(struct exact *x)
 {
 	struct exact_unmap u;
 	uint64_t first, count;
-	bool bitmap = x->m.tracking && any(x, 2);
+	bool bitmap = model_is_on(&x->m, 0) && any(x, 2);
 	long want;
 
 	if (!exact_range(x, &first, &count))
@@ -219,7 +235,7 @@ static void do_unmap(struct exact *x)
 		return;
 	exact_is(x, "UNMAP_DMA's size", u.unmap.size, want);
 	if (bitmap)
-		check_bits(x, first, count, 1);
+		check_bits(x, 0, first, count, 1);
 	model_forget(&x->m, first, count);
 }
 
@@ -229,7 +245,8 @@ static void do_failing_unmap(struct exact *x)
 	struct exact_unmap u;
 	uint64_t first, count;
 
-	if (x->s->plain || !x->m.tracking || !exact_range(x, &first, &count) ||
+	if (x->s->plain || !model_is_on(&x->m, 0) ||
+	    !exact_range(x, &first, &count) ||
 	    model_unmap(&x->m, first, count) < 0 ||
 	    model_has_pins(&x->m, first, count))
 		return;
@@ -289,38 +306,67 @@ static void do_list(struct exact *x)
 static void do_harvest(struct exact *x)
 {
 	uint64_t first, count, per_bit = some_per_bit(x);
+	unsigned int view = some_view(x);
 	struct exact_harvest h;
-	long want = x->m.tracking ? 0 : -EINVAL;
+	long want = model_is_on(&x->m, view) ? 0 : -EINVAL;
 
 	if (!exact_range(x, &first, &count))
 		return;
 	exact_harvest_arg(x, &h, first, count, per_bit, NULL);
 	h.get.bitmap.data = answer(x, h.get.bitmap.size);
-	if (!exact_is(x, "GET_BITMAP", call(x, VFIO_IOMMU_DIRTY_PAGES, &h),
-		      want) ||
+	if (!exact_is(x, "GET_BITMAP",
+		      view_call(x, view, VFIO_IOMMU_DIRTY_PAGES, &h), want) ||
 	    want)
 		return;
-	check_bits(x, first, count, per_bit);
-	model_clean(&x->m, first, count);
+	check_bits(x, view, first, count, per_bit);
+	model_clean(&x->m, view, first, count);
+}
+
+/* The other call, which can leave pages dirty */
+static void do_view_harvest(struct exact *x)
+{
+	uint64_t first, count, per_bit = some_per_bit(x);
+	unsigned int view = some_view(x);
+	struct dmatrack_get_bitmap get = { .argsz = sizeof(get) };
+	long want = model_is_on(&x->m, view) ? 0 : -EINVAL;
+
+	if (!x->s->views || !exact_range(x, &first, &count))
+		return;
+	get.flags = any(x, 2) ? DMATRACK_PEEK : 0;
+	get.iova = iova_of(x, first);
+	get.last = iova_of(x, first + count) - 1;
+	get.page_size = per_bit * PAGE;
+	get.size = bitmap_bytes((count + per_bit - 1) / per_bit);
+	get.data = (uintptr_t)answer(x, get.size);
+	if (!exact_is(x, "DMATRACK_GET_BITMAP",
+		      view_call(x, view, DMATRACK_GET_BITMAP, &get), want) ||
+	    want)
+		return;
+	check_bits(x, view, first, count, per_bit);
+	if (!(get.flags & DMATRACK_PEEK))
+		model_clean(&x->m, view, first, count);
 }
 
 /* The buffer ends somewhere before the answer does: no dirty page may be lost. */
 static void do_failing_harvest(struct exact *x)
 {
+	unsigned int view = some_view_on(x);
 	uint64_t first, count;
 	struct exact_harvest h;
 
-	if (x->s->plain || !x->m.tracking || !exact_range(x, &first, &count))
+	if (x->s->plain || !model_is_on(&x->m, view) ||
+	    !exact_range(x, &first, &count))
 		return;
 	exact_harvest_arg(x, &h, first, count, 1,
 			  too_short(x, bitmap_bytes(count)));
-	exact_is(x, "GET_BITMAP", call(x, VFIO_IOMMU_DIRTY_PAGES, &h), -EFAULT);
+	exact_is(x, "GET_BITMAP",
+		 view_call(x, view, VFIO_IOMMU_DIRTY_PAGES, &h), -EFAULT);
 }
 
 /* Do the ranges of one call match the model's pages [n, end)? */
-static void check_ranges(struct exact *x, const struct dmatrack_dirty_range *r,
-			 unsigned int nr, uint64_t n, uint64_t end,
-			 uint64_t per_bit)
+static void check_ranges(struct exact *x, unsigned int view,
+			 const struct dmatrack_dirty_range *r, unsigned int nr,
+			 uint64_t n, uint64_t end, uint64_t per_bit)
 {
 	unsigned int i;
 
@@ -332,17 +378,17 @@ static void check_ranges(struct exact *x, const struct dmatrack_dirty_range *r,
 			      n <= from && from < to && to <= end, 1))
 			return;
 		exact_is(x, "GET_RANGES: dirty before a range",
-			 model_reports(&x->m, n, from - n), 0);
+			 model_reports(&x->m, view, n, from - n), 0);
 		for (n = from; n < to; n += per_bit)
 			exact_is(x, "GET_RANGES: dirty in a range",
-				 model_reports(&x->m, n,
+				 model_reports(&x->m, view, n,
 					       to - n < per_bit ? to - n :
 								  per_bit),
 				 1);
 		n = to;
 	}
 	exact_is(x, "GET_RANGES: dirty behind the last range",
-		 model_reports(&x->m, n, end - n), 0);
+		 model_reports(&x->m, view, n, end - n), 0);
 }
 
 /* In one call or, with little room, in several; may stop before the end. */
@@ -351,23 +397,28 @@ static void do_ranges(struct exact *x)
 	static struct dmatrack_dirty_range r[WINDOW];
 	struct dmatrack_get_ranges get = { .more = 1 };
 	uint64_t first, count, per_bit = some_per_bit(x), room, end;
-	long want = x->m.tracking ? 0 : -EINVAL;
+	unsigned int view = some_view(x);
+	bool peek = x->s->views && !any(x, 3);
+	long want = model_is_on(&x->m, view) ? 0 : -EINVAL;
 
 	room = some(x, WINDOW);
 	if (x->s->plain || !exact_range(x, &first, &count))
 		return;
 	while (get.more) {
 		get = exact_ranges_arg(x, first, count, per_bit, r, room);
+		get.flags = peek ? DMATRACK_PEEK : 0;
 		if (!exact_is(x, "GET_RANGES",
-			      call(x, DMATRACK_GET_RANGES, &get), want) ||
+			      view_call(x, view, DMATRACK_GET_RANGES, &get),
+			      want) ||
 		    want)
 			return;
 		end = get.more ? (get.next - x->s->base) / PAGE : first + count;
-		check_ranges(x, r, get.count, first, end, per_bit);
+		check_ranges(x, view, r, get.count, first, end, per_bit);
 		if (!exact_is(x, "GET_RANGES: next",
 			      end > first && end <= first + count, 1))
 			return;
-		model_clean(&x->m, first, end - first);
+		if (!peek)
+			model_clean(&x->m, view, first, end - first);
 		count -= end - first;
 		first = end;
 		if (*x->why || !any(x, 4))
@@ -380,21 +431,23 @@ static void do_failing_ranges(struct exact *x)
 {
 	struct dmatrack_get_ranges get;
 	uint64_t first, count, room = some(x, 200);
+	unsigned int view = some_view_on(x);
 	void *to = x->edge - any(x, room) * sizeof(struct dmatrack_dirty_range);
 	long ret;
 
-	if (x->s->plain || !x->m.tracking || !exact_range(x, &first, &count))
+	if (x->s->plain || !model_is_on(&x->m, view) ||
+	    !exact_range(x, &first, &count))
 		return;
 	get = exact_ranges_arg(x, first, count, 1, to, room);
-	ret = call(x, DMATRACK_GET_RANGES, &get);
+	ret = view_call(x, view, DMATRACK_GET_RANGES, &get);
 	if (ret) {
 		exact_is(x, "GET_RANGES", ret, -EFAULT);
 		return;
 	}
 	if (get.more)
 		count = (get.next - x->s->base) / PAGE - first;
-	check_ranges(x, to, get.count, first, first + count, 1);
-	model_clean(&x->m, first, count);
+	check_ranges(x, view, to, get.count, first, first + count, 1);
+	model_clean(&x->m, view, first, count);
 }
 
 /* The device --------------------------------------------------------------- */
@@ -484,22 +537,43 @@ static void do_unpin(struct exact *x)
 	model_unpinned(&x->m, first, count);
 }
 
+/* Views -------------------------------------------------------------------- */
+
 static void do_switch(struct exact *x)
 {
 	struct vfio_iommu_type1_dirty_bitmap d = {
 		.argsz = sizeof(d),
 		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
 	};
-	bool again = x->m.tracking &&
-		     any(x, 4); /* a second START changes nothing */
+	unsigned int view = some_view(x);
+	bool on = model_is_on(&x->m, view);
+	bool again = on && any(x, 4); /* a second START changes nothing */
 
 	if (any(x, 20))
 		return;
-	if (x->m.tracking && !again)
+	if (on && !again)
 		d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
-	exact_is(x, "START or STOP", call(x, VFIO_IOMMU_DIRTY_PAGES, &d), 0);
+	exact_is(x, "START or STOP",
+		 view_call(x, view, VFIO_IOMMU_DIRTY_PAGES, &d), 0);
 	if (!again)
-		model_track(&x->m, !x->m.tracking);
+		model_track(&x->m, view, !on);
+}
+
+static void do_view(struct exact *x)
+{
+	unsigned int view = 1 + any(x, EXACT_VIEWS - 1);
+
+	if (!x->s->views || any(x, 8))
+		return;
+	if (x->view[view]) {
+		dmatrack_close(x->view[view]);
+		x->view[view] = NULL;
+		model_track(&x->m, view, false);
+		return;
+	}
+	if (exact_is(x, "opening a view",
+		     dmatrack_open_view(&x->view[view], x->s->t), 0))
+		model_track(&x->m, view, true);
 }
 
 /* Running ------------------------------------------------------------------ */
@@ -525,10 +599,12 @@ static const struct {
 	{ do_pin, 12, "pin" },
 	{ do_unpin, 10, "unpin" },
 	{ do_harvest, 18, "harvest" },
+	{ do_view_harvest, 6, "harvest of a view" },
 	{ do_failing_harvest, 5, "failing harvest" },
 	{ do_ranges, 12, "harvest as ranges" },
 	{ do_failing_ranges, 4, "failing harvest as ranges" },
 	{ do_switch, 5, "start or stop" },
+	{ do_view, 2, "view" },
 	{ do_refused, 14, "refused call" },
 };
 #define OPS (sizeof(ops) / sizeof(*ops))
@@ -571,7 +647,10 @@ static bool make_memory(struct exact *x)
 static void free_memory(struct exact *x)
 {
 	uint64_t edge = (bitmap_bytes(WINDOW) / PAGE + 1) * PAGE;
+	unsigned int view;
 
+	for (view = 1; view < EXACT_VIEWS; view++)
+		dmatrack_close(x->view[view]);
 	if (x->mem)
 		munmap(x->mem, WINDOW * PAGE);
 	if (x->edge)
@@ -591,6 +670,7 @@ unsigned long exact_run(const struct exact_setup *setup, char *why)
 	x->s = setup;
 	x->rng = setup->seed;
 	x->why = why;
+	x->view[0] = setup->t;
 	model_init(&x->m);
 	if (make_memory(x)) {
 		*why = 0;

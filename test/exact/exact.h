@@ -20,6 +20,7 @@ struct dev_device;
  * @d: a device in it that pins and writes; without an IOMMU
  * @base: first IOVA of the window of MODEL_WINDOW pages
  * @plain: make only calls that the stock driver answers right
+ * @views: also open views, which harvest in turn with the container
  * @calls: number of calls
  * @seed: seed of the random numbers
  * @refused: also make calls that must be refused
@@ -29,6 +30,7 @@ struct exact_setup {
 	struct dev_device *d;
 	uint64_t base;
 	bool plain;
+	bool views;
 	unsigned long calls;
 	uint64_t seed;
 	bool refused;

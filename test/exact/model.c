@@ -76,28 +76,31 @@ void model_forget(struct model *m, uint64_t first, uint64_t count)
 
 /* The log ------------------------------------------------------------------ */
 
-bool model_reports(const struct model *m, uint64_t first, uint64_t count)
+bool model_reports(const struct model *m, unsigned int view, uint64_t first,
+		   uint64_t count)
 {
 	const struct model_page *p = &m->page[first], *end = p + count;
 
 	for (; p < end; p++)
-		if (p->mapping >= 0 && (p->dirty || p->written))
+		if (p->mapping >= 0 && (p->dirty >> view & 1 || p->written))
 			return true;
 	return false;
 }
 
-void model_clean(struct model *m, uint64_t first, uint64_t count)
+void model_clean(struct model *m, unsigned int view, uint64_t first,
+		 uint64_t count)
 {
 	uint64_t n;
 
 	for (n = first; n < first + count; n++)
-		m->page[n].dirty = false;
+		m->page[n].dirty &= ~(1U << view);
 }
 
-void model_track(struct model *m, bool on)
+void model_track(struct model *m, unsigned int view, bool on)
 {
-	m->tracking = on;
-	model_clean(m, 0, MODEL_WINDOW);
+	m->tracking &= ~(1U << view);
+	m->tracking |= (unsigned int)on << view;
+	model_clean(m, view, 0, MODEL_WINDOW);
 }
 
 /* The device --------------------------------------------------------------- */
@@ -122,7 +125,7 @@ long model_write(struct model *m, uint64_t at, uint64_t size)
 
 		if (ret)
 			return ret;
-		m->page[n].dirty = m->tracking;
+		m->page[n].dirty |= m->tracking;
 	}
 	return 0;
 }
@@ -149,7 +152,7 @@ long model_mark(struct model *m, uint64_t at, uint64_t size)
 			return ret;
 	}
 	for (n = first; n <= last; n++)
-		m->page[n].dirty = m->tracking;
+		m->page[n].dirty |= m->tracking;
 	return 0;
 }
 
@@ -183,7 +186,8 @@ void model_unpinned(struct model *m, uint64_t first, uint64_t count)
 
 		if (--p->pins)
 			continue;
-		p->dirty |= p->written && m->tracking;
+		if (p->written)
+			p->dirty |= m->tracking;
 		p->written = false;
 	}
 }

@@ -20,13 +20,13 @@
 /**
  * struct model_page - a page of IOVA
  * @mapping: index of its mapping, or -1
- * @dirty: written since it was last harvested
+ * @dirty: bit i is set if it was written since view number i last harvested it
  * @written: pinned for writing
  * @pins: number of the device's pins
  */
 struct model_page {
 	int mapping;
-	bool dirty;
+	unsigned int dirty;
 	bool written;
 	unsigned int pins;
 };
@@ -38,11 +38,12 @@ struct model_mapping {
 	unsigned int prot;
 };
 
+/* The container's own view is number 0. @tracking: bit i is set if view number i is on */
 struct model {
 	struct model_page page[MODEL_WINDOW];
 	struct model_mapping mapping[MODEL_MAPPINGS];
 	int nr; /* number of mappings */
-	bool tracking;
+	unsigned int tracking;
 };
 
 void model_init(struct model *m);
@@ -55,9 +56,15 @@ long model_map(struct model *m, uint64_t first, uint64_t count,
 long model_unmap(const struct model *m, uint64_t first, uint64_t count);
 void model_forget(struct model *m, uint64_t first, uint64_t count);
 
-/* Must a harvest report any of the pages? */
-bool model_reports(const struct model *m, uint64_t first, uint64_t count);
-void model_clean(struct model *m, uint64_t first, uint64_t count);
+/* Must a harvest by a view report any of the pages? */
+bool model_reports(const struct model *m, unsigned int view, uint64_t first,
+		   uint64_t count);
+void model_clean(struct model *m, unsigned int view, uint64_t first,
+		 uint64_t count);
+static inline bool model_is_on(const struct model *m, unsigned int view)
+{
+	return m->tracking >> view & 1;
+}
 
 /*
  * The device's operations. A write that fails has written the pages before the one that
@@ -72,7 +79,7 @@ void model_pinned(struct model *m, uint64_t first, uint64_t count, bool write);
 void model_unpinned(struct model *m, uint64_t first, uint64_t count);
 bool model_has_pins(const struct model *m, uint64_t first, uint64_t count);
 
-/* The first START, or a STOP */
-void model_track(struct model *m, bool on);
+/* A view's first START, or a STOP */
+void model_track(struct model *m, unsigned int view, bool on);
 
 #endif

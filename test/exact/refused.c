@@ -168,7 +168,7 @@ static void bad_ranges(struct exact *x, uint64_t first, uint64_t count)
 		a.argsz = any(x, sizeof(a));
 		break;
 	case 1:
-		a.flags = 1U << any(x, 32);
+		a.flags = 1U << (1 + any(x, 31)); /* bit 0 is DMATRACK_PEEK */
 		break;
 	case 2:
 		a.count = 0;
@@ -203,7 +203,7 @@ static void bad_list(struct exact *x, uint64_t first, uint64_t count)
 		a.argsz = any(x, sizeof(a));
 		break;
 	case 1:
-		a.flags = 1U << any(x, 32);
+		a.flags = 1U << (1 + any(x, 31)); /* bit 0 is DMATRACK_PEEK */
 		break;
 	default:
 		a.reserved = 1U << any(x, 32);

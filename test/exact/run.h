@@ -12,13 +12,16 @@
 #include "lib/util/random.h"
 #include "uapi/dmatrack.h"
 
-#define PAGE   MODEL_PAGE
-#define WINDOW MODEL_WINDOW
+#define PAGE	    MODEL_PAGE
+#define WINDOW	    MODEL_WINDOW
+
+#define EXACT_VIEWS 4
 
 /**
  * struct exact - a comparison under way
  * @s: the container and the calls
  * @m: the model
+ * @view: views of the container: its own, and others, NULL where none is open
  * @rng: state of the random numbers
  * @mem: memory for the window's pages
  * @edge: end of a buffer of WINDOW bits; no memory follows
@@ -29,6 +32,7 @@
 struct exact {
 	const struct exact_setup *s;
 	struct model m;
+	struct dmatrack *view[EXACT_VIEWS];
 	uint64_t rng;
 	char *mem;
 	char *edge;
@@ -50,6 +54,13 @@ static inline uint64_t iova_of(const struct exact *x, uint64_t page)
 static inline long call(struct exact *x, unsigned long cmd, const void *arg)
 {
 	return dmatrack_ioctl(x->s->t, cmd, (unsigned long)arg);
+}
+
+/* A call on one of the views, or on the container */
+static inline long view_call(struct exact *x, unsigned int view,
+			     unsigned long cmd, const void *arg)
+{
+	return dmatrack_ioctl(x->view[view], cmd, (unsigned long)arg);
 }
 
 /* Bytes of a bitmap: whole 64-bit words */

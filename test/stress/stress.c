@@ -9,7 +9,8 @@
  * reported; one unmaps pieces with a last bitmap, copies what that reports, and
  * maps them again; one maps and unmaps thousands of small mappings beside. A page
  * that is reported dirty and isn't copied after that, or written and never
- * reported, differs at the end.
+ * reported, differs at the end. Where the driver has views, another thread makes a copy of its own by
+ * one, of the memory that stays mapped; others open views, peek, and close them.
  *
  * Only operations on a piece that is unmapped just then may fail.
  */
@@ -41,13 +42,16 @@
 
 /* Memory: stable, then pieces; mapped in that order from BASE on. */
 static uint64_t stable = 96ULL << 20, total;
-static char *memory, *copy;
+static char *memory, *copy, *view_copy;
+static struct dmatrack *view; /* whose harvests @view_copy is made by */
+static bool has_views;
 static struct dmatrack *t;
 static struct dev_device *dev;
 static atomic_ulong victim; /* offset of the piece that is unmapped next */
 static bool slow;	    /* a kernel that checks all it does, emulated */
 static atomic_bool stop;
-static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, reported;
+static atomic_ulong writes, pins, marks, unmaps, smalls, harvests, views,
+	reported;
 
 /* Taken for harvest and copy, and for unmap and copy: neither comes within the other. */
 static pthread_mutex_t copying = PTHREAD_MUTEX_INITIALIZER;
@@ -225,8 +229,8 @@ static void map(uint64_t off, uint64_t size)
 				  DMATRACK_MAP_READ | DMATRACK_MAP_WRITE));
 }
 
-/* Copy the pages that the bitmap reports from @off on, @page bytes for each bit. */
-static void copy_dirty(uint64_t off, uint64_t size, uint64_t page,
+/* Copy the pages that the bitmap reports from @off on, @page bytes for each bit, to @to. */
+static void copy_dirty(char *to, uint64_t off, uint64_t size, uint64_t page,
 		       const uint64_t *bitmap)
 {
 	uint64_t nbits = (size + page - 1) / page, pos = 0, len;
@@ -236,7 +240,7 @@ static void copy_dirty(uint64_t off, uint64_t size, uint64_t page,
 
 		if (at + n > size)
 			n = size - at;
-		dml_racy_copy(copy + off + at, memory + off + at, n);
+		dml_racy_copy(to + off + at, memory + off + at, n);
 		reported += n / PAGE;
 	}
 }
@@ -246,7 +250,7 @@ static void harvest(uint64_t off, uint64_t size, uint64_t page,
 {
 	pthread_mutex_lock(&copying);
 	check("harvest", dmatrack_harvest(t, BASE + off, size, page, bitmap));
-	copy_dirty(off, size, page, bitmap);
+	copy_dirty(copy, off, size, page, bitmap);
 	pthread_mutex_unlock(&copying);
 	harvests++;
 }
@@ -348,10 +352,77 @@ static void *unmapper(void *arg)
 					      (unsigned long)&args));
 		if (args.unmap.size != PIECE)
 			die("unmap's size", -EIO);
-		copy_dirty(off, PIECE, PAGE, bitmap);
+		copy_dirty(copy, off, PIECE, PAGE, bitmap);
 		pthread_mutex_unlock(&copying);
 		map(off, PIECE);
 		unmaps++;
+	}
+	free(bitmap);
+	return NULL;
+}
+
+/* A random part of the memory that stays mapped */
+static void stable_part(uint64_t *rng, uint64_t *off, uint64_t *size)
+{
+	*off = dml_random_below(rng, stable / PAGE) * PAGE;
+	*size = (1 + dml_random_below(rng, (stable - *off) / PAGE)) * PAGE;
+}
+
+static void view_harvest(uint64_t off, uint64_t size, uint64_t page,
+			 uint64_t *bitmap)
+{
+	check("view", dmatrack_harvest(view, BASE + off, size, page, bitmap));
+	copy_dirty(view_copy, off, size, page, bitmap);
+	views++;
+}
+
+/* What was written before a view is opened isn't reported by it. */
+static void view_open(void)
+{
+	check("view", dmatrack_open_view(&view, t));
+	dml_racy_copy(view_copy, memory, stable);
+}
+
+static void *viewer(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg, off, size;
+	uint64_t *bitmap = malloc(dmatrack_bitmap_size(stable, PAGE));
+
+	go_first();
+	while (has_views && !stop) {
+		breathe();
+		stable_part(&rng, &off, &size);
+		if (!dml_random_below(&rng, 4))
+			check("peek", dmatrack_peek(view, BASE + off, size,
+						    PAGE, bitmap));
+		view_harvest(off, size, PAGE << dml_random_below(&rng, 3),
+			     bitmap);
+		if (dml_random_below(&rng, 100))
+			continue;
+		dmatrack_close(view);
+		view_open();
+	}
+	free(bitmap);
+	return NULL;
+}
+
+/* Views that come and go */
+static void *visitor(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg, off, size, n;
+	uint64_t *bitmap = malloc(dmatrack_bitmap_size(stable, PAGE));
+	struct dmatrack *own;
+
+	while (has_views && !stop) {
+		breathe();
+		check("view", dmatrack_open_view(&own, t));
+		for (n = dml_random_below(&rng, 10); n; n--) {
+			stable_part(&rng, &off, &size);
+			check("peek", dmatrack_peek(own, BASE + off, size, PAGE,
+						    bitmap));
+			breathe();
+		}
+		dmatrack_close(own);
 	}
 	free(bitmap);
 	return NULL;
@@ -405,18 +476,18 @@ static void run_device(uint64_t seed)
 static void progress(uint64_t left)
 {
 	fprintf(stderr,
-		"# %3lu s left: %lu writes, %lu pins, %lu marks, %lu unmaps, %lu small, %lu harvests, %lu pages copied\n",
+		"# %3lu s left: %lu writes, %lu pins, %lu marks, %lu unmaps, %lu small, %lu harvests, %lu by a view, %lu pages copied\n",
 		(unsigned long)left, (unsigned long)writes, (unsigned long)pins,
 		(unsigned long)marks, (unsigned long)unmaps,
 		(unsigned long)smalls, (unsigned long)harvests,
-		(unsigned long)reported);
+		(unsigned long)views, (unsigned long)reported);
 }
 
 static void stress(uint64_t duration, uint64_t seed)
 {
 	void *(*const body[])(void *) = {
-		writer, writer,	   pinner,   marker,  marker,
-		marker, harvester, unmapper, churner,
+		writer,	   writer,   pinner,  marker, marker,  marker,
+		harvester, unmapper, churner, viewer, visitor,
 	};
 	enum { THREADS = sizeof(body) / sizeof(body[0]) };
 	pthread_t thread[THREADS];
@@ -442,14 +513,23 @@ static void stress(uint64_t duration, uint64_t seed)
 		pthread_join(thread[i], NULL);
 }
 
-static uint64_t first_difference(void)
+static bool is_exact(const char *made, uint64_t size)
 {
 	uint64_t off;
 
-	for (off = 0; off < total; off += PAGE)
-		if (memcmp(memory + off, copy + off, PAGE))
-			return off;
-	return total;
+	for (off = 0; off < size; off += PAGE) {
+		if (!memcmp(memory + off, made + off, PAGE))
+			continue;
+		printf("# page %lu differs\n", (unsigned long)(off / PAGE));
+		return false;
+	}
+	return true;
+}
+
+static void say_exact(int n, const char *how, bool exact)
+{
+	printf("%sok %d - %s under stress: an exact copy%s\n",
+	       exact ? "" : "not ", n, dmatrack_driver(t), how);
 }
 
 static void *memory_new(void)
@@ -474,6 +554,7 @@ int main(int argc, char **argv)
 	};
 	uint64_t duration = 60, seed = 1, off, *bitmap;
 	const char *device = NULL;
+	bool exact, by_view = true;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -502,6 +583,7 @@ int main(int argc, char **argv)
 	total = stable + PIECES * PIECE;
 	memory = memory_new();
 	copy = memory_new();
+	view_copy = memory_new();
 	check("container",
 	      device ? dmatrack_open_vfio(&t, device, VFIO_TYPE1v2_IOMMU) :
 		       dmatrack_open_engine(&t, VFIO_TYPE1v2_IOMMU, 0));
@@ -512,21 +594,30 @@ int main(int argc, char **argv)
 		map(off, PIECE);
 	victim = stable;
 	check("start", dmatrack_start(t));
+	has_views = strcmp(dmatrack_driver(t), "stock");
+	if (has_views)
+		view_open();
 
 	stress(duration, seed);
 
 	bitmap = malloc(dmatrack_bitmap_size(total, PAGE));
 	harvest(0, total, PAGE, bitmap);
+	if (has_views)
+		view_harvest(0, stable, PAGE, bitmap);
 	progress(0);
-	off = first_difference();
-	if (off < total)
-		printf("# page %lu differs\n", (unsigned long)(off / PAGE));
-	printf("%sok 1 - %s under stress: an exact copy\n1..1\n",
-	       off < total ? "not " : "", dmatrack_driver(t));
+	exact = is_exact(copy, total);
+	say_exact(1, "", exact);
+	if (has_views) {
+		by_view = is_exact(view_copy, stable);
+		say_exact(2, " by a view", by_view);
+	}
+	printf("1..%d\n", has_views ? 2 : 1);
 	free(bitmap);
 	dev_close(dev);
 	dmatrack_close(t);
+	dmatrack_close(view);
 	munmap(memory, total);
 	munmap(copy, total);
-	return off < total;
+	munmap(view_copy, total);
+	return !exact || !by_view;
 }

@@ -104,6 +104,8 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(mappings, NULL, 0, NULL, 0) C(mappings, t, 0, NULL, 1) \
 	C(open_engine, NULL, VFIO_TYPE1v2_IOMMU, 0) \
 	C(open_fd, NULL, 0) \
+	C(open_view, NULL, t) C(open_view, &t, NULL) \
+	C(peek, NULL, 0, 4096, 4096, words) C(peek, t, 0, 4096, 4096, NULL) \
 	C(open_group, NULL, "/nowhere", VFIO_TYPE1v2_IOMMU) \
 	C(open_group, &t, NULL, VFIO_TYPE1v2_IOMMU) \
 	C(open_device_log, NULL, &no_device_log) C(open_device_log, &t, NULL) \

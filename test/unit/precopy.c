@@ -661,6 +661,37 @@ static void test_other_reader(void)
 	refused(RESTART, "stopped tracking");
 }
 
+/* The containers' own reader and another view take nothing from a copy by views. */
+static int harvest_beside(void *opaque)
+{
+	CHECK(tracking(w.t[0]) && tracking(w.t[1]));
+	return stop(opaque);
+}
+
+static void test_views(void)
+{
+	struct dmatrack *view[2];
+	unsigned int i;
+
+	begin_world();
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(dmatrack_start(w.t[i]), 0);
+		CHECK_EQ(dmatrack_open_view(&view[i], w.t[i]), 0);
+	}
+	w.each = 2;
+	w.p.stop = harvest_beside;
+	w.p.containers = view;
+	CHECK_EQ(dmatrack_precopy_run(&w.p, &w.totals), 0);
+	CHECK(memdest_exact(&w.d));
+	CHECK_EQ(w.stops, 1);
+	for (i = 0; i < 2; i++) {
+		CHECK(!tracking(view[i]));
+		CHECK(tracking(w.t[i]));
+		dmatrack_close(view[i]);
+		CHECK_EQ(dmatrack_stop(w.t[i]), 0);
+	}
+}
+
 /* A second copy is refused, and doesn't disturb the first. */
 static void test_second_copy(void)
 {
@@ -899,6 +930,7 @@ int main(void)
 	TEST(test_unmapped_harmless,
 	     "memory unmapped without a loss: the copy goes on");
 	TEST(test_other_reader, "another harvest or STOP: the copy fails");
+	TEST(test_views, "by views, beside other readers");
 	TEST(test_second_copy, "a second copy of a container is refused");
 	TEST(test_no_lost, "-EAGAIN from a destination without lost()");
 	end_world();

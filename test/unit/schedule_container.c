@@ -15,6 +15,9 @@
  *   - pages are pinned and accounted as often as they are unpinned
  *   - all memory is freed
  *
+ * In some schedules a second thread harvests, by a view of its own, which it closes and opens again
+ * meanwhile: all that holds for it, too, except that the answers of UNMAP_DMA aren't its own.
+ *
  * Where faults are allowed, allocations, pins and copies fail, and calls are
  * interrupted, at any point.
  *
@@ -34,6 +37,7 @@
 #include "core/scope.c"
 #include "core/tracking.c"
 #include "core/unmap.c"
+#include "core/view.c"
 #include "core/gate.c"
 #include "core/harvest.c"
 #include "core/log.c"
@@ -51,6 +55,7 @@
 #define MEMORY	 (1ULL << 20)	    /* address of page 0 */
 #define BASE	 (0 - PAGES * PAGE) /* IOVA of page 0: up to the last IOVA */
 #define DEVICES	 2U
+#define READERS	 2U /* of the container's own view, and of another */
 #define HOT	 10U
 
 struct dmt_host {
@@ -78,12 +83,27 @@ struct pinned {
 };
 
 /**
+ * struct reader - a thread that harvests
+ * @v: its view
+ * @copy: its copy of the content
+ * @complete: @complete of struct run before its harvest
+ * @answer: buffer for its bitmaps
+ */
+struct reader {
+	struct dmt_view *v;
+	u64 copy[PAGES][DEVICES];
+	u64 complete[PAGES][DEVICES];
+	u64 answer[PAGES / 64 + 2];
+};
+
+/**
  * struct run - one schedule
  * @c: the container
  * @hot: pages that are written
  * @content: the number that each device wrote last to each page
  * @complete: the number of the last complete write of each device to each page
- * @copy: the harvester's copy of @content
+ * @reader: the threads that harvest
+ * @view: the second one's view
  * @touched: pages that may be reported
  * @gup: number of the host's pins of each page
  * @locked: number of pages accounted
@@ -102,7 +122,8 @@ static struct run {
 	u64 hot[HOT];
 	u64 content[PAGES][DEVICES];
 	u64 complete[PAGES][DEVICES];
-	u64 copy[PAGES][DEVICES];
+	struct reader reader[READERS];
+	struct dmt_view view;
 	bool touched[PAGES];
 	int gup[PAGES];
 	long locked;
@@ -110,8 +131,10 @@ static struct run {
 	unsigned int at_work, unmaps, faults, stubborn, stopping;
 	void (*on_pin)(void);
 	bool marked[PAGES];
-	u64 answer[DEVICES + 2][PAGES / 64 + 2];
+	u64 last_answer[PAGES / 64 + 2]; /* of UNMAP_DMA */
 } r;
+
+#define OWN (&r.reader[0])
 
 static u64 iova_of(u64 page)
 {
@@ -463,7 +486,7 @@ static bool line_of(u64 page, u64 *first)
 static void device_report(u64 page)
 {
 	unsigned int n = sim_below(2) ? 1 : 1 + sim_below(1200);
-	unsigned int id = sim.now - 1;
+	unsigned int id = sim.now - 1, i;
 	u64 first = page, line;
 	int err;
 
@@ -478,7 +501,8 @@ static void device_report(u64 page)
 	err = mark(iova_of(first), n * PAGE);
 	sim_mb();
 	if (err)
-		r.copy[page][id] = r.content[page][id];
+		for (i = 0; i < READERS; i++)
+			r.reader[i].copy[page][id] = r.content[page][id];
 	finish(page, 1);
 }
 
@@ -575,7 +599,8 @@ static void device(void *arg)
 /* The user ------------------------------------------------------------------------------ */
 
 /* Copy what an answer for [page, page + n) reports. */
-static void copy(const u64 *answer, u64 page, u64 n, unsigned int coarse)
+static void copy(struct reader *rd, const u64 *answer, u64 page, u64 n,
+		 unsigned int coarse)
 {
 	u64 i;
 	unsigned int id;
@@ -590,21 +615,21 @@ static void copy(const u64 *answer, u64 page, u64 n, unsigned int coarse)
 				"page %llu is reported, and no device wrote it",
 				(unsigned long long)(page + i));
 		for (id = 0; id < DEVICES; id++)
-			if (r.content[page + i][id] != r.copy[page + i][id] ||
+			if (r.content[page + i][id] != rd->copy[page + i][id] ||
 			    sim.fiber[1 + id].n)
-				r.copy[page + i][id] =
+				rd->copy[page + i][id] =
 					READ_ONCE(r.content[page + i][id]);
 	}
 }
 
-static int get_bitmap(u64 page, u64 n, unsigned int coarse)
+static int get_bitmap(struct reader *rd, u64 page, u64 n, unsigned int coarse)
 {
 	struct dmt_bitmap bitmap = {
-		.data = (__u64 *)r.answer[0],
+		.data = (__u64 *)rd->answer,
 		.pgshift = r.c.pgshift + coarse,
 	};
 
-	return dmt_tracking_get_bitmap(&r.c, iova_of(page),
+	return dmt_tracking_get_bitmap(rd->v, iova_of(page),
 				       iova_of(page + n) - 1, &bitmap);
 }
 
@@ -612,7 +637,7 @@ static int get_bitmap(u64 page, u64 n, unsigned int coarse)
  * Harvest ranges, and convert them to a bitmap. @n: number of pages; out: number of pages
  * harvested before the room ended.
  */
-static int get_ranges(u64 page, u64 *n, unsigned int coarse)
+static int get_ranges(struct reader *rd, u64 page, u64 *n, unsigned int coarse)
 {
 	struct dmatrack_dirty_range list[20];
 	struct dmatrack_get_ranges get;
@@ -626,47 +651,108 @@ static int get_ranges(u64 page, u64 *n, unsigned int coarse)
 	u64 at;
 	int err;
 
-	err = dmt_tracking_get_ranges(&r.c, iova_of(page),
+	err = dmt_tracking_get_ranges(rd->v, iova_of(page),
 				      iova_of(page + *n) - 1, &ranges);
 	if (err)
 		return err;
 	SIM_CHECK(get.count <= ranges.room);
-	memset(r.answer[0], 0, sizeof(r.answer[0]));
+	memset(rd->answer, 0, sizeof(rd->answer));
 	for (i = 0; i < get.count; i++)
 		for (at = (list[i].iova - iova_of(page)) / PAGE >> coarse;
 		     at <= (list[i].last - iova_of(page)) / PAGE >> coarse;
 		     at++)
-			r.answer[0][at / 64] |= 1ULL << at % 64;
+			rd->answer[at / 64] |= 1ULL << at % 64;
 	if (get.more)
 		*n = (get.next - iova_of(page)) / PAGE;
 	return 0;
 }
 
-/* Harvest [page, page + n), and check the copy unless an unmap comes between. */
-static int harvest(u64 page, u64 n, unsigned int coarse, bool ranges)
+/* Nothing that was complete before the harvest of [page, page + n) is missing. */
+static void check_copy(const struct reader *rd, u64 page, u64 n)
 {
-	static u64 complete[PAGES][DEVICES];
-	unsigned int unmaps = r.unmaps, id;
 	u64 i;
+	unsigned int id;
+
+	for (i = page; i < page + n; i++)
+		for (id = 0; id < DEVICES; id++)
+			if (rd->copy[i][id] < rd->complete[i][id])
+				sim_fail("page %llu is lost: %llu, not %llu",
+					 (unsigned long long)i,
+					 (unsigned long long)rd->copy[i][id],
+					 (unsigned long long)
+						 rd->complete[i][id]);
+}
+
+/* Harvest [page, page + n), and check the copy unless an unmap comes between. */
+static int harvest(struct reader *rd, u64 page, u64 n, unsigned int coarse,
+		   bool ranges)
+{
+	unsigned int unmaps = r.unmaps;
 	int err;
 
-	memcpy(complete, r.complete, sizeof(complete));
-	err = ranges ? get_ranges(page, &n, coarse) :
-		       get_bitmap(page, n, coarse);
+	memcpy(rd->complete, r.complete, sizeof(rd->complete));
+	err = ranges ? get_ranges(rd, page, &n, coarse) :
+		       get_bitmap(rd, page, n, coarse);
 	SIM_CHECK(!err || (r.faults && (err == -EFAULT || err == -EINTR)));
 	if (err)
 		return err;
-	copy(r.answer[0], page, n, coarse);
-	if (r.unmaps % 2 || r.unmaps != unmaps)
+	copy(rd, rd->answer, page, n, coarse);
+	if (r.unmaps % 2 || r.unmaps != unmaps || (unmaps && rd != OWN))
 		return 0;
-	for (i = page; i < page + n; i++)
-		for (id = 0; id < DEVICES; id++)
-			if (r.copy[i][id] < complete[i][id])
-				sim_fail("page %llu is lost: %llu, not %llu",
-					 (unsigned long long)i,
-					 (unsigned long long)r.copy[i][id],
-					 (unsigned long long)complete[i][id]);
+	check_copy(rd, page, n);
 	return 0;
+}
+
+/* A harvest of any kind, of a random part */
+static void harvest_any(struct reader *rd)
+{
+	u64 a = r.hot[sim_below(HOT)], b = r.hot[sim_below(HOT)];
+	unsigned int coarse = sim_below(3) ? 0 : 1 + sim_below(9);
+
+	if (sim_below(2))
+		harvest(rd, 0, PAGES, coarse, sim_below(2));
+	else
+		harvest(rd, min(a, b), max(a, b) - min(a, b) + 1, coarse,
+			sim_below(2));
+}
+
+/* Open the view; what is written before it is open isn't reported, and so copied at once. */
+static void view_open(struct reader *rd)
+{
+	unsigned int id, i;
+
+	while (dmt_tracking_start(rd->v))
+		SIM_CHECK(r.faults);
+	for (i = 0; i < PAGES; i++)
+		for (id = 0; id < DEVICES; id++)
+			if (r.content[i][id] != rd->copy[i][id] ||
+			    sim.fiber[1 + id].n)
+				rd->copy[i][id] = READ_ONCE(r.content[i][id]);
+}
+
+static void viewer(void *arg)
+{
+	struct reader *rd = &r.reader[1];
+	unsigned int n = 1 + sim_below(5);
+
+	(void)arg;
+	rd->v = &r.view;
+	rd->v->c = &r.c;
+	view_open(rd);
+	while (n--) {
+		harvest_any(rd);
+		if (sim_below(3))
+			continue;
+		dmt_tracking_end(rd->v);
+		view_open(rd);
+	}
+	while (r.at_work)
+		sim_yield();
+	sim_flush_all();
+	while (harvest(rd, 0, PAGES, 0, false)) /* with faults: again */
+		;
+	if (sim_below(2))
+		dmt_tracking_end(rd->v);
 }
 
 static void harvester(void *arg)
@@ -674,28 +760,20 @@ static void harvester(void *arg)
 	unsigned int n = 1 + sim_below(4), faults;
 
 	(void)arg;
-	while (n--) {
-		u64 a = r.hot[sim_below(HOT)], b = r.hot[sim_below(HOT)];
-		unsigned int coarse = sim_below(3) ? 0 : 1 + sim_below(9);
-
-		if (sim_below(2))
-			harvest(0, PAGES, coarse, sim_below(2));
-		else
-			harvest(min(a, b), max(a, b) - min(a, b) + 1, coarse,
-				sim_below(2));
-	}
+	while (n--)
+		harvest_any(OWN);
 	while (r.at_work)
 		sim_yield();
 	sim_flush_all();
 	faults = r.faults;
 	if (faults && sim_below(2))
-		harvest(0, PAGES, 0, sim_below(2)); /* may fail */
+		harvest(OWN, 0, PAGES, 0, sim_below(2)); /* may fail */
 	r.faults = 0;
 	sim.deny = 0;
-	r.unmaps = 2;
+	r.unmaps = 2 * !!r.unmaps;
 	/* With faults, answers that were put back may report too much: don't check for that. */
 	r.faults = faults ? ~0U : 0;
-	harvest(0, PAGES, 0, false);
+	harvest(OWN, 0, PAGES, 0, false);
 }
 
 static int map(unsigned int i)
@@ -720,7 +798,7 @@ static void unmapper(void *arg)
 	(void)arg;
 	while (times--) {
 		struct dmt_bitmap bitmap = {
-			.data = (__u64 *)r.answer[1],
+			.data = (__u64 *)r.last_answer,
 			.pgshift = r.c.pgshift,
 		};
 		u64 page, n, size = ~0ULL;
@@ -739,7 +817,7 @@ static void unmapper(void *arg)
 		if (!err) {
 			check_unpinned(page, n);
 			SIM_CHECK(size == n * PAGE);
-			copy(r.answer[1], page, n, 0);
+			copy(OWN, r.last_answer, page, n, 0);
 			while (i < end)
 				i += map(i) == 0;
 		}
@@ -760,7 +838,7 @@ static void check_freed(void)
 static void stop_tracking(void)
 {
 	r.stopping |= 1U << sim.now;
-	SIM_CHECK(!dmt_tracking_stop(&r.c));
+	SIM_CHECK(!dmt_tracking_stop(&r.c.own));
 	r.stopping &= ~(1U << sim.now);
 }
 
@@ -779,7 +857,7 @@ static void stopper(void *arg)
 
 	(void)arg;
 	while (times--) {
-		SIM_CHECK(!dmt_tracking_start(&r.c));
+		SIM_CHECK(!dmt_tracking_start(&r.c.own));
 		for (n = 1 + sim_below(4); n; n--) {
 			unsigned int page = sim_below(PAGES / 2) * 2;
 
@@ -802,16 +880,16 @@ static void starter(void *arg)
 	(void)arg;
 	while (r.at_work) {
 		memcpy(old, r.marked, sizeof(old));
-		SIM_CHECK(!dmt_tracking_describe(&r.c, &log));
+		SIM_CHECK(!dmt_tracking_describe(&r.c.own, &log));
 		if (log.flags & DMATRACK_LOG_TRACKING) {
 			sim_yield();
 			continue;
 		}
-		SIM_CHECK(!dmt_tracking_start(&r.c));
-		if (get_bitmap(0, PAGES, 0))
+		SIM_CHECK(!dmt_tracking_start(&r.c.own));
+		if (get_bitmap(OWN, 0, PAGES, 0))
 			continue; /* tracking was stopped again */
 		for (i = 0; i < PAGES; i++)
-			if (old[i] && r.answer[0][i / 64] >> i % 64 & 1)
+			if (old[i] && OWN->answer[i / 64] >> i % 64 & 1)
 				sim_fail("page %u is of the time before", i);
 	}
 }
@@ -837,8 +915,9 @@ static void run_begin(uint64_t seed)
 {
 	sim_begin(seed);
 	memset(&r, 0, sizeof(r));
+	OWN->v = &r.c.own;
 	if (dmt_container_init(&r.c, &r.host, true, 10) ||
-	    dmt_tracking_start(&r.c))
+	    dmt_tracking_start(&r.c.own))
 		abort();
 }
 
@@ -858,6 +937,9 @@ static void run_end(void)
 	if (sim.failed[0])
 		return;
 	dmt_container_close(&r.c);
+	if (r.view.on)
+		dmt_tracking_end(&r.view);
+	SIM_CHECK(!r.c.views.nr_pending);
 	dmt_container_fini(&r.c);
 	for (i = 0; i < PAGES; i++)
 		SIM_CHECK(!r.gup[i]);
@@ -865,10 +947,23 @@ static void run_end(void)
 	sim_end();
 }
 
-static void run(uint64_t seed, bool unmaps, unsigned int faults,
-		unsigned int stubborn)
+/* A reader's copy is exact. */
+static void check_exact(const struct reader *rd)
 {
 	unsigned int i, id;
+
+	for (i = 0; i < PAGES && !sim.failed[0]; i++)
+		for (id = 0; id < DEVICES; id++)
+			if (rd->copy[i][id] != r.content[i][id])
+				sim_fail("page %u is lost: %llu, not %llu", i,
+					 (unsigned long long)rd->copy[i][id],
+					 (unsigned long long)r.content[i][id]);
+}
+
+static void run(uint64_t seed, bool unmaps, unsigned int faults,
+		unsigned int stubborn, bool views)
+{
+	unsigned int i;
 
 	run_begin(seed);
 	map_all();
@@ -888,13 +983,12 @@ static void run(uint64_t seed, bool unmaps, unsigned int faults,
 	sim_spawn(harvester, NULL);
 	if (unmaps)
 		sim_spawn(unmapper, NULL);
+	if (views)
+		sim_spawn(viewer, NULL);
 	sim_run();
-	for (i = 0; i < PAGES && !sim.failed[0]; i++)
-		for (id = 0; id < DEVICES; id++)
-			if (r.copy[i][id] != r.content[i][id])
-				sim_fail("page %u is lost: %llu, not %llu", i,
-					 (unsigned long long)r.copy[i][id],
-					 (unsigned long long)r.content[i][id]);
+	check_exact(OWN);
+	if (views && !unmaps)
+		check_exact(&r.reader[1]);
 	r.faults = 0;
 	run_end();
 }
@@ -993,23 +1087,33 @@ static void pinning_between(uint64_t seed)
 
 static void plain(uint64_t seed)
 {
-	run(seed, false, 0, 0);
+	run(seed, false, 0, 0, false);
 }
 
 static void unmapping(uint64_t seed)
 {
-	run(seed, true, 0, 0);
+	run(seed, true, 0, 0, false);
 }
 
 /* Drivers that obey from one in 2 to one in 400 callbacks */
 static void stubborn(uint64_t seed)
 {
-	run(seed, true, seed % 3 ? 0 : 20, 2 + seed % 400);
+	run(seed, true, seed % 3 ? 0 : 20, 2 + seed % 400, false);
 }
 
 static void failing(uint64_t seed)
 {
-	run(seed, seed % 2, 3 + seed % 40, 0);
+	run(seed, seed % 2, 3 + seed % 40, 0, false);
+}
+
+static void viewing(uint64_t seed)
+{
+	run(seed, seed % 4 == 3, 0, 0, true);
+}
+
+static void viewing_failing(uint64_t seed)
+{
+	run(seed, seed % 4 == 3, 3 + seed % 40, 0, true);
 }
 
 static void test_plain(void)
@@ -1030,6 +1134,16 @@ static void test_stubborn(void)
 static void test_failing(void)
 {
 	sim_schedules(8000, failing);
+}
+
+static void test_viewing(void)
+{
+	sim_schedules(6000, viewing);
+}
+
+static void test_viewing_failing(void)
+{
+	sim_schedules(6000, viewing_failing);
 }
 
 static void test_stopping(void)
@@ -1055,6 +1169,8 @@ int main(int argc, char **argv)
 	TEST(test_unmapping, "schedules of devices, harvests and unmaps");
 	TEST(test_stubborn, "schedules with drivers that unpin late or not");
 	TEST(test_failing, "schedules with failures");
+	TEST(test_viewing, "schedules with two views");
+	TEST(test_viewing_failing, "schedules with two views, and failures");
 	TEST(test_pinning_between,
 	     "a page pinned between two that are unpinned");
 	TEST(test_stopping, "schedules with STOP and START");

@@ -81,6 +81,7 @@ static int exact_round(const struct setup *s, struct news *n)
 		return 1;
 	}
 	e.plain = !strcmp(dmatrack_driver(e.t), "stock");
+	e.views = !e.plain && s->seed / 2 % 2;
 	if (!e.plain && s->seed % 2) /* the window ends at the last IOVA */
 		e.base = 0 - MODEL_WINDOW * MODEL_PAGE;
 	n->calls[0] = exact_run(&e, n->wrong);
