@@ -68,6 +68,8 @@ struct dmt_answer {
  * @coarse: log2 of the number of pages that are reported as one
  * @err: the first error, -errno; nothing is reported after it, and pages that are taken
  *	 but not in the answer yet are put back at once
+ * @began: dmt_trace_harvest_begin() when it began; 0: @pages are not counted
+ * @pages: number of pages that were found dirty
  * @full: the answer has no room for more: the harvest ends, and pages that were taken and
  *	  not reported are put back
  * @pinned: bitmap of a chunk's pages that are pinned for writing
@@ -86,6 +88,8 @@ struct dmt_harvest {
 	unsigned int coarse;
 	int err;
 	bool full;
+	u64 began;
+	u64 pages;
 	u64 pinned[DMT_CHUNK_WORDS];
 	struct dmt_taker taker;
 	u64 state[DMT_ANSWER_STATE / sizeof(u64)];

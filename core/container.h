@@ -60,6 +60,7 @@ struct dmt_harvest;
  *	     owner
  * @views: the views that are on; while there is one, writes are logged
  * @own: the view that START switches on and STOP off
+ * @harvests: number of successful harvests by any view; written under @lock
  * @gate: counts of device operations under way
  * @harvest: state of a harvest, allocated while @tracking
  */
@@ -88,6 +89,7 @@ struct dmt_container {
 	u64 changes;
 	struct dmt_views views;
 	struct dmt_view own;
+	u64 harvests;
 	struct dmt_gate gate;
 	struct dmt_harvest *harvest;
 };

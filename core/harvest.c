@@ -77,7 +77,7 @@ static u64 read_pins(struct dmt_harvest *h, const struct dmt_mapping *m,
 	const u64 *written;
 	u64 lines = dmt_pins_written(&m->pins, chunk, &written), todo;
 
-	if (!lines || (whole && h->answer->pins &&
+	if (!lines || (whole && !h->began && h->answer->pins &&
 		       h->answer->pins(h, pos, written, lines, end)))
 		return 0;
 	for (todo = lines; todo; todo &= todo - 1) {
@@ -129,18 +129,47 @@ static enum dmt_taken take_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 	return dmt_log_take(log, chunk, first, end, &h->taker);
 }
 
+/* Count pages of a chunk, for dmt_trace_harvest(): a word that is taken and pinned, once. */
+static noinline void count_chunk(struct dmt_harvest *h, enum dmt_taken how,
+				 unsigned int npages, u64 pinned)
+{
+	u64 taken = how == DMT_TAKEN_WORDS ? h->taker.lines : 0, todo;
+	unsigned int i;
+
+	if (how == DMT_TAKEN_ALL)
+		h->pages += npages;
+	for (i = 0; how == DMT_TAKEN_FEW && i < h->taker.nset; i++)
+		h->pages += hweight64(h->taker.scratch[i]);
+	if (how == DMT_TAKEN_ALL)
+		return;
+	for (todo = taken | pinned; todo; todo &= todo - 1) {
+		unsigned int line = __ffs64(todo), w = line * DMT_LINE_WORDS;
+
+		for (i = 0; i < DMT_LINE_WORDS; i++, w++)
+			h->pages += hweight64(
+				(taken >> line & 1 ?
+					 READ_ONCE(h->taker.words[w]) :
+					 0) |
+				(pinned >> line & 1 ? h->pinned[w] : 0));
+	}
+}
+
 /* Pages [first, end) of a chunk whose page 0 is at @pos */
 static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 			  u64 chunk, unsigned int first, unsigned int end,
 			  s64 pos)
 {
 	u64 pinned = 0, taken = 0;
+	enum dmt_taken how;
 
 	if (dmt_pins_ever(&m->pins)) {
 		pinned = read_pins(h, m, chunk, first, end, pos);
 		smp_mb(); /* before the log is taken: see pins.c */
 	}
-	switch (take_chunk(h, m, chunk, first, end, !pinned)) {
+	how = take_chunk(h, m, chunk, first, end, !pinned);
+	if (unlikely(h->began))
+		count_chunk(h, how, end - first, pinned);
+	switch (how) {
 	case DMT_TAKEN_ALL:
 		h->answer->run(h, pos + first, end - first);
 		return;
@@ -314,10 +343,12 @@ static void harvest_part(struct dmt_harvest *h, struct dmt_mapping *m)
 		pos = -(s64)((h->base - m->iova) >> PAGE_SHIFT);
 	else
 		pos = (m->iova - h->base) >> PAGE_SHIFT;
-	if (is_scope_all(h, m) || (h->pend && is_unsettled(h, m)))
+	if (is_scope_all(h, m) || (h->pend && is_unsettled(h, m))) {
+		h->pages += end - first + 1;
 		h->answer->run(h, pos + first, end - first + 1);
-	else
+	} else {
 		harvest_mapping(h, m, first, end, pos);
+	}
 	if (h->pend && !h->err)
 		dmt_view_tidy(h->v, m);
 }
@@ -343,6 +374,8 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	h->err = 0;
 	h->full = false;
 	h->pend = dmt_views_pend(h->c);
+	h->began = dmt_trace_harvest_begin();
+	h->pages = 0;
 
 	m = dmt_space_first(space, iova, &it);
 	for (; m && m->iova <= last && !h->err && !h->full;
@@ -361,6 +394,9 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	if (h->err)
 		answer->put_back(h);
 	smp_mb(); /* bits, some read without an atomic, before the pages */
+	if (unlikely(h->began))
+		dmt_trace_harvest(h->c, h->v, iova, last, h->peek, h->pages,
+				  h->began, h->err);
 	return h->err;
 }
 

@@ -407,6 +407,23 @@ int dmt_domain_take_dirty(struct iommu_domain *domain, u64 iova, u64 last,
 /* Have the IOMMU forget all that it has cached of the domain's page tables. */
 void dmt_domain_flush(struct iommu_domain *domain);
 
+/* Tracing ------------------------------------------------------------------- */
+
+/*
+ * Events that the host may record: macros or functions of dmt_env.h. @ret: 0 or -errno. While nothing
+ * records them, they cost next to nothing.
+ *
+ *	dmt_trace_map(c, iova, last, vaddr, prot, ret)
+ *	dmt_trace_unmap(c, iova, last, ret)
+ *	dmt_trace_start(c, view, ret), dmt_trace_stop(c, view, ret)
+ *	dmt_trace_harvest(c, view, iova, last, peek, pages, began, ret)
+ *		@pages: number of the smallest pages that are reported; @began: what
+ *		dmt_trace_harvest_begin() returned, unless that is 0: then nothing records
+ *		harvests, and their pages need not be counted
+ *	dmt_trace_no_memory(size)
+ *		there are no @size bytes for a log, and more pages count as written than were
+ */
+
 /* Devices ------------------------------------------------------------------- */
 
 /**

@@ -196,6 +196,31 @@ void dmt_log_free(struct dmt_log *log)
 	}
 }
 
+static u64 table_memory(const struct dmt_log *log, unsigned int ti)
+{
+	const struct dmt_slot *table = smp_load_acquire(&log->table[ti]);
+	u64 bytes = 0;
+	unsigned int i;
+
+	if (!is_pointer(table))
+		return 0;
+	for (i = 0; i < table_chunks(log, ti); i++)
+		if (memory_of(READ_ONCE(table[i].bits)))
+			bytes += bits_size(dmt_chunk_pages(
+				log, ((u64)ti << DMT_TABLE_SHIFT) + i));
+	return log->ntables == 1 ? bytes : bytes + table_size(log, ti);
+}
+
+u64 dmt_log_memory(const struct dmt_log *log)
+{
+	u64 bytes = 0;
+	unsigned int ti;
+
+	for (ti = 0; ti < log->ntables; ti++)
+		bytes += table_memory(log, ti);
+	return bytes;
+}
+
 /* Marks ------------------------------------------------------------------- */
 
 /*
@@ -213,6 +238,7 @@ static void *need_take(struct dmt_need *need, size_t size)
 	mem = dmt_zalloc_nowait(need->host, size);
 	if (mem || !need->settle)
 		return mem;
+	dmt_trace_no_memory(size);
 	return (void *)DMT_ALL;
 }
 
@@ -910,7 +936,10 @@ static void *merge_zalloc(struct dmt_host *host, size_t size)
 {
 	void *mem = dmt_zalloc(host, size);
 
-	return mem ? mem : (void *)DMT_ALL;
+	if (mem)
+		return mem;
+	dmt_trace_no_memory(size);
+	return (void *)DMT_ALL;
 }
 
 /* The slot of a chunk whose pages are merged. NULL: they are all dirty */

@@ -76,6 +76,9 @@ void dmt_log_free(struct dmt_log *log);
 void *dmt_log_cut(struct dmt_log *log, unsigned int ti, void *list);
 void dmt_log_free_cut(void *list);
 
+/* Return: bytes of its tables and bitmaps, allocated as pages got dirty. Serialised with takes */
+u64 dmt_log_memory(const struct dmt_log *log);
+
 /**
  * struct dmt_need - memory that a mark may need
  * @host: host of the container

@@ -104,7 +104,10 @@ int dmt_map(struct dmt_container *c, u64 iova, u64 last, u64 vaddr, u32 prot)
 {
 	int err = map_once(c, iova, last, vaddr, prot, NULL);
 
-	return err == -EAGAIN ? map_prepared(c, iova, last, vaddr, prot) : err;
+	if (err == -EAGAIN)
+		err = map_prepared(c, iova, last, vaddr, prot);
+	dmt_trace_map(c, iova, last, vaddr, prot, err);
+	return err;
 }
 
 /* @c->lock is held, because the address and its validity are read. */

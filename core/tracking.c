@@ -49,6 +49,7 @@ int dmt_tracking_start(struct dmt_view *v)
 		dmt_container_unlock(c);
 	}
 	mutex_unlock(&c->start_lock);
+	dmt_trace_start(c, v, err);
 	/* Writes that aren't logged yet are seen by the caller: dmt_mapping_is_tracked() */
 	smp_mb();
 	return err;
@@ -170,6 +171,7 @@ int dmt_tracking_stop(struct dmt_view *v)
 	if (!err)
 		stop(c, v); /* unlocks */
 	mutex_unlock(&c->start_lock);
+	dmt_trace_stop(c, v, err);
 	return err;
 }
 
@@ -181,6 +183,7 @@ void dmt_tracking_end(struct dmt_view *v)
 	dmt_container_lock(c);
 	stop(c, v); /* unlocks */
 	mutex_unlock(&c->start_lock);
+	dmt_trace_stop(c, v, 0);
 }
 
 /* Harvests -------------------------------------------------------------------- */
@@ -228,6 +231,7 @@ static int get_bitmap_once(struct dmt_view *v, u64 iova, u64 last,
 		return err;
 	err = dmt_answer_bitmap_harvest(v, iova, last, bitmap);
 	v->taken += !err && !bitmap->peek;
+	v->c->harvests += !err;
 	dmt_container_unlock(v->c);
 	return err;
 }
@@ -257,6 +261,7 @@ static int get_ranges_once(struct dmt_view *v, u64 iova, u64 last,
 		return err;
 	err = dmt_answer_ranges_harvest(v, iova, last, ranges);
 	v->taken += !err && !ranges->peek;
+	v->c->harvests += !err;
 	dmt_container_unlock(v->c);
 	return err;
 }

@@ -8,6 +8,7 @@
 #include "answer_bitmap.h"
 #include "answer_ranges.h"
 #include "map.h"
+#include "stats.h"
 #include "tracking.h"
 #include "type1.h"
 #include "unmap.h"
@@ -358,11 +359,11 @@ static long get_dmatrack_info(struct dmt_container *c, unsigned long arg)
 	if (info.argsz < minsz || info.flags)
 		return -EINVAL;
 	info.version = DMATRACK_VERSION;
-	info.features = DMATRACK_FEATURE_ANY_RANGE |
-			DMATRACK_FEATURE_COARSE_PAGES |
-			DMATRACK_FEATURE_NOTHING_LOST |
-			DMATRACK_FEATURE_MAPPINGS | DMATRACK_FEATURE_RANGES |
-			DMATRACK_FEATURE_LOG | DMATRACK_FEATURE_VIEWS;
+	info.features =
+		DMATRACK_FEATURE_ANY_RANGE | DMATRACK_FEATURE_COARSE_PAGES |
+		DMATRACK_FEATURE_NOTHING_LOST | DMATRACK_FEATURE_MAPPINGS |
+		DMATRACK_FEATURE_RANGES | DMATRACK_FEATURE_LOG |
+		DMATRACK_FEATURE_VIEWS | DMATRACK_FEATURE_STATS;
 	return dmt_copy_to_user(c->host, (void __user *)arg, &info, minsz);
 }
 
@@ -498,6 +499,21 @@ static long get_log(struct dmt_view *v, unsigned long arg)
 		     dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
 }
 
+static long get_stats(struct dmt_container *c, unsigned long arg)
+{
+	struct dmatrack_get_stats get = {};
+	size_t minsz = offsetofend(typeof(get), harvests);
+	int err;
+
+	if (get_args(c, &get, arg, flags))
+		return -EFAULT;
+	if (get.argsz < minsz || get.flags)
+		return -EINVAL;
+	err = dmt_stats_get(c, &get);
+	return err ? err :
+		     dmt_copy_to_user(c->host, (void __user *)arg, &get, minsz);
+}
+
 /* Calls on a container's descriptor, which are for its own view, and on other views' */
 static long view_call(struct dmt_view *v, unsigned int cmd, unsigned long arg)
 {
@@ -514,6 +530,8 @@ static long view_call(struct dmt_view *v, unsigned int cmd, unsigned long arg)
 		return get_ranges(v, arg);
 	case DMATRACK_GET_LOG:
 		return get_log(v, arg);
+	case DMATRACK_GET_STATS:
+		return get_stats(v->c, arg);
 	case DMATRACK_GET_BITMAP:
 		return get_view_bitmap(v, arg);
 	default:

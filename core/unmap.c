@@ -345,8 +345,8 @@ static int unmap_patiently(struct dmt_container *c, u64 iova, u64 last,
 }
 
 /* Begin again if the user's memory must be faulted in once more. */
-int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
-	      const struct dmt_bitmap *bitmap, u64 __user *size)
+static int unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
+		 const struct dmt_bitmap *bitmap, u64 __user *size)
 {
 	int gone, err;
 
@@ -357,6 +357,15 @@ int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
 		gone = dmt_unmap_size(c, iova, last, size);
 	} while (err == -EAGAIN && !gone);
 	return err == -EAGAIN ? gone : err;
+}
+
+int dmt_unmap(struct dmt_container *c, u64 iova, u64 last, bool all,
+	      const struct dmt_bitmap *bitmap, u64 __user *size)
+{
+	int err = unmap(c, iova, last, all, bitmap, size);
+
+	dmt_trace_unmap(c, iova, last, err);
+	return err;
 }
 
 void dmt_unmap_all(struct dmt_container *c)

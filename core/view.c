@@ -71,16 +71,20 @@ struct dmt_log *dmt_view_log(struct dmt_view *v, struct dmt_mapping *m)
 	return p ? &p->log : NULL;
 }
 
+static size_t pending_size(const struct dmt_mapping *m)
+{
+	return offsetof(struct dmt_pending, log) + dmt_log_size(m->log.npages);
+}
+
 static struct dmt_log *add_pending(struct dmt_view *v, struct dmt_mapping *m)
 {
-	u64 npages = m->log.npages;
-	struct dmt_pending *p;
+	struct dmt_pending *p = dmt_zalloc(m->host, pending_size(m));
 
-	p = dmt_zalloc(m->host, offsetof(struct dmt_pending, log) +
-					dmt_log_size(npages));
-	if (!p)
+	if (!p) {
+		dmt_trace_no_memory(pending_size(m));
 		return NULL;
-	dmt_log_init(&p->log, npages);
+	}
+	dmt_log_init(&p->log, m->log.npages);
 	p->number = v->number;
 	p->next = m->pending;
 	m->pending = p;
@@ -202,6 +206,16 @@ void dmt_view_tidy(struct dmt_view *v, struct dmt_mapping *m)
 	if (alone && log &&
 	    dmt_log_clean_upto(log, 0) << DMT_CHUNK_SHIFT >= log->npages)
 		dmt_pending_free(dmt_view_cut(v, m, NULL));
+}
+
+u64 dmt_views_memory(const struct dmt_mapping *m)
+{
+	const struct dmt_pending *p;
+	u64 bytes = 0;
+
+	for (p = m->pending; p; p = p->next)
+		bytes += pending_size(m) + dmt_log_memory(&p->log);
+	return bytes;
 }
 
 void dmt_views_leave(struct dmt_container *c, const struct dmt_mapping *m)

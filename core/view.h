@@ -100,6 +100,9 @@ struct dmt_pending *dmt_view_cut(struct dmt_view *v, struct dmt_mapping *m,
 /* Free pending logs that are in no mapping. No lock is needed; may take long; reschedules. */
 void dmt_pending_free(struct dmt_pending *list);
 
+/* Return: bytes of a mapping's pending logs */
+u64 dmt_views_memory(const struct dmt_mapping *m);
+
 /* A mapping leaves the space, and its pending logs are freed with it. */
 void dmt_views_leave(struct dmt_container *c, const struct dmt_mapping *m);
 

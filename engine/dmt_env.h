@@ -440,4 +440,14 @@ struct dmt_owner {
 	struct dmatrack_memory memory;
 };
 
+/* Tracing: a process records nothing. */
+#define dmt_trace_map(c, iova, last, vaddr, prot, ret) ((void)0)
+#define dmt_trace_unmap(c, iova, last, ret)	       ((void)0)
+#define dmt_trace_start(c, view, ret)		       ((void)0)
+#define dmt_trace_stop(c, view, ret)		       ((void)0)
+#define dmt_trace_harvest_begin()		       0ULL
+#define dmt_trace_harvest(c, view, iova, last, peek, pages, began, ret) \
+	((void)(pages))
+#define dmt_trace_no_memory(size) ((void)0)
+
 #endif

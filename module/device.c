@@ -149,6 +149,9 @@ int dmatrack_mark_dirty(struct vfio_device *vdev, dma_addr_t iova, size_t size)
 	device = device_find(vdev);
 	if (device)
 		err = dmt_operation_mark(&device->host->c, iova, size);
+	if (unlikely(err))
+		trace_dmatrack_mark_failed(device ? &device->host->c : NULL,
+					   iova, iova + size - 1, err);
 	rcu_read_unlock();
 	return err;
 }

@@ -30,11 +30,14 @@
 #include <linux/smp.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
+#include <linux/timekeeping.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include <uapi/linux/vfio.h>
+
+#include "trace.h"
 
 #include "compat/overflow.h"
 #include "core/hint.h"
@@ -111,5 +114,23 @@ struct dmt_owner {
 	struct task_struct *task;
 	bool lock_cap;
 };
+
+/* Tracing: see core/host.h. */
+#define dmt_trace_map(c, iova, last, vaddr, prot, ret) \
+	trace_dmatrack_map(c, iova, last, vaddr, prot, ret)
+#define dmt_trace_unmap(c, iova, last, ret) \
+	trace_dmatrack_unmap(c, iova, last, ret)
+#define dmt_trace_start(c, view, ret) trace_dmatrack_start(c, view, ret)
+#define dmt_trace_stop(c, view, ret)  trace_dmatrack_stop(c, view, ret)
+#define dmt_trace_no_memory(size)     trace_dmatrack_no_memory(size)
+
+static inline u64 dmt_trace_harvest_begin(void)
+{
+	return trace_dmatrack_harvest_enabled() ? ktime_get_ns() : 0;
+}
+
+#define dmt_trace_harvest(c, view, iova, last, peek, pages, began, ret) \
+	trace_dmatrack_harvest(c, view, iova, last, peek, pages, \
+			       ktime_get_ns() - (began), ret)
 
 #endif

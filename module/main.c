@@ -15,6 +15,9 @@
 #include "kernel_host.h"
 #include "uapi/dmatrack.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 static bool is_nesting(unsigned long type)
 {
 	return DMT_TYPE1_NESTING && type == DMT_TYPE1_NESTING;
@@ -111,6 +114,8 @@ static int type1_pin_pages(void *data, struct iommu_group *group,
 		rights |= DMT_WRITE;
 	err = dmt_operation_pin(&host->c, iova & PAGE_MASK, npage, rights,
 				pages);
+	trace_dmatrack_pin(&host->c, iova, iova + npage * PAGE_SIZE - 1,
+			   err ? err : npage);
 	if (err)
 		return err;
 	dmt_group_pinned(&host->c, group);
@@ -138,11 +143,14 @@ static bool is_mapped(struct dmt_container *c, dma_addr_t iova, int npage)
 static void type1_unpin_pages(void *data, dma_addr_t iova, int npage)
 {
 	struct dmt_host *host = data;
+	int err;
 
 	if (WARN_ON(!host->c.v2) || WARN_ON(npage <= 0) ||
 	    WARN_ON(!is_range(iova, npage)))
 		return;
-	if (dmt_operation_unpin(&host->c, iova & PAGE_MASK, npage))
+	err = dmt_operation_unpin(&host->c, iova & PAGE_MASK, npage);
+	trace_dmatrack_unpin(&host->c, iova, iova + npage * PAGE_SIZE - 1, err);
+	if (err)
 		WARN_ON(!is_mapped(&host->c, iova, npage));
 }
 

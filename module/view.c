@@ -8,8 +8,10 @@
 #include <linux/anon_inodes.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
+#include "core/stats.h"
 #include "core/tracking.h"
 #include "kernel_host.h"
 #include "uapi/dmatrack.h"
@@ -44,9 +46,34 @@ static long view_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return dmt_view_ioctl(&f->v, cmd, arg);
 }
 
+/* A line for each member of struct dmatrack_get_stats, and of the view's own */
+static void view_show(struct seq_file *s, struct file *file)
+{
+	struct dmt_view_file *f = file->private_data;
+	struct dmatrack_get_log log = { .last = ~0ULL };
+	struct dmatrack_get_stats all = {};
+
+	if (dmt_stats_get(&f->host->c, &all) ||
+	    dmt_tracking_describe(&f->v, &log)) {
+		seq_puts(s, "dmatrack-closed:\t1\n");
+		return;
+	}
+	seq_printf(s, "dmatrack-on:\t%d\n",
+		   !!(log.flags & DMATRACK_LOG_TRACKING));
+	seq_printf(s, "dmatrack-taken:\t%llu\n", log.taken);
+	seq_printf(s, "dmatrack-unread:\t%llu\n", log.unread);
+	seq_printf(s, "dmatrack-mappings:\t%llu\n", all.mappings);
+	seq_printf(s, "dmatrack-mapped:\t%llu\n", all.mapped);
+	seq_printf(s, "dmatrack-pinned:\t%llu\n", all.pinned);
+	seq_printf(s, "dmatrack-views:\t%llu\n", all.views);
+	seq_printf(s, "dmatrack-log-memory:\t%llu\n", all.log_memory);
+	seq_printf(s, "dmatrack-harvests:\t%llu\n", all.harvests);
+}
+
 static const struct file_operations view_fops = {
 	.owner = THIS_MODULE,
 	.release = view_release,
+	.show_fdinfo = view_show,
 	.unlocked_ioctl = view_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -58,6 +58,9 @@
 /* The driver has DMATRACK_OPEN_VIEW, DMATRACK_GET_BITMAP and DMATRACK_PEEK. */
 #define DMATRACK_FEATURE_VIEWS (1ULL << 6)
 
+/* The driver has DMATRACK_GET_STATS. */
+#define DMATRACK_FEATURE_STATS (1ULL << 7)
+
 /**
  * struct dmatrack_info - version and features of the driver
  * @argsz: in: size of this structure in bytes; at least up to @features
@@ -261,8 +264,8 @@ struct dmatrack_get_log {
  * then on: pages that were written before aren't dirty in it. Its harvests hide no page from the
  * container's own view (VFIO_IOMMU_DIRTY_PAGES) or from another one, and theirs none from it.
  *
- * Calls on the descriptor are VFIO_IOMMU_GET_INFO, DMATRACK_GET_INFO and DMATRACK_GET_MAPPINGS, as on the
- * container's; and for the view VFIO_IOMMU_DIRTY_PAGES, DMATRACK_GET_RANGES, DMATRACK_GET_BITMAP and
+ * Calls on the descriptor are VFIO_IOMMU_GET_INFO, DMATRACK_GET_INFO, DMATRACK_GET_MAPPINGS and DMATRACK_GET_STATS,
+ * as on the container's; and for the view VFIO_IOMMU_DIRTY_PAGES, DMATRACK_GET_RANGES, DMATRACK_GET_BITMAP and
  * DMATRACK_GET_LOG: STOP switches it off, and START on again, without pages. Closing the descriptor
  * ends the view. When the container has gone, these calls return ENODEV.
  *
@@ -279,5 +282,34 @@ struct dmatrack_view_open {
 	__u32 flags;
 };
 #define DMATRACK_OPEN_VIEW _IO(DMATRACK_MAGIC, 4)
+
+/**
+ * struct dmatrack_get_stats - how much a container has mapped, pinned and logged
+ * @argsz: in: size of this structure in bytes; at least up to @harvests
+ * @flags: in: 0
+ * @mappings: out: number of mappings
+ * @mapped: out: bytes of all mappings
+ * @pinned: out: number of pages that drivers hold, each counted once in a mapping
+ * @views: out: number of views that are on, the container's own among them; 0: writes are not
+ *	   logged
+ * @log_memory: out: bytes that the logs have allocated as pages got dirty
+ * @harvests: out: number of successful harvests by any view, since the container was opened
+ *
+ * DMATRACK_GET_STATS reads all mappings and their logs: it costs as much as a harvest of clean memory. The
+ * same is in /proc/PID/fdinfo of a view's descriptor. On the descriptors of containers and views.
+ *
+ * Return: 0, or -1 with errno as above, or EINTR (the caller is being killed).
+ */
+struct dmatrack_get_stats {
+	__u32 argsz;
+	__u32 flags;
+	__u64 mappings;
+	__u64 mapped;
+	__u64 pinned;
+	__u64 views;
+	__u64 log_memory;
+	__u64 harvests;
+};
+#define DMATRACK_GET_STATS _IO(DMATRACK_MAGIC, 6)
 
 #endif

@@ -35,6 +35,7 @@
 #define NO_MARK	   "mark_dirty", "there is no such call"
 #define NO_LIST	   "list the mappings", "there is no such call"
 #define NO_RANGES  "harvests as ranges", "there is no such call"
+#define NO_STATS   "how much a container has", "there is no such call"
 #define NO_VIEWS   "views", "it has one reader"
 #define NO_LOG	   "whether the log was read by others", "there is no such call"
 #define NOT_THERE \
@@ -211,6 +212,9 @@ static const struct difference differences[] = {
 	{ "views_container_first", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
 	{ "views_other_calls", NO_VIEWS, "-EOPNOTSUPP, not 0", 0 },
 	{ "views_open_arguments", NO_VIEWS, "-ENOTTY, not ", 0 },
+	{ "stats_counts", NO_STATS, "-ENOTTY, not ", 0 },
+	{ "stats_arguments", NO_STATS, "-ENOTTY, not ", 0 },
+	{ "stats_fdinfo", NO_STATS, NULL, 0 },
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "iommu_map_waits_alone", NOT_THERE, "-EFAULT, not 0", 0 },
 	{ "iommu_map_overtaken", NOT_THERE, "-EFAULT, not -EEXIST", 0 },
