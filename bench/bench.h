@@ -20,6 +20,7 @@ extern const struct bench_row bench_space_rows[];
 extern const struct bench_row bench_precopy_rows[];
 extern const struct bench_row bench_stream_rows[];
 extern const struct bench_row bench_track_rows[];
+extern const struct bench_row bench_views_rows[];
 extern const struct bench_row bench_density_rows[];
 extern const struct bench_row bench_testdev_rows[];
 extern const struct bench_row bench_iommu_rows[];

@@ -14,9 +14,11 @@
 #include "cli/common/options.h"
 
 static const struct bench_row *const engine_tables[] = {
-	bench_mark_rows,    bench_threads_rows,	     bench_space_rows,
-	bench_rows_harvest, bench_more_harvest_rows, bench_rows_device,
-	bench_precopy_rows, bench_stream_rows,	     NULL,
+	bench_mark_rows,	 bench_threads_rows,
+	bench_space_rows,	 bench_rows_harvest,
+	bench_more_harvest_rows, bench_rows_device,
+	bench_views_rows,	 bench_precopy_rows,
+	bench_stream_rows,	 NULL,
 };
 
 const struct bench_row *const bench_kernel_tables[] = {

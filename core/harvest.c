@@ -89,44 +89,53 @@ static u64 read_pins(struct dmt_harvest *h, const struct dmt_mapping *m,
 	return whole ? lines : clip_lines(h->pinned, lines, first, end);
 }
 
-/* Give pages [first, end) of a chunk to all views. */
-static void spread_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
-			 u64 chunk, unsigned int first, unsigned int end)
+/* Take pages [first, end) of a chunk from the log, and give them to all views but @but. */
+static void spread_chunk(struct dmt_harvest *h, const struct dmt_view *but,
+			 bool few, struct dmt_given *g)
 {
-	u64 start = chunk << DMT_CHUNK_SHIFT;
-
-	h->taker.few = false;
-	switch (dmt_log_take(&m->log, chunk, first, end, &h->taker)) {
-	case DMT_TAKEN_ALL:
-		dmt_views_give_run(h->c, m, start + first, start + end - 1);
-		break;
-	case DMT_TAKEN_WORDS:
-		dmt_views_give(h->c, m, chunk, &h->taker);
-		break;
-	default:
-		break;
-	}
+	g->t = &h->taker;
+	h->taker.few = few;
+	g->how =
+		dmt_log_take(&g->m->log, g->chunk, g->first, g->end, &h->taker);
+	dmt_views_give(h->c, but, g);
 }
 
-/* Take pages [first, end) of a chunk, for the view. */
+/* The same with pending logs: what was in the log or is pending for the view */
+static noinline enum dmt_taken take_pending(struct dmt_harvest *h, bool few,
+					    struct dmt_given *g)
+{
+	struct dmt_log *log;
+
+	spread_chunk(h, h->v, few, g);
+	if (dmt_view_is_all(h->v, g->m))
+		return DMT_TAKEN_ALL;
+	log = dmt_view_log(h->v, g->m);
+	if (!log || dmt_log_is_chunk_clean(log, g->chunk)) {
+		if (h->peek)
+			dmt_view_give(h->v, g);
+		return g->how;
+	}
+	dmt_view_give(h->v, g);
+	if (h->peek)
+		return dmt_log_peek(log, g->chunk, g->first, g->end, &h->taker);
+	return dmt_log_take(log, g->chunk, g->first, g->end, &h->taker);
+}
+
+/* Take pages [first, end) of a chunk, for the view. @few: DMT_TAKEN_FEW will do */
 static enum dmt_taken take_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
 				 u64 chunk, unsigned int first,
 				 unsigned int end, bool few)
 {
-	struct dmt_log *log = &m->log;
-
-	if (unlikely(h->pend)) {
-		spread_chunk(h, m, chunk, first, end);
-		if (dmt_view_is_all(h->v, m))
-			return DMT_TAKEN_ALL;
-		log = dmt_view_log(h->v, m);
-		if (!log)
-			return DMT_TAKEN_NONE;
-	}
+	if (unlikely(h->pend))
+		return take_pending(h, few,
+				    &(struct dmt_given){ .m = m,
+							 .chunk = chunk,
+							 .first = first,
+							 .end = end });
 	if (unlikely(h->peek))
-		return dmt_log_peek(log, chunk, first, end, &h->taker);
+		return dmt_log_peek(&m->log, chunk, first, end, &h->taker);
 	h->taker.few = few;
-	return dmt_log_take(log, chunk, first, end, &h->taker);
+	return dmt_log_take(&m->log, chunk, first, end, &h->taker);
 }
 
 /* Count pages of a chunk, for dmt_trace_harvest(): a word that is taken and pinned, once. */
@@ -406,7 +415,13 @@ static int spread_mapping(struct dmt_harvest *h, struct dmt_mapping *m)
 	u64 chunk = dmt_log_clean_upto(&m->log, 0), next;
 
 	for (; chunk < m->pins.nchunks; chunk = next) {
-		spread_chunk(h, m, chunk, 0, dmt_chunk_pages(&m->log, chunk));
+		struct dmt_given g = {
+			.m = m,
+			.chunk = chunk,
+			.end = dmt_chunk_pages(&m->log, chunk),
+		};
+
+		spread_chunk(h, NULL, true, &g);
 		next = dmt_log_clean_upto(&m->log, chunk + 1);
 		if ((next ^ chunk) >> DMT_TABLE_SHIFT)
 			dmt_log_tidy(&m->log, chunk, &h->taker);

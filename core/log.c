@@ -955,11 +955,30 @@ static struct dmt_slot *merge_slot(struct dmt_log *log, u64 chunk,
 	return is_all(table) ? NULL : &table[chunk & (DMT_TABLE_CHUNKS - 1)];
 }
 
-void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t)
+/* The bitmap of a slot whose pages are merged. NULL: they are all dirty */
+static atomic64_t *merge_bits(struct dmt_slot *slot, unsigned int npages,
+			      struct dmt_host *host)
+{
+	atomic64_t *bits = slot->bits;
+
+	if (!bits)
+		bits = merge_zalloc(host, bits_size(npages));
+	slot->bits = is_all(bits) ? bits : memory_of(bits); /* no longer idle */
+	return is_all(bits) ? NULL : slot->bits;
+}
+
+static void merge_word(atomic64_t *to, u64 word)
+{
+	atomic64_set(to, atomic64_read(to) | (s64)word);
+}
+
+void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t,
+		   enum dmt_taken how)
 {
 	struct dmt_slot *slot = merge_slot(log, chunk, t->host);
+	u64 lines = how == DMT_TAKEN_WORDS ? t->lines : 0, todo;
 	atomic64_t *bits;
-	u64 todo;
+	unsigned int i;
 
 	if (!slot)
 		return;
@@ -967,24 +986,31 @@ void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t)
 		atomic64_or((s64)t->words[0], &slot->summary);
 		return;
 	}
-	bits = slot->bits;
+	bits = merge_bits(slot, dmt_chunk_pages(log, chunk), t->host);
 	if (!bits)
-		bits = merge_zalloc(t->host,
-				    bits_size(dmt_chunk_pages(log, chunk)));
-	slot->bits = is_all(bits) ? bits : memory_of(bits); /* no longer idle */
-	if (is_all(bits))
 		return;
-	bits = slot->bits;
-	for (todo = t->lines; todo; todo &= todo - 1) {
+	for (todo = lines; todo; todo &= todo - 1) {
 		unsigned int w = __ffs64(todo) * DMT_LINE_WORDS;
-		unsigned int end = w + DMT_LINE_WORDS;
 
-		for (; w < end; w++)
-			atomic64_set(&bits[w],
-				     atomic64_read(&bits[w]) |
-					     (s64)READ_ONCE(t->words[w]));
+		for (i = 0; i < DMT_LINE_WORDS; i++, w++)
+			merge_word(&bits[w], READ_ONCE(t->words[w]));
 	}
-	atomic64_or((s64)t->lines, &slot->summary);
+	for (i = 0; how == DMT_TAKEN_FEW && i < t->nset; i++) {
+		merge_word(&bits[t->set[i]], t->scratch[i]);
+		lines |= 1ULL << t->set[i] / DMT_LINE_WORDS;
+	}
+	atomic64_or((s64)lines, &slot->summary);
+}
+
+bool dmt_log_is_chunk_clean(const struct dmt_log *log, u64 chunk)
+{
+	const struct dmt_slot *table = log->table[chunk >> DMT_TABLE_SHIFT];
+	const struct dmt_slot *slot;
+
+	if (!is_pointer(table))
+		return !table;
+	slot = &table[chunk & (DMT_TABLE_CHUNKS - 1)];
+	return !is_all(slot->bits) && !atomic64_read(&slot->summary);
 }
 
 /* Mark a chunk's pages again that were in a slot of a table that has been removed. */

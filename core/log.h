@@ -311,15 +311,20 @@ enum dmt_taken dmt_log_peek(const struct dmt_log *log, u64 chunk,
 			    unsigned int first, unsigned int end,
 			    struct dmt_taker *t);
 
+/* Return: whether a chunk has no dirty page. Serialised with takes; no mark is under way */
+bool dmt_log_is_chunk_clean(const struct dmt_log *log, u64 chunk);
+
 /**
  * dmt_log_merge - mark pages that were taken from another log
  * @log: log of as many pages, which no other thread uses
  * @chunk: number of the chunk that they were taken from
- * @t: the taken pages: DMT_TAKEN_WORDS
+ * @t: the taken pages
+ * @how: DMT_TAKEN_WORDS or DMT_TAKEN_FEW
  *
  * May sleep. Never fails: without memory, the chunk or table is all dirty.
  */
-void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t);
+void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t,
+		   enum dmt_taken how);
 
 /**
  * dmt_log_tidy - let go of a table that is clean

@@ -5,9 +5,9 @@
  * A write marks one log, however many views there are: a mark costs the same. With one view a
  * harvest takes pages straight from that log. With several, each has a pending log of its own in
  * each mapping that needs one, made of the same parts. A harvest by one view takes pages from
- * the log, gives them to the pending logs of all views, its own among them, and then takes its own
- * from its pending log; all that under the container's lock, chunk by chunk, so a pending log is
- * used by one thread at a time.
+ * the log and gives them to the pending logs of the others. It reports them, and those of its own
+ * pending log: if there are any, the pages go there first, and are taken from it. All that is under the
+ * container's lock, chunk by chunk, so a pending log is used by one thread at a time.
  *
  * Why no view misses a write. Its mark is complete before a harvest by the view begins. Then it is in
  * the log, or a harvest by any view has taken it from there; that one has held the lock until all
@@ -143,27 +143,31 @@ bool dmt_view_settle(struct dmt_view *v, struct dmt_mapping *m)
 	return true;
 }
 
-void dmt_views_give(struct dmt_container *c, struct dmt_mapping *m, u64 chunk,
-		    const struct dmt_taker *t)
+void dmt_view_give(struct dmt_view *v, const struct dmt_given *g)
 {
+	u64 start = g->chunk << DMT_CHUNK_SHIFT;
 	struct dmt_log *log;
+
+	if (g->how == DMT_TAKEN_NONE)
+		return;
+	if (g->how == DMT_TAKEN_ALL) {
+		dmt_view_mark(v, g->m, start + g->first, start + g->end - 1);
+		return;
+	}
+	log = log_to_mark(v, g->m);
+	if (log)
+		dmt_log_merge(log, g->chunk, g->t, g->how);
+}
+
+void dmt_views_give(struct dmt_container *c, const struct dmt_view *but,
+		    const struct dmt_given *g)
+{
 	struct dmt_view *v;
 
 	lockdep_assert_held(&c->lock);
-	for (v = c->views.list; v; v = v->next) {
-		log = log_to_mark(v, m);
-		if (log)
-			dmt_log_merge(log, chunk, t);
-	}
-}
-
-void dmt_views_give_run(struct dmt_container *c, struct dmt_mapping *m,
-			u64 first, u64 last)
-{
-	struct dmt_view *v;
-
 	for (v = c->views.list; v; v = v->next)
-		dmt_view_mark(v, m, first, last);
+		if (v != but)
+			dmt_view_give(v, g);
 }
 
 void dmt_pending_free(struct dmt_pending *list)

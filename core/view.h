@@ -10,13 +10,12 @@
 #define DMT_CORE_VIEW_H
 
 #include "host.h"
+#include "log.h"
 #include "unread.h"
 
 struct dmt_container;
-struct dmt_log;
 struct dmt_mapping;
 struct dmt_pending;
-struct dmt_taker;
 
 /**
  * struct dmt_view - one reader
@@ -66,12 +65,29 @@ void dmt_view_remove(struct dmt_container *c, struct dmt_view *v);
  */
 bool dmt_views_pend(const struct dmt_container *c);
 
-/* Give pages that @t has taken from a chunk of @m (DMT_TAKEN_WORDS) to all views. */
-void dmt_views_give(struct dmt_container *c, struct dmt_mapping *m, u64 chunk,
-		    const struct dmt_taker *t);
-/* The same for all pages [@first, @last] of the mapping */
-void dmt_views_give_run(struct dmt_container *c, struct dmt_mapping *m,
-			u64 first, u64 last);
+/**
+ * struct dmt_given - pages that were taken from a mapping's log, for views
+ * @m: the mapping
+ * @chunk: number of the chunk
+ * @first: number of the first page, counted from the chunk's first
+ * @end: number behind the last page
+ * @how: which pages of these: all, or those in @t
+ * @t: DMT_TAKEN_WORDS, DMT_TAKEN_FEW: the pages
+ */
+struct dmt_given {
+	struct dmt_mapping *m;
+	u64 chunk;
+	unsigned int first;
+	unsigned int end;
+	enum dmt_taken how;
+	const struct dmt_taker *t;
+};
+
+/* Mark pages in a view's pending log. */
+void dmt_view_give(struct dmt_view *v, const struct dmt_given *g);
+/* The same for all views but @but; NULL: for all */
+void dmt_views_give(struct dmt_container *c, const struct dmt_view *but,
+		    const struct dmt_given *g);
 
 /*
  * Mark pages in a view's pending log; those beyond the log are ignored. Never fails: without memory
