@@ -139,7 +139,7 @@ $(RECORDS): LIBS += -ljansson -lm
 $(B)/conform: $(call objs,$(CONFORM)) $(LINKED_WITH)
 $(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(LINKED_WITH)
 $(B)/test/client/failpoints: $(call objs,test/exact/model.c)
-$(B)/migrate: $(call objs,$(MIGRATE))
+$(B)/migrate: $(call objs,$(MIGRATE)) $(LINKED_WITH)
 $(B)/bench: $(call objs,$(BENCH) $(addprefix cli/bench/,bench_rows.c measure.c) \
 	$(wildcard cli/common/*.c)) $(LINKED_WITH)
 $(B)/bench: LIBS += -ljansson

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "dmatrack.h"
+#include "test/taken.h"
 #define TAP_OWN_ARGUMENTS
 #include "test/tap.h"
 
@@ -35,39 +36,9 @@ static unsigned int nr_regions;
 static struct dmatrack *t;
 static const char *pid;
 
-/* The container: an open /dev/vfio/vfio that has an IOMMU driver ------------- */
-
-static bool is_vfio(int fd)
-{
-	char path[PATH_MAX], link[PATH_MAX];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%s/fd/%d", pid, fd);
-	n = readlink(path, link, sizeof(link) - 1);
-	if (n < 0)
-		return false;
-	link[n] = '\0';
-	return !strcmp(link, "/dev/vfio/vfio");
-}
-
 static void take_container(void)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)atoi(pid), 0), fd,
-	    err = 1;
-
-	CHECK(pidfd >= 0);
-	for (fd = 0; fd < 1024 && err; fd++) {
-		int container;
-
-		if (!is_vfio(fd))
-			continue;
-		container = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-		CHECK(container >= 0);
-		err = dmatrack_open_fd(&t, container);
-		close(container);
-	}
-	CHECK_EQ(err, 0);
-	close(pidfd);
+	CHECK_EQ(taken_open(&t, (pid_t)atoi(pid)), 0);
 }
 
 /* Mappings -------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ static struct vmm source, destination;
 static unsigned int number; /* number of the run */
 static unsigned int runs = 1;
 static bool lost;
+static bool watched;
 
 /* Is this run's migration the second attempt? */
 static bool vain(void)
@@ -193,6 +194,19 @@ static void print_mean(void)
 		print_row(driver ? driver : "mean", sums, summed);
 }
 
+/* The watcher saw what the device wrote, in harvests of its own. */
+static void check_watcher(void)
+{
+	struct watched seen;
+
+	watch_end(&seen);
+	printf("# watched: %lu harvests, %lu dirty pages\n", seen.harvests,
+	       seen.pages);
+	CHECK_EQ(seen.error, 0);
+	CHECK(seen.harvests > 2);
+	CHECK(seen.pages > 0);
+}
+
 /* One run, from start to end */
 static void run(void)
 {
@@ -202,7 +216,11 @@ static void run(void)
 
 	ioctls_start();
 	start();
+	if (watched)
+		watch_start(source.pid);
 	transfer();
+	if (watched)
+		check_watcher();
 	read_report("arrived", &arrived);
 	read_report("later", &later);
 	info = qmp_call(&source.qmp, "{ \"execute\": \"query-migrate\" }");
@@ -238,20 +256,24 @@ static void show_log(void)
 
 static void usage(void)
 {
-	puts("usage: migrate [--runs N] [--lost] [--iommu] [--qemu PATH] [--guest PATH]\n"
+	puts("usage: migrate [--runs N] [--lost] [--iommu] [--watched] [--qemu PATH]\n"
+	     "               [--guest PATH]\n"
 	     "\n"
 	     "  --runs N      so many migrations (default 1)\n"
 	     "  --lost        the type1 driver loses marks: the guest must notice\n"
-	     "  --iommu       give the guest an IOMMU, which it uses");
+	     "  --iommu       give the guest an IOMMU, which it uses\n"
+	     "  --watched     a view of the source's container harvests ten times a second");
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "runs", 1, NULL, 'r' },  { "lost", 0, NULL, 'l' },
-		{ "iommu", 0, NULL, 'i' }, { "qemu", 1, NULL, 'q' },
-		{ "guest", 1, NULL, 'g' }, { 0 }
-	};
+	static const struct option options[] = { { "runs", 1, NULL, 'r' },
+						 { "lost", 0, NULL, 'l' },
+						 { "iommu", 0, NULL, 'i' },
+						 { "qemu", 1, NULL, 'q' },
+						 { "guest", 1, NULL, 'g' },
+						 { "watched", 0, NULL, 'w' },
+						 { 0 } };
 	char name[128];
 	int c, failed;
 
@@ -265,6 +287,9 @@ int main(int argc, char **argv)
 			break;
 		case 'i':
 			setup.iommu = true;
+			break;
+		case 'w':
+			watched = true;
 			break;
 		case 'q':
 			setup.qemu = optarg;

@@ -9,6 +9,7 @@
  *	lines.c		lines from a socket
  *	mdev.c		mediated devices
  *	ioctls.c	counts of each ioctl
+ *	watch.c		a reader of QEMU's container beside QEMU
  *
  * An error at any point ends the run; its processes and devices are removed afterwards.
  */
@@ -105,6 +106,16 @@ void vmm_kill(struct vmm *v);
 
 int mdev_create(char uuid[40]);
 void mdev_remove(const char *uuid);
+
+/* What a watcher saw: its harvests, dirty pages, and an error of one, or 0 */
+struct watched {
+	unsigned long harvests, pages;
+	int error;
+};
+
+/* Watch a QEMU's container, from now on, until watch_end(). */
+void watch_start(pid_t pid);
+void watch_end(struct watched *seen);
 
 /* Number of calls since ioctls_start(), of all processes; -1: not known */
 struct ioctls {
