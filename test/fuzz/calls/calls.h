@@ -110,12 +110,14 @@ extern struct world world;
  * @id: the thread's number; in a child process, the parent thread's
  * @rng: state of the thread's random numbers
  * @own: memory for answers, OWN bytes
+ * @view: a view of the container, which the caller opens and closes; or NULL
  */
 #define OWN (64 * 1024)
 struct caller {
 	unsigned int id;
 	uint64_t rng;
 	unsigned char *own;
+	struct dmatrack *view;
 };
 
 static inline uint64_t any(struct caller *c, uint64_t below)
@@ -160,6 +162,7 @@ enum argument {
 	ARG_DIRTY,
 	ARG_LIST,
 	ARG_RANGES,
+	ARG_BITMAP,
 	ARG_INFO,
 	ARG_DMATRACK,
 };

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "calls.h"
 #include "uapi/dmatrack.h"
@@ -20,6 +21,7 @@ void caller_init(struct caller *c, unsigned int id, uint64_t seed)
 	c->id = id;
 	c->rng = seed * 0x9e3779b97f4a7c15ULL + id;
 	c->own = malloc(OWN);
+	c->view = NULL;
 	if (!c->own)
 		abort();
 }
@@ -102,10 +104,12 @@ static bool is_documented(long ret)
 	return ret >= 0;
 }
 
+/* A call on the container, or on the caller's view, which has not all of them */
 static long call(struct caller *c, struct note *n, unsigned long cmd,
 		 unsigned long arg)
 {
-	long ret = dmatrack_ioctl(world.t, cmd, arg);
+	bool by_view = c->view && once_in(c, 3);
+	long ret = dmatrack_ioctl(by_view ? c->view : world.t, cmd, arg);
 
 	note_end(n, ret);
 	if (!is_documented(ret))
@@ -315,12 +319,77 @@ static void ranges(struct caller *c)
 		a.count = dml_random_next(&c->rng);
 	own = answer_at(c, a.count * sizeof(struct dmatrack_dirty_range), &at);
 	a.ranges = (uintptr_t)at;
+	a.flags = once_in(c, 4) ? DMATRACK_PEEK : 0;
 	n = note_begin(c, "GET_RANGES", a.iova, a.last, a.page_size, a.count);
 	if (!own)
 		call(c, n, DMATRACK_GET_RANGES,
 		     placed(c, ARG_RANGES, &a, sizeof(a)));
 	else if (!call(c, n, DMATRACK_GET_RANGES, (unsigned long)&a))
 		check_ranges(n, &a, at);
+}
+
+static void bitmap(struct caller *c)
+{
+	uint64_t size = random_size(c);
+	struct dmatrack_get_bitmap a = {
+		.argsz = sizeof(a),
+		.flags = once_in(c, 2) ? DMATRACK_PEEK : 0,
+		.iova = random_iova(c),
+		.page_size = some_pgsize(c),
+	};
+	struct note *n;
+	void *at;
+	bool own;
+
+	a.last = a.iova + size - 1;
+	a.size = bitmap_bytes(size, a.page_size);
+	own = answer_at(c, a.size, &at);
+	a.data = (uintptr_t)at;
+	if (!own && once_in(c, 20))
+		a.size = spoiled(c, a.size);
+	n = note_begin(c, "DMATRACK_GET_BITMAP", a.iova, a.last, a.page_size,
+		       (uintptr_t)at);
+	if (!own)
+		call(c, n, DMATRACK_GET_BITMAP,
+		     placed(c, ARG_BITMAP, &a, sizeof(a)));
+	else if (!call(c, n, DMATRACK_GET_BITMAP, (unsigned long)&a))
+		check_bitmap(c, n, size, a.page_size);
+}
+
+/* The caller's view comes, or goes. */
+static void view(struct caller *c)
+{
+	struct note *n = note_begin(c, "view", !!c->view, 0, 0, 0);
+	int ret = 0;
+
+	if (c->view) {
+		dmatrack_close(c->view);
+		c->view = NULL;
+	} else {
+		ret = dmatrack_open_view(&c->view, world.t);
+	}
+	note_end(n, ret);
+	if (!is_documented(ret) && ret != -EMFILE && ret != -EOPNOTSUPP)
+		wrong("a view: %d", ret);
+}
+
+/* A view's descriptor, by an argument that may be taken away */
+static void view_by_call(struct caller *c)
+{
+	struct dmatrack_view_open a = { .argsz = sizeof(a) };
+	struct note *n;
+	long fd;
+
+	if (once_in(c, 4))
+		spoil(c, &a, 2);
+	n = note_begin(c, "OPEN_VIEW", a.argsz, a.flags, 0, 0);
+	fd = dmatrack_ioctl(world.t, DMATRACK_OPEN_VIEW,
+			    placed(c, ARG_DMATRACK, &a, sizeof(a)));
+	note_end(n, fd);
+	if (!is_documented(fd) && fd != -EMFILE)
+		wrong("OPEN_VIEW: %ld", fd);
+	if (fd >= 0)
+		close((int)fd);
 }
 
 static void track(struct caller *c)
@@ -365,6 +434,17 @@ static void dmatrack_information(struct caller *c)
 	call(c, n, DMATRACK_GET_INFO, placed(c, ARG_DMATRACK, &a, sizeof(a)));
 }
 
+static void stats(struct caller *c)
+{
+	struct dmatrack_get_stats a = { .argsz = sizeof(a) };
+	struct note *n;
+
+	if (once_in(c, 4))
+		spoil(c, &a, 2);
+	n = note_begin(c, "GET_STATS", a.argsz, a.flags, 0, 0);
+	call(c, n, DMATRACK_GET_STATS, placed(c, ARG_DMATRACK, &a, sizeof(a)));
+}
+
 static void extension(struct caller *c)
 {
 	uint64_t arg = once_in(c, 10) ? dml_random_next(&c->rng) : any(c, 16);
@@ -395,6 +475,8 @@ static const struct {
 	{ ranges, 14 },	     { track, 3 },
 	{ info, 1 },	     { dmatrack_information, 1 },
 	{ extension, 1 },    { unknown, 1 },
+	{ bitmap, 6 },	     { view, 2 },
+	{ view_by_call, 1 }, { stats, 1 },
 	{ device_call, 45 },
 };
 

@@ -180,6 +180,7 @@ static void *call_on(void *arg)
 
 	while (n--)
 		random_call(c);
+	dmatrack_close(c->view);
 	return NULL;
 }
 
