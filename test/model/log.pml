@@ -6,7 +6,9 @@
  * A chunk of two pages. They are in one cache line of its bitmap, or with
  * -DLINES=2 in two. Markers write a page and mark it, or both pages, or the
  * chunk; a taker takes all or a part, at any moment, and copies the pages reported. A
- * page contains the number of its writes.
+ * page contains the number of its writes. With -DVIEWS=2 there are two views, which take in any
+ * order: they hold the container's lock for it, so one taker plays both, each with a copy of its own, and
+ * with pages that are pending in it because the other took them.
  *
  * Memory. A plain store goes into its processor's buffer, first in, first out,
  * and from there to memory at any moment, by Drain(). A locked operation, and
@@ -30,6 +32,10 @@
 #endif
 #ifndef TAKES
 #define TAKES	1	/* takes while they mark; one more follows */
+#endif
+
+#ifndef VIEWS
+#define VIEWS	1
 #endif
 
 #define BITMAPS	5
@@ -61,7 +67,8 @@ byte bits[BITMAPS + 1];		/* a bit for each page */
 byte bitmaps;			/* given out */
 
 byte content[2];		/* in memory */
-byte copy[2];
+byte copy[2 * VIEWS];		/* of page n by view v: 2 v + n */
+byte pending[VIEWS];		/* pages, as bits */
 byte complete[2];		/* newest content that is marked for good */
 byte left = 2;			/* markers at work */
 
@@ -327,7 +334,7 @@ proctype Marker(byte me)
 inline copy_page(n)
 {
 	if
-	:: got & (1 << n) -> LOAD copy[n] = content[n] END
+	:: got & (1 << n) -> LOAD copy[2 * v + n] = content[n] END
 	:: else
 	fi
 }
@@ -496,23 +503,42 @@ inline take(want)
 	:: tab != 0
 	:: tab == 0
 	fi;
+#if VIEWS > 1
+	atomic {		/* with the lock, which only takes need */
+#ifndef NOT_GIVEN
+		pending[1 - v] = pending[1 - v] | got;
+#endif
+		got = got | (pending[v] & want);
+#ifdef PENDING_ALL_TAKEN
+		pending[v] = 0
+#else
+		pending[v] = pending[v] & (BOTH - want)
+#endif
+	}
+#endif
 	copy_page(0);
 	copy_page(1);
 	atomic {
-		assert(!(want & 1) || copy[0] >= begun[0]);
-		assert(!(want & 2) || copy[1] >= begun[1]);
+		assert(!(want & 1) || copy[2 * v] >= begun[0]);
+		assert(!(want & 2) || copy[2 * v + 1] >= begun[1]);
 		got = 0; seen = 0; tab = 0; lines = 0; part = 0; begun[0] = 0; begun[1] = 0
 	}
 }
 
 proctype Taker()
 {
-	byte n, seen, lines, got, part, begun[2], tab, again, new, old;
+	byte n, seen, lines, got, part, begun[2], tab, again, new, old, v;
 	bool whole, done, found;
 
 	do
 	:: n < TAKES ->
 		n++;
+#if VIEWS > 1
+		if
+		:: v = 0
+		:: v = 1
+		fi;
+#endif
 		if
 		:: take(BOTH)
 		:: take(1)
@@ -520,14 +546,20 @@ proctype Taker()
 	:: else -> break
 	od;
 	left == 0;
-	if
-	:: take(BOTH)
-	:: take(1); take(2)
-	fi;
-	atomic {
-		assert(copy[0] == content[0]);
-		assert(copy[1] == content[1])
-	}
+	v = 0;
+	do
+	:: v < VIEWS ->
+		if
+		:: take(BOTH)
+		:: take(1); take(2)
+		fi;
+		atomic {
+			assert(copy[2 * v] == content[0]);
+			assert(copy[2 * v + 1] == content[1]);
+			v++
+		}
+	:: else -> break
+	od
 }
 
 init {
