@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What /dev, /sys and /proc tell of a machine: info shows it, why explains by it. @root is
+ * always a prefix of these folders: "", or a folder that has copies of them.
+ *
+ *	machine.c	VFIO's drivers, the IOMMUs, the groups and their devices
+ *	files.c		reads the small files and links that all that is in
+ *	process.c	processes that use VFIO, by their descriptors
+ */
+#ifndef CLI_MACHINE_MACHINE_H
+#define CLI_MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/common/json.h"
+
+#define MACHINE_DMATRACK "dmatrack"
+#define MACHINE_STOCK	 "vfio_iommu_type1"
+
+/**
+ * machine_collect() - add what the machine has
+ * @root: prefix
+ * @json: object to add to: "vfio" to "mediated_devices" of dmatrack-json(5), output of info
+ */
+void machine_collect(const char *root, json_t *json);
+
+/* Return: a string member of @o; NULL: it is null or missing */
+const char *machine_text(const json_t *o, const char *member);
+
+/* Return: the driver @name of a collected machine; NULL: not loaded */
+json_t *machine_driver(const json_t *json, const char *name);
+
+/* Is the device's driver one that gives devices to programs? */
+bool machine_is_vfio(const json_t *device);
+
+/* A path below @root. Return: @buf, PATH_MAX bytes */
+__attribute__((format(printf, 3, 4))) const char *
+files_path(char *buf, const char *root, const char *format, ...);
+
+/* Return: a file's first line, to be freed; or NULL */
+char *files_line(const char *name);
+
+/* Return: the last part of a symbolic link's target, in @buf of PATH_MAX bytes; or NULL */
+const char *files_link(const char *name, char *buf);
+
+/* Call @found for each name in @folder, 2 before 10. A missing folder is empty. */
+void files_each(const char *folder, const char *root, void *to,
+		void (*found)(void *to, const char *root, const char *name));
+
+/**
+ * struct process_fd - a descriptor of a process
+ * @fd: its number
+ * @to: what its link points to, such as "/dev/vfio/vfio"
+ */
+struct process_fd {
+	int fd;
+	char *to;
+};
+
+/**
+ * process_fds() - list the descriptors of a process
+ * @root: prefix
+ * @pid: number of the process
+ * @fds: out: its descriptors, ascending; process_free() frees them
+ *
+ * Return: their number, or -errno: -ENOENT: no such process, -EACCES: another user's.
+ */
+int process_fds(const char *root, int pid, struct process_fd **fds);
+void process_free(struct process_fd *fds, int n);
+
+/* Print why process_fds() failed. */
+void process_complain(int pid, int error);
+
+/* Return: our duplicate of a descriptor of this machine's process, which keeps its own; or -errno */
+int process_borrow(int pid, int fd);
+
+/* Return: the text of an error of process_borrow() */
+const char *process_explain(int error);
+
+#define PROCESS_CONTAINER "/dev/vfio/vfio"
+#define PROCESS_IOMMUFD	  "/dev/iommu"
+
+#endif

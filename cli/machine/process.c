@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Processes that use VFIO, by the targets of the links in /proc/PID/fd; and their
+ * descriptors, duplicated by pidfd_getfd(2), which leaves the process its own.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cli/common/error.h"
+#include "machine.h"
+
+static int by_number(const void *a, const void *b)
+{
+	return ((const struct process_fd *)a)->fd -
+	       ((const struct process_fd *)b)->fd;
+}
+
+/* Return: what a link points to, to be freed; or NULL */
+static char *link_target(const char *name)
+{
+	char to[PATH_MAX];
+	ssize_t len = readlink(name, to, sizeof(to));
+
+	return len < 0 ? NULL : strndup(to, (size_t)len);
+}
+
+/* Return: the list with one more, or NULL */
+static struct process_fd *append(struct process_fd *fds, int n, int fd,
+				 char *to)
+{
+	struct process_fd *grown =
+		to ? realloc(fds, (size_t)(n + 1) * sizeof(*fds)) : NULL;
+
+	if (grown)
+		grown[n] = (struct process_fd){ fd, to };
+	else
+		free(to);
+	return grown;
+}
+
+int process_fds(const char *root, int pid, struct process_fd **fds)
+{
+	char folder[PATH_MAX], name[PATH_MAX];
+	struct process_fd *grown;
+	struct dirent *entry;
+	DIR *dir = opendir(files_path(folder, root, "/proc/%d/fd", pid));
+	int n = 0;
+
+	*fds = NULL;
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		files_path(name, root, "/proc/%d/fd/%s", pid, entry->d_name);
+		grown = append(*fds, n, atoi(entry->d_name), link_target(name));
+		if (grown) {
+			*fds = grown;
+			n++;
+		}
+	}
+	closedir(dir);
+	if (n)
+		qsort(*fds, (size_t)n, sizeof(**fds), by_number);
+	return n;
+}
+
+void process_free(struct process_fd *fds, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		free(fds[i].to);
+	free(fds);
+}
+
+void process_complain(int pid, int error)
+{
+	if (error == -ENOENT)
+		cli_error("there's no process %d", pid);
+	else if (error == -EACCES)
+		cli_error(
+			"permission denied: process %d is another user's; run as root, or with CAP_SYS_PTRACE",
+			pid);
+	else
+		cli_error("/proc/%d/fd: %s", pid, strerror(-error));
+}
+
+int process_borrow(int pid, int fd)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), ours = -1, err;
+
+	if (pidfd >= 0)
+		ours = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	err = errno;
+	if (pidfd >= 0)
+		close(pidfd);
+	return ours < 0 ? -err : ours;
+}
+
+const char *process_explain(int error)
+{
+	switch (error) {
+	case -EPERM:
+		return "permission denied: needs the right to trace it; run as root, or with CAP_SYS_PTRACE";
+	case -ESRCH:
+		return "there's no such process";
+	case -EBADF:
+		return "it has no such descriptor";
+	case -ENOSYS:
+		return "this kernel has no pidfd_getfd: Linux 5.6 has";
+	}
+	return strerror(-error);
+}
