@@ -61,6 +61,16 @@ bool cli_text_parse_size(const char *text,
 char *cli_text_count(char *buf, uint64_t n);	/* 1,234,567 */
 char *cli_text_size(char *buf, uint64_t bytes); /* 1.5 GiB */
 char *cli_text_time(char *buf, uint64_t ns);	/* 1.5 ms, 12 s */
+/**
+ * cli_text_wrap() - print a sentence in lines of at most 78 columns
+ * @column: number of columns of the line that are printed already
+ * @head: printed before it as it is
+ * @indent: number of blanks before the lines after the first
+ * @text: the sentence, without its full stop, which is printed; or a sentence and
+ *	  commands, each behind a newline
+ */
+void cli_text_wrap(unsigned int column, const char *head, unsigned int indent,
+		   const char *text);
 /* Format a digest in hexadecimal. @buf has room for CLI_DIGEST_TEXT bytes */
 #define CLI_DIGEST	16
 #define CLI_DIGEST_TEXT (2 * CLI_DIGEST + 1)

@@ -90,6 +90,34 @@ char *cli_text_time(char *buf, uint64_t ns)
 	return buf;
 }
 
+void cli_text_wrap(unsigned int column, const char *head, unsigned int indent,
+		   const char *text)
+{
+	bool commands = strchr(text, '\n');
+	bool first = true;
+	int len;
+
+	column += (unsigned int)printf("%s", head);
+	for (; *text; text += len) {
+		len = (int)strcspn(text, " \n");
+		if (!first && column + 1 + (unsigned int)len > 77)
+			column =
+				(unsigned int)printf("\n%*s", (int)indent, "") -
+				1;
+		else if (!first)
+			column += (unsigned int)printf(" ");
+		column += (unsigned int)printf("%.*s", len, text);
+		text += len;
+		first = *text == '\n';
+		if (first)
+			column =
+				(unsigned int)printf("\n%*s", (int)indent, "") -
+				1;
+		len = *text ? 1 : 0;
+	}
+	puts(commands ? "" : ".");
+}
+
 char *cli_text_digest(char *buf, const uint8_t digest[CLI_DIGEST])
 {
 	unsigned int i;

@@ -22,7 +22,7 @@
 
 /**
  * info_machine() - show the machine's VFIO drivers and devices
- * @root: prefix of /dev and /sys: "", or a folder that has copies of them
+ * @root: prefix of /dev, /proc and /sys: "", or a folder that has copies of them
  * @json: object to add to; NULL: print
  */
 int info_machine(const char *root, json_t *json);

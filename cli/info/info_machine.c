@@ -42,6 +42,54 @@ static void advise(json_t *list, const char *text)
 	json_array_append_new(list, json_string(text));
 }
 
+#define NAMED 4 /* devices in an advice */
+
+/* Return: number of devices that the machine itself uses; @text: the first ones, "A (eth0 is up)" */
+static unsigned int list_host_uses(const json_t *json, char *text, size_t room)
+{
+	const json_t *group, *device;
+	char uses[HOSTUSE_TEXT];
+	unsigned int n = 0;
+	size_t i, j, len = 0;
+
+	json_array_foreach(json_object_get(json, "iommu_groups"), i, group)
+		json_array_foreach(json_object_get(group, "devices"), j,
+				   device) {
+			if (!hostuse_text(device, uses) || n++ >= NAMED)
+				continue;
+			snprintf(text + len, room - len, "%s%s (%s)",
+				 len ? ", " : "", machine_text(device, "name"),
+				 uses);
+			len = strlen(text);
+		}
+	return n;
+}
+
+/* Before the advice to take a device from its driver: which ones the machine needs */
+static void advise_caution(json_t *list, const json_t *json)
+{
+	char names[NAMED * (HOSTUSE_TEXT + 64)], text[sizeof(names) + 256];
+	char more[32] = "";
+	unsigned int n = list_host_uses(json, names, sizeof(names));
+
+	if (!n)
+		return;
+	if (n > NAMED)
+		snprintf(more, sizeof(more), " and %u more", n - NAMED);
+	snprintf(
+		text, sizeof(text),
+		"Don't unbind what this machine uses itself, or another device of its group: %s%s",
+		names, more);
+	advise(list, text);
+}
+
+static void advise_binding(json_t *list, const json_t *json)
+{
+	advise_caution(list, json);
+	advise(list,
+	       "No device is bound to a VFIO driver. For a PCI device, as root:\nmodprobe vfio-pci\ncd /sys/bus/pci/devices/ADDRESS\necho vfio-pci >driver_override\necho ADDRESS >driver/unbind\necho ADDRESS >/sys/bus/pci/drivers_probe");
+}
+
 static void add_advice(json_t *json)
 {
 	json_t *list = json_array();
@@ -63,8 +111,7 @@ static void add_advice(json_t *json)
 		advise(list,
 		       "There is no IOMMU group: switch the IOMMU on in the firmware, and boot Linux with intel_iommu=on (Intel); mediated devices need none");
 	if (!count_vfio(json))
-		advise(list,
-		       "No device is bound to a VFIO driver. For a PCI device: modprobe vfio-pci; cd /sys/bus/pci/devices/ADDRESS; echo vfio-pci >driver_override; echo ADDRESS >driver/unbind; echo ADDRESS >../../drivers_probe");
+		advise_binding(list, json);
 	if (leaves_dirty_bits(json))
 		advise(list,
 		       "An IOMMU here keeps dirty bits, and dmatrack does not read them: echo Y >/sys/module/dmatrack/parameters/hardware_dirty. This has not been tried on such hardware yet");
@@ -115,11 +162,17 @@ static void print_iommus(const json_t *json)
 	}
 }
 
+static const char *or_unknown(const char *text)
+{
+	return text ? text : "?";
+}
+
 static void print_device(const json_t *device)
 {
 	const char *driver = machine_text(device, "driver");
 	const char *vendor = machine_text(device, "vendor");
 	const char *id = machine_text(device, "device");
+	char uses[HOSTUSE_TEXT];
 
 	printf("  %-38s", machine_text(device, "name"));
 	if (vendor && id && strlen(vendor) > 2 && strlen(id) > 2)
@@ -128,6 +181,23 @@ static void print_device(const json_t *device)
 		printf(" %9s", "");
 	printf("  %s%s\n", driver ? driver : "no driver",
 	       machine_is_vfio(device) ? "  (for programs)" : "");
+	if (hostuse_text(device, uses))
+		cli_text_wrap(0, "    this machine uses it: ", 6, uses);
+}
+
+/* ", in use by qemu (4711), dpdk (12)" */
+static void print_users(const json_t *group)
+{
+	const char *glue = ", in use by ";
+	const json_t *user;
+	size_t i;
+
+	json_array_foreach(json_object_get(group, "users"), i, user) {
+		printf("%s%s (%" JSON_INTEGER_FORMAT ")", glue,
+		       or_unknown(machine_text(user, "name")),
+		       json_integer_value(json_object_get(user, "pid")));
+		glue = ", ";
+	}
 }
 
 static void print_groups(const json_t *json)
@@ -138,19 +208,18 @@ static void print_groups(const json_t *json)
 
 	printf("IOMMU groups:      %zu\n", json_array_size(list));
 	json_array_foreach(list, i, group) {
-		printf("group %" JSON_INTEGER_FORMAT "%s\n",
+		printf("group %" JSON_INTEGER_FORMAT "%s",
 		       json_integer_value(json_object_get(group, "group")),
 		       json_is_true(json_object_get(group, "vfio")) ?
 			       ", /dev/vfio has it" :
 			       "");
+		print_users(group);
+		putchar('\n');
 		json_array_foreach(json_object_get(group, "devices"), j, device)
 			print_device(device);
 	}
-}
-
-static const char *or_unknown(const char *text)
-{
-	return text ? text : "?";
+	if (i && !json_is_true(json_object_get(json, "users_complete")))
+		puts("Not all processes could be looked at: more may use groups.");
 }
 
 static void print_mediated(const json_t *json)
@@ -165,21 +234,6 @@ static void print_mediated(const json_t *json)
 		       or_unknown(machine_text(o, "parent")));
 }
 
-/* Print an item of a list, in lines of at most 78 columns. */
-static void print_item(const char *text)
-{
-	size_t column = 1, len;
-
-	putchar('-');
-	for (; *text; text += len + strspn(text + len, " ")) {
-		len = strcspn(text, " ");
-		if (column + 1 + len > 78)
-			column = (size_t)printf("\n ") - 1;
-		column += (size_t)printf(" %.*s", (int)len, text);
-	}
-	puts(".");
-}
-
 static void print(const json_t *json)
 {
 	const json_t *line;
@@ -192,7 +246,7 @@ static void print(const json_t *json)
 	info_processors_print(json);
 	puts("\nWhat to do:");
 	json_array_foreach(json_object_get(json, "advice"), i, line)
-		print_item(json_string_value(line));
+		cli_text_wrap(0, "- ", 2, json_string_value(line));
 }
 
 int info_machine(const char *root, json_t *json)

@@ -13,12 +13,14 @@ const char *machine_text(const json_t *o, const char *member)
 	return json_string_value(json_object_get(o, member));
 }
 
+/* Mediated devices have no other drivers; those of platform devices are for tests. */
 bool machine_is_vfio(const json_t *device)
 {
 	const char *driver = machine_text(device, "driver");
 
 	return driver &&
-	       (strstr(driver, "vfio") || !strcmp(driver, "dmt_testdev") ||
+	       (!strcmp(machine_text(device, "bus"), "mdev") ||
+		machine_text(device, "vfio_file") || strstr(driver, "vfio") ||
 		!strcmp(driver, "dmt_soft"));
 }
 
@@ -121,6 +123,15 @@ static const char *bus_of(const char *root, const char *name)
 	return "mdev";
 }
 
+/* The device's own file: not all kernels have these. @p: path of the device */
+static void add_file(void *device, const char *p, const char *name)
+{
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "/dev/vfio/devices/%s", name);
+	cli_json_string(device, "vfio_file", file);
+}
+
 static void add_device(void *list, const char *root, const char *name)
 {
 	char p[PATH_MAX], at[PATH_MAX], to[PATH_MAX];
@@ -129,11 +140,16 @@ static void add_device(void *list, const char *root, const char *name)
 
 	files_path(at, root, "/sys/bus/%s/devices/%s", bus, name);
 	cli_json_string(o, "name", name);
+	cli_json_string(o, "bus", bus);
 	cli_json_string(o, "driver",
 			files_link(files_path(p, at, "/driver"), to));
+	cli_json_string(o, "iommu",
+			files_link(files_path(p, at, "/iommu"), to));
 	set_line(o, "vendor", files_path(p, at, "/vendor"));
 	set_line(o, "device", files_path(p, at, "/device"));
 	set_line(o, "class", files_path(p, at, "/class"));
+	cli_json_string(o, "vfio_file", NULL);
+	files_each(files_path(p, at, "/vfio-dev"), at, o, add_file);
 	json_array_append_new(list, o);
 }
 
@@ -207,4 +223,6 @@ void machine_collect(const char *root, json_t *json)
 	json_object_set_new(json, "iommus", iommus);
 	json_object_set_new(json, "iommu_groups", groups);
 	json_object_set_new(json, "mediated_devices", mediated);
+	hostuse_add(root, json);
+	process_add_users(root, json);
 }

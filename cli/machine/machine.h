@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What /dev, /sys and /proc tell of a machine: info shows it, why explains by it. @root is
+ * What /dev, /sys and /proc tell of a machine: info shows it. @root is
  * always a prefix of these folders: "", or a folder that has copies of them.
  *
  *	machine.c	VFIO's drivers, the IOMMUs, the groups and their devices
  *	files.c		reads the small files and links that all that is in
+ *	hostuse.c	devices that the machine itself needs
  *	process.c	processes that use VFIO, by their descriptors
  */
 #ifndef CLI_MACHINE_MACHINE_H
@@ -47,6 +48,19 @@ const char *files_link(const char *name, char *buf);
 /* Call @found for each name in @folder, 2 before 10. A missing folder is empty. */
 void files_each(const char *folder, const char *root, void *to,
 		void (*found)(void *to, const char *root, const char *name));
+
+/* Add "host_uses" to each device of a machine's groups. */
+void hostuse_add(const char *root, json_t *json);
+
+/* Print "eth0 is up; sda1 is mounted on /; and 2 more" to @buf. Return: @buf; NULL: no use */
+#define HOSTUSE_TEXT 256
+const char *hostuse_text(const json_t *device, char *buf);
+
+/* Add "users" to each of a machine's groups, and "users_complete". */
+void process_add_users(const char *root, json_t *json);
+
+/* Return: the command's name of a process, to be freed; or NULL */
+char *process_name(const char *root, int pid);
 
 /**
  * struct process_fd - a descriptor of a process

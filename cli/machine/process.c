@@ -119,3 +119,87 @@ const char *process_explain(int error)
 	}
 	return strerror(-error);
 }
+
+char *process_name(const char *root, int pid)
+{
+	char p[PATH_MAX];
+
+	return files_line(files_path(p, root, "/proc/%d/comm", pid));
+}
+
+/* Users of groups ------------------------------------------------------------- */
+
+/* Is @to the file of the group, or of one of its devices? */
+static bool is_group_file(const json_t *group, const char *to)
+{
+	const json_t *device;
+	const char *file;
+	char name[64];
+	size_t i;
+
+	snprintf(name, sizeof(name), "/dev/vfio/%" JSON_INTEGER_FORMAT,
+		 json_integer_value(json_object_get(group, "group")));
+	if (!strcmp(to, name))
+		return true;
+	json_array_foreach(json_object_get(group, "devices"), i, device) {
+		file = machine_text(device, "vfio_file");
+		if (file && !strcmp(to, file))
+			return true;
+	}
+	return false;
+}
+
+static void add_user(json_t *group, const char *root, int pid)
+{
+	json_t *users = json_object_get(group, "users"), *o;
+	size_t last = json_array_size(users);
+	char *name;
+
+	o = last ? json_array_get(users, last - 1) : NULL;
+	if (json_integer_value(json_object_get(o, "pid")) == pid)
+		return;
+	o = json_object();
+	name = process_name(root, pid);
+	cli_json_number(o, "pid", (uint64_t)pid);
+	cli_json_string(o, "name", name);
+	free(name);
+	json_array_append_new(users, o);
+}
+
+static void add_process(void *machine, const char *root, const char *name)
+{
+	json_t *json = machine;
+	struct process_fd *fds;
+	int pid = atoi(name), n, i;
+	json_t *group;
+	size_t j;
+
+	if (pid <= 0)
+		return;
+	n = process_fds(root, pid, &fds);
+	if (n == -EACCES)
+		json_object_set_new(json, "users_complete", json_false());
+	for (i = 0; i < n; i++) {
+		if (strncmp(fds[i].to, "/dev/vfio/", 10) != 0)
+			continue;
+		json_array_foreach(json_object_get(json, "iommu_groups"), j,
+				   group)
+			if (is_group_file(group, fds[i].to))
+				add_user(group, root, pid);
+	}
+	process_free(fds, n);
+}
+
+void process_add_users(const char *root, json_t *json)
+{
+	char p[PATH_MAX];
+	json_t *group;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "iommu_groups"), i, group)
+		json_object_set_new(group, "users", json_array());
+	files_path(p, root, "/proc");
+	json_object_set_new(json, "users_complete",
+			    json_boolean(!access(p, R_OK)));
+	files_each(p, root, json, add_process);
+}
