@@ -35,6 +35,7 @@ extern const struct cli_command cli_restore;
 extern const struct cli_command cli_send;
 extern const struct cli_command cli_snapshot;
 extern const struct cli_command cli_trace;
+extern const struct cli_command cli_why;
 
 /**
  * cli_container_open() - open the container that a command works on
@@ -49,6 +50,12 @@ extern const struct cli_command cli_trace;
 struct dmatrack;
 int cli_container_open(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags);
+
+/*
+ * A device's whole name: a PCI address may lack its leading 0000: . @full has room for
+ * CLI_TEXT bytes. Return: @full or @device
+ */
+const char *cli_container_device(char *full, const char *device);
 
 /* Parse a number that a user wrote. Return: false if @text isn't one */
 bool cli_text_parse_number(const char *text,

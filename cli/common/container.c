@@ -6,21 +6,28 @@
 #include "cli.h"
 #include "dmatrack.h"
 
+const char *cli_container_device(char *full, const char *device)
+{
+	unsigned int bus, slot, function;
+	int end = 0;
+
+	/* lspci prints 00:03.0 */
+	if (sscanf(device, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) !=
+		    3 ||
+	    end != 7 || device[end])
+		return device;
+	snprintf(full, CLI_TEXT, "0000:%s", device);
+	return full;
+}
+
 int cli_container_open(struct dmatrack **t, const char *device,
 		       unsigned int type, unsigned int engine_flags)
 {
-	unsigned int bus, slot, function;
-	char full[16];
-	int end = 0, ret;
+	char full[CLI_TEXT];
+	int ret;
 
-	/* lspci prints 00:03.0 */
-	if (device &&
-	    sscanf(device, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) ==
-		    3 &&
-	    end == 7 && !device[end]) {
-		snprintf(full, sizeof(full), "0000:%s", device);
-		device = full;
-	}
+	if (device)
+		device = cli_container_device(full, device);
 	ret = device ? dmatrack_open_vfio(t, device, type) :
 		       dmatrack_open_engine(t, type, engine_flags);
 	if (!ret)

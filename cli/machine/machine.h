@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What /dev, /sys and /proc tell of a machine: info shows it. @root is
+ * What /dev, /sys and /proc tell of a machine: info shows it, why explains by it. @root is
  * always a prefix of these folders: "", or a folder that has copies of them.
  *
  *	machine.c	VFIO's drivers, the IOMMUs, the groups and their devices
