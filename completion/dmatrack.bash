@@ -43,6 +43,14 @@ _dmatrack_devices() {
 	done
 }
 
+# Devices in groups, whatever their drivers
+_dmatrack_grouped() {
+	local path
+	for path in "${_dmatrack_root-}"/sys/kernel/iommu_groups/*/devices/*; do
+		[ -e "$path" ] && echo "${path##*/}"
+	done
+}
+
 # Processes that hold a container
 _dmatrack_processes() {
 	find "${_dmatrack_root-}"/proc/[0-9]*/fd -lname /dev/vfio/vfio 2>/dev/null |
@@ -74,6 +82,7 @@ _dmatrack_address() {
 _dmatrack_values() {	# OPTION ARGUMENT; OPTION is empty for an operand
 	case $1:$2 in
 	--device:*)	compgen -W "$(_dmatrack_devices)" -- "$cur" ;;
+	:DEVICE)	compgen -W "$(_dmatrack_grouped)" -- "$cur" ;;
 	:ADDRESS)	_dmatrack_address ;;
 	*:PID)		compgen -W "$(_dmatrack_processes)" -- "$cur" ;;
 	*:USER)		compgen -u -- "$cur" ;;
