@@ -145,6 +145,7 @@ $(B)/bench: $(call objs,$(BENCH) $(addprefix cli/bench/,bench_rows.c measure.c) 
 $(B)/bench: LIBS += -ljansson
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(LINKED_WITH)
 $(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
+$(addprefix $(B)/test/unit/,stamps outlook): $(call objs,$(addprefix cli/watch/,stamps.c outlook.c))
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,$(addprefix \
 	trace/replay_,parse.c read.c trace.c check.c print.c) common/text.c))

@@ -35,6 +35,7 @@ extern const struct cli_command cli_restore;
 extern const struct cli_command cli_send;
 extern const struct cli_command cli_snapshot;
 extern const struct cli_command cli_trace;
+extern const struct cli_command cli_watch;
 extern const struct cli_command cli_why;
 
 /**

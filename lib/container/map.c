@@ -107,10 +107,9 @@ static int explain(struct dmatrack *t, const struct vfio_iommu_type1_dma_map *m,
 
 static int cant_map(void)
 {
-	return dml_error(
-		-EOPNOTSUPP,
-		"nothing is mapped here: a view has the mappings of its "
-		"container, and a log those that it was opened with");
+	return dml_error(-EOPNOTSUPP,
+			 "it maps nothing: a view has the mappings of its "
+			 "container, and a log those that it was opened with");
 }
 
 int dmatrack_map(struct dmatrack *t, uint64_t iova, void *vaddr, uint64_t size,

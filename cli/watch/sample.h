@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Samples: harvests by a view, ten times a second, of what a container's devices write. */
+#ifndef CLI_WATCH_SAMPLE_H
+#define CLI_WATCH_SAMPLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dmatrack.h"
+#include "stamps.h"
+
+#define SAMPLE_TICK (DML_NSEC / 10)
+#define SAMPLE_PAGE 4096u
+
+/**
+ * struct sample - a container that is watched, and what its last samples found
+ * @container: the container, of another program or of this one
+ * @view: the view that harvests
+ * @stamps: when each page was written last
+ * @began: ns of the clock at the first sample
+ * @mapped: bytes of memory that devices may write
+ * @pinned: number of pages that drivers hold
+ * @views: number of views of the container, this one included
+ * @own: whether the container's own view is on: a copy is under way
+ * @found: bytes found dirty since sample_begin_line()
+ * @harvests: number of harvests since then
+ * @cost: ns that they took together
+ */
+struct sample {
+	struct dmatrack *container;
+	struct dmatrack *view;
+	struct stamps stamps;
+	uint64_t began;
+	uint64_t mapped;
+	uint64_t pinned;
+	uint64_t views;
+	bool own;
+	uint64_t found;
+	uint64_t harvests;
+	uint64_t cost;
+};
+
+/* Open a view of @container, which sample_close() closes, too. Return: 0 or -errno, with the library's text */
+int sample_open(struct sample *s, struct dmatrack *container);
+void sample_close(struct sample *s);
+
+/* Count anew, for the next line of output. */
+void sample_begin_line(struct sample *s);
+
+/* Harvest once. Return: 0; -ENODEV: the container has gone; or another -errno */
+int sample_take(struct sample *s);
+
+/* Look at what changes rarely: mappings, pins, other readers. Return: as sample_take() */
+int sample_look(struct sample *s);
+
+/* Different bytes written within the last @seconds, up to 60 */
+uint64_t sample_written(const struct sample *s, unsigned int seconds);
+
+#endif
