@@ -629,6 +629,11 @@ static enum dmt_taken take_small(struct dmt_slot *slot, unsigned int first,
 	if (!(word & mask))
 		return DMT_TAKEN_NONE;
 	t->scratch[0] = atomic64_fetch_andnot((s64)mask, &slot->summary) & mask;
+	if (t->few) {
+		t->set[0] = 0;
+		t->nset = 1;
+		return DMT_TAKEN_FEW;
+	}
 	memset(t->scratch + 1, 0, (DMT_LINE_WORDS - 1) * sizeof(u64));
 	t->words = t->scratch;
 	t->lines = 1;
@@ -983,7 +988,7 @@ void dmt_log_merge(struct dmt_log *log, u64 chunk, const struct dmt_taker *t,
 	if (!slot)
 		return;
 	if (is_small(log)) {
-		atomic64_or((s64)t->words[0], &slot->summary);
+		atomic64_or((s64)t->scratch[0], &slot->summary);
 		return;
 	}
 	bits = merge_bits(slot, dmt_chunk_pages(log, chunk), t->host);
