@@ -204,9 +204,9 @@ static void harvest_chunk(struct dmt_harvest *h, struct dmt_mapping *m,
  *	     pending log
  *
  * Each moves when the harvest passes it, and so walks the mapping once.
- * A chunk that both skip has no page that the harvest must report: its
- * log was clean, so no write before the harvest was marked in it; and it has no
- * page that was pinned before the harvest. It has never had one; or no page of
+ * A chunk that all skip has no page that the harvest must report: its
+ * log was clean, so no write before the harvest was marked in it; no page is pending
+ * for the view; and it has no page that was pinned before the harvest. It has never had one; or no page of
  * the mapping was pinned, and an unpin marks before it decrements the count, and @log is
  * read after the count.
  */

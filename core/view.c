@@ -54,19 +54,20 @@ bool dmt_views_pend(const struct dmt_container *c)
 
 /* Pending logs -------------------------------------------------------------- */
 
-static struct dmt_pending *find_pending(const struct dmt_view *v,
-					const struct dmt_mapping *m)
+/* Return: the link to the view's, or the link at the end of the list if it has none */
+static struct dmt_pending **find_pending(const struct dmt_view *v,
+					 struct dmt_mapping *m)
 {
-	struct dmt_pending *p = m->pending;
+	struct dmt_pending **at = &m->pending;
 
-	while (p && p->number != v->number)
-		p = p->next;
-	return p;
+	while (*at && (*at)->number != v->number)
+		at = &(*at)->next;
+	return at;
 }
 
 struct dmt_log *dmt_view_log(struct dmt_view *v, struct dmt_mapping *m)
 {
-	struct dmt_pending *p = find_pending(v, m);
+	struct dmt_pending *p = *find_pending(v, m);
 
 	return p ? &p->log : NULL;
 }
@@ -92,9 +93,23 @@ static struct dmt_log *add_pending(struct dmt_view *v, struct dmt_mapping *m)
 	return &p->log;
 }
 
+/* Return: the view's, added if it has none; NULL: there is no memory */
+static struct dmt_log *have_pending(struct dmt_view *v, struct dmt_mapping *m)
+{
+	struct dmt_log *log = dmt_view_log(v, m);
+
+	return log ? log : add_pending(v, m);
+}
+
 bool dmt_view_is_all(const struct dmt_view *v, const struct dmt_mapping *m)
 {
 	return m->all_for & bit_of(v);
+}
+
+static void end_all(struct dmt_view *v, struct dmt_mapping *m)
+{
+	m->all_for &= ~bit_of(v);
+	v->c->views.nr_pending--;
 }
 
 /* For a mark. Return: NULL: all pages are dirty already, or are now because there is no memory */
@@ -104,9 +119,7 @@ static struct dmt_log *log_to_mark(struct dmt_view *v, struct dmt_mapping *m)
 
 	if (dmt_view_is_all(v, m))
 		return NULL;
-	log = dmt_view_log(v, m);
-	if (!log)
-		log = add_pending(v, m);
+	log = have_pending(v, m);
 	if (!log) {
 		m->all_for |= bit_of(v);
 		v->c->views.nr_pending++;
@@ -130,15 +143,13 @@ void dmt_view_mark(struct dmt_view *v, struct dmt_mapping *m, u64 first,
 
 bool dmt_view_settle(struct dmt_view *v, struct dmt_mapping *m)
 {
-	struct dmt_log *log = dmt_view_log(v, m);
+	struct dmt_log *log;
 
 	lockdep_assert_held(&v->c->lock);
-	if (!log)
-		log = add_pending(v, m);
+	log = have_pending(v, m);
 	if (!log)
 		return false;
-	m->all_for &= ~bit_of(v);
-	v->c->views.nr_pending--;
+	end_all(v, m);
 	dmt_log_mark_wait(log, 0, m->log.npages - 1, m->host);
 	return true;
 }
@@ -184,16 +195,12 @@ void dmt_pending_free(struct dmt_pending *list)
 struct dmt_pending *dmt_view_cut(struct dmt_view *v, struct dmt_mapping *m,
 				 struct dmt_pending *list)
 {
-	struct dmt_pending **at = &m->pending, *p;
+	struct dmt_pending **at = find_pending(v, m);
+	struct dmt_pending *p = *at;
 
 	lockdep_assert_held(&v->c->lock);
-	if (dmt_view_is_all(v, m)) {
-		m->all_for &= ~bit_of(v);
-		v->c->views.nr_pending--;
-	}
-	while (*at && (*at)->number != v->number)
-		at = &(*at)->next;
-	p = *at;
+	if (dmt_view_is_all(v, m))
+		end_all(v, m);
 	if (!p)
 		return list;
 	*at = p->next;

@@ -68,6 +68,9 @@ uint64_t dml_info_features(struct dmatrack *t);
 /* Return: another descriptor of the same file, or -errno with a text */
 int dml_container_duplicate(int fd);
 
+/* Return: 0 if the driver can report pages and leave them dirty, or -EOPNOTSUPP with a text */
+int dml_container_check_peek(const struct dmatrack *t);
+
 /**
  * dml_container_failed() - set the text for a failed call
  * @err: negative errno

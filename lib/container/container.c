@@ -242,6 +242,16 @@ int dmatrack_harvest(struct dmatrack *t, uint64_t iova, uint64_t size,
 		     0;
 }
 
+int dml_container_check_peek(const struct dmatrack *t)
+{
+	if (t->features & DMATRACK_FEATURE_VIEWS)
+		return 0;
+	return dml_error(-EOPNOTSUPP,
+			 "the %s driver can't report pages and leave "
+			 "them dirty; dmatrack can",
+			 t->driver);
+}
+
 int dmatrack_peek(struct dmatrack *t, uint64_t iova, uint64_t size,
 		  uint64_t page_size, uint64_t *bitmap)
 {
@@ -258,11 +268,9 @@ int dmatrack_peek(struct dmatrack *t, uint64_t iova, uint64_t size,
 
 	if (dml_lacks(t, bitmap))
 		return -EINVAL;
-	if (!(t->features & DMATRACK_FEATURE_VIEWS))
-		return dml_error(-EOPNOTSUPP,
-				 "the %s driver can't report pages and leave "
-				 "them dirty; dmatrack can",
-				 t->driver);
+	err = dml_container_check_peek(t);
+	if (err)
+		return err;
 	if (!size)
 		err = -EINVAL;
 	else if (size - 1 > UINT64_MAX - iova)

@@ -206,12 +206,7 @@ static int check_flags(const struct dmatrack *t,
 		return dml_error(-EINVAL,
 				 "struct dmatrack_ranges: unknown flags 0x%llx",
 				 (unsigned long long)q->flags);
-	if (q->flags && !(t->features & DMATRACK_FEATURE_VIEWS))
-		return dml_error(-EOPNOTSUPP,
-				 "the %s driver can't report pages and leave "
-				 "them dirty; dmatrack can",
-				 t->driver);
-	return 0;
+	return q->flags ? dml_container_check_peek(t) : 0;
 }
 
 int dmatrack_harvest_ranges(struct dmatrack *t,

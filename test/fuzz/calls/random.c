@@ -423,26 +423,32 @@ static void info(struct caller *c)
 	call(c, n, VFIO_IOMMU_GET_INFO, placed(c, ARG_INFO, a, 256));
 }
 
-static void dmatrack_information(struct caller *c)
+/* Make a call of dmatrack's own, with @arg of @size bytes that begins with an argsz and flags. */
+static void spoiled_call(struct caller *c, const char *name, unsigned long cmd,
+			 void *arg, size_t size)
 {
-	struct dmatrack_info a = { .argsz = sizeof(a) };
+	uint32_t head[2];
 	struct note *n;
 
 	if (once_in(c, 4))
-		spoil(c, &a, 2);
-	n = note_begin(c, "DMATRACK_GET_INFO", a.argsz, a.flags, 0, 0);
-	call(c, n, DMATRACK_GET_INFO, placed(c, ARG_DMATRACK, &a, sizeof(a)));
+		spoil(c, arg, 2);
+	memcpy(head, arg, sizeof(head));
+	n = note_begin(c, name, head[0], head[1], 0, 0);
+	call(c, n, cmd, placed(c, ARG_DMATRACK, arg, size));
+}
+
+static void dmatrack_information(struct caller *c)
+{
+	struct dmatrack_info a = { .argsz = sizeof(a) };
+
+	spoiled_call(c, "DMATRACK_GET_INFO", DMATRACK_GET_INFO, &a, sizeof(a));
 }
 
 static void stats(struct caller *c)
 {
 	struct dmatrack_get_stats a = { .argsz = sizeof(a) };
-	struct note *n;
 
-	if (once_in(c, 4))
-		spoil(c, &a, 2);
-	n = note_begin(c, "GET_STATS", a.argsz, a.flags, 0, 0);
-	call(c, n, DMATRACK_GET_STATS, placed(c, ARG_DMATRACK, &a, sizeof(a)));
+	spoiled_call(c, "GET_STATS", DMATRACK_GET_STATS, &a, sizeof(a));
 }
 
 static void extension(struct caller *c)
