@@ -104,6 +104,31 @@ void bench_bare_mark_line_among(struct bench_bare *bare, uint64_t *rng,
 	}
 }
 
+#define AHEAD \
+	16 /* words exchanged later, whose cache lines are fetched already */
+
+uint64_t bench_bare_take_word(struct bench_bare *bare, const uint64_t *known,
+			      uint64_t n, uint64_t i)
+{
+	if (i + AHEAD < n)
+		__builtin_prefetch(&bare->words[known[i + AHEAD]], 1);
+	return __atomic_exchange_n(&bare->words[known[i]], 0, __ATOMIC_SEQ_CST);
+}
+
+void bench_bare_take_known(struct bench_bare *bare, const uint64_t *known,
+			   uint64_t n)
+{
+	const uint64_t piece = 2048; /* as the engine clears its answer */
+	uint64_t at, i = 0;
+
+	for (at = 0; at < bare->nwords; at += piece) {
+		memset(bare->answer + at, 0, piece * sizeof(uint64_t));
+		for (; i < n && known[i] < at + piece; i++)
+			bare->answer[known[i]] =
+				bench_bare_take_word(bare, known, n, i);
+	}
+}
+
 uint64_t bench_bare_take_runs(struct bench_bare *bare, uint64_t *w,
 			      struct bench_run *runs, uint64_t room)
 {

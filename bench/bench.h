@@ -113,6 +113,17 @@ void bench_bare_mark_run(struct bench_bare *bare, uint64_t *rng, unsigned int n,
 void bench_bare_mark_line_among(struct bench_bare *bare, uint64_t *rng,
 				unsigned int n);
 
+/*
+ * The limit of a harvest: one that is told which @n words aren't 0, in ascending order. It clears the
+ * answer, exchanges them, and writes them there.
+ */
+void bench_bare_take_known(struct bench_bare *bare, const uint64_t *known,
+			   uint64_t n);
+
+/* Exchange word @known[i] for 0; the words that follow are fetched meanwhile. Return: the word */
+uint64_t bench_bare_take_word(struct bench_bare *bare, const uint64_t *known,
+			      uint64_t n, uint64_t i);
+
 struct bench_run {
 	uint64_t first;
 	uint64_t last;

@@ -2,6 +2,7 @@
 /*
  * Rows: harvests of all tracked pages, START, and memory.
  */
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,15 @@
  * @be: a container
  * @bare: a bitmap of as many pages
  * @dirty: number of pages to mark at random before each pass
+ * @known: numbers of the words of @bare that aren't 0, ascending
+ * @nknown: number of those
  */
 struct harvests {
 	struct bench_engine be;
 	struct bench_bare bare;
 	uint64_t dirty;
+	uint64_t *known;
+	uint64_t nknown;
 };
 
 static void prepare_engine(void *ctx)
@@ -50,6 +55,7 @@ static void harvests_close(struct harvests *h)
 {
 	bench_engine_close(&h->be);
 	bench_bare_fini(&h->bare);
+	free(h->known);
 }
 
 static void add_size(void *opaque, uint64_t iova, uint64_t size)
@@ -91,6 +97,45 @@ static void prepare_bare(void *ctx)
 	bench_bare_mark(&h->bare, &h->be.rng, (unsigned int)h->dirty);
 }
 
+static void prepare_known(void *ctx)
+{
+	struct harvests *h = ctx;
+	uint64_t w;
+
+	prepare_bare(h);
+	if (!h->known)
+		h->known = malloc((h->dirty + 1) * sizeof(*h->known));
+	bench_check(h->known ? 0 : -ENOMEM, "memory for words");
+	h->nknown = 0;
+	for (w = 0; w < h->bare.nwords; w++)
+		if (h->bare.words[w])
+			h->known[h->nknown++] = w;
+}
+
+/* The limit of ranges: the words are exchanged, and each of their runs is reported. */
+static void pass_known_runs(void *ctx)
+{
+	void (*volatile found)(void *opaque, uint64_t iova, uint64_t size) =
+		add_size;
+	struct harvests *h = ctx;
+	uint64_t sum = 0, pos, len, word, i;
+
+	for (i = 0; i < h->nknown; i++) {
+		word = bench_bare_take_word(&h->bare, h->known, h->nknown, i);
+		for (pos = 0; dmatrack_next_run(&word, 64, &pos, &len);
+		     pos += len)
+			found(&sum, (h->known[i] * 64 + pos) * BENCH_PAGE,
+			      len * BENCH_PAGE);
+	}
+}
+
+static void pass_known(void *ctx)
+{
+	struct harvests *h = ctx;
+
+	bench_bare_take_known(&h->bare, h->known, h->nknown);
+}
+
 #define LIST 16384 /* as many as dmatrack_harvest_ranges() has room for */
 
 /* The same ranges, taken from a bitmap of all pages */
@@ -122,12 +167,33 @@ static void run_ranges(const struct bench *b, const struct bench_row *row,
 		{ .name = "of a bare bitmap",
 		  .prepare = prepare_bare,
 		  .run = pass_bare_runs },
+		{ .name = "told which words",
+		  .prepare = prepare_known,
+		  .run = pass_known_runs },
 	};
 	struct harvests h;
 
 	harvests_open(&h, size);
 	h.dirty = size / BENCH_PAGE * row->arg / 10000;
-	measure_row(&b->how, pass, 3, &h, r);
+	measure_row(&b->how, pass, 4, &h, r);
+	harvests_close(&h);
+}
+
+/* Beside a harvest that needs not look for what is dirty. @row->arg: as above */
+static void run_known(const struct bench *b, const struct bench_row *row,
+		      uint64_t size, struct measure_result *r)
+{
+	struct measure_pass pass[] = {
+		{ .prepare = prepare_engine, .run = pass_engine },
+		{ .name = "told which words",
+		  .prepare = prepare_known,
+		  .run = pass_known },
+	};
+	struct harvests h;
+
+	harvests_open(&h, size);
+	h.dirty = size / BENCH_PAGE * row->arg / 10000;
+	measure_row(&b->how, pass, 2, &h, r);
 	harvests_close(&h);
 }
 
@@ -177,6 +243,7 @@ static void run_large(const struct bench *b, const struct bench_row *row,
 
 	bench_engine_open(&h.be, LARGE, 1);
 	use_large(&h);
+	pass_ranges(&h);
 	urcu_bp_barrier();
 	measure_row(&b->how, pass, 1, &h, r);
 	bench_engine_close(&h.be);
@@ -224,8 +291,8 @@ static double allocated(void)
 }
 
 /*
- * The memory that START and one harvest leave allocated. @row->arg: pages marked in
- * each 10,000 before the harvest; plus 1 to measure before that harvest.
+ * The memory that START, a harvest and one that finds nothing leave allocated. @row->arg: pages marked
+ * in each 10,000 before the harvests; plus 1 to measure before them.
  */
 static void run_memory(const struct bench *b, const struct bench_row *row,
 		       uint64_t size, struct measure_result *r)
@@ -240,8 +307,10 @@ static void run_memory(const struct bench *b, const struct bench_row *row,
 	bytes = allocated();
 	bench_check(dmatrack_start(be.t), "start");
 	bench_engine_mark_random(&be, size / BENCH_PAGE * row->arg / 10000);
-	if (!before)
+	if (!before) {
 		bench_engine_harvest(&be);
+		bench_engine_harvest(&be);
+	}
 	urcu_bp_barrier();
 	bytes = allocated() - bytes;
 	r->work = measure_figure_of(&bytes, 1);
@@ -259,6 +328,7 @@ static void run_memory_large(const struct bench *b, const struct bench_row *row,
 	urcu_bp_barrier();
 	bytes = allocated();
 	use_large(&h);
+	pass_ranges(&h);
 	urcu_bp_barrier();
 	bytes = allocated() - bytes;
 	r->work = measure_figure_of(&bytes, 1);
@@ -266,6 +336,13 @@ static void run_memory_large(const struct bench *b, const struct bench_row *row,
 }
 
 const struct bench_row bench_more_harvest_rows[] = {
+	{ "harvest-known",
+	  "harvest, 0.01 % dirty, beside the limit",
+	  BENCH_TIME,
+	  true,
+	  { BENCH_NO_GOAL, 0, 0 },
+	  run_known,
+	  1 },
 	{ "ranges-clean",
 	  "harvest, clean, as ranges",
 	  BENCH_TIME,
@@ -316,14 +393,14 @@ const struct bench_row bench_more_harvest_rows[] = {
 	  run_memory,
 	  0 },
 	{ "memory-harvested",
-	  "memory after a harvest of 1 %",
+	  "memory after a harvest of 1 % and a clean one",
 	  BENCH_BYTES,
 	  true,
 	  { BENCH_VALUE_AT_MOST, 32 << 10, 32 << 10 },
 	  run_memory,
 	  100 },
 	{ "memory-64T",
-	  "memory of 64 TiB, after use",
+	  "memory of 64 TiB, clean again after use",
 	  BENCH_BYTES,
 	  false,
 	  { BENCH_VALUE_AT_MOST, 64 << 10, 0 },

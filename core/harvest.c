@@ -400,6 +400,7 @@ int dmt_harvest_walk(struct dmt_harvest *h, u64 iova, u64 last,
 	if (!h->err)
 		answer->finish(h);
 	dmt_log_taker_fini(&h->taker);
+	dmt_harvested(h->c->host, iova);
 	if (h->err)
 		answer->put_back(h);
 	smp_mb(); /* bits, some read without an atomic, before the pages */

@@ -59,6 +59,19 @@ void *dmt_zalloc_nowait(struct dmt_host *host, size_t size);
 void dmt_free(void *mem);
 
 /**
+ * dmt_free_blocks - free blocks of DMT_NEED_SIZE bytes (log.h)
+ * @host: host of the container that they were allocated for
+ * @block: array of the blocks
+ * @n: number of blocks
+ *
+ * The host may keep them for its next dmt_zalloc() or dmt_zalloc_nowait() of this size.
+ */
+void dmt_free_blocks(struct dmt_host *host, void **block, unsigned int n);
+
+/* A harvest of the container from @iova on has ended: what dmt_free_blocks() kept may be too much. */
+void dmt_harvested(struct dmt_host *host, u64 iova);
+
+/**
  * dmt_zalloc_small - the same as dmt_zalloc() for an object that a container may have many of
  * @host: host of the container
  * @size: bytes

@@ -70,11 +70,20 @@
 #include "log.h"
 #include "word.h"
 
-/* Bitmaps that one grace period is waited for, in one piece of memory */
+/**
+ * struct dmt_retire - bitmaps or tables that one grace period is waited for: a block itself
+ * @rcu: for the grace period
+ * @host: host of the container
+ * @size: bytes of each
+ * @count: number of them
+ * @mem: array of them
+ */
 struct dmt_retire {
 	struct rcu_head rcu;
+	struct dmt_host *host;
+	unsigned int size;
 	unsigned int count;
-	void *mem[(DMT_NEED_SIZE - sizeof(struct rcu_head) - 8) /
+	void *mem[(DMT_NEED_SIZE - sizeof(struct rcu_head) - 2 * sizeof(void *)) /
 		  sizeof(void *)];
 };
 
@@ -530,13 +539,17 @@ void dmt_log_mark_wait(struct dmt_log *log, u64 first, u64 last,
 static void retire_free(struct rcu_head *rcu)
 {
 	struct dmt_retire *r = container_of(rcu, struct dmt_retire, rcu);
+	struct dmt_host *host = r->host;
+	void *block = r;
 
-	while (r->count)
-		dmt_free(r->mem[--r->count]);
-	dmt_free(r);
+	if (r->size == DMT_NEED_SIZE)
+		dmt_free_blocks(host, r->mem, r->count);
+	else
+		while (r->count)
+			dmt_free(r->mem[--r->count]);
+	dmt_free_blocks(host, &block, 1);
 }
 
-/* The list is as large as a bitmap, and is freed as well. */
 static void retire_flush(struct dmt_taker *t)
 {
 	struct dmt_retire *r = t->retire;
@@ -548,18 +561,31 @@ static void retire_flush(struct dmt_taker *t)
 	t->retire = NULL;
 }
 
-/* Free memory that marks may still write to. */
-static void retire(struct dmt_taker *t, void *mem)
+/* A list of memory of @size bytes each, with room. NULL: there is no memory for it */
+static struct dmt_retire *retire_list(struct dmt_taker *t, size_t size)
 {
-	if (!mem)
-		return;
-	if (t->retire && t->retire->count == ARRAY_SIZE(t->retire->mem))
+	struct dmt_retire *r = t->retire;
+
+	if (r && (r->count == ARRAY_SIZE(r->mem) || r->size != size))
 		retire_flush(t);
-	if (!t->retire)
-		t->retire = dmt_zalloc(t->host, sizeof(*t->retire));
-	if (t->retire) {
-		t->retire->mem[t->retire->count++] = mem;
-	} else {
+	if (t->retire)
+		return t->retire;
+	t->retire = r = dmt_zalloc(t->host, sizeof(*r));
+	if (r) {
+		r->host = t->host;
+		r->size = size;
+	}
+	return r;
+}
+
+/* Free memory of @size bytes that marks may still write to. */
+static void retire(struct dmt_taker *t, void *mem, size_t size)
+{
+	struct dmt_retire *r = mem ? retire_list(t, size) : NULL;
+
+	if (r) {
+		r->mem[r->count++] = mem;
+	} else if (mem) {
 		synchronize_rcu();
 		dmt_free(mem);
 	}
@@ -568,7 +594,7 @@ static void retire(struct dmt_taker *t, void *mem)
 /* @t->held is no longer looked at. */
 static void taker_drop(struct dmt_taker *t)
 {
-	retire(t, t->held);
+	retire(t, t->held, t->held_size);
 	t->held = NULL;
 }
 
@@ -640,10 +666,18 @@ static enum dmt_taken take_small(struct dmt_slot *slot, unsigned int first,
 	return DMT_TAKEN_WORDS;
 }
 
-/* All of the chunk is dirty; take it. */
-static void take_all(struct dmt_slot *slot, struct dmt_taker *t)
+/* Keep a bitmap that was in the slot of a chunk of @npages pages until the next take. */
+static void hold(struct dmt_taker *t, atomic64_t *bits, unsigned int npages)
 {
-	t->held = memory_of(xchg(&slot->bits, NULL));
+	t->held = memory_of(bits);
+	t->held_size = bits_size(npages);
+}
+
+/* All of the chunk is dirty; take it. */
+static void take_all(struct dmt_slot *slot, unsigned int npages,
+		     struct dmt_taker *t)
+{
+	hold(t, xchg(&slot->bits, NULL), npages);
 }
 
 /* All of the chunk is dirty; take a part, and leave a bitmap of the rest. */
@@ -664,7 +698,7 @@ static void take_split(struct dmt_slot *slot, unsigned int npages,
 		bits_fill(bits, end, npages - 1);
 		lines |= lines_mask(end, npages - 1);
 	}
-	t->held = memory_of(xchg(&slot->bits, bits));
+	hold(t, xchg(&slot->bits, bits), npages);
 	atomic64_or((s64)lines, &slot->summary);
 }
 
@@ -676,7 +710,7 @@ static enum dmt_taken take_out(struct dmt_slot *slot, unsigned int npages,
 	atomic64_t *bits = xchg(&slot->bits, NULL);
 	u64 any = 0;
 
-	t->held = memory_of(bits);
+	hold(t, bits, npages);
 	if (is_all(bits)) /* set since the caller looked */
 		return DMT_TAKEN_ALL;
 	t->words = (const u64 *)t->held;
@@ -882,7 +916,7 @@ enum dmt_taken dmt_log_take(struct dmt_log *log, u64 chunk, unsigned int first,
 		return whole ? take_whole(slot, bits, npages, t) :
 			       take_part(slot, bits, first, end, t);
 	if (whole)
-		take_all(slot, t);
+		take_all(slot, npages, t);
 	else
 		take_split(slot, npages, first, end, t);
 	return DMT_TAKEN_ALL;
@@ -1047,6 +1081,7 @@ void dmt_log_tidy(struct dmt_log *log, u64 chunk, struct dmt_taker *t)
 
 	if (log->ntables == 1)
 		return; /* it's part of the log */
+	chunk = (u64)ti << DMT_TABLE_SHIFT;
 	table = READ_ONCE(log->table[ti]);
 	if (!is_pointer(table))
 		return;
@@ -1059,9 +1094,9 @@ void dmt_log_tidy(struct dmt_log *log, u64 chunk, struct dmt_taker *t)
 
 		if (likely(!bits))
 			continue;
-		mark_again(log, ((u64)ti << DMT_TABLE_SHIFT) + i, bits,
-			   t->host);
-		retire(t, memory_of(bits));
+		mark_again(log, chunk + i, bits, t->host);
+		retire(t, memory_of(bits),
+		       bits_size(dmt_chunk_pages(log, chunk + i)));
 	}
-	retire(t, table);
+	retire(t, table, table_size(log, ti));
 }

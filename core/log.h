@@ -233,6 +233,7 @@ bool dmt_log_mark_run(struct dmt_log *log, u64 first, u64 last);
  * @kept: number of bitmaps that had dirty pages and stayed in their slots, if DMT_RCU_FEW
  * @held: the bitmap that holds @words, if it was removed from its slot; with
  *	  DMT_TAKEN_ALL a bitmap that was not needed any more
+ * @held_size: bytes of @held
  * @retire: list of bitmaps that were removed before, to be freed after a grace period
  * @scratch: buffer of @words, if they are not in @held; or the words of @set
  * @set: ascending numbers of words that aren't 0
@@ -245,6 +246,7 @@ struct dmt_taker {
 	unsigned int nset;
 	unsigned int kept;
 	atomic64_t *held;
+	size_t held_size;
 	struct dmt_retire *retire;
 	u64 scratch[DMT_CHUNK_WORDS];
 	u16 set[DMT_CHUNK_WORDS];

@@ -56,8 +56,9 @@ void *dmt_zalloc(struct dmt_host *host, size_t size)
 		return NULL;
 	if (size < CACHE_LINE)
 		return calloc(1, size);
+	mem = size == DMT_NEED_SIZE ? dmt_blocks_get(&host->blocks) : NULL;
 	/* Bitmaps and tables begin on a cache line. */
-	if (posix_memalign(&mem, CACHE_LINE, size))
+	if (!mem && posix_memalign(&mem, CACHE_LINE, size))
 		return NULL;
 	return memset(mem, 0, size);
 }
@@ -70,6 +71,16 @@ void *dmt_zalloc_nowait(struct dmt_host *host, size_t size)
 void dmt_free(void *mem)
 {
 	free(mem);
+}
+
+void dmt_free_blocks(struct dmt_host *host, void **block, unsigned int n)
+{
+	dmt_blocks_put(&host->blocks, block, n);
+}
+
+void dmt_harvested(struct dmt_host *host, u64 iova)
+{
+	dmt_blocks_harvested(&host->blocks, iova);
 }
 
 void *dmt_zalloc_small(struct dmt_host *host, size_t size)
@@ -476,6 +487,7 @@ int dmt_host_init(struct dmt_host *host, bool checked)
 
 void dmt_host_fini(struct dmt_host *host)
 {
+	dmt_blocks_fini(&host->blocks);
 	if (host->zero >= 0)
 		close(host->zero);
 }

@@ -5,6 +5,7 @@
 #ifndef DMT_ENGINE_HOST_H
 #define DMT_ENGINE_HOST_H
 
+#include "blocks.h"
 #include "core/container.h"
 
 /* Kinds of operations that can be made to fail, for tests */
@@ -21,6 +22,7 @@
  * @opaque: first argument of @unmap
  * @pinned: number of pages pinned
  * @locked: number of pages accounted
+ * @blocks: memory that harvests let go of
  * @kept: number of pages that a driver held when they had to be unmapped; they are in @pinned
  *	  and @locked
  * @locked_max: limit of @locked; 0: no limit
@@ -36,6 +38,7 @@ struct dmt_host {
 	void *opaque;
 	long pinned;
 	long locked;
+	struct dmt_blocks blocks;
 	long kept;
 	long locked_max;
 	struct page *(*frame_of)(unsigned long vaddr);

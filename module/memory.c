@@ -52,6 +52,17 @@ void dmt_free(void *mem)
 	kvfree(mem);
 }
 
+/* The kernel's allocator keeps them for the next call, and whose they were is a matter of its own. */
+void dmt_free_blocks(struct dmt_host *host, void **block, unsigned int n)
+{
+	while (n)
+		kvfree(block[--n]);
+}
+
+void dmt_harvested(struct dmt_host *host, u64 iova)
+{
+}
+
 /*
  * Copy a few words, such as the lines of a sparse bitmap: copy_to_user() would take several
  * times as long, to check which object @from belongs to.

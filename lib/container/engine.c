@@ -120,6 +120,7 @@ void dml_engine_put(struct dmatrack_engine *e)
 	if (!atomic_dec_and_test(&e->users))
 		return;
 	dmt_container_fini(&e->c);
+	rcu_barrier(); /* callbacks that give blocks back to the host */
 	dmt_host_fini(&e->host);
 	free(e);
 }

@@ -745,5 +745,6 @@ int main(void)
 	TEST(together_faults, "marks and takes at once, memory denied");
 	TEST(clean_chunk, "all at once at a clean chunk");
 	TEST(clean_table, "all at once at a missing table");
+	dmt_blocks_fini(&host.blocks);
 	return tap_done();
 }

@@ -659,6 +659,19 @@ void dmt_free(void *mem)
 		sim.freed();
 }
 
+void dmt_free_blocks(struct dmt_host *host, void **block, unsigned int n)
+{
+	(void)host;
+	while (n)
+		dmt_free(block[--n]);
+}
+
+void dmt_harvested(struct dmt_host *host, u64 iova)
+{
+	(void)host;
+	(void)iova;
+}
+
 /* Runs ---------------------------------------------------------------------------------- */
 
 /* Begin schedule @seed; call sim_spawn() and sim_run() next. */
