@@ -17,14 +17,14 @@
  * @bare: a bitmap of as many pages
  * @dirty: number of pages to mark at random before each pass
  * @known: numbers of the words of @bare that aren't 0, ascending
- * @nknown: number of those
+ * @nr_known: number of those
  */
 struct harvests {
 	struct bench_engine be;
 	struct bench_bare bare;
 	uint64_t dirty;
 	uint64_t *known;
-	uint64_t nknown;
+	uint64_t nr_known;
 };
 
 static void prepare_engine(void *ctx)
@@ -106,10 +106,10 @@ static void prepare_known(void *ctx)
 	if (!h->known)
 		h->known = malloc((h->dirty + 1) * sizeof(*h->known));
 	bench_check(h->known ? 0 : -ENOMEM, "memory for words");
-	h->nknown = 0;
+	h->nr_known = 0;
 	for (w = 0; w < h->bare.nwords; w++)
 		if (h->bare.words[w])
-			h->known[h->nknown++] = w;
+			h->known[h->nr_known++] = w;
 }
 
 /* The limit of ranges: the words are exchanged, and each of their runs is reported. */
@@ -120,8 +120,8 @@ static void pass_known_runs(void *ctx)
 	struct harvests *h = ctx;
 	uint64_t sum = 0, pos, len, word, i;
 
-	for (i = 0; i < h->nknown; i++) {
-		word = bench_bare_take_word(&h->bare, h->known, h->nknown, i);
+	for (i = 0; i < h->nr_known; i++) {
+		word = bench_bare_take_word(&h->bare, h->known, h->nr_known, i);
 		for (pos = 0; dmatrack_next_run(&word, 64, &pos, &len);
 		     pos += len)
 			found(&sum, (h->known[i] * 64 + pos) * BENCH_PAGE,
@@ -133,7 +133,7 @@ static void pass_known(void *ctx)
 {
 	struct harvests *h = ctx;
 
-	bench_bare_take_known(&h->bare, h->known, h->nknown);
+	bench_bare_take_known(&h->bare, h->known, h->nr_known);
 }
 
 #define LIST 16384 /* as many as dmatrack_harvest_ranges() has room for */
