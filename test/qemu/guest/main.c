@@ -9,6 +9,10 @@
  * at a rate at which a migration's round writes only some of the pages. So a page whose
  * mark was lost isn't always written and marked again in the next round.
  *
+ * With 'load=RATE,KIB' as the last word of its command line, it fills its memory and has the device
+ * write so many single pages a second in so many KiB. Then it stands still, so that all that is written is
+ * the device's, and known.
+ *
  * The guest prints these lines on the debug console:
  *
  *	running
@@ -28,6 +32,7 @@
 #define GUARD	    0x00010000u /* untouched bytes before and behind a region */
 #define OWN	    0x01800000u
 #define OWN_SIZE    0x00100000u
+#define MEMORY_END  0x03f00000u /* behind it QEMU's firmware may have tables */
 
 #define PAGE	    4096u
 #define SLOT	    1300u /* not of a power of two: slots cross pages */
@@ -237,25 +242,67 @@ static void start_device(void)
 	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO | TDEV_PCI_PIN);
 }
 
-/* Is 'iommu' the last word of the command line in the loader's information? */
+/*
+ * What follows @word in the last word of the command line in the loader's information; NULL: that is another
+ * word
+ */
+static const char *last_word(u32 info, const char *word)
+{
+	const char *line = (const char *)read32(info + 16), *last = line;
+
+	if (!(read32(info) & 4))
+		return (void *)0;
+	for (; *line; line++)
+		if (*line == ' ')
+			last = line + 1;
+	while (*word && *word == *last)
+		word++, last++;
+	return *word ? (void *)0 : last;
+}
+
 static bool wants_iommu(u32 info)
 {
-	static const char word[] = " iommu";
-	const char *line = (const char *)read32(info + 16);
-	u32 matched = 0;
+	const char *rest = last_word(info, "iommu");
 
-	for (; (read32(info) & 4) && *line; line++) {
-		if (*line == ' ')
-			matched = 0;
-		matched = *line == word[matched] ? matched + 1 : 0;
-	}
-	return matched == sizeof(word) - 1;
+	return rest && !*rest;
+}
+
+/* The number at @text; @text: out: behind it and the comma that follows */
+static u32 number(const char **text)
+{
+	u32 n = 0;
+
+	for (; **text >= '0' && **text <= '9'; (*text)++)
+		n = n * 10 + (u32)(**text - '0');
+	if (**text == ',')
+		(*text)++;
+	return n;
+}
+
+/* The device writes at a rate in a part of memory; see above. */
+static void be_load(const char *text)
+{
+	u32 rate = number(&text), kib = number(&text);
+
+	fill(LAST, MEMORY_END - LAST);
+	reg_write(TDEV_PCI_IOVA_LOW, REGION);
+	reg_write(TDEV_PCI_IOVA_HIGH, 0);
+	reg_write(TDEV_PCI_LENGTH, kib * 1024);
+	reg_write(TDEV_PCI_SIZE, PAGE);
+	reg_write(TDEV_PCI_SEED, SEED);
+	reg_write(TDEV_PCI_RATE, rate);
+	reg_write(TDEV_PCI_HELD, 0);
+	reg_write(TDEV_PCI_CONTROL, TDEV_PCI_GO);
+	say("running\n");
+	for (;;)
+		__asm__ volatile("hlt");
 }
 
 void guest_main(u32 info);
 
 void guest_main(u32 info)
 {
+	const char *load = last_word(info, "load=");
 	u32 loads = 0, function;
 
 	iommu = wants_iommu(info);
@@ -263,6 +310,8 @@ void guest_main(u32 info)
 		say("no device\n");
 		return;
 	}
+	if (load)
+		be_load(load);
 	if (iommu)
 		iommu_start(function, IOVA, REGION, TABLES);
 	fill(REGION - GUARD, REGION_SIZE + 2 * GUARD);

@@ -32,6 +32,7 @@ static unsigned int number; /* number of the run */
 static unsigned int runs = 1;
 static bool lost;
 static bool watched;
+static bool foretold;
 
 /* Is this run's migration the second attempt? */
 static bool vain(void)
@@ -243,6 +244,59 @@ static void run(void)
 	vmm_end(&destination);
 }
 
+/*
+ * Loads of the device: pages a second, and KiB that it writes them in. Their migrations end after two to
+ * five rounds, the largest sends a third more than the smallest.
+ */
+static const char *const loads[] = {
+	"load=50,1024",	   "load=200,1024",  "load=400,2048",
+	"load=400,16384",  "load=700,4096",  "load=1000,2048",
+	"load=1000,16384", "load=1300,8192", "load=1600,16384",
+	"load=2000,16384",
+};
+#define NR_LOADS       (sizeof(loads) / sizeof(loads[0]))
+
+#define LOAD_BANDWIDTH (16ul << 20)
+#define LOAD_DOWNTIME  300u /* ms */
+#define WATCH_SECONDS  8u
+
+static bool is_near(double is, double told)
+{
+	return told <= is * 1.25 && told >= is * 0.75;
+}
+
+/* A migration took what watch had foretold. */
+static void run_foretold(void)
+{
+	struct qmp *q = &source.qmp;
+	double ms, bytes;
+	struct foretold f;
+	const char *info;
+
+	setup.append = loads[number - 1];
+	vmm_start(&source, &setup, false);
+	CHECK(!strcmp(lines_next(&source.console), "running"));
+	foretell(source.pid, WATCH_SECONDS, LOAD_BANDWIDTH, LOAD_DOWNTIME, &f);
+	set_limits(LOAD_BANDWIDTH, LOAD_DOWNTIME);
+	qmp_call(q, "{ \"execute\": \"migrate\","
+		    " \"arguments\": { \"uri\": \"exec:cat >/dev/null\" } }");
+	while (strcmp(q->status, "completed")) {
+		qmp_wait(q);
+		CHECK(strcmp(q->status, "failed"));
+	}
+	info = qmp_call(q, "{ \"execute\": \"query-migrate\" }");
+	ms = json_number(info, NULL, "total-time");
+	bytes = json_number(info, "ram", "transferred");
+	printf("# %s: %.0f ms, %.1f MiB, %llu rounds; foretold %lu ms, %.1f MiB, %lu rounds\n",
+	       setup.append, ms, bytes / 1048576,
+	       json_number(info, "ram", "dirty-sync-count"), f.ms,
+	       f.bytes / 1048576.0, f.rounds);
+	CHECK(f.ends);
+	CHECK(is_near(ms, f.ms));
+	CHECK(is_near(bytes, f.bytes));
+	vmm_end(&source);
+}
+
 static void show_log(void)
 {
 	FILE *f = fopen(setup.log, "r");
@@ -258,22 +312,35 @@ static void usage(void)
 {
 	puts("usage: migrate [--runs N] [--lost] [--iommu] [--watched] [--qemu PATH]\n"
 	     "               [--guest PATH]\n"
+	     "       migrate --foretold [--qemu PATH] [--guest PATH]\n"
 	     "\n"
 	     "  --runs N      so many migrations (default 1)\n"
 	     "  --lost        the type1 driver loses marks: the guest must notice\n"
 	     "  --iommu       give the guest an IOMMU, which it uses\n"
-	     "  --watched     a view of the source's container harvests ten times a second");
+	     "  --watched     a view of the source's container harvests ten times a second\n"
+	     "  --foretold    ten loads: each migration takes what 'dmatrack watch' foretold");
+}
+
+static void name_run(char *name, size_t size)
+{
+	if (foretold)
+		snprintf(name, size, "%s: what watch foretold",
+			 loads[number - 1]);
+	else
+		snprintf(name, size, "migration %u%s: %s", number,
+			 vain() ? ", after one that was given up" : "",
+			 lost ? "the guest finds what was lost" :
+				"the guest finds every byte right");
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "runs", 1, NULL, 'r' },
-						 { "lost", 0, NULL, 'l' },
-						 { "iommu", 0, NULL, 'i' },
-						 { "qemu", 1, NULL, 'q' },
-						 { "guest", 1, NULL, 'g' },
-						 { "watched", 0, NULL, 'w' },
-						 { 0 } };
+	static const struct option options[] = {
+		{ "runs", 1, NULL, 'r' },     { "lost", 0, NULL, 'l' },
+		{ "iommu", 0, NULL, 'i' },    { "qemu", 1, NULL, 'q' },
+		{ "guest", 1, NULL, 'g' },    { "watched", 0, NULL, 'w' },
+		{ "foretold", 0, NULL, 'f' }, { 0 }
+	};
 	char name[128];
 	int c, failed;
 
@@ -291,6 +358,10 @@ int main(int argc, char **argv)
 		case 'w':
 			watched = true;
 			break;
+		case 'f':
+			foretold = true;
+			runs = NR_LOADS;
+			break;
 		case 'q':
 			setup.qemu = optarg;
 			break;
@@ -304,15 +375,13 @@ int main(int argc, char **argv)
 	}
 	vmm_init(&source);
 	vmm_init(&destination);
-	print_head();
+	if (!foretold)
+		print_head();
 	for (number = 1; number <= runs; number++) {
-		snprintf(name, sizeof(name), "migration %u%s: %s", number,
-			 vain() ? ", after one that was given up" : "",
-			 lost ? "the guest finds what was lost" :
-				"the guest finds every byte right");
+		name_run(name, sizeof(name));
 		remove(setup.log);
 		failed = tap_failed;
-		TEST(run, name);
+		TEST((foretold ? run_foretold : run), name);
 		if (tap_failed > failed)
 			show_log();
 		vmm_kill(&source);

@@ -10,6 +10,7 @@
  *	mdev.c		mediated devices
  *	ioctls.c	counts of each ioctl
  *	watch.c		a reader of QEMU's container beside QEMU
+ *	foretell.c	what 'dmatrack watch' foretells of a migration
  *
  * An error at any point ends the run; its processes and devices are removed afterwards.
  */
@@ -91,12 +92,14 @@ struct vmm {
  * @guest: path of the guest's image
  * @log: path of the file for QEMU's messages
  * @iommu: give the guest an IOMMU
+ * @append: the guest's command line, or NULL
  */
 struct setup {
 	const char *qemu;
 	const char *guest;
 	const char *log;
 	bool iommu;
+	const char *append;
 };
 
 void vmm_init(struct vmm *v);
@@ -116,6 +119,25 @@ struct watched {
 /* Watch a QEMU's container, from now on, until watch_end(). */
 void watch_start(pid_t pid);
 void watch_end(struct watched *seen);
+
+/**
+ * struct foretold - a migration as 'dmatrack watch' foretells it
+ * @ends: whether it ends
+ * @rounds: number of rounds
+ * @bytes: bytes sent
+ * @ms: its time
+ */
+struct foretold {
+	bool ends;
+	unsigned long rounds, bytes, ms;
+};
+
+/*
+ * Watch a QEMU for @seconds. Bandwidth in bytes a second and the allowed downtime in ms are those of the
+ * migration.
+ */
+void foretell(pid_t pid, unsigned int seconds, unsigned long bandwidth,
+	      unsigned int downtime, struct foretold *f);
 
 /* Number of calls since ioctls_start(), of all processes; -1: not known */
 struct ioctls {

@@ -64,6 +64,9 @@ static void run_qemu(const struct vmm *v, const struct setup *s, bool incoming,
 		args[n++] = "intel-iommu,caching-mode=on";
 		args[n++] = "-append";
 		args[n++] = "iommu";
+	} else if (s->append) {
+		args[n++] = "-append";
+		args[n++] = s->append;
 	}
 	args[n++] = "-device";
 	args[n++] = device;
