@@ -285,6 +285,33 @@ struct dmatrack_totals {
 	uint64_t memory;
 };
 
+/* What has happened to a copy */
+enum dmatrack_event_kind {
+	DMATRACK_EVENT_BEGIN,	    /* the copy begins */
+	DMATRACK_EVENT_ROUND_BEGIN, /* a round begins */
+	DMATRACK_EVENT_ROUND_END,   /* a round has ended */
+	DMATRACK_EVENT_STOP,	    /* the devices stand still */
+	DMATRACK_EVENT_RESUME,	    /* the devices run again */
+	DMATRACK_EVENT_LOST,	  /* the connection to the destination broke */
+	DMATRACK_EVENT_CONNECTED, /* it was made again */
+	DMATRACK_EVENT_END,	  /* the copy has ended */
+};
+
+/**
+ * struct dmatrack_event - an event of a copy
+ * @kind: enum dmatrack_event_kind. Later versions may add kinds
+ * @error: of DMATRACK_EVENT_END what dmatrack_precopy_run() is about to return; else 0
+ * @time: time of the event, in ns since the copy began
+ * @round: of DMATRACK_EVENT_ROUND_BEGIN the round with its @number, @last, @begin, @harvest and
+ *	   @dirty; of DMATRACK_EVENT_ROUND_END as for round(), without bitmaps; else NULL
+ */
+struct dmatrack_event {
+	uint32_t kind;
+	int32_t error;
+	uint64_t time;
+	const struct dmatrack_round *round;
+};
+
 /* Return values of progress() and round(); a negative errno ends the copy */
 #define DMATRACK_GO_ON	  0
 #define DMATRACK_STOP_NOW 1 /* stop the devices after this round */
@@ -330,6 +357,8 @@ struct dmatrack_totals {
  * @release: start the devices again, because the memory is not needed any more: for a copy beside
  *	     which they go on, such as a snapshot. If it returns a negative errno, they stay stopped,
  *	     and the copy goes on. NULL: they stay stopped, as for a migration
+ * @event: called for each event of the copy, for programs that show or log it: it can't change
+ *	   anything. @e is valid only in this call. May be NULL
  *
  * @release is called once. If the destination has no lost(), that is when it has been given all
  * pages, before its last round() and its finish(); if these fail, there is no copy, and the devices
@@ -365,6 +394,7 @@ struct dmatrack_precopy {
 	uint64_t standstill;
 	int (*start)(void *opaque);
 	int (*release)(void *opaque);
+	void (*event)(void *opaque, const struct dmatrack_event *e);
 };
 
 /**

@@ -181,6 +181,7 @@ static void begin_round(struct precopy *c, bool last)
 		memset(c->sent[i], 0, bitmap_size(c, i));
 	dml_sources_round(&c->s);
 	dml_transfer_round(&c->x);
+	dml_transfer_tell(&c->x, DMATRACK_EVENT_ROUND_BEGIN, r, 0);
 }
 
 /* A round is over: add its counts to the totals, and its times to the forecast. */
@@ -205,16 +206,17 @@ static int report_round(struct precopy *c)
 	struct dmatrack_round *r = &c->x.round;
 	int ret = 0;
 
+	r->sources = c->s.figures;
+	r->nsources = dml_sources_count(&c->s);
+	dml_transfer_tell(&c->x, DMATRACK_EVENT_ROUND_END, r, 0);
 	if (c->q.p.round) {
 		r->bitmaps = (const uint64_t *const *)c->reported;
 		r->sent_bitmaps = (const uint64_t *const *)c->sent;
-		r->sources = c->s.figures;
-		r->nsources = dml_sources_count(&c->s);
 		ret = dml_error_foreign(c->q.p.round(c->q.p.opaque, r),
 					"round()");
 		r->bitmaps = r->sent_bitmaps = NULL;
-		r->sources = NULL;
 	}
+	r->sources = NULL;
 	return dml_transfer_answer(&c->x, ret);
 }
 
@@ -352,9 +354,11 @@ static int stop_devices(struct precopy *c)
 	c->totals.stop = now(c) - c->stopped;
 	if (__builtin_add_overflow(c->stopped, c->q.p.standstill, &limit))
 		limit = UINT64_MAX;
-	if (!ret)
-		set_limit(c, limit);
-	return ret;
+	if (ret)
+		return ret;
+	set_limit(c, limit);
+	dml_transfer_tell(&c->x, DMATRACK_EVENT_STOP, NULL, 0);
+	return 0;
 }
 
 /* The memory isn't needed any more: the downtime ends, if the program wants that. */
@@ -368,6 +372,8 @@ static void release_devices(struct precopy *c)
 	c->totals.downtime = now(c) - c->stopped;
 	c->totals.stopped = !!c->q.p.release(c->q.p.opaque);
 	set_limit(c, UINT64_MAX);
+	if (!c->totals.stopped)
+		dml_transfer_tell(&c->x, DMATRACK_EVENT_RESUME, NULL, 0);
 }
 
 /* If there's no copy, start the devices again. @err: the copy's result */
@@ -382,6 +388,8 @@ static int start_devices(struct precopy *c, int err)
 	why = dml_error_save(err);
 	ret = c->q.p.start(c->q.p.opaque);
 	c->totals.stopped = !!ret;
+	if (!ret)
+		dml_transfer_tell(&c->x, DMATRACK_EVENT_RESUME, NULL, 0);
 	return dml_error(err, "%s%s", why.words,
 			 ret ? "; and the devices could not be started again" :
 			       "");
@@ -502,11 +510,13 @@ int dml_precopy(const struct dmatrack_precopy *p,
 		if (!ret) {
 			c.pending = c.q.pages;
 			dml_forecast_init(&c.f);
+			dml_transfer_tell(&c.x, DMATRACK_EVENT_BEGIN, NULL, 0);
 			ret = conclude(&c, copy_all(&c));
 			if (!ret || ret == -DMATRACK_NOT_DURABLE)
 				release_devices(&c);
 			ret = start_devices(&c, ret);
 			c.totals.memory = memory(&c);
+			dml_transfer_tell(&c.x, DMATRACK_EVENT_END, NULL, ret);
 		}
 		dml_sources_stop(&c.s);
 		c.totals.pages = c.q.pages;

@@ -113,6 +113,23 @@ int dml_transfer_answer(struct dml_transfer *x, int answer)
 	return answer < 0 ? answer : 0;
 }
 
+void dml_transfer_tell(struct dml_transfer *x, enum dmatrack_event_kind kind,
+		       const struct dmatrack_round *round, int error)
+{
+	const struct dmatrack_precopy *p = &x->q->p;
+	struct dmatrack_event e = {
+		.kind = kind,
+		.error = error,
+		.round = round,
+	};
+	DML_KEEP_TEXT;
+
+	if (!p->event)
+		return;
+	e.time = dml_clock_read(x->clock) - x->began;
+	p->event(p->opaque, &e);
+}
+
 /* The time is that of the last read_clock(), to spare a reading. */
 static int report_progress(struct dml_transfer *x)
 {
@@ -194,6 +211,7 @@ static int recover(struct dml_transfer *x)
 {
 	int ret;
 
+	dml_transfer_tell(x, DMATRACK_EVENT_LOST, NULL, 0);
 	do {
 		ret = x->q->ops.lost(x->q->p.dest, on_lost_range, x);
 		read_clock(x);
@@ -207,6 +225,7 @@ static int recover(struct dml_transfer *x)
 	if (!ret) {
 		dml_error_clear();
 		x->resumed++;
+		dml_transfer_tell(x, DMATRACK_EVENT_CONNECTED, NULL, 0);
 	}
 	return ret;
 }

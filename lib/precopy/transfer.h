@@ -103,6 +103,10 @@ int dml_transfer_begin(struct dml_transfer *x);
 int dml_transfer_end_round(struct dml_transfer *x);
 int dml_transfer_finish(struct dml_transfer *x);
 
+/* Tell the program of an event. @round: of a round; else NULL. @error: of the end; else 0 */
+void dml_transfer_tell(struct dml_transfer *x, enum dmatrack_event_kind kind,
+		       const struct dmatrack_round *round, int error);
+
 /* Handle what progress() or round() returned: may set @asked. */
 int dml_transfer_answer(struct dml_transfer *x, int answer);
 

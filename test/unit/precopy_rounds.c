@@ -254,6 +254,111 @@ static void test_release(void)
 	CHECK_EQ(play.rounds[1].downtime, 21 * MS);
 }
 
+/* Events ----------------------------------------------------------------------- */
+
+/* What has been told, a word an event */
+static char told[512];
+static uint64_t told_at; /* time of the last event, since the copy began */
+
+static void note_event(void *opaque, const struct dmatrack_event *e)
+{
+	static const char *const names[] = {
+		[DMATRACK_EVENT_BEGIN] = "begin",
+		[DMATRACK_EVENT_ROUND_BEGIN] = "from",
+		[DMATRACK_EVENT_ROUND_END] = "to",
+		[DMATRACK_EVENT_STOP] = "stop",
+		[DMATRACK_EVENT_RESUME] = "resume",
+		[DMATRACK_EVENT_LOST] = "lost",
+		[DMATRACK_EVENT_CONNECTED] = "connected",
+		[DMATRACK_EVENT_END] = "end",
+	};
+	const struct dmatrack_round *r = e->round;
+	size_t len = strlen(told);
+
+	CHECK(e->time >= told_at);
+	told_at = e->time;
+	CHECK(!r || (!r->bitmaps && !r->sent_bitmaps));
+	CHECK(!r ||
+	      r->sent == (e->kind == DMATRACK_EVENT_ROUND_END ? r->dirty : 0));
+	snprintf(told + len, sizeof(told) - len, "%s%s", *told ? " " : "",
+		 names[e->kind]);
+	len = strlen(told);
+	if (r)
+		snprintf(told + len, sizeof(told) - len, "%u%s:%u", r->number,
+			 r->last ? "!" : "", (unsigned int)r->dirty);
+	if (e->error)
+		snprintf(told + len, sizeof(told) - len, "%d %s", e->error,
+			 dmatrack_error());
+}
+
+static void begin_told(void)
+{
+	begin_play();
+	DIRTY(20, 3);
+	*told = '\0';
+	told_at = 0;
+	play.p.event = note_event;
+}
+
+static void test_events(void)
+{
+	struct dmatrack_dest_ops early = memdest_ops;
+
+	begin_told();
+	CHECK_EQ(run(), 0);
+	CHECK(!strcmp(told, "begin from0:512 to0:512 from1:20 to1:20 stop "
+			    "from2!:3 to2!:3 end"));
+	CHECK_EQ(told_at, play.totals.time);
+	early.lost = NULL;
+	begin_told();
+	play.d.base.ops = &early;
+	play.p.release = release;
+	CHECK_EQ(run(), 0);
+	CHECK(strstr(told, " stop from2!:3 resume to2!:3 end"));
+	begin_told();
+	play.p.release = release;
+	play.p.round = NULL;
+	play.nrounds = 3;
+	CHECK_EQ(dml_precopy(&play.p, &play.totals, &fake_clock), 0);
+	CHECK(strstr(told, " to2!:3 resume end"));
+	begin_told();
+	play.d.at = 4; /* begin(), two writes, round() */
+	play.d.error = -EAGAIN;
+	CHECK_EQ(run(), 0);
+	CHECK(strstr(told, "from0:512 lost connected to0:512 "));
+}
+
+static int finish_never(struct dmatrack_dest *d)
+{
+	return -EFBIG;
+}
+
+static int start_again(void *opaque)
+{
+	return 0;
+}
+
+static void test_events_of_failure(void)
+{
+	struct dmatrack_dest_ops fails = memdest_ops;
+	char text[64];
+
+	begin_told();
+	play.p.downtime = 0;
+	play.p.regions = NULL;
+	CHECK_EQ(run(), -EINVAL);
+	CHECK(!*told);
+	fails.finish = finish_never;
+	begin_told();
+	play.d.base.ops = &fails;
+	play.p.start = start_again;
+	CHECK_EQ(dml_precopy(&play.p, &play.totals, &fake_clock), -EFBIG);
+	snprintf(text, sizeof(text), " resume end%d ", -EFBIG);
+	CHECK(strstr(told, text));
+	CHECK(strstr(dmatrack_error(), "the destination"));
+	CHECK(strstr(told, dmatrack_error()));
+}
+
 static int round_slowly(struct dmatrack_dest *d)
 {
 	play.now += 512 * NS_PAGE;
@@ -826,6 +931,8 @@ int main(void)
 	TEST(test_parts, "the parts of the downtime");
 	TEST(test_release, "the downtime ends when devices may run again");
 	TEST(test_release_forecast, "and so does its forecast");
+	TEST(test_events, "events, in their order");
+	TEST(test_events_of_failure, "events of a copy that fails");
 	TEST(test_refinement, "refinement sends only changed pages");
 	TEST(test_zero, "zeros are sent only for pages that weren't zero");
 	TEST(test_batches, "neighbouring pages are sent together");
