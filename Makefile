@@ -219,7 +219,8 @@ module:
 	@rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
 		--exclude='.*' VERSION core test/testdev include/uapi $(KMOD)/
 	@for mutant in $(MUTANT); do \
-		patch -s -F0 -p1 -d $(KMOD) <test/mutants/$$mutant.patch || exit 1; \
+		sed 's:^\([-+]* [ab]/\)module/:\1:' test/mutants/$$mutant.patch | \
+			patch -s -F0 -p1 -d $(KMOD) || exit 1; \
 	done
 	+@scripts/kernel $(KERNEL) M=$(abspath $(KMOD)) \
 		CONFIG_DEBUG_INFO_BTF_MODULES= KCFLAGS=-Werror modules

@@ -4,9 +4,11 @@
  * else. The device caches translations, and that they are dirty.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "conform.h"
+#include "lib/util/racy_copy.h"
 
 #define BITS (IOMMU | DIRTY_BITS)
 
@@ -224,6 +226,58 @@ CASE(bits_huge, BITS)
 		EXPECT_EQ(words[i],
 			  dirty != 1 << 5 && i > 512 / 64 ? ~0ull : 0);
 	EXPECT_CLEAN(BASE, 64);
+}
+
+#define ROUNDS 300
+
+static void write_all_the_time(u64 iova, u64 seed)
+{
+	const struct tdev_run run = {
+		.argsz = sizeof(run),
+		.flags = TDEV_RUN_RANDOM,
+		.threads = 1,
+		.size = 8,
+		.iova = iova,
+		.length = PAGE,
+		.seed = seed,
+	};
+	struct tdev_stats stats = { .argsz = sizeof(stats) };
+
+	ASSERT_OK(dev_run(bed.d, &run));
+	do
+		ASSERT_OK(dev_stats(bed.d, &stats));
+	while (!stats.ops);
+}
+
+/* Harvest a page while the device writes to it, and copy it. Return: whether it was reported */
+static bool copy_if_dirty(char *copy, const char *mem)
+{
+	u64 word = 0;
+
+	ASSERT_OK(harvest(BASE, 64 * PAGE, PAGE, &word, 8));
+	if (word)
+		dml_racy_copy(copy, mem, PAGE);
+	return word;
+}
+
+/*
+ * The device may write between any two steps of a harvest. A page that it wrote once more after that is
+ * reported by the next one: if the bit is cleared after the flush, not.
+ */
+CASE(bits_while_writing, BITS)
+{
+	char *mem = mapped_small(BASE, 64), *copy = memory(PAGE);
+	unsigned int i, stale = 0;
+
+	ASSERT_OK(start());
+	for (i = 0; i < ROUNDS; i++) {
+		write_all_the_time(BASE, i + 1);
+		EXPECT(copy_if_dirty(copy, mem));
+		ASSERT_OK(dev_halt(bed.d));
+		copy_if_dirty(copy, mem);
+		stale += !!memcmp(copy, mem, PAGE);
+	}
+	EXPECT_EQ(stale, 0);
 }
 
 /* Groups that come and go ---------------------------------------------------- */
