@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/common/cli.h"
+#include "cli/common/events.h"
 #include "cli/common/json.h"
 
 static const struct cli_command *const commands[] = {
@@ -80,8 +81,9 @@ static int finish(int status)
 	cli_json_end(status);
 	if (fflush(stdout) || ferror(stdout)) {
 		cli_error("can't write the output: %m");
-		return CLI_FAILED;
+		status = CLI_FAILED;
 	}
+	cli_events_end(status);
 	return status;
 }
 

@@ -118,8 +118,14 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 	if (ret)
 		return ret;
 	record_round(c->record, round);
+	copy_events_round(c);
 	ret = c->view->round(c);
 	return cli_interrupt_signal() ? -EINTR : ret;
+}
+
+static void tell(void *opaque, const struct dmatrack_event *e)
+{
+	copy_events_tell(opaque, e);
 }
 
 /* Before ---------------------------------------------------------------------- */
@@ -285,6 +291,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		.round = end_round,
 		.standstill = standstill(c->o),
 		.release = c->releases ? release : NULL,
+		.event = tell,
 	};
 	char why[256];
 	int ret, status;
@@ -320,7 +327,9 @@ int copy_open(struct copy *c, unsigned int copies)
 	c->w.copies = copies;
 	cli_interrupt_catch();
 	cli_progress_init(c->o->progress, c->o->quiet);
-	ret = workload_open(&c->w, &c->o->w);
+	ret = cli_events_open(c->o->events);
+	if (!ret)
+		ret = workload_open(&c->w, &c->o->w);
 	if (!ret)
 		list_regions(c);
 	return ret;

@@ -5,6 +5,7 @@
  *
  *	copy.c		runs the copy
  *	copy_report.c	the line of progress, the table, JSON
+ *	copy_events.c	events for programs
  *	demo.c		copies to memory, and compares
  *	send.c		copies to a receiver
  *	snapshot.c	copies to an image
@@ -16,6 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/common/events.h"
 #include "cli/common/json.h"
 #include "cli/report/record.h"
 #include "workload.h"
@@ -34,6 +36,7 @@
  * @digest: true: compute and print the memory's digest
  * @record: name of the file for the record; or NULL
  * @dump: name of the file for the memory as it was copied; or NULL
+ * @events: descriptor for events; CLI_EVENTS_NONE: none
  * @progress: true: show progress even if stderr is no terminal
  * @quiet: true: show no progress
  */
@@ -48,6 +51,7 @@ struct copy_options {
 	bool digest;
 	const char *record;
 	const char *dump;
+	uint64_t events;
 	bool progress;
 	bool quiet;
 };
@@ -56,7 +60,8 @@ struct copy_options {
 #define COPY_DEFAULTS \
 	{ \
 		.w = WORKLOAD_DEFAULTS, .downtime = 300, \
-		.standstill = COPY_AUTO, .rounds = 30 \
+		.standstill = COPY_AUTO, .rounds = 30, \
+		.events = CLI_EVENTS_NONE \
 	}
 
 /* Entries of an option table that fill in @member, a struct copy_options, of @type */
@@ -72,7 +77,8 @@ struct copy_options {
 		CLI_FLAG("give-up", type, member.give_up), \
 		CLI_FLAG("digest", type, member.digest), \
 		CLI_STRING("record", type, member.record), \
-		CLI_STRING("dump", type, member.dump), CLI_JSON, \
+		CLI_STRING("dump", type, member.dump), \
+		CLI_EVENTS(type, member.events), CLI_JSON, \
 		CLI_FLAG("progress", type, member.progress), \
 		CLI_FLAG("quiet", type, member.quiet)
 
@@ -105,7 +111,7 @@ struct copy_options {
 	"  --dump FILE        at the end write the memory to FILE, to compare; an\n" \
 	"                     existing file is replaced\n" \
 	"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n" \
-	"  --json             print JSON, for programs\n" \
+	"  --json             print JSON, for programs\n" CLI_EVENTS_HELP \
 	"  --progress         show progress on stderr even if it is no terminal\n" \
 	"  --quiet            show no progress\n" \
 	"  --help             print this text\n" \
@@ -248,7 +254,14 @@ void copy_report_line(FILE *out, const struct copy_column *columns, size_t n,
 void copy_report_memory(const struct copy *c);
 /* Print which source reported how much, if there are several. */
 void copy_report_sources(const struct copy *c);
+/* Return: a new object with the figures of a round */
+json_t *copy_report_round(const struct copy *c, const struct copy_round *own);
 /* Add all figures of the copy to @o. @error: what dmatrack_precopy_run() returned */
 void copy_report_json(const struct copy *c, json_t *o, int error);
+
+/* Send an event of the library's; the end of a round is sent by copy_events_round(). */
+void copy_events_tell(const struct copy *c, const struct dmatrack_event *e);
+/* Send that the last of @c->round has ended. */
+void copy_events_round(const struct copy *c);
 
 #endif

@@ -335,8 +335,7 @@ static void add_sources(json_t *o, const struct copy *c)
 	json_object_set_new(o, "sources", list);
 }
 
-static void add_round(json_t *list, const struct copy *c,
-		      const struct copy_round *own)
+json_t *copy_report_round(const struct copy *c, const struct copy_round *own)
 {
 	const struct dmatrack_round *round = &own->r;
 	json_t *o = json_object(), *reported = json_array();
@@ -362,7 +361,7 @@ static void add_round(json_t *list, const struct copy *c,
 		json_array_append_new(
 			reported, json_integer((json_int_t)own->reported[i]));
 	json_object_set_new(o, "pages_reported", reported);
-	json_array_append_new(list, o);
+	return o;
 }
 
 static void add_lists(json_t *o, const struct copy *c)
@@ -373,7 +372,8 @@ static void add_lists(json_t *o, const struct copy *c)
 	for (i = 0; i < c->w.nmappings; i++)
 		cli_json_range(regions, c->region[i].iova, c->region[i].size);
 	for (i = 0; i < c->nrounds; i++)
-		add_round(rounds, c, &c->round[i]);
+		json_array_append_new(rounds,
+				      copy_report_round(c, &c->round[i]));
 	json_object_set_new(o, "regions", regions);
 	json_object_set_new(o, "rounds", rounds);
 }

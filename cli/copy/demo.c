@@ -30,7 +30,7 @@ static const char help[] =
 	"\n"
 	"Output:\n"
 	"  --json             print JSON, for programs\n"
-	"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n"
+	"  --record FILE      write a record of the run to FILE, for 'dmatrack report'\n" CLI_EVENTS_HELP
 	"  --progress         show progress on stderr even if it is no terminal\n"
 	"  --quiet            show no progress\n"
 	"  --help             print this text\n"
@@ -65,6 +65,7 @@ static const struct cli_option options[] = {
 	CLI_NUMBER("until", struct demo_options, until, 0, UINT64_MAX - 1, 1),
 	CLI_JSON,
 	CLI_STRING("record", struct demo_options, copy.record),
+	CLI_EVENTS(struct demo_options, copy.events),
 	CLI_FLAG("progress", struct demo_options, copy.progress),
 	CLI_FLAG("quiet", struct demo_options, copy.quiet),
 	{ 0 }
@@ -263,7 +264,8 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	struct demo_options o = {
 		.copy = { .w = WORKLOAD_DEFAULTS,
 			  .standstill = COPY_AUTO,
-			  .rounds = WORKLOAD_AUTO },
+			  .rounds = WORKLOAD_AUTO,
+			  .events = CLI_EVENTS_NONE },
 		.writes = WORKLOAD_AUTO,
 		.until = WORKLOAD_AUTO,
 	};

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/common/events.h"
 #include "cli/common/interrupt.h"
 #include "cli/common/json.h"
+#include "lib/util/clock.h"
 #include "peer.h"
 #include "dmatrack_copy.h"
 
@@ -43,7 +45,7 @@ static const char help[] =
 	"                     nothing for S seconds (default: 1800)\n"
 	"\n"
 	"Output:\n"
-	"  --json             print JSON, for programs\n"
+	"  --json             print JSON, for programs\n" CLI_EVENTS_HELP
 	"  --progress         show progress on stderr even if it is no terminal\n"
 	"  --quiet            show no progress\n"
 	"  --help             print this text\n"
@@ -70,6 +72,7 @@ static const char help[] =
 struct receive_options {
 	struct peer_options peer;
 	uint64_t timeout;
+	uint64_t events;
 	bool resume;
 	bool replace;
 	bool progress;
@@ -84,6 +87,7 @@ static const struct cli_option options[] = {
 	OPTION(NUMBER, "timeout", timeout, 0, 1000000, 1),
 	OPTION(FLAG, "resume", resume),
 	OPTION(FLAG, "replace", replace),
+	CLI_EVENTS(struct receive_options, events),
 	CLI_JSON,
 	OPTION(FLAG, "progress", progress),
 	OPTION(FLAG, "quiet", quiet),
@@ -108,6 +112,8 @@ static const struct cli_syntax syntax = {
  * @connected: true: a sender has connected before
  * @given_up: true: the sender or our user gave the copy up
  * @so_far: the library's figures so far
+ * @began: time when the copy began, by dml_clock_now()
+ * @told: number of rounds whose end was sent as an event
  */
 struct arrival {
 	struct receive_options *o;
@@ -119,6 +125,8 @@ struct arrival {
 	bool connected;
 	bool given_up;
 	struct dmatrack_arrival so_far;
+	uint64_t began;
+	uint32_t told;
 };
 
 /* Callbacks of the library ---------------------------------------------------- */
@@ -147,10 +155,9 @@ static void turned_away(void *opaque, int error)
 	cli_error("a peer was refused: %s", cli_error_why(error));
 }
 
-static int accept_sender(void *opaque, unsigned int attempt, int why,
-			 struct dmatrack_channel **ch)
+static int await_sender(struct arrival *a, unsigned int attempt, int why,
+			struct dmatrack_channel **ch)
 {
-	struct arrival *a = opaque;
 	uint64_t looks = patience(a, why), i;
 	int ret;
 
@@ -163,12 +170,27 @@ static int accept_sender(void *opaque, unsigned int attempt, int why,
 				     "waiting for the sender to connect again" :
 				     "waiting for a sender");
 		ret = dmatrack_accept(a->listener, ch, SLICE_MS);
-		if (!ret)
-			a->connected = true;
 		if (ret != -ETIMEDOUT)
 			return ret;
 	}
 	return -ETIMEDOUT;
+}
+
+/* @why of -EALREADY: the copy is complete, and nothing was lost */
+static int accept_sender(void *opaque, unsigned int attempt, int why,
+			 struct dmatrack_channel **ch)
+{
+	struct arrival *a = opaque;
+	int ret;
+
+	if (attempt && a->connected && why != -EALREADY)
+		cli_events_send(cli_events_new("lost"));
+	ret = await_sender(a, attempt, why, ch);
+	if (ret)
+		return ret;
+	a->connected = true;
+	cli_events_send(cli_events_new("connected"));
+	return 0;
 }
 
 static void add_regions(json_t *o, const struct dmatrack_region *regions,
@@ -182,6 +204,37 @@ static void add_regions(json_t *o, const struct dmatrack_region *regions,
 	json_object_set_new(o, "regions", list);
 }
 
+static void tell_begin(const struct arrival *a, uint64_t size,
+		       uint32_t page_size)
+{
+	json_t *event = cli_events_new("begin");
+
+	if (!event)
+		return;
+	cli_json_string(event, "command", "receive");
+	cli_json_string(event, "target", a->image);
+	cli_json_number(event, "size_bytes", size);
+	cli_json_number(event, "page_bytes", page_size);
+	cli_events_send(event);
+}
+
+/* Rounds that have ended since this was called before: the figures are those of now. */
+static void tell_rounds(struct arrival *a, const struct dmatrack_arrival *now)
+{
+	json_t *event;
+
+	for (; a->told < now->rounds; a->told++) {
+		event = cli_events_new("round_end");
+		if (!event)
+			return;
+		cli_json_number(event, "round", a->told);
+		cli_json_number(event, "received_bytes", now->bytes);
+		cli_json_number(event, "data_bytes", now->data);
+		cli_json_number(event, "zero_bytes", now->zeros);
+		cli_events_send(event);
+	}
+}
+
 static int begin(void *opaque, const struct dmatrack_region *regions,
 		 unsigned int n, uint32_t page_size)
 {
@@ -192,6 +245,9 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
 
 	for (i = 0; i < n; i++)
 		sum += regions[i].size;
+	a->began = dml_clock_now();
+	a->told = 0;
+	tell_begin(a, sum, page_size);
 	if (cli_json()) {
 		add_regions(cli_json(), regions, n);
 		return 0;
@@ -210,14 +266,18 @@ static int begin(void *opaque, const struct dmatrack_region *regions,
  */
 static int progress(void *opaque, const struct dmatrack_arrival *now)
 {
-	char came[CLI_TEXT], data[CLI_TEXT], memory[CLI_TEXT];
+	char came[CLI_TEXT], data[CLI_TEXT], memory[CLI_TEXT], time[CLI_TEXT];
+	struct arrival *a = opaque;
 
 	if (cli_interrupt_signal() == SIGINT)
 		return -EINTR;
-	cli_progress("round %u: %s received, %s written to an image of %s",
-		     now->rounds, cli_text_size(came, now->bytes),
-		     cli_text_size(data, now->data),
-		     cli_text_size(memory, now->memory));
+	tell_rounds(a, now);
+	cli_progress(
+		"round %u: %s received, %s written to an image of %s, %s elapsed",
+		now->rounds, cli_text_size(came, now->bytes),
+		cli_text_size(data, now->data),
+		cli_text_size(memory, now->memory),
+		cli_text_time(time, dml_clock_now() - a->began));
 	return 0;
 }
 
@@ -323,6 +383,7 @@ static int receive(struct arrival *a)
 
 	snprintf(why, sizeof(why), "%s", ret ? cli_error_why(ret) : "");
 	cli_progress_clear();
+	tell_rounds(a, &a->so_far);
 	a->given_up = cli_interrupt_signal() ?
 			      cli_interrupt_signal() == SIGINT :
 			      ret == -ECANCELED;
@@ -333,7 +394,8 @@ static int receive(struct arrival *a)
 
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
-	struct receive_options o = { .timeout = TIMEOUT_AUTO };
+	struct receive_options o = { .timeout = TIMEOUT_AUTO,
+				     .events = CLI_EVENTS_NONE };
 	struct arrival a = { .o = &o };
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
@@ -345,7 +407,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	cli_json_to(a.out);
 	cli_interrupt_catch();
 	cli_progress_init(o.progress, o.quiet);
-	ret = set_up(&a);
+	ret = cli_events_open(o.events);
+	if (!ret)
+		ret = set_up(&a);
 	if (!ret)
 		ret = receive(&a);
 	dmatrack_listener_close(a.listener);

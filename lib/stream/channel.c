@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +29,7 @@
 #include "channel.h"
 #include "lib/util/sized.h"
 #include "lib/util/error.h"
+#include "lib/util/quiet.h"
 
 #define PATIENCE     (120 * 1000) /* ms: default limit of an operation */
 #define END_PATIENCE 5000	  /* ms for a command to end by itself */
@@ -54,44 +55,6 @@ struct fds {
 	unsigned char head[DML_CHANNEL_HEAD];
 	size_t nhead;
 };
-
-static bool sigpipe_pending(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigpending(&set);
-	return sigismember(&set, SIGPIPE) == 1;
-}
-
-static void sigpipe_set(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGPIPE);
-}
-
-void dml_channel_quiet_begin(struct dml_channel_quiet *q)
-{
-	sigset_t set;
-
-	q->pending = sigpipe_pending();
-	sigpipe_set(&set);
-	pthread_sigmask(SIG_BLOCK, &set, &q->old);
-}
-
-void dml_channel_quiet_end(struct dml_channel_quiet *q)
-{
-	const struct timespec now = { 0 };
-	int err = errno;
-	sigset_t set;
-
-	sigpipe_set(&set);
-	if (!q->pending && sigpipe_pending())
-		while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
-			;
-	pthread_sigmask(SIG_SETMASK, &q->old, NULL);
-	errno = err;
-}
 
 static bool try_again(void)
 {
@@ -175,12 +138,12 @@ static ssize_t fds_read(void *opaque, void *buf, size_t size)
 
 static ssize_t write_pipe(int fd, const void *buf, size_t size)
 {
-	struct dml_channel_quiet quiet;
+	struct dml_quiet quiet;
 	ssize_t n;
 
-	dml_channel_quiet_begin(&quiet);
+	dml_quiet_begin(&quiet);
 	n = write(fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
-	dml_channel_quiet_end(&quiet);
+	dml_quiet_end(&quiet);
 	return n;
 }
 
@@ -323,7 +286,8 @@ static int start(const char *command, int fd, pid_t *child)
 	err = posix_spawn_file_actions_adddup2(&actions, fd, 0);
 	if (!err)
 		err = posix_spawn_file_actions_adddup2(&actions, fd, 1);
-	sigpipe_set(&set);
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
 	posix_spawnattr_setsigdefault(&attr, &set);
 	sigemptyset(&set);
 	posix_spawnattr_setsigmask(&attr, &set);

@@ -59,16 +59,4 @@ int dml_channel_socket(struct dmatrack_channel **ch, int fd, const void *head);
 /* The standard input and output of a shell that runs @command */
 int dml_channel_exec(struct dmatrack_channel **ch, const char *command);
 
-/**
- * struct dml_channel_quiet - a section in which this thread's writes raise no SIGPIPE
- * @old: the thread's signal mask before
- * @pending: whether a SIGPIPE was pending before
- */
-struct dml_channel_quiet {
-	sigset_t old;
-	bool pending;
-};
-void dml_channel_quiet_begin(struct dml_channel_quiet *q);
-void dml_channel_quiet_end(struct dml_channel_quiet *q);
-
 #endif

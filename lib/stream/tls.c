@@ -25,6 +25,7 @@
 
 #include "channel.h"
 #include "lib/util/error.h"
+#include "lib/util/quiet.h"
 #include "tls.h"
 
 #define CONTENT 0x44 /* the byte by which the listener accepts */
@@ -344,12 +345,12 @@ static ssize_t call_ssl(struct tls_channel *c, enum what what, void *buf,
 			size_t size, short *events)
 {
 	ssize_t ret = -EAGAIN;
-	struct dml_channel_quiet quiet;
+	struct dml_quiet quiet;
 	int ok = 0, kind;
 	size_t n = 1;
 
 	pthread_mutex_lock(&c->lock);
-	dml_channel_quiet_begin(&quiet);
+	dml_quiet_begin(&quiet);
 	ERR_clear_error();
 	errno = 0;
 	if (what == SHAKE)
@@ -370,7 +371,7 @@ static ssize_t call_ssl(struct tls_channel *c, enum what what, void *buf,
 	else
 		ret = tls_error(c->ssl, kind);
 	ERR_clear_error();
-	dml_channel_quiet_end(&quiet);
+	dml_quiet_end(&quiet);
 	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
@@ -404,14 +405,14 @@ static ssize_t tls_write(void *opaque, const void *buf, size_t size)
 static void tls_close(void *opaque)
 {
 	struct tls_channel *c = opaque;
-	struct dml_channel_quiet quiet;
+	struct dml_quiet quiet;
 
-	dml_channel_quiet_begin(&quiet);
+	dml_quiet_begin(&quiet);
 	if (c->ssl && SSL_is_init_finished(c->ssl))
 		SSL_shutdown(c->ssl);
 	SSL_free(c->ssl);
 	ERR_clear_error();
-	dml_channel_quiet_end(&quiet);
+	dml_quiet_end(&quiet);
 	close(c->fd);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
