@@ -84,6 +84,10 @@ void space_explain_iommufd(struct why *w)
 	finding_set(
 		o, "what",
 		"it uses an iommufd, which tracks by the IOMMU's dirty bits alone");
+	measure_refuse(
+		w, NULL,
+		"Dirty bits have one reader: to read them here would take pages from a migration",
+		"Ask the program while it migrates (QEMU: info migrate)");
 }
 
 /* Mappings ---------------------------------------------------------------------- */
@@ -256,7 +260,7 @@ void space_explain(struct why *w, int fd)
 	close(ours);
 	if (!ret) {
 		explain_open(w, about, t);
-		dmatrack_close(t);
+		measure_explain(w, about, t);
 		return;
 	}
 	o = finding_add(w, FINDING_UNKNOWN, "container", about);

@@ -16,8 +16,9 @@ static const char help[] =
 	"       dmatrack why --pid PID [OPTION]...\n"
 	"\n"
 	"Explain why a machine doesn't migrate: what stops a migration, what slows it, what\n"
-	"is fine, and what to do next. Changes nothing: it opens no device, starts no\n"
-	"tracking and reads no log.\n"
+	"is fine, and what to do next. The container of a program that runs is watched for\n"
+	"two seconds, to say how many rounds a migration would take. It opens no device, and\n"
+	"takes no page from another reader.\n"
 	"\n"
 	"DEVICE: a PCI address, the UUID of a mediated device, or a platform device's name.\n"
 	"If a program uses it, its container is looked at, too.\n"
@@ -25,9 +26,18 @@ static const char help[] =
 	"  --pid PID    all devices and containers of a running program. Needs the right to\n"
 	"               trace it\n"
 	"\n"
+	"Rounds of a migration (needs dmatrack.ko, and a program that runs):\n"
+	"  --measure MS       watch what devices write for MS ms, 100 to 60000 (default\n"
+	"                     2000; 0: don't)\n"
+	"  --bandwidth SIZE   bytes a second of a migration (default 1G)\n"
+	"  --downtime MS      time that a migration may stop the machine for, in ms\n"
+	"                     (default 300, as QEMU's)\n"
+	"\n"
 	"Output:\n"
 	"  --json       print JSON, for programs\n"
 	"  --root DIR   explain the machine whose /dev, /proc and /sys are copied to DIR\n"
+	"  --progress   show progress on stderr even if it is no terminal\n"
+	"  --quiet      show no progress\n"
 	"  --help       print this text\n"
 	"\n"
 	"Examples:\n"
@@ -39,13 +49,22 @@ static const char help[] =
 
 struct options {
 	const char *root;
-	uint64_t pid;
+	uint64_t pid, measure, bandwidth, downtime;
+	bool progress, quiet;
 };
+
+#define MSEC	      1000000ull
+#define MEASURE_LEAST 100u /* ms: a tick of the samples */
 
 static const struct cli_option options[] = {
 	CLI_NUMBER("pid", struct options, pid, 1, INT32_MAX, 1),
+	CLI_NUMBER("measure", struct options, measure, 0, 60000, 1),
+	CLI_SIZE("bandwidth", struct options, bandwidth, 1, 1ull << 46, 1),
+	CLI_NUMBER("downtime", struct options, downtime, 1, 3600000, 1),
 	CLI_JSON,
 	CLI_STRING("root", struct options, root),
+	CLI_FLAG("progress", struct options, progress),
+	CLI_FLAG("quiet", struct options, quiet),
 	{ 0 }
 };
 
@@ -171,11 +190,14 @@ static int conclude(struct why *w, json_t *json)
 {
 	unsigned int stops = finding_count(w, FINDING_STOPS);
 
+	cli_progress_clear();
 	finding_sort(w);
-	if (json)
+	if (json) {
+		json_object_set(json, "outlooks", w->outlooks);
 		json_object_set(json, "findings", w->findings);
-	else
+	} else {
 		print(w);
+	}
 	if (stops)
 		return complain(w, stops);
 	if (!json)
@@ -201,27 +223,49 @@ static int explain(struct why *w, json_t *json)
 	return ret ?: conclude(w, json);
 }
 
+/* Return: CLI_GO_ON, or the status of a usage error */
+static int check(const struct options *o, int argc)
+{
+	if (!o->pid == !argc)
+		return cli_error_usage("give a DEVICE or --pid PID");
+	if (o->measure && o->measure < MEASURE_LEAST)
+		return cli_error_usage(
+			"--measure: %u ms is too short to see a rate: give %u or more, or 0 for none",
+			(unsigned int)o->measure, MEASURE_LEAST);
+	return CLI_GO_ON;
+}
+
 static int run(const struct cli_command *cmd, int argc, char **argv)
 {
-	struct options o = { 0 };
-	struct why w = { .root = "" };
+	struct options o = {
+		.root = "",
+		.measure = 2000,
+		.bandwidth = 1ull << 30,
+		.downtime = 300,
+	};
+	struct why w = { 0 };
 	char full[CLI_TEXT];
 	int ret = cli_options_parse(cmd, &syntax, &o, &argc, &argv);
 
+	if (ret == CLI_GO_ON)
+		ret = check(&o, argc);
 	if (ret != CLI_GO_ON)
 		return ret;
-	if (!o.pid == !argc)
-		return cli_error_usage("give a DEVICE or --pid PID");
 	if (argc)
 		w.device = cli_container_device(full, argv[0]);
-	if (o.root)
-		w.root = o.root;
+	w.root = o.root;
 	w.pid = (int)o.pid;
+	w.measure = o.measure * MSEC;
+	w.bandwidth = o.bandwidth;
+	w.downtime = o.downtime * MSEC;
 	w.machine = json_object();
 	w.findings = json_array();
+	w.outlooks = json_array();
+	cli_progress_init(o.progress, o.quiet);
 	ret = explain(&w, cli_json());
 	json_decref(w.machine);
 	json_decref(w.findings);
+	json_decref(w.outlooks);
 	return ret;
 }
 

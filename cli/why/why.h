@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * dmatrack why: explains why a machine doesn't migrate. It only looks: it opens no device
- * (that would reset it), starts no tracking and harvests nothing.
+ * (that would reset it), and takes no page from another reader: it harvests by a view of its own.
  *
  *	why.c		options
  *	finding.c	the list of findings, and how it is printed
  *	device.c	a device, from outside: driver, group, IOMMU, users
  *	feature.c	a device, by a descriptor of it: what it offers for a migration
  *	space.c		a container or an iommufd: driver, tracking, mappings
+ *	measure.c	what devices write to a container, and so what a migration would take
  *	dirty.c		whether everything counts as written, and because of which group
  *	tenant.c	a process: its devices, containers and locked memory
  */
@@ -33,6 +34,10 @@
  * @driver: what tracks: "dmatrack", "stock", "iommufd"; NULL: not known
  * @blind_bytes: memory that is mapped in an IOMMU for writing; 0: not known
  * @nr_logs: number of devices that have been seen to keep a log of their writes
+ * @measure: time in ns to watch each container for; 0: they aren't watched
+ * @bandwidth: bytes a second of a migration
+ * @downtime: ns that it may stop the machine for
+ * @outlooks: list of what was measured, for JSON
  */
 struct why {
 	const char *root;
@@ -45,6 +50,10 @@ struct why {
 	const char *driver;
 	uint64_t blind_bytes;
 	unsigned int nr_logs;
+	uint64_t measure;
+	uint64_t bandwidth;
+	uint64_t downtime;
+	json_t *outlooks;
 };
 
 /* How bad a finding is, worst first */
@@ -109,6 +118,18 @@ void space_explain_machine(struct why *w);
 void space_explain_iommufd(struct why *w);
 /* Add a container of the process, by the process's descriptor @fd. */
 void space_explain(struct why *w, int fd);
+
+/**
+ * measure_explain() - watch a container for a while, and add what a migration would take
+ * @w: to add to
+ * @about: name of the container
+ * @t: the container, which is closed
+ */
+void measure_explain(struct why *w, const char *about, struct dmatrack *t);
+
+/* Add that it can't be watched. @why, @next: sentences of the finding */
+void measure_refuse(struct why *w, const char *about, const char *why,
+		    const char *next);
 
 /**
  * dirty_explain() - add whether everything counts as written
