@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/machine/machine.h"
 #include "info.h"
 
-#define LIST	 256u	      /* mappings at a time */
 #define NO_LIMIT (1ull << 40) /* bytes of a bitmap: a limit that none reaches */
 
 /* Features of the driver, by flag */
@@ -178,55 +178,51 @@ static void add_mapping(json_t *list, const struct dmatrack_mapping *m)
 	json_array_append_new(list, o);
 }
 
-struct sum {
+/**
+ * struct listing - mappings that are being listed
+ * @list: list to add to; NULL: they are printed
+ * @n: number of mappings
+ * @size: bytes of all
+ */
+struct listing {
+	json_t *list;
 	uint64_t n, size;
 };
 
-/* @list: to add to; NULL: print. Return: 0 or -errno */
-static int list_mappings(struct dmatrack *t, struct sum *sum, json_t *list)
+static void list_mapping(void *to, const struct dmatrack_mapping *m)
 {
-	struct dmatrack_mapping m[LIST];
-	uint64_t iova = 0;
-	int i, n;
+	struct listing *l = to;
 
-	do {
-		n = dmatrack_mappings(t, iova, m, LIST);
-		for (i = 0; i < n; i++) {
-			if (list)
-				add_mapping(list, &m[i]);
-			else
-				print_mapping(&m[i]);
-			sum->n++;
-			sum->size += m[i].last - m[i].iova + 1;
-			iova = m[i].last + 1;
-		}
-	} while (n == (int)LIST && iova);
-	return n < 0 ? n : 0;
+	if (l->list)
+		add_mapping(l->list, m);
+	else
+		print_mapping(m);
+	l->n++;
+	l->size += m->last - m->iova + 1;
 }
 
 static int mappings(struct dmatrack *t, json_t *json)
 {
-	json_t *list = json ? json_array() : NULL;
+	struct listing l = { .list = json ? json_array() : NULL };
 	char count[CLI_TEXT], size[CLI_TEXT];
-	struct sum sum = { 0 };
 	int ret;
 
 	if (!json)
 		printf("%-22s%18s %9s %18s\n", "Mappings:", "last", "size",
 		       "address");
-	ret = list_mappings(t, &sum, list);
+	ret = mappings_each(t, &l, list_mapping);
 	if (ret) {
-		json_decref(list);
+		json_decref(l.list);
 		cli_error("can't list the mappings: %s", cli_error_why(ret));
 		return CLI_FAILED;
 	}
 	if (json) {
-		json_object_set_new(json, "mapped", list);
-		cli_json_number(json, "mapped_bytes", sum.size);
+		json_object_set_new(json, "mapped", l.list);
+		cli_json_number(json, "mapped_bytes", l.size);
 	} else {
 		printf("%-22s%s in %s mapping%s\n",
-		       "Mapped:", cli_text_size(size, sum.size),
-		       cli_text_count(count, sum.n), sum.n == 1 ? "" : "s");
+		       "Mapped:", cli_text_size(size, l.size),
+		       cli_text_count(count, l.n), l.n == 1 ? "" : "s");
 	}
 	return 0;
 }

@@ -7,6 +7,8 @@
  *	files.c		reads the small files and links that all that is in
  *	hostuse.c	devices that the machine itself needs
  *	process.c	processes that use VFIO, by their descriptors
+ *	mappings.c	the mappings of a container
+ *	maps.c		what a process's memory is
  */
 #ifndef CLI_MACHINE_MACHINE_H
 #define CLI_MACHINE_MACHINE_H
@@ -15,6 +17,7 @@
 #include <stdint.h>
 
 #include "cli/common/json.h"
+#include "dmatrack.h"
 
 #define MACHINE_DMATRACK "dmatrack"
 #define MACHINE_STOCK	 "vfio_iommu_type1"
@@ -91,6 +94,38 @@ int process_borrow(int pid, int fd);
 
 /* Return: the text of an error of process_borrow() */
 const char *process_explain(int error);
+
+/* Call @found for each mapping of @t, in ascending order. Return: 0 or -errno, as dmatrack_mappings() */
+int mappings_each(struct dmatrack *t, void *to,
+		  void (*found)(void *to, const struct dmatrack_mapping *m));
+
+/**
+ * struct maps_entry - a part of a process's memory
+ * @first: its first address
+ * @last: its last address
+ * @name: "[heap]", or a file's name; "": neither
+ */
+struct maps_entry {
+	uint64_t first, last;
+	char *name;
+};
+
+/**
+ * struct maps - what a process's memory is
+ * @entry: its parts, ascending
+ * @nr: number of them
+ */
+struct maps {
+	struct maps_entry *entry;
+	size_t nr;
+};
+
+/* Read /proc/PID/maps. Return: 0 or -errno; maps_free() frees what was read */
+int maps_read(struct maps *m, const char *root, int pid);
+void maps_free(struct maps *m);
+
+/* Return: name of what is at an address; NULL: nothing */
+const char *maps_name(const struct maps *m, uint64_t addr);
 
 #define PROCESS_CONTAINER "/dev/vfio/vfio"
 #define PROCESS_IOMMUFD	  "/dev/iommu"

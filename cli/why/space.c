@@ -8,7 +8,6 @@
 #include "uapi/dmatrack.h"
 #include "why.h"
 
-#define LIST 256u /* mappings at a time */
 #define FEW \
 	1024 /* mappings left that are few: a virtual IOMMU makes thousands */
 
@@ -102,26 +101,15 @@ struct sum {
 	uint64_t n, bytes, iommu;
 };
 
-/* Return: 0 or -errno */
-static int sum_mappings(struct dmatrack *t, struct sum *sum)
+static void add_mapping(void *to, const struct dmatrack_mapping *m)
 {
-	struct dmatrack_mapping m[LIST];
-	uint64_t iova = 0, size;
-	int i, n;
+	struct sum *sum = to;
+	uint64_t size = m->last - m->iova + 1;
 
-	do {
-		n = dmatrack_mappings(t, iova, m, LIST);
-		for (i = 0; i < n; i++) {
-			size = m[i].last - m[i].iova + 1;
-			sum->n++;
-			sum->bytes += size;
-			if (m[i].flags & DMATRACK_MAPPED_IOMMU &&
-			    m[i].prot & DMATRACK_MAP_WRITE)
-				sum->iommu += size;
-			iova = m[i].last + 1;
-		}
-	} while (n == (int)LIST && iova);
-	return n < 0 ? n : 0;
+	sum->n++;
+	sum->bytes += size;
+	if (m->flags & DMATRACK_MAPPED_IOMMU && m->prot & DMATRACK_MAP_WRITE)
+		sum->iommu += size;
 }
 
 static void explain_mappings(struct why *w, const char *about,
@@ -135,7 +123,7 @@ static void explain_mappings(struct why *w, const char *about,
 	const char *more = left == UINT32_MAX ? "an unknown number" :
 						cli_text_count(rest, left);
 
-	if (sum_mappings(t, &sum)) {
+	if (mappings_each(t, &sum, add_mapping)) {
 		finding_set(o, "what", "%s more mapping%s can be made", more,
 			    left == 1 ? "" : "s");
 	} else {
