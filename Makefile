@@ -130,7 +130,7 @@ $(SHARED): $(B)/%.so.$(SOVERSION): lib/%.map
 	@ln -sf $(@F) $(B)/$*.so
 
 $(B)/dmatrack: $(call objs,$(CLI)) $(B)/page.o $(LINKED_WITH)
-$(B)/dmatrack: LIBS += -ljansson -lm
+$(B)/dmatrack: LIBS += -ljansson -lm $(shell pkg-config --libs ncursesw)
 # of the command, these are tried by themselves
 RECORD	:= $(filter-out %/report.c,$(wildcard cli/report/*.c))
 RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
@@ -145,7 +145,9 @@ $(B)/bench: $(call objs,$(BENCH) $(addprefix cli/bench/,bench_rows.c measure.c) 
 $(B)/bench: LIBS += -ljansson
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(LINKED_WITH)
 $(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
-$(addprefix $(B)/test/unit/,stamps outlook): $(call objs,$(addprefix cli/watch/,stamps.c outlook.c))
+WATCHES	:= $(addprefix $(B)/test/unit/,stamps outlook heat)
+$(WATCHES): $(call objs,$(addprefix cli/watch/,stamps.c outlook.c layout.c heat.c hot.c))
+$(WATCHES): LIBS += -lm
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,$(addprefix \
 	trace/replay_,parse.c read.c trace.c check.c print.c) common/text.c))

@@ -7,6 +7,7 @@
 #define CLI_COMMON_CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -69,6 +70,11 @@ bool cli_text_parse_size(const char *text,
 char *cli_text_count(char *buf, uint64_t n);	/* 1,234,567 */
 char *cli_text_size(char *buf, uint64_t bytes); /* 1.5 GiB */
 char *cli_text_time(char *buf, uint64_t ns);	/* 1.5 ms, 12 s */
+/*
+ * Copy a text that someone else wrote, for people: what can't be printed becomes "?", what doesn't fit is
+ * cut. Return: @buf
+ */
+char *cli_text_printable(char *buf, size_t size, const char *text);
 /**
  * cli_text_wrap() - print a sentence in lines of at most 78 columns
  * @column: number of columns of the line that are printed already

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
+#include <wctype.h>
 
 #include "cli.h"
 
@@ -87,6 +89,33 @@ char *cli_text_time(char *buf, uint64_t ns)
 	}
 	snprintf(buf, CLI_TEXT, i && value < 9.95 ? "%.1f %s" : "%.0f %s",
 		 value, units[i]);
+	return buf;
+}
+
+char *cli_text_printable(char *buf, size_t size, const char *text)
+{
+	size_t length = strlen(text), at = 0, n;
+	mbstate_t state = { 0 };
+	wchar_t c;
+
+	for (; length; text += n, length -= n) {
+		bool good;
+
+		n = mbrtowc(&c, text, length, &state);
+		good = n && n <= length && iswprint((wint_t)c);
+		if (!n || n > length) {
+			memset(&state, 0, sizeof(state));
+			n = 1;
+		}
+		if (at + (good ? n : 1) >= size)
+			break;
+		if (good)
+			memcpy(buf + at, text, n);
+		else
+			buf[at] = '?';
+		at += good ? n : 1;
+	}
+	buf[at] = '\0';
 	return buf;
 }
 

@@ -6,7 +6,8 @@
 #include "outlook.h"
 
 #define ROUNDS_MOST 100u
-#define STUCK	    0.95 /* of the round before: it isn't smaller */
+#define FASTEST	    (1ull << 46) /* bytes a second */
+#define STUCK	    0.95	 /* of the round before: it isn't smaller */
 
 /**
  * struct writing - what is written, for one outlook
@@ -79,4 +80,19 @@ void outlook_make(const struct stamps *s, uint64_t page_size, uint64_t tick,
 		  left / (double)bandwidth * DML_NSEC <= (double)downtime));
 	o->time = (uint64_t)all;
 	o->bytes = (uint64_t)bytes;
+}
+
+uint64_t outlook_enough(const struct stamps *s, uint64_t page_size,
+			uint64_t tick, uint64_t mapped, uint64_t bandwidth,
+			uint64_t downtime)
+{
+	struct outlook o;
+
+	for (; bandwidth <= FASTEST; bandwidth *= 2) {
+		outlook_make(s, page_size, tick, mapped, bandwidth, downtime,
+			     &o);
+		if (o.ends)
+			return bandwidth;
+	}
+	return 0;
 }

@@ -44,4 +44,9 @@ void outlook_make(const struct stamps *s, uint64_t page_size, uint64_t tick,
 		  uint64_t mapped, uint64_t bandwidth, uint64_t downtime,
 		  struct outlook *o);
 
+/* Return: bytes a second, a power of two times @bandwidth, at which a migration ends; 0: none is enough. As outlook_make() */
+uint64_t outlook_enough(const struct stamps *s, uint64_t page_size,
+			uint64_t tick, uint64_t mapped, uint64_t bandwidth,
+			uint64_t downtime);
+
 #endif

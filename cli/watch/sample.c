@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cli/machine/machine.h"
 #include "lib/util/clock.h"
 #include "sample.h"
 #include "uapi/dmatrack.h"
@@ -42,9 +43,9 @@ int sample_open(struct sample *s, struct dmatrack *container)
 void sample_close(struct sample *s)
 {
 	dmatrack_close(s->view);
-	dmatrack_close(s->container);
 	stamps_fini(&s->stamps);
-	s->view = s->container = NULL;
+	layout_fini(&s->layout);
+	s->view = NULL;
 }
 
 void sample_begin_line(struct sample *s)
@@ -72,23 +73,35 @@ int sample_take(struct sample *s)
 	return err ? err : f.err;
 }
 
-/* The mappings that devices may write */
-static int count_mapped(struct sample *s)
-{
-	struct dmatrack_mapping m[256];
-	uint64_t iova = 0, mapped = 0;
-	int n, i;
+/* For the callback of a list of mappings, which returns nothing */
+struct listing {
+	struct layout layout;
+	int err;
+};
 
-	do {
-		n = dmatrack_mappings(s->view, iova, m, 256);
-		if (n < 0)
-			return n;
-		for (i = 0; i < n; i++)
-			if (m[i].prot & DMATRACK_MAP_WRITE)
-				mapped += m[i].last - m[i].iova + 1;
-		iova = n ? m[n - 1].last + 1 : 0;
-	} while (n == 256 && iova);
-	s->mapped = mapped;
+static void add_mapping(void *to, const struct dmatrack_mapping *m)
+{
+	struct listing *l = to;
+
+	if (m->prot & DMATRACK_MAP_WRITE && !l->err)
+		l->err = layout_add(
+			&l->layout, m->iova, m->last - m->iova + 1,
+			m->flags & DMATRACK_MAPPED_VADDR ? m->vaddr : 0);
+}
+
+static int look_at_mappings(struct sample *s)
+{
+	struct listing l = { .err = 0 };
+	int err = mappings_each(s->view, &l, add_mapping);
+
+	err = err ? err : l.err;
+	if (err || layout_equal(&l.layout, &s->layout)) {
+		layout_fini(&l.layout);
+		return err;
+	}
+	layout_fini(&s->layout);
+	s->layout = l.layout;
+	s->changes++;
 	return 0;
 }
 
@@ -101,9 +114,10 @@ int sample_look(struct sample *s)
 	err = dmatrack_ioctl(s->view, DMATRACK_GET_STATS,
 			     (unsigned long)&stats);
 	if (!err)
-		err = count_mapped(s);
+		err = look_at_mappings(s);
 	if (err)
 		return (int)err;
+	s->mapped = s->layout.pages * SAMPLE_PAGE;
 	s->pinned = stats.pinned;
 	s->views = stats.views;
 	/* the container's descriptor may be a program's that ends: the view tells that */

@@ -7,16 +7,19 @@
 #include <stdint.h>
 
 #include "dmatrack.h"
+#include "layout.h"
 #include "stamps.h"
 
 #define SAMPLE_TICK (DML_NSEC / 10)
-#define SAMPLE_PAGE 4096u
+#define SAMPLE_PAGE LAYOUT_PAGE
 
 /**
  * struct sample - a container that is watched, and what its last samples found
  * @container: the container, of another program or of this one
  * @view: the view that harvests
  * @stamps: when each page was written last
+ * @layout: the memory that devices may write
+ * @changes: number of times that @layout was found changed
  * @began: ns of the clock at the first sample
  * @mapped: bytes of memory that devices may write
  * @pinned: number of pages that drivers hold
@@ -30,6 +33,8 @@ struct sample {
 	struct dmatrack *container;
 	struct dmatrack *view;
 	struct stamps stamps;
+	struct layout layout;
+	unsigned int changes;
 	uint64_t began;
 	uint64_t mapped;
 	uint64_t pinned;
@@ -40,7 +45,7 @@ struct sample {
 	uint64_t cost;
 };
 
-/* Open a view of @container, which sample_close() closes, too. Return: 0 or -errno, with the library's text */
+/* Open a view of @container, which must stay open until sample_close(). Return: 0 or -errno, with the library's text */
 int sample_open(struct sample *s, struct dmatrack *container);
 void sample_close(struct sample *s);
 

@@ -1,41 +1,87 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* What watch prints: see show.h. */
 #include <stdio.h>
-#include <stdlib.h>
+#include <time.h>
 
 #include "cli/common/cli.h"
 #include "cli/common/json.h"
-#include "cli/machine/machine.h"
 #include "lib/util/clock.h"
 #include "show.h"
 
 #define SHOWN (DML_NSEC / 10) /* ns: as exactly as times are shown */
 
-static const char *readers(const struct sample *s)
+const unsigned int show_windows[] = { 1, 10, 60 };
+
+/* Return: ns of a processor that this thread has taken since the call before */
+static uint64_t take_processor(void)
 {
-	if (s->own)
-		return ", a copy is under way";
-	return s->views > 1 ? ", others watch it, too" : "";
+	static uint64_t before;
+	struct timespec time;
+	uint64_t now, taken;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time))
+		return 0;
+	now = (uint64_t)time.tv_sec * DML_NSEC + (uint64_t)time.tv_nsec;
+	taken = now - before;
+	before = now;
+	return taken;
 }
 
-void show_head(const struct sample *s, int pid, uint64_t bandwidth,
-	       uint64_t downtime)
+void show_take(struct shown *shown, const struct show *show,
+	       const struct sample *s, uint64_t ns)
+{
+	unsigned int i;
+
+	*shown = (struct shown){
+		.driver = dmatrack_driver(s->view),
+		.mapped = s->mapped,
+		.pinned = s->pinned,
+		.views = s->views,
+		.own = s->own,
+		.elapsed = dml_clock_now() - s->began,
+		.ns = ns,
+		.found = s->found,
+		.harvests = s->harvests,
+		.cost = s->cost,
+		.processor = take_processor(),
+		.memory = s->stamps.nr * sizeof(struct stamps_block) +
+			  s->layout.nr * sizeof(struct layout_part),
+	};
+	if (ns)
+		shown->rate =
+			(uint64_t)((double)s->found / (double)ns * DML_NSEC);
+	for (i = 0; i < 3; i++)
+		shown->written[i] = sample_written(s, show_windows[i]);
+	outlook_make(&s->stamps, SAMPLE_PAGE, SAMPLE_TICK, s->mapped,
+		     show->bandwidth, show->downtime, &shown->outlook);
+	if (!shown->outlook.ends)
+		shown->enough = outlook_enough(&s->stamps, SAMPLE_PAGE,
+					       SAMPLE_TICK, s->mapped,
+					       show->bandwidth, show->downtime);
+}
+
+const char *show_readers(const struct shown *shown)
+{
+	if (shown->own)
+		return ", a copy is under way";
+	return shown->views > 1 ? ", others watch it, too" : "";
+}
+
+void show_head(const struct show *show, const struct shown *shown)
 {
 	char mapped[CLI_TEXT], pinned[CLI_TEXT], rate[CLI_TEXT], down[CLI_TEXT];
-	char *name = pid ? process_name("", pid) : NULL;
 
 	if (cli_json())
-		goto out;
-	if (pid)
-		printf("%s (process %d), ", name ?: "?", pid);
-	printf("%s: %s that devices may write, %s pages pinned%s\n",
-	       dmatrack_driver(s->view), cli_text_size(mapped, s->mapped),
-	       cli_text_count(pinned, s->pinned), readers(s));
+		return;
+	printf("%s (process %d), ", show->target->name, show->target->pid);
+	printf("%s: %s that devices may write, %s page%s pinned%s\n",
+	       shown->driver, cli_text_size(mapped, shown->mapped),
+	       cli_text_count(pinned, shown->pinned),
+	       shown->pinned == 1 ? "" : "s", show_readers(shown));
 	printf("%8s %10s %10s %10s %10s  a migration at %s/s, %s down\n",
 	       "time", "written/s", "in 1 s", "in 10 s", "in 60 s",
-	       cli_text_size(rate, bandwidth), cli_text_time(down, downtime));
-out:
-	free(name);
+	       cli_text_size(rate, show->bandwidth),
+	       cli_text_time(down, show->downtime));
 }
 
 static json_t *migration(const struct outlook *o)
@@ -50,25 +96,25 @@ static json_t *migration(const struct outlook *o)
 	return json;
 }
 
-static void print_json(const struct sample *s, uint64_t ns, uint64_t rate,
-		       const struct outlook *o)
+static void print_json(const struct shown *shown)
 {
 	json_t *json = json_object();
 
-	cli_json_number(json, "elapsed_ns", dml_clock_now() - s->began);
-	cli_json_number(json, "interval_ns", ns);
-	cli_json_number(json, "mapped_bytes", s->mapped);
-	cli_json_number(json, "pinned_pages", s->pinned);
-	cli_json_number(json, "views", s->views);
-	cli_json_bool(json, "copied", s->own);
-	cli_json_number(json, "dirty_bytes", s->found);
-	cli_json_number(json, "dirty_bytes_per_second", rate);
-	cli_json_number(json, "written_1s_bytes", sample_written(s, 1));
-	cli_json_number(json, "written_10s_bytes", sample_written(s, 10));
-	cli_json_number(json, "written_60s_bytes", sample_written(s, 60));
-	cli_json_number(json, "harvests", s->harvests);
-	cli_json_number(json, "harvest_ns", s->cost);
-	json_object_set_new(json, "migration", migration(o));
+	cli_json_number(json, "elapsed_ns", shown->elapsed);
+	cli_json_number(json, "interval_ns", shown->ns);
+	cli_json_number(json, "mapped_bytes", shown->mapped);
+	cli_json_number(json, "pinned_pages", shown->pinned);
+	cli_json_number(json, "views", shown->views);
+	cli_json_bool(json, "copied", shown->own);
+	cli_json_number(json, "dirty_bytes", shown->found);
+	cli_json_number(json, "dirty_bytes_per_second", shown->rate);
+	cli_json_number(json, "written_1s_bytes", shown->written[0]);
+	cli_json_number(json, "written_10s_bytes", shown->written[1]);
+	cli_json_number(json, "written_60s_bytes", shown->written[2]);
+	cli_json_number(json, "harvests", shown->harvests);
+	cli_json_number(json, "harvest_ns", shown->cost);
+	cli_json_number(json, "processor_ns", shown->processor);
+	json_object_set_new(json, "migration", migration(&shown->outlook));
 	cli_json_line(json);
 }
 
@@ -85,22 +131,20 @@ static void print_outlook(const struct outlook *o)
 	       cli_text_time(down, o->downtime));
 }
 
-void show_line(const struct sample *s, uint64_t ns, const struct outlook *o)
+void show_line(const struct shown *shown)
 {
-	uint64_t rate = (uint64_t)((double)s->found / (double)ns * DML_NSEC);
-	uint64_t elapsed =
-		(dml_clock_now() - s->began + SHOWN / 2) / SHOWN * SHOWN;
+	uint64_t elapsed = (shown->elapsed + SHOWN / 2) / SHOWN * SHOWN;
 	char text[5][CLI_TEXT];
 
 	if (cli_json()) {
-		print_json(s, ns, rate, o);
+		print_json(shown);
 		return;
 	}
 	printf("%8s %10s %10s %10s %10s", cli_text_time(text[0], elapsed),
-	       cli_text_size(text[1], rate),
-	       cli_text_size(text[2], sample_written(s, 1)),
-	       cli_text_size(text[3], sample_written(s, 10)),
-	       cli_text_size(text[4], sample_written(s, 60)));
-	print_outlook(o);
+	       cli_text_size(text[1], shown->rate),
+	       cli_text_size(text[2], shown->written[0]),
+	       cli_text_size(text[3], shown->written[1]),
+	       cli_text_size(text[4], shown->written[2]));
+	print_outlook(&shown->outlook);
 	fflush(stdout);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Stamps: see stamps.h. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,25 @@ static uint64_t age_of(const struct stamps *s, uint16_t stamp)
 	return (s->now % WRAP + WRAP - (stamp - 1u)) % WRAP;
 }
 
+uint64_t stamps_age(const struct stamps *s, const struct stamps_block *b,
+		    unsigned int n)
+{
+	uint64_t age = b->tick[n] ? age_of(s, b->tick[n]) : STAMPS_TICKS;
+
+	return age < STAMPS_TICKS ? age : STAMPS_TICKS;
+}
+
+static double heat_now(const struct stamps *s, const struct stamps_block *b)
+{
+	return b->heat * exp2(-(double)(s->now - b->heated) / STAMPS_HALF);
+}
+
+/* The heat of a write in each tick is 1 / (1 - half), the sum of a geometric series. */
+double stamps_rate(const struct stamps *s, const struct stamps_block *b)
+{
+	return heat_now(s, b) * (1 - exp2(-1.0 / STAMPS_HALF));
+}
+
 static uint64_t *count_at(struct stamps *s, uint64_t tick)
 {
 	return &s->written[tick % STAMPS_TICKS];
@@ -39,6 +59,7 @@ void stamps_fini(struct stamps *s)
 	for (i = 0; i < s->room; i++)
 		free(s->block[i]);
 	free(s->block);
+	free(s->order);
 	stamps_init(s);
 }
 
@@ -99,8 +120,7 @@ static void sweep(struct stamps *s)
 
 	for (i = 0; i < s->room; i++)
 		for (n = 0; s->block[i] && n < STAMPS_BLOCK; n++)
-			if (s->block[i]->tick[n] &&
-			    age_of(s, s->block[i]->tick[n]) >= STAMPS_TICKS)
+			if (stamps_age(s, s->block[i], n) == STAMPS_TICKS)
 				s->block[i]->tick[n] = 0;
 	s->swept = s->now;
 }
@@ -130,22 +150,38 @@ void stamps_advance(struct stamps *s, uint64_t tick)
 		sweep(s);
 }
 
+/* Return: number of pages from @from on, below @to, with the same stamp */
+static unsigned int run_of(const struct stamps_block *b, unsigned int from,
+			   unsigned int to)
+{
+	unsigned int n = 1;
+
+	while (from + n < to && b->tick[from + n] == b->tick[from])
+		n++;
+	return n;
+}
+
 /* Pages [from, to) of a block */
 static void block_write(struct stamps *s, struct stamps_block *b,
 			unsigned int from, unsigned int to)
 {
 	uint16_t stamp = stamp_of(s->now);
-	unsigned int n;
+	unsigned int n, run, i;
 
-	for (n = from; n < to; n++) {
-		uint64_t age = b->tick[n] ? age_of(s, b->tick[n]) :
-					    STAMPS_TICKS;
+	for (n = from; n < to; n += run) {
+		uint64_t age = stamps_age(s, b, n);
 
+		run = run_of(b, n, to);
 		if (age < STAMPS_TICKS)
-			(*count_at(s, s->now - age))--;
-		b->tick[n] = stamp;
+			*count_at(s, s->now - age) -= run;
+		if (s->moved)
+			s->moved(s->opaque, b->first + n, run, age);
+		for (i = n; i < n + run; i++)
+			b->tick[i] = stamp;
 	}
 	*count_at(s, s->now) += to - from;
+	b->heat = heat_now(s, b) + (to - from);
+	b->heated = s->now;
 }
 
 int stamps_write(struct stamps *s, uint64_t first, uint64_t n)
@@ -173,4 +209,31 @@ uint64_t stamps_within(const struct stamps *s, unsigned int ticks)
 	for (i = 0; i < ticks && i < STAMPS_TICKS && i <= s->now; i++)
 		sum += s->written[(s->now - i) % STAMPS_TICKS];
 	return sum;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct stamps_block *x = *(struct stamps_block *const *)a;
+	const struct stamps_block *y = *(struct stamps_block *const *)b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+int stamps_sort(struct stamps *s)
+{
+	struct stamps_block **order;
+	uint64_t i, n = 0;
+
+	if (s->ordered == s->nr)
+		return 0;
+	order = realloc(s->order, s->nr * sizeof(struct stamps_block *));
+	if (!order)
+		return -ENOMEM;
+	for (i = 0; i < s->room; i++)
+		if (s->block[i])
+			order[n++] = s->block[i];
+	qsort(order, n, sizeof(struct stamps_block *), by_number);
+	s->order = order;
+	s->ordered = n;
+	return 0;
 }

@@ -1,190 +1,273 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* dmatrack watch: its command line, and the loop that samples and prints. */
+/* dmatrack watch: its command line, and the loop that samples and shows. */
 #include <errno.h>
-#include <string.h>
+#include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "cli/common/interrupt.h"
 #include "cli/common/json.h"
-#include "cli/common/options.h"
-#include "cli/machine/machine.h"
 #include "lib/util/clock.h"
-#include "outlook.h"
-#include "sample.h"
-#include "show.h"
+#include "screen.h"
 
 static const char help[] =
-	"usage: dmatrack watch --pid PID [OPTION]...\n"
+	"usage: dmatrack watch --pid PID | --device DEVICE | --demo [OPTION]...\n"
 	"\n"
 	"Watch what devices write to the memory of a running program, such as QEMU, and\n"
-	"what migrating it would take. It reads by a view of its own, so the program\n"
-	"notices nothing, even while it migrates. Needs dmatrack.ko, and the right to\n"
-	"trace the program.\n"
+	"what migrating it would take: live in a terminal, elsewhere a line a second. It\n"
+	"reads by a view of its own, so the program notices nothing, even while it\n"
+	"migrates. Needs dmatrack.ko, and the right to trace the program.\n"
 	"\n"
+	"What:\n"
 	"  --pid PID          the program, with a container\n"
+	"  --device DEVICE    the program that uses this device: a PCI address or a UUID\n"
 	"  --fd N             its descriptor of the container, if it has several\n"
+	"  --demo             try it without a device: threads of this process write to\n"
+	"                     memory of this process. Takes --size, --hot, --rate,\n"
+	"                     --threads and --pins, as 'dmatrack demo' does\n"
+	"\n"
+	"How:\n"
 	"  --interval MS      time between lines, in ms (default 1000, at least 100)\n"
 	"  --count N          end after so many lines (default: at Ctrl-C, or when the\n"
 	"                     program ends)\n"
 	"  --bandwidth SIZE   bytes a second of a migration (default 1G)\n"
 	"  --downtime MS      time that a migration may stop the machine for, in ms\n"
 	"                     (default 300, as QEMU's)\n"
+	"  --lines            print lines, in a terminal too\n"
 	"  --json             print JSON, an object a line, for programs\n"
 	"  --help             print this text\n"
 	"\n"
-	"Each line has the bytes that were found dirty, a second; how many different bytes\n"
-	"were written within the last 1, 10 and 60 seconds; and the rounds and times that a\n"
-	"migration would have if it began now, or that its rounds would not end.\n"
+	"The screen has keys: h explains them, q quits. Each line has the bytes that were\n"
+	"found dirty, a second; how many different bytes were written within the last 1,\n"
+	"10 and 60 seconds; and the rounds and times that a migration would have if it\n"
+	"began now, or that its rounds would not end.\n"
 	"\n"
-	"Example:\n"
+	"Examples:\n"
 	"  dmatrack watch --pid $(pidof qemu-system-x86_64)\n"
+	"  dmatrack watch --demo --rate 2000\n"
 	"\n"
 	"Exit status: 0 watched until the program ended or as long as asked, 2 the command\n"
 	"line is not understood, 3 it can't be watched, 128 + N: ended by signal N.\n";
 
+/**
+ * struct options - the command line
+ * @target: what to watch
+ * @interval: ms of an interval
+ * @count: number of intervals; 0: no limit
+ * @bandwidth: bytes a second of a migration
+ * @downtime: ms that it may stop the machine for
+ * @lines: true: print lines in a terminal, too
+ */
 struct options {
-	uint64_t pid, fd, interval, count, bandwidth, downtime;
+	struct target_options target;
+	uint64_t interval, count, bandwidth, downtime;
+	bool lines;
 };
 
-#define ANY_FD UINT64_MAX
+#define OPTION(kind, name, member, ...) \
+	CLI_##kind(name, struct options, member, __VA_ARGS__)
 
 static const struct cli_option options[] = {
-	CLI_NUMBER("pid", struct options, pid, 1, INT32_MAX, 1),
-	CLI_NUMBER("fd", struct options, fd, 0, INT32_MAX, 1),
-	CLI_NUMBER("interval", struct options, interval, 100, 3600000, 1),
-	CLI_NUMBER("count", struct options, count, 1, UINT32_MAX, 1),
-	CLI_SIZE("bandwidth", struct options, bandwidth, 1, 1ull << 46, 1),
-	CLI_NUMBER("downtime", struct options, downtime, 1, 3600000, 1),
+	OPTION(NUMBER, "pid", target.pid, 1, INT32_MAX, 1),
+	OPTION(NUMBER, "fd", target.fd, 0, INT32_MAX, 1),
+	CLI_STRING("device", struct options, target.device),
+	CLI_FLAG("demo", struct options, target.demo),
+	OPTION(SIZE, "size", target.workload.size, 4096, 1ull << 46, 4096),
+	OPTION(SIZE, "hot", target.workload.hot, 1, 1ull << 46, 1),
+	OPTION(NUMBER, "rate", target.workload.rate, 0, 1000000000, 1),
+	OPTION(NUMBER, "threads", target.workload.threads, 1, TDEV_THREADS_MAX,
+	       1),
+	OPTION(NUMBER, "pins", target.workload.pins, 0, WORKLOAD_PINS, 1),
+	OPTION(NUMBER, "interval", interval, 100, 3600000, 1),
+	OPTION(NUMBER, "count", count, 1, UINT32_MAX, 1),
+	OPTION(SIZE, "bandwidth", bandwidth, 1, 1ull << 46, 1),
+	OPTION(NUMBER, "downtime", downtime, 1, 3600000, 1),
+	CLI_FLAG("lines", struct options, lines),
 	CLI_JSON,
 	{ 0 }
 };
 
 static const struct cli_syntax syntax = { .options = options };
 
-/* Open the container behind one descriptor of the process. Return: 0 or -errno */
-static int open_fd(struct dmatrack **t, int pid, int fd)
-{
-	int ours = process_borrow(pid, fd), err;
+/**
+ * struct watch - watching
+ * @o: the command line
+ * @target: what is watched
+ * @sample: its container
+ * @show: how it is shown
+ * @screen: the terminal; its term is NULL: lines are printed
+ */
+struct watch {
+	struct options o;
+	struct target target;
+	struct sample sample;
+	struct show show;
+	struct screen screen;
+};
 
-	if (ours < 0) {
-		cli_error("descriptor %d of process %d: %s", fd, pid,
-			  process_explain(ours));
-		return ours;
-	}
-	err = dmatrack_open_fd(t, ours);
-	if (err)
-		cli_error("%s", cli_error_why(err));
-	close(ours);
-	return err;
+/* Wait until @end, or for a key. Return: 0 or -EINTR: a signal */
+static int wait_for(struct watch *w, uint64_t end)
+{
+	struct pollfd fd = { .fd = w->screen.term ? STDIN_FILENO : -1,
+			     .events = POLLIN };
+
+	dml_clock_poll(&fd, 1, end);
+	if (cli_interrupt_signal())
+		return -EINTR;
+	return 0;
 }
 
-/* The descriptor of the process's container; -ENOENT: it has none, or several */
-static int find_container(const struct options *o)
+static bool is_over(const struct watch *w, uint64_t end)
 {
-	struct process_fd *fds;
-	int n = process_fds("", (int)o->pid, &fds), i, fd = -ENOENT, many = 0;
-
-	if (n < 0) {
-		process_complain((int)o->pid, n);
-		return n;
-	}
-	for (i = 0; i < n; i++) {
-		if (strcmp(fds[i].to, PROCESS_CONTAINER) != 0)
-			continue;
-		fd = fds[i].fd;
-		many++;
-	}
-	process_free(fds, n);
-	if (many == 1)
-		return fd;
-	if (many)
-		cli_error("process %d has %d containers: choose one by --fd "
-			  "('dmatrack info --pid' lists them)",
-			  (int)o->pid, many);
-	else
-		cli_error("process %d has no container", (int)o->pid);
-	return -ENOENT;
+	return w->screen.quit || dml_clock_now() >= end;
 }
 
-static int open_sample(struct sample *s, const struct options *o)
+/* ns of an interval, which the screen's keys change */
+static uint64_t interval_of(const struct watch *w)
 {
-	int fd = o->fd == ANY_FD ? find_container(o) : (int)o->fd, err;
-	struct dmatrack *t;
+	uint64_t ms = w->screen.term ? w->screen.interval : w->o.interval;
 
-	if (fd < 0 || open_fd(&t, (int)o->pid, fd))
-		return CLI_FAILED;
-	err = sample_open(s, t);
-	if (!err)
-		return 0;
-	cli_error("%s", cli_error_why(err));
-	return CLI_FAILED;
+	return ms * (DML_NSEC / 1000);
 }
 
-/* Sample until @end. Return: 0, -EINTR: a signal, or as sample_take() */
-static int sample_until(struct sample *s, uint64_t end)
+/* Sample until an interval that began at @begin is over. Return: 0, -EINTR: a signal, or as sample_take() */
+static int sample_interval(struct watch *w, uint64_t begin)
 {
-	int err = sample_take(s);
-
-	while (!err && dml_clock_now() < end) {
-		uint64_t left = end - dml_clock_now();
-
-		err = cli_interrupt_sleep(left < SAMPLE_TICK ? left :
-							       SAMPLE_TICK);
-		if (!err)
-			err = sample_take(s);
-	}
-	return err ? err : sample_look(s);
-}
-
-static int watch(struct sample *s, const struct options *o)
-{
-	uint64_t interval = o->interval * (DML_NSEC / 1000), at = s->began, n;
+	uint64_t next = dml_clock_now();
 	int err = 0;
 
-	for (n = 0; !err && (!o->count || n < o->count); n++) {
-		struct outlook outlook;
+	while (!err && !is_over(w, begin + interval_of(w))) {
+		if (dml_clock_now() >= next) {
+			err = sample_take(&w->sample);
+			next += SAMPLE_TICK;
+		}
+		if (!err)
+			err = wait_for(
+				w, dml_clock_earlier(next,
+						     begin + interval_of(w)));
+		if (!err && w->screen.term)
+			err = screen_keys(&w->screen);
+	}
+	if (!err)
+		err = sample_take(&w->sample);
+	return err ? err : sample_look(&w->sample);
+}
 
-		sample_begin_line(s);
-		err = sample_until(s, at + interval);
-		if (err)
+static int show(struct watch *w, uint64_t ns)
+{
+	struct shown shown;
+
+	show_take(&shown, &w->show, &w->sample, ns);
+	if (w->screen.term)
+		return screen_show(&w->screen, &shown);
+	if (ns)
+		show_line(&shown);
+	else
+		show_head(&w->show, &shown);
+	return 0;
+}
+
+static int watch(struct watch *w)
+{
+	uint64_t at = w->sample.began, now, n;
+	int err = show(w, 0);
+
+	for (n = 0; !err && (!w->o.count || n < w->o.count); n++) {
+		sample_begin_line(&w->sample);
+		err = sample_interval(w, at);
+		if (err || w->screen.quit)
 			break;
-		outlook_make(&s->stamps, SAMPLE_PAGE, SAMPLE_TICK, s->mapped,
-			     o->bandwidth, o->downtime * (DML_NSEC / 1000),
-			     &outlook);
-		show_line(s, dml_clock_now() - at, &outlook);
-		at = dml_clock_now();
+		now = dml_clock_now();
+		err = show(w, now - at);
+		at = now;
 	}
 	return err;
 }
 
-static int run(const struct cli_command *cmd, int argc, char **argv)
+/* In a terminal the screen, elsewhere lines */
+static int watch_shown(struct watch *w)
 {
-	struct options o = {
-		.fd = ANY_FD,
-		.interval = 1000,
-		.bandwidth = 1ull << 30,
-		.downtime = 300,
-	};
-	struct sample s;
-	int status = cli_options_parse(cmd, &syntax, &o, &argc, &argv), err;
+	int err = 0;
 
-	if (status != CLI_GO_ON)
-		return status;
-	if (!o.pid)
-		return cli_error_usage("give the program to watch: --pid PID");
-	status = open_sample(&s, &o);
-	if (status)
-		return status;
-	cli_interrupt_catch();
-	show_head(&s, (int)o.pid, o.bandwidth, o.downtime * (DML_NSEC / 1000));
-	err = watch(&s, &o);
-	sample_close(&s);
+	if (!w->o.lines && !cli_json())
+		err = screen_open(&w->screen, &w->show, &w->sample,
+				  w->o.interval);
+	if (!err || err == -ENOTTY) {
+		err = watch(w);
+		if (w->screen.term)
+			screen_close(&w->screen);
+	}
+	return err;
+}
+
+static int finish(const struct watch *w, int err, bool screen)
+{
 	if (err == -EINTR)
 		return cli_interrupt_status("no longer watching");
+	if (err == -ENODEV && screen)
+		printf("%s (process %d) has closed its container\n",
+		       w->target.name, w->target.pid);
 	if (!err || err == -ENODEV) /* the program has ended */
 		return CLI_OK;
 	cli_error("%s", cli_error_why(err));
 	return CLI_FAILED;
+}
+
+static int open_and_watch(struct watch *w)
+{
+	int err = sample_open(&w->sample, w->target.container);
+	bool screen;
+
+	if (err) {
+		cli_error("%s", cli_error_why(err));
+		return CLI_FAILED;
+	}
+	cli_interrupt_catch();
+	w->show = (struct show){
+		.target = &w->target,
+		.bandwidth = w->o.bandwidth,
+		.downtime = w->o.downtime * (DML_NSEC / 1000),
+	};
+	err = watch_shown(w);
+	screen = w->screen.show;
+	sample_close(&w->sample);
+	return finish(w, err, screen);
+}
+
+static int check(const struct options *o)
+{
+	const struct target_options *t = &o->target;
+
+	if (!!t->pid + !!t->device + t->demo != 1)
+		return cli_error_usage(
+			"give the program to watch: --pid PID, or --device "
+			"DEVICE, or --demo");
+	if (t->demo && t->fd != TARGET_ANY_FD)
+		return cli_error_usage("--fd is for --pid and --device");
+	return CLI_GO_ON;
+}
+
+static int run(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct watch w = {
+		.o = { .target = { .fd = TARGET_ANY_FD,
+				   .workload = WORKLOAD_DEFAULTS },
+		       .interval = 1000,
+		       .bandwidth = 1ull << 30,
+		       .downtime = 300 },
+	};
+	int status = cli_options_parse(cmd, &syntax, &w.o, &argc, &argv);
+
+	if (status == CLI_GO_ON)
+		status = check(&w.o);
+	if (status != CLI_GO_ON)
+		return status;
+	w.o.target.workload.filled = 0;
+	status = target_open(&w.target, &w.o.target);
+	if (!status)
+		status = open_and_watch(&w);
+	target_close(&w.target);
+	return status;
 }
 
 const struct cli_command cli_watch = {
