@@ -78,7 +78,7 @@ MIGRATE	:= $(wildcard test/qemu/migrate/*.c)
 # no use under TSan
 BENCH	:= $(if $(filter tsan,$(VARIANT)),,$(wildcard bench/*.c))
 SINGLE	:= $(wildcard test/unit/*.c test/fault/*.c test/stress/*.c test/fuzz/*.c \
-	     test/client/*.c test/qemu/*.c test/record/*.c)
+	     test/client/*.c test/qemu/*.c test/record/*.c test/watch/*.c)
 # one thread that plays many: nothing for TSan to see
 ifeq ($(VARIANT),tsan)
 SINGLE	:= $(filter-out test/unit/schedule_%,$(SINGLE))

@@ -439,8 +439,8 @@ int panel_draw(struct screen *s)
 
 	erase();
 	if (LINES < LEAST_LINES || COLS < LEAST_COLUMNS) {
-		put(0, 0, COLS, "%d columns by %d lines are too few: %d by %d",
-		    COLS, LINES, LEAST_COLUMNS, LEAST_LINES);
+		put(0, 0, COLS, "the terminal needs %d by %d", LEAST_COLUMNS,
+		    LEAST_LINES);
 		refresh();
 		return 0;
 	}
