@@ -9,6 +9,7 @@
 #include "cli/common/json.h"
 #include "lib/util/clock.h"
 #include "screen.h"
+#include "serve.h"
 
 static const char help[] =
 	"usage: dmatrack watch --pid PID | --device DEVICE | --demo [OPTION]...\n"
@@ -33,6 +34,9 @@ static const char help[] =
 	"  --bandwidth SIZE   bytes a second of a migration (default 1G)\n"
 	"  --downtime MS      time that a migration may stop the machine for, in ms\n"
 	"                     (default 300, as QEMU's)\n"
+	"  --listen ADDRESS   serve the numbers to Prometheus, at http://ADDRESS/metrics:\n"
+	"                     HOST:PORT, or PORT of this machine's loopback. Anyone who\n"
+	"                     can connect can read them\n"
 	"  --lines            print lines, in a terminal too\n"
 	"  --json             print JSON, an object a line, for programs\n"
 	"  --help             print this text\n"
@@ -56,11 +60,13 @@ static const char help[] =
  * @count: number of intervals; 0: no limit
  * @bandwidth: bytes a second of a migration
  * @downtime: ms that it may stop the machine for
+ * @listen: address at which the numbers are served; NULL: nowhere
  * @lines: true: print lines in a terminal, too
  */
 struct options {
 	struct target_options target;
 	uint64_t interval, count, bandwidth, downtime;
+	const char *listen;
 	bool lines;
 };
 
@@ -82,6 +88,7 @@ static const struct cli_option options[] = {
 	OPTION(NUMBER, "count", count, 1, UINT32_MAX, 1),
 	OPTION(SIZE, "bandwidth", bandwidth, 1, 1ull << 46, 1),
 	OPTION(NUMBER, "downtime", downtime, 1, 3600000, 1),
+	CLI_STRING("listen", struct options, listen),
 	CLI_FLAG("lines", struct options, lines),
 	CLI_JSON,
 	{ 0 }
@@ -96,6 +103,7 @@ static const struct cli_syntax syntax = { .options = options };
  * @sample: its container
  * @show: how it is shown
  * @screen: the terminal; its term is NULL: lines are printed
+ * @serve: clients that read the numbers
  */
 struct watch {
 	struct options o;
@@ -103,18 +111,21 @@ struct watch {
 	struct sample sample;
 	struct show show;
 	struct screen screen;
+	struct serve serve;
 };
 
-/* Wait until @end, or for a key. Return: 0 or -EINTR: a signal */
+/* Wait until @end, or for a key or a client. Return: 0 or -EINTR: a signal */
 static int wait_for(struct watch *w, uint64_t end)
 {
-	struct pollfd fd = { .fd = w->screen.term ? STDIN_FILENO : -1,
-			     .events = POLLIN };
+	struct pollfd fds[SERVE_CLIENTS + 2];
+	unsigned int n = serve_fds(&w->serve, fds);
 
-	dml_clock_poll(&fd, 1, end);
-	if (cli_interrupt_signal())
-		return -EINTR;
-	return 0;
+	if (w->screen.term)
+		fds[n++] =
+			(struct pollfd){ .fd = STDIN_FILENO, .events = POLLIN };
+	dml_clock_poll(fds, n, end);
+	serve_work(&w->serve);
+	return cli_interrupt_signal() ? -EINTR : 0;
 }
 
 static bool is_over(const struct watch *w, uint64_t end)
@@ -158,6 +169,7 @@ static int show(struct watch *w, uint64_t ns)
 	struct shown shown;
 
 	show_take(&shown, &w->show, &w->sample, ns);
+	serve_set(&w->serve, &w->show, &shown);
 	if (w->screen.term)
 		return screen_show(&w->screen, &shown);
 	if (ns)
@@ -255,6 +267,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		       .interval = 1000,
 		       .bandwidth = 1ull << 30,
 		       .downtime = 300 },
+		.serve.fd = -1,
 	};
 	int status = cli_options_parse(cmd, &syntax, &w.o, &argc, &argv);
 
@@ -264,8 +277,11 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return status;
 	w.o.target.workload.filled = 0;
 	status = target_open(&w.target, &w.o.target);
+	if (!status && w.o.listen)
+		status = serve_open(&w.serve, w.o.listen);
 	if (!status)
 		status = open_and_watch(&w);
+	serve_close(&w.serve);
 	target_close(&w.target);
 	return status;
 }
