@@ -20,7 +20,8 @@
 #define WORD_BITS 64
 
 const char *const record_kinds[] = { "full", "round", "last" };
-const char *const record_results[] = { "copied", "exact", "differs", "failed" };
+const char *const record_results[] = { "copied", "exact", "differs", "failed",
+				       "watched" };
 const char *const record_reasons[] = {
 	[DMATRACK_RUNNING] = "none",	  [DMATRACK_FITS] = "fits",
 	[DMATRACK_DIVERGES] = "diverges", [DMATRACK_ROUNDS] = "rounds",
@@ -98,7 +99,7 @@ static uint64_t count_bits(const uint64_t *bitmap, uint64_t from, uint64_t to)
 	return count + (uint64_t)__builtin_popcountll(bitmap[i] & tail);
 }
 
-/* Add bits [from, to) to the bins from @page on, a number over all regions. */
+/* Add bits [from, to), all if @bitmap is NULL, to the bins from @page on, a number over all regions. */
 static void add_bits(struct record *r, const uint64_t *bitmap, uint64_t from,
 		     uint64_t to, uint64_t page)
 {
@@ -108,7 +109,7 @@ static void add_bits(struct record *r, const uint64_t *bitmap, uint64_t from,
 
 		if (n > to - from)
 			n = to - from;
-		r->bin[bin] += count_bits(bitmap, from, from + n);
+		r->bin[bin] += bitmap ? count_bits(bitmap, from, from + n) : n;
 		from += n;
 		page += n;
 	}
@@ -132,6 +133,39 @@ void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
 			add_bits(r, bitmap, from - first, to - first,
 				 p->before + (from - p->first));
 	}
+}
+
+/* Return: the region of a page, by its number, or else the next one; or the end of the list */
+static const struct part *find_part(const struct record *r, uint64_t page)
+{
+	unsigned int low = 0, high = r->nparts;
+
+	while (low < high) {
+		unsigned int i = low + (high - low) / 2;
+
+		if (r->part[i].first + r->part[i].pages <= page)
+			low = i + 1;
+		else
+			high = i;
+	}
+	return r->part + low;
+}
+
+uint64_t record_dirty_run(struct record *r, uint64_t iova, uint64_t pages)
+{
+	uint64_t first = iova / r->page_size, last = first + pages, n = 0;
+	const struct part *p = find_part(r, first);
+
+	r->known = true;
+	for (; p < r->part + r->nparts && p->first < last; p++) {
+		uint64_t from = p->first > first ? p->first : first;
+		uint64_t to = p->first + p->pages < last ? p->first + p->pages :
+							   last;
+
+		add_bits(r, NULL, 0, to - from, p->before + (from - p->first));
+		n += to - from;
+	}
+	return n;
 }
 
 void record_dirty_all(struct record *r)
@@ -322,7 +356,7 @@ static void take_bitmaps(struct record *r, const struct dmatrack_round *round)
 		round->sent_bitmaps ? round->sent_bitmaps : round->bitmaps;
 	unsigned int i;
 
-	if (!round->number) {
+	if (!round->number && round->dirty) {
 		record_dirty_all(r);
 		return;
 	}

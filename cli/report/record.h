@@ -84,6 +84,7 @@ enum record_result {
 	RECORD_EXACT,	/* everything was copied, compared, and is the same */
 	RECORD_DIFFERS, /* the copy was compared, and differs */
 	RECORD_FAILED,	/* there is no copy */
+	RECORD_WATCHED, /* nothing was copied: memory was watched */
 };
 
 /**
@@ -147,6 +148,8 @@ int record_create(struct record **r, const char *path,
  */
 void record_dirty(struct record *r, uint64_t iova, uint64_t pages,
 		  const uint64_t *bitmap);
+/* The same for @pages pages, all of them dirty. Return: number of them that are in regions */
+uint64_t record_dirty_run(struct record *r, uint64_t iova, uint64_t pages);
 void record_dirty_all(struct record *r); /* every page of all regions */
 
 /**
@@ -174,7 +177,7 @@ int record_copy_close(struct record *r, const struct dmatrack_totals *totals,
 
 /* Words of the record, by enum record_kind, record_result and dmatrack_reason */
 extern const char *const record_kinds[3];
-extern const char *const record_results[4];
+extern const char *const record_results[5];
 extern const char *const record_reasons[5];
 
 /* Reading */

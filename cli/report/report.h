@@ -24,12 +24,14 @@
 /**
  * struct report - data of a page
  * @title: title of the page; NULL: none
+ * @reload: seconds after which the page loads itself anew; 0: it doesn't
  * @n: number of records
  * @name: name of each record, for the reader of the page
  * @file: each record
  */
 struct report {
 	const char *title;
+	int reload;
 	unsigned int n;
 	const char *name[REPORT_RECORDS];
 	struct record_file file[REPORT_RECORDS];

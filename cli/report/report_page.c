@@ -116,8 +116,9 @@ static json_t *pack(const struct report *r)
 			return NULL;
 		}
 	}
-	return json_pack("{s:s, s:s?, s:o}", "version", DMATRACK_RELEASE,
-			 "title", r->title, "records", records);
+	return json_pack("{s:s, s:s?, s:i, s:o}", "version", DMATRACK_RELEASE,
+			 "title", r->title, "reload", r->reload, "records",
+			 records);
 }
 
 static int write_escaped(const char *text, size_t size, void *out)

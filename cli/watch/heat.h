@@ -61,7 +61,7 @@ int heat_show(struct heat *h, uint64_t first, uint64_t pages,
 /* Time goes on to @tick. */
 void heat_advance(struct heat *h, uint64_t tick);
 
-/* Pages are being written now: the stamps' moved(), with a struct heat as @opaque */
+/* Pages are being written now: a listener's moved(), with a struct heat as @opaque */
 void heat_move(void *opaque, uint64_t page, uint64_t n, uint64_t age);
 
 /* Return: number of pages of a cell */

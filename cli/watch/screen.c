@@ -72,8 +72,8 @@ int screen_open(struct screen *s, const struct show *show,
 	prepare_terminal();
 	choose_colours(s);
 	heat_init(&s->heat, &sample->layout, &sample->stamps);
-	sample->stamps.opaque = &s->heat;
-	sample->stamps.moved = heat_move;
+	s->listener = (struct stamps_listener){ heat_move, &s->heat, NULL };
+	stamps_listen(&sample->stamps, &s->listener);
 	return 0;
 }
 
@@ -84,7 +84,7 @@ void screen_close(struct screen *s)
 		delscreen(s->term);
 	}
 	s->term = NULL;
-	s->sample->stamps.moved = NULL;
+	stamps_unlisten(&s->sample->stamps, &s->listener);
 	heat_fini(&s->heat);
 	maps_free(&s->maps);
 }
@@ -171,8 +171,13 @@ static void change_interval(struct screen *s, bool longer)
 
 static void pause_or_go_on(struct screen *s)
 {
+	struct stamps *stamps = &s->sample->stamps;
+
 	s->paused = !s->paused;
-	s->sample->stamps.moved = s->paused ? NULL : heat_move;
+	if (s->paused)
+		stamps_unlisten(stamps, &s->listener);
+	else
+		stamps_listen(stamps, &s->listener);
 	s->cells = 0;
 }
 

@@ -45,6 +45,7 @@ struct screen_zoom {
  * @wide: whether the terminal has characters for shades and bars
  * @colour: whether it has colours
  * @heat: the map
+ * @listener: adds writes to @heat, unless @paused
  * @zoom: parts of the memory, each within the one before; the last one is shown
  * @zooms: number of them, at least 1
  * @cells: number of cells that the map has room for
@@ -67,6 +68,7 @@ struct screen {
 	bool paused, help, quit;
 	bool wide, colour;
 	struct heat heat;
+	struct stamps_listener listener;
 	struct screen_zoom zoom[SCREEN_ZOOMS];
 	unsigned int zooms;
 	unsigned int cells;

@@ -63,6 +63,22 @@ void stamps_fini(struct stamps *s)
 	stamps_init(s);
 }
 
+void stamps_listen(struct stamps *s, struct stamps_listener *l)
+{
+	l->next = s->listeners;
+	s->listeners = l;
+}
+
+void stamps_unlisten(struct stamps *s, struct stamps_listener *l)
+{
+	struct stamps_listener **at = &s->listeners;
+
+	while (*at && *at != l)
+		at = &(*at)->next;
+	if (*at)
+		*at = l->next;
+}
+
 /* The table's entry for the block of @first: its own, or a free one */
 static struct stamps_block **slot_of(struct stamps_block **block, uint64_t room,
 				     uint64_t first)
@@ -166,6 +182,7 @@ static void block_write(struct stamps *s, struct stamps_block *b,
 			unsigned int from, unsigned int to)
 {
 	uint16_t stamp = stamp_of(s->now);
+	struct stamps_listener *l;
 	unsigned int n, run, i;
 
 	for (n = from; n < to; n += run) {
@@ -174,8 +191,8 @@ static void block_write(struct stamps *s, struct stamps_block *b,
 		run = run_of(b, n, to);
 		if (age < STAMPS_TICKS)
 			*count_at(s, s->now - age) -= run;
-		if (s->moved)
-			s->moved(s->opaque, b->first + n, run, age);
+		for (l = s->listeners; l; l = l->next)
+			l->moved(l->opaque, b->first + n, run, age);
 		for (i = n; i < n + run; i++)
 			b->tick[i] = stamp;
 	}

@@ -33,6 +33,19 @@ struct stamps_block {
 };
 
 /**
+ * struct stamps_listener - a function that is told of writes
+ * @moved: called for @n pages from @first on that are being written, and were last written @age ticks ago;
+ *	   STAMPS_TICKS: longer ago, or never
+ * @opaque: first argument of @moved
+ * @next: the next listener
+ */
+struct stamps_listener {
+	void (*moved)(void *opaque, uint64_t first, uint64_t n, uint64_t age);
+	void *opaque;
+	struct stamps_listener *next;
+};
+
+/**
  * struct stamps - the stamps of a container's pages
  * @now: the current tick
  * @swept: tick at which stamps that no longer count were set to 0
@@ -42,9 +55,7 @@ struct stamps_block {
  * @nr: number of blocks in it
  * @order: the first @ordered blocks that were made, by number
  * @ordered: length of @order
- * @moved: called for @n pages from @first on that are being written, and were last written @age ticks ago;
- *	   STAMPS_TICKS: longer ago, or never. NULL: none
- * @opaque: first argument of @moved
+ * @listeners: those that are told of writes; NULL: none
  */
 struct stamps {
 	uint64_t now;
@@ -55,12 +66,15 @@ struct stamps {
 	uint64_t nr;
 	struct stamps_block **order;
 	uint64_t ordered;
-	void (*moved)(void *opaque, uint64_t first, uint64_t n, uint64_t age);
-	void *opaque;
+	struct stamps_listener *listeners;
 };
 
 void stamps_init(struct stamps *s);
 void stamps_fini(struct stamps *s);
+
+/* @l is told of writes from now on; until now. It must not be one that is told already; must be. */
+void stamps_listen(struct stamps *s, struct stamps_listener *l);
+void stamps_unlisten(struct stamps *s, struct stamps_listener *l);
 
 /* Time goes on to @tick, which is not before the current one. */
 void stamps_advance(struct stamps *s, uint64_t tick);

@@ -8,6 +8,7 @@
 #include "cli/common/interrupt.h"
 #include "cli/common/json.h"
 #include "lib/util/clock.h"
+#include "recorder.h"
 #include "screen.h"
 #include "serve.h"
 
@@ -37,6 +38,8 @@ static const char help[] =
 	"  --listen ADDRESS   serve the numbers to Prometheus, at http://ADDRESS/metrics:\n"
 	"                     HOST:PORT, or PORT of this machine's loopback. Anyone who\n"
 	"                     can connect can read them\n"
+	"  --record FILE      write a record to FILE, for 'dmatrack report', which may follow\n"
+	"                     it while it grows\n"
 	"  --lines            print lines, in a terminal too\n"
 	"  --json             print JSON, an object a line, for programs\n"
 	"  --help             print this text\n"
@@ -61,12 +64,14 @@ static const char help[] =
  * @bandwidth: bytes a second of a migration
  * @downtime: ms that it may stop the machine for
  * @listen: address at which the numbers are served; NULL: nowhere
+ * @record: file for a record; NULL: none
  * @lines: true: print lines in a terminal, too
  */
 struct options {
 	struct target_options target;
 	uint64_t interval, count, bandwidth, downtime;
 	const char *listen;
+	const char *record;
 	bool lines;
 };
 
@@ -89,6 +94,7 @@ static const struct cli_option options[] = {
 	OPTION(SIZE, "bandwidth", bandwidth, 1, 1ull << 46, 1),
 	OPTION(NUMBER, "downtime", downtime, 1, 3600000, 1),
 	CLI_STRING("listen", struct options, listen),
+	CLI_STRING("record", struct options, record),
 	CLI_FLAG("lines", struct options, lines),
 	CLI_JSON,
 	{ 0 }
@@ -104,6 +110,7 @@ static const struct cli_syntax syntax = { .options = options };
  * @show: how it is shown
  * @screen: the terminal; its term is NULL: lines are printed
  * @serve: clients that read the numbers
+ * @recorder: the record
  */
 struct watch {
 	struct options o;
@@ -112,6 +119,7 @@ struct watch {
 	struct show show;
 	struct screen screen;
 	struct serve serve;
+	struct recorder recorder;
 };
 
 /* Wait until @end, or for a key or a client. Return: 0 or -EINTR: a signal */
@@ -170,6 +178,7 @@ static int show(struct watch *w, uint64_t ns)
 
 	show_take(&shown, &w->show, &w->sample, ns);
 	serve_set(&w->serve, &w->show, &shown);
+	recorder_add(&w->recorder, &shown);
 	if (w->screen.term)
 		return screen_show(&w->screen, &shown);
 	if (ns)
@@ -212,11 +221,11 @@ static int watch_shown(struct watch *w)
 	return err;
 }
 
-static int finish(const struct watch *w, int err, bool screen)
+static int finish(const struct watch *w, int err)
 {
 	if (err == -EINTR)
 		return cli_interrupt_status("no longer watching");
-	if (err == -ENODEV && screen)
+	if (err == -ENODEV && w->screen.show)
 		printf("%s (process %d) has closed its container\n",
 		       w->target.name, w->target.pid);
 	if (!err || err == -ENODEV) /* the program has ended */
@@ -225,25 +234,38 @@ static int finish(const struct watch *w, int err, bool screen)
 	return CLI_FAILED;
 }
 
+static int watch_sample(struct watch *w)
+{
+	int status = 0, err, closed;
+
+	if (w->o.record)
+		status = recorder_open(&w->recorder, w->o.record, &w->show,
+				       &w->sample);
+	if (status)
+		return status;
+	cli_interrupt_catch();
+	err = watch_shown(w);
+	closed = recorder_close(&w->recorder, w->o.record);
+	status = finish(w, err);
+	return status ? status : closed;
+}
+
 static int open_and_watch(struct watch *w)
 {
-	int err = sample_open(&w->sample, w->target.container);
-	bool screen;
+	int err = sample_open(&w->sample, w->target.container), status;
 
 	if (err) {
 		cli_error("%s", cli_error_why(err));
 		return CLI_FAILED;
 	}
-	cli_interrupt_catch();
 	w->show = (struct show){
 		.target = &w->target,
 		.bandwidth = w->o.bandwidth,
 		.downtime = w->o.downtime * (DML_NSEC / 1000),
 	};
-	err = watch_shown(w);
-	screen = w->screen.show;
+	status = watch_sample(w);
 	sample_close(&w->sample);
-	return finish(w, err, screen);
+	return status;
 }
 
 static int check(const struct options *o)

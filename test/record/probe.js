@@ -35,6 +35,8 @@ const ticks = chart => all('.tick', chart).map(t => ({text: t.textContent,
 function chart(figure, name) {
 	const svg = figure.querySelector(`.${name}`);
 
+	if (!svg)
+		return null;
 	return {ticks: ticks(svg), names: text('.labels text', svg),
 		bars: all('.plot rect', svg).map(r => ({part: r.getAttribute('class'), ...box(r)})),
 		points: all('circle.predicted', svg).map(c => box(c)),
@@ -95,6 +97,9 @@ function pinch(target) {
 /* The bars' chart, after each way to zoom */
 function zoomed(figure) {
 	const [more, less, whole] = all('button', figure), svg = figure.querySelector('.bytes > svg');
+
+	if (!svg) /* a record of watch has no such chart */
+		return null;
 	const bars = () => chart(figure, 'bytes').bars.filter(b => b.part === 'sent');
 	const {left, top} = svg.getBoundingClientRect();
 	const wheel = more => event(svg, 'wheel', left + 180, top + 50, more);

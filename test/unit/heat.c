@@ -20,6 +20,7 @@ static const struct {
 static struct stamps s;
 static struct layout l;
 static struct heat h;
+static struct stamps_listener listener;
 static uint64_t last[PAGES]; /* tick of the last write by place, plus 1 */
 
 static void begin(void)
@@ -35,8 +36,8 @@ static void begin(void)
 				    mappings[i].pages * PAGE, 0),
 			 0);
 	heat_init(&h, &l, &s);
-	s.opaque = &h;
-	s.moved = heat_move;
+	listener = (struct stamps_listener){ heat_move, &h, NULL };
+	stamps_listen(&s, &listener);
 }
 
 /* Write pages by their numbers, also some that aren't mapped. */

@@ -61,8 +61,10 @@ function load(record) {
 	r.regions = run.regions.map(g => ({iova: BigInt(g.iova), pages: g.size / run.page_size}));
 	r.pages = d3.sum(r.regions, g => g.pages);
 	r.memory = r.pages * run.page_size;
+	/* a record of watch: its rounds are intervals, in which nothing was sent */
+	r.watched = run.command === 'watch';
 	rounds.forEach((o, i) => {
-		o.name = o.kind === 'round' ? String(o.round) : o.kind;
+		o.name = o.kind === 'round' || r.watched ? String(o.round) : o.kind;
 		o.changed = Math.max(o.pages_dirty - (o.pages_same || 0), 0) * run.page_size;
 		if (!o.dirty_rate && i && o.begin_ns > rounds[i - 1].begin_ns)
 			o.dirty_rate = o.changed * 1e9 / (o.begin_ns - rounds[i - 1].begin_ns);
@@ -86,8 +88,9 @@ function load(record) {
 	r.reason = !end ? 'none' : end.reason === 'asked' && r.running &&
 		r.running.pages_dirty * run.page_size <= run.left_limit ? 'fits' : end.reason;
 	r.missed = r.reason === 'diverges' || r.reason === 'rounds';
-	r.bad = !end || end.result === 'failed' || end.result === 'differs';
-	r.fits = r.allowed ? rounds.find(o => o.kind !== 'last' && o.downtime_ns <= r.allowed) : undefined;
+	r.hopeless = r.watched && r.predicted > r.allowed;
+	r.bad = r.watched ? r.hopeless : !end || end.result === 'failed' || end.result === 'differs';
+	r.fits = r.allowed && !r.watched ? rounds.find(o => o.kind !== 'last' && o.downtime_ns <= r.allowed) : undefined;
 	return r;
 }
 
@@ -97,6 +100,9 @@ function headline(r) {
 	const results = {copied: 'everything was copied', exact: 'the copy is exact: every byte was compared',
 			 differs: 'THE COPY DIFFERS from the memory'};
 
+	if (r.watched)
+		return `${time(r.time)}${r.end ? '' : ', so far'}; ` + (r.predicted === undefined ? 'nothing is known yet' :
+			`a migration ${r.hopeless ? 'would not end' : `would stop it for ${time(r.predicted)}`}`);
 	if (!r.end)
 		return `KILLED, or still running, after ${plural(r.rounds.length, 'round')}: the record has no end`;
 	if (r.end.result === 'failed')
@@ -114,7 +120,7 @@ function describe(r) {
 	return `${bytes(r.memory)} of memory in ${plural(r.regions.length, 'region')}, tracked by ${
 		drivers[driver] || `driver ${driver}`} in pages of ${bytes(r.run.page_size)}` +
 		(r.run.refine === true ? ', compared by content before they are sent again.' : '.') +
-		(r.run.target ? ` Target: ${clean(r.run.target, 200)}` : '');
+		(r.run.target ? ` ${r.watched ? 'Program' : 'Target'}: ${clean(r.run.target, 200)}` : '');
 }
 
 function reason(r) {
@@ -124,6 +130,11 @@ function reason(r) {
 	const expected = r.predicted !== undefined && r.allowed ?
 		` Predicted downtime after ${where}: ${time(r.predicted)}; allowed: ${time(r.allowed)}.` : '';
 
+	if (r.watched)
+		return `Nothing was copied: devices' writes were watched. A migration as it would be at the end, at ${
+			rate(r.run.bandwidth_limit)}: ${r.hopeless ? 'it would not end' :
+			`a downtime of ${r.predicted === undefined ? 'a length that is not known' : time(r.predicted)}`}; ${
+			time(r.allowed)} are allowed.`;
 	if (!r.end)
 		return `The record ends after ${where || 'the start'}.`;
 	switch (r.reason) {
@@ -174,9 +185,10 @@ function facts(r) {
 	const converged = {fits: 'yes', asked: 'stopped when asked', diverges: 'no', rounds: 'no'};
 	const words = Array.isArray(r.run.arguments) ? r.run.arguments.map(w => quote(String(w))).join(' ') : '';
 
-	return [['Memory', bytes(r.memory)], ['Time', time(r.time)], ['Rounds', count(r.rounds.length)],
-		['Sent', `${bytes(r.sent)}, ${short(r.sent / r.memory)} × memory`],
-		['Converged', converged[r.reason] || 'not known'],
+	return [['Memory', bytes(r.memory)], ['Time', time(r.time)],
+		[r.watched ? 'Intervals' : 'Rounds', count(r.rounds.length)],
+		['Sent', r.watched ? '' : `${bytes(r.sent)}, ${short(r.sent / r.memory)} × memory`],
+		['Converged', r.watched ? '' : converged[r.reason] || 'not known'],
 		...[['Host', r.run.host], ['Started', r.run.date], ['Version', r.run.version], ['Command line', words]]
 			.map(([name, text]) => [name, clean(text || '', 500)])];
 }
@@ -211,19 +223,19 @@ function showTable(parent, r) {
 	const some = name => r.rounds.some(o => o[name]), running = o => o.kind !== 'last';
 	const found = f => o => o.kind === 'full' ? '' : f(o);
 	const columns = [
-		['Round', o => o.name],
-		['Began at', o => time(o.begin_ns)],
-		['Took', o => time(o.end_ns - o.begin_ns)],
-		['Dirty pages', o => o.kind === 'full' ? 'all' : count(o.pages_dirty)],
+		[r.watched ? 'Interval' : 'Round', o => o.name],
+		[r.watched ? 'Ended at' : 'Began at', o => time(o.begin_ns)],
+		!r.watched && ['Took', o => time(o.end_ns - o.begin_ns)],
+		['Dirty pages', o => o.kind === 'full' && !r.watched ? 'all' : count(o.pages_dirty)],
 		['of all', found(o => percent(o.pages_dirty / r.pages))],
 		...(r.run.sources || []).map((name, i) => [`by the ${clean(name, 20)}`,
 			found(o => o.pages_reported && o.pages_reported[i] !== undefined ? count(o.pages_reported[i]) : '')]),
 		['Dirty rate', found(o => rate(o.dirty_rate || 0))],
-		['Sent pages', o => count(o.pages_sent)],
+		!r.watched && ['Sent pages', o => count(o.pages_sent)],
 		some('pages_zero') && ['Zero', o => count(o.pages_zero || 0)],
 		some('pages_same') && ['Unchanged', o => count(o.pages_same || 0)],
-		['Sent', o => bytes(o.bytes)],
-		['Bandwidth', o => o.rate ? rate(o.rate) : ''],
+		!r.watched && ['Sent', o => bytes(o.bytes)],
+		!r.watched && ['Bandwidth', o => o.rate ? rate(o.rate) : ''],
 		some('bytes_left') && ['Left', o => running(o) && o.bytes_left !== undefined ? bytes(o.bytes_left) : ''],
 		some('downtime_ns') && ['Predicted downtime',
 			o => running(o) && o.downtime_ns !== undefined ? time(o.downtime_ns) : ''],
@@ -233,7 +245,7 @@ function showTable(parent, r) {
 	const box = parent.append('details').attr('open', n > 40 ? null : '');
 	const table = box.append('table').attr('class', 'rounds');
 
-	box.insert('summary', 'table').text(plural(n, 'round') +
+	box.insert('summary', 'table').text(plural(n, r.watched ? 'interval' : 'round') +
 		(n > MOST_ROWS ? `, of which the first and the last ${half} are here` : ''));
 	table.append('thead').append('tr').selectAll('th').data(columns).join('th').text(c => c[0]);
 	table.append('tbody').selectAll('tr').data(shown).join('tr')
@@ -378,13 +390,14 @@ class Figure {
 		this.map.select('.axis').attr('class', 'address');
 		this.canvas = d3.select(this.map.node().parentNode).insert('canvas', 'svg');
 		this.charts = {
-			bytes: this.addChart('Bytes a round (logarithmic)', 'bytes', [['sent', 'sent'],
+			bytes: !r.watched && this.addChart('Bytes a round (logarithmic)', 'bytes', [['sent', 'sent'],
 				some('pages_zero') && ['zero', 'zero, not sent'],
 				some('pages_same') && ['same', 'unchanged, not sent']]),
-			rates: this.addChart('How fast memory was written, and could be sent (logarithmic)', 'rates',
-				[['rate', 'bandwidth measured'], ['dirty', 'dirty rate'],
+			rates: this.addChart(`How fast memory was written${r.watched ? '' : ', and could be sent'} (logarithmic)`, 'rates',
+				[!r.watched && ['rate', 'bandwidth measured'], ['dirty', 'dirty rate'],
 				 r.run.bandwidth_limit && ['limit', `limit ${rate(r.run.bandwidth_limit)}`]]),
-			downtimes: this.addChart('Downtime, if devices had been stopped then (logarithmic)', 'downtimes',
+			downtimes: this.addChart(r.watched ? 'Downtime of a migration that began then (logarithmic)' :
+				'Downtime, if devices had been stopped then (logarithmic)', 'downtimes',
 				[some('downtime_ns') && ['predicted', 'predicted'],
 				 r.allowed && ['allowed', `allowed ${time(r.allowed)}`],
 				 r.fits && ['fits', `fits after ${r.fits.kind === 'full' ? 'the full copy' : `round ${r.fits.name}`}`],
@@ -435,7 +448,7 @@ class Figure {
 		Object.assign(this, layOut(r, this.plot));
 		this.box.selectAll('.plot').attr('x', this.left).attr('width', this.plot);
 		this.map.attr('height', this.height + FOOT).selectAll('.plot, .cursor').attr('height', this.height);
-		Object.values(this.charts).forEach(svg => svg.attr('height', CHART + FOOT + 6)
+		Object.values(this.charts).filter(svg => svg).forEach(svg => svg.attr('height', CHART + FOOT + 6)
 			.selectAll('.plot, .cursor').attr('y', 6).attr('height', CHART));
 		const ratio = devicePixelRatio || 1;
 
@@ -484,11 +497,12 @@ class Figure {
 
 		this.drawHeat();
 		this.drawAddresses();
-		this.drawBytes(this.charts.bytes, columns);
+		if (this.charts.bytes)
+			this.drawBytes(this.charts.bytes, columns);
 		this.drawRates(this.charts.rates, columns);
 		this.drawDowntimes(this.charts.downtimes, columns);
 		[[this.map, this.height], [this.charts.rates, CHART + 6]].forEach(([svg, y]) => this.drawTimes(svg, y));
-		[this.charts.bytes, this.charts.downtimes].forEach(svg => this.drawNames(svg, columns));
+		[this.charts.bytes, this.charts.downtimes].filter(svg => svg).forEach(svg => this.drawNames(svg, columns));
 		this.note.text(this.notes().filter(n => n).join(' '));
 		this.box.selectAll('.scale i').style('color', (s, i) => colour(i));
 		this.drawCursor();
@@ -690,8 +704,9 @@ class Figure {
 	tell(i) {
 		const {rounds, pages, time: end} = this.r, o = rounds[i], next = rounds[i + 1];
 
-		return [`Round ${o.name}, ${time(o.begin_ns)} to ${time(next ? next.begin_ns : end)}`,
-			`sent ${bytes(o.bytes)}${o.rate ? ` at ${rate(o.rate)}` : ''}`,
+		return [`${this.r.watched ? 'Interval' : 'Round'} ${o.name}, ${time(o.begin_ns)} to ${
+			time(next ? next.begin_ns : end)}`,
+			!this.r.watched && `sent ${bytes(o.bytes)}${o.rate ? ` at ${rate(o.rate)}` : ''}`,
 			o.pages_zero && `zero: ${plural(o.pages_zero, 'page')}`,
 			o.pages_same && `unchanged: ${plural(o.pages_same, 'page')}`,
 			o.kind !== 'last' && o.downtime_ns !== undefined && `predicted downtime ${time(o.downtime_ns)}`,
@@ -768,5 +783,8 @@ eachRun((cell, r) => showHead(cell, r, title(r)));
 eachRun((cell, r) => showFacts(cell, r, runs));
 eachRun((cell, r) => new Figure(cell, r, scales));
 eachRun((cell, r) => showTable(cell, r));
+/* the record still grows, and the page is made anew */
+if (data.reload)
+	setTimeout(() => location.reload(), 1000 * data.reload);
 main.append('footer').text(`Made by dmatrack report, version ${data.version}.`);
 })();
