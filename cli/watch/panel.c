@@ -317,7 +317,7 @@ static void draw_cursor(const struct screen *s, int y)
 	else
 		snprintf(last, sizeof(last), "not in 60 s");
 	put(y, 0, COLS,
-	    "%#" PRIx64 " +%s: %s pages written in 1 s, last %s  %s", iova,
+	    "%#" PRIx64 " +%s: %s pages written in 1 s, %s  %s", iova,
 	    cli_text_size(size, heat_pages(h, s->cursor) * LAYOUT_PAGE),
 	    cli_text_count(now, h->cell[s->cursor].now), last,
 	    memory_name(s, layout_at(h->layout, h->first + s->cursor * h->each),
@@ -426,7 +426,7 @@ static void draw_help(void)
 static int draw_memory(struct screen *s, int y)
 {
 	int blank = LINES >= 20, rest = LINES - 1 - y - 2 * blank;
-	int hottest = rest * 2 / 5 < 14 ? rest * 2 / 5 : 14;
+	int hottest = rest * 2 / 5 < 11 ? rest * 2 / 5 : 11;
 	int err = draw_map(s, y + blank, rest - hottest);
 
 	draw_ranges(s, LINES - 1 - hottest, hottest);

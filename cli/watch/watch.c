@@ -125,7 +125,7 @@ struct watch {
 /* Wait until @end, or for a key or a client. Return: 0 or -EINTR: a signal */
 static int wait_for(struct watch *w, uint64_t end)
 {
-	struct pollfd fds[SERVE_CLIENTS + 2];
+	struct pollfd fds[SERVE_CLIENTS + 2] = { 0 };
 	unsigned int n = serve_fds(&w->serve, fds);
 
 	if (w->screen.term)
@@ -133,7 +133,14 @@ static int wait_for(struct watch *w, uint64_t end)
 			(struct pollfd){ .fd = STDIN_FILENO, .events = POLLIN };
 	dml_clock_poll(fds, n, end);
 	serve_work(&w->serve);
+	if (w->screen.term && fds[n - 1].revents & (POLLHUP | POLLERR))
+		w->screen.quit = true; /* the terminal has gone */
 	return cli_interrupt_signal() ? -EINTR : 0;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 static bool is_over(const struct watch *w, uint64_t end)
@@ -158,7 +165,7 @@ static int sample_interval(struct watch *w, uint64_t begin)
 	while (!err && !is_over(w, begin + interval_of(w))) {
 		if (dml_clock_now() >= next) {
 			err = sample_take(&w->sample);
-			next += SAMPLE_TICK;
+			next = later(next + SAMPLE_TICK, dml_clock_now());
 		}
 		if (!err)
 			err = wait_for(
@@ -291,13 +298,14 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		       .downtime = 300 },
 		.serve.fd = -1,
 	};
-	int status = cli_options_parse(cmd, &syntax, &w.o, &argc, &argv);
+	int status;
 
+	w.o.target.workload.pins = 0;
+	status = cli_options_parse(cmd, &syntax, &w.o, &argc, &argv);
 	if (status == CLI_GO_ON)
 		status = check(&w.o);
 	if (status != CLI_GO_ON)
 		return status;
-	w.o.target.workload.filled = 0;
 	status = target_open(&w.target, &w.o.target);
 	if (!status && w.o.listen)
 		status = serve_open(&w.serve, w.o.listen);
