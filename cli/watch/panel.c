@@ -316,9 +316,8 @@ static void draw_cursor(const struct screen *s, int y)
 			 (double)age / 10);
 	else
 		snprintf(last, sizeof(last), "not in 60 s");
-	put(y, 0, COLS,
-	    "%#" PRIx64 " +%s: %s pages written in 1 s, %s  %s", iova,
-	    cli_text_size(size, heat_pages(h, s->cursor) * LAYOUT_PAGE),
+	put(y, 0, COLS, "%#" PRIx64 " +%s: %s pages written in 1 s, %s  %s",
+	    iova, cli_text_size(size, heat_pages(h, s->cursor) * LAYOUT_PAGE),
 	    cli_text_count(now, h->cell[s->cursor].now), last,
 	    memory_name(s, layout_at(h->layout, h->first + s->cursor * h->each),
 			iova / LAYOUT_PAGE, name, sizeof(name)));

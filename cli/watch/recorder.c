@@ -125,7 +125,7 @@ void recorder_add(struct recorder *r, const struct shown *shown)
 	record_round(r->record, &round);
 	r->rounds++;
 	r->dirty = 0;
-	r->since = r->sample->stamps.now;
+	r->since = r->sample->stamps.now + 1;
 	r->elapsed = shown->elapsed;
 }
 

@@ -16,7 +16,7 @@
  * @record: the record; NULL: there is none, or it is full
  * @sample: the container
  * @listener: to @sample's stamps
- * @since: tick at which the interval began
+ * @since: first tick of the interval
  * @dirty: number of pages written in the interval, within the record's regions
  * @rounds: number of intervals
  * @elapsed: ns from the beginning to the last of them

@@ -156,10 +156,15 @@ static uint64_t interval_of(const struct watch *w)
 	return ms * (DML_NSEC / 1000);
 }
 
-/* Sample until an interval that began at @begin is over. Return: 0, -EINTR: a signal, or as sample_take() */
+/*
+ * Sample until an interval that began at @begin, with a sample, is over. The next sample is at least a tick
+ * later, so a tick is of one interval.
+ *
+ * Return: 0, -EINTR: a signal, or as sample_take().
+ */
 static int sample_interval(struct watch *w, uint64_t begin)
 {
-	uint64_t next = dml_clock_now();
+	uint64_t next = dml_clock_now() + SAMPLE_TICK;
 	int err = 0;
 
 	while (!err && !is_over(w, begin + interval_of(w))) {
