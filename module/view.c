@@ -62,6 +62,10 @@ static void view_show(struct seq_file *s, struct file *file)
 		   !!(log.flags & DMATRACK_LOG_TRACKING));
 	seq_printf(s, "dmatrack-taken:\t%llu\n", log.taken);
 	seq_printf(s, "dmatrack-unread:\t%llu\n", log.unread);
+	seq_printf(s, "dmatrack-dirty-bits:\t%d\n",
+		   !!(all.flags & DMATRACK_STATS_DIRTY_BITS));
+	seq_printf(s, "dmatrack-everything:\t%d\n",
+		   !!(all.flags & DMATRACK_STATS_EVERYTHING));
 	seq_printf(s, "dmatrack-mappings:\t%llu\n", all.mappings);
 	seq_printf(s, "dmatrack-mapped:\t%llu\n", all.mapped);
 	seq_printf(s, "dmatrack-pinned:\t%llu\n", all.pinned);

@@ -7,6 +7,7 @@
 
 #include "cli/machine/machine.h"
 #include "info.h"
+#include "uapi/dmatrack.h"
 
 #define NO_LIMIT (1ull << 40) /* bytes of a bitmap: a limit that none reaches */
 
@@ -227,6 +228,35 @@ static int mappings(struct dmatrack *t, json_t *json)
 	return 0;
 }
 
+/* What its devices' writes are known by ---------------------------------------------- */
+
+static const char *name_scope(uint32_t flags)
+{
+	if (flags & DMATRACK_STATS_EVERYTHING)
+		return "all memory that an IOMMU maps counts as written";
+	if (flags & DMATRACK_STATS_DIRTY_BITS)
+		return "by the dirty bits of an IOMMU, and by drivers";
+	return "by drivers";
+}
+
+static void scope(struct dmatrack *t, json_t *json)
+{
+	struct dmatrack_get_stats stats = { .argsz = sizeof(stats) };
+	bool known =
+		!dmatrack_ioctl(t, DMATRACK_GET_STATS, (unsigned long)&stats);
+	bool bits = stats.flags & DMATRACK_STATS_DIRTY_BITS;
+	bool all = stats.flags & DMATRACK_STATS_EVERYTHING;
+
+	if (json) {
+		json_object_set_new(json, "dirty_bits",
+				    known ? json_boolean(bits) : json_null());
+		json_object_set_new(json, "everything",
+				    known ? json_boolean(all) : json_null());
+	} else if (known) {
+		printf("%-22s%s\n", "Writes known:", name_scope(stats.flags));
+	}
+}
+
 int info_container(struct dmatrack *t, bool with_mappings, json_t *json)
 {
 	struct dmatrack_container_info *info;
@@ -241,6 +271,7 @@ int info_container(struct dmatrack *t, bool with_mappings, json_t *json)
 		add_info(json, info);
 	else
 		print_info(info);
+	scope(t, json);
 	listed = info->flags & DMATRACK_INFO_MAPPINGS;
 	dmatrack_info_free(info);
 	if (!with_mappings)

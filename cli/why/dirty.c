@@ -33,6 +33,8 @@ static const json_t *reads_bits(const struct why *w)
 {
 	if (!w->driver)
 		return json_null();
+	if (w->asked)
+		return w->reads ? json_true() : json_false();
 	if (!strcmp(w->driver, "stock"))
 		return json_false();
 	if (!strcmp(w->driver, "iommufd"))
@@ -49,13 +51,15 @@ static enum sight look(const struct why *w, const json_t *device)
 	const json_t *bits = device_dirty_bits(w, device);
 	const json_t *reads = reads_bits(w);
 
-	if (!device_has_iommu(device))
+	if (!device_has_iommu(device) || (w->asked && !w->everything))
 		return SEEN;
 	if (json_is_false(bits))
 		return BLIND;
 	if (json_is_false(reads))
 		return json_is_true(bits) ? UNUSED : BLIND;
-	return json_is_true(bits) && json_is_true(reads) ? SEEN : UNSURE;
+	if (json_is_true(bits) && json_is_true(reads))
+		return SEEN;
+	return w->asked ? BLIND : UNSURE;
 }
 
 static void look_at_group(const struct why *w, struct sights *s,
@@ -114,7 +118,7 @@ static void explain_used(struct why *w, const struct sights *s)
 {
 	json_t *o;
 
-	if (!device_has_iommu(s->device[SEEN]))
+	if (!device_has_iommu(s->device[SEEN]) || (w->asked && !w->reads))
 		return;
 	o = finding_add(w, FINDING_OK, "dirty_bits",
 			machine_text(s->device[SEEN], "name"));
@@ -123,6 +127,8 @@ static void explain_used(struct why *w, const struct sights *s)
 		machine_text(s->device[SEEN], "iommu"),
 		!strcmp(w->driver, "iommufd") ?
 			" if the program asks for them (QEMU 9.1 and later)" :
+		w->asked ?
+			"" :
 			" (hardware_dirty=Y) if that was set before the program began");
 }
 

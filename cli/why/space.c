@@ -146,6 +146,18 @@ static void explain_mappings(struct why *w, const char *about,
 
 /* Tracking ----------------------------------------------------------------------- */
 
+/* Have the container say what is known of its devices' writes; the stock driver can't. */
+static void ask_scope(struct why *w, struct dmatrack *t)
+{
+	struct dmatrack_get_stats stats = { .argsz = sizeof(stats) };
+
+	if (dmatrack_ioctl(t, DMATRACK_GET_STATS, (unsigned long)&stats) < 0)
+		return;
+	w->asked = true;
+	w->reads |= !!(stats.flags & DMATRACK_STATS_DIRTY_BITS);
+	w->everything |= !!(stats.flags & DMATRACK_STATS_EVERYTHING);
+}
+
 /* Return: number of views that are on, without the container's own; 0 if the driver has none */
 static unsigned int count_views(struct dmatrack *t, bool own)
 {
@@ -225,6 +237,7 @@ static void explain_open(struct why *w, const char *about, struct dmatrack *t)
 
 	w->driver = dmatrack_driver(t);
 	explain_driver(w, about);
+	ask_scope(w, t);
 	if (dmatrack_get_info(t, &info))
 		return;
 	explain_tracking(w, about, t, info);

@@ -32,6 +32,9 @@
  * @fds: the descriptors of the process
  * @nr_fds: their number
  * @driver: what tracks: "dmatrack", "stock", "iommufd"; NULL: not known
+ * @asked: whether a container has told @reads and @everything
+ * @reads: whether it reads dirty bits of an IOMMU
+ * @everything: whether all memory that an IOMMU maps counts as written in it
  * @blind_bytes: memory that is mapped in an IOMMU for writing; 0: not known
  * @nr_logs: number of devices that have been seen to keep a log of their writes
  * @measure: time in ns to watch each container for; 0: they aren't watched
@@ -48,6 +51,9 @@ struct why {
 	struct process_fd *fds;
 	int nr_fds;
 	const char *driver;
+	bool asked;
+	bool reads;
+	bool everything;
 	uint64_t blind_bytes;
 	unsigned int nr_logs;
 	uint64_t measure;

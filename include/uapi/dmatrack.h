@@ -283,10 +283,15 @@ struct dmatrack_view_open {
 };
 #define DMATRACK_OPEN_VIEW _IO(DMATRACK_MAGIC, 4)
 
+/* What the devices of an IOMMU group write is read from the dirty bits of its page tables. */
+#define DMATRACK_STATS_DIRTY_BITS (1U << 0)
+/* There is a group whose writes nothing tells: all memory that an IOMMU maps counts as written. */
+#define DMATRACK_STATS_EVERYTHING (1U << 1)
+
 /**
  * struct dmatrack_get_stats - how much a container has mapped, pinned and logged
  * @argsz: in: size of this structure in bytes; at least up to @harvests
- * @flags: in: 0
+ * @flags: in: 0; out: DMATRACK_STATS_*; later versions may have others: ignore unknown flags
  * @mappings: out: number of mappings
  * @mapped: out: bytes of all mappings
  * @pinned: out: number of pages that drivers hold, each counted once in a mapping

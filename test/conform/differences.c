@@ -214,6 +214,7 @@ static const struct difference differences[] = {
 	{ "views_open_arguments", NO_VIEWS, "-ENOTTY, not ", 0 },
 	{ "stats_counts", NO_STATS, "-ENOTTY, not ", 0 },
 	{ "stats_arguments", NO_STATS, "-ENOTTY, not ", 0 },
+	{ "stats_unseen", NO_STATS, "-ENOTTY, not ", 0 },
 	{ "stats_fdinfo", NO_STATS, NULL, 0 },
 	{ "process_list", NO_LIST, "-ENOTTY, not ", 0 },
 	{ "iommu_map_waits_alone", NOT_THERE, "-EFAULT, not 0", 0 },

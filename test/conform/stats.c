@@ -50,6 +50,34 @@ CASE(stats_counts, EMULATED)
 	EXPECT_EQ(stats().mappings, 1);
 }
 
+/* Whether all counts as written, and whether dirty bits are read */
+CASE(stats_unseen, IOMMU | UNSEEN)
+{
+	EXPECT_EQ(stats().flags, DMATRACK_STATS_EVERYTHING);
+}
+
+CASE(stats_dirty_bits, IOMMU | DIRTY_BITS)
+{
+	EXPECT_EQ(stats().flags, DMATRACK_STATS_DIRTY_BITS);
+}
+
+CASE(stats_scope_of_groups, SEVERAL | DIRTY_BITS)
+{
+	struct dev_device *seen, *unseen;
+
+	added(EMULATED, 0);
+	EXPECT_EQ(stats().flags, 0);
+	seen = added(IOMMU, 0);
+	EXPECT_EQ(stats().flags, DMATRACK_STATS_DIRTY_BITS);
+	unseen = added(IOMMU, 2);
+	EXPECT_EQ(stats().flags,
+		  DMATRACK_STATS_DIRTY_BITS | DMATRACK_STATS_EVERYTHING);
+	remove_device(seen);
+	EXPECT_EQ(stats().flags, DMATRACK_STATS_EVERYTHING);
+	remove_device(unseen);
+	EXPECT_EQ(stats().flags, 0);
+}
+
 CASE(stats_arguments, ANY)
 {
 	struct dmatrack_get_stats get = { 0 };
@@ -98,6 +126,10 @@ CASE(stats_fdinfo, KERNEL | ANY)
 	EXPECT_EQ(fdinfo(fd, "dmatrack-on"), 1);
 	EXPECT_EQ(fdinfo(fd, "dmatrack-taken"), 0);
 	EXPECT_EQ(fdinfo(fd, "dmatrack-unread"), 0);
+	EXPECT_EQ(fdinfo(fd, "dmatrack-dirty-bits"),
+		  !!(stats().flags & DMATRACK_STATS_DIRTY_BITS));
+	EXPECT_EQ(fdinfo(fd, "dmatrack-everything"),
+		  !!(stats().flags & DMATRACK_STATS_EVERYTHING));
 	EXPECT_EQ(fdinfo(fd, "dmatrack-mappings"), 1);
 	EXPECT_EQ(fdinfo(fd, "dmatrack-mapped"), 64 * PAGE);
 	EXPECT_EQ(fdinfo(fd, "dmatrack-pinned"), 0);
