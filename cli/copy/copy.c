@@ -31,10 +31,7 @@ static int stop(void *opaque)
 	int status;
 
 	c->limit = limit == UINT64_MAX ? limit : dml_clock_now() + limit;
-	status = workload_stop(&c->w, &c->pinned);
-
-	if (!status)
-		status = workload_stats(&c->w, &c->stats, NULL);
+	status = c->origin->stop(c);
 	c->status = status;
 	return status ? -ECANCELED : 0;
 }
@@ -47,7 +44,23 @@ static int release(void *opaque)
 	c->limit = UINT64_MAX;
 	if (c->o->digest || c->o->dump)
 		return 0;
-	return workload_start(&c->w) ? -EIO : 0;
+	if (c->origin->check)
+		c->status = c->origin->check(c);
+	c->released = true;
+	if (!c->status)
+		c->status = c->origin->go_on(c);
+	return c->status ? -EIO : 0;
+}
+
+/* There is no copy. */
+static int start(void *opaque)
+{
+	struct copy *c = opaque;
+	int status = c->origin->go_on(c);
+
+	if (!c->status)
+		c->status = status;
+	return status ? -EIO : 0;
 }
 
 /* Print nothing before the destination has been opened: its address may be wrong. */
@@ -72,17 +85,18 @@ static int progress(void *opaque, const struct dmatrack_round *round)
 /* When the library reports a round, it has harvested for the next one already. */
 static int count_writes(struct copy *c, struct copy_round *round)
 {
-	struct tdev_stats stats = c->stats;
-	int status = round->r.last ? 0 : workload_stats(&c->w, &stats, NULL);
+	uint64_t writes = c->stats.ops;
+	int status = 0;
 
+	if (!round->r.last && c->origin->count)
+		status = c->origin->count(c, &writes);
 	if (status) {
 		c->status = status;
 		return -ECANCELED;
 	}
-	round->writes =
-		(round->r.last ? stats.ops : c->writes[1]) - c->writes[0];
+	round->writes = (round->r.last ? writes : c->writes[1]) - c->writes[0];
 	c->writes[0] = c->writes[1];
-	c->writes[1] = stats.ops;
+	c->writes[1] = writes;
 	return 0;
 }
 
@@ -101,12 +115,20 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 	c->round[n].r = *round;
 	c->round[n].r.bitmaps = c->round[n].r.sent_bitmaps = NULL;
 	c->round[n].r.sources = NULL;
-	for (i = 0; i < c->w.nsources; i++) {
+	for (i = 0; i < c->nsources; i++) {
 		c->round[n].reported[i] = round->sources[i].pages;
 		c->sources[i] = round->sources[i];
 	}
 	c->nrounds++;
 	return count_writes(c, &c->round[n]);
+}
+
+/* A copy of memory that didn't stand still must not be completed. */
+static int check_still(struct copy *c)
+{
+	if (!c->released && c->origin->check)
+		c->status = c->origin->check(c);
+	return c->status ? -ECANCELED : 0;
 }
 
 static int end_round(void *opaque, const struct dmatrack_round *round)
@@ -115,6 +137,8 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 	int ret = keep_round(c, round);
 
 	begin(c);
+	if (!ret && round->last)
+		ret = check_still(c);
 	if (ret)
 		return ret;
 	record_round(c->record, round);
@@ -130,34 +154,22 @@ static void tell(void *opaque, const struct dmatrack_event *e)
 
 /* Before ---------------------------------------------------------------------- */
 
-static void list_regions(struct copy *c)
-{
-	unsigned int i;
-
-	for (i = 0; i < c->w.nmappings; i++)
-		c->region[i] = (struct dmatrack_region){
-			.iova = c->w.mapping[i].iova,
-			.size = c->w.mapping[i].size,
-			.vaddr = c->w.live + c->w.mapping[i].offset,
-		};
-}
-
 static int begin_record(struct copy *c)
 {
 	const struct record_run run = {
 		.command = c->command,
-		.driver = c->w.driver,
+		.driver = c->driver,
 		.target = c->target ? c->target : c->o->w.device,
 		.page_size = WORKLOAD_PAGE,
 		.region = c->region,
-		.nregions = c->w.nmappings,
+		.nregions = c->nregions,
 		.bandwidth = c->o->bandwidth,
 		.downtime = c->o->downtime * 1000000,
 		.until = c->until * WORKLOAD_PAGE,
 		.rounds = c->o->rounds,
 		.refine = c->o->refine,
-		.source = c->w.source_name,
-		.nsources = c->w.nsources,
+		.source = c->source_name,
+		.nsources = c->nsources,
 	};
 	int ret;
 
@@ -183,6 +195,29 @@ static int write_all(int fd, const unsigned char *data, uint64_t size)
 	return 0;
 }
 
+/* The same with memory that is elsewhere */
+static int write_regions(const struct copy *c, int fd)
+{
+	size_t step = 1u << 20, n;
+	unsigned char *buf = malloc(step);
+	uint64_t at;
+	unsigned int i;
+	int ret = buf ? 0 : -ENOMEM;
+
+	for (i = 0; i < c->nregions && !ret; i++) {
+		for (at = 0; at < c->region[i].size && !ret; at += n) {
+			n = step;
+			if (c->region[i].size - at < n)
+				n = c->region[i].size - at;
+			ret = c->origin->read((void *)c, i, at, buf, n);
+			if (!ret)
+				ret = write_all(fd, buf, n);
+		}
+	}
+	free(buf);
+	return ret;
+}
+
 /* Write the memory to a file, as 'dmatrack restore --replace' does. */
 static int dump(const struct copy *c)
 {
@@ -195,7 +230,8 @@ static int dump(const struct copy *c)
 	ret = cli_new_file_open(&file, c->o->dump, true);
 	if (ret)
 		return ret;
-	ret = write_all(file.fd, c->w.live, c->w.size);
+	ret = c->origin->read ? write_regions(c, file.fd) :
+				write_all(file.fd, c->w.live, c->w.size);
 	if (ret)
 		cli_error("can't write %s: %s", c->o->dump, strerror(-ret));
 	return cli_new_file_close(&file, ret ? CLI_FAILED : 0);
@@ -208,7 +244,7 @@ static int digest(struct copy *c)
 	if (!c->o->digest)
 		return 0;
 	cli_progress("computing the digest");
-	ret = dmatrack_digest(c->region, c->w.nmappings, c->digest);
+	ret = dmatrack_digest(c->region, c->nregions, c->digest);
 	if (ret)
 		cli_error("can't compute the digest: %s", cli_error_why(ret));
 	return ret ? CLI_FAILED : 0;
@@ -242,6 +278,8 @@ static int fail(struct copy *c, int error, const char *why)
 		return c->status; /* reported already */
 	if (cli_interrupt_signal())
 		return cli_interrupt_status("nothing was copied");
+	if (c->program.o && !program_lives(&c->program))
+		why = "the program has ended";
 	cli_error("not copied: %s", why);
 	return error == -ETIME ? CLI_NO : CLI_FAILED;
 }
@@ -263,6 +301,10 @@ static int finish(struct copy *c, int error)
 	ret = digest(c);
 	if (!ret)
 		ret = dump(c);
+	if (!c->released && c->releases && c->origin->check) {
+		c->released = true;
+		ret = c->origin->check(c) ?: c->origin->go_on(c) ?: ret;
+	}
 	cli_progress_clear();
 	c->view->end(c, 0);
 	return ret ? ret : status;
@@ -274,10 +316,10 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {
 	const struct dmatrack_precopy p = {
 		.size = sizeof(p),
-		.containers = c->w.source,
-		.ncontainers = c->w.nsources,
+		.containers = c->source,
+		.ncontainers = c->nsources - !!c->origin->dirty,
 		.regions = c->region,
-		.nregions = c->w.nmappings,
+		.nregions = c->nregions,
 		.dest = dest,
 		.flags = (c->o->refine ? DMATRACK_REFINE : 0) |
 			 (c->o->give_up ? DMATRACK_GIVE_UP : 0),
@@ -287,9 +329,12 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		.page_size = WORKLOAD_PAGE,
 		.opaque = c,
 		.stop = stop,
+		.dirty = c->origin->dirty,
+		.read = c->origin->read,
 		.progress = progress,
 		.round = end_round,
 		.standstill = standstill(c->o),
+		.start = c->origin->check ? start : NULL,
 		.release = c->releases ? release : NULL,
 		.event = tell,
 	};
@@ -297,8 +342,8 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 	int ret, status;
 
 	ret = begin_record(c);
-	if (!ret)
-		ret = workload_start(&c->w);
+	if (!ret && c->origin->begin)
+		ret = c->origin->begin(c);
 	if (ret)
 		return ret;
 	c->started = dml_clock_now();
@@ -321,17 +366,18 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 
 int copy_open(struct copy *c, unsigned int copies)
 {
+	unsigned int i;
 	int ret;
 
 	c->limit = UINT64_MAX;
-	c->w.copies = copies;
+	c->origin = c->o->p.pid ? &copy_origin_program : &copy_origin_workload;
 	cli_interrupt_catch();
 	cli_progress_init(c->o->progress, c->o->quiet);
 	ret = cli_events_open(c->o->events);
 	if (!ret)
-		ret = workload_open(&c->w, &c->o->w);
-	if (!ret)
-		list_regions(c);
+		ret = c->origin->open(c, copies);
+	for (i = 0; i < c->nregions && !c->program.o; i++)
+		c->size += c->region[i].size;
 	return ret;
 }
 
@@ -339,7 +385,7 @@ void copy_close(struct copy *c)
 {
 	cli_progress_clear();
 	record_close(c->record, NULL);
-	workload_close(&c->w);
+	c->origin->close(c);
 	free(c->round);
 }
 

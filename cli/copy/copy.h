@@ -4,6 +4,7 @@
  * the library's pre-copy, which stops the devices before its last round.
  *
  *	copy.c		runs the copy
+ *	origin_workload.c, origin_program.c	what is copied: our own workload, or another program
  *	copy_report.c	the line of progress, the table, JSON
  *	copy_events.c	events for programs
  *	demo.c		copies to memory, and compares
@@ -19,6 +20,7 @@
 
 #include "cli/common/events.h"
 #include "cli/common/json.h"
+#include "cli/program/program.h"
 #include "cli/report/record.h"
 #include "workload.h"
 #include "dmatrack_copy.h"
@@ -26,6 +28,7 @@
 /**
  * struct copy_options - options of a copy
  * @w: options of memory and devices
+ * @p: options of another program
  * @bandwidth: bytes a second, limit while devices run; 0: no limit
  * @downtime: allowed downtime in milliseconds
  * @standstill: seconds, limit of the devices' standstill; 0: no limit; COPY_AUTO: 30, or
@@ -42,6 +45,7 @@
  */
 struct copy_options {
 	struct workload_options w;
+	struct program_options p;
 	uint64_t bandwidth;
 	uint64_t downtime;
 	uint64_t standstill;
@@ -59,8 +63,8 @@ struct copy_options {
 #define COPY_AUTO UINT64_MAX
 #define COPY_DEFAULTS \
 	{ \
-		.w = WORKLOAD_DEFAULTS, .downtime = 300, \
-		.standstill = COPY_AUTO, .rounds = 30, \
+		.w = WORKLOAD_DEFAULTS, .p = { .fd = PROGRAM_ANY_FD }, \
+		.downtime = 300, .standstill = COPY_AUTO, .rounds = 30, \
 		.events = CLI_EVENTS_NONE \
 	}
 
@@ -82,7 +86,25 @@ struct copy_options {
 		CLI_FLAG("progress", type, member.progress), \
 		CLI_FLAG("quiet", type, member.quiet)
 
+/* The same, for another program's memory */
+#define COPY_OPTIONS_PROGRAM(type, member) \
+	CLI_NUMBER("pid", type, member.p.pid, 1, INT32_MAX, 1), \
+		CLI_NUMBER("fd", type, member.p.fd, 0, INT32_MAX, 1), \
+		CLI_FLAG("all", type, member.p.all), \
+		CLI_FLAG("quiesce", type, member.p.quiesce)
+
 /* Parts of help texts */
+#define COPY_HELP_PROGRAM \
+	"Another program:\n" \
+	"  --pid PID          copy the memory of a running program that its devices may\n" \
+	"                     write to: of QEMU, DPDK and others. It is stopped for the\n" \
+	"                     last round. Needs dmatrack.ko and root\n" \
+	"  --fd N             its descriptor of the container, if it has several\n" \
+	"  --all              all memory that it may write to; it needs no container then\n" \
+	"  --quiesce          while it is stopped, its PCI devices can't write, either:\n" \
+	"                     without it, what they write meanwhile may be in the copy or\n" \
+	"                     not\n" \
+	"\n"
 #define COPY_HELP_WORKLOAD \
 	WORKLOAD_HELP_WHERE \
 	"Memory:\n" \
@@ -128,6 +150,40 @@ struct copy_options {
 struct copy;
 
 /**
+ * struct copy_origin - functions of what is copied
+ * @open: open it, and fill in @region to @driver of struct copy; nothing writes yet, or it runs already
+ * @close: close it, also if @open failed
+ * @begin: let its devices write; NULL: they do
+ * @stop: stop it
+ * @check: once it is stopped: has it stood still all the time? NULL: it has
+ * @go_on: let it go on
+ * @count: set the number of device writes so far; NULL: not known
+ * @dirty: as dmatrack_precopy.dirty(), of @opaque; NULL: the containers report all writes
+ * @read: as dmatrack_precopy.read(), of @opaque; NULL: the memory is at the regions' vaddr
+ * @print: print what it is, for people
+ * @json: add what it is to a JSON object
+ *
+ * Functions that return int return 0, or an exit status after a message, but for @dirty and @read.
+ */
+struct copy_origin {
+	int (*open)(struct copy *c, unsigned int copies);
+	void (*close)(struct copy *c);
+	int (*begin)(struct copy *c);
+	int (*stop)(struct copy *c);
+	int (*check)(struct copy *c);
+	int (*go_on)(struct copy *c);
+	int (*count)(struct copy *c, uint64_t *writes);
+	int (*dirty)(void *opaque, unsigned int region, uint64_t *bitmap);
+	int (*read)(void *opaque, unsigned int region, uint64_t offset,
+		    void *buf, size_t size);
+	void (*print)(const struct copy *c);
+	void (*json)(const struct copy *c, json_t *o);
+};
+
+extern const struct copy_origin copy_origin_workload;
+extern const struct copy_origin copy_origin_program;
+
+/**
  * struct copy_view - functions by which a command shows a copy
  * @begin: called when the destination has been opened
  * @round: called after each round. Returns what dmatrack_precopy.round() may return
@@ -161,8 +217,16 @@ struct copy_round {
  *	     compared
  * @until: number of reported pages at which to stop the devices; 0: not given
  * @out: stream for reports: stdout, or stderr if stdout is the channel
- * @w: the workload
- * @region: the workload's memory
+ * @origin: functions of what is copied
+ * @w: the workload, if that is what is copied
+ * @program: the program, if that is
+ * @region: the memory
+ * @nregions: number of regions
+ * @size: bytes of all regions
+ * @source: what reports written pages: containers, and behind them @origin->dirty(), NULL
+ * @source_name: names of the sources
+ * @nsources: number of sources
+ * @driver: name of the driver that tracks
  * @record: its record; or NULL
  * @round: rounds that have ended
  * @nrounds: number of rounds in @round
@@ -177,6 +241,7 @@ struct copy_round {
  * @started: time of the start, by dml_clock_now()
  * @limit: time when the standstill's limit is reached, by dml_clock_now(); or UINT64_MAX
  * @releases: true: the devices go on when the memory isn't needed any more
+ * @released: true: they do
  * @checked: true: the copy was or will be compared with the memory
  * @status: exit status of a callback that has printed an error message; or 0
  */
@@ -188,8 +253,16 @@ struct copy {
 	int (*compare)(struct copy *c);
 	uint64_t until;
 	FILE *out;
+	const struct copy_origin *origin;
 	struct workload w;
-	struct dmatrack_region region[WORKLOAD_MAPPINGS];
+	struct program program;
+	const struct dmatrack_region *region;
+	unsigned int nregions;
+	uint64_t size;
+	struct dmatrack *source[WORKLOAD_SOURCES];
+	const char *source_name[WORKLOAD_SOURCES];
+	unsigned int nsources;
+	const char *driver;
 	struct record *record;
 	struct copy_round *round;
 	unsigned int nrounds;
@@ -204,6 +277,7 @@ struct copy {
 	uint64_t started;
 	uint64_t limit;
 	bool releases;
+	bool released;
 	bool checked;
 	int status;
 };

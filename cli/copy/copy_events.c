@@ -6,8 +6,8 @@ static void add_copy(json_t *event, const struct copy *c)
 {
 	cli_json_string(event, "command", c->command);
 	cli_json_string(event, "target", c->target);
-	cli_json_string(event, "driver", c->w.driver);
-	cli_json_number(event, "size_bytes", c->w.size);
+	cli_json_string(event, "driver", c->driver);
+	cli_json_number(event, "size_bytes", c->size);
 	cli_json_number(event, "page_bytes", WORKLOAD_PAGE);
 }
 

@@ -103,19 +103,10 @@ void copy_report_progress(const struct dmatrack_round *round,
 
 void copy_report_memory(const struct copy *c)
 {
-	char size[CLI_TEXT], hole[CLI_TEXT];
-
 	if (cli_json())
 		return;
 	cli_progress_clear();
-	fprintf(c->out, "Memory: %s in %u mapping%s at %#" PRIx64,
-		cli_text_size(size, c->w.size), c->w.nmappings,
-		c->w.nmappings == 1 ? "" : "s", c->w.mapping[0].iova);
-	if (c->w.hole)
-		fprintf(c->out, ", with a hole of %s",
-			cli_text_size(hole, c->w.hole));
-	fprintf(c->out, ".\nTracked by %s.\n", workload_tracker(&c->w));
-	workload_print_devices(&c->w, c->out);
+	c->origin->print(c);
 }
 
 static void begin(const struct copy *c)
@@ -281,11 +272,11 @@ void copy_report_sources(const struct copy *c)
 	char count[CLI_TEXT];
 	unsigned int i;
 
-	for (i = 0; c->w.nsources > 1 && i < c->w.nsources; i++)
+	for (i = 0; c->nsources > 1 && i < c->nsources; i++)
 		fprintf(c->out, "%s%s %s", i ? ", " : "Pages reported: by the ",
-			c->w.source_name[i],
+			c->source_name[i],
 			cli_text_count(count, c->sources[i].total));
-	if (c->w.nsources > 1)
+	if (c->nsources > 1)
 		fputs(".\n", c->out);
 }
 
@@ -295,10 +286,13 @@ static void print_totals(const struct copy *c)
 	char size[CLI_TEXT], time[CLI_TEXT], sent[CLI_TEXT], down[CLI_TEXT];
 	char writes[CLI_TEXT], hex[CLI_DIGEST_TEXT], finish[2 * CLI_TEXT];
 
-	fprintf(c->out,
-		"Copied %s in %s and %u rounds, after %s writes: %s sent.\nDowntime: %s%s.\n",
-		cli_text_size(size, c->w.size), cli_text_time(time, t->time),
-		t->rounds, cli_text_count(writes, c->stats.ops + c->pinned),
+	fprintf(c->out, "Copied %s in %s and %u rounds",
+		cli_text_size(size, c->size), cli_text_time(time, t->time),
+		t->rounds);
+	if (c->origin->count)
+		fprintf(c->out, ", after %s writes",
+			cli_text_count(writes, c->stats.ops + c->pinned));
+	fprintf(c->out, ": %s sent.\nDowntime: %s%s.\n",
 		cli_text_size(sent, t->bytes), cli_text_time(down, t->downtime),
 		format_finish(finish, sizeof(finish), c));
 	print_late(c);
@@ -316,18 +310,24 @@ static void print_totals(const struct copy *c)
 
 /* JSON ------------------------------------------------------------------------ */
 
+/* The driver of a source; a program's own function has the log of its process. */
+static const char *driver_of(const struct copy *c, unsigned int source)
+{
+	return c->source[source] ? dmatrack_driver(c->source[source]) :
+				   c->source_name[source];
+}
+
 /* The sources, with their figures */
 static void add_sources(json_t *o, const struct copy *c)
 {
 	json_t *list = json_array();
 	unsigned int i;
 
-	for (i = 0; i < c->w.nsources; i++) {
+	for (i = 0; i < c->nsources; i++) {
 		json_t *source = json_object();
 
-		cli_json_string(source, "source", c->w.source_name[i]);
-		cli_json_string(source, "driver",
-				dmatrack_driver(c->w.source[i]));
+		cli_json_string(source, "source", c->source_name[i]);
+		cli_json_string(source, "driver", driver_of(c, i));
 		cli_json_number(source, "pages_reported", c->sources[i].total);
 		cli_json_number(source, "harvest_ns", c->sources[i].harvest);
 		json_array_append_new(list, source);
@@ -357,7 +357,7 @@ json_t *copy_report_round(const struct copy *c, const struct copy_round *own)
 	cli_json_number(o, "left_bytes", round->left);
 	cli_json_number(o, "downtime_ns", round->downtime);
 	cli_json_number(o, "writes", own->writes);
-	for (i = 0; i < c->w.nsources; i++)
+	for (i = 0; i < c->nsources; i++)
 		json_array_append_new(
 			reported, json_integer((json_int_t)own->reported[i]));
 	json_object_set_new(o, "pages_reported", reported);
@@ -369,7 +369,7 @@ static void add_lists(json_t *o, const struct copy *c)
 	json_t *regions = json_array(), *rounds = json_array();
 	unsigned int i;
 
-	for (i = 0; i < c->w.nmappings; i++)
+	for (i = 0; i < c->nregions; i++)
 		cli_json_range(regions, c->region[i].iova, c->region[i].size);
 	for (i = 0; i < c->nrounds; i++)
 		json_array_append_new(rounds,
@@ -415,10 +415,9 @@ void copy_report_json(const struct copy *c, json_t *o, int error)
 	char hex[CLI_DIGEST_TEXT];
 
 	cli_json_string(o, "target", c->target);
-	cli_json_string(o, "device", c->w.o->device);
-	cli_json_string(o, "driver", c->w.driver);
-	cli_json_string(o, "kind", c->w.kind);
-	cli_json_number(o, "size_bytes", c->w.size);
+	c->origin->json(c, o);
+	cli_json_string(o, "driver", c->driver);
+	cli_json_number(o, "size_bytes", c->size);
 	cli_json_number(o, "page_bytes", WORKLOAD_PAGE);
 	add_lists(o, c);
 	add_sources(o, c);

@@ -24,7 +24,7 @@ static const char help[] =
 	"                     brackets\n"
 	"  exec:COMMAND       standard input and output of a shell command\n"
 	"  -                  our standard input and output; reports go to stderr then\n"
-	"\n" COPY_HELP_WORKLOAD "Connection:\n"
+	"\n" COPY_HELP_PROGRAM COPY_HELP_WORKLOAD "Connection:\n"
 	"  --tls DIR          for tcp: a folder with ca-cert.pem, client-cert.pem and\n"
 	"                     client-key.pem; both sides show a certificate\n" PEER_HELP
 	"  --zstd             compress, in as many threads as there are processors\n"
@@ -78,6 +78,7 @@ struct send_options {
 
 static const struct cli_option options[] = {
 	COPY_OPTIONS(struct send_options, copy),
+	COPY_OPTIONS_PROGRAM(struct send_options, copy),
 	PEER_OPTIONS(struct send_options, peer),
 	OPTION(FLAG, "zstd", zstd),
 	OPTION(NUMBER, "level", level, 1, 19, 1),
@@ -301,6 +302,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	c.out = strcmp(l.address, "-") ? stdout : stderr;
 	cli_json_to(c.out);
 	c.checked = o.check;
+	c.releases = o.copy.p.pid; /* another program goes on */
 	cli_interrupt_catch();
 	ret = peer_set(&l.peer, &o.peer);
 	if (!ret && o.query)

@@ -12,10 +12,12 @@ static const char help[] =
 	"when all has been read (with --digest or --dump they stay stopped). The image\n"
 	"gets its name when it is complete and on disk; until then its name ends with\n"
 	".partial.\n"
-	"\n" COPY_HELP_WORKLOAD "Image:\n"
+	"\n" COPY_HELP_PROGRAM COPY_HELP_WORKLOAD "Image:\n"
 	"  --replace          overwrite an existing image\n"
 	"\n" COPY_HELP_ROUNDS COPY_HELP_OUTPUT "Examples:\n"
 	"  dmatrack snapshot image                  copy 1 GiB of this process\n"
+	"  dmatrack snapshot --pid $(pidof qemu-system-x86_64) image\n"
+	"                                           copy a virtual machine's memory\n"
 	"  dmatrack info image                      list what it holds\n"
 	"  dmatrack restore image memory            write it as raw memory\n"
 	"  dmatrack snapshot --rate 0 --give-up --rounds 5 image\n"
@@ -33,6 +35,7 @@ struct snapshot_options {
 
 static const struct cli_option options[] = {
 	COPY_OPTIONS(struct snapshot_options, copy),
+	COPY_OPTIONS_PROGRAM(struct snapshot_options, copy),
 	CLI_FLAG("replace", struct snapshot_options, replace),
 	{ 0 }
 };

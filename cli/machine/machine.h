@@ -126,6 +126,15 @@ void maps_free(struct maps *m);
 
 /* Return: name of what is at an address; NULL: nothing */
 const char *maps_name(const struct maps *m, uint64_t addr);
+/* Return: the process's descriptor of its container; -ENOENT: it has none; after a message -errno */
+int process_find_container(int pid);
+
+/* Open the container behind a descriptor of the process. Return: 0, or -errno after a message */
+struct dmatrack;
+int process_open_container(struct dmatrack **t, int pid, int fd);
+
+/* Is @to the file of the group, or of one of its devices? */
+bool process_is_group_file(const json_t *group, const char *to);
 
 #define PROCESS_CONTAINER "/dev/vfio/vfio"
 #define PROCESS_IOMMUFD	  "/dev/iommu"

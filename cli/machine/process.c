@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/common/error.h"
+#include "dmatrack.h"
 #include "machine.h"
 
 static int by_number(const void *a, const void *b)
@@ -120,6 +121,46 @@ const char *process_explain(int error)
 	return strerror(-error);
 }
 
+int process_find_container(int pid)
+{
+	struct process_fd *fds;
+	int n = process_fds("", pid, &fds), i, fd = -ENOENT, many = 0;
+
+	if (n < 0) {
+		process_complain(pid, n);
+		return n;
+	}
+	for (i = 0; i < n; i++) {
+		if (strcmp(fds[i].to, PROCESS_CONTAINER) != 0)
+			continue;
+		fd = fds[i].fd;
+		many++;
+	}
+	process_free(fds, n);
+	if (many < 2)
+		return fd;
+	cli_error("process %d has %d containers: choose one by --fd "
+		  "('dmatrack info --pid' lists them)",
+		  pid, many);
+	return -EINVAL;
+}
+
+int process_open_container(struct dmatrack **t, int pid, int fd)
+{
+	int ours = process_borrow(pid, fd), err;
+
+	if (ours < 0) {
+		cli_error("descriptor %d of process %d: %s", fd, pid,
+			  process_explain(ours));
+		return ours;
+	}
+	err = dmatrack_open_fd(t, ours);
+	if (err)
+		cli_error("%s", cli_error_why(err));
+	close(ours);
+	return err;
+}
+
 char *process_name(const char *root, int pid)
 {
 	char p[PATH_MAX];
@@ -129,8 +170,7 @@ char *process_name(const char *root, int pid)
 
 /* Users of groups ------------------------------------------------------------- */
 
-/* Is @to the file of the group, or of one of its devices? */
-static bool is_group_file(const json_t *group, const char *to)
+bool process_is_group_file(const json_t *group, const char *to)
 {
 	const json_t *device;
 	const char *file;
@@ -184,7 +224,7 @@ static void add_process(void *machine, const char *root, const char *name)
 			continue;
 		json_array_foreach(json_object_get(json, "iommu_groups"), j,
 				   group)
-			if (is_group_file(group, fds[i].to))
+			if (process_is_group_file(group, fds[i].to))
 				add_user(group, root, pid);
 	}
 	process_free(fds, n);

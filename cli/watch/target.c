@@ -9,51 +9,6 @@
 #include "cli/machine/machine.h"
 #include "target.h"
 
-/* Open the container behind one descriptor of the process. Return: 0 or -errno */
-static int open_fd(struct dmatrack **t, int pid, int fd)
-{
-	int ours = process_borrow(pid, fd), err;
-
-	if (ours < 0) {
-		cli_error("descriptor %d of process %d: %s", fd, pid,
-			  process_explain(ours));
-		return ours;
-	}
-	err = dmatrack_open_fd(t, ours);
-	if (err)
-		cli_error("%s", cli_error_why(err));
-	close(ours);
-	return err;
-}
-
-/* The descriptor of the process's container; -ENOENT: it has none, or several */
-static int find_container(int pid)
-{
-	struct process_fd *fds;
-	int n = process_fds("", pid, &fds), i, fd = -ENOENT, many = 0;
-
-	if (n < 0) {
-		process_complain(pid, n);
-		return n;
-	}
-	for (i = 0; i < n; i++) {
-		if (strcmp(fds[i].to, PROCESS_CONTAINER) != 0)
-			continue;
-		fd = fds[i].fd;
-		many++;
-	}
-	process_free(fds, n);
-	if (many == 1)
-		return fd;
-	if (many)
-		cli_error("process %d has %d containers: choose one by --fd "
-			  "('dmatrack info --pid' lists them)",
-			  pid, many);
-	else
-		cli_error("process %d has no container", pid);
-	return -ENOENT;
-}
-
 /* Devices ---------------------------------------------------------------------- */
 
 static bool has_device(const json_t *group, const char *device)
@@ -144,8 +99,13 @@ static int open_process(struct target *t, const struct target_options *o)
 	t->pid = o->device ? find_user(o->device) : (int)o->pid;
 	if (!t->pid)
 		return CLI_FAILED;
-	fd = o->fd == TARGET_ANY_FD ? find_container(t->pid) : (int)o->fd;
-	return fd < 0 || open_fd(&t->container, t->pid, fd) ? CLI_FAILED : 0;
+	fd = o->fd == TARGET_ANY_FD ? process_find_container(t->pid) :
+				      (int)o->fd;
+	if (fd == -ENOENT)
+		cli_error("process %d has no container", t->pid);
+	return fd < 0 || process_open_container(&t->container, t->pid, fd) ?
+		       CLI_FAILED :
+		       0;
 }
 
 int target_open(struct target *t, struct target_options *o)
