@@ -9,9 +9,9 @@
 #include "cli/common/json.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_bench,    &cli_demo,   &cli_info,	  &cli_receive,
-	&cli_replay,   &cli_report, &cli_restore, &cli_send,
-	&cli_snapshot, &cli_trace,  &cli_watch,	  &cli_why,
+	&cli_bench,  &cli_demo,	  &cli_diff,	&cli_info, &cli_receive,
+	&cli_replay, &cli_report, &cli_restore, &cli_send, &cli_snapshot,
+	&cli_trace,  &cli_watch,  &cli_why,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -465,6 +465,31 @@ int dmatrack_image_discard(struct dmatrack_dest *d);
 struct dmatrack_image;
 
 /**
+ * dmatrack_image_describe() - give an image a description
+ * @d: image of dmatrack_image_create(), not finished yet
+ * @text: the description, at most 16 MiB; copied. The command's are JSON
+ *
+ * Libraries before version 0.2 can't read an image with a description.
+ *
+ * Return: 0; -EINVAL (@d is not an image, or @text is too long), -ENOMEM.
+ */
+int dmatrack_image_describe(struct dmatrack_dest *d, const char *text);
+
+/**
+ * dmatrack_image_set_base() - write an incremental image
+ * @d: image of dmatrack_image_create(), not begun yet, without DMATRACK_IMAGE_RESUME
+ * @base: an earlier image of the memory, which may have other regions; must last as long as @d. An
+ *	  incremental one has its base attached
+ *
+ * The image then has only the pages that differ from @base's. To read it, attach the same base again
+ * (dmatrack_image_attach()).
+ *
+ * Return: 0; -EINVAL (@d is not an image, or has been begun), -ENOLINK (@base lacks its base).
+ */
+int dmatrack_image_set_base(struct dmatrack_dest *d,
+			    struct dmatrack_image *base);
+
+/**
  * dmatrack_image_open() - open an image to read it
  * @image: out: the image
  * @path: name of the file
@@ -473,6 +498,21 @@ struct dmatrack_image;
  * -EPROTONOSUPPORT (this library does not know its version), -ENOMEM, or an error of open(2).
  */
 int dmatrack_image_open(struct dmatrack_image **image, const char *path);
+/**
+ * dmatrack_image_attach() - give an incremental image its base, so that it can be read
+ * @image: the incremental image
+ * @base: its base; must last as long as @image. If it's incremental itself, its own base is attached first
+ *
+ * Return: 0; -EBADMSG (@base is another image: its digest differs), -ENOLINK (@base lacks its base), -EINVAL
+ * (@image needs none).
+ */
+int dmatrack_image_attach(struct dmatrack_image *image,
+			  struct dmatrack_image *base);
+/* Whether the image needs a base; false if @image is NULL */
+bool dmatrack_image_is_incremental(const struct dmatrack_image *image);
+/* The description; NULL: it has none, or @image is NULL. It belongs to the image. */
+const char *dmatrack_image_description(const struct dmatrack_image *image);
+
 /* @image may be NULL. */
 void dmatrack_image_close(struct dmatrack_image *image);
 
@@ -493,7 +533,7 @@ uint32_t dmatrack_image_page_size(const struct dmatrack_image *image);
  * @size: number of bytes, whole pages of one region
  *
  * Return: 0; -EBADMSG (the image was altered there), -EINVAL (not whole pages of one region),
- * -EIO.
+ * -ENOLINK (an incremental image without its base), -EIO.
  */
 int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 			uint64_t size);

@@ -28,6 +28,7 @@ struct cli_command {
 
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_demo;
+extern const struct cli_command cli_diff;
 extern const struct cli_command cli_info;
 extern const struct cli_command cli_receive;
 extern const struct cli_command cli_replay;

@@ -37,6 +37,27 @@ static uint64_t sum(const struct dmatrack_region *r, unsigned int n)
 	return all;
 }
 
+/* What program, when, and the base */
+static void print_description(const struct dmatrack_image *image, FILE *out)
+{
+	const char *about = dmatrack_image_description(image);
+	json_t *o = about ? json_loads(about, 0, NULL) : NULL;
+	const json_t *program = json_object_get(o, "program");
+	const char *date = json_string_value(json_object_get(o, "date"));
+	const char *name = json_string_value(json_object_get(program, "name"));
+	const char *base = json_string_value(json_object_get(o, "base"));
+
+	if (program)
+		fprintf(out, "Program: %s (process %" JSON_INTEGER_FORMAT ")\n",
+			name ?: "?",
+			json_integer_value(json_object_get(program, "pid")));
+	if (date)
+		fprintf(out, "Date: %s\n", date);
+	if (dmatrack_image_is_incremental(image))
+		fprintf(out, "Only what differs from: %s\n", base ?: "?");
+	json_decref(o);
+}
+
 void image_report_print(const struct dmatrack_image *image, const char *path,
 			const uint8_t *digest, FILE *out)
 {
@@ -53,6 +74,7 @@ void image_report_print(const struct dmatrack_image *image, const char *path,
 		fprintf(out, "  %#18" PRIx64 " to %#18" PRIx64 "  %9s\n",
 			r[i].iova, r[i].iova + (r[i].size - 1),
 			cli_text_size(size, r[i].size));
+	print_description(image, out);
 	if (digest)
 		fprintf(out, "Checked: the image is unaltered.\nDigest: %s\n",
 			cli_text_digest(hex, digest));
@@ -64,6 +86,7 @@ void image_report_json(const struct dmatrack_image *image, const char *path,
 	const struct dmatrack_region *r;
 	unsigned int n = dmatrack_image_regions(image, &r), i;
 	json_t *o = cli_json(), *list = json_array();
+	const char *about = dmatrack_image_description(image);
 	char hex[CLI_DIGEST_TEXT];
 
 	cli_json_string(o, "image", path);
@@ -72,6 +95,10 @@ void image_report_json(const struct dmatrack_image *image, const char *path,
 	for (i = 0; i < n; i++)
 		cli_json_range(list, r[i].iova, r[i].size);
 	json_object_set_new(o, "regions", list);
+	cli_json_bool(o, "incremental", dmatrack_image_is_incremental(image));
+	json_object_set_new(o, "description",
+			    about ? json_loads(about, 0, NULL) ?: json_null() :
+				    json_null());
 	cli_json_string(o, "digest",
 			digest ? cli_text_digest(hex, digest) : NULL);
 }

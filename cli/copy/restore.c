@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "image_report.h"
 #include "cli/common/interrupt.h"
 #include "cli/common/json.h"
@@ -20,12 +21,15 @@ static const char help[] =
 	"other, zero pages as holes. The image is checked while it is read; FILE gets its\n"
 	"name when it is complete, so an altered image makes no file. FILE may be - for\n"
 	"standard output, or a device; then part of it may have been written before an\n"
-	"altered block is found: look at the exit status.\n"
+	"altered block is found: look at the exit status. An incremental image is read\n"
+	"together with its bases.\n"
 	"\n"
 	"Options:\n"
 	"  --check            only check the whole image, and print its digest\n"
 	"  --flat             keep the distances between regions: an IOVA's offset in the\n"
 	"                     file is its distance from the first IOVA\n"
+	"  --base FILE        a base of an incremental image, if it isn't where it was;\n"
+	"                     may be given several times\n"
 	"  --replace          overwrite an existing file\n"
 	"  --json             list the regions, for programs; with '-' on stderr\n"
 	"  --progress         show progress on stderr even if it is no terminal\n"
@@ -44,6 +48,7 @@ static const char help[] =
 #define STEP (1u << 20) /* bytes of memory at a time */
 
 struct restore_options {
+	struct cli_list base;
 	bool check;
 	bool flat;
 	bool replace;
@@ -53,13 +58,16 @@ struct restore_options {
 
 #define OPTION(name, member) CLI_FLAG(name, struct restore_options, member)
 
-static const struct cli_option options[] = { OPTION("check", check),
-					     OPTION("flat", flat),
-					     OPTION("replace", replace),
-					     CLI_JSON,
-					     OPTION("progress", progress),
-					     OPTION("quiet", quiet),
-					     { 0 } };
+static const struct cli_option options[] = {
+	OPTION("check", check),
+	OPTION("flat", flat),
+	CLI_LIST("base", struct restore_options, base),
+	OPTION("replace", replace),
+	CLI_JSON,
+	OPTION("progress", progress),
+	OPTION("quiet", quiet),
+	{ 0 }
+};
 
 static const char *const operands[] = { "IMAGE", "FILE", NULL };
 
@@ -247,15 +255,17 @@ static int run_image(const struct restore_options *o, const char *path,
 		     const char *file)
 {
 	struct restored r = { .o = o };
+	struct chain chain;
 	uint8_t digest[16];
-	int ret = dmatrack_image_open(&r.image, path);
+	int ret = chain_open(&chain, path, &o->base);
 
 	if (file && !strcmp(file, "-"))
 		cli_json_to(stderr);
 	if (ret) {
-		cli_error("%s", cli_error_why(ret));
-		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
+		chain_close(&chain);
+		return ret;
 	}
+	r.image = chain.image[0];
 	r.n = dmatrack_image_regions(r.image, &r.region);
 	if (file)
 		ret = restore(&r, file);
@@ -266,7 +276,7 @@ static int run_image(const struct restore_options *o, const char *path,
 		image_report_json(r.image, path, file ? NULL : digest);
 	else if (!ret && !file)
 		image_report_print(r.image, path, digest, stdout);
-	dmatrack_image_close(r.image);
+	chain_close(&chain);
 	return ret;
 }
 

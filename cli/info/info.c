@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/copy/chain.h"
 #include "cli/copy/image_report.h"
 #include "info.h"
 #include "cli/common/interrupt.h"
@@ -105,23 +106,38 @@ static int new_container(const struct info_options *o, json_t *json)
 	return ret;
 }
 
+/* Without its bases */
+static int open_image(struct chain *c, const char *path)
+{
+	int ret = dmatrack_image_open(&c->image[0], path);
+
+	c->n = !ret;
+	if (!ret)
+		return 0;
+	cli_error("%s", cli_error_why(ret));
+	return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
+}
+
 static int image(const struct info_options *o, const char *path)
 {
 	struct dmatrack_image *m;
+	struct chain chain = { .n = 0 };
 	uint8_t digest[16];
-	int ret = dmatrack_image_open(&m, path);
+	int ret = o->digest ? chain_open(&chain, path, NULL) :
+			      open_image(&chain, path);
 
 	if (ret) {
-		cli_error("%s", cli_error_why(ret));
-		return ret == -EBADMSG ? CLI_NO : CLI_FAILED;
+		chain_close(&chain);
+		return ret;
 	}
+	m = chain.image[0];
 	cli_interrupt_catch();
 	ret = o->digest ? image_report_check(m, digest) : 0;
 	if (!ret && cli_json())
 		image_report_json(m, path, o->digest ? digest : NULL);
 	else if (!ret)
 		image_report_print(m, path, o->digest ? digest : NULL, stdout);
-	dmatrack_image_close(m);
+	chain_close(&chain);
 	return ret;
 }
 

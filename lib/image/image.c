@@ -35,6 +35,8 @@
 
 #include "dmatrack_copy.h"
 #include "lib/util/error.h"
+#include "image_base.h"
+#include "image_read.h"
 #include "image_sums.h"
 #include "image_sync.h"
 
@@ -57,6 +59,8 @@
  * @prepared: whether that table is in the file, and the file on disk
  * @digest: digest of the data; valid when @hashed
  * @room: number of entries that the table has memory for
+ * @base: the image from which it has only what differs
+ * @trailer: what is written behind the table
  */
 struct image_writer {
 	struct dmatrack_dest dest;
@@ -76,6 +80,8 @@ struct image_writer {
 	bool prepared;
 	uint8_t digest[16];
 	uint64_t room;
+	struct dml_image_base base;
+	struct dml_image_trailer trailer;
 };
 
 static struct image_writer *writer_of(struct dmatrack_dest *d)
@@ -159,6 +165,8 @@ static int image_begin(struct dmatrack_dest *d,
 	if (ret)
 		return ret;
 	ret = dml_image_sums_init(&w->sums, &w->f, false);
+	if (!ret)
+		ret = dml_image_base_begin(&w->base, &w->f);
 	if (ret)
 		return ret;
 	fill_head(&w->f);
@@ -228,15 +236,11 @@ static int note_full(struct image_writer *w, int ret)
 	return ret;
 }
 
-static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
-		       size_t size)
+static int write_data(struct image_writer *w, struct place to, const void *data,
+		      size_t size)
 {
-	struct image_writer *w = writer_of(d);
-	struct place to;
-	int ret = find_place(w, iova, size, &to);
+	int ret;
 
-	if (ret)
-		return ret;
 	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size,
 				   data);
 	if (!ret)
@@ -284,6 +288,57 @@ static int make_hole(struct image_writer *w, uint64_t at, uint64_t size)
 	return overwrite(w, at, size);
 }
 
+static int write_zeros(struct image_writer *w, struct place to, uint64_t size)
+{
+	int ret;
+
+	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size,
+				   NULL);
+	if (!ret)
+		ret = make_hole(w, to.at, size);
+	if (ret)
+		dml_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
+	return note_full(w, ret);
+}
+
+/* Write what differs from the base. What is the same, and was written when it differed, is removed. */
+static int write_difference(struct image_writer *w, struct place to,
+			    uint64_t iova, const char *data, size_t size)
+{
+	size_t n;
+	int ret = 0, same;
+
+	for (; size && !ret; size -= n, data += n, iova += n) {
+		n = size;
+		same = dml_image_base_compare(&w->base, &w->f, iova, data, &n);
+		if (same < 0)
+			return same;
+		if (!same)
+			ret = write_data(w, to, data, n);
+		else if (dml_image_base_has(&w->base, &w->f, to.i, to.offset,
+					    n))
+			ret = write_zeros(w, to, n);
+		dml_image_base_note(&w->base, &w->f, to.i, to.offset, n, !same,
+				    same);
+		to.offset += n;
+		to.at += n;
+	}
+	return ret;
+}
+
+static int image_write(struct dmatrack_dest *d, uint64_t iova, const void *data,
+		       size_t size)
+{
+	struct image_writer *w = writer_of(d);
+	struct place to;
+	int ret = find_place(w, iova, size, &to);
+
+	if (ret)
+		return ret;
+	return w->base.image ? write_difference(w, to, iova, data, size) :
+			       write_data(w, to, data, size);
+}
+
 static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 {
 	struct image_writer *w = writer_of(d);
@@ -292,13 +347,10 @@ static int image_zero(struct dmatrack_dest *d, uint64_t iova, uint64_t size)
 
 	if (ret)
 		return ret;
-	ret = dml_image_sums_write(&w->sums, &w->f, to.i, to.offset, size,
-				   NULL);
-	if (!ret)
-		ret = make_hole(w, to.at, size);
-	if (ret)
-		dml_image_sums_forget(&w->sums, &w->f, to.i, to.offset, size);
-	return note_full(w, ret);
+	if (w->base.image)
+		dml_image_base_note(&w->base, &w->f, to.i, to.offset, size,
+				    false, false);
+	return write_zeros(w, to, size);
 }
 
 static int add_entry(struct image_writer *w, uint64_t chunk,
@@ -460,6 +512,15 @@ static int recall_chunk(void *opaque, unsigned int i, uint64_t offset,
 	return ret;
 }
 
+/* An incremental image can't be compared, or resumed by another process. */
+static int no_whole(const struct image_writer *w)
+{
+	return dml_error(
+		-EOPNOTSUPP,
+		"%s: an image that is written on a base doesn't have all of the memory",
+		w->path);
+}
+
 static int image_recall(struct dmatrack_dest *d,
 			int (*tell)(void *opaque, uint64_t iova,
 				    const void *data, size_t size),
@@ -471,6 +532,8 @@ static int image_recall(struct dmatrack_dest *d,
 
 	if (!w->ready)
 		return not_ready(w);
+	if (w->base.image)
+		return no_whole(w);
 	if (w->f.regions.page_size > DML_CHUNK) {
 		r.page = malloc(w->f.regions.page_size);
 		if (!r.page)
@@ -490,6 +553,8 @@ static int image_digest(struct dmatrack_dest *d, uint8_t digest[16])
 	struct image_writer *w = writer_of(d);
 	int ret;
 
+	if (w->base.image)
+		return no_whole(w);
 	if (!w->ready && !w->finished)
 		return not_ready(w);
 	ret = hash_data(w);
@@ -517,12 +582,27 @@ static int write_table(struct image_writer *w)
 	return ret;
 }
 
+/* Behind the table: the description, and what differs from the base */
+static int write_trailer(struct image_writer *w)
+{
+	struct dml_image_trailer *t = &w->trailer;
+	int ret = 0;
+
+	t->incremental = w->base.image;
+	if (t->incremental) {
+		memcpy(w->f.head.base_hash, w->base.image->f.head.hash, 16);
+		ret = dml_image_base_list(&w->base, &w->f, t);
+	}
+	return ret ? ret : dml_image_trailer_write(&w->f, t);
+}
+
 /* All of it is on disk before the file gets its name. */
 static int write_complete(struct image_writer *w)
 {
 	int ret;
 
-	w->f.head.flags = htole32(DML_IMAGE_COMPLETE);
+	w->f.head.flags = htole32(DML_IMAGE_COMPLETE |
+				  dml_image_trailer_flags(&w->trailer));
 	ret = dml_image_file_write_head(&w->f);
 	return ret ? ret : sync_data(w);
 }
@@ -623,6 +703,8 @@ static int image_prepare(struct dmatrack_dest *d)
 	if (!ret)
 		ret = write_table(w);
 	if (!ret)
+		ret = write_trailer(w);
+	if (!ret)
 		ret = sync_data(w);
 	w->prepared = !ret;
 	return note_full(w, ret);
@@ -665,6 +747,8 @@ static int image_save(struct dmatrack_dest *d, const void *state, size_t size)
 
 	if (!w->ready)
 		return not_ready(w);
+	if (w->base.image)
+		return no_whole(w);
 	if (size > sizeof(h->state))
 		return dml_error(
 			-EINVAL,
@@ -717,6 +801,8 @@ static void free_writer(struct image_writer *w)
 	release_replaced(w);
 	dml_image_sums_free(&w->sums);
 	dml_image_file_free(&w->f);
+	dml_image_base_free(&w->base);
+	dml_image_trailer_free(&w->trailer);
 	free(w->path);
 	free(w->partial);
 	free(w);
@@ -924,14 +1010,69 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 	return ret;
 }
 
+/* Return: the writer, if @d is an image; NULL, with a text */
+static struct image_writer *to_writer(struct dmatrack_dest *d)
+{
+	if (d->ops == &image_ops)
+		return writer_of(d);
+	dml_error(-EINVAL,
+		  "the destination is not an image that is being written");
+	return NULL;
+}
+
 int dmatrack_image_discard(struct dmatrack_dest *d)
 {
 	if (dml_lacks(d))
 		return -EINVAL;
-	if (d->ops != &image_ops)
+	if (!to_writer(d))
+		return -EINVAL;
+	writer_of(d)->discarded = true;
+	return 0;
+}
+
+int dmatrack_image_describe(struct dmatrack_dest *d, const char *text)
+{
+	struct image_writer *w;
+	char *about;
+
+	if (dml_lacks(d, text))
+		return -EINVAL;
+	w = to_writer(d);
+	if (!w)
+		return -EINVAL;
+	if (strlen(text) > DML_IMAGE_ABOUT_MAX)
 		return dml_error(
 			-EINVAL,
-			"the destination is not an image that is being written");
-	writer_of(d)->discarded = true;
+			"image: a description of %zu bytes, more than %u",
+			strlen(text), DML_IMAGE_ABOUT_MAX);
+	about = strdup(text);
+	if (!about)
+		return dml_no_memory();
+	free(w->trailer.about);
+	w->trailer.about = about;
+	w->prepared = false;
+	return 0;
+}
+
+int dmatrack_image_set_base(struct dmatrack_dest *d,
+			    struct dmatrack_image *base)
+{
+	struct image_writer *w;
+
+	if (dml_lacks(d, base))
+		return -EINVAL;
+	w = to_writer(d);
+	if (!w)
+		return -EINVAL;
+	if (w->ready || w->flags & DMATRACK_IMAGE_RESUME)
+		return dml_error(
+			-EINVAL,
+			"%s: a base must be set before the image is begun, and it can't be resumed",
+			w->path);
+	if (base->trailer.incremental && !base->base)
+		return dml_error(-ENOLINK,
+				 "%s: an incremental image: it needs its base",
+				 base->path);
+	w->base.image = base;
 	return 0;
 }

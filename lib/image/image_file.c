@@ -151,7 +151,7 @@ static int check_head(const struct dml_image_head *h, const char *path)
 	    le32toh(h->state_size) > sizeof(h->state))
 		return dml_error(-EBADMSG, "%s: the image's head is altered",
 				 path);
-	if (le32toh(h->flags) & ~DML_IMAGE_COMPLETE)
+	if (le32toh(h->flags) & ~DML_IMAGE_FLAGS)
 		return dml_error(-EPROTONOSUPPORT,
 				 "%s: image with unknown flags 0x%" PRIx32,
 				 path, le32toh(h->flags));

@@ -8,7 +8,9 @@
  *					size and to 4096; zeros are holes
  *	aligned to 4096	table		24 bytes for each chunk that isn't all zeros: its
  *					number and hash; ascending
- *	the end of the table is the end of the file
+ *	behind it	trailer		of an image with DML_IMAGE_DESCRIBED or
+ *					DML_IMAGE_INCREMENTAL: see image_trailer.h
+ *	the end of the table, or of the trailer, is the end of the file
  *
  * A chunk is 1 MiB of a region, counted from the region's start; the last one may be
  * shorter. Chunks are numbered through all regions. The layout follows from the regions
@@ -25,10 +27,15 @@
 #include "lib/util/digest.h"
 #include "lib/util/regions.h"
 
-#define DML_IMAGE_MAGIC	   "DMTimage"
-#define DML_IMAGE_VERSION  1u
-#define DML_IMAGE_COMPLETE (1u << 0)
-#define DML_IMAGE_HEAD	   4096u
+#define DML_IMAGE_MAGIC	    "DMTimage"
+#define DML_IMAGE_VERSION   1u
+#define DML_IMAGE_HEAD	    4096u
+
+#define DML_IMAGE_COMPLETE  (1u << 0)
+#define DML_IMAGE_DESCRIBED (1u << 1) /* has a description */
+#define DML_IMAGE_INCREMENTAL \
+	(1u << 2) /* has only what differs from its base */
+#define DML_IMAGE_FLAGS 7u
 
 struct dml_image_head {
 	char magic[8];
@@ -45,7 +52,13 @@ struct dml_image_head {
 	uint32_t state_size;
 	uint32_t reserved;
 	uint8_t state[DMATRACK_STATE_MAX];
-	uint8_t zeros[DML_IMAGE_HEAD - 392];
+	uint32_t about_size; /* bytes of the description */
+	uint32_t reserved2;
+	uint8_t about_hash[16];
+	uint64_t ranges; /* number of changed ranges */
+	uint8_t ranges_hash[16];
+	uint8_t base_hash[16]; /* hash of the base's head */
+	uint8_t zeros[DML_IMAGE_HEAD - 456];
 	uint8_t hash[16];
 };
 

@@ -17,25 +17,11 @@
 
 #include "dmatrack_copy.h"
 #include "lib/util/error.h"
-#include "image_file.h"
+#include "image_chain.h"
 
 #define RUN_MAX	   (64u << 20)
 #define TABLE_STEP 4096u /* entries */
 #define NO_CHUNK   UINT64_MAX
-
-/**
- * struct dmatrack_image - an image that is read
- * @f: the file
- * @path: name of the file, for messages
- * @kept: number of the checked chunk that is in @buf; or NO_CHUNK
- * @buf: buffer for one chunk
- */
-struct dmatrack_image {
-	struct dml_image_file f;
-	char *path;
-	uint64_t kept;
-	void *buf;
-};
 
 /* Return: the index of the first entry for @chunk or a later chunk; may be @f->nentries */
 static uint64_t entry_at(const struct dml_image_file *f, uint64_t chunk)
@@ -117,8 +103,9 @@ static int read_table(struct dml_image_file *f)
 	return memcmp(hash, f->head.table_hash, sizeof(hash)) ? -EBADMSG : 0;
 }
 
-static int check_file(struct dml_image_file *f, const char *path)
+static int check_file(struct dmatrack_image *m, const char *path)
 {
+	struct dml_image_file *f = &m->f;
 	struct stat st;
 	int ret;
 
@@ -135,13 +122,20 @@ static int check_file(struct dml_image_file *f, const char *path)
 	ret = dml_image_file_read_regions(f, path);
 	if (ret)
 		return ret;
-	if ((uint64_t)st.st_size !=
-	    f->table + le64toh(f->head.entries) * sizeof(*f->entries))
+	if (dml_image_trailer_size(f) > (uint64_t)st.st_size ||
+	    (uint64_t)st.st_size !=
+		    f->table + le64toh(f->head.entries) * sizeof(*f->entries) +
+			    dml_image_trailer_size(f))
 		return dml_error(-EBADMSG, "%s: the image is cut or extended",
 				 path);
 	ret = read_table(f);
 	if (ret == -EBADMSG)
 		return dml_error(ret, "%s: the image's table is altered", path);
+	if (!ret)
+		ret = dml_image_trailer_read(f, &m->trailer);
+	if (ret == -EBADMSG)
+		return dml_error(ret, "%s: the image's trailer is altered",
+				 path);
 	return ret;
 }
 
@@ -161,7 +155,7 @@ int dmatrack_image_open(struct dmatrack_image **image, const char *path)
 	if (m->f.fd < 0)
 		ret = dml_error(-errno, "%s: %s", path, strerror(errno));
 	else
-		ret = check_file(&m->f, path);
+		ret = check_file(m, path);
 	if (!ret) {
 		m->buf = malloc(DML_CHUNK);
 		m->path = strdup(path);
@@ -181,6 +175,7 @@ void dmatrack_image_close(struct dmatrack_image *image)
 	if (image->f.fd >= 0)
 		close(image->f.fd);
 	dml_image_file_free(&image->f);
+	dml_image_trailer_free(&image->trailer);
 	free(image->path);
 	free(image->buf);
 	free(image);
@@ -243,16 +238,24 @@ static int read_part(struct dmatrack_image *m, unsigned int i, uint64_t chunk,
 	return 0;
 }
 
-int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
-			uint64_t size)
+const char *dmatrack_image_description(const struct dmatrack_image *image)
+{
+	return image ? image->trailer.about : NULL;
+}
+
+bool dmatrack_image_is_incremental(const struct dmatrack_image *image)
+{
+	return image && image->trailer.incremental;
+}
+
+int dml_image_read_own(struct dmatrack_image *image, uint64_t iova, void *buf,
+		       uint64_t size)
 {
 	int i, ret = 0;
 	uint64_t chunk, offset, n;
 	uint8_t hash[16];
 	size_t from;
 
-	if (dml_lacks(image, buf))
-		return -EINVAL;
 	i = dml_regions_find(&image->f.regions, iova, size);
 	if (i < 0)
 		return i;
@@ -267,6 +270,45 @@ int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
 		}
 		n = size < n - from ? size : n - from;
 		ret = read_part(image, i, chunk, from, buf, n);
+	}
+	return ret;
+}
+
+int dmatrack_image_read(struct dmatrack_image *image, uint64_t iova, void *buf,
+			uint64_t size)
+{
+	int i;
+
+	if (dml_lacks(image, buf))
+		return -EINVAL;
+	if (!image->trailer.incremental)
+		return dml_image_read_own(image, iova, buf, size);
+	i = dml_regions_find(&image->f.regions, iova, size);
+	return i < 0 ? i : dml_image_chain_read(image, iova, buf, size);
+}
+
+int dml_image_read_any(struct dmatrack_image *image, uint64_t iova, void *buf,
+		       uint64_t size)
+{
+	const struct dml_regions *all = &image->f.regions;
+	uint64_t n;
+	char *to = buf;
+	int ret = 0;
+
+	for (; size && !ret; iova += n, to += n, size -= n) {
+		unsigned int i = dml_regions_at(all, iova);
+		const struct dmatrack_region *r = &all->regions[i];
+
+		n = size;
+		if (i < all->n && r->iova <= iova) {
+			if (r->size - (iova - r->iova) < n)
+				n = r->size - (iova - r->iova);
+			ret = dmatrack_image_read(image, iova, to, n);
+			continue;
+		}
+		if (i < all->n && r->iova - iova < n)
+			n = r->iova - iova;
+		memset(to, 0, n);
 	}
 	return ret;
 }
@@ -311,16 +353,13 @@ static unsigned int region_of(const struct dml_image_file *f, uint64_t number)
 	return lo;
 }
 
-int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
-			     uint64_t *size)
+int dml_image_read_next(struct dmatrack_image *image, uint64_t *iova,
+			uint64_t *size)
 {
-	const struct dml_image_file *f;
+	const struct dml_image_file *f = &image->f;
 	uint64_t at, begin, skip;
 	unsigned int i;
 
-	if (dml_lacks(image, iova, size))
-		return -EINVAL;
-	f = &image->f;
 	i = dml_regions_at(&f->regions, *iova);
 	if (i == f->regions.n)
 		return 0;
@@ -337,6 +376,16 @@ int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
 	*iova = begin + skip;
 	*size = run_size(f, i, at) - skip;
 	return 1;
+}
+
+int dmatrack_image_next_data(struct dmatrack_image *image, uint64_t *iova,
+			     uint64_t *size)
+{
+	if (dml_lacks(image, iova, size))
+		return -EINVAL;
+	return image->trailer.incremental ?
+		       dml_image_chain_next(image, iova, size) :
+		       dml_image_read_next(image, iova, size);
 }
 
 /* Find the next chunk of a region that is in the table, or isn't a hole in the file. */
@@ -427,6 +476,8 @@ int dmatrack_image_digest(struct dmatrack_image *image, uint8_t digest[16],
 
 	if (dml_lacks(image, digest))
 		return -EINVAL;
+	if (image->trailer.incremental)
+		return dml_image_chain_digest(image, digest, progress, opaque);
 	r.buf = malloc(DML_CHUNK);
 	if (!r.buf)
 		return dml_no_memory();

@@ -123,6 +123,160 @@ static void test_round_trip(void)
 	}
 }
 
+/* Incremental images --------------------------------------------------------- */
+
+/* A random change of the memory, without telling a destination */
+static void change_silently(void)
+{
+	const struct dmatrack_region *r =
+		&regions[dml_random_below(&rng, NREGIONS)];
+	uint64_t page = dml_random_below(&rng, r->size / PAGE);
+
+	memset((char *)r->vaddr + page * PAGE, (int)dml_random_below(&rng, 3),
+	       PAGE);
+}
+
+/* As a pre-copy does: all pages that aren't zeros, then some that change, once more */
+static void write_all(struct dmatrack_dest *d)
+{
+	uint64_t at;
+	int i;
+
+	for (i = 0; i < NREGIONS; i++) {
+		const struct dmatrack_region *r = &regions[i];
+
+		for (at = 0; at < r->size; at += PAGE) {
+			const char *page = (char *)r->vaddr + at;
+
+			if (!dml_digest_is_zero(page, PAGE))
+				CHECK_EQ(d->ops->write(d, r->iova + at, page,
+						       PAGE),
+					 0);
+		}
+	}
+	for (i = 0; i < 20; i++)
+		change(d);
+}
+
+/* What isn't found as data is zeros. */
+static void check_data(struct dmatrack_image *m)
+{
+	uint64_t iova = 0, end = 0, size, at;
+	int i, more = 1;
+
+	for (i = 0; i < NREGIONS; i++) {
+		for (at = 0; at < regions[i].size; at += PAGE) {
+			uint64_t here = regions[i].iova + at;
+
+			while (more && here >= end) {
+				iova = end;
+				more = dmatrack_image_next_data(m, &iova,
+								&size);
+				CHECK(more >= 0);
+				end = more ? iova + size : end;
+				more = more && end;
+			}
+			if ((!more && end && here >= end) || here < iova)
+				CHECK(dml_digest_is_zero(
+					(char *)regions[i].vaddr + at, PAGE));
+		}
+	}
+}
+
+static void read_chain(struct dmatrack_image *m)
+{
+	uint8_t want[16], got[16];
+	char page[PAGE];
+	uint64_t at;
+	int i;
+
+	CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
+	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
+	CHECK(!memcmp(want, got, 16));
+	for (i = 0; i < NREGIONS; i++) {
+		for (at = 0; at < regions[i].size; at += PAGE) {
+			CHECK_EQ(dmatrack_image_read(m, regions[i].iova + at,
+						     page, PAGE),
+				 0);
+			CHECK(!memcmp(page, (char *)regions[i].vaddr + at,
+				      PAGE));
+		}
+	}
+	check_data(m);
+}
+
+#define LINKS 5
+
+/* Each image from the one before; each has the memory of its moment. The first comes last: all must be there. */
+static void test_incremental(void)
+{
+	struct dmatrack_image *m[LINKS] = { NULL };
+	static const char *const name[LINKS] = { "link0", "link1", "link2",
+						 "link3", "link4" };
+	char page[PAGE];
+	int i, j;
+
+	memory_new();
+	for (i = 0; i < LINKS; i++) {
+		struct dmatrack_dest *d;
+
+		d = create(scratch_path(name[i]), DMATRACK_IMAGE_REPLACE);
+		if (i)
+			CHECK_EQ(dmatrack_image_set_base(d, m[i - 1]), 0);
+		CHECK_EQ(dmatrack_image_describe(d, name[i]), 0);
+		for (j = 0; j < 10 * i; j++)
+			change_silently();
+		CHECK_EQ(begin(d), 0);
+		write_all(d);
+		CHECK_EQ(d->ops->finish(d), 0);
+		d->ops->close(d);
+		CHECK_EQ(dmatrack_image_open(&m[i], scratch_path(name[i])), 0);
+		CHECK(!strcmp(dmatrack_image_description(m[i]), name[i]));
+		CHECK_EQ(dmatrack_image_is_incremental(m[i]), i > 0);
+		if (i) {
+			CHECK_EQ(dmatrack_image_read(m[i], regions[0].iova,
+						     page, PAGE),
+				 -ENOLINK);
+			CHECK_EQ(dmatrack_image_attach(m[i], m[i]), -EBADMSG);
+			CHECK_EQ(dmatrack_image_attach(m[i], m[i - 1]), 0);
+		}
+		read_chain(m[i]);
+	}
+	CHECK_EQ(dmatrack_image_attach(m[2], m[0]), -EBADMSG);
+	CHECK_EQ(dmatrack_image_attach(m[0], m[1]), -EINVAL);
+	for (i = 0; i < LINKS; i++)
+		dmatrack_image_close(m[i]);
+}
+
+/* Each byte of the trailer that changes is noticed when the image is opened. */
+static void test_altered_trailer(void)
+{
+	const char *path = scratch_path("link1");
+	struct dmatrack_image *m;
+	struct stat st;
+	off_t at, from;
+	char byte;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0 && !fstat(fd, &st));
+	from = st.st_size > 600 ? st.st_size - 600 : 0;
+	for (at = from; at < st.st_size; at++) {
+		CHECK_EQ(pread(fd, &byte, 1, at), 1);
+		byte ^= 1;
+		CHECK_EQ(pwrite(fd, &byte, 1, at), 1);
+		if (!dmatrack_image_open(&m, path)) {
+			/* the zeros behind the description */
+			CHECK_EQ(byte, 1);
+			dmatrack_image_close(m);
+		}
+		byte ^= 1;
+		CHECK_EQ(pwrite(fd, &byte, 1, at), 1);
+	}
+	CHECK_EQ(ftruncate(fd, st.st_size - 1), 0);
+	CHECK_EQ(dmatrack_image_open(&m, path), -EBADMSG);
+	close(fd);
+}
+
 static void test_pages(void)
 {
 	const char *path = scratch_path("round");
@@ -982,6 +1136,8 @@ int main(void)
 	     "... and a finished one that was altered or cut isn't");
 	TEST(test_no_resume,
 	     "... but not if its head is altered, or it is cut");
+	TEST(test_incremental, "a chain of incremental images");
+	TEST(test_altered_trailer, "an altered trailer");
 	TEST(test_large, "1 TiB, 4,096 regions");
 	for (i = 0; i < NREGIONS; i++)
 		free(regions[i].vaddr);

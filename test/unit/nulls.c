@@ -95,6 +95,8 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(image_create, NULL, "/nowhere/image", 0) C(image_create, &d, NULL, 0) \
 	C(image_digest, NULL, digest, NULL, NULL) \
 	C(image_discard, NULL) \
+	C(image_describe, NULL, "") C(image_set_base, NULL, NULL) \
+	C(image_attach, NULL, NULL) \
 	C(image_next_data, NULL, words, &number) \
 	C(image_open, NULL, "/nowhere") C(image_open, &image, NULL) \
 	C(image_read, NULL, 0, words, 8) \
@@ -135,6 +137,8 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(device_fd, NULL) \
 	C(driver, NULL) \
 	C(get_engine, NULL) \
+	C(image_description, NULL) \
+	C(image_is_incremental, NULL) \
 	C(image_page_size, NULL) \
 	C(image_regions, NULL, NULL) \
 	C(listener_address, NULL) \

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* The description of an image: a JSON object, which dmatrack-image(5) describes. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "copy.h"
+
+static void add_date(json_t *o, int64_t seconds)
+{
+	time_t when = (time_t)seconds;
+	char date[32];
+	struct tm tm;
+
+	if (gmtime_r(&when, &tm) &&
+	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		cli_json_string(o, "date", date);
+}
+
+static void add_program(json_t *o, const struct program *p)
+{
+	json_t *program = json_object(), *list = json_array();
+	size_t i;
+
+	cli_json_number(program, "pid", (uint64_t)p->pid);
+	cli_json_string(program, "name", p->name);
+	cli_json_string(program, "stopped_by", standstill_way(p->still));
+	json_object_set_new(o, "program", program);
+	for (i = 0; i < p->nspans; i++)
+		cli_json_hex(cli_json_range(list, p->span[i].iova,
+					    p->span[i].size),
+			     "address", p->span[i].address);
+	json_object_set_new(o, "mappings", list);
+}
+
+int describe_image(const struct copy *c)
+{
+	json_t *o;
+	char *text;
+	int ret;
+
+	if (!c->image || (!c->program.o && !c->base))
+		return 0;
+	o = json_object();
+	cli_json_string(o, "dmatrack", DMATRACK_RELEASE);
+	add_date(o, c->program.o ? c->program.stop_time : (int64_t)time(NULL));
+	if (c->program.o)
+		add_program(o, &c->program);
+	if (c->base)
+		cli_json_string(o, "base", c->base);
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	ret = text ? dmatrack_image_describe(c->image, text) : -ENOMEM;
+	free(text);
+	return ret;
+}
