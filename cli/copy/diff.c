@@ -232,7 +232,7 @@ static int compare_all(struct diff *d)
 static int report(struct diff *d, int error)
 {
 	bool differ = d->bytes[DIFFERS] || d->bytes[FIRST] || d->bytes[SECOND];
-	char size[CLI_TEXT];
+	char size[CLI_TEXT], alone[CLI_TEXT];
 	json_t *json = cli_json();
 
 	cli_progress_clear();
@@ -248,12 +248,15 @@ static int report(struct diff *d, int error)
 		cli_json_number(json, "only_first_bytes", d->bytes[FIRST]);
 		cli_json_number(json, "only_second_bytes", d->bytes[SECOND]);
 		json_object_set_new(json, "ranges", d->list);
-	} else if (differ) {
-		printf("%s in pages that differ.\n",
-		       cli_text_size(size, d->bytes[DIFFERS]));
-	} else {
-		printf("The same memory.\n");
 	}
+	if (differ)
+		cli_error(
+			"the images differ: %s in pages of both, %s in one alone",
+			cli_text_size(size, d->bytes[DIFFERS]),
+			cli_text_size(alone,
+				      d->bytes[FIRST] + d->bytes[SECOND]));
+	else if (!json)
+		puts("The same memory.");
 	return differ ? CLI_NO : CLI_OK;
 }
 
