@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +24,10 @@
 #include "lib/util/clock.h"
 #include "program.h"
 
-#define PATIENCE (5 * DML_NSEC)
-#define CGROUPS	 "/sys/fs/cgroup"
+#define PATIENCE     (5 * DML_NSEC)
+#define PATIENCE_WAS (DML_NSEC / 10)
+#define CGROUPS	     "/sys/fs/cgroup"
+#define EXITING	     4 /* PF_EXITING, of a thread's flags */
 
 /* Read a small file. Return: number of bytes; 0: it can't be read */
 static size_t read_at(int folder, const char *name, char *buf, size_t size)
@@ -56,11 +59,13 @@ static char thread_state(int process, const char *id)
 /**
  * struct threads - the state of a process's threads
  * @running: number of those that aren't stopped
+ * @signalled: number of those that a signal has stopped
  * @all: number of them
  * @state: state of one that isn't stopped
  */
 struct threads {
 	unsigned int running;
+	unsigned int signalled;
 	unsigned int all;
 	char state;
 };
@@ -84,6 +89,7 @@ static int look(int process, struct threads *t)
 			continue;
 		t->all++;
 		state = thread_state(process, e->d_name);
+		t->signalled += state == 'T';
 		if (strchr("TtZX", state))
 			continue;
 		t->running++;
@@ -167,11 +173,30 @@ void freeze_close(struct freeze *f)
 	f->cgroup = -1;
 }
 
-enum freeze_way freeze_choose(const struct freeze *f, int pid)
+/* A signal stops all threads, one by one: if one is stopped, the others will be. */
+static bool is_stopped(int process)
 {
-	if (f->cgroup >= 0 && has_line(f->cgroup, "cgroup.events", "frozen 1"))
-		return FREEZE_WAS;
-	if (all_stopped(f->process))
+	struct threads t;
+
+	return !look(process, &t) && (t.signalled || !t.running);
+}
+
+bool freeze_is(const struct freeze *f)
+{
+	return (f->cgroup >= 0 &&
+		has_line(f->cgroup, "cgroup.events", "frozen 1")) ||
+	       is_stopped(f->process);
+}
+
+enum freeze_way freeze_choose(const struct freeze *f, int pid, bool was)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	uint64_t limit = dml_clock_now() + (was ? PATIENCE_WAS : 0);
+	bool is;
+
+	while (!(is = freeze_is(f)) && dml_clock_now() < limit)
+		nanosleep(&moment, NULL);
+	if (is)
 		return FREEZE_WAS;
 	if (f->cgroup >= 0 && is_alone(f->cgroup, pid))
 		return FREEZE_CGROUP;
@@ -229,6 +254,29 @@ int freeze_begin(const struct freeze *f, enum freeze_way way)
 		return err;
 	}
 	return await(f, way);
+}
+
+/* The ninth member of stat are the flags of the first thread: it's the last one to go. */
+static bool is_exiting(const struct freeze *f)
+{
+	char stat[512], *at;
+	unsigned long flags = 0;
+
+	if (!read_at(f->process, "stat", stat, sizeof(stat)))
+		return true;
+	at = strrchr(stat, ')');
+	return !at ||
+	       sscanf(at, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1 ||
+	       flags & EXITING;
+}
+
+bool freeze_ends(const struct freeze *f)
+{
+	struct pollfd end = { .fd = f->pidfd, .events = POLLIN };
+
+	if (poll(&end, 1, 0) > 0)
+		return true;
+	return is_exiting(f) && poll(&end, 1, 5000) >= 0;
 }
 
 int freeze_end(const struct freeze *f, enum freeze_way way)

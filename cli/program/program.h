@@ -219,12 +219,19 @@ struct freeze {
 /* @f: @process and @pidfd are set */
 void freeze_open(struct freeze *f);
 void freeze_close(struct freeze *f);
-/* Return: how the process is to be stopped */
-enum freeze_way freeze_choose(const struct freeze *f, int pid);
+/* Return: whether it is stopped */
+bool freeze_is(const struct freeze *f);
+/*
+ * How is the process to be stopped? @was: whether it was stopped before the copy began: a harvest of its log
+ * (by ptrace(2)) lets its threads run in the kernel for a moment, and then they stop again
+ */
+enum freeze_way freeze_choose(const struct freeze *f, int pid, bool was);
 /* Stop it that way, and wait until all its threads have stopped. */
 int freeze_begin(const struct freeze *f, enum freeze_way way);
 /* Return: whether all threads are stopped */
 bool freeze_holds(const struct freeze *f, enum freeze_way way);
+/* Is the process ending, or has it? Then wait for that, up to 5 seconds. Only system calls */
+bool freeze_ends(const struct freeze *f);
 /* Undo it. Only system calls. Return: 0 or -errno, without a message */
 int freeze_end(const struct freeze *f, enum freeze_way way);
 

@@ -47,6 +47,7 @@ struct undo {
  * @address: their addresses
  * @ndevices: number of them
  * @undo: what has to be undone
+ * @was: whether it was stopped when the copy began
  * @way: how the program was stopped
  * @quiet: number of devices that were switched off
  * @pipe: the end of the pipe that keeps the helper waiting; -1: it has ended
@@ -59,6 +60,7 @@ struct standstill {
 	char address[DEVICES][16];
 	unsigned int ndevices;
 	struct undo *undo;
+	bool was;
 	enum freeze_way way;
 	unsigned int quiet;
 	int pipe;
@@ -67,14 +69,21 @@ struct standstill {
 
 /* The helper ------------------------------------------------------------------- */
 
-/* Devices first: the program must not find one that doesn't answer. Return: 0 or -errno */
+/*
+ * Devices first: the program must not find one that doesn't answer. If the program is ending, its devices
+ * are closed, which puts them back as they were before it opened them, without bus mastering: then that must
+ * not be switched on, as no driver would be there. So wait for its end. (If it doesn't end yet, the closing
+ * comes later, and undoes this.) Return: 0 or -errno
+ */
 static int undo(struct standstill *s)
 {
+	bool ended = freeze_ends(&s->freeze);
 	int err = 0, ret;
 	unsigned int i;
 
 	for (i = 0; i < s->ndevices; i++) {
-		ret = s->undo->off[i] ? busmaster_on(s->config[i]) : 0;
+		ret = s->undo->off[i] && !ended ? busmaster_on(s->config[i]) :
+						  0;
 		if (ret)
 			err = ret;
 		s->undo->off[i] = false;
@@ -218,6 +227,7 @@ int standstill_open(struct standstill **out, const struct program *p)
 	s->freeze.process = p->process;
 	s->freeze.pidfd = p->pidfd;
 	freeze_open(&s->freeze);
+	s->was = freeze_is(&s->freeze);
 	s->undo = mmap(NULL, sizeof(*s->undo), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s->undo == MAP_FAILED) {
@@ -269,7 +279,7 @@ int standstill_begin(struct standstill *s)
 {
 	int err;
 
-	s->way = freeze_choose(&s->freeze, s->pid);
+	s->way = freeze_choose(&s->freeze, s->pid, s->was);
 	s->undo->way = s->way;
 	err = freeze_begin(&s->freeze, s->way);
 	if (!err)

@@ -33,6 +33,7 @@ static unsigned int runs = 1;
 static bool lost;
 static bool watched;
 static bool foretold;
+static unsigned int snapshots; /* number of images before the migration */
 
 /* Is this run's migration the second attempt? */
 static bool vain(void)
@@ -208,6 +209,14 @@ static void check_watcher(void)
 	CHECK(seen.pages > 0);
 }
 
+static void take_snapshots(void)
+{
+	unsigned int i;
+
+	for (i = 1; i <= snapshots; i++)
+		CHECK_EQ(snapshot_take(source.pid, i), 0);
+}
+
 /* One run, from start to end */
 static void run(void)
 {
@@ -217,6 +226,7 @@ static void run(void)
 
 	ioctls_start();
 	start();
+	take_snapshots();
 	if (watched)
 		watch_start(source.pid);
 	transfer();
@@ -310,14 +320,15 @@ static void show_log(void)
 
 static void usage(void)
 {
-	puts("usage: migrate [--runs N] [--lost] [--iommu] [--watched] [--qemu PATH]\n"
-	     "               [--guest PATH]\n"
+	puts("usage: migrate [--runs N] [--lost] [--iommu] [--watched] [--snapshots N]\n"
+	     "               [--qemu PATH] [--guest PATH]\n"
 	     "       migrate --foretold [--qemu PATH] [--guest PATH]\n"
 	     "\n"
 	     "  --runs N      so many migrations (default 1)\n"
 	     "  --lost        the type1 driver loses marks: the guest must notice\n"
 	     "  --iommu       give the guest an IOMMU, which it uses\n"
 	     "  --watched     a view of the source's container harvests ten times a second\n"
+	     "  --snapshots N 'dmatrack snapshot' makes N images of the source before each\n"
 	     "  --foretold    ten loads: each migration takes what 'dmatrack watch' foretold");
 }
 
@@ -335,12 +346,15 @@ static void name_run(char *name, size_t size)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "runs", 1, NULL, 'r' },     { "lost", 0, NULL, 'l' },
-		{ "iommu", 0, NULL, 'i' },    { "qemu", 1, NULL, 'q' },
-		{ "guest", 1, NULL, 'g' },    { "watched", 0, NULL, 'w' },
-		{ "foretold", 0, NULL, 'f' }, { 0 }
-	};
+	static const struct option options[] = { { "runs", 1, NULL, 'r' },
+						 { "lost", 0, NULL, 'l' },
+						 { "iommu", 0, NULL, 'i' },
+						 { "qemu", 1, NULL, 'q' },
+						 { "guest", 1, NULL, 'g' },
+						 { "watched", 0, NULL, 'w' },
+						 { "foretold", 0, NULL, 'f' },
+						 { "snapshots", 1, NULL, 's' },
+						 { 0 } };
 	char name[128];
 	int c, failed;
 
@@ -357,6 +371,9 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			watched = true;
+			break;
+		case 's':
+			snapshots = atoi(optarg);
 			break;
 		case 'f':
 			foretold = true;

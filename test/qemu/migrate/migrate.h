@@ -139,6 +139,9 @@ struct foretold {
 void foretell(pid_t pid, unsigned int seconds, unsigned long bandwidth,
 	      unsigned int downtime, struct foretold *f);
 
+/* Make an image of a QEMU by 'dmatrack snapshot'. Return: number of pages that are wrong */
+unsigned long snapshot_take(pid_t pid, unsigned int i);
+
 /* Number of calls since ioctls_start(), of all processes; -1: not known */
 struct ioctls {
 	long map, unmap, dirty, all;
