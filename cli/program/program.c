@@ -2,7 +2,7 @@
 /*
  * Another program, that is copied while it runs, and stopped at the end.
  *
- * Who writes to its memory, and what reports it:
+ * What writes to its memory, and what reports it:
  *
  *	devices, by DMA		a view of its container
  *	processors		a log of its process; what that can't see counts as written always
