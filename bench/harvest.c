@@ -155,6 +155,19 @@ static void pass_bare_runs(void *ctx)
 	}
 }
 
+/* Measure passes, with so many dirty pages in each 10,000. */
+static void run_passes(const struct bench *b, unsigned int dirty, uint64_t size,
+		       const struct measure_pass *pass, unsigned int n,
+		       struct measure_result *r)
+{
+	struct harvests h;
+
+	harvests_open(&h, size);
+	h.dirty = size / BENCH_PAGE * dirty / 10000;
+	measure_row(&b->how, pass, n, &h, r);
+	harvests_close(&h);
+}
+
 /* @row->arg: dirty pages in each 10,000 */
 static void run_ranges(const struct bench *b, const struct bench_row *row,
 		       uint64_t size, struct measure_result *r)
@@ -171,12 +184,8 @@ static void run_ranges(const struct bench *b, const struct bench_row *row,
 		  .prepare = prepare_known,
 		  .run = pass_known_runs },
 	};
-	struct harvests h;
 
-	harvests_open(&h, size);
-	h.dirty = size / BENCH_PAGE * row->arg / 10000;
-	measure_row(&b->how, pass, 4, &h, r);
-	harvests_close(&h);
+	run_passes(b, row->arg, size, pass, 4, r);
 }
 
 /* Beside a harvest that needs not look for what is dirty. @row->arg: as above */
@@ -189,12 +198,8 @@ static void run_known(const struct bench *b, const struct bench_row *row,
 		  .prepare = prepare_known,
 		  .run = pass_known },
 	};
-	struct harvests h;
 
-	harvests_open(&h, size);
-	h.dirty = size / BENCH_PAGE * row->arg / 10000;
-	measure_row(&b->how, pass, 2, &h, r);
-	harvests_close(&h);
+	run_passes(b, row->arg, size, pass, 2, r);
 }
 
 /* All of many mappings, beside one as large */
@@ -243,7 +248,6 @@ static void run_large(const struct bench *b, const struct bench_row *row,
 
 	bench_engine_open(&h.be, LARGE, 1);
 	use_large(&h);
-	pass_ranges(&h);
 	urcu_bp_barrier();
 	measure_row(&b->how, pass, 1, &h, r);
 	bench_engine_close(&h.be);

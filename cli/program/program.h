@@ -185,6 +185,8 @@ int regions_list(const struct program *p, struct dmatrack_mapping **m,
 		 size_t *n);
 /* Choose @p->region and @p->span. */
 int regions_choose(struct program *p);
+/* Order of spans by their addresses, for qsort(3) */
+int regions_by_address(const void *x, const void *y);
 /* Are the mappings as when the copy began, and all memory in regions? */
 int regions_check(struct program *p, const struct program_areas *now);
 

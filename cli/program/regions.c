@@ -228,7 +228,7 @@ static int add_other(void *to, uint64_t first, uint64_t end)
 	return err ? err : add_around(p, &s);
 }
 
-static int by_address(const void *x, const void *y)
+int regions_by_address(const void *x, const void *y)
 {
 	const struct program_span *a = x, *b = y;
 
@@ -249,7 +249,7 @@ static int list_reached(struct program *p)
 	}
 	for (i = 0; i < p->nspans; i++)
 		by[i] = p->span[i];
-	qsort(by, p->nspans, sizeof(*by), by_address);
+	qsort(by, p->nspans, sizeof(*by), regions_by_address);
 	for (i = 0; i < p->nspans; i++) {
 		uint64_t end = by[i].address + by[i].size;
 
@@ -292,7 +292,7 @@ static void note_twice(struct program *p)
 		order[i] = p->span[i];
 		order[i].iova = i;
 	}
-	qsort(order, p->nspans, sizeof(*order), by_address);
+	qsort(order, p->nspans, sizeof(*order), regions_by_address);
 	for (i = 0, j = 0; i < p->nspans; i++) {
 		if (i && order[i].address < end)
 			p->span[order[i].iova].blind =

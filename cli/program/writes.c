@@ -115,13 +115,6 @@ int writes_dirty(struct program *p, unsigned int region, uint64_t *bitmap)
 
 /* Opening ------------------------------------------------------------------------ */
 
-static int by_address(const void *x, const void *y)
-{
-	const struct program_span *a = x, *b = y;
-
-	return a->address < b->address ? -1 : a->address > b->address;
-}
-
 static void list_seen(struct program *p)
 {
 	size_t i;
@@ -129,7 +122,7 @@ static void list_seen(struct program *p)
 	for (i = 0; i < p->nspans; i++)
 		if (!p->span[i].blind)
 			p->seen[p->nseen++] = p->span[i];
-	qsort(p->seen, p->nseen, sizeof(*p->seen), by_address);
+	qsort(p->seen, p->nseen, sizeof(*p->seen), regions_by_address);
 }
 
 /* The log's mappings: addresses, as IOVAs too */

@@ -37,32 +37,31 @@ bool layout_equal(const struct layout *a, const struct layout *b)
 	       (!a->nr || !memcmp(a->part, b->part, a->nr * sizeof(*a->part)));
 }
 
-const struct layout_part *layout_find(const struct layout *l, uint64_t page)
+/* Return: number of the first part that ends behind @at, a page or with @place a place */
+static uint64_t search(const struct layout *l, uint64_t at, bool place)
 {
 	uint64_t low = 0, high = l->nr;
 
 	while (low < high) {
 		uint64_t i = low + (high - low) / 2;
+		const struct layout_part *part = &l->part[i];
 
-		if (l->part[i].first + l->part[i].pages <= page)
+		if ((place ? part->before : part->first) + part->pages <= at)
 			low = i + 1;
 		else
 			high = i;
 	}
-	return low < l->nr ? &l->part[low] : NULL;
+	return low;
+}
+
+const struct layout_part *layout_find(const struct layout *l, uint64_t page)
+{
+	uint64_t i = search(l, page, false);
+
+	return i < l->nr ? &l->part[i] : NULL;
 }
 
 const struct layout_part *layout_at(const struct layout *l, uint64_t place)
 {
-	uint64_t low = 0, high = l->nr;
-
-	while (low < high) {
-		uint64_t i = low + (high - low) / 2;
-
-		if (l->part[i].before + l->part[i].pages <= place)
-			low = i + 1;
-		else
-			high = i;
-	}
-	return &l->part[low];
+	return &l->part[search(l, place, true)];
 }
