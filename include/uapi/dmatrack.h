@@ -270,7 +270,8 @@ struct dmatrack_get_log {
  * ends the view. When the container has gone, these calls return ENODEV.
  *
  * A view costs a mark nothing. While there are several, a harvest by one of them also copies what it finds
- * to the others: a bit a page and view at most, charged to the container's user.
+ * to the others: a bit a page and view at most, charged to the container's user. Without memory for that, all
+ * pages of the mapping count as dirty in the view.
  *
  * In a process (libdmatrack) it is dmatrack_open_view().
  *

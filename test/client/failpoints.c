@@ -12,8 +12,8 @@
  *   - devices behind an IOMMU reach all that is mapped, and nothing else; memory counts as
  *     locked as if the call hadn't been made
  *
- * There are two scripts: of a mediated device; and of devices behind software IOMMUs
- * (test/testdev/soft_iommu.h), which join that one and leave. No other devices are used: not all
+ * There are three scripts: of a mediated device; of it and a view, each of which harvests while the other
+ * is on; and of devices behind software IOMMUs (test/testdev/soft_iommu.h), which join that one and leave. No other devices are used: not all
  * other drivers survive such failures. The kernel reports leaks and broken locks itself. Prints
  * TAP; skips without a kernel that can make calls fail.
  */
@@ -64,12 +64,13 @@ static struct member {
 } member[DEVICES];
 
 static struct dmatrack *t;
+static struct dmatrack *view; /* number 1 in the model; NULL: none is open */
 static struct model m;
 static char *memory;
 static uint64_t answer[PAGES / 64 + 1];
 static bool unsure[PAGES]; /* whether the device still has it pinned */
-/* PLAIN may have been in the container since the last harvest. */
-static bool vague;
+/* Bit i: PLAIN may have been in the container since view number i last harvested. */
+static unsigned int vague;
 static int nth_file;
 static char data[128 * PAGE]; /* that devices write */
 static long returned;	      /* by the call that was to fail */
@@ -182,7 +183,8 @@ static long do_attach(const struct step *s)
 	ret = b->fd < 0 ? b->fd : dev_open_fd(&b->d, t, b->fd);
 	if (ret && b->fd >= 0)
 		dmatrack_detach(t, b->fd);
-	vague |= ret && s->arg == PLAIN;
+	if (ret && s->arg == PLAIN)
+		vague = ~0U;
 	return ret;
 }
 
@@ -229,10 +231,10 @@ static bool bit(uint64_t n)
 }
 
 /*
- * May @page be reported though it wasn't written? Yes if its pin's state is unknown, or
- * if a page of its chunk was written.
+ * May @page be reported to a view though it wasn't written? Yes if its pin's state is unknown, or
+ * if a page of its chunk was written; of its mapping, if there are two views.
  */
-static bool may_be(uint64_t page)
+static bool may_be(unsigned int by, uint64_t page)
 {
 	const struct model_mapping *map;
 	uint64_t first, end;
@@ -241,27 +243,30 @@ static bool may_be(uint64_t page)
 		return true;
 	if (m.page[page].mapping < 0)
 		return false;
-	if (vague)
+	if (vague >> by & 1)
 		return true;
 	map = &m.mapping[m.page[page].mapping];
 	first = map->first + (page - map->first) / CHUNK * CHUNK;
 	end = first + CHUNK;
-	if (end > map->first + map->count)
+	if (view)
+		first = map->first;
+	if (view || end > map->first + map->count)
 		end = map->first + map->count;
 	return map->prot & VFIO_DMA_MAP_FLAG_WRITE &&
-	       model_reports(&m, 0, first, end - first);
+	       model_reports(&m, by, first, end - first);
 }
 
 /* The answer for pages from @first on has all that must be, and none that mustn't be. */
-static void check_answer(const char *what, uint64_t first, uint64_t count)
+static void check_answer(unsigned int by, const char *what, uint64_t first,
+			 uint64_t count)
 {
 	uint64_t n;
 
 	mark_unseen();
 	for (n = 0; n < count; n++) {
-		bool want = model_reports(&m, 0, first + n, 1);
+		bool want = model_reports(&m, by, first + n, 1);
 
-		if (bit(n) != want && (want || !may_be(first + n))) {
+		if (bit(n) != want && (want || !may_be(by, first + n))) {
 			printf("# page %lu\n", first + n);
 			bad(what, bit(n), want);
 		}
@@ -296,23 +301,57 @@ static long do_unmap(const struct step *s)
 		return ret;
 	check("size", a.unmap.size, bytes);
 	if (s->arg)
-		check_answer("the last bitmap", s->first, s->count);
+		check_answer(0, "the last bitmap", s->first, s->count);
 	model_forget(&m, s->first, s->count);
 	return 0;
 }
 
-static long do_track(const struct step *s)
+/* The descriptor for calls by view number @by */
+static struct dmatrack *reader(unsigned int by)
+{
+	return by ? view : t;
+}
+
+static long track_by(unsigned int by, const struct step *s)
 {
 	struct vfio_iommu_type1_dirty_bitmap a = {
 		.argsz = sizeof(a),
 		.flags = s->arg,
 	};
 	bool on = s->arg == VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
-	long ret = call(VFIO_IOMMU_DIRTY_PAGES, &a);
+	long ret = dmatrack_ioctl(reader(by), VFIO_IOMMU_DIRTY_PAGES,
+				  (unsigned long)&a);
 
-	if (!ret && on != (bool)m.tracking)
-		model_track(&m, 0, on);
+	if (!ret && on != model_is_on(&m, by))
+		model_track(&m, by, on);
 	return ret;
+}
+
+static long do_track(const struct step *s)
+{
+	return track_by(0, s);
+}
+
+static long do_view_track(const struct step *s)
+{
+	return track_by(1, s);
+}
+
+static long do_view_open(const struct step *s)
+{
+	long ret = dmatrack_open_view(&view, t);
+
+	if (!ret)
+		model_track(&m, 1, true);
+	return ret;
+}
+
+static long do_view_close(const struct step *s)
+{
+	dmatrack_close(view);
+	view = NULL;
+	model_track(&m, 1, false);
+	return 0;
 }
 
 static long do_mark(const struct step *s)
@@ -358,7 +397,7 @@ static long do_unpin(const struct step *s)
 	return ret;
 }
 
-static long do_harvest(const struct step *s)
+static long harvest_by(unsigned int by, const struct step *s)
 {
 	struct {
 		struct vfio_iommu_type1_dirty_bitmap d;
@@ -375,16 +414,49 @@ static long do_harvest(const struct step *s)
 	long ret;
 
 	memset(answer, 0x55, sizeof(answer));
-	ret = call(VFIO_IOMMU_DIRTY_PAGES, &a);
+	ret = dmatrack_ioctl(reader(by), VFIO_IOMMU_DIRTY_PAGES,
+			     (unsigned long)&a);
 	if (ret)
 		return ret;
-	check_answer("harvest", s->first, s->count);
-	model_clean(&m, 0, s->first, s->count);
-	vague &= s->count < PAGES;
+	check_answer(by, "harvest", s->first, s->count);
+	model_clean(&m, by, s->first, s->count);
+	if (s->count == PAGES)
+		vague &= ~(1U << by);
 	return 0;
 }
 
-static long do_ranges(const struct step *s)
+static long do_harvest(const struct step *s)
+{
+	return harvest_by(0, s);
+}
+
+static long do_view_harvest(const struct step *s)
+{
+	return harvest_by(1, s);
+}
+
+/* What it reports stays dirty. */
+static long do_view_peek(const struct step *s)
+{
+	struct dmatrack_get_bitmap a = {
+		.argsz = sizeof(a),
+		.flags = DMATRACK_PEEK,
+		.iova = BASE + s->first * PAGE,
+		.last = BASE + (s->first + s->count) * PAGE - 1,
+		.page_size = PAGE,
+		.size = (s->count + 63) / 64 * 8,
+		.data = (uintptr_t)answer,
+	};
+	long ret;
+
+	memset(answer, 0x55, sizeof(answer));
+	ret = dmatrack_ioctl(view, DMATRACK_GET_BITMAP, (unsigned long)&a);
+	if (!ret)
+		check_answer(1, "peek", s->first, s->count);
+	return ret;
+}
+
+static long ranges_by(unsigned int by, const struct step *s)
 {
 	static struct dmatrack_dirty_range r[1000];
 	struct dmatrack_get_ranges a = {
@@ -395,7 +467,8 @@ static long do_ranges(const struct step *s)
 		.count = 1000,
 		.ranges = (uintptr_t)r,
 	};
-	long ret = call(DMATRACK_GET_RANGES, &a);
+	long ret = dmatrack_ioctl(reader(by), DMATRACK_GET_RANGES,
+				  (unsigned long)&a);
 	uint64_t i, page;
 
 	if (ret)
@@ -407,9 +480,19 @@ static long do_ranges(const struct step *s)
 		     page <= (r[i].last - BASE) / PAGE; page++)
 			answer[(page - s->first) / 64] |=
 				1ULL << (page - s->first) % 64;
-	check_answer("ranges", s->first, s->count);
-	model_clean(&m, 0, s->first, s->count);
+	check_answer(by, "ranges", s->first, s->count);
+	model_clean(&m, by, s->first, s->count);
 	return 0;
+}
+
+static long do_ranges(const struct step *s)
+{
+	return ranges_by(0, s);
+}
+
+static long do_view_ranges(const struct step *s)
+{
+	return ranges_by(1, s);
 }
 
 static long do_list(const struct step *s)
@@ -494,6 +577,46 @@ static const struct step script[] = {
 	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
 };
 
+static const struct step view_script[] = {
+	{ "open", do_open, 0, 0, 0 },
+	{ "map a small one", do_map, SMALL, 100, 3 },
+	{ "map a large one", do_map, LARGE, LARGE_N, 3 },
+	{ "pin before tracking", do_pin, LARGE + 7, 3, PIN_W },
+	{ "open a view", do_view_open, 0, 0, 0 },
+	{ "map while a view is on", do_map, NEXT, 3000, 3 },
+	{ "mark", do_mark, LARGE + 500, 3, 0 },
+	{ "harvest by the view", do_view_harvest, 0, PAGES, 0 },
+	{ "mark what both harvest", do_mark, LARGE + 600, 50, 0 },
+	{ "start", do_track, 0, 0, START },
+	{ "mark a range", do_mark, LARGE + 34000, 1000, 0 },
+	{ "write in a small one", do_write, SMALL + 90, 2, 0 },
+	{ "harvest beside the view", do_harvest, 0, PAGES, 0 },
+	{ "mark more", do_mark, LARGE + 33000, 7, 0 },
+	{ "peek by the view", do_view_peek, 0, PAGES, 0 },
+	{ "harvest as ranges by the view", do_view_ranges, 0, PAGES, 0 },
+	{ "mark a whole one", do_mark, LARGE, LARGE_N, 0 },
+	{ "harvest a part of it", do_harvest, LARGE + 1000, 200, 0 },
+	{ "harvest another part by the view", do_view_harvest, LARGE + 1100,
+	  300, 0 },
+	{ "harvest as ranges what's left", do_ranges, 3, PAGES - 3, 0 },
+	{ "mark among what the view has left", do_mark, LARGE + 1150, 5, 0 },
+	{ "harvest all by the view", do_view_harvest, 0, PAGES, 0 },
+	{ "mark for a view that stops", do_mark, SMALL + 3, 9, 0 },
+	{ "harvest before it stops", do_harvest, 0, PAGES, 0 },
+	{ "stop the view", do_view_track, 0, 0, STOP },
+	{ "mark while it is off", do_mark, SMALL + 20, 9, 0 },
+	{ "start the view again", do_view_track, 0, 0, START },
+	{ "write what goes", do_write, NEXT + 2000, 8, 0 },
+	{ "harvest what goes, by the view", do_view_harvest, 0, PAGES, 0 },
+	{ "unmap with a bitmap", do_unmap, NEXT, 3000, 1 },
+	{ "stop beside the view", do_track, 0, 0, STOP },
+	{ "mark for the view alone", do_mark, LARGE + 70, 2, 0 },
+	{ "unmap one", do_unmap, SMALL, 100, 0 },
+	{ "close the view", do_view_close, 0, 0, 0 },
+	{ "start again", do_track, 0, 0, START },
+	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
+};
+
 #define OLD	   100	/* 400, there before the IOMMU */
 #define OLD2	   600	/* 40 */
 #define BOTH	   1100 /* 100 */
@@ -518,6 +641,9 @@ static const struct step soft_script[] = {
 	{ "map while tracking", do_map, LATER, 300, 3 },
 	{ "write by DMA", do_write, LATER + 10, 100, DIRTY },
 	{ "harvest bits", do_harvest, 0, PAGES, 0 },
+	{ "open a view", do_view_open, 0, 0, 0 },
+	{ "write for both", do_write, LATER + 120, 9, DIRTY },
+	{ "harvest bits by the view", do_view_harvest, 0, PAGES, 0 },
 	{ "write a few pages", do_write, OLD + 100, 3, DIRTY },
 	{ "mark others", do_mark, OLD + 200, 3, 0 },
 	{ "write in another", do_write, OLD2, 8, DIRTY },
@@ -530,6 +656,7 @@ static const struct step soft_script[] = {
 	{ "write by the one that isn't seen", do_write, OLD, 5, PLAIN },
 	{ "detach it", do_detach, 0, 0, PLAIN },
 	{ "harvest what it may have written", do_harvest, 0, PAGES, 0 },
+	{ "harvest that by the view", do_view_harvest, 0, PAGES, 0 },
 	{ "write what goes", do_write, LATER + 200, 40, DIRTY },
 	{ "unmap with a bitmap", do_unmap, LATER, 300, 1 },
 	{ "write before stop", do_write, BOTH, 16, DIRTY },
@@ -537,6 +664,7 @@ static const struct step soft_script[] = {
 	{ "write while nothing is tracked", do_write, BOTH + 8, 16, DIRTY },
 	{ "start again", do_track, 0, 0, START },
 	{ "write before it goes", do_write, BOTH + 40, 20, DIRTY },
+	{ "close the view", do_view_close, 0, 0, 0 },
 	{ "detach the last with an IOMMU", do_detach, 0, 0, DIRTY },
 	{ "harvest what it wrote", do_harvest, 0, PAGES, 0 },
 	{ "attach while tracking", do_attach, 0, 0, DIRTY },
@@ -546,8 +674,12 @@ static const struct step soft_script[] = {
 	{ "unmap the rest", do_unmap, 0, PAGES, 0 },
 };
 
-static const struct step *steps = script;
-static unsigned int nr_steps = sizeof(script) / sizeof(*script);
+#define N(array) (sizeof(array) / sizeof(*(array)))
+
+/* The script that runs */
+static const struct step *steps;
+static unsigned int nr_steps;
+static unsigned int points; /* of TAP, printed so far */
 
 /* Devices behind an IOMMU write to the page if they may, and else nowhere. */
 static void check_reach(uint64_t page)
@@ -599,22 +731,30 @@ static void check_locked(void)
 	check("locked pages", locked(), want);
 }
 
-/* Mappings and log are as the model has them. The harvest leaves all pages clean. */
+static void harvest_all(const char *what)
+{
+	const struct step all = { .count = PAGES };
+	unsigned int by;
+
+	for (by = 0; by < 2; by++)
+		if (model_is_on(&m, by))
+			check(what, harvest_by(by, &all), 0);
+}
+
+/* Mappings and log are as the model has them. The harvests leave all pages clean. */
 static void check_world(void)
 {
 	const struct step all = { .count = PAGES }, *s;
 
 	check("list", do_list(&all), 0);
 	check_locked();
-	if (m.tracking)
-		check("harvest of all", do_harvest(&all), 0);
+	harvest_all("harvest of all");
 	for (s = steps; s < steps + nr_steps; s++)
 		if (s->call == do_map) {
 			check_reach(s->first);
 			check_reach(s->first + s->count - 1);
 		}
-	if (m.tracking)
-		check("harvest of what was reached", do_harvest(&all), 0);
+	harvest_all("harvest of what was reached");
 }
 
 /*
@@ -635,7 +775,7 @@ static int trial(unsigned int at, unsigned int nth)
 	for (i = 0; i < at; i++)
 		check(steps[i].name, steps[i].call(&steps[i]), 0);
 	/* Pinned pages are resident, or the allocation of each would be a point. */
-	if (steps == script)
+	if (steps != soft_script)
 		madvise(memory + NEXT * PAGE, 200 * PAGE, MADV_POPULATE_WRITE);
 	fail_nth(nth);
 	ret = s->call(s);
@@ -652,6 +792,7 @@ static int trial(unsigned int at, unsigned int nth)
 	check_world();
 	for (i = 0; i < DEVICES; i++)
 		dev_close(member[i].d);
+	dmatrack_close(view);
 	dmatrack_close(t);
 	return failed ? 0 : 2;
 }
@@ -685,9 +826,21 @@ static bool fail_each(unsigned int at)
 		nth += at ? 1 : 3;
 	if (ret != 2)
 		printf("# at point %u\n", nth);
-	printf("%sok %u - %s: %u points fail\n", ret == 2 ? "" : "not ", at + 1,
-	       steps[at].name, nth - 1);
+	printf("%sok %u - %s: %u points fail\n", ret == 2 ? "" : "not ",
+	       ++points, steps[at].name, nth - 1);
 	return ret == 2;
+}
+
+static bool fail_script(const struct step *which, unsigned int n)
+{
+	unsigned int at;
+	bool ok = true;
+
+	steps = which;
+	nr_steps = n;
+	for (at = 0; at < n; at++)
+		ok &= fail_each(at);
+	return ok;
 }
 
 /*
@@ -704,8 +857,7 @@ static void scatter(void)
 
 int main(int argc, char **argv)
 {
-	unsigned int at;
-	bool ok = true;
+	bool ok;
 	int i;
 
 	if (argc != 2 && argc != 4) {
@@ -719,10 +871,6 @@ int main(int argc, char **argv)
 	}
 	for (i = 1; i < argc; i++)
 		member[i - 1].name = argv[i];
-	if (argc > 2) {
-		steps = soft_script;
-		nr_steps = sizeof(soft_script) / sizeof(*soft_script);
-	}
 	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 		      (argc > 2 ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS |
 			      MAP_NORESERVE,
@@ -730,10 +878,13 @@ int main(int argc, char **argv)
 	if (memory == MAP_FAILED)
 		return 2;
 	memset(data, 'w', sizeof(data));
-	if (steps == soft_script)
+	if (argc > 2) {
 		scatter();
-	for (at = 0; at < nr_steps; at++)
-		ok &= fail_each(at);
-	printf("1..%u\n", nr_steps);
+		ok = fail_script(soft_script, N(soft_script));
+	} else {
+		ok = fail_script(script, N(script));
+		ok &= fail_script(view_script, N(view_script));
+	}
+	printf("1..%u\n", points);
 	return !ok;
 }

@@ -14,6 +14,10 @@
  *   - the mappings, pins, rights, and the number of mappings that may still be made,
  *     are as before
  *
+ *   - a second reader, where there is one, is told of every page that was written since it
+ *     last asked, and of no page of a chunk without such a page; where memory was denied, of
+ *     a mapping
+ *
  * and in the end the call has succeeded, and has done all that it should. A call that
  * succeeds in spite of the failure (by marking a whole chunk, say) is checked likewise;
  * the script is then run anew up to that call.
@@ -29,8 +33,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/tracking.h"
+#include "core/type1.h"
 #include "dmatrack_engine.h"
 #include "engine/host.h"
+#include "engine/reclaim.h"
 #include "lib/util/random.h"
 #include "test/tap.h"
 #include "uapi/dmatrack.h"
@@ -99,6 +106,9 @@ static void buffer_back(void)
 
 /* The model -------------------------------------------------------------------- */
 
+/* The readers: of which one makes the script's harvests, and the other, if there is one, looks on */
+static enum { ALONE, VIEW_LOOKS_ON, VIEW_HARVESTS } readers;
+
 struct map {
 	uint64_t page, n;
 	uint32_t prot;
@@ -114,6 +124,8 @@ struct map {
  * @written: pages pinned for writing
  * @pinned: pages pinned
  * @pins: number of pins of each page
+ * @view: a view; on if it looks on, or as the script has it
+ * @seen: pages that the reader that looks on must report, without those pinned
  * @excess: number of chunks in which the last answer reported too many pages
  * @answer: the harvests' buffer, on pages of its own
  */
@@ -129,6 +141,8 @@ struct world {
 	uint16_t pins[PAGES];
 	unsigned int excess;
 	uint64_t *answer;
+	struct dmt_view view;
+	uint64_t seen[WORDS + 1];
 };
 
 static char *memory; /* a page for each page of IOVA */
@@ -202,6 +216,23 @@ static bool bit(uint64_t i)
 static long call(unsigned long cmd, void *arg)
 {
 	return dmatrack_engine_ioctl(w->e, cmd, (unsigned long)arg);
+}
+
+static long by_view(bool view, unsigned long cmd, void *arg)
+{
+	long ret;
+
+	if (!view)
+		return call(cmd, arg);
+	ret = dmt_view_ioctl(&w->view, (unsigned int)cmd, (unsigned long)arg);
+	dmt_reclaim();
+	return ret;
+}
+
+/* A call of the reader that makes the script's harvests */
+static long read_call(unsigned long cmd, void *arg)
+{
+	return by_view(readers == VIEW_HARVESTS, cmd, arg);
 }
 
 /* The mapping that @page is in, or NULL */
@@ -278,6 +309,7 @@ static void model_unpin(uint64_t page)
 		return;
 	clear(w->written, page);
 	set(w->dirty, page);
+	set(w->seen, page);
 	if (no_memory)
 		allow_chunk(page);
 }
@@ -369,6 +401,39 @@ static void check_answer(const struct step *s, unsigned int coarse)
 		CHECK_EQ(bit(i), 0);
 }
 
+/* Must the chunk of @page have a page for the reader that looks on? */
+static bool is_chunk_seen(uint64_t page)
+{
+	uint64_t first, end;
+
+	return chunk_of(page, &first, &end) &&
+	       (any(w->seen, first, end) || any(w->written, first, end));
+}
+
+/* The answer, for @n pages from @page on, against what the reader that looks on must be told */
+static void check_seen(uint64_t page, uint64_t n)
+{
+	uint64_t i, k;
+
+	for (i = 0; i < n; i += 64) {
+		uint64_t want = word_at(w->seen, page + i) |
+				word_at(w->written, page + i);
+		uint64_t extra, got = w->answer[i / 64];
+
+		if (n - i < 64)
+			want &= (1ULL << (n - i)) - 1;
+		if (want & ~got)
+			printf("# lost to the other reader: page %#llx and maybe others\n",
+			       (long long)(page + i +
+					   __builtin_ctzll(want & ~got)));
+		CHECK(!(want & ~got));
+		for (extra = got & ~want; extra; extra &= extra - 1) {
+			k = page + i + __builtin_ctzll(extra);
+			CHECK(get(w->may, k) || is_chunk_seen(k));
+		}
+	}
+}
+
 static long do_unmap(const struct step *s)
 {
 	struct {
@@ -406,9 +471,13 @@ static long do_unmap(const struct step *s)
 	}
 	w->nmaps = kept;
 	CHECK_EQ(args.unmap.size, bytes);
-	if (s->op == UNMAP_BITMAP)
+	/* the last bitmap is that of the container's own view */
+	if (s->op == UNMAP_BITMAP && readers == VIEW_HARVESTS)
+		check_seen(s->page, s->n);
+	else if (s->op == UNMAP_BITMAP)
 		check_answer(s, 0);
 	fill(w->dirty, s->page, s->page + s->n, false);
+	fill(w->seen, s->page, s->page + s->n, false);
 	fill(w->may, s->page, s->page + s->n, false);
 	return 0;
 }
@@ -420,7 +489,7 @@ static long do_tracking(const struct step *s)
 		.flags = s->op == START ? VFIO_IOMMU_DIRTY_PAGES_FLAG_START :
 					  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
 	};
-	long ret = call(VFIO_IOMMU_DIRTY_PAGES, &d);
+	long ret = read_call(VFIO_IOMMU_DIRTY_PAGES, &d);
 
 	if (!ret)
 		w->tracking = s->op == START;
@@ -431,6 +500,7 @@ static long do_tracking(const struct step *s)
 
 static void model_mark(uint64_t page, uint64_t n, bool memory_denied)
 {
+	fill(w->seen, page, page + n, true);
 	if (!w->tracking)
 		return;
 	fill(w->dirty, page, page + n, true);
@@ -554,6 +624,28 @@ static void allow_coarse(const struct step *s)
 	}
 }
 
+static bool any_for_either(uint64_t first, uint64_t end)
+{
+	return any_reported(first, end) || any(w->seen, first, end);
+}
+
+/*
+ * Two readers: a harvest gives what it takes to the other one; without memory for that, all of the
+ * mapping.
+ */
+static void allow_given(const struct step *s)
+{
+	const struct map *map;
+
+	if (readers == ALONE || !is_memory_denied())
+		return;
+	for (map = w->map; map < w->map + w->nmaps; map++)
+		if (map->page < s->page + s->n &&
+		    s->page < map->page + map->n &&
+		    any_for_either(map->page, map->page + map->n))
+			fill(w->may, map->page, map->page + map->n, true);
+}
+
 static long do_harvest(const struct step *s)
 {
 	struct {
@@ -572,7 +664,8 @@ static long do_harvest(const struct step *s)
 	long ret;
 
 	memset(w->answer, 0x55, WORDS * 8);
-	ret = call(VFIO_IOMMU_DIRTY_PAGES, &args);
+	allow_given(s);
+	ret = read_call(VFIO_IOMMU_DIRTY_PAGES, &args);
 	buffer_back();
 	if (ret) {
 		if (s->arg || no_memory)
@@ -620,7 +713,8 @@ static long do_ranges(const struct step *s)
 	long ret;
 
 	memset(w->answer, 0x55, WORDS * 8);
-	ret = call(DMATRACK_GET_RANGES, &get);
+	allow_given(s);
+	ret = read_call(DMATRACK_GET_RANGES, &get);
 	buffer_back();
 	if (ret) {
 		CHECK_EQ(get.count, WORDS / 2);
@@ -730,7 +824,7 @@ static void check_mappings(void)
 
 	CHECK_EQ(c->space.count, w->nmaps);
 	CHECK_EQ(c->avail, MAPPINGS_MAX - w->nmaps);
-	CHECK_EQ(c->tracking, w->tracking);
+	CHECK_EQ(c->tracking, w->tracking || readers != ALONE);
 	for (i = 0; i < w->nmaps; i++) {
 		const struct map *map = &w->map[i];
 
@@ -767,6 +861,7 @@ static void restore(void)
 						    (page - 1 - first) * PAGE),
 			 0);
 	}
+	memcpy(w->seen, w->dirty, sizeof(w->seen));
 }
 
 static void check_word(uint64_t i)
@@ -810,7 +905,14 @@ static void check_world(void)
 	uint64_t i;
 
 	check_mappings();
-	CHECK_EQ(call(VFIO_IOMMU_DIRTY_PAGES, &args),
+	if (readers != ALONE) {
+		CHECK_EQ(by_view(readers == VIEW_LOOKS_ON,
+				 VFIO_IOMMU_DIRTY_PAGES, &args),
+			 0);
+		check_seen(0, PAGES);
+		memset(w->seen, 0, sizeof(w->seen));
+	}
+	CHECK_EQ(read_call(VFIO_IOMMU_DIRTY_PAGES, &args),
 		 w->tracking ? 0 : -EINVAL);
 	w->excess = 0;
 	for (i = 0; i < WORDS && w->tracking; i++)
@@ -842,6 +944,11 @@ static void check_unpin_all(void)
 
 static void world_new(unsigned int flags)
 {
+	struct vfio_iommu_type1_dirty_bitmap start = {
+		.argsz = sizeof(start),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+
 	w = calloc(1, sizeof(*w));
 	CHECK(w);
 	w->answer = mmap(NULL, WORDS * 8, PROT_READ | PROT_WRITE,
@@ -849,10 +956,17 @@ static void world_new(unsigned int flags)
 	CHECK(w->answer != MAP_FAILED);
 	CHECK_EQ(dmatrack_engine_create(&w->e, VFIO_TYPE1v2_IOMMU, flags), 0);
 	dmatrack_engine_on_unmap(w->e, on_unmap, NULL);
+	w->view.c = &w->e->c;
+	if (readers == VIEW_LOOKS_ON)
+		CHECK_EQ(dmt_tracking_start(&w->view), 0);
+	else if (readers == VIEW_HARVESTS)
+		CHECK_EQ(call(VFIO_IOMMU_DIRTY_PAGES, &start), 0);
 }
 
 static void world_free(void)
 {
+	if (readers != ALONE)
+		dmt_tracking_end(&w->view);
 	dmatrack_engine_destroy(w->e);
 	munmap(w->answer, WORDS * 8);
 	free(w);
@@ -1033,6 +1147,12 @@ static void fail_step(void)
 	fail_each(DMT_FAULT_MEMORY, false);
 	fail_each(DMT_FAULT_COPY, false);
 	fail_each(DMT_FAULT_PIN, false);
+	fail_each(FAULT_ALL, false);
+	fail_each(DMT_FAULT_COPY, true);
+}
+
+static void fail_step_beside(void)
+{
 	fail_each(FAULT_ALL, false);
 	fail_each(DMT_FAULT_COPY, true);
 }
@@ -1435,25 +1555,35 @@ static void no_leak(void)
 	CHECK_EQ(__lsan_do_recoverable_leak_check(), 0);
 }
 
-int main(void)
+static void run_script(unsigned int how, void (*fail)(void), const char *beside)
 {
 	char name[128];
 
-	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
-		return 1;
 	for (at = 0; at < ARRAY_SIZE(script); at++) {
 		static unsigned int here; /* TEST() is a setjmp() */
 
 		here = at;
-		snprintf(name, sizeof(name), "every failure: %s",
-			 script[at].name);
-		TEST(fail_step, name);
+		readers = how;
+		snprintf(name, sizeof(name), "every failure: %s%s",
+			 script[at].name, beside);
+		TEST(fail, name);
 		at = here;
 		w = NULL;
 		no_memory = false;
 	}
+}
+
+int main(void)
+{
+	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return 1;
+	run_script(ALONE, fail_step, "");
+	run_script(VIEW_LOOKS_ON, fail_step_beside, ", a view looks on");
+	run_script(VIEW_HARVESTS, fail_step_beside,
+		   ", the harvests are a view's");
+	readers = ALONE;
 	TEST(buffer_goes_fine, "a buffer unmapped during a harvest");
 	TEST(buffer_goes_coarse, "a buffer unmapped during a coarse harvest");
 	TEST(buffer_goes_ranges,
