@@ -29,7 +29,7 @@ static struct setup setup = {
 };
 static struct vmm source, destination;
 static unsigned int number; /* number of the run */
-static unsigned int runs = 1;
+static unsigned int runs;
 static bool lost;
 static bool watched;
 static bool foretold;
@@ -275,6 +275,12 @@ static bool is_near(double is, double told)
 	return told <= is * 1.25 && told >= is * 0.75;
 }
 
+/* The load of this run: the runs' loads are spread over all of them */
+static const char *load(void)
+{
+	return loads[(number - 1) * NR_LOADS / runs];
+}
+
 /* A migration took what watch had foretold. */
 static void run_foretold(void)
 {
@@ -283,7 +289,7 @@ static void run_foretold(void)
 	struct foretold f;
 	const char *info;
 
-	setup.append = loads[number - 1];
+	setup.append = load();
 	vmm_start(&source, &setup, false);
 	CHECK(!strcmp(lines_next(&source.console), "running"));
 	foretell(source.pid, WATCH_SECONDS, LOAD_BANDWIDTH, LOAD_DOWNTIME, &f);
@@ -322,21 +328,22 @@ static void usage(void)
 {
 	puts("usage: migrate [--runs N] [--lost] [--iommu] [--watched] [--snapshots N]\n"
 	     "               [--qemu PATH] [--guest PATH]\n"
-	     "       migrate --foretold [--qemu PATH] [--guest PATH]\n"
+	     "       migrate --foretold [--runs N] [--qemu PATH] [--guest PATH]\n"
 	     "\n"
 	     "  --runs N      so many migrations (default 1)\n"
 	     "  --lost        the type1 driver loses marks: the guest must notice\n"
 	     "  --iommu       give the guest an IOMMU, which it uses\n"
 	     "  --watched     a view of the source's container harvests ten times a second\n"
 	     "  --snapshots N 'dmatrack snapshot' makes N images of the source before each\n"
-	     "  --foretold    ten loads: each migration takes what 'dmatrack watch' foretold");
+	     "  --foretold    each migration takes what 'dmatrack watch' foretold; N of ten loads\n"
+	     "                (default 10)");
 }
 
 static void name_run(char *name, size_t size)
 {
 	if (foretold)
 		snprintf(name, size, "%s: what watch foretold",
-			 loads[number - 1]);
+			 load());
 	else
 		snprintf(name, size, "migration %u%s: %s", number,
 			 vain() ? ", after one that was given up" : "",
@@ -377,7 +384,6 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			foretold = true;
-			runs = NR_LOADS;
 			break;
 		case 'q':
 			setup.qemu = optarg;
@@ -392,6 +398,10 @@ int main(int argc, char **argv)
 	}
 	vmm_init(&source);
 	vmm_init(&destination);
+	if (!runs)
+		runs = foretold ? NR_LOADS : 1;
+	if (runs > NR_LOADS && foretold)
+		runs = NR_LOADS;
 	if (!foretold)
 		print_head();
 	for (number = 1; number <= runs; number++) {
