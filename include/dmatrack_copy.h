@@ -120,6 +120,10 @@ enum dmatrack_outcome {
  * @outcome: called after an error, as the last function before @close. Returns enum
  *	     dmatrack_outcome. NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
  *
+ * @describe: keep a text of at most DMATRACK_DESCRIPTION_MAX bytes with the copy; called before @finish,
+ *	      the last one counts. @text is not valid after the call. NULL: not supported; a receiver
+ *	      then drops the text
+ *
  * For a pre-copy, functions after @finish may be left out of @size; for a receiver, those after
  * @zero.
  *
@@ -127,7 +131,8 @@ enum dmatrack_outcome {
  * own, the others from the thread that called dmatrack_receive(). They return 0 (except @load and
  * @outcome), -EAGAIN if there is a @lost, or any other negative errno, which ends the copy.
  */
-#define DMATRACK_STATE_MAX 256u
+#define DMATRACK_STATE_MAX	 256u
+#define DMATRACK_DESCRIPTION_MAX (16u << 20)
 struct dmatrack_dest_ops {
 	size_t size;
 	int (*begin)(struct dmatrack_dest *d,
@@ -156,6 +161,7 @@ struct dmatrack_dest_ops {
 		       int (*holds)(void *copy, uint64_t iova, uint64_t size,
 				    const uint8_t (*hashes)[16]),
 		       void *copy);
+	int (*describe)(struct dmatrack_dest *d, const char *text);
 };
 
 /**
@@ -168,6 +174,20 @@ struct dmatrack_dest {
 
 /* Calls @d->ops->close(), if there is one; @d may be NULL. */
 void dmatrack_dest_close(struct dmatrack_dest *d);
+
+/**
+ * dmatrack_dest_describe() - give a copy a description
+ * @d: destination of a copy that isn't finished yet
+ * @text: the description, at most DMATRACK_DESCRIPTION_MAX bytes; copied. The command's are JSON
+ *
+ * An image keeps it (dmatrack_image_description()); a sender sends it with the end of the copy, for the
+ * receiver's destination. The last one counts. Libraries before version 0.2 can't read an image with a
+ * description.
+ *
+ * Return: 0; -EINVAL (@d or @text is NULL, or @text is too long), -EOPNOTSUPP (@d keeps none),
+ * -ENOMEM, or an error of @d->ops->describe().
+ */
+int dmatrack_dest_describe(struct dmatrack_dest *d, const char *text);
 
 /* Pre-copy --------------------------------------------------------------------- */
 
@@ -463,17 +483,6 @@ int dmatrack_image_create(struct dmatrack_dest **d, const char *path,
 int dmatrack_image_discard(struct dmatrack_dest *d);
 
 struct dmatrack_image;
-
-/**
- * dmatrack_image_describe() - give an image a description
- * @d: image of dmatrack_image_create(), not finished yet
- * @text: the description, at most 16 MiB; copied. The command's are JSON
- *
- * Libraries before version 0.2 can't read an image with a description.
- *
- * Return: 0; -EINVAL (@d is not an image, or @text is too long), -ENOMEM.
- */
-int dmatrack_image_describe(struct dmatrack_dest *d, const char *text);
 
 /**
  * dmatrack_image_set_base() - write an incremental image

@@ -138,7 +138,7 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 
 	begin(c);
 	if (!ret && round->last)
-		ret = check_still(c) ?: describe_image(c);
+		ret = check_still(c) ?: describe_copy(c);
 	if (ret)
 		return ret;
 	record_round(c->record, round);

@@ -7,7 +7,7 @@
  *	origin_workload.c, origin_program.c	what is copied: our own workload, or another program
  *	copy_report.c	the line of progress, the table, JSON
  *	copy_events.c	events for programs
- *	describe.c	the description of an image
+ *	describe.c	the description of a copy
  *	demo.c		copies to memory, and compares
  *	send.c		copies to a receiver
  *	snapshot.c	copies to an image
@@ -241,7 +241,7 @@ struct copy_round {
  * @begun: true: @view->begin() was called
  * @started: time of the start, by dml_clock_now()
  * @limit: time when the standstill's limit is reached, by dml_clock_now(); or UINT64_MAX
- * @image: the destination, if it is an image that gets a description; or NULL
+ * @described: the destination, if it gets a description; or NULL
  * @base: name of the image's base; or NULL
  * @releases: true: the devices go on when the memory isn't needed any more
  * @released: true: they do
@@ -279,7 +279,7 @@ struct copy {
 	bool begun;
 	uint64_t started;
 	uint64_t limit;
-	struct dmatrack_dest *image;
+	struct dmatrack_dest *described;
 	const char *base;
 	bool releases;
 	bool released;
@@ -310,8 +310,8 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest);
 /* copy_open(), copy_run() and copy_close(); closes @dest, too. Return: exit status */
 int copy_to(struct copy *c, struct dmatrack_dest *dest);
 
-/* Describe c->image, once the memory stands still. Return: 0 or -errno */
-int describe_image(const struct copy *c);
+/* Describe the copy, once the memory stands still. Return: 0 or -errno */
+int describe_copy(const struct copy *c);
 
 /* The view of send and snapshot */
 extern const struct copy_view copy_report_view;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The description of an image: a JSON object, which dmatrack-image(5) describes. */
+/* The description of a copy, which its image keeps: a JSON object, which dmatrack-image(5) describes. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -32,13 +32,13 @@ static void add_program(json_t *o, const struct program *p)
 	json_object_set_new(o, "mappings", list);
 }
 
-int describe_image(const struct copy *c)
+int describe_copy(const struct copy *c)
 {
 	json_t *o;
 	char *text;
 	int ret;
 
-	if (!c->image || (!c->program.o && !c->base))
+	if (!c->described || (!c->program.o && !c->base))
 		return 0;
 	o = json_object();
 	cli_json_string(o, "dmatrack", DMATRACK_RELEASE);
@@ -49,7 +49,7 @@ int describe_image(const struct copy *c)
 		cli_json_string(o, "base", c->base);
 	text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
-	ret = text ? dmatrack_image_describe(c->image, text) : -ENOMEM;
+	ret = text ? dmatrack_dest_describe(c->described, text) : -ENOMEM;
 	free(text);
 	return ret;
 }

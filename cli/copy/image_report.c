@@ -2,6 +2,7 @@
 /* Reports about an image: see image_report.h. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 
 #include "cli/common/cli.h"
 #include "image_report.h"
@@ -41,6 +42,7 @@ static uint64_t sum(const struct dmatrack_region *r, unsigned int n)
 static void print_description(const struct dmatrack_image *image, FILE *out)
 {
 	const char *about = dmatrack_image_description(image);
+	char text[PATH_MAX]; /* an image may be anybody's */
 	json_t *o = about ? json_loads(about, 0, NULL) : NULL;
 	const json_t *program = json_object_get(o, "program");
 	const char *date = json_string_value(json_object_get(o, "date"));
@@ -49,12 +51,14 @@ static void print_description(const struct dmatrack_image *image, FILE *out)
 
 	if (program)
 		fprintf(out, "Program: %s (process %" JSON_INTEGER_FORMAT ")\n",
-			name ?: "?",
+			cli_text_printable(text, sizeof(text), name ?: "?"),
 			json_integer_value(json_object_get(program, "pid")));
 	if (date)
-		fprintf(out, "Date: %s\n", date);
+		fprintf(out, "Date: %s\n",
+			cli_text_printable(text, sizeof(text), date));
 	if (dmatrack_image_is_incremental(image))
-		fprintf(out, "Only what differs from: %s\n", base ?: "?");
+		fprintf(out, "Only what differs from: %s\n",
+			cli_text_printable(text, sizeof(text), base ?: "?"));
 	json_decref(o);
 }
 

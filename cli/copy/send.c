@@ -309,6 +309,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return query(&l);
 	if (!ret)
 		ret = open_sender(&dest, &l);
+	c.described = dest;
 	return ret ? ret : copy_to(&c, dest);
 }
 

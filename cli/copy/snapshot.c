@@ -81,7 +81,7 @@ static int set_base(struct copy *c, struct chain *chain, const char *base,
 	ret = chain_open(chain, base, NULL);
 	if (ret)
 		return ret;
-	ret = dmatrack_image_set_base(c->image, chain->image[0]);
+	ret = dmatrack_image_set_base(c->described, chain->image[0]);
 	if (ret) {
 		cli_error("%s", cli_error_why(ret));
 		return CLI_FAILED;
@@ -105,7 +105,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (ret != CLI_GO_ON)
 		return ret;
 	c.target = argv[0];
-	ret = dmatrack_image_create(&c.image, argv[0],
+	ret = dmatrack_image_create(&c.described, argv[0],
 				    o.replace ? DMATRACK_IMAGE_REPLACE : 0);
 	if (ret) {
 		cli_error("%s", cli_error_why(ret));
@@ -113,9 +113,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	}
 	ret = set_base(&c, &chain, o.base, name);
 	if (!ret)
-		ret = copy_to(&c, c.image);
+		ret = copy_to(&c, c.described);
 	else
-		dmatrack_dest_close(c.image);
+		dmatrack_dest_close(c.described);
 	chain_close(&chain);
 	return ret;
 }

@@ -776,6 +776,19 @@ static int image_load(struct dmatrack_dest *d, void *state, size_t size)
 	return (int)have;
 }
 
+static int image_describe(struct dmatrack_dest *d, const char *text)
+{
+	struct image_writer *w = writer_of(d);
+	char *about = strdup(text);
+
+	if (!about)
+		return dml_no_memory();
+	free(w->trailer.about);
+	w->trailer.about = about;
+	w->prepared = false;
+	return 0;
+}
+
 /* An unfinished image stays only if another process can resume it. */
 static bool is_useful(struct image_writer *w)
 {
@@ -829,6 +842,7 @@ static const struct dmatrack_dest_ops image_ops = {
 	.digest = image_digest,
 	.prepare = image_prepare,
 	.recall = image_recall,
+	.describe = image_describe,
 };
 
 /*
@@ -905,6 +919,7 @@ static void resume(struct image_writer *w)
 {
 	if (!is_resumable(w, w->partial))
 		return;
+	dml_image_trailer_recover(&w->f, &w->trailer);
 	/* the process may have been killed between completing and renaming it */
 	w->f.head.flags = 0;
 	w->f.head.entries = 0;
@@ -1027,30 +1042,6 @@ int dmatrack_image_discard(struct dmatrack_dest *d)
 	if (!to_writer(d))
 		return -EINVAL;
 	writer_of(d)->discarded = true;
-	return 0;
-}
-
-int dmatrack_image_describe(struct dmatrack_dest *d, const char *text)
-{
-	struct image_writer *w;
-	char *about;
-
-	if (dml_lacks(d, text))
-		return -EINVAL;
-	w = to_writer(d);
-	if (!w)
-		return -EINVAL;
-	if (strlen(text) > DML_IMAGE_ABOUT_MAX)
-		return dml_error(
-			-EINVAL,
-			"image: a description of %zu bytes, more than %u",
-			strlen(text), DML_IMAGE_ABOUT_MAX);
-	about = strdup(text);
-	if (!about)
-		return dml_no_memory();
-	free(w->trailer.about);
-	w->trailer.about = about;
-	w->prepared = false;
 	return 0;
 }
 

@@ -142,7 +142,7 @@ static int read_about(const struct dml_image_file *f,
 	uint8_t hash[16];
 	int ret;
 
-	if (size > DML_IMAGE_ABOUT_MAX)
+	if (size > DMATRACK_DESCRIPTION_MAX)
 		return -EBADMSG;
 	t->about = calloc(1, size + 1ull);
 	if (!t->about)
@@ -155,6 +155,13 @@ static int read_about(const struct dml_image_file *f,
 			       memchr(t->about, 0, size) ?
 		       -EBADMSG :
 		       0;
+}
+
+void dml_image_trailer_recover(const struct dml_image_file *f,
+			       struct dml_image_trailer *t)
+{
+	if (f->head.about_size && read_about(f, t))
+		dml_image_trailer_free(t);
 }
 
 /* Are the ranges from @from on ascending, and within regions? */

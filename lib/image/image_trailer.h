@@ -13,8 +13,6 @@
 
 #include "image_file.h"
 
-#define DML_IMAGE_ABOUT_MAX (16u << 20)
-
 /**
  * struct dml_image_trailer - the trailer of an image
  * @about: the description, with a null byte; NULL: none
@@ -41,6 +39,10 @@ uint32_t dml_image_trailer_flags(const struct dml_image_trailer *t);
 /* Read and check it. Return: 0, -EBADMSG, -ENOMEM, -EIO */
 int dml_image_trailer_read(const struct dml_image_file *f,
 			   struct dml_image_trailer *t);
+
+/* Of an unfinished image: take the description if it is there, whole */
+void dml_image_trailer_recover(const struct dml_image_file *f,
+			       struct dml_image_trailer *t);
 
 /* Add a range behind the last one; one that touches it is joined to it. Return: 0 or -ENOMEM */
 int dml_image_trailer_add(struct dml_image_trailer *t, uint64_t iova,

@@ -88,6 +88,7 @@ struct state {
  * @counts: counts of those that were carried out
  * @acked: the same at the last ACK
  * @regions: regions of the session
+ * @check: whether FINISH on this connection has a digest
  * @unproven: whether an earlier process received data, and its hashes haven't been sent yet
  * @met: whether the sender on this connection completed its handshake
  * @here: whether this call began or resumed the session
@@ -113,6 +114,7 @@ struct receiver {
 	struct dml_intake_counts counts;
 	struct dml_intake_counts acked;
 	struct dml_regions regions;
+	bool check;
 	bool unproven;
 	bool met;
 	bool here;
@@ -353,20 +355,45 @@ static int prepare(struct receiver *rx, const uint8_t *digest)
 				     "digest");
 }
 
+/* The description is the payload of @f behind its first @at bytes: a text. */
+static int take_description(struct receiver *rx, const struct dml_frame *f,
+			    uint32_t at)
+{
+	char *text;
+	int ret = 0;
+
+	if (memchr((const char *)f->payload + at, 0, f->length - at))
+		return invalid(f);
+	if (!rx->ops.describe)
+		return 0;
+	text = strndup((const char *)f->payload + at, f->length - at);
+	if (!text)
+		return dml_no_memory();
+	ret = rx->ops.describe(rx->dest, text);
+	free(text);
+	return dml_intake_dest_error(ret, "describe");
+}
+
 static int take_finish(struct receiver *rx, const struct dml_frame *f)
 {
 	uint8_t digest[16];
+	uint32_t sum = rx->check ? sizeof(digest) : 0;
 	struct pulse pulse;
 	bool thread;
 	int ret;
 
-	if (f->encoding || f->iova || f->size ||
-	    (f->length && f->length != sizeof(digest)) ||
-	    (f->length && !rx->ops.digest))
+	if (f->encoding || f->iova || f->size || f->length < sum ||
+	    (sum && !rx->ops.digest) ||
+	    f->length - sum > DMATRACK_DESCRIPTION_MAX)
 		return invalid(f);
-	memcpy(digest, f->payload, f->length);
+	memcpy(digest, f->payload, sum);
+	if (f->length > sum) {
+		ret = take_description(rx, f, sum);
+		if (ret)
+			return ret;
+	}
 	thread = pulse_begin(&pulse, rx);
-	ret = prepare(rx, f->length ? digest : NULL);
+	ret = prepare(rx, sum ? digest : NULL);
 	pulse_end(&pulse, thread);
 	if (ret)
 		return ret;
@@ -713,6 +740,7 @@ static int take_hello(struct receiver *rx, const struct dml_frame *f,
 	ret = read_regions(f, &regions);
 	if (ret)
 		return ret;
+	rx->check = flags & DMATRACK_CHECK;
 	memset(state, 0, sizeof(*state));
 	memcpy(state->magic, STATE_MAGIC, sizeof(state->magic));
 	memcpy(state->session, hello->session, sizeof(state->session));

@@ -86,6 +86,7 @@ struct sent {
  * @doubt: whether the receiver may have carried it out
  * @finished: whether the receiver has completed the copy
  * @packer: frames that are being compressed
+ * @about: description of the copy; NULL: none
  */
 struct sender {
 	struct dmatrack_dest dest;
@@ -111,6 +112,7 @@ struct sender {
 	enum doubt doubt;
 	bool finished;
 	struct dml_packer packer;
+	char *about;
 };
 
 typedef void lost_fn(void *opaque, uint64_t iova, uint64_t size);
@@ -479,24 +481,64 @@ static int commit(struct sender *s)
 	return ret ? ret : await_answer(s, DML_WIRE_DONE);
 }
 
+/* FINISH's payload. Return: its bytes, or -errno */
+static int fill_finish(struct sender *s, uint8_t *payload)
+{
+	size_t about = s->about ? strlen(s->about) : 0, at = 0;
+	int ret;
+
+	if (s->how.flags & DMATRACK_CHECK) {
+		ret = dmatrack_digest(s->regions.regions, s->regions.n,
+				      payload);
+		if (ret)
+			return ret;
+		at = 16;
+	}
+	if (about)
+		memcpy(payload + at, s->about, about);
+	return (int)(at + about);
+}
+
+static int send_finish(struct sender *s)
+{
+	struct dml_frame f = { .type = DML_WIRE_FINISH };
+	uint8_t *payload = malloc(16 + (s->about ? strlen(s->about) : 0));
+	int ret;
+
+	if (!payload)
+		return dml_no_memory();
+	ret = fill_finish(s, payload);
+	if (ret >= 0) {
+		f.payload = payload;
+		f.length = (uint32_t)ret;
+		ret = send_packed(s, 0);
+	}
+	if (!ret)
+		ret = send_frame(s, &f);
+	free(payload);
+	return ret;
+}
+
+static int sender_describe(struct dmatrack_dest *d, const char *text)
+{
+	struct sender *s = sender_of(d);
+	char *about = strdup(text);
+
+	if (!about)
+		return dml_no_memory();
+	free(s->about);
+	s->about = about;
+	return 0;
+}
+
 static int sender_finish(struct dmatrack_dest *d)
 {
 	struct sender *s = sender_of(d);
-	uint8_t digest[16];
-	struct dml_frame f = { .type = DML_WIRE_FINISH, .payload = digest };
 	int ret = s->finished ? 0 : check_ready(s);
 
 	if (ret || s->finished)
 		return ret;
-	if (s->how.flags & DMATRACK_CHECK) {
-		f.length = sizeof(digest);
-		ret = dmatrack_digest(s->regions.regions, s->regions.n, digest);
-		if (ret)
-			return ret;
-	}
-	ret = send_packed(s, 0);
-	if (!ret)
-		ret = send_frame(s, &f);
+	ret = send_finish(s);
 	if (!ret)
 		ret = await_answer(s, DML_WIRE_READY);
 	if (!ret)
@@ -901,6 +943,7 @@ static void sender_close(struct dmatrack_dest *d)
 	dml_wire_close(&s->wire);
 	dml_regions_free(&s->regions);
 	dml_packer_fini(&s->packer);
+	free(s->about);
 	free(s);
 }
 
@@ -916,6 +959,7 @@ static const struct dmatrack_dest_ops sender_ops = {
 	.outcome = sender_outcome,
 	.limit = sender_limit,
 	.attach = sender_attach,
+	.describe = sender_describe,
 };
 
 static int check(const struct dmatrack_sender *how)

@@ -20,8 +20,8 @@
  *	DATA	sender: @size bytes at @iova, raw or as one zstd frame that is shorter
  *	ZERO	sender: @size bytes at @iova are zero
  *	ROUND	sender: a round ends; asks for an ACK
- *	FINISH	sender: all memory is sent; payload: nothing, or a digest of 16 bytes to
- *		compare
+ *	FINISH	sender: all memory is sent; payload: if HELLO has DMATRACK_CHECK, a digest of 16
+ *		bytes to compare; then the copy's description, if it has one
  *	READY	receiver: the copy is compared and on disk, and only COMMIT is left.
  *		@seq: of FINISH
  *	COMMIT	sender: complete the copy. @seq: of FINISH

@@ -223,7 +223,7 @@ static void test_incremental(void)
 		d = create(scratch_path(name[i]), DMATRACK_IMAGE_REPLACE);
 		if (i)
 			CHECK_EQ(dmatrack_image_set_base(d, m[i - 1]), 0);
-		CHECK_EQ(dmatrack_image_describe(d, name[i]), 0);
+		CHECK_EQ(dmatrack_dest_describe(d, name[i]), 0);
 		for (j = 0; j < 10 * i; j++)
 			change_silently();
 		CHECK_EQ(begin(d), 0);

@@ -77,6 +77,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(channel_fds, NULL, 0, 1) \
 	C(channel_new, NULL, &no_functions, NULL) C(channel_new, &ch, NULL, NULL) \
 	C(connect, NULL, "-", NULL) C(connect, &ch, NULL, NULL) \
+	C(dest_describe, NULL, "") \
 	C(detach, NULL, 0) \
 	C(digest, NULL, 1, digest) C(digest, &nowhere, 1, NULL) \
 	C(engine_create, NULL, VFIO_TYPE1v2_IOMMU, 0) \
@@ -95,7 +96,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(image_create, NULL, "/nowhere/image", 0) C(image_create, &d, NULL, 0) \
 	C(image_digest, NULL, digest, NULL, NULL) \
 	C(image_discard, NULL) \
-	C(image_describe, NULL, "") C(image_set_base, NULL, NULL) \
+	C(image_set_base, NULL, NULL) \
 	C(image_attach, NULL, NULL) \
 	C(image_next_data, NULL, words, &number) \
 	C(image_open, NULL, "/nowhere") C(image_open, &image, NULL) \

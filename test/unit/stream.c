@@ -59,6 +59,7 @@ struct store {
 	int begun;
 	int finished;
 	int saves;
+	char about[64];
 };
 static struct store store;
 
@@ -99,6 +100,12 @@ static int store_digest(struct dmatrack_dest *d, uint8_t digest[16])
 	return dmatrack_digest(copy, NREGIONS, digest);
 }
 
+static int store_describe(struct dmatrack_dest *d, const char *text)
+{
+	snprintf(((struct store *)d)->about, sizeof(store.about), "%s", text);
+	return 0;
+}
+
 static const struct dmatrack_dest_ops store_ops = {
 	.size = sizeof(store_ops),
 	.begin = store_begin,
@@ -106,6 +113,7 @@ static const struct dmatrack_dest_ops store_ops = {
 	.zero = store_zero,
 	.finish = store_finish,
 	.digest = store_digest,
+	.describe = store_describe,
 };
 
 /*
@@ -440,6 +448,9 @@ static int holds(void *opaque, uint64_t iova, uint64_t size,
 	return 0;
 }
 
+/* Description that a copy gets; NULL: none */
+static const char *about;
+
 static int copy(struct dmatrack_dest *d)
 {
 	int round, ret;
@@ -455,6 +466,8 @@ static int copy(struct dmatrack_dest *d)
 		if (!ret)
 			scribble(3);
 	}
+	if (!ret && about)
+		ret = dmatrack_dest_describe(d, about);
 	return ret ? ret : send_pending(d, d->ops->finish);
 }
 
@@ -569,16 +582,20 @@ static void test_whole(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 8; i++) {
 		line_new();
-		run(kinds[i], &store.dest);
+		about = i & 4 ? "sixteen letters." : NULL;
+		*store.about = '\0';
+		run(kinds[i % 4], &store.dest);
 		check_exact();
+		CHECK(!strcmp(store.about, about ?: ""));
 		CHECK_EQ(line.connections, 1);
 		CHECK_EQ(store.begun, 1);
 		CHECK_EQ(receiving.arrival.rounds, 3);
 		CHECK_EQ(receiving.arrival.resumed, 0);
 		CHECK_EQ(receiving.arrival.memory, PAGES * PAGE);
 	}
+	about = NULL;
 }
 
 /* Measure the stream's length in each direction. */
@@ -651,8 +668,9 @@ static void check_image(const char *path)
 	CHECK_EQ(dmatrack_image_open(&m, path), 0);
 	CHECK_EQ(dmatrack_digest(regions, NREGIONS, want), 0);
 	CHECK_EQ(dmatrack_image_digest(m, got, NULL, NULL), 0);
-	dmatrack_image_close(m);
 	CHECK(!memcmp(want, got, 16));
+	CHECK(!about || !strcmp(dmatrack_image_description(m), about));
+	dmatrack_image_close(m);
 }
 
 /* Bytes of either direction at the end of the stream that FINISH and its answers take */
@@ -932,6 +950,7 @@ static void cut_images(unsigned int flags)
 	int direction;
 
 	receiving.image = NULL;
+	about = copier == copy ? "of an image" : NULL;
 	measure(DMATRACK_ZSTD, length);
 	receiving.image = scratch_path("reload");
 	receiving.flags = flags;
@@ -946,6 +965,7 @@ static void cut_images(unsigned int flags)
 		}
 	}
 	receiving.image = NULL;
+	about = NULL;
 }
 
 /* After a cut, another receiver resumes the last one's saved copy. */
@@ -1445,7 +1465,8 @@ static void test_evil_frames(void)
 		  f.seq = 1);
 	BAD_FRAME(f.type = DML_WIRE_BYE; f.length = 0);
 	BAD_FRAME(f.type = DML_WIRE_FINISH; f.length = 0);
-	BAD_FRAME(f.type = DML_WIRE_FINISH; f.iova = f.size = 0; f.length = 5);
+	BAD_FRAME(f.type = DML_WIRE_FINISH; f.iova = f.size = 0; f.length = 5;
+		  f.payload = "a\0bcd");
 	/* packed data: larger than the frame's size, smaller, no zstd, cut off */
 	memset(data, 0, sizeof(data));
 	f = good;
