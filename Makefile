@@ -56,7 +56,8 @@ ENGINE	:= $(wildcard engine/*.c)
 # libdmatrack harvests. libdmatrack-copy copies, on top of it, through what it exports;
 # what both need of lib/util is in both, as neither exports it
 LIB	:= $(wildcard lib/container/*.c) $(addprefix lib/util/,clock.c error.c sized.c)
-COPY	:= $(wildcard lib/precopy/*.c lib/image/*.c lib/stream/*.c lib/util/*.c)
+COPY	:= $(wildcard lib/precopy/*.c lib/image/*.c lib/stream/*.c lib/watch/*.c \
+	     lib/util/*.c)
 DEVICES	:= $(wildcard devices/*.c)
 CLI	:= $(wildcard cli/*.c cli/*/*.c)
 
@@ -145,9 +146,8 @@ $(B)/bench: $(call objs,$(BENCH) $(addprefix cli/bench/,bench_rows.c measure.c) 
 $(B)/bench: LIBS += -ljansson
 $(patsubst %.c,$(B)/%,$(SINGLE)): $(B)/%: $(B)/obj/%.o $(LINKED_WITH)
 $(B)/test/unit/new_file: $(call objs,cli/common/new_file.c)
-WATCHES	:= $(addprefix $(B)/test/unit/,stamps outlook heat)
-$(WATCHES): $(call objs,$(addprefix cli/watch/,stamps.c outlook.c layout.c heat.c hot.c))
-$(WATCHES): LIBS += -lm
+$(B)/test/unit/heat: $(call objs,$(addprefix cli/watch/,layout.c heat.c hot.c))
+$(B)/test/unit/heat: LIBS += -lm
 # the command's own parts, but what needs its main()
 $(B)/test/unit/replay: $(call objs,$(addprefix cli/,$(addprefix \
 	trace/replay_,parse.c read.c trace.c check.c print.c) common/text.c))

@@ -440,6 +440,78 @@ struct dmatrack_precopy {
 int dmatrack_precopy_run(const struct dmatrack_precopy *p,
 			 struct dmatrack_totals *totals);
 
+/* Watching: what a migration would take ------------------------------------------- */
+
+struct dmatrack_watch;
+
+/**
+ * struct dmatrack_outlook - a migration, as it would be if it began now
+ * @ends: 1 if its rounds get small enough; 0: it would not end
+ * @rounds: number of rounds, the last one, with the devices stopped, included
+ * @bytes: bytes sent
+ * @time: duration, in ns
+ * @downtime: part of @time that the devices would be stopped for, in ns
+ * @enough: bytes a second at which it would end: the given bandwidth, doubled as often as it takes; 0: even
+ *	    64 TiB a second is not enough
+ *
+ * Of a migration that would not end, @rounds, @bytes, @time and @downtime are of the rounds until they
+ * stop getting smaller.
+ */
+struct dmatrack_outlook {
+	uint32_t ends;
+	uint32_t rounds;
+	uint64_t bytes;
+	uint64_t time;
+	uint64_t downtime;
+	uint64_t enough;
+};
+
+/**
+ * dmatrack_watch_open() - watch what is written to a container's memory
+ * @watch: out
+ * @t: container, which must have views; it may be closed before @watch
+ *
+ * Opens a view (dmatrack_open_view()), so no other reader misses a page. Each page that was ever written costs
+ * two bytes; and more than one thread must not use @watch at a time.
+ *
+ * Return: 0, or an error of dmatrack_open_view() or dmatrack_get_info().
+ */
+int dmatrack_watch_open(struct dmatrack_watch **watch, struct dmatrack *t);
+/* @watch may be NULL. */
+void dmatrack_watch_close(struct dmatrack_watch *watch);
+
+/**
+ * dmatrack_watch_take() - harvest the view, and note when each page was written
+ * @watch: the container; has to be called about ten times a second: the time of a write is known to the
+ *	   tenth of a second that the call before it leaves
+ *
+ * Return: 0; -ENODEV (the container has gone), -ENOMEM (some of the pages weren't noted), or another
+ * error of dmatrack_harvest_ranges().
+ */
+int dmatrack_watch_take(struct dmatrack_watch *watch);
+
+/*
+ * Return: bytes of the different pages that were written within the last @ns, up to a minute, as far as
+ * harvests found them; 0 if @watch is NULL
+ */
+uint64_t dmatrack_watch_written(const struct dmatrack_watch *watch,
+				uint64_t ns);
+
+/**
+ * dmatrack_watch_outlook() - foretell a migration
+ * @watch: the container, of which at least one harvest was taken; the longer it was watched, the better
+ * @bandwidth: bytes a second that the migration sends
+ * @downtime: time that it may stop the devices for, in ns
+ * @o: out
+ *
+ * The first round sends all memory that devices may write, each further one the pages that were written
+ * during the round before: as many as were written within as much time until now.
+ *
+ * Return: 0; -EINVAL (@bandwidth is 0), or an error of dmatrack_mappings().
+ */
+int dmatrack_watch_outlook(struct dmatrack_watch *watch, uint64_t bandwidth,
+			   uint64_t downtime, struct dmatrack_outlook *o);
+
 /* An image: memory in a file ----------------------------------------------------- */
 
 /*

@@ -7,6 +7,7 @@
 
 #include "cli/machine/machine.h"
 #include "info.h"
+#include "lib/watch/mappings.h"
 #include "uapi/dmatrack.h"
 
 #define NO_LIMIT (1ull << 40) /* bytes of a bitmap: a limit that none reaches */
@@ -211,7 +212,7 @@ static int mappings(struct dmatrack *t, json_t *json)
 	if (!json)
 		printf("%-22s%18s %9s %18s\n", "Mappings:", "last", "size",
 		       "address");
-	ret = mappings_each(t, &l, list_mapping);
+	ret = dml_mappings_each(t, &l, list_mapping);
 	if (ret) {
 		json_decref(l.list);
 		cli_error("can't list the mappings: %s", cli_error_why(ret));

@@ -95,10 +95,6 @@ int process_borrow(int pid, int fd);
 /* Return: the text of an error of process_borrow() */
 const char *process_explain(int error);
 
-/* Call @found for each mapping of @t, in ascending order. Return: 0 or -errno, as dmatrack_mappings() */
-int mappings_each(struct dmatrack *t, void *to,
-		  void (*found)(void *to, const struct dmatrack_mapping *m));
-
 /**
  * struct maps_entry - a part of a process's memory
  * @first: its first address

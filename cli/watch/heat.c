@@ -7,7 +7,7 @@
 #include "heat.h"
 
 void heat_init(struct heat *h, const struct layout *layout,
-	       const struct stamps *stamps)
+	       const struct dml_stamps *stamps)
 {
 	*h = (struct heat){ .layout = layout, .stamps = stamps };
 }
@@ -30,8 +30,9 @@ uint64_t heat_age(const struct heat *h, unsigned int cell)
 {
 	uint64_t last = h->cell[cell].last;
 
-	return last && h->tick + 1 - last < STAMPS_TICKS ? h->tick + 1 - last :
-							   STAMPS_TICKS;
+	return last && h->tick + 1 - last < DML_STAMPS_TICKS ?
+		       h->tick + 1 - last :
+		       DML_STAMPS_TICKS;
 }
 
 static void take(struct heat_cell *c, uint64_t tick, uint64_t n)
@@ -115,17 +116,17 @@ void heat_move(void *opaque, uint64_t page, uint64_t n, uint64_t age)
 }
 
 /* Count a block's pages: runs of those that were written at the same tick */
-static void count_block(struct heat *h, const struct stamps_block *b)
+static void count_block(struct heat *h, const struct dml_stamps_block *b)
 {
 	unsigned int i, n;
 
-	for (i = 0; i < STAMPS_BLOCK; i += n) {
-		uint64_t age = stamps_age(h->stamps, b, i);
+	for (i = 0; i < DML_STAMPS_BLOCK; i += n) {
+		uint64_t age = dml_stamps_age(h->stamps, b, i);
 
 		for (n = 1;
-		     i + n < STAMPS_BLOCK && b->tick[i + n] == b->tick[i];)
+		     i + n < DML_STAMPS_BLOCK && b->tick[i + n] == b->tick[i];)
 			n++;
-		if (age < STAMPS_TICKS)
+		if (age < DML_STAMPS_TICKS)
 			move_pages(h, b->first + i, n, UINT64_MAX,
 				   h->tick - age);
 	}

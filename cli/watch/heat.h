@@ -11,7 +11,7 @@
 #define CLI_WATCH_HEAT_H
 
 #include "layout.h"
-#include "stamps.h"
+#include "lib/watch/stamps.h"
 
 #define HEAT_TICKS 10u /* that count as now: a second */
 
@@ -20,7 +20,7 @@
  * @written: number of its pages last written at each of the last HEAT_TICKS ticks, by the tick modulo
  *	     HEAT_TICKS
  * @now: their sum
- * @last: tick of the last write, plus 1; 0: none within STAMPS_TICKS, or never
+ * @last: tick of the last write, plus 1; 0: none within DML_STAMPS_TICKS, or never
  */
 struct heat_cell {
 	uint32_t written[HEAT_TICKS];
@@ -41,7 +41,7 @@ struct heat_cell {
  */
 struct heat {
 	const struct layout *layout;
-	const struct stamps *stamps;
+	const struct dml_stamps *stamps;
 	uint64_t first;
 	uint64_t pages;
 	uint64_t each;
@@ -51,7 +51,7 @@ struct heat {
 };
 
 void heat_init(struct heat *h, const struct layout *layout,
-	       const struct stamps *stamps);
+	       const struct dml_stamps *stamps);
 void heat_fini(struct heat *h);
 
 /* Show @pages pages from place @first on, in at most @cells cells; what is beyond the memory is cut. Return: 0 or -ENOMEM */
@@ -67,7 +67,7 @@ void heat_move(void *opaque, uint64_t page, uint64_t n, uint64_t age);
 /* Return: number of pages of a cell */
 uint64_t heat_pages(const struct heat *h, unsigned int cell);
 
-/* Return: ticks since the last write to a cell; STAMPS_TICKS: longer ago, or never */
+/* Return: ticks since the last write to a cell; DML_STAMPS_TICKS: longer ago, or never */
 uint64_t heat_age(const struct heat *h, unsigned int cell);
 
 #endif

@@ -25,14 +25,15 @@ struct growing {
 };
 
 /* The first and last page of @b that were written lately. Return: whether there are any */
-static bool find_ends(const struct stamps *s, const struct stamps_block *b,
-		      uint64_t *first, uint64_t *last)
+static bool find_ends(const struct dml_stamps *s,
+		      const struct dml_stamps_block *b, uint64_t *first,
+		      uint64_t *last)
 {
-	unsigned int i = 0, n = STAMPS_BLOCK;
+	unsigned int i = 0, n = DML_STAMPS_BLOCK;
 
-	while (i < n && stamps_age(s, b, i) >= RECENT)
+	while (i < n && dml_stamps_age(s, b, i) >= RECENT)
 		i++;
-	while (n > i && stamps_age(s, b, n - 1) >= RECENT)
+	while (n > i && dml_stamps_age(s, b, n - 1) >= RECENT)
 		n--;
 	*first = b->first + i;
 	*last = b->first + n - 1;
@@ -65,7 +66,7 @@ static bool is_alike(double a, double b)
 static bool belongs(const struct growing *g, const struct growing *b)
 {
 	return g->blocks && b->r.part == g->r.part &&
-	       b->next - g->next <= (GAP + 1) * STAMPS_BLOCK &&
+	       b->next - g->next <= (GAP + 1) * DML_STAMPS_BLOCK &&
 	       (is_alike(g->r.rate / g->blocks, b->r.rate) ||
 		is_alike(g->r.rate / (double)g->pages,
 			 b->r.rate / (double)b->pages));
@@ -81,12 +82,12 @@ static void join(struct growing *g, const struct growing *b)
 }
 
 /* A range of one block. Return: whether it was written lately */
-static bool begin(struct growing *g, const struct stamps *s,
-		  const struct stamps_block *b, const struct layout *l)
+static bool begin(struct growing *g, const struct dml_stamps *s,
+		  const struct dml_stamps_block *b, const struct layout *l)
 {
-	*g = (struct growing){ .r.rate = stamps_rate(s, b),
+	*g = (struct growing){ .r.rate = dml_stamps_rate(s, b),
 			       .blocks = 1,
-			       .next = b->first + STAMPS_BLOCK };
+			       .next = b->first + DML_STAMPS_BLOCK };
 	if (g->r.rate < LEAST || !find_ends(s, b, &g->r.first, &g->r.last))
 		return false;
 	g->pages = g->r.last - g->r.first + 1;
@@ -94,11 +95,11 @@ static bool begin(struct growing *g, const struct stamps *s,
 	return g->r.part && g->r.part->first <= g->r.last; /* else unmapped */
 }
 
-int hot_find(struct stamps *s, const struct layout *l, struct hot_range *range,
-	     unsigned int most)
+int hot_find(struct dml_stamps *s, const struct layout *l,
+	     struct hot_range *range, unsigned int most)
 {
 	struct growing g = { .blocks = 0 }, b;
-	int n = 0, err = stamps_sort(s);
+	int n = 0, err = dml_stamps_sort(s);
 	uint64_t i;
 
 	for (i = 0; !err && i < s->ordered; i++) {

@@ -7,7 +7,7 @@
 #define CLI_WATCH_HOT_H
 
 #include "layout.h"
-#include "stamps.h"
+#include "lib/watch/stamps.h"
 
 /**
  * struct hot_range - a range that is written often
@@ -24,7 +24,7 @@ struct hot_range {
 };
 
 /* Find the hottest @most ranges, hottest first. Return: their number, or -ENOMEM */
-int hot_find(struct stamps *s, const struct layout *l, struct hot_range *range,
-	     unsigned int most);
+int hot_find(struct dml_stamps *s, const struct layout *l,
+	     struct hot_range *range, unsigned int most);
 
 #endif

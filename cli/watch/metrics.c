@@ -42,7 +42,7 @@ static double seconds(uint64_t ns)
 
 static void print_migration(const struct serve *s, FILE *out)
 {
-	const struct outlook *o = &s->shown.outlook;
+	const struct dmatrack_outlook *o = &s->shown.outlook;
 
 	print(s, out, "migration_bandwidth_bytes", "gauge",
 	      "Bytes a second of the migration that is foretold.",

@@ -180,7 +180,7 @@ static void draw_sets(const struct screen *s, int y)
 static void draw_migration(const struct screen *s, int y)
 {
 	char a[CLI_TEXT], b[CLI_TEXT], c[CLI_TEXT], d[CLI_TEXT];
-	const struct outlook *o = &s->shown.outlook;
+	const struct dmatrack_outlook *o = &s->shown.outlook;
 
 	put_label(y, "Migration");
 	cli_text_size(a, s->show->bandwidth);
@@ -195,10 +195,10 @@ static void draw_migration(const struct screen *s, int y)
 	}
 	paint(s, PANEL_HOT);
 	attron(A_BOLD);
-	if (s->shown.enough)
+	if (o->enough)
 		put(y, LABEL, COLS - LABEL,
 		    "would not end at %s/s with %s down; at %s/s it would", a,
-		    b, cli_text_size(c, s->shown.enough));
+		    b, cli_text_size(c, o->enough));
 	else
 		put(y, LABEL, COLS - LABEL,
 		    "would not end at %s/s with %s down, nor at any other", a,
@@ -244,7 +244,7 @@ static void draw_cell(const struct screen *s, int y, int x, unsigned int cell)
 	if (s->heat.cell[cell].now) {
 		paint(s, n > 1 ? PANEL_HOT : PANEL_WARM);
 		c = (s->wide ? shades : plain_shades)[n];
-	} else if (age < STAMPS_TICKS) {
+	} else if (age < DML_STAMPS_TICKS) {
 		paint(s, age < 100 ? PANEL_COOL : PANEL_COLD);
 		c = age < 100 ? ':' : '.';
 	}
@@ -311,7 +311,7 @@ static void draw_cursor(const struct screen *s, int y)
 	}
 	iova = cell_iova(h, s->cursor);
 	age = heat_age(h, s->cursor);
-	if (age < STAMPS_TICKS)
+	if (age < DML_STAMPS_TICKS)
 		snprintf(last, sizeof(last), "last %.1f s ago",
 			 (double)age / 10);
 	else

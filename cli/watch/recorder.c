@@ -53,7 +53,8 @@ static void take_pages(void *opaque, uint64_t page, uint64_t n, uint64_t age)
 {
 	struct recorder *r = opaque;
 
-	if (age < STAMPS_TICKS && r->sample->stamps.now - age >= r->since)
+	if (age < DML_STAMPS_TICKS &&
+	    r->sample->watch->stamps.now - age >= r->since)
 		return;
 	r->dirty += record_dirty_run(r->record, page * LAYOUT_PAGE, n);
 }
@@ -66,7 +67,7 @@ static int create(struct recorder *r, const char *path, const struct show *show,
 	char target[TARGET_NAME + 32];
 	struct record_run run = {
 		.command = "watch",
-		.driver = dmatrack_driver(r->sample->view),
+		.driver = dmatrack_driver(r->sample->watch->view),
 		.target = target,
 		.page_size = LAYOUT_PAGE,
 		.region = region,
@@ -94,7 +95,7 @@ int recorder_open(struct recorder *r, const char *path, const struct show *show,
 	if (!err) {
 		r->listener.moved = take_pages;
 		r->listener.opaque = r;
-		stamps_listen(&sample->stamps, &r->listener);
+		dml_stamps_listen(&sample->watch->stamps, &r->listener);
 		return 0;
 	}
 	if (err == -ENODATA)
@@ -125,7 +126,7 @@ void recorder_add(struct recorder *r, const struct shown *shown)
 	record_round(r->record, &round);
 	r->rounds++;
 	r->dirty = 0;
-	r->since = r->sample->stamps.now + 1;
+	r->since = r->sample->watch->stamps.now + 1;
 	r->elapsed = shown->elapsed;
 }
 
@@ -138,7 +139,7 @@ int recorder_close(struct recorder *r, const char *path)
 
 	if (!r->record)
 		return 0;
-	stamps_unlisten(&r->sample->stamps, &r->listener);
+	dml_stamps_unlisten(&r->sample->watch->stamps, &r->listener);
 	err = record_close(r->record, &end);
 	r->record = NULL;
 	if (err) {

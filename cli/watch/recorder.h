@@ -25,7 +25,7 @@
 struct recorder {
 	struct record *record;
 	struct sample *sample;
-	struct stamps_listener listener;
+	struct dml_stamps_listener listener;
 	uint64_t since;
 	uint64_t dirty;
 	uint32_t rounds;

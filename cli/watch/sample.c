@@ -3,26 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cli/machine/machine.h"
 #include "lib/util/clock.h"
+#include "lib/watch/mappings.h"
 #include "sample.h"
 #include "uapi/dmatrack.h"
-
-/* For the callback of a harvest, which returns nothing */
-struct finding {
-	struct sample *s;
-	int err;
-};
-
-static void found(void *opaque, uint64_t iova, uint64_t size)
-{
-	struct finding *f = opaque;
-	struct sample *s = f->s;
-
-	s->found += size;
-	if (stamps_write(&s->stamps, iova / SAMPLE_PAGE, size / SAMPLE_PAGE))
-		f->err = -ENOMEM;
-}
 
 int sample_open(struct sample *s, struct dmatrack *container)
 {
@@ -30,11 +14,9 @@ int sample_open(struct sample *s, struct dmatrack *container)
 
 	memset(s, 0, sizeof(*s));
 	s->container = container;
-	stamps_init(&s->stamps);
-	err = dmatrack_open_view(&s->view, container);
+	err = dmatrack_watch_open(&s->watch, container);
 	if (!err)
 		err = sample_look(s);
-	s->began = dml_clock_now();
 	if (err)
 		sample_close(s);
 	return err;
@@ -42,10 +24,9 @@ int sample_open(struct sample *s, struct dmatrack *container)
 
 void sample_close(struct sample *s)
 {
-	dmatrack_close(s->view);
-	stamps_fini(&s->stamps);
+	dmatrack_watch_close(s->watch);
 	layout_fini(&s->layout);
-	s->view = NULL;
+	s->watch = NULL;
 }
 
 void sample_begin_line(struct sample *s)
@@ -55,22 +36,13 @@ void sample_begin_line(struct sample *s)
 
 int sample_take(struct sample *s)
 {
-	struct finding f = { .s = s };
-	const struct dmatrack_ranges all = {
-		.size = sizeof(all),
-		.length = 0 - (uint64_t)SAMPLE_PAGE,
-		.page_size = SAMPLE_PAGE,
-		.opaque = &f,
-		.found = found,
-	};
-	uint64_t begin = dml_clock_now();
-	int err;
+	uint64_t begin = dml_clock_now(), before = s->watch->found;
+	int err = dmatrack_watch_take(s->watch);
 
-	stamps_advance(&s->stamps, (begin - s->began) / SAMPLE_TICK);
-	err = dmatrack_harvest_ranges(s->view, &all);
+	s->found += s->watch->found - before;
 	s->cost += dml_clock_now() - begin;
 	s->harvests++;
-	return err ? err : f.err;
+	return err;
 }
 
 /* For the callback of a list of mappings, which returns nothing */
@@ -92,7 +64,7 @@ static void add_mapping(void *to, const struct dmatrack_mapping *m)
 static int look_at_mappings(struct sample *s)
 {
 	struct listing l = { .err = 0 };
-	int err = mappings_each(s->view, &l, add_mapping);
+	int err = dml_mappings_each(s->watch->view, &l, add_mapping);
 
 	err = err ? err : l.err;
 	if (err || layout_equal(&l.layout, &s->layout)) {
@@ -111,7 +83,7 @@ int sample_look(struct sample *s)
 	struct dmatrack_get_log log = { .argsz = sizeof(log) };
 	long err;
 
-	err = dmatrack_ioctl(s->view, DMATRACK_GET_STATS,
+	err = dmatrack_ioctl(s->watch->view, DMATRACK_GET_STATS,
 			     (unsigned long)&stats);
 	if (!err)
 		err = look_at_mappings(s);
@@ -129,7 +101,5 @@ int sample_look(struct sample *s)
 
 uint64_t sample_written(const struct sample *s, unsigned int seconds)
 {
-	return stamps_within(&s->stamps,
-			     seconds * (unsigned int)(DML_NSEC / SAMPLE_TICK)) *
-	       SAMPLE_PAGE;
+	return dmatrack_watch_written(s->watch, seconds * DML_NSEC);
 }

@@ -8,19 +8,17 @@
 
 #include "dmatrack.h"
 #include "layout.h"
-#include "stamps.h"
+#include "lib/watch/watch.h"
 
-#define SAMPLE_TICK (DML_NSEC / 10)
+#define SAMPLE_TICK DML_WATCH_TICK
 #define SAMPLE_PAGE LAYOUT_PAGE
 
 /**
  * struct sample - a container that is watched, and what its last samples found
  * @container: the container, of another program or of this one
- * @view: the view that harvests
- * @stamps: when each page was written last
+ * @watch: the view that harvests, and when each page was written last
  * @layout: the memory that devices may write
  * @changes: number of times that @layout was found changed
- * @began: ns of the clock at the first sample
  * @mapped: bytes of memory that devices may write
  * @pinned: number of pages that drivers hold
  * @views: number of views of the container, this one included
@@ -31,11 +29,9 @@
  */
 struct sample {
 	struct dmatrack *container;
-	struct dmatrack *view;
-	struct stamps stamps;
+	struct dmatrack_watch *watch;
 	struct layout layout;
 	unsigned int changes;
-	uint64_t began;
 	uint64_t mapped;
 	uint64_t pinned;
 	uint64_t views;

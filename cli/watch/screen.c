@@ -71,9 +71,9 @@ int screen_open(struct screen *s, const struct show *show,
 		return -ENOTTY;
 	prepare_terminal();
 	choose_colours(s);
-	heat_init(&s->heat, &sample->layout, &sample->stamps);
-	s->listener = (struct stamps_listener){ heat_move, &s->heat, NULL };
-	stamps_listen(&sample->stamps, &s->listener);
+	heat_init(&s->heat, &sample->layout, &sample->watch->stamps);
+	s->listener = (struct dml_stamps_listener){ heat_move, &s->heat, NULL };
+	dml_stamps_listen(&sample->watch->stamps, &s->listener);
 	return 0;
 }
 
@@ -84,7 +84,7 @@ void screen_close(struct screen *s)
 		delscreen(s->term);
 	}
 	s->term = NULL;
-	stamps_unlisten(&s->sample->stamps, &s->listener);
+	dml_stamps_unlisten(&s->sample->watch->stamps, &s->listener);
 	heat_fini(&s->heat);
 	maps_free(&s->maps);
 }
@@ -171,13 +171,13 @@ static void change_interval(struct screen *s, bool longer)
 
 static void pause_or_go_on(struct screen *s)
 {
-	struct stamps *stamps = &s->sample->stamps;
+	struct dml_stamps *stamps = &s->sample->watch->stamps;
 
 	s->paused = !s->paused;
 	if (s->paused)
-		stamps_unlisten(stamps, &s->listener);
+		dml_stamps_unlisten(stamps, &s->listener);
 	else
-		stamps_listen(stamps, &s->listener);
+		dml_stamps_listen(stamps, &s->listener);
 	s->cells = 0;
 }
 
@@ -275,7 +275,7 @@ int screen_show(struct screen *s, const struct shown *shown)
 	if (shown->ns)
 		s->history[s->intervals++ % SCREEN_HISTORY] = shown->rate;
 	look_up_memory(s);
-	n = hot_find(&s->sample->stamps, &s->sample->layout, s->range,
+	n = hot_find(&s->sample->watch->stamps, &s->sample->layout, s->range,
 		     SCREEN_RANGES);
 	if (n < 0)
 		return n;

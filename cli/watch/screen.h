@@ -68,7 +68,7 @@ struct screen {
 	bool paused, help, quit;
 	bool wide, colour;
 	struct heat heat;
-	struct stamps_listener listener;
+	struct dml_stamps_listener listener;
 	struct screen_zoom zoom[SCREEN_ZOOMS];
 	unsigned int zooms;
 	unsigned int cells;

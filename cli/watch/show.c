@@ -33,31 +33,28 @@ void show_take(struct shown *shown, const struct show *show,
 	unsigned int i;
 
 	*shown = (struct shown){
-		.driver = dmatrack_driver(s->view),
+		.driver = dmatrack_driver(s->watch->view),
 		.mapped = s->mapped,
 		.pinned = s->pinned,
 		.views = s->views,
 		.own = s->own,
-		.elapsed = dml_clock_now() - s->began,
+		.elapsed = dml_clock_now() - s->watch->began,
 		.ns = ns,
 		.found = s->found,
 		.harvests = s->harvests,
 		.cost = s->cost,
 		.processor = take_processor(),
-		.memory = s->stamps.nr * sizeof(struct stamps_block) +
-			  s->layout.nr * sizeof(struct layout_part),
+		.memory =
+			s->watch->stamps.nr * sizeof(struct dml_stamps_block) +
+			s->layout.nr * sizeof(struct layout_part),
 	};
 	if (ns)
 		shown->rate =
 			(uint64_t)((double)s->found / (double)ns * DML_NSEC);
 	for (i = 0; i < 3; i++)
 		shown->written[i] = sample_written(s, show_windows[i]);
-	outlook_make(&s->stamps, SAMPLE_PAGE, SAMPLE_TICK, s->mapped,
-		     show->bandwidth, show->downtime, &shown->outlook);
-	if (!shown->outlook.ends)
-		shown->enough = outlook_enough(&s->stamps, SAMPLE_PAGE,
-					       SAMPLE_TICK, s->mapped,
-					       show->bandwidth, show->downtime);
+	dml_outlook_make(&s->watch->stamps, SAMPLE_PAGE, SAMPLE_TICK, s->mapped,
+			 show->bandwidth, show->downtime, &shown->outlook);
 }
 
 const char *show_readers(const struct shown *shown)
@@ -84,7 +81,7 @@ void show_head(const struct show *show, const struct shown *shown)
 	       cli_text_time(down, show->downtime));
 }
 
-static json_t *migration(const struct outlook *o)
+static json_t *migration(const struct dmatrack_outlook *o)
 {
 	json_t *json = json_object();
 
@@ -118,7 +115,7 @@ static void print_json(const struct shown *shown)
 	cli_json_line(json);
 }
 
-static void print_outlook(const struct outlook *o)
+static void print_outlook(const struct dmatrack_outlook *o)
 {
 	char time[CLI_TEXT], down[CLI_TEXT];
 

@@ -3,7 +3,7 @@
 #ifndef CLI_WATCH_SHOW_H
 #define CLI_WATCH_SHOW_H
 
-#include "outlook.h"
+#include "lib/watch/outlook.h"
 #include "sample.h"
 #include "target.h"
 
@@ -25,7 +25,6 @@ extern const unsigned int show_windows[3];
  * @rate: bytes a second that were found dirty
  * @written: different bytes written in the last 1, 10 and 60 s
  * @outlook: what a migration would take
- * @enough: bytes a second at which a migration would end; 0: it ends, or none is enough
  * @processor: ns of a processor that the interval's watching took
  * @memory: bytes of memory that watching takes
  */
@@ -42,8 +41,7 @@ struct shown {
 	uint64_t cost;
 	uint64_t rate;
 	uint64_t written[3];
-	struct outlook outlook;
-	uint64_t enough;
+	struct dmatrack_outlook outlook;
 	uint64_t processor;
 	uint64_t memory;
 };

@@ -202,7 +202,7 @@ static int show(struct watch *w, uint64_t ns)
 
 static int watch(struct watch *w)
 {
-	uint64_t at = w->sample.began, now, n;
+	uint64_t at = w->sample.watch->began, now, n;
 	int err = show(w, 0);
 
 	for (n = 0; !err && (!w->o.count || n < w->o.count); n++) {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/common/interrupt.h"
-#include "cli/watch/outlook.h"
+#include "lib/watch/outlook.h"
 #include "cli/watch/sample.h"
 #include "lib/util/clock.h"
 #include "why.h"
@@ -24,14 +24,14 @@
 struct measured {
 	struct sample s;
 	uint64_t ns;
-	struct outlook o;
+	struct dmatrack_outlook o;
 };
 
 static void make_outlook(const struct measured *m, uint64_t bandwidth,
-			 uint64_t downtime, struct outlook *o)
+			 uint64_t downtime, struct dmatrack_outlook *o)
 {
-	outlook_make(&m->s.stamps, SAMPLE_PAGE, SAMPLE_TICK, m->s.mapped,
-		     bandwidth, downtime, o);
+	dml_outlook_make(&m->s.watch->stamps, SAMPLE_PAGE, SAMPLE_TICK,
+			 m->s.mapped, bandwidth, downtime, o);
 }
 
 /* Sampling ---------------------------------------------------------------------- */
@@ -51,7 +51,7 @@ static int watch(struct measured *m, uint64_t ns)
 		err = cli_interrupt_sleep(SAMPLE_TICK);
 		if (!err)
 			err = sample_take(&m->s);
-		elapsed = dml_clock_now() - m->s.began;
+		elapsed = dml_clock_now() - m->s.watch->began;
 	} while (!err && elapsed < ns);
 	m->ns = elapsed;
 	return err ? err : sample_look(&m->s);
@@ -101,7 +101,7 @@ static bool is_everything(const struct sample *s)
 static bool find_limits(const struct why *w, const struct measured *m,
 			uint64_t *bandwidth, uint64_t *downtime)
 {
-	struct outlook o = m->o;
+	struct dmatrack_outlook o = m->o;
 	unsigned int i;
 
 	*bandwidth = w->bandwidth;

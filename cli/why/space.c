@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/watch/mappings.h"
 #include "uapi/dmatrack.h"
 #include "why.h"
 
@@ -123,7 +124,7 @@ static void explain_mappings(struct why *w, const char *about,
 	const char *more = left == UINT32_MAX ? "an unknown number" :
 						cli_text_count(rest, left);
 
-	if (mappings_each(t, &sum, add_mapping)) {
+	if (dml_mappings_each(t, &sum, add_mapping)) {
 		finding_set(o, "what", "%s more mapping%s can be made", more,
 			    left == 1 ? "" : "s");
 	} else {

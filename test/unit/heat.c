@@ -17,17 +17,17 @@ static const struct {
 	{ 100, 300 }, { 401, 7 }, { 500, 1693 }, { (1ull << 52) - 1000, 1000 }
 };
 
-static struct stamps s;
+static struct dml_stamps s;
 static struct layout l;
 static struct heat h;
-static struct stamps_listener listener;
+static struct dml_stamps_listener listener;
 static uint64_t last[PAGES]; /* tick of the last write by place, plus 1 */
 
 static void begin(void)
 {
 	unsigned int i;
 
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	layout_fini(&l);
 	heat_fini(&h);
 	memset(last, 0, sizeof(last));
@@ -36,8 +36,8 @@ static void begin(void)
 				    mappings[i].pages * PAGE, 0),
 			 0);
 	heat_init(&h, &l, &s);
-	listener = (struct stamps_listener){ heat_move, &h, NULL };
-	stamps_listen(&s, &listener);
+	listener = (struct dml_stamps_listener){ heat_move, &h, NULL };
+	dml_stamps_listen(&s, &listener);
 }
 
 /* Write pages by their numbers, also some that aren't mapped. */
@@ -46,7 +46,7 @@ static void write_pages(uint64_t first, uint64_t n)
 	uint64_t page;
 	unsigned int i;
 
-	CHECK_EQ(stamps_write(&s, first, n), 0);
+	CHECK_EQ(dml_stamps_write(&s, first, n), 0);
 	for (page = first; page < first + n; page++)
 		for (i = 0; i < l.nr; i++)
 			if (page - l.part[i].first < l.part[i].pages)
@@ -64,9 +64,9 @@ static void check_cell(unsigned int cell)
 	}
 	CHECK_EQ(h.cell[cell].now, now);
 	CHECK_EQ(heat_age(&h, cell),
-		 newest && s.now + 1 - newest < STAMPS_TICKS ?
+		 newest && s.now + 1 - newest < DML_STAMPS_TICKS ?
 			 s.now + 1 - newest :
-			 STAMPS_TICKS);
+			 DML_STAMPS_TICKS);
 }
 
 static void check_all(void)
@@ -130,14 +130,14 @@ static void test_writes(void)
 	write_pages(95, 10); /* again: they count once */
 	check_all();
 	CHECK_EQ(h.cell[0].now, 10);
-	stamps_advance(&s, HEAT_TICKS - 1);
+	dml_stamps_advance(&s, HEAT_TICKS - 1);
 	check_all();
 	write_pages(100, 2);
-	stamps_advance(&s, HEAT_TICKS);
+	dml_stamps_advance(&s, HEAT_TICKS);
 	check_all();
 	CHECK_EQ(h.cell[0].now, 2);
 	CHECK_EQ(heat_age(&h, 0), 1);
-	stamps_advance(&s, 5 * HEAT_TICKS);
+	dml_stamps_advance(&s, 5 * HEAT_TICKS);
 	check_all();
 	write_pages(390, 30); /* three mappings, holes */
 	check_all();
@@ -158,10 +158,11 @@ static void test_random(void)
 		if (!dml_random_below(&seed, 4))
 			write_pages((1ull << 52) - 1000 + first % 700, n);
 		if (!dml_random_below(&seed, 4))
-			stamps_advance(&s, s.now + dml_random_below(&seed, 4));
+			dml_stamps_advance(&s,
+					   s.now + dml_random_below(&seed, 4));
 		if (!dml_random_below(&seed, 200))
-			stamps_advance(&s,
-				       s.now + dml_random_below(&seed, 1300));
+			dml_stamps_advance(&s, s.now + dml_random_below(&seed,
+									1300));
 		if (!dml_random_below(&seed, 50)) /* zoom, or show all */
 			CHECK_EQ(heat_show(&h, first % 2 ? first : 0,
 					   first % 2 ? n : UINT64_MAX,
@@ -179,7 +180,7 @@ static struct hot_range range[8];
 
 static void begin_hot(void)
 {
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	layout_fini(&l);
 	CHECK_EQ(layout_add(&l, 0, 1ull << 30, 0), 0); /* 512 blocks */
 	CHECK_EQ(layout_add(&l, 1ull << 30, 1ull << 30, 0), 0);
@@ -192,8 +193,8 @@ static void write_for(unsigned int ticks, uint64_t first, uint64_t n)
 	unsigned int i;
 
 	for (i = 0; i < ticks; i++) {
-		stamps_advance(&s, s.now + 1);
-		CHECK_EQ(stamps_write(&s, first, n), 0);
+		dml_stamps_advance(&s, s.now + 1);
+		CHECK_EQ(dml_stamps_write(&s, first, n), 0);
 	}
 }
 
@@ -208,10 +209,10 @@ static void test_rates(void)
 
 	begin_hot();
 	for (i = 0; i < 200; i++) {
-		stamps_advance(&s, i);
-		CHECK_EQ(stamps_write(&s, 5000, 3), 0);
+		dml_stamps_advance(&s, i);
+		CHECK_EQ(dml_stamps_write(&s, 5000, 3), 0);
 		if (!(i % 4))
-			CHECK_EQ(stamps_write(&s, 100000, 40), 0);
+			CHECK_EQ(dml_stamps_write(&s, 100000, 40), 0);
 	}
 	CHECK_EQ(hot_find(&s, &l, range, 8), 2);
 	CHECK_EQ(range[0].first, 100000);
@@ -223,10 +224,10 @@ static void test_rates(void)
 	CHECK(range[1].part == &l.part[0]);
 	CHECK_EQ(hot_find(&s, &l, range, 1), 1);
 	CHECK_EQ(range[0].first, 100000);
-	stamps_advance(&s, 200 + STAMPS_HALF);
+	dml_stamps_advance(&s, 200 + DML_STAMPS_HALF);
 	CHECK_EQ(hot_find(&s, &l, range, 8), 2);
 	CHECK(about(range[1].rate, 1.5) || about(range[1].rate, 1.45));
-	stamps_advance(&s, 1000);
+	dml_stamps_advance(&s, 1000);
 	CHECK_EQ(hot_find(&s, &l, range, 8), 0);
 }
 
@@ -246,7 +247,8 @@ static void test_neighbours(void)
 
 	begin_hot();
 	write_for(100, 0, 512);
-	CHECK_EQ(stamps_write(&s, 512, 1), 0); /* a neighbour, much colder */
+	CHECK_EQ(dml_stamps_write(&s, 512, 1),
+		 0); /* a neighbour, much colder */
 	CHECK_EQ(hot_find(&s, &l, range, 8), 2);
 	CHECK_EQ(range[0].last, 511);
 	CHECK_EQ(range[1].first, 512);
@@ -270,7 +272,7 @@ static void test_many(void)
 	begin_hot();
 	for (i = 0; i < 60; i++)
 		write_for(1 + (unsigned int)dml_random_below(&seed, 5),
-			  i * 8 * STAMPS_BLOCK,
+			  i * 8 * DML_STAMPS_BLOCK,
 			  1 + dml_random_below(&seed, 500));
 	CHECK_EQ(hot_find(&s, &l, range, 8), 8);
 	for (i = 1; i < 8; i++)
@@ -289,7 +291,7 @@ int main(void)
 	TEST(test_neighbours, "which blocks are a range");
 	TEST(test_unmapped, "memory that is unmapped");
 	TEST(test_many, "the hottest of many");
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	layout_fini(&l);
 	heat_fini(&h);
 	return tap_done();

@@ -22,6 +22,8 @@ static struct dmatrack_dest *d;
 static struct dmatrack_image *image;
 static struct dmatrack_container_info *info;
 static struct dmatrack_cancel *cancel;
+static struct dmatrack_watch *watch;
+static struct dmatrack_outlook outlook;
 static const struct dmatrack_peer peer = { .size = sizeof(peer) };
 static enum dmatrack_outcome outcome;
 static uint64_t words[64], number;
@@ -130,7 +132,9 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(sender_id, NULL, digest) \
 	C(start, NULL) \
 	C(stop, NULL) \
-	C(unmap, NULL, 0, 4096)
+	C(unmap, NULL, 0, 4096) \
+	C(watch_open, NULL, t) C(watch_open, &watch, NULL) \
+	C(watch_outlook, NULL, 1, 1, &outlook) C(watch_take, NULL)
 
 /* Calls that can't fail: they return NULL, 0 or nothing */
 #define QUIET(C) \
@@ -143,7 +147,8 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(image_page_size, NULL) \
 	C(image_regions, NULL, NULL) \
 	C(listener_address, NULL) \
-	C(next_run, NULL, 64, words, &number) C(next_run, words, 64, NULL, NULL)
+	C(next_run, NULL, 64, words, &number) C(next_run, words, 64, NULL, NULL) \
+	C(watch_written, NULL, 1)
 
 #define NOTHING(C) \
 	C(bitmap_merge, NULL, 0, words, 64) C(bitmap_merge, words, 0, NULL, 64) \
@@ -156,7 +161,8 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(engine_on_unmap, NULL, NULL, NULL) \
 	C(image_close, NULL) \
 	C(info_free, NULL) \
-	C(listener_close, NULL)
+	C(listener_close, NULL) \
+	C(watch_close, NULL)
 /* clang-format on */
 
 /* Set the text of an earlier error, which a call with NULL must replace. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/watch/outlook.h"
+#include "lib/watch/outlook.h"
 #include "lib/util/random.h"
 #include "test/tap.h"
 
@@ -47,7 +47,7 @@ static const struct load {
 };
 #define LOADS (sizeof(loads) / sizeof(*loads))
 
-static struct stamps s;
+static struct dml_stamps s;
 static unsigned char dirty[PAGES];
 static uint64_t rng, next, nr_dirty;
 
@@ -61,7 +61,7 @@ static void write_for(const struct load *l, double ns, bool stamp)
 					      dml_random_below(&rng, l->among);
 
 		if (stamp)
-			CHECK_EQ(stamps_write(&s, page, 1), 0);
+			CHECK_EQ(dml_stamps_write(&s, page, 1), 0);
 		nr_dirty += !dirty[page];
 		dirty[page] = 1;
 	}
@@ -91,11 +91,11 @@ static void watch(const struct load *l)
 {
 	unsigned int tick;
 
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	rng = 7;
 	next = 0;
 	for (tick = 0; tick < 700; tick++) {
-		stamps_advance(&s, tick);
+		dml_stamps_advance(&s, tick);
 		write_for(l, TICK, true);
 	}
 }
@@ -106,12 +106,13 @@ static void test_loads(void)
 
 	for (i = 0; i < LOADS; i++) {
 		const struct load *l = &loads[i];
-		struct outlook o;
+		struct dmatrack_outlook o;
 		double time;
 		bool ends;
 
 		watch(l);
-		outlook_make(&s, PAGE, TICK, GiB, l->bandwidth, 100000000, &o);
+		dml_outlook_make(&s, PAGE, TICK, GiB, l->bandwidth, 100000000,
+				 &o);
 		ends = play(l, 1e8, &time);
 		printf("# %s: %s, %.2f s in %u rounds; played: %s, %.2f s\n",
 		       l->name, o.ends ? "ends" : "doesn't end",
@@ -130,17 +131,17 @@ static void test_loads(void)
 /* Little was seen by now: all that can be said is by that. */
 static void test_short(void)
 {
-	struct outlook o;
+	struct dmatrack_outlook o;
 
-	stamps_fini(&s);
-	CHECK_EQ(stamps_write(&s, 0, 1000), 0);
-	outlook_make(&s, PAGE, TICK, GiB, GiB, 300000000, &o);
+	dml_stamps_fini(&s);
+	CHECK_EQ(dml_stamps_write(&s, 0, 1000), 0);
+	dml_outlook_make(&s, PAGE, TICK, GiB, GiB, 300000000, &o);
 	CHECK(o.ends);
 	CHECK_EQ(o.rounds, 2);
 	CHECK(o.bytes > GiB && o.bytes < GiB + GiB / 16);
-	outlook_make(&s, PAGE, TICK, 0, GiB, 300000000, &o);
+	dml_outlook_make(&s, PAGE, TICK, 0, GiB, 300000000, &o);
 	CHECK(o.ends && o.rounds == 1 && !o.bytes);
-	outlook_make(&s, PAGE, TICK, GiB, 1, 1, &o);
+	dml_outlook_make(&s, PAGE, TICK, GiB, 1, 1, &o);
 	CHECK(!o.ends);
 }
 
@@ -148,6 +149,6 @@ int main(void)
 {
 	TEST(test_loads, "ten loads, foretold and played");
 	TEST(test_short, "after a moment");
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	return tap_done();
 }

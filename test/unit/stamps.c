@@ -3,24 +3,24 @@
 #include <string.h>
 
 #include "lib/util/random.h"
-#include "cli/watch/stamps.h"
+#include "lib/watch/stamps.h"
 #include "test/tap.h"
 
 #define PAGES 5000u
 #define FAR   (1ull << 50) /* number of the first page */
 
-static struct stamps s;
+static struct dml_stamps s;
 static uint64_t last[PAGES]; /* tick of the last write, plus 1; 0: none */
 
 static void begin(void)
 {
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	memset(last, 0, sizeof(last));
 }
 
 static void write_pages(uint64_t first, uint64_t n)
 {
-	CHECK_EQ(stamps_write(&s, FAR + first, n), 0);
+	CHECK_EQ(dml_stamps_write(&s, FAR + first, n), 0);
 	while (n--)
 		last[first++] = s.now + 1;
 }
@@ -40,8 +40,8 @@ static void check_all(void)
 	unsigned int i;
 
 	for (i = 0; i < sizeof(ticks) / sizeof(*ticks); i++)
-		CHECK_EQ(stamps_within(&s, ticks[i]), right(ticks[i]));
-	CHECK_EQ(stamps_within(&s, 5000), right(600));
+		CHECK_EQ(dml_stamps_within(&s, ticks[i]), right(ticks[i]));
+	CHECK_EQ(dml_stamps_within(&s, 5000), right(600));
 }
 
 static void test_ages(void)
@@ -51,17 +51,17 @@ static void test_ages(void)
 	write_pages(10, 3);
 	write_pages(11, 1); /* the same page twice */
 	check_all();
-	stamps_advance(&s, 1);
+	dml_stamps_advance(&s, 1);
 	write_pages(12, 1);
 	check_all();
-	CHECK_EQ(stamps_within(&s, 1), 1);
-	CHECK_EQ(stamps_within(&s, 2), 3);
-	stamps_advance(&s, 599);
-	CHECK_EQ(stamps_within(&s, 600), 3);
-	stamps_advance(&s, 600);
-	CHECK_EQ(stamps_within(&s, 600), 1);
-	stamps_advance(&s, 601);
-	CHECK_EQ(stamps_within(&s, 600), 0);
+	CHECK_EQ(dml_stamps_within(&s, 1), 1);
+	CHECK_EQ(dml_stamps_within(&s, 2), 3);
+	dml_stamps_advance(&s, 599);
+	CHECK_EQ(dml_stamps_within(&s, 600), 3);
+	dml_stamps_advance(&s, 600);
+	CHECK_EQ(dml_stamps_within(&s, 600), 1);
+	dml_stamps_advance(&s, 601);
+	CHECK_EQ(dml_stamps_within(&s, 600), 0);
 	check_all();
 }
 
@@ -79,10 +79,11 @@ static void test_random(void)
 			n = 1 + dml_random_below(&rng, PAGES - first);
 		write_pages(first, n < PAGES - first ? n : PAGES - first);
 		if (!dml_random_below(&rng, 1000))
-			stamps_advance(&s,
-				       s.now + dml_random_below(&rng, 100000));
+			dml_stamps_advance(
+				&s, s.now + dml_random_below(&rng, 100000));
 		else
-			stamps_advance(&s, s.now + dml_random_below(&rng, 4));
+			dml_stamps_advance(&s,
+					   s.now + dml_random_below(&rng, 4));
 		if (i % 500 == 0)
 			check_all();
 	}
@@ -95,10 +96,10 @@ static void test_sparse(void)
 
 	begin();
 	for (i = 0; i < 10000; i++)
-		CHECK_EQ(stamps_write(&s, i * 1234567, 1), 0);
-	CHECK_EQ(stamps_within(&s, 1), 10000);
-	CHECK_EQ(stamps_write(&s, UINT64_MAX / 4096, 1), 0);
-	CHECK_EQ(stamps_within(&s, 1), 10001);
+		CHECK_EQ(dml_stamps_write(&s, i * 1234567, 1), 0);
+	CHECK_EQ(dml_stamps_within(&s, 1), 10000);
+	CHECK_EQ(dml_stamps_write(&s, UINT64_MAX / 4096, 1), 0);
+	CHECK_EQ(dml_stamps_within(&s, 1), 10001);
 }
 
 int main(void)
@@ -106,6 +107,6 @@ int main(void)
 	TEST(test_ages, "pages written within a time");
 	TEST(test_random, "the same at random, over days");
 	TEST(test_sparse, "pages far from each other");
-	stamps_fini(&s);
+	dml_stamps_fini(&s);
 	return tap_done();
 }

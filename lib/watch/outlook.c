@@ -18,14 +18,14 @@
  * @seen: number of ticks that were watched
  */
 struct writing {
-	const struct stamps *s;
+	const struct dml_stamps *s;
 	double page_size, tick, mapped;
 	unsigned int seen;
 };
 
 static double within(const struct writing *w, unsigned int ticks)
 {
-	return (double)stamps_within(w->s, ticks) * w->page_size;
+	return (double)dml_stamps_within(w->s, ticks) * w->page_size;
 }
 
 /*
@@ -51,48 +51,48 @@ static double written(const struct writing *w, double ns)
 	return bytes < w->mapped ? bytes : w->mapped;
 }
 
-void outlook_make(const struct stamps *s, uint64_t page_size, uint64_t tick,
-		  uint64_t mapped, uint64_t bandwidth, uint64_t downtime,
-		  struct outlook *o)
+static void make(const struct writing *w, double bandwidth, double downtime,
+		 struct dmatrack_outlook *o)
+{
+	double left = w->mapped, before, ns, all = 0, bytes = 0;
+
+	o->rounds = 0;
+	do {
+		o->rounds++;
+		ns = left / bandwidth * DML_NSEC;
+		all += ns;
+		bytes += left;
+		o->ends = ns <= downtime;
+		o->downtime = (uint64_t)ns;
+		before = left;
+		left = written(w, ns);
+	} while (!o->ends && o->rounds < ROUNDS_MOST &&
+		 (o->rounds == 1 || left < before * STUCK ||
+		  left / bandwidth * DML_NSEC <= downtime));
+	o->time = (uint64_t)all;
+	o->bytes = (uint64_t)bytes;
+}
+
+void dml_outlook_make(const struct dml_stamps *s, uint64_t page_size,
+		      uint64_t tick, uint64_t mapped, uint64_t bandwidth,
+		      uint64_t downtime, struct dmatrack_outlook *o)
 {
 	struct writing w = {
 		.s = s,
 		.page_size = (double)page_size,
 		.tick = (double)tick,
 		.mapped = (double)mapped,
-		.seen = s->now < STAMPS_TICKS - 1 ? (unsigned int)s->now + 1 :
-						    STAMPS_TICKS,
+		.seen = s->now < DML_STAMPS_TICKS - 1 ?
+				(unsigned int)s->now + 1 :
+				DML_STAMPS_TICKS,
 	};
-	double left = w.mapped, before, ns, all = 0, bytes = 0;
+	struct dmatrack_outlook other;
 
-	memset(o, 0, sizeof(*o));
-	do {
-		o->rounds++;
-		ns = left / (double)bandwidth * DML_NSEC;
-		all += ns;
-		bytes += left;
-		o->ends = ns <= (double)downtime;
-		o->downtime = (uint64_t)ns;
-		before = left;
-		left = written(&w, ns);
-	} while (!o->ends && o->rounds < ROUNDS_MOST &&
-		 (o->rounds == 1 || left < before * STUCK ||
-		  left / (double)bandwidth * DML_NSEC <= (double)downtime));
-	o->time = (uint64_t)all;
-	o->bytes = (uint64_t)bytes;
-}
-
-uint64_t outlook_enough(const struct stamps *s, uint64_t page_size,
-			uint64_t tick, uint64_t mapped, uint64_t bandwidth,
-			uint64_t downtime)
-{
-	struct outlook o;
-
-	for (; bandwidth <= FASTEST; bandwidth *= 2) {
-		outlook_make(s, page_size, tick, mapped, bandwidth, downtime,
-			     &o);
-		if (o.ends)
-			return bandwidth;
+	make(&w, (double)bandwidth, (double)downtime, o);
+	o->enough = bandwidth;
+	for (other = *o; !other.ends && o->enough;) {
+		o->enough = o->enough < FASTEST ? o->enough * 2 : 0;
+		if (o->enough)
+			make(&w, (double)o->enough, (double)downtime, &other);
 	}
-	return 0;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Stamps: see stamps.h. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,41 +17,57 @@ static uint16_t stamp_of(uint64_t tick)
 }
 
 /* Return: ticks since @stamp, which isn't 0 */
-static uint64_t age_of(const struct stamps *s, uint16_t stamp)
+static uint64_t age_of(const struct dml_stamps *s, uint16_t stamp)
 {
 	return (s->now % WRAP + WRAP - (stamp - 1u)) % WRAP;
 }
 
-uint64_t stamps_age(const struct stamps *s, const struct stamps_block *b,
-		    unsigned int n)
+uint64_t dml_stamps_age(const struct dml_stamps *s,
+			const struct dml_stamps_block *b, unsigned int n)
 {
-	uint64_t age = b->tick[n] ? age_of(s, b->tick[n]) : STAMPS_TICKS;
+	uint64_t age = b->tick[n] ? age_of(s, b->tick[n]) : DML_STAMPS_TICKS;
 
-	return age < STAMPS_TICKS ? age : STAMPS_TICKS;
+	return age < DML_STAMPS_TICKS ? age : DML_STAMPS_TICKS;
 }
 
-static double heat_now(const struct stamps *s, const struct stamps_block *b)
+/* Heat after a tick, of 1: half of it after DML_STAMPS_HALF ticks */
+#define COOLED 0.96593632892484555
+
+/* ... after @ticks */
+static double cooled(uint64_t ticks)
 {
-	return b->heat * exp2(-(double)(s->now - b->heated) / STAMPS_HALF);
+	double power = COOLED, left = 1;
+
+	for (; ticks; ticks /= 2, power *= power)
+		if (ticks % 2)
+			left *= power;
+	return left;
+}
+
+static double heat_now(const struct dml_stamps *s,
+		       const struct dml_stamps_block *b)
+{
+	return b->heat * cooled(s->now - b->heated);
 }
 
 /* The heat of a write in each tick is 1 / (1 - half), the sum of a geometric series. */
-double stamps_rate(const struct stamps *s, const struct stamps_block *b)
+double dml_stamps_rate(const struct dml_stamps *s,
+		       const struct dml_stamps_block *b)
 {
-	return heat_now(s, b) * (1 - exp2(-1.0 / STAMPS_HALF));
+	return heat_now(s, b) * (1 - COOLED);
 }
 
-static uint64_t *count_at(struct stamps *s, uint64_t tick)
+static uint64_t *count_at(struct dml_stamps *s, uint64_t tick)
 {
-	return &s->written[tick % STAMPS_TICKS];
+	return &s->written[tick % DML_STAMPS_TICKS];
 }
 
-void stamps_init(struct stamps *s)
+void dml_stamps_init(struct dml_stamps *s)
 {
 	memset(s, 0, sizeof(*s));
 }
 
-void stamps_fini(struct stamps *s)
+void dml_stamps_fini(struct dml_stamps *s)
 {
 	uint64_t i;
 
@@ -60,18 +75,18 @@ void stamps_fini(struct stamps *s)
 		free(s->block[i]);
 	free(s->block);
 	free(s->order);
-	stamps_init(s);
+	dml_stamps_init(s);
 }
 
-void stamps_listen(struct stamps *s, struct stamps_listener *l)
+void dml_stamps_listen(struct dml_stamps *s, struct dml_stamps_listener *l)
 {
 	l->next = s->listeners;
 	s->listeners = l;
 }
 
-void stamps_unlisten(struct stamps *s, struct stamps_listener *l)
+void dml_stamps_unlisten(struct dml_stamps *s, struct dml_stamps_listener *l)
 {
-	struct stamps_listener **at = &s->listeners;
+	struct dml_stamps_listener **at = &s->listeners;
 
 	while (*at && *at != l)
 		at = &(*at)->next;
@@ -80,10 +95,10 @@ void stamps_unlisten(struct stamps *s, struct stamps_listener *l)
 }
 
 /* The table's entry for the block of @first: its own, or a free one */
-static struct stamps_block **slot_of(struct stamps_block **block, uint64_t room,
-				     uint64_t first)
+static struct dml_stamps_block **slot_of(struct dml_stamps_block **block,
+					 uint64_t room, uint64_t first)
 {
-	uint64_t i = first / STAMPS_BLOCK * 0x9e3779b97f4a7c15ull;
+	uint64_t i = first / DML_STAMPS_BLOCK * 0x9e3779b97f4a7c15ull;
 
 	for (i ^= i >> 32;; i++)
 		if (!block[i & (room - 1)] ||
@@ -92,10 +107,10 @@ static struct stamps_block **slot_of(struct stamps_block **block, uint64_t room,
 }
 
 /* Have room for one more block. */
-static int grow(struct stamps *s)
+static int grow(struct dml_stamps *s)
 {
 	uint64_t room = s->room ? s->room * 2 : MIN_ROOM, i;
-	struct stamps_block **block;
+	struct dml_stamps_block **block;
 
 	if (s->nr < s->room / 2)
 		return 0;
@@ -112,9 +127,9 @@ static int grow(struct stamps *s)
 }
 
 /* Return: the block whose first page is @first, made if there is none; NULL: no memory */
-static struct stamps_block *block_get(struct stamps *s, uint64_t first)
+static struct dml_stamps_block *block_get(struct dml_stamps *s, uint64_t first)
 {
-	struct stamps_block **slot;
+	struct dml_stamps_block **slot;
 
 	if (grow(s))
 		return NULL;
@@ -129,20 +144,21 @@ static struct stamps_block *block_get(struct stamps *s, uint64_t first)
 	return *slot;
 }
 
-static void sweep(struct stamps *s)
+static void sweep(struct dml_stamps *s)
 {
 	uint64_t i;
 	unsigned int n;
 
 	for (i = 0; i < s->room; i++)
-		for (n = 0; s->block[i] && n < STAMPS_BLOCK; n++)
-			if (stamps_age(s, s->block[i], n) == STAMPS_TICKS)
+		for (n = 0; s->block[i] && n < DML_STAMPS_BLOCK; n++)
+			if (dml_stamps_age(s, s->block[i], n) ==
+			    DML_STAMPS_TICKS)
 				s->block[i]->tick[n] = 0;
 	s->swept = s->now;
 }
 
 /* All stamps are too old to count. */
-static void forget(struct stamps *s)
+static void forget(struct dml_stamps *s)
 {
 	uint64_t i;
 
@@ -153,9 +169,9 @@ static void forget(struct stamps *s)
 	s->swept = s->now;
 }
 
-void stamps_advance(struct stamps *s, uint64_t tick)
+void dml_stamps_advance(struct dml_stamps *s, uint64_t tick)
 {
-	if (tick - s->now >= STAMPS_TICKS) {
+	if (tick - s->now >= DML_STAMPS_TICKS) {
 		s->now = tick;
 		forget(s);
 		return;
@@ -167,7 +183,7 @@ void stamps_advance(struct stamps *s, uint64_t tick)
 }
 
 /* Return: number of pages from @from on, below @to, with the same stamp */
-static unsigned int run_of(const struct stamps_block *b, unsigned int from,
+static unsigned int run_of(const struct dml_stamps_block *b, unsigned int from,
 			   unsigned int to)
 {
 	unsigned int n = 1;
@@ -178,18 +194,18 @@ static unsigned int run_of(const struct stamps_block *b, unsigned int from,
 }
 
 /* Pages [from, to) of a block */
-static void block_write(struct stamps *s, struct stamps_block *b,
+static void block_write(struct dml_stamps *s, struct dml_stamps_block *b,
 			unsigned int from, unsigned int to)
 {
 	uint16_t stamp = stamp_of(s->now);
-	struct stamps_listener *l;
+	struct dml_stamps_listener *l;
 	unsigned int n, run, i;
 
 	for (n = from; n < to; n += run) {
-		uint64_t age = stamps_age(s, b, n);
+		uint64_t age = dml_stamps_age(s, b, n);
 
 		run = run_of(b, n, to);
-		if (age < STAMPS_TICKS)
+		if (age < DML_STAMPS_TICKS)
 			*count_at(s, s->now - age) -= run;
 		for (l = s->listeners; l; l = l->next)
 			l->moved(l->opaque, b->first + n, run, age);
@@ -201,14 +217,14 @@ static void block_write(struct stamps *s, struct stamps_block *b,
 	b->heated = s->now;
 }
 
-int stamps_write(struct stamps *s, uint64_t first, uint64_t n)
+int dml_stamps_write(struct dml_stamps *s, uint64_t first, uint64_t n)
 {
 	while (n) {
-		unsigned int from = first % STAMPS_BLOCK;
-		unsigned int to = n < STAMPS_BLOCK - from ?
+		unsigned int from = first % DML_STAMPS_BLOCK;
+		unsigned int to = n < DML_STAMPS_BLOCK - from ?
 					  from + (unsigned int)n :
-					  STAMPS_BLOCK;
-		struct stamps_block *b = block_get(s, first - from);
+					  DML_STAMPS_BLOCK;
+		struct dml_stamps_block *b = block_get(s, first - from);
 
 		if (!b)
 			return -ENOMEM;
@@ -219,37 +235,37 @@ int stamps_write(struct stamps *s, uint64_t first, uint64_t n)
 	return 0;
 }
 
-uint64_t stamps_within(const struct stamps *s, unsigned int ticks)
+uint64_t dml_stamps_within(const struct dml_stamps *s, unsigned int ticks)
 {
 	uint64_t sum = 0, i;
 
-	for (i = 0; i < ticks && i < STAMPS_TICKS && i <= s->now; i++)
-		sum += s->written[(s->now - i) % STAMPS_TICKS];
+	for (i = 0; i < ticks && i < DML_STAMPS_TICKS && i <= s->now; i++)
+		sum += s->written[(s->now - i) % DML_STAMPS_TICKS];
 	return sum;
 }
 
 static int by_number(const void *a, const void *b)
 {
-	const struct stamps_block *x = *(struct stamps_block *const *)a;
-	const struct stamps_block *y = *(struct stamps_block *const *)b;
+	const struct dml_stamps_block *x = *(struct dml_stamps_block *const *)a;
+	const struct dml_stamps_block *y = *(struct dml_stamps_block *const *)b;
 
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-int stamps_sort(struct stamps *s)
+int dml_stamps_sort(struct dml_stamps *s)
 {
-	struct stamps_block **order;
+	struct dml_stamps_block **order;
 	uint64_t i, n = 0;
 
 	if (s->ordered == s->nr)
 		return 0;
-	order = realloc(s->order, s->nr * sizeof(struct stamps_block *));
+	order = realloc(s->order, s->nr * sizeof(struct dml_stamps_block *));
 	if (!order)
 		return -ENOMEM;
 	for (i = 0; i < s->room; i++)
 		if (s->block[i])
 			order[n++] = s->block[i];
-	qsort(order, n, sizeof(struct stamps_block *), by_number);
+	qsort(order, n, sizeof(struct dml_stamps_block *), by_number);
 	s->order = order;
 	s->ordered = n;
 	return 0;

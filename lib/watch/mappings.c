@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The mappings of a container: see machine.h. */
-#include "machine.h"
+/* The mappings of a container: see mappings.h. */
+#include "mappings.h"
 
 #define LIST 256u /* mappings at a time */
 
-int mappings_each(struct dmatrack *t, void *to,
-		  void (*found)(void *to, const struct dmatrack_mapping *m))
+int dml_mappings_each(struct dmatrack *t, void *to,
+		      void (*found)(void *to, const struct dmatrack_mapping *m))
 {
 	struct dmatrack_mapping m[LIST];
 	uint64_t iova = 0;
