@@ -342,8 +342,7 @@ static void usage(void)
 static void name_run(char *name, size_t size)
 {
 	if (foretold)
-		snprintf(name, size, "%s: what watch foretold",
-			 load());
+		snprintf(name, size, "%s: what watch foretold", load());
 	else
 		snprintf(name, size, "migration %u%s: %s", number,
 			 vain() ? ", after one that was given up" : "",
