@@ -13,23 +13,41 @@
 #include "lib/util/clock.h"
 
 static volatile sig_atomic_t caught;
+static volatile sig_atomic_t armed; /* the next signal is the first one */
 static struct dmatrack_cancel *cancel;
+/* Called before a second signal ends the program; or NULL */
+static void (*volatile before_end)(void);
+
+/* The second one ends the program as if it had not been caught, once this function returns. */
+static void end(int number)
+{
+	if (before_end)
+		before_end();
+	signal(number, SIG_DFL);
+	raise(number);
+}
 
 static void remember(int number)
 {
+	int error = errno;
+
+	if (!armed) {
+		end(number);
+		return;
+	}
+	armed = 0;
 	caught = number;
 	dmatrack_cancel_set(cancel);
+	errno = error;
 }
 
 void cli_interrupt_catch(void)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction old, new = {
-		.sa_handler = remember,
-		.sa_flags = (int)SA_RESETHAND, /* the second one ends it */
-	};
+	struct sigaction old, new = { .sa_handler = remember };
 	size_t i;
 
+	armed = 1;
 	if (!cancel)
 		dmatrack_cancel_create(&cancel);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -37,6 +55,11 @@ void cli_interrupt_catch(void)
 		    old.sa_handler != SIG_IGN) /* nohup ignores it */
 			sigaction(numbers[i], &new, NULL);
 	}
+}
+
+void cli_interrupt_before_end(void (*restore)(void))
+{
+	before_end = restore;
 }
 
 int cli_interrupt_signal(void)

@@ -11,6 +11,12 @@
 /* Catch them from now on; waiting system calls return EINTR. A further call rearms it. */
 void cli_interrupt_catch(void);
 
+/*
+ * Have @restore called before a second signal ends the program; it is called by the signal's handler, and may
+ * call async-signal-safe functions alone. NULL: nothing is
+ */
+void cli_interrupt_before_end(void (*restore)(void));
+
 /* For calls of the library, which a signal cancels. NULL if there was no memory for it */
 struct dmatrack_cancel;
 struct dmatrack_cancel *cli_interrupt_cancel(void);

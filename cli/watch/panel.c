@@ -380,7 +380,8 @@ static void draw_foot(const struct screen *s, int y)
 	static const char keys[] = "q quit  space pause  h help";
 	const struct shown *v = &s->shown;
 	char memory[CLI_TEXT];
-	double ns = v->ns ? (double)v->ns / 100 : 1;
+	/* before the first interval there is nothing to tell */
+	double percent = v->ns ? 100 / (double)v->ns : 0;
 	int at = COLS - (int)sizeof(keys) + 1;
 
 	attron(A_REVERSE);
@@ -389,8 +390,8 @@ static void draw_foot(const struct screen *s, int y)
 	    at > 76 ?
 		    "Watching takes %.2g %% of a processor, %s; harvests %.2g %% of the time" :
 		    "Watching takes %.2g %% of a processor, %s",
-	    (double)v->processor / ns, cli_text_size(memory, v->memory),
-	    (double)v->cost / ns);
+	    (double)v->processor * percent, cli_text_size(memory, v->memory),
+	    (double)v->cost * percent);
 	put(y, at, COLS - at, "%s", keys);
 	attroff(A_REVERSE);
 }

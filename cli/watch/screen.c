@@ -6,8 +6,11 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <term.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include "cli/common/interrupt.h"
 #include "cli/common/terminal.h"
 #include "lib/util/clock.h"
 #include "panel.h"
@@ -24,6 +27,38 @@ static const uint64_t intervals[] = { 100,  200,  500,	 1000,
 #define INTERVALS (sizeof(intervals) / sizeof(*intervals))
 
 /* The terminal ------------------------------------------------------------------ */
+
+/* What a second signal restores, while a harvest keeps the loop from ending in order */
+static struct {
+	struct termios modes;
+	char leave[128];
+	size_t length;
+} shell;
+
+static void restore_shell(void)
+{
+	ssize_t n = write(STDOUT_FILENO, shell.leave, shell.length);
+
+	(void)n;
+	tcsetattr(STDIN_FILENO, TCSANOW, &shell.modes);
+}
+
+/* Text that ends the terminal's full screen, and shows its cursor */
+static void note_leaving(void)
+{
+	static const char *const names[] = { "sgr0", "rmcup", "cnorm" };
+	size_t i;
+
+	for (shell.length = i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *text = tigetstr(names[i]);
+		size_t n = text && text != (char *)-1 ? strlen(text) : 0;
+
+		if (!n || n > sizeof(shell.leave) - shell.length)
+			continue;
+		memcpy(shell.leave + shell.length, text, n);
+		shell.length += n;
+	}
+}
 
 static void choose_colours(struct screen *s)
 {
@@ -66,9 +101,13 @@ int screen_open(struct screen *s, const struct show *show,
 		return -ENOTTY;
 	setlocale(LC_CTYPE, "");
 	s->wide = !strcmp(nl_langinfo(CODESET), "UTF-8");
+	if (tcgetattr(STDIN_FILENO, &shell.modes))
+		return -ENOTTY;
 	s->term = newterm(NULL, stdout, stdin);
 	if (!s->term)
 		return -ENOTTY;
+	note_leaving();
+	cli_interrupt_before_end(restore_shell);
 	prepare_terminal();
 	choose_colours(s);
 	heat_init(&s->heat, &sample->layout, &sample->watch->stamps);
@@ -82,6 +121,7 @@ void screen_close(struct screen *s)
 	if (s->term) {
 		endwin();
 		delscreen(s->term);
+		cli_interrupt_before_end(NULL);
 	}
 	s->term = NULL;
 	dml_stamps_unlisten(&s->sample->watch->stamps, &s->listener);

@@ -207,6 +207,15 @@ static void show_line(char *line, int y)
 		strcat(line, t.cell[y][x]);
 }
 
+static bool has_ended(void)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return !waitid(P_PID, (id_t)t.pid, &info,
+		       WEXITED | WNOHANG | WNOWAIT) &&
+	       info.si_pid;
+}
+
 static bool is_shown(const char *text)
 {
 	char line[COLUMNS * CELL];
@@ -235,9 +244,11 @@ static void show(void)
 static void await(const char *text, bool there)
 {
 	time_t end = time(NULL) + PATIENCE;
+	unsigned int ended = 0; /* what it printed last may still be read */
 
 	while (is_shown(text) != there) {
-		if (!listen_a_bit() || time(NULL) > end) {
+		ended += has_ended();
+		if (!listen_a_bit() || ended > 10 || time(NULL) > end) {
 			show();
 			fail(there ? "not on the screen" :
 				     "still on the screen",
