@@ -3,7 +3,7 @@
  * Forged streams and images: frames and heads with the right hashes and any content, some
  * of them altered afterwards. There may be no crash, no write outside of the announced
  * regions, no copy that finishes without COMMIT, and no data read from an image that
- * doesn't fit its hashes.
+ * doesn't fit its hashes, be it a whole one or what differs from a base.
  *
  * copy [RUNS [SEED]]
  */
@@ -21,6 +21,7 @@
 #include "test/tap.h"
 
 #define PAGE  4096ULL
+#define ABOUT 40u		 /* bytes of a stream's longest description */
 #define TABLE (8192 + (4 << 20)) /* offset of the table in the image below */
 
 static uint64_t rng;
@@ -127,12 +128,19 @@ static int check_finish(struct dmatrack_dest *d)
 	return 0;
 }
 
+static int check_describe(struct dmatrack_dest *d, const char *text)
+{
+	wrong |= !*text || strlen(text) > ABOUT;
+	return 0;
+}
+
 static const struct dmatrack_dest_ops check_ops = {
 	.size = sizeof(check_ops),
 	.begin = check_begin,
 	.write = check_write,
 	.zero = check_zero,
 	.finish = check_finish,
+	.describe = check_describe,
 };
 
 static void random_hello(struct dml_frame *f, void *payload)
@@ -167,6 +175,10 @@ static void random_frame(struct dml_frame *f, uint64_t *seq, void *payload)
 			      below(DML_WIRE_TYPES + 1);
 	f->seq = below(50) ? ++*seq : dml_random_next(&rng);
 	f->payload = payload;
+	if (f->type == DML_WIRE_FINISH && below(2)) {
+		f->length = (uint32_t)below(ABOUT + 1);
+		memset(payload, below(20) ? 'a' : 0, f->length);
+	}
 	if (f->type != DML_WIRE_DATA && f->type != DML_WIRE_ZERO)
 		return;
 	f->iova = below(30) ? below(8) * PAGE : dml_random_next(&rng);
@@ -364,6 +376,117 @@ static void test_images(void)
 	CHECK(good);
 }
 
+/* Incremental images: their trailers hold a description, and the ranges that differ */
+
+#define ROOM 4096u /* bytes of a trailer, at most */
+
+/* Of image @base, every 30th page of the second half differs. */
+static void make_incremental(const char *path, struct dmatrack_image *base)
+{
+	static char page[PAGE];
+	struct dmatrack_region r = { .iova = 0x1000, .size = 4 << 20 };
+	struct dmatrack_dest *d;
+	uint64_t at;
+
+	memset(page, 2, sizeof(page));
+	CHECK_EQ(dmatrack_image_create(&d, path, DMATRACK_IMAGE_REPLACE), 0);
+	CHECK_EQ(dmatrack_image_set_base(d, base), 0);
+	CHECK_EQ(dmatrack_dest_describe(d, "what changed"), 0);
+	CHECK_EQ(d->ops->begin(d, &r, 1, PAGE), 0);
+	for (at = 2 << 20; at < r.size; at += 30 * PAGE)
+		CHECK_EQ(d->ops->write(d, r.iova + at, page, PAGE), 0);
+	CHECK_EQ(d->ops->finish(d), 0);
+	d->ops->close(d);
+}
+
+static void alter_trailer(int fd, size_t size, off_t at)
+{
+	static unsigned char trailer[ROOM + ROOM];
+	struct dml_image_head head;
+	uint64_t about, ranges;
+
+	CHECK_EQ(pread(fd, &head, sizeof(head), 0), sizeof(head));
+	CHECK_EQ(pread(fd, trailer, size, at), size);
+	if (!below(3))
+		random_word(trailer, size / 8 * 8);
+	if (!below(4))
+		head.about_size = (uint32_t)(below(4) ? below(64) :
+							dml_random_next(&rng));
+	if (!below(4))
+		head.ranges = below(4) ? below(40) : dml_random_next(&rng);
+	if (!below(6))
+		head.flags ^= 1u << below(4);
+	if (!below(6))
+		random_word((unsigned char *)&head + 8, 32);
+	about = head.about_size < ROOM ? head.about_size : ROOM;
+	ranges = head.ranges < ROOM / 16 ? head.ranges : ROOM / 16;
+	dml_hash(head.about_hash, trailer, about);
+	dml_hash(head.ranges_hash, trailer + (about + 7) / 8 * 8, ranges * 16);
+	dml_hash(head.hash, &head, offsetof(struct dml_image_head, hash));
+	CHECK_EQ(pwrite(fd, trailer, size, at), size);
+	CHECK_EQ(pwrite(fd, &head, sizeof(head), 0), sizeof(head));
+	if (!below(4))
+		CHECK_EQ(ftruncate(fd, at + (off_t)(about + 7) / 8 * 8 +
+					       (off_t)ranges * 16),
+			 0);
+}
+
+/* Return: 0 or the first error of opening, joining with @base and reading all */
+static int try_incremental(const char *path, struct dmatrack_image *base,
+			   unsigned long *opened)
+{
+	struct dmatrack_image *m;
+	int ret = dmatrack_image_open(&m, path);
+
+	if (ret)
+		return ret;
+	++*opened;
+	if (dmatrack_image_description(m))
+		CHECK(strlen(dmatrack_image_description(m)) < ROOM);
+	if (dmatrack_image_is_incremental(m))
+		ret = dmatrack_image_attach(m, base);
+	if (!ret)
+		ret = read_all(m);
+	dmatrack_image_close(m);
+	return ret;
+}
+
+static void test_incremental(void)
+{
+	const char *path = scratch_path("later");
+	static char whole[64 << 10];
+	struct dmatrack_image *base;
+	unsigned long i, opened = 0, good = 0;
+	struct dml_image_head head;
+	off_t at, size;
+	int fd, ret;
+
+	make_image(scratch_path("image"));
+	CHECK_EQ(dmatrack_image_open(&base, scratch_path("image")), 0);
+	make_incremental(path, base);
+	fd = open(path, O_RDWR);
+	CHECK_EQ(pread(fd, &head, sizeof(head), 0), sizeof(head));
+	size = lseek(fd, 0, SEEK_END);
+	at = (off_t)(head.table + head.entries * 24);
+	CHECK(size > at && size - at <= ROOM);
+	CHECK_EQ(pread(fd, whole, (size_t)(size - at), at), size - at);
+	for (i = 0; i < runs; i++) {
+		alter_trailer(fd, (size_t)(size - at), at);
+		ret = try_incremental(path, base, &opened);
+		good += !ret;
+		CHECK(!ret || ret == -EBADMSG || ret == -EPROTONOSUPPORT);
+		CHECK_EQ(ftruncate(fd, size), 0);
+		CHECK_EQ(pwrite(fd, &head, sizeof(head), 0), sizeof(head));
+		CHECK_EQ(pwrite(fd, whole, (size_t)(size - at), at), size - at);
+	}
+	CHECK_EQ(try_incremental(path, base, &opened), 0);
+	close(fd);
+	dmatrack_image_close(base);
+	printf("# %lu opened, %lu good\n", opened, good);
+	CHECK(good > runs / 20);
+	CHECK(good < opened);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -373,5 +496,6 @@ int main(int argc, char **argv)
 	scratch_make("/dev/shm");
 	TEST(test_streams, "forged streams");
 	TEST(test_images, "forged images");
+	TEST(test_incremental, "forged incremental images");
 	return tap_done();
 }
