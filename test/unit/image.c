@@ -924,6 +924,59 @@ static off_t size_of(const char *path)
 	return st.st_size;
 }
 
+/* The unfinished image at @path gets another letter in its description, the last thing in the file. */
+static void spoil_description(const char *path)
+{
+	char name[400], byte;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s.partial", path);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_EQ(pread(fd, &byte, 1, lseek(fd, -20, SEEK_END)), 1);
+	byte ^= 1;
+	CHECK_EQ(pwrite(fd, &byte, 1, lseek(fd, -20, SEEK_END)), 1);
+	close(fd);
+}
+
+/*
+ * Everything is written, and another process completes the image: the description stays. If data is
+ * written where it was, it goes.
+ */
+static void test_resume_described(void)
+{
+	const char *path = scratch_path("described");
+	struct dmatrack_image *m;
+	struct dmatrack_dest *d;
+	char state[DMATRACK_STATE_MAX];
+	int i;
+
+	memory_new();
+	for (i = 0; i < 2; i++) {
+		d = create(path,
+			   DMATRACK_IMAGE_RESUME | DMATRACK_IMAGE_REPLACE);
+		CHECK_EQ(begin(d), 0);
+		write_all(d);
+		CHECK_EQ(dmatrack_dest_describe(d, "whose memory it is"), 0);
+		CHECK_EQ(d->ops->prepare(d), 0);
+		CHECK_EQ(d->ops->save(d, "state", 6), 0);
+		d->ops->close(d);
+		if (i)
+			spoil_description(path);
+		d = create(path,
+			   DMATRACK_IMAGE_RESUME | DMATRACK_IMAGE_REPLACE);
+		CHECK_EQ(d->ops->load(d, state, sizeof(state)), 6);
+		CHECK_EQ(d->ops->finish(d), 0);
+		d->ops->close(d);
+		CHECK_EQ(dmatrack_image_open(&m, path), 0);
+		CHECK(i ? !dmatrack_image_description(m) :
+			  !strcmp(dmatrack_image_description(m),
+				  "whose memory it is"));
+		dmatrack_image_close(m);
+		check_same(path);
+	}
+}
+
 /* A finished image that was altered or cut since: resuming it fails, and the file stays. */
 static void test_resume_altered(void)
 {
@@ -1132,6 +1185,8 @@ int main(void)
 	TEST(test_places, "a digest depends on the place of data in memory");
 	TEST(test_bad_begin, "invalid regions are refused");
 	TEST(test_resume, "a killed process's image is resumed");
+	TEST(test_resume_described,
+	     "a resumed image has its description, if that is unaltered");
 	TEST(test_resume_altered,
 	     "... and a finished one that was altered or cut isn't");
 	TEST(test_no_resume,
