@@ -9,6 +9,8 @@
  * the PAGES last writes each page has one. An image is of one moment if this holds for each thread's pages in
  * it. A page that is older than the rest, or newer, or of another place, doesn't fit.
  *
+ * At SIGUSR1 it maps some more memory, and says so.
+ *
  * Threads, by number: writes by the processor; by the device (vfio_dma_rw() in the thread's own call); by the
  * device's pins; by the processor to memory that no device can reach; by the processor, to memory that is
  * mapped at two IOVAs, and so is in the image twice.
@@ -17,6 +19,7 @@
 #include <inttypes.h>
 #include <linux/vfio.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,12 +164,33 @@ static void map_all(void)
 	}
 }
 
+static void map_more(void)
+{
+	static unsigned int times;
+	uint64_t iova = iova_of(KINDS + 1 + times++);
+	char *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err = at == MAP_FAILED ? -errno : 0;
+
+	if (!err && !plain)
+		err = dmatrack_map(container, iova, at, SIZE,
+				   DMATRACK_MAP_READ | DMATRACK_MAP_WRITE);
+	if (err)
+		fail("more memory", err);
+	puts("mapped");
+	fflush(stdout);
+}
+
 __attribute__((noreturn)) static void be_busy(const char *uuid)
 {
 	pthread_t thread;
 	enum kind kind;
-	int err = 0;
+	int err = 0, number;
+	sigset_t more;
 
+	sigemptyset(&more);
+	sigaddset(&more, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &more, NULL); /* of the threads, too */
 	if (!plain)
 		err = dmatrack_open_vfio(&container, uuid, VFIO_TYPE1v2_IOMMU);
 	if (!err && !plain)
@@ -180,7 +204,8 @@ __attribute__((noreturn)) static void be_busy(const char *uuid)
 	puts("busy");
 	fflush(stdout);
 	for (;;)
-		pause();
+		if (!sigwait(&more, &number))
+			map_more();
 }
 
 /* Checking ------------------------------------------------------------------------ */

@@ -41,20 +41,22 @@ static unsigned long compare_region(struct dmatrack_image *image,
 	return bad;
 }
 
-/* Open images 1 to @n, each on the one before. Return: the last */
-static struct dmatrack_image *open_chain(unsigned int n)
-{
-	struct dmatrack_image *image = NULL, *base;
-	char name[64];
-	unsigned int i;
+#define IMAGES 1000u
 
-	for (i = 1; i <= n; i++) {
-		base = image;
-		snprintf(name, sizeof(name), "/tmp/snapshot-%u", i);
-		NEED(!dmatrack_image_open(&image, name));
-		NEED(!base || !dmatrack_image_attach(image, base));
-	}
-	return image;
+/* Open image @i, each of which has the one before as its base; number 1 ends an earlier chain. */
+static struct dmatrack_image *open_next(unsigned int i)
+{
+	static struct dmatrack_image *image[IMAGES];
+	static unsigned int n;
+	char name[64];
+
+	while (i == 1 && n)
+		dmatrack_image_close(image[--n]);
+	NEED(i == n + 1 && n < IMAGES);
+	snprintf(name, sizeof(name), "/tmp/snapshot-%u", i);
+	NEED(!dmatrack_image_open(&image[n], name));
+	NEED(!n || !dmatrack_image_attach(image[n], image[n - 1]));
+	return image[n++];
 }
 
 /**
@@ -86,7 +88,7 @@ unsigned long snapshot_take(pid_t pid, unsigned int i)
 			"cut -c 1-1000 /tmp/snapshot.log | sed 's/^/# /'"));
 		return 1;
 	}
-	image = open_chain(i);
+	image = open_next(i);
 	dump = fopen(DUMP, "r");
 	NEED(dump);
 	n = dmatrack_image_regions(image, &r);
