@@ -119,7 +119,6 @@ enum dmatrack_outcome {
  *	   again. NULL: not supported
  * @outcome: called after an error, as the last function before @close. Returns enum
  *	     dmatrack_outcome. NULL: DMATRACK_NOT_COPIED, unless the error is -EINPROGRESS
- *
  * @describe: keep a text of at most DMATRACK_DESCRIPTION_MAX bytes with the copy; called before @finish,
  *	      the last one counts. @text is not valid after the call. NULL: not supported; a receiver
  *	      then drops the text

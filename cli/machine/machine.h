@@ -62,7 +62,7 @@ const char *hostuse_text(const json_t *device, char *buf);
 /* Add "users" to each of a machine's groups, and "users_complete". */
 void process_add_users(const char *root, json_t *json);
 
-/* Return: the command's name of a process, to be freed; or NULL */
+/* Return: the command's name of a process, fit to be printed, to be freed; or NULL */
 char *process_name(const char *root, int pid);
 
 /**

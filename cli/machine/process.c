@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cli/common/cli.h"
 #include "cli/common/error.h"
 #include "dmatrack.h"
 #include "machine.h"
@@ -161,11 +162,19 @@ int process_open_container(struct dmatrack **t, int pid, int fd)
 	return err;
 }
 
+/* A process chooses its name: any bytes. */
 char *process_name(const char *root, int pid)
 {
 	char p[PATH_MAX];
 
-	return files_line(files_path(p, root, "/proc/%d/comm", pid));
+	char *name = files_line(files_path(p, root, "/proc/%d/comm", pid));
+	char text[64];
+
+	if (!name)
+		return NULL;
+	cli_text_printable(text, sizeof(text), name);
+	free(name);
+	return strdup(text);
 }
 
 /* Users of groups ------------------------------------------------------------- */

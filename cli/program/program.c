@@ -42,18 +42,6 @@
 
 /* Opening ------------------------------------------------------------------------ */
 
-/* A process chooses its name: any bytes. Return: its name to be shown; NULL: unknown. The caller frees it */
-static char *printable_name(int pid)
-{
-	char text[64], *name = process_name("", pid);
-
-	if (!name)
-		return NULL;
-	cli_text_printable(text, sizeof(text), name);
-	free(name);
-	return strdup(text);
-}
-
 static int open_process(struct program *p)
 {
 	char path[64];
@@ -70,7 +58,7 @@ static int open_process(struct program *p)
 		return CLI_FAILED;
 	}
 	p->pagemap = openat(p->process, "pagemap", O_RDONLY | O_CLOEXEC);
-	p->name = printable_name(p->pid);
+	p->name = process_name("", p->pid);
 	return 0;
 }
 

@@ -113,7 +113,7 @@ int target_open(struct target *t, struct target_options *o)
 	int status = o->demo ? open_demo(t, o) : open_process(t, o);
 	char *name = status ? NULL : process_name("", t->pid);
 
-	cli_text_printable(t->name, sizeof(t->name), name ?: "?");
+	snprintf(t->name, sizeof(t->name), "%s", name ?: "?");
 	free(name);
 	return status;
 }

@@ -104,12 +104,8 @@ static bool find_limits(const struct why *w, const struct measured *m,
 	struct dmatrack_outlook o = m->o;
 	unsigned int i;
 
-	*bandwidth = w->bandwidth;
-	for (i = 0; i < STEPS && !o.ends; i++) {
-		*bandwidth *= 2;
-		make_outlook(m, *bandwidth, w->downtime, &o);
-	}
-	if (!o.ends)
+	*bandwidth = m->o.enough;
+	if (!*bandwidth)
 		return false;
 	*downtime = w->downtime;
 	for (o.ends = false, i = 0; i < STEPS && !o.ends; i++) {

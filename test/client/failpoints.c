@@ -13,8 +13,8 @@
  *     locked as if the call hadn't been made
  *
  * There are three scripts: of a mediated device; of it and a view, each of which harvests while the other
- * is on; and of devices behind software IOMMUs (test/testdev/soft_iommu.h), which join that one and leave. No other devices are used: not all
- * other drivers survive such failures. The kernel reports leaks and broken locks itself. Prints
+ * is on; and of devices behind software IOMMUs (test/testdev/soft_iommu.h), which join that one and leave.
+ * No other devices are used: not all other drivers survive such failures. The kernel reports leaks and broken locks itself. Prints
  * TAP; skips without a kernel that can make calls fail.
  */
 #include <errno.h>
