@@ -439,6 +439,164 @@ struct dmatrack_precopy {
 int dmatrack_precopy_run(const struct dmatrack_precopy *p,
 			 struct dmatrack_totals *totals);
 
+/* Copying another process ---------------------------------------------------------- */
+
+struct dmatrack_process;
+
+/* All memory that it may write to, not only what its devices can reach; it may be without a container then */
+#define DMATRACK_PROCESS_ALL (1u << 0)
+/*
+ * While it is stopped, bus mastering is off in its PCI devices for which it was on (of the groups that it has
+ * open), so that they can't write
+ */
+#define DMATRACK_PROCESS_QUIESCE (1u << 1)
+
+/**
+ * struct dmatrack_process_config - which process is to be copied, and what of it
+ * @size: sizeof(struct dmatrack_process_config)
+ * @pid: its process ID; not this process's
+ * @fd: its descriptor of the container, whose driver must have views; -1: the only container it has
+ * @flags: DMATRACK_PROCESS_ALL, DMATRACK_PROCESS_QUIESCE
+ * @reserved: 0
+ */
+struct dmatrack_process_config {
+	size_t size;
+	int32_t pid;
+	int32_t fd;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/* Memory that no device can reach has no IOVA: it is copied with its address plus this as IOVA. */
+#define DMATRACK_PROCESS_ADDRESSES (1ull << 63)
+
+/**
+ * struct dmatrack_process_span - memory of a process that is copied
+ * @iova: first IOVA that it is copied as
+ * @size: bytes
+ * @address: its first address in the process
+ * @blind: 1: what processors write there can't be seen, so all of it counts as written in each round; else 0
+ * @reserved: 0
+ */
+struct dmatrack_process_span {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t address;
+	uint32_t blind;
+	uint32_t reserved;
+};
+
+/* How a process is stopped */
+enum dmatrack_process_way {
+	DMATRACK_PROCESS_RUNS,		 /* it has not been stopped yet */
+	DMATRACK_PROCESS_FROZEN,	 /* its control group was frozen */
+	DMATRACK_PROCESS_SIGNALLED,	 /* by SIGSTOP */
+	DMATRACK_PROCESS_STOPPED_BEFORE, /* it was stopped already, and stays so */
+};
+
+/**
+ * struct dmatrack_process_info - what is copied of a process, and how it was stopped
+ * @container: the view of its container, which belongs to the copy; NULL: it has none
+ * @log: what reports its processors' writes; NULL: nothing does, so all of its memory counts as written
+ * @no_log: why @log is NULL; or ""
+ * @regions: what is copied, ascending by IOVA
+ * @spans: the memory that is in the regions, ascending by IOVA; what else is in them is zeros
+ * @nspans: number of @spans
+ * @nregions: number of @regions
+ * @way: enum dmatrack_process_way: how it was stopped last
+ * @devices: number of PCI devices whose bus mastering was switched off
+ * @reserved: 0
+ * @stop_time: when it was stopped, in seconds since 1970; 0: not yet
+ * @written: bytes of the pages that devices wrote, or held pinned, while it was stopped: these may be older
+ *	     than the rest. 0: the copy is exact
+ *
+ * Later versions may add members at its end.
+ */
+struct dmatrack_process_info {
+	struct dmatrack *container;
+	const struct dmatrack *log;
+	const char *no_log;
+	const struct dmatrack_region *regions;
+	const struct dmatrack_process_span *spans;
+	size_t nspans;
+	uint32_t nregions;
+	uint32_t way;
+	uint32_t devices;
+	uint32_t reserved;
+	int64_t stop_time;
+	uint64_t written;
+};
+
+/**
+ * dmatrack_process_open() - prepare to copy the memory of another process that runs
+ * @p: out
+ * @config: the process
+ *
+ * Needs the right to trace the process. What its devices write is read by a view of its container, so its own
+ * tracking isn't disturbed; what processors write is read by its soft-dirty bits
+ * (dmatrack_open_process_log()). Starts a child process, which lets the process go on, and switches its devices
+ * on, whatever happens to this one; the child is waited for by dmatrack_process_go_on() or
+ * dmatrack_process_close(). One thread at a time may use @p.
+ *
+ * Return: 0; -EINVAL (@config->pid is this process, unknown flags, or the container maps an IOVA from
+ * DMATRACK_PROCESS_ADDRESSES on and all memory is to be copied), -E2BIG (@config has a member that this library
+ * doesn't know, and that is not 0), -ENODEV (it has no container), -ENOTUNIQ (it has several, and @config->fd is
+ * -1), -ENOENT (there is no memory that devices may write), -EPERM, -EACCES (it may not be traced), -ESRCH (it
+ * has ended), -ENOSPC (its memory is in more than DMATRACK_REGIONS_MAX ranges, or it has more than 64 PCI
+ * devices), -ENOMEM, or an error of dmatrack_open_fd() or dmatrack_open_view().
+ */
+int dmatrack_process_open(struct dmatrack_process **p,
+			  const struct dmatrack_process_config *config);
+/* The process goes on, if it is stopped. @p may be NULL. */
+void dmatrack_process_close(struct dmatrack_process *p);
+
+/* Return: what is copied; it belongs to @p, and each call brings it up to date. NULL: @p is NULL */
+const struct dmatrack_process_info *
+dmatrack_process_info(struct dmatrack_process *p);
+
+/**
+ * dmatrack_process_copy() - copy a process while it runs, and stop it at the end
+ * @p: the process
+ * @precopy: as for dmatrack_precopy_run(), but @containers, @regions, @dirty and @read must be NULL, and @page_size
+ *	     0 or 4096: they are the process's. @stop may be NULL, and is called when the process stands still;
+ *	     @start and @release are called when it has been set going. Without @release it stays stopped, as for a
+ *	     migration, until dmatrack_process_go_on()
+ * @totals: as for dmatrack_precopy_run()
+ *
+ * The process is frozen by its control group if it is alone in one, else stopped by SIGSTOP. If it was stopped
+ * before, it stays so.
+ *
+ * Return: as dmatrack_precopy_run(); 0: the destination holds what the memory held when the process stood still, but
+ * for pages that devices wrote meanwhile (@written of struct dmatrack_process_info). Further errors: -ESTALE (it
+ * changed its container's mappings, allocated memory far from the rest, or was set going by another
+ * process), -ESRCH (it ended), -EBUSY (a thread can't be stopped within 5 s), -ETIMEDOUT (a device has requests
+ * under way after 100 ms), -EALREADY (@p was copied before: open the process again). After an error the process runs as before, except after -EINPROGRESS.
+ */
+int dmatrack_process_copy(struct dmatrack_process *p,
+			  const struct dmatrack_precopy *precopy,
+			  struct dmatrack_totals *totals);
+
+/**
+ * dmatrack_process_read() - read memory of a process
+ * @p: the process
+ * @iova: first IOVA, of a whole page
+ * @buf: @size bytes
+ * @size: bytes, whole pages, all in one of its regions
+ *
+ * Return: 0; -EINVAL (not whole pages of one region), -ESRCH (it has ended), or an error of process_vm_readv(2).
+ */
+int dmatrack_process_read(const struct dmatrack_process *p, uint64_t iova,
+			  void *buf, size_t size);
+
+/**
+ * dmatrack_process_go_on() - let a process go on that a copy has stopped
+ * @p: the process; if it isn't stopped, nothing is done
+ *
+ * Its devices first. Return: 0; -ESTALE (another process had set it going, so what was read meanwhile may be of
+ * several moments), -ESRCH (it has ended), -EIO (it, or one of its devices, could not be set going).
+ */
+int dmatrack_process_go_on(struct dmatrack_process *p);
+
 /* Watching: what a migration would take ------------------------------------------- */
 
 struct dmatrack_watch;

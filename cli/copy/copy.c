@@ -31,36 +31,27 @@ static int stop(void *opaque)
 	int status;
 
 	c->limit = limit == UINT64_MAX ? limit : dml_clock_now() + limit;
-	status = c->origin->stop(c);
+	status = c->origin->stop ? c->origin->stop(c) : 0;
 	c->status = status;
 	return status ? -ECANCELED : 0;
 }
 
-/* The memory isn't needed any more, unless it is read again after the copy. */
+/* Is the memory read again after the copy? Then it stands still until that is done. */
+static bool read_again(const struct copy *c)
+{
+	return c->o->digest || c->o->dump;
+}
+
+/* The memory isn't needed any more, or another program goes on already. */
 static int release(void *opaque)
 {
 	struct copy *c = opaque;
 
 	c->limit = UINT64_MAX;
-	if (c->o->digest || c->o->dump)
+	if (c->process || read_again(c))
 		return 0;
-	if (c->origin->check)
-		c->status = c->origin->check(c);
-	c->released = true;
-	if (!c->status)
-		c->status = c->origin->go_on(c);
+	c->status = c->origin->go_on(c);
 	return c->status ? -EIO : 0;
-}
-
-/* There is no copy. */
-static int start(void *opaque)
-{
-	struct copy *c = opaque;
-	int status = c->origin->go_on(c);
-
-	if (!c->status)
-		c->status = status;
-	return status ? -EIO : 0;
 }
 
 /* Print nothing before the destination has been opened: its address may be wrong. */
@@ -123,14 +114,6 @@ static int keep_round(struct copy *c, const struct dmatrack_round *round)
 	return count_writes(c, &c->round[n]);
 }
 
-/* A copy of memory that didn't stand still must not be completed. */
-static int check_still(struct copy *c)
-{
-	if (!c->released && c->origin->check)
-		c->status = c->origin->check(c);
-	return c->status ? -ECANCELED : 0;
-}
-
 static int end_round(void *opaque, const struct dmatrack_round *round)
 {
 	struct copy *c = opaque;
@@ -138,7 +121,7 @@ static int end_round(void *opaque, const struct dmatrack_round *round)
 
 	begin(c);
 	if (!ret && round->last)
-		ret = check_still(c) ?: describe_copy(c);
+		ret = describe_copy(c);
 	if (ret)
 		return ret;
 	record_round(c->record, round);
@@ -209,7 +192,7 @@ static int write_regions(const struct copy *c, int fd)
 			n = step;
 			if (c->region[i].size - at < n)
 				n = c->region[i].size - at;
-			ret = c->origin->read((void *)c, i, at, buf, n);
+			ret = c->origin->read(c, i, at, buf, n);
 			if (!ret)
 				ret = write_all(fd, buf, n);
 		}
@@ -278,8 +261,6 @@ static int fail(struct copy *c, int error, const char *why)
 		return c->status; /* reported already */
 	if (cli_interrupt_signal())
 		return cli_interrupt_status("nothing was copied");
-	if (c->program.o && !program_lives(&c->program))
-		why = "the program has ended";
 	cli_error("not copied: %s", why);
 	return error == -ETIME ? CLI_NO : CLI_FAILED;
 }
@@ -301,10 +282,8 @@ static int finish(struct copy *c, int error)
 	ret = digest(c);
 	if (!ret)
 		ret = dump(c);
-	if (!c->released && c->releases && c->origin->check) {
-		c->released = true;
-		ret = c->origin->check(c) ?: c->origin->go_on(c) ?: ret;
-	}
+	if (c->process && c->releases && read_again(c))
+		ret = c->origin->go_on(c) ?: ret;
 	cli_progress_clear();
 	c->view->end(c, 0);
 	return ret ? ret : status;
@@ -316,10 +295,6 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 {
 	const struct dmatrack_precopy p = {
 		.size = sizeof(p),
-		.containers = c->source,
-		.ncontainers = c->nsources - !!c->origin->dirty,
-		.regions = c->region,
-		.nregions = c->nregions,
 		.dest = dest,
 		.flags = (c->o->refine ? DMATRACK_REFINE : 0) |
 			 (c->o->give_up ? DMATRACK_GIVE_UP : 0),
@@ -329,13 +304,12 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 		.page_size = WORKLOAD_PAGE,
 		.opaque = c,
 		.stop = stop,
-		.dirty = c->origin->dirty,
-		.read = c->origin->read,
 		.progress = progress,
 		.round = end_round,
 		.standstill = standstill(c->o),
-		.start = c->origin->check ? start : NULL,
-		.release = c->releases ? release : NULL,
+		.release = c->releases && !(c->process && read_again(c)) ?
+				   release :
+				   NULL,
 		.event = tell,
 	};
 	char why[256];
@@ -347,7 +321,7 @@ int copy_run(struct copy *c, struct dmatrack_dest *dest)
 	if (ret)
 		return ret;
 	c->started = dml_clock_now();
-	ret = dmatrack_precopy_run(&p, &c->totals);
+	ret = c->origin->copy(c, &p);
 	snprintf(why, sizeof(why), "%s",
 		 !ret ? "" :
 		 ret == -EINTR && cli_interrupt_signal() ?
@@ -376,7 +350,7 @@ int copy_open(struct copy *c, unsigned int copies)
 	ret = cli_events_open(c->o->events);
 	if (!ret)
 		ret = c->origin->open(c, copies);
-	for (i = 0; i < c->nregions && !c->program.o; i++)
+	for (i = 0; i < c->nregions && !c->process; i++)
 		c->size += c->region[i].size;
 	return ret;
 }

@@ -21,10 +21,25 @@
 
 #include "cli/common/events.h"
 #include "cli/common/json.h"
-#include "cli/program/program.h"
 #include "cli/report/record.h"
 #include "workload.h"
 #include "dmatrack_copy.h"
+
+/**
+ * struct program_options - which program to copy, and what of it
+ * @pid: its process ID; 0: none, but our own workload
+ * @fd: its descriptor of the container; or PROGRAM_ANY_FD
+ * @all: true: all memory that it may write, not only what its devices can reach
+ * @quiesce: true: its PCI devices' bus mastering is off while it is stopped
+ */
+struct program_options {
+	uint64_t pid;
+	uint64_t fd;
+	bool all;
+	bool quiesce;
+};
+
+#define PROGRAM_ANY_FD UINT64_MAX
 
 /**
  * struct copy_options - options of a copy
@@ -155,27 +170,25 @@ struct copy;
  * @open: open it, and fill in @region to @driver of struct copy; nothing writes yet, or it runs already
  * @close: close it, also if @open failed
  * @begin: let its devices write; NULL: they do
- * @stop: stop it
- * @check: once it is stopped: has it stood still all the time? NULL: it has
+ * @copy: copy it, as dmatrack_precopy_run() does, with @p and what else the memory needs. Returns 0 or -errno
+ * @stop: stop it, within @copy; NULL: @copy has stopped it
  * @go_on: let it go on
  * @count: set the number of device writes so far; NULL: not known
- * @dirty: as dmatrack_precopy.dirty(), of @opaque; NULL: the containers report all writes
- * @read: as dmatrack_precopy.read(), of @opaque; NULL: the memory is at the regions' vaddr
+ * @read: read memory of a region, after @copy; NULL: the memory is at the regions' vaddr. Returns 0 or -errno
  * @print: print what it is, for people
  * @json: add what it is to a JSON object
  *
- * Functions that return int return 0, or an exit status after a message, but for @dirty and @read.
+ * Functions that return int return 0, or an exit status after a message, unless said otherwise.
  */
 struct copy_origin {
 	int (*open)(struct copy *c, unsigned int copies);
 	void (*close)(struct copy *c);
 	int (*begin)(struct copy *c);
+	int (*copy)(struct copy *c, const struct dmatrack_precopy *p);
 	int (*stop)(struct copy *c);
-	int (*check)(struct copy *c);
 	int (*go_on)(struct copy *c);
 	int (*count)(struct copy *c, uint64_t *writes);
-	int (*dirty)(void *opaque, unsigned int region, uint64_t *bitmap);
-	int (*read)(void *opaque, unsigned int region, uint64_t offset,
+	int (*read)(const struct copy *c, unsigned int region, uint64_t offset,
 		    void *buf, size_t size);
 	void (*print)(const struct copy *c);
 	void (*json)(const struct copy *c, json_t *o);
@@ -183,6 +196,9 @@ struct copy_origin {
 
 extern const struct copy_origin copy_origin_workload;
 extern const struct copy_origin copy_origin_program;
+
+/* Return: how a copy's program was stopped: "cgroup", "signal", "stopped already"; NULL: it was not */
+const char *origin_program_way(const struct copy *c);
 
 /**
  * struct copy_view - functions by which a command shows a copy
@@ -220,12 +236,14 @@ struct copy_round {
  * @out: stream for reports: stdout, or stderr if stdout is the channel
  * @origin: functions of what is copied
  * @w: the workload, if that is what is copied
- * @program: the program, if that is
+ * @process: the program, if that is; or NULL
+ * @info: what is copied of @process
+ * @program: name of its command, fit to be printed; or NULL
  * @region: the memory
  * @nregions: number of regions
  * @size: bytes of all regions
- * @source: what reports written pages: containers, and behind them @origin->dirty(), NULL
- * @source_name: names of the sources
+ * @source: containers that report written pages
+ * @source_name: names of what reports them: of the containers, and of the program's own log behind them
  * @nsources: number of sources
  * @driver: name of the driver that tracks
  * @record: its record; or NULL
@@ -244,7 +262,6 @@ struct copy_round {
  * @described: the destination, if it gets a description; or NULL
  * @base: name of the image's base; or NULL
  * @releases: true: the devices go on when the memory isn't needed any more
- * @released: true: they do
  * @checked: true: the copy was or will be compared with the memory
  * @status: exit status of a callback that has printed an error message; or 0
  */
@@ -258,7 +275,9 @@ struct copy {
 	FILE *out;
 	const struct copy_origin *origin;
 	struct workload w;
-	struct program program;
+	struct dmatrack_process *process;
+	const struct dmatrack_process_info *info;
+	char *program;
 	const struct dmatrack_region *region;
 	unsigned int nregions;
 	uint64_t size;
@@ -282,7 +301,6 @@ struct copy {
 	struct dmatrack_dest *described;
 	const char *base;
 	bool releases;
-	bool released;
 	bool checked;
 	int status;
 };

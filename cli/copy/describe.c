@@ -16,19 +16,20 @@ static void add_date(json_t *o, int64_t seconds)
 		cli_json_string(o, "date", date);
 }
 
-static void add_program(json_t *o, const struct program *p)
+static void add_program(json_t *o, const struct copy *c)
 {
+	const struct dmatrack_process_info *p = c->info;
 	json_t *program = json_object(), *list = json_array();
 	size_t i;
 
-	cli_json_number(program, "pid", (uint64_t)p->pid);
-	cli_json_string(program, "name", p->name);
-	cli_json_string(program, "stopped_by", standstill_way(p->still));
+	cli_json_number(program, "pid", c->o->p.pid);
+	cli_json_string(program, "name", c->program);
+	cli_json_string(program, "stopped_by", origin_program_way(c));
 	json_object_set_new(o, "program", program);
 	for (i = 0; i < p->nspans; i++)
-		cli_json_hex(cli_json_range(list, p->span[i].iova,
-					    p->span[i].size),
-			     "address", p->span[i].address);
+		cli_json_hex(cli_json_range(list, p->spans[i].iova,
+					    p->spans[i].size),
+			     "address", p->spans[i].address);
 	json_object_set_new(o, "mappings", list);
 }
 
@@ -38,13 +39,14 @@ int describe_copy(const struct copy *c)
 	char *text;
 	int ret;
 
-	if (!c->described || (!c->program.o && !c->base))
+	if (!c->described || (!c->process && !c->base))
 		return 0;
 	o = json_object();
 	cli_json_string(o, "dmatrack", DMATRACK_RELEASE);
-	add_date(o, c->program.o ? c->program.stop_time : (int64_t)time(NULL));
-	if (c->program.o)
-		add_program(o, &c->program);
+	add_date(o, c->process ? dmatrack_process_info(c->process)->stop_time :
+				 (int64_t)time(NULL));
+	if (c->process)
+		add_program(o, c);
 	if (c->base)
 		cli_json_string(o, "base", c->base);
 	text = json_dumps(o, JSON_COMPACT);

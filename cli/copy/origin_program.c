@@ -1,134 +1,166 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* What is copied: another program's memory. */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "cli/machine/machine.h"
 #include "copy.h"
 
 /* Return: 0, or an exit status: options that are about this process's memory, or need it */
-static int check_options(const struct copy_options *o)
+static int check_options(const struct copy *c)
 {
+	const struct copy_options *o = c->o;
 	const char *other = o->w.device ? "--device" :
 			    o->w.size	? "--size" :
 			    o->w.source ? "--source" :
 			    o->w.v1	? "--v1" :
 			    o->digest	? "--digest" :
+			    c->checked	? "--check" :
 					  NULL;
 
-	return other ? cli_error_usage(
-			       "%s is not for another program's memory, --pid",
-			       other) :
+	if (other)
+		return cli_error_usage(
+			"%s is not for another program's memory, --pid", other);
+	return o->p.pid == (uint64_t)getpid() ?
+		       cli_error_usage("--pid: that is this program itself") :
 		       0;
+}
+
+static void complain(const struct copy_options *o, int error)
+{
+	if (!o->p.all && (error == -ENODEV || error == -ENOENT))
+		cli_error("%s; --all copies all of its memory",
+			  dmatrack_error());
+	else
+		process_container_error(error, (int)o->p.pid);
+}
+
+static void add_sources(struct copy *c)
+{
+	const struct dmatrack_process_info *i = c->info;
+
+	c->source[0] = i->container;
+	if (i->container)
+		c->source_name[c->nsources++] = "container";
+	c->source_name[c->nsources++] = "process";
+	c->driver = i->container ? dmatrack_driver(i->container) : "process";
 }
 
 static int open_program(struct copy *c, unsigned int copies)
 {
-	struct program *p = &c->program;
-	int ret = check_options(c->o);
+	const struct program_options *o = &c->o->p;
+	const struct dmatrack_process_config config = {
+		.size = sizeof(config),
+		.pid = (int32_t)o->pid,
+		.fd = o->fd == PROGRAM_ANY_FD ? -1 : (int32_t)o->fd,
+		.flags = (o->all ? DMATRACK_PROCESS_ALL : 0) |
+			 (o->quiesce ? DMATRACK_PROCESS_QUIESCE : 0),
+	};
+	int ret = check_options(c);
 	size_t i;
 
 	(void)copies;
-	if (!ret && c->checked)
-		ret = cli_error_usage(
-			"--check is not for another program's memory, --pid");
-	if (!ret)
-		ret = program_open(p, &c->o->p);
 	if (ret)
 		return ret;
-	if (p->view) {
-		c->source[c->nsources] = p->view;
-		c->source_name[c->nsources++] = "container";
+	ret = dmatrack_process_open(&c->process, &config);
+	if (ret) {
+		complain(c->o, ret);
+		return CLI_FAILED;
 	}
-	c->source_name[c->nsources++] = "process";
-	c->driver = p->view ? dmatrack_driver(p->view) : "process";
-	c->region = p->region;
-	c->nregions = p->nregions;
-	for (i = 0; i < p->nspans;
+	c->info = dmatrack_process_info(c->process);
+	c->program = process_name("", config.pid);
+	c->region = c->info->regions;
+	c->nregions = c->info->nregions;
+	add_sources(c);
+	for (i = 0; i < c->info->nspans;
 	     i++) /* regions have margins that aren't memory */
-		c->size += p->span[i].size;
-	if (p->no_log)
+		c->size += c->info->spans[i].size;
+	if (*c->info->no_log)
 		cli_error(
 			"note: all memory counts as written by processors, and is read again while the program stands still: %s",
-			p->no_log);
+			c->info->no_log);
 	return 0;
 }
 
 static void close_program(struct copy *c)
 {
-	if (c->program.o)
-		program_close(&c->program);
+	dmatrack_process_close(c->process);
+	free(c->program);
 }
 
-static int stop(struct copy *c)
+static int copy_program(struct copy *c, const struct dmatrack_precopy *p)
 {
-	return program_stop(&c->program) ? CLI_FAILED : 0;
-}
+	int ret = dmatrack_process_copy(c->process, p, &c->totals);
 
-static int check(struct copy *c)
-{
-	return program_check(&c->program) ? CLI_FAILED : 0;
+	dmatrack_process_info(c->process);
+	return ret;
 }
 
 static int go_on(struct copy *c)
 {
-	return program_go_on(&c->program) ? CLI_FAILED : 0;
+	int ret = dmatrack_process_go_on(c->process);
+
+	if (ret)
+		cli_error("%s", cli_error_why(ret));
+	dmatrack_process_info(c->process);
+	return ret ? CLI_FAILED : 0;
 }
 
-static int dirty(void *opaque, unsigned int region, uint64_t *bitmap)
+static int read_memory(const struct copy *c, unsigned int region,
+		       uint64_t offset, void *buf, size_t size)
 {
-	struct copy *c = opaque;
-
-	return writes_dirty(&c->program, region, bitmap);
-}
-
-static int read_memory(void *opaque, unsigned int region, uint64_t offset,
-		       void *buf, size_t size)
-{
-	struct copy *c = opaque;
-
-	return memory_read(&c->program, region, offset, buf, size);
+	return dmatrack_process_read(
+		c->process, c->region[region].iova + offset, buf, size);
 }
 
 static void print(const struct copy *c)
 {
-	const struct program *p = &c->program;
+	const struct dmatrack_process_info *i = c->info;
 	char size[CLI_TEXT];
 
-	fprintf(c->out, "Memory: %s in %u range%s, of %s (process %d).\n",
+	fprintf(c->out,
+		"Memory: %s in %u range%s, of %s (process %" PRIu64 ").\n",
 		cli_text_size(size, c->size), c->nregions,
-		c->nregions == 1 ? "" : "s", p->name ?: "?", p->pid);
+		c->nregions == 1 ? "" : "s", c->program ?: "?", c->o->p.pid);
 	fprintf(c->out, "Tracked by %s%s.\n",
-		p->view ? "a view of its container" : "",
-		p->log	? (p->view ? ", and its page tables" :
-				     "its page tables") :
-		p->view ? "" :
-			  "nothing");
+		i->container ? "a view of its container" : "",
+		i->log	     ? (i->container ? ", and its page tables" :
+					       "its page tables") :
+		i->container ? "" :
+			       "nothing");
+}
+
+const char *origin_program_way(const struct copy *c)
+{
+	static const char *const ways[] = { NULL, "cgroup", "signal",
+					    "stopped already" };
+
+	return ways[c->info->way];
 }
 
 static void json(const struct copy *c, json_t *o)
 {
-	const struct program *p = &c->program;
 	json_t *program = json_object();
 
 	cli_json_string(o, "device", NULL);
 	cli_json_string(o, "kind", "program");
-	cli_json_number(program, "pid", (uint64_t)p->pid);
-	cli_json_string(program, "name", p->name);
-	cli_json_bool(program, "all", p->o->all);
-	cli_json_string(program, "stopped_by",
-			c->totals.downtime ? standstill_way(p->still) : NULL);
-	cli_json_number(program, "devices_quiesced",
-			standstill_devices(p->still));
-	cli_json_number(program, "pages_written_while_stopped", p->busy_pages);
+	cli_json_number(program, "pid", c->o->p.pid);
+	cli_json_string(program, "name", c->program);
+	cli_json_bool(program, "all", c->o->p.all);
+	cli_json_string(program, "stopped_by", origin_program_way(c));
+	cli_json_number(program, "devices_quiesced", c->info->devices);
+	cli_json_number(program, "pages_written_while_stopped",
+			c->info->written / WORKLOAD_PAGE);
 	json_object_set_new(o, "program", program);
 }
 
 const struct copy_origin copy_origin_program = {
 	.open = open_program,
 	.close = close_program,
-	.stop = stop,
-	.check = check,
+	.copy = copy_program,
 	.go_on = go_on,
-	.dirty = dirty,
 	.read = read_memory,
 	.print = print,
 	.json = json,

@@ -49,6 +49,17 @@ static void close_workload(struct copy *c)
 	free((void *)c->region);
 }
 
+static int copy_workload(struct copy *c, const struct dmatrack_precopy *p)
+{
+	struct dmatrack_precopy with = *p;
+
+	with.containers = c->source;
+	with.ncontainers = c->nsources;
+	with.regions = c->region;
+	with.nregions = c->nregions;
+	return dmatrack_precopy_run(&with, &c->totals);
+}
+
 static int begin(struct copy *c)
 {
 	return workload_start(&c->w);
@@ -94,6 +105,7 @@ const struct copy_origin copy_origin_workload = {
 	.open = open_workload,
 	.close = close_workload,
 	.begin = begin,
+	.copy = copy_workload,
 	.stop = stop,
 	.go_on = begin,
 	.count = count,

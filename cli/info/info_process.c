@@ -10,12 +10,11 @@
 
 static int one(int pid, int fd, json_t *json)
 {
-	int ours = process_borrow(pid, fd), ret;
+	int ours = dml_descriptors_borrow(pid, fd), ret;
 	struct dmatrack *t;
 
 	if (ours < 0) {
-		cli_error("process %d, descriptor %d: %s", pid, fd,
-			  process_explain(ours));
+		cli_error("%s", dmatrack_error());
 		return CLI_FAILED;
 	}
 	ret = dmatrack_open_fd(&t, ours);
@@ -52,7 +51,7 @@ static int add_one(int pid, int fd, json_t *list, int *shown)
 	return ret;
 }
 
-static bool has(const struct process_fd *fds, int n, const char *path)
+static bool has(const struct dml_descriptor *fds, int n, const char *path)
 {
 	int i;
 
@@ -72,26 +71,26 @@ static int explain_none(int pid, bool iommufd)
 	else
 		cli_error(
 			"process %d has no container: it hasn't opened %s (a container of dmatrack's engine can't be seen from outside)",
-			pid, PROCESS_CONTAINER);
+			pid, DML_CONTAINER_FILE);
 	return CLI_FAILED;
 }
 
 static int all(int pid, json_t *list)
 {
-	struct process_fd *fds;
-	int n = process_fds("", pid, &fds), shown = 0, ret = 0, i;
+	struct dml_descriptor *fds;
+	int n = dml_descriptors("", pid, &fds), shown = 0, ret = 0, i;
 
 	if (n < 0) {
 		process_complain(pid, n);
 		return CLI_FAILED;
 	}
 	for (i = 0; i < n && !ret; i++) {
-		if (!strcmp(fds[i].to, PROCESS_CONTAINER))
+		if (!strcmp(fds[i].to, DML_CONTAINER_FILE))
 			ret = add_one(pid, fds[i].fd, list, &shown);
 	}
-	if (!has(fds, n, PROCESS_CONTAINER))
+	if (!has(fds, n, DML_CONTAINER_FILE))
 		ret = explain_none(pid, has(fds, n, PROCESS_IOMMUFD));
-	process_free(fds, n);
+	dml_descriptors_free(fds, n);
 	return ret;
 }
 

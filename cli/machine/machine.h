@@ -18,6 +18,7 @@
 
 #include "cli/common/json.h"
 #include "dmatrack.h"
+#include "lib/util/descriptors.h"
 
 #define MACHINE_DMATRACK "dmatrack"
 #define MACHINE_STOCK	 "vfio_iommu_type1"
@@ -65,35 +66,8 @@ void process_add_users(const char *root, json_t *json);
 /* Return: the command's name of a process, fit to be printed, to be freed; or NULL */
 char *process_name(const char *root, int pid);
 
-/**
- * struct process_fd - a descriptor of a process
- * @fd: its number
- * @to: what its link points to, such as "/dev/vfio/vfio"
- */
-struct process_fd {
-	int fd;
-	char *to;
-};
-
-/**
- * process_fds() - list the descriptors of a process
- * @root: prefix
- * @pid: number of the process
- * @fds: out: its descriptors, ascending; process_free() frees them
- *
- * Return: their number, or -errno: -ENOENT: no such process, -EACCES: another user's.
- */
-int process_fds(const char *root, int pid, struct process_fd **fds);
-void process_free(struct process_fd *fds, int n);
-
-/* Print why process_fds() failed. */
+/* Print why dml_descriptors() failed. */
 void process_complain(int pid, int error);
-
-/* Return: our duplicate of a descriptor of this machine's process, which keeps its own; or -errno */
-int process_borrow(int pid, int fd);
-
-/* Return: the text of an error of process_borrow() */
-const char *process_explain(int error);
 
 /**
  * struct maps_entry - a part of a process's memory
@@ -122,8 +96,12 @@ void maps_free(struct maps *m);
 
 /* Return: name of what is at an address; NULL: nothing */
 const char *maps_name(const struct maps *m, uint64_t addr);
-/* Return: the process's descriptor of its container; -ENOENT: it has none; after a message -errno */
+
+/* Return: the process's descriptor of its only container; or -errno after a message */
 int process_find_container(int pid);
+
+/* Print why dml_descriptors_container(), or what begins with it, failed. */
+void process_container_error(int error, int pid);
 
 /* Open the container behind a descriptor of the process. Return: 0, or -errno after a message */
 struct dmatrack;
@@ -132,7 +110,6 @@ int process_open_container(struct dmatrack **t, int pid, int fd);
 /* Is @to the file of the group, or of one of its devices? */
 bool process_is_group_file(const json_t *group, const char *to);
 
-#define PROCESS_CONTAINER "/dev/vfio/vfio"
-#define PROCESS_IOMMUFD	  "/dev/iommu"
+#define PROCESS_IOMMUFD "/dev/iommu"
 
 #endif

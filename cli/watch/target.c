@@ -101,8 +101,6 @@ static int open_process(struct target *t, const struct target_options *o)
 		return CLI_FAILED;
 	fd = o->fd == TARGET_ANY_FD ? process_find_container(t->pid) :
 				      (int)o->fd;
-	if (fd == -ENOENT)
-		cli_error("process %d has no container", t->pid);
 	return fd < 0 || process_open_container(&t->container, t->pid, fd) ?
 		       CLI_FAILED :
 		       0;

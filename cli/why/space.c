@@ -226,7 +226,7 @@ static void explain_closed(struct why *w, const char *about, int error)
 	o = finding_add(w, FINDING_UNKNOWN, "access", about);
 	finding_set(o, "what", "it can't be looked into: %s",
 		    *w->root ? "it is another machine's" :
-			       process_explain(error));
+			       dml_descriptors_explain(error));
 	finding_set(o, "why",
 		    "Its mappings, and whether tracking is on, are not known");
 	finding_set(o, "next", "%s", tenant_how_to_look(w));
@@ -248,7 +248,7 @@ static void explain_open(struct why *w, const char *about, struct dmatrack *t)
 
 void space_explain(struct why *w, int fd)
 {
-	int ours = *w->root ? -EPERM : process_borrow(w->pid, fd), ret;
+	int ours = *w->root ? -EPERM : dml_descriptors_borrow(w->pid, fd), ret;
 	struct dmatrack *t;
 	char about[64];
 	json_t *o;

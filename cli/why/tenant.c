@@ -134,13 +134,13 @@ static char *device_path(const struct why *w, int fd)
 	return found;
 }
 
-static bool is_device_fd(const struct process_fd *fd)
+static bool is_device_fd(const struct dml_descriptor *fd)
 {
 	return !strcmp(fd->to, DEVICE_FD) ||
 	       !strncmp(fd->to, "/dev/vfio/devices/", 18);
 }
 
-static bool has_name(const struct why *w, const struct process_fd *fd,
+static bool has_name(const struct why *w, const struct dml_descriptor *fd,
 		     const json_t *device)
 {
 	const char *file = machine_text(device, "vfio_file"), *slash;
@@ -183,7 +183,7 @@ static void explain_feature(struct why *w, const json_t *device,
 			    const struct mix *mix)
 {
 	int fd = find_fd(w, device, mix->alone);
-	int ours = fd < 0 || *w->root ? -1 : process_borrow(w->pid, fd);
+	int ours = fd < 0 || *w->root ? -1 : dml_descriptors_borrow(w->pid, fd);
 
 	if (ours >= 0) {
 		feature_explain(w, machine_text(device, "name"), device, ours);
@@ -194,7 +194,7 @@ static void explain_feature(struct why *w, const json_t *device,
 }
 
 /* Before Linux 6.18 nothing says which of a process's devices a descriptor is of. */
-static bool is_loose(const struct why *w, const struct process_fd *fd)
+static bool is_loose(const struct why *w, const struct dml_descriptor *fd)
 {
 	char *path;
 	bool loose;
@@ -216,7 +216,7 @@ static unsigned int explain_loose(struct why *w)
 
 	for (i = 0; i < w->nr_fds && !*w->root; i++) {
 		ours = is_loose(w, &w->fds[i]) ?
-			       process_borrow(w->pid, w->fds[i].fd) :
+			       dml_descriptors_borrow(w->pid, w->fds[i].fd) :
 			       -1;
 		if (ours < 0)
 			continue;
@@ -286,7 +286,7 @@ static unsigned int explain_spaces(struct why *w)
 	int i;
 
 	for (i = 0; i < w->nr_fds; i++) {
-		if (!strcmp(w->fds[i].to, PROCESS_CONTAINER)) {
+		if (!strcmp(w->fds[i].to, DML_CONTAINER_FILE)) {
 			space_explain(w, w->fds[i].fd);
 			n++;
 		}
@@ -311,7 +311,7 @@ static int explain_all(struct why *w)
 		return 0;
 	cli_error(
 		"process %d has no container: it hasn't opened %s or %s (a container of dmatrack's engine can't be seen from outside)",
-		w->pid, PROCESS_CONTAINER, PROCESS_IOMMUFD);
+		w->pid, DML_CONTAINER_FILE, PROCESS_IOMMUFD);
 	return CLI_FAILED;
 }
 
@@ -323,7 +323,7 @@ const char *tenant_how_to_look(const struct why *w)
 
 int tenant_explain(struct why *w)
 {
-	int n = process_fds(w->root, w->pid, &w->fds), ret;
+	int n = dml_descriptors(w->root, w->pid, &w->fds), ret;
 
 	if (n < 0) {
 		process_complain(w->pid, n);
@@ -331,6 +331,6 @@ int tenant_explain(struct why *w)
 	}
 	w->nr_fds = n;
 	ret = explain_all(w);
-	process_free(w->fds, n);
+	dml_descriptors_free(w->fds, n);
 	return ret;
 }

@@ -48,7 +48,7 @@ struct why {
 	json_t *findings;
 	const char *device;
 	int pid;
-	struct process_fd *fds;
+	struct dml_descriptor *fds;
 	int nr_fds;
 	const char *driver;
 	bool asked;

@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "lib/util/clock.h"
-#include "program.h"
+#include "process.h"
 
 #define PATIENCE     (DML_NSEC / 10)
 #define CAPABILITIES 48 /* at most in 192 bytes */
 
-int busmaster_open(const char *address)
+int dml_busmaster_open(const char *address)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -62,7 +62,7 @@ static int set_bit(int config, bool on)
 	return !!(command & PCI_COMMAND_MASTER) == on ? 0 : -EIO;
 }
 
-int busmaster_is_on(int config)
+int dml_busmaster_is_on(int config)
 {
 	uint16_t command;
 	int err = read_word(config, PCI_COMMAND, &command);
@@ -70,12 +70,12 @@ int busmaster_is_on(int config)
 	return err ? err : !!(command & PCI_COMMAND_MASTER);
 }
 
-int busmaster_off(int config)
+int dml_busmaster_off(int config)
 {
 	return set_bit(config, false);
 }
 
-int busmaster_on(int config)
+int dml_busmaster_on(int config)
 {
 	return set_bit(config, true);
 }
@@ -101,7 +101,7 @@ static unsigned int find_express(int config)
 	return 0;
 }
 
-int busmaster_settle(int config)
+int dml_busmaster_settle(int config)
 {
 	const struct timespec moment = { .tv_nsec = 50000 };
 	uint64_t limit = dml_clock_now() + PATIENCE;

@@ -4,7 +4,7 @@
  *
  * Neither is done when the call returns. The control group says when all its processes are frozen. For
  * SIGSTOP each thread's state in /proc is read until all have stopped: once the signal is there, no thread
- * returns to the program's code, and one that is stopped makes no new ones. So when a pass over the list
+ * returns to the process's code, and one that is stopped makes no new ones. So when a pass over the list
  * finds all of them stopped, and no thread that wasn't in the list of the pass before, all are.
  */
 #include <dirent.h>
@@ -20,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/common/cli.h"
 #include "lib/util/clock.h"
-#include "program.h"
+#include "lib/util/error.h"
+#include "process.h"
 
 #define PATIENCE     (5 * DML_NSEC)
 #define PATIENCE_WAS (DML_NSEC / 10)
@@ -161,16 +161,16 @@ static int set_frozen(int cgroup, const char *value)
 
 /* -------------------------------------------------------------------------------- */
 
-void freeze_open(struct freeze *f)
+void dml_halt_open(struct dml_halt *h)
 {
-	f->cgroup = open_cgroup(f->process);
+	h->cgroup = open_cgroup(h->process);
 }
 
-void freeze_close(struct freeze *f)
+void dml_halt_close(struct dml_halt *h)
 {
-	if (f->cgroup >= 0)
-		close(f->cgroup);
-	f->cgroup = -1;
+	if (h->cgroup >= 0)
+		close(h->cgroup);
+	h->cgroup = -1;
 }
 
 /* A signal stops all threads, one by one: if one is stopped, the others will be. */
@@ -181,88 +181,86 @@ static bool is_stopped(int process)
 	return !look(process, &t) && (t.signalled || !t.running);
 }
 
-bool freeze_is(const struct freeze *f)
+bool dml_halt_is(const struct dml_halt *h)
 {
-	return (f->cgroup >= 0 &&
-		has_line(f->cgroup, "cgroup.events", "frozen 1")) ||
-	       is_stopped(f->process);
+	return (h->cgroup >= 0 &&
+		has_line(h->cgroup, "cgroup.events", "frozen 1")) ||
+	       is_stopped(h->process);
 }
 
-enum freeze_way freeze_choose(const struct freeze *f, int pid, bool was)
+enum dmatrack_process_way dml_halt_choose(const struct dml_halt *h, int pid,
+					  bool was)
 {
 	const struct timespec moment = { .tv_nsec = 50000 };
 	uint64_t limit = dml_clock_now() + (was ? PATIENCE_WAS : 0);
 	bool is;
 
-	while (!(is = freeze_is(f)) && dml_clock_now() < limit)
+	while (!(is = dml_halt_is(h)) && dml_clock_now() < limit)
 		nanosleep(&moment, NULL);
 	if (is)
-		return FREEZE_WAS;
-	if (f->cgroup >= 0 && is_alone(f->cgroup, pid))
-		return FREEZE_CGROUP;
-	return FREEZE_SIGNAL;
+		return DMATRACK_PROCESS_STOPPED_BEFORE;
+	if (h->cgroup >= 0 && is_alone(h->cgroup, pid))
+		return DMATRACK_PROCESS_FROZEN;
+	return DMATRACK_PROCESS_SIGNALLED;
 }
 
-bool freeze_holds(const struct freeze *f, enum freeze_way way)
+bool dml_halt_holds(const struct dml_halt *h, enum dmatrack_process_way way)
 {
-	if (way != FREEZE_SIGNAL && f->cgroup >= 0 &&
-	    has_line(f->cgroup, "cgroup.events", "frozen 1"))
+	if (way != DMATRACK_PROCESS_SIGNALLED && h->cgroup >= 0 &&
+	    has_line(h->cgroup, "cgroup.events", "frozen 1"))
 		return true;
-	return way != FREEZE_CGROUP && all_stopped(f->process);
+	return way != DMATRACK_PROCESS_FROZEN && all_stopped(h->process);
 }
 
-static int late(const struct freeze *f)
+static int late(const struct dml_halt *h)
 {
 	struct threads t;
 
-	if (look(f->process, &t) == -ESRCH) {
-		cli_error("the program has ended");
-		return -ESRCH;
-	}
-	cli_error(
-		"%u of the program's %u threads don't stop within 5 seconds; one has the state %c%s",
+	if (look(h->process, &t) == -ESRCH)
+		return dml_error(-ESRCH, "the process has ended");
+	return dml_error(
+		-EBUSY,
+		"%u of the process's %u threads don't stop within 5 seconds; one has the state %c%s",
 		t.running, t.all, t.state,
 		t.state == 'D' ? ": it waits for a disk or a device" : "");
-	return -EBUSY;
 }
 
 /* Wait until all threads are stopped, seen twice: see above. */
-static int await(const struct freeze *f, enum freeze_way way)
+static int await(const struct dml_halt *h, enum dmatrack_process_way way)
 {
 	const struct timespec moment = { .tv_nsec = 50000 };
 	uint64_t limit = dml_clock_now() + PATIENCE;
 
-	while (!freeze_holds(f, way) || !freeze_holds(f, way)) {
+	while (!dml_halt_holds(h, way) || !dml_halt_holds(h, way)) {
 		if (dml_clock_now() > limit)
-			return late(f);
+			return late(h);
 		nanosleep(&moment, NULL);
 	}
 	return 0;
 }
 
-int freeze_begin(const struct freeze *f, enum freeze_way way)
+int dml_halt_begin(const struct dml_halt *h, enum dmatrack_process_way way)
 {
 	int err = 0;
 
-	if (way == FREEZE_CGROUP)
-		err = set_frozen(f->cgroup, "1");
-	else if (way == FREEZE_SIGNAL &&
-		 syscall(SYS_pidfd_send_signal, f->pidfd, SIGSTOP, NULL, 0))
+	if (way == DMATRACK_PROCESS_FROZEN)
+		err = set_frozen(h->cgroup, "1");
+	else if (way == DMATRACK_PROCESS_SIGNALLED &&
+		 syscall(SYS_pidfd_send_signal, h->pidfd, SIGSTOP, NULL, 0))
 		err = -errno;
-	if (err) {
-		cli_error("the program can't be stopped: %s", strerror(-err));
-		return err;
-	}
-	return await(f, way);
+	if (err)
+		return dml_error(err, "the process can't be stopped: %s",
+				 strerror(-err));
+	return await(h, way);
 }
 
 /* The ninth member of stat are the flags of the first thread: it's the last one to go. */
-static bool is_exiting(const struct freeze *f)
+static bool is_exiting(const struct dml_halt *h)
 {
 	char stat[512], *at;
 	unsigned long flags = 0;
 
-	if (!read_at(f->process, "stat", stat, sizeof(stat)))
+	if (!read_at(h->process, "stat", stat, sizeof(stat)))
 		return true;
 	at = strrchr(stat, ')');
 	return !at ||
@@ -270,21 +268,21 @@ static bool is_exiting(const struct freeze *f)
 	       flags & EXITING;
 }
 
-bool freeze_ends(const struct freeze *f)
+bool dml_halt_ends(const struct dml_halt *h)
 {
-	struct pollfd end = { .fd = f->pidfd, .events = POLLIN };
+	struct pollfd end = { .fd = h->pidfd, .events = POLLIN };
 
 	if (poll(&end, 1, 0) > 0)
 		return true;
-	return is_exiting(f) && poll(&end, 1, 5000) >= 0;
+	return is_exiting(h) && poll(&end, 1, 5000) >= 0;
 }
 
-int freeze_end(const struct freeze *f, enum freeze_way way)
+int dml_halt_end(const struct dml_halt *h, enum dmatrack_process_way way)
 {
-	if (way == FREEZE_CGROUP)
-		return set_frozen(f->cgroup, "0");
-	if (way == FREEZE_SIGNAL &&
-	    syscall(SYS_pidfd_send_signal, f->pidfd, SIGCONT, NULL, 0))
+	if (way == DMATRACK_PROCESS_FROZEN)
+		return set_frozen(h->cgroup, "0");
+	if (way == DMATRACK_PROCESS_SIGNALLED &&
+	    syscall(SYS_pidfd_send_signal, h->pidfd, SIGCONT, NULL, 0))
 		return -errno;
 	return 0;
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What the program's processors write: the log of its process, by addresses, is translated to regions. What
- * it can't see counts as written at each harvest (struct program_span, @blind); without a log, that's all.
+ * What the process's processors write: the log of its process, by addresses, is translated to regions. What
+ * it can't see counts as written at each harvest (struct dmatrack_process_span, @blind); without a log, that's all.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/common/cli.h"
 #include "dmatrack.h"
 #include "lib/util/bits.h"
-#include "program.h"
+#include "lib/util/error.h"
+#include "process.h"
 
-static uint64_t pages_of(const struct program *p, unsigned int region)
+static uint64_t pages_of(const struct dmatrack_process *p, unsigned int region)
 {
-	return p->region[region].size / PROGRAM_PAGE;
+	return p->region[region].size / DML_PROCESS_PAGE;
 }
 
 /* Mark IOVAs in the regions that hold them. */
-static void mark_iova(struct program *p, uint64_t iova, uint64_t size)
+static void mark_iova(struct dmatrack_process *p, uint64_t iova, uint64_t size)
 {
 	const struct dmatrack_region *r;
 	uint64_t first, last, end = iova + (size - 1);
@@ -31,14 +31,16 @@ static void mark_iova(struct program *p, uint64_t iova, uint64_t size)
 		first = iova > r->iova ? iova : r->iova;
 		last = r->iova + (r->size - 1);
 		last = end < last ? end : last;
-		dml_set_bits(p->written[i], (first - r->iova) / PROGRAM_PAGE,
-			     (last - first) / PROGRAM_PAGE + 1);
+		dml_set_bits(p->written[i],
+			     (first - r->iova) / DML_PROCESS_PAGE,
+			     (last - first) / DML_PROCESS_PAGE + 1);
 	}
 }
 
 /* Mark the part of a span that has these addresses. */
-static void mark_span(struct program *p, const struct program_span *s,
-		      uint64_t first, uint64_t end)
+static void mark_span(struct dmatrack_process *p,
+		      const struct dmatrack_process_span *s, uint64_t first,
+		      uint64_t end)
 {
 	uint64_t from = first > s->address ? first : s->address;
 	uint64_t to = s->address + s->size;
@@ -48,20 +50,20 @@ static void mark_span(struct program *p, const struct program_span *s,
 		mark_iova(p, s->iova + (from - s->address), to - from);
 }
 
-void writes_mark(struct program *p, uint64_t first, uint64_t end)
+void dml_writes_mark(struct dmatrack_process *p, uint64_t first, uint64_t end)
 {
 	size_t i;
 
 	for (i = 0; i < p->nspans; i++)
 		mark_span(p, &p->span[i], first, end);
-	if (p->o->all && end <= PROGRAM_ADDRESSES)
-		mark_iova(p, PROGRAM_ADDRESSES + first, end - first);
+	if (p->all && end <= DMATRACK_PROCESS_ADDRESSES)
+		mark_iova(p, DMATRACK_PROCESS_ADDRESSES + first, end - first);
 }
 
 /* Spans that the log reports are disjoint. */
 static void found(void *opaque, uint64_t address, uint64_t size)
 {
-	struct program *p = opaque;
+	struct dmatrack_process *p = opaque;
 	size_t low = 0, high = p->nseen, mid;
 
 	while (low < high) {
@@ -75,12 +77,12 @@ static void found(void *opaque, uint64_t address, uint64_t size)
 		mark_span(p, &p->seen[low], address, address + size);
 }
 
-static int harvest(struct program *p)
+static int harvest(struct dmatrack_process *p)
 {
 	const struct dmatrack_ranges all = {
 		.size = sizeof(all),
-		.length = 0 - (uint64_t)PROGRAM_PAGE,
-		.page_size = PROGRAM_PAGE,
+		.length = 0 - (uint64_t)DML_PROCESS_PAGE,
+		.page_size = DML_PROCESS_PAGE,
 		.opaque = p,
 		.found = found,
 	};
@@ -93,7 +95,8 @@ static int harvest(struct program *p)
 }
 
 /* Regions are asked for one after the other: the log is harvested for the first one. */
-int writes_dirty(struct program *p, unsigned int region, uint64_t *bitmap)
+int dml_writes_dirty(struct dmatrack_process *p, unsigned int region,
+		     uint64_t *bitmap)
 {
 	uint64_t words = (pages_of(p, region) + DML_WORD_BITS - 1) /
 			 DML_WORD_BITS,
@@ -115,18 +118,18 @@ int writes_dirty(struct program *p, unsigned int region, uint64_t *bitmap)
 
 /* Opening ------------------------------------------------------------------------ */
 
-static void list_seen(struct program *p)
+static void list_seen(struct dmatrack_process *p)
 {
 	size_t i;
 
 	for (i = 0; i < p->nspans; i++)
 		if (!p->span[i].blind)
 			p->seen[p->nseen++] = p->span[i];
-	qsort(p->seen, p->nseen, sizeof(*p->seen), regions_by_address);
+	qsort(p->seen, p->nseen, sizeof(*p->seen), dml_extent_by_address);
 }
 
 /* The log's mappings: addresses, as IOVAs too */
-static int open_log(struct program *p)
+static int open_log(struct dmatrack_process *p)
 {
 	struct dmatrack_mapping *m = calloc(p->nseen + 1, sizeof(*m));
 	struct dmatrack_process_log from = {
@@ -151,7 +154,7 @@ static int open_log(struct program *p)
 	return err;
 }
 
-int writes_open(struct program *p)
+int dml_writes_open(struct dmatrack_process *p)
 {
 	unsigned int i;
 	int err;
@@ -161,22 +164,20 @@ int writes_open(struct program *p)
 	for (i = 0; p->written && i < p->nregions; i++) {
 		p->written[i] =
 			calloc(1, dmatrack_bitmap_size(p->region[i].size,
-						       PROGRAM_PAGE));
+						       DML_PROCESS_PAGE));
 		if (!p->written[i])
 			break;
 	}
-	if (!p->seen || i < p->nregions) {
-		cli_error("no memory");
-		return CLI_FAILED;
-	}
+	if (!p->seen || i < p->nregions)
+		return dml_no_memory();
 	list_seen(p);
 	err = open_log(p);
 	if (err)
-		p->no_log = strdup(cli_error_why(err));
+		p->no_log = dml_error_save(err);
 	return 0;
 }
 
-void writes_close(struct program *p)
+void dml_writes_close(struct dmatrack_process *p)
 {
 	unsigned int i;
 
@@ -185,5 +186,4 @@ void writes_close(struct program *p)
 		free(p->written[i]);
 	free(p->written);
 	free(p->seen);
-	free(p->no_log);
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "program.h"
+#include "process.h"
 
 static FILE *open_file(int process, const char *name)
 {
@@ -25,12 +25,12 @@ static FILE *open_file(int process, const char *name)
 }
 
 /* Return: false: not the first line of an area */
-static bool parse(const char *line, struct program_area *a)
+static bool parse(const char *line, struct dml_area *a)
 {
 	unsigned int major, minor;
 	char rights[5];
 
-	*a = (struct program_area){ 0 };
+	*a = (struct dml_area){ 0 };
 	if (sscanf(line,
 		   "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64,
 		   &a->first, &a->end, rights, &a->offset, &major, &minor,
@@ -42,9 +42,9 @@ static bool parse(const char *line, struct program_area *a)
 	return true;
 }
 
-static int append(struct program_areas *list, const struct program_area *a)
+static int append(struct dml_areas *list, const struct dml_area *a)
 {
-	struct program_area *grown = list->area;
+	struct dml_area *grown = list->area;
 
 	if (!(list->n & (list->n - 1))) /* full: 0, 1, 2, 4, 8 ... */
 		grown = realloc(grown,
@@ -64,10 +64,10 @@ static bool has_flag(const char *flags, const char *flag)
 }
 
 /* @name: "maps" or "smaps" */
-static int read_file(struct program_areas *list, int process, const char *name)
+static int read_file(struct dml_areas *list, int process, const char *name)
 {
 	FILE *in = open_file(process, name);
-	struct program_area a;
+	struct dml_area a;
 	char *line = NULL;
 	size_t room = 0;
 	int err = 0;
@@ -78,7 +78,7 @@ static int read_file(struct program_areas *list, int process, const char *name)
 		if (parse(line, &a)) {
 			err = append(list, &a);
 		} else if (list->n && !strncmp(line, "VmFlags:", 8)) {
-			struct program_area *last = &list->area[list->n - 1];
+			struct dml_area *last = &list->area[list->n - 1];
 
 			last->huge = has_flag(line, "ht ");
 			last->foreign = has_flag(line, "io ") ||
@@ -93,7 +93,7 @@ static int read_file(struct program_areas *list, int process, const char *name)
 }
 
 /* Have they the same content at the same addresses? */
-static bool is_same(const struct program_area *a, const struct program_area *b)
+static bool is_same(const struct dml_area *a, const struct dml_area *b)
 {
 	return a->offset - a->first == b->offset - b->first &&
 	       a->device == b->device && a->inode == b->inode &&
@@ -101,14 +101,14 @@ static bool is_same(const struct program_area *a, const struct program_area *b)
 }
 
 /* Anonymous memory has no offset that means anything. */
-static bool is_like(const struct program_area *a, const struct program_area *b)
+static bool is_like(const struct dml_area *a, const struct dml_area *b)
 {
 	if (!a->inode && !b->inode && !a->shared && !b->shared)
 		return a->writable == b->writable && a->device == b->device;
 	return is_same(a, b);
 }
 
-const struct program_area *areas_from(const struct program_areas *a,
+const struct dml_area *dml_areas_from(const struct dml_areas *a,
 				      uint64_t address)
 {
 	size_t low = 0, high = a->n, mid;
@@ -123,16 +123,16 @@ const struct program_area *areas_from(const struct program_areas *a,
 	return a->area + low;
 }
 
-void areas_missing(const struct program_areas *a, const struct program_areas *b,
-		   void *to,
-		   void (*found)(void *to, uint64_t first, uint64_t end))
+void dml_areas_missing(const struct dml_areas *a, const struct dml_areas *b,
+		       void *to,
+		       void (*found)(void *to, uint64_t first, uint64_t end))
 {
-	const struct program_area *x, *y;
+	const struct dml_area *x, *y;
 	uint64_t at, end;
 
 	for (x = a->area; x < a->area + a->n; x++) {
 		for (at = x->first; at < x->end; at = end) {
-			y = areas_from(b, at);
+			y = dml_areas_from(b, at);
 			if (y == b->area + b->n || y->first >= x->end) {
 				found(to, at, x->end);
 				break;
@@ -156,37 +156,37 @@ static void note(void *to, uint64_t first, uint64_t end)
 }
 
 /* Take from @known what maps doesn't tell. Return: false: there are areas that aren't known */
-static bool complete(struct program_areas *a, const struct program_areas *known)
+static bool complete(struct dml_areas *a, const struct dml_areas *known)
 {
 	bool missing = !known;
-	const struct program_area *k;
+	const struct dml_area *k;
 	size_t i;
 
 	if (known)
-		areas_missing(a, known, &missing, note);
+		dml_areas_missing(a, known, &missing, note);
 	for (i = 0; !missing && i < a->n; i++) {
-		k = areas_from(known, a->area[i].first);
+		k = dml_areas_from(known, a->area[i].first);
 		a->area[i].huge = k->huge;
 		a->area[i].foreign = k->foreign;
 	}
 	return !missing;
 }
 
-int areas_read(struct program_areas *a, int process,
-	       const struct program_areas *known)
+int dml_areas_read(struct dml_areas *a, int process,
+		   const struct dml_areas *known)
 {
 	int err;
 
-	*a = (struct program_areas){ 0 };
+	*a = (struct dml_areas){ 0 };
 	err = read_file(a, process, "maps");
 	if (err || complete(a, known))
 		return err;
-	areas_free(a);
+	dml_areas_free(a);
 	return read_file(a, process, "smaps");
 }
 
-void areas_free(struct program_areas *a)
+void dml_areas_free(struct dml_areas *a)
 {
 	free(a->area);
-	*a = (struct program_areas){ 0 };
+	*a = (struct dml_areas){ 0 };
 }
