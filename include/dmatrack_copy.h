@@ -552,7 +552,7 @@ void dmatrack_process_close(struct dmatrack_process *p);
 
 /* Return: what is copied; it belongs to @p, and each call brings it up to date. NULL: @p is NULL */
 const struct dmatrack_process_info *
-dmatrack_process_info(struct dmatrack_process *p);
+dmatrack_process_get_info(struct dmatrack_process *p);
 
 /**
  * dmatrack_process_copy() - copy a process while it runs, and stop it at the end

@@ -43,8 +43,9 @@ int describe_copy(const struct copy *c)
 		return 0;
 	o = json_object();
 	cli_json_string(o, "dmatrack", DMATRACK_RELEASE);
-	add_date(o, c->process ? dmatrack_process_info(c->process)->stop_time :
-				 (int64_t)time(NULL));
+	add_date(o, c->process ?
+			    dmatrack_process_get_info(c->process)->stop_time :
+			    (int64_t)time(NULL));
 	if (c->process)
 		add_program(o, c);
 	if (c->base)

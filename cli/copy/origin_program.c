@@ -69,7 +69,7 @@ static int open_program(struct copy *c, unsigned int copies)
 		complain(c->o, ret);
 		return CLI_FAILED;
 	}
-	c->info = dmatrack_process_info(c->process);
+	c->info = dmatrack_process_get_info(c->process);
 	c->program = process_name("", config.pid);
 	c->region = c->info->regions;
 	c->nregions = c->info->nregions;
@@ -94,7 +94,7 @@ static int copy_program(struct copy *c, const struct dmatrack_precopy *p)
 {
 	int ret = dmatrack_process_copy(c->process, p, &c->totals);
 
-	dmatrack_process_info(c->process);
+	dmatrack_process_get_info(c->process);
 	return ret;
 }
 
@@ -104,7 +104,7 @@ static int go_on(struct copy *c)
 
 	if (ret)
 		cli_error("%s", cli_error_why(ret));
-	dmatrack_process_info(c->process);
+	dmatrack_process_get_info(c->process);
 	return ret ? CLI_FAILED : 0;
 }
 

@@ -185,7 +185,7 @@ void dmatrack_process_close(struct dmatrack_process *p)
 }
 
 const struct dmatrack_process_info *
-dmatrack_process_info(struct dmatrack_process *p)
+dmatrack_process_get_info(struct dmatrack_process *p)
 {
 	if (!p)
 		return NULL;

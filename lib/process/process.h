@@ -97,7 +97,7 @@ struct dml_standstill;
  * @still: stops it, and undoes that
  * @stopped: true: it is stopped
  * @copied: true: it was copied; its mappings may have changed since it was opened
- * @info: what dmatrack_process_info() returns, but for the members that are above, too
+ * @info: what dmatrack_process_get_info() returns, but for the members that are above, too
  */
 struct dmatrack_process {
 	int pid;

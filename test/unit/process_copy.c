@@ -224,7 +224,7 @@ static void test_exact(void)
 
 	begin();
 	CHECK_EQ(dmatrack_process_open(&p, &config), 0);
-	info = dmatrack_process_info(p);
+	info = dmatrack_process_get_info(p);
 	CHECK(info->nregions && info->nspans && !info->container);
 	CHECK_EQ(info->way, DMATRACK_PROCESS_RUNS);
 	CHECK_EQ(!info->log, *info->no_log != '\0');
@@ -235,7 +235,7 @@ static void test_exact(void)
 	CHECK_EQ(totals.stopped, 1);
 	CHECK_EQ(state(), 'T');
 	CHECK(is_exact());
-	CHECK(dmatrack_process_info(p) == info);
+	CHECK(dmatrack_process_get_info(p) == info);
 	CHECK_EQ(info->way, DMATRACK_PROCESS_SIGNALLED);
 	CHECK(info->stop_time > 0);
 	CHECK_EQ(info->written, 0);
@@ -272,7 +272,7 @@ static void test_stopped(void)
 	CHECK_EQ(dmatrack_process_open(&p, &config), 0);
 	copy.release = on_release;
 	CHECK_EQ(dmatrack_process_copy(p, &copy, NULL), 0);
-	CHECK_EQ(dmatrack_process_info(p)->way,
+	CHECK_EQ(dmatrack_process_get_info(p)->way,
 		 DMATRACK_PROCESS_STOPPED_BEFORE);
 	CHECK_EQ(state(), 'T');
 	CHECK(is_exact());
@@ -385,7 +385,7 @@ static void test_arguments(void)
 	CHECK_EQ(dmatrack_process_copy(NULL, &copy, NULL), -EINVAL);
 	CHECK_EQ(dmatrack_process_copy(p, NULL, NULL), -EINVAL);
 
-	first = dmatrack_process_info(p)->regions[0].iova;
+	first = dmatrack_process_get_info(p)->regions[0].iova;
 	CHECK_EQ(dmatrack_process_read(p, first, buf, PAGE), 0);
 	CHECK_EQ(dmatrack_process_read(p, first - PAGE, buf, PAGE), -EINVAL);
 	CHECK_EQ(dmatrack_process_read(p, first - PAGE, buf, 2 * PAGE),
@@ -394,7 +394,7 @@ static void test_arguments(void)
 	CHECK_EQ(dmatrack_process_read(p, first, buf, 1), -EINVAL);
 	CHECK_EQ(dmatrack_process_read(NULL, first, buf, PAGE), -EINVAL);
 	CHECK_EQ(dmatrack_process_go_on(NULL), -EINVAL);
-	CHECK(!dmatrack_process_info(NULL));
+	CHECK(!dmatrack_process_get_info(NULL));
 	dmatrack_process_close(NULL);
 	end();
 }
