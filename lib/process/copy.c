@@ -6,13 +6,13 @@
 #include "process.h"
 
 /**
- * struct copy - a copy of a process
+ * struct errand - a copy of a process
  * @p: the process
  * @c: what the program asked for
  * @err: -errno: it didn't stand still, or didn't go on; or 0
  * @why: text of @err
  */
-struct copy {
+struct errand {
 	struct dmatrack_process *p;
 	struct dmatrack_precopy c;
 	int err;
@@ -20,22 +20,22 @@ struct copy {
 };
 
 /* Return: what a function of the program's returned; its error gets a text */
-#define ASK(copy, name, ...) \
-	dml_error_foreign((copy)->c.name((copy)->c.opaque, ##__VA_ARGS__), \
+#define ASK(errand, name, ...) \
+	dml_error_foreign((errand)->c.name((errand)->c.opaque, ##__VA_ARGS__), \
 			  #name "()")
 
 /* If it fails, start() isn't called. */
 static int stop(void *opaque)
 {
-	struct copy *copy = opaque;
-	int err = dml_process_stop(copy->p);
+	struct errand *e = opaque;
+	int err = dml_process_stop(e->p);
 	struct dml_text why;
 
-	if (!err && copy->c.stop)
-		err = ASK(copy, stop);
+	if (!err && e->c.stop)
+		err = ASK(e, stop);
 	if (err) {
 		why = dml_error_save(err);
-		dml_process_go_on(copy->p);
+		dml_process_go_on(e->p);
 		dml_error_restore(&why);
 	}
 	return err;
@@ -43,71 +43,71 @@ static int stop(void *opaque)
 
 static int dirty(void *opaque, unsigned int region, uint64_t *bitmap)
 {
-	const struct copy *copy = opaque;
+	const struct errand *e = opaque;
 
-	return dml_writes_dirty(copy->p, region, bitmap);
+	return dml_writes_dirty(e->p, region, bitmap);
 }
 
 static int read_memory(void *opaque, unsigned int region, uint64_t offset,
 		       void *buf, size_t size)
 {
-	const struct copy *copy = opaque;
+	const struct errand *e = opaque;
 
-	return dml_memory_read(copy->p, copy->p->region[region].iova + offset,
-			       buf, size);
+	return dml_memory_read(e->p, e->p->region[region].iova + offset, buf,
+			       size);
 }
 
 static int progress(void *opaque, const struct dmatrack_round *round)
 {
-	struct copy *copy = opaque;
+	struct errand *e = opaque;
 
-	return copy->c.progress ? ASK(copy, progress, round) : DMATRACK_GO_ON;
+	return e->c.progress ? ASK(e, progress, round) : DMATRACK_GO_ON;
 }
 
 /* A copy of memory that didn't stand still must not be completed. After release() that is known. */
-static int check_still(struct copy *copy)
+static int check_still(struct errand *e)
 {
-	if (copy->p->stopped)
-		return dml_process_check(copy->p);
-	if (copy->err)
-		dml_error_restore(&copy->why);
-	return copy->err;
+	if (e->p->stopped)
+		return dml_process_check(e->p);
+	if (e->err)
+		dml_error_restore(&e->why);
+	return e->err;
 }
 
 static int end_round(void *opaque, const struct dmatrack_round *round)
 {
-	struct copy *copy = opaque;
-	int err = round->last ? check_still(copy) : 0;
+	struct errand *e = opaque;
+	int err = round->last ? check_still(e) : 0;
 
 	if (err)
 		return err;
-	return copy->c.round ? ASK(copy, round, round) : DMATRACK_GO_ON;
+	return e->c.round ? ASK(e, round, round) : DMATRACK_GO_ON;
 }
 
 /* There is no copy. */
 static int start(void *opaque)
 {
-	struct copy *copy = opaque;
-	int err = dml_process_go_on(copy->p);
+	struct errand *e = opaque;
+	int err = dml_process_go_on(e->p);
 
-	return err || !copy->c.start ? err : ASK(copy, start);
+	return err || !e->c.start ? err : ASK(e, start);
 }
 
 static int release(void *opaque)
 {
-	struct copy *copy = opaque;
+	struct errand *e = opaque;
 
-	copy->err = dmatrack_process_go_on(copy->p);
-	copy->why = dml_error_save(copy->err);
-	return copy->err ?: ASK(copy, release);
+	e->err = dmatrack_process_go_on(e->p);
+	e->why = dml_error_save(e->err);
+	return e->err ?: ASK(e, release);
 }
 
-static void tell(void *opaque, const struct dmatrack_event *e)
+static void tell(void *opaque, const struct dmatrack_event *event)
 {
-	struct copy *copy = opaque;
+	const struct errand *e = opaque;
 
-	if (copy->c.event)
-		copy->c.event(copy->c.opaque, e);
+	if (e->c.event)
+		e->c.event(e->c.opaque, event);
 }
 
 /* What is copied is the process's memory, and nothing else. */
@@ -138,7 +138,7 @@ int dmatrack_process_copy(struct dmatrack_process *p,
 			  const struct dmatrack_precopy *precopy,
 			  struct dmatrack_totals *totals)
 {
-	struct copy copy = { .p = p };
+	struct errand e = { .p = p };
 	struct dmatrack_precopy c;
 	int err;
 
@@ -150,26 +150,26 @@ int dmatrack_process_copy(struct dmatrack_process *p,
 		return dml_error(
 			-EALREADY,
 			"the process was copied already: open it again");
-	err = DML_SIZED_TAKE(&copy.c, precopy, struct dmatrack_precopy, stop);
+	err = DML_SIZED_TAKE(&e.c, precopy, struct dmatrack_precopy, stop);
 	if (!err)
-		err = check(&copy.c);
+		err = check(&e.c);
 	if (err)
 		return err;
-	c = copy.c;
+	c = e.c;
 	c.size = sizeof(c);
 	c.containers = &p->view;
 	c.ncontainers = !!p->view;
 	c.regions = p->region;
 	c.nregions = p->nregions;
 	c.page_size = DML_PROCESS_PAGE;
-	c.opaque = &copy;
+	c.opaque = &e;
 	c.stop = stop;
 	c.dirty = dirty;
 	c.read = read_memory;
 	c.progress = progress;
 	c.round = end_round;
 	c.start = start;
-	c.release = copy.c.release ? release : NULL;
+	c.release = e.c.release ? release : NULL;
 	c.event = tell;
 	p->copied = true;
 	err = dmatrack_precopy_run(&c, totals);
