@@ -137,6 +137,8 @@ RECORD	:= $(filter-out %/report.c,$(wildcard cli/report/*.c))
 RECORDS	:= $(addprefix $(B)/test/,unit/record record/make)
 $(RECORDS): $(call objs,$(RECORD)) $(B)/page.o
 $(RECORDS): LIBS += -ljansson -lm
+# makes each of its allocations fail
+$(B)/test/unit/process_copy: LIBS += -Wl,--wrap=calloc,--wrap=realloc
 $(B)/conform: $(call objs,$(CONFORM)) $(LINKED_WITH)
 $(B)/test/fuzz/calls: $(call objs,$(FUZZ)) $(LINKED_WITH)
 $(B)/test/client/failpoints: $(call objs,test/exact/model.c)

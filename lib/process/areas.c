@@ -63,7 +63,7 @@ static bool has_flag(const char *flags, const char *flag)
 	return at && at[-1] == ' ';
 }
 
-/* @name: "maps" or "smaps" */
+/* @name: "maps" or "smaps". After an error the list is empty. */
 static int read_file(struct dml_areas *list, int process, const char *name)
 {
 	FILE *in = open_file(process, name);
@@ -85,8 +85,10 @@ static int read_file(struct dml_areas *list, int process, const char *name)
 					has_flag(line, "pf ");
 		}
 	}
-	if (!err && ferror(in))
+	if (!err && !feof(in))
 		err = -EIO;
+	if (err)
+		dml_areas_free(list);
 	free(line);
 	fclose(in);
 	return err;

@@ -203,11 +203,17 @@ dmatrack_process_get_info(struct dmatrack_process *p)
 
 /* Stopping ----------------------------------------------------------------------- */
 
-bool dml_process_lives(const struct dmatrack_process *p)
+/* Return: whether the process still exists after @ms milliseconds */
+static bool lives_on(const struct dmatrack_process *p, int ms)
 {
 	struct pollfd end = { .fd = p->pidfd, .events = POLLIN };
 
-	return poll(&end, 1, 0) == 0;
+	return poll(&end, 1, ms) == 0;
+}
+
+bool dml_process_lives(const struct dmatrack_process *p)
+{
+	return lives_on(p, 0);
 }
 
 static void changed(void *to, uint64_t first, uint64_t end)
@@ -277,11 +283,14 @@ static void look_for_writes(struct dmatrack_process *p)
 		p->info.written = before;
 }
 
+/* One that runs may be about to end: a signal that kills it sets it going first. */
 int dml_process_check(struct dmatrack_process *p)
 {
-	if (!dml_process_lives(p))
+	bool holds = dml_standstill_holds(p->still);
+
+	if (!lives_on(p, holds ? 0 : 100))
 		return has_ended();
-	if (!dml_standstill_holds(p->still))
+	if (!holds)
 		return dml_error(
 			-ESTALE,
 			"the process was set going while it was copied");
