@@ -30,6 +30,14 @@ static uint64_t words[64], number;
 static uint8_t digest[16];
 static void *pages[1];
 
+/* No process is needed: it isn't looked at if another argument is NULL. */
+static struct dmatrack_process *const process = (void *)words;
+static struct dmatrack_process *nothing;
+static const struct dmatrack_process_config no_process = {
+	.size = sizeof(no_process),
+};
+static const struct dmatrack_precopy no_copy = { .size = sizeof(no_copy) };
+
 static int no_connect(void *opaque, unsigned int attempt, int why,
 		      struct dmatrack_channel **out)
 {
@@ -125,6 +133,10 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(peer_listen, NULL, "unix:/nowhere", &peer) C(peer_listen, &l, NULL, &peer) \
 	C(peer_listen, &l, "unix:/nowhere", NULL) \
 	C(precopy_run, NULL, NULL) \
+	C(process_copy, NULL, &no_copy, NULL) C(process_copy, process, NULL, NULL) \
+	C(process_go_on, NULL) \
+	C(process_open, NULL, &no_process) C(process_open, &nothing, NULL) \
+	C(process_read, NULL, 0, words, 4096) C(process_read, process, 0, NULL, 4096) \
 	C(receive, NULL, NULL) \
 	C(sender_ask, NULL, digest, &outcome) C(sender_ask, &how, NULL, &outcome) \
 	C(sender_ask, &how, digest, NULL) \
@@ -148,6 +160,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(image_regions, NULL, NULL) \
 	C(listener_address, NULL) \
 	C(next_run, NULL, 64, words, &number) C(next_run, words, 64, NULL, NULL) \
+	C(process_get_info, NULL) \
 	C(watch_written, NULL, 1)
 
 #define NOTHING(C) \
@@ -162,6 +175,7 @@ static const struct dmatrack_ranges ranges = { .size = sizeof(ranges),
 	C(image_close, NULL) \
 	C(info_free, NULL) \
 	C(listener_close, NULL) \
+	C(process_close, NULL) \
 	C(watch_close, NULL)
 /* clang-format on */
 

@@ -211,6 +211,15 @@ static int take_kvm_log(const void *s)
 	return dmatrack_open_kvm_log(&none, s);
 }
 
+static const struct dmatrack_process_config no_process = { .pid = INT32_MAX };
+
+static int take_process(const void *s)
+{
+	struct dmatrack_process *none;
+
+	return dmatrack_process_open(&none, s);
+}
+
 static int take_ranges(const void *s)
 {
 	return dmatrack_harvest_ranges(t, s);
@@ -255,6 +264,7 @@ static const struct kind {
 	     page_size),
 	KIND(take_process_log, -EINVAL, &no_process_log, dmatrack_process_log,
 	     mappings),
+	KIND(take_process, -ESRCH, &no_process, dmatrack_process_config, fd),
 	KIND(take_kvm_log, -EBADF, &no_kvm_log, dmatrack_kvm_log, reserved),
 	KIND(take_iommufd, -EBADF, &no_iommufd, dmatrack_iommufd, flags),
 	KIND(take_ranges, -EOVERFLOW, &beyond_the_last, dmatrack_ranges, found),
